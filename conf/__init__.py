@@ -1,0 +1,1 @@
+"""Hydra configuration tree: what can be asked for."""

@@ -1,0 +1,30 @@
+"""The errors a person caused or has to act on. Each is one line: where, what is wrong, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeedfoldError(Exception):
+    """Base of every error that is shown as one line instead of a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(SeedfoldError):
+    """Bad input: a wrong option, key, value or file. Nothing has been written."""
+
+    exit_code = 2
+
+
+class UnreachableError(SeedfoldError):
+    """A scheduler or a store that does not answer; what is known is still right."""
+
+    exit_code = 3
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the nearest of ``known``, or an empty string."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean '{nearest[0]}'?)" if nearest else ""

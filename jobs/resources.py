@@ -1,0 +1,79 @@
+"""What a job asks of the machine: CPUs, GPUs, memory, time. Units are written out: ``4GB``, ``90min``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+
+_BYTES = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+_KEYS = ("cpus", "gpus", "memory", "time")
+
+
+def _parse(text: object, units: Mapping[str, int], key: str, example: str) -> int:
+    match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
+    if match is None or match[2] not in units:
+        known = ", ".join(units)
+        raise UsageError(f"resources.{key}: {text!r} is no amount with a unit ({known}); write {example}")
+    amount = round(float(match[1]) * units[match[2]])
+    if amount <= 0:
+        raise UsageError(f"resources.{key}: {text!r} is not more than nothing; write {example}")
+    return amount
+
+
+def parse_memory(text: object, key: str = "memory") -> int:
+    """Return bytes for ``'4GB'`` (1 GB = 1024³ bytes). Raises UsageError for anything without a unit."""
+    return _parse(text, _BYTES, key, "4GB")
+
+
+def parse_time(text: object, key: str = "time") -> int:
+    """Return seconds for ``'90min'``, ``'4h'``. Raises UsageError for anything without a unit."""
+    return _parse(text, _SECONDS, key, "4h")
+
+
+def _count(value: object, key: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"resources.{key}: {value!r} is no whole number of at least {least}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one job needs. ``time_s`` in seconds, ``memory_bytes`` in bytes."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int = 4 * 1024**3
+    time_s: int = 3600
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Resources:
+        """Build from a configuration such as ``{cpus: 2, memory: 8GB, time: 4h}``.
+
+        Raises UsageError for an unknown key or an amount without a unit.
+        """
+        for key in given:
+            if key not in (*_KEYS, "extra"):
+                raise UsageError(f"resources.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
+        return cls(
+            cpus=_count(given.get("cpus", 1), "cpus", 1),
+            gpus=_count(given.get("gpus", 0), "gpus", 0),
+            memory_bytes=parse_memory(given.get("memory", "4GB")),
+            time_s=parse_time(given.get("time", "1h")),
+            extra=dict(given.get("extra") or {}),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Resources:
+        """Read the JSON form."""
+        return cls(**record)

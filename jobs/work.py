@@ -1,0 +1,63 @@
+"""What a job's `run` receives, and how it says that it stopped early.
+
+A study's ``run`` is the dotted name of a callable ``run(work: Work) -> None``. It computes, puts everything that
+should be kept into ``work.staging``, and returns; the staging folder is then published whole or not at all. Its
+module may declare ``PRELOAD: tuple[str, ...]``, modules that a warm worker imports once before it starts jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from seedfold.jobs.description import JobDescription
+
+
+class RunInterrupted(Exception):
+    """Raised by a run that was asked to stop, after it has written a checkpoint to continue from."""
+
+
+class ConfigFailure(Exception):
+    """The configuration cannot work (a class that does not import, an accelerator that is not there)."""
+
+
+class DataFailure(Exception):
+    """Data is missing, damaged or of the wrong shape; names file and row where it can."""
+
+
+class NonFiniteFailure(Exception):
+    """A loss or a prediction became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One attempt at one job, as the code inside it sees it.
+
+    ``folder`` belongs to the job's fit and lives across attempts: checkpoints go there. ``staging`` is new and empty
+    for this attempt. ``parents`` holds the published folder of each parent by its id. ``stop_requested()`` turns true
+    when the job should write a checkpoint and raise RunInterrupted. ``reads(path)`` records that the result
+    depends on a file's content. ``progress(done, total)`` tells people how far the job is.
+    """
+
+    description: JobDescription
+    attempt: int
+    folder: Path
+    staging: Path
+    parents: Mapping[str, Path] = field(default_factory=dict)
+    stop_requested: Callable[[], bool] = lambda: False
+    reads: Callable[[Path], None] = lambda path: None
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The job's resolved configuration."""
+        return self.description.config
+
+
+class Run(Protocol):
+    """The callable that a study's ``run`` names."""
+
+    def __call__(self, work: Work) -> None:
+        """Do the job; raise to fail."""

@@ -1,0 +1,1 @@
+"""Getting jobs done: plan, ledger, dispatch, worker, and the `seedfold` command."""

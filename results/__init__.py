@@ -1,0 +1,1 @@
+"""What comes out: the store of predictions, tables, ensembles, reports."""
