@@ -1,0 +1,213 @@
+"""One attempt at one job, from claim to publication, in a process of its own.
+
+The order of writes is what makes a kill at any instant harmless: the claim first, then work in the staging folder, then
+one rename that publishes everything. Whoever finds a claim whose process is dead knows from the store how far it came.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.orchestrator.claims import attempts_begun, claim
+from seedfold.orchestrator.code import record_code
+from seedfold.orchestrator.failures import classify
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.messages import Request, send
+from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.reads import ReadRecorder
+from seedfold.results.store import publish
+
+
+class _StopFlag:
+    """Turns true at SIGTERM. The run looks at it when it can write a checkpoint."""
+
+    def __init__(self) -> None:
+        self.raised = False
+        signal.signal(signal.SIGTERM, self._raise)
+
+    def _raise(self, number: int, frame: object) -> None:
+        self.raised = True
+
+    def __call__(self) -> bool:
+        return self.raised
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Where one attempt lives."""
+
+    request: Request
+    job: JobDescription
+    root: Root
+    study: StudyFolder
+
+    @classmethod
+    def of(cls, request: Request) -> _Attempt:
+        root = Root(Path(request.root))
+        return cls(request, JobDescription.from_dict(request.job), root, root.study(request.study))
+
+    @property
+    def staging(self) -> Path:
+        return self.study.job(self.job.id) / f"staging.{self.request.attempt}"
+
+    def parents(self) -> dict[str, Path]:
+        return {
+            parent: self.root.study(study).published(parent, attempt)
+            for parent, (study, attempt) in self.request.parents.items()
+        }
+
+
+def fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
+    """The folder of a fit: the one where another study under the root has finished it, else this study's own."""
+    own = study.job(fit)
+    finished = (folder.job(fit) for folder in root.studies() if (folder.job(fit) / "fit.json").exists())
+    return own if own.exists() else next(finished, own)
+
+
+def find_run(name: str) -> Callable[[Work], None]:
+    """Import the callable that a study's ``run`` names. Raises ConfigFailure if that does not work."""
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigFailure(f"run: cannot import {name}: {error}") from error
+    if not callable(found):
+        raise ConfigFailure(f"run: {name} is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def _redirect(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+
+
+def _discard_old_staging(attempt: _Attempt) -> None:
+    for left in attempt.study.job(attempt.job.id).glob("staging.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    attempt.staging.mkdir(parents=True)
+
+
+def _provenance(request: Request) -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "submission": request.submission,
+        "gpu": request.environment.get("CUDA_VISIBLE_DEVICES") or None,
+        "python": sys.version.split()[0],
+    }
+
+
+def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
+    started, job = time.time(), attempt.job
+    _discard_old_staging(attempt)
+    reads = ReadRecorder(job.config)
+    work = Work(
+        description=job,
+        attempt=attempt.request.attempt,
+        folder=fit_folder(attempt.root, attempt.study, job.fit),
+        staging=attempt.staging,
+        parents=attempt.parents(),
+        stop_requested=stop,
+        reads=reads,
+    )
+    work.folder.mkdir(parents=True, exist_ok=True)
+    find_run(job.run)(work)
+    record = job.to_dict() | {
+        "attempt": attempt.request.attempt,
+        "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},
+        "reads": reads.reads,
+        "code": record_code(attempt.study),
+        "provenance": _provenance(attempt.request),
+        "started": started,
+        "ended": time.time(),
+    }
+    _publish(attempt, record)
+    after_publish(work)
+
+
+class _Overtaken(Exception):
+    """Another attempt began meanwhile, because this one was believed dead: its result is the one that counts."""
+
+
+def _publish(attempt: _Attempt, record: dict[str, Any]) -> None:
+    number = attempt.request.attempt
+    if attempts_begun(attempt.study, attempt.job.id, number) > number:
+        shutil.rmtree(attempt.staging)
+        raise _Overtaken(f"attempt {number} was believed dead and a later one has begun; its result is discarded")
+    final = attempt.study.published(attempt.job.id, number)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    publish(attempt.staging, final, record)
+
+
+def after_publish(work: Work) -> None:
+    """Let the run's module clean up what it kept only until the result was safe."""
+    module = sys.modules[work.description.run.rpartition(".")[0]]
+    clean = getattr(module, "after_publish", None)
+    if clean is None:
+        return
+    try:
+        clean(work)
+    except Exception:
+        # The result is safe; what is left over is gc's to find.
+        traceback.print_exc()
+
+
+def run_attempt(request: Request, report: int) -> int:
+    """Run one attempt in the calling process, telling of it on the pipe ``report``. Returns the exit code."""
+    os.environ.update(request.environment)
+    stop = _StopFlag()
+    attempt = _Attempt.of(request)
+    job, number = attempt.job.id, request.attempt
+    refused = claim(attempt.root, attempt.study, job, number, request.submission)
+    if refused:
+        send(report, "declined", job=job, reason=refused)
+        return 0
+    _redirect(attempt.study.log(job, number))
+    send(report, "started", job=job, n=number, process=ProcessIdentity.current().to_dict())
+    try:
+        _compute(attempt, stop)
+    except RunInterrupted as interruption:
+        send(report, "interrupted", job=job, n=number, reason=str(interruption) or "asked to stop")
+        return 0
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return _report_failure(error, job, number, report)
+    send(report, "done", job=job, n=number)
+    return 0
+
+
+def _report_failure(error: BaseException, job: str, number: int, report: int) -> int:
+    failure = classify(error)
+    if isinstance(error, UsageError | ConfigFailure):
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    send(report, "failed", job=job, n=number, **failure.to_dict())
+    return 1
+
+
+def main() -> int:
+    """Run the request on standard input in this fresh process; the pipe's number is the only argument."""
+    return run_attempt(Request.from_line(sys.stdin.readline()), int(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

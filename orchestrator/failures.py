@@ -1,0 +1,129 @@
+"""Why an attempt failed, in one of ten kinds, and what the policy of that kind says to do next."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import signal
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+
+Kind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_VARIABLE = re.compile(r"0x[0-9a-fA-F]+|(?:/[\w.+-]+)+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt. ``digest`` is equal for tracebacks that differ only in numbers, addresses and paths."""
+
+    kind: Kind
+    reason: str
+    digest: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the JSON form."""
+        return {"kind": self.kind, "reason": self.reason, "digest": self.digest}
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what caused it, outermost first."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain
+
+
+def _kind_of(error: BaseException) -> Kind | None:
+    name = type(error).__name__
+    if isinstance(error, ConfigFailure | UsageError) or name in {"InstantiationException", "ConfigAttributeError"}:
+        return "config"
+    if isinstance(error, DataFailure):
+        return "data"
+    if isinstance(error, NonFiniteFailure):
+        return "nan"
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return "disk"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "oom_host"
+    return "oom_gpu" if name == "OutOfMemoryError" or "CUDA out of memory" in str(error) else None
+
+
+def classify(error: BaseException) -> Failure:
+    """Name the kind of an exception: the first that anything in its chain of causes has, else ``error``."""
+    chain = _chain(error)
+    kind = next((kind for kind in map(_kind_of, chain) if kind), "error")
+    message = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
+    return Failure(kind, reason[:400], _digest(error))
+
+
+def _digest(error: BaseException) -> str:
+    frames = [(Path(frame.filename).name, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    return _short_hash([*map(str, frames), type(error).__name__, _VARIABLE.sub("#", str(error))])
+
+
+def _short_hash(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def died(code: int, peak_bytes: int, oom_killed: bool) -> Failure:
+    """Describe a process that ended without a word. ``code`` as in `subprocess`: negative for a signal."""
+    peak = f"peak memory {peak_bytes / 1024**3:.1f} GB"
+    if code >= 0:
+        return Failure("error", f"the process exited with code {code} before its end; {peak}", f"exit-{code}")
+    name = signal.Signals(-code).name
+    if oom_killed and -code == signal.SIGKILL:
+        return Failure("oom_host", f"killed because the machine ran out of memory; {peak}", "oom-killed")
+    return Failure("error", f"the process was killed by {name}; {peak}", f"signal-{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What follows a failure of one kind. ``wait_s`` in seconds."""
+
+    retries: int
+    wait_s: float
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies of all kinds, as configured in ``conf/failures``."""
+
+    kinds: Mapping[str, Policy]
+    stop_after_identical: int
+
+    @classmethod
+    def parse(cls, settings: Mapping[str, Any]) -> Policies:
+        """Read ``failures`` of the configuration. Raises UsageError for an unknown kind or key."""
+        kinds = dict(settings.get("kinds") or {})
+        for kind, policy in kinds.items():
+            if kind not in KINDS:
+                raise UsageError(f"failures.kinds.{kind}: no such kind{did_you_mean(kind, KINDS)}; {', '.join(KINDS)}")
+            for key in set(policy) - {"retries", "wait_s", "counts"}:
+                raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: retries, wait_s, counts")
+        stop = int(settings.get("stop_after_identical", 5))
+        return cls({kind: Policy(**policy) for kind, policy in kinds.items()}, stop)
+
+    def of(self, kind: str) -> Policy:
+        """The policy of a kind; one that is not configured is never retried."""
+        return self.kinds.get(kind, Policy(retries=0, wait_s=0))
+
+    def retry(self, failures: Sequence[Mapping[str, Any]]) -> Policy | None:
+        """The policy under which the last of these failures is tried again, or None if its retries are used up."""
+        kind = failures[-1]["kind"]
+        policy = self.of(kind)
+        used = sum(failure["kind"] == kind for failure in failures)
+        return policy if used <= policy.retries else None

@@ -1,0 +1,81 @@
+"""Writes that are whole or not at all, on local and network file systems.
+
+A file has one writer. It is either replaced by rename, created once by an exclusive link, or only appended to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_beside(path: Path, chunks: Iterable[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    with beside.open("x", encoding="utf-8") as file:
+        file.writelines(chunks)
+        file.flush()
+        os.fsync(file.fileno())
+    return beside
+
+
+def write_whole(path: Path, chunks: Iterable[str]) -> None:
+    """Write or replace ``path``: a reader sees the old text or the new one, never a part."""
+    beside = _write_beside(path, chunks)
+    beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def create_once(path: Path, text: str) -> bool:
+    """Create ``path`` with ``text``; return False, changing nothing, if it is there already."""
+    beside = _write_beside(path, [text])
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+    _sync_folder(path.parent)
+    return True
+
+
+def to_line(record: Mapping[str, Any]) -> str:
+    """Return the record as one line of JSON, with its end of line."""
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+class Appender:
+    """Appends JSON lines to a file that only this object writes. Each line is one write, synced to disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: int | None = None
+
+    def append(self, *records: Mapping[str, Any]) -> None:
+        """Append the records; when this returns they are on disk."""
+        if self._handle is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+            _sync_folder(self._path.parent)
+        data = "".join(map(to_line, records)).encode()
+        while data:
+            data = data[os.write(self._handle, data) :]
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Close the file, if anything was appended."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None

@@ -1,0 +1,130 @@
+"""Where things are under a root. No path inside a root is absolute: a root may be moved or copied."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+
+MARK = ".seedfold"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SITE_FILE = Path("~/.config/seedfold/site.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """``<root>/<study>/``: plans, submissions, claims and events are the ledger; jobs and store hold the work."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.path.name
+
+    @property
+    def plans(self) -> Path:
+        """One JSON-lines file per launch: the jobs that it named."""
+        return self.path / "plans"
+
+    @property
+    def submissions(self) -> Path:
+        """One folder per submission, named by its token."""
+        return self.path / "submissions"
+
+    @property
+    def events(self) -> Path:
+        """One append-only JSON-lines file per writer: the only state."""
+        return self.path / "events"
+
+    @property
+    def outputs(self) -> Path:
+        """Files for people: tables, figures, the report."""
+        return self.path / "outputs"
+
+    def claim(self, job: str, attempt: int) -> Path:
+        """The file whose exclusive creation starts an attempt."""
+        return self.path / "claims" / job[:2] / f"{job}.{attempt}"
+
+    def job(self, job: str) -> Path:
+        """The job's own folder: logs, checkpoints, staging."""
+        return self.path / "jobs" / job[:2] / job
+
+    def log(self, job: str, attempt: int) -> Path:
+        """What an attempt printed."""
+        return self.job(job) / f"log.{attempt}.txt"
+
+    def published(self, job: str, attempt: int) -> Path:
+        """The whole result of an attempt; the folder exists only when everything in it does."""
+        return self.path / "store" / job[:2] / f"{job}.{attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that holds studies."""
+
+    path: Path
+
+    def study(self, name: str) -> StudyFolder:
+        """Return the folder of a study, which need not exist. Raises UsageError for an unusable name."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"study: {name!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+        return StudyFolder(self.path / name)
+
+    def studies(self) -> Iterator[StudyFolder]:
+        """All studies that have a plan, by name."""
+        if self.path.is_dir():
+            for folder in sorted(self.path.iterdir()):
+                if (folder / "plans").is_dir():
+                    yield StudyFolder(folder)
+
+    def existing(self, name: str) -> StudyFolder:
+        """Return the folder of a study that exists. Raises UsageError, with the nearest name, if it does not."""
+        folder = self.study(name)
+        if not folder.plans.is_dir():
+            known = [study.name for study in self.studies()]
+            listed = f"; there are: {', '.join(known)}" if known else "; it is empty"
+            raise UsageError(f"no study {name!r} under {self.path}{did_you_mean(name, known)}{listed}")
+        return folder
+
+    def mark(self) -> None:
+        """Mark the folder as a root, so that commands run below it find it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / MARK).touch()
+
+
+def site_settings() -> dict[str, object]:
+    """Return this machine's defaults from the site file: ``root``, ``paths``, ``cluster``.
+
+    Raises UsageError if the file is no mapping.
+    """
+    file = SITE_FILE.expanduser()
+    if not file.exists():
+        return {}
+    import yaml
+
+    settings = yaml.safe_load(file.read_text())
+    if not isinstance(settings, dict):
+        raise UsageError(f"{file}: expected a mapping with root, paths or cluster")
+    return settings
+
+
+def _marked_above(folder: Path) -> Path | None:
+    for above in (folder, *folder.parents):
+        for candidate in (above, above / "runs"):
+            if (candidate / MARK).exists():
+                return candidate
+    return None
+
+
+def find_root(given: str | Path | None = None) -> Root:
+    """Find the root: as given, SEEDFOLD_ROOT, the site file, the nearest marked one upwards, ``./runs``."""
+    choice = given or os.environ.get("SEEDFOLD_ROOT") or site_settings().get("root")
+    if choice:
+        return Root(Path(str(choice)).expanduser().absolute())
+    here = Path.cwd()
+    return Root(_marked_above(here) or here / "runs")

@@ -1,0 +1,133 @@
+"""What the files of a study say of every job: plans, attempts, submissions.
+
+Files are the truth and nothing here writes. An attempt's states never go backwards: whatever order events are read
+in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupted`` over ``started``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seedfold.orchestrator.events import Event, EventReader
+from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.plans import Plans
+from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.submissions import Submission, Submissions
+
+_RANK = {"started": 0, "interrupted": 1, "failed": 2, "done": 3}
+
+
+@dataclass(slots=True)
+class Record:
+    """What the events say of one job."""
+
+    attempts: dict[int, Event] = field(default_factory=dict)
+    started: dict[int, Event] = field(default_factory=dict)
+    cancelled_after: int = -1
+    resumed_after: int = -1
+
+    def take(self, event: Event) -> None:
+        """Fold one event in."""
+        kind, attempt = event["e"], int(event["n"])
+        if kind == "cancelled":
+            self.cancelled_after = max(self.cancelled_after, attempt)
+        elif kind == "resumed":
+            self.resumed_after = max(self.resumed_after, attempt)
+            self.cancelled_after = -1
+        else:
+            self._take_attempt(attempt, event)
+
+    def _take_attempt(self, attempt: int, event: Event) -> None:
+        if event["e"] == "started":
+            self.started[attempt] = event
+        known = self.attempts.get(attempt)
+        if known is None or _RANK[event["e"]] > _RANK[known["e"]]:
+            self.attempts[attempt] = event
+
+    @property
+    def latest(self) -> int:
+        """Number of the latest attempt; 0 if there was none."""
+        return max(self.attempts, default=0)
+
+    @property
+    def end(self) -> Event | None:
+        """The last that is known of the latest attempt."""
+        return self.attempts.get(self.latest)
+
+    @property
+    def done(self) -> Event | None:
+        """The latest ``done``: its predictions are the job's result, whatever happened to later attempts."""
+        finished = [number for number, event in self.attempts.items() if event["e"] == "done"]
+        return self.attempts[max(finished)] if finished else None
+
+    def failures(self) -> list[Event]:
+        """The failed attempts since the job was last resumed by a person, in order."""
+        return [
+            event
+            for number, event in sorted(self.attempts.items())
+            if event["e"] == "failed" and number > self.resumed_after
+        ]
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a person cancelled the job and no attempt has started since."""
+        return self.cancelled_after >= self.latest
+
+
+class Ledger:
+    """The plans, records and live submissions of one study, read as they come."""
+
+    def __init__(self, study: StudyFolder) -> None:
+        self.study = study
+        self.plans = Plans(study)
+        self.live: list[Submission] = []
+        self.queued: set[str] = set()
+        self._records: dict[str, Record] = {}
+        self._events = EventReader(study.events)
+        self._submissions = Submissions(study)
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read what is new; tell whether a plan or an event was.
+
+        Submissions come first: whatever a worker told before it ended is then among the events that follow.
+        """
+        self.live = self._submissions.live()
+        self.queued = {job for submission in self.live for job in submission.jobs}
+        planned = self.plans.refresh()
+        events = self._events.new()
+        for event in events:
+            self._fold(event)
+        return planned or bool(events)
+
+    def _fold(self, event: Event) -> None:
+        if "jobs" not in event:
+            self._records.setdefault(event["job"], Record()).take(event)
+            return
+        for job, attempt in event["jobs"].items():
+            self._records.setdefault(job, Record()).take({**event, "n": attempt})
+
+    def record(self, job: str) -> Record:
+        """What the events say of a job; an empty record if they say nothing."""
+        return self._records.get(job) or Record()
+
+
+def process_of(event: Event) -> ProcessIdentity:
+    """The process that a ``started`` event names."""
+    return ProcessIdentity(**event["process"])
+
+
+def done_event(job: str, attempt: int, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The details of a ``done`` event, from what the attempt published."""
+    return {
+        "job": job,
+        "n": attempt,
+        "seconds": round(result["ended"] - result["started"], 3),
+        "parents": result["parents"],
+        "reads": result["reads"],
+        "code": result["code"],
+        "files": result["files"],
+        "host": result["provenance"]["host"],
+    }

@@ -1,0 +1,78 @@
+"""What worker, template and jobs tell each other: JSON lines over pipes.
+
+The worker sends requests to the template. Template and jobs share one pipe back: a message is at most PIPE_BUF bytes
+and one write, so that lines of several processes never mix. Everything longer is in files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Message = dict[str, Any]
+"""``{"m": kind, "job": id, …}``. From the template: ready, spawned, exit; from a job: started, done, failed,
+interrupted, declined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One attempt to start. ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt)."""
+
+    root: str
+    study: str
+    submission: str
+    attempt: int
+    job: dict[str, Any]
+    parents: dict[str, tuple[str, int]]
+    environment: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self.job["id"])
+
+    def to_line(self) -> bytes:
+        """Return the request as one line of JSON."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes | str) -> Request:
+        """Read one line of JSON."""
+        record = json.loads(line)
+        record["parents"] = {job: (study, attempt) for job, (study, attempt) in record["parents"].items()}
+        return cls(**record)
+
+
+def send(handle: int, kind: str, **details: Any) -> None:
+    """Write one message. ``reason`` is cut so that the write stays whole."""
+    if "reason" in details:
+        details["reason"] = str(details["reason"])[:600]
+    line = json.dumps({"m": kind, **details}, separators=(",", ":")).encode() + b"\n"
+    if len(line) > select.PIPE_BUF:
+        raise ValueError(f"message of {len(line)} bytes")
+    os.write(handle, line)
+
+
+class LineBuffer:
+    """Cuts a stream of bytes into whole lines."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Add bytes; return the lines that became complete."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+
+def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a job: the worker's, without the scheduler's variables, and what is its own.
+
+    A training library that sees a scheduler's variables would requeue or distribute on its own.
+    """
+    kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM_", "LSB_", "SUBMITIT_"))}
+    return {**kept, **own}

@@ -1,0 +1,24 @@
+"""Did the kernel kill something for lack of memory? Its counters tell; it does not say whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def _counter(file: Path) -> int:
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _own_cgroup() -> Path:
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    unified = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
+    return Path("/sys/fs/cgroup") / unified.lstrip("/") / "memory.events"
+
+
+def oom_kills() -> int:
+    """Processes killed for lack of memory so far, on this machine or in this control group."""
+    return _counter(Path("/proc/vmstat")) + _counter(_own_cgroup())

@@ -1,0 +1,75 @@
+"""Which process is it, and does it still live? A process id alone is used again; with start time and boot id it is not."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+Liveness = Literal["alive", "dead", "unknown"]
+
+
+@cache
+def _boot() -> str:
+    """Boot id and process-id namespace: two containers on one host do not see each other's processes."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Clock ticks from boot to the start of a process; None if there is no such process, or only its zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command's name, in parentheses, may hold blanks and parentheses itself.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """A process, unmistakably: host, process id, start in clock ticks since boot, boot id with pid namespace."""
+
+    host: str
+    pid: int
+    start: int
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessIdentity:
+        """Identify a living process of this host. Raises ProcessLookupError if there is none."""
+        start = _start_ticks(pid)
+        if start is None:
+            raise ProcessLookupError(pid)
+        return cls(socket.gethostname(), pid, start, _boot())
+
+    @classmethod
+    def current(cls) -> ProcessIdentity:
+        """Identify the calling process."""
+        return cls.of(os.getpid())
+
+    def liveness(self) -> Liveness:
+        """Tell whether the process lives; ``unknown`` where this host cannot see it."""
+        if self.host != socket.gethostname():
+            return "unknown"
+        if self.boot != _boot():
+            return "dead" if self.boot.split("/")[0] != _boot().split("/")[0] else "unknown"
+        return "alive" if _start_ticks(self.pid) == self.start else "dead"
+
+    def signal(self, number: int) -> bool:
+        """Send a signal; False if the process is not alive, as far as this host can tell."""
+        if self.liveness() != "alive":
+            return False
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)

@@ -1,0 +1,156 @@
+"""How each job of a study stands: the ledger, the life of processes and the store, put together.
+
+Nothing here writes. A job that another study under the same root has done, or has at work, stands as it stands there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.claims import is_claimed_alive, is_published
+from seedfold.orchestrator.events import Event
+from seedfold.orchestrator.failures import Policies
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger, Record, done_event, process_of
+from seedfold.results.store import damage, load_result
+
+State = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
+STATES: tuple[State, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
+ALIVE: frozenset[State] = frozenset({"submitted", "running"})
+"""States in which somebody is at work on the job, or will be without being asked."""
+_STOPPED: frozenset[State] = frozenset({"failed", "blocked", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one job stands.
+
+    ``attempt`` is the latest one, or the one whose result counts where the job is done; ``home`` the study whose folder
+    holds it; ``event`` the last that was told of that attempt.
+    """
+
+    state: State
+    home: StudyFolder
+    attempt: int = 0
+    reason: str = ""
+    event: Event | None = None
+
+
+class Standings:
+    """The standing of every job of a study. What was asked once is kept until `refresh`."""
+
+    def __init__(
+        self,
+        root: Root,
+        ledger: Ledger,
+        policies: Policies,
+        jobs: Mapping[str, JobDescription] | None = None,
+    ) -> None:
+        """``jobs`` are asked for parents; those of the study's plans unless given."""
+        self.root = root
+        self.ledger = ledger
+        self.policies = policies
+        self._jobs = ledger.plans.jobs if jobs is None else jobs
+        self._known: dict[str, Standing] = {}
+        self._others: dict[str, Ledger] = {}
+        self._others_read = False
+
+    def refresh(self) -> bool:
+        """Forget what was found and read what is new; tell whether this study's files had any."""
+        self._known.clear()
+        self._others_read = False
+        return self.ledger.refresh()
+
+    def of(self, job: str) -> Standing:
+        """Return how a job stands."""
+        if job not in self._known:
+            self._known[job] = self._find(job)
+        return self._known[job]
+
+    def _find(self, job: str) -> Standing:
+        own = self._within(self.ledger, job)
+        if own.state == "done" or own.state in ALIVE:
+            return own
+        return self.elsewhere(job) or self._blocked(job, own) or own
+
+    def elsewhere(self, job: str) -> Standing | None:
+        """How a job stands in another study of the root that has it done or at work; None if none has."""
+        found = (self._within(other, job) for other in self._read_others())
+        return next((standing for standing in found if standing.state == "done" or standing.state in ALIVE), None)
+
+    def _read_others(self) -> Iterable[Ledger]:
+        if not self._others_read:
+            for study in self.root.studies():
+                if study.name in self._others:
+                    self._others[study.name].refresh()
+                elif study.path != self.ledger.study.path:
+                    self._others[study.name] = Ledger(study)
+            self._others_read = True
+        return self._others.values()
+
+    def _blocked(self, job: str, own: Standing) -> Standing | None:
+        if own.state not in {"waiting", "lost"} or job not in self._jobs:
+            return None
+        for parent in self._jobs[job].parents:
+            if self.of(parent).state in _STOPPED:
+                return replace(own, state="blocked", reason=f"parent {parent[:12]} is {self.of(parent).state}")
+        return None
+
+    def _within(self, ledger: Ledger, job: str) -> Standing:
+        record = ledger.record(job)
+        standing = self._of_attempt(ledger.study, job, record)
+        if standing.state == "done" or standing.state == "running":
+            return standing
+        if record.cancelled:
+            return replace(standing, state="cancelled", reason="cancelled by a person")
+        if job in ledger.queued and not self._exhausted(record):
+            return replace(standing, state="submitted")
+        return standing
+
+    def _exhausted(self, record: Record) -> bool:
+        failed = record.end is not None and record.end["e"] == "failed"
+        failures = record.failures()
+        return failed and (not failures or self.policies.retry(failures) is None)
+
+    def _of_attempt(self, study: StudyFolder, job: str, record: Record) -> Standing:
+        end, latest = record.end, record.latest
+        if end is None:
+            return Standing("waiting", study)
+        if end["e"] == "done":
+            return _done(study, job, end)
+        if end["e"] == "failed":
+            return Standing("failed", study, latest, end["reason"], end)
+        if end["e"] == "interrupted":
+            return Standing("waiting", study, latest, end["reason"], end)
+        return _begun(study, job, latest, end)
+
+
+def _done(study: StudyFolder, job: str, event: Event) -> Standing:
+    reason = damage(study.published(job, event["n"]), event["files"])
+    return Standing("lost" if reason else "done", study, event["n"], reason or "", event)
+
+
+def _begun(study: StudyFolder, job: str, attempt: int, event: Event) -> Standing:
+    """An attempt that told of its start and of nothing since."""
+    if process_of(event).liveness() != "dead" and is_claimed_alive(study, job):
+        return Standing("running", study, attempt, event=event)
+    if is_published(study, job, attempt):
+        return _done(study, job, unnoticed(study, job, attempt))
+    return Standing("lost", study, attempt, "its process disappeared without a word", event)
+
+
+def unnoticed(study: StudyFolder, job: str, attempt: int) -> Event:
+    """The ``done`` that nobody lived to tell, from what the attempt published."""
+    result = load_result(study.published(job, attempt))
+    return {"e": "done", "t": result.ended, **done_event(job, attempt, result)}
+
+
+def count_states(standings: Iterable[Standing]) -> dict[str, int]:
+    """Count standings by state; every state has its key."""
+    counts: dict[str, Any] = dict.fromkeys(STATES, 0)
+    for standing in standings:
+        counts[standing.state] += 1
+    return counts

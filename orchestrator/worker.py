@@ -1,0 +1,324 @@
+"""One worker: takes up a submission and gets its jobs done in the places of this machine.
+
+It starts what is ready, records what happened, and tries again what the policies allow. It ends when nothing is left
+that it could do. It may be killed at any instant: its jobs die with it, and the ledger says how far they came.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.claims import attempts_begun, is_claimed_alive, is_published
+from seedfold.orchestrator.events import EventWriter
+from seedfold.orchestrator.failures import Failure, Policies, died
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.messages import Message, Request
+from seedfold.orchestrator.oom import oom_kills
+from seedfold.orchestrator.slots import Machine, Slot
+from seedfold.orchestrator.spawner import Spawner, signal_group
+from seedfold.orchestrator.standing import ALIVE, Standings, unnoticed
+from seedfold.orchestrator.submissions import Submission
+
+TICK_S = 0.5
+BEAT_S = 30.0
+Readiness = Literal["ready", "wait", "never"]
+
+
+@dataclass(slots=True)
+class _Running:
+    """One attempt at work."""
+
+    job: JobDescription
+    attempt: int
+    slot: Slot
+    oom_kills: int = field(default_factory=oom_kills)
+    pid: int | None = None
+    last: Message | None = None
+    killed: str | None = None
+
+
+class Worker:
+    """Works on one submission of one study."""
+
+    def __init__(self, root: Root, study: StudyFolder, submission: Submission) -> None:
+        settings = submission.settings
+        self.root, self.study, self.submission = root, study, submission
+        self.policies = Policies.parse(settings["failures"])
+        self.standings = Standings(root, Ledger(study), self.policies)
+        self.machine = Machine(settings["cluster"])
+        self.events = EventWriter(study.events)
+        self.grace_s = float(settings["cluster"].get("grace_s", 60))
+        self.pending = {job: self._jobs[job] for job in submission.jobs}
+        self.running: dict[str, _Running] = {}
+        self.not_before: dict[str, float] = {}
+        self.identical: dict[str, tuple[str, int]] = {}
+        self.closed_stages: set[str] = set()
+        self.disk_full = False
+        self.kill_at: float | None = None
+        self.spawner = Spawner(settings["cluster"].get("warm", "auto"), sorted({j.run for j in self.pending.values()}))
+
+    @property
+    def _jobs(self) -> dict[str, JobDescription]:
+        return self.standings.ledger.plans.jobs
+
+    def run(self) -> None:
+        """Work until nothing is left to do, or until asked to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        beaten = 0.0
+        try:
+            while self._step():
+                if time.monotonic() - beaten > BEAT_S:
+                    self.submission.beat()
+                    beaten = time.monotonic()
+        finally:
+            self.spawner.close()
+            self.events.close()
+        self.submission.end()
+
+    def stop(self) -> None:
+        """First call: have running jobs write a checkpoint and start no more. Second call: kill them."""
+        now = time.monotonic()
+        self.kill_at = now + self.grace_s if self.kill_at is None else now
+        for running in self.running.values():
+            self._signal(running, signal.SIGTERM)
+
+    def _step(self) -> bool:
+        """One round; tells whether another one can get anything done."""
+        for message in self.spawner.messages(TICK_S if self.running or self.not_before else 0.05):
+            self._hear(message)
+        if not self.spawner.alive():
+            self._replace_template()
+        if self.standings.refresh():
+            self._drop_unwanted()
+        if self.kill_at is not None:
+            return self._wind_up(self.kill_at)
+        could_go_on = self._start_what_is_ready()
+        return bool(self.running) or could_go_on
+
+    def _wind_up(self, kill_at: float) -> bool:
+        if time.monotonic() >= kill_at:
+            for running in self.running.values():
+                self._kill(running, "stopped before it could write a checkpoint")
+        return bool(self.running)
+
+    # --- starting -------------------------------------------------------------------------------------------------
+
+    def _start_what_is_ready(self) -> bool:
+        """Start jobs while there is room; tells whether anything may still become ready."""
+        hope, refused = False, set[tuple[int, int]]()
+        for job in [job for job in self.pending.values() if not self._done_by_others(job.id)]:
+            kind = (job.resources.cpus, job.resources.gpus)
+            readiness: Readiness = "wait" if kind in refused else self._readiness(job)
+            hope = hope or readiness != "never"
+            if readiness == "ready" and not self._start(job):
+                refused.add(kind)
+            if len(refused) > 8:
+                break
+        return hope
+
+    def _readiness(self, job: JobDescription) -> Readiness:
+        if self.disk_full or job.stage in self.closed_stages:
+            return "never"
+        if self.not_before.get(job.id, 0.0) > time.monotonic():
+            return "wait"
+        parents = {self._parent_readiness(parent) for parent in job.parents}
+        if parents - {"ready"}:
+            return "never" if "never" in parents else "wait"
+        if any(running.job.fit == job.fit for running in self.running.values()):
+            return "wait"
+        at_work = self.standings.elsewhere(job.id) is not None or is_claimed_alive(self.study, job.id)
+        return "wait" if at_work else "ready"
+
+    def _parent_readiness(self, parent: str) -> Readiness:
+        if parent in self.pending or parent in self.running:
+            return "wait"
+        state = self.standings.of(parent).state
+        return "ready" if state == "done" else "wait" if state in ALIVE else "never"
+
+    def _done_by_others(self, job: str) -> bool:
+        """Let go of a job that somebody else has done meanwhile, unless it is to run again in any case."""
+        if job in self.submission.rerun or self.standings.of(job).state != "done":
+            return False
+        del self.pending[job]
+        return True
+
+    def _start(self, job: JobDescription) -> bool:
+        lacks = self.machine.lacks(job.resources)
+        if lacks:
+            self._tell_impossible(job, lacks)
+            return True
+        slot = self.machine.acquire(job.resources, len(self.running))
+        if slot is None:
+            return False
+        attempt = attempts_begun(self.study, job.id, self.standings.ledger.record(job.id).latest) + 1
+        if attempt > 1 and self._adopt(job, attempt - 1):
+            slot.release()
+            return True
+        del self.pending[job.id]
+        self.running[job.id] = _Running(job, attempt, slot)
+        self.spawner.request(self._request(job, attempt, slot))
+        return True
+
+    def _adopt(self, job: JobDescription, attempt: int) -> bool:
+        """Tell of the result of an attempt that published it and did not live to say so."""
+        known = self.standings.ledger.record(job.id).attempts.get(attempt)
+        if known is not None and known["e"] != "started" or not is_published(self.study, job.id, attempt):
+            return False
+        self._tell_done(job.id, attempt)
+        del self.pending[job.id]
+        return True
+
+    def _request(self, job: JobDescription, attempt: int, slot: Slot) -> Request:
+        parents = {parent: self.standings.of(parent) for parent in job.parents}
+        return Request(
+            root=str(self.root.path),
+            study=self.study.name,
+            submission=self.submission.token,
+            attempt=attempt,
+            job=job.to_dict(),
+            parents={parent: (standing.home.name, standing.attempt) for parent, standing in parents.items()},
+            environment=slot.environment(),
+        )
+
+    def _tell_impossible(self, job: JobDescription, lacks: str) -> None:
+        del self.pending[job.id]
+        attempt = self.standings.ledger.record(job.id).latest + 1
+        failure = Failure("config", f"the job {lacks}", "impossible")
+        self.events.tell("failed", job=job.id, n=attempt, **failure.to_dict())
+
+    # --- hearing --------------------------------------------------------------------------------------------------
+
+    def _hear(self, message: Message) -> None:
+        if message["m"] == "ready":
+            if message["reason"]:
+                print(f"jobs start in fresh processes: {message['reason']}", flush=True)
+            return
+        running = self.running.get(message["job"])
+        if running is None:
+            return
+        if message["m"] == "spawned":
+            running.pid = message["pid"]
+            if self.kill_at is not None:
+                self._signal(running, signal.SIGTERM)
+        elif message["m"] == "started":
+            self.events.tell("started", job=running.job.id, n=running.attempt, process=message["process"])
+        elif message["m"] == "exit":
+            self._end(running, message)
+        else:
+            running.last = message
+
+    def _end(self, running: _Running, exit_message: Message) -> None:
+        """Record how an attempt ended: by its own last word, by its publication, or by its exit status."""
+        job, attempt = running.job, running.attempt
+        del self.running[job.id]
+        running.slot.release()
+        last = running.last["m"] if running.last else None
+        if last == "declined":
+            self._again(job, 1.0)
+        elif last == "done" or is_published(self.study, job.id, attempt):
+            self._tell_done(job.id, attempt)
+            self.identical.pop(job.stage, None)
+        elif last == "interrupted" or running.killed:
+            reason = running.killed or (running.last or {}).get("reason", "")
+            self.events.tell("interrupted", job=job.id, n=attempt, reason=reason)
+        else:
+            self._failed(running, exit_message)
+
+    def _tell_done(self, job: str, attempt: int) -> None:
+        self.events.tell(**_without_time(unnoticed(self.study, job, attempt)))
+
+    def _failed(self, running: _Running, exit_message: Message) -> None:
+        code, peak = exit_message["code"], exit_message["peak"]
+        failure = died(code, peak, oom_kills() > running.oom_kills)
+        if running.last is not None and running.last["m"] == "failed":
+            failure = Failure(running.last["kind"], running.last["reason"], running.last["digest"])
+        self._tell_failed(running, failure, peak)
+
+    def _tell_failed(self, running: _Running, failure: Failure, peak: int) -> None:
+        job = running.job
+        self.events.tell("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
+        self.standings.refresh()
+        policy = self.policies.retry(self.standings.ledger.record(job.id).failures())
+        if policy is not None:
+            self._again(job, policy.wait_s)
+            print(f"{job.short_id}: {failure.kind}; tries again in {policy.wait_s:g} s", flush=True)
+        self._watch_for_repetition(job, failure)
+        self.disk_full = self.disk_full or failure.kind == "disk"
+
+    def _watch_for_repetition(self, job: JobDescription, failure: Failure) -> None:
+        digest, count = self.identical.get(job.stage, ("", 0))
+        count = count + 1 if digest == failure.digest else 1
+        self.identical[job.stage] = failure.digest, count
+        if count >= self.policies.stop_after_identical:
+            self.closed_stages.add(job.stage)
+            print(f"stage {job.stage}: {count} identical failures in a row; the rest is left waiting", flush=True)
+
+    def _again(self, job: JobDescription, wait_s: float) -> None:
+        self.pending[job.id] = job
+        self.not_before[job.id] = time.monotonic() + wait_s
+
+    # --- interfering ----------------------------------------------------------------------------------------------
+
+    def _drop_unwanted(self) -> None:
+        """Let go of what was cancelled or superseded since."""
+        current = set(self.standings.ledger.plans.current_ids())
+        for job in [*self.pending, *self.running]:
+            if job in current and not self.standings.ledger.record(job).cancelled_after >= 0:
+                continue
+            self.pending.pop(job, None)
+            if job in self.running:
+                self._kill(self.running[job], "cancelled" if job in current else "superseded")
+
+    def _kill(self, running: _Running, reason: str) -> None:
+        running.killed = reason
+        self._signal(running, signal.SIGKILL)
+
+    def _signal(self, running: _Running, number: signal.Signals) -> None:
+        if running.pid is not None:
+            signal_group(running.pid, number)
+
+    def _replace_template(self) -> None:
+        """The template died, and its jobs with it: what they did not finish continues under a new one."""
+        while messages := self.spawner.messages(0.0):
+            for message in messages:
+                self._hear(message)
+        lost = Failure("node", "the process that jobs are forked from died", "template")
+        for running in list(self.running.values()):
+            del self.running[running.job.id]
+            running.slot.release()
+            if is_published(self.study, running.job.id, running.attempt):
+                self._tell_done(running.job.id, running.attempt)
+            else:
+                self._tell_failed(running, lost, 0)
+        self.spawner.restart()
+
+
+def _without_time(event: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": event["e"], **{key: value for key, value in event.items() if key not in {"e", "t"}}}
+
+
+def work(folder: str, visible_gpus: str | None) -> None:
+    """Take up the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: what submitit is handed.
+
+    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: submitit puts its own choice there.
+    """
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if visible_gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
+    submission = Submission.read(Path(folder))
+    if not submission.take_up():
+        print("this submission has a worker already", flush=True)
+        return
+    sys.path.insert(0, submission.code_folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [submission.code_folder, os.environ.get("PYTHONPATH")]))
+    study = StudyFolder(submission.folder.parents[1])
+    Worker(Root(study.path.parent), study, submission).run()
