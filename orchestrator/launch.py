@@ -1,0 +1,255 @@
+"""Starting what is to be done: launch, resume, cancel, and waiting for it.
+
+The order of writes: the plan names the jobs, the submission's intent says who shall do them, then the worker is
+started. A kill between any two leaves jobs waiting, never lost and never doubled.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.events import EventWriter
+from seedfold.orchestrator.failures import KINDS, Policies
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.local import dispatch
+from seedfold.orchestrator.overrides import apply_volatile
+from seedfold.orchestrator.plan import Plan, PlannedJob, replaced_keys
+from seedfold.orchestrator.plans import PlanHeader, write_plan
+from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.standing import ALIVE, Standings, count_states
+from seedfold.orchestrator.submissions import Submission
+
+POLL_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a launch or a resume did.
+
+    ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submission``; ``exhausted`` counts
+    failed jobs that only `resume` tries again.
+    """
+
+    study: StudyFolder
+    jobs: tuple[str, ...]
+    started: tuple[JobDescription, ...]
+    submission: Submission | None
+    exhausted: int = 0
+
+
+def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], check_code: bool = False) -> Plan:
+    """Compose, expand and compare. Raises UsageError for whatever is wrong with the study."""
+    from seedfold.jobs.study import load_study
+
+    study = load_study(overrides, config_dirs=config_dirs, folder=Path.cwd())
+    return Plan(root, study, import_roots() if check_code else None)
+
+
+def import_roots() -> tuple[Path, ...]:
+    """Where a job launched from here would import code from."""
+    import sys
+
+    return (Path.cwd(), *(Path(entry) for entry in sys.path if entry))
+
+
+def launch(
+    root: Root,
+    overrides: Sequence[str],
+    *,
+    config_dirs: Sequence[Path] = (),
+    selection: Selection | None = None,
+    replace: bool = False,
+    rerun: str | None = None,
+) -> Launched:
+    """Plan a study and start what is new, waiting, lost, stale by parent or to be retried.
+
+    ``rerun`` adds done jobs: ``stale`` for those whose data or code changed, else a where expression. Raises UsageError
+    if jobs would be replaced and ``replace`` is not set; nothing is written then.
+    """
+    plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
+    replacements = plan.replacements()
+    if replacements and not replace:
+        keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
+        raise UsageError(
+            f"{len(replacements)} jobs of study {plan.study.name} would be replaced ({keys}); "
+            "launch with --replace, or under another name with study=NAME"
+        )
+    starting = plan.startable(_rerun_test(rerun))
+    if selection is not None:
+        starting = selection.apply(starting, lambda planned: planned.job)
+    if starting or plan.names_new():
+        root.mark()
+        header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
+        write_plan(plan.folder, header, plan.descriptions)
+    submission = _submit(plan.folder, starting, plan.study.settings, Path.cwd())
+    return Launched(
+        study=plan.folder,
+        jobs=tuple(job.id for job in plan.descriptions),
+        started=tuple(planned.job for planned in starting),
+        submission=submission,
+        exhausted=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
+    )
+
+
+def _count_failed(jobs: Iterable[PlannedJob]) -> int:
+    return sum(planned.state == "failed" for planned in jobs)
+
+
+def _rerun_test(rerun: str | None) -> Callable[[PlannedJob], bool]:
+    if rerun is None:
+        return lambda planned: False
+    if rerun == "stale":
+        return lambda planned: planned.stale is not None
+    from seedfold.jobs.where import Where
+
+    where = Where.parse(rerun)
+    return lambda planned: planned.state == "done" and where.matches(planned.job.axes)
+
+
+def _submit(
+    study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any], folder: Path
+) -> Submission | None:
+    if not starting:
+        return None
+    submission = Submission.create(
+        study,
+        [planned.job.id for planned in starting],
+        {key: settings[key] for key in ("cluster", "failures")},
+        folder,
+        rerun=[planned.job.id for planned in starting if planned.state == "done"],
+    )
+    dispatch(submission)
+    return submission
+
+
+def resume(
+    root: Root,
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    selection: Selection | None = None,
+    kinds: Sequence[str] = (),
+) -> Launched:
+    """Start exactly what is neither done nor alive, from its checkpoints, exhausted and cancelled jobs included.
+
+    ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to jobs
+    that failed so. Raises UsageError for an unknown kind, or an override that would make other jobs.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(KINDS)}")
+    folder = root.existing(name)
+    ledger = Ledger(folder)
+    header = ledger.plans.header
+    assert header is not None
+    jobs, settings = apply_volatile(list(ledger.plans.current.values()), header.settings, overrides)
+    standings = Standings(root, ledger, Policies.parse(settings["failures"]))
+    planned = [PlannedJob(job, standing := standings.of(job.id), standing.state, None) for job in _each_once(jobs)]
+    starting = _resumable(planned, kinds)
+    if selection is not None:
+        starting = selection.apply(starting, lambda one: one.job)
+    if starting:
+        _forgive(folder, ledger, starting)
+        if overrides:
+            write_plan(folder, PlanHeader.now(overrides, (), settings, Path(header.folder)), jobs)
+    submission = _submit(folder, starting, settings, Path(header.folder))
+    return Launched(folder, tuple(one.job.id for one in planned), tuple(one.job for one in starting), submission)
+
+
+def _each_once(jobs: Iterable[JobDescription]) -> list[JobDescription]:
+    return list({job.id: job for job in jobs}.values())
+
+
+def _resumable(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list[PlannedJob]:
+    """What is neither done nor alive; a job whose parent is neither, and is not resumed with it, is left out."""
+    states = {one.job.id: one.state for one in planned}
+    starting: dict[str, PlannedJob] = {}
+    for one in planned:
+        if one.state == "done" or one.state in ALIVE or (kinds and not _failed_as(one, kinds)):
+            continue
+        if all(parent in starting or states.get(parent) in {"done", *ALIVE} for parent in one.job.parents):
+            starting[one.job.id] = one
+    return list(starting.values())
+
+
+def _failed_as(planned: PlannedJob, kinds: Sequence[str]) -> bool:
+    event = planned.standing.event
+    return planned.state == "failed" and event is not None and event["kind"] in kinds
+
+
+def _forgive(study: StudyFolder, ledger: Ledger, starting: Sequence[PlannedJob]) -> None:
+    """Give jobs that failed or were cancelled their retries back."""
+    stopped = {one.job.id: ledger.record(one.job.id).latest for one in starting if one.state in {"failed", "cancelled"}}
+    if stopped:
+        writer = EventWriter(study.events)
+        writer.tell("resumed", jobs=stopped)
+        writer.close()
+
+
+def cancel(
+    root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False
+) -> list[JobDescription]:
+    """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the jobs that were cancelled."""
+    folder = root.existing(name)
+    ledger = Ledger(folder)
+    assert ledger.plans.header is not None
+    standings = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
+    stop = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
+    jobs = [job for job in _each_once(ledger.plans.current.values()) if standings.of(job.id).state in stop]
+    if selection is not None:
+        jobs = selection.apply(jobs, lambda job: job)
+    if jobs:
+        writer = EventWriter(folder.events)
+        writer.tell("cancelled", jobs={job.id: ledger.record(job.id).latest for job in jobs})
+        writer.close()
+    return jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How the awaited jobs stand: counts by state, and whether anybody is still at work on them."""
+
+    counts: Mapping[str, int]
+    running: tuple[JobDescription, ...]
+    over: bool
+
+
+class Waiter:
+    """Watches the jobs of a launch. Whoever works on them, and however often this is asked, nothing is changed."""
+
+    def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
+        self.jobs = jobs
+        self.ledger = Ledger(study)
+        assert self.ledger.plans.header is not None
+        policies = Policies.parse(self.ledger.plans.header.settings["failures"])
+        self.standings = Standings(root, self.ledger, policies)
+
+    def look(self) -> Progress:
+        """Look once."""
+        self.standings.refresh()
+        standings = {job: self.standings.of(job) for job in self.jobs}
+        running = tuple(self.ledger.plans.jobs[job] for job, one in standings.items() if one.state == "running")
+        over = not any(one.state in ALIVE for one in standings.values())
+        return Progress(count_states(standings.values()), running, over)
+
+    def wait(self, show: Callable[[Progress], None]) -> Progress:
+        """Look until nobody is at work on any of the jobs."""
+        while not (progress := self.look()).over:
+            show(progress)
+            time.sleep(POLL_S)
+        show(progress)
+        return progress
+
+
+def stop_workers(study: StudyFolder) -> int:
+    """Ask this machine's workers of a study to stop; asked a second time they kill. Returns how many were asked."""
+    workers = [submission.worker() for submission in Ledger(study).live]
+    return sum(worker.signal(signal.SIGTERM) for worker in workers if worker is not None)

@@ -1,0 +1,82 @@
+"""Overrides for jobs that exist already: only what does not identify them may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.identity import Identity
+from seedfold.jobs.resources import Resources, parse_memory, parse_time
+
+_SETTINGS = ("cluster", "failures")
+
+
+def apply_volatile(
+    jobs: Sequence[JobDescription], settings: Mapping[str, Any], overrides: Sequence[str]
+) -> tuple[list[JobDescription], dict[str, Any]]:
+    """Return the jobs and settings under the overrides; ids stay.
+
+    Raises UsageError, naming the key, for one that would change an identity.
+    """
+    changed = deepcopy(dict(settings))
+    parsed = _parse(overrides, settings)
+    for key, value in parsed.items():
+        if key.split(".")[0] in _SETTINGS:
+            _put(changed, key, value)
+    return [_changed(job, parsed) for job in jobs], changed
+
+
+def _parse(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    if not overrides:
+        return {}
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    identity = Identity.parse(settings["identity"])
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise UsageError(str(error).splitlines()[0]) from error
+    values = {}
+    for override in parsed:
+        key = override.key_or_group
+        if override.is_delete() or override.is_sweep_override():
+            raise UsageError(f"{override.input_line}: resume takes plain KEY=VALUE")
+        if not identity.is_volatile(key):
+            raise UsageError(f"{key}: part of what identifies a job; launch the study with {override.input_line} instead")
+        values[key] = override.value()
+    return values
+
+
+def _put(target: dict[str, Any], key: str, value: Any) -> None:
+    *folders, last = key.split(".")
+    for folder in folders:
+        target = target.setdefault(folder, {})
+    target[last] = value
+
+
+def _changed(job: JobDescription, values: Mapping[str, Any]) -> JobDescription:
+    resources = {key.split(".", 1)[1]: value for key, value in values.items() if key.startswith("resources.")}
+    others = {key: value for key, value in values.items() if key.split(".")[0] not in (*_SETTINGS, "resources")}
+    if resources:
+        job = replace(job, resources=_merged(job.resources, resources))
+    if others:
+        config = deepcopy(job.to_dict()["config"])
+        for key, value in others.items():
+            _put(config, key, value)
+        job = replace(job, config=config)
+    return job
+
+
+def _merged(resources: Resources, values: Mapping[str, Any]) -> Resources:
+    checked = Resources.parse(values)
+    fields: dict[str, Any] = {key: getattr(checked, key) for key in values if key in {"cpus", "gpus", "extra"}}
+    if "memory" in values:
+        fields["memory_bytes"] = parse_memory(values["memory"])
+    if "time" in values:
+        fields["time_s"] = parse_time(values["time"])
+    return replace(resources, **fields)
