@@ -8,7 +8,6 @@ claims it in one study and finds it claimed alive in another steps back, so at m
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from seedfold.orchestrator.files import create_once
@@ -58,6 +57,6 @@ def claim(root: Root, study: StudyFolder, job: str, attempt: int, submission: st
         return f"attempt {attempt} was begun by somebody else"
     for other in root.studies():
         if other.path != study.path and is_claimed_alive(other, job):
-            os.unlink(path)
+            path.unlink()
             return f"it runs in study {other.name}"
     return None

@@ -63,7 +63,7 @@ def _kind_of(error: BaseException) -> Kind | None:
 def classify(error: BaseException) -> Failure:
     """Name the kind of an exception: the first that anything in its chain of causes has, else ``error``."""
     chain = _chain(error)
-    kind = next((kind for kind in map(_kind_of, chain) if kind), "error")
+    kind: Kind = next((kind for kind in map(_kind_of, chain) if kind), "error")
     message = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
     return Failure(kind, reason[:400], _digest(error))

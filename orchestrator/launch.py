@@ -187,17 +187,17 @@ def _failed_as(planned: PlannedJob, kinds: Sequence[str]) -> bool:
 
 def _forgive(study: StudyFolder, ledger: Ledger, starting: Sequence[PlannedJob]) -> None:
     """Give jobs that failed or were cancelled their retries back."""
-    stopped = {one.job.id: ledger.record(one.job.id).latest for one in starting if one.state in {"failed", "cancelled"}}
+    stopped = [one.job.id for one in starting if one.state in {"failed", "cancelled"}]
     if stopped:
         writer = EventWriter(study.events)
-        writer.tell("resumed", jobs=stopped)
+        writer.tell("resumed", jobs={job: ledger.record(job).latest for job in stopped})
         writer.close()
 
 
 def cancel(
     root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False
 ) -> list[JobDescription]:
-    """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the jobs that were cancelled."""
+    """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the cancelled jobs."""
     folder = root.existing(name)
     ledger = Ledger(folder)
     assert ledger.plans.header is not None

@@ -6,7 +6,6 @@ in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.plans import Plans
 from seedfold.orchestrator.process import ProcessIdentity
 from seedfold.orchestrator.submissions import Submission, Submissions
+from seedfold.results.store import Result
 
 _RANK = {"started": 0, "interrupted": 1, "failed": 2, "done": 3}
 
@@ -119,15 +119,15 @@ def process_of(event: Event) -> ProcessIdentity:
     return ProcessIdentity(**event["process"])
 
 
-def done_event(job: str, attempt: int, result: Mapping[str, Any]) -> dict[str, Any]:
+def done_event(job: str, attempt: int, result: Result) -> dict[str, Any]:
     """The details of a ``done`` event, from what the attempt published."""
     return {
         "job": job,
         "n": attempt,
-        "seconds": round(result["ended"] - result["started"], 3),
-        "parents": result["parents"],
-        "reads": result["reads"],
-        "code": result["code"],
-        "files": result["files"],
-        "host": result["provenance"]["host"],
+        "seconds": round(result.seconds, 3),
+        "parents": result.parents,
+        "reads": result.reads,
+        "code": result.code,
+        "files": result.files,
+        "host": result.provenance["host"],
     }

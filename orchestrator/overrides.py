@@ -47,7 +47,7 @@ def _parse(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, A
         if override.is_delete() or override.is_sweep_override():
             raise UsageError(f"{override.input_line}: resume takes plain KEY=VALUE")
         if not identity.is_volatile(key):
-            raise UsageError(f"{key}: part of what identifies a job; launch the study with {override.input_line} instead")
+            raise UsageError(f"{key}: identifies a job; launch the study with {override.input_line} instead")
         values[key] = override.value()
     return values
 

@@ -14,12 +14,10 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.explain import difference
 from seedfold.jobs.study import Study
-from seedfold.orchestrator.code import changed_code
-from seedfold.orchestrator.events import Event
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.ledger import Ledger
-from seedfold.orchestrator.reads import changed_read
+from seedfold.orchestrator.stale import Staleness
 from seedfold.orchestrator.standing import ALIVE, STATES, Standing, Standings
 
 
@@ -27,7 +25,7 @@ from seedfold.orchestrator.standing import ALIVE, STATES, Standing, Standings
 class PlannedJob:
     """One job and how it stands. ``state`` is ``new`` for one that no plan has named before.
 
-    ``stale`` says why a done job's result is not what would be computed today: ``data FILE``, ``parent``, ``code FILE``.
+    ``stale`` says why a done job's result is not what would be computed today (see `seedfold.orchestrator.stale`).
     """
 
     job: JobDescription
@@ -43,37 +41,6 @@ class Replacement:
     old: JobDescription
     new: JobDescription
     state: str
-
-
-class Staleness:
-    """Why results are not what would be computed today. Each file is looked at once."""
-
-    def __init__(self, standings: Standings, import_roots: tuple[Path, ...] | None = None) -> None:
-        """``import_roots`` are where the code would be imported from; None leaves code unchecked."""
-        self._standings = standings
-        self._import_roots = import_roots
-        self._code: dict[tuple[str, str], str | None] = {}
-
-    def of(self, job: JobDescription, standing: Standing) -> str | None:
-        """Return ``parent``, ``data FILE`` or ``code FILE`` for a done job whose result is stale; else None."""
-        if standing.state != "done" or standing.event is None:
-            return None
-        event = standing.event
-        if any(self._standings.of(parent).attempt != attempt for parent, attempt in event["parents"].items()):
-            return "parent"
-        changed = changed_read(event["reads"], job.config)
-        if changed:
-            return f"data {changed}"
-        file = self._changed_code(standing, event)
-        return f"code {file}" if file else None
-
-    def _changed_code(self, standing: Standing, event: Event) -> str | None:
-        if self._import_roots is None:
-            return None
-        key = (standing.home.name, event["code"])
-        if key not in self._code:
-            self._code[key] = changed_code(standing.home, event["code"], self._import_roots)
-        return self._code[key]
 
 
 class Plan:
@@ -111,7 +78,7 @@ class Plan:
         return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
 
     def startable(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
-        """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows them.
+        """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows.
 
         ``rerun`` adds done jobs. A job whose parent neither is done or at work nor would be started is left out.
         """
@@ -153,7 +120,7 @@ def count_by_stage(jobs: Sequence[PlannedJob]) -> dict[str, dict[str, int]]:
     """Count the jobs of each stage by state, with ``jobs``, ``new`` and ``stale``; every key is always there."""
     stages: dict[str, dict[str, int]] = {}
     for planned in jobs:
-        empty = {"jobs": 0, "new": 0, **dict.fromkeys(STATES, 0), "stale": 0}
+        empty: dict[str, int] = {"jobs": 0, "new": 0, **dict.fromkeys(map(str, STATES), 0), "stale": 0}
         counts = stages.setdefault(planned.job.stage, empty)
         counts["jobs"] += 1
         counts[planned.state] += 1
@@ -189,5 +156,3 @@ def hours(starting: Iterable[PlannedJob], seconds: Mapping[str, float], unit: st
             return None
         total += amount * seconds.get(planned.job.stage, 0.0) / 3600
     return round(total, 3)
-
-

@@ -1,4 +1,4 @@
-"""Which process is it, and does it still live? A process id alone is used again; with start time and boot id it is not."""
+"""Which process is it, and does it still live? An id alone is used again; with start time and boot id it is not."""
 
 from __future__ import annotations
 

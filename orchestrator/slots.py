@@ -37,7 +37,9 @@ def visible_gpus() -> list[Gpu]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = None if allowed is None else [name.strip() for name in allowed.split(",")]
     return [
-        Gpu(index, int(free) * 1024**2) for index, uuid, free in rows if names is None or index in names or uuid in names
+        Gpu(index, int(free) * 1024**2)
+        for index, uuid, free in rows
+        if names is None or index in names or uuid in names
     ]
 
 
@@ -92,7 +94,7 @@ def _lock_some(names: Sequence[str], count: int) -> list[tuple[str, int]] | None
 
 
 class Machine:
-    """What this machine offers, as ``cluster`` configures it: CPU places, and GPUs × ``jobs_per_gpu`` places."""
+    """What this machine offers, as ``cluster`` configures it: CPU places, and ``jobs_per_gpu`` places on each GPU."""
 
     def __init__(self, cluster: Mapping[str, Any], gpus: Sequence[Gpu] | None = None) -> None:
         self.cpus = len(os.sched_getaffinity(0))

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from seedfold.orchestrator.messages import LineBuffer, Message, Request
 from seedfold.orchestrator.template import single_threaded
 
+_TEMPLATE = "seedfold.orchestrator.template"
+
 
 class Spawner:
     """A running template process and the pipe on which it and its jobs report."""
@@ -26,7 +28,7 @@ class Spawner:
         self._lines = LineBuffer()
         self._pipe, report = os.pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "seedfold.orchestrator.template", str(report), str(os.getpid()), self._options],
+            [sys.executable, "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
             stdin=subprocess.PIPE,
             pass_fds=[report],
             env={**os.environ, **single_threaded()},

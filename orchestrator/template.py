@@ -1,7 +1,7 @@
 """A process that has imported what jobs need, and forks each job from itself.
 
-It stays free of threads and of CUDA, asks no question of the device and computes nothing: only then is a forked child as
-good as a fresh process. Where that cannot be kept it starts fresh processes instead, and says why.
+It stays free of threads and of CUDA, asks no question of the device and computes nothing: only then is a forked child
+as good as a fresh process. Where that cannot be kept it starts fresh processes instead, and says why.
 """
 
 from __future__ import annotations

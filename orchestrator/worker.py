@@ -171,7 +171,8 @@ class Worker:
     def _adopt(self, job: JobDescription, attempt: int) -> bool:
         """Tell of the result of an attempt that published it and did not live to say so."""
         known = self.standings.ledger.record(job.id).attempts.get(attempt)
-        if known is not None and known["e"] != "started" or not is_published(self.study, job.id, attempt):
+        noticed = known is not None and known["e"] != "started"
+        if noticed or not is_published(self.study, job.id, attempt):
             return False
         self._tell_done(job.id, attempt)
         del self.pending[job.id]
