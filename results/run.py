@@ -1,0 +1,41 @@
+"""The handle by which tables and reports know a finished job: where its result lies, where it stands in the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from seedfold.jobs.description import SHORT_ID
+
+
+class Addressed(Protocol):
+    """Anything with a place in a study: a run, or the description of a job that is not done."""
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """Axis values by configuration key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A current, finished job. ``folder`` is its published result; ``stale`` says why it no longer holds, if so."""
+
+    id: str
+    study: str
+    stage: str
+    axes: Mapping[str, Any]
+    attempt: int
+    folder: Path
+    stale: str | None = None
+    config: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def short_id(self) -> str:
+        """The first twelve characters of the id, as shown to people."""
+        return self.id[:SHORT_ID]
