@@ -1,0 +1,32 @@
+# `make demo` and `make test` need nothing but Python 3.11 or later and make.
+PYTHON ?= python3
+VENV ?= .venv
+ROOT ?= runs
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
+	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
+	$(BIN)/seedfold results --root $(ROOT) digits metrics
+	$(BIN)/seedfold report --root $(ROOT) digits
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)  ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## linters and type checker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,images]'
+	touch $@
+
+clean:  ## remove the environment; runs/ stays
+	rm -rf $(VENV)
