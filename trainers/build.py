@@ -1,0 +1,32 @@
+"""Objects from configuration: Hydra's ``_target_`` notation, with failures that name the key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seedfold.jobs.work import ConfigFailure
+
+
+def build(node: Mapping[str, Any] | None, key: str, *arguments: Any) -> Any:
+    """Instantiate ``node`` (``_target_``, optionally ``_partial_``), nested nodes included, from plain containers.
+
+    ``key`` is the node's place in the configuration. Raises ConfigFailure for a class that does not import or refuses
+    its arguments.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    if not node or "_target_" not in node:
+        raise ConfigFailure(f"{key}: names nothing to build; choose one ({key.split('.')[0]}=…) or give _target_")
+    try:
+        return instantiate(dict(node), *arguments, _convert_="all")
+    except InstantiationException as error:
+        raise ConfigFailure(f"{key}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__
+    if cause is None:
+        return str(error).splitlines()[0]
+    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"

@@ -1,0 +1,99 @@
+"""Batches from tensors in memory, gathered a block at a time instead of collated sample by sample.
+
+A block holds several consecutive batches, so that the cost of Lightning's loop is paid once a block and not once
+a step; training itself still steps batch by batch, and results do not depend on the size of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seedfold.trainers.data.samples import Samples
+from seedfold.trainers.data.sampling import Order
+
+
+@dataclass
+class Position:
+    """How far training is: ``step`` batches of epoch ``epoch`` (both from 0) are done.
+
+    ``loss_sum`` and ``seen`` accumulate the epoch's mean loss; ``history`` has one row of metrics a finished epoch.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    seen: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def next_epoch(self, row: dict[str, float]) -> None:
+        """Close the epoch with its row of metrics."""
+        self.history.append(row)
+        self.epoch, self.step, self.loss_sum, self.seen = self.epoch + 1, 0, 0.0, 0
+
+
+class Batch(NamedTuple):
+    """Inputs (b, ...) float32 and class targets (b,) int64."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class Block(NamedTuple):
+    """Consecutive batches of one epoch; ``first`` is the number of the first in the epoch."""
+
+    first: int
+    batches: list[Batch]
+
+
+class TrainingBlocks:
+    """The blocks of the epoch that ``position`` is in; batches before ``position.step`` are left out."""
+
+    def __init__(
+        self, samples: Samples, order: Order, position: Position, *, batch_size: int, drop_last: bool, block: int
+    ) -> None:
+        self._inputs, self._targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
+        self._order, self._position = order, position
+        self._batch_size, self._block = batch_size, block
+        count = len(samples)
+        self.steps = count // batch_size if drop_last else -(-count // batch_size)
+
+    def __len__(self) -> int:
+        return -(-self.steps // self._block)
+
+    def __iter__(self) -> Iterator[Block]:
+        done = self._position.step
+        positions = torch.from_numpy(self._order.of(self._position.epoch))
+        for start in range(0, self.steps, self._block):
+            stop = min(start + self._block, self.steps)
+            first = min(max(start, done), stop)
+            yield Block(first, self._batches(positions[first * self._batch_size : stop * self._batch_size]))
+
+    def _batches(self, positions: Tensor) -> list[Batch]:
+        if not len(positions):
+            return []
+        inputs = torch.split(self._inputs[positions], self._batch_size)
+        return [
+            Batch(*pair) for pair in zip(inputs, torch.split(self._targets[positions], self._batch_size), strict=True)
+        ]
+
+
+class EvaluationBatches:
+    """All samples once, in their own order."""
+
+    def __init__(self, samples: Samples, batch_size: int) -> None:
+        self._inputs, self._targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._targets) // self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        pairs = zip(
+            torch.split(self._inputs, self._batch_size), torch.split(self._targets, self._batch_size), strict=True
+        )
+        return (Batch(*pair) for pair in pairs)

@@ -1,0 +1,114 @@
+"""Which samples are held out for testing, and which validate in each fold.
+
+The test samples are drawn first; the rest, the development samples, are divided into k folds. Each development
+sample validates in exactly one fold; with a grouped kind no group is on both sides of any division. The divisions
+depend on the samples and the seeds only, never on a training seed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.samples import Indices, Samples
+
+Kind = Literal["kfold", "stratified", "grouped", "stratified_grouped"]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Rows of the data set, ascending: ``train``, ``val`` and ``test`` share none."""
+
+    train: Indices
+    val: Indices
+    test: Indices
+
+
+def divide(samples: Samples, task: Mapping[str, Any], fold: int) -> Division:
+    """Divide as ``task.test`` and ``task.folds`` say and take fold ``fold`` (from 0) for validation.
+
+    Raises ConfigFailure for settings that cannot be, DataFailure if the samples cannot be divided so.
+    """
+    development, test = hold_out(samples, task.get("test"))
+    folds = development_folds(samples.take(development), **_fold_settings(task))
+    if not 0 <= fold < len(folds):
+        raise ConfigFailure(f"fold: {fold} is not among the {len(folds)} folds (0 to {len(folds) - 1}) of task.folds")
+    validates = np.zeros(len(development), dtype=bool)
+    validates[folds[fold]] = True
+    return Division(development[~validates], development[validates], test)
+
+
+def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indices, Indices]:
+    """Return (development, test) rows. ``settings``: ``fraction`` of the samples, ``kind``, ``seed``; None tests none.
+
+    Without groups the fraction is met to a sample; with groups as closely as whole groups allow
+    (``stratified_grouped`` takes one of round(1 / fraction) folds).
+    """
+    everything = np.arange(len(samples), dtype=np.int64)
+    if not settings or not settings["fraction"]:
+        return everything, everything[:0]
+    fraction, kind, seed = float(settings["fraction"]), _kind(settings["kind"], "task.test.kind"), settings["seed"]
+    if not 0 < fraction < 1:
+        raise ConfigFailure(f"task.test.fraction: {fraction} is not between 0 and 1")
+    from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedGroupKFold, StratifiedShuffleSplit
+
+    splitters = {
+        "kfold": ShuffleSplit,
+        "stratified": StratifiedShuffleSplit,
+        "grouped": GroupShuffleSplit,
+    }
+    if kind == "stratified_grouped":
+        splitter = StratifiedGroupKFold(max(2, round(1 / fraction)), shuffle=True, random_state=seed)
+    else:
+        splitter = splitters[kind](n_splits=1, test_size=fraction, random_state=seed)
+    development, test = _split(splitter, samples, kind, "task.test")[0]
+    return np.sort(development), np.sort(test)
+
+
+def development_folds(samples: Samples, kind: str, k: int, seed: int) -> list[Indices]:
+    """Return the rows that validate in each of the ``k`` folds (scikit-learn's splitters, shuffled by ``seed``)."""
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    splitters = {
+        "kfold": KFold,
+        "stratified": StratifiedKFold,
+        "grouped": GroupKFold,
+        "stratified_grouped": StratifiedGroupKFold,
+    }
+    checked = _kind(kind, "task.folds.kind")
+    if k < 2:
+        raise ConfigFailure(f"task.folds.k: {k} folds leave nothing to train on; at least 2")
+    splitter = splitters[checked](k, shuffle=True, random_state=seed)
+    return [val for _, val in _split(splitter, samples, checked, "task.folds")]
+
+
+def _fold_settings(task: Mapping[str, Any]) -> dict[str, Any]:
+    folds = task.get("folds")
+    if not folds:
+        raise ConfigFailure("task.folds: is missing; give kind, k and seed")
+    return {"kind": folds["kind"], "k": int(folds["k"]), "seed": int(folds["seed"])}
+
+
+def _kind(given: object, key: str) -> Kind:
+    for kind in get_args(Kind):
+        if given == kind:
+            checked: Kind = kind
+            return checked
+    raise ConfigFailure(f"{key}: {given!r} is none of {', '.join(get_args(Kind))}")
+
+
+def _split(splitter: Any, samples: Samples, kind: Kind, key: str) -> list[tuple[Indices, Indices]]:
+    grouped = kind in ("grouped", "stratified_grouped")
+    if grouped and samples.groups is None:
+        raise ConfigFailure(f"{key}.kind: {kind} needs task.source.group, the column that names each sample's group")
+    try:
+        with warnings.catch_warnings():  # a class with fewer members than folds would be left out of some fold
+            warnings.filterwarnings("error", message="The least populated class", category=UserWarning)
+            return list(splitter.split(np.zeros(len(samples)), samples.targets, samples.groups if grouped else None))
+    except (ValueError, UserWarning) as error:
+        raise DataFailure(f"{key}: {len(samples)} samples cannot be divided: {error}") from error

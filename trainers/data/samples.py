@@ -1,0 +1,89 @@
+"""Samples in memory: identifiers, inputs, class targets and, where there are any, groups.
+
+Everything downstream (folds, resampling, training, prediction) works on rows of one `Samples`, in the order of the
+file it was read from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.locations import locate
+from seedfold.jobs.work import DataFailure
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Labels = NDArray[Any]
+Reads = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """n samples: ``ids`` n strings, ``inputs`` (n, ...) float32, ``targets`` (n,) int64, ``groups`` (n,) or None."""
+
+    ids: tuple[str, ...]
+    inputs: Floats
+    targets: Indices
+    groups: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Indices) -> Samples:
+        """Return the samples at ``rows``, in that order."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Samples(tuple(self.ids[row] for row in rows), self.inputs[rows], self.targets[rows], groups)
+
+
+class Source(Protocol):
+    """Reads samples from files; built from ``task.source``."""
+
+    def load(self, reads: Reads) -> Samples:
+        """Read everything and report each file to ``reads``; raises DataFailure."""
+
+
+def existing(place: str | Path) -> Path:
+    """Return the path of a data file or folder, which must be there; raises DataFailure."""
+    try:
+        path = locate(str(place))
+    except UsageError as error:
+        raise DataFailure(str(error)) from error
+    if not path.exists():
+        raise DataFailure(f"{path}: no such file; check task.source.path and paths.data")
+    return path
+
+
+def check(samples: Samples, where: str, classes: int) -> Samples:
+    """Return ``samples`` if they are whole; raises DataFailure naming the first row (from 1) that is not.
+
+    Checked: at least one sample, unique identifiers, finite inputs, targets among ``0 … classes - 1``.
+    """
+    if not len(samples):
+        raise DataFailure(f"{where}: holds no samples")
+    _check_unique(samples.ids, where)
+    finite = np.isfinite(samples.inputs.reshape(len(samples), -1)).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise DataFailure(f"{where}: row {row + 1} ({samples.ids[row]}) has a missing or infinite input")
+    known = (samples.targets >= 0) & (samples.targets < classes)
+    if not known.all():
+        row = int(np.argmin(known))
+        raise DataFailure(
+            f"{where}: row {row + 1} ({samples.ids[row]}) has target {samples.targets[row]}; "
+            f"task.classes is {classes}, so targets are 0 to {classes - 1}"
+        )
+    return samples
+
+
+def _check_unique(ids: tuple[str, ...], where: str) -> None:
+    first: dict[str, int] = {}
+    for row, identifier in enumerate(ids):
+        if first.setdefault(identifier, row) != row:
+            raise DataFailure(f"{where}: rows {first[identifier] + 1} and {row + 1} have the same id {identifier!r}")

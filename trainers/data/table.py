@@ -1,0 +1,145 @@
+"""Samples from one table: a CSV file (also compressed) or a Parquet file, one row a sample.
+
+The rows may be feature vectors or, with ``shape``, whole small images written out pixel by pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, check, existing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Column = str | int
+"""A column's name; in a file without a header its position from 0, or from the end if negative."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Read samples from a CSV or Parquet file.
+
+    ``id`` defaults to the row's position from 0, ``features`` to every column that is not id, target or group.
+    ``labels`` names the classes in order, for targets written as text. Inputs are divided by ``divide_by`` and get
+    ``shape`` (without the sample axis).
+    """
+
+    path: str
+    target: Column
+    classes: int
+    id: Column | None = None
+    group: Column | None = None
+    features: Sequence[Column] | None = None
+    header: bool = True
+    skip_rows: int = 0
+    labels: Sequence[str] | None = None
+    shape: Sequence[int] | None = None
+    divide_by: float = 1.0
+
+    def load(self, reads: Reads) -> Samples:
+        """Read the table; raises DataFailure for a missing file or column, or a value that is no number."""
+        path = existing(self.path)
+        reads(path)
+        frame = read_frame(path, header=self.header, skip_rows=self.skip_rows)
+        if not len(frame):
+            raise DataFailure(f"{path}: holds no samples")
+        samples = Samples(
+            ids=row_ids(frame, self.id, path),
+            inputs=self._inputs(frame, path),
+            targets=class_targets(frame[column(frame, self.target, path)], self.labels, path),
+            groups=None if self.group is None else frame[column(frame, self.group, path)].astype(str).to_numpy(),
+        )
+        return check(samples, str(path), self.classes)
+
+    def _inputs(self, frame: pd.DataFrame, path: Path) -> Floats:
+        values = numbers(frame[self._feature_columns(frame, path)], path) / np.float32(self.divide_by)
+        if self.shape is None:
+            return values
+        if values.shape[1] != int(np.prod(self.shape)):
+            raise DataFailure(
+                f"{path}: {values.shape[1]} feature columns do not make the shape {list(self.shape)}; "
+                "check task.source.shape and task.source.features"
+            )
+        return values.reshape(len(frame), *self.shape)
+
+    def _feature_columns(self, frame: pd.DataFrame, path: Path) -> list[Column]:
+        if self.features is not None:
+            return [column(frame, name, path) for name in self.features]
+        taken = {column(frame, name, path) for name in (self.id, self.target, self.group) if name is not None}
+        return [name for name in frame.columns if name not in taken]
+
+
+def read_frame(path: Path, *, header: bool = True, skip_rows: int = 0) -> pd.DataFrame:
+    """Read a CSV or Parquet file by its ending; raises DataFailure if it cannot be read as such."""
+    import pandas as pd
+
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, header=0 if header else None, skiprows=skip_rows, dtype_backend="numpy_nullable")
+    except (ValueError, OSError, EOFError) as error:  # pandas' and Arrow's parser errors are ValueErrors
+        raise DataFailure(f"{path}: cannot be read as a table: {' '.join(str(error).split())}") from error
+
+
+def column(frame: pd.DataFrame, name: Column, path: Path) -> Column:
+    """Return the label of a column of ``frame``; raises DataFailure with the nearest name."""
+    if name in frame.columns:
+        return name
+    if isinstance(name, int) and name < 0 and -name <= len(frame.columns):
+        label: Column = frame.columns[name]
+        return label
+    known = [str(label) for label in frame.columns]
+    raise DataFailure(f"{path}: no column {name!r}{did_you_mean(str(name), known)}; it has {len(known)} columns")
+
+
+def row_ids(frame: pd.DataFrame, name: Column | None, path: Path) -> tuple[str, ...]:
+    """Return one string a row: the column ``name``, or the row's position from 0."""
+    if name is None:
+        return tuple(str(row) for row in range(len(frame)))
+    values = frame[column(frame, name, path)]
+    if values.isna().any():
+        raise DataFailure(f"{path}: row {int(values.isna().to_numpy().argmax()) + 1} has no {name!r}")
+    return tuple(values.astype(str))
+
+
+def class_targets(values: pd.Series, labels: Sequence[str] | None, path: Path) -> Indices:
+    """Return class numbers (n,) int64; raises DataFailure for a value that is none of ``labels`` or no whole number."""
+    import pandas as pd
+
+    if labels is not None:
+        numbered = values.astype("object").map({label: number for number, label in enumerate(labels)})
+    else:
+        numbered = pd.to_numeric(values, errors="coerce")
+    wrong = numbered.isna() | (numbered % 1 != 0)
+    if wrong.fillna(True).any():
+        row = int(wrong.fillna(True).to_numpy(dtype=bool).argmax())
+        expected = f"one of {', '.join(labels)}" if labels else "a class number (or name the classes in source.labels)"
+        raise DataFailure(f"{path}: row {row + 1} has target {values.iloc[row]!r}; expected {expected}")
+    return np.asarray(numbered.to_numpy(dtype=np.int64))
+
+
+def numbers(frame: pd.DataFrame, path: Path) -> Floats:
+    """Return (n, columns) float32; raises DataFailure naming the row and column of the first value that is none."""
+    import pandas as pd
+
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            wrong = pd.to_numeric(frame[name], errors="coerce").isna().to_numpy(dtype=bool)
+            row = int(wrong.argmax())
+            raise DataFailure(
+                f"{path}: row {row + 1}, column {name!r} holds {frame[name].iloc[row]!r}, which is no number; "
+                "leave the column out with task.source.features"
+            )
+    values = frame.to_numpy(dtype=np.float32, na_value=np.nan)
+    if not np.isfinite(values).all():
+        row, position = np.argwhere(~np.isfinite(values))[0]
+        raise DataFailure(f"{path}: row {row + 1}, column {frame.columns[position]!r} is missing or infinite")
+    return values

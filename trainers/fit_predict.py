@@ -1,0 +1,105 @@
+"""The usual job: fit a model on one fold, predict validation and test samples, put the predictions into staging.
+
+Fitting and predicting are two units of work. A fit that is finished in ``work.folder`` is not repeated: the job goes
+straight to predicting, from the weights kept there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.results.predictions import write_predictions
+from seedfold.trainers import classical, training
+from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit
+from seedfold.trainers.data.loading import JobData, load
+from seedfold.trainers.data.samples import Floats, Samples
+from seedfold.trainers.history import write_history
+from seedfold.trainers.process import prepare
+from seedfold.trainers.settings import PredictSettings, TrainerSettings
+
+PRELOAD = (
+    "hydra.utils",
+    "numpy",
+    "pandas",
+    "pyarrow.parquet",
+    "pytorch_lightning",
+    "seedfold.results.predictions",
+    "seedfold.trainers.augment",
+    "seedfold.trainers.data.images",
+    "seedfold.trainers.data.table",
+    "seedfold.trainers.fit_predict",
+    "seedfold.trainers.losses",
+    "seedfold.trainers.networks",
+    "seedfold.trainers.schedules",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "threadpoolctl",
+    "torch",
+    "torch._dynamo",
+)
+"""Imported once by a warm worker. They start no thread, touch no GPU and run no tensor operation."""
+
+_log = logging.getLogger(__name__)
+
+Predict = Callable[[Samples], dict[str, Floats]]
+
+
+def run(work: Work) -> None:
+    """Fit (or continue, or skip) and predict; see `seedfold.jobs.work` for what is raised."""
+    prepare(TrainerSettings.of(work.config))
+    splits = PredictSettings.of(work.config).splits
+    data = load(work.config, work.reads)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    predict = _fitted(work, data)
+    for split in splits:
+        samples = data.evaluated[split]
+        if len(samples):
+            _write(work, split, samples, predict(samples))
+
+
+def _fitted(work: Work, data: JobData) -> Predict:
+    model = training.seeded_network(work.config)
+    if classical.is_estimator(model):
+        estimator = classical.fitted(work, model, data)
+        return lambda samples: classical.predict(estimator, samples, data.classes)
+    return _fitted_network(work, model, data)
+
+
+def _fitted_network(work: Work, network: Any, data: JobData) -> Predict:
+    from torch import nn
+
+    if not isinstance(network, nn.Module):
+        raise ConfigFailure(f"model: {type(network).__name__} is neither a torch module nor an estimator")
+    finished = _finished(work) or training.fit(work, network, data)
+    write_history(work.staging, finished.history)
+    return lambda samples: training.predict(work, network, finished, samples)
+
+
+def _finished(work: Work) -> Fit | None:
+    """Return the finished fit if its weights can be read; otherwise training has to run, and says why."""
+    files = Checkpoints(work.folder)
+    finished = files.finished()
+    if finished is None:
+        return None
+    try:
+        training.check_weights(work, finished)
+    except DamagedCheckpoint as error:
+        _log.warning("%s; training again", error)
+        files.discard_fit()
+        return None
+    return finished
+
+
+def _write(work: Work, split: str, samples: Samples, logits: dict[str, Floats]) -> None:
+    write_predictions(
+        work.staging,
+        split,
+        job=work.description,
+        sample_ids=samples.ids,
+        targets=samples.targets,
+        logits=logits,
+        expected=samples.ids,
+    )

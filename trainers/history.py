@@ -1,0 +1,22 @@
+"""``epochs.csv``: one row of metrics a finished epoch, written whole when training is done."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+FILE = "epochs.csv"
+
+
+def write_history(staging: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write the metric history; the columns are ``epoch, lr, train/loss, val/loss`` and the validation metrics.
+
+    Numbers are written so that reading them gives the same bits. An empty history writes no file.
+    """
+    if not history:
+        return
+    with (staging / FILE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)

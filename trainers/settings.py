@@ -1,0 +1,116 @@
+"""How a job trains and predicts: ``trainer``, ``checkpoint`` and ``predict`` of the configuration, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args
+
+from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.work import ConfigFailure
+
+Mode = Literal["min", "max"]
+Weights = Literal["best", "last"]
+
+_ACCELERATORS = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """``trainer``: the length and manner of training. Batches count samples; ``clip`` is the largest gradient norm."""
+
+    max_epochs: int
+    batch_size: int
+    min_epochs: int = 1
+    eval_batch_size: int = 1024
+    drop_last: bool = False
+    accumulate: int = 1
+    clip: float | None = None
+    steps_per_execution: int = 32
+    accelerator: str = "cpu"
+    precision: str = "32-true"
+    threads: int = 1
+    deterministic: bool = True
+    monitor: str = "val/loss"
+    mode: Mode = "min"
+    metrics: tuple[str, ...] = ("accuracy",)
+    early_stopping: Mapping[str, Any] | None = None
+    callbacks: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
+            _at_least_one(getattr(self, name), f"trainer.{name}")
+        if self.accelerator not in _ACCELERATORS:
+            raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is none of {', '.join(_ACCELERATORS)}")
+        _among(self.mode, get_args(Mode), "trainer.mode")
+        if self.min_epochs > self.max_epochs:
+            raise ConfigFailure(f"trainer.min_epochs: {self.min_epochs} is more than max_epochs {self.max_epochs}")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> TrainerSettings:
+        """Read ``config.trainer``; raises ConfigFailure for an unknown key or an impossible value."""
+        given = dict(config.get("trainer") or {})
+        given["metrics"] = tuple(given.get("metrics") or ())
+        given["callbacks"] = given.get("callbacks") or {}
+        given["precision"] = str(given.get("precision", "32-true"))
+        return _fill(cls, given, "trainer")
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """``checkpoint``: seconds between checkpoints inside an epoch (None: at its end only) and what is kept after."""
+
+    every_seconds: float | None = 600.0
+    keep: str = "last+best"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> CheckpointSettings:
+        """Read ``config.checkpoint``; raises ConfigFailure for an unknown key."""
+        return _fill(cls, dict(config.get("checkpoint") or {}), "checkpoint")
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """``predict``: which splits, from which weights, and over how many augmented passes."""
+
+    splits: tuple[str, ...] = ("val", "test")
+    weights: Weights = "best"
+    tta: int = 1
+
+    def __post_init__(self) -> None:
+        _at_least_one(self.tta, "predict.tta")
+        _among(self.weights, get_args(Weights), "predict.weights")
+        for split in self.splits:
+            _among(split, ("val", "test"), "predict.splits")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> PredictSettings:
+        """Read ``config.predict``; raises ConfigFailure for an unknown key or value."""
+        given = dict(config.get("predict") or {})
+        if "splits" in given:
+            given["splits"] = tuple(given["splits"])
+        return _fill(cls, given, "predict")
+
+
+_Settings = TypeVar("_Settings")
+
+
+def _fill(cls: type[_Settings], given: Mapping[str, Any], group: str) -> _Settings:
+    known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
+    for key in given:
+        if key not in known:
+            raise ConfigFailure(f"{group}.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
+    try:
+        return cls(**given)
+    except TypeError as error:
+        raise ConfigFailure(f"{group}: {error}; choose one ({group}=default) or give the key") from error
+
+
+def _at_least_one(value: object, key: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigFailure(f"{key}: {value!r} is no whole number of at least 1")
+
+
+def _among(value: object, known: tuple[str, ...], key: str) -> None:
+    if value not in known:
+        raise ConfigFailure(f"{key}: {value!r} is none of {', '.join(known)}")

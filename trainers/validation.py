@@ -1,0 +1,66 @@
+"""Metrics of a validation pass, from the logits and targets of the whole split at once (torchmetrics)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+from torchmetrics.functional import classification
+
+from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.work import ConfigFailure
+
+MAIN_HEAD = "main"
+"""The name of the only head of a network that returns one tensor."""
+
+_Binary = Callable[[Tensor, Tensor], Tensor]
+_Multiclass = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def _macro(function: Callable[..., Tensor], average: str = "macro") -> _Multiclass:
+    return lambda scores, targets, classes: function(scores, targets, num_classes=classes, average=average)
+
+
+_BINARY: Mapping[str, _Binary] = {
+    "accuracy": classification.binary_accuracy,
+    "auroc": classification.binary_auroc,
+    "average_precision": classification.binary_average_precision,
+    "f1_macro": lambda scores, targets: _MULTICLASS["f1_macro"]((scores > 0.5).long(), targets, 2),
+    "balanced_accuracy": lambda scores, targets: _MULTICLASS["balanced_accuracy"]((scores > 0.5).long(), targets, 2),
+}
+_MULTICLASS: Mapping[str, _Multiclass] = {
+    "accuracy": _macro(classification.multiclass_accuracy, "micro"),
+    "balanced_accuracy": _macro(classification.multiclass_accuracy),
+    "f1_macro": _macro(classification.multiclass_f1_score),
+    "auroc": _macro(classification.multiclass_auroc),
+    "average_precision": _macro(classification.multiclass_average_precision),
+}
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Raise ConfigFailure for a metric that is not known."""
+    for name in names:
+        if name not in _MULTICLASS:
+            known = ", ".join(_MULTICLASS)
+            raise ConfigFailure(f"trainer.metrics: no metric {name!r}{did_you_mean(name, _MULTICLASS)}; known: {known}")
+
+
+def head_metrics(heads: Mapping[str, Tensor], targets: Tensor, names: Sequence[str]) -> dict[str, float]:
+    """Return ``{"val/METRIC": value}``, or ``{"val/HEAD/METRIC": value}`` where there are several heads.
+
+    Heads hold logits (n, k); one or two logits are scored as a binary problem with class 1 positive.
+    """
+    values: dict[str, float] = {}
+    for head, logits in heads.items():
+        prefix = "val/" if len(heads) == 1 else f"val/{head}/"
+        values |= {f"{prefix}{name}": float(_metric(name, logits, targets)) for name in names}
+    return values
+
+
+def _metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:
+    classes = logits.shape[1]
+    if classes == 1:
+        return _BINARY[name](logits[:, 0].sigmoid(), targets)
+    if classes == 2:
+        return _BINARY[name](logits.softmax(1)[:, 1], targets)
+    return _MULTICLASS[name](logits.softmax(1), targets, classes)
