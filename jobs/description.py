@@ -5,11 +5,11 @@ A description is a frozen value. On disk it is JSON; it never holds a model, dat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.resources import Resources
 
 Value = Any
@@ -24,7 +24,9 @@ class JobDescription:
 
     ``id`` is the full SHA-256 of what the job computes (see `seedfold.jobs.identity`); ``fit`` is the same for
     the part of it that trains, so that jobs which differ only in how they predict share their weights. ``config``
-    is what Hydra composes for this point, resolved; references to upstream results stay as text.
+    is what Hydra composes for this point, resolved; references to upstream results stay as text. ``texts`` holds, by
+    dotted key, what is hashed instead of a value that depends on the machine: ``${paths.data}/digits.csv``. ``config``
+    and what it holds may be shared with other jobs: read it, never change it.
     """
 
     id: str
@@ -36,6 +38,7 @@ class JobDescription:
     resources: Resources
     run: str
     fit: str = field(default="")
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def short_id(self) -> str:
@@ -45,10 +48,10 @@ class JobDescription:
     @property
     def address(self) -> tuple[str, str]:
         """(stage, axis values as canonical text): the place in the study that this job fills."""
-        return self.stage, json.dumps(dict(self.axes), sort_keys=True, ensure_ascii=False)
+        return self.stage, canonical_json(self.axes)
 
     def to_dict(self) -> dict[str, Value]:
-        """Return the JSON form."""
+        """Return the JSON form: plain data at every depth."""
         return {
             "id": self.id,
             "study": self.study,
@@ -59,6 +62,7 @@ class JobDescription:
             "resources": self.resources.to_dict(),
             "run": self.run,
             "fit": self.fit,
+            "texts": dict(self.texts),
         }
 
     @classmethod
@@ -74,4 +78,5 @@ class JobDescription:
             resources=Resources.from_dict(record["resources"]),
             run=record["run"],
             fit=record.get("fit") or record["id"],
+            texts=record.get("texts") or {},
         )

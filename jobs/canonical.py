@@ -1,0 +1,60 @@
+"""Canonical JSON: one text for one value, for ever.
+
+Keys are sorted, text is UTF-8, ``1`` and ``1.0`` differ, ``1e-3`` and ``0.001`` do not, ``-0.0`` is ``0.0``, and
+numbers that are not finite are the strings ``nan``, ``inf`` and ``-inf``. Keys that are not strings are refused,
+because JSON would silently turn them into strings. Job ids are digests of this text: changing it changes every id.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from seedfold.jobs.errors import UsageError
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def plain(value: Any, key: str = "") -> Any:
+    """Return ``value`` as plain JSON data with canonical numbers; raises UsageError that names ``key`` otherwise."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is float:
+        return plain_float(value)
+    if isinstance(value, Mapping):
+        return {checked_key(name, key): plain(item, f"{key}.{name}" if key else name) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{key}[{index}]") for index, item in enumerate(value)]
+    raise UsageError(
+        f"{key or 'value'}: {kind.__name__} is no JSON value; use numbers, text, booleans, null, lists, mappings"
+    )
+
+
+def plain_float(value: float) -> float | str:
+    """Return ``value`` without a negative zero, and as text where it is not finite."""
+    return value + 0.0 if math.isfinite(value) else str(value)
+
+
+def checked_key(name: object, key: str = "") -> str:
+    """Return ``name`` if it is a string; raises UsageError that names the mapping ``key`` otherwise."""
+    if not isinstance(name, str):
+        where = key or "mapping"
+        raise UsageError(f"{where}: the key {name!r} is not text; put it in quotes")
+    return name
+
+
+def canonical_json(value: Any) -> str:
+    """Return the canonical text of a JSON value.
+
+    Raises UsageError for keys that are not strings and for values that JSON does not have.
+    """
+    return _encode(plain(value))
+
+
+def encode_plain(value: Any) -> str:
+    """Return the canonical text of data that `plain` has returned."""
+    return _encode(value)

@@ -1,0 +1,162 @@
+"""What overrides mean for a study: axes that are replaced or added, and what is left for Hydra.
+
+``KEY=v`` and ``KEY=1,2`` replace the axis KEY in every stage that has one. Without such an axis, one value is an
+ordinary override, and a sweep adds an axis to a study of one stage. ``stages.S.matrix.KEY=…`` (``matrix.KEY=…`` for one
+stage) sets, adds or, with ``~``, removes an axis in one stage. In a zip or a table, values that the axis has choose
+their rows; other values replace the column and must be as many as the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from seedfold.jobs.compose import Composer
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.grammar import values_of
+from seedfold.jobs.matrix import Block
+from seedfold.jobs.schema import STUDY_KEYS, StageSpec, check_lengths, check_name
+
+_STAGE_AXIS = re.compile(r"(?:stages\.(?P<stage>[^.]+)\.)?matrix\.(?P<key>.+)")
+
+
+@dataclass(frozen=True)
+class AxisChange:
+    """One override of an axis; ``stage`` is None where it goes to every stage that has the axis."""
+
+    override: Override
+    key: str
+    stage: str | None = None
+    in_one_stage: bool = False
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Overrides by meaning: ``study`` shape the study itself, ``values`` are everything else, ``axes`` change axes."""
+
+    study: tuple[Override, ...]
+    values: tuple[Override, ...]
+    axes: tuple[AxisChange, ...]
+
+
+def read_command_line(composer: Composer, overrides: Sequence[str]) -> CommandLine:
+    """Sort overrides by what they mean without knowing the study yet."""
+    study, values, axes = [], [], []
+    for override in composer.parse(overrides):
+        key = _key(override)
+        change = _STAGE_AXIS.fullmatch(key)
+        if change is not None:
+            axes.append(AxisChange(override, change["key"], change["stage"], in_one_stage=True))
+        elif _shapes_study(composer, override):
+            _refuse_sweep(override, key)
+            study.append(override)
+        else:
+            values.append(override)
+    return CommandLine(tuple(study), tuple(values), tuple(axes))
+
+
+def _key(override: Override) -> str:
+    return override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
+
+
+def _shapes_study(composer: Composer, override: Override) -> bool:
+    top = re.split(r"[./]", override.key_or_group)[0]
+    one_option = composer.is_group(override.key_or_group) and not override.is_sweep_override()
+    return top in STUDY_KEYS or top == "experiment" or one_option
+
+
+def _refuse_sweep(override: Override, key: str) -> None:
+    if override.is_sweep_override():
+        raise UsageError(f"{override.input_line}: {key} has one value per study; start one study for each")
+
+
+def split_values(line: CommandLine, stages: Sequence[StageSpec]) -> tuple[tuple[Override, ...], tuple[AxisChange, ...]]:
+    """Return the overrides that are Hydra's, and those that change axes, now that the stages are known."""
+    fixed: list[Override] = []
+    axes = list(line.axes)
+    for override in (*line.study, *line.values):
+        key = _key(override)
+        if any(spec.block_of(key) is not None for spec in stages) and not override.is_delete():
+            axes.append(AxisChange(override, key))
+        elif override.is_sweep_override():
+            axes.append(AxisChange(override, key, in_one_stage=True) if len(stages) == 1 else _ambiguous(override, key))
+        else:
+            fixed.append(override)
+    return tuple(fixed), tuple(axes)
+
+
+def _ambiguous(override: Override, key: str) -> AxisChange:
+    raise UsageError(f"{override.input_line}: no stage has an axis {key}; write stages.STAGE.matrix.{key}=… to add one")
+
+
+def change_axes(stages: Sequence[StageSpec], changes: Iterable[AxisChange]) -> tuple[StageSpec, ...]:
+    """Return the stages with their axes changed."""
+    changed = tuple(stages)
+    for change in changes:
+        wanted = _stages_of(change, changed)
+        changed = tuple(_change(spec, change) if spec.name in wanted else spec for spec in changed)
+    return changed
+
+
+def _stages_of(change: AxisChange, stages: Sequence[StageSpec]) -> list[str]:
+    if change.in_one_stage:
+        return [_stage_named(change, stages)]
+    return [spec.name for spec in stages if spec.block_of(change.key) is not None]
+
+
+def _stage_named(change: AxisChange, stages: Sequence[StageSpec]) -> str:
+    names, line = [spec.name for spec in stages], change.override.input_line
+    if change.stage is None and len(names) > 1:
+        raise UsageError(f"{line}: the study has several stages; write stages.STAGE.matrix.{change.key}")
+    name = change.stage or names[0]
+    if name not in names:
+        raise UsageError(f"{line}: no stage {name}{did_you_mean(name, names)}; stages: {', '.join(names)}")
+    return name
+
+
+def _change(spec: StageSpec, change: AxisChange) -> StageSpec:
+    number = spec.block_of(change.key)
+    if change.override.is_delete():
+        return _without(spec, change, number)
+    values = values_of(change.override)
+    if not values:
+        raise UsageError(f"{change.override.input_line}: the axis has no values; give it some")
+    if number is None:
+        prefix = "++" if change.override.is_add() or change.override.is_force_add() else ""
+        if prefix and not change.override.key_or_group.endswith(f"matrix.{change.key}"):
+            prefix = "+" if change.override.is_add() else "++"
+        check_name("matrix", change.key)
+        added = Block(str(change.override.input_line), {f"{prefix}{change.key}": values})
+        return replace(spec, blocks=(*spec.blocks, added))
+    block = _replaced(spec.blocks[number], change, values)
+    return replace(spec, blocks=(*spec.blocks[:number], block, *spec.blocks[number + 1 :]))
+
+
+def _without(spec: StageSpec, change: AxisChange, number: int | None) -> StageSpec:
+    if number is None:
+        raise UsageError(f"{change.override.input_line}: {spec.place} has no axis {change.key}; remove the override")
+    columns = {key: column for key, column in spec.blocks[number].columns.items() if key.lstrip("+") != change.key}
+    kept = (Block(spec.blocks[number].origin, columns),) if columns else ()
+    return replace(spec, blocks=(*spec.blocks[:number], *kept, *spec.blocks[number + 1 :]))
+
+
+def _replaced(block: Block, change: AxisChange, values: list[Any]) -> Block:
+    key = block.has(change.key)
+    assert key is not None
+    origin = str(change.override.input_line)
+    if len(block.columns) == 1:
+        return Block(origin, {key: values})
+    rows = [row for value in values for row, present in enumerate(block.columns[key]) if _identical(present, value)]
+    if all(any(_identical(present, value) for present in block.columns[key]) for value in values):
+        return Block(origin, {name: [column[row] for row in rows] for name, column in block.columns.items()})
+    changed = Block(origin, {**block.columns, key: values})
+    check_lengths(changed)
+    return changed
+
+
+def _identical(left: Any, right: Any) -> bool:
+    return type(left) is type(right) and bool(left == right)

@@ -1,0 +1,169 @@
+"""Composing configurations with Hydra: our tree, the user's folders beside it, and errors of one line.
+
+A `Composer` uses Hydra's configuration loader without Hydra's global state, so it also works inside a program that is
+itself started by ``@hydra.main``. Every error of Hydra, OmegaConf and YAML leaves as a UsageError of one line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.references import register_late_references
+
+OURS = "pkg://seedfold.conf"
+ROOT = "config"
+
+
+class Composer:
+    """Composes configurations from a primary folder and the user's folders beside it.
+
+    Raises UsageError where a user's folder does not exist or holds a file that shadows one of ours.
+    """
+
+    def __init__(self, config_dirs: Sequence[Path] = (), primary: str = OURS) -> None:
+        setup_globals()
+        register_late_references()
+        if version.getbase() is None or not hasattr(version.getbase(), "release"):
+            version.setbase("1.3")
+        self.primary = _folder_of(primary)
+        self.config_dirs = tuple(Path(folder).absolute() for folder in config_dirs)
+        _refuse_shadows((self.primary, *self.config_dirs))
+        search_path = create_config_search_path(primary)
+        for folder in self.config_dirs:
+            search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+        self._loader = ConfigLoaderImpl(search_path)
+        self._options: dict[str, list[str]] = {}
+
+    def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
+        """Return what Hydra composes, unresolved, with its ``hydra`` node.
+
+        ``partial`` leaves out parts that have to be chosen (``- task: ???``) instead of refusing.
+        """
+        mode = RunMode.MULTIRUN if partial else RunMode.RUN
+        with one_line_errors():
+            return self._loader.load_configuration(ROOT, list(overrides), mode, from_shell=False)
+
+    def parse(self, overrides: Sequence[str]) -> list[Override]:
+        """Parse overrides as typed on a command line."""
+        with one_line_errors():
+            return OverridesParser.create(config_loader=self._loader).parse_overrides(list(overrides))
+
+    def apply(self, overrides: Sequence[Override], config: DictConfig) -> None:
+        """Change ``config`` as Hydra does for these overrides."""
+        with one_line_errors():
+            ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
+
+    def is_group(self, key: str) -> bool:
+        """Whether ``key`` names a config group, as ``model`` or ``db@backup``."""
+        return bool(self._loader.repository.group_exists(key.partition("@")[0]))
+
+    def options(self, group: str) -> list[str]:
+        """Return the names that a config group offers."""
+        if group not in self._options:
+            self._options[group] = list(self._loader.get_group_options(group.partition("@")[0]))
+        return self._options[group]
+
+    def check_option(self, group: str, option: Any) -> None:
+        """Raise UsageError for an option that ``group`` does not offer, with the nearest name and all names."""
+        for name in option if isinstance(option, list) else [option]:
+            if name is None or "/" in str(name) or str(name) in self.options(group):
+                continue
+            raise UsageError(unknown_option(group, str(name), self.options(group)))
+
+    def folder_of(self, config: str) -> Path | None:
+        """Return the configuration folder that holds ``config``, such as ``experiment/digits``."""
+        return next((root for root in (self.primary, *self.config_dirs) if (root / f"{config}.yaml").is_file()), None)
+
+
+def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
+    """Return the line for an option that a group does not offer."""
+    known = ", ".join(options) or "none"
+    return f"{group}={name}: no such {group}{did_you_mean(name, options)}; known: {known}"
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn errors of Hydra, OmegaConf and YAML into UsageErrors of one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UsageError(describe(error)) from error
+
+
+def describe(error: BaseException) -> str:
+    """Return one line for an error of Hydra, OmegaConf or YAML."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return unknown_option(group, name, list(error.options))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        first = _lines(error)[0]
+        return f"{error.missing_cfg_file}: {first[0].lower()}{first[1:]}; correct the name or add the file"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: {error.problem}; correct the YAML"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {_lines(error)[0]}; quote the value as Hydra's override grammar asks"
+    return "; ".join(_told(error))
+
+
+def _told(error: BaseException) -> list[str]:
+    """Return the first lines of an error and of what OmegaConf said below it."""
+    lines = [line for line in _lines(error) if not line.startswith(("full_key:", "object_type", "reference_type"))]
+    key = getattr(error, "full_key", None)
+    head = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OmegaConfBaseException) and "To append" not in str(error):
+        head += [line for line in _told(cause) if line not in head]
+    return head + [line for line in lines[1:2] if line.startswith(("To append", "Did you mean", "Available"))]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return [re.sub(r"\s+", " ", line).strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+
+
+def _folder_of(primary: str) -> Path:
+    if not primary.startswith("pkg://"):
+        return Path(primary.removeprefix("file://"))
+    import importlib.util
+
+    spec = importlib.util.find_spec(primary.removeprefix("pkg://"))
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(f"{primary}: no such package of configurations; install it")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _refuse_shadows(folders: Sequence[Path]) -> None:
+    """Raise UsageError where two folders hold the same configuration: Hydra would ignore one of them silently."""
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such configuration folder; correct --config-dir")
+        for file in sorted(folder.rglob("*.yaml")):
+            name = file.relative_to(folder)
+            if name in seen:
+                raise UsageError(f"{file}: shadows {seen[name] / name}; rename one of them")
+            seen[name] = folder
+
+
+def plain_tree(config: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
+    """Return a configuration as plain data."""
+    tree = OmegaConf.to_container(config, resolve=resolve, enum_to_str=True)
+    return cast("dict[str, Any]", tree)

@@ -1,0 +1,133 @@
+"""Values that a study computes per point with named pure functions, such as class weights from an imbalance ratio."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from omegaconf._utils import split_key
+
+from seedfold.jobs.canonical import canonical_json, plain
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.patterns import Path
+from seedfold.jobs.references import is_late
+from seedfold.jobs.schema import STUDY_KEYS, StageSpec
+from seedfold.jobs.tree import strings
+
+
+@dataclass
+class Derivation:
+    """One derived key: where it goes (``path``), where its arguments stand (``node``), and the function.
+
+    ``values`` holds each distinct result once; ``known`` its number by the canonical text of the arguments.
+    """
+
+    key: str
+    path: Path
+    node: Path
+    function: Callable[..., Any]
+    place: str
+    values: list[tuple[Any]] = field(default_factory=list)
+    known: dict[str, int] = field(default_factory=dict)
+    _results: dict[str, int] = field(default_factory=dict)
+
+    def number(self, arguments: Mapping[str, Any], point: Callable[[], str]) -> int:
+        """Return the number of the value for these arguments.
+
+        Raises UsageError that names stage, point and exception where the function raises, and where its result is no
+        JSON value or its arguments are only known when the job starts.
+        """
+        text = canonical_json(arguments)
+        found = self.known.get(text)
+        if found is None:
+            value = self._compute(arguments, point)
+            found = self._results.setdefault(canonical_json(value), len(self.values))
+            if found == len(self.values):
+                self.values.append((value,))
+            self.known[text] = found
+        return found
+
+    def _compute(self, arguments: Mapping[str, Any], point: Callable[[], str]) -> Any:
+        for name, value in arguments.items():
+            if is_late(value):
+                raise UsageError(f"{self._at(point)}: {name} is only known when the job starts; derive nothing from it")
+        try:
+            result = self.function(**arguments)
+        except Exception as error:
+            raise UsageError(f"{self._at(point)}: {_one_line(error)}") from error
+        return self._as_json(result, point)
+
+    def _as_json(self, result: Any, point: Callable[[], str]) -> Any:
+        try:
+            value = _jsonable(result)
+            canonical_json(value)
+        except UsageError as error:
+            raise UsageError(f"{self._at(point)}: the result is no JSON value ({error})") from error
+        if any("${" in text for _, text in strings(value)):
+            raise UsageError(f"{self._at(point)}: the result holds an interpolation; return a plain value")
+        return value
+
+    def _at(self, point: Callable[[], str]) -> str:
+        return f"{self.place}: derive.{self.key} at {point()}"
+
+
+def _jsonable(value: Any) -> Any:
+    """Return ``value`` with tuples as lists and NumPy's numbers and arrays as Python's."""
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+        return _jsonable(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float):
+        return float(value)
+    plain(value)
+    return value
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def read_derivations(spec: StageSpec, folder: FilePath) -> tuple[Derivation, ...]:
+    """Return a stage's derived keys in the order written; raises UsageError for what is no function."""
+    return tuple(_read(spec, folder, key, given) for key, given in spec.derive.items())
+
+
+def _read(spec: StageSpec, folder: FilePath, key: str, given: Any) -> Derivation:
+    place = f"{spec.place}: derive.{key}"
+    name = key.lstrip("+")
+    path = tuple(split_key(name))
+    if not isinstance(given, dict) or not isinstance(given.get("_target_"), str):
+        raise UsageError(f"{place}: names no function; write {{_target_: package.module.function, ARGUMENT: value}}")
+    if path[0] in STUDY_KEYS and path[0] != "resources":
+        raise UsageError(f"{place}: {path[0]} describes the study and is not computed per point; choose another key")
+    return Derivation(name, path, (*spec.at, "derive", key), _function(place, given["_target_"], folder), spec.place)
+
+
+def _function(place: str, name: str, folder: FilePath) -> Callable[..., Any]:
+    from hydra.utils import get_method
+
+    try:
+        with _importable(folder):
+            return get_method(name)
+    except Exception as error:
+        raise UsageError(f"{place}: cannot import {name} ({_one_line(error)}); correct the name") from error
+
+
+@contextmanager
+def _importable(folder: FilePath) -> Iterator[None]:
+    """Let modules in the folder of the launch be imported, as they can be in the job."""
+    added = str(folder) not in sys.path
+    if added:
+        sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if added and str(folder) in sys.path:
+            sys.path.remove(str(folder))

@@ -1,0 +1,127 @@
+"""Parents of a stage's points: equal values on the axes both stages share, otherwise all of the slice.
+
+Parents are found by hashing, once per parent stage, and children with the same parents hold the same tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from seedfold.jobs.canonical import encode_plain
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.matrix import Matrix, Point, Predicate
+from seedfold.jobs.predicates import compile_predicate
+from seedfold.jobs.schema import StageSpec
+
+Parents = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One entry of ``after``: the parent stage, the slice of it, and the axes to join on as (child, parent) numbers."""
+
+    parent: str
+    chosen: Predicate
+    child_axes: tuple[int, ...]
+    parent_axes: tuple[int, ...]
+
+
+def topological(specs: Sequence[StageSpec]) -> list[StageSpec]:
+    """Return stages so that parents come before children; raises UsageError for an unknown stage and for a circle."""
+    by_name = {spec.name: spec for spec in specs}
+    for spec in specs:
+        for parent in spec.after:
+            if parent not in by_name:
+                known = ", ".join(by_name)
+                raise UsageError(
+                    f"{spec.place}: after: no stage {parent}{did_you_mean(parent, by_name)}; stages: {known}"
+                )
+    try:
+        order = TopologicalSorter({spec.name: list(spec.after) for spec in specs}).static_order()
+        return [by_name[name] for name in order]
+    except CycleError as error:
+        circle = " after ".join(reversed(error.args[1]))
+        raise UsageError(f"stages: {circle}: a circle; remove one of these after") from error
+
+
+def read_edge(spec: StageSpec, child: Matrix, parent_name: str, parent: Matrix) -> Edge:
+    """Return the edge from one stage to a parent stage; axes that the slice names are not joined."""
+    given = spec.after[parent_name]
+    place = f"{spec.place}: after.{parent_name}"
+    chosen = () if given is None else compile_predicate(place, given, parent)
+    sliced = {axis for axis, _ in chosen}
+    shared = [
+        (number, other)
+        for number, axis in enumerate(child.axes)
+        if (other := parent.index(axis.key)) is not None and other not in sliced
+    ]
+    return Edge(parent_name, chosen, tuple(left for left, _ in shared), tuple(right for _, right in shared))
+
+
+class Join:
+    """The parents of one stage's points.
+
+    ``ids`` holds, per parent stage, its points with their ids.
+    """
+
+    def __init__(
+        self,
+        spec: StageSpec,
+        child: Matrix,
+        matrices: Mapping[str, Matrix],
+        ids: Mapping[str, Sequence[tuple[Point, str]]],
+        name: Callable[[Point], str],
+    ) -> None:
+        self._spec = spec
+        self._name = name
+        self._edges = [read_edge(spec, child, parent, matrices[parent]) for parent in spec.after]
+        self._numbers = [self._translation(edge, child, matrices[edge.parent]) for edge in self._edges]
+        self._found = [_by_shared(edge, ids[edge.parent]) for edge in self._edges]
+        self._shared: dict[tuple[int, ...], tuple[Parents, str]] = {}
+
+    @staticmethod
+    def _translation(edge: Edge, child: Matrix, parent: Matrix) -> list[list[int | None]]:
+        """Return, per joined axis, the parent's value number for each of the child's."""
+        return [
+            [parent.axes[right].numbers.get(text) for text in child.axes[left].numbers]
+            for left, right in zip(edge.child_axes, edge.parent_axes, strict=True)
+        ]
+
+    def of(self, point: Point) -> tuple[Parents, str]:
+        """Return the ids of a point's parents and their canonical text.
+
+        Raises UsageError that names the point where a parent stage has none for it.
+        """
+        if not self._edges:
+            return (), "[]"
+        lists = [self._of_edge(number, point) for number in range(len(self._edges))]
+        key = tuple(id(parents) for parents in lists)
+        known = self._shared.get(key)
+        if known is None:
+            union = tuple(dict.fromkeys(parent for parents in lists for parent in parents))
+            known = self._shared[key] = (union, encode_plain(sorted(union)))
+        return known
+
+    def _of_edge(self, number: int, point: Point) -> list[str]:
+        edge = self._edges[number]
+        key = tuple(
+            translation[point[axis]] for axis, translation in zip(edge.child_axes, self._numbers[number], strict=True)
+        )
+        found = self._found[number].get(key)
+        if not found:
+            raise UsageError(
+                f"{self._spec.place}: {self._name(point)}: no parent in stage {edge.parent};"
+                f" give {edge.parent} such a point, or change after.{edge.parent}"
+            )
+        return found
+
+
+def _by_shared(edge: Edge, ids: Sequence[tuple[Point, str]]) -> dict[tuple[Any, ...], list[str]]:
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for point, job in ids:
+        if all(point[axis] in allowed for axis, allowed in edge.chosen):
+            found.setdefault(tuple(point[axis] for axis in edge.parent_axes), []).append(job)
+    return found

@@ -1,0 +1,250 @@
+"""From the matrix of a stage to the values of its points.
+
+Hydra composes once per combination of config groups. Axes whose values are themselves configuration (texts with
+interpolations, keys inside lists or typed nodes, keys inside other axes) are applied by Hydra's own code, one template
+for each combination of them; all other axes only set a place in a template.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf._utils import split_key
+
+from seedfold.jobs.analysis import related
+from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
+from seedfold.jobs.derive import Derivation, read_derivations
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.evaluate import MISSING, hydra_view
+from seedfold.jobs.grammar import group_override, value_override
+from seedfold.jobs.identity import Identity
+from seedfold.jobs.matrix import Axis, Matrix, Point
+from seedfold.jobs.paths import make_absolute
+from seedfold.jobs.patterns import Path
+from seedfold.jobs.schema import StageSpec
+from seedfold.jobs.template import PointValues, Source, Template
+from seedfold.jobs.tree import has, keys, strings
+
+KEPT_TEMPLATES = 256
+"""Templates kept at a time; points in matrix order rarely come back to an older one."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What is the same for all stages of a study: Hydra's overrides, names and folders."""
+
+    composer: Composer
+    fixed: tuple[str, ...]
+    study: str
+    folder: FilePath
+    identity: Identity
+
+
+@dataclass
+class Composed:
+    """One composed configuration without Hydra's node, and the axes that only set a place in it."""
+
+    config: DictConfig
+    tree: Mapping[str, Any]
+    hydra: Any
+    applied: dict[int, frozenset[int] | None]
+    """Axes, by number, whose values Hydra has to apply: these values, or all (None)."""
+
+
+class Expansion:
+    """The points of one stage with everything that is remembered between them."""
+
+    def __init__(self, base: Base, spec: StageSpec, matrix: Matrix) -> None:
+        self._base = base
+        self._spec = spec
+        self.matrix = matrix
+        self._groups = [number for number, axis in enumerate(matrix.axes) if axis.is_group]
+        self._plain = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
+        self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder)
+        self._composed: OrderedDict[Point, Composed] = OrderedDict()
+        self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
+        self._check_options()
+
+    def _check_options(self) -> None:
+        for number in self._groups:
+            axis = self.matrix.axes[number]
+            for option in axis.values:
+                self._base.composer.check_option(axis.key, option)
+
+    def points(self) -> Iterator[tuple[Point, PointValues, Template]]:
+        """Yield each point with its values; errors are UsageErrors that name stage and key or point."""
+        for point in self.matrix.points():
+            template, own = self._template(point)
+            numbers = tuple([point[number] for number in own])
+            yield point, template.point(numbers, lambda point=point: self.name(point)), template  # type: ignore[misc]
+
+    def name(self, point: Point) -> str:
+        """Return how errors name a point."""
+        shown = ", ".join(f"{key}={value}" for key, value in self.matrix.values(point).items())
+        return shown or "its only point"
+
+    def _template(self, point: Point) -> tuple[Template, tuple[int, ...]]:
+        choice = tuple([point[number] for number in self._groups])
+        composed = _recall(self._composed, choice)
+        if composed is None:
+            composed = _remember(self._composed, choice, self._compose(choice))
+        applied = (
+            [number for number, values in composed.applied.items() if values is None or point[number] in values]
+            if composed.applied
+            else []
+        )
+        key = (*choice, -1, *[part for number in applied for part in (number, point[number])])
+        known = _recall(self._templates, key)
+        if known is None:
+            known = _remember(self._templates, key, self._build(composed, applied, point))
+        found: tuple[Template, tuple[int, ...]] = known
+        return found
+
+    def _compose(self, choice: Sequence[int]) -> Composed:
+        axes = [self.matrix.axes[number] for number in self._groups]
+        options = [
+            group_override(axis.prefix, axis.key, axis.values[number])
+            for axis, number in zip(axes, choice, strict=True)
+        ]
+        config = self._base.composer.compose([*self._base.fixed, *options])
+        view = hydra_view(config)
+        prepare(config, self._base.study, self._base.folder, self._spec.resources)
+        tree = plain_tree(config)
+        composed = Composed(config, tree, view, {})
+        typed = _typed_keys(config)
+        for number in self._plain:
+            axis = self.matrix.axes[number]
+            self._check_key(axis, tree)
+            values = self._applied_values(axis, tree, typed)
+            if values is None or values:
+                composed.applied[number] = values
+        return composed
+
+    def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
+        path = _path(axis)
+        if axis.prefix or has(tree, path) or _inside_other(path, tree):
+            return
+        known = [".".join(path) for path in keys(tree)]
+        raise UsageError(
+            f"{self._spec.place}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
+            f" write +{axis.key} to add it"
+        )
+
+    def _applied_values(self, axis: Axis, tree: Mapping[str, Any], typed: frozenset[str]) -> frozenset[int] | None:
+        path = _path(axis)
+        others = [other for other in self._plain if self.matrix.axes[other] is not axis]
+        overlapping = any(related(path, _path(self.matrix.axes[other])) for other in others)
+        if overlapping or path[0] in typed or "[" in axis.key or _inside_other(path, tree):
+            return None
+        existing = _existing(tree, path)
+        merged = isinstance(existing, (dict, list))
+        return frozenset(
+            number for number, value in enumerate(axis.values) if _needs_hydra(axis, value, existing, merged)
+        )
+
+    def _build(self, composed: Composed, applied: Sequence[int], point: Point) -> tuple[Template, tuple[int, ...]]:
+        config = copy.deepcopy(composed.config)
+        chosen = [self.matrix.axes[number] for number in applied]
+        values = [axis.values[point[number]] for axis, number in zip(chosen, applied, strict=True)]
+        self._base.composer.apply(
+            [value_override(axis.prefix, axis.key, value) for axis, value in zip(chosen, values, strict=True)], config
+        )
+        own = tuple(number for number in self._plain if number not in applied)
+        sources = [Source(_path(self.matrix.axes[number]), _lookup(self.matrix.axes[number])) for number in own]
+        template = Template(config, sources, self._derivations, self._base.identity, composed.hydra, self._spec.place)
+        return template, own
+
+
+def prepare(config: DictConfig, study: str, folder: FilePath, resources: Mapping[str, Any]) -> None:
+    """Fill in a composed configuration what a stage knows: the study's name, absolute paths, its resources."""
+    with one_line_errors():
+        OmegaConf.set_struct(config, False)
+        config["study"] = study
+        if resources:
+            OmegaConf.update(config, "resources", dict(resources), merge=True, force_add=True)
+        make_absolute(config, folder)
+        OmegaConf.set_struct(config, True)
+
+
+def _recall(known: OrderedDict[Point, Any], key: Point) -> Any:
+    found = known.get(key)
+    if found is not None and len(known) > KEPT_TEMPLATES // 2:
+        known.move_to_end(key)
+    return found
+
+
+def _remember(known: OrderedDict[Point, Any], key: Point, value: Any) -> Any:
+    if len(known) >= KEPT_TEMPLATES:
+        known.popitem(last=False)
+    known[key] = value
+    return value
+
+
+def _path(axis: Axis) -> Path:
+    return tuple(split_key(axis.key))
+
+
+def _lookup(axis: Axis) -> Any:
+    entries: dict[int, tuple[Any]] = {}
+
+    def value(number: int) -> tuple[Any]:
+        entry = entries.get(number)
+        if entry is None:
+            entry = entries[number] = (axis.values[number],)
+        return entry
+
+    return value
+
+
+def _existing(tree: Mapping[str, Any], path: Path) -> Any:
+    node: Any = tree
+    for part in path:
+        if not isinstance(node, dict) or part not in node:
+            return None
+        node = node[part]
+    return node
+
+
+def _inside_other(path: Path, tree: Any) -> bool:
+    """Whether ``path`` leads through something that is no mapping: a list, an interpolation, a missing value, null."""
+    for part in path[:-1]:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return not isinstance(tree, dict)
+
+
+def _needs_hydra(axis: Axis, value: Any, existing: Any, merged: bool) -> bool:
+    if merged and isinstance(value, (dict, list)):
+        return isinstance(value, dict) or isinstance(existing, dict)
+    if axis.prefix == "+" and existing is not None and not isinstance(value, (dict, list)):
+        return True
+    return any("${" in text or text == MISSING for _, text in strings(value))
+
+
+def _typed_keys(config: DictConfig) -> frozenset[str]:
+    """Return the top-level keys that hold nodes with a declared type, whose values OmegaConf converts or refuses."""
+    return frozenset(str(key) for key in config if _typed(config._get_node(key)))
+
+
+def _typed(node: Any) -> bool:
+    if node is None:
+        return False
+    if node._metadata.ref_type not in (Any, None):
+        return True
+    if not isinstance(node, (DictConfig, ListConfig)) or node._is_none() or node._is_missing():
+        return False
+    if node._is_interpolation():
+        return False
+    if isinstance(node, DictConfig) and node._metadata.object_type not in (dict, None):
+        return True
+    names: Any = node.keys() if isinstance(node, DictConfig) else range(len(node))
+    return any(_typed(node._get_node(name)) for name in names)

@@ -1,0 +1,214 @@
+"""What makes two jobs the same job, for ever.
+
+A job's id is the SHA-256 of the canonical JSON of ``{config, parents, run, schema}``. Left out of it are volatile
+keys (paths, resources, worker counts: see ``conf/identity/``) and neutral values (keys that a later version added, at
+the value that behaves as before). Renamed keys, classes and functions are hashed under their oldest name. Values that
+depend on the machine are hashed as the text that refers to them (``${paths.data}/digits.csv``). Study, stage and code
+are not hashed. Mappings that are empty once such keys are left out are left out as well.
+
+Changing anything here gives every job another id and so repeats all work: `SCHEMA` has to change with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from seedfold.jobs.canonical import canonical_json, checked_key, encode_plain, plain, plain_float
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.patterns import Path, Patterns
+
+__all__ = ["SCHEMA", "Identity", "canonical_json", "digest", "identify"]
+
+SCHEMA = 1
+_KEYS = ("volatile", "predict", "neutral", "renames")
+_GONE: Any = object()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The settings under the configuration key ``identity``.
+
+    ``volatile`` and ``predict`` hold patterns over dotted keys, ``neutral`` values by key, ``renames`` old names by
+    new ones; later renames may rename the result of earlier ones.
+    """
+
+    volatile: tuple[str, ...] = ()
+    predict: tuple[str, ...] = ()
+    neutral: Mapping[str, Any] = field(default_factory=dict)
+    renames: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, given: Mapping[str, Any] | None) -> Identity:
+        """Read ``{volatile: [...], predict: [...], neutral: {...}, renames: {old: new}}``.
+
+        Raises UsageError for an unknown key.
+        """
+        settings = dict(given or {})
+        for key in settings:
+            if key not in _KEYS:
+                raise UsageError(f"identity.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
+        return cls(
+            volatile=tuple(settings.get("volatile") or ()),
+            predict=tuple(settings.get("predict") or ()),
+            neutral=dict(settings.get("neutral") or {}),
+            renames=dict(settings.get("renames") or {}),
+        )
+
+    @cached_property
+    def dropped(self) -> Patterns:
+        """The keys that are part of no id."""
+        return Patterns(self.volatile)
+
+    @cached_property
+    def dropped_from_fit(self) -> Patterns:
+        """The keys that are not part of what is trained."""
+        return Patterns((*self.volatile, *self.predict))
+
+    @cached_property
+    def neutral_texts(self) -> dict[Path, str]:
+        """The canonical text of each neutral value by its key."""
+        return {tuple(key.split(".")): canonical_json(value) for key, value in self.neutral.items()}
+
+    @cached_property
+    def old_names(self) -> tuple[tuple[str, str], ...]:
+        """(new, old) names, the latest rename first."""
+        return tuple((new, old) for old, new in reversed(list(self.renames.items())))
+
+    def old_name(self, dotted: str) -> str:
+        """Return the oldest name of a dotted key, class or function."""
+        for new, old in self.old_names:
+            if dotted == new or dotted.startswith(f"{new}."):
+                dotted = old + dotted[len(new) :]
+        return dotted
+
+    def old_text(self, text: str) -> str:
+        """Return an interpolation's text with its references under their oldest names."""
+        for new, old in self.old_names:
+            text = re.sub(rf"(?<=\$\{{){re.escape(new)}(?=[.}}\[])", old.replace("\\", r"\\"), text)
+        return text
+
+    def touches_predict(self, top: str) -> bool:
+        """Whether a key at or below the top-level key ``top`` may only influence predictions."""
+        heads = [pattern.split(".")[0] for pattern in self.predict]
+        return any(head == "**" or Patterns([head]).matches((top,)) for head in heads)
+
+    def counted(self, value: Any, path: Path, drop: Patterns) -> Any:
+        """Return the part of the value at ``path`` that counts, as plain data, or `GONE`."""
+        if drop.matches(path):
+            return _GONE
+        kept = self._counted_within(value, path, drop)
+        neutral = self.neutral_texts.get(path)
+        return _GONE if neutral is not None and encode_plain(kept) == neutral else kept
+
+    def _counted_within(self, value: Any, path: Path, drop: Patterns) -> Any:
+        if isinstance(value, Mapping):
+            return self._counted_mapping(value, path, drop)
+        if isinstance(value, (list, tuple)):
+            items = (self.counted(item, (*path, str(index)), drop) for index, item in enumerate(value))
+            return [{} if item is _GONE else item for item in items]
+        if isinstance(value, str):
+            return self.old_name(value) if path[-1] == "_target_" and self.renames else value
+        return plain_float(value) if isinstance(value, float) else plain(value, ".".join(path))
+
+    def _counted_mapping(self, value: Mapping[str, Any], path: Path, drop: Patterns) -> Any:
+        kept: dict[str, Any] = {}
+        for key, item in value.items():
+            part = self.counted(item, (*path, checked_key(key, ".".join(path))), drop)
+            if part is not _GONE:
+                kept[key] = part
+        return _GONE if value and not kept and path else kept
+
+    def document(self, config: Mapping[str, Any], drop: Patterns) -> dict[str, Any]:
+        """Return the part of a whole configuration that counts, under its oldest names."""
+        kept: dict[str, Any] = self._counted_mapping(config, (), drop)
+        for new, old in self.old_names:
+            _move(kept, new.split("."), old.split("."))
+        return kept
+
+    def piece(self, top: str, value: Any, drop: Patterns) -> str:
+        """Return ``"top":canonical text`` of one top-level key, empty where nothing of it counts.
+
+        The sorted pieces joined by commas are the canonical text of the document, unless `renames_across`.
+        """
+        document = self.document({top: value}, drop)
+        return encode_plain(document)[1:-1]
+
+    def renames_across(self, names: Iterable[str]) -> bool:
+        """Whether a rename may move something between top-level keys of a configuration with these ``names``."""
+        known = set(names)
+        tops = [(new.split(".")[0], old.split(".")[0]) for new, old in self.old_names]
+        return any(new in known and new != old for new, old in tops)
+
+
+def _has(tree: Any, path: list[str]) -> bool:
+    for part in path:
+        if not isinstance(tree, Mapping) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
+
+
+def _move(tree: dict[str, Any], source: list[str], target: list[str]) -> None:
+    """Move the value at ``source`` to ``target``; a mapping that this leaves empty goes as well."""
+    if not _has(tree, source):
+        return
+    parents = [tree]
+    for part in source[:-1]:
+        parents.append(parents[-1][part])
+    value = parents[-1].pop(source[-1])
+    for parent, part in zip(reversed(parents[:-1]), reversed(source[:-1]), strict=True):
+        if not parent[part]:
+            del parent[part]
+    for part in target[:-1]:
+        tree = tree.setdefault(part, {})
+    tree[target[-1]] = value
+
+
+def digest(document: str, run: str, parents: Iterable[str]) -> str:
+    """Return the id of a job from the canonical text of its configuration's document."""
+    return digest_with(document, run, encode_plain(sorted(parents)))
+
+
+def digest_with(document: str, run: str, parents_text: str) -> str:
+    """Return the id of a job, given the canonical text of its sorted parents."""
+    text = f'{{"config":{document},"parents":{parents_text},"run":{encode_plain(run)},"schema":{SCHEMA}}}'
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def with_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
+    """Return ``value`` with each dotted key of ``texts`` replaced by its text; what is untouched is shared."""
+    if key in texts:
+        return texts[key]
+    prefix = f"{key}." if key else ""
+    if not any(text_key.startswith(prefix) for text_key in texts):
+        return value
+    if isinstance(value, Mapping):
+        return {name: with_texts(item, texts, f"{prefix}{name}") for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_texts(item, texts, f"{prefix}{index}") for index, item in enumerate(value)]
+    return value
+
+
+def identify(
+    run: str,
+    config: Mapping[str, Any],
+    parents: Iterable[str],
+    identity: Identity,
+    texts: Mapping[str, str] | None = None,
+) -> tuple[str, str]:
+    """Return ``(id, fit)`` of a job.
+
+    ``texts`` holds, by dotted key, the text that is hashed instead of a value which depends on the machine.
+    Raises UsageError for keys that are not strings and values that JSON does not have.
+    """
+    hashed = {key: identity.old_text(text) for key, text in (texts or {}).items()}
+    tree = with_texts(config, hashed) if hashed else config
+    name, ids = identity.old_name(run), sorted(parents)
+    whole = encode_plain(identity.document(tree, identity.dropped))
+    fit = encode_plain(identity.document(tree, identity.dropped_from_fit))
+    return digest(whole, name, ids), digest(fit, name, ids)

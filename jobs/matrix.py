@@ -1,0 +1,149 @@
+"""The matrix of a stage: axes, crossed or advanced together, and the points that predicates leave.
+
+A point is a tuple of value numbers, one per axis; axes hold each distinct value once. So equality, joins and memories
+of computed values work on small integers, and 1, 1.0 and true stay three values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, product
+from typing import Any
+
+from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.errors import UsageError, did_you_mean
+
+Point = tuple[int, ...]
+Predicate = tuple[tuple[int, frozenset[int]], ...]
+"""Per axis number the values that satisfy it; all must hold."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Axes that advance together, as a study gives them: a column of values per key, all of one length.
+
+    A key starts with ``+`` where the axis adds it to the configuration. ``origin`` names the place for errors.
+    """
+
+    origin: str
+    columns: Mapping[str, Sequence[Any]]
+
+    def has(self, name: str) -> str | None:
+        """Return the key of the axis ``name`` in this block, or None."""
+        return next((key for key in self.columns if key.lstrip("+") == name), None)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: the key it sets, how (``+`` adds it), and its distinct values in order."""
+
+    key: str
+    prefix: str
+    is_group: bool
+    values: tuple[Any, ...]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each value by its canonical text."""
+        return {canonical_json(value): number for number, value in enumerate(self.values)}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The axes of a stage and the rows of value numbers that are crossed."""
+
+    axes: tuple[Axis, ...]
+    rows: tuple[tuple[Point, ...], ...]
+    exclude: tuple[Predicate, ...] = ()
+    only: tuple[Predicate, ...] = ()
+
+    def points(self) -> Iterator[Point]:
+        """Yield the points that ``exclude`` and ``only`` leave, the last axis fastest."""
+        every = (tuple(chain.from_iterable(rows)) for rows in product(*self.rows))
+        if not self.exclude and not self.only:
+            yield from every
+            return
+        for point in every:
+            if _any(self.only, point, default=True) and not _any(self.exclude, point, default=False):
+                yield point
+
+    @cached_property
+    def count(self) -> int:
+        """The number of points."""
+        if self.exclude or self.only:
+            return sum(1 for _ in self.points())
+        total = 1
+        for rows in self.rows:
+            total *= len(rows)
+        return total
+
+    def values(self, point: Point) -> dict[str, Any]:
+        """Return axis values by key."""
+        return {axis.key: axis.values[number] for axis, number in zip(self.axes, point, strict=True)}
+
+    def index(self, key: str) -> int | None:
+        """Return the number of the axis ``key``, or None."""
+        return next((number for number, axis in enumerate(self.axes) if axis.key == key), None)
+
+
+def _any(predicates: Sequence[Predicate], point: Point, *, default: bool) -> bool:
+    if not predicates:
+        return default
+    return any(all(point[axis] in allowed for axis, allowed in predicate) for predicate in predicates)
+
+
+def build_matrix(place: str, blocks: Sequence[Block], groups: frozenset[str]) -> Matrix:
+    """Return the matrix of the stage at ``place`` without predicates; ``groups`` are the keys of config groups.
+
+    Raises UsageError for an axis in two places and for rows that are there twice.
+    """
+    axes: list[Axis] = []
+    rows: list[tuple[Point, ...]] = []
+    for block in blocks:
+        numbered = []
+        for key, column in block.columns.items():
+            axis, numbers = _numbered(key, column, key.lstrip("+") in groups)
+            _refuse_second(place, axis.key, axes)
+            axes.append(axis)
+            numbered.append(numbers)
+        rows.append(tuple(zip(*numbered, strict=True)))
+        _refuse_duplicates(block, rows[-1])
+    return Matrix(tuple(axes), tuple(rows))
+
+
+def _numbered(key: str, column: Sequence[Any], is_group: bool) -> tuple[Axis, list[int]]:
+    values: list[Any] = []
+    known: dict[str, int] = {}
+    numbers = []
+    for value in column:
+        number = known.setdefault(canonical_json(value), len(values))
+        if number == len(values):
+            values.append(value)
+        numbers.append(number)
+    name = key.lstrip("+")
+    return Axis(name, key[: len(key) - len(name)], is_group, tuple(values)), numbers
+
+
+def _refuse_second(place: str, key: str, axes: Sequence[Axis]) -> None:
+    if any(axis.key == key for axis in axes):
+        raise UsageError(f"{place}: the axis {key} is given in two places; remove one of them")
+
+
+def _refuse_duplicates(block: Block, rows: Sequence[Point]) -> None:
+    seen: set[Point] = set()
+    for number, row in enumerate(rows):
+        if row in seen:
+            shown = ", ".join(f"{key.lstrip('+')}={column[number]}" for key, column in block.columns.items())
+            raise UsageError(f"{block.origin}: the point {shown} is there twice; remove one of them")
+        seen.add(row)
+
+
+def require_axis(place: str, key: str, matrix: Matrix) -> int:
+    """Return the number of the axis ``key``; raises UsageError with the nearest name."""
+    number = matrix.index(key)
+    if number is None:
+        known = [axis.key for axis in matrix.axes]
+        raise UsageError(f"{place}: no axis {key}{did_you_mean(key, known)}; axes: {', '.join(known) or 'none'}")
+    return number

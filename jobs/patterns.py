@@ -1,0 +1,42 @@
+"""Patterns over dotted configuration keys: ``*`` stands for one component or part of it, ``**`` for any number.
+
+``paths.**`` matches ``paths`` and everything below it; ``**.num_workers`` matches that key at any depth.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import translate
+
+Path = tuple[str, ...]
+
+
+class Patterns:
+    """A set of patterns, asked often: answers are remembered."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self.patterns = tuple(patterns)
+        self._regex = re.compile("|".join(_regex(pattern) for pattern in self.patterns) or r"(?!)")
+        self._known: dict[Path, bool] = {}
+
+    def matches(self, path: Path) -> bool:
+        """Whether the key at ``path`` is named by a pattern."""
+        known = self._known.get(path)
+        if known is None:
+            known = self._regex.fullmatch("".join(f"{part}\n" for part in path)) is not None
+            self._known[path] = known
+        return known
+
+    def covers(self, path: Path) -> bool:
+        """Whether ``path`` or one of the mappings it lies in is named by a pattern."""
+        return any(self.matches(path[:length]) for length in range(1, len(path) + 1))
+
+
+def _regex(pattern: str) -> str:
+    # Components end in a newline, which a wildcard does not match.
+    return "".join(r"(?:[^\n]*\n)*" if part == "**" else _component(part) for part in pattern.split("."))
+
+
+def _component(part: str) -> str:
+    return translate(part).removeprefix("(?s:").removesuffix(r")\Z").removesuffix(r")\z") + r"\n"

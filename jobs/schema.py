@@ -1,0 +1,267 @@
+"""The study part of a composed configuration: stages with their axes, predicates, derived values and parents.
+
+A study has either ``matrix``, ``zip``, ``table``, ``exclude``, ``only`` and ``derive`` at the top, which make one stage
+named ``train``, or ``stages: {NAME: {run, matrix, zip, table, exclude, only, derive, after, resources}}``. What is
+wrong in it is a UsageError that names the key.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from seedfold.jobs.compose import Composer, one_line_errors
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.grammar import axis_values, cell_value
+from seedfold.jobs.matrix import Block
+
+ONLY_STAGE = "train"
+_AXES = ("matrix", "zip", "table")
+_TOP = (*_AXES, "exclude", "only", "derive", "after")
+_STAGE = ("run", *_TOP, "resources")
+STUDY_KEYS = frozenset({*_TOP, "study", "stages", "run", "resources", "identity", "hydra", "size"})
+"""Top-level keys that describe the study and are part of no job's configuration."""
+
+_RESERVED = frozenset(
+    {"job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"}
+)
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One stage as a study describes it.
+
+    ``at`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
+    ``after`` maps parent stages to the slice of them that is meant (a predicate, or None for all).
+    """
+
+    name: str
+    at: tuple[str, ...]
+    run: str
+    blocks: tuple[Block, ...]
+    exclude: tuple[Any, ...] = ()
+    only: tuple[Any, ...] = ()
+    derive: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """How errors name the stage."""
+        return f"stage {self.name}"
+
+    def block_of(self, key: str) -> int | None:
+        """Return the number of the block that holds the axis ``key``."""
+        return next((number for number, block in enumerate(self.blocks) if block.has(key)), None)
+
+
+TableFinder = Callable[[str], Path]
+
+
+def read_stages(composer: Composer, config: DictConfig, find_table: TableFinder) -> tuple[StageSpec, ...]:
+    """Return the stages of a composed study in the order written."""
+    stages = config.get("stages") or {}
+    top = [key for key in _TOP if config.get(key) is not None]
+    if not stages:
+        return (_read_stage(composer, config, config, (), ONLY_STAGE, find_table),)
+    if top:
+        raise UsageError(f"{top[0]}: a study has either stages or {top[0]} at the top; move it into a stage")
+    if not OmegaConf.is_dict(stages):
+        raise UsageError("stages: not a mapping of names to stages; write stages: {NAME: {matrix: ...}}")
+    specs = []
+    for name, node in stages.items():
+        _check_keys(str(name), node)
+        specs.append(_read_stage(composer, config, node or {}, ("stages", str(name)), str(name), find_table))
+    return tuple(specs)
+
+
+def _check_keys(name: str, node: Any) -> None:
+    if node is not None and not OmegaConf.is_dict(node):
+        raise UsageError(f"stages.{name}: not a mapping; known keys: {', '.join(_STAGE)}")
+    for key in node or ():
+        if key not in _STAGE:
+            raise UsageError(
+                f"stages.{name}.{key}: unknown key{did_you_mean(str(key), _STAGE)}; known: {', '.join(_STAGE)}"
+            )
+
+
+def _read_stage(
+    composer: Composer, config: DictConfig, node: Any, at: tuple[str, ...], name: str, find_table: TableFinder
+) -> StageSpec:
+    def part(key: str, resolve: bool = True) -> Any:
+        return _plain(node, key, resolve=resolve)
+
+    prefix = "".join(f"{piece}." for piece in at)
+    blocks = [
+        *_matrix_blocks(composer, f"{prefix}matrix", part("matrix")),
+        *_zip_blocks(composer, f"{prefix}zip", part("zip")),
+        *_table_blocks(composer, f"{prefix}table", part("table"), find_table),
+    ]
+    if not at:
+        blocks += _sweeper_blocks(composer, config)
+    return StageSpec(
+        name=name,
+        at=at,
+        run=_run(name, node.get("run") or config.get("run")),
+        blocks=tuple(blocks),
+        exclude=_predicates(part("exclude")),
+        only=_predicates(part("only")),
+        derive=_mapping(f"{prefix}derive", part("derive", resolve=False)),
+        after=_after(f"{prefix}after", part("after")),
+        resources=_mapping(f"{prefix}resources", part("resources", resolve=False)) if at else {},
+    )
+
+
+def _plain(node: Any, key: str, *, resolve: bool) -> Any:
+    with one_line_errors():
+        value = node.get(key)
+        if OmegaConf.is_config(value):
+            return OmegaConf.to_container(value, resolve=resolve, enum_to_str=True)
+        return value
+
+
+def _run(stage: str, run: Any) -> str:
+    if not isinstance(run, str) or not run:
+        raise UsageError(
+            f"stage {stage}: no run; give the dotted name of what a job does (run: package.module.function)"
+        )
+    return run
+
+
+def _mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(f"{key}: {value!r} is no mapping; write {key}: {{KEY: ...}}")
+    return value
+
+
+def _predicates(value: Any) -> tuple[Any, ...]:
+    return () if value is None else tuple(value) if isinstance(value, list) else (value,)
+
+
+def _after(key: str, value: Any) -> Mapping[str, Any]:
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return dict.fromkeys(names)
+    return _mapping(key, value)
+
+
+def check_name(origin: str, key: str) -> str:
+    """Return the name of an axis; raises UsageError for a name that tables, jobs or studies use for something else."""
+    name = key.lstrip("+")
+    if name in _RESERVED or name.startswith("logit_"):
+        raise UsageError(f"{origin}.{key}: result tables have a column {name}; rename the key")
+    top = name.split(".")[0].split("/")[0]
+    if name == "experiment" or top in STUDY_KEYS:
+        raise UsageError(
+            f"{origin}.{key}: {top} is chosen once for a study and cannot be an axis; start one study each"
+        )
+    return key
+
+
+def _matrix_blocks(composer: Composer, origin: str, given: Any) -> list[Block]:
+    return [
+        Block(f"{origin}.{key}", {check_name(origin, key): axis_values(composer, origin, key, values)})
+        for key, values in _mapping(origin, given).items()
+    ]
+
+
+def _zip_blocks(composer: Composer, origin: str, given: Any) -> list[Block]:
+    groups = given if isinstance(given, list) else [given]
+    return [_zip_block(composer, origin, _mapping(origin, group)) for group in groups if group]
+
+
+def _zip_block(composer: Composer, origin: str, given: Mapping[str, Any]) -> Block:
+    columns = {check_name(origin, key): axis_values(composer, origin, key, values) for key, values in given.items()}
+    block = Block(origin, columns)
+    check_lengths(block)
+    return block
+
+
+def check_lengths(block: Block) -> None:
+    """Raise UsageError where axes that advance together differ in length."""
+    lengths = {key: len(column) for key, column in block.columns.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        raise UsageError(f"{block.origin}: axes that advance together differ in length ({shown}); make them equal")
+
+
+def _sweeper_blocks(composer: Composer, config: DictConfig) -> list[Block]:
+    params = _plain(OmegaConf.select(config, "hydra.sweeper") or {}, "params", resolve=True)
+    return _matrix_blocks(composer, "hydra.sweeper.params", params)
+
+
+def _table_blocks(composer: Composer, origin: str, given: Any, find_table: TableFinder) -> list[Block]:
+    if given is None:
+        return []
+    table: dict[str, Any] = {"file": given} if isinstance(given, str) else dict(_mapping(origin, given))
+    for key in table:
+        if key not in ("file", "rows", "columns"):
+            known = ("file", "rows", "columns")
+            raise UsageError(f"{origin}.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
+    if not isinstance(table.get("file"), str):
+        raise UsageError(f"{origin}: names no file; write {origin}: FILE.csv")
+    file = find_table(table["file"])
+    header, rows = _read_csv(file)
+    columns: dict[str, str] = table.get("columns") or {name: name for name in header}
+    chosen = _rows(file, rows, table.get("rows"))
+    return [Block(str(file), _columns(composer, file, header, chosen, columns))]
+
+
+def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header and the rows of a table with their line numbers."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, strict=True)
+            lines = [(reader.line_num, row) for row in reader if row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: no readable CSV table ({error}); correct it") from error
+    if len(lines) < 2:
+        raise UsageError(f"{file}: the table has no rows below its header; add some")
+    header = [name.strip() for name in lines[0][1]]
+    for number, row in lines[1:]:
+        if len(row) != len(header):
+            raise UsageError(f"{file}, line {number}: {len(row)} cells, the header has {len(header)}; correct the row")
+    return header, lines[1:]
+
+
+def _rows(file: Path, rows: list[tuple[int, list[str]]], wanted: Any) -> list[tuple[int, list[str]]]:
+    if wanted is None:
+        return rows
+    for number in wanted if isinstance(wanted, list) else [wanted]:
+        if isinstance(number, bool) or not isinstance(number, int) or not -len(rows) <= number < len(rows):
+            raise UsageError(
+                f"{file}: no row {number!r}; it has {len(rows)} rows, 0 to {len(rows) - 1}, or -1 for the last"
+            )
+    return [rows[number] for number in (wanted if isinstance(wanted, list) else [wanted])]
+
+
+def _columns(
+    composer: Composer,
+    file: Path,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, list[str]]],
+    columns: Mapping[str, str],
+) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for column, key in columns.items():
+        if column not in header:
+            raise UsageError(f"{file}: no column {column}{did_you_mean(column, header)}; columns: {', '.join(header)}")
+        at = header.index(column)
+        name = check_name(str(file), str(key))
+        found[name] = [cell_value(composer, f"{file}, line {line}, {column}", row[at].strip()) for line, row in rows]
+    return found
+
+
+def study_name(config: DictConfig) -> str:
+    """Return the study's name: the key ``study``, else the chosen experiment; raises UsageError where there is none."""
+    name = config.get("study") or config.hydra.runtime.choices.get("experiment")
+    if not isinstance(name, str) or not name:
+        raise UsageError("study: the study has no name; choose experiment=NAME or give study=NAME")
+    return name

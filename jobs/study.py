@@ -1,0 +1,225 @@
+"""A study: what ``load_study`` makes of a study file and overrides, down to the description of every job.
+
+Nothing is written and no data is read. What is wrong leaves as a UsageError of one line, some of it only when the jobs
+are listed: an axis may name a key that only some combinations of config groups have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_values
+from seedfold.jobs.compose import OURS, Composer, one_line_errors
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.edges import Join, read_edge, topological
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.expansion import Base, Expansion, prepare
+from seedfold.jobs.identity import Identity, digest_with
+from seedfold.jobs.matrix import Matrix, Point, build_matrix
+from seedfold.jobs.patterns import Patterns
+from seedfold.jobs.predicates import restrict
+from seedfold.jobs.schema import StageSpec, check_lengths, read_stages, study_name
+from seedfold.jobs.tree import keys
+
+__all__ = ["Stage", "Study", "load_study"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its name, what its jobs do, the names of its axes, the stages it comes after, its number of jobs."""
+
+    name: str
+    run: str
+    axes: tuple[str, ...]
+    after: tuple[str, ...]
+    count: int
+
+
+class Settings(Mapping[str, Any]):
+    """The configuration that holds for the whole study, without its axes; keys are resolved when they are read.
+
+    Raises KeyError for a key that is not there and UsageError for one that cannot be resolved.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self._config = config
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._config:
+            raise KeyError(key)
+        with one_line_errors():
+            value = self._config[key]
+            return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(key) for key in self._config if key != "hydra")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it was asked for. ``stages`` are in an order in which parents come first."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    settings: Mapping[str, Any]
+    _base: Base = field(repr=False)
+    _specs: tuple[StageSpec, ...] = field(repr=False)
+    _matrices: Mapping[str, Matrix] = field(repr=False)
+
+    @property
+    def count(self) -> int:
+        """The number of jobs; equal jobs of two stages count twice."""
+        return sum(stage.count for stage in self.stages)
+
+    @property
+    def identity(self) -> Identity:
+        """What counts for the ids of this study's jobs."""
+        return self._base.identity
+
+    def jobs(self) -> Iterator[JobDescription]:
+        """Yield every job, parents first, in matrix order inside a stage.
+
+        Raises UsageError for a point that cannot be composed, derived or joined with its parents.
+        """
+        ids: dict[str, list[tuple[Point, str]]] = {}
+        wanted = {parent for spec in self._specs for parent in spec.after}
+        for spec in self._specs:
+            known: list[tuple[Point, str]] = []
+            for point, job in self._stage_jobs(spec, ids):
+                if spec.name in wanted:
+                    known.append((point, job.id))
+                yield job
+            ids[spec.name] = known
+
+    def _stage_jobs(
+        self, spec: StageSpec, ids: Mapping[str, Sequence[tuple[Point, str]]]
+    ) -> Iterator[tuple[Point, JobDescription]]:
+        expansion = Expansion(self._base, spec, self._matrices[spec.name])
+        join = Join(spec, expansion.matrix, self._matrices, ids, expansion.name)
+        run = self.identity.old_name(spec.run)
+        for point, values, template in expansion.points():
+            parents, parents_text = join.of(point)
+            whole, fit = values.documents
+            job = digest_with(whole, run, parents_text)
+            yield (
+                point,
+                JobDescription(
+                    id=job,
+                    study=self.name,
+                    stage=spec.name,
+                    axes=expansion.matrix.values(point),
+                    config=values.config,
+                    parents=parents,
+                    resources=values.resources,
+                    run=spec.run,
+                    fit=job if fit is whole else digest_with(fit, run, parents_text),
+                    texts=template.texts,
+                ),
+            )
+
+
+def load_study(
+    overrides: Sequence[str],
+    *,
+    config_dirs: Sequence[Path] = (),
+    folder: Path | None = None,
+    primary: str = OURS,
+) -> Study:
+    """Read the study that ``overrides`` ask for (Hydra's grammar), with the user's ``config_dirs`` beside our tree.
+
+    ``folder`` is the folder of the launch, the current one by default: relative tables and ``paths.*`` are looked for
+    there. Raises UsageError of one line for anything that is wrong.
+    """
+    folder = Path.cwd() if folder is None else folder.absolute()
+    composer = Composer(config_dirs, primary)
+    line = read_command_line(composer, overrides)
+    config, stages, fixed = _read(composer, line, folder)
+    name = study_name(config)
+    ordered = topological(stages)
+    prepare(config, name, folder, {})
+    settings = Settings(config)
+    identity = Identity.from_config(settings.get("identity"))
+    matrices = {spec.name: _matrix(composer, spec, identity) for spec in ordered}
+    base = Base(composer, fixed, name, folder, identity)
+    for spec in ordered:
+        for parent in spec.after:
+            read_edge(spec, matrices[spec.name], parent, matrices[parent])
+    return Study(
+        name, tuple(_stage(spec, matrices[spec.name]) for spec in ordered), settings, base, tuple(ordered), matrices
+    )
+
+
+def _stage(spec: StageSpec, matrix: Matrix) -> Stage:
+    return Stage(spec.name, spec.run, tuple(axis.key for axis in matrix.axes), tuple(spec.after), matrix.count)
+
+
+def _read(
+    composer: Composer, line: CommandLine, folder: Path
+) -> tuple[DictConfig, tuple[StageSpec, ...], tuple[str, ...]]:
+    """Compose the study, once to see its axes, and again where overrides of values remain."""
+    shaping = [str(override.input_line) for override in line.study]
+    config = composer.compose(shaping, partial=True)
+    stages = read_stages(composer, config, lambda name: _find_table(composer, config, folder, name))
+    fixed, changes = split_values(line, stages)
+    texts = tuple(str(override.input_line) for override in fixed)
+    if list(texts) != shaping:
+        config = _compose_again(composer, texts, config)
+        stages = read_stages(composer, config, lambda name: _find_table(composer, config, folder, name))
+    return config, change_axes(stages, changes), texts
+
+
+def _compose_again(composer: Composer, overrides: Sequence[str], before: DictConfig) -> DictConfig:
+    try:
+        return composer.compose(overrides, partial=True)
+    except UsageError as error:
+        raise _with_nearest(error, before) from error
+
+
+def _with_nearest(error: UsageError, config: DictConfig) -> UsageError:
+    """Add the nearest existing key to an error about a key that cannot be overridden."""
+    message = str(error)
+    if not message.startswith("Could not override '"):
+        return error
+    key = message.split("'")[1]
+    tree = OmegaConf.to_container(config, resolve=False)
+    known = [".".join(path) for path in keys(tree) if path[0] != "hydra"]
+    return UsageError(f"{key}: no such key in the configuration{did_you_mean(key, known)}; write +{key}=… to add it")
+
+
+def _find_table(composer: Composer, config: DictConfig, folder: Path, name: str) -> Path:
+    experiment = config.hydra.runtime.choices.get("experiment")
+    root = composer.folder_of(f"experiment/{experiment}") if experiment else None
+    places = [folder, *([root, (root / f"experiment/{experiment}.yaml").parent] if root else [])]
+    found = next((place / name for place in places if (place / name).is_file()), None)
+    if found is None:
+        shown = ", ".join(str(place) for place in dict.fromkeys(places))
+        raise UsageError(f"table {name}: no such file in {shown}; correct the name")
+    return found
+
+
+def _matrix(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
+    names = {key.lstrip("+") for block in spec.blocks for key in block.columns}
+    groups = frozenset(name for name in names if composer.is_group(name))
+    for block in spec.blocks:
+        check_lengths(block)
+    matrix = build_matrix(spec.place, spec.blocks, groups)
+    _refuse_volatile(spec, matrix, identity)
+    return restrict(spec.place, matrix, spec.exclude, spec.only)
+
+
+def _refuse_volatile(spec: StageSpec, matrix: Matrix, identity: Identity) -> None:
+    patterns: Patterns = identity.dropped
+    for axis in matrix.axes:
+        if patterns.covers(tuple(axis.key.replace("/", ".").split("."))) and len(axis.values) > 1:
+            raise UsageError(
+                f"{spec.place}: {axis.key}: is no part of what a job computes (identity.volatile), so that its"
+                " values would be one job; remove the axis"
+            )
