@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import DataFailure, NonFiniteFailure
 
@@ -215,8 +216,7 @@ def samples_digest(sample_ids: Collection[str]) -> str:
 
 def configuration_digest(config: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a configuration's canonical JSON."""
-    text = json.dumps(config, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
 
 
 @cache

@@ -11,7 +11,7 @@ from seedfold.jobs.description import SHORT_ID
 
 
 class Addressed(Protocol):
-    """Anything with a place in a study: a run, or the description of a job that is not done."""
+    """Anything with a place in a study: a job, or a group of them."""
 
     @property
     def stage(self) -> str:
@@ -20,6 +20,14 @@ class Addressed(Protocol):
     @property
     def axes(self) -> Mapping[str, Any]:
         """Axis values by configuration key."""
+
+
+class Job(Addressed, Protocol):
+    """A job, done or not: a run, or a description."""
+
+    @property
+    def id(self) -> str:
+        """The job's full id."""
 
 
 @dataclass(frozen=True, slots=True)

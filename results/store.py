@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.work import DataFailure
+from seedfold.results.whole import sync
 
 RESULT = "result.json"
 
@@ -88,12 +89,12 @@ def publish(staging: Path, final: Path, record: Mapping[str, Any]) -> Result:
     fields = {name: record[name] for name in _GIVEN}
     names = _file_names(staging)
     for name in names:
-        _sync(staging / name)
+        sync(staging / name)
     files = {name: _file_record(staging / name) for name in names}
     result = Result(**fields, files=files, metrics=_metrics(staging, names))
     _write_synced(staging / RESULT, json.dumps(result.to_dict(), ensure_ascii=False))
     for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
-        _sync(folder)
+        sync(folder)
     _move(staging, final)
     return result
 
@@ -113,19 +114,9 @@ def _file_names(staging: Path) -> list[str]:
     return names
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_text(text, encoding="utf-8")
+    sync(path)
 
 
 def _digest(path: Path) -> str:
@@ -169,9 +160,9 @@ def _move(staging: Path, final: Path) -> None:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             _refuse_existing(final)
         raise
-    _sync(final.parent)
+    sync(final.parent)
     if new_parent:
-        _sync(final.parent.parent)
+        sync(final.parent.parent)
 
 
 def load_result(folder: Path) -> Result:
