@@ -26,8 +26,8 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 def single_threaded() -> dict[str, str]:
-    """Environment under which numerical libraries start no threads of their own."""
-    return dict.fromkeys(_THREAD_VARIABLES, "1")
+    """Environment under which libraries start no threads of their own: those for numbers, and Arrow's allocator."""
+    return {**dict.fromkeys(_THREAD_VARIABLES, "1"), "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def _preload(runs: Sequence[str]) -> None:
