@@ -169,13 +169,8 @@ def _move(tree: dict[str, Any], source: list[str], target: list[str]) -> None:
     tree[target[-1]] = value
 
 
-def digest(document: str, run: str, parents: Iterable[str]) -> str:
-    """Return the id of a job from the canonical text of its configuration's document."""
-    return digest_with(document, run, encode_plain(sorted(parents)))
-
-
-def digest_with(document: str, run: str, parents_text: str) -> str:
-    """Return the id of a job, given the canonical text of its sorted parents."""
+def digest(document: str, run: str, parents_text: str) -> str:
+    """Return the id of a job from the canonical texts of its configuration's document and of its sorted parents."""
     text = f'{{"config":{document},"parents":{parents_text},"run":{encode_plain(run)},"schema":{SCHEMA}}}'
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -194,6 +189,15 @@ def with_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
     return value
 
 
+def hashed_document(
+    config: Mapping[str, Any], identity: Identity, texts: Mapping[str, str], drop: Patterns | None = None
+) -> dict[str, Any]:
+    """Return what is hashed of a configuration; ``texts`` are hashed instead of the values at their dotted keys."""
+    hashed = {key: identity.old_text(text) for key, text in texts.items()}
+    tree = with_texts(dict(config), hashed) if hashed else config
+    return identity.document(tree, drop or identity.dropped)
+
+
 def identify(
     run: str,
     config: Mapping[str, Any],
@@ -206,9 +210,7 @@ def identify(
     ``texts`` holds, by dotted key, the text that is hashed instead of a value which depends on the machine.
     Raises UsageError for keys that are not strings and values that JSON does not have.
     """
-    hashed = {key: identity.old_text(text) for key, text in (texts or {}).items()}
-    tree = with_texts(config, hashed) if hashed else config
-    name, ids = identity.old_name(run), sorted(parents)
-    whole = encode_plain(identity.document(tree, identity.dropped))
-    fit = encode_plain(identity.document(tree, identity.dropped_from_fit))
-    return digest(whole, name, ids), digest(fit, name, ids)
+    name, parents_text = identity.old_name(run), encode_plain(sorted(parents))
+    whole = encode_plain(hashed_document(config, identity, texts or {}))
+    fit = encode_plain(hashed_document(config, identity, texts or {}, identity.dropped_from_fit))
+    return digest(whole, name, parents_text), digest(fit, name, parents_text)

@@ -19,7 +19,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.edges import Join, read_edge, topological
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.expansion import Base, Expansion, prepare
-from seedfold.jobs.identity import Identity, digest_with
+from seedfold.jobs.identity import Identity, digest
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.patterns import Patterns
 from seedfold.jobs.predicates import restrict
@@ -40,32 +40,27 @@ class Stage:
     count: int
 
 
-class Settings(Mapping[str, Any]):
-    """The configuration that holds for the whole study, without its axes; keys are resolved when they are read.
+SETTINGS = ("cluster", "failures", "identity", "paths")
+"""Top-level keys that hold for a whole study."""
 
-    Raises KeyError for a key that is not there and UsageError for one that cannot be resolved.
-    """
 
-    def __init__(self, config: DictConfig) -> None:
-        self._config = config
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self._config:
-            raise KeyError(key)
-        with one_line_errors():
-            value = self._config[key]
-            return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-    def __iter__(self) -> Iterator[str]:
-        return (str(key) for key in self._config if key != "hydra")
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """Return the settings of a study as plain data, resolved without its axes."""
+    with one_line_errors():
+        found = {key: config.get(key) for key in SETTINGS}
+        return {
+            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value or {}
+            for key, value in found.items()
+        }
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it was asked for. ``stages`` are in an order in which parents come first."""
+    """A study as it was asked for.
+
+    ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
+    under ``cluster``, ``failures``, ``identity`` and ``paths``, resolved without the axes.
+    """
 
     name: str
     stages: tuple[Stage, ...]
@@ -108,7 +103,7 @@ class Study:
         for point, values, template in expansion.points():
             parents, parents_text = join.of(point)
             whole, fit = values.documents
-            job = digest_with(whole, run, parents_text)
+            job = digest(whole, run, parents_text)
             yield (
                 point,
                 JobDescription(
@@ -120,7 +115,7 @@ class Study:
                     parents=parents,
                     resources=values.resources,
                     run=spec.run,
-                    fit=job if fit is whole else digest_with(fit, run, parents_text),
+                    fit=job if fit is whole else digest(fit, run, parents_text),
                     texts=template.texts,
                 ),
             )
@@ -145,8 +140,8 @@ def load_study(
     name = study_name(config)
     ordered = topological(stages)
     prepare(config, name, folder, {})
-    settings = Settings(config)
-    identity = Identity.from_config(settings.get("identity"))
+    settings = _settings(config)
+    identity = Identity.from_config(settings["identity"])
     matrices = {spec.name: _matrix(composer, spec, identity) for spec in ordered}
     base = Base(composer, fixed, name, folder, identity)
     for spec in ordered:

@@ -1,0 +1,203 @@
+"""Descriptions of jobs as compact JSON lines: what jobs share is written once.
+
+Each line is a JSON array that starts with its kind. ``base`` is a configuration, ``layout`` says where in a base values
+go, ``head`` holds what the jobs of a stage share, ``parents`` a tuple of parents (numbers of earlier jobs in the file,
+or ids of jobs elsewhere), ``own`` a group of values; each kind is numbered in the order written. ``job`` names them:
+``["job", head, layout, parents, id, fit, axis values, groups of values]``.
+
+Reading is a matter of microseconds a job: configurations are put together when they are looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.patterns import Path
+from seedfold.jobs.resources import Resources
+from seedfold.jobs.tree import Layout, SharedConfig, Values
+
+SHORT = 16
+"""Groups of values with a longer text are written once and referred to."""
+
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encode(jobs: Iterable[JobDescription]) -> Iterator[str]:
+    """Yield the lines, without line ends, that `decode` turns back into equal descriptions."""
+    writer = _Writer()
+    for job in jobs:
+        writer.add(job)
+        yield from writer.take()
+
+
+@dataclass
+class _Writer:
+    """What has been written so far, by number, and the lines that have not been handed out."""
+
+    lines: list[str] = field(default_factory=list)
+    numbers: dict[str, dict[Any, int]] = field(default_factory=dict)
+    jobs: dict[str, int] = field(default_factory=dict)
+    bases: dict[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)
+    layouts: dict[tuple[int, int], int] = field(default_factory=dict)
+    alive: list[Any] = field(default_factory=list)
+
+    def take(self) -> list[str]:
+        """Return the lines written since the last call."""
+        lines, self.lines = self.lines, []
+        return lines
+
+    def number(self, kind: str, *content: Any) -> int:
+        """Return the number of a line, which is written if it has not been."""
+        text = _dump([kind, *content])
+        known = self.numbers.setdefault(kind, {})
+        if text not in known:
+            known[text] = len(known)
+            self.lines.append(text)
+        return known[text]
+
+    def add(self, job: JobDescription) -> None:
+        """Write a job and what it refers to."""
+        layout, values = self.config(job)
+        head = self.number("head", job.study, job.stage, job.run, list(job.axes), job.resources.to_dict())
+        groups = ",".join([self.group(group) for group in values])
+        fit = "0" if job.fit == job.id else _dump(job.fit)
+        axes = _dump(list(job.axes.values()))
+        parents = self.parents(job.parents)
+        self.lines.append(f'["job",{head},{layout},{parents},{_dump(job.id)},{fit},{axes},[{groups}]]')
+        self.jobs.setdefault(job.id, len(self.jobs))
+
+    def config(self, job: JobDescription) -> tuple[int, Values]:
+        """Return the number of the layout of a job's configuration, and its values."""
+        if isinstance(job.config, SharedConfig):
+            return self.layout(job.config.layout, job.texts), job.config.own
+        key = (job.study, job.stage, job.run)
+        base = self.bases.get(key)
+        if base is None or not set(base) <= set(job.config):
+            base = self.bases[key] = dict(job.config)
+        changed = dict(_changes(base, job.config, ()))
+        base_number = self.number("base", base)
+        groups = [[list(path)] for path in changed]
+        return self.number("layout", base_number, groups, dict(job.texts)), tuple(
+            (value,) for value in changed.values()
+        )
+
+    def layout(self, layout: Layout, texts: Mapping[str, str]) -> int:
+        """Return the number of a layout that many jobs share."""
+        key = (id(layout), id(texts))
+        if key not in self.layouts:
+            base = self.number("base", layout.base)
+            groups = [[list(path) for path in group] for group in layout.groups]
+            self.layouts[key] = self.number("layout", base, groups, dict(texts))
+            self.alive.append((layout, texts))
+        return self.layouts[key]
+
+    def group(self, values: tuple[Any, ...]) -> str:
+        """Return the text of a group of values, or the number it was written under."""
+        known = self.groups.get(id(values))
+        if known is None:
+            text = _dump(list(values))
+            known = text if len(text) <= SHORT else str(self.number("own", list(values)))
+            self.groups[id(values)] = known
+            # Kept, so that no other tuple takes its place in memory and is mistaken for it.
+            self.alive.append(values)
+        return known
+
+    def parents(self, parents: tuple[str, ...]) -> int:
+        """Return the number of a tuple of parents."""
+        known = self.numbers.setdefault("parents of", {})
+        if parents not in known:
+            known[parents] = self.number("parents", [self.jobs.get(parent, parent) for parent in parents])
+        return known[parents]
+
+
+def _changes(base: Mapping[str, Any], config: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the paths at which ``config`` differs from ``base``, with its values."""
+    for key, value in config.items():
+        here = (*path, key)
+        if key not in base:
+            yield here, value
+            continue
+        before = base[key]
+        if isinstance(before, dict) and isinstance(value, dict) and set(before) <= set(value):
+            yield from _changes(before, value, here)
+        elif _dump(before) != _dump(value):
+            yield here, value
+
+
+def decode(lines: Iterable[str]) -> Iterator[JobDescription]:
+    """Yield the descriptions that `encode` wrote; blank lines are skipped.
+
+    Raises SeedfoldError that names the line where one is damaged.
+    """
+    reader = _Reader()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            kind, *content = json.loads(line)
+            job = reader.read(kind, content)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SeedfoldError(f"description {number}: damaged ({error}); plan the study again") from error
+        if job is not None:
+            yield job
+
+
+@dataclass
+class _Reader:
+    """What has been read so far, by kind and number."""
+
+    bases: list[Mapping[str, Any]] = field(default_factory=list)
+    layouts: list[tuple[Layout, Mapping[str, str]]] = field(default_factory=list)
+    heads: list[tuple[str, str, str, list[str], Resources]] = field(default_factory=list)
+    parents: list[tuple[str, ...]] = field(default_factory=list)
+    own: list[tuple[Any, ...]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+    def read(self, kind: str, content: Sequence[Any]) -> JobDescription | None:
+        """Take in one line; return the job if it is one."""
+        if kind == "job":
+            return self.job(*content)
+        if kind == "base":
+            self.bases.append(content[0])
+        elif kind == "layout":
+            groups = [[tuple(path) for path in group] for group in content[1]]
+            self.layouts.append((Layout(self.bases[content[0]], groups), content[2]))
+        elif kind == "head":
+            self.heads.append((content[0], content[1], content[2], content[3], Resources.from_dict(content[4])))
+        elif kind == "parents":
+            self.parents.append(tuple(self.ids[one] if isinstance(one, int) else one for one in content[0]))
+        elif kind == "own":
+            self.own.append(tuple(content[0]))
+        else:
+            raise ValueError(f"unknown kind {kind!r}")
+        return None
+
+    def job(
+        self, head: int, layout: int, parents: int, job: str, fit: str | int, axes: list[Any], groups: list[Any]
+    ) -> JobDescription:
+        """Return one description."""
+        study, stage, run, names, resources = self.heads[head]
+        shared, texts = self.layouts[layout]
+        own = tuple([self.own[group] if isinstance(group, int) else tuple(group) for group in groups])
+        if job not in self.known:
+            self.known.add(job)
+            self.ids.append(job)
+        return JobDescription(
+            id=job,
+            study=study,
+            stage=stage,
+            axes=dict(zip(names, axes, strict=True)),
+            config=SharedConfig(shared, own),
+            parents=self.parents[parents],
+            resources=resources,
+            run=run,
+            fit=fit if isinstance(fit, str) else job,
+            texts=texts,
+        )
