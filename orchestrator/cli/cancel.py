@@ -1,0 +1,45 @@
+"""``seedfold cancel STUDY``: nothing is deleted; `resume` starts cancelled jobs again, from their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import print_json, say
+from seedfold.orchestrator.launch import cancel
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import name_of
+from seedfold.orchestrator.selection import Selection
+
+_LISTED = 10
+
+
+@click.command()
+@options.study
+@click.option("--pending", is_flag=True, help="Leave running jobs alone.")
+@options.selecting
+@options.as_json
+@options.common
+def command(
+    study: str,
+    pending: bool,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    as_json: bool,
+    root: Root,
+) -> None:
+    """Cancel the jobs of a study that are not done; running ones are killed and keep their checkpoints."""
+    jobs = cancel(root, study, selection=Selection.parse(where, stages, limit), pending_only=pending)
+    if as_json:
+        print_json({"study": study, "cancelled": [job.id for job in jobs]})
+        return
+    if not jobs:
+        say(f"{study}: nothing to cancel")
+        return
+    say(f"{study}: cancelled {len(jobs)} jobs; seedfold resume {study} starts them again")
+    say(*(f"  {name_of(job)}" for job in jobs[:_LISTED]))
+    if len(jobs) > _LISTED:
+        say(f"  … and {len(jobs) - _LISTED} more")

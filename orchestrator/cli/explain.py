@@ -1,0 +1,55 @@
+"""``seedfold explain JOB JOB``: why two jobs are not one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import click
+
+from seedfold.jobs.explain import Difference, difference
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import print_json, say
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.lookup import Found, find_job
+from seedfold.orchestrator.overview import Overview, name_of
+
+
+@click.command()
+@click.argument("first", metavar="JOB")
+@click.argument("second", metavar="JOB")
+@options.within_study
+@options.as_json
+@options.common
+def command(first: str, second: str, study: str | None, as_json: bool, root: Root) -> None:
+    """Name the keys in which two jobs differ, and those of them that do not count.
+
+    A JOB is the first characters of an id, or a place in quotes: 'train seed=3 fold=1'.
+    """
+    left, right = (find_job(root, shlex.split(words), study) for words in (first, second))
+    identity = Overview(root, left.study.name).settings["identity"]
+    differences = difference(left.job, right.job, identity)
+    if as_json:
+        print_json(_to_json(left, right, differences))
+        return
+    say(f"{left.study.name}  {name_of(left.job)}", f"{right.study.name}  {name_of(right.job)}")
+    say(*(f"  {_line(one)}" for one in differences))
+    say(_verdict(left, right, differences))
+
+
+def _to_json(left: Found, right: Found, differences: list[Difference]) -> dict[str, Any]:
+    listed = [{"key": one.key, "left": one.left, "right": one.right, "counts": one.counts} for one in differences]
+    return {"jobs": [left.job.id, right.job.id], "same": left.job.id == right.job.id, "differences": listed}
+
+
+def _line(one: Difference) -> str:
+    left, right = (json.dumps(value, ensure_ascii=False, default=str) for value in (one.left, one.right))
+    return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (does not count)")
+
+
+def _verdict(left: Found, right: Found, differences: list[Difference]) -> str:
+    if left.job.id == right.job.id:
+        return "one job: what differs does not count" if differences else "one job"
+    counting = sum(one.counts for one in differences)
+    return f"two jobs: they differ in {counting} keys that count"

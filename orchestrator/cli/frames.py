@@ -1,0 +1,81 @@
+"""Tables of results on a terminal: metrics side by side, as many as fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from seedfold.orchestrator.cli.console import console, fits, say
+
+_ROWS_SHOWN = 60
+_FIRST_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
+
+
+def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
+    """Print a table: means and single metrics one column each, otherwise as it is."""
+    shown = _side_by_side(frame) if "metric" in frame.columns else frame
+    rows = shown.head(limit or _ROWS_SHOWN)
+    fitting = _fitting(rows)
+    console().print(_to_table(fitting))
+    hidden = [str(name) for name in shown.columns if name not in fitting.columns]
+    if len(rows) < len(shown):
+        say(f"… and {len(shown) - len(rows)} more rows: --limit N, or --format csv for all", style="dim")
+    if hidden:
+        say(f"not shown: {', '.join(hidden)}; --format csv has all", style="dim")
+
+
+def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per group and split, one column per metric."""
+    frame = frame.assign(cell=[_cell(row) for row in frame.to_dict("records")])
+    numbers = {"metric", "cell", "mean", "sd", "ci_low", "ci_high", "value", "undefined", "over"}
+    keys = [name for name in frame.columns if name not in numbers and not _is_constant(frame, str(name))]
+    order = [*_FIRST_METRICS, *dict.fromkeys(frame["metric"])]
+    metrics = [name for name in dict.fromkeys(order) if (frame["metric"] == name).any()]
+    if not keys:
+        return frame.set_index("metric")["cell"].reindex(metrics).to_frame().T.reset_index(drop=True)
+    groups = frame[keys].astype(object).where(frame[keys].notna(), None).apply(tuple, axis=1)
+    wide: dict[Any, dict[str, Any]] = {}
+    for key, metric, cell in zip(groups, frame["metric"], frame["cell"], strict=True):
+        wide.setdefault(key, dict(zip(keys, key, strict=True)))[metric] = cell
+    return pd.DataFrame(list(wide.values()), columns=[*keys, *metrics])
+
+
+def _is_constant(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a column says nothing: the same stage or head everywhere."""
+    return name in {"stage", "head", "group"} and frame[name].nunique(dropna=False) == 1
+
+
+def _cell(row: Mapping[Any, Any]) -> str:
+    mean = row["mean"] if "mean" in row else row["value"]
+    if pd.isna(mean):
+        return "-"
+    spread = row.get("sd")
+    return f"{mean:.4f}" if spread is None or pd.isna(spread) else f"{mean:.4f} ± {spread:.4f}"
+
+
+def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out last columns until the table fits the terminal."""
+    while len(frame.columns) > 1 and not fits(_to_table(frame)):
+        frame = frame.iloc[:, :-1]
+    return frame
+
+
+def _to_table(frame: pd.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in frame.columns:
+        numeric = pd.api.types.is_numeric_dtype(frame[name]) or name in frame.columns[1:]
+        table.add_column(str(name), justify="right" if numeric else "left", no_wrap=True)
+    for row in frame.itertuples(index=False):
+        table.add_row(*_texts(row))
+    return table
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    return ["-" if _is_null(value) else f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))

@@ -1,0 +1,76 @@
+"""``seedfold gc STUDY``: what may be deleted, and, with ``--yes``, deleting it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import bytes_text, print_json, say
+from seedfold.orchestrator.gc import KINDS, Collector, Garbage, Kind, delete, short
+from seedfold.orchestrator.layout import Root
+
+_LISTED = 20
+_WHAT: dict[Kind, str] = {
+    "leftovers": "unfinished results of attempts that are over, results that newer ones replaced",
+    "superseded": "results and checkpoints of jobs that were replaced",
+    "failed": "checkpoints of failed jobs; a resume begins them anew",
+    "checkpoints": "checkpoints of finished jobs; predicting anew has to train again",
+}
+
+
+@click.command()
+@options.study
+@click.option("--checkpoints", is_flag=True, help=f"Also: {_WHAT['checkpoints']}.")
+@click.option("--superseded", is_flag=True, help=f"Also: {_WHAT['superseded']}.")
+@click.option("--failed", is_flag=True, help=f"Also: {_WHAT['failed']}.")
+@click.option("--yes", is_flag=True, help="Delete it.")
+@options.as_json
+@options.common
+def command(
+    study: str, checkpoints: bool, superseded: bool, failed: bool, yes: bool, as_json: bool, root: Root
+) -> None:
+    """List what may be deleted, with sizes; delete with --yes.
+
+    Never what a job at work or still to do needs, and never the result of a current job.
+    """
+    asked = {"leftovers": True, "superseded": superseded, "failed": failed, "checkpoints": checkpoints}
+    garbage = Collector(root, study).garbage
+    chosen = [one for one in garbage if asked[one.kind]]
+    freed = delete(chosen) if yes else 0
+    if as_json:
+        print_json(_to_json(study, chosen, freed, yes))
+        return
+    for kind in KINDS:
+        _print_kind(kind, [one for one in garbage if one.kind == kind], asked[kind])
+    total = sum(one.size for one in chosen)
+    if yes:
+        say(f"deleted {len(chosen)} things, {bytes_text(freed)}", style="bold")
+    else:
+        say(f"{len(chosen)} things, {bytes_text(total)}: add --yes to delete them", style="bold")
+
+
+def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -> dict[str, object]:
+    listed = [
+        {"kind": one.kind, "path": str(one.path), "job": one.job, "why": one.why, "bytes": one.size} for one in chosen
+    ]
+    return {
+        "study": study,
+        "deleted": deleted,
+        "bytes": sum(one.size for one in chosen),
+        "freed": freed,
+        "items": listed,
+    }
+
+
+def _print_kind(kind: Kind, garbage: Sequence[Garbage], asked: bool) -> None:
+    size = bytes_text(sum(one.size for one in garbage))
+    option = "" if asked or kind == "leftovers" else f" (with --{kind})"
+    say(f"{kind}: {len(garbage)}, {size}: {_WHAT[kind]}{option}", style="" if asked else "dim")
+    if asked:
+        say(
+            *(f"  {bytes_text(one.size):>9}  {short(one.job)}  {one.path.name}  {one.why}" for one in garbage[:_LISTED])
+        )
+        if len(garbage) > _LISTED:
+            say(f"  … and {len(garbage) - _LISTED} more; --json lists all")

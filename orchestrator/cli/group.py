@@ -1,0 +1,140 @@
+"""The group of all commands: it knows each by name and one sentence, and imports the one that is called.
+
+Every way a command can end becomes an exit code here: 0 fine, 1 a job failed, 2 usage or configuration, 3 scheduler or
+store unreachable, 130 interrupted. An error is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from seedfold.jobs.errors import SeedfoldError, did_you_mean
+
+COMMANDS = {
+    "plan": "What would run and why, per stage; nothing is written.",
+    "launch": "Plan, then do it. Ctrl-C stops gracefully and loses nothing.",
+    "status": "Counts by state and stage, failures with their reasons.",
+    "watch": "Status, live.",
+    "resume": "Start what is neither done nor alive, from its checkpoints.",
+    "cancel": "Cancel what is not done.",
+    "run": "One job in the foreground, in a scratch folder.",
+    "logs": "What a job printed.",
+    "show": "All that is known of a job.",
+    "explain": "The keys that make two jobs different.",
+    "results": "Tables: runs, metrics, predictions, out-of-fold, ensembles.",
+    "report": "One self-contained HTML page with tables and plots.",
+    "gc": "What may be deleted, and how much room it takes.",
+    "doctor": "What this machine offers, and what is wrong with it.",
+}
+_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules beside this one, each with a ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"seedfold.orchestrator.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; raises a usage error with the nearest name if there is none."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise click.UsageError(f"no command {name!r}{did_you_mean(name, COMMANDS)}; see seedfold --help", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
+        """Run a command line and exit with its code."""
+        extra["standalone_mode"] = False
+        # Known before anything is parsed or imported, so that errors of those can be seen as well.
+        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(args, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read our output has had enough. Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        except (Exception, KeyboardInterrupt) as error:
+            code = _tell(error, debug)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: BaseException, debug: bool) -> int:
+    """Print an error as one line and return its exit code; with ``--debug`` its traceback comes first."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        _say("interrupted")
+        return _INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return 2
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
+        _say(_usage_text(error))
+        return 2
+    if isinstance(error, SeedfoldError):
+        _say(str(error))
+        return error.exit_code
+    _say(f"{type(error).__name__}: {error}; this was not expected, run again with --debug to see where")
+    return 1
+
+
+def _usage_text(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption):
+        known = [name for parameter in context.command.params for name in parameter.opts] if context else []
+        return f"no such option {error.option_name}{did_you_mean(error.option_name, known)}; see {_help_of(context)}"
+    text = error.format_message().rstrip(".")
+    return text if "--help" in text else f"{text}; see {_help_of(context)}"
+
+
+def _help_of(context: click.Context | None) -> str:
+    return f"{context.command_path if context else 'seedfold'} --help"
+
+
+def _say(text: str) -> None:
+    print(f"seedfold: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"seedfold {version('seedfold')}")
+        context.exit()
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Machine-learning experiment matrices, done once, on the machine in front of you or a cluster.",
+    epilog="A JOB is the first characters of its id, or its place: [STAGE] seed=3 fold=1.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print it.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
+    """All commands; `LazyGroup` finds the one that is called."""

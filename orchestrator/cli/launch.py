@@ -1,0 +1,64 @@
+"""``seedfold launch OVERRIDES…``: plan, then do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.follow import stay_or_leave
+from seedfold.orchestrator.launch import Launched, launch
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.selection import Selection
+
+
+@click.command()
+@options.overrides
+@options.config_dirs
+@options.waiting
+@click.option("--replace", is_flag=True, help="Let jobs take the place of earlier ones with other settings.")
+@click.option("--rerun", metavar="stale|COND", help="Do done jobs again: all that are stale, or by axis values.")
+@options.selecting
+@options.common
+@click.pass_context
+def command(
+    context: click.Context,
+    overrides: Sequence[str],
+    config_dirs: Sequence[Path],
+    wait: bool | None,
+    replace: bool,
+    rerun: str | None,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    root: Root,
+) -> None:
+    """Start what is new, waiting, lost or stale by a parent. On this machine it stays, and shows progress.
+
+    Ctrl-C has running jobs write a checkpoint; a second one kills them. Closing the terminal stops nothing.
+    """
+    options.import_from_here()
+    launched = launch(
+        root,
+        overrides,
+        config_dirs=config_dirs,
+        selection=Selection.parse(where, stages, limit),
+        replace=replace,
+        rerun=rerun,
+    )
+    say_started(launched)
+    context.exit(stay_or_leave(root, launched, wait))
+
+
+def say_started(launched: Launched) -> None:
+    """Say what was started, and what was not."""
+    study, jobs = launched.study.name, len(launched.jobs)
+    if launched.submission is None:
+        say(f"{study}: {jobs} jobs, nothing to start")
+    else:
+        say(f"{study}: {jobs} jobs, started {len(launched.started)}; worker log {launched.submission.log}")
+    if launched.exhausted:
+        say(f"{launched.exhausted} failed jobs are not tried again: seedfold resume {study}", style="yellow")

@@ -1,0 +1,26 @@
+"""``seedfold logs JOB``: what an attempt printed, and, with ``-f``, what it goes on printing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.logs import AttemptLog, follow, whole
+from seedfold.orchestrator.lookup import find_job
+
+
+@click.command()
+@options.job
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on until the attempt ends.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="That attempt; else the latest.")
+@options.within_study
+@options.common
+def command(job: Sequence[str], following: bool, attempt: int | None, study: str | None, root: Root) -> None:
+    """Print the log of a JOB."""
+    found = find_job(root, job, study)
+    log = AttemptLog.find(root, found, attempt, may_come=following)
+    for chunk in follow(log) if following else whole(log):
+        click.echo(chunk, nl=False)

@@ -1,0 +1,87 @@
+"""The options that commands share, with the same names and meaning everywhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.layout import Root, find_root
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _to_root(context: click.Context, parameter: click.Parameter, value: str | None) -> Root:
+    root = find_root(value)
+    if root.path.exists() and not root.path.is_dir():
+        raise UsageError(f"--root {root.path}: is a file; name a folder")
+    return root
+
+
+def common(function: F) -> F:
+    """``--root`` and ``--debug``: what every command has."""
+    root = click.option(
+        "--root",
+        metavar="DIR",
+        callback=_to_root,
+        help="The folder that holds the studies. Else: SEEDFOLD_ROOT, the site file, the nearest marked one, ./runs.",
+    )
+    debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+    return root(debug(function))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def selecting(function: F) -> F:
+    """``--where``, ``--stage`` and ``--limit``: which jobs a command is about."""
+    where = click.option("--where", metavar="COND", multiple=True, help="Axis values, e.g. 'seed=1,2 fold>=3'.")
+    stage = click.option("--stage", "stages", metavar="STAGE", multiple=True, help="Jobs of this stage; repeatable.")
+    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many jobs.")
+    return where(stage(limit(function)))
+
+
+def _to_folders(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
+    folders = tuple(Path(value).expanduser().absolute() for value in values)
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"--config-dir {folder}: no such folder")
+    return folders
+
+
+config_dirs = click.option(
+    "--config-dir",
+    "-cd",
+    "config_dirs",
+    metavar="DIR",
+    multiple=True,
+    callback=_to_folders,
+    help="A folder with a configuration of your own, beside Seedfold's; repeatable.",
+)
+overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+study = click.argument("study")
+
+
+def waiting(function: F) -> F:
+    """``--wait`` and ``--detach``: stay until the jobs are through, or return when they are handed over."""
+    return click.option(
+        "--wait/--detach",
+        "wait",
+        default=None,
+        help="Stay until the jobs are through, or return at once.",
+    )(function)
+
+
+def import_from_here() -> None:
+    """Have a user's own package importable in this folder, as it is in the job."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+job = click.argument("job", nargs=-1, metavar="JOB")
+within_study = click.option("--study", metavar="STUDY", help="Look for the job in this study only.")

@@ -1,0 +1,148 @@
+"""``seedfold plan OVERRIDES…``: what would run and why. Nothing is written under the root."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import (
+    bytes_text,
+    columns_with_counts,
+    counts_parts,
+    hours_text,
+    print_json,
+    say,
+    show,
+)
+from seedfold.orchestrator.files import write_whole
+from seedfold.orchestrator.launch import make_plan
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.plan import (
+    Plan,
+    PlannedJob,
+    arrays,
+    count_by_stage,
+    hours,
+    mean_seconds,
+    replaced_keys,
+)
+from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.standing import STATES
+
+
+@click.command()
+@options.overrides
+@options.config_dirs
+@click.option("--jobs", "file", metavar="FILE", help="Write every description as a line of JSON; - is standard output.")
+@click.option("--check", type=click.Choice(["code"]), help="Also find results of code that has changed since.")
+@options.selecting
+@options.as_json
+@options.common
+def command(
+    overrides: Sequence[str],
+    config_dirs: Sequence[Path],
+    file: str | None,
+    check: str | None,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    as_json: bool,
+    root: Root,
+) -> None:
+    """Say what a launch with these OVERRIDES would start and why, in which arrays and at what cost."""
+    options.import_from_here()
+    selection = Selection.parse(where, stages, limit)
+    plan = make_plan(root, overrides, config_dirs, check_code=check == "code")
+    selection.check(plan.descriptions)
+    jobs = selection.apply(plan.jobs, lambda planned: planned.job)
+    starting = selection.apply(plan.startable(), lambda planned: planned.job)
+    if file is not None:
+        _write_jobs(jobs, file)
+    if as_json:
+        print_json(plan_json(plan, jobs, starting))
+    elif file != "-":
+        _print_plan(plan, jobs, starting)
+
+
+def plan_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> dict[str, Any]:
+    """The shape that ``plan --json`` prints."""
+    return {
+        "study": plan.study.name,
+        "jobs": len({planned.job.id for planned in jobs}),
+        "stages": count_by_stage(jobs),
+        "arrays": arrays(starting),
+        "gpu_hours": hours(starting, mean_seconds(plan.jobs), "gpus"),
+    }
+
+
+def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
+    lines = (json.dumps(planned.job.to_dict(), ensure_ascii=False) + "\n" for planned in jobs)
+    if file == "-":
+        sys.stdout.writelines(lines)
+        return
+    if Path(file).is_dir():
+        raise UsageError(f"--jobs {file}: is a folder; name a file")
+    write_whole(Path(file).absolute(), lines)
+
+
+def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
+    say(f"{plan.study.name}: {len({planned.job.id for planned in jobs})} jobs", style="bold")
+    rows = count_by_stage(jobs)
+    show(counts_parts("stage", rows, ["jobs", *columns_with_counts(rows.values(), ("new", *STATES, "stale"))]))
+    say(_starting_text(plan, starting))
+    for array in arrays(starting):
+        say(f"  {array['stage']}: {_array_text(array)}")
+    if starting:
+        say(_cost_text(plan, starting))
+    _print_hindrances(plan, jobs, starting)
+
+
+def _starting_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
+    if not starting:
+        return "a launch would start nothing"
+    reasons = Counter(_why(planned) for planned in starting)
+    return f"a launch would start {len(starting)}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
+
+
+def _why(planned: PlannedJob) -> str:
+    if planned.state == "done":
+        return f"stale ({planned.stale})" if planned.stale else "after a parent that runs again"
+    reasons = {"failed": "failed, to be tried again", "blocked": "after a parent that is tried again"}
+    return reasons.get(planned.state, planned.state)
+
+
+def _array_text(array: dict[str, Any]) -> str:
+    gpus = f", {array['gpus']} GPU" if array["gpus"] else ""
+    limits = f"{bytes_text(array['memory_bytes'])}, at most {hours_text(array['time_s'])}"
+    return f"{array['jobs']} jobs, each {array['cpus']} CPU{gpus}, {limits}"
+
+
+def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
+    seconds = mean_seconds(plan.jobs)
+    costs = [(unit, hours(starting, seconds, unit)) for unit in ("gpus", "cpus")]
+    if any(cost is None for _, cost in costs):
+        return "cost: not known before one job of each stage is done"
+    listed = [f"{cost:.2g} {unit[:3].upper()} hours" for unit, cost in costs if cost]
+    return f"cost, from finished jobs: {', '.join(listed) or 'next to nothing'}"
+
+
+def _print_hindrances(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
+    replacements = plan.replacements()
+    if replacements:
+        say(f"{len(replacements)} jobs would be replaced, through:", style="yellow")
+        say(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
+        say("launch stops at this unless told --replace, or study=NAME", style="yellow")
+    stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
+    for reason, count in stale.items():
+        say(f"{count} done jobs are stale: {reason}; launch --rerun stale runs them again", style="yellow")
+    failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
+    if failed:
+        say(f"{failed} failed jobs are not tried again by launch: seedfold resume {plan.study.name}", style="yellow")

@@ -1,0 +1,25 @@
+"""``seedfold report STUDY``: one HTML page that opens offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import Overview
+from seedfold.orchestrator.pages import report_of
+
+
+@click.command()
+@options.study
+@click.option("--out", metavar="FILE", help="The page; else outputs/report.html in the study's folder.")
+@options.common
+def command(study: str, out: str | None, root: Root) -> None:
+    """Write a report with tables and plots, and print its path."""
+    overview = Overview(root, study)
+    if out is not None and Path(out).is_dir():
+        raise UsageError(f"--out {out}: is a folder; name a file")
+    click.echo(report_of(overview, Path(out).absolute() if out else None))

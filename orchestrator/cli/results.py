@@ -1,0 +1,93 @@
+"""``seedfold results STUDY [TABLE]``: what came out, to read or as a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import Overview
+from seedfold.orchestrator.runs import finished_runs, stale_runs
+from seedfold.orchestrator.tables import TABLES, TableRequest, table
+
+_FORMATS = ("csv", "json", "parquet")
+
+
+@click.command()
+@options.study
+@click.argument("name", metavar="[TABLE]", type=click.Choice(TABLES), default="metrics")
+@click.option("--format", "format", type=click.Choice(_FORMATS), help="For other programs; else a table to read.")
+@click.option("--out", metavar="FILE", help="Write to a file; its ending tells the format.")
+@click.option("--by", metavar="AXIS", multiple=True, help="metrics: means by these axes; repeatable.")
+@click.option("--over", metavar="AXIS", multiple=True, help="The axes that means, folds or ensembles run over.")
+@click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Only this split; repeatable.")
+@click.option("--partial", is_flag=True, help="oof, ensemble: take what is there where folds or members are missing.")
+@options.selecting
+@options.common
+def command(
+    study: str,
+    name: str,
+    format: str | None,
+    out: str | None,
+    by: Sequence[str],
+    over: Sequence[str],
+    splits: Sequence[str],
+    partial: bool,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    root: Root,
+) -> None:
+    """Print or write a TABLE of a study: runs, metrics (default), predictions, oof, ensemble.
+
+    To read: metrics are means over seeds and folds, oof and ensemble their metrics. With --format or --out: every row.
+    """
+    conditions = " ".join([*where, *([f"stage={','.join(stages)}"] if stages else [])])
+    chosen = _format(format, out)
+    overview = Overview(root, study)
+    runs = finished_runs(overview)
+    if not runs:
+        raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
+    planned = list(overview.ledger.plans.current.values())
+    request = TableRequest(runs, planned, conditions, tuple(splits), tuple(by), tuple(over), partial)
+    frame = table(name, request, to_read=chosen is None)
+    if chosen is not None:
+        _export(frame.head(limit) if limit else frame, chosen, out)
+        return
+    from seedfold.orchestrator.cli.frames import print_frame
+
+    print_frame(frame, limit)
+    if stale_runs(runs):
+        say(f"{stale_runs(runs)} of {len(runs)} results are stale; see seedfold status {study}", style="yellow")
+
+
+def _format(format: str | None, out: str | None) -> str | None:
+    if out is None or format is not None:
+        return format
+    ending = Path(out).suffix.removeprefix(".")
+    if ending not in _FORMATS:
+        raise UsageError(f"--out {out}: its ending names no format ({', '.join(_FORMATS)}); add --format")
+    return ending
+
+
+def _export(frame: object, format: str, out: str | None) -> None:
+    import pandas as pd
+
+    from seedfold.results.export import export
+
+    assert isinstance(frame, pd.DataFrame)
+    if out is not None and Path(out).is_dir():
+        raise UsageError(f"--out {out}: is a folder; name a file")
+    written = export(frame, format, Path(out) if out else None)
+    if written is not None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(written)
+        sys.stdout.buffer.flush()
+    else:
+        say(f"wrote {len(frame)} rows to {out}")

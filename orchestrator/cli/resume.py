@@ -1,0 +1,44 @@
+"""``seedfold resume STUDY``: start exactly what is neither done nor alive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.follow import stay_or_leave
+from seedfold.orchestrator.cli.launch import say_started
+from seedfold.orchestrator.launch import resume
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.selection import Selection
+
+
+@click.command()
+@options.study
+@options.overrides
+@click.option("--kind", "kinds", metavar="KIND", multiple=True, help="Jobs that failed so, e.g. oom_host; repeatable.")
+@options.waiting
+@options.selecting
+@options.common
+@click.pass_context
+def command(
+    context: click.Context,
+    study: str,
+    overrides: Sequence[str],
+    kinds: Sequence[str],
+    wait: bool | None,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    root: Root,
+) -> None:
+    """Start a study's jobs that failed, were cancelled or interrupted, or still wait, from their checkpoints.
+
+    Overrides may change what does not identify a job, such as resources.memory=80GB.
+    """
+    options.import_from_here()
+    selection = Selection.parse(where, stages, limit)
+    launched = resume(root, study, overrides, selection=selection, kinds=kinds)
+    say_started(launched)
+    context.exit(stay_or_leave(root, launched, wait))

@@ -1,0 +1,89 @@
+"""``seedfold run JOB``: one job here and now, to see what it does. Ledger and store stay as they are."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.work import RunInterrupted, Work
+from seedfold.orchestrator.child import find_run
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.foreground import (
+    import_as_launched,
+    parents_of,
+    read_description,
+    scratch_work,
+    with_steps,
+)
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.lookup import find_job
+from seedfold.orchestrator.overview import name_of
+
+
+@click.command()
+@options.job
+@click.option("--jobs", "file", metavar="FILE", help="Read the description from a file that plan --jobs wrote.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many training steps.")
+@click.option("--pdb", "debugger", is_flag=True, help="Enter the debugger where the job fails.")
+@options.within_study
+@options.common
+@click.pass_context
+def command(
+    context: click.Context,
+    job: Sequence[str],
+    file: str | None,
+    steps: int | None,
+    debugger: bool,
+    study: str | None,
+    root: Root,
+) -> None:
+    """Run a JOB in the foreground, in a scratch folder that is kept."""
+    options.import_from_here()
+    work = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
+    say(f"{name_of(work.description)}", f"scratch folder {work.staging.parent}")
+    sys.stdout.flush()
+    context.exit(_run(work, debugger))
+
+
+def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
+    if len(words) != 1 or "=" in words[0]:
+        raise UsageError("--jobs takes one JOB by the first characters of its id")
+    job = read_description(Path(file), words[0])
+    if job.parents:
+        raise UsageError(f"{job.short_id}: has parents, whose results a file does not hold; launch its study first")
+    return scratch_work(_limited(job, steps), {})
+
+
+def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
+    found = find_job(root, words, study)
+    import_as_launched(found.study)
+    return scratch_work(_limited(found.job, steps), parents_of(root, found.study, found.job))
+
+
+def _limited(job: JobDescription, steps: int | None) -> JobDescription:
+    return job if steps is None else with_steps(job, steps)
+
+
+def _run(work: Work, debugger: bool) -> int:
+    try:
+        find_run(work.description.run)(work)
+    except RunInterrupted as interruption:
+        say(f"interrupted: {interruption}")
+        return 1
+    except Exception as error:
+        traceback.print_exception(error)
+        if debugger:
+            import pdb
+
+            pdb.post_mortem(error.__traceback__)
+        return 1
+    for path in sorted(path for path in work.staging.rglob("*") if path.is_file()):
+        say(f"wrote {path}")
+    return 0

@@ -1,0 +1,82 @@
+"""``seedfold show JOB``: description, attempts, result, and the resolved configuration as YAML."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import bytes_text, hours_text, plain_table, print_json, say, show
+from seedfold.orchestrator.dossier import Dossier
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.lookup import find_job
+from seedfold.orchestrator.overview import axes_text
+from seedfold.results.store import Result
+
+
+@click.command()
+@options.job
+@options.within_study
+@options.as_json
+@options.common
+def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
+    """Show all that is known of a JOB."""
+    dossier = Dossier(root, find_job(root, job, study))
+    if as_json:
+        print_json(dossier.to_json())
+        return
+    _print_description(dossier)
+    for attempt in dossier.attempts():
+        _print_attempt(attempt)
+    result = dossier.result()
+    if result is not None:
+        _print_result(result, str(dossier.home.published(result.id, result.attempt)))
+    _print_config(dossier.job.to_dict()["config"])
+
+
+def _print_description(dossier: Dossier) -> None:
+    job, view = dossier.job, dossier.view
+    stale = f", stale: {view.stale}" if view.stale else ""
+    reason = f": {view.standing.reason}" if view.standing.reason else ""
+    superseded = "" if dossier.current else ", superseded"
+    say(f"{job.stage} {axes_text(job.axes)}", style="bold")
+    say(f"id       {job.id}", f"study    {job.study}", f"state    {view.state}{reason}{stale}{superseded}")
+    say(f"run      {job.run}")
+    asked = job.resources
+    gpus = f", {asked.gpus} GPU" if asked.gpus else ""
+    say(f"asks for {asked.cpus} CPU{gpus}, {bytes_text(asked.memory_bytes)}, {hours_text(asked.time_s)}")
+    if job.parents:
+        say(f"after    {', '.join(parent[:12] for parent in job.parents)}")
+
+
+def _print_attempt(attempt: Mapping[str, Any]) -> None:
+    began, ended = attempt["started"], attempt["ended"]
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began)) if began else "never started"
+    took = f", {hours_text(ended - began)}" if began and ended else ""
+    why = f": {attempt['kind'] or ''} {attempt['reason']}".replace(":  ", ": ") if attempt["reason"] else ""
+    where = f" on {attempt['host']}" if attempt["host"] else ""
+    say(f"attempt {attempt['attempt']}  {attempt['state']}{why}", f"  {when}{where}{took}")
+    if attempt["log"]:
+        say(f"  log {attempt['log']}")
+
+
+def _print_result(result: Result, folder: str) -> None:
+    say(f"result   {folder}")
+    say(*(f"  {name}  {bytes_text(file['bytes'])}" for name, file in result.files.items()))
+    if not result.metrics:
+        return
+    table = plain_table("metric", "split", "head", "value")
+    for metric in result.metrics:
+        value = "-" if metric["value"] is None else f"{metric['value']:.4f}"
+        table.add_row(metric["metric"], metric["split"], metric["head"], value)
+    show([table])
+
+
+def _print_config(config: Mapping[str, Any]) -> None:
+    import yaml
+
+    say("", "# the resolved configuration")
+    click.echo(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), nl=False)

@@ -1,0 +1,97 @@
+"""``seedfold status STUDY``: counts by state and stage, failures with their reasons, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import (
+    Part,
+    columns_with_counts,
+    counts_parts,
+    counts_text,
+    lines,
+    print_json,
+    say,
+    show,
+)
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import (
+    JobView,
+    Overview,
+    axes_text,
+    axis_counts,
+    group_failures,
+    name_of,
+    notes,
+    to_json,
+)
+from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.standing import STATES
+
+
+@click.command()
+@options.study
+@click.option("--by", metavar="AXIS", help="Count by the values of an axis.")
+@click.option("--superseded", is_flag=True, help="List the jobs that were replaced.")
+@options.selecting
+@options.as_json
+@options.common
+def command(
+    study: str,
+    by: str | None,
+    superseded: bool,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    as_json: bool,
+    root: Root,
+) -> None:
+    """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
+    overview = Overview(root, study)
+    selection = Selection.parse(where, stages, limit)
+    views = overview.superseded(selection) if superseded else overview.places(selection)
+    if as_json:
+        print_json(to_json(study, views))
+    elif superseded:
+        say(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
+    else:
+        print_status(overview, views)
+        if by is not None:
+            print_by_axis(views, by)
+
+
+def print_status(overview: Overview, views: Sequence[JobView]) -> None:
+    """Print counts, failures and notes of a study."""
+    show(status_parts(overview, views))
+
+
+def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Part]:
+    """Counts, failures and notes of a study."""
+    shape = to_json(overview.folder.name, views)
+    stages: Mapping[str, Mapping[str, int]] = shape["stages"]
+    title = f"{shape['study']}: {shape['jobs']} jobs, {counts_text(shape['states'], STATES)}"
+    parts = lines(title, style="bold")
+    if len(stages) > 1:
+        parts += counts_parts("stage", stages, columns_with_counts([shape["states"]], STATES))
+    return [*parts, *failure_parts(views), *lines(*notes(overview, views), style="yellow")]
+
+
+def failure_parts(views: Sequence[JobView]) -> list[Part]:
+    """Failures, one paragraph per kind and traceback, with one example of each."""
+    parts: list[Part] = []
+    for group in group_failures(views):
+        example = group.example
+        parts += lines(f"{group.jobs} failed, {group.kind}: {example['reason']}", style="red")
+        parts += lines(f"  e.g. {example['id'][:12]} {axes_text(example['axes'])}, attempt {example['attempts']}")
+        if example["log"]:
+            parts += lines(f"  log  {example['log']}")
+    return parts
+
+
+def print_by_axis(views: Sequence[JobView], axis: str) -> None:
+    """Print a table of states by the values of an axis."""
+    rows = axis_counts(views, axis)
+    show(counts_parts(axis, rows, columns_with_counts(rows.values(), STATES)))

@@ -1,0 +1,107 @@
+"""``seedfold watch STUDY``: the status, live, until nobody is at work any more."""
+
+from __future__ import annotations
+
+import select
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import Part, console, show
+from seedfold.orchestrator.cli.status import status_parts
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import JobView, Overview
+from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.standing import ALIVE
+
+
+@click.command()
+@options.study
+@click.option("--every", type=click.FloatRange(min=0.2), default=1.0, metavar="S", help="Seconds between two looks.")
+@options.selecting
+@options.common
+def command(
+    study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
+) -> None:
+    """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing."""
+    overview = Overview(root, study)
+    selection = Selection.parse(where, stages, limit)
+    try:
+        if sys.stdout.isatty():
+            _watch_live(overview, selection, every)
+        else:
+            _watch_plain(overview, selection, every)
+    except KeyboardInterrupt:
+        return
+
+
+def _over(views: Sequence[JobView]) -> bool:
+    return not any(view.state in ALIVE for view in views)
+
+
+def _watch_live(overview: Overview, selection: Selection, every: float) -> None:
+    from rich.console import Group
+    from rich.live import Live
+
+    views = overview.places(selection)
+    parts = status_parts(overview, views)
+    with _unbuffered_keys(), Live(Group(*parts), console=console(), auto_refresh=False, transient=True) as live:
+        while not _over(views) and not _q_pressed(every):
+            overview.refresh()
+            views = overview.places(selection)
+            parts = status_parts(overview, views)
+            live.update(Group(*parts), refresh=True)
+    show(parts)
+
+
+def _watch_plain(overview: Overview, selection: Selection, every: float) -> None:
+    """Print the status each time that it has changed."""
+    shown: list[str] = []
+    while True:
+        views = overview.places(selection)
+        parts = status_parts(overview, views)
+        if shown != (now := [_text(part) for part in parts]):
+            show(parts)
+            sys.stdout.flush()
+            shown = now
+        if _over(views):
+            return
+        time.sleep(every)
+        overview.refresh()
+
+
+def _text(part: Part) -> str:
+    out = console()
+    with out.capture() as captured:
+        out.print(part)
+    return captured.get()
+
+
+@contextmanager
+def _unbuffered_keys() -> Iterator[None]:
+    """Have keys arrive as they are pressed, where there is a keyboard."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _q_pressed(seconds: float) -> bool:
+    """Wait so long for a key; whether it was `q`."""
+    if not sys.stdin.isatty():
+        time.sleep(seconds)
+        return False
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return bool(ready) and sys.stdin.read(1).lower() == "q"

@@ -1,0 +1,74 @@
+"""All that is known of one job: its description, its attempts, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from seedfold.orchestrator.claims import is_published
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.ledger import Record
+from seedfold.orchestrator.lookup import Found
+from seedfold.orchestrator.overview import JobView, Overview
+from seedfold.results.store import Result, load_result
+
+
+class Dossier:
+    """One job, where its study and the study that holds its attempts know it."""
+
+    def __init__(self, root: Root, found: Found) -> None:
+        self.job = found.job
+        asked = Overview(root, found.study.name)
+        self.view: JobView = asked.view(found.job)
+        self.current = found.job.id in asked.ledger.plans.current_ids()
+        self.home = self.view.standing.home
+        self.record: Record = Overview(root, self.home.name).ledger.record(found.job.id)
+
+    def attempts(self) -> Iterator[dict[str, Any]]:
+        """Yield each attempt: number, how it ended, when, where, why; times in seconds since the epoch."""
+        for number, last in sorted(self.record.attempts.items()):
+            started = self.record.started.get(number)
+            process = (started or {}).get("process") or {}
+            log = self.home.log(self.job.id, number)
+            yield {
+                "attempt": number,
+                "state": "running" if last["e"] == "started" and self.view.state == "running" else last["e"],
+                "started": started["t"] if started else None,
+                "ended": last["t"] if last["e"] != "started" else None,
+                "host": process.get("host") or last.get("host"),
+                "kind": last.get("kind"),
+                "reason": last.get("reason"),
+                "peak_memory_bytes": last.get("peak") or None,
+                "log": str(log) if log.exists() else None,
+            }
+
+    def result(self) -> Result | None:
+        """The latest published result; None if there is none."""
+        done = self.record.done
+        number = self.view.standing.attempt if self.view.state == "done" else done["n"] if done else 0
+        if not number or not is_published(self.home, self.job.id, number):
+            return None
+        return load_result(self.home.published(self.job.id, number))
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that ``show --json`` prints."""
+        result = self.result()
+        return {
+            **self.job.to_dict(),
+            "state": self.view.state,
+            "reason": self.view.standing.reason or None,
+            "stale": self.view.stale,
+            "superseded": not self.current,
+            "attempts": list(self.attempts()),
+            "result": None if result is None else self._result_json(result),
+        }
+
+    def _result_json(self, result: Result) -> dict[str, Any]:
+        return {
+            "folder": str(self.home.published(self.job.id, result.attempt)),
+            "attempt": result.attempt,
+            "seconds": round(result.seconds, 3),
+            "files": dict(result.files),
+            "metrics": list(result.metrics),
+            "provenance": dict(result.provenance),
+        }

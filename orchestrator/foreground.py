@@ -1,0 +1,84 @@
+"""One job in the foreground, in a scratch folder: ledger and store are read, for its parents, and not touched."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.work import Work
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.overview import Overview
+from seedfold.orchestrator.plans import Plans
+
+STEPS_KEY = "trainer.max_steps"
+
+
+def with_steps(job: JobDescription, steps: int) -> JobDescription:
+    """Return the job limited to so many training steps. Raises UsageError if its configuration has no such key."""
+    config = deepcopy(job.to_dict()["config"])
+    section, key = STEPS_KEY.split(".")
+    if key not in (config.get(section) or {}):
+        raise UsageError(f"--steps: the configuration of {job.short_id} has no {STEPS_KEY}; leave --steps out")
+    config[section][key] = steps
+    return replace(job, config=config)
+
+
+def read_description(file: Path, prefix: str) -> JobDescription:
+    """Find a job in a file of descriptions, one JSON object a line, by the first characters of its id.
+
+    Raises UsageError if the file cannot be read, or none or more than one job answers.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--jobs {file}: cannot be read: {error}") from error
+    jobs = [_description(file, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    found = {job.id: job for job in jobs if job.id.startswith(prefix)}
+    if len(found) != 1:
+        nearest = did_you_mean(prefix, (job.short_id for job in jobs))
+        raise UsageError(f"--jobs {file}: {len(found) or 'no'} jobs whose id begins with {prefix!r}{nearest}")
+    return found.popitem()[1]
+
+
+def _description(file: Path, number: int, line: str) -> JobDescription:
+    try:
+        return JobDescription.from_dict(json.loads(line))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"--jobs {file}, line {number}: no job description ({error}); seedfold plan --jobs") from error
+
+
+def parents_of(root: Root, study: StudyFolder, job: JobDescription) -> dict[str, Path]:
+    """Return the published folder of each parent. Raises UsageError for one that is not done."""
+    if not job.parents:
+        return {}
+    overview = Overview(root, study.name)
+    folders = {}
+    for parent in job.parents:
+        standing = overview.standings.of(parent)
+        if standing.state != "done":
+            raise UsageError(f"{job.short_id}: its parent {parent[:12]} is {standing.state}; it has to be done first")
+        folders[parent] = standing.home.published(parent, standing.attempt)
+    return folders
+
+
+def import_as_launched(study: StudyFolder) -> None:
+    """Have the packages importable that the last launch of the study had in its folder."""
+    header = Plans(study).header
+    folder = header.folder if header else str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def scratch_work(job: JobDescription, parents: Mapping[str, Path]) -> Work:
+    """Return an attempt at a job in a new folder of its own, which is kept."""
+    folder = Path(tempfile.mkdtemp(prefix=f"seedfold-run-{job.short_id}-"))
+    (folder / "job").mkdir()
+    (folder / "result").mkdir()
+    return Work(description=job, attempt=0, folder=folder / "job", staging=folder / "result", parents=parents)

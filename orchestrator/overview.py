@@ -1,0 +1,204 @@
+"""How a study stands, read once: its current jobs, what failed and why, and what a person should know beside.
+
+Nothing here writes. Numbers count jobs; a job that stands at two places of a study counts once in the whole, and once
+in each stage that it stands in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seedfold.jobs.description import SHORT_ID, JobDescription
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.where import axis_named
+from seedfold.orchestrator.failures import Policies
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.stale import Staleness
+from seedfold.orchestrator.standing import Standing, Standings, count_states
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job and how it stands; ``stale`` says why a done job's result is not what would be computed today."""
+
+    job: JobDescription
+    standing: Standing
+    stale: str | None
+
+    @property
+    def state(self) -> str:
+        """The job's state."""
+        return self.standing.state
+
+    def failure(self) -> dict[str, Any]:
+        """What scripts are told of a failed job; ``log`` is None where the attempt never started."""
+        event = self.standing.event or {}
+        log = self.standing.home.log(self.job.id, self.standing.attempt)
+        return {
+            "id": self.job.id,
+            "axes": dict(self.job.axes),
+            "kind": event.get("kind", "error"),
+            "reason": self.standing.reason,
+            "attempts": self.standing.attempt,
+            "log": str(log) if log.exists() else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one kind whose tracebacks differ only in numbers, addresses and paths; ``example`` is the first."""
+
+    kind: str
+    jobs: int
+    example: dict[str, Any]
+
+
+class Overview:
+    """The jobs of a study that exists. Raises UsageError if it does not."""
+
+    def __init__(self, root: Root, name: str) -> None:
+        self.root = root
+        self.folder: StudyFolder = root.existing(name)
+        self.ledger = Ledger(self.folder)
+        header = self.ledger.plans.header
+        self.settings: Mapping[str, Any] = header.settings if header else {}
+        self.standings = Standings(root, self.ledger, Policies.parse(self.settings.get("failures") or {}))
+        self._staleness = Staleness(self.standings)
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        self.standings.refresh()
+        self._staleness = Staleness(self.standings)
+
+    def view(self, job: JobDescription) -> JobView:
+        """Tell how one job stands."""
+        standing = self.standings.of(job.id)
+        return JobView(job, standing, self._staleness.of(job, standing))
+
+    def places(self, selection: Selection | None = None) -> list[JobView]:
+        """The job at each place of the study, in the order in which places were planned."""
+        jobs = self.ledger.plans.current.values()
+        return self._selected(jobs, selection)
+
+    def superseded(self, selection: Selection | None = None) -> list[JobView]:
+        """The jobs that were replaced."""
+        jobs = [self.ledger.plans.jobs[job] for job in self.ledger.plans.superseded_ids()]
+        return self._selected(jobs, selection)
+
+    def _selected(self, jobs: Iterable[JobDescription], selection: Selection | None) -> list[JobView]:
+        selection = selection or Selection()
+        selection.check(self.ledger.plans.jobs.values())
+        return [self.view(job) for job in selection.apply(jobs, lambda job: job)]
+
+
+def each_once(views: Iterable[JobView]) -> list[JobView]:
+    """Leave out jobs that were seen already at another place."""
+    return list({view.job.id: view for view in views}.values())
+
+
+def to_json(study: str, views: Sequence[JobView]) -> dict[str, Any]:
+    """The shape that ``status --json`` prints."""
+    once = each_once(views)
+    stages: dict[str, list[Standing]] = {}
+    for view in views:
+        stages.setdefault(view.job.stage, []).append(view.standing)
+    return {
+        "study": study,
+        "jobs": len(once),
+        "states": count_states(view.standing for view in once),
+        "stages": {stage: count_states(standings) for stage, standings in stages.items()},
+        "failures": [view.failure() for view in once if view.state == "failed"],
+    }
+
+
+def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
+    """Group failed jobs by kind and normalised traceback, the most frequent first."""
+    groups: dict[tuple[str, str], list[JobView]] = {}
+    for view in each_once(views):
+        if view.state == "failed" and view.standing.event is not None:
+            event = view.standing.event
+            groups.setdefault((event["kind"], event["digest"]), []).append(view)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [FailureGroup(kind, len(members), members[0].failure()) for (kind, _), members in ordered]
+
+
+def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
+    """What a person should know beside the counts, one line each."""
+    found = [
+        _note_stale(views),
+        _note_superseded(overview),
+        _note_mixed_code(views),
+        _note_idle(overview, views),
+    ]
+    return [note for note in found if note]
+
+
+def _note_stale(views: Sequence[JobView]) -> str | None:
+    reasons = Counter(view.stale for view in each_once(views) if view.stale)
+    if not reasons:
+        return None
+    listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+    return f"{reasons.total()} done jobs are stale: {listed}; seedfold launch … --rerun stale runs them again"
+
+
+def _note_superseded(overview: Overview) -> str | None:
+    count = len(overview.ledger.plans.superseded_ids())
+    return f"{count} earlier jobs were replaced: --superseded shows them" if count else None
+
+
+def _note_mixed_code(views: Iterable[JobView]) -> str | None:
+    """Name files of which the results saw different versions."""
+    standings = [view.standing for view in views if view.state == "done"]
+    records = {(standing.home, standing.event["code"]) for standing in standings if standing.event}
+    versions: dict[str, set[str]] = {}
+    for home, digest in records:
+        file = home.path / "code" / f"{digest}.json"
+        if file.exists():
+            for name, content in json.loads(file.read_text()).items():
+                versions.setdefault(name, set()).add(content)
+    mixed = sorted(name for name, contents in versions.items() if len(contents) > 1)
+    if not mixed:
+        return None
+    more = f" and {len(mixed) - 3} more files" if len(mixed) > 3 else ""
+    return f"results come from different versions of the code: {', '.join(mixed[:3])}{more}"
+
+
+def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
+    idle = sum(view.state in {"waiting", "lost"} for view in each_once(views))
+    if not idle or overview.ledger.live:
+        return None
+    noun = "job waits" if idle == 1 else "jobs wait"
+    return f"{idle} {noun} and nobody is at work: seedfold resume {overview.folder.name}"
+
+
+def axes_text(axes: Mapping[str, Any]) -> str:
+    """Axis values as people type them: ``seed=3 fold=1``."""
+    return " ".join(f"{key}={_value_text(value)}" for key, value in axes.items())
+
+
+def _value_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def name_of(job: JobDescription) -> str:
+    """A job as people are shown it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
+    return f"{job.id[:SHORT_ID]}  {job.stage} {axes_text(job.axes)}".rstrip()
+
+
+def axis_counts(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
+    """Count states by the values of an axis; raises UsageError for an axis that no job has."""
+    known = list(dict.fromkeys(name for view in views for name in view.job.axes))
+    key = axis_named(axis, known)
+    if key is None:
+        raise UsageError(f"--by {axis}: no such axis{did_you_mean(axis, known)}; axes: {', '.join(known) or 'none'}")
+    values: dict[str, list[Standing]] = {}
+    for view in views:
+        if key in view.job.axes:
+            values.setdefault(_value_text(view.job.axes[key]), []).append(view.standing)
+    return {value: count_states(standings) for value, standings in values.items()}

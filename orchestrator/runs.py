@@ -1,0 +1,39 @@
+"""The finished jobs of a study, as tables and reports know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seedfold.orchestrator.overview import JobView, Overview
+from seedfold.orchestrator.selection import Selection
+from seedfold.results.run import Run
+from seedfold.results.store import damage
+
+
+def finished_runs(overview: Overview, selection: Selection | None = None) -> list[Run]:
+    """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
+
+    A job that runs again, or failed to, keeps its older result, marked stale, until a newer one is complete.
+    """
+    found = (_run(overview, view) for view in overview.places(selection))
+    return [run for run in found if run is not None]
+
+
+def _run(overview: Overview, view: JobView) -> Run | None:
+    job, standing = view.job, view.standing
+    if standing.state == "done":
+        folder = standing.home.published(job.id, standing.attempt)
+        return Run(job.id, job.study, job.stage, job.axes, standing.attempt, folder, view.stale, job.config)
+    older = overview.ledger.record(job.id).done
+    if older is None:
+        return None
+    folder = overview.folder.published(job.id, older["n"])
+    if damage(folder, older["files"]):
+        return None
+    stale = f"attempt {older['n']}; a later one is {standing.state}"
+    return Run(job.id, job.study, job.stage, job.axes, older["n"], folder, stale, job.config)
+
+
+def stale_runs(runs: Iterable[Run]) -> int:
+    """How many of the runs no longer hold."""
+    return sum(run.stale is not None for run in runs)

@@ -1,0 +1,114 @@
+"""The tables of a study by name, as `results` knows them, for people to read or with every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.results.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = ("runs", "metrics", "predictions", "oof", "ensemble")
+FOLD = "fold"
+
+
+@dataclass(frozen=True, slots=True)
+class TableRequest:
+    """What a table is made of. ``planned`` are all jobs of the study: they tell which folds and members are missing."""
+
+    runs: Sequence[Run]
+    planned: Sequence[JobDescription] | None = None
+    where: str = ""
+    splits: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+    partial: bool = False
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Arguments that out-of-fold tables and ensembles share."""
+        return {"partial": self.partial, "planned": self.planned, "where": self.where or None}
+
+    @property
+    def some_splits(self) -> tuple[str, ...] | None:
+        """The splits asked for; None for all."""
+        return self.splits or None
+
+
+def table(name: str, request: TableRequest, to_read: bool = False) -> pd.DataFrame:
+    """Return a table. ``to_read``: means and metrics in place of the rows that they are computed from.
+
+    Raises UsageError for options that the table does not have, and for missing folds or members.
+    """
+    if request.by and name != "metrics":
+        raise UsageError(f"--by: the table {name} has no means; it goes with metrics")
+    if request.over and name in {"runs", "predictions"}:
+        raise UsageError(f"--over: the table {name} averages over nothing; it goes with metrics, oof and ensemble")
+    if request.by and request.over:
+        raise UsageError("--by and --over exclude each other: --by names the axes that stay, --over those that do not")
+    makers: dict[str, Callable[[TableRequest, bool], pd.DataFrame]] = {
+        "runs": _runs,
+        "metrics": _metrics,
+        "predictions": _predictions,
+        "oof": _oof,
+        "ensemble": _ensemble,
+    }
+    return makers[name](request, to_read)
+
+
+def _runs(request: TableRequest, to_read: bool) -> pd.DataFrame:
+    from seedfold.results import tables
+
+    return tables.runs(request.runs, where=request.where or None)
+
+
+def _metrics(request: TableRequest, to_read: bool) -> pd.DataFrame:
+    from seedfold.results import tables
+
+    where = " ".join([request.where, *([f"split={','.join(request.splits)}"] if request.splits else [])]) or None
+    if request.by:
+        return tables.metrics(request.runs, by=request.by, where=where)
+    if request.over or to_read:
+        return tables.metric_means(request.runs, over=request.over or None, where=where)
+    return tables.metrics(request.runs, where=where)
+
+
+def _predictions(request: TableRequest, to_read: bool) -> pd.DataFrame:
+    from seedfold.results import tables
+
+    return tables.predictions(request.runs, splits=request.some_splits, where=request.where or None)
+
+
+def _oof(request: TableRequest, to_read: bool) -> pd.DataFrame:
+    from seedfold.results import tables
+
+    make = tables.oof_metrics if to_read else tables.oof
+    return make(request.runs, request.over or FOLD, split=_only_split(request), **request.common)
+
+
+def _only_split(request: TableRequest) -> str:
+    if len(request.splits) > 1:
+        raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table is of one split")
+    return request.splits[0] if request.splits else "val"
+
+
+def _ensemble(request: TableRequest, to_read: bool) -> pd.DataFrame:
+    from seedfold.results import tables
+
+    make = tables.ensemble_metrics if to_read else tables.ensemble
+    return make(request.runs, request.over or _members(request.runs), splits=request.some_splits, **request.common)
+
+
+def _members(runs: Sequence[Run]) -> tuple[str, ...]:
+    """The axes that members differ in unless told otherwise: seeds."""
+    axes = dict.fromkeys(axis for run in runs for axis in run.axes)
+    seeds = tuple(axis for axis in axes if axis.endswith("seed"))
+    if not seeds:
+        known = ", ".join(axes) or "none"
+        raise UsageError(f"--over: no axis is a seed; name the axes whose jobs are averaged; axes: {known}")
+    return seeds
