@@ -144,9 +144,10 @@ class Checkpoints:
         return None
 
     def finish(self, fit: Fit) -> None:
-        """Record that training is finished."""
-        record = {"format": _FORMAT, **asdict(fit)}
-        _write_json(self.folder / FIT, record)
+        """Record that training is finished; what it took to get there is then no longer needed."""
+        _write_json(self.folder / FIT, {"format": _FORMAT, **asdict(fit)})
+        (self.folder / PREVIOUS).unlink(missing_ok=True)
+        self.forget_best(fit.best)
 
     def finished(self) -> Fit | None:
         """Return the finished fit, or None where training has still to run."""

@@ -13,12 +13,12 @@ from typing import Any
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.predictions import write_predictions
 from seedfold.trainers import classical, training
-from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit
+from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, clean_up
 from seedfold.trainers.data.loading import JobData, load
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.history import write_history
 from seedfold.trainers.process import prepare
-from seedfold.trainers.settings import PredictSettings, TrainerSettings
+from seedfold.trainers.settings import CheckpointSettings, PredictSettings, TrainerSettings
 
 PRELOAD = (
     "hydra.utils",
@@ -40,7 +40,9 @@ PRELOAD = (
     "torch",
     "torch._dynamo",
 )
-"""Imported once by a warm worker. They start no thread, touch no GPU and run no tensor operation."""
+"""Imported once by a warm worker. They touch no GPU, run no tensor operation, and start no thread in a process with
+OMP_NUM_THREADS, OPENBLAS_NUM_THREADS and MKL_NUM_THREADS at 1 and JE_ARROW_MALLOC_CONF=background_thread:false (or
+else Arrow's allocator starts one when it is imported)."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,11 @@ def run(work: Work) -> None:
         samples = data.evaluated[split]
         if len(samples):
             _write(work, split, samples, predict(samples))
+
+
+def after_publish(work: Work) -> None:
+    """Remove the checkpoints that ``checkpoint.keep`` does not keep, now that the predictions are safe."""
+    clean_up(work.folder, CheckpointSettings.of(work.config).keep)
 
 
 def _fitted(work: Work, data: JobData) -> Predict:

@@ -152,6 +152,7 @@ class Classifier(pl.LightningModule):
         row |= {"train/loss": self.position.loss_sum / self.position.seen, **self.validation}
         for logger in self.loggers:
             logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, step=self.position.epoch)
+        self.log_dict({"train/loss": row["train/loss"]}, logger=False, batch_size=1)  # for callbacks that watch it
         self._step_schedule(row)
         _log.info("%s", "  ".join(f"{key} {value:.6g}" for key, value in row.items()))
         self.position.next_epoch(row)

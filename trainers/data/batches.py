@@ -76,10 +76,7 @@ class TrainingBlocks:
     def _batches(self, positions: Tensor) -> list[Batch]:
         if not len(positions):
             return []
-        inputs = torch.split(self._inputs[positions], self._batch_size)
-        return [
-            Batch(*pair) for pair in zip(inputs, torch.split(self._targets[positions], self._batch_size), strict=True)
-        ]
+        return list(_batches(self._inputs[positions], self._targets[positions], self._batch_size))
 
 
 class EvaluationBatches:
@@ -93,7 +90,9 @@ class EvaluationBatches:
         return -(-len(self._targets) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        pairs = zip(
-            torch.split(self._inputs, self._batch_size), torch.split(self._targets, self._batch_size), strict=True
-        )
-        return (Batch(*pair) for pair in pairs)
+        return _batches(self._inputs, self._targets, self._batch_size)
+
+
+def _batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:
+    pairs = zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
+    return (Batch(*pair) for pair in pairs)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.resources import Resources
+from seedfold.jobs.work import Work
+
+STUDY_KEYS = ("study", "matrix", "derive", "stages", "run", "resources", "size")
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., dict[str, Any]]:
+    """Return a function that composes our configuration with overrides and leaves out what only studies have."""
+
+    def composed(*overrides: str) -> dict[str, Any]:
+        from hydra import compose, initialize_config_module
+        from omegaconf import OmegaConf
+
+        with initialize_config_module("seedfold.conf", version_base="1.3"):
+            config: Any = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+        return {key: value for key, value in config.items() if key not in STUDY_KEYS}
+
+    return composed
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Callable[..., Work]:
+    """Return a function that makes an attempt at a job: the same ``fit`` name shares a folder, staging is new."""
+    attempts = 0
+
+    def made(config: Mapping[str, Any], fit: str = "fit", **parts: Any) -> Work:
+        nonlocal attempts
+        attempts += 1
+        staging = tmp_path / f"staging{attempts}"
+        staging.mkdir()
+        job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(), "run", "f" * 64)
+        return Work(job, attempts, tmp_path / fit, staging, **parts)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def results() -> Callable[[Work], dict[str, bytes]]:
+    """Return a function that reads everything a job published, byte for byte."""
+    return lambda work: {path.name: path.read_bytes() for path in sorted(work.staging.iterdir())}

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.images import ImageFolder
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(3):
+        pixels = np.full((4, 6, 3), 50 * number, dtype=np.uint8)
+        pixels[0, 0] = [255, 0, 0]
+        Image.fromarray(pixels).save(tmp_path / f"case{number}.png")
+    (tmp_path / "labels.csv").write_text("name,kind\ncase0,x\ncase1,y\ncase2,x\n")
+    return tmp_path
+
+
+def source(folder: Path, **given: Any) -> ImageFolder:
+    settings: dict[str, Any] = {
+        "path": str(folder),
+        "labels_path": str(folder / "labels.csv"),
+        "image": "name",
+        "target": "kind",
+        "labels": ["x", "y"],
+        "classes": 2,
+        "size": [4, 6],
+        "suffix": ".png",
+    }
+    return ImageFolder(**{**settings, **given})
+
+
+def test_images_become_channels_first_between_0_and_1_and_every_file_is_reported(folder: Path) -> None:
+    reads: list[Path] = []
+    samples = source(folder).load(reads.append)
+    assert samples.inputs.shape == (3, 3, 4, 6)
+    assert samples.inputs[2, :, 1, 1].tolist() == pytest.approx([100 / 255] * 3)
+    assert samples.inputs[2, :, 0, 0].tolist() == [1, 0, 0]
+    assert samples.ids == ("case0", "case1", "case2")
+    assert samples.targets.tolist() == [0, 1, 0]
+    assert [path.name for path in reads] == ["labels.csv", "case0.png", "case1.png", "case2.png"]
+
+
+def test_grey_and_resized(folder: Path) -> None:
+    samples = source(folder, mode="L", size=[8, 8], resize=True).load(lambda read: None)
+    assert samples.inputs.shape == (3, 1, 8, 8)
+    assert samples.inputs[1, 0, 7, 7] == pytest.approx(50 / 255)
+
+
+def test_a_missing_a_damaged_and_a_differently_sized_image_are_named(folder: Path) -> None:
+    with pytest.raises(DataFailure, match=r"case0\.png: is 4 by 6, task.source.size is 8 by 8"):
+        source(folder, size=[8, 8]).load(lambda read: None)
+    (folder / "case1.png").write_bytes(b"no image")
+    with pytest.raises(DataFailure, match=r"case1\.png: cannot be read as an image"):
+        source(folder).load(lambda read: None)
+    (folder / "case1.png").unlink()
+    with pytest.raises(DataFailure, match=r"labels\.csv: row 2 names .*case1\.png, which does not exist"):
+        source(folder).load(lambda read: None)

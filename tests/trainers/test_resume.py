@@ -1,0 +1,78 @@
+"""Killed at any instant and started again, a job publishes the same bits as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedfold.jobs.work import Work
+from seedfold.trainers import fit_predict
+
+PROGRAM = Path(__file__).with_name("resume_program.py")
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+
+Killed = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Killed:
+    """Run a configuration whole and with kills; return the record, with the published files of both."""
+
+    def run(config: dict[str, Any], *, rounds: int, longest: float, seed: int = 0) -> dict[str, Any]:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        program = [sys.executable, str(PROGRAM), str(tmp_path / "config.json"), str(tmp_path)]
+        subprocess.run(
+            [*program, str(rounds), str(seed), str(longest)], check=True, env={**os.environ, **ONE_THREAD}, cwd=tmp_path
+        )
+        record: dict[str, Any] = json.loads((tmp_path / "record.json").read_text())
+        for name in ("whole", "killed"):
+            record[name] = {path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())}
+        return record
+
+    return run
+
+
+def test_kills_change_no_bit_and_neither_does_the_fork(
+    compose: Callable[..., dict[str, Any]],
+    work: Callable[..., Work],
+    results: Callable[[Work], dict[str, bytes]],
+    killed: Killed,
+) -> None:
+    config = compose(
+        "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=12", "schedule.patience=1",
+        "checkpoint.every_seconds=0.01", "trainer.early_stopping.patience=4",
+    )  # fmt: skip
+    record = killed(config, rounds=6, longest=0.6)
+    assert record["kills"] == 6
+    assert record["killed"] == record["whole"]
+    assert len(record["whole"]) == 3
+    assert record["threads"] == 1, "a process with threads cannot be forked safely"
+    job = work(config)
+    fit_predict.run(job)
+    assert results(job) == record["whole"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_many_kills_of_a_network_with_every_kind_of_randomness(
+    compose: Callable[..., dict[str, Any]], killed: Killed, seed: int
+) -> None:
+    config = compose(
+        "experiment=digits", "trainer.max_epochs=8", "augment=shift", "sampling=balanced", "trainer.accumulate=2",
+        "optimizer=sgd", "sampling.imbalance_ratio=3", "checkpoint.every_seconds=0.02",
+    )  # fmt: skip
+    record = killed(config, rounds=20, longest=0.8, seed=seed)
+    assert record["kills"] >= 5
+    assert record["killed"] == record["whole"]
