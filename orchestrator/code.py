@@ -10,7 +10,7 @@ import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from seedfold.orchestrator.files import create_once
@@ -28,9 +28,10 @@ def digest_file(path: Path) -> str:
     return _digest(str(path), stat.st_size, stat.st_mtime_ns)
 
 
-def _installed(path: str) -> bool:
-    folders = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(path.startswith(folder + "/") for folder in folders)
+@cache
+def _installation() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({f"{paths[key]}/" for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 def _own_files() -> Iterator[tuple[str, Path]]:
@@ -39,7 +40,7 @@ def _own_files() -> Iterator[tuple[str, Path]]:
         file = getattr(module, "__file__", None)
         if not file or not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
             continue
-        if name.split(".")[0] == "seedfold" or not _installed(file):
+        if name.split(".")[0] == "seedfold" or not file.startswith(_installation()):
             suffix = "/__init__.py" if Path(file).name == "__init__.py" else ".py"
             yield name.replace(".", "/") + suffix, Path(file)
 
