@@ -5,10 +5,8 @@ The table of files is kept once per content under ``<root>/<study>/code/``; resu
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,6 +17,8 @@ from seedfold.orchestrator.layout import StudyFolder
 
 @lru_cache(maxsize=4096)
 def _digest(path: str, size: int, mtime_ns: int) -> str:
+    import hashlib
+
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
@@ -30,6 +30,8 @@ def digest_file(path: Path) -> str:
 
 @cache
 def _installation() -> tuple[str, ...]:
+    import sysconfig
+
     paths = sysconfig.get_paths()
     return tuple({f"{paths[key]}/" for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 
@@ -47,6 +49,8 @@ def _own_files() -> Iterator[tuple[str, Path]]:
 
 def record_code(study: StudyFolder) -> str:
     """Record the code that this process has loaded; return the digest that names the record."""
+    import hashlib
+
     table = json.dumps({name: digest_file(path) for name, path in _own_files() if path.exists()}, indent=0)
     digest = hashlib.sha256(table.encode()).hexdigest()[:16]
     file = study.path / "code" / f"{digest}.json"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +23,7 @@ class EventWriter:
     """Tells what happened. Nothing is written before the first event."""
 
     def __init__(self, folder: Path) -> None:
-        name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}-{secrets.token_hex(3)}.jsonl"
+        name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
         self._file = Appender(folder / name)
 
     def tell(self, kind: str, **details: Any) -> Event:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 import signal
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +68,15 @@ def classify(error: BaseException) -> Failure:
 
 
 def _digest(error: BaseException) -> str:
+    import traceback
+
     frames = [(Path(frame.filename).name, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
     return _short_hash([*map(str, frames), type(error).__name__, _VARIABLE.sub("#", str(error))])
 
 
 def _short_hash(parts: Sequence[str]) -> str:
+    import hashlib
+
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

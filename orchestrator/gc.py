@@ -8,7 +8,6 @@ before it is deleted, so that nobody ever sees half of it; what a kill leaves ov
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -164,7 +163,7 @@ def delete(garbage: Iterable[Garbage]) -> int:
     """Delete; return the bytes that this freed. What has gone meanwhile is passed over."""
     freed = 0
     for one in garbage:
-        trash = one.path.with_name(f"{_TRASH}{secrets.token_hex(6)}")
+        trash = one.path.with_name(f"{_TRASH}{os.urandom(6).hex()}")
         try:
             one.path.rename(trash)
         except FileNotFoundError:

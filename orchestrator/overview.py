@@ -14,7 +14,6 @@ from typing import Any
 
 from seedfold.jobs.description import SHORT_ID, JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.where import axis_named
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
@@ -193,6 +192,8 @@ def name_of(job: JobDescription) -> str:
 
 def axis_counts(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
     """Count states by the values of an axis; raises UsageError for an axis that no job has."""
+    from seedfold.jobs.where import axis_named
+
     known = list(dict.fromkeys(name for view in views for name in view.job.axes))
     key = axis_named(axis, known)
     if key is None:

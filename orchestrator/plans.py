@@ -7,11 +7,8 @@ the earlier ones are superseded.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import secrets
-import socket
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,10 +44,12 @@ class PlanHeader:
         cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
     ) -> PlanHeader:
         """Describe the plan that this process makes."""
+        import getpass
+
         return cls(
             time=time.time(),
             user=getpass.getuser(),
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             command=tuple(sys.argv),
             folder=str(folder),
             overrides=tuple(overrides),
@@ -62,7 +61,7 @@ class PlanHeader:
 def _next_name(folder: Path) -> str:
     """A name that sorts behind every other, whatever the clocks of the hosts say."""
     latest = max((int(file.name.split("-")[0]) for file in folder.glob("*.jsonl")), default=0)
-    return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
+    return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
 
 def write_plan(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription]) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -45,7 +44,7 @@ class ProcessIdentity:
         start = _start_ticks(pid)
         if start is None:
             raise ProcessLookupError(pid)
-        return cls(socket.gethostname(), pid, start, _boot())
+        return cls(os.uname().nodename, pid, start, _boot())
 
     @classmethod
     def current(cls) -> ProcessIdentity:
@@ -54,7 +53,7 @@ class ProcessIdentity:
 
     def liveness(self) -> Liveness:
         """Tell whether the process lives; ``unknown`` where this host cannot see it."""
-        if self.host != socket.gethostname():
+        if self.host != os.uname().nodename:
             return "unknown"
         if self.boot != _boot():
             return "dead" if self.boot.split("/")[0] != _boot().split("/")[0] else "unknown"

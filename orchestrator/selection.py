@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.where import Where
+
+if TYPE_CHECKING:
+    from seedfold.jobs.where import Where
 
 T = TypeVar("T")
 
@@ -27,8 +29,7 @@ class Selection:
         """Read what people give as ``--where``, ``--stage`` and ``--limit``; raises UsageError for a bad condition."""
         if limit is not None and limit < 1:
             raise UsageError(f"--limit {limit}: not more than nothing; leave it out for all jobs")
-        condition = Where.parse(" ".join(where)) if where else None
-        return cls(condition, frozenset(stages), limit)
+        return cls(_parse(where) if where else None, frozenset(stages), limit)
 
     def check(self, jobs: Iterable[JobDescription]) -> None:
         """Hold the names against all jobs of a study; raises UsageError for an unknown stage or axis."""
@@ -54,3 +55,9 @@ class Selection:
     def apply(self, jobs: Iterable[T], of: Callable[[T], JobDescription]) -> list[T]:
         """Return the selected of ``jobs``, in their order; ``of`` gives the description of each."""
         return list(islice((job for job in jobs if self.takes(of(job))), self.limit))
+
+
+def _parse(where: Sequence[str]) -> Where:
+    from seedfold.jobs.where import Where
+
+    return Where.parse(" ".join(where))

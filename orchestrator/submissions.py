@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ class Submission:
         rerun: Iterable[str] = (),
     ) -> Submission:
         """Put the intent on disk, under a new token."""
-        folder = study.submissions / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        folder = study.submissions / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
         intent = {
             "jobs": list(jobs),
             "rerun": sorted(rerun),

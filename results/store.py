@@ -8,7 +8,6 @@ instant leaves the final folder absent or complete. Reading never executes code.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -120,6 +119,8 @@ def _write_synced(path: Path, text: str) -> None:
 
 
 def _digest(path: Path) -> str:
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

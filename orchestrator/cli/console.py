@@ -1,63 +1,56 @@
-"""What people see: tables that fit the terminal, colours only on one, whole lines elsewhere."""
+"""What people see: lines, colours only on a terminal and only where NO_COLOR does not forbid them."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
 
-Part = Text | Table
-"""A line of text or a table: what output is made of."""
-
-STATE_STYLES = {
-    "done": "green",
-    "running": "cyan",
-    "submitted": "cyan",
-    "failed": "red",
-    "lost": "red",
-    "blocked": "yellow",
-    "cancelled": "yellow",
-    "stale": "yellow",
-    "new": "bold",
-}
+Style = Literal["", "bold", "dim", "red", "yellow"]
 _WIDTH_WITHOUT_TERMINAL = 10_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text. The terminal wraps it, so that a path in it stays in one piece."""
+
+    text: str
+    style: Style = ""
 
 
 def width() -> int:
     """Columns to print for: COLUMNS where it is set, else the terminal's, else any number."""
-    return shutil.get_terminal_size((80 if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL, 24)).columns
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
 
 
-def console() -> Console:
-    """A console on standard output that takes text as it is: brackets in axis values are no markup."""
-    return Console(markup=False, highlight=False, emoji=False, width=width())
-
-
-def fits(table: Table) -> bool:
-    """Whether a table's widest row fits the terminal."""
-    out = console()
-    return out.measure(table, options=out.options.update(width=_WIDTH_WITHOUT_TERMINAL)).maximum <= out.width
-
-
-def lines(*texts: str, style: str = "") -> list[Part]:
+def lines(*texts: str, style: Style = "") -> list[Line]:
     """Return texts as lines of output."""
-    return [Text(text, style) for text in texts]
+    return [Line(text, style) for text in texts]
 
 
-def show(parts: Iterable[Part]) -> None:
-    """Print parts. The terminal wraps lines, so that a path stays in one piece; tables fit themselves."""
-    out = console()
+def show(parts: Iterable[Line]) -> None:
+    """Print lines."""
+    plain = False if os.environ.get("NO_COLOR") else None
     for part in parts:
-        out.print(part, soft_wrap=isinstance(part, Text))
+        click.echo(styled(part), color=plain)
 
 
-def say(*texts: str, style: str = "") -> None:
+def styled(line: Line) -> str:
+    """Return a line with the codes of its style."""
+    if line.style in {"bold", "dim"}:
+        return click.style(line.text, **{line.style: True})
+    return click.style(line.text, fg=line.style) if line.style else line.text
+
+
+def say(*texts: str, style: Style = "") -> None:
     """Print lines."""
     show(lines(*texts, style=style))
 
@@ -73,34 +66,30 @@ def columns_with_counts(rows: Iterable[Mapping[str, int]], names: Iterable[str])
     return [name for name in names if any(row.get(name) for row in rows)]
 
 
-def counts_table(title: str, rows: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> Table:
-    """One row per key of ``rows``, one column per name; what is zero is left blank."""
-    table = plain_table(title, *names)
-    for row, counts in rows.items():
-        table.add_row(row, *[str(counts.get(name) or "") for name in names])
-    return table
-
-
-def plain_table(title: str, *columns: str) -> Table:
-    """A table without lines: the first column holds names, the others numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(title, overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="right", style=STATE_STYLES.get(name), overflow="fold")
-    return table
-
-
 def counts_text(counts: Mapping[str, int], names: Iterable[str]) -> str:
     """Counts in words: ``20 done, 4 failed``; what is zero is left out."""
     return ", ".join(f"{counts[name]} {name}" for name in names if counts.get(name)) or "none"
 
 
-def counts_parts(title: str, rows: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> list[Part]:
-    """Counts as a table, or, where it is too wide for the terminal, one line per row in words."""
-    table = counts_table(title, rows, names)
-    if fits(table):
-        return [table]
-    return lines(*(f"{row}: {counts_text(counts, names)}" for row, counts in rows.items()))
+def counts_parts(title: str, rows: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> list[Line]:
+    """Counts in columns, zeros left blank; or, where that is too wide for the terminal, one line per row in words."""
+    cells = [
+        [title, *names],
+        *([row, *(str(counts.get(name) or "") for name in names)] for row, counts in rows.items()),
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    if sum(widths) + 2 * len(names) > width():
+        return lines(*(f"{row}: {counts_text(counts, names)}" for row, counts in rows.items()))
+    texts = [_aligned(row, widths) for row in cells]
+    return [*lines(texts[0], style="dim"), *lines(*texts[1:])]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *numbers = (
+        cell.ljust(size) if place == 0 else cell.rjust(size)
+        for place, (cell, size) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  ".join([first, *numbers]).rstrip()
 
 
 def hours_text(seconds: float) -> str:

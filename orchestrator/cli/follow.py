@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.orchestrator.cli.console import console, counts_text, hours_text, lines, say, show
+from seedfold.orchestrator.cli.console import counts_text, hours_text, lines, say, show
 from seedfold.orchestrator.cli.status import failure_parts
 from seedfold.orchestrator.launch import Launched, Progress, Waiter, stop_workers
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -144,6 +144,8 @@ def _live(study: str, jobs: int) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
     from rich.text import Text
+
+    from seedfold.orchestrator.cli.grid import console
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Bar(*columns)

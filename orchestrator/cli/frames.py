@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from seedfold.orchestrator.cli.console import console, fits, say
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.grid import console, fits, plain_table
 
 _ROWS_SHOWN = 60
 _FIRST_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
@@ -64,10 +65,7 @@ def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _to_table(frame: pd.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in frame.columns:
-        numeric = pd.api.types.is_numeric_dtype(frame[name]) or name in frame.columns[1:]
-        table.add_column(str(name), justify="right" if numeric else "left", no_wrap=True)
+    table = plain_table(*map(str, frame.columns))
     for row in frame.itertuples(index=False):
         table.add_row(*_texts(row))
     return table

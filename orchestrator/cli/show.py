@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import bytes_text, hours_text, plain_table, print_json, say, show
+from seedfold.orchestrator.cli.console import bytes_text, hours_text, print_json, say
 from seedfold.orchestrator.dossier import Dossier
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.lookup import find_job
@@ -68,11 +68,13 @@ def _print_result(result: Result, folder: str) -> None:
     say(*(f"  {name}  {bytes_text(file['bytes'])}" for name, file in result.files.items()))
     if not result.metrics:
         return
+    from seedfold.orchestrator.cli.grid import console, plain_table
+
     table = plain_table("metric", "split", "head", "value")
     for metric in result.metrics:
         value = "-" if metric["value"] is None else f"{metric['value']:.4f}"
         table.add_row(metric["metric"], metric["split"], metric["head"], value)
-    show([table])
+    console().print(table)
 
 
 def _print_config(config: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import click
 
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
-    Part,
+    Line,
     columns_with_counts,
     counts_parts,
     counts_text,
@@ -68,7 +68,7 @@ def print_status(overview: Overview, views: Sequence[JobView]) -> None:
     show(status_parts(overview, views))
 
 
-def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Part]:
+def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Line]:
     """Counts, failures and notes of a study."""
     shape = to_json(overview.folder.name, views)
     stages: Mapping[str, Mapping[str, int]] = shape["stages"]
@@ -79,9 +79,9 @@ def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Part]:
     return [*parts, *failure_parts(views), *lines(*notes(overview, views), style="yellow")]
 
 
-def failure_parts(views: Sequence[JobView]) -> list[Part]:
+def failure_parts(views: Sequence[JobView]) -> list[Line]:
     """Failures, one paragraph per kind and traceback, with one example of each."""
-    parts: list[Part] = []
+    parts: list[Line] = []
     for group in group_failures(views):
         example = group.example
         parts += lines(f"{group.jobs} failed, {group.kind}: {example['reason']}", style="red")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import Part, console, show
+from seedfold.orchestrator.cli.console import Line, show, styled
 from seedfold.orchestrator.cli.status import status_parts
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.overview import JobView, Overview
@@ -44,41 +44,38 @@ def _over(views: Sequence[JobView]) -> bool:
 
 
 def _watch_live(overview: Overview, selection: Selection, every: float) -> None:
-    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
+
+    from seedfold.orchestrator.cli.grid import console
 
     views = overview.places(selection)
     parts = status_parts(overview, views)
-    with _unbuffered_keys(), Live(Group(*parts), console=console(), auto_refresh=False, transient=True) as live:
-        while not _over(views) and not _q_pressed(every):
+    with _unbuffered_keys(), Live(Text(), console=console(), auto_refresh=False, transient=True) as live:
+        while True:
+            live.update(Text.from_ansi("\n".join(map(styled, parts))), refresh=True)
+            if _over(views) or _q_pressed(every):
+                break
             overview.refresh()
             views = overview.places(selection)
             parts = status_parts(overview, views)
-            live.update(Group(*parts), refresh=True)
     show(parts)
 
 
 def _watch_plain(overview: Overview, selection: Selection, every: float) -> None:
     """Print the status each time that it has changed."""
-    shown: list[str] = []
+    shown: list[Line] = []
     while True:
         views = overview.places(selection)
         parts = status_parts(overview, views)
-        if shown != (now := [_text(part) for part in parts]):
+        if shown != parts:
             show(parts)
             sys.stdout.flush()
-            shown = now
+            shown = parts
         if _over(views):
             return
         time.sleep(every)
         overview.refresh()
-
-
-def _text(part: Part) -> str:
-    out = console()
-    with out.capture() as captured:
-        out.print(part)
-    return captured.get()
 
 
 @contextmanager

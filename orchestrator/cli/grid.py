@@ -1,0 +1,30 @@
+"""Tables of text on a terminal, drawn by rich: without lines, names to the left, numbers to the right."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from seedfold.orchestrator.cli.console import width
+
+_UNLIMITED = 100_000
+
+
+def console() -> Console:
+    """A console on standard output that takes text as it is: brackets in axis values are no markup."""
+    return Console(markup=False, highlight=False, emoji=False, width=width())
+
+
+def plain_table(first: str, *columns: str) -> Table:
+    """A table whose first column holds names and whose others hold numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(first, no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def fits(table: Table) -> bool:
+    """Whether a table's widest row fits the terminal."""
+    out = console()
+    return out.measure(table, options=out.options.update(width=_UNLIMITED)).maximum <= out.width
