@@ -26,9 +26,9 @@ class EventWriter:
         name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
         self._file = Appender(folder / name)
 
-    def tell(self, kind: str, **details: Any) -> Event:
+    def tell(self, what: str, /, **details: Any) -> Event:
         """Append one event; when this returns it is on disk."""
-        event = {"e": kind, "t": round(time.time(), 3), **details}
+        event = {"e": what, "t": round(time.time(), 3), **details}
         self._file.append(event)
         return event
 

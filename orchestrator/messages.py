@@ -47,11 +47,11 @@ class Request:
         return cls(**record)
 
 
-def send(handle: int, kind: str, **details: Any) -> None:
+def send(handle: int, what: str, /, **details: Any) -> None:
     """Write one message. ``reason`` is cut so that the write stays whole."""
     if "reason" in details:
         details["reason"] = str(details["reason"])[:600]
-    line = json.dumps({"m": kind, **details}, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps({"m": what, **details}, separators=(",", ":")).encode() + b"\n"
     if len(line) > select.PIPE_BUF:
         raise ValueError(f"message of {len(line)} bytes")
     os.write(handle, line)

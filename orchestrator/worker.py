@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import attempts_begun, is_claimed_alive, is_published
@@ -235,7 +235,8 @@ class Worker:
             self._failed(running, exit_message)
 
     def _tell_done(self, job: str, attempt: int) -> None:
-        self.events.tell(**_without_time(unnoticed(self.study, job, attempt)))
+        event = unnoticed(self.study, job, attempt)
+        self.events.tell("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
 
     def _failed(self, running: _Running, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]
@@ -301,10 +302,6 @@ class Worker:
             else:
                 self._tell_failed(running, lost, 0)
         self.spawner.restart()
-
-
-def _without_time(event: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": event["e"], **{key: value for key, value in event.items() if key not in {"e", "t"}}}
 
 
 def work(folder: str, visible_gpus: str | None) -> None:

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import sys
+from dataclasses import replace
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from seedfold.orchestrator.claims import attempts_begun, claim, is_claimed_alive
+from seedfold.orchestrator.files import create_once
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.process import ProcessIdentity
+
+JOB = "ab" + "0" * 62
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    for name in ("one", "two"):
+        (tmp_path / name / "plans").mkdir(parents=True)
+    return Root(tmp_path)
+
+
+def _claim_and_stay(root: Root, study: str, attempt: int, start: Barrier, end: Barrier, claimed: Path) -> None:
+    start.wait()
+    if claim(root, root.study(study), JOB, attempt, "token") is None:
+        claimed.mkdir(exist_ok=True)
+        (claimed / str(ProcessIdentity.current().pid)).touch()
+    end.wait()
+
+
+def _race(root: Root, studies: list[str], claimed: Path) -> int:
+    start, end = FORK.Barrier(len(studies)), FORK.Barrier(len(studies))
+    racers = [FORK.Process(target=_claim_and_stay, args=(root, study, 1, start, end, claimed)) for study in studies]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    return len(list(claimed.iterdir())) if claimed.exists() else 0
+
+
+def test_one_of_many_processes_claims(root: Root, tmp_path: Path) -> None:
+    assert _race(root, ["one"] * 8, tmp_path / "claimed") == 1
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_equal_jobs_of_two_studies_are_never_claimed_twice(root: Root, tmp_path: Path, turn: int) -> None:
+    assert _race(root, ["one", "two"] * 3, tmp_path / f"claimed-{turn}") <= 1
+
+
+def test_a_claim_is_alive_as_long_as_its_process(root: Root) -> None:
+    study = root.study("one")
+    assert not is_claimed_alive(study, JOB)
+    assert claim(root, study, JOB, 1, "token") is None
+    assert is_claimed_alive(study, JOB)
+    assert attempts_begun(study, JOB) == 1
+    assert claim(root, study, JOB, 1, "token") == "attempt 1 was begun by somebody else"
+    assert claim(root, root.study("two"), JOB, 1, "token") == "it runs in study one"
+    assert attempts_begun(root.study("two"), JOB) == 0
+
+
+def test_a_claim_of_the_dead_holds_nobody_up(root: Root) -> None:
+    study = root.study("one")
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = ProcessIdentity.of(child.pid)
+    create_once(study.claim(JOB, 1), json.dumps({"process": identity.to_dict(), "submission": "x"}))
+    assert is_claimed_alive(study, JOB)
+    child.kill()
+    child.wait()
+    assert not is_claimed_alive(study, JOB)
+    assert claim(root, root.study("two"), JOB, 1, "token") is None
+
+
+def test_a_claim_on_another_host_lives_as_long_as_its_submission_beats(root: Root) -> None:
+    study = root.study("one")
+    elsewhere = replace(ProcessIdentity.current(), host="node7")
+    folder = study.submissions / "token"
+    settings = {"cluster": {"silent_s": 900}}
+    intent = {"jobs": [], "rerun": [], "settings": settings, "code_folder": ".", "launcher": elsewhere.to_dict()}
+    create_once(folder / "intent.json", json.dumps(intent))
+    create_once(study.claim(JOB, 1), json.dumps({"process": elsewhere.to_dict(), "submission": "token"}))
+    assert is_claimed_alive(study, JOB)
+    create_once(folder / "ended", "")
+    assert not is_claimed_alive(study, JOB)

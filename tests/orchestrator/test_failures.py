@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+from seedfold.orchestrator.failures import Failure, Policies, classify, died
+
+
+def _raised(raiser: Callable[[], object]) -> Failure:
+    try:
+        raiser()
+    except Exception as error:
+        return classify(error)
+    raise AssertionError("nothing was raised")
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named like the one of torch.cuda."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("no"), "error"),
+        (ConfigFailure("no such class"), "config"),
+        (DataFailure("labels.csv: row 3"), "data"),
+        (NonFiniteFailure("loss is nan"), "nan"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
+        (OSError(errno.ENOENT, "No such file"), "error"),
+        (MemoryError(), "oom_host"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom_host"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate"), "oom_gpu"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "oom_gpu"),
+    ],
+)
+def test_kinds(error: Exception, kind: str) -> None:
+    assert _raised(lambda: _raise(error)).kind == kind
+
+
+def test_the_cause_decides_where_the_outermost_says_nothing() -> None:
+    def wrapped() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("could not save") from error
+
+    assert _raised(wrapped).kind == "disk"
+
+
+def test_tracebacks_are_one_whatever_numbers_and_paths_they_name() -> None:
+    def bad(seed: int) -> None:
+        raise ValueError(f"shape ({seed}, 3) at 0x{seed:x} in /data/run{seed}/x.npy")
+
+    digests = {_raised(lambda seed=seed: bad(seed)).digest for seed in (1, 22, 333)}  # type: ignore[misc]
+    assert len(digests) == 1
+    assert _raised(lambda: _raise(ValueError("another"))).digest not in digests
+
+
+@pytest.mark.parametrize(
+    ("code", "oom", "kind", "says"),
+    [
+        (-9, False, "error", "SIGKILL"),
+        (-9, True, "oom_host", "ran out of memory"),
+        (-11, False, "error", "SIGSEGV"),
+        (3, False, "error", "code 3"),
+    ],
+)
+def test_a_death_without_a_word(code: int, oom: bool, kind: str, says: str) -> None:
+    failure = died(code, 3 * 1024**3, oom)
+    assert failure.kind == kind
+    assert says in failure.reason
+    assert "3.0 GB" in failure.reason
+
+
+def test_retries_are_counted_by_kind() -> None:
+    policies = Policies.parse({"kinds": {"oom_host": {"retries": 2, "wait_s": 5}}})
+    oom, error = {"kind": "oom_host"}, {"kind": "error"}
+    assert policies.retry([oom]) is not None
+    assert policies.retry([oom, error, oom]) is not None
+    assert policies.retry([oom, oom, oom]) is None
+    assert policies.retry([oom, error]) is None
+
+
+def test_unknown_kinds_and_keys_are_named() -> None:
+    with pytest.raises(UsageError, match="did you mean 'oom_host'"):
+        Policies.parse({"kinds": {"oom_hots": {"retries": 1, "wait_s": 0}}})
+    with pytest.raises(UsageError, match="retry"):
+        Policies.parse({"kinds": {"error": {"retry": 1}}})

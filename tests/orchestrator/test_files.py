@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from seedfold.orchestrator.files import Appender, create_once, write_whole
+
+_REWRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from seedfold.orchestrator.files import write_whole
+for number in range(10**9):
+    write_whole(Path(sys.argv[1]), [f"{number % 10}" * 50_000, "end"])
+"""
+
+
+def test_only_one_of_many_creates_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "claims" / "ab" / "x.1"
+    with ThreadPoolExecutor(16) as pool:
+        created = list(pool.map(lambda number: create_once(path, str(number)), range(64)))
+    assert sum(created) == 1
+    assert path.read_text() == str(created.index(True))
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    for delay in (0.4, 0.5, 0.6):
+        writer = subprocess.Popen([sys.executable, "-c", _REWRITE_FOR_EVER, str(path)])
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        if path.exists():
+            text = path.read_text()
+            assert len(text) == 50_003
+            assert len(set(text[:50_000])) == 1
+            assert text.endswith("end")
+
+
+def test_appended_records_come_back_in_order(tmp_path: Path) -> None:
+    appender = Appender(tmp_path / "events" / "one.jsonl")
+    appender.append({"n": 1}, {"n": 2, "text": "ä\n"})
+    appender.append({"n": 3})
+    appender.close()
+    lines = (tmp_path / "events" / "one.jsonl").read_text().splitlines()
+    assert [json.loads(line)["n"] for line in lines] == [1, 2, 3]
+
+
+def test_a_file_that_somebody_writes_is_not_appended_to(tmp_path: Path) -> None:
+    Appender(tmp_path / "one.jsonl").append({"n": 1})
+    with pytest.raises(FileExistsError):
+        Appender(tmp_path / "one.jsonl").append({"n": 2})
+
+
+def test_writing_whole_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b"
+    write_whole(path, ["one", "two"])
+    write_whole(path, ["three"])
+    assert path.read_text() == "three"
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from seedfold.orchestrator.process import ProcessIdentity
+
+
+def test_this_process_is_alive_under_its_identity_only() -> None:
+    me = ProcessIdentity.current()
+    assert me.liveness() == "alive"
+    assert replace(me, start=me.start - 1).liveness() == "dead"
+    assert replace(me, host="elsewhere").liveness() == "unknown"
+
+
+def test_a_reboot_kills_and_another_container_cannot_be_seen() -> None:
+    me = ProcessIdentity.current()
+    boot, namespace = me.boot.split("/")
+    assert replace(me, boot=f"another-boot/{namespace}").liveness() == "dead"
+    assert replace(me, boot=f"{boot}/pid:[1]").liveness() == "unknown"
+
+
+def test_a_killed_process_is_dead_before_it_is_reaped() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    identity = ProcessIdentity.of(child.pid)
+    assert identity.liveness() == "alive"
+    assert identity.signal(signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert identity.liveness() == "dead"
+    child.wait()
+    assert identity.liveness() == "dead"
+    assert not identity.signal(signal.SIGTERM)
+
+
+def test_no_process_has_no_identity() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    with pytest.raises(ProcessLookupError):
+        ProcessIdentity.of(child.pid)

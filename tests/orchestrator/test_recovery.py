@@ -1,0 +1,227 @@
+"""Whatever is killed, and whenever: after `resume` every job is done once, and the store is what it would have been."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from toyproject import Toy, eventually, make_toy
+
+from seedfold.orchestrator.events import EventReader
+from seedfold.orchestrator.ledger import Ledger
+
+Store = dict[str, tuple[list[Any], list[Any]]]
+SLOW_JOBS = ("sleep_s=0.3", "failures.kinds.node.wait_s=0")
+
+
+def results(toy: Toy, study: str = "toy") -> Store:
+    """Per job its metrics and its tables of predictions."""
+    found = {}
+    for folder in (toy.study(study).path / "store").glob("*/*"):
+        job = folder.name.split(".")[0]
+        assert job not in found, f"{job} has two results"
+        metrics = json.loads((folder / "result.json").read_text())["metrics"]
+        found[job] = metrics, [pq.read_table(file).to_pylist() for file in sorted(folder.glob("predictions.*"))]
+    return found
+
+
+def told(toy: Toy, kind: str) -> Counter[str]:
+    """How often an event of a kind was told of each job."""
+    return Counter(event["job"] for event in EventReader(toy.study().events).new() if event["e"] == kind)
+
+
+def workers(toy: Toy) -> list[psutil.Process]:
+    """The workers that live."""
+    if not toy.study().plans.is_dir():
+        return []
+    identities = [submission.worker() for submission in Ledger(toy.study()).live]
+    return [psutil.Process(worker.pid) for worker in identities if worker and worker.liveness() == "alive"]
+
+
+def templates(toy: Toy) -> list[psutil.Process]:
+    return [child for worker in workers(toy) for child in worker.children()]
+
+
+def jobs(toy: Toy) -> list[psutil.Process]:
+    return [child for template in templates(toy) for child in template.children()]
+
+
+VICTIMS: dict[str, Callable[[Toy], list[psutil.Process]]] = {"worker": workers, "template": templates, "job": jobs}
+
+
+def kill_one(toy: Toy, launcher: subprocess.Popen[str], dice: random.Random) -> str:
+    """Kill a random process of those that take part; tell which kind it was."""
+    kind = dice.choice(["launcher", *VICTIMS])
+    if kind == "launcher":
+        launcher.kill()
+        return kind
+    try:
+        victims = VICTIMS[kind](toy)
+        if victims:
+            dice.choice(victims).kill()
+    except psutil.NoSuchProcess:
+        return "nobody"
+    return kind if victims else "nobody"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    toy = make_toy(tmp_path_factory.mktemp("undisturbed"))
+    assert toy.launch("--wait", *SLOW_JOBS).returncode == 0
+    return results(toy)
+
+
+@pytest.mark.parametrize(
+    ("seed", "rounds"),
+    [(1, 3), pytest.param(2, 20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+)
+def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds: int) -> None:
+    dice = random.Random(seed)
+    command = ("launch", "--wait", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
+    for _ in range(rounds):
+        launcher = toy.start(*command)
+        time.sleep(dice.uniform(0.3, 3.0))
+        kill_one(toy, launcher, dice)
+        time.sleep(dice.uniform(0.0, 0.5))
+        launcher.kill()
+        launcher.communicate()
+        if toy.study().plans.is_dir():
+            command = ("resume", "toy", "--wait")
+    toy.seedfold("resume", "toy", "--wait")
+    toy.seedfold("resume", "toy", "--wait")
+    assert toy.states() == {"done": 6}
+    assert results(toy) == undisturbed
+    assert set(told(toy, "done").values()) == {1}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> None:
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
+    eventually(lambda: jobs(toy))
+    VICTIMS[victim](toy)[0].kill()
+    launcher.communicate(timeout=60)
+    if victim == "job":
+        assert launcher.returncode == 1
+        assert toy.states() == {"done": 5, "failed": 1}
+    elif victim == "worker":
+        assert toy.states().get("lost", 0) >= 1
+    else:
+        assert toy.states() == {"done": 6}
+    toy.ok("resume", "toy", "--wait")
+    assert toy.states() == {"done": 6}
+    assert results(toy) == undisturbed
+
+
+def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
+    eventually(lambda: jobs(toy))
+    os.killpg(launcher.pid, signal.SIGHUP)
+    launcher.communicate(timeout=20)
+    eventually(lambda: toy.states() == {"done": 6})
+    assert set(toy.executions().values()) == {1}
+
+
+def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "sleep_s=1.5")
+    eventually(lambda: jobs(toy))
+    time.sleep(0.5)
+    launcher.send_signal(signal.SIGINT)
+    _, stderr = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130, stderr
+    assert workers(toy) == []
+    assert told(toy, "failed") == Counter()
+    assert sum(told(toy, "interrupted").values()) >= 1
+    assert set(toy.states()) <= {"waiting", "done"}
+    toy.ok("resume", "toy", "--wait", "cluster.grace_s=1")
+    assert toy.states() == {"done": 6}
+
+
+def test_a_second_ctrl_c_kills(toy: Toy) -> None:
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "deaf_seeds=[0,1]")
+    eventually(lambda: jobs(toy))
+    launcher.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert launcher.poll() is None
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=30)
+    assert launcher.returncode == 130
+    eventually(lambda: not workers(toy))
+    assert set(toy.states()) == {"waiting"}
+
+
+def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
+    launchers = [toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS) for _ in range(4)]
+    for launcher in launchers:
+        launcher.communicate(timeout=120)
+        assert launcher.returncode == 0
+    assert toy.states() == {"done": 6}
+    assert set(toy.executions().values()) == {1}
+    assert set(told(toy, "done").values()) == {1}
+
+
+def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:
+    base = ("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
+    launchers = [toy.start(*base, f"study={name}") for name in ("one", "two")]
+    for launcher in launchers:
+        launcher.communicate(timeout=120)
+        assert launcher.returncode == 0
+    assert toy.states("one") == toy.states("two") == {"done": 6}
+    assert set(toy.executions().values()) == {1}
+
+
+def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
+    assert toy.launch("--wait").returncode == 0
+    files = list(toy.study().events.iterdir())
+    for file in files:
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if '"e":"done"' not in line))
+    assert toy.states() == {"done": 6}
+    assert "nothing to start" in toy.launch("--wait").stdout
+    assert set(toy.executions().values()) == {1}
+
+
+def test_a_half_written_event_is_left_for_later(toy: Toy) -> None:
+    assert toy.launch("--wait").returncode == 0
+    (toy.study().events / "someone.jsonl").write_text('{"e":"started","t":1,"n":9,"jo')
+    assert toy.states() == {"done": 6}
+
+
+@pytest.fixture
+def damaged(toy: Toy) -> tuple[Toy, str, Path]:
+    assert toy.launch("--wait", experiment="chain").returncode == 0
+    folder = next(
+        f for f in (toy.study("chain").path / "store").glob("*/*") if (f / "predictions.val.parquet").exists()
+    )
+    return toy, folder.name.split(".")[0], folder / "predictions.val.parquet"
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut", "flipped"])
+def test_lost_predictions_run_again_with_what_depends_on_them(damaged: tuple[Toy, str, Path], how: str) -> None:
+    toy, job, file = damaged
+    data = bytearray(file.read_bytes())
+    if how == "deleted":
+        file.unlink()
+    elif how == "cut":
+        file.write_bytes(data[:100])
+    else:
+        data[50] ^= 1
+        file.write_bytes(data)
+    plan = toy.plan(experiment="chain")
+    assert plan["stages"]["fit"]["lost"] == 1
+    assert toy.launch("--wait", experiment="chain").returncode == 0
+    assert toy.states("chain") == {"done": 6}
+    again = {name for name, count in toy.executions().items() if count == 2}
+    assert again == {job}
+    attempts = sorted(folder.name.rsplit(".")[-1] for folder in (toy.study("chain").path / "store").glob("*/*"))
+    assert attempts.count("2") == 2

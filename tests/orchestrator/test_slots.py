@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.slots import Gpu, Machine
+
+GB = 1024**3
+
+
+@pytest.fixture(autouse=True)
+def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def machine(gpus: int = 0, **cluster: Any) -> Machine:
+    return Machine(cluster, [Gpu(str(index), 16 * GB) for index in range(gpus)])
+
+
+def test_jobs_get_as_many_places_as_there_are_cpus() -> None:
+    here = machine()
+    held = [here.acquire(Resources(), running) for running in range(here.cpus)]
+    assert all(held)
+    assert here.acquire(Resources(), here.cpus) is None
+    assert held[0] is not None
+    held[0].release()
+    assert here.acquire(Resources(), here.cpus - 1) is not None
+
+
+def test_a_job_may_take_several_cpus_and_at_most_all() -> None:
+    here = machine()
+    slot = here.acquire(Resources(cpus=here.cpus + 5), 0)
+    assert slot is not None
+    assert here.acquire(Resources(), 1) is None
+
+
+def test_two_workers_share_the_places_of_one_machine() -> None:
+    one, other = machine(), machine()
+    held = [one.acquire(Resources(), running) for running in range(one.cpus)]
+    assert all(held)
+    assert other.acquire(Resources(), 0) is None
+
+
+def test_places_come_back_when_their_holder_is_killed(tmp_path: Path) -> None:
+    holding = (
+        f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "from seedfold.jobs.resources import Resources\n"
+        "from seedfold.orchestrator.slots import Machine\n"
+        "here = Machine({}, [])\n"
+        "held = [here.acquire(Resources(), n) for n in range(here.cpus)]\n"
+        "print(all(held), flush=True); input()\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "True\n"
+    assert machine().acquire(Resources(), 0) is None
+    holder.kill()
+    holder.wait()
+    assert machine().acquire(Resources(), 0) is not None
+
+
+def test_slots_limit_the_jobs_of_a_worker() -> None:
+    assert machine(slots=2).acquire(Resources(), 2) is None
+    assert machine(slots=2).acquire(Resources(), 1) is not None
+
+
+def test_gpu_jobs_spread_before_they_share() -> None:
+    here = machine(gpus=2, jobs_per_gpu=2)
+    slots = [here.acquire(Resources(gpus=1), running) for running in range(5)]
+    assert [slot and slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1", "0", "1", None]
+
+
+def test_a_job_on_two_gpus_gets_two_different_ones() -> None:
+    here = machine(gpus=2, jobs_per_gpu=2)
+    assert here.acquire(Resources(gpus=1), 0) is not None
+    slot = here.acquire(Resources(gpus=2), 1)
+    assert slot is None or set(slot.gpus) == {"0", "1"}
+
+
+def test_a_job_without_gpus_sees_none() -> None:
+    slot = machine(gpus=1).acquire(Resources(), 0)
+    assert slot is not None
+    assert slot.environment() == {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_what_the_machine_can_never_give_is_said() -> None:
+    assert machine(gpus=1).lacks(Resources(gpus=2)) == "asks for 2 GPUs; this machine has 1"
+    assert machine(gpus=2).lacks(Resources(gpus=2)) is None

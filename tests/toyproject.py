@@ -1,0 +1,250 @@
+"""A small project of a user's own: a package whose jobs need no torch, its studies, and the command run beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+
+SEEDFOLD = Path(sys.executable).with_name("seedfold")
+
+WORK = '''
+"""Jobs that take milliseconds: they write predictions, and fail, sleep or die where the configuration says so."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from seedfold.jobs.work import DataFailure, RunInterrupted
+from seedfold.results.predictions import write_predictions
+
+PRELOAD = ("sklearn.metrics",)
+CLASSES = 3
+
+
+def run(work):
+    """Predict with more noise for a smaller `signal`; see the experiment's file for how to make it misbehave."""
+    config, data = work.config, Path(work.config["paths"]["data"])
+    _note(data / "executions.txt", work.description.id)
+    print(f"seed {config['seed']}, attempt {work.attempt}", flush=True)
+    if (data / "table.csv").exists():
+        work.reads(data / "table.csv")
+    _misbehave(config, data)
+    _sleep(work, config["sleep_s"])
+    _predict(work)
+
+
+def summary(work):
+    """Count the predictions of all parents."""
+    files = [len(list(folder.glob("predictions.*.parquet"))) for folder in work.parents.values()]
+    (work.staging / "summary.txt").write_text(f"{sum(files)} files of {len(work.parents)} parents")
+
+
+def _note(file, text):
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(handle, (text + chr(10)).encode())
+    os.close(handle)
+
+
+def _misbehave(config, data):
+    seed = config["seed"]
+    if seed in config["fail_seeds"]:
+        raise ValueError(f"seed {seed} is an unlucky one")
+    if (data / f"broken-{seed}").exists():
+        raise DataFailure(f"{data / f'broken-{seed}'}: is in the way")
+    if seed in config["die_seeds"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while seed in config["deaf_seeds"]:
+        time.sleep(0.05)
+
+
+def _sleep(work, seconds):
+    """Sleep, keeping how far it came: a job that is interrupted sleeps only what is left."""
+    slept = work.folder / "slept.txt"
+    done = float(slept.read_text()) if slept.exists() else 0.0
+    while done < seconds:
+        time.sleep(0.02)
+        done += 0.02
+        slept.write_text(str(done))
+        if work.stop_requested():
+            raise RunInterrupted(f"slept {done:.2f} s")
+
+
+def _predict(work):
+    config = work.config
+    noise = np.random.default_rng([config["seed"], config["fold"]])
+    ids = [f"s{number:03d}" for number in range(config["samples"])]
+    splits = {"val": ids[config["fold"] :: 3], "test": [f"t{number:03d}" for number in range(config["samples"])]}
+    for split, names in splits.items():
+        targets = np.arange(len(names)) % CLASSES
+        logits = noise.normal(size=(len(names), CLASSES)) + config["signal"] * np.eye(CLASSES)[targets]
+        write_predictions(
+            work.staging,
+            split,
+            job=work.description,
+            sample_ids=names,
+            targets=targets,
+            logits={"class": logits.astype(np.float32)},
+            expected=names,
+        )
+'''
+
+DEFAULTS = """
+run: toy.work.run
+samples: 30
+fold: 0
+# How well the predictions are told from noise.
+signal: 2.0
+# Seconds that a job sleeps before it predicts.
+sleep_s: 0.0
+# Seeds whose jobs raise an error, kill themselves, or hang and hear no signal.
+fail_seeds: []
+die_seeds: []
+deaf_seeds: []
+trainer:
+  max_steps: 100
+# data/broken-SEED makes a job of that seed fail, data/table.csv is read by all, data/executions.txt counts.
+paths:
+  data: data
+resources: {cpus: 1, memory: 1GB, time: 5min}
+"""
+
+TOY = "# @package _global_\n" + DEFAULTS + "study: toy\nmatrix:\n  seed: [0, 1]\n  fold: range(0,3)\n"
+
+CHAIN = (
+    "# @package _global_\n"
+    + DEFAULTS
+    + """study: chain
+stages:
+  fit:
+    matrix: {seed: [0, 1], fold: [0, 1]}
+  sum:
+    run: toy.work.summary
+    matrix: {seed: [0, 1]}
+    after: fit
+"""
+)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """The project in ``folder``, with studies ``toy`` (6 jobs) and ``chain`` (4 jobs, then 2), run under ``root``."""
+
+    folder: Path
+    root: Path
+    environment: dict[str, str] = field(repr=False)
+
+    @property
+    def data(self) -> Path:
+        """The folder that the jobs call ``paths.data``."""
+        return self.folder / "data"
+
+    def study(self, name: str = "toy") -> StudyFolder:
+        """The folder of a study under the root."""
+        return Root(self.root).study(name)
+
+    def seedfold(self, *args: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the installed command in the project's folder, without a terminal."""
+        return subprocess.run(
+            [SEEDFOLD, *args],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def ok(self, *args: str) -> str:
+        """Run the command, which has to succeed; return what it printed."""
+        ended = self.seedfold(*args)
+        assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+        return ended.stdout
+
+    def json(self, *args: str) -> Any:
+        """Run the command with ``--json``; return what it printed."""
+        return json.loads(self.ok(*args, "--json"))
+
+    def launch(self, *args: str, experiment: str = "toy") -> subprocess.CompletedProcess[str]:
+        """``seedfold launch --config-dir conf experiment=…``."""
+        return self.seedfold("launch", "--config-dir", "conf", f"experiment={experiment}", *args)
+
+    def plan(self, *args: str, experiment: str = "toy") -> Any:
+        """``seedfold plan --json --config-dir conf experiment=…``, read."""
+        return self.json("plan", "--config-dir", "conf", f"experiment={experiment}", *args)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start the command in a session of its own, and do not wait for it."""
+        return subprocess.Popen(
+            [SEEDFOLD, *args],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def states(self, study: str = "toy") -> dict[str, int]:
+        """The study's counts by state, without those that are zero."""
+        return {state: count for state, count in self.json("status", study)["states"].items() if count}
+
+    def executions(self) -> dict[str, int]:
+        """How often each job's code has been entered, by job id."""
+        file = self.data / "executions.txt"
+        lines = file.read_text().split() if file.exists() else []
+        return {job: lines.count(job) for job in set(lines)}
+
+    def write_experiment(self, name: str, text: str) -> None:
+        """Write ``conf/experiment/NAME.yaml``."""
+        (self.folder / "conf" / "experiment" / f"{name}.yaml").write_text(text)
+
+    def kill_workers(self) -> None:
+        """Kill every worker of every study under the root, and thereby its jobs."""
+        for study in Root(self.root).studies():
+            for submission in Ledger(study).live:
+                worker = submission.worker()
+                if worker is not None:
+                    worker.signal(signal.SIGKILL)
+
+
+def tree(folder: Path) -> Mapping[str, bytes]:
+    """Every file below a folder with its content, for comparisons before and after."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until ``holds()`` is true; fail when it is not after that many seconds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def make_toy(folder: Path) -> Toy:
+    """Write the project into ``folder``."""
+    for name in ("toy", "conf/experiment", "data", "home", "tmp"):
+        (folder / name).mkdir(parents=True)
+    (folder / "toy" / "__init__.py").write_text("")
+    (folder / "toy" / "work.py").write_text(WORK)
+    (folder / "conf" / "experiment" / "toy.yaml").write_text(TOY)
+    (folder / "conf" / "experiment" / "chain.yaml").write_text(CHAIN)
+    # A temporary folder of its own keeps the places for jobs apart from those of other tests on this machine.
+    own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+    return Toy(folder, folder / "runs", {**os.environ, **own, "COLUMNS": "100"})
