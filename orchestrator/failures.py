@@ -124,8 +124,12 @@ class Policies:
         return self.kinds.get(kind, Policy(retries=0, wait_s=0))
 
     def retry(self, failures: Sequence[Mapping[str, Any]]) -> Policy | None:
-        """The policy under which the last of these failures is tried again, or None if its retries are used up."""
+        """The policy under which the last of these failures is tried again; None if its retries are used up."""
         kind = failures[-1]["kind"]
         policy = self.of(kind)
         used = sum(failure["kind"] == kind for failure in failures)
         return policy if used <= policy.retries else None
+
+    def exhausted(self, failures: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether only a person can have the job tried again. One without failures, or forgiven, is not exhausted."""
+        return bool(failures) and self.retry(failures) is None

@@ -95,8 +95,7 @@ class Plan:
 
     def _wants_start(self, planned: PlannedJob) -> bool:
         if planned.state == "failed":
-            failures = self.ledger.record(planned.job.id).failures()
-            return bool(failures) and self.policies.retry(failures) is not None
+            return not self.policies.exhausted(self.ledger.record(planned.job.id).failures())
         return planned.state in {"new", "waiting", "lost"} or planned.stale == "parent"
 
     def _comes(self, parent: str, starting: Mapping[str, PlannedJob]) -> bool:

@@ -112,8 +112,7 @@ class Standings:
 
     def _exhausted(self, record: Record) -> bool:
         failed = record.end is not None and record.end["e"] == "failed"
-        failures = record.failures()
-        return failed and (not failures or self.policies.retry(failures) is None)
+        return failed and self.policies.exhausted(record.failures())
 
     def _of_attempt(self, study: StudyFolder, job: str, record: Record) -> Standing:
         end, latest = record.end, record.latest
