@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.work import DataFailure
 
 _log = logging.getLogger(__name__)
 
 LAST, PREVIOUS, FIT = "last.ckpt", "previous.ckpt", "fit.json"
-_KEEP = ("last+best", "last", "none")
+KEEP = ("last+best", "last", "none")
 _FORMAT = 1
 State = dict[str, Any]
 
@@ -162,11 +161,13 @@ class Checkpoints:
             return None
 
     def weights(self, fit: Fit, role: str) -> Path:
-        """Return the file with the ``best`` or ``last`` weights of a finished fit; raises DataFailure if not kept."""
+        """Return the file with the ``best`` or ``last`` weights of a finished fit.
+
+        Raises DamagedCheckpoint if they were not kept: whoever needs them has to train again.
+        """
         if role not in fit.weights:
-            raise DataFailure(
-                f"{self.folder}: this fit has no {role} weights; it has {', '.join(fit.weights) or 'none'}"
-            )
+            kept = ", ".join(fit.weights) or "none"
+            raise DamagedCheckpoint(f"{self.folder}: this fit has no {role} weights; it has {kept}")
         return self.folder / fit.weights[role]
 
     def discard_fit(self) -> None:
@@ -204,8 +205,8 @@ def clean_up(folder: Path, keep: str) -> int:
     runs again if it is needed again). Only for a folder that no live job uses: several jobs may share one fit.
     Raises UsageError for another ``keep``.
     """
-    if keep not in _KEEP:
-        raise UsageError(f"checkpoint.keep: {keep!r} is none of {', '.join(_KEEP)}")
+    if keep not in KEEP:
+        raise UsageError(f"checkpoint.keep: {keep!r} is none of {', '.join(KEEP)}")
     freed = 0
     if keep != "last+best" and (folder / FIT).exists():
         _shrink_fit(folder, keep)

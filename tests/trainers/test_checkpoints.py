@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.work import DataFailure
 from seedfold.trainers.checkpoints import (
     FIT,
     LAST,
@@ -49,7 +48,12 @@ def test_damage_anywhere_in_a_file_is_noticed(tmp_path: Path, damage: str) -> No
     middle = content.find(torch.tensor(500.0).numpy().tobytes() + torch.tensor(501.0).numpy().tobytes())
     changed = bytearray(content)
     changed[middle + 2] ^= 1
-    damaged = {"cut": content[: len(content) // 2], "changed": changed, "empty": b"", "other": b"no checkpoint" * 99}
+    damaged: dict[str, bytes | bytearray] = {
+        "cut": content[: len(content) // 2],
+        "changed": changed,
+        "empty": b"",
+        "other": b"no checkpoint" * 99,
+    }
     (tmp_path / LAST).write_bytes(damaged[damage])
     with pytest.raises(DamagedCheckpoint):
         load(tmp_path / LAST)
@@ -146,7 +150,7 @@ def test_weights_that_were_not_kept_are_named(files: Checkpoints) -> None:
     clean_up(files.folder, "last")
     fit = files.finished()
     assert fit is not None
-    with pytest.raises(DataFailure, match="this fit has no best weights; it has last"):
+    with pytest.raises(DamagedCheckpoint, match="this fit has no best weights; it has last"):
         files.weights(fit, "best")
 
 

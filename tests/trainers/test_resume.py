@@ -51,11 +51,11 @@ def test_kills_change_no_bit_and_neither_does_the_fork(
     killed: Killed,
 ) -> None:
     config = compose(
-        "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=12", "schedule.patience=1",
-        "checkpoint.every_seconds=0.01", "trainer.early_stopping.patience=4",
+        "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=8", "schedule.patience=1",
+        "checkpoint.every_seconds=0.01", "trainer.early_stopping.patience=3",
     )  # fmt: skip
-    record = killed(config, rounds=6, longest=0.6)
-    assert record["kills"] == 6
+    record = killed(config, rounds=5, longest=0.5)
+    assert record["kills"] == 5
     assert record["killed"] == record["whole"]
     assert len(record["whole"]) == 3
     assert record["threads"] == 1, "a process with threads cannot be forked safely"

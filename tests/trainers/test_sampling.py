@@ -39,7 +39,7 @@ def test_another_seed_keeps_other_samples_and_no_ratio_keeps_all() -> None:
 def test_resampling_refuses_an_empty_class_and_a_ratio_below_one() -> None:
     with pytest.raises(DataFailure, match="class 2 has no training sample"):
         to_long_tail(np.array([0, 1, 1]), 3, 2.0, 0)
-    with pytest.raises(ConfigFailure, match="imbalance_ratio: 0.5"):
+    with pytest.raises(ConfigFailure, match=r"imbalance_ratio: 0\.5"):
         to_long_tail(np.array([0, 1, 1]), 2, 0.5, 0)
 
 
