@@ -6,6 +6,8 @@ mappings among them, appear as canonical JSON text.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +29,17 @@ _RUN_COLUMNS = ("stage", "job")
 def axis_names(runs: Iterable[Addressed]) -> list[str]:
     """Return the names of all axes, in the order in which they first appear."""
     return list(dict.fromkeys(name for run in runs for name in run.axes))
+
+
+def last_component(axis: str) -> str:
+    """Return the last part of an axis's key: ``ratio`` of ``sampling.ratio``."""
+    return re.split(r"[./]", axis)[-1]
+
+
+def short_names(axes: Sequence[str]) -> dict[str, str]:
+    """Map each axis to its last component, or to its full name where several end in the same."""
+    counts = Counter(map(last_component, axes))
+    return {axis: short if counts[short := last_component(axis)] == 1 else axis for axis in axes}
 
 
 def find_axes(runs: Iterable[Addressed], wanted: Iterable[str]) -> list[str]:

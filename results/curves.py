@@ -73,7 +73,7 @@ def head_curves(rows: HeadPredictions) -> Iterator[Curve]:
         ]
         yield from found
         if len(found) > 1:
-            yield _macro(found)
+            yield {**mean_curve(found), "class": "macro"}
 
 
 def _roc(truth: Array, p: Array, name: str) -> Curve:
@@ -99,7 +99,8 @@ def _precision_recall(truth: Array, p: Array, name: str) -> Curve:
     }
 
 
-def _macro(found: Sequence[Curve]) -> Curve:
+def mean_curve(found: Sequence[Curve]) -> Curve:
+    """Return the mean of curves of one kind at 201 values of x, with the mean of their areas."""
     heights = np.mean([np.interp(_GRID, curve["x"], curve["y"]) for curve in found], axis=0)
     area = float(np.mean([curve["area"] for curve in found]))
-    return {"class": "macro", "curve": found[0]["curve"], "x": _GRID, "y": heights, "threshold": np.nan, "area": area}
+    return {**found[0], "x": _GRID, "y": heights, "threshold": np.nan, "area": area}

@@ -13,6 +13,7 @@ from seedfold.results.axes import Group, Selection, address_frame, agreement, ax
 from seedfold.results.folds import LISTED, Gap, Over, find_gaps, find_over, fold_text, having, refuse, with_companions
 from seedfold.results.metrics import score
 from seedfold.results.pooling import Pooled, pool, read_runs, target_column
+from seedfold.results.predictions import HeadPredictions
 from seedfold.results.run import Job, Run
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ class OutOfFold:
         """Whether a group has every fold."""
         return all(gap.key != group.key for gap in self.gaps)
 
+    def rows(self, group: Group) -> dict[str, HeadPredictions]:
+        """Return a group's rows by head."""
+        return {head: pooled.rows for head, pooled in pool(group.runs, self.split).items()}
+
     def pooled(self) -> Iterator[tuple[Group, dict[str, Pooled]]]:
-        """Yield each group with its rows by head."""
+        """Yield each group with its rows by head, and which run each row is from."""
         for group in self.groups:
             yield group, pool(group.runs, self.split)
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.where import Term
-from seedfold.results.axes import Selection, address_frame, axis_names, find_axes, select, select_rows
+from seedfold.results.axes import Selection, address_frame, axis_names, find_axes, last_component, select, select_rows
 from seedfold.results.curves import curves
 from seedfold.results.ensemble import ensemble, ensemble_metrics
 from seedfold.results.export import export
@@ -36,7 +36,6 @@ __all__ = [
     "runs",
 ]
 
-AVERAGED = ("seed", "fold")
 _ROWS = ("split", "head", "metric")
 _WHOLE = frozenset({"BIGINT", "INTEGER"})
 _ALL = "SELECT * EXCLUDE (run_number, row_number) FROM predictions ORDER BY run_number, row_number"
@@ -105,8 +104,8 @@ def _long(runs: Sequence[Run], where: Selection) -> pd.DataFrame:
 
 
 def averaged_axes(runs: Iterable[Run]) -> list[str]:
-    """Return the axes that a mean runs over unless told otherwise: ``seed``, ``fold`` and any that ends in ``seed``."""
-    return [axis for axis in axis_names(runs) if axis in AVERAGED or axis.endswith("seed")]
+    """Return the axes that a mean runs over unless told otherwise: folds, and those whose name ends in ``seed``."""
+    return [axis for axis in axis_names(runs) if axis.endswith("seed") or last_component(axis) == "fold"]
 
 
 def metric_means(runs: Sequence[Run], over: Sequence[str] | None = None, where: Selection = None) -> pd.DataFrame:

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedfold.results import report, tables
+from seedfold.results.axes import group_runs
+from seedfold.results.figures import SERIES, labels, thinned
+from seedfold.results.report import write_report
+from seedfold.results.run import Run
+from seedfold.results.store import DamagedError
+
+Make = Callable[..., Run]
+MakeMany = Callable[..., list[Run]]
+VOID = {"meta", "br", "link", "img", "hr", "input", "wbr"}
+FAILURE = {
+    "id": "ab" * 32,
+    "axes": {"seed": 9},
+    "kind": "oom_host",
+    "reason": "killed <at> 4 GB",
+    "attempts": 2,
+    "log": "jobs/ab/log.2.txt",
+}
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: every element closed in order, ids unique; collects ids, links, attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.values: list[str] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+        assert len(self.ids) == len(set(self.ids))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self._open.append(tag)
+        self._take(attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._take(attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    def _take(self, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            self.values.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "xlink:href", "src"):
+                self.links.append(value or "")
+
+
+def epochs(n: int = 6) -> pd.DataFrame:
+    fall = np.exp(-np.arange(n) / 3)
+    return pd.DataFrame(
+        {"epoch": range(n), "lr": 0.1, "train/loss": fall, "val/loss": fall + 0.1, "val/accuracy": 1 - fall}
+    )
+
+
+def study(make_run: Make, folds: int = 3, seeds: int = 2) -> list[Run]:
+    draw = np.random.default_rng(0)
+    truth = np.arange(30) // folds % 3
+    runs = []
+    for ratio in (1, 10):
+        for seed in range(seeds):
+            for fold in range(folds):
+                rows = np.arange(fold, 30, folds)
+                logits = draw.normal(size=(len(rows), 3)) + np.eye(3)[truth[rows]]
+                val = ([f"s{i}" for i in rows], truth[rows], {"main": logits})
+                axes = {"sampling.ratio": ratio, "seed": seed, "fold": fold}
+                runs.append(make_run(axes, {"val": val, "test": val}, epochs=epochs(4 + fold)))
+    return runs
+
+
+def write(out: Path, runs: list[Run], **changes: Any) -> Page:
+    given = {
+        "states": {"done": len(runs), "failed": 1, "waiting": 0},
+        "failures": [FAILURE],
+        "overview": {"asks": "does <it> work?", "stages": {"train": {"jobs": 13, "done": 12, "blocked": 0}}},
+    }
+    write_report(out, study="digits", runs=runs, **{**given, **changes})
+    return Page(out.read_text())
+
+
+def test_a_report_is_one_page_that_fetches_nothing(make_run: Make, tmp_path: Path) -> None:
+    out = tmp_path / "outputs" / "report.html"
+    page = write(out, study(make_run))
+    text = out.read_text()
+    assert not {"link", "img", "iframe", "object", "embed", "base"} & set(page.tags)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", text.replace("</", ""))
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+    assert page.tags.count("svg") == 5
+    assert page.tags.count("script") == 1
+
+
+def test_every_link_has_its_target(make_run: Make, tmp_path: Path) -> None:
+    log = tmp_path / "jobs" / "log 1.txt"
+    log.parent.mkdir()
+    log.write_text("hello")
+    page = write(tmp_path / "report.html", study(make_run), log_of=lambda run: log)
+    inner = {link[1:] for link in page.links if link.startswith("#")}
+    assert inner <= set(page.ids)
+    references = {match for value in page.values for match in re.findall(r"url\(#([^)]+)\)", value)}
+    assert references
+    assert references <= set(page.ids)
+    assert {link for link in page.links if not link.startswith("#")} == {"jobs/log%201.txt", "jobs/ab/log.2.txt"}
+
+
+def test_every_number_leads_to_its_jobs(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    write(tmp_path / "report.html", runs)
+    text = (tmp_path / "report.html").read_text()
+    means = tables.metric_means(runs, where="split=test metric=accuracy")
+    for _, row in means.iterrows():
+        shown = f"{row['mean']:.3f} ± {row['sd']:.3f}"
+        (target,) = set(re.findall(rf'<a href="#([^"]+)">{shown}</a>', text))
+        listed = text[text.index(f'<details id="{target}">') :].split("</details>")[0]
+        members = {run.id for run in runs if run.axes["sampling.ratio"] == row["sampling.ratio"]}
+        assert set(re.findall(r'href="#job-([0-9a-f]+)"', listed)) == members
+    assert {f"job-{run.id}" for run in runs} <= set(Page(text).ids)
+
+
+def test_pooled_metrics_are_those_of_the_table(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    page = write(tmp_path / "report.html", runs)
+    pooled = tables.oof_metrics(runs)
+    of_ratio = pooled[(pooled["metric"] == "auroc") & (pooled["sampling.ratio"] == 10)]["value"]
+    assert f"{of_ratio.mean():.3f} ± {of_ratio.std():.3f}" in page.text
+    assert f"{of_ratio.mean():.3f}" in page.text
+
+
+def test_stale_jobs_failures_and_facts_are_shown_as_text(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    runs[0] = replace(runs[0], stale="data <x>.csv")
+    page = write(tmp_path / "report.html", runs)
+    text = " ".join(page.text)
+    assert "killed <at> 4 GB" in text
+    assert "does <it> work?" in text
+    assert page.values.count("data <x>.csv") == 1
+    assert page.text.count("stale") >= 2
+    assert f"job-{FAILURE['id']}" in page.ids
+    assert "blocked" not in text
+    assert f"seedfold run {runs[0].short_id}" in page.text
+
+
+def test_missing_folds_are_named(make_run: Make, tmp_path: Path) -> None:
+    page = write(tmp_path / "report.html", study(make_run)[1:])
+    assert "sampling.ratio=1 seed=0: fold 0 missing, 10 samples" in page.text
+    assert "incomplete" in page.text
+
+
+def test_long_lists_are_cut_and_say_so(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = study(make_run)
+    for name, limit in (("JOBS", 5), ("LISTED", 2), ("ROWS", 1)):
+        monkeypatch.setattr(report, name, limit)
+    page = write(tmp_path / "report.html", runs, failures=[{**FAILURE, "id": f"{i:064x}"} for i in range(7)])
+    text = " ".join(" ".join(page.text).split())
+    assert "12 finished jobs, of which the first 5 are listed" in text
+    assert "and 5 more: seedfold status digits" in text
+    assert "and 4 more" in text
+    assert text.count("1 more groups are left out here") == 2
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+
+
+def test_reports_of_little(make_run: Make, tmp_path: Path) -> None:
+    page = write(tmp_path / "empty.html", [], failures=[], overview={}, states={"waiting": 3})
+    assert "svg" not in page.tags
+    assert "No job has published predictions with known targets yet." in page.text
+    bare = make_run({"seed": 1})
+    assert f"job-{bare.id}" in write(tmp_path / "bare.html", [bare]).ids
+
+
+def test_several_stages_heads_and_targets_share_a_page(make_run: Make, tmp_path: Path) -> None:
+    ids = ["a", "b", "c"]
+    two = {"one": np.ones((3, 2)), "two": np.ones((3, 1))}
+    runs = [
+        make_run({"seed": 0, "fold": 0}, {"val": (ids, np.array([0, 1, 1]), two)}),
+        make_run({"size": 3}, {"test": (ids, np.array([0.5, 1.0, 2.0]), {"y": np.ones((3, 1))})}, stage="weigh"),
+        make_run({"size": 4}, {"test": (ids, np.array([0.5, 1.0, 2.0]), {"y": np.zeros((3, 1))})}, stage="weigh"),
+        make_run({}, {"test": (ids, None, {"y": np.zeros((3, 1))})}, stage="apply"),
+    ]
+    page = write(tmp_path / "report.html", runs)
+    assert {"train", "weigh", "one", "two", "rmse"} <= {text.strip() for text in page.text}
+    assert "Rmse (test) against size" in page.text or "rmse (test) against size" in page.text
+
+
+def test_what_cannot_be_pooled_is_said(make_run: Make, tmp_path: Path) -> None:
+    split = {"val": (["a", "b"], np.array([0, 1]), {"main": np.zeros((2, 2))})}
+    page = write(tmp_path / "report.html", [make_run({"fold": fold}, split) for fold in (0, 1)])
+    assert any("2 samples are in more than one fold" in text for text in page.text)
+
+
+def test_a_result_that_is_gone_is_an_error(make_run: Make, tmp_path: Path) -> None:
+    run = replace(make_run({"seed": 1}), folder=tmp_path / "gone")
+    with pytest.raises(DamagedError):
+        write(tmp_path / "report.html", [run])
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_more_groups_than_colours_are_cut(make_run: Make, tmp_path: Path) -> None:
+    ids, truth = ["a", "b"], np.array([0, 1])
+    runs = [
+        make_run({"size": size, "model": f"m{model}"}, {"test": (ids, truth, {"main": np.eye(2)})})
+        for model in range(SERIES + 2)
+        for size in (1, 2)
+    ]
+    page = write(tmp_path / "report.html", runs)
+    assert any(f"Shown are the first {SERIES} of {SERIES + 2} groups." in text for text in page.text)
+
+
+def test_labels_name_only_what_differs(make_cross_validation: MakeMany) -> None:
+    groups = group_runs(make_cross_validation(ratio=[1, 2], width=[3]), ["seed", "fold"])
+    assert labels(groups) == ["ratio=1", "ratio=2"]
+
+
+def test_thinned_curves_keep_their_ends_and_shape() -> None:
+    x = np.linspace(0, 1, 5000)
+    a, b = thinned(x, x**2)
+    assert len(a) <= 300
+    assert (a[0], a[-1], b[-1]) == (0, 1, 1)
+    assert np.abs(np.interp(x, a, b) - x**2).max() < 1e-4
