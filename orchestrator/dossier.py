@@ -17,6 +17,7 @@ class Dossier:
     """One job, where its study and the study that holds its attempts know it."""
 
     def __init__(self, root: Root, found: Found) -> None:
+        self.found = found
         self.job = found.job
         asked = Overview(root, found.study.name)
         self.view: JobView = asked.view(found.job)

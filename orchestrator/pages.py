@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.overview import Overview, notes, to_json
 from seedfold.orchestrator.runs import finished_runs
+from seedfold.results.run import Run
 
 
 def report_of(overview: Overview, out: Path | None = None) -> Path:
@@ -24,11 +26,22 @@ def report_of(overview: Overview, out: Path | None = None) -> Path:
         states=shape["states"],
         failures=shape["failures"],
         overview=_summary(overview, shape, notes(overview, views)),
+        planned=[view.job for view in views],
+        log_of=_log,
     )
     return path
 
 
 def _summary(overview: Overview, shape: dict[str, Any], told: list[str]) -> dict[str, Any]:
     header = overview.ledger.plans.header
-    asked = {} if header is None else {"user": header.user, "host": header.host, "overrides": list(header.overrides)}
-    return {"jobs": shape["jobs"], "stages": shape["stages"], "notes": told, **asked}
+    asked = (
+        {} if header is None else {"user": header.user, "host": header.host, "asked for": " ".join(header.overrides)}
+    )
+    stages = {stage: {state: n for state, n in counts.items() if n} for stage, counts in shape["stages"].items()}
+    return {"jobs": shape["jobs"], **asked, **({"notes": "; ".join(told)} if told else {}), "stages": stages}
+
+
+def _log(run: Run) -> Path | None:
+    """The log of the attempt that a run is the result of, in the study that holds it."""
+    log = StudyFolder(run.folder.parents[2]).log(run.id, run.attempt)
+    return log if log.exists() else None
