@@ -53,6 +53,8 @@ def read_command_line(composer: Composer, overrides: Sequence[str]) -> CommandLi
             axes.append(AxisChange(override, change["key"], change["stage"], in_one_stage=True))
         elif _shapes_study(composer, override):
             _refuse_sweep(override, key)
+            if composer.is_group(key) and not override.is_delete() and override.value() is None:
+                composer.check_option(key, None)
             study.append(override)
         else:
             values.append(override)
@@ -78,6 +80,7 @@ def split_values(line: CommandLine, stages: Sequence[StageSpec]) -> tuple[tuple[
     """Return the overrides that are Hydra's, and those that change axes, now that the stages are known."""
     fixed: list[Override] = []
     axes = list(line.axes)
+    stages = change_axes(stages, line.axes)
     for override in (*line.study, *line.values):
         key = _key(override)
         if any(spec.block_of(key) is not None for spec in stages) and not override.is_delete():

@@ -6,6 +6,7 @@ itself started by ``@hydra.main``. Every error of Hydra, OmegaConf and YAML leav
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from seedfold.jobs.references import register_late_references
 
 OURS = "pkg://seedfold.conf"
 ROOT = "config"
+KEPT = 64
+"""Compositions that are kept: stages of a study ask for the same ones, and a copy costs a tenth."""
 
 
 class Composer:
@@ -51,15 +54,28 @@ class Composer:
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
         self._loader = ConfigLoaderImpl(search_path)
         self._options: dict[str, list[str]] = {}
+        self._composed: dict[tuple[tuple[str, ...], RunMode], DictConfig] = {}
 
     def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
         """Return what Hydra composes, unresolved, with its ``hydra`` node.
 
         ``partial`` leaves out parts that have to be chosen (``- task: ???``) instead of refusing.
         """
-        mode = RunMode.MULTIRUN if partial else RunMode.RUN
-        with one_line_errors():
-            return self._loader.load_configuration(ROOT, list(overrides), mode, from_shell=False)
+        try:
+            return self._compose(tuple(overrides), RunMode.RUN)
+        except UsageError:
+            if not partial:
+                raise
+            return self._compose(tuple(overrides), RunMode.MULTIRUN)
+
+    def _compose(self, overrides: tuple[str, ...], mode: RunMode) -> DictConfig:
+        known = self._composed.get((overrides, mode))
+        if known is None:
+            with one_line_errors():
+                known = self._loader.load_configuration(ROOT, list(overrides), mode, from_shell=False)
+            if len(self._composed) < KEPT:
+                self._composed[overrides, mode] = known
+        return copy.deepcopy(known)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
@@ -83,8 +99,10 @@ class Composer:
 
     def check_option(self, group: str, option: Any) -> None:
         """Raise UsageError for an option that ``group`` does not offer, with the nearest name and all names."""
+        if option is None:
+            raise UsageError(f"{group}=null: names no option; choose one, or ~{group} to leave {group} out")
         for name in option if isinstance(option, list) else [option]:
-            if name is None or "/" in str(name) or str(name) in self.options(group):
+            if "/" in str(name) or str(name) in self.options(group):
                 continue
             raise UsageError(unknown_option(group, str(name), self.options(group)))
 
@@ -104,7 +122,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn errors of Hydra, OmegaConf and YAML into UsageErrors of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        # Hydra refuses some choices of a config group with a ValueError.
         raise UsageError(describe(error)) from error
 
 
@@ -131,8 +150,8 @@ def _told(error: BaseException) -> list[str]:
     head = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException) and "To append" not in str(error):
-        head += [line for line in _told(cause) if line not in head]
-    return head + [line for line in lines[1:2] if line.startswith(("To append", "Did you mean", "Available"))]
+        head += [line for line in _told(cause) if not any(line in said or said in line for said in head)]
+    return head + [line for line in lines[1:2] if line.startswith(("To append", "Either remove"))]
 
 
 def _lines(error: BaseException) -> list[str]:

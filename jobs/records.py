@@ -45,6 +45,7 @@ class _Writer:
     bases: dict[tuple[str, str, str], Mapping[str, Any]] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
     layouts: dict[tuple[int, int], int] = field(default_factory=dict)
+    heads: dict[tuple[Any, ...], int] = field(default_factory=dict)
     alive: list[Any] = field(default_factory=list)
 
     def take(self) -> list[str]:
@@ -64,13 +65,22 @@ class _Writer:
     def add(self, job: JobDescription) -> None:
         """Write a job and what it refers to."""
         layout, values = self.config(job)
-        head = self.number("head", job.study, job.stage, job.run, list(job.axes), job.resources.to_dict())
+        head = self.head(job)
         groups = ",".join([self.group(group) for group in values])
         fit = "0" if job.fit == job.id else _dump(job.fit)
         axes = _dump(list(job.axes.values()))
         parents = self.parents(job.parents)
         self.lines.append(f'["job",{head},{layout},{parents},{_dump(job.id)},{fit},{axes},[{groups}]]')
         self.jobs.setdefault(job.id, len(self.jobs))
+
+    def head(self, job: JobDescription) -> int:
+        """Return the number of what a job shares with others of its stage."""
+        axes = tuple(job.axes)
+        key = (job.study, job.stage, job.run, axes, id(job.resources))
+        if key not in self.heads:
+            self.heads[key] = self.number("head", *key[:3], list(axes), job.resources.to_dict())
+            self.alive.append(job.resources)
+        return self.heads[key]
 
     def config(self, job: JobDescription) -> tuple[int, Values]:
         """Return the number of the layout of a job's configuration, and its values."""

@@ -186,6 +186,8 @@ def _with_nearest(error: UsageError, config: DictConfig) -> UsageError:
     key = message.split("'")[1]
     tree = OmegaConf.to_container(config, resolve=False)
     known = [".".join(path) for path in keys(tree) if path[0] != "hydra"]
+    if key in known:
+        return error
     return UsageError(f"{key}: no such key in the configuration{did_you_mean(key, known)}; write +{key}=… to add it")
 
 

@@ -18,7 +18,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
-_TERM = re.compile(r"\s*([^\s=!<>,'\"]+)\s*(!=|<=|>=|=|<|>)")
+_TERM = re.compile(r"\s*([^\s=!<>,'\"]+)(!=|<=|>=|=|<|>)")
 _CHUNK = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|(\[[^\]]*\]|\{[^}]*\})|\\(.)|([^\s'"\\,\[\]{}]+)""")
 _INT = re.compile(r"[+-]?(?:0|[1-9]\d*(?:_\d+)*)")
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
@@ -141,6 +141,8 @@ def _parse_value(text: str, position: int) -> tuple[Any, int]:
     chunks: list[str] = []
     quoted = False
     start = position
+    if text.startswith("=", start):
+        raise UsageError(f"{text!r}: {text[start:]!r} is no value; write one = and quote a value that starts with it")
     while (found := _CHUNK.match(text, position)) is not None:
         single, double, bracketed, escaped, word = found.groups()
         quoted = quoted or single is not None or double is not None or escaped is not None
