@@ -141,7 +141,8 @@ def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
         "ended": time.time(),
     }
     _publish(attempt, record)
-    after_publish(work)
+    if not attempt.request.fit_needed:
+        _clean_up(work)
 
 
 class _Overtaken(Exception):
@@ -158,7 +159,7 @@ def _publish(attempt: _Attempt, record: dict[str, Any]) -> None:
     publish(attempt.staging, final, record)
 
 
-def after_publish(work: Work) -> None:
+def _clean_up(work: Work) -> None:
     """Let the run's module clean up what it kept only until the result was safe."""
     module = sys.modules[work.description.run.rpartition(".")[0]]
     clean = getattr(module, "after_publish", None)

@@ -20,7 +20,11 @@ interrupted, declined."""
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One attempt to start. ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt)."""
+    """One attempt to start.
+
+    ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt); ``fit_needed`` says that another
+    job will predict from the same fit.
+    """
 
     root: str
     study: str
@@ -29,6 +33,7 @@ class Request:
     job: dict[str, Any]
     parents: dict[str, tuple[str, int]]
     environment: dict[str, str]
+    fit_needed: bool = False
 
     @property
     def id(self) -> str:

@@ -188,6 +188,7 @@ class Worker:
             job=job.to_dict(),
             parents={parent: (standing.home.name, standing.attempt) for parent, standing in parents.items()},
             environment=slot.environment(),
+            fit_needed=any(other.fit == job.fit for other in self.pending.values()),
         )
 
     def _tell_impossible(self, job: JobDescription, lacks: str) -> None:

@@ -1,0 +1,143 @@
+"""A stranger's package, with a task, a model and a study, through an installed Seedfold, from its own folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent.parent
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+NETWORK = '''
+from torch import nn
+
+
+class Bumps(nn.Sequential):
+    """A hidden layer of bumps."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(2, width), nn.Tanh(), nn.Linear(width, 2))
+'''
+
+TASK = """
+classes: 2
+features: 2
+standardize: feature
+split_seed: 7
+source:
+  _target_: seedfold.trainers.data.table.Table
+  path: ${paths.data}/rings.csv
+  target: inside
+  classes: ${task.classes}
+test: {fraction: 0.25, kind: stratified, seed: 7}
+folds: {kind: stratified, k: 2, seed: 7}
+"""
+
+STUDY = """
+# @package _global_
+defaults:
+  - override /task: rings
+  - override /model: bumps
+  - override /loss: cross_entropy
+  - override /optimizer: adam
+  - override /schedule: constant
+  - override /sampling: default
+  - override /augment: none
+  - override /trainer: default
+  - override /logger: none
+  - override /checkpoint: default
+  - override /predict: default
+matrix: {fold: [0, 1], model.width: [4, 16]}
+optimizer: {lr: 0.05}
+trainer: {max_epochs: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A research repository that has a ``results/`` and a ``jobs/`` of its own, too."""
+    folder = tmp_path_factory.mktemp("rings")
+    files = {
+        "rings/__init__.py": "",
+        "rings/network.py": NETWORK,
+        "results/__init__.py": "raise ImportError('the stranger has results of its own')",
+        "jobs/__init__.py": "raise ImportError('the stranger has jobs of its own')",
+        "conf/task/rings.yaml": TASK,
+        "conf/model/bumps.yaml": "_target_: rings.network.Bumps\nwidth: 8\n",
+        "conf/experiment/rings.yaml": STUDY,
+        "data/rings.csv": _rings(),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def _rings() -> str:
+    points = [(x / 7 - 1, y / 7 - 1) for x in range(15) for y in range(15)]
+    rows = [f"{x:.3f},{y:.3f},{int(x * x + y * y < 0.6)}" for x, y in points]
+    return "\n".join(["x,y,inside", *rows]) + "\n"
+
+
+def _environment_with(tmp_path: Path, requirement: list[str]) -> Path:
+    """A virtual environment with Seedfold installed from ``requirement``; its dependencies are those of this one."""
+    env = tmp_path / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    purelib = next((env / "lib").glob("python*")) / "site-packages"
+    (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "--disable-pip-version-check"]
+    options = ["--quiet", "--no-deps", "--ignore-installed", "--no-build-isolation"]
+    subprocess.run([*pip, "install", *options, *requirement], check=True)
+    return env / "bin"
+
+
+def _clean_copy(folder: Path) -> Path:
+    """The repository as git has it: building leaves nothing in the working tree."""
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=HERE, capture_output=True, check=True
+    )
+    names = [name for name in files.stdout.decode().split("\0") if name and (HERE / name).exists()]
+    archive = subprocess.run(["tar", "-c", *names], cwd=HERE, capture_output=True, check=True)
+    folder.mkdir()
+    subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str) -> None:
+    source = _clean_copy(tmp_path / "source")
+    installed = _environment_with(tmp_path, ["--editable", str(source)] if kind == "editable" else [str(source)])
+    where = subprocess.run(
+        [installed / "python", "-c", "import seedfold; print(seedfold.__file__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert where.startswith(str(source) if kind == "editable" else str(installed.parent))
+    (tmp_path / "home").mkdir()
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "SEEDFOLD_ROOT": str(tmp_path / "runs")}
+    launched = subprocess.run(
+        [installed / "seedfold", "launch", "--wait", "--config-dir", "conf", "experiment=rings", "paths.data=data"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert launched.returncode == 0, launched.stdout + launched.stderr
+    status = subprocess.run(
+        [installed / "seedfold", "status", "rings", "--json"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(status.stdout)["states"]["done"] == 4
