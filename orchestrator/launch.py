@@ -75,6 +75,8 @@ def launch(
     if jobs would be replaced and ``replace`` is not set; nothing is written then.
     """
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
+    if selection is not None:
+        selection.check(plan.descriptions)
     replacements = plan.replacements()
     if replacements and not replace:
         keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
@@ -89,7 +91,7 @@ def launch(
         root.mark()
         header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
         write_plan(plan.folder, header, plan.descriptions)
-    submission = _submit(plan.folder, starting, plan.study.settings, Path.cwd())
+    submission = _submit(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     return Launched(
         study=plan.folder,
         jobs=tuple(job.id for job in plan.descriptions),
@@ -115,7 +117,7 @@ def _rerun_test(rerun: str | None) -> Callable[[PlannedJob], bool]:
 
 
 def _submit(
-    study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any], folder: Path
+    study: StudyFolder, ledger: Ledger, starting: Sequence[PlannedJob], settings: Mapping[str, Any], folder: Path
 ) -> Submission | None:
     if not starting:
         return None
@@ -124,7 +126,7 @@ def _submit(
         [planned.job.id for planned in starting],
         {key: settings[key] for key in ("cluster", "failures")},
         folder,
-        rerun=[planned.job.id for planned in starting if planned.state == "done"],
+        rerun={one.job.id: ledger.record(one.job.id).latest for one in starting if one.state == "done"},
     )
     dispatch(submission)
     return submission
@@ -140,8 +142,8 @@ def resume(
 ) -> Launched:
     """Start exactly what is neither done nor alive, from its checkpoints, exhausted and cancelled jobs included.
 
-    ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to jobs
-    that failed so. Raises UsageError for an unknown kind, or an override that would make other jobs.
+    ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to
+    jobs that failed so. Raises UsageError for an unknown kind, or an override that would make other jobs.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -155,12 +157,13 @@ def resume(
     planned = [PlannedJob(job, standing := standings.of(job.id), standing.state, None) for job in _each_once(jobs)]
     starting = _resumable(planned, kinds)
     if selection is not None:
+        selection.check(jobs)
         starting = selection.apply(starting, lambda one: one.job)
     if starting:
         _forgive(folder, ledger, starting)
         if overrides:
             write_plan(folder, PlanHeader.now(overrides, (), settings, Path(header.folder)), jobs)
-    submission = _submit(folder, starting, settings, Path(header.folder))
+    submission = _submit(folder, ledger, starting, settings, Path(header.folder))
     return Launched(folder, tuple(one.job.id for one in planned), tuple(one.job for one in starting), submission)
 
 
@@ -205,6 +208,7 @@ def cancel(
     stop = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
     jobs = [job for job in _each_once(ledger.plans.current.values()) if standings.of(job.id).state in stop]
     if selection is not None:
+        selection.check(ledger.plans.current.values())
         jobs = selection.apply(jobs, lambda job: job)
     if jobs:
         writer = EventWriter(folder.events)

@@ -84,6 +84,7 @@ class Ledger:
         self.plans = Plans(study)
         self.live: list[Submission] = []
         self.queued: set[str] = set()
+        self.rerun: dict[str, int] = {}
         self._records: dict[str, Record] = {}
         self._events = EventReader(study.events)
         self._submissions = Submissions(study)
@@ -96,6 +97,7 @@ class Ledger:
         """
         self.live = self._submissions.live()
         self.queued = {job for submission in self.live for job in submission.jobs}
+        self.rerun = {job: attempt for submission in self.live for job, attempt in submission.rerun.items()}
         planned = self.plans.refresh()
         events = self._events.new()
         for event in events:

@@ -36,7 +36,7 @@ def _parse(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, A
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    identity = Identity.parse(settings["identity"])
+    identity = Identity.from_config(settings["identity"])
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
@@ -46,7 +46,7 @@ def _parse(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, A
         key = override.key_or_group
         if override.is_delete() or override.is_sweep_override():
             raise UsageError(f"{override.input_line}: resume takes plain KEY=VALUE")
-        if not identity.is_volatile(key):
+        if not identity.dropped.covers(tuple(key.split("."))):
             raise UsageError(f"{key}: identifies a job; launch the study with {override.input_line} instead")
         values[key] = override.value()
     return values

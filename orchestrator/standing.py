@@ -102,7 +102,9 @@ class Standings:
     def _within(self, ledger: Ledger, job: str) -> Standing:
         record = ledger.record(job)
         standing = self._of_attempt(ledger.study, job, record)
-        if standing.state == "done" or standing.state == "running":
+        if standing.state == "running":
+            return standing
+        if standing.state == "done" and standing.attempt > ledger.rerun.get(job, -1):
             return standing
         if record.cancelled:
             return replace(standing, state="cancelled", reason="cancelled by a person")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from seedfold.orchestrator.process import Liveness, ProcessIdentity
 class Submission:
     """Jobs handed to one worker, with the settings (``cluster``, ``failures``) that it works under.
 
-    ``rerun`` are those that have a result and are to be done again all the same.
+    ``rerun`` are those that have a result and are to be done again all the same, each with its latest attempt so far.
     """
 
     folder: Path
     jobs: tuple[str, ...]
-    rerun: frozenset[str]
+    rerun: Mapping[str, int]
     settings: Mapping[str, Any]
     code_folder: str
     launcher: ProcessIdentity
@@ -51,13 +51,13 @@ class Submission:
         jobs: Sequence[str],
         settings: Mapping[str, Any],
         code_folder: Path,
-        rerun: Iterable[str] = (),
+        rerun: Mapping[str, int] | None = None,
     ) -> Submission:
         """Put the intent on disk, under a new token."""
         folder = study.submissions / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
         intent = {
             "jobs": list(jobs),
-            "rerun": sorted(rerun),
+            "rerun": dict(rerun or {}),
             "settings": dict(settings),
             "code_folder": str(code_folder),
             "launcher": ProcessIdentity.current().to_dict(),
@@ -72,7 +72,7 @@ class Submission:
         return cls(
             folder=folder,
             jobs=tuple(intent["jobs"]),
-            rerun=frozenset(intent["rerun"]),
+            rerun=intent["rerun"],
             settings=intent["settings"],
             code_folder=intent["code_folder"],
             launcher=ProcessIdentity(**intent["launcher"]),
