@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
@@ -25,14 +25,15 @@ from seedfold.jobs.evaluate import MISSING, hydra_view
 from seedfold.jobs.grammar import group_override, value_override
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.matrix import Axis, Matrix, Point
+from seedfold.jobs.memory import Source
 from seedfold.jobs.paths import make_absolute
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.schema import StageSpec
-from seedfold.jobs.template import PointValues, Source, Template
+from seedfold.jobs.template import PointValues, Template
 from seedfold.jobs.tree import has, keys, strings
 
-KEPT_TEMPLATES = 256
-"""Templates kept at a time; points in matrix order rarely come back to an older one."""
+KEPT_TEMPLATES = 1024
+"""Templates kept at a time: one costs as much as thousands of points."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Expansion:
         self._plain = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder)
         self._composed: OrderedDict[Point, Composed] = OrderedDict()
+        self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._check_options()
 
@@ -91,20 +93,25 @@ class Expansion:
 
     def _template(self, point: Point) -> tuple[Template, tuple[int, ...]]:
         choice = tuple([point[number] for number in self._groups])
-        composed = _recall(self._composed, choice)
-        if composed is None:
-            composed = _remember(self._composed, choice, self._compose(choice))
-        applied = (
-            [number for number, values in composed.applied.items() if values is None or point[number] in values]
-            if composed.applied
-            else []
-        )
-        key = (*choice, -1, *[part for number in applied for part in (number, point[number])])
+        ready = _recall(self._simple, choice)
+        if ready is not None:
+            return cast("tuple[Template, tuple[int, ...]]", ready)
+        composed = _recall(self._composed, choice) or self._compose(choice)
+        if not composed.applied:
+            built = self._build(composed.config, composed.hydra, (), point)
+            return cast("tuple[Template, tuple[int, ...]]", _remember(self._simple, choice, built))
+        _remember(self._composed, choice, composed)
+        return self._applied_template(composed, choice, point)
+
+    def _applied_template(self, composed: Composed, choice: Point, point: Point) -> tuple[Template, tuple[int, ...]]:
+        """Return the template of a point some of whose axes Hydra has to apply."""
+        applied = [number for number, values in composed.applied.items() if values is None or point[number] in values]
+        key = (*choice, *[part for number in applied for part in (number, point[number])])
         known = _recall(self._templates, key)
         if known is None:
-            known = _remember(self._templates, key, self._build(composed, applied, point))
-        found: tuple[Template, tuple[int, ...]] = known
-        return found
+            config = copy.deepcopy(composed.config)
+            known = _remember(self._templates, key, self._build(config, composed.hydra, applied, point))
+        return cast("tuple[Template, tuple[int, ...]]", known)
 
     def _compose(self, choice: Sequence[int]) -> Composed:
         axes = [self.matrix.axes[number] for number in self._groups]
@@ -148,8 +155,9 @@ class Expansion:
             number for number, value in enumerate(axis.values) if _needs_hydra(axis, value, existing, merged)
         )
 
-    def _build(self, composed: Composed, applied: Sequence[int], point: Point) -> tuple[Template, tuple[int, ...]]:
-        config = copy.deepcopy(composed.config)
+    def _build(
+        self, config: DictConfig, hydra: Any, applied: Sequence[int], point: Point
+    ) -> tuple[Template, tuple[int, ...]]:
         chosen = [self.matrix.axes[number] for number in applied]
         values = [axis.values[point[number]] for axis, number in zip(chosen, applied, strict=True)]
         self._base.composer.apply(
@@ -157,7 +165,7 @@ class Expansion:
         )
         own = tuple(number for number in self._plain if number not in applied)
         sources = [Source(_path(self.matrix.axes[number]), _lookup(self.matrix.axes[number])) for number in own]
-        template = Template(config, sources, self._derivations, self._base.identity, composed.hydra, self._spec.place)
+        template = Template(config, sources, self._derivations, self._base.identity, hydra, self._spec.place)
         return template, own
 
 
@@ -180,7 +188,7 @@ def _recall(known: OrderedDict[Point, Any], key: Point) -> Any:
 
 
 def _remember(known: OrderedDict[Point, Any], key: Point, value: Any) -> Any:
-    if len(known) >= KEPT_TEMPLATES:
+    if key not in known and len(known) >= KEPT_TEMPLATES:
         known.popitem(last=False)
     known[key] = value
     return value

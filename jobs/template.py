@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 from omegaconf import DictConfig
@@ -22,25 +21,13 @@ from seedfold.jobs.document import Documents
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.evaluate import Evaluator, dotted, refuse_missing
 from seedfold.jobs.identity import Identity
+from seedfold.jobs.memory import Lookup, Memory, Numbers, Source
 from seedfold.jobs.patterns import Path
-from seedfold.jobs.references import dependencies, template_of
+from seedfold.jobs.references import dependencies
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.schema import STUDY_KEYS
-from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, at, graft_of, has
-
-REMEMBERED = 1 << 15
-"""The most results one memory keeps: the fastest axes repeat within that many points or not at all."""
-
-Numbers = tuple[int, ...]
-Lookup = Callable[[int], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A place whose value differs between points: its path, and its value by number."""
-
-    path: Path
-    value: Lookup
+from seedfold.jobs.shortcuts import UNKNOWN, Reader, shortcut
+from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of
 
 
 @dataclass(frozen=True)
@@ -52,37 +39,13 @@ class PointValues:
     documents: tuple[str, str]
 
 
-class Memory:
-    """Results by the numbers of the sources they depend on; forgets everything when it is full."""
-
-    def __init__(self, sources: Sequence[int]) -> None:
-        self.sources = tuple(sources)
-        self.key: Callable[[Numbers], Any] = itemgetter(*self.sources) if self.sources else _nothing
-        self._results: dict[Any, Any] = {}
-
-    def get(self, key: Any) -> Any:
-        """Return what was kept under ``key``, or None."""
-        return self._results.get(key)
-
-    def keep(self, key: Any, result: Any) -> Any:
-        """Keep and return ``result``."""
-        if len(self._results) >= REMEMBERED:
-            self._results.clear()
-        self._results[key] = result
-        return result
-
-
-def _nothing(numbers: Numbers) -> tuple[()]:
-    return ()
-
-
 class Block:
     """Values that depend on the same sources and are evaluated together."""
 
     def __init__(self, leaves: Sequence[Leaf], sources: Sequence[int]) -> None:
         self.leaves = tuple(leaves)
         self.memory = Memory(sources)
-        self.shortcuts: list[Callable[[Sequence[Any]], Any] | None] = [None] * len(leaves)
+        self.shortcuts: list[Reader | None] = [None] * len(leaves)
 
 
 class Template:
@@ -191,36 +154,8 @@ class Template:
         blocks = [Block(members, sources) for (_, sources), members in together.items()]
         changing = [leaf.path for leaf in leaves]
         for block in blocks:
-            block.shortcuts = [self._shortcut(leaf.text, changing, base) for leaf in block.leaves]
+            block.shortcuts = [shortcut(leaf.text, self._sources, changing, base) for leaf in block.leaves]
         return blocks
-
-    def _shortcut(
-        self, text: str, changing: Sequence[Path], base: Mapping[str, Any]
-    ) -> Callable[[Sequence[Any]], Any] | None:
-        """Return how to form a text of plain references from the values of sources, or None where OmegaConf has to."""
-        found = template_of(text)
-        parts = [self._reader(path, changing, base) for path in found[1]] if found else [None]
-        readers = [part for part in parts if part is not None]
-        if found is None or len(readers) < len(parts):
-            return None
-        literals = found[0]
-        if literals == ("", ""):
-            return readers[0]
-        return lambda values: _joined(literals, [reader(values) for reader in readers])
-
-    def _reader(
-        self, path: Path, changing: Sequence[Path], base: Mapping[str, Any]
-    ) -> Callable[[Sequence[Any]], Any] | None:
-        if any(related(path, other) for other in changing):
-            return None
-        near = [number for number, source in enumerate(self._sources) if related(path, source.path)]
-        if not near:
-            if not has(base, path):
-                return None
-            constant = at(base, path)
-            return lambda values: constant
-        number = near[0]
-        return (lambda values: values[number][0]) if self._sources[number].path == path else None
 
     def point(self, axis_numbers: Numbers, name: Callable[[], str]) -> PointValues:
         """Return configuration, resources and hashed documents of the point with these axis value numbers.
@@ -272,9 +207,9 @@ class Template:
         if None in block.shortcuts:
             self._place_sources(block.memory.sources, numbers, values)
         found = []
-        for leaf, shortcut in zip(block.leaves, block.shortcuts, strict=True):
-            value = _SLOW if shortcut is None else shortcut(values)
-            if value is _SLOW:
+        for leaf, read in zip(block.leaves, block.shortcuts, strict=True):
+            value = UNKNOWN if read is None else read(values)
+            if value is UNKNOWN:
                 self._place_sources(block.memory.sources, numbers, values)
                 value = self._evaluator.value(leaf.path)
             found.append(value)
@@ -297,18 +232,6 @@ class Template:
             return Resources.parse(given)
         except UsageError as error:
             raise UsageError(f"{self._place}: {error}") from error
-
-
-_SLOW: Any = object()
-
-
-def _joined(literals: tuple[str, ...], values: list[Any]) -> Any:
-    if any(isinstance(value, (dict, list)) for value in values):
-        return _SLOW
-    pieces = [literals[0]]
-    for value, literal in zip(values, literals[1:], strict=True):
-        pieces += [str(value), literal]
-    return "".join(pieces)
 
 
 def _lookup(item: Derivation) -> Lookup:

@@ -1,0 +1,48 @@
+"""Sources of a template, and results remembered by the numbers of the source values they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from seedfold.jobs.patterns import Path
+
+REMEMBERED = 1 << 15
+"""The most results one memory keeps: the fastest axes repeat within that many points or not at all."""
+
+Numbers = tuple[int, ...]
+Lookup = Callable[[int], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place whose value differs between points: its path, and its value by number."""
+
+    path: Path
+    value: Lookup
+
+
+class Memory:
+    """Results by the numbers of the sources they depend on; forgets everything when it is full."""
+
+    def __init__(self, sources: Sequence[int]) -> None:
+        self.sources = tuple(sources)
+        self.key: Callable[[Numbers], Any] = itemgetter(*self.sources) if self.sources else _nothing
+        self._results: dict[Any, Any] = {}
+
+    def get(self, key: Any) -> Any:
+        """Return what was kept under ``key``, or None."""
+        return self._results.get(key)
+
+    def keep(self, key: Any, result: Any) -> Any:
+        """Keep and return ``result``."""
+        if len(self._results) >= REMEMBERED:
+            self._results.clear()
+        self._results[key] = result
+        return result
+
+
+def _nothing(numbers: Numbers) -> tuple[()]:
+    return ()
