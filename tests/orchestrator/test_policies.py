@@ -1,0 +1,101 @@
+"""What the worker does about failures, each of them real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from toyproject import Toy
+
+TROUBLE = """
+import resource
+
+import numpy as np
+
+from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+
+
+def disk(work):
+    with open("/dev/full", "w") as file:
+        file.write("x" * 100_000)
+
+
+def memory(work):
+    if work.attempt > work.config["attempts"]:
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (2 * 1024**3, 2 * 1024**3))
+    np.zeros((1024, 1024, 1024, 4))
+
+
+def config(work):
+    raise ConfigFailure("model: no such class")
+
+
+def nan(work):
+    raise NonFiniteFailure("train/loss: nan in epoch 3")
+"""
+
+STUDY = """# @package _global_
+run: toy.trouble.{run}
+attempts: {attempts}
+study: trouble
+matrix: {{seed: range(0,{jobs})}}
+resources: {{cpus: 1, memory: 1GB, time: 5min}}
+"""
+
+
+def trouble(toy: Toy, run: str, *args: str, jobs: int = 1, attempts: int = 0) -> dict[str, Any]:
+    """Launch jobs that are in trouble; return what status says of them."""
+    (toy.folder / "toy" / "trouble.py").write_text(TROUBLE)
+    toy.write_experiment("trouble", STUDY.format(run=run, attempts=attempts, jobs=jobs))
+    launched = toy.launch("--wait", *args, experiment="trouble")
+    assert launched.returncode in {0, 1}, launched.stderr
+    status: dict[str, Any] = toy.json("status", "trouble")
+    return status
+
+
+@pytest.mark.parametrize(
+    ("run", "kind", "says"),
+    [("config", "config", "no such class"), ("nan", "nan", "epoch 3"), ("typo", "config", "cannot import")],
+)
+def test_kinds_that_are_never_tried_again(toy: Toy, run: str, kind: str, says: str) -> None:
+    (failure,) = trouble(toy, run)["failures"]
+    assert (failure["kind"], failure["attempts"]) == (kind, 1)
+    assert says in failure["reason"]
+
+
+def test_a_full_disk_leaves_the_rest_waiting(toy: Toy) -> None:
+    status = trouble(toy, "disk", "cluster.slots=1", jobs=4)
+    assert (status["states"]["failed"], status["states"]["waiting"]) == (1, 3)
+    assert status["failures"][0]["kind"] == "disk"
+
+
+def test_out_of_memory_is_tried_again(toy: Toy) -> None:
+    status = trouble(toy, "memory", "failures.kinds.oom_host.wait_s=0", attempts=1)
+    assert status["states"]["done"] == 1
+    status = trouble(toy, "memory", "failures.kinds.oom_host.wait_s=0", "study=again", attempts=9)
+    (failure,) = toy.json("status", "again")["failures"]
+    assert (failure["kind"], failure["attempts"]) == ("oom_host", 2)
+
+
+def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
+    ended = toy.launch(
+        "--wait", "seed=range(0,12)", "fold=0", "fail_seeds=[0,1,2,3,4,5,6,7,8,9,10,11]", "cluster.slots=1"
+    )
+    assert ended.returncode == 1
+    assert toy.states() == {"failed": 5, "waiting": 7}
+
+
+def test_a_success_between_shows_that_it_is_not_the_code(toy: Toy) -> None:
+    toy.launch("--wait", "seed=range(0,12)", "fold=0", "fail_seeds=[0,1,2,3,5,6,7,8]", "cluster.slots=1")
+    assert toy.states() == {"failed": 8, "done": 4}
+
+
+def test_children_of_a_failed_job_are_blocked_and_resumed_with_it(toy: Toy) -> None:
+    (toy.data / "broken-1").touch()
+    ended = toy.launch("--wait", experiment="chain")
+    assert ended.returncode == 1
+    assert toy.states("chain") == {"done": 3, "failed": 2, "blocked": 1}
+    (toy.data / "broken-1").unlink()
+    toy.ok("resume", "chain", "--wait")
+    assert toy.states("chain") == {"done": 6}
