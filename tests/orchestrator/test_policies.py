@@ -39,7 +39,7 @@ STUDY = """# @package _global_
 run: toy.trouble.{run}
 attempts: {attempts}
 study: trouble
-matrix: {{seed: range(0,{jobs})}}
+matrix: {{seed: "range(0,{jobs})"}}
 resources: {{cpus: 1, memory: 1GB, time: 5min}}
 """
 
