@@ -66,11 +66,11 @@ class Mean:
         return MeanPredictions(self._first, self._total / self._members, self._members)
 
     def _order(self, head: HeadPredictions, both: str) -> Any:
-        if np.array_equal(self._first.sample_ids, head.sample_ids):
+        if self._first.ids.equals(head.ids):
             return slice(None)
         order = _index(head).get_indexer(_index(self._first))
         absent = int((order < 0).sum())
-        extra = len(head.sample_ids) - (len(order) - absent)
+        extra = len(head.ids) - (len(order) - absent)
         if absent or extra:
             raise UsageError(
                 f"{both}: head {head.head!r}: members hold different samples ({absent} only in the first, {extra} only "

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from seedfold.results.axes import Group, Selection
 from seedfold.results.folds import Over
-from seedfold.results.metrics import probabilities
+from seedfold.results.metrics import auroc, average_precision, probabilities
 from seedfold.results.oof import OutOfFold, with_groups
 from seedfold.results.predictions import HeadPredictions
 from seedfold.results.run import Job, Run
@@ -77,18 +77,18 @@ def head_curves(rows: HeadPredictions) -> Iterator[Curve]:
 
 
 def _roc(truth: Array, p: Array, name: str) -> Curve:
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import roc_curve
 
     x, y, threshold = roc_curve(truth, p)
-    return {"class": name, "curve": "roc", "x": x, "y": y, "threshold": threshold, "area": roc_auc_score(truth, p)}
+    return {"class": name, "curve": "roc", "x": x, "y": y, "threshold": threshold, "area": auroc(truth, p)}
 
 
 def _precision_recall(truth: Array, p: Array, name: str) -> Curve:
-    from sklearn.metrics import average_precision_score, precision_recall_curve
+    from sklearn.metrics import precision_recall_curve
 
     precision, recall, threshold = precision_recall_curve(truth, p, drop_intermediate=True)
     threshold = np.append(threshold, np.inf)
-    area = average_precision_score(truth, p)
+    area = average_precision(truth, p)
     return {
         "class": name,
         "curve": "pr",

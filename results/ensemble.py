@@ -175,7 +175,7 @@ def ensemble_metrics(
     )
     rows = [
         {"group": each.group, "split": each.split, "head": head, "metric": metric, "value": value}
-        | {"samples": len(mean.rows.sample_ids), "n_members": mean.members}
+        | {"samples": len(mean.rows.ids), "n_members": mean.members}
         for each in found
         for head, mean in each.heads.items()
         for metric, value in mean.score().items()

@@ -70,6 +70,6 @@ def _score(assembled: OutOfFold, found: PooledFolds, over: Sequence[str], limit:
 
 def _add(own: Scored, group: Group, rows: HeadPredictions, complete: bool) -> None:
     own.scores.append(score(rows))
-    own.samples.add(len(rows.sample_ids))
+    own.samples.add(len(rows.ids))
     own.folds.add(len(group.runs))
     own.incomplete += not complete

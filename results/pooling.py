@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.predictions import HeadPredictions, read_heads
@@ -66,13 +68,13 @@ def _pool_head(runs: Sequence[Run], parts: Sequence[HeadPredictions]) -> Pooled:
         check_alike(parts[0], part, f"jobs {runs[0].short_id} and {run.short_id}")
     rows = HeadPredictions(
         head=parts[0].head,
-        sample_ids=np.concatenate([part.sample_ids for part in parts]),
+        ids=pa.concat_arrays([part.ids for part in parts]),
         targets=np.concatenate([part.targets for part in parts]),
         known=np.concatenate([part.known for part in parts]),
         logits=np.concatenate([part.logits for part in parts]),
     )
     _refuse_repeats(runs, rows)
-    return Pooled(rows, np.repeat(np.arange(len(parts)), [len(part.sample_ids) for part in parts]))
+    return Pooled(rows, np.repeat(np.arange(len(parts)), [len(part.ids) for part in parts]))
 
 
 def check_alike(first: HeadPredictions, other: HeadPredictions, who: str) -> None:
@@ -89,14 +91,15 @@ def check_alike(first: HeadPredictions, other: HeadPredictions, who: str) -> Non
 def _refuse_repeats(runs: Sequence[Run], rows: HeadPredictions) -> None:
     import pandas as pd
 
+    if pc.count_distinct(rows.ids).as_py() == len(rows.ids):
+        return
     repeated = pd.unique(rows.sample_ids[pd.Index(rows.sample_ids).duplicated()])
-    if len(repeated):
-        who = " ".join(run.short_id for run in runs[:3])
-        named = ", ".join(repr(each) for each in repeated[:3].tolist())
-        raise UsageError(
-            f"out-of-fold: {len(repeated)} samples are in more than one fold ({named}) of jobs {who}…; "
-            "an axis that tells these jobs apart is missing, or this axis is no partition"
-        )
+    who = " ".join(run.short_id for run in runs[:3])
+    named = ", ".join(repr(each) for each in repeated[:3].tolist())
+    raise UsageError(
+        f"out-of-fold: {len(repeated)} samples are in more than one fold ({named}) of jobs {who}…; "
+        "an axis that tells these jobs apart is missing, or this axis is no partition"
+    )
 
 
 def target_column(rows: HeadPredictions) -> Any:

@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -28,20 +27,13 @@ import pyarrow.parquet as pq
 
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.work import DataFailure, NonFiniteFailure
+from seedfold.jobs.work import DataFailure
+from seedfold.results.integrity import Floats, Targets, check_ids, check_range, checked_logits, checked_targets
 
 FOOTER_KEY = b"seedfold"
 SCHEMA = 1
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILE = re.compile(r"predictions\.([A-Za-z0-9][A-Za-z0-9_-]*)\.parquet")
-
-Floats = npt.NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Targets:
-    values: npt.NDArray[Any]
-    known: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +52,21 @@ class Footer:
 
 @dataclass(frozen=True, slots=True)
 class HeadPredictions:
-    """One head's rows, in file order: ids (n,), targets (n,), which of these are known (n,), logits (n, k) float32."""
+    """One head's rows, in file order: targets (n,), which of these are known (n,), logits (n, k) float32.
+
+    ``ids`` (n,) is an Arrow array of strings, which compares far faster than one of Python objects.
+    """
 
     head: str
-    sample_ids: npt.NDArray[np.object_]
+    ids: pa.Array
     targets: npt.NDArray[Any]
     known: npt.NDArray[np.bool_]
     logits: Floats
+
+    @property
+    def sample_ids(self) -> npt.NDArray[np.object_]:
+        """The ids as an array of Python strings (n,)."""
+        return np.asarray(self.ids.to_numpy(zero_copy_only=False), dtype=object)
 
     @property
     def is_regression(self) -> bool:
@@ -115,77 +115,17 @@ def write_predictions(
     path = staging / file_name(split)
     if path.exists():
         raise DataFailure(f"split {split!r}: its predictions were written already")
-    _check_ids(split, sample_ids, expected)
-    arrays = {head: _checked_logits(split, head, values, sample_ids) for head, values in logits.items()}
+    check_ids(split, sample_ids, expected)
+    arrays = {head: checked_logits(split, head, values, sample_ids) for head, values in logits.items()}
     if not arrays:
         raise DataFailure(f"split {split!r}: there is no head, so there is nothing to keep")
-    truth = _checked_targets(split, targets, sample_ids)
+    truth = checked_targets(split, targets, sample_ids)
     for head, values in arrays.items():
-        _check_range(split, head, truth, values.shape[1], sample_ids)
+        check_range(split, head, truth, values.shape[1], sample_ids)
     _write(path, _table(sample_ids, truth, arrays), _footer(job, split, expected, arrays))
 
 
-def _some(ids: Collection[str]) -> str:
-    first = ", ".join(repr(each) for each in list(ids)[:3])
-    return f"{len(ids)} ({first}{', …' if len(ids) > 3 else ''})"
-
-
-def _check_ids(split: str, sample_ids: Sequence[str], expected: Collection[str]) -> None:
-    given, wanted = set(sample_ids), set(expected)
-    problems = []
-    if len(given) != len(sample_ids):
-        problems.append(("repeated", [each for each, count in Counter(sample_ids).items() if count > 1]))
-    if given != wanted:
-        problems.append(("missing", [each for each in expected if each not in given]))
-        problems.append(("unexpected", [each for each in sample_ids if each not in wanted]))
-    if problems:
-        listed = "; ".join(f"{what} sample ids: {_some(ids)}" for what, ids in problems if ids)
-        raise DataFailure(f"predictions of split {split!r}: {listed}")
-
-
-def _checked_logits(split: str, head: str, values: npt.NDArray[Any], sample_ids: Sequence[str]) -> Floats:
-    logits = np.asarray(values, dtype=np.float32)
-    if logits.ndim != 2 or len(logits) != len(sample_ids) or logits.shape[1] == 0:
-        raise DataFailure(
-            f"predictions of split {split!r}, head {head!r}: shape {logits.shape}, expected ({len(sample_ids)}, k)"
-        )
-    bad = ~np.isfinite(logits).all(axis=1)
-    if bad.any():
-        named = _some([sample_ids[row] for row in np.flatnonzero(bad).tolist()])
-        raise NonFiniteFailure(f"predictions of split {split!r}, head {head!r}: non-finite logits for samples: {named}")
-    return logits
-
-
-def _checked_targets(split: str, targets: npt.NDArray[Any] | None, sample_ids: Sequence[str]) -> _Targets:
-    count = len(sample_ids)
-    if targets is None:
-        return _Targets(np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_))
-    known = ~np.ma.getmaskarray(np.ma.asarray(targets))
-    values = np.asarray(targets)
-    if values.shape != (count,) or values.dtype.kind not in "iubf":
-        found = f"shape {values.shape}, type {values.dtype}"
-        raise DataFailure(f"targets of split {split!r}: {found}, expected ({count},) class numbers or real numbers")
-    if values.dtype.kind != "f":
-        return _Targets(values.astype(np.int64), known)
-    if np.isinf(values[known]).any():
-        raise NonFiniteFailure(f"targets of split {split!r}: infinite")
-    return _Targets(values.astype(np.float64), known & ~np.isnan(values))
-
-
-def _check_range(split: str, head: str, targets: _Targets, width: int, sample_ids: Sequence[str]) -> None:
-    where = f"targets of split {split!r}, head {head!r}"
-    if targets.values.dtype.kind == "f":
-        if width != 1 and targets.known.any():
-            raise DataFailure(f"{where}: real-numbered targets need one logit, got {width}; classes must be integers")
-        return
-    classes = max(width, 2)
-    outside = targets.known & ((targets.values < 0) | (targets.values >= classes))
-    if outside.any():
-        named = _some([sample_ids[row] for row in np.flatnonzero(outside).tolist()])
-        raise DataFailure(f"{where}: classes outside 0…{classes - 1} for samples: {named}")
-
-
-def _table(sample_ids: Sequence[str], targets: _Targets, logits: Mapping[str, Floats]) -> Any:
+def _table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Floats]) -> Any:
     count, width = len(sample_ids), max(values.shape[1] for values in logits.values())
     ids = pa.array(sample_ids, type=pa.string())
     truth = pa.array(targets.values, mask=~targets.known)
@@ -230,13 +170,15 @@ def _versions() -> dict[str, str]:
 
 
 def _footer(job: JobDescription, split: str, expected: Collection[str], logits: Mapping[str, Floats]) -> Footer:
+    # In their own order, since most ids come sorted, and sorting those again costs nothing.
+    unique = dict.fromkeys(expected)
     return Footer(
         job=job.id,
         split=split,
         configuration=configuration_digest(job.config),
         versions=_versions(),
-        samples=len(set(expected)),
-        samples_digest=samples_digest(set(expected)),
+        samples=len(unique),
+        samples_digest=samples_digest(unique),
         heads={head: values.shape[1] for head, values in logits.items()},
     )
 
@@ -268,7 +210,10 @@ def read_footer(path: Path) -> Footer:
 
 def _read(path: Path, schema_only: bool = False) -> Any:
     try:
-        return pq.read_schema(path).metadata if schema_only else pq.read_table(path, partitioning=None)
+        if schema_only:
+            return pq.read_schema(path).metadata
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataFailure(f"{path}: cannot be read as Parquet: {error}") from error
 
@@ -297,7 +242,7 @@ def _head(head: str, block: Any, width: int) -> HeadPredictions:
         logits[:, number] = block.column(f"logit_{number}").to_numpy()
     return HeadPredictions(
         head=head,
-        sample_ids=block.column("sample_id").to_numpy(),
+        ids=block.column("sample_id").combine_chunks(),
         targets=target.fill_null(fill).to_numpy(),
         known=target.is_valid().to_numpy(zero_copy_only=False),
         logits=logits,

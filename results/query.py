@@ -132,20 +132,20 @@ def accuracies(runs: Sequence[Run], splits: Collection[str] | None = None) -> pd
     with connect(runs, splits) as connection:
         columns = connection.sql("SELECT * FROM predictions LIMIT 0").columns
         width = sum(name.startswith("logit_") for name in columns)
+        largest = f"greatest({', '.join(f'logit_{number}' for number in range(width))})"
         return connection.execute(
             f"""
-            SELECT job, split, head, avg({_correct(width)}) AS accuracy, count(target) AS samples
-            FROM predictions GROUP BY run_number, job, split, head ORDER BY run_number, min(row_number)
+            SELECT f.job, f.split, head, accuracy, samples FROM (
+                SELECT run_number, head, avg(({_guess(width)} = target)::INT) AS accuracy,
+                       count(target) AS samples, min(row_number) AS row_number
+                FROM (SELECT *, {largest} AS largest FROM predictions) GROUP BY run_number, head
+            ) JOIN files AS f USING (run_number) ORDER BY run_number, row_number
             """
         ).df()
 
 
-def _correct(width: int) -> str:
-    """Return the SQL of a row's correctness, 0 or 1: the first of the largest logits, or the sign of a single one."""
-    single = "(logit_0 > 0)::INT"
-    if width == 1:
-        return f"({single} = target)::INT"
-    names = [f"logit_{number}" for number in range(width)]
-    largest = f"greatest({', '.join(names)})"
-    cases = " ".join(f"WHEN {name} = {largest} THEN {number}" for number, name in enumerate(names))
-    return f"(CASE WHEN logit_1 IS NULL THEN {single} {cases} END = target)::INT"
+def _guess(width: int) -> str:
+    """Return the SQL of a row's guessed class: the first of the largest logits, or by the sign of a single one."""
+    cases = " ".join(f"WHEN logit_{number} = largest THEN {number}" for number in range(width))
+    single = "logit_1 IS NULL AND logit_0 > 0" if width > 1 else "logit_0 > 0"
+    return f"CASE {cases} END + ({single})::INT"

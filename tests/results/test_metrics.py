@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from seedfold.results.metrics import classification, log_probabilities, probabilities, regression, score
+from seedfold.results.metrics import (
+    auroc,
+    average_precision,
+    classification,
+    log_probabilities,
+    probabilities,
+    regression,
+    score,
+)
 from seedfold.results.predictions import HeadPredictions
 
 
@@ -50,6 +59,27 @@ def test_metrics_of_many_classes_agree_with_scikit_learn(classes: int) -> None:
             "f1_macro": sk.f1_score(truth, guess, average="macro"),
         }
     )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=30))
+def test_rankings_with_ties_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> None:
+    positive, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 4
+    assume(0 < positive.mean() < 1)
+    assert auroc(positive, scores) == pytest.approx(sk.roc_auc_score(positive, scores))
+    assert average_precision(positive, scores) == pytest.approx(sk.average_precision_score(positive, scores))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 5), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=30))
+def test_any_confusion_agrees_with_scikit_learn(classes: int, rows: list[tuple[int, int]]) -> None:
+    truth, guess = (np.array([row[i] % classes for row in rows]) for i in (0, 1))
+    assume(len(set(truth)) > 1)
+    scores = classification(truth, log_probabilities(np.eye(classes)[guess]))
+    recall = sk.recall_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0)
+    assert scores["balanced_accuracy"] == pytest.approx(recall)
+    assert scores["mcc"] == pytest.approx(sk.matthews_corrcoef(truth, guess))
+    assert scores["f1_macro"] == pytest.approx(sk.f1_score(truth, guess, average="macro", zero_division=0))
 
 
 def test_one_logit_is_the_sigmoid_of_class_one() -> None:
@@ -121,11 +151,11 @@ def test_scores_lie_in_their_ranges_and_ignore_row_order(classes: int, n: int, s
 def test_samples_without_a_target_do_not_count() -> None:
     head = HeadPredictions(
         "main",
-        np.array(["a", "b", "c"], dtype=object),
+        pa.array(["a", "b", "c"]),
         np.array([0, 1, 0]),
         np.array([True, True, False]),
         np.array([[1.0], [1.0], [-1.0]]),
     )
     assert score(head)["accuracy"] == 0.5
-    unlabelled = HeadPredictions("main", head.sample_ids, head.targets, np.zeros(3, bool), head.logits)
+    unlabelled = HeadPredictions("main", head.ids, head.targets, np.zeros(3, bool), head.logits)
     assert score(unlabelled) == {}

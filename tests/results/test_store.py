@@ -188,8 +188,6 @@ def _publish_and_wait(staging: Path, final: Path, begun: Any) -> None:
 
 
 def test_killed_at_any_instant_the_final_folder_is_whole_or_absent(tmp_path: Path) -> None:
-    import sklearn.metrics  # noqa: F401  (children inherit it, so that rounds take milliseconds)
-
     template = stage(tmp_path / "template")
     draw = random.Random(7)
     context = multiprocessing.get_context("fork")
