@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,57 +10,61 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
 
-WORK = '''
-"""Jobs that take milliseconds: they write predictions, and fail, sleep or die where the configuration says so."""
+LIGHT = '''
+"""Jobs that take milliseconds and import nothing: they fail, sleep or die where the configuration says so."""
 
 import os
 import signal
 import time
 from pathlib import Path
 
-import numpy as np
-
 from seedfold.jobs.work import DataFailure, RunInterrupted
-from seedfold.results.predictions import write_predictions
-
-PRELOAD = ("sklearn.metrics",)
-CLASSES = 3
 
 
 def run(work):
-    """Predict with more noise for a smaller `signal`; see the experiment's file for how to make it misbehave."""
-    config, data = work.config, Path(work.config["paths"]["data"])
-    _note(data / "executions.txt", work.description.id)
-    print(f"seed {config['seed']}, attempt {work.attempt}", flush=True)
-    if (data / "table.csv").exists():
-        work.reads(data / "table.csv")
-    _misbehave(config, data)
-    _sleep(work, config["sleep_s"])
-    _predict(work)
+    """Write an answer; see the experiment's file for how to make it misbehave."""
+    prepare(work)
+    (work.staging / "answer.txt").write_text(str(work.config["seed"] * work.config["signal"]))
 
 
 def summary(work):
-    """Count the predictions of all parents."""
-    files = [len(list(folder.glob("predictions.*.parquet"))) for folder in work.parents.values()]
-    (work.staging / "summary.txt").write_text(f"{sum(files)} files of {len(work.parents)} parents")
+    """Count the files of all parents."""
+    files = [name for folder in work.parents.values() for name in os.listdir(folder) if name != "result.json"]
+    (work.staging / "summary.txt").write_text(f"{len(files)} files of {len(work.parents)} parents")
 
 
-def _note(file, text):
+def prepare(work):
+    """Count this execution, say something, read what there is, misbehave and sleep."""
+    config, data = work.config, Path(work.config["paths"]["data"])
+    note(data / "executions.txt", work.description.id)
+    print(f"seed {config['seed']}, attempt {work.attempt}", flush=True)
+    if (data / "table.csv").exists():
+        work.reads(data / "table.csv")
+    misbehave(config, data)
+    sleep(work, config["sleep_s"])
+
+
+def note(file, text):
+    """Append a line, whole, beside other processes."""
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(handle, (text + chr(10)).encode())
     os.close(handle)
 
 
-def _misbehave(config, data):
+def misbehave(config, data):
+    """Raise, die or hang, as told."""
     seed = config["seed"]
     if seed in config["fail_seeds"]:
         raise ValueError(f"seed {seed} is an unlucky one")
@@ -71,7 +76,7 @@ def _misbehave(config, data):
         time.sleep(0.05)
 
 
-def _sleep(work, seconds):
+def sleep(work, seconds):
     """Sleep, keeping how far it came: a job that is interrupted sleeps only what is left."""
     slept = work.folder / "slept.txt"
     done = float(slept.read_text()) if slept.exists() else 0.0
@@ -81,9 +86,23 @@ def _sleep(work, seconds):
         slept.write_text(str(done))
         if work.stop_requested():
             raise RunInterrupted(f"slept {done:.2f} s")
+'''
+
+WORK = '''
+"""Jobs that write predictions, and otherwise are as those of `toy.light`."""
+
+import numpy as np
+
+from seedfold.results.predictions import write_predictions
+from toy.light import prepare
+
+PRELOAD = ("sklearn.metrics",)
+CLASSES = 3
 
 
-def _predict(work):
+def run(work):
+    """Predict, with more noise for a smaller `signal`."""
+    prepare(work)
     config = work.config
     noise = np.random.default_rng([config["seed"], config["fold"]])
     ids = [f"s{number:03d}" for number in range(config["samples"])]
@@ -103,7 +122,7 @@ def _predict(work):
 '''
 
 DEFAULTS = """
-run: toy.work.run
+run: toy.light.run
 samples: 30
 fold: 0
 # How well the predictions are told from noise.
@@ -122,7 +141,8 @@ paths:
 resources: {cpus: 1, memory: 1GB, time: 5min}
 """
 
-TOY = "# @package _global_\n" + DEFAULTS + "study: toy\nmatrix:\n  seed: [0, 1]\n  fold: range(0,3)\n"
+LIGHT_STUDY = "# @package _global_\n" + DEFAULTS + "study: light\nmatrix:\n  seed: [0, 1]\n  fold: range(0,3)\n"
+TOY = LIGHT_STUDY.replace("toy.light.run", "toy.work.run").replace("study: light", "study: toy")
 
 CHAIN = (
     "# @package _global_\n"
@@ -132,7 +152,7 @@ stages:
   fit:
     matrix: {seed: [0, 1], fold: [0, 1]}
   sum:
-    run: toy.work.summary
+    run: toy.light.summary
     matrix: {seed: [0, 1]}
     after: fit
 """
@@ -141,7 +161,10 @@ stages:
 
 @dataclass(frozen=True)
 class Toy:
-    """The project in ``folder``, with studies ``toy`` (6 jobs) and ``chain`` (4 jobs, then 2), run under ``root``."""
+    """The project in ``folder``, with studies that run under ``root``.
+
+    ``toy`` has 6 jobs that write predictions, ``light`` 6 that take no time, ``chain`` 4 light ones, then 2.
+    """
 
     folder: Path
     root: Path
@@ -169,9 +192,24 @@ class Toy:
             stdin=subprocess.DEVNULL,
         )
 
+    def inside(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the command as `seedfold` does, but within this process, which has imported everything already."""
+        from seedfold.orchestrator.cli.group import cli
+
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.folder)
+            for name, value in {**self.environment, **environment}.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "path", [*sys.path])
+            with pytest.raises(SystemExit) as exit:
+                cli(args)
+        texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+        return subprocess.CompletedProcess(["seedfold", *args], int(exit.value.code or 0), *texts)
+
     def ok(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""
-        ended = self.seedfold(*args)
+        ended = self.inside(*args)
         assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
 
@@ -181,7 +219,7 @@ class Toy:
 
     def launch(self, *args: str, experiment: str = "toy") -> subprocess.CompletedProcess[str]:
         """``seedfold launch --config-dir conf experiment=…``."""
-        return self.seedfold("launch", "--config-dir", "conf", f"experiment={experiment}", *args)
+        return self.inside("launch", "--config-dir", "conf", f"experiment={experiment}", *args)
 
     def plan(self, *args: str, experiment: str = "toy") -> Any:
         """``seedfold plan --json --config-dir conf experiment=…``, read."""
@@ -242,8 +280,10 @@ def make_toy(folder: Path) -> Toy:
     for name in ("toy", "conf/experiment", "data", "home", "tmp"):
         (folder / name).mkdir(parents=True)
     (folder / "toy" / "__init__.py").write_text("")
+    (folder / "toy" / "light.py").write_text(LIGHT)
     (folder / "toy" / "work.py").write_text(WORK)
     (folder / "conf" / "experiment" / "toy.yaml").write_text(TOY)
+    (folder / "conf" / "experiment" / "light.yaml").write_text(LIGHT_STUDY)
     (folder / "conf" / "experiment" / "chain.yaml").write_text(CHAIN)
     # A temporary folder of its own keeps the places for jobs apart from those of other tests on this machine.
     own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}

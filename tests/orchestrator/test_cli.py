@@ -1,0 +1,365 @@
+"""The command end to end, as installed, on a small project of a user's own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toyproject import SEEDFOLD, Toy, eventually, tree
+
+STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"}
+
+
+def test_a_study_from_plan_to_tables(toy: Toy) -> None:
+    planned = toy.plan()
+    assert set(planned) == {"study", "jobs", "stages", "arrays", "gpu_hours"}
+    assert (planned["study"], planned["jobs"]) == ("toy", 6)
+    assert planned["stages"]["train"]["new"] == planned["stages"]["train"]["jobs"] == 6
+    assert set(planned["stages"]["train"]) == {"jobs", "new", "stale", *STATES}
+    assert [array["jobs"] for array in planned["arrays"]] == [6]
+    assert not toy.root.exists(), "plan wrote something"
+
+    assert toy.seedfold("launch", "-cd", "conf", "experiment=toy").returncode == 0
+    status = toy.json("status", "toy")
+    assert set(status) == {"study", "jobs", "states", "stages", "failures"}
+    assert set(status["states"]) == set(status["stages"]["train"]) == STATES
+    assert status["states"]["done"] == status["jobs"] == 6
+    assert status["failures"] == []
+    assert set(toy.executions().values()) == {1}
+
+    rows = list(csv.DictReader(toy.ok("results", "toy", "predictions", "--format", "csv").splitlines()))
+    assert {"job", "split", "sample_id", "target", "head", "logit_0", "seed", "fold"} <= set(rows[0])
+    assert len(rows) == 6 * (10 + 30)
+    assert "±" in toy.ok("results", "toy")
+
+
+def test_a_second_launch_starts_nothing_and_says_so(finished: Toy) -> None:
+    before = tree(finished.root)
+    again = finished.launch()
+    assert again.returncode == 0
+    assert "nothing to start" in again.stdout
+    assert tree(finished.root) == before
+    more = finished.plan("seed=0,1,2")["stages"]["train"]
+    assert (more["new"], more["done"]) == (3, 6)
+
+
+def test_what_does_not_count_runs_nothing_again(finished: Toy) -> None:
+    again = finished.launch("cluster.slots=1", "resources.memory=2GB", "paths.data=/somewhere/else")
+    assert "nothing to start" in again.stdout
+
+
+def test_failures_are_grouped_with_reason_job_and_log(toy: Toy) -> None:
+    ended = toy.launch("fail_seeds=[1]", experiment="light")
+    assert ended.returncode == 1
+    assert "seedfold resume light" in ended.stdout
+    status = toy.json("status", "light")
+    assert status["states"]["failed"] == 3
+    failure = status["failures"][0]
+    assert set(failure) == {"id", "axes", "kind", "reason", "attempts", "log"}
+    assert (failure["kind"], failure["reason"]) == ("error", "ValueError: seed 1 is an unlucky one")
+    assert "unlucky" in Path(failure["log"]).read_text()
+    text = toy.ok("status", "light")
+    assert text.count("3 failed, error: ValueError: seed 1 is an unlucky one") == 1
+    assert failure["log"] in text
+    by_seed = [line.split() for line in toy.ok("status", "light", "--by", "seed").splitlines()]
+    assert by_seed[-3:] == [["seed", "done", "failed"], ["0", "3"], ["1", "3"]]
+
+
+def test_resume_tries_failed_jobs_again(toy: Toy) -> None:
+    (toy.data / "broken-1").touch()
+    assert toy.launch(experiment="light").returncode == 1
+    assert toy.json("status", "light")["failures"][0]["kind"] == "data"
+    assert "3 failed jobs are not tried again" in toy.launch(experiment="light").stdout
+    (toy.data / "broken-1").unlink()
+    assert toy.inside("resume", "light", "--kind", "oom_host").stdout.startswith("light: 6 jobs, nothing to start")
+    assert toy.inside("resume", "light", "--kind", "data").returncode == 0
+    assert toy.states("light") == {"done": 6}
+
+
+def test_selections_start_only_what_they_name(toy: Toy) -> None:
+    toy.launch("--where", "fold=1", "--limit", "1", experiment="light")
+    assert toy.states("light") == {"waiting": 5, "done": 1}
+    assert "5 jobs wait and nobody is at work: seedfold resume light" in toy.ok("status", "light")
+    assert toy.json("status", "light", "--where", "fold=1")["jobs"] == 2
+    toy.ok("resume", "light", "--where", "seed=1 fold!=2")
+    assert toy.states("light") == {"waiting": 3, "done": 3}
+
+
+def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> None:
+    toy = done
+    before = tree(toy.root)
+    refused = toy.launch("signal=0.5")
+    assert refused.returncode == 2
+    assert "signal 2.0 → 0.5" in refused.stderr
+    assert "--replace" in refused.stderr
+    assert tree(toy.root) == before
+    assert "6 jobs would be replaced" in toy.ok("plan", "-cd", "conf", "experiment=toy", "signal=0.5")
+    wrong = {row["job"] for row in csv.DictReader(toy.ok("results", "toy", "runs", "--format", "csv").splitlines())}
+    assert toy.launch("signal=0.5", "--replace").returncode == 0
+    right = {row["job"] for row in csv.DictReader(toy.ok("results", "toy", "runs", "--format", "csv").splitlines())}
+    assert len(right) == 6
+    assert not wrong & right
+    assert "6 earlier jobs were replaced" in toy.ok("status", "toy")
+    assert len(toy.ok("status", "toy", "--superseded").splitlines()) == 6
+
+
+def test_data_that_changes_shows_as_stale_and_reruns_on_demand(toy: Toy) -> None:
+    (toy.data / "table.csv").write_text("1\n")
+    toy.launch("seed=0", "fold=0", experiment="light")
+    (toy.data / "table.csv").write_text("2\n")
+    assert toy.plan("seed=0", "fold=0", experiment="light")["stages"]["train"]["stale"] == 1
+    assert "1 done jobs are stale: data ${paths.data}/table.csv (1)" in toy.ok("status", "light")
+    assert "nothing to start" in toy.launch("seed=0", "fold=0", experiment="light").stdout
+    assert toy.launch("seed=0", "fold=0", "--rerun", "stale", experiment="light").returncode == 0
+    assert toy.plan("seed=0", "fold=0", experiment="light")["stages"]["train"]["stale"] == 0
+    assert "stale" not in toy.ok("status", "light")
+
+
+def test_changed_code_is_found_when_asked_for(toy: Toy) -> None:
+    toy.launch("seed=0", "fold=0", experiment="light")
+    work = toy.folder / "toy" / "light.py"
+    work.write_text(work.read_text() + "\n# changed\n")
+    assert toy.plan("seed=0", "fold=0", experiment="light")["stages"]["train"]["stale"] == 0
+    assert toy.plan("seed=0", "fold=0", "--check", "code", experiment="light")["stages"]["train"]["stale"] == 1
+    toy.launch("seed=0,1", "fold=0", experiment="light")
+    assert "results come from different versions of the code: toy/light.py" in toy.ok("status", "light")
+
+
+def test_options_and_overrides_mix_in_any_order(toy: Toy) -> None:
+    mixed = ["seed=0", "--json", "~deaf_seeds", "--config-dir", "conf", "+extra=1", "experiment=light", "fold=0,1"]
+    assert toy.inside("plan", *mixed).returncode == 0
+    assert json.loads(toy.ok("plan", *mixed))["jobs"] == 2
+
+
+def test_descriptions_as_json_lines(toy: Toy, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.jsonl"
+    toy.ok("plan", "-cd", "conf", "experiment=light", "--jobs", str(file))
+    jobs = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(jobs) == 6
+    assert {"id", "study", "stage", "axes", "config", "parents", "resources", "run"} <= set(jobs[0])
+    piped = toy.ok("plan", "-cd", "conf", "experiment=light", "--jobs", "-").splitlines()
+    assert [json.loads(line) for line in piped] == jobs
+    ran = toy.seedfold("run", jobs[3]["id"][:8], "--jobs", str(file))
+    assert "answer.txt" in ran.stdout
+
+
+def test_the_root_may_be_named(toy: Toy, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    assert toy.launch("seed=0", "fold=0", "--root", str(other), experiment="light").returncode == 0
+    assert (other / "light" / "plans").is_dir()
+    assert not toy.root.exists()
+    assert toy.json("status", "light", "--root", str(other))["states"]["done"] == 1
+
+
+def test_a_second_study_with_one_more_seed_runs_that_seed(done: Toy) -> None:
+    toy = done
+    planned = toy.plan("study=second", "seed=0,1,2")["stages"]["train"]
+    assert (planned["new"], planned["done"]) == (3, 6)
+    before = toy.executions()
+    assert toy.launch("study=second", "seed=0,1,2").returncode == 0
+    assert len(toy.executions()) == 9
+    assert set((toy.executions()).values()) == {1} == set(before.values())
+    rows = list(csv.DictReader(toy.ok("results", "second", "runs", "--format", "csv").splitlines()))
+    assert len(rows) == 9
+
+
+def test_stages_follow_each_other(toy: Toy) -> None:
+    assert toy.launch(experiment="chain").returncode == 0
+    assert toy.json("status", "chain")["stages"]["sum"]["done"] == 2
+    (toy.data / "broken-0").touch()
+    toy.launch("signal=1.0", "--replace", experiment="chain")
+    status = toy.json("status", "chain")
+    assert status["stages"]["fit"]["failed"] == 2
+    assert status["stages"]["sum"]["blocked"] == 1
+
+
+def test_interrupting_a_launch_keeps_what_the_jobs_have_done(toy: Toy) -> None:
+    launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=20.0", "seed=0", "fold=0")
+    eventually(lambda: toy.study("light").plans.is_dir() and toy.states("light").get("running") == 1)
+    launch.send_signal(signal.SIGINT)
+    out, err = launch.communicate(timeout=60)
+    assert launch.returncode == 130
+    assert "stopping: running jobs write a checkpoint" in err
+    assert "seedfold resume light" in out
+    assert toy.states("light") == {"waiting": 1}
+    slept = next(toy.study("light").path.glob("jobs/*/*/slept.txt"))
+    assert float(slept.read_text()) > 0
+
+
+def test_cancelled_jobs_come_back_with_resume(toy: Toy) -> None:
+    assert toy.launch("--detach", "sleep_s=30.0", "seed=0", experiment="light").returncode == 0
+    eventually(lambda: "running" in toy.states("light"))
+    assert "cancelled 3 jobs" in toy.ok("cancel", "light")
+    eventually(lambda: toy.states("light") == {"cancelled": 3})
+    assert toy.json("cancel", "light") == {"study": "light", "cancelled": []}
+    toy.ok("resume", "light", "--detach", "--limit", "1")
+    eventually(lambda: toy.states("light").get("running") == 1)
+
+
+def test_logs_follow_an_attempt_to_its_end(toy: Toy) -> None:
+    toy.launch("--detach", "sleep_s=1.0", "seed=0", "fold=0", experiment="light")
+    followed = toy.inside("logs", "seed=0", "fold=0", "-f")
+    assert followed.stdout == "seed 0, attempt 1\n"
+    assert toy.states("light") == {"done": 1}
+    assert toy.ok("logs", "train", "seed=0", "--attempt", "1") == followed.stdout
+    missing = toy.inside("logs", "seed=0", "--attempt", "2")
+    assert missing.returncode == 2
+    assert "the latest is 1" in missing.stderr
+
+
+def test_watch_ends_when_all_is_done(toy: Toy) -> None:
+    toy.launch("--detach", "sleep_s=0.5", "seed=0", "fold=0", experiment="light")
+    shown = toy.ok("watch", "light", "--every", "0.2").splitlines()
+    assert shown[-1] == "light: 1 jobs, 1 done"
+
+
+def test_show_and_explain(done: Toy) -> None:
+    toy = done
+    one = toy.json("show", "seed=0", "fold=0")
+    assert (one["state"], one["axes"], one["config"]["signal"]) == ("done", {"seed": 0, "fold": 0}, 2.0)
+    assert [attempt["state"] for attempt in one["attempts"]] == ["done"]
+    assert set(one["result"]["files"]) == {"predictions.test.parquet", "predictions.val.parquet"}
+    text = toy.ok("show", one["id"][:6])
+    assert "signal: 2.0" in text
+    assert "accuracy" in text
+    told = toy.json("explain", one["id"][:8], "train seed=1 fold=0")
+    assert told["same"] is False
+    assert [(each["key"], each["left"], each["right"]) for each in told["differences"]] == [("seed", 0, 1)]
+    assert "one job" in toy.ok("explain", one["id"][:8], "seed=0 fold=0")
+
+
+def test_run_touches_neither_ledger_nor_store(toy: Toy) -> None:
+    toy.launch("seed=0", "fold=0", experiment="light")
+    before = tree(toy.root)
+    ran = toy.seedfold("run", "seed=0", "--steps", "5").stdout
+    folder = Path(next(line for line in ran.splitlines() if line.startswith("scratch folder")).split(" ", 2)[2])
+    assert (folder / "result" / "answer.txt").exists()
+    assert tree(toy.root) == before
+    (toy.data / "broken-0").touch()
+    failed = toy.seedfold("run", "seed=0")
+    assert failed.returncode == 1
+    assert "DataFailure" in failed.stderr
+    assert tree(toy.root) == before
+
+
+def test_report_is_written_and_its_path_printed(done: Toy) -> None:
+    path = Path(done.ok("report", "toy").strip())
+    assert path == done.study().outputs / "report.html"
+    assert "<html" in path.read_text()
+
+
+def test_results_as_files(finished: Toy, tmp_path: Path) -> None:
+    import pandas as pd
+
+    toy = finished
+    for out, rows in {"runs.csv": 6, "oof.parquet": 60, "ensemble.json": 3 * 30 + 30}.items():
+        read = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}[out.split(".")[1]]
+        toy.ok("results", "toy", out.split(".")[0], "--out", str(tmp_path / out))
+        assert len(read(tmp_path / out)) == rows
+    assert len(json.loads(toy.ok("results", "toy", "metrics", "--format", "json", "--split", "val"))) == 6 * 7
+    assert len(toy.ok("results", "toy", "metrics", "--by", "seed", "--format", "csv").splitlines()) == 1 + 2 * 2 * 7
+
+
+def test_missing_folds_are_named(done: Toy) -> None:
+    job = done.json("show", "seed=1", "fold=2")
+    shutil.rmtree(job["result"]["folder"])
+    assert done.states() == {"done": 5, "lost": 1}
+    missing = done.inside("results", "toy", "oof")
+    assert missing.returncode == 2
+    assert "fold 2 missing" in missing.stderr
+    done.ok("results", "toy", "oof", "--partial")
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_everything_fits_narrow_terminals(toy: Toy, columns: str) -> None:
+    toy.launch("fail_seeds=[1]", experiment="chain")
+    for arguments in (["status", "chain", "--by", "seed"], ["plan", "-cd", "conf", "experiment=chain"]):
+        shown = toy.inside(*arguments, COLUMNS=columns)
+        assert shown.returncode == 0
+        assert "\x1b" not in shown.stdout
+    table = toy.inside("results", "chain", "runs", COLUMNS=columns).stdout.splitlines()
+    assert max(map(len, table[:3])) <= int(columns)
+
+
+def test_help_and_status_import_little(finished: Toy) -> None:
+    for arguments, heavy in {
+        ("--help",): ("rich", "yaml", "seedfold.orchestrator.ledger"),
+        ("status", "toy"): ("rich", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "torch", "submitit"),
+    }.items():
+        code = f"""import sys
+sys.argv = ["seedfold", *{arguments!r}]
+from seedfold.orchestrator.cli import main
+try:
+    main()
+finally:
+    loaded = {{name.split(".")[0] for name in sys.modules}} | set(sys.modules)
+    print(sorted(loaded & set({heavy!r})), file=sys.stderr)
+"""
+        ended = subprocess.run(
+            [sys.executable, "-c", code], env=finished.environment, capture_output=True, text=True, check=False
+        )
+        assert ended.stderr == "[]\n"
+
+
+def test_nothing_to_start_imports_no_executor(finished: Toy) -> None:
+    code = """import sys
+sys.argv = ["seedfold", "launch", "-cd", "conf", "experiment=toy"]
+from seedfold.orchestrator.cli import main
+try:
+    main()
+finally:
+    print(sorted({"torch", "submitit", "pandas"} & set(sys.modules)), file=sys.stderr)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=finished.folder,
+        env=finished.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stderr == "[]\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error(finished: Toy) -> None:
+    piped = subprocess.run(
+        ["bash", "-c", f"{SEEDFOLD} results toy predictions --format csv | head -1; echo ${{PIPESTATUS[0]}}"],
+        cwd=finished.folder,
+        env=finished.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert piped.stderr == ""
+    assert piped.stdout.splitlines()[-1] == "0"
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_with_debug(toy: Toy) -> None:
+    toy.launch("seed=0", "fold=0", experiment="light")
+    plan = next(toy.study("light").plans.glob("*.jsonl"))
+    plan.rename(plan.with_suffix(".whole"))
+    plan.write_text("not json\n")
+    ended = toy.inside("status", "light")
+    assert ended.returncode in {1, 3}
+    assert len(ended.stderr.splitlines()) == 1
+    assert "Traceback" not in ended.stderr
+    assert "Traceback" in toy.inside("status", "light", "--debug").stderr
+    plan.unlink()
+
+
+def test_colours_only_where_they_are_wanted(toy: Toy) -> None:
+    toy.launch("fold=0", "fail_seeds=[1]", experiment="light")
+    in_terminal = ["script", "-qec", f"{SEEDFOLD} status light", os.devnull]
+    if subprocess.run(["which", "script"], capture_output=True, check=False).returncode:
+        pytest.skip("no script(1) to make a terminal with")
+    coloured = subprocess.run(in_terminal, env=toy.environment, capture_output=True, text=True, check=True)
+    assert "\x1b[31m" in coloured.stdout
+    plain = {**toy.environment, "NO_COLOR": "1"}
+    assert "\x1b" not in subprocess.run(in_terminal, env=plain, capture_output=True, text=True, check=True).stdout
