@@ -18,7 +18,7 @@ Make = Callable[..., Run]
 MakeMany = Callable[..., list[Run]]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     members=st.integers(1, 5),
     classes=st.integers(1, 4),

@@ -61,7 +61,7 @@ def test_metrics_of_many_classes_agree_with_scikit_learn(classes: int) -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=2, max_size=30))
 def test_rankings_with_ties_agree_with_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     positive, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows]) / 4
@@ -70,7 +70,7 @@ def test_rankings_with_ties_agree_with_scikit_learn(rows: list[tuple[bool, int]]
     assert average_precision(positive, scores) == pytest.approx(sk.average_precision_score(positive, scores))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 5), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=30))
 def test_any_confusion_agrees_with_scikit_learn(classes: int, rows: list[tuple[int, int]]) -> None:
     truth, guess = (np.array([row[i] % classes for row in rows]) for i in (0, 1))
@@ -134,7 +134,7 @@ def test_not_a_number_is_an_error() -> None:
         regression(np.array([np.nan]), np.array([0.0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 6), st.integers(6, 40), st.integers(0, 10**6))
 def test_scores_lie_in_their_ranges_and_ignore_row_order(classes: int, n: int, seed: int) -> None:
     truth, logits = sample(classes, max(n, classes), seed)

@@ -31,7 +31,7 @@ def fold_runs(make_run: Make, folds: np.ndarray, logits: np.ndarray, axes: dict[
     return runs
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     folds=st.lists(st.integers(0, 4), min_size=N, max_size=N).map(np.array),
     seed=st.integers(0, 10**6),
@@ -54,7 +54,7 @@ def test_any_partition_is_put_together_again(make_run: Make, folds: np.ndarray, 
     assert set(pooled["folds"]) == {len(np.unique(folds))}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(range(N)),
     drop=st.sets(st.integers(0, 3), min_size=1, max_size=3),
