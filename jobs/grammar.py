@@ -96,4 +96,6 @@ def group_override(prefix: str, group: str, option: Any) -> str:
 def _quoted(value: Any) -> Any:
     if isinstance(value, list):
         return [_quoted(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _quoted(item) for key, item in value.items()}
     return QuotedString(text=value, quote=Quote.single) if isinstance(value, str) else value
