@@ -39,7 +39,7 @@ def find_job(root: Root, words: Sequence[str], study: str | None = None) -> Foun
     if len(words) == 1 and "=" not in words[0]:
         found = _by_id(plans, words[0])
         if found or not _is_stage(plans, words[0]):
-            return _only(found, words, "no job's id begins so; seedfold show STAGE KEY=VALUE finds one by its place")
+            return _only(found, words, f"no job's id begins so ({LEAST_PREFIX} characters or more); or name its place")
     return _only(_by_place(plans, words), words, "no job of that place")
 
 

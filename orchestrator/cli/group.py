@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command line and exit with its code."""
-        extra["standalone_mode"] = False
+        extra |= {"standalone_mode": False, "prog_name": "seedfold"}
         # Known before anything is parsed or imported, so that errors of those can be seen as well.
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:

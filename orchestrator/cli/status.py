@@ -58,14 +58,8 @@ def command(
     elif superseded:
         say(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
     else:
-        print_status(overview, views)
-        if by is not None:
-            print_by_axis(views, by)
-
-
-def print_status(overview: Overview, views: Sequence[JobView]) -> None:
-    """Print counts, failures and notes of a study."""
-    show(status_parts(overview, views))
+        table = by_axis_parts(views, by) if by is not None else []
+        show([*status_parts(overview, views), *table])
 
 
 def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Line]:
@@ -91,7 +85,7 @@ def failure_parts(views: Sequence[JobView]) -> list[Line]:
     return parts
 
 
-def print_by_axis(views: Sequence[JobView], axis: str) -> None:
-    """Print a table of states by the values of an axis."""
+def by_axis_parts(views: Sequence[JobView], axis: str) -> list[Line]:
+    """A table of states by the values of an axis."""
     rows = axis_counts(views, axis)
-    show(counts_parts(axis, rows, columns_with_counts(rows.values(), STATES)))
+    return counts_parts(axis, rows, columns_with_counts(rows.values(), STATES))
