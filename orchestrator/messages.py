@@ -10,7 +10,7 @@ import json
 import os
 import select
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 Message = dict[str, Any]
@@ -42,7 +42,7 @@ class Request:
 
     def to_line(self) -> bytes:
         """Return the request as one line of JSON."""
-        return json.dumps(asdict(self)).encode() + b"\n"
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes | str) -> Request:

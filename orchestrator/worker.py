@@ -12,24 +12,23 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.claims import attempts_begun, is_claimed_alive, is_published
+from seedfold.orchestrator.claims import attempts_begun, is_published
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import Failure, Policies, died
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.messages import Message, Request
 from seedfold.orchestrator.oom import oom_kills
+from seedfold.orchestrator.queue import Queue
 from seedfold.orchestrator.slots import Machine, Slot
 from seedfold.orchestrator.spawner import Spawner, signal_group
-from seedfold.orchestrator.standing import ALIVE, Standings, unnoticed
+from seedfold.orchestrator.standing import Standings, unnoticed
 from seedfold.orchestrator.submissions import Submission
 
 TICK_S = 0.5
 BEAT_S = 30.0
-Readiness = Literal["ready", "wait", "never"]
 
 
 @dataclass(slots=True)
@@ -56,18 +55,12 @@ class Worker:
         self.machine = Machine(settings["cluster"])
         self.events = EventWriter(study.events)
         self.grace_s = float(settings["cluster"].get("grace_s", 60))
-        self.pending = {job: self._jobs[job] for job in submission.jobs}
+        jobs = [self.standings.ledger.plans.jobs[job] for job in submission.jobs]
+        self.queue = Queue(jobs, self.standings)
         self.running: dict[str, _Running] = {}
-        self.not_before: dict[str, float] = {}
         self.identical: dict[str, tuple[str, int]] = {}
-        self.closed_stages: set[str] = set()
-        self.disk_full = False
         self.kill_at: float | None = None
-        self.spawner = Spawner(settings["cluster"].get("warm", "auto"), sorted({j.run for j in self.pending.values()}))
-
-    @property
-    def _jobs(self) -> dict[str, JobDescription]:
-        return self.standings.ledger.plans.jobs
+        self.spawner = Spawner(settings["cluster"].get("warm", "auto"), sorted({job.run for job in jobs}))
 
     def run(self) -> None:
         """Work until nothing is left to do, or until asked to stop."""
@@ -93,7 +86,7 @@ class Worker:
 
     def _step(self) -> bool:
         """One round; tells whether another one can get anything done."""
-        for message in self.spawner.messages(TICK_S if self.running or self.not_before else 0.05):
+        for message in self.spawner.messages(TICK_S):
             self._hear(message)
         if not self.spawner.alive():
             self._replace_template()
@@ -114,42 +107,14 @@ class Worker:
 
     def _start_what_is_ready(self) -> bool:
         """Start jobs while there is room; tells whether anything may still become ready."""
-        hope, refused = False, set[tuple[int, int]]()
-        for job in [job for job in self.pending.values() if not self._done_by_others(job.id)]:
-            kind = (job.resources.cpus, job.resources.gpus)
-            readiness: Readiness = "wait" if kind in refused else self._readiness(job)
-            hope = hope or readiness != "never"
-            if readiness == "ready" and not self._start(job):
-                refused.add(kind)
-            if len(refused) > 8:
+        refused = set[tuple[int, int]]()
+        for job in self.queue.ready(self.running, {running.job.fit for running in self.running.values()}):
+            shape = (job.resources.cpus, job.resources.gpus)
+            if shape not in refused and not self._start(job):
+                refused.add(shape)
+            if len(refused) == self.queue.shapes:
                 break
-        return hope
-
-    def _readiness(self, job: JobDescription) -> Readiness:
-        if self.disk_full or job.stage in self.closed_stages:
-            return "never"
-        if self.not_before.get(job.id, 0.0) > time.monotonic():
-            return "wait"
-        parents = {self._parent_readiness(parent) for parent in job.parents}
-        if parents - {"ready"}:
-            return "never" if "never" in parents else "wait"
-        if any(running.job.fit == job.fit for running in self.running.values()):
-            return "wait"
-        at_work = self.standings.elsewhere(job.id) is not None or is_claimed_alive(self.study, job.id)
-        return "wait" if at_work else "ready"
-
-    def _parent_readiness(self, parent: str) -> Readiness:
-        if parent in self.pending or parent in self.running:
-            return "wait"
-        state = self.standings.of(parent).state
-        return "ready" if state == "done" else "wait" if state in ALIVE else "never"
-
-    def _done_by_others(self, job: str) -> bool:
-        """Let go of a job that somebody else has done meanwhile, unless it is to run again in any case."""
-        if job in self.submission.rerun or self.standings.of(job).state != "done":
-            return False
-        del self.pending[job]
-        return True
+        return self.queue.hopeful
 
     def _start(self, job: JobDescription) -> bool:
         lacks = self.machine.lacks(job.resources)
@@ -163,7 +128,7 @@ class Worker:
         if attempt > 1 and self._adopt(job, attempt - 1):
             slot.release()
             return True
-        del self.pending[job.id]
+        self.queue.drop(job.id)
         self.running[job.id] = _Running(job, attempt, slot)
         self.spawner.request(self._request(job, attempt, slot))
         return True
@@ -175,7 +140,7 @@ class Worker:
         if noticed or not is_published(self.study, job.id, attempt):
             return False
         self._tell_done(job.id, attempt)
-        del self.pending[job.id]
+        self.queue.drop(job.id)
         return True
 
     def _request(self, job: JobDescription, attempt: int, slot: Slot) -> Request:
@@ -188,11 +153,11 @@ class Worker:
             job=job.to_dict(),
             parents={parent: (standing.home.name, standing.attempt) for parent, standing in parents.items()},
             environment=slot.environment(),
-            fit_needed=any(other.fit == job.fit for other in self.pending.values()),
+            fit_needed=self.queue.needs(job.fit),
         )
 
     def _tell_impossible(self, job: JobDescription, lacks: str) -> None:
-        del self.pending[job.id]
+        self.queue.drop(job.id)
         attempt = self.standings.ledger.record(job.id).latest + 1
         failure = Failure("config", f"the job {lacks}", "impossible")
         self.events.tell("failed", job=job.id, n=attempt, **failure.to_dict())
@@ -225,7 +190,7 @@ class Worker:
         running.slot.release()
         last = running.last["m"] if running.last else None
         if last == "declined":
-            self._again(job, 1.0)
+            self.queue.put(job, 1.0)
         elif last == "done" or is_published(self.study, job.id, attempt):
             self._tell_done(job.id, attempt)
             self.identical.pop(job.stage, None)
@@ -252,32 +217,29 @@ class Worker:
         self.standings.refresh()
         policy = self.policies.retry(self.standings.ledger.record(job.id).failures())
         if policy is not None:
-            self._again(job, policy.wait_s)
+            self.queue.put(job, policy.wait_s)
             print(f"{job.short_id}: {failure.kind}; tries again in {policy.wait_s:g} s", flush=True)
         self._watch_for_repetition(job, failure)
-        self.disk_full = self.disk_full or failure.kind == "disk"
+        if failure.kind == "disk":
+            self.queue.close()
 
     def _watch_for_repetition(self, job: JobDescription, failure: Failure) -> None:
         digest, count = self.identical.get(job.stage, ("", 0))
         count = count + 1 if digest == failure.digest else 1
         self.identical[job.stage] = failure.digest, count
         if count >= self.policies.stop_after_identical:
-            self.closed_stages.add(job.stage)
+            self.queue.close(job.stage)
             print(f"stage {job.stage}: {count} identical failures in a row; the rest is left waiting", flush=True)
-
-    def _again(self, job: JobDescription, wait_s: float) -> None:
-        self.pending[job.id] = job
-        self.not_before[job.id] = time.monotonic() + wait_s
 
     # --- interfering ----------------------------------------------------------------------------------------------
 
     def _drop_unwanted(self) -> None:
         """Let go of what was cancelled or superseded since."""
         current = set(self.standings.ledger.plans.current_ids())
-        for job in [*self.pending, *self.running]:
+        for job in [*self.queue, *self.running]:
             if job in current and not self.standings.ledger.record(job).cancelled_after >= 0:
                 continue
-            self.pending.pop(job, None)
+            self.queue.drop(job)
             if job in self.running:
                 self._kill(self.running[job], "cancelled" if job in current else "superseded")
 

@@ -7,7 +7,7 @@ import io
 import shutil
 import time
 
-from toyproject import Toy, tree
+from toyproject import Toy, eventually, tree
 
 
 def _rows(toy: Toy, study: str = "toy") -> list[dict[str, str]]:
@@ -16,6 +16,7 @@ def _rows(toy: Toy, study: str = "toy") -> list[dict[str, str]]:
 
 def test_only_what_is_new_runs(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
+    eventually(lambda: list(toy.study().submissions.glob("*/ended")))
     before = tree(toy.root)
     begun = time.monotonic()
     again = toy.launch("--wait")

@@ -98,8 +98,9 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
         launcher.communicate()
         if toy.study().plans.is_dir():
             command = ("resume", "toy", "--wait")
-    toy.seedfold("resume", "toy", "--wait")
-    toy.seedfold("resume", "toy", "--wait")
+    # A job that was killed has failed, and whoever was waited for first may not have been all.
+    for _ in range(2):
+        toy.seedfold(*command)
     assert toy.states() == {"done": 6}
     assert results(toy) == undisturbed
     assert set(told(toy, "done").values()) == {1}
@@ -108,7 +109,7 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    eventually(lambda: jobs(toy))
+    eventually(lambda: told(toy, "started"))
     VICTIMS[victim](toy)[0].kill()
     launcher.communicate(timeout=60)
     if victim == "job":
@@ -199,11 +200,10 @@ def test_a_half_written_event_is_left_for_later(toy: Toy) -> None:
 
 @pytest.fixture
 def damaged(toy: Toy) -> tuple[Toy, str, Path]:
+    """A finished chain, one of its parents and the file of its result."""
     assert toy.launch("--wait", experiment="chain").returncode == 0
-    folder = next(
-        f for f in (toy.study("chain").path / "store").glob("*/*") if (f / "predictions.val.parquet").exists()
-    )
-    return toy, folder.name.split(".")[0], folder / "predictions.val.parquet"
+    file = next((toy.study("chain").path / "store").glob("*/*/answer.txt"))
+    return toy, file.parent.name.split(".")[0], file
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "flipped"])
@@ -213,9 +213,9 @@ def test_lost_predictions_run_again_with_what_depends_on_them(damaged: tuple[Toy
     if how == "deleted":
         file.unlink()
     elif how == "cut":
-        file.write_bytes(data[:100])
+        file.write_bytes(data[:1])
     else:
-        data[50] ^= 1
+        data[0] ^= 1
         file.write_bytes(data)
     plan = toy.plan(experiment="chain")
     assert plan["stages"]["fit"]["lost"] == 1
