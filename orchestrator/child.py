@@ -7,6 +7,7 @@ one rename that publishes everything. Whoever finds a claim whose process is dea
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import shutil
 import signal
@@ -98,6 +99,14 @@ def _redirect(log: Path) -> None:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
+    start_logging()
+
+
+def start_logging() -> None:
+    """Have on standard output what a run logs, from INFO on, each line with its time."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout, force=True
+    )
 
 
 def _discard_old_staging(attempt: _Attempt) -> None:

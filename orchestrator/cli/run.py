@@ -12,7 +12,7 @@ import click
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import RunInterrupted, Work
-from seedfold.orchestrator.child import find_run
+from seedfold.orchestrator.child import find_run, start_logging
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.foreground import (
@@ -72,6 +72,7 @@ def _limited(job: JobDescription, steps: int | None) -> JobDescription:
 
 
 def _run(work: Work, debugger: bool) -> int:
+    start_logging()
     try:
         find_run(work.description.run)(work)
     except RunInterrupted as interruption:
