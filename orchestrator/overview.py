@@ -17,6 +17,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.plans import Address
 from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.stale import Staleness
 from seedfold.orchestrator.standing import Standing, Standings, count_states
@@ -84,6 +85,15 @@ class Overview:
         """The job at each place of the study, in the order in which places were planned."""
         jobs = self.ledger.plans.current.values()
         return self._selected(jobs, selection)
+
+    def named(self) -> dict[Address, JobDescription]:
+        """The current jobs by place, with one more axis for each key in which jobs of a stage differ unnamed."""
+        from seedfold.jobs.identity import Identity
+        from seedfold.jobs.variation import with_unnamed_axes
+
+        current = self.ledger.plans.current
+        identity = Identity.from_config(self.settings.get("identity"))
+        return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
 
     def superseded(self, selection: Selection | None = None) -> list[JobView]:
         """The jobs that were replaced."""

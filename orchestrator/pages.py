@@ -26,7 +26,7 @@ def report_of(overview: Overview, out: Path | None = None) -> Path:
         states=shape["states"],
         failures=shape["failures"],
         overview=_summary(overview, shape, notes(overview, views)),
-        planned=[view.job for view in views],
+        planned=list(overview.named().values()),
         log_of=_log,
     )
     return path

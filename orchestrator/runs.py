@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.overview import JobView, Overview
 from seedfold.orchestrator.selection import Selection
 from seedfold.results.run import Run
@@ -13,14 +14,17 @@ from seedfold.results.store import damage
 def finished_runs(overview: Overview, selection: Selection | None = None) -> list[Run]:
     """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
 
+    Its axes are those of the study, and one more for each key in which jobs of a stage differ unnamed.
+
     A job that runs again, or failed to, keeps its older result, marked stale, until a newer one is complete.
     """
-    found = (_run(overview, view) for view in overview.places(selection))
+    named = overview.named()
+    found = (_run(overview, view, named[view.job.address]) for view in overview.places(selection))
     return [run for run in found if run is not None]
 
 
-def _run(overview: Overview, view: JobView) -> Run | None:
-    job, standing = view.job, view.standing
+def _run(overview: Overview, view: JobView, job: JobDescription) -> Run | None:
+    standing = view.standing
     if standing.state == "done":
         folder = standing.home.published(job.id, standing.attempt)
         return Run(job.id, job.study, job.stage, job.axes, standing.attempt, folder, view.stale, job.config)

@@ -152,7 +152,7 @@ class Study:
         runs = finished_runs(overview)
         if not runs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
-        return TableRequest(runs, list(overview.ledger.plans.current.values()), where or "", **options)
+        return TableRequest(runs, list(overview.named().values()), where or "", **options)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def command(
     runs = finished_runs(overview)
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    planned = list(overview.ledger.plans.current.values())
+    planned = list(overview.named().values())
     request = TableRequest(runs, planned, conditions, tuple(splits), tuple(by), tuple(over), partial)
     frame = table(name, request, to_read=chosen is None)
     if chosen is not None:

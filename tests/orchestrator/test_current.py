@@ -118,3 +118,13 @@ def test_a_moved_root_still_works(toy: Toy) -> None:
     status = toy.json("status", "toy", "--root", str(elsewhere))
     assert status["states"]["done"] == 6
     assert len(toy.ok("results", "toy", "runs", "--format", "csv", "--root", str(elsewhere)).splitlines()) == 7
+
+
+def test_jobs_added_under_another_setting_are_not_averaged_with_the_others(toy: Toy) -> None:
+    assert toy.launch("--wait").returncode == 0
+    assert toy.launch("--wait", "seed=2", "signal=0.5").returncode == 0
+    rows = list(csv.DictReader(io.StringIO(toy.ok("results", "toy", "metrics", "--format", "csv"))))
+    assert {row["signal"] for row in rows if row["seed"] == "2"} == {"0.5"}
+    assert {row["signal"] for row in rows if row["seed"] != "2"} == {"2.0"}
+    means = toy.ok("results", "toy", "metrics")
+    assert "signal" in means
