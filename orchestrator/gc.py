@@ -39,7 +39,7 @@ class Garbage:
 class Needed:
     """What jobs of all studies under a root may still read: results by job id, folders by job or fit id."""
 
-    def __init__(self, root: Root, overviews: Iterable[Overview]) -> None:
+    def __init__(self, overviews: Iterable[Overview]) -> None:
         self.results: set[str] = set()
         self.folders: set[str] = set()
         self.fits: set[str] = set()
@@ -70,7 +70,7 @@ class Collector:
     def __init__(self, root: Root, study: str) -> None:
         self.overview = Overview(root, study)
         others = [Overview(root, folder.name) for folder in root.studies() if folder.name != study]
-        self.needed = Needed(root, [self.overview, *others])
+        self.needed = Needed([self.overview, *others])
         self.folder = self.overview.folder
 
     @cached_property

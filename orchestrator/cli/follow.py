@@ -80,7 +80,7 @@ def _is_local(study: StudyFolder) -> bool:
 
 
 def follow(root: Root, launched: Launched) -> int:
-    """Wait for the jobs of a launch and return the exit code: 0, 1 if one failed, 130 after Ctrl-C."""
+    """Wait for the jobs of a launch; return the exit code: 0, 1 if one failed or was lost, 130 after Ctrl-C."""
     began = time.monotonic()
     waiter = Waiter(root, launched.study, launched.jobs)
     interrupts = Interrupts(launched.study)
@@ -108,7 +108,7 @@ def conclude(root: Root, launched: Launched, end: Progress, seconds: float, inte
         say(f"seedfold results {study}  ·  seedfold report {study}")
     if interrupted:
         return _INTERRUPTED
-    return 1 if end.counts["failed"] or end.counts["blocked"] else 0
+    return 1 if any(end.counts[state] for state in ("failed", "blocked", "lost")) else 0
 
 
 @contextmanager

@@ -122,6 +122,7 @@ def test_data_that_changes_shows_as_stale_and_reruns_on_demand(toy: Toy) -> None
     assert "stale" not in toy.ok("status", "light")
 
 
+@pytest.mark.slow
 def test_changed_code_is_found_when_asked_for(toy: Toy) -> None:
     toy.launch("seed=0", "fold=0", experiment="light")
     work = toy.folder / "toy" / "light.py"
@@ -214,6 +215,7 @@ def test_logs_follow_an_attempt_to_its_end(toy: Toy) -> None:
     assert "the latest is 1" in missing.stderr
 
 
+@pytest.mark.slow
 def test_watch_ends_when_all_is_done(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=0.5", "seed=0", "fold=0", experiment="light")
     shown = toy.ok("watch", "light", "--every", "0.2").splitlines()
@@ -277,7 +279,7 @@ def test_missing_folds_are_named(done: Toy) -> None:
     done.ok("results", "toy", "oof", "--partial")
 
 
-@pytest.mark.parametrize("columns", ["40", "200"])
+@pytest.mark.parametrize("columns", ["40", pytest.param("200", marks=pytest.mark.slow)])
 def test_everything_fits_narrow_terminals(toy: Toy, columns: str) -> None:
     toy.launch("fail_seeds=[1]", experiment="chain")
     for arguments in (["status", "chain", "--by", "seed"], ["plan", "-cd", "conf", "experiment=chain"]):
@@ -354,12 +356,41 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_debug(toy: Toy) ->
     plan.unlink()
 
 
+@pytest.mark.slow
 def test_colours_only_where_they_are_wanted(toy: Toy) -> None:
     toy.launch("fold=0", "fail_seeds=[1]", experiment="light")
     in_terminal = ["script", "-qec", f"{SEEDFOLD} status light", os.devnull]
-    if subprocess.run(["which", "script"], capture_output=True, check=False).returncode:
+    if shutil.which("script") is None:
         pytest.skip("no script(1) to make a terminal with")
     coloured = subprocess.run(in_terminal, env=toy.environment, capture_output=True, text=True, check=True)
     assert "\x1b[31m" in coloured.stdout
     plain = {**toy.environment, "NO_COLOR": "1"}
     assert "\x1b" not in subprocess.run(in_terminal, env=plain, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_progress_while_jobs_run(toy: Toy) -> None:
+    if shutil.which("script") is None:
+        pytest.skip("no script(1) to make a terminal with")
+    command = f"{SEEDFOLD} launch -cd conf experiment=light sleep_s=1.0 seed=0"
+    shown = subprocess.run(
+        ["script", "-qec", command, os.devnull],
+        cwd=toy.folder,
+        env={**toy.environment, "TERM": "xterm"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "train seed=0 fold=0" in shown
+    assert "\x1b[?25l" in shown, "nothing was drawn live"
+    assert "3 done" in shown.splitlines()[-2]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
+    launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=30.0", "seed=0", "fold=0")
+    eventually(lambda: toy.study("light").plans.is_dir() and toy.states("light").get("running") == 1)
+    toy.kill_workers()
+    out, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 1
+    assert "1 jobs are not done: seedfold resume light" in out
