@@ -19,19 +19,19 @@ def _parse(text: object, units: Mapping[str, int], key: str, example: str) -> in
     match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in units:
         known = ", ".join(units)
-        raise UsageError(f"resources.{key}: {text!r} is no amount with a unit ({known}); write {example}")
+        raise UsageError(f"{key}: {text!r} is no amount with a unit ({known}); write {example}")
     amount = round(float(match[1]) * units[match[2]])
     if amount <= 0:
-        raise UsageError(f"resources.{key}: {text!r} is not more than nothing; write {example}")
+        raise UsageError(f"{key}: {text!r} is not more than nothing; write {example}")
     return amount
 
 
-def parse_memory(text: object, key: str = "memory") -> int:
+def parse_memory(text: object, key: str = "resources.memory") -> int:
     """Return bytes for ``'4GB'`` (1 GB = 1024³ bytes). Raises UsageError for anything without a unit."""
     return _parse(text, _BYTES, key, "4GB")
 
 
-def parse_time(text: object, key: str = "time") -> int:
+def parse_time(text: object, key: str = "resources.time") -> int:
     """Return seconds for ``'90min'``, ``'4h'``. Raises UsageError for anything without a unit."""
     return _parse(text, _SECONDS, key, "4h")
 

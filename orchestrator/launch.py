@@ -15,6 +15,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import KINDS, Policies
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -153,6 +154,7 @@ def resume(
     header = ledger.plans.header
     assert header is not None
     jobs, settings = apply_volatile(list(ledger.plans.current.values()), header.settings, overrides)
+    Cluster.parse(settings["cluster"])
     standings = Standings(root, ledger, Policies.parse(settings["failures"]))
     planned = [PlannedJob(job, standing := standings.of(job.id), standing.state, None) for job in _each_once(jobs)]
     starting = _resumable(planned, kinds)

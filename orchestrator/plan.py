@@ -14,6 +14,7 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.explain import difference
 from seedfold.jobs.study import Study
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.ledger import Ledger
@@ -51,6 +52,7 @@ class Plan:
         self.study = study
         self.folder = root.study(study.name)
         self.ledger = Ledger(self.folder)
+        Cluster.parse(study.settings["cluster"])
         self.policies = Policies.parse(study.settings["failures"])
         self.descriptions = list(study.jobs())
         by_id = {job.id: job for job in self.descriptions}

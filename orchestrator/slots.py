@@ -10,12 +10,12 @@ import fcntl
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from seedfold.jobs.resources import Resources, parse_memory
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,12 @@ def _lock_some(names: Sequence[str], count: int) -> list[tuple[str, int]] | None
 class Machine:
     """What this machine offers, as ``cluster`` configures it: CPU places, and ``jobs_per_gpu`` places on each GPU."""
 
-    def __init__(self, cluster: Mapping[str, Any], gpus: Sequence[Gpu] | None = None) -> None:
+    def __init__(self, cluster: Cluster, gpus: Sequence[Gpu] | None = None) -> None:
         self.cpus = len(os.sched_getaffinity(0))
         self.gpus = list(visible_gpus() if gpus is None else gpus)
-        self.most_jobs = cluster.get("slots")
-        self._per_gpu = int(cluster.get("jobs_per_gpu") or 1)
-        least = cluster.get("min_free_gpu_memory")
-        self._least_free = parse_memory(least, "min_free_gpu_memory") if least else 0
+        self.most_jobs = cluster.slots
+        self._per_gpu = cluster.jobs_per_gpu
+        self._least_free = cluster.min_free_gpu_memory or 0
 
     def lacks(self, resources: Resources) -> str | None:
         """What a job asks for that this machine can never give; None if it can."""
@@ -115,14 +114,14 @@ class Machine:
 
         A job that asks for more CPUs than there are takes them all.
         """
-        if self.most_jobs is not None and running >= int(self.most_jobs):
+        if self.most_jobs is not None and running >= self.most_jobs:
             return None
         if resources.gpus:
             return self._acquire_gpus(resources.gpus)
         return self._acquire_cpus(resources.cpus)
 
     def _acquire_cpus(self, count: int) -> Slot | None:
-        places = max(self.cpus, int(self.most_jobs or 0))
+        places = max(self.cpus, self.most_jobs or 0)
         held = _lock_some([f"cpu-{index}" for index in range(places)], min(count, places))
         return None if held is None else Slot([handle for _, handle in held], ())
 

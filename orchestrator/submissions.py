@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.files import create_once, write_whole
 from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.process import Liveness, ProcessIdentity
@@ -76,7 +77,7 @@ class Submission:
             settings=intent["settings"],
             code_folder=intent["code_folder"],
             launcher=ProcessIdentity(**intent["launcher"]),
-            silent_s=float(intent["settings"]["cluster"].get("silent_s", 900)),
+            silent_s=Cluster.parse(intent["settings"]["cluster"]).silent_s,
         )
 
     def take_up(self) -> bool:

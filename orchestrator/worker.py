@@ -15,6 +15,7 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import attempts_begun, is_published
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import Failure, Policies, died
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -52,15 +53,16 @@ class Worker:
         self.root, self.study, self.submission = root, study, submission
         self.policies = Policies.parse(settings["failures"])
         self.standings = Standings(root, Ledger(study), self.policies)
-        self.machine = Machine(settings["cluster"])
+        cluster = Cluster.parse(settings["cluster"])
+        self.machine = Machine(cluster)
         self.events = EventWriter(study.events)
-        self.grace_s = float(settings["cluster"].get("grace_s", 60))
+        self.grace_s = cluster.grace_s
         jobs = [self.standings.ledger.plans.jobs[job] for job in submission.jobs]
         self.queue = Queue(jobs, self.standings)
         self.running: dict[str, _Running] = {}
         self.identical: dict[str, tuple[str, int]] = {}
         self.kill_at: float | None = None
-        self.spawner = Spawner(settings["cluster"].get("warm", "auto"), sorted({job.run for job in jobs}))
+        self.spawner = Spawner(cluster.warm, sorted({job.run for job in jobs}))
 
     def run(self) -> None:
         """Work until nothing is left to do, or until asked to stop."""

@@ -17,7 +17,7 @@ from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, c
 from seedfold.trainers.data.loading import JobData, load
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.history import write_history
-from seedfold.trainers.process import prepare
+from seedfold.trainers.process import gpu_memory_cap, prepare
 from seedfold.trainers.settings import CheckpointSettings, PredictSettings, TrainerSettings
 
 PRELOAD = (
@@ -26,7 +26,9 @@ PRELOAD = (
     "pandas",
     "pyarrow.parquet",
     "pytorch_lightning",
+    "seedfold.results.metrics",
     "seedfold.results.predictions",
+    "seedfold.results.store",
     "seedfold.trainers.augment",
     "seedfold.trainers.data.images",
     "seedfold.trainers.data.table",
@@ -51,7 +53,7 @@ Predict = Callable[[Samples], dict[str, Floats]]
 
 def run(work: Work) -> None:
     """Fit (or continue, or skip) and predict; see `seedfold.jobs.work` for what is raised."""
-    prepare(TrainerSettings.of(work.config))
+    prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config))
     CheckpointSettings.of(work.config)  # a wrong word there must not come out after training
     splits = PredictSettings.of(work.config).splits
     data = load(work.config, work.reads)

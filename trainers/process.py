@@ -5,21 +5,33 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from seedfold.jobs.resources import parse_memory
 from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.settings import TrainerSettings
 
 
-def prepare(settings: TrainerSettings) -> None:
-    """Set the threads and quieten the libraries; raises ConfigFailure if the accelerator is not there."""
+def gpu_memory_cap(config: Mapping[str, Any]) -> int | None:
+    """The most bytes of GPU memory that this job may take, ``cluster.gpu_memory_cap``; None for no limit."""
+    cap = (config.get("cluster") or {}).get("gpu_memory_cap")
+    return parse_memory(cap, "cluster.gpu_memory_cap") if cap else None
+
+
+def prepare(settings: TrainerSettings, gpu_memory: int | None = None) -> None:
+    """Set the threads and limits and quieten the libraries; raises ConfigFailure if the accelerator is not there."""
     torch.set_num_threads(settings.threads)
     if settings.accelerator == "cuda":
         # Needed by deterministic matrix products; read once, when CUDA starts.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if not torch.cuda.is_available():
             raise ConfigFailure("trainer.accelerator: cuda is asked for and this process sees no GPU")
+        if gpu_memory is not None:
+            total = torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_memory / total))
     _quieten()
 
 

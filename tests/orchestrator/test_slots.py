@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.slots import Gpu, Machine
 
 GB = 1024**3
@@ -19,7 +20,7 @@ def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(gpus: int = 0, **cluster: Any) -> Machine:
-    return Machine(cluster, [Gpu(str(index), 16 * GB) for index in range(gpus)])
+    return Machine(Cluster.parse(cluster), [Gpu(str(index), 16 * GB) for index in range(gpus)])
 
 
 def test_jobs_get_as_many_places_as_there_are_cpus() -> None:
@@ -51,7 +52,8 @@ def test_places_come_back_when_their_holder_is_killed(tmp_path: Path) -> None:
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
         "from seedfold.jobs.resources import Resources\n"
         "from seedfold.orchestrator.slots import Machine\n"
-        "here = Machine({}, [])\n"
+        "from seedfold.orchestrator.cluster import Cluster\n"
+        "here = Machine(Cluster.parse({}), [])\n"
         "held = [here.acquire(Resources(), n) for n in range(here.cpus)]\n"
         "print(all(held), flush=True); input()\n"
     )
