@@ -13,10 +13,10 @@ demo: $(READY)  ## run the digits study here and leave its tables and its report
 	$(BIN)/seedfold report --root $(ROOT) digits
 
 test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 test-slow: $(READY)  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
 lint: $(READY)  ## linters and type checker
 	$(BIN)/ruff check .

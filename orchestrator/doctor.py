@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.files import create_once
-from seedfold.orchestrator.layout import Root, StudyFolder, site_settings
+from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.overview import Overview, each_once, name_of
+from seedfold.orchestrator.site import site_settings
 from seedfold.orchestrator.slots import visible_gpus
 from seedfold.orchestrator.submissions import Submission
 

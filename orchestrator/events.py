@@ -10,8 +10,9 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from seedfold.orchestrator.files import Appender
 
@@ -47,7 +48,7 @@ class EventReader:
     def new(self) -> list[Event]:
         """Return the events that were appended since the last call."""
         events = [event for name, size in self._grown() for event in self._read(name, size)]
-        return sorted(events, key=lambda event: float(event["t"]))
+        return sorted(events, key=itemgetter("t"))
 
     def _grown(self) -> Iterator[tuple[str, int]]:
         try:
@@ -60,12 +61,16 @@ class EventReader:
                 if size > self._offsets.get(entry.name, 0):
                     yield entry.name, size
 
-    def _read(self, name: str, size: int) -> Iterator[Event]:
+    def _read(self, name: str, size: int) -> list[Event]:
         start = self._offsets.get(name, 0)
         with (self._folder / name).open("rb") as file:
             file.seek(start)
             data = file.read(size - start)
         whole = data.rfind(b"\n") + 1
         self._offsets[name] = start + whole
-        for line in data[:whole].splitlines():
-            yield json.loads(line)
+        return _parse(data[:whole])
+
+
+def _parse(lines: bytes) -> list[Event]:
+    """Parse lines of JSON as one array: with many lines, several times faster than one after the other."""
+    return cast("list[Event]", json.loads(b"[%b]" % lines.strip().replace(b"\n", b",")))

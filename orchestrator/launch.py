@@ -25,7 +25,8 @@ from seedfold.orchestrator.overrides import apply_volatile
 from seedfold.orchestrator.plan import Plan, PlannedJob, replaced_keys
 from seedfold.orchestrator.plans import PlanHeader, write_plan
 from seedfold.orchestrator.selection import Selection
-from seedfold.orchestrator.standing import ALIVE, Standings, count_states
+from seedfold.orchestrator.site import site_overrides
+from seedfold.orchestrator.standing import ALIVE, Standing, Standings, count_states
 from seedfold.orchestrator.submissions import Submission
 
 POLL_S = 0.3
@@ -50,7 +51,7 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path],
     """Compose, expand and compare. Raises UsageError for whatever is wrong with the study."""
     from seedfold.jobs.study import load_study
 
-    study = load_study(overrides, config_dirs=config_dirs, folder=Path.cwd())
+    study = load_study([*site_overrides(), *overrides], config_dirs=config_dirs, folder=Path.cwd())
     return Plan(root, study, import_roots() if check_code else None)
 
 
@@ -233,15 +234,17 @@ class Waiter:
 
     def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
         self.jobs = jobs
+        self._done: dict[str, Standing] = {}
         self.ledger = Ledger(study)
         assert self.ledger.plans.header is not None
         policies = Policies.parse(self.ledger.plans.header.settings["failures"])
         self.standings = Standings(root, self.ledger, policies)
 
     def look(self) -> Progress:
-        """Look once."""
+        """Look once. A job that was seen done is not looked at again: of thousands, few are in question."""
         self.standings.refresh()
-        standings = {job: self.standings.of(job) for job in self.jobs}
+        standings = {job: self._done.get(job) or self.standings.of(job) for job in self.jobs}
+        self._done = {job: one for job, one in standings.items() if one.state == "done"}
         running = tuple(self.ledger.plans.jobs[job] for job, one in standings.items() if one.state == "running")
         over = not any(one.state in ALIVE for one in standings.values())
         return Progress(count_states(standings.values()), running, over)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.site import site_settings
 
 MARK = ".seedfold"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-SITE_FILE = Path("~/.config/seedfold/site.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +95,6 @@ class Root:
         """Mark the folder as a root, so that commands run below it find it."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / MARK).touch()
-
-
-def site_settings() -> dict[str, object]:
-    """Return this machine's defaults from the site file: ``root``, ``paths``, ``cluster``.
-
-    Raises UsageError if the file is no mapping.
-    """
-    file = SITE_FILE.expanduser()
-    if not file.exists():
-        return {}
-    import yaml
-
-    settings = yaml.safe_load(file.read_text())
-    if not isinstance(settings, dict):
-        raise UsageError(f"{file}: expected a mapping with root, paths or cluster")
-    return settings
 
 
 def _marked_above(folder: Path) -> Path | None:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from seedfold.jobs.locations import locate
 from seedfold.orchestrator.code import digest_file
 
-Reads = dict[str, str]
-"""Label of a file, such as ``${paths.data}/labels.csv``, to the digest of its content."""
+
+class Read(TypedDict):
+    """What a file was when it was read: digest of its content, size in bytes, time of its last change in ns."""
+
+    digest: str
+    bytes: int
+    mtime_ns: int
+
+
+Reads = dict[str, Read]
+"""By the label of the file, such as ``${paths.data}/labels.csv``."""
 
 
 def _bases(config: Mapping[str, Any]) -> dict[str, Path]:
@@ -32,7 +41,10 @@ class ReadRecorder:
     def __call__(self, path: Path) -> None:
         """Record one file, with its content as it is now."""
         path = path.absolute()
-        self.reads[self._label(path)] = digest_file(path)
+        status = path.stat()
+        self.reads[self._label(path)] = Read(
+            digest=digest_file(path), bytes=status.st_size, mtime_ns=status.st_mtime_ns
+        )
 
     def _label(self, path: Path) -> str:
         for key, base in self._bases.items():
@@ -41,17 +53,25 @@ class ReadRecorder:
         return str(path)
 
 
-def changed_read(reads: Mapping[str, str], config: Mapping[str, Any]) -> str | None:
+def changed_read(reads: Mapping[str, Read], config: Mapping[str, Any]) -> str | None:
     """Name the first file whose content is not what was read; None if there is none.
 
-    A file that is not here is no evidence of a change: a plan can be made where the data is not.
+    A file that is not here is no evidence of a change: a plan can be made where the data is not. Content is looked at
+    only where size or time differ.
     """
     bases = _bases(config)
-    for label, digest in reads.items():
+    for label, read in reads.items():
         path = _path(label, bases)
-        if path is not None and path.exists() and digest_file(path) != digest:
+        if path is not None and path.exists() and _differs(path, read):
             return label
     return None
+
+
+def _differs(path: Path, read: Read) -> bool:
+    status = path.stat()
+    if status.st_size != read["bytes"]:
+        return True
+    return status.st_mtime_ns != read["mtime_ns"] and digest_file(path) != read["digest"]
 
 
 def _path(label: str, bases: Mapping[str, Path]) -> Path | None:

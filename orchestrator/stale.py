@@ -7,7 +7,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.code import changed_code
 from seedfold.orchestrator.events import Event
-from seedfold.orchestrator.reads import changed_read
+from seedfold.orchestrator.reads import Reads, changed_read
 from seedfold.orchestrator.standing import Standing, Standings
 
 
@@ -18,6 +18,7 @@ class Staleness:
         """``import_roots`` are where the code would be imported from; None leaves code unchecked."""
         self._standings = standings
         self._import_roots = import_roots
+        self._data: dict[str, str | None] = {}
         self._code: dict[tuple[str, str], str | None] = {}
 
     def of(self, job: JobDescription, standing: Standing) -> str | None:
@@ -27,11 +28,20 @@ class Staleness:
         event = standing.event
         if any(self._standings.of(parent).attempt != attempt for parent, attempt in event["parents"].items()):
             return "parent"
-        changed = changed_read(event["reads"], job.config)
+        changed = self._changed_data(event["reads"], job)
         if changed:
             return f"data {changed}"
         file = self._changed_code(standing, event)
         return f"code {file}" if file else None
+
+    def _changed_data(self, reads: Reads, job: JobDescription) -> str | None:
+        if not reads:
+            return None
+        # Jobs of a study read the same few files; what they read, and where from, is told apart by its text.
+        key = repr((reads, job.config.get("paths")))
+        if key not in self._data:
+            self._data[key] = changed_read(reads, job.config)
+        return self._data[key]
 
     def _changed_code(self, standing: Standing, event: Event) -> str | None:
         if self._import_roots is None:

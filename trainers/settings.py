@@ -23,6 +23,7 @@ class TrainerSettings:
     max_epochs: int
     batch_size: int
     min_epochs: int = 1
+    max_steps: int | None = None
     eval_batch_size: int = 1024
     drop_last: bool = False
     accumulate: int = 1
@@ -41,6 +42,8 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
             _at_least_one(getattr(self, name), f"trainer.{name}")
+        if self.max_steps is not None:
+            _at_least_one(self.max_steps, "trainer.max_steps")
         if self.accelerator not in _ACCELERATORS:
             raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is none of {', '.join(_ACCELERATORS)}")
         _among(self.mode, get_args(Mode), "trainer.mode")

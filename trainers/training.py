@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,17 @@ def _train(work: Work, network: nn.Module, data: JobData, settings: TrainerSetti
         stop_requested=work.stop_requested,
         report=work.progress,
     )
+    settings = _within_steps(settings, blocks.epochs(settings.max_epochs))
     trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], _loggers(work))
     _begin_at(trainer, progress.position.epoch)
     try:
         trainer.fit(module, blocks, EvaluationBatches(data.evaluated["val"], settings.eval_batch_size))
     except SIGTERMException as error:  # Lightning raises it between epochs, when the state is saved
         raise RunInterrupted("terminated between epochs, with a checkpoint") from error
+
+
+def _within_steps(settings: TrainerSettings, epochs: int) -> TrainerSettings:
+    return replace(settings, max_epochs=epochs, min_epochs=min(settings.min_epochs, epochs))
 
 
 def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples) -> Logits:
@@ -106,6 +112,7 @@ def _blocks(config: Mapping[str, Any], train: Samples, settings: TrainerSettings
         batch_size=settings.batch_size,
         drop_last=settings.drop_last,
         block=settings.steps_per_execution,
+        most=settings.max_steps,
     )
     if not blocks.steps:
         raise ConfigFailure(f"trainer.batch_size: {settings.batch_size} leaves no batch of {len(train)} samples")

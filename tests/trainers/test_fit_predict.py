@@ -409,3 +409,12 @@ def test_weights_that_were_not_kept_are_trained_again_to_the_same_bits(
     fit_predict.after_publish(first)
     fit_predict.run(again)
     assert results(first) == results(again)
+
+
+@pytest.mark.parametrize(("most", "epochs"), [(1, 1), (15, 1), (16, 2), (1000, 3)])
+def test_a_quick_look_ends_after_so_many_batches(compose: Compose, work: MakeWork, most: int, epochs: int) -> None:
+    config = compose("experiment=digits", "trainer.max_epochs=3", f"trainer.max_steps={most}")
+    attempt = work(config)
+    fit_predict.run(attempt)
+    assert len((attempt.staging / "epochs.csv").read_text().splitlines()) == 1 + epochs
+    assert (attempt.staging / "predictions.test.parquet").exists()

@@ -51,25 +51,44 @@ class Block(NamedTuple):
 
 
 class TrainingBlocks:
-    """The blocks of the epoch that ``position`` is in; batches before ``position.step`` are left out."""
+    """The blocks of the epoch that ``position`` is in; batches before ``position.step`` are left out.
+
+    ``most`` limits the batches of all epochs together.
+    """
 
     def __init__(
-        self, samples: Samples, order: Order, position: Position, *, batch_size: int, drop_last: bool, block: int
+        self,
+        samples: Samples,
+        order: Order,
+        position: Position,
+        *,
+        batch_size: int,
+        drop_last: bool,
+        block: int,
+        most: int | None = None,
     ) -> None:
         self._inputs, self._targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
         self._order, self._position = order, position
-        self._batch_size, self._block = batch_size, block
+        self._batch_size, self._block, self._most = batch_size, block, most
         count = len(samples)
         self.steps = count // batch_size if drop_last else -(-count // batch_size)
 
+    def epochs(self, most: int) -> int:
+        """The epochs that there are batches for, at most ``most``."""
+        return most if self._most is None else min(most, -(-self._most // self.steps))
+
+    def _steps_now(self) -> int:
+        left = self.steps if self._most is None else self._most - self._position.epoch * self.steps
+        return max(0, min(self.steps, left))
+
     def __len__(self) -> int:
-        return -(-self.steps // self._block)
+        return -(-self._steps_now() // self._block)
 
     def __iter__(self) -> Iterator[Block]:
-        done = self._position.step
+        done, steps = self._position.step, self._steps_now()
         positions = torch.from_numpy(self._order.of(self._position.epoch))
-        for start in range(0, self.steps, self._block):
-            stop = min(start + self._block, self.steps)
+        for start in range(0, steps, self._block):
+            stop = min(start + self._block, steps)
             first = min(max(start, done), stop)
             yield Block(first, self._batches(positions[first * self._batch_size : stop * self._batch_size]))
 

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from toyproject import Toy
+
+
+def _write(toy: Toy, text: str) -> None:
+    file = toy.folder / "home" / ".config" / "seedfold" / "site.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+
+
+def test_the_machines_defaults_stand_before_the_command_line(toy: Toy) -> None:
+    _write(toy, "paths: {data: '/scratch/my data'}\ncluster: {slots: 3}\n")
+    out = toy.folder / "jobs.jsonl"
+    plan = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out))
+    assert plan.returncode == 0, plan.stderr
+    assert '"data": "/scratch/my data"' in out.read_text()
+    assert '"slots": 3' in out.read_text()
+    plan = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out), "paths.data=/mine")
+    assert '"data": "/mine"' in out.read_text()
+
+
+def test_the_root_may_be_the_machines(toy: Toy) -> None:
+    _write(toy, f"root: {toy.folder / 'there'}\n")
+    launched = toy.seedfold("launch", "--wait", "--config-dir", "conf", "experiment=toy", "seed=0", SEEDFOLD_ROOT="")
+    assert launched.returncode == 0, launched.stderr
+    assert (toy.folder / "there" / "toy").is_dir()
+
+
+def test_what_a_site_file_cannot_hold_is_named(toy: Toy) -> None:
+    _write(toy, "pahts: {data: /x}\n")
+    ended = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy")
+    assert ended.returncode == 2
+    assert "did you mean 'paths'" in ended.stderr
