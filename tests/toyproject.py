@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.process import ProcessIdentity
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
 
@@ -96,7 +97,7 @@ import numpy as np
 from seedfold.results.predictions import write_predictions
 from toy.light import prepare
 
-PRELOAD = ("sklearn.metrics",)
+PRELOAD = ("seedfold.results.metrics", "seedfold.results.predictions")
 CLASSES = 3
 
 
@@ -251,6 +252,15 @@ class Toy:
     def write_experiment(self, name: str, text: str) -> None:
         """Write ``conf/experiment/NAME.yaml``."""
         (self.folder / "conf" / "experiment" / f"{name}.yaml").write_text(text)
+
+    def settle(self) -> None:
+        """Wait until nothing that was started writes any more: a worker ends a moment after its last job."""
+        eventually(lambda: not any(self._still_there()))
+
+    def _still_there(self) -> Iterator[bool]:
+        for file in self.root.glob("*/submissions/*/submitted.json"):
+            process = json.loads(file.read_text())["process"]
+            yield ProcessIdentity(**process).liveness() == "alive"
 
     def kill_workers(self) -> None:
         """Kill every worker of every study under the root, and thereby its jobs."""

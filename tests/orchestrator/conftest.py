@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toyproject import Toy, eventually, make_toy
-
-from seedfold.orchestrator.ledger import Ledger
+from toyproject import Toy, make_toy
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     project = make_toy(tmp_path_factory.mktemp("finished"))
     ended = project.launch()
     assert ended.returncode == 0, ended.stderr
-    eventually(lambda: not Ledger(project.study()).live)
+    project.settle()
     return project
 
 

@@ -92,6 +92,11 @@ def test_selections_start_only_what_they_name(toy: Toy) -> None:
     assert toy.states("light") == {"waiting": 3, "done": 3}
 
 
+def _jobs_in(toy: Toy, table: str) -> set[str]:
+    rows = csv.DictReader(toy.ok("results", "toy", table, "--format", "csv").splitlines())
+    return {row["job"] for row in rows}
+
+
 def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> None:
     toy = done
     before = tree(toy.root)
@@ -101,25 +106,14 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert "--replace" in refused.stderr
     assert tree(toy.root) == before
     assert "6 jobs would be replaced" in toy.ok("plan", "-cd", "conf", "experiment=toy", "signal=0.5")
-    wrong = {row["job"] for row in csv.DictReader(toy.ok("results", "toy", "runs", "--format", "csv").splitlines())}
+    tables = ("runs", "metrics", "predictions", "oof")
+    wrong = [_jobs_in(toy, table) for table in tables]
     assert toy.launch("signal=0.5", "--replace").returncode == 0
-    right = {row["job"] for row in csv.DictReader(toy.ok("results", "toy", "runs", "--format", "csv").splitlines())}
-    assert len(right) == 6
-    assert not wrong & right
+    right = [_jobs_in(toy, table) for table in tables]
+    assert [len(jobs) for jobs in right] == [6, 6, 6, 6]
+    assert not any(before & after for before, after in zip(wrong, right, strict=True))
     assert "6 earlier jobs were replaced" in toy.ok("status", "toy")
     assert len(toy.ok("status", "toy", "--superseded").splitlines()) == 6
-
-
-def test_data_that_changes_shows_as_stale_and_reruns_on_demand(toy: Toy) -> None:
-    (toy.data / "table.csv").write_text("1\n")
-    toy.launch("seed=0", "fold=0", experiment="light")
-    (toy.data / "table.csv").write_text("2\n")
-    assert toy.plan("seed=0", "fold=0", experiment="light")["stages"]["train"]["stale"] == 1
-    assert "1 done jobs are stale: data ${paths.data}/table.csv (1)" in toy.ok("status", "light")
-    assert "nothing to start" in toy.launch("seed=0", "fold=0", experiment="light").stdout
-    assert toy.launch("seed=0", "fold=0", "--rerun", "stale", experiment="light").returncode == 0
-    assert toy.plan("seed=0", "fold=0", experiment="light")["stages"]["train"]["stale"] == 0
-    assert "stale" not in toy.ok("status", "light")
 
 
 @pytest.mark.slow
@@ -239,6 +233,7 @@ def test_show_and_explain(done: Toy) -> None:
 
 def test_run_touches_neither_ledger_nor_store(toy: Toy) -> None:
     toy.launch("seed=0", "fold=0", experiment="light")
+    toy.settle()
     before = tree(toy.root)
     ran = toy.seedfold("run", "seed=0", "--steps", "5").stdout
     folder = Path(next(line for line in ran.splitlines() if line.startswith("scratch folder")).split(" ", 2)[2])

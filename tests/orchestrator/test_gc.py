@@ -25,6 +25,7 @@ def rows(toy: Toy, study: str) -> list[dict[str, str]]:
 
 def test_a_finished_study_has_only_checkpoints_to_give(toy: Toy) -> None:
     toy.launch("sleep_s=0.05", "seed=0", experiment="light")
+    toy.settle()
     before = tree(toy.root)
     assert items(toy) == {}
     assert items(toy, "--superseded", "--failed") == {}
