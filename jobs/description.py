@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical import canonical_flat
 from seedfold.jobs.resources import Resources
 
 Value = Any
@@ -48,7 +48,7 @@ class JobDescription:
     @property
     def address(self) -> tuple[str, str]:
         """(stage, axis values as canonical text): the place in the study that this job fills."""
-        return self.stage, canonical_json(self.axes)
+        return self.stage, canonical_flat(self.axes)
 
     def to_dict(self) -> dict[str, Value]:
         """Return the JSON form: plain data at every depth."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
@@ -23,6 +24,9 @@ from seedfold.jobs.tree import Layout, SharedConfig, Values
 
 SHORT = 16
 """Groups of values with a longer text are written once and referred to."""
+
+BATCH = 1000
+"""Lines that are parsed together."""
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -146,16 +150,31 @@ def decode(lines: Iterable[str]) -> Iterator[JobDescription]:
     Raises SeedfoldError that names the line where one is damaged.
     """
     reader = _Reader()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line, record in _parsed(lines):
         try:
-            kind, *content = json.loads(line)
-            job = reader.read(kind, content)
+            job = reader.read(json.loads(line) if record is None else record)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SeedfoldError(f"description {number}: damaged ({error}); plan the study again") from error
         if job is not None:
             yield job
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[tuple[int, str, Any]]:
+    """Yield number, text and content of each line that is not blank; the content is None where a batch is damaged."""
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if not line.isspace() and line)
+    while batch := list(islice(numbered, BATCH)):
+        texts = [line for _, line in batch]
+        for (number, line), record in zip(batch, _parse_together(texts), strict=True):
+            yield number, line, record
+
+
+def _parse_together(lines: Sequence[str]) -> Sequence[Any]:
+    """Parse lines as one array, which is several times faster than one by one; all None where one is damaged."""
+    try:
+        records = json.loads(f"[{','.join(lines)}]")
+    except ValueError:
+        records = []
+    return records if len(records) == len(lines) else [None] * len(lines)
 
 
 @dataclass
@@ -170,8 +189,9 @@ class _Reader:
     ids: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
 
-    def read(self, kind: str, content: Sequence[Any]) -> JobDescription | None:
+    def read(self, record: Sequence[Any]) -> JobDescription | None:
         """Take in one line; return the job if it is one."""
+        kind, *content = record
         if kind == "job":
             return self.job(*content)
         if kind == "base":

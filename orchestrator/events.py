@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
+from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.files import Appender
 
 Event = dict[str, Any]
@@ -68,9 +69,12 @@ class EventReader:
             data = file.read(size - start)
         whole = data.rfind(b"\n") + 1
         self._offsets[name] = start + whole
-        return _parse(data[:whole])
+        try:
+            return _parse(data[:whole])
+        except ValueError as error:
+            raise UnreachableError(f"{self._folder / name}: holds a damaged line ({error}); remove it") from error
 
 
 def _parse(lines: bytes) -> list[Event]:
-    """Parse lines of JSON as one array: with many lines, several times faster than one after the other."""
+    """Parse lines of JSON as one array, which is several times faster than one after the other."""
     return cast("list[Event]", json.loads(b"[%b]" % lines.strip().replace(b"\n", b",")))

@@ -60,7 +60,11 @@ class StudyFolder:
 
     def published(self, job: str, attempt: int) -> Path:
         """The whole result of an attempt; the folder exists only when everything in it does."""
-        return self.path / "store" / job[:2] / f"{job}.{attempt}"
+        return Path(self.published_text(job, attempt))
+
+    def published_text(self, job: str, attempt: int) -> str:
+        """`published` as text: for those who ask about every job of a study."""
+        return f"{self.path}/store/{job[:2]}/{job}.{attempt}"
 
 
 @dataclass(frozen=True, slots=True)

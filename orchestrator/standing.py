@@ -130,7 +130,7 @@ class Standings:
 
 
 def _done(study: StudyFolder, job: str, event: Event) -> Standing:
-    reason = damage(study.published(job, event["n"]), event["files"])
+    reason = damage(study.published_text(job, event["n"]), event["files"])
     return Standing("lost" if reason else "done", study, event["n"], reason or "", event)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical import canonical_flat, canonical_json
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import SCHEMA, Identity, identify
 
@@ -46,6 +46,11 @@ def test_canonical_json_reads_back(value: Any) -> None:
     back = json.loads(canonical_json(value))
     assert canonical_json(back) == canonical_json(value)
     assert back == value
+
+
+@given(st.dictionaries(names | st.text(max_size=2), leaves | st.floats() | st.sampled_from([0, 0.0, -0.0, False, [1]])))
+def test_flat_mappings_have_the_same_text(values: dict[str, Any]) -> None:
+    assert canonical_flat(values) == canonical_json(values)
 
 
 @settings(max_examples=40, deadline=None)

@@ -98,3 +98,13 @@ def test_jobs_are_written_as_they_come(tree: Any) -> None:
 def test_a_damaged_line_is_named(line: str) -> None:
     with pytest.raises(SeedfoldError, match="description 2: damaged"):
         list(decode(["", line]))
+
+
+def test_a_damaged_line_is_named_among_many(tree: Any) -> None:
+    lines = list(encode(tree.jobs({"matrix": {"seed": "range(0,3000)"}})))
+    damaged = [*lines[:2500], lines[2500][:-1], *lines[2501:]]
+    taken = []
+    with pytest.raises(SeedfoldError, match="description 2501: damaged"):
+        taken.extend(decode(damaged))
+    with pytest.raises(SeedfoldError, match="description 2: damaged"):
+        list(decode([lines[0], f"{lines[1]},{lines[2]}", *lines[3:]]))
