@@ -13,6 +13,7 @@ import click
 
 Style = Literal["", "bold", "dim", "red", "yellow"]
 _WIDTH_WITHOUT_TERMINAL = 10_000
+_USUAL_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,10 @@ def width() -> int:
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given):
         return int(given)
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    if not sys.stdout.isatty():
+        return _WIDTH_WITHOUT_TERMINAL
+    # Terminals without a window, as `script` opens them in a batch job, say 0.
+    return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_WIDTH
 
 
 def lines(*texts: str, style: Style = "") -> list[Line]:
