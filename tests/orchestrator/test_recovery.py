@@ -2,84 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import psutil
-import pyarrow.parquet as pq
 import pytest
+from killing import VICTIMS, Store, jobs, kill_one, results, told, workers
 from toyproject import Toy, eventually, make_toy
 
-from seedfold.orchestrator.events import EventReader
-from seedfold.orchestrator.ledger import Ledger
-
-Store = dict[str, tuple[list[Any], list[Any]]]
 SLOW_JOBS = ("sleep_s=0.3", "failures.kinds.node.wait_s=0")
-
-
-def results(toy: Toy, study: str = "toy") -> Store:
-    """Per job its metrics and its tables of predictions."""
-    found = {}
-    for folder in (toy.study(study).path / "store").glob("*/*"):
-        job = folder.name.split(".")[0]
-        assert job not in found, f"{job} has two results"
-        metrics = json.loads((folder / "result.json").read_text())["metrics"]
-        found[job] = metrics, [pq.read_table(file).to_pylist() for file in sorted(folder.glob("predictions.*"))]
-    return found
-
-
-def told(toy: Toy, kind: str) -> Counter[str]:
-    """How often an event of a kind was told of each job."""
-    return Counter(event["job"] for event in EventReader(toy.study().events).new() if event["e"] == kind)
-
-
-def workers(toy: Toy) -> list[psutil.Process]:
-    """The workers that live."""
-    if not toy.study().plans.is_dir():
-        return []
-    identities = [submission.worker() for submission in Ledger(toy.study()).live]
-    return [psutil.Process(worker.pid) for worker in identities if worker and worker.liveness() == "alive"]
-
-
-def templates(toy: Toy) -> list[psutil.Process]:
-    return [child for worker in workers(toy) for child in worker.children()]
-
-
-def jobs(toy: Toy) -> list[psutil.Process]:
-    return [child for template in templates(toy) for child in template.children()]
-
-
-VICTIMS: dict[str, Callable[[Toy], list[psutil.Process]]] = {"worker": workers, "template": templates, "job": jobs}
-
-
-def kill_one(toy: Toy, launcher: subprocess.Popen[str], dice: random.Random) -> str:
-    """Kill a random process of those that take part; tell which kind it was."""
-    kind = dice.choice(["launcher", *VICTIMS])
-    if kind == "launcher":
-        launcher.kill()
-        return kind
-    try:
-        victims = VICTIMS[kind](toy)
-        if victims:
-            dice.choice(victims).kill()
-    except psutil.NoSuchProcess:
-        return "nobody"
-    return kind if victims else "nobody"
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Store:
     toy = make_toy(tmp_path_factory.mktemp("undisturbed"))
     assert toy.launch("--wait", *SLOW_JOBS).returncode == 0
-    return results(toy)
+    return results(toy.study())
 
 
 @pytest.mark.parametrize(
@@ -92,7 +33,7 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
     for _ in range(rounds):
         launcher = toy.start(*command)
         time.sleep(dice.uniform(0.3, 3.0))
-        kill_one(toy, launcher, dice)
+        kill_one(toy.study(), launcher, dice)
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()
@@ -102,15 +43,15 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
     for _ in range(2):
         toy.seedfold(*command)
     assert toy.states() == {"done": 6}
-    assert results(toy) == undisturbed
-    assert set(told(toy, "done").values()) == {1}
+    assert results(toy.study()) == undisturbed
+    assert set(told(toy.study(), "done").values()) == {1}
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    eventually(lambda: told(toy, "started"))
-    VICTIMS[victim](toy)[0].kill()
+    eventually(lambda: told(toy.study(), "started"))
+    VICTIMS[victim](toy.study())[0].kill()
     launcher.communicate(timeout=60)
     if victim == "job":
         assert launcher.returncode == 1
@@ -121,12 +62,12 @@ def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> No
         assert toy.states() == {"done": 6}
     toy.ok("resume", "toy", "--wait")
     assert toy.states() == {"done": 6}
-    assert results(toy) == undisturbed
+    assert results(toy.study()) == undisturbed
 
 
 def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    eventually(lambda: jobs(toy))
+    eventually(lambda: jobs(toy.study()))
     os.killpg(launcher.pid, signal.SIGHUP)
     launcher.communicate(timeout=20)
     eventually(lambda: toy.states() == {"done": 6})
@@ -135,14 +76,14 @@ def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
 
 def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "sleep_s=1.5")
-    eventually(lambda: jobs(toy))
+    eventually(lambda: jobs(toy.study()))
     time.sleep(0.5)
     launcher.send_signal(signal.SIGINT)
     _, stderr = launcher.communicate(timeout=60)
     assert launcher.returncode == 130, stderr
-    assert workers(toy) == []
-    assert told(toy, "failed") == Counter()
-    assert sum(told(toy, "interrupted").values()) >= 1
+    assert workers(toy.study()) == []
+    assert told(toy.study(), "failed") == Counter()
+    assert sum(told(toy.study(), "interrupted").values()) >= 1
     assert set(toy.states()) <= {"waiting", "done"}
     toy.ok("resume", "toy", "--wait", "cluster.grace_s=1")
     assert toy.states() == {"done": 6}
@@ -150,14 +91,14 @@ def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
 
 def test_a_second_ctrl_c_kills(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "deaf_seeds=[0,1]")
-    eventually(lambda: jobs(toy))
+    eventually(lambda: jobs(toy.study()))
     launcher.send_signal(signal.SIGINT)
     time.sleep(1.0)
     assert launcher.poll() is None
     launcher.send_signal(signal.SIGINT)
     launcher.communicate(timeout=30)
     assert launcher.returncode == 130
-    eventually(lambda: not workers(toy))
+    eventually(lambda: not workers(toy.study()))
     assert set(toy.states()) == {"waiting"}
 
 
@@ -168,7 +109,7 @@ def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
         assert launcher.returncode == 0
     assert toy.states() == {"done": 6}
     assert set(toy.executions().values()) == {1}
-    assert set(told(toy, "done").values()) == {1}
+    assert set(told(toy.study(), "done").values()) == {1}
 
 
 def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:

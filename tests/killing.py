@@ -1,0 +1,75 @@
+"""Killing what takes part in a study, and comparing what is left with an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+
+from seedfold.orchestrator.events import EventReader
+from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+
+Store = dict[str, tuple[list[Any], list[Any]]]
+
+
+def results(study: StudyFolder) -> Store:
+    """Per job its metrics and its tables of predictions; times and hosts are left out."""
+    found: Store = {}
+    for folder in (study.path / "store").glob("*/*"):
+        job = folder.name.split(".")[0]
+        assert job not in found, f"{job} has two results"
+        metrics = json.loads((folder / "result.json").read_text())["metrics"]
+        found[job] = metrics, [pq.read_table(file).to_pylist() for file in sorted(folder.glob("predictions.*"))]
+    return found
+
+
+def told(study: StudyFolder, kind: str) -> Counter[str]:
+    """How often an event of a kind was told of each job."""
+    return Counter(event["job"] for event in EventReader(study.events).new() if event["e"] == kind)
+
+
+def workers(study: StudyFolder) -> list[psutil.Process]:
+    """The workers that live."""
+    if not study.plans.is_dir():
+        return []
+    identities = [submission.worker() for submission in Ledger(study).live]
+    return [psutil.Process(worker.pid) for worker in identities if worker and worker.liveness() == "alive"]
+
+
+def templates(study: StudyFolder) -> list[psutil.Process]:
+    """The processes from which jobs are forked."""
+    return [child for worker in workers(study) for child in worker.children()]
+
+
+def jobs(study: StudyFolder) -> list[psutil.Process]:
+    """The processes of jobs."""
+    return [child for template in templates(study) for child in template.children()]
+
+
+VICTIMS: dict[str, Callable[[StudyFolder], list[psutil.Process]]] = {
+    "worker": workers,
+    "template": templates,
+    "job": jobs,
+}
+
+
+def kill_one(study: StudyFolder, launcher: subprocess.Popen[str], dice: random.Random) -> str:
+    """Kill a random process of those that take part; tell which kind it was."""
+    kind = dice.choice(["launcher", *VICTIMS])
+    if kind == "launcher":
+        launcher.kill()
+        return kind
+    try:
+        victims = VICTIMS[kind](study)
+        if victims:
+            dice.choice(victims).kill()
+    except psutil.NoSuchProcess:
+        return "nobody"
+    return kind if victims else "nobody"

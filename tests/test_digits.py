@@ -1,0 +1,87 @@
+"""The study on real data, through the real command: killed again and again, asked again, asked differently."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killing import kill_one, results, told
+from toyproject import SEEDFOLD
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+ASKED = ("experiment=digits", "size=tiny", "seed=0,1", "fold=0,1", "trainer.max_epochs=4")
+JOBS = 8
+
+
+class Digits:
+    """A root of its own, and the command."""
+
+    def __init__(self, folder: Path) -> None:
+        own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
+        self.environment = {**os.environ, **own}
+        self.folder = folder
+
+    @property
+    def study(self) -> StudyFolder:
+        return Root(self.folder / "runs").study("digits")
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [SEEDFOLD, *args], cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def run(self, *args: str) -> tuple[int, str]:
+        ended = self.start(*args)
+        out, err = ended.communicate(timeout=600)
+        return ended.returncode, out + err
+
+    def states(self) -> dict[str, int]:
+        counts: dict[str, int] = json.loads(self.run("status", "digits", "--json")[1])["states"]
+        return {state: count for state, count in counts.items() if count}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    digits = Digits(tmp_path_factory.mktemp("undisturbed"))
+    code, printed = digits.run("launch", "--wait", *ASKED)
+    assert code == 0, printed
+    return digits
+
+
+def test_twenty_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
+    dice, digits = random.Random(20), Digits(tmp_path)
+    command = ("launch", "--wait", *ASKED)
+    killed: list[str] = []
+    for _ in range(20):
+        launcher = digits.start(*command)
+        time.sleep(dice.uniform(0.5, 8.0))
+        killed.append(kill_one(digits.study, launcher, dice))
+        time.sleep(dice.uniform(0.0, 0.5))
+        launcher.kill()
+        launcher.communicate()
+        if digits.study.plans.is_dir():
+            command = ("resume", "digits", "--wait")
+    for _ in range(2):
+        digits.run(*command)
+    assert digits.states() == {"done": JOBS}, killed
+    assert results(digits.study) == results(undisturbed.study)
+    assert set(told(digits.study, "done").values()) == {1}
+
+
+def test_asking_again_and_asking_for_more(undisturbed: Digits) -> None:
+    code, printed = undisturbed.run("launch", "--wait", *ASKED)
+    assert code == 0
+    assert "nothing to start" in printed
+    plan: dict[str, Any] = json.loads(undisturbed.run("plan", *ASKED, "seed=0,1,2", "--json")[1])
+    assert plan["stages"]["train"]["new"] == JOBS // 2
+    plan = json.loads(undisturbed.run("plan", *ASKED, "seed=0,1,2", "study=second", "--json")[1])
+    assert (plan["stages"]["train"]["done"], plan["stages"]["train"]["new"]) == (JOBS, JOBS // 2)
