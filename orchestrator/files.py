@@ -11,42 +11,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write_beside(path: Path, chunks: Iterable[str]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    with beside.open("x", encoding="utf-8") as file:
-        file.writelines(chunks)
-        file.flush()
-        os.fsync(file.fileno())
-    return beside
+from seedfold.results.whole import replacing, sync
 
 
 def write_whole(path: Path, chunks: Iterable[str]) -> None:
     """Write or replace ``path``: a reader sees the old text or the new one, never a part."""
-    beside = _write_beside(path, chunks)
-    beside.replace(path)
-    _sync_folder(path.parent)
+    with replacing(path) as beside, beside.open("x", encoding="utf-8") as file:
+        file.writelines(chunks)
 
 
 def create_once(path: Path, text: str) -> bool:
     """Create ``path`` with ``text``; return False, changing nothing, if it is there already."""
-    beside = _write_beside(path, [text])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    beside.write_text(text, encoding="utf-8")
+    sync(beside)
     try:
         os.link(beside, path)
     except FileExistsError:
         return False
     finally:
         beside.unlink()
-    _sync_folder(path.parent)
+    sync(path.parent)
     return True
 
 
@@ -67,7 +53,7 @@ class Appender:
         if self._handle is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-            _sync_folder(self._path.parent)
+            sync(self._path.parent)
         data = "".join(map(to_line, records)).encode()
         while data:
             data = data[os.write(self._handle, data) :]

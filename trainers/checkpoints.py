@@ -12,16 +12,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from seedfold.jobs.errors import UsageError
+from seedfold.results.whole import replacing
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ def save(path: Path, state: State) -> None:
     """Write a full state or weights to ``path``, whole or not at all."""
     import torch
 
-    write_whole(path, lambda file: torch.save(state, file))
+    with replacing(path) as beside:
+        torch.save(state, beside)
 
 
 def load(path: Path) -> State:
@@ -84,28 +85,9 @@ def _check_content(path: Path) -> None:
         raise DamagedCheckpoint(f"{path}: {damaged} in it is changed")
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write under a temporary name, flush to disk, and rename: readers see the old file or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:
-    content = json.dumps(record, indent=1).encode()
-    write_whole(path, lambda file: file.write(content))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(record, indent=1))
 
 
 @dataclass(frozen=True)
@@ -135,7 +117,12 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
     def newest_state(self) -> State | None:
-        """Return the newest full state that is whole, or None to start from the beginning."""
+        """Return the newest full state that is whole, or None to start from the beginning.
+
+        What a process was writing when it was killed is removed.
+        """
+        for unfinished in self.folder.glob(".*.ckpt.*"):
+            unfinished.unlink(missing_ok=True)
         for path in (self.folder / LAST, self.folder / PREVIOUS):
             state = _usable(path)
             if state is not None:

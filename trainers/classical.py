@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
-from seedfold.trainers.checkpoints import Checkpoints, Fit, write_whole
+from seedfold.results.whole import replacing
+from seedfold.trainers.checkpoints import Checkpoints, Fit
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.settings import TrainerSettings
@@ -103,7 +104,8 @@ def _store(estimator: Any, path: Path) -> bool:
         return False
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **state)
-    write_whole(path, lambda file: file.write(buffer.getbuffer()))
+    with replacing(path) as beside:
+        beside.write_bytes(buffer.getbuffer())
     return True
 
 
