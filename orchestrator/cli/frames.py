@@ -17,15 +17,41 @@ _FIRST_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", 
 
 def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
     """Print a table: means and single metrics one column each, otherwise as it is."""
-    shown = _side_by_side(frame) if "metric" in frame.columns else frame
+    shown = _short_names(_side_by_side(frame) if "metric" in frame.columns else frame)
     rows = shown.head(limit or _ROWS_SHOWN)
     fitting = _fitting(rows)
-    console().print(_to_table(fitting))
+    if "metric" in frame.columns and not _has_a_metric(fitting, frame):
+        _print_blocks(rows, set(frame["metric"]))
+        fitting = rows
+    else:
+        console().print(_to_table(fitting))
     hidden = [str(name) for name in shown.columns if name not in fitting.columns]
     if len(rows) < len(shown):
         say(f"… and {len(shown) - len(rows)} more rows: --limit N, or --format csv for all", style="dim")
     if hidden:
         say(f"not shown: {', '.join(hidden)}; --format csv has all", style="dim")
+
+
+def _short_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """Name axes by their last component where no other column ends so; ``--where`` takes them like that, too."""
+    last = [str(name).split(".")[-1] for name in frame.columns]
+    return frame.set_axis(
+        [short if last.count(short) == 1 else name for short, name in zip(last, frame.columns, strict=True)], axis=1
+    )
+
+
+def _has_a_metric(shown: pd.DataFrame, frame: pd.DataFrame) -> bool:
+    return any((frame["metric"] == name).any() for name in shown.columns)
+
+
+def _print_blocks(frame: pd.DataFrame, metrics: set[str]) -> None:
+    """One block a row, for terminals too narrow for a table: what it is of, then a metric a line."""
+    for row in frame.to_dict("records"):
+        texts = dict(zip(map(str, row), _texts(list(row.values())), strict=True))
+        say(" ".join(f"{name}={text}" for name, text in texts.items() if name not in metrics), style="bold")
+        for name, text in texts.items():
+            if name in metrics:
+                say(f"  {name} {text}")
 
 
 def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
