@@ -6,6 +6,7 @@ in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupte
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +50,7 @@ class Record:
     @property
     def latest(self) -> int:
         """Number of the latest attempt; 0 if there was none."""
-        return max(self.attempts, default=0)
+        return max(self.attempts) if self.attempts else 0
 
     @property
     def end(self) -> Event | None:
@@ -85,7 +86,7 @@ class Ledger:
         self.live: list[Submission] = []
         self.queued: set[str] = set()
         self.rerun: dict[str, int] = {}
-        self._records: dict[str, Record] = {}
+        self._records: defaultdict[str, Record] = defaultdict(Record)
         self._events = EventReader(study.events)
         self._submissions = Submissions(study)
         self.refresh()
@@ -106,10 +107,10 @@ class Ledger:
 
     def _fold(self, event: Event) -> None:
         if "jobs" not in event:
-            self._records.setdefault(event["job"], Record()).take(event)
+            self._records[event["job"]].take(event)
             return
         for job, attempt in event["jobs"].items():
-            self._records.setdefault(job, Record()).take({**event, "n": attempt})
+            self._records[job].take({**event, "n": attempt})
 
     def record(self, job: str) -> Record:
         """What the events say of a job; an empty record if they say nothing."""

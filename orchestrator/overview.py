@@ -139,17 +139,18 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
 
 def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """What a person should know beside the counts, one line each."""
+    once = each_once(views)
     found = [
-        _note_stale(views),
+        _note_stale(once),
         _note_superseded(overview),
-        _note_mixed_code(views),
-        _note_idle(overview, views),
+        _note_mixed_code(once),
+        _note_idle(overview, once),
     ]
     return [note for note in found if note]
 
 
 def _note_stale(views: Sequence[JobView]) -> str | None:
-    reasons = Counter(view.stale for view in each_once(views) if view.stale)
+    reasons = Counter(view.stale for view in views if view.stale)
     if not reasons:
         return None
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
@@ -164,9 +165,9 @@ def _note_superseded(overview: Overview) -> str | None:
 def _note_mixed_code(views: Iterable[JobView]) -> str | None:
     """Name files of which the results saw different versions."""
     standings = [view.standing for view in views if view.state == "done"]
-    records = {(standing.home, standing.event["code"]) for standing in standings if standing.event}
+    records = {standing.event["code"]: standing.home for standing in standings if standing.event}
     versions: dict[str, set[str]] = {}
-    for home, digest in records:
+    for digest, home in records.items():
         file = home.path / "code" / f"{digest}.json"
         if file.exists():
             for name, content in json.loads(file.read_text()).items():
@@ -179,7 +180,7 @@ def _note_mixed_code(views: Iterable[JobView]) -> str | None:
 
 
 def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
-    idle = sum(view.state in {"waiting", "lost"} for view in each_once(views))
+    idle = sum(view.state in {"waiting", "lost"} for view in views)
     if not idle or overview.ledger.live:
         return None
     noun = "job waits" if idle == 1 else "jobs wait"

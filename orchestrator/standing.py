@@ -5,6 +5,7 @@ Nothing here writes. A job that another study under the same root has done, or h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -152,6 +153,5 @@ def unnoticed(study: StudyFolder, job: str, attempt: int) -> Event:
 def count_states(standings: Iterable[Standing]) -> dict[str, int]:
     """Count standings by state; every state has its key."""
     counts: dict[str, Any] = dict.fromkeys(STATES, 0)
-    for standing in standings:
-        counts[standing.state] += 1
+    counts.update(Counter(standing.state for standing in standings))
     return counts

@@ -1,0 +1,197 @@
+"""What looking at a large study costs: ``seedfold status`` and ``seedfold plan`` where 100,000 jobs are done.
+
+    python benchmarks/ledger.py [--jobs N] [--rounds N] [--keep FOLDER]
+
+The study is made with the code that makes real ones: descriptions, a plan, events, published folders; only the calls
+that flush to disk are left out. Each command then runs in a fresh process: once cold, with nothing of the study in
+memory, then warm. Cold needs the right to empty the kernel's caches (root); without it only file contents are dropped.
+The scan is what any program has to do that keeps nothing between calls: parse each line, ask about each result's files.
+``--keep`` makes the study in a folder and leaves it there, or measures the one that is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import yaml
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.code import record_code
+from seedfold.orchestrator.events import EventWriter
+from seedfold.orchestrator.launch import make_plan
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import done_event
+from seedfold.orchestrator.plans import PlanHeader, write_plan
+from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.reads import ReadRecorder
+from seedfold.results.store import publish
+
+SEEDFOLD = Path(sys.executable).with_name("seedfold")
+WORKERS = 20
+POINTS_PER_SEED = 100
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line, and what it may take, in seconds."""
+
+    name: str
+    arguments: tuple[str, ...]
+    warm_s: float
+    cold_s: float
+
+
+CASES = (
+    Case("status", ("status", "large"), 1, 5),
+    Case("status --json", ("status", "large", "--json"), 1, 5),
+    Case("plan, 100 points", ("plan", "--config-dir", "conf", "experiment=large", "seed=0"), 1, 5),
+    # Making the points is a cost of its own, with a budget of its own: 0.1 ms a point.
+    Case("plan, all points", ("plan", "--config-dir", "conf", "experiment=large"), 11, 15),
+)
+
+
+def write_experiment(project: Path, jobs: int) -> None:
+    """Write a study of at least ``jobs`` jobs, with a configuration of about 67 keys."""
+    content = {
+        "study": "large",
+        "run": "builtins.print",
+        "paths": {"data": "data"},
+        "model": {f"option_{number}": number / 7 for number in range(20)},
+        "task": {f"property_{number}": f"text {number}" for number in range(12)},
+        "loss": {"weighting": "none", "smoothing": 0.0},
+        "sampling": {"imbalance_ratio": 1.0},
+        "optimizer": {"lr": 0.1, "weight_decay": 0.0, "betas": [0.9, 0.999]},
+        "matrix": {
+            "loss.weighting": ["none", "ratio"],
+            "sampling.imbalance_ratio": [1.0, 2.0, 5.0, 8.0, 10.0],
+            "optimizer.lr": [0.1, 0.01],
+            "fold": "range(0,5)",
+            "seed": f"range(0,{-(-jobs // POINTS_PER_SEED)})",
+        },
+    }
+    folder = project / "conf" / "experiment"
+    folder.mkdir(parents=True)
+    (project / "data").mkdir()
+    (project / "data" / "table.csv").write_text("sample_id,target\n0,1\n")
+    (folder / "large.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content, sort_keys=False))
+
+
+def finish(study: StudyFolder, job: JobDescription, code: str, events: EventWriter) -> None:
+    """Have a job started, published and done."""
+    events.tell("started", job=job.id, n=1, process=ProcessIdentity.current().to_dict())
+    recorder = ReadRecorder(job.config)
+    recorder(Path(job.config["paths"]["data"]) / "table.csv")
+    final, staging = study.published(job.id, 1), study.path / "staging"
+    staging.mkdir()
+    (staging / "answer.txt").write_text(job.id)
+    described = {"id": job.id, "study": job.study, "stage": job.stage, "axes": job.axes, "run": job.run}
+    facts = {"attempt": 1, "parents": {}, "reads": recorder.reads, "code": code}
+    times = {"started": time.time() - 1, "ended": time.time()}
+    record = {**described, **facts, **times, "config": {}, "provenance": {"host": os.uname().nodename}}
+    events.tell("done", **done_event(job.id, 1, publish(staging, final, record)))
+
+
+def make_study(project: Path, jobs: int) -> None:
+    """Make the study, all of it done, without flushing every file to disk."""
+    write_experiment(project, jobs)
+    root = Root(project / "runs")
+    with patch("os.fsync"):
+        plan = make_plan(root, ["experiment=large", f"paths.data={project / 'data'}"], [project / "conf"])
+        root.mark()
+        header = PlanHeader.now(["experiment=large"], [project / "conf"], plan.study.settings, project)
+        write_plan(plan.folder, header, plan.descriptions)
+        code = record_code(plan.folder)
+        writers = [EventWriter(plan.folder.events) for _ in range(WORKERS)]
+        for number, job in enumerate(plan.descriptions):
+            finish(plan.folder, job, code, writers[number * WORKERS // len(plan.descriptions)])
+    os.sync()
+
+
+def forget(folder: Path) -> str:
+    """Have the kernel forget what it read below ``folder``; return what it forgot."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+    except OSError:
+        for path in folder.rglob("*.jsonl"):
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return "contents of the ledger's files"
+    return "all caches of the kernel"
+
+
+def measure(project: Path, command: Sequence[str | Path]) -> tuple[float, float]:
+    """Return seconds and peak resident megabytes of one run of a command in a fresh process."""
+    environment = {**os.environ, "SEEDFOLD_ROOT": str(project / "runs"), "HOME": str(project)}
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{command}: exit code {process.returncode}"
+    return seconds, usage.ru_maxrss / 1024
+
+
+def scan(project: Path) -> None:
+    """Parse every line of the ledger and ask for the size of every published table, and nothing else."""
+    for path in [*project.glob("runs/*/plans/*.jsonl"), *project.glob("runs/*/events/*.jsonl")]:
+        for line in path.read_bytes().splitlines():
+            json.loads(line)
+    for prefix in os.scandir(project / "runs" / "large" / "store"):
+        for name in os.listdir(prefix.path):  # noqa: PTH208
+            os.stat(f"{prefix.path}/{name}/answer.txt")  # noqa: PTH116
+
+
+def report(project: Path, rounds: int) -> None:
+    """Print what each command takes, and what it may take."""
+    print(f"cold: without {forget(project)}; warm: median of {rounds}")
+    print(f"{'seedfold …':<20}{'cold s':>8}{'may':>6}{'warm s':>9}{'may':>6}{'x scan':>8}{'MB':>7}")
+    for case in CASES:
+        print_case(project, case, rounds)
+
+
+def print_case(project: Path, case: Case, rounds: int) -> None:
+    """Print a row of the table; scans and warm runs alternate, so that whatever else is at work slows both."""
+    command, floor = [SEEDFOLD, *case.arguments], [sys.executable, __file__, "--scan", project]
+    forget(project)
+    cold, _ = measure(project, command)
+    warm, scans = zip(*((measure(project, command), measure(project, floor)) for _ in range(rounds)), strict=True)
+    seconds, memory = statistics.median(one for one, _ in warm), max(size for _, size in warm)
+    ratio = seconds / statistics.median(one for one, _ in scans)
+    missed = "  over" if seconds > case.warm_s or cold > case.cold_s else ""
+    times = f"{cold:>8.2f}{case.cold_s:>6g}{seconds:>9.2f}{case.warm_s:>6g}"
+    print(f"{case.name:<20}{times}{ratio:>8.2f}{memory:>7.0f}{missed}")
+
+
+def main() -> None:
+    """Make the study unless it is there, then measure."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--jobs", type=int, default=100_000)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--keep", type=Path)
+    arguments.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.scan:
+        return scan(given.scan)
+    with tempfile.TemporaryDirectory() as temporary:
+        project = (given.keep or Path(temporary)).absolute()
+        if not (project / "runs").exists():
+            begin = time.perf_counter()
+            make_study(project, given.jobs)
+            print(f"{given.jobs} done jobs made in {time.perf_counter() - begin:.0f} s")
+        report(project, given.rounds)
+
+
+if __name__ == "__main__":
+    main()
