@@ -86,6 +86,8 @@ class Ledger:
         self.live: list[Submission] = []
         self.queued: set[str] = set()
         self.rerun: dict[str, int] = {}
+        self.cancelled: set[str] = set()
+        """Jobs that a person cancelled and nobody has resumed since."""
         self._records: defaultdict[str, Record] = defaultdict(Record)
         self._events = EventReader(study.events)
         self._submissions = Submissions(study)
@@ -96,9 +98,11 @@ class Ledger:
 
         Submissions come first: whatever a worker told before it ended is then among the events that follow.
         """
-        self.live = self._submissions.live()
-        self.queued = {job for submission in self.live for job in submission.jobs}
-        self.rerun = {job: attempt for submission in self.live for job, attempt in submission.rerun.items()}
+        live = self._submissions.live()
+        if live != self.live:
+            self.live = live
+            self.queued = {job for submission in live for job in submission.jobs}
+            self.rerun = {job: attempt for submission in live for job, attempt in submission.rerun.items()}
         planned = self.plans.refresh()
         events = self._events.new()
         for event in events:
@@ -107,10 +111,18 @@ class Ledger:
 
     def _fold(self, event: Event) -> None:
         if "jobs" not in event:
-            self._records[event["job"]].take(event)
+            self._take(event["job"], event)
             return
         for job, attempt in event["jobs"].items():
-            self._records[job].take({**event, "n": attempt})
+            self._take(job, {**event, "n": attempt})
+
+    def _take(self, job: str, event: Event) -> None:
+        record = self._records[job]
+        record.take(event)
+        if record.cancelled_after >= 0:
+            self.cancelled.add(job)
+        elif self.cancelled:
+            self.cancelled.discard(job)
 
     def record(self, job: str) -> Record:
         """What the events say of a job; an empty record if they say nothing."""

@@ -95,7 +95,7 @@ class Plans:
     """All plans of a study, read as they come.
 
     ``jobs`` has every job ever named, by id; ``current`` the job that holds each address (equal points of two stages
-    are one job with two addresses); ``header`` is the last one's.
+    are one job with two addresses); ``superseded`` the ids that hold no address any more; ``header`` is the last one's.
     """
 
     def __init__(self, study: StudyFolder) -> None:
@@ -103,6 +103,7 @@ class Plans:
         self.jobs: dict[str, JobDescription] = {}
         self.current: dict[Address, JobDescription] = {}
         self.header: PlanHeader | None = None
+        self.superseded: frozenset[str] = frozenset()
         self._read: set[Path] = set()
         self.refresh()
 
@@ -115,6 +116,8 @@ class Plans:
                 self.current[job.address] = job
             self.header = read_header(path)
             self._read.add(path)
+        if new:
+            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.current.values()})
         return bool(new)
 
     def current_ids(self) -> list[str]:
@@ -122,6 +125,5 @@ class Plans:
         return list(dict.fromkeys(job.id for job in self.current.values()))
 
     def superseded_ids(self) -> list[str]:
-        """The ids that were planned once and hold no address any more."""
-        current = set(self.current_ids())
-        return [job for job in self.jobs if job not in current]
+        """The superseded ids, in the order in which they were planned."""
+        return [job for job in self.jobs if job in self.superseded]

@@ -22,7 +22,7 @@ from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.messages import Message, Request
 from seedfold.orchestrator.oom import oom_kills
-from seedfold.orchestrator.queue import Queue
+from seedfold.orchestrator.queue import Queue, Shape, shape_of
 from seedfold.orchestrator.slots import Machine, Slot
 from seedfold.orchestrator.spawner import Spawner, signal_group
 from seedfold.orchestrator.standing import Standings, unnoticed
@@ -109,13 +109,12 @@ class Worker:
 
     def _start_what_is_ready(self) -> bool:
         """Start jobs while there is room; tells whether anything may still become ready."""
-        refused = set[tuple[int, int]]()
-        for job in self.queue.ready(self.running, {running.job.fit for running in self.running.values()}):
-            shape = (job.resources.cpus, job.resources.gpus)
-            if shape not in refused and not self._start(job):
-                refused.add(shape)
-            if len(refused) == self.queue.shapes:
-                break
+        fits, refused = {running.job.fit for running in self.running.values()}, set[Shape]()
+        for job in self.queue.ready(self.running, fits, refused):
+            if self._start(job):
+                fits.add(job.fit)
+            else:
+                refused.add(shape_of(job))
         return self.queue.hopeful
 
     def _start(self, job: JobDescription) -> bool:
@@ -237,13 +236,12 @@ class Worker:
 
     def _drop_unwanted(self) -> None:
         """Let go of what was cancelled or superseded since."""
-        current = set(self.standings.ledger.plans.current_ids())
-        for job in [*self.queue, *self.running]:
-            if job in current and not self.standings.ledger.record(job).cancelled_after >= 0:
-                continue
-            self.queue.drop(job)
-            if job in self.running:
-                self._kill(self.running[job], "cancelled" if job in current else "superseded")
+        ledger = self.standings.ledger
+        for reason, jobs in (("superseded", ledger.plans.superseded), ("cancelled", ledger.cancelled)):
+            for job in jobs:
+                self.queue.drop(job)
+                if job in self.running:
+                    self._kill(self.running[job], reason)
 
     def _kill(self, running: _Running, reason: str) -> None:
         running.killed = reason

@@ -1,0 +1,173 @@
+"""Which jobs a worker may start: parents first, in order, one at a time where they share a fit, and none for ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.queue import Queue, Shape, shape_of
+from seedfold.orchestrator.standing import Standing, Standings
+
+Running = dict[str, JobDescription]
+
+
+def job(number: int, *parents: int, fit: int | None = None, **options: Any) -> JobDescription:
+    resources = Resources(cpus=options.get("cpus", 1))
+    names = tuple(f"{parent:064d}" for parent in parents)
+    return JobDescription(
+        id=f"{number:064d}",
+        study="s",
+        stage=options.get("stage", "train"),
+        axes={"seed": number},
+        config={},
+        parents=names,
+        resources=resources,
+        run="builtins.print",
+        fit=f"{number if fit is None else fit:064d}",
+    )
+
+
+class States:
+    """How jobs stand, as a test says; counts how often it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.study: StudyFolder = Root(folder).study("s")
+        self.states: dict[str, str] = {}
+        self.asked = 0
+        self.ledger = self
+
+    def of(self, name: str) -> Standing:
+        self.asked += 1
+        return Standing(cast("Any", self.states.get(name, "waiting")), self.study)
+
+    def elsewhere(self, name: str) -> Standing | None:
+        return None
+
+
+def queue_of(jobs: list[JobDescription], states: States) -> Queue:
+    return Queue(jobs, cast("Standings", states))
+
+
+def start(queue: Queue, running: Running, slots: int) -> list[str]:
+    """Start what is ready in ``slots`` places for one CPU each, as a worker does."""
+    started = []
+    fits, refused = {one.fit for one in running.values()}, set[Shape]()
+    for ready in queue.ready(running, fits, refused):
+        if sum(one.resources.cpus for one in running.values()) + ready.resources.cpus > slots:
+            refused.add(shape_of(ready))
+            continue
+        queue.drop(ready.id)
+        running[ready.id] = ready
+        fits.add(ready.fit)
+        started.append(ready.id)
+    return started
+
+
+@pytest.fixture
+def states(tmp_path: Path) -> States:
+    return States(tmp_path)
+
+
+def numbers(names: list[str]) -> list[int]:
+    return [int(name) for name in names]
+
+
+def test_jobs_start_in_order_and_children_after_their_parents(states: States) -> None:
+    queue, running = queue_of([job(0), job(1), job(2, 0), job(3, 1), job(4)], states), Running()
+    assert numbers(start(queue, running, 2)) == [0, 1]
+    assert start(queue, running, 2) == []
+    states.states[running.pop(job(1).id).id] = "done"
+    assert numbers(start(queue, running, 2)) == [3]
+    states.states[running.pop(job(0).id).id] = "done"
+    assert numbers(start(queue, running, 3)) == [2, 4]
+
+
+def test_the_children_of_a_failed_job_never_start(states: States) -> None:
+    queue, running = queue_of([job(0), job(1, 0), job(2, 1)], states), Running()
+    start(queue, running, 1)
+    states.states[running.popitem()[0]] = "failed"
+    assert start(queue, running, 1) == []
+    assert not queue.hopeful
+    assert job(2).id in queue
+
+
+def test_a_child_waits_for_a_parent_that_is_tried_again(states: States) -> None:
+    queue, running = queue_of([job(0), job(1, 0)], states), Running()
+    start(queue, running, 1)
+    name, again = running.popitem()
+    states.states[name] = "failed"
+    queue.put(again)
+    assert numbers(start(queue, running, 2)) == [0]
+    states.states[running.popitem()[0]] = "done"
+    assert numbers(start(queue, running, 2)) == [1]
+
+
+def test_a_closed_stage_leaves_no_hope_to_what_comes_after(states: States) -> None:
+    queue = queue_of([job(0, stage="fit"), job(1, 0, stage="sum")], states)
+    queue.close("fit")
+    assert start(queue, {}, 1) == []
+    assert not queue.hopeful
+
+
+def test_jobs_of_one_fit_run_one_after_the_other(states: States) -> None:
+    queue, running = queue_of([job(0, fit=9), job(1, fit=9), job(2)], states), Running()
+    assert numbers(start(queue, running, 3)) == [0, 2]
+    assert queue.needs(job(1, fit=9).fit)
+    assert queue.hopeful
+    states.states[running.pop(job(0).id).id] = "done"
+    assert numbers(start(queue, running, 3)) == [1]
+    assert not queue.needs(job(1, fit=9).fit)
+
+
+def test_a_small_job_starts_beside_large_ones_that_have_no_room(states: States) -> None:
+    queue, running = queue_of([job(0), job(1, cpus=2), job(2, cpus=2), job(3)], states), Running()
+    assert numbers(start(queue, running, 2)) == [0, 3]
+
+
+def test_what_somebody_else_has_done_is_let_go_of(states: States) -> None:
+    queue = queue_of([job(0), job(1)], states)
+    states.states[job(0).id] = "done"
+    assert numbers(start(queue, {}, 1)) == [1]
+    assert job(0).id not in queue
+
+
+def test_a_look_asks_about_few_jobs_however_many_are_queued(states: States) -> None:
+    parents, children = [job(number) for number in range(500)], [job(500 + number, number) for number in range(500)]
+    everything = job(1000, *range(500))
+    queue, running = queue_of([*parents, *children, everything], states), Running()
+    rounds = 0
+    while start(queue, running, 2) or running:
+        states.states[running.pop(next(iter(running))).id] = "done"
+        rounds += 1
+    assert rounds == 1001
+    assert states.asked < 10 * rounds
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_job_starts_once_after_its_parents_or_not_at_all(data: st.DataObject, tmp_path: Path) -> None:
+    states, jobs = States(tmp_path), []
+    for number in range(data.draw(st.integers(1, 15))):
+        parents = data.draw(st.lists(st.integers(0, number - 1), unique=True, max_size=3)) if number else []
+        jobs.append(job(number, *parents, cpus=data.draw(st.integers(1, 2)), fit=data.draw(st.integers(0, 20))))
+    failing = data.draw(st.sets(st.integers(0, 14), max_size=3))
+    queue, running, started = queue_of(jobs, states), Running(), list[str]()
+    while (new := start(queue, running, 2)) or running:
+        assert len({one.fit for one in running.values()}) == len(running)
+        for name in new:
+            assert all(states.states.get(parent) == "done" for parent in jobs[int(name)].parents)
+        started += new
+        ended = data.draw(st.sampled_from(sorted(running)))
+        states.states[running.pop(ended).id] = "failed" if int(ended) in failing else "done"
+    assert len(set(started)) == len(started)
+    assert not queue.hopeful
+    for name in queue:
+        assert any(states.states.get(parent) != "done" for parent in jobs[int(name)].parents)
+    assert len(started) + len(list(queue)) == len(jobs)
