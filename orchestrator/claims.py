@@ -1,13 +1,16 @@
 """The right to run an attempt: a file that only one process can create.
 
 Attempt N of a job begins with the exclusive creation of ``claims/ab/ID.N`` by the process that computes it. The next
-attempt begins only when that process is known to be dead. Equal jobs of two studies under a root are one job: whoever
-claims it in one study and finds it claimed alive in another steps back, so at most one goes on.
+attempt begins only when that process is known to be dead. Numbers may be missing: an attempt whose process died
+before it could claim, or stepped back, leaves none. Whoever finds the job claimed alive by another process, under any
+number and in any study of the root, before or after the own claim, steps back, so at most one goes on.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from seedfold.orchestrator.files import create_once
@@ -20,7 +23,11 @@ RESULT = "result.json"
 
 def _holder(claim: Path) -> Liveness:
     """Tell whether the process that holds a claim lives; the submission's worker answers where it cannot be seen."""
-    record = json.loads(claim.read_text())
+    try:
+        record = json.loads(claim.read_text())
+    except FileNotFoundError:
+        # Withdrawn since it was listed.
+        return "dead"
     known = ProcessIdentity(**record["process"]).liveness()
     if known != "unknown":
         return known
@@ -28,17 +35,32 @@ def _holder(claim: Path) -> Liveness:
     return Submission.read(folder).liveness() if folder.is_dir() else "dead"
 
 
+def _numbers(study: StudyFolder, job: str) -> Iterator[int]:
+    """The numbers of the attempts that anybody began, in no order."""
+    try:
+        names = os.listdir(study.claim(job, 1).parent)  # noqa: PTH208
+    except FileNotFoundError:
+        return
+    for name in names:
+        claimed, _, number = name.partition(".")
+        if claimed == job:
+            yield int(number)
+
+
 def attempts_begun(study: StudyFolder, job: str, known: int = 0) -> int:
     """Number of the latest attempt that anybody began, at least ``known``."""
-    while study.claim(job, known + 1).exists():
-        known += 1
-    return known
+    return max(known, max(_numbers(study, job), default=0))
+
+
+def _others_at_work(study: StudyFolder, job: str, own: Path | None = None) -> bool:
+    numbers = sorted(_numbers(study, job), reverse=True)
+    claims = (study.claim(job, number) for number in numbers)
+    return any(_holder(path) != "dead" for path in claims if path != own)
 
 
 def is_claimed_alive(study: StudyFolder, job: str) -> bool:
-    """Whether the latest attempt at a job is at work."""
-    latest = attempts_begun(study, job)
-    return latest > 0 and _holder(study.claim(job, latest)) != "dead"
+    """Whether any attempt at a job is at work."""
+    return _others_at_work(study, job)
 
 
 def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
@@ -52,11 +74,15 @@ def claim(root: Root, study: StudyFolder, job: str, attempt: int, submission: st
     Returns None if it is ours, else why it is not. The claim of an attempt that stepped back is withdrawn.
     """
     path = study.claim(job, attempt)
+    if attempts_begun(study, job) >= attempt:
+        return f"attempt {attempt} was begun by somebody else"
+    if is_claimed_alive(study, job):
+        return "an earlier attempt is still at work"
     record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "array_index": None}
     if not create_once(path, json.dumps(record)):
         return f"attempt {attempt} was begun by somebody else"
     for other in root.studies():
-        if other.path != study.path and is_claimed_alive(other, job):
+        if _others_at_work(other, job, own=path):
             path.unlink()
             return f"it runs in study {other.name}"
     return None

@@ -87,3 +87,33 @@ def test_a_claim_on_another_host_lives_as_long_as_its_submission_beats(root: Roo
     assert is_claimed_alive(study, JOB)
     create_once(folder / "ended", "")
     assert not is_claimed_alive(study, JOB)
+
+
+def test_an_attempt_that_left_no_claim_hides_no_later_one(root: Root) -> None:
+    study = root.study("one")
+    assert claim(root, study, JOB, 2, "token") is None
+    assert is_claimed_alive(study, JOB)
+    assert attempts_begun(study, JOB) == 2
+    assert claim(root, root.study("two"), JOB, 1, "token") == "it runs in study one"
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_no_attempt_begins_beside_one_that_lives(root: Root, number: int) -> None:
+    study = root.study("one")
+    assert claim(root, study, JOB, 2, "token") is None
+    assert claim(root, study, JOB, number, "token") is not None
+    assert attempts_begun(study, JOB) == 2
+
+
+def test_attempts_that_race_under_different_numbers_are_never_both_at_work(root: Root, tmp_path: Path) -> None:
+    for turn in range(5):
+        claimed, start, end = tmp_path / f"claimed-{turn}", FORK.Barrier(4), FORK.Barrier(4)
+        numbers = [10 * turn + number for number in (1, 2, 3, 4)]
+        racers = [
+            FORK.Process(target=_claim_and_stay, args=(root, "one", number, start, end, claimed)) for number in numbers
+        ]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        assert not claimed.exists() or len(list(claimed.iterdir())) == 1
