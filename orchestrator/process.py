@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -19,14 +20,24 @@ def _boot() -> str:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Clock ticks from boot to the start of a process; None if there is no such process, or only its zombie."""
+    """Clock ticks from boot to the start of a process; None if there is no such process, or only its zombie.
+
+    Raises PermissionError for a process of another user where the system hides those (``hidepid``).
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
+        _refuse_hidden(pid)
         return None
     # The command's name, in parentheses, may hold blanks and parentheses itself.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _refuse_hidden(pid: int) -> None:
+    # Signal 0 is never delivered; it is refused where there is a process, seen or not.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +68,18 @@ class ProcessIdentity:
             return "unknown"
         if self.boot != _boot():
             return "dead" if self.boot.split("/")[0] != _boot().split("/")[0] else "unknown"
-        return "alive" if _start_ticks(self.pid) == self.start else "dead"
+        try:
+            return "alive" if _start_ticks(self.pid) == self.start else "dead"
+        except PermissionError:
+            return "unknown"
 
     def signal(self, number: int) -> bool:
-        """Send a signal; False if the process is not alive, as far as this host can tell."""
+        """Send a signal; False if the process is not alive, as far as this host can tell, or another user's."""
         if self.liveness() != "alive":
             return False
         try:
             os.kill(self.pid, number)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
             return False
         return True
 

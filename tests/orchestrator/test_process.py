@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,20 @@ def test_no_process_has_no_identity() -> None:
     child.wait()
     with pytest.raises(ProcessLookupError):
         ProcessIdentity.of(child.pid)
+
+
+def test_a_process_that_another_user_hides_is_neither_alive_nor_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = ProcessIdentity.current()
+
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError(pid)
+
+    monkeypatch.setattr("seedfold.orchestrator.process.Path.read_text", _no_such_file)
+    monkeypatch.setattr("os.kill", refuse)
+    monkeypatch.setattr("seedfold.orchestrator.process._boot", lambda: hidden.boot)
+    assert hidden.liveness() == "unknown"
+    assert not hidden.signal(15)
+
+
+def _no_such_file(path: Path) -> str:
+    raise FileNotFoundError(path)
