@@ -79,8 +79,16 @@ class Composer:
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
+        for override in overrides:
+            self._refuse_bare_word(override)
         with one_line_errors():
             return OverridesParser.create(config_loader=self._loader).parse_overrides(list(overrides))
+
+    def _refuse_bare_word(self, override: str) -> None:
+        if "=" in override or override.startswith("~"):
+            return
+        meant = f"experiment={override}" if override in self.options("experiment") else "KEY=VALUE"
+        raise UsageError(f"{override}: no override; write {meant}")
 
     def apply(self, overrides: Sequence[Override], config: DictConfig) -> None:
         """Change ``config`` as Hydra does for these overrides."""

@@ -36,11 +36,16 @@ def _installation() -> tuple[str, ...]:
     return tuple({f"{paths[key]}/" for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
+_NO_PART_IN_RESULTS = "seedfold.orchestrator"
+
+
 def _own_files() -> Iterator[tuple[str, Path]]:
-    """(path under the import root, file) of each loaded module that is Seedfold's or not installed."""
+    """(path under the import root, file) of each loaded module that computes, and is Seedfold's or not installed."""
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
+            continue
+        if name.startswith(_NO_PART_IN_RESULTS):
             continue
         if name.split(".")[0] == "seedfold" or not file.startswith(_installation()):
             suffix = "/__init__.py" if Path(file).name == "__init__.py" else ".py"

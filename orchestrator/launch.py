@@ -96,7 +96,7 @@ def launch(
     submission = _submit(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     return Launched(
         study=plan.folder,
-        jobs=tuple(job.id for job in plan.descriptions),
+        jobs=tuple(dict.fromkeys(job.id for job in plan.descriptions)),
         started=tuple(planned.job for planned in starting),
         submission=submission,
         exhausted=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),

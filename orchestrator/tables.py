@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.run import Run
 
 if TYPE_CHECKING:
@@ -58,7 +58,19 @@ def table(name: str, request: TableRequest, to_read: bool = False) -> pd.DataFra
         "oof": _oof,
         "ensemble": _ensemble,
     }
+    _check_splits(request)
     return makers[name](request, to_read)
+
+
+def _check_splits(request: TableRequest) -> None:
+    if not request.splits:
+        return
+    from seedfold.results.predictions import find_predictions
+
+    known = sorted({split for run in request.runs for split in find_predictions(run.folder)})
+    for split in request.splits:
+        if split not in known:
+            raise UsageError(f"--split {split}: no run has it{did_you_mean(split, known)}; splits: {', '.join(known)}")
 
 
 def _runs(request: TableRequest, to_read: bool) -> pd.DataFrame:
