@@ -7,6 +7,7 @@ in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupte
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +128,13 @@ class Ledger:
     def record(self, job: str) -> Record:
         """What the events say of a job; an empty record if they say nothing."""
         return self._records.get(job) or Record()
+
+    def done(self) -> Iterator[tuple[str, Event]]:
+        """Yield each job whose latest attempt is done, with that event."""
+        for job, record in self._records.items():
+            end = record.end
+            if end is not None and end["e"] == "done":
+                yield job, end
 
 
 def process_of(event: Event) -> ProcessIdentity:

@@ -20,7 +20,7 @@ from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.plans import Address
 from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.stale import Staleness
-from seedfold.orchestrator.standing import Standing, Standings, count_states
+from seedfold.orchestrator.standing import Depth, Standing, Standings, count_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class FailureGroup:
 class Overview:
     """The jobs of a study that exists. Raises UsageError if it does not."""
 
-    def __init__(self, root: Root, name: str) -> None:
+    def __init__(self, root: Root, name: str, depth: Depth = "files") -> None:
         self.root = root
         self.folder: StudyFolder = root.existing(name)
         self.ledger = Ledger(self.folder)
         header = self.ledger.plans.header
         self.settings: Mapping[str, Any] = header.settings if header else {}
-        self.standings = Standings(root, self.ledger, Policies.parse(self.settings.get("failures") or {}))
+        self.standings = Standings(root, self.ledger, Policies.parse(self.settings.get("failures") or {}), depth=depth)
         self._staleness = Staleness(self.standings)
 
     def refresh(self) -> None:
@@ -103,6 +103,7 @@ class Overview:
     def _selected(self, jobs: Iterable[JobDescription], selection: Selection | None) -> list[JobView]:
         selection = selection or Selection()
         selection.check(self.ledger.plans.jobs.values())
+        self.standings.prefetch()
         return [self.view(job) for job in selection.apply(jobs, lambda job: job)]
 
 

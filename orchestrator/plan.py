@@ -57,6 +57,7 @@ class Plan:
         self.descriptions = list(study.jobs())
         by_id = {job.id: job for job in self.descriptions}
         self.standings = Standings(root, self.ledger, self.policies, by_id)
+        self.standings.prefetch()
         staleness = Staleness(self.standings, import_roots)
         self.jobs = [self._planned(job, staleness) for job in self.descriptions]
 

@@ -5,6 +5,7 @@ Nothing here writes. A job that another study under the same root has done, or h
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +17,16 @@ from seedfold.orchestrator.events import Event
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger, Record, done_event, process_of
-from seedfold.results.store import damage, load_result
+from seedfold.orchestrator.presence import Listing, prefetch
+from seedfold.results.store import RESULT, damage, load_result
 
 State = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
 STATES: tuple[State, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
 ALIVE: frozenset[State] = frozenset({"submitted", "running"})
 """States in which somebody is at work on the job, or will be without being asked."""
+Depth = Literal["files", "recent"]
+"""How results are looked at: each file of each, or of those that are younger than a day, and older ones by name."""
+RECENT_S = 24 * 3600
 _STOPPED: frozenset[State] = frozenset({"failed", "blocked", "cancelled"})
 
 
@@ -49,6 +54,7 @@ class Standings:
         ledger: Ledger,
         policies: Policies,
         jobs: Mapping[str, JobDescription] | None = None,
+        depth: Depth = "files",
     ) -> None:
         """``jobs`` are asked for parents; those of the study's plans unless given."""
         self.root = root
@@ -56,14 +62,22 @@ class Standings:
         self.policies = policies
         self._jobs = ledger.plans.jobs if jobs is None else jobs
         self._known: dict[str, Standing] = {}
+        self._listing = Listing()
+        self._by_name_before = time.time() - RECENT_S if depth == "recent" else 0.0
         self._others: dict[str, Ledger] = {}
         self._others_read = False
 
     def refresh(self) -> bool:
         """Forget what was found and read what is new; tell whether this study's files had any."""
         self._known.clear()
+        self._listing = Listing()
         self._others_read = False
         return self.ledger.refresh()
+
+    def prefetch(self) -> None:
+        """Look at the files of all results at once, where the file system is slow: all jobs will be asked about."""
+        recent = (done for done in self.ledger.done() if done[1]["t"] >= self._by_name_before)
+        prefetch(recent, lambda done: published_files(self.ledger.study, *done))
 
     def of(self, job: str) -> Standing:
         """Return how a job stands."""
@@ -122,12 +136,23 @@ class Standings:
         if end is None:
             return Standing("waiting", study)
         if end["e"] == "done":
-            return _done(study, job, end)
+            return self._done(study, job, end)
         if end["e"] == "failed":
             return Standing("failed", study, latest, end["reason"], end)
         if end["e"] == "interrupted":
             return Standing("waiting", study, latest, end["reason"], end)
         return _begun(study, job, latest, end)
+
+    def _done(self, study: StudyFolder, job: str, event: Event) -> Standing:
+        if event["t"] < self._by_name_before and self._listing.has(study, job, event["n"]):
+            return Standing("done", study, event["n"], "", event)
+        return _done(study, job, event)
+
+
+def published_files(study: StudyFolder, job: str, event: Event) -> list[str]:
+    """Return the files that a ``done`` event says are there."""
+    folder = study.published_text(job, event["n"])
+    return [f"{folder}/{name}" for name in (*event["files"], RESULT)]
 
 
 def _done(study: StudyFolder, job: str, event: Event) -> Standing:

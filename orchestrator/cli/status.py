@@ -50,7 +50,7 @@ def command(
     root: Root,
 ) -> None:
     """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
-    overview = Overview(root, study)
+    overview = Overview(root, study, depth="recent")
     selection = Selection.parse(where, stages, limit)
     views = overview.superseded(selection) if superseded else overview.places(selection)
     if as_json:

@@ -28,7 +28,7 @@ def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
     """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing."""
-    overview = Overview(root, study)
+    overview = Overview(root, study, depth="recent")
     selection = Selection.parse(where, stages, limit)
     try:
         if sys.stdout.isatty():
