@@ -223,7 +223,8 @@ def test_points_are_what_hydra_composes(case: Case) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(900)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_many_points_are_what_hydra_composes(case: Case) -> None:
     assume(check(case))
