@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 from seedfold.orchestrator.messages import LineBuffer, Message, Request
@@ -25,7 +26,7 @@ class Spawner:
         self._start()
 
     def _start(self) -> None:
-        self._lines = LineBuffer()
+        self._lines, self._outgoing = LineBuffer(), bytearray()
         self._pipe, report = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
@@ -35,19 +36,39 @@ class Spawner:
             start_new_session=True,
         )
         os.close(report)
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin.fileno()
+        os.set_blocking(self._stdin, False)
 
     def request(self, request: Request) -> None:
-        """Ask for one attempt to be started. If the template is dead, `alive` will say so."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(request.to_line())
-            self._process.stdin.flush()
+        """Ask for one attempt to be started. If the template is dead, `alive` will say so.
+
+        Never waits: a template that is busy, or has much to tell, gets the request from `messages`.
+        """
+        self._outgoing += request.to_line()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Write what the template takes now."""
+        try:
+            while self._outgoing:
+                del self._outgoing[: os.write(self._stdin, self._outgoing)]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._outgoing.clear()
 
     def messages(self, timeout_s: float) -> list[Message]:
-        """Wait for messages, at most ``timeout_s`` seconds or until a signal, and return those that came."""
-        ready, _, _ = select.select([self._pipe], [], [], timeout_s)
-        if not ready:
-            return []
+        """Wait for messages, at most ``timeout_s`` seconds, and return those that came; pass on requests meanwhile."""
+        end = time.monotonic() + timeout_s
+        ready: list[int] = []
+        while not ready:
+            left = max(0.0, end - time.monotonic())
+            ready, writable, _ = select.select([self._pipe], [self._stdin] if self._outgoing else [], [], left)
+            if writable:
+                self._pass_on()
+            elif not ready:
+                return []
         return [json.loads(line) for line in self._lines.feed(os.read(self._pipe, 1 << 16))]
 
     def alive(self) -> bool:
@@ -56,15 +77,22 @@ class Spawner:
 
     def restart(self) -> None:
         """Start another template in place of one that died."""
-        os.close(self._pipe)
+        self._release()
         self._start()
+
+    def kill(self) -> None:
+        """Kill the template, wherever it hangs; the kernel kills with it whatever it still runs."""
+        self._process.kill()
 
     def close(self) -> None:
         """End the template, and with it whatever it still runs."""
+        self.kill()
+        self._release()
+
+    def _release(self) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
         self._process.wait()
+        self._process.stdin.close()
         os.close(self._pipe)
 
 

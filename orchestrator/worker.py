@@ -29,6 +29,7 @@ from seedfold.orchestrator.standing import Standings, unnoticed
 from seedfold.orchestrator.submissions import Submission
 
 TICK_S = 0.5
+_CANCELLED = "cancelled"
 BEAT_S = 30.0
 
 
@@ -103,6 +104,9 @@ class Worker:
         if time.monotonic() >= kill_at:
             for running in self.running.values():
                 self._kill(running, "stopped before it could write a checkpoint")
+            if any(running.pid is None for running in self.running.values()):
+                # The template hangs in an import.
+                self.spawner.kill()
         return bool(self.running)
 
     # --- starting -------------------------------------------------------------------------------------------------
@@ -175,10 +179,13 @@ class Worker:
             return
         if message["m"] == "spawned":
             running.pid = message["pid"]
-            if self.kill_at is not None:
-                self._signal(running, signal.SIGTERM)
+            if running.killed:
+                self._signal(running, signal.SIGKILL)
         elif message["m"] == "started":
             self.events.tell("started", job=running.job.id, n=running.attempt, process=message["process"])
+            if self.kill_at is not None:
+                # It hears signals from now on; what was sent before is lost.
+                self._signal(running, signal.SIGTERM)
         elif message["m"] == "exit":
             self._end(running, message)
         else:
@@ -198,6 +205,9 @@ class Worker:
         elif last == "interrupted" or running.killed:
             reason = running.killed or (running.last or {}).get("reason", "")
             self.events.tell("interrupted", job=job.id, n=attempt, reason=reason)
+            if running.killed == _CANCELLED:
+                # The attempt began after the cancellation was told, so it has to be told of the attempt, too.
+                self.events.tell("cancelled", jobs={job.id: attempt})
         else:
             self._failed(running, exit_message)
 
@@ -237,7 +247,7 @@ class Worker:
     def _drop_unwanted(self) -> None:
         """Let go of what was cancelled or superseded since."""
         ledger = self.standings.ledger
-        for reason, jobs in (("superseded", ledger.plans.superseded), ("cancelled", ledger.cancelled)):
+        for reason, jobs in (("superseded", ledger.plans.superseded), (_CANCELLED, ledger.cancelled)):
             for job in jobs:
                 self.queue.drop(job)
                 if job in self.running:
@@ -262,6 +272,8 @@ class Worker:
             running.slot.release()
             if is_published(self.study, running.job.id, running.attempt):
                 self._tell_done(running.job.id, running.attempt)
+            elif running.killed:
+                self.events.tell("interrupted", job=running.job.id, n=running.attempt, reason=running.killed)
             else:
                 self._tell_failed(running, lost, 0)
         self.spawner.restart()

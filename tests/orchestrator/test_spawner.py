@@ -1,0 +1,65 @@
+"""The worker never waits for the template: not while it imports, nor while it has much to tell."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from toyproject import eventually
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.messages import Request
+from seedfold.orchestrator.spawner import Spawner
+
+
+def _request(root: Path, number: int) -> Request:
+    name = f"{number:064d}"
+    job = JobDescription(
+        id=name,
+        study="s",
+        stage="train",
+        axes={"seed": number},
+        config={"long": "x" * 5000},
+        parents=(),
+        resources=Resources(),
+        run="quick.run",
+        fit=name,
+    )
+    return Request(str(root), "s", "token", 1, job.to_dict(), {}, {})
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return tmp_path
+
+
+@pytest.mark.timeout(60)
+def test_many_requests_at_once_are_all_served(packages: Path) -> None:
+    (packages / "quick.py").write_text("def run(work):\n    raise ValueError('x' * 500)\n")
+    spawner, heard = Spawner("on", ["quick.run"]), Counter[str]()
+    for number in range(150):
+        spawner.request(_request(packages, number))
+
+    def all_ended() -> bool:
+        heard.update(message["m"] for message in spawner.messages(0.1))
+        return heard["exit"] == 150
+
+    eventually(all_ended, 50)
+    assert heard["failed"] == 150
+    spawner.close()
+
+
+@pytest.mark.timeout(30)
+def test_a_template_that_hangs_in_an_import_holds_nobody_up(packages: Path) -> None:
+    (packages / "quick.py").write_text("import time\ntime.sleep(1000)\n")
+    spawner = Spawner("on", ["quick.run"])
+    for number in range(50):
+        spawner.request(_request(packages, number))
+    assert spawner.messages(0.1) == []
+    assert spawner.alive()
+    spawner.close()
