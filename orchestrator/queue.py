@@ -15,9 +15,9 @@ from typing import Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import is_claimed_alive
-from seedfold.orchestrator.standing import ALIVE, Standings
+from seedfold.orchestrator.standing import ALIVE, Standing, Standings
 
-Readiness = Literal["ready", "wait", "held", "never", "done"]
+Readiness = Literal["ready", "wait", "held", "never", "over"]
 Shape = tuple[int, int]
 """CPUs and GPUs that a job takes."""
 
@@ -106,7 +106,7 @@ class Queue:
         """Yield what may start now, beside ``running`` jobs that work on ``fits``.
 
         ``refused`` are shapes for which there is no room. The caller adds to all three as it goes: two jobs never
-        work on one fit. Lets go of jobs that somebody else has done meanwhile.
+        work on one fit. Lets go of jobs that somebody else has done or given up meanwhile.
         """
         self._bring_back(running)
         self.hopeful = False
@@ -116,12 +116,14 @@ class Queue:
                 continue
             readiness = self._readiness(job, running, fits)
             self.hopeful = self.hopeful or readiness in {"ready", "wait"}
-            if readiness == "done":
+            if readiness == "over":
                 self.drop(job.id)
             elif readiness == "ready":
                 yield job
                 if self._shapes.keys() <= refused:
                     return
+        # Children of a job that was let go of just now are looked at the next time.
+        self.hopeful = self.hopeful or bool(self._left)
 
     def _bring_back(self, running: Collection[str]) -> None:
         """Look again at jobs whose parent was neither queued nor running any more."""
@@ -138,13 +140,22 @@ class Queue:
             return "held"
         if self._not_before.get(job.id, 0.0) > time.monotonic():
             return "wait"
-        if self._standings.of(job.id).state == "done":
-            return "done"
+        elsewhere = self._standings.elsewhere(job.id)
+        if self._is_over(job.id, elsewhere):
+            return "over"
         of_parents = self._of_parents(job)
         if of_parents != "ready":
             return of_parents
-        at_work = self._standings.elsewhere(job.id) is not None or is_claimed_alive(self._study, job.id)
-        return "wait" if at_work or job.fit in fits else "ready"
+        at_work = elsewhere is not None and elsewhere.state in ALIVE
+        at_work = at_work or job.fit in fits or is_claimed_alive(self._study, job.id)
+        return "wait" if at_work else "ready"
+
+    def _is_over(self, job: str, elsewhere: Standing | None) -> bool:
+        """Whether nothing is to be done any more: another worker or study has, or a person wants it no longer."""
+        if self._standings.of(job).state in {"done", "failed", "cancelled"}:
+            return True
+        done_elsewhere = elsewhere is not None and elsewhere.state == "done"
+        return done_elsewhere and job not in self._standings.ledger.rerun
 
     def _is_held(self, job: JobDescription, running: Collection[str]) -> bool:
         """Put a job aside if a parent is queued or running.

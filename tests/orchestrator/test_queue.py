@@ -42,13 +42,16 @@ class States:
         self.states: dict[str, str] = {}
         self.asked = 0
         self.ledger = self
+        self.rerun: dict[str, int] = {}
+        self.others: dict[str, str] = {}
 
     def of(self, name: str) -> Standing:
         self.asked += 1
         return Standing(cast("Any", self.states.get(name, "waiting")), self.study)
 
     def elsewhere(self, name: str) -> Standing | None:
-        return None
+        state = self.others.get(name)
+        return None if state is None else Standing(cast("Any", state), self.study)
 
 
 def queue_of(jobs: list[JobDescription], states: States) -> Queue:
@@ -102,7 +105,7 @@ def test_a_child_waits_for_a_parent_that_is_tried_again(states: States) -> None:
     queue, running = queue_of([job(0), job(1, 0)], states), Running()
     start(queue, running, 1)
     name, again = running.popitem()
-    states.states[name] = "failed"
+    states.states[name] = "submitted"
     queue.put(again)
     assert numbers(start(queue, running, 2)) == [0]
     states.states[running.popitem()[0]] = "done"
@@ -136,6 +139,34 @@ def test_what_somebody_else_has_done_is_let_go_of(states: States) -> None:
     states.states[job(0).id] = "done"
     assert numbers(start(queue, {}, 1)) == [1]
     assert job(0).id not in queue
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_what_somebody_else_has_given_up_is_let_go_of(states: States, state: str) -> None:
+    queue = queue_of([job(0), job(1)], states)
+    states.states[job(0).id] = state
+    assert numbers(start(queue, {}, 1)) == [1]
+    assert job(0).id not in queue
+
+
+def test_what_another_study_has_done_is_let_go_of_unless_it_is_to_be_done_again(states: States) -> None:
+    queue = queue_of([job(0), job(1), job(2)], states)
+    states.others = {job(0).id: "done", job(1).id: "done", job(2).id: "running"}
+    states.rerun = {job(1).id: 0}
+    assert numbers(start(queue, {}, 3)) == [1]
+    assert [*queue] == [job(2).id]
+    assert queue.hopeful
+
+
+def test_there_is_hope_for_a_child_whose_parent_was_let_go_of(states: States) -> None:
+    queue, running = queue_of([job(0), job(1, 0), job(2, 1)], states), Running()
+    assert numbers(start(queue, running, 1)) == [0]
+    assert start(queue, running, 1) == []
+    queue.put(running.pop(job(0).id))
+    states.states[job(0).id] = "done"
+    assert start(queue, running, 1) == []
+    assert queue.hopeful
+    assert numbers(start(queue, running, 1)) == [1]
 
 
 def test_a_look_asks_about_few_jobs_however_many_are_queued(states: States) -> None:

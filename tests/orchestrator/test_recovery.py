@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -13,6 +14,10 @@ import pytest
 from killing import VICTIMS, Store, jobs, kill_one, results, told, workers
 from toyproject import Toy, eventually, make_toy
 
+from seedfold.orchestrator.local import dispatch
+from seedfold.orchestrator.submissions import Submission
+
+SETTINGS = {"cluster": {"executor": "local"}, "failures": {}}
 SLOW_JOBS = ("sleep_s=0.3", "failures.kinds.node.wait_s=0")
 
 
@@ -102,6 +107,38 @@ def test_a_second_ctrl_c_kills(toy: Toy) -> None:
     assert set(toy.states()) == {"waiting"}
 
 
+HANG = """
+import time
+from pathlib import Path
+
+Path("imported").touch()
+time.sleep(1000)
+"""
+
+
+def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
+    (toy.folder / "toy" / "hang.py").write_text(HANG)
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.hang.run")
+    eventually(lambda: (toy.folder / "imported").exists())
+    launcher.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert launcher.poll() is None
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=30)
+    assert launcher.returncode == 130
+    assert toy.states("light") == {"waiting": 6}
+
+
+def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None:
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "cluster.warm=off", "sleep_s=50")
+    eventually(lambda: jobs(toy.study("light")))
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=30)
+    assert launcher.returncode == 130
+    assert told(toy.study("light"), "failed") == Counter()
+    assert toy.states("light") == {"waiting": 6}
+
+
 def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
     launchers = [toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS) for _ in range(4)]
     for launcher in launchers:
@@ -120,6 +157,17 @@ def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:
         assert launcher.returncode == 0
     assert toy.states("one") == toy.states("two") == {"done": 6}
     assert set(toy.executions().values()) == {1}
+
+
+def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(toy: Toy) -> None:
+    assert toy.launch("--wait", "study=one", experiment="light").returncode == 0
+    shutil.copytree(toy.study("one").plans, toy.study("two").plans)
+    names = list(toy.executions())
+    submission = Submission.create(toy.study("two"), names, SETTINGS, toy.folder)
+    dispatch(submission)
+    eventually(lambda: submission.liveness() == "dead")
+    assert set(toy.executions().values()) == {1}
+    assert toy.states("two") == {"done": 6}
 
 
 def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
