@@ -77,13 +77,19 @@ class Root:
         """Return the folder of a study, which need not exist. Raises UsageError for an unusable name."""
         if not _NAME.fullmatch(name):
             raise UsageError(f"study: {name!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
-        return StudyFolder(self.path / name)
+        folder = self.path / name
+        return StudyFolder(self.path / folder.resolve().name if self._is_alias(folder) else folder)
+
+    def _is_alias(self, folder: Path) -> bool:
+        """Whether this is a link to a study beside it: one study under two names would wait for itself."""
+        return folder.is_symlink() and folder.resolve().parent == self.path.resolve()
 
     def studies(self) -> Iterator[StudyFolder]:
-        """All studies that have a plan, by name."""
+        """All studies that have a plan and may be read, by name; links to studies beside them are left out."""
         if self.path.is_dir():
             for folder in sorted(self.path.iterdir()):
-                if (folder / "plans").is_dir():
+                # Unlike `is_dir`, `access` has an answer for folders that other users keep to themselves.
+                if os.access(folder / "plans", os.R_OK | os.X_OK) and not self._is_alias(folder):
                     yield StudyFolder(folder)
 
     def existing(self, name: str) -> StudyFolder:

@@ -91,3 +91,35 @@ def test_jobs_added_under_another_setting_are_not_averaged_with_the_others(toy: 
     assert {row["signal"] for row in rows if row["seed"] != "2"} == {"2.0"}
     means = toy.ok("results", "toy", "metrics")
     assert "signal" in means
+
+
+def test_what_is_cancelled_before_it_could_start_stays_cancelled(toy: Toy) -> None:
+    slow = "PRELOAD = ('toy.heavy',)\nfrom toy.work import run\n"
+    (toy.folder / "toy" / "slow.py").write_text(slow)
+    (toy.folder / "toy" / "heavy.py").write_text("import time\ntime.sleep(3)\n")
+    toy.seedfold("launch", "--detach", "--config-dir", "conf", "experiment=toy", "run=toy.slow.run", "sleep_s=30")
+    time.sleep(2.0)
+    toy.ok("cancel", "toy")
+    toy.settle()
+    assert toy.states() == {"cancelled": 6}
+    toy.ok("resume", "toy", "--where", "seed=0", "--limit", "1", "--detach")
+    toy.ok("cancel", "toy")
+    toy.settle()
+    assert toy.states() == {"cancelled": 6}
+
+
+def test_a_link_to_a_study_is_another_name_for_it(toy: Toy) -> None:
+    assert toy.launch("--wait", "--limit", "1", experiment="light").returncode == 0
+    (toy.root / "latest").symlink_to("light")
+    toy.ok("resume", "light", "--limit", "2", "--wait")
+    assert toy.states("latest") == {"done": 3, "waiting": 3}
+    toy.ok("resume", "latest", "--wait")
+    assert toy.states("light") == {"done": 6}
+    assert set(toy.executions().values()) == {1}
+
+
+def test_what_another_study_has_done_can_be_done_again_here(toy: Toy) -> None:
+    assert toy.launch("--wait", "study=one", experiment="light").returncode == 0
+    assert toy.launch("--wait", "study=two", "--rerun", "seed=0", experiment="light").returncode == 0
+    assert sorted(toy.executions().values()) == [1, 1, 1, 2, 2, 2]
+    assert toy.states("one") == toy.states("two") == {"done": 6}
