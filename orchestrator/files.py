@@ -24,14 +24,15 @@ def create_once(path: Path, text: str) -> bool:
     """Create ``path`` with ``text``; return False, changing nothing, if it is there already."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    beside.write_text(text, encoding="utf-8")
-    sync(beside)
     try:
+        beside.write_text(text, encoding="utf-8")
+        sync(beside)
         os.link(beside, path)
     except FileExistsError:
-        return False
+        # A network file system that repeats a request whose answer was lost complains of its own link.
+        return beside.stat().st_nlink > 1
     finally:
-        beside.unlink()
+        beside.unlink(missing_ok=True)
     sync(path.parent)
     return True
 
@@ -54,10 +55,20 @@ class Appender:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
             sync(self._path.parent)
-        data = "".join(map(to_line, records)).encode()
-        while data:
-            data = data[os.write(self._handle, data) :]
+        # What UTF-8 cannot say becomes the escape that JSON has for it.
+        self._write("".join(map(to_line, records)).encode(errors="backslashreplace"))
         os.fsync(self._handle)
+
+    def _write(self, data: bytes) -> None:
+        assert self._handle is not None
+        size = os.fstat(self._handle).st_size
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+        except OSError:
+            # Half a line, for lack of space, would spoil the one behind it.
+            os.ftruncate(self._handle, size)
+            raise
 
     def close(self) -> None:
         """Close the file, if anything was appended."""

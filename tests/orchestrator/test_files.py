@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -65,3 +66,44 @@ def test_writing_whole_replaces(tmp_path: Path) -> None:
     write_whole(path, ["three"])
     assert path.read_text() == "three"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_whose_answer_was_lost_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def repeated(source: Path, target: Path) -> None:
+        link(source, target)
+        raise FileExistsError(target)
+
+    monkeypatch.setattr(os, "link", repeated)
+    assert create_once(tmp_path / "claim", "mine")
+    assert list(tmp_path.iterdir()) == [tmp_path / "claim"]
+
+
+_FILL = """
+import resource, signal, sys
+from pathlib import Path
+from seedfold.orchestrator.files import Appender
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+appender = Appender(Path(sys.argv[1]))
+appender.append({"n": 1})
+try:
+    appender.append({"n": 2, "text": "x" * 200})
+except OSError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    appender.append({"n": 3})
+"""
+
+
+def test_a_full_disk_leaves_no_half_line_behind(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    subprocess.run([sys.executable, "-c", _FILL, str(path)], check=True)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"n": 1}, {"n": 3}]
+
+
+def test_names_in_another_encoding_can_be_told_of(tmp_path: Path) -> None:
+    appender = Appender(tmp_path / "events.jsonl")
+    appender.append({"reason": "no file \udce9t\udce9.csv"})
+    appender.close()
+    assert json.loads((tmp_path / "events.jsonl").read_text()) == {"reason": "no file \udce9t\udce9.csv"}
