@@ -187,13 +187,13 @@ def run_attempt(request: Request, report: int) -> int:
     stop = _StopFlag()
     attempt = _Attempt.of(request)
     job, number = attempt.job.id, request.attempt
-    refused = claim(attempt.root, attempt.study, job, number, request.submission)
-    if refused:
-        send(report, "declined", job=job, reason=refused)
-        return 0
-    _redirect(attempt.study.log(job, number))
-    send(report, "started", job=job, n=number, process=ProcessIdentity.current().to_dict())
     try:
+        refused = claim(attempt.root, attempt.study, job, number, request.submission)
+        if refused:
+            send(report, "declined", job=job, reason=refused)
+            return 0
+        _redirect(attempt.study.log(job, number))
+        send(report, "started", job=job, n=number, process=ProcessIdentity.current().to_dict())
         _compute(attempt, stop)
     except RunInterrupted as interruption:
         send(report, "interrupted", job=job, n=number, reason=str(interruption) or "asked to stop")

@@ -64,7 +64,12 @@ def classify(error: BaseException) -> Failure:
     kind: Kind = next((kind for kind in map(_kind_of, chain) if kind), "error")
     message = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return Failure(kind, reason[:400], _digest(error))
+    return Failure(kind, _encodable(reason[:400]), _digest(error))
+
+
+def _encodable(text: str) -> str:
+    """The text with escapes for what UTF-8 cannot say, such as bytes of a file's name in another encoding."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _digest(error: BaseException) -> str:
@@ -77,7 +82,7 @@ def _digest(error: BaseException) -> str:
 def _short_hash(parts: Sequence[str]) -> str:
     import hashlib
 
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def died(code: int, peak_bytes: int, oom_killed: bool) -> Failure:

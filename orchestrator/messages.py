@@ -55,7 +55,9 @@ class Request:
 def send(handle: int, what: str, /, **details: Any) -> None:
     """Write one message. ``reason`` is cut so that the write stays whole."""
     if "reason" in details:
-        details["reason"] = str(details["reason"])[:600]
+        reason = str(details["reason"])
+        # A character takes up to 12 bytes where it is not ASCII.
+        details["reason"] = reason[: 600 if reason.isascii() else 200]
     line = json.dumps({"m": what, **details}, separators=(",", ":")).encode() + b"\n"
     if len(line) > select.PIPE_BUF:
         raise ValueError(f"message of {len(line)} bytes")

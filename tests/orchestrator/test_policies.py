@@ -27,6 +27,10 @@ def memory(work):
     np.zeros((1024, 1024, 1024, 4))
 
 
+def name(work):
+    raise ValueError("cannot read \\udce9t\\udce9.csv " + "\\U0001F600" * 1000)
+
+
 def config(work):
     raise ConfigFailure("model: no such class")
 
@@ -99,3 +103,8 @@ def test_children_of_a_failed_job_are_blocked_and_resumed_with_it(toy: Toy) -> N
     (toy.data / "broken-1").unlink()
     toy.ok("resume", "chain", "--wait")
     assert toy.states("chain") == {"done": 6}
+
+
+def test_any_text_of_an_error_is_told(toy: Toy) -> None:
+    (failure,) = trouble(toy, "name")["failures"]
+    assert failure["reason"].startswith("ValueError: cannot read \\udce9t\\udce9.csv \U0001f600")
