@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -58,25 +58,30 @@ def canonical_json(value: Any) -> str:
 
 def canonical_flat(values: Mapping[str, Any]) -> str:
     """Return what `canonical_json` does, quickly where the same keys and single values come again and again."""
+    items = values.values()
     try:
-        texts = [_scalar_json(type(value).__name__, value) for value in values.values()]
+        texts = tuple(map(_scalar_json, items, map(_kind, items)))
     except TypeError:
         return canonical_json(values)
-    order, keys = _sorted_keys(tuple(values))
-    return "{" + ",".join([key + texts[place] for key, place in zip(keys, order, strict=True)]) + "}"
+    template, order = _object_template(tuple(values))
+    return template % (tuple([texts[place] for place in order]) if order else texts)
+
+
+_kind: Callable[[Any], Hashable] = type
 
 
 @lru_cache(maxsize=1 << 16)
-def _scalar_json(kind: str, value: Any) -> str:
+def _scalar_json(value: Any, kind: Hashable) -> str:
     """Return the canonical text of a value that can be hashed; ``kind`` tells ``1`` and ``1.0`` and ``True`` apart."""
     return canonical_json(value)
 
 
 @lru_cache(maxsize=1024)
-def _sorted_keys(names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the places of the names in sorted order, and each as the start of an entry, in that order."""
-    places = sorted(range(len(names)), key=names.__getitem__)
-    return tuple(places), tuple(f"{_encode(checked_key(names[place]))}:" for place in places)
+def _object_template(names: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
+    """Return an object with a ``%s`` for each value, and the order of values where it is not that of the names."""
+    places = tuple(sorted(range(len(names)), key=names.__getitem__))
+    entries = [_encode(checked_key(names[place])).replace("%", "%%") + ":%s" for place in places]
+    return "{" + ",".join(entries) + "}", () if places == tuple(range(len(names))) else places
 
 
 def encode_plain(value: Any) -> str:

@@ -132,7 +132,8 @@ class Standings:
         return failed and self.policies.exhausted(record.failures())
 
     def _of_attempt(self, study: StudyFolder, job: str, record: Record) -> Standing:
-        end, latest = record.end, record.latest
+        latest = record.latest
+        end = record.attempts.get(latest)
         if end is None:
             return Standing("waiting", study)
         if end["e"] == "done":
