@@ -30,6 +30,7 @@ from seedfold.orchestrator.standing import ALIVE, Standing, Standings, count_sta
 from seedfold.orchestrator.submissions import Submission
 
 POLL_S = 0.3
+_LATER_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,9 @@ def _forgive(study: StudyFolder, ledger: Ledger, starting: Sequence[PlannedJob])
     stopped = [one.job.id for one in starting if one.state in {"failed", "cancelled"}]
     if stopped:
         writer = EventWriter(study.events)
-        writer.tell("resumed", jobs={job: ledger.record(job).latest for job in stopped})
+        # Later than the cancellations that it answers, whatever the clocks of the hosts say.
+        now = max(time.time(), *(ledger.record(job).cancelled_at + _LATER_S for job in stopped))
+        writer.tell("resumed", t=round(now, 3), jobs={job: ledger.record(job).latest for job in stopped})
         writer.close()
 
 
@@ -215,7 +218,8 @@ def cancel(
         jobs = selection.apply(jobs, lambda job: job)
     if jobs:
         writer = EventWriter(folder.events)
-        writer.tell("cancelled", jobs={job.id: ledger.record(job.id).latest for job in jobs})
+        now = max(time.time(), *(ledger.record(job.id).resumed_at + _LATER_S for job in jobs))
+        writer.tell("cancelled", t=round(now, 3), jobs={job.id: ledger.record(job.id).latest for job in jobs})
         writer.close()
     return jobs
 

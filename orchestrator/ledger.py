@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from seedfold.orchestrator.events import Event, EventReader
@@ -27,17 +28,18 @@ class Record:
 
     attempts: dict[int, Event] = field(default_factory=dict)
     started: dict[int, Event] = field(default_factory=dict)
-    cancelled_after: int = -1
+    cancelled_at: float = -inf
+    resumed_at: float = -inf
     resumed_after: int = -1
 
     def take(self, event: Event) -> None:
         """Fold one event in."""
         kind, attempt = event["e"], int(event["n"])
         if kind == "cancelled":
-            self.cancelled_after = max(self.cancelled_after, attempt)
+            self.cancelled_at = max(self.cancelled_at, event["t"])
         elif kind == "resumed":
+            self.resumed_at = max(self.resumed_at, event["t"])
             self.resumed_after = max(self.resumed_after, attempt)
-            self.cancelled_after = -1
         else:
             self._take_attempt(attempt, event)
 
@@ -74,8 +76,14 @@ class Record:
 
     @property
     def cancelled(self) -> bool:
-        """Whether a person cancelled the job and no attempt has started since."""
-        return self.cancelled_after >= self.latest
+        """Whether a person cancelled the job, nobody has resumed it since, and no attempt was through before it heard.
+
+        An attempt that began at that moment changes nothing: it is stopped.
+        """
+        if self.cancelled_at <= self.resumed_at:
+            return False
+        done = self.done
+        return done is None or done["t"] <= self.cancelled_at
 
 
 class Ledger:
@@ -120,7 +128,7 @@ class Ledger:
     def _take(self, job: str, event: Event) -> None:
         record = self._records[job]
         record.take(event)
-        if record.cancelled_after >= 0:
+        if record.cancelled:
             self.cancelled.add(job)
         elif self.cancelled:
             self.cancelled.discard(job)

@@ -60,16 +60,33 @@ def test_a_result_counts_whatever_happens_to_later_attempts(events: list[dict[st
     assert (found["n"] if found else None) == (max(done) if done else None)
 
 
+def _event(kind: str, number: int, time: float) -> dict[str, Any]:
+    return {"e": kind, "n": number, "t": time, "kind": "error"}
+
+
 def test_resuming_forgives_failures_and_a_cancellation() -> None:
-    record = _fold([{"e": "started", "n": 1}, {"e": "failed", "n": 1, "kind": "error"}, {"e": "cancelled", "n": 1}])
+    record = _fold([_event("started", 1, 1), _event("failed", 1, 2), _event("cancelled", 1, 3)])
     assert record.cancelled
     assert len(record.failures()) == 1
-    record.take({"e": "resumed", "n": 1})
+    record.take(_event("resumed", 1, 4))
     assert not record.cancelled
     assert record.failures() == []
 
 
+@given(st.permutations([_event("cancelled", 0, 1), _event("resumed", 0, 2), _event("started", 1, 3)]))
+def test_what_a_person_said_last_holds_in_whatever_order_it_is_read(events: list[dict[str, Any]]) -> None:
+    assert not _fold(events).cancelled
+    assert _fold([*events, _event("cancelled", 1, 4)]).cancelled
+    assert _fold([_event("cancelled", 1, 4), *events]).cancelled
+
+
 def test_a_cancelled_job_that_nobody_resumed_stays_so() -> None:
     assert not Record().cancelled
-    assert _fold([{"e": "cancelled", "n": 0}]).cancelled
-    assert _fold([{"e": "started", "n": 1}, {"e": "cancelled", "n": 1}]).cancelled
+    assert _fold([_event("cancelled", 0, 1)]).cancelled
+    assert _fold([_event("started", 1, 1), _event("cancelled", 1, 2)]).cancelled
+
+
+def test_a_job_that_began_at_the_moment_of_its_cancellation_is_cancelled() -> None:
+    events = [_event("cancelled", 0, 1), _event("started", 1, 2)]
+    assert _fold([*events, _event("interrupted", 1, 3)]).cancelled
+    assert not _fold([*events, _event("done", 1, 3)]).cancelled

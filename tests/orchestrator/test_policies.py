@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -108,3 +110,14 @@ def test_children_of_a_failed_job_are_blocked_and_resumed_with_it(toy: Toy) -> N
 def test_any_text_of_an_error_is_told(toy: Toy) -> None:
     (failure,) = trouble(toy, "name")["failures"]
     assert failure["reason"].startswith("ValueError: cannot read \\udce9t\\udce9.csv \U0001f600")
+
+
+def test_a_cancelled_job_is_resumed_whatever_the_clocks_say(toy: Toy) -> None:
+    toy.launch("--wait", "--limit", "1", experiment="light")
+    toy.ok("cancel", "light")
+    (told,) = [file for file in toy.study("light").events.iterdir() if '"cancelled"' in file.read_text()]
+    ahead = json.loads(told.read_text()) | {"t": time.time() + 3600}
+    told.write_text(json.dumps(ahead) + "\n")
+    assert toy.states("light") == {"done": 1, "cancelled": 5}
+    toy.ok("resume", "light", "--wait")
+    assert toy.states("light") == {"done": 6}
