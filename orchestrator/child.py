@@ -24,7 +24,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.orchestrator.claims import attempts_begun, claim
-from seedfold.orchestrator.code import record_code
+from seedfold.orchestrator.code import note_loaded, record_code
 from seedfold.orchestrator.failures import classify
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.messages import Request, send
@@ -139,7 +139,9 @@ def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
         reads=reads,
     )
     work.folder.mkdir(parents=True, exist_ok=True)
-    find_run(job.run)(work)
+    run = find_run(job.run)
+    note_loaded()
+    run(work)
     record = job.to_dict() | {
         "attempt": attempt.request.attempt,
         "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},

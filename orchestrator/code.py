@@ -1,6 +1,7 @@
 """Which code computed a result: the digests of the source files that were loaded and do not come with an installation.
 
-The table of files is kept once per content under ``<root>/<study>/code/``; results name it by its digest.
+The table of files is kept once per content under ``<root>/<study>/code/``; results name it by its digest. A file counts
+with the content that it had when `note_loaded` first saw it: what is edited later is not what the process runs.
 """
 
 from __future__ import annotations
@@ -52,11 +53,22 @@ def _own_files() -> Iterator[tuple[str, Path]]:
             yield name.replace(".", "/") + suffix, Path(file)
 
 
+_noted: dict[Path, str] = {}
+
+
+def note_loaded() -> None:
+    """Note the content of files loaded since the last call, to be called soon after they were imported."""
+    for _, path in _own_files():
+        if path not in _noted and path.exists():
+            _noted[path] = digest_file(path)
+
+
 def record_code(study: StudyFolder) -> str:
     """Record the code that this process has loaded; return the digest that names the record."""
     import hashlib
 
-    table = json.dumps({name: digest_file(path) for name, path in _own_files() if path.exists()}, indent=0)
+    note_loaded()
+    table = json.dumps({name: _noted[path] for name, path in _own_files() if path in _noted}, indent=0)
     digest = hashlib.sha256(table.encode()).hexdigest()[:16]
     file = study.path / "code" / f"{digest}.json"
     if not file.exists():

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seedfold.orchestrator.child import run_attempt
+from seedfold.orchestrator.code import note_loaded
 from seedfold.orchestrator.death import die_with_parent
 from seedfold.orchestrator.messages import LineBuffer, Request, job_environment, send
 
@@ -66,6 +67,7 @@ class Template:
         if warm == "off":
             return "switched off"
         _preload(runs)
+        note_loaded()
         reason = unsafe_to_fork()
         gc.freeze()
         return reason

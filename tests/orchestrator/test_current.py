@@ -7,7 +7,7 @@ import io
 import shutil
 import time
 
-from toyproject import Toy, tree
+from toyproject import Toy, eventually, tree
 
 
 def _rows(toy: Toy, study: str = "toy") -> list[dict[str, str]]:
@@ -123,3 +123,28 @@ def test_what_another_study_has_done_can_be_done_again_here(toy: Toy) -> None:
     assert toy.launch("--wait", "study=two", "--rerun", "seed=0", experiment="light").returncode == 0
     assert sorted(toy.executions().values()) == [1, 1, 1, 2, 2, 2]
     assert toy.states("one") == toy.states("two") == {"done": 6}
+
+
+EDITED = """
+import time
+from pathlib import Path
+
+NUMBER = 1
+
+
+def run(work):
+    Path("begun").touch()
+    time.sleep(1.5)
+    (work.staging / "number.txt").write_text(str(NUMBER))
+"""
+
+
+def test_code_that_is_edited_while_it_runs_is_not_the_code_of_the_result(toy: Toy) -> None:
+    file = toy.folder / "toy" / "edited.py"
+    file.write_text(EDITED)
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.edited.run", "--limit", "1")
+    eventually(lambda: (toy.folder / "begun").exists())
+    file.write_text(EDITED.replace("NUMBER = 1", "NUMBER = 2"))
+    launcher.communicate(timeout=60)
+    stage = toy.plan("run=toy.edited.run", "--check", "code", experiment="light")["stages"]["train"]
+    assert (stage["done"], stage["stale"]) == (1, 1)
