@@ -1,7 +1,8 @@
 """The only state of a study: what happened, as lines that are appended and never changed.
 
 Each process that has something to tell appends to a file of its own under ``events/``. Readers fold all files. A line
-that is not complete yet (its writer is in the middle of it, or died there) is left for the next reading.
+that is not complete yet (its writer is in the middle of it, or died there) is left for the next reading. One that is
+damaged is passed over: claims and the store tell how far an attempt came, and at worst it runs again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.files import Appender
 
 Event = dict[str, Any]
@@ -45,6 +46,8 @@ class EventReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._offsets: dict[str, int] = {}
+        self.damaged: Counter[str] = Counter()
+        """Lines that could not be read, by the name of their file."""
 
     def new(self) -> list[Event]:
         """Return the events that were appended since the last call."""
@@ -71,8 +74,15 @@ class EventReader:
         self._offsets[name] = start + whole
         try:
             return _parse(data[:whole])
-        except ValueError as error:
-            raise UnreachableError(f"{self._folder / name}: holds a damaged line ({error}); remove it") from error
+        except ValueError:
+            return list(self._readable(name, data[:whole]))
+
+    def _readable(self, name: str, lines: bytes) -> Iterator[Event]:
+        for line in lines.strip().split(b"\n"):
+            try:
+                yield from _parse(line)
+            except ValueError:
+                self.damaged[name] += 1
 
 
 def _parse(lines: bytes) -> list[Event]:

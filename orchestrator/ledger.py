@@ -6,7 +6,7 @@ in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupte
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
@@ -132,6 +132,11 @@ class Ledger:
             self.cancelled.add(job)
         elif self.cancelled:
             self.cancelled.discard(job)
+
+    @property
+    def damaged(self) -> Counter[str]:
+        """Lines of events that could not be read, by the name of their file."""
+        return self._events.damaged
 
     def record(self, job: str) -> Record:
         """What the events say of a job; an empty record if they say nothing."""

@@ -144,6 +144,7 @@ def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     found = [
         _note_stale(once),
         _note_superseded(overview),
+        _note_damaged(overview),
         _note_mixed_code(once),
         _note_idle(overview, once),
     ]
@@ -161,6 +162,14 @@ def _note_stale(views: Sequence[JobView]) -> str | None:
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
     return f"{count} earlier jobs were replaced: --superseded shows them" if count else None
+
+
+def _note_damaged(overview: Overview) -> str | None:
+    damaged = overview.ledger.damaged
+    if not damaged:
+        return None
+    lines = "line is" if damaged.total() == 1 else "lines are"
+    return f"{damaged.total()} damaged {lines} passed over in {overview.folder.events}: {', '.join(sorted(damaged))}"
 
 
 def _note_mixed_code(views: Iterable[JobView]) -> str | None:

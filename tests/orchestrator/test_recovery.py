@@ -187,6 +187,17 @@ def test_a_half_written_event_is_left_for_later(toy: Toy) -> None:
     assert toy.states() == {"done": 6}
 
 
+def test_a_damaged_event_is_passed_over_and_named(toy: Toy) -> None:
+    assert toy.launch("--wait").returncode == 0
+    (file,) = toy.study().events.iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    spoilt = next(index for index, line in enumerate(lines) if b'"done"' in line)
+    file.write_bytes(b"".join([*lines[:spoilt], lines[spoilt][:40] + b"\0\xff\n", *lines[spoilt + 1 :]]))
+    assert toy.states() == {"done": 6}
+    assert f"1 damaged line is passed over in {toy.study().events}: {file.name}" in toy.ok("status", "toy")
+    assert "nothing to start" in toy.launch("--wait").stdout
+
+
 @pytest.fixture
 def damaged(toy: Toy) -> tuple[Toy, str, Path]:
     """A finished chain, one of its parents and the file of its result."""
