@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,17 @@ class Root:
     def mark(self) -> None:
         """Mark the folder as a root, so that commands run below it find it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / MARK).touch()
+        self.share()
+        if not (self.path / MARK).exists():
+            (self.path / MARK).touch()
+
+    def share(self) -> None:
+        """Have what this process and those that it starts create writable for the group if the root is: for all in it.
+
+        A root that several people work in is a folder that their group may write to, with the set-group-ID bit.
+        """
+        if self.path.is_dir() and self.path.stat().st_mode & stat.S_IWGRP:
+            os.umask(os.umask(0o077) & ~stat.S_IRWXG)
 
 
 def _marked_above(folder: Path) -> Path | None:

@@ -6,6 +6,7 @@ store unreachable, 130 interrupted. An error is one line on standard error.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from seedfold.jobs.errors import SeedfoldError, did_you_mean
+from seedfold.jobs.errors import SeedfoldError, UnreachableError, did_you_mean
 
 COMMANDS = {
     "plan": "What would run and why, per stage; nothing is written.",
@@ -34,6 +35,7 @@ COMMANDS = {
     "doctor": "What this machine offers, and what is wrong with it.",
 }
 _INTERRUPTED = 130
+_STORE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -103,6 +105,9 @@ def _tell(error: BaseException, debug: bool) -> int:
     if isinstance(error, SeedfoldError):
         _say(str(error))
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _STORE_REFUSES and error.filename:
+        _say(f"{error.filename}: {error.strerror}; see who may write there and how much room is left")
+        return UnreachableError.exit_code
     _say(f"{type(error).__name__}: {error}; this was not expected, run again with --debug to see where")
     return 1
 

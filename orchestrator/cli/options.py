@@ -19,6 +19,7 @@ def _to_root(context: click.Context, parameter: click.Parameter, value: str | No
     root = find_root(value)
     if root.path.exists() and not root.path.is_dir():
         raise UsageError(f"--root {root.path}: is a file; name a folder")
+    root.share()
     return root
 
 

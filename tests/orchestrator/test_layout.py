@@ -1,0 +1,50 @@
+"""A root that several people work in, and what is found in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seedfold.orchestrator.files import create_once
+from seedfold.orchestrator.layout import MARK, Root
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize(("mode", "writable"), [(0o2775, True), (0o755, False)])
+def test_what_is_created_is_open_to_whom_the_root_is(tmp_path: Path, mode: int, writable: bool) -> None:
+    tmp_path.chmod(mode)
+    root = Root(tmp_path)
+    root.mark()
+    claim = root.study("digits").claim("ab" * 32, 1)
+    create_once(claim, "{}")
+    for created in (claim, claim.parent, claim.parent.parent):
+        assert bool(created.stat().st_mode & 0o020) == writable
+        assert not created.stat().st_mode & 0o002
+
+
+def test_a_mark_that_somebody_else_set_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / MARK).touch()
+    os.utime(tmp_path / MARK, (1, 1))
+    Root(tmp_path).mark()
+    assert (tmp_path / MARK).stat().st_mtime == 1
+
+
+def test_links_to_studies_of_the_root_are_no_studies_of_their_own(tmp_path: Path) -> None:
+    root, archive = Root(tmp_path / "runs"), tmp_path / "archive" / "old"
+    for folder in (root.path / "digits", archive):
+        (folder / "plans").mkdir(parents=True)
+    (root.path / "latest").symlink_to("digits")
+    (root.path / "old").symlink_to(archive)
+    assert [study.name for study in root.studies()] == ["digits", "old"]
+    assert root.existing("latest") == root.existing("digits")
+    assert root.existing("old").path == root.path / "old"
