@@ -80,16 +80,11 @@ def launch(
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
     if selection is not None:
         selection.check(plan.descriptions)
-    replacements = plan.replacements()
-    if replacements and not replace:
-        keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
-        raise UsageError(
-            f"{len(replacements)} jobs of study {plan.study.name} would be replaced ({keys}); "
-            "launch with --replace, or under another name with study=NAME"
-        )
     starting = plan.startable(_rerun_test(rerun))
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
+    if not replace:
+        _refuse_replacing(plan)
     if starting or plan.names_new():
         root.mark()
         header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
@@ -102,6 +97,18 @@ def launch(
         submission=submission,
         exhausted=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
+
+
+def _refuse_replacing(plan: Plan) -> None:
+    # Somebody else may have planned while this plan was made.
+    plan.ledger.plans.refresh()
+    replacements = plan.replacements()
+    if replacements:
+        keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
+        raise UsageError(
+            f"{len(replacements)} jobs of study {plan.study.name} would be replaced ({keys}); "
+            "launch with --replace, or under another name with study=NAME"
+        )
 
 
 def _count_failed(jobs: Iterable[PlannedJob]) -> int:

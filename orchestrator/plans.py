@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.records import decode, encode
 from seedfold.orchestrator.files import to_line, write_whole
 from seedfold.orchestrator.layout import StudyFolder
@@ -44,11 +45,9 @@ class PlanHeader:
         cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
     ) -> PlanHeader:
         """Describe the plan that this process makes."""
-        import getpass
-
         return cls(
             time=time.time(),
-            user=getpass.getuser(),
+            user=_user(),
             host=os.uname().nodename,
             command=tuple(sys.argv),
             folder=str(folder),
@@ -56,6 +55,16 @@ class PlanHeader:
             config_dirs=tuple(map(str, config_dirs)),
             settings=dict(settings),
         )
+
+
+def _user() -> str:
+    """The user's name, or number where nobody has named it, as in a container."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _next_name(folder: Path) -> str:
@@ -88,7 +97,10 @@ def read_jobs(path: Path) -> Iterator[JobDescription]:
     """Read the descriptions of one plan."""
     with path.open(encoding="utf-8") as file:
         file.readline()
-        yield from decode(file)
+        try:
+            yield from decode(file)
+        except SeedfoldError as error:
+            raise SeedfoldError(f"{path}: {error}") from error
 
 
 class Plans:
@@ -109,7 +121,12 @@ class Plans:
 
     def refresh(self) -> bool:
         """Read plans that are new; tell whether there were any."""
-        new = [path for path in _plan_files(self.study) if path not in self._read]
+        files = _plan_files(self.study)
+        new = [path for path in files if path not in self._read]
+        if new and self._read and new[0] < max(self._read):
+            # Written at the same moment as one that was read before it: the names decide, for every reader alike.
+            self.current.clear()
+            new = files
         for path in new:
             for job in read_jobs(path):
                 self.jobs[job.id] = job

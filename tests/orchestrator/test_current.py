@@ -6,8 +6,13 @@ import csv
 import io
 import shutil
 import time
+from typing import Any
 
+import pytest
 from toyproject import Toy, eventually, tree
+
+from seedfold.orchestrator.launch import make_plan
+from seedfold.orchestrator.plan import Plan
 
 
 def _rows(toy: Toy, study: str = "toy") -> list[dict[str, str]]:
@@ -148,3 +153,15 @@ def test_code_that_is_edited_while_it_runs_is_not_the_code_of_the_result(toy: To
     launcher.communicate(timeout=60)
     stage = toy.plan("run=toy.edited.run", "--check", "code", experiment="light")["stages"]["train"]
     assert (stage["done"], stage["stale"]) == (1, 1)
+
+
+def test_a_plan_that_came_in_between_is_not_replaced_unasked(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaken(*args: Any, **options: Any) -> Plan:
+        plan = make_plan(*args, **options)
+        toy.seedfold("launch", "--wait", "--config-dir", "conf", "experiment=light", "signal=3")
+        return plan
+
+    monkeypatch.setattr("seedfold.orchestrator.launch.make_plan", overtaken)
+    late = toy.launch(experiment="light")
+    assert (late.returncode, "signal 3 → 2.0" in late.stderr) == (2, True), late.stderr
+    assert toy.states("light") == {"done": 6}
