@@ -3,9 +3,10 @@
     python benchmarks/ledger.py [--jobs N] [--rounds N] [--keep FOLDER]
 
 The study is made with the code that makes real ones: descriptions, a plan, events, published folders; only the calls
-that flush to disk are left out. Each command then runs in a fresh process: once cold, with nothing of the study in
-memory, then warm. Cold needs the right to empty the kernel's caches (root); without it only file contents are dropped.
-The scan is what any program has to do that keeps nothing between calls: parse each line, ask about each result's files.
+that flush to disk are left out, and its jobs are told to have ended over the last ten days. Each command then runs in
+a fresh process: once cold, with nothing of the study in memory, then warm. Cold needs the right to empty the kernel's
+caches (root); without it only the contents of files are dropped. The CPU time of a command is compared with that of a
+scan: what any program has to do that keeps nothing between calls, parse each line and ask about each result.
 ``--keep`` makes the study in a folder and leaves it there, or measures the one that is there.
 """
 
@@ -29,7 +30,6 @@ import yaml
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.code import record_code
 from seedfold.orchestrator.events import EventWriter
-from seedfold.orchestrator.launch import make_plan
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import done_event
 from seedfold.orchestrator.plans import PlanHeader, write_plan
@@ -39,6 +39,7 @@ from seedfold.results.store import publish
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
 WORKERS = 20
+DAYS = 10
 POINTS_PER_SEED = 100
 
 
@@ -104,17 +105,21 @@ def finish(study: StudyFolder, job: JobDescription, code: str, events: EventWrit
 
 def make_study(project: Path, jobs: int) -> None:
     """Make the study, all of it done, without flushing every file to disk."""
+    from seedfold.orchestrator.launch import make_plan
+
     write_experiment(project, jobs)
     root = Root(project / "runs")
-    with patch("os.fsync"):
+    with patch("os.fsync"), patch("seedfold.orchestrator.events.time", wraps=time) as clock:
         plan = make_plan(root, ["experiment=large", f"paths.data={project / 'data'}"], [project / "conf"])
         root.mark()
         header = PlanHeader.now(["experiment=large"], [project / "conf"], plan.study.settings, project)
         write_plan(plan.folder, header, plan.descriptions)
         code = record_code(plan.folder)
         writers = [EventWriter(plan.folder.events) for _ in range(WORKERS)]
+        now, count = time.time(), len(plan.descriptions)
         for number, job in enumerate(plan.descriptions):
-            finish(plan.folder, job, code, writers[number * WORKERS // len(plan.descriptions)])
+            clock.time.return_value = now - (1 - number / count) * DAYS * 24 * 3600
+            finish(plan.folder, job, code, writers[number * WORKERS // count])
     os.sync()
 
 
@@ -131,8 +136,8 @@ def forget(folder: Path) -> str:
     return "all caches of the kernel"
 
 
-def measure(project: Path, command: Sequence[str | Path]) -> tuple[float, float]:
-    """Return seconds and peak resident megabytes of one run of a command in a fresh process."""
+def measure(project: Path, command: Sequence[str | Path]) -> tuple[float, float, float]:
+    """Return seconds, seconds of CPU and peak resident megabytes of one run of a command in a fresh process."""
     environment = {**os.environ, "SEEDFOLD_ROOT": str(project / "runs"), "HOME": str(project)}
     begin = time.perf_counter()
     process = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
@@ -140,7 +145,7 @@ def measure(project: Path, command: Sequence[str | Path]) -> tuple[float, float]
     seconds = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command}: exit code {process.returncode}"
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def scan(project: Path) -> None:
@@ -156,7 +161,7 @@ def scan(project: Path) -> None:
 def report(project: Path, rounds: int) -> None:
     """Print what each command takes, and what it may take."""
     print(f"cold: without {forget(project)}; warm: median of {rounds}")
-    print(f"{'seedfold …':<20}{'cold s':>8}{'may':>6}{'warm s':>9}{'may':>6}{'x scan':>8}{'MB':>7}")
+    print(f"{'seedfold …':<20}{'cold s':>8}{'may':>6}{'warm s':>9}{'may':>6}{'CPU s':>8}{'x scan':>8}{'MB':>7}")
     for case in CASES:
         print_case(project, case, rounds)
 
@@ -165,13 +170,13 @@ def print_case(project: Path, case: Case, rounds: int) -> None:
     """Print a row of the table; scans and warm runs alternate, so that whatever else is at work slows both."""
     command, floor = [SEEDFOLD, *case.arguments], [sys.executable, __file__, "--scan", project]
     forget(project)
-    cold, _ = measure(project, command)
+    cold, *_ = measure(project, command)
     warm, scans = zip(*((measure(project, command), measure(project, floor)) for _ in range(rounds)), strict=True)
-    seconds, memory = statistics.median(one for one, _ in warm), max(size for _, size in warm)
-    ratio = seconds / statistics.median(one for one, _ in scans)
+    seconds, cpu, memory = (statistics.median(column) for column in zip(*warm, strict=True))
+    ratio = cpu / statistics.median(one for _, one, _ in scans)
     missed = "  over" if seconds > case.warm_s or cold > case.cold_s else ""
     times = f"{cold:>8.2f}{case.cold_s:>6g}{seconds:>9.2f}{case.warm_s:>6g}"
-    print(f"{case.name:<20}{times}{ratio:>8.2f}{memory:>7.0f}{missed}")
+    print(f"{case.name:<20}{times}{cpu:>8.2f}{ratio:>8.2f}{memory:>7.0f}{missed}")
 
 
 def main() -> None:
