@@ -1,7 +1,8 @@
-"""Children do not outlive their parent: the kernel kills them, whatever killed it."""
+"""Children do not outlive their parent: the kernel kills them, whatever killed it. A job is killed with its own."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -19,3 +20,12 @@ def die_with_parent(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os._exit(1)
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a job: SIGKILL to everything that it started, any other to its process alone."""
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

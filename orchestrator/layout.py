@@ -13,7 +13,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.site import site_settings
 
 MARK = ".seedfold"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,10 @@ class Root:
     def study(self, name: str) -> StudyFolder:
         """Return the folder of a study, which need not exist. Raises UsageError for an unusable name."""
         if not _NAME.fullmatch(name):
-            raise UsageError(f"study: {name!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+            raise UsageError(f"study: {name!r} cannot name a folder; use up to 100 letters, digits, '.', '_' and '-'")
         folder = self.path / name
+        if folder.is_file():
+            raise UsageError(f"study: {folder} is a file; choose another name")
         return StudyFolder(self.path / folder.resolve().name if self._is_alias(folder) else folder)
 
     def _is_alias(self, folder: Path) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -94,12 +92,3 @@ class Spawner:
         self._process.wait()
         self._process.stdin.close()
         os.close(self._pipe)
-
-
-def signal_group(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a job: SIGTERM to its process alone, SIGKILL to everything that it started."""
-    with contextlib.suppress(ProcessLookupError):
-        if number == signal.SIGKILL:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)

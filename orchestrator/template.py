@@ -20,7 +20,7 @@ from pathlib import Path
 
 from seedfold.orchestrator.child import run_attempt
 from seedfold.orchestrator.code import note_loaded
-from seedfold.orchestrator.death import die_with_parent
+from seedfold.orchestrator.death import die_with_parent, signal_group
 from seedfold.orchestrator.messages import LineBuffer, Request, job_environment, send
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -109,11 +109,14 @@ class Template:
         return process.pid
 
     def reap(self) -> None:
-        """Tell of every child that has ended."""
+        """Tell of every child that has ended, and end what it started and left behind: its place is taken next."""
         while self._jobs:
-            pid, status, usage = os.wait4(-1, os.WNOHANG)
-            if pid == 0:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
                 return
+            # The number of a group is not given away before its leader is waited for.
+            signal_group(ended.si_pid, signal.SIGKILL)
+            pid, status, usage = os.wait4(ended.si_pid, 0)
             self._cold.pop(pid, None)
             code = os.waitstatus_to_exitcode(status)
             send(self._report, "exit", job=self._jobs.pop(pid), pid=pid, code=code, peak=usage.ru_maxrss * 1024)

@@ -16,6 +16,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import attempts_begun, is_published
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.death import signal_group
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import Failure, Policies, died
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -24,7 +25,7 @@ from seedfold.orchestrator.messages import Message, Request
 from seedfold.orchestrator.oom import oom_kills
 from seedfold.orchestrator.queue import Queue, Shape, shape_of
 from seedfold.orchestrator.slots import Machine, Slot
-from seedfold.orchestrator.spawner import Spawner, signal_group
+from seedfold.orchestrator.spawner import Spawner
 from seedfold.orchestrator.standing import Standings, unnoticed
 from seedfold.orchestrator.submissions import Submission
 

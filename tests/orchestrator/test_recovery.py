@@ -120,6 +120,7 @@ def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
     (toy.folder / "toy" / "hang.py").write_text(HANG)
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.hang.run")
     eventually(lambda: (toy.folder / "imported").exists())
+    time.sleep(2.0)  # The worker hands over its first jobs meanwhile: without any it would end at once.
     launcher.send_signal(signal.SIGINT)
     time.sleep(1.0)
     assert launcher.poll() is None
