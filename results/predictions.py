@@ -22,7 +22,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd  # noqa: F401  pyarrow imports it with the first array; here, processes forked later have it
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from seedfold.jobs.canonical import canonical_json

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent
+TRAINING = {"README.md", "docs/studies.md"}
+"""Pages whose blocks train for a minute."""
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -53,7 +55,11 @@ def _missing(shown: str, printed: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page)], ids=_name)
+def _marked(page: Path) -> object:
+    return pytest.param(page, id=_name(page), marks=[pytest.mark.slow] if _name(page) in TRAINING else [])
+
+
+@pytest.mark.parametrize("page", [_marked(page) for page in PAGES if _blocks(page)])
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEEDFOLD_ROOT", raising=False)

@@ -216,7 +216,7 @@ def some_point_fails(folder: Path, case: Case) -> bool:
     return False
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_points_are_what_hydra_composes(case: Case) -> None:
     assume(check(case))
