@@ -16,7 +16,7 @@ import numpy as np
 from seedfold.jobs.errors import UsageError
 from seedfold.results.averaging import Mean, MeanPredictions
 from seedfold.results.axes import Group, Selection, group_runs, select
-from seedfold.results.folds import Over, find_gaps, find_over, having, refuse, with_companions
+from seedfold.results.folds import Over, find_gaps, find_over, find_unplanned, having, refuse, with_companions
 from seedfold.results.oof import with_groups
 from seedfold.results.pooling import pool, read_runs, target_column
 from seedfold.results.predictions import HeadPredictions
@@ -85,6 +85,8 @@ def ensembles(
     groups = group_runs(having(chosen, axes), axes)
     if not partial:
         _refuse_gaps(chosen, axes, folds, groups, wanted)
+        if splits is None or set(splits) & set(out_of_fold):
+            refuse(find_unplanned(plan or (), folds, where), "ensemble")
     for group in groups:
         for split in _splits(group, splits):
             yield _average(group, split, folds if split in out_of_fold else [])

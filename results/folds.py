@@ -1,33 +1,53 @@
 """Which folds, or which other members, a group of runs lacks.
 
-What there should be is what the plan says, where one is given, else what any group of the same stage has.
+What there should be is what the plan says, where one is given, else what any group of the same stage has; and as many
+folds as the configuration of the jobs cuts the samples into, where it says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.axes import Group, Place, axis_names, find_axes, value_text, without
-from seedfold.results.run import Addressed
+from seedfold.results.axes import Group, Place, Selection, axis_names, find_axes, key_of, select, value_text, without
+from seedfold.results.run import Addressed, Job
 
 Over = str | Sequence[str]
 LISTED = 10
+FOLD = "fold"
+"""The key that picks a fold, from 0; ``task.folds.k`` says how many there are."""
+_MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fold that a group lacks; ``samples`` is how many rows that costs, where another group tells."""
+    """A fold that a group lacks, or several that were never planned; ``how`` completes the sentence.
+
+    ``samples`` is how many rows that costs, where another group tells.
+    """
 
     key: str
     group: str
     fold: str
     samples: int | None = None
+    how: str = _MISSING
 
     def __str__(self) -> str:
         lost = "" if self.samples is None else f", {self.samples} samples"
-        return f"{self.group}: {self.fold} missing{lost}"
+        return f"{self.group}: {self.fold} {self.how}{lost}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Absent:
+    """A place that a study lacks, although its jobs are configured for that many ``folds``; its ``id`` is no job's."""
+
+    stage: str
+    axes: Mapping[str, Any]
+    folds: int
+    id: str = ""
+    config: None = None
 
 
 def find_over(runs: Sequence[Place], over: Over) -> list[str]:
@@ -94,9 +114,52 @@ def _wanted_by_plan(
     return wanted
 
 
+def find_unplanned(places: Sequence[Job], over: Sequence[str], where: Selection = None) -> list[Gap]:
+    """Return, a group a gap, the folds for which there is no place, although ``task.folds.k`` of its jobs counts them.
+
+    ``where`` selects among them as among jobs. A group whose jobs do not say, or number folds otherwise, lacks none.
+    """
+    if FOLD not in over:
+        return []
+    members: dict[str, list[Job]] = {}
+    for place in having(places, over):
+        members.setdefault(key_of(place.stage, without(place.axes, over)), []).append(place)
+    absent = [each for found in members.values() for each in _absent(found, without(found[0].axes, over))]
+    wanted = [each for each in select([*places, *absent], where)[0] if isinstance(each, _Absent)]
+    groups: dict[str, list[_Absent]] = {}
+    for each in wanted:
+        groups.setdefault(key_of(each.stage, without(each.axes, over)), []).append(each)
+    return [_never_planned(key, found, over) for key, found in groups.items()]
+
+
+def _absent(group: Sequence[Job], shared: Mapping[str, Any]) -> list[_Absent]:
+    counts = {_count_of_folds(place) for place in group}
+    count = counts.pop()
+    present = [place.axes[FOLD] for place in group]
+    if counts or count is None or not all(type(fold) is int and 0 <= fold < count for fold in present):
+        return []
+    folds = [fold for fold in range(count) if fold not in present]
+    return [_Absent(group[0].stage, {**shared, FOLD: fold}, count) for fold in folds]
+
+
+def _count_of_folds(place: Job) -> int | None:
+    node: Any = place.config
+    for key in ("task", "folds", "k"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if type(node) is int else None
+
+
+def _never_planned(key: str, absent: Sequence[_Absent], over: Sequence[str]) -> Gap:
+    name = Group(absent[0].stage, without(absent[0].axes, over), ()).name
+    listed = ", ".join(str(each.axes[FOLD]) for each in absent)
+    noun, verb = ("fold", "was") if len(absent) == 1 else ("folds", "were")
+    return Gap(key, name, f"{noun} {listed} of {absent[0].folds}", how=f"{verb} never planned")
+
+
 def refuse(gaps: Sequence[Gap], what: str) -> None:
     """Raise UsageError that lists the gaps, if there are any."""
     if gaps:
         listed = "; ".join(str(gap) for gap in gaps[:LISTED])
         more = f"; and {len(gaps) - LISTED} more" if len(gaps) > LISTED else ""
-        raise UsageError(f"{what}: {listed}{more}; wait for these jobs, or ask for what is there with partial=True")
+        remedy = "wait for these jobs" if all(gap.how == _MISSING for gap in gaps) else "launch these folds as well"
+        raise UsageError(f"{what}: {listed}{more}; {remedy}, or ask for what is there with partial=True")

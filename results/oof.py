@@ -10,7 +10,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from seedfold.results.axes import Group, Selection, address_frame, agreement, axis_names, group_runs, select
-from seedfold.results.folds import LISTED, Gap, Over, find_gaps, find_over, fold_text, having, refuse, with_companions
+from seedfold.results.folds import (
+    LISTED,
+    Gap,
+    Over,
+    find_gaps,
+    find_over,
+    find_unplanned,
+    fold_text,
+    having,
+    refuse,
+    with_companions,
+)
 from seedfold.results.metrics import score
 from seedfold.results.pooling import Pooled, pool, read_runs, target_column
 from seedfold.results.predictions import HeadPredictions
@@ -26,7 +37,8 @@ class OutOfFold:
     """The groups of runs over a fold axis, what they lack, and their pooled rows, read group by group.
 
     Raises UsageError if no run has the axis, or if a fold is missing and ``partial`` is not set. ``planned`` are the
-    places that the study has, done or not; without them a fold that no run has goes unnoticed.
+    places that the study has, done or not; without them a fold that no run has goes unnoticed. With them, folds that
+    were never planned are missing, too, where the configurations of the jobs say how many there are.
     """
 
     def __init__(
@@ -45,6 +57,7 @@ class OutOfFold:
         self.split = split
         self.groups = group_runs(having(chosen, self.over), self.over)
         self.gaps = [self._counted(gap, rank) for rank, gap in enumerate(find_gaps(self.groups, self.over, wanted))]
+        self.gaps += find_unplanned(plan or (), self.over, where)
         if not partial:
             refuse(self.gaps, "out-of-fold")
 

@@ -29,6 +29,10 @@ class Job(Addressed, Protocol):
     def id(self) -> str:
         """The job's full id."""
 
+    @property
+    def config(self) -> Mapping[str, Any] | None:
+        """The job's configuration, where it is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

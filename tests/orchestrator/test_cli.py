@@ -86,6 +86,7 @@ def test_resume_tries_failed_jobs_again(toy: Toy) -> None:
 def test_selections_start_only_what_they_name(toy: Toy) -> None:
     toy.launch("--where", "fold=1", "--limit", "1", experiment="light")
     assert toy.states("light") == {"waiting": 5, "done": 1}
+    toy.settle()
     assert "5 jobs wait and nobody is at work: seedfold resume light" in toy.ok("status", "light")
     assert toy.json("status", "light", "--where", "fold=1")["jobs"] == 2
     toy.ok("resume", "light", "--where", "seed=1 fold!=2")
@@ -114,6 +115,15 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert not any(before & after for before, after in zip(wrong, right, strict=True))
     assert "6 earlier jobs were replaced" in toy.ok("status", "toy")
     assert len(toy.ok("status", "toy", "--superseded").splitlines()) == 6
+
+
+def test_out_of_fold_tables_know_of_folds_that_were_never_planned(toy: Toy) -> None:
+    assert toy.launch("+task={folds: {k: 5}}", "seed=0").returncode == 0
+    refused = toy.inside("results", "toy", "oof")
+    assert refused.returncode == 2
+    assert "out-of-fold: seed=0: folds 3, 4 of 5 were never planned" in refused.stderr
+    assert "accuracy" in toy.ok("results", "toy", "oof", "--partial")
+    assert "folds 3, 4 of 5 were never planned" in Path(toy.ok("report", "toy").strip()).read_text()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,16 @@ def test_missing_folds_and_members(make_cross_validation: MakeMany) -> None:
     with pytest.raises(UsageError, match="ensemble: train: seed 1 fold 0 missing"):
         ensemble(without_seed, ["seed", "fold"], planned=runs)
     assert set(ensemble(without_seed, ["seed"], planned=runs, partial=True)["n_members"]) == {2}
+
+
+def test_pooled_folds_that_were_never_planned_are_named(make_cross_validation: MakeMany) -> None:
+    runs = make_cross_validation()
+    planned = [replace(run, config={"task": {"folds": {"k": 4}}}) for run in runs]
+    never = "seed=0: fold 3 of 4 was never planned; seed=1: fold 3 of 4 was never planned"
+    with pytest.raises(UsageError, match=f"ensemble: {never}"):
+        ensemble(runs, ["seed", "fold"], planned=planned)
+    assert set(ensemble(runs, ["seed", "fold"], planned=planned, splits=["test"])["n_members"]) == {6}
+    assert set(ensemble(runs, ["seed"], planned=planned)["n_members"]) == {2}
 
 
 def test_regression_averages_the_prediction(make_run: Make) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,48 @@ def test_what_no_run_has_is_known_from_the_plan(make_cross_validation: MakeMany)
     with pytest.raises(UsageError, match="seed=1: fold 0 missing; seed=1: fold 1 missing"):
         oof(absent, planned=runs)
     assert len(oof(absent, planned=runs, where="seed=0")) == 30
+
+
+def with_folds(runs: list[Run], k: Any) -> list[Run]:
+    """The runs as jobs whose configuration cuts the samples into ``k`` folds."""
+    return [replace(run, config={"task": {"folds": {"k": k}}}) for run in runs]
+
+
+def test_folds_that_were_never_planned_are_missing(make_cross_validation: MakeMany) -> None:
+    runs = make_cross_validation()
+    planned = with_folds(runs, 5)
+    with pytest.raises(UsageError) as caught:
+        oof(runs, planned=planned)
+    never = "folds 3, 4 of 5 were never planned"
+    assert f"out-of-fold: seed=0: {never}; seed=1: {never}; launch these folds as well, or ask" in str(caught.value)
+    assert not oof(runs, planned=planned, partial=True)["complete"].any()
+    assert not oof_metrics(runs, planned=planned, partial=True)["complete"].any()
+    with pytest.raises(UsageError, match="seed=0: fold 1 missing, 10 samples; seed=0: fold 3 of 4 was never planned;"):
+        oof([run for run in runs if run.axes != {"seed": 0, "fold": 1}], planned=with_folds(runs, 4))
+
+
+def test_folds_are_known_to_be_all_where_as_many_are_planned(make_cross_validation: MakeMany) -> None:
+    runs = make_cross_validation()
+    assert oof(runs, planned=with_folds(runs, 3))["complete"].all()
+    assert oof(runs, planned=with_folds(runs, 2))["complete"].all(), "folds are numbered otherwise"
+    assert oof(runs, planned=with_folds(runs, None))["complete"].all()
+
+
+def test_a_selection_of_folds_asks_for_no_others(make_cross_validation: MakeMany) -> None:
+    runs = make_cross_validation()
+    planned = with_folds(runs, 5)
+    assert len(oof(runs, planned=planned, where="fold=0,1 seed=0")) == 20
+    with pytest.raises(UsageError, match="out-of-fold: seed=1: fold 3 of 5 was never planned; launch"):
+        oof(runs, planned=planned, where="fold<4 seed=1")
+
+
+def test_each_task_has_its_own_number_of_folds(make_cross_validation: MakeMany) -> None:
+    runs = make_cross_validation(seeds=(0,), task=("small", "large"))
+    planned = [with_folds([run], 3 if run.axes["task"] == "small" else 4)[0] for run in runs]
+    with pytest.raises(UsageError, match="out-of-fold: task=large seed=0: fold 3 of 4 was never planned; launch"):
+        oof(runs, planned=planned)
+    frame = oof(runs, planned=planned, partial=True)
+    assert frame.groupby("task")["complete"].first().to_dict() == {"small": True, "large": False}
 
 
 def test_folds_that_overlap_are_no_partition(make_run: Make) -> None:
