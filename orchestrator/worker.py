@@ -206,9 +206,6 @@ class Worker:
         elif last == "interrupted" or running.killed:
             reason = running.killed or (running.last or {}).get("reason", "")
             self.events.tell("interrupted", job=job.id, n=attempt, reason=reason)
-            if running.killed == _CANCELLED:
-                # The attempt began after the cancellation was told, so it has to be told of the attempt, too.
-                self.events.tell("cancelled", jobs={job.id: attempt})
         else:
             self._failed(running, exit_message)
 
