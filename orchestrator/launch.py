@@ -28,6 +28,7 @@ from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.site import site_overrides
 from seedfold.orchestrator.standing import ALIVE, Standing, Standings, count_states
 from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.waits import wait_of
 
 POLL_S = 0.3
 _LATER_S = 0.001
@@ -233,11 +234,15 @@ def cancel(
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How the awaited jobs stand: counts by state, and whether anybody is still at work on them."""
+    """How the awaited jobs stand: counts by state, and whether anybody is still at work on them.
+
+    ``waits_for`` says for what, where none of them runs and their worker knows.
+    """
 
     counts: Mapping[str, int]
     running: tuple[JobDescription, ...]
     over: bool
+    waits_for: str = ""
 
 
 class Waiter:
@@ -245,6 +250,7 @@ class Waiter:
 
     def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
         self.jobs = jobs
+        self._named = frozenset(jobs)
         self._done: dict[str, Standing] = {}
         self.ledger = Ledger(study)
         assert self.ledger.plans.header is not None
@@ -258,7 +264,12 @@ class Waiter:
         self._done = {job: one for job, one in standings.items() if one.state == "done"}
         running = tuple(self.ledger.plans.jobs[job] for job, one in standings.items() if one.state == "running")
         over = not any(one.state in ALIVE for one in standings.values())
-        return Progress(count_states(standings.values()), running, over)
+        waits_for = "" if running or over else self._waits_for()
+        return Progress(count_states(standings.values()), running, over, waits_for)
+
+    def _waits_for(self) -> str:
+        texts = (wait_of(one.folder) for one in self.ledger.live if not self._named.isdisjoint(one.jobs))
+        return next(filter(None, texts), "")
 
     def wait(self, show: Callable[[Progress], None]) -> Progress:
         """Look until nobody is at work on any of the jobs."""

@@ -21,6 +21,7 @@ from seedfold.orchestrator.plans import Address
 from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.stale import Staleness
 from seedfold.orchestrator.standing import Depth, Standing, Standings, count_states
+from seedfold.orchestrator.waits import wait_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_superseded(overview),
         _note_damaged(overview),
         _note_mixed_code(once),
+        _note_wait(overview, once),
         _note_idle(overview, once),
     ]
     return [note for note in found if note]
@@ -187,6 +189,13 @@ def _note_mixed_code(views: Iterable[JobView]) -> str | None:
         return None
     more = f" and {len(mixed) - 3} more files" if len(mixed) > 3 else ""
     return f"results come from different versions of the code: {', '.join(mixed[:3])}{more}"
+
+
+def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
+    """What the worker waits for, where none of the jobs runs."""
+    if any(view.state == "running" for view in views):
+        return None
+    return next(filter(None, (wait_of(submission.folder) for submission in overview.ledger.live)), None)
 
 
 def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:

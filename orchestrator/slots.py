@@ -1,7 +1,7 @@
 """Places for jobs on this machine. They belong to machine and user: the workers of all studies share them.
 
 A slot is a lock file under the machine's temporary folder, held with flock while a job runs; the kernel frees it when
-its holder dies.
+its holder dies. Its text names the holder, for those who wait; it means nothing once the lock is free.
 """
 
 from __future__ import annotations
@@ -67,36 +67,73 @@ def _folder() -> Path:
     return folder
 
 
-def _try_lock(name: str) -> int | None:
+def _try_lock(name: str, holder: str) -> int | None:
     handle = os.open(_folder() / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, os.fsencode(holder), 0)
     return handle
 
 
-def _lock_some(names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
-    """Lock ``count`` of the names, or none."""
+def _holder_of(name: str) -> str:
+    return os.fsdecode((_folder() / name).read_bytes())
+
+
+def _lock_some(names: Sequence[str], count: int, holder: str) -> tuple[list[tuple[str, int]] | None, list[str]]:
+    """Lock ``count`` of the names, or none; return also those that turned out to be taken."""
     held: list[tuple[str, int]] = []
+    taken: list[str] = []
     for name in names:
         if len(held) == count:
-            break
-        handle = _try_lock(name)
-        if handle is not None:
+            return held, taken
+        handle = _try_lock(name, holder)
+        if handle is None:
+            taken.append(name)
+        else:
             held.append((name, handle))
     if len(held) == count:
-        return held
+        return held, taken
     for _, handle in held:
         os.close(handle)
-    return None
+    return None, taken
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Why a job got no place: it needs ``needed`` of ``places``, and ``holders``, folders of studies, have one each."""
+
+    needed: int
+    places: int
+    holders: tuple[str, ...]
+
+    def text(self, root: Path) -> str:
+        """Say it in a line. Studies outside ``root`` are named with their folder."""
+        if not self.holders:
+            return "waits for GPUs with enough free memory"
+        names = sorted({holder.removeprefix(f"{root}/") for holder in self.holders if holder})
+        wanted = "a place" if self.needed == 1 else f"{self.needed} places"
+        studies = "study" if len(names) == 1 else "studies"
+        return f"waits for {wanted}: {self._share()} taken" + (f" by {studies} {', '.join(names)}" if names else "")
+
+    def _share(self) -> str:
+        if len(self.holders) < self.places:
+            taken = len(self.holders)
+            return f"{taken} of {self.places} {'is' if taken == 1 else 'are'}"
+        return "the only one is" if self.places == 1 else f"all {self.places} are"
 
 
 class Machine:
     """What this machine offers, as ``cluster`` configures it: CPU places, and ``jobs_per_gpu`` places on each GPU."""
 
-    def __init__(self, cluster: Cluster, gpus: Sequence[Gpu] | None = None) -> None:
+    def __init__(self, cluster: Cluster, gpus: Sequence[Gpu] | None = None, holder: Path = Path()) -> None:
+        """``holder`` is the folder of the study whose worker asks."""
+        self.shortage: Shortage | None = None
+        """Why the last job that asked got no place, where others hold what it needs."""
+        self._holder = str(holder)
         self.cpus = len(os.sched_getaffinity(0))
         self.gpus = list(visible_gpus() if gpus is None else gpus)
         self.most_jobs = cluster.slots
@@ -114,6 +151,7 @@ class Machine:
 
         A job that asks for more CPUs than there are takes them all.
         """
+        self.shortage = None
         if self.most_jobs is not None and running >= self.most_jobs:
             return None
         if resources.gpus:
@@ -122,13 +160,12 @@ class Machine:
 
     def _acquire_cpus(self, count: int) -> Slot | None:
         places = max(self.cpus, self.most_jobs or 0)
-        held = _lock_some([f"cpu-{index}" for index in range(places)], min(count, places))
+        held = self._lock([f"cpu-{index}" for index in range(places)], min(count, places))
         return None if held is None else Slot([handle for _, handle in held], ())
 
     def _acquire_gpus(self, count: int) -> Slot | None:
         free = [gpu.index for gpu in self._with_free_memory()]
-        names = [f"gpu-{index}.{place}" for place in range(self._per_gpu) for index in free]
-        held = _lock_some(names, count)
+        held = self._lock([f"gpu-{index}.{place}" for place in range(self._per_gpu) for index in free], count)
         if held is None:
             return None
         indices = tuple(name.removeprefix("gpu-").split(".")[0] for name, _ in held)
@@ -137,6 +174,12 @@ class Machine:
             slot.release()
             return None
         return slot
+
+    def _lock(self, names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
+        held, taken = _lock_some(names, count, self._holder)
+        if held is None:
+            self.shortage = Shortage(count, len(names), tuple(map(_holder_of, taken)))
+        return held
 
     def _with_free_memory(self) -> list[Gpu]:
         if not self._least_free:

@@ -28,6 +28,7 @@ from seedfold.orchestrator.slots import Machine, Slot
 from seedfold.orchestrator.spawner import Spawner
 from seedfold.orchestrator.standing import Standings, unnoticed
 from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.waits import tell_wait
 
 TICK_S = 0.5
 _CANCELLED = "cancelled"
@@ -56,7 +57,8 @@ class Worker:
         self.policies = Policies.parse(settings["failures"])
         self.standings = Standings(root, Ledger(study), self.policies)
         cluster = Cluster.parse(settings["cluster"])
-        self.machine = Machine(cluster)
+        self.machine = Machine(cluster, holder=study.path)
+        self.waits_for = ""
         self.events = EventWriter(study.events)
         self.grace_s = cluster.grace_s
         jobs = [self.standings.ledger.plans.jobs[job] for job in submission.jobs]
@@ -120,7 +122,16 @@ class Worker:
                 fits.add(job.fit)
             else:
                 refused.add(shape_of(job))
+        self._tell_wait(bool(refused) and not self.running)
         return self.queue.hopeful
+
+    def _tell_wait(self, waits: bool) -> None:
+        """Say who has the places, as long as this worker has none itself."""
+        shortage = self.machine.shortage if waits else None
+        text = shortage.text(self.root.path) if shortage else ""
+        if text != self.waits_for:
+            self.waits_for = text
+            tell_wait(self.submission.folder, text)
 
     def _start(self, job: JobDescription) -> bool:
         lacks = self.machine.lacks(job.resources)

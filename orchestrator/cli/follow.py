@@ -122,14 +122,18 @@ def _display(study: str, jobs: int) -> Iterator[Show]:
 
 
 class _Plain:
-    """A line when something has ended, and not more often than every few seconds."""
+    """A line when something has ended, and not more often than every few seconds; and one when all has to wait."""
 
     def __init__(self, study: str) -> None:
         self._study = study
         self._shown: Sequence[int] = ()
         self._at = 0.0
+        self._waits_for = ""
 
     def __call__(self, progress: Progress) -> None:
+        if progress.waits_for and progress.waits_for != self._waits_for:
+            print(f"{self._study}: {progress.waits_for}", flush=True)
+            self._waits_for = progress.waits_for
         ended = [count for state, count in progress.counts.items() if state not in ALIVE]
         if progress.over or ended == self._shown or time.monotonic() - self._at < _PLAIN_EVERY_S:
             return
@@ -157,7 +161,8 @@ def _live(study: str, jobs: int) -> Iterator[Show]:
             bar.update(task, completed=progress.counts["done"])
             running = [f"  {job.short_id} {job.stage} {axes_text(job.axes)}" for job in progress.running]
             more = [f"  … and {len(running) - _RUNNING_SHOWN} more"] if len(running) > _RUNNING_SHOWN else []
-            texts = [counts_text(progress.counts, STATES), *running[:_RUNNING_SHOWN], *more]
+            waits = [f"  {progress.waits_for}"] if progress.waits_for else []
+            texts = [counts_text(progress.counts, STATES), *waits, *running[:_RUNNING_SHOWN], *more]
             live.update(Group(bar, *(Text(text, no_wrap=True, overflow="ellipsis") for text in texts)))
 
         yield display

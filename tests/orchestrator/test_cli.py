@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,21 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert not any(before & after for before, after in zip(wrong, right, strict=True))
     assert "6 earlier jobs were replaced" in toy.ok("status", "toy")
     assert len(toy.ok("status", "toy", "--superseded").splitlines()) == 6
+
+
+def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
+    launch = ("launch", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
+    first = toy.start(*launch, "study=one", "sleep_s=100", "resources.cpus=1000")
+    eventually(lambda: toy.root.exists() and toy.study("one").plans.exists() and toy.states("one") == {"running": 1})
+    second = toy.start(*launch, "study=two")
+    eventually(lambda: toy.study("two").plans.exists() and "waits for a place: " in toy.ok("status", "two"))
+    toy.ok("cancel", "one")
+    said, _ = second.communicate(timeout=60)
+    first.communicate(timeout=60)
+    assert second.returncode == 0
+    assert re.search(r"^two: waits for a place: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
+    assert said.count("waits for") == 1
+    assert "waits for" not in toy.ok("status", "two")
 
 
 def test_out_of_fold_tables_know_of_folds_that_were_never_planned(toy: Toy) -> None:

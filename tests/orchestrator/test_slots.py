@@ -19,8 +19,8 @@ def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
-def machine(gpus: int = 0, **cluster: Any) -> Machine:
-    return Machine(Cluster.parse(cluster), [Gpu(str(index), 16 * GB) for index in range(gpus)])
+def machine(gpus: int = 0, holder: str = "/runs/one", **cluster: Any) -> Machine:
+    return Machine(Cluster.parse(cluster), [Gpu(str(index), 16 * GB) for index in range(gpus)], Path(holder))
 
 
 def test_jobs_get_as_many_places_as_there_are_cpus() -> None:
@@ -93,3 +93,33 @@ def test_a_job_without_gpus_sees_none() -> None:
 def test_what_the_machine_can_never_give_is_said() -> None:
     assert machine(gpus=1).lacks(Resources(gpus=2)) == "asks for 2 GPUs; this machine has 1"
     assert machine(gpus=2).lacks(Resources(gpus=2)) is None
+
+
+def wait_text(waiting: Machine, resources: Resources) -> str:
+    assert waiting.acquire(resources, 0) is None
+    assert waiting.shortage is not None
+    return waiting.shortage.text(Path("/runs"))
+
+
+def test_who_waits_learns_who_has_the_places() -> None:
+    waiting = machine(gpus=2, holder="/runs/three")
+    first = machine(gpus=2).acquire(Resources(gpus=1), 0)
+    assert first is not None
+    assert wait_text(waiting, Resources(gpus=2)) == "waits for 2 places: 1 of 2 is taken by study one"
+    assert machine(gpus=2, holder="/else/two").acquire(Resources(gpus=1), 0) is not None
+    assert wait_text(waiting, Resources(gpus=1)) == "waits for a place: all 2 are taken by studies /else/two, one"
+    first.release()
+    assert machine(gpus=2, holder="/else/two").acquire(Resources(gpus=1), 0) is not None
+    assert wait_text(waiting, Resources(gpus=1)) == "waits for a place: all 2 are taken by study /else/two"
+    lonely = machine(gpus=1, holder="/runs/three")
+    assert wait_text(lonely, Resources(gpus=1)) == "waits for a place: the only one is taken by study /else/two"
+
+
+def test_a_job_that_gets_a_place_lacks_none() -> None:
+    here = machine(gpus=1)
+    slot = here.acquire(Resources(gpus=1), 0)
+    assert slot is not None
+    assert wait_text(here, Resources(gpus=1)).endswith("by study one")
+    slot.release()
+    assert here.acquire(Resources(gpus=1), 0) is not None
+    assert here.shortage is None
