@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 ROOT ?= runs
+CLUSTER ?= build/slurm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
 	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
@@ -17,6 +18,12 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
+
+cluster:  ## a real SLURM on this machine, for the tests and to play with; says how to use it
+	$(PYTHON) tests/clusters/slurm/cluster.py up --folder $(CLUSTER)
+
+cluster-down:  ## stop it; what it knows stays in build/slurm
+	$(PYTHON) tests/clusters/slurm/cluster.py down --folder $(CLUSTER)
 
 lint: $(READY)  ## linters and type checker
 	$(BIN)/ruff check .

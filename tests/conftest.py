@@ -1,0 +1,57 @@
+"""The clusters that tests of every room may use; see `clusters.slurm.cluster`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clusters.slurm.cluster import Cluster, find_cluster, running
+from clusters.slurm.configuration import PORTS, Settings
+from clusters.slurm.packages import missing_packages
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Cluster:
+    """The cluster that is up, for tests that leave its daemons and its nodes alone: other workers use it as well.
+
+    Such tests call their jobs by `slurm_name`, ask for no whole node, and look at no jobs but their own.
+    """
+    cluster = find_cluster()
+    if cluster is None:
+        pytest.skip("no SLURM is up: `make cluster` brings one up")
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def slurm_alone() -> Iterator[Cluster]:
+    """A cluster that this worker has for itself, for tests that kill daemons, fail nodes or preempt jobs.
+
+    It has two nodes of two processors. Who takes something away brings it back.
+    """
+    if missing_packages():
+        pytest.skip("SLURM is not installed: `make cluster` installs it")
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # pytest's folders are too long for a socket's path
+    with running(folder, Settings(nodes=2, cpus=2, gpus=2, port=20_000 + 4 * PORTS * worker)) as cluster:
+        yield cluster
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def slurm_name(slurm: Cluster) -> Iterator[str]:
+    """A name for jobs on the cluster `slurm` that nobody else uses; what still has it after the test is cancelled."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    yield name
+    slurm.cancel(name)
+
+
+@pytest.fixture
+def on_slurm(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The cluster `slurm`, and the code under test in this process talks to it."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
+    return slurm
