@@ -15,6 +15,7 @@ from typing import Any
 from seedfold.jobs.description import SHORT_ID, JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.failures import Policies
+from seedfold.orchestrator.fallen import Fallen, find_fallen
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.plans import Address
@@ -22,6 +23,9 @@ from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.stale import Staleness
 from seedfold.orchestrator.standing import Depth, Standing, Standings, count_states
 from seedfold.orchestrator.waits import wait_of
+
+_IDLE = frozenset({"waiting", "lost"})
+"""States of jobs that nobody has begun or will begin without being asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_damaged(overview),
         _note_mixed_code(once),
         _note_wait(overview, once),
+        *fallen_lines(overview, once),
         _note_idle(overview, once),
     ]
     return [note for note in found if note]
@@ -198,8 +203,18 @@ def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
     return next(filter(None, (wait_of(submission.folder) for submission in overview.ledger.live)), None)
 
 
+def fallen(overview: Overview, views: Iterable[JobView]) -> list[Fallen]:
+    """The workers that died and left some of these jobs, which still wait."""
+    return find_fallen(overview.folder, {view.job.id for view in views if view.state in _IDLE})
+
+
+def fallen_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
+    """A line for each worker that died and left some of these jobs."""
+    return [one.text(overview.folder.name) for one in fallen(overview, views)]
+
+
 def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
-    idle = sum(view.state in {"waiting", "lost"} for view in views)
+    idle = sum(view.state in _IDLE for view in views)
     if not idle or overview.ledger.live:
         return None
     noun = "job waits" if idle == 1 else "jobs wait"

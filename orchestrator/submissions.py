@@ -99,9 +99,13 @@ class Submission:
         """Say that the worker is through with everything that it could do."""
         create_once(self.folder / "ended", "")
 
+    def has_ended(self) -> bool:
+        """Whether the worker said that it is through."""
+        return (self.folder / "ended").exists()
+
     def liveness(self) -> Liveness:
         """Tell whether somebody is at work on this submission, or about to start."""
-        if (self.folder / "ended").exists():
+        if self.has_ended():
             return "dead"
         holder = self.worker() or self._starter()
         known = holder.liveness()

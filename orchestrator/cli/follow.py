@@ -17,7 +17,7 @@ from seedfold.orchestrator.cli.console import counts_text, hours_text, lines, sa
 from seedfold.orchestrator.cli.status import failure_parts
 from seedfold.orchestrator.launch import Launched, Progress, Waiter, stop_workers
 from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.overview import Overview, axes_text
+from seedfold.orchestrator.overview import Overview, axes_text, fallen_lines
 from seedfold.orchestrator.plans import Plans
 from seedfold.orchestrator.standing import ALIVE, STATES
 
@@ -101,7 +101,7 @@ def conclude(root: Root, launched: Launched, end: Progress, seconds: float, inte
     views = [view for view in overview.places() if view.job.id in named]
     took = f"; {hours_text(round(seconds, 1))}" if launched.submission else ""
     say(f"{study}: {counts_text(end.counts, STATES)}{took}", style="bold")
-    show(failure_parts(views))
+    show([*failure_parts(views), *lines(*fallen_lines(overview, views), style="yellow")])
     left = sum(end.counts[state] for state in STATES if state != "done")
     if left:
         show(lines(f"{left} jobs are not done: seedfold resume {study}", style="yellow"))

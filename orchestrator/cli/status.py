@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -23,6 +24,7 @@ from seedfold.orchestrator.overview import (
     Overview,
     axes_text,
     axis_counts,
+    fallen,
     group_failures,
     name_of,
     notes,
@@ -54,12 +56,18 @@ def command(
     selection = Selection.parse(where, stages, limit)
     views = overview.superseded(selection) if superseded else overview.places(selection)
     if as_json:
-        print_json(to_json(study, views))
+        print_json(to_json(study, views) | _dead_workers(overview, views))
     elif superseded:
         say(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
     else:
         table = by_axis_parts(views, by) if by is not None else []
         show([*status_parts(overview, views), *table])
+
+
+def _dead_workers(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:
+    """One more key, where there is something to say."""
+    found = [one.to_dict() for one in fallen(overview, views)]
+    return {"dead_workers": found} if found else {}
 
 
 def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Line]:

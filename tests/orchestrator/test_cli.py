@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from toyproject import SEEDFOLD, Toy, eventually, tree
 
+from seedfold.orchestrator.launch import stop_workers
+
 STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"}
 
 
@@ -131,6 +133,51 @@ def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     assert re.search(r"^two: waits for a place: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
     assert said.count("waits for") == 1
     assert "waits for" not in toy.ok("status", "two")
+
+
+WITHOUT_WORKER = """
+import os, sys
+
+if "SUBMITIT_EXECUTOR" in os.environ:
+    sys.modules["seedfold.orchestrator.worker"] = None
+"""
+
+
+def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None:
+    (toy.folder / "site").mkdir()
+    (toy.folder / "site" / "sitecustomize.py").write_text(WITHOUT_WORKER)
+    search = os.pathsep.join([str(toy.folder / "site"), os.environ.get("PYTHONPATH", "")])
+    launch = ("launch", "--config-dir", "conf", "experiment=light")
+    ended = toy.seedfold(*launch, PYTHONPATH=search)
+    (token,) = [folder.name for folder in toy.study("light").submissions.iterdir()]
+    (dead,) = toy.json("status", "light")["dead_workers"]
+    assert (dead["submission"], dead["jobs"]) == (token, 6)
+    assert "seedfold.orchestrator.worker" in Path(dead["log"]).read_text()
+    line = f"the worker of submission {token} died; its log: {dead['log']}; seedfold resume light goes on"
+    assert line in ended.stdout
+    assert line in toy.ok("status", "light")
+    toy.ok("resume", "light", "--where", "fold=0,1")
+    (dead,) = toy.json("status", "light")["dead_workers"]
+    assert (dead["submission"], dead["jobs"]) == (token, 2)
+    toy.ok("resume", "light")
+    assert "dead_workers" not in toy.json("status", "light")
+    assert "died" not in toy.ok("status", "light")
+
+
+def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy) -> None:
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "sleep_s=100")
+    eventually(lambda: toy.root.exists() and toy.study("light").plans.exists() and toy.states("light").get("running"))
+    assert "dead_workers" not in toy.json("status", "light")
+    toy.kill_workers()
+    said, _ = launcher.communicate(timeout=60)
+    assert "died; its log: " in said
+    assert [dead["jobs"] for dead in toy.json("status", "light")["dead_workers"]] == [6]
+    toy.ok("resume", "light", "--detach")
+    assert "dead_workers" not in toy.json("status", "light")
+    eventually(lambda: toy.states("light").get("running"))
+    stop_workers(toy.study("light"))
+    eventually(lambda: set(toy.states("light")) == {"waiting"})
+    assert "dead_workers" not in toy.json("status", "light"), "the newest worker ended in order"
 
 
 def test_out_of_fold_tables_know_of_folds_that_were_never_planned(toy: Toy) -> None:
