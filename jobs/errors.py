@@ -1,4 +1,7 @@
-"""The errors a person caused or has to act on. Each is one line: where, what is wrong, what to do."""
+"""The errors a person caused or has to act on, and the words of such lines.
+
+Each is one line: where, what is wrong, what to do.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,11 @@ class UnreachableError(SeedfoldError):
     """A scheduler or a store that does not answer; what is known is still right."""
 
     exit_code = 3
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """Return a count with its noun, and verb if need be: ``1 job``, ``3 jobs``; ``several`` is ``one`` with an s."""
+    return f"{count} {one}" if count == 1 else f"{count} {several or one + 's'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.compose import Composer, one_line_errors
-from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.jobs.grammar import axis_values, cell_value
 from seedfold.jobs.matrix import Block
 
@@ -236,9 +236,8 @@ def _rows(file: Path, rows: list[tuple[int, list[str]]], wanted: Any) -> list[tu
         return rows
     for number in wanted if isinstance(wanted, list) else [wanted]:
         if isinstance(number, bool) or not isinstance(number, int) or not -len(rows) <= number < len(rows):
-            raise UsageError(
-                f"{file}: no row {number!r}; it has {len(rows)} rows, 0 to {len(rows) - 1}, or -1 for the last"
-            )
+            known = f"it has {counted(len(rows), 'row')}, 0 to {len(rows) - 1}, or -1 for the last"
+            raise UsageError(f"{file}: no row {number!r}; {known}")
     return [rows[number] for number in (wanted if isinstance(wanted, list) else [wanted])]
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.overview import Overview, each_once, name_of
@@ -105,9 +105,11 @@ def _gpus_and_torch() -> Iterator[Finding]:
 
 
 def _torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
-    text = f"{release}, {f'CUDA {cuda}, {devices} devices' if cuda else 'for CPUs only'}"
+    build = f"CUDA {cuda}, {counted(devices, 'device')}" if cuda else "for CPUs only"
+    text = f"{release}, {build}"
     if gpus and not devices:
-        return Finding("warning", "torch", f"{text}, but the driver shows {gpus} GPUs", "install torch built for CUDA")
+        text = f"{text}, but the driver shows {counted(gpus, 'GPU')}"
+        return Finding("warning", "torch", text, "install torch built for CUDA")
     return Finding("ok", "torch", text)
 
 
@@ -214,13 +216,13 @@ def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
     lost = [view for view in views if view.state == "lost"]
     idle = [view for view in views if view.state == "waiting"]
     if lost:
-        text = f"{len(lost)} lost jobs, e.g. {name_of(lost[0].job)}: {lost[0].standing.reason}"
+        text = f"{counted(len(lost), 'lost job')}, e.g. {name_of(lost[0].job)}: {lost[0].standing.reason}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     if dead and (lost or idle) and not overview.ledger.live:
-        text = f"worker of submission {dead[-1]} died and {len(idle)} jobs wait"
+        text = f"worker of submission {dead[-1]} died and {counted(len(idle), 'job waits', 'jobs wait')}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     if not (lost or (dead and idle)):
-        yield Finding("ok", study.name, f"{len(views)} jobs, nothing left behind by dead processes")
+        yield Finding("ok", study.name, f"{counted(len(views), 'job')}, nothing left behind by dead processes")
 
 
 def _submissions(study: StudyFolder) -> list[str]:
@@ -267,4 +269,4 @@ def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterat
                 "problem", study.name, text, f"remove {result.folder}; seedfold resume {study.name} runs it again"
             )
     if not broken:
-        yield Finding("ok", study.name, f"{count} results read through, all whole")
+        yield Finding("ok", study.name, f"{counted(count, 'result')} read through, all whole")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import KINDS, Policies
@@ -107,7 +107,7 @@ def _refuse_replacing(plan: Plan) -> None:
     if replacements:
         keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
         raise UsageError(
-            f"{len(replacements)} jobs of study {plan.study.name} would be replaced ({keys}); "
+            f"{counted(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); "
             "launch with --replace, or under another name with study=NAME"
         )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.description import SHORT_ID, JobDescription
-from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.fallen import Fallen, find_fallen
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -163,20 +163,21 @@ def _note_stale(views: Sequence[JobView]) -> str | None:
     if not reasons:
         return None
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-    return f"{reasons.total()} done jobs are stale: {listed}; seedfold launch … --rerun stale runs them again"
+    jobs = counted(reasons.total(), "done job is", "done jobs are")
+    return f"{jobs} stale: {listed}; to run again: seedfold launch … --rerun stale"
 
 
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
-    return f"{count} earlier jobs were replaced: --superseded shows them" if count else None
+    return f"{counted(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
 
 
 def _note_damaged(overview: Overview) -> str | None:
     damaged = overview.ledger.damaged
     if not damaged:
         return None
-    lines = "line is" if damaged.total() == 1 else "lines are"
-    return f"{damaged.total()} damaged {lines} passed over in {overview.folder.events}: {', '.join(sorted(damaged))}"
+    lines = counted(damaged.total(), "damaged line is", "damaged lines are")
+    return f"{lines} passed over in {overview.folder.events}: {', '.join(sorted(damaged))}"
 
 
 def _note_mixed_code(views: Iterable[JobView]) -> str | None:
@@ -192,7 +193,7 @@ def _note_mixed_code(views: Iterable[JobView]) -> str | None:
     mixed = sorted(name for name, contents in versions.items() if len(contents) > 1)
     if not mixed:
         return None
-    more = f" and {len(mixed) - 3} more files" if len(mixed) > 3 else ""
+    more = f" and {counted(len(mixed) - 3, 'more file')}" if len(mixed) > 3 else ""
     return f"results come from different versions of the code: {', '.join(mixed[:3])}{more}"
 
 
@@ -217,8 +218,7 @@ def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
     idle = sum(view.state in _IDLE for view in views)
     if not idle or overview.ledger.live:
         return None
-    noun = "job waits" if idle == 1 else "jobs wait"
-    return f"{idle} {noun} and nobody is at work: seedfold resume {overview.folder.name}"
+    return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
 
 
 def axes_text(axes: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seedfold.jobs.errors import counted
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cluster import Cluster
 
@@ -143,7 +144,7 @@ class Machine:
     def lacks(self, resources: Resources) -> str | None:
         """What a job asks for that this machine can never give; None if it can."""
         if resources.gpus > len(self.gpus):
-            return f"asks for {resources.gpus} GPUs; this machine has {len(self.gpus)}"
+            return f"asks for {counted(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
         return None
 
     def acquire(self, resources: Resources, running: int) -> Slot | None:

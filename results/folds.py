@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.results.axes import Group, Place, Selection, axis_names, find_axes, key_of, select, value_text, without
 from seedfold.results.run import Addressed, Job
 
@@ -35,7 +35,7 @@ class Gap:
     how: str = _MISSING
 
     def __str__(self) -> str:
-        lost = "" if self.samples is None else f", {self.samples} samples"
+        lost = "" if self.samples is None else f", {counted(self.samples, 'sample')}"
         return f"{self.group}: {self.fold} {self.how}{lost}"
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.results.predictions import HeadPredictions, read_heads
 from seedfold.results.query import split_files
 from seedfold.results.run import Run
@@ -96,8 +96,9 @@ def _refuse_repeats(runs: Sequence[Run], rows: HeadPredictions) -> None:
     repeated = pd.unique(rows.sample_ids[pd.Index(rows.sample_ids).duplicated()])
     who = " ".join(run.short_id for run in runs[:3])
     named = ", ".join(repr(each) for each in repeated[:3].tolist())
+    samples = counted(len(repeated), "sample is", "samples are")
     raise UsageError(
-        f"out-of-fold: {len(repeated)} samples are in more than one fold ({named}) of jobs {who}…; "
+        f"out-of-fold: {samples} in more than one fold ({named}) of jobs {who}…; "
         "an axis that tells these jobs apart is missing, or this axis is no partition"
     )
 

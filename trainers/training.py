@@ -13,6 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from seedfold.jobs.errors import counted
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.build import build
 from seedfold.trainers.checkpointing import Checkpointer, Progress
@@ -115,7 +116,8 @@ def _blocks(config: Mapping[str, Any], train: Samples, settings: TrainerSettings
         most=settings.max_steps,
     )
     if not blocks.steps:
-        raise ConfigFailure(f"trainer.batch_size: {settings.batch_size} leaves no batch of {len(train)} samples")
+        samples = counted(len(train), "sample")
+        raise ConfigFailure(f"trainer.batch_size: {settings.batch_size} leaves no batch of {samples}")
     return blocks
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, say
 from seedfold.orchestrator.launch import cancel
@@ -39,7 +40,7 @@ def command(
     if not jobs:
         say(f"{study}: nothing to cancel")
         return
-    say(f"{study}: cancelled {len(jobs)} jobs; seedfold resume {study} starts them again")
+    say(f"{study}: cancelled {counted(len(jobs), 'job')}; to start again: seedfold resume {study}")
     say(*(f"  {name_of(job)}" for job in jobs[:_LISTED]))
     if len(jobs) > _LISTED:
         say(f"  … and {len(jobs) - _LISTED} more")

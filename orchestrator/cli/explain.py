@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from seedfold.jobs.errors import counted
 from seedfold.jobs.explain import Difference, difference
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, say
@@ -52,4 +53,4 @@ def _verdict(left: Found, right: Found, differences: list[Difference]) -> str:
     if left.job.id == right.job.id:
         return "one job: what differs does not count" if differences else "one job"
     counting = sum(one.counts for one in differences)
-    return f"two jobs: they differ in {counting} keys that count"
+    return f"two jobs: they differ in {counted(counting, 'key that counts', 'keys that count')}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.cli.console import counts_text, hours_text, lines, say, show
 from seedfold.orchestrator.cli.status import failure_parts
 from seedfold.orchestrator.launch import Launched, Progress, Waiter, stop_workers
@@ -104,7 +104,7 @@ def conclude(root: Root, launched: Launched, end: Progress, seconds: float, inte
     show([*failure_parts(views), *lines(*fallen_lines(overview, views), style="yellow")])
     left = sum(end.counts[state] for state in STATES if state != "done")
     if left:
-        show(lines(f"{left} jobs are not done: seedfold resume {study}", style="yellow"))
+        show(lines(f"{counted(left, 'job is', 'jobs are')} not done: seedfold resume {study}", style="yellow"))
     else:
         say(f"seedfold results {study}  ·  seedfold report {study}")
     if interrupted:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.cli.grid import console, fits, plain_table
 
@@ -27,7 +28,7 @@ def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
         console().print(_to_table(fitting))
     hidden = [str(name) for name in shown.columns if name not in fitting.columns]
     if len(rows) < len(shown):
-        say(f"… and {len(shown) - len(rows)} more rows: --limit N, or --format csv for all", style="dim")
+        say(f"… and {counted(len(shown) - len(rows), 'more row')}: --limit N, or --format csv for all", style="dim")
     if hidden:
         say(f"not shown: {', '.join(hidden)}; --format csv has all", style="dim")
 

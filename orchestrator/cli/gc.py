@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import bytes_text, print_json, say
 from seedfold.orchestrator.gc import KINDS, Collector, Garbage, Kind, delete, short
@@ -46,9 +47,9 @@ def command(
         _print_kind(kind, [one for one in garbage if one.kind == kind], asked[kind])
     total = sum(one.size for one in chosen)
     if yes:
-        say(f"deleted {len(chosen)} things, {bytes_text(freed)}", style="bold")
+        say(f"deleted {counted(len(chosen), 'thing')}, {bytes_text(freed)}", style="bold")
     else:
-        say(f"{len(chosen)} things, {bytes_text(total)}: add --yes to delete them", style="bold")
+        say(f"{counted(len(chosen), 'thing')}, {bytes_text(total)}: add --yes to delete them", style="bold")
 
 
 def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.cli.follow import stay_or_leave
@@ -55,10 +56,11 @@ def command(
 
 def say_started(launched: Launched) -> None:
     """Say what was started, and what was not."""
-    study, jobs = launched.study.name, len(launched.jobs)
+    study, jobs = launched.study.name, counted(len(launched.jobs), "job")
     if launched.submission is None:
-        say(f"{study}: {jobs} jobs, nothing to start")
+        say(f"{study}: {jobs}, nothing to start")
     else:
-        say(f"{study}: {jobs} jobs, started {len(launched.started)}; worker log {launched.submission.log}")
+        say(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submission.log}")
     if launched.exhausted:
-        say(f"{launched.exhausted} failed jobs are not tried again: seedfold resume {study}", style="yellow")
+        failed = counted(launched.exhausted, "failed job is", "failed jobs are")
+        say(f"{failed} not tried again: seedfold resume {study}", style="yellow")

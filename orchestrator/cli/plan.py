@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     bytes_text,
@@ -94,7 +94,7 @@ def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    say(f"{plan.study.name}: {len({planned.job.id for planned in jobs})} jobs", style="bold")
+    say(f"{plan.study.name}: {counted(len({planned.job.id for planned in jobs}), 'job')}", style="bold")
     rows = count_by_stage(jobs)
     show(counts_parts("stage", rows, ["jobs", *columns_with_counts(rows.values(), ("new", *STATES, "stale"))]))
     say(_starting_text(plan, starting))
@@ -122,7 +122,7 @@ def _why(planned: PlannedJob) -> str:
 def _array_text(array: dict[str, Any]) -> str:
     gpus = f", {array['gpus']} GPU" if array["gpus"] else ""
     limits = f"{bytes_text(array['memory_bytes'])}, at most {hours_text(array['time_s'])}"
-    return f"{array['jobs']} jobs, each {array['cpus']} CPU{gpus}, {limits}"
+    return f"{counted(array['jobs'], 'job')}, each {array['cpus']} CPU{gpus}, {limits}"
 
 
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
@@ -137,12 +137,14 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 def _print_hindrances(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
     replacements = plan.replacements()
     if replacements:
-        say(f"{len(replacements)} jobs would be replaced, through:", style="yellow")
+        say(f"{counted(len(replacements), 'job')} would be replaced, through:", style="yellow")
         say(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
         say("launch stops at this unless told --replace, or study=NAME", style="yellow")
     stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
     for reason, count in stale.items():
-        say(f"{count} done jobs are stale: {reason}; launch --rerun stale runs them again", style="yellow")
+        stale_jobs = counted(count, "done job is", "done jobs are")
+        say(f"{stale_jobs} stale: {reason}; to run again: launch --rerun stale", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
-        say(f"{failed} failed jobs are not tried again by launch: seedfold resume {plan.study.name}", style="yellow")
+        left = counted(failed, "failed job is", "failed jobs are")
+        say(f"{left} not tried again by launch: seedfold resume {plan.study.name}", style="yellow")

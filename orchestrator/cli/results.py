@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.layout import Root
@@ -64,7 +64,8 @@ def command(
 
     print_frame(frame, limit)
     if stale_runs(runs):
-        say(f"{stale_runs(runs)} of {len(runs)} results are stale; see seedfold status {study}", style="yellow")
+        stale = f"{stale_runs(runs)} of {counted(len(runs), 'result')}"
+        say(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 
 def _format(format: str | None, out: str | None) -> str | None:
@@ -90,4 +91,4 @@ def _export(frame: object, format: str, out: str | None) -> None:
         sys.stdout.buffer.write(written)
         sys.stdout.buffer.flush()
     else:
-        say(f"wrote {len(frame)} rows to {out}")
+        say(f"wrote {counted(len(frame), 'row')} to {out}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     Line,
@@ -74,7 +75,7 @@ def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Line]:
     """Counts, failures and notes of a study."""
     shape = to_json(overview.folder.name, views)
     stages: Mapping[str, Mapping[str, int]] = shape["stages"]
-    title = f"{shape['study']}: {shape['jobs']} jobs, {counts_text(shape['states'], STATES)}"
+    title = f"{shape['study']}: {counted(shape['jobs'], 'job')}, {counts_text(shape['states'], STATES)}"
     parts = lines(title, style="bold")
     if len(stages) > 1:
         parts += counts_parts("stage", stages, columns_with_counts([shape["states"]], STATES))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.jobs.study import load_study
 
 STAGES = {"stages": {"one": {"matrix": {"seed": [0, 1]}}, "two": {"matrix": {"fold": [0]}, "after": "one"}}}
@@ -26,6 +26,11 @@ def fails(tree: Any, content: dict[str, Any], *overrides: str, **options: Any) -
     assert "\n" not in message
     assert len(message) < 500
     return message
+
+
+def test_what_is_counted_is_one_or_several() -> None:
+    assert [counted(count, "job") for count in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    assert [counted(count, "job waits", "jobs wait") for count in (1, 12)] == ["1 job waits", "12 jobs wait"]
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,19 @@ def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy)
     assert "dead_workers" not in toy.json("status", "light"), "the newest worker ended in order"
 
 
+def test_one_job_is_not_called_jobs(toy: Toy) -> None:
+    one = ("--config-dir", "conf", "experiment=light", "seed=1", "fold=0", "fail_seeds=[1]")
+    said = [toy.ok("plan", *one)]
+    ended = toy.inside("launch", *one)
+    said += [ended.stdout, toy.inside("launch", *one).stdout]
+    said += [toy.ok("status", "light"), toy.ok("plan", *one), toy.ok("cancel", "light")]
+    assert ended.returncode == 1
+    text = "".join(said)
+    assert not re.search(r"\b1 (\w+ )?(jobs|GPUs|rows|results)\b", text), text
+    for part in ("light: 1 job\n", "train: 1 job, each", "1 job is not done", "1 failed job is not tried again: "):
+        assert part in text
+
+
 def test_out_of_fold_tables_know_of_folds_that_were_never_planned(toy: Toy) -> None:
     assert toy.launch("+task={folds: {k: 5}}", "seed=0").returncode == 0
     refused = toy.inside("results", "toy", "oof")
@@ -286,7 +299,7 @@ def test_logs_follow_an_attempt_to_its_end(toy: Toy) -> None:
 def test_watch_ends_when_all_is_done(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=0.5", "seed=0", "fold=0", experiment="light")
     shown = toy.ok("watch", "light", "--every", "0.2").splitlines()
-    assert shown[-1] == "light: 1 jobs, 1 done"
+    assert shown[-1] == "light: 1 job, 1 done"
 
 
 def test_show_and_explain(done: Toy) -> None:
@@ -461,4 +474,4 @@ def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
     toy.kill_workers()
     out, _ = launch.communicate(timeout=60)
     assert launch.returncode == 1
-    assert "1 jobs are not done: seedfold resume light" in out
+    assert "1 job is not done: seedfold resume light" in out

@@ -181,7 +181,7 @@ def test_long_lists_are_cut_and_say_so(make_run: Make, tmp_path: Path, monkeypat
     assert "12 finished jobs, of which the first 5 are listed" in text
     assert "and 5 more: seedfold status digits" in text
     assert "and 4 more" in text
-    assert text.count("1 more groups are left out here") == 2
+    assert text.count("1 more group is left out here") == 2
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
 
 
