@@ -28,6 +28,7 @@ from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.plan import (
     Plan,
     PlannedJob,
+    Replacement,
     arrays,
     count_by_stage,
     hours,
@@ -94,10 +95,11 @@ def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    say(f"{plan.study.name}: {counted(len({planned.job.id for planned in jobs}), 'job')}", style="bold")
+    replacements = plan.replacements()
+    _print_title(plan, jobs, replacements)
     rows = count_by_stage(jobs)
     show(counts_parts("stage", rows, ["jobs", *columns_with_counts(rows.values(), ("new", *STATES, "stale"))]))
-    say(_starting_text(plan, starting))
+    say(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
     for array in arrays(starting):
         say(f"  {array['stage']}: {_array_text(array)}")
     if starting:
@@ -105,11 +107,22 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
     _print_hindrances(plan, jobs, starting)
 
 
-def _starting_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
+def _print_title(plan: Plan, jobs: Sequence[PlannedJob], replacements: Sequence[Replacement]) -> None:
+    """Say first what decides: how many jobs there are, and whether a launch would refuse them."""
+    title = f"{plan.study.name}: {counted(len({planned.job.id for planned in jobs}), 'job')}"
+    if not replacements:
+        say(title, style="bold")
+        return
+    say(f"{title}; launch stops, unless told --replace, or study=NAME", style="yellow")
+    say(f"{counted(len(replacements), 'job')} would be replaced, through:", style="yellow")
+    say(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
+
+
+def _starting_text(starting: Sequence[PlannedJob], launch: str) -> str:
     if not starting:
-        return "a launch would start nothing"
+        return f"{launch} would start nothing"
     reasons = Counter(_why(planned) for planned in starting)
-    return f"a launch would start {len(starting)}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
+    return f"{launch} would start {len(starting)}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
 
 
 def _why(planned: PlannedJob) -> str:
@@ -135,11 +148,6 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_hindrances(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    replacements = plan.replacements()
-    if replacements:
-        say(f"{counted(len(replacements), 'job')} would be replaced, through:", style="yellow")
-        say(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
-        say("launch stops at this unless told --replace, or study=NAME", style="yellow")
     stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
     for reason, count in stale.items():
         stale_jobs = counted(count, "done job is", "done jobs are")

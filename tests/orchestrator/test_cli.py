@@ -109,7 +109,13 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert "signal 2.0 → 0.5" in refused.stderr
     assert "--replace" in refused.stderr
     assert tree(toy.root) == before
-    assert "6 jobs would be replaced" in toy.ok("plan", "-cd", "conf", "experiment=toy", "signal=0.5")
+    said = toy.ok("plan", "-cd", "conf", "experiment=toy", "signal=0.5").splitlines()
+    assert said[:2] == [
+        "toy: 6 jobs; launch stops, unless told --replace, or study=NAME",
+        "6 jobs would be replaced, through:",
+    ]
+    assert said[2].startswith("  signal 2.0 → 0.5")
+    assert [line for line in said if "would start" in line] == ["a launch with --replace would start 6: 6 new"]
     tables = ("runs", "metrics", "predictions", "oof")
     wrong = [_jobs_in(toy, table) for table in tables]
     assert toy.launch("signal=0.5", "--replace").returncode == 0
