@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from types import ModuleType
 from typing import Any
 
 from omegaconf._utils import split_key
 
 from seedfold.jobs.canonical import canonical_json, plain
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import is_late
 from seedfold.jobs.schema import STUDY_KEYS, StageSpec
@@ -21,7 +23,7 @@ from seedfold.jobs.tree import strings
 
 @dataclass
 class Derivation:
-    """One derived key: where it goes (``path``), where its arguments stand (``node``), and the function.
+    """One derived key: where it goes (``path``), where its arguments stand (``node``), and the function with its name.
 
     ``values`` holds each distinct result once; ``known`` its number by the canonical text of the arguments.
     """
@@ -29,6 +31,7 @@ class Derivation:
     key: str
     path: Path
     node: Path
+    name: str
     function: Callable[..., Any]
     place: str
     values: list[tuple[Any]] = field(default_factory=list)
@@ -38,8 +41,8 @@ class Derivation:
     def number(self, arguments: Mapping[str, Any], point: Callable[[], str]) -> int:
         """Return the number of the value for these arguments.
 
-        Raises UsageError that names stage, point and exception where the function raises, and where its result is no
-        JSON value or its arguments are only known when the job starts.
+        Raises UsageError that names stage, point, function and what it raised where it raises, and where its result is
+        no JSON value or its arguments are only known when the job starts.
         """
         text = canonical_json(arguments)
         found = self.known.get(text)
@@ -57,8 +60,10 @@ class Derivation:
                 raise UsageError(f"{self._at(point)}: {name} is only known when the job starts; derive nothing from it")
         try:
             result = self.function(**arguments)
+        except SeedfoldError as error:
+            raise UsageError(f"{self._at(point)}: {self.name}: {error}") from error
         except Exception as error:
-            raise UsageError(f"{self._at(point)}: {_one_line(error)}") from error
+            raise UsageError(f"{self._at(point)}: {self.name} raised {_one_line(error)}") from error
         return self._as_json(result, point)
 
     def _as_json(self, result: Any, point: Callable[[], str]) -> Any:
@@ -107,17 +112,52 @@ def _read(spec: StageSpec, folder: FilePath, key: str, given: Any) -> Derivation
         raise UsageError(f"{place}: names no function; write {{_target_: package.module.function, ARGUMENT: value}}")
     if path[0] in STUDY_KEYS and path[0] != "resources":
         raise UsageError(f"{place}: {path[0]} describes the study and is not computed per point; choose another key")
-    return Derivation(name, path, (*spec.at, "derive", key), _function(place, given["_target_"], folder), spec.place)
+    target = given["_target_"]
+    return Derivation(name, path, (*spec.at, "derive", key), target, _function(place, target, folder), spec.place)
 
 
 def _function(place: str, name: str, folder: FilePath) -> Callable[..., Any]:
-    from hydra.utils import get_method
-
     try:
         with _importable(folder):
-            return get_method(name)
+            found = _locate(name)
     except Exception as error:
-        raise UsageError(f"{place}: cannot import {name} ({_one_line(error)}); correct the name") from error
+        reason = str(error) if isinstance(error, _NameError) else _one_line(error)
+        raise UsageError(f"{place}: cannot import {name} ({reason}); correct the name") from error
+    if not callable(found):
+        raise UsageError(f"{place}: {name} is no function; name one")
+    return found  # type: ignore[no-any-return]
+
+
+class _NameError(Exception):
+    """A name that leads nowhere, in words of our own."""
+
+
+def _locate(name: str) -> Any:
+    """Return what a dotted name stands for. Hydra's own look-up says of a failure more than a line, and logs it."""
+    parts = name.split(".")
+    module, rest = _longest_module(parts)
+    found: Any = module
+    for part in rest:
+        if not hasattr(found, part):
+            where = ".".join(parts[: len(parts) - len(rest)])
+            raise _NameError(f"{where} has no {'.'.join(rest)}{did_you_mean(part, dir(found))}")
+        found = getattr(found, part)
+    return found
+
+
+def _longest_module(parts: list[str]) -> tuple[ModuleType, list[str]]:
+    """Import the module that the first parts name, as many as possible; return it and the rest."""
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        try:
+            return importlib.import_module(name), parts[length:]
+        except ModuleNotFoundError as error:
+            # One that is missing inside a module which is there is that module's error.
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+        except ValueError as error:
+            raise _NameError("empty parts between its dots") from error
+    raise _NameError(f"no module {parts[0]}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from seedfold.jobs.errors import UsageError, counted
 from seedfold.jobs.study import load_study
 
 STAGES = {"stages": {"one": {"matrix": {"seed": [0, 1]}}, "two": {"matrix": {"fold": [0]}, "after": "one"}}}
+WEIGHTS = {"scheme": "odd", "ratio": 1, "classes": 2}
 MATRIX = {"matrix": {"seed": [0, 1], "fold": [0, 1]}}
 
 
@@ -86,9 +87,19 @@ def test_what_is_counted_is_one_or_several() -> None:
         ({"table": "empty.csv"}, r"empty.csv: the table has no rows"),
         ({"table": "several.csv"}, r"several.csv, line 2, seed: '1,2' is more than one value"),
         ({"table": "binary.csv"}, r"binary.csv: no readable CSV"),
-        ({"derive": {"loss.w": {"_target_": "nowhere.f"}}}, r"derive.loss.w: cannot import nowhere.f"),
+        ({"derive": {"loss.w": {"_target_": "nowhere.f"}}}, r"loss.w: cannot import nowhere.f \(no module nowhere\)"),
         ({"derive": {"loss.w": {"x": 1}}}, r"derive.loss.w: names no function"),
-        ({"derive": {"loss.w": {"_target_": "math.sqrt"}}, **MATRIX}, r"derive.loss.w at seed=0, fold=0: TypeError"),
+        (
+            {"derive": {"loss.w": {"_target_": "math.sqrt"}}, **MATRIX},
+            r"w at seed=0, fold=0: math.sqrt raised TypeError: ",
+        ),
+        (
+            {"derive": {"loss.w": {"_target_": "seedfold.jobs.imbalance.class_weights", **WEIGHTS}}},
+            r"w at its only point: seedfold.jobs.imbalance.class_weights: loss.weighting: 'odd' is no way",
+        ),
+        ({"derive": {"loss.w": {"_target_": "math.sqr"}}}, r"\(math has no sqr \(did you mean 'sqrt'\?\)\)"),
+        ({"derive": {"loss.w": {"_target_": "math..sqrt"}}}, r"cannot import math..sqrt \("),
+        ({"derive": {"loss.w": {"_target_": "math.pi"}}}, r"derive.loss.w: math.pi is no function; name one"),
         ({"derive": {"loss.w": {"_target_": "builtins.object"}}}, r"derive.loss.w.*object is no JSON value"),
         ({"derive": {"loss.w": {"_target_": "json.dumps", "obj": "${nope}"}}}, r"derive.loss.w.*nope"),
         (
