@@ -9,10 +9,22 @@ from typing import Any, TypeVar
 
 import click
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.layout import Root, find_root
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Choice(click.Choice[str]):
+    """One of several words; the error for another one suggests the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word. Raises click's error for a bad parameter."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            nearest = did_you_mean(str(value), map(str, self.choices))
+            raise click.BadParameter(error.message.rstrip(".") + nearest, ctx, param) from error
 
 
 def _to_root(context: click.Context, parameter: click.Parameter, value: str | None) -> Root:

@@ -43,7 +43,7 @@ from seedfold.orchestrator.standing import STATES
 @options.overrides
 @options.config_dirs
 @click.option("--jobs", "file", metavar="FILE", help="Write every description as a line of JSON; - is standard output.")
-@click.option("--check", type=click.Choice(["code"]), help="Also find results of code that has changed since.")
+@click.option("--check", type=options.Choice(["code"]), help="Also find results of code that has changed since.")
 @options.selecting
 @options.as_json
 @options.common

@@ -21,8 +21,8 @@ _FORMATS = ("csv", "json", "parquet")
 
 @click.command()
 @options.study
-@click.argument("name", metavar="[TABLE]", type=click.Choice(TABLES), default="metrics")
-@click.option("--format", "format", type=click.Choice(_FORMATS), help="For other programs; else a table to read.")
+@click.argument("name", metavar="[TABLE]", type=options.Choice(TABLES), default="metrics")
+@click.option("--format", "format", type=options.Choice(_FORMATS), help="For other programs; else a table to read.")
 @click.option("--out", metavar="FILE", help="Write to a file; its ending tells the format.")
 @click.option("--by", metavar="AXIS", multiple=True, help="metrics: means by these axes; repeatable.")
 @click.option("--over", metavar="AXIS", multiple=True, help="The axes that means, folds or ensembles run over.")
