@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -335,6 +337,45 @@ def test_run_touches_neither_ledger_nor_store(toy: Toy) -> None:
     failed = toy.seedfold("run", "seed=0")
     assert failed.returncode == 1
     assert "DataFailure" in failed.stderr
+    assert tree(toy.root) == before
+
+
+class Terminal:
+    """The command on a pseudo-terminal, as a person sees it and types to it."""
+
+    def __init__(self, toy: Toy, *args: str) -> None:
+        self._own, other = pty.openpty()
+        streams = {"stdin": other, "stdout": other, "stderr": other}
+        self.process = subprocess.Popen([SEEDFOLD, *args], cwd=toy.folder, env=toy.environment, **streams)
+        os.close(other)
+
+    def until(self, text: str) -> str:
+        """Read until ``text`` comes; return all of what came."""
+        seen = b""
+        while not seen.endswith(text.encode()):
+            assert select.select([self._own], [], [], 60)[0], seen.decode()
+            seen += os.read(self._own, 1)
+        return seen.decode().replace("\r\n", "\n")
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        os.write(self._own, f"{line}\n".encode())
+
+
+def test_the_debugger_opens_where_a_job_raises_and_leaves_no_trace(toy: Toy) -> None:
+    toy.launch("seed=1", "fold=0", "fail_seeds=[1]", experiment="light")
+    toy.settle()
+    before = tree(toy.root)
+    terminal = Terminal(toy, "run", "seed=1", "--pdb")
+    opened = terminal.until("(Pdb) ")
+    assert "ValueError: seed 1 is an unlucky one" in opened
+    assert "misbehave()\n-> raise ValueError(" in opened
+    terminal.type("p seed + 41")
+    assert "\n42\n" in terminal.until("(Pdb) ")
+    terminal.type("up")
+    assert "prepare()\n-> misbehave(config, data)" in terminal.until("(Pdb) ")
+    terminal.type("q")
+    assert terminal.process.wait(60) == 1
     assert tree(toy.root) == before
 
 
