@@ -167,9 +167,13 @@ class Cluster:
 
     def node_down(self, node: str) -> None:
         """Crash a node: its slurmd and its jobs' processes are gone, and SLURM is told so."""
+        down = ("scontrol", "update", f"nodename={node}", "state=down", "reason=crash")
+        # SLURM is told before, or a job about to start fails for another reason; and after, or slurmd may have
+        # reported the node back in between.
+        self.run(*down)
         self.kill(f"slurmd-{node}")
         self._kill_steps(node)
-        self.run("scontrol", "update", f"nodename={node}", "state=down", "reason=crash")
+        self.run(*down)
 
     def node_up(self, node: str) -> None:
         """Bring a node back into service, whatever took it away."""
@@ -209,8 +213,9 @@ class Cluster:
         self.daemons["slurmctld"].wait_ready(lambda: written.exists() and mark.encode() in written.read_bytes())
 
     def cancel(self, *names: str) -> None:
-        """Cancel all jobs of these names."""
-        self.run("scancel", f"--name={','.join(names)}")
+        """Cancel all jobs of these names. (scancel holds a list of names to be one name.)"""
+        for name in names:
+            self.run("scancel", f"--name={name}")
 
     # Commands
 
@@ -327,7 +332,7 @@ class Cluster:
 
     def _sacctmgr(self, *command: str) -> None:
         ended = self.ask("sacctmgr", "--immediate", "--quiet", *command)
-        if ended.returncode and "Nothing" not in ended.stdout + ended.stderr:
+        if ended.returncode and not any(word in ended.stdout for word in ("already exists", "Nothing")):
             raise ClusterError(f"sacctmgr {shlex.join(command)}: {ended.stdout} {ended.stderr}")
 
     def _wait_ready(self, name: str) -> None:
@@ -370,7 +375,7 @@ class Cluster:
         self._cancel_all()
         for daemon in reversed(self.daemons.values()):
             if daemon.name == "slurmctld":
-                self._kill_steps()
+                self._kill_steps(*self.settings.node_names)
             daemon.stop()
         if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.readlink() == self.conf:
             SYSTEM_CONF.unlink()
@@ -384,11 +389,11 @@ class Cluster:
         while self.ask("squeue", "--noheader", "--states=running,completing").stdout and time.monotonic() < end:
             time.sleep(0.1)
 
-    def _kill_steps(self, node: str = "") -> None:
-        """Kill what slurmd left behind, on one node or all, and its jobs: told by the files that it holds open."""
-        spool = str(self.folder / "spool" / node)
+    def _kill_steps(self, *nodes: str) -> None:
+        """Kill what the slurmd of these nodes have started, and its jobs: what writes to the log of one of them."""
+        logs = {str(self.folder / "log" / f"slurmd-{node}.log") for node in nodes}
         for pid in processes():
-            if is_step(pid) and any(name.startswith(f"{spool}/") for name in open_files(pid)):
+            if is_step(pid) and not logs.isdisjoint(open_files(pid)):
                 for process in descendants(pid):
                     signal_process(process, signal.SIGKILL)
 
@@ -451,7 +456,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster = Cluster(given.folder.resolve())
     try:
         return {"up": up, "down": down, "status": status}[given.command](cluster, given)
-    except ClusterError as error:
+    except (ClusterError, ValueError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
 

@@ -32,6 +32,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= PORTS - FIRST_NODE:
             raise ValueError(f"a cluster has 1 to {PORTS - FIRST_NODE} nodes, not {self.nodes}")
+        if min(self.cpus, self.memory_mb, self.max_array_size, self.port) < 1 or self.gpus < 0:
+            raise ValueError(f"a cluster has no negative sizes: {self}")
 
     @property
     def node_names(self) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import submitit
 from clusters.slurm.cluster import Cluster
-from clusters.slurm.processes import ClusterError
+from clusters.slurm.processes import ClusterError, start_time
 
 pytestmark = pytest.mark.slurm
 
@@ -125,14 +125,17 @@ def test_jobs_run_without_accounting(slurm_alone: Cluster) -> None:
 
 
 @pytest.mark.slow
-def test_failed_node_requeues_its_jobs(slurm_alone: Cluster) -> None:
+def test_failed_node_requeues_its_jobs(slurm_alone: Cluster, tmp_path: Path) -> None:
     kept = slurm_alone.submit(*sleep("kept", "--nodelist=n2", "--requeue"))
-    lost = slurm_alone.submit(*sleep("lost", "--nodelist=n2", "--no-requeue"))
+    options = (f"--output={tmp_path}/pid", "--nodelist=n2", "--no-requeue")
+    lost = slurm_alone.submit(*options, "--wrap=echo $$; exec sleep 120")
     for job in (kept, lost):
         slurm_alone.wait_for(job, {"RUNNING"})
+    slurm_alone.run("sh", "-c", f"until [ -s {tmp_path}/pid ]; do sleep 0.1; done")
     slurm_alone.node_down("n2")
     slurm_alone.wait_for(kept, {"PENDING"})
     assert slurm_alone.wait_for(lost) == {lost: "NODE_FAIL"}
+    assert start_time(int((tmp_path / "pid").read_text())) is None
     slurm_alone.node_up("n2")
     assert slurm_alone.node_states()["n2"] == "idle"
     slurm_alone.cancel("kept")
