@@ -22,6 +22,7 @@ from seedfold.trainers.data.batches import EvaluationBatches, Position, Training
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.data.sampling import order
+from seedfold.trainers.loggers import loggers
 from seedfold.trainers.losses import HeadsLoss
 from seedfold.trainers.module import Classifier, Recipe
 from seedfold.trainers.randomness import seed_everything
@@ -61,7 +62,7 @@ def _train(work: Work, network: nn.Module, data: JobData, settings: TrainerSetti
         report=work.progress,
     )
     settings = _within_steps(settings, blocks.epochs(settings.max_epochs))
-    trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], _loggers(work))
+    trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], loggers(work))
     _begin_at(trainer, progress.position.epoch)
     try:
         trainer.fit(module, blocks, EvaluationBatches(data.evaluated["val"], settings.eval_batch_size))
@@ -184,15 +185,6 @@ def _callbacks(settings: TrainerSettings) -> list[Any]:
     if settings.early_stopping:
         callbacks.append(build(settings.early_stopping, "trainer.early_stopping"))
     return callbacks
-
-
-def _loggers(work: Work) -> list[Any]:
-    node = work.config.get("logger")
-    if not node or "_target_" not in node:
-        return []
-    folder = work.folder / "logs"
-    folder.mkdir(exist_ok=True)
-    return [build({**node, "save_dir": str(folder)} if node.get("save_dir") is None else node, "logger")]
 
 
 def seeded_network(config: Mapping[str, Any]) -> Any:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.orchestrator.failures import classify
+from seedfold.trainers import fit_predict
+from seedfold.trainers.loggers import PACKAGES, loggers
+
+Compose = Callable[..., dict[str, Any]]
+MakeWork = Callable[..., Work]
+TINY = ("experiment=breast_cancer", "trainer.max_epochs=2")
+CSV = "pytorch_lightning.loggers.CSVLogger"
+
+
+@pytest.mark.parametrize("option", ["tensorboard", "mlflow", "wandb"])
+def test_a_package_that_is_not_installed_is_named_in_one_line(compose: Compose, work: MakeWork, option: str) -> None:
+    if find_spec(option):
+        pytest.skip(f"{option} is installed")
+    config = compose("experiment=breast_cancer", f"logger={option}")
+    with pytest.raises(ConfigFailure) as caught:
+        fit_predict.run(work(config))
+    name = config["logger"]["_target_"].rpartition(".")[2]
+    assert PACKAGES[name] == option
+    failure = classify(caught.value)
+    told = f"logger: {name} needs {option}, which is not installed: pip install {option}"
+    assert (failure.kind, failure.reason) == ("config", f"ConfigFailure: {told}")
+
+
+def test_a_logger_writes_below_the_job_unless_told_where(compose: Compose, work: MakeWork, tmp_path: Path) -> None:
+    config = compose(*TINY)
+    config["logger"] = {"_target_": CSV, "save_dir": None, "name": "", "version": ""}
+    job = work(config)
+    fit_predict.run(job)
+    header, *rows = (job.folder / "logs" / "metrics.csv").read_text().splitlines()
+    assert {"step", "val/loss"} <= set(header.split(","))
+    assert len(rows) >= 2
+    elsewhere = {**config, "logger": {**config["logger"], "save_dir": str(tmp_path / "elsewhere")}}
+    fit_predict.run(work(elsewhere, fit="other"))
+    assert (tmp_path / "elsewhere" / "metrics.csv").exists()
+
+
+def test_other_errors_of_a_logger_stay_what_they_are(compose: Compose, work: MakeWork) -> None:
+    config = compose(*TINY)
+    assert loggers(work(config)) == []
+    job = work({**config, "logger": {"_target_": CSV, "nmae": "x"}})
+    job.folder.mkdir()
+    with pytest.raises(ConfigFailure, match=r"logger: TypeError: .*nmae"):
+        loggers(job)

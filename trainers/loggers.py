@@ -1,0 +1,38 @@
+"""The logger of a job, besides its own metrics: ``logger`` of the configuration, one of Lightning's or of your own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.trainers.build import build
+
+PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+"""What Lightning's loggers need and Seedfold does not install."""
+
+
+def loggers(work: Work) -> list[Any]:
+    """Return the logger that ``logger`` names, if any, which writes to ``logs`` in the job's folder unless told where.
+
+    Raises ConfigFailure where it cannot be built; a package that it needs and that is not installed is named.
+    """
+    node = work.config.get("logger")
+    if not node or "_target_" not in node:
+        return []
+    folder = work.folder / "logs"
+    folder.mkdir(exist_ok=True)
+    try:
+        return [build({**node, "save_dir": str(folder)} if node.get("save_dir") is None else node, "logger")]
+    except ConfigFailure as failure:
+        name = str(node["_target_"]).rpartition(".")[2]
+        if name not in PACKAGES or not _lacks_a_package(failure):
+            raise
+        package = PACKAGES[name]
+        raise ConfigFailure(
+            f"logger: {name} needs {package}, which is not installed: pip install {package}"
+        ) from failure
+
+
+def _lacks_a_package(failure: ConfigFailure) -> bool:
+    instantiation = failure.__cause__
+    return instantiation is not None and isinstance(instantiation.__cause__, ModuleNotFoundError)
