@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.work import ConfigFailure, Work
@@ -22,15 +25,30 @@ def loggers(work: Work) -> list[Any]:
     folder = work.folder / "logs"
     folder.mkdir(exist_ok=True)
     try:
-        return [build({**node, "save_dir": str(folder)} if node.get("save_dir") is None else node, "logger")]
+        return [build(completed(node, folder), "logger")]
     except ConfigFailure as failure:
-        name = str(node["_target_"]).rpartition(".")[2]
+        name = _class_of(node)
         if name not in PACKAGES or not _lacks_a_package(failure):
             raise
         package = PACKAGES[name]
         raise ConfigFailure(
             f"logger: {name} needs {package}, which is not installed: pip install {package}"
         ) from failure
+
+
+def completed(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the logger's arguments with ``folder`` for files, unless they name another.
+
+    Without a server, MLflow gets a database there: it refuses the plain files that Lightning would have it write.
+    """
+    found = {**node, "save_dir": node.get("save_dir") or str(folder)}
+    if _class_of(node) == "MLFlowLogger" and not node.get("tracking_uri"):
+        found["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{found['save_dir']}/mlflow.db"
+    return found
+
+
+def _class_of(node: Mapping[str, Any]) -> str:
+    return str(node["_target_"]).rpartition(".")[2]
 
 
 def _lacks_a_package(failure: ConfigFailure) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.orchestrator.failures import classify
 from seedfold.trainers import fit_predict
-from seedfold.trainers.loggers import PACKAGES, loggers
+from seedfold.trainers.loggers import PACKAGES, completed, loggers
 
 Compose = Callable[..., dict[str, Any]]
 MakeWork = Callable[..., Work]
@@ -43,6 +43,18 @@ def test_a_logger_writes_below_the_job_unless_told_where(compose: Compose, work:
     elsewhere = {**config, "logger": {**config["logger"], "save_dir": str(tmp_path / "elsewhere")}}
     fit_predict.run(work(elsewhere, fit="other"))
     assert (tmp_path / "elsewhere" / "metrics.csv").exists()
+
+
+def test_mlflow_keeps_a_database_where_no_server_is_named(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    node = compose("experiment=breast_cancer", "logger=mlflow")["logger"]
+    assert completed(node, tmp_path)["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
+    assert completed({**node, "save_dir": "/logs"}, tmp_path)["tracking_uri"] == "sqlite:////logs/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one")
+    assert completed(node, tmp_path)["tracking_uri"] == "http://one"
+    assert completed({**node, "tracking_uri": "http://two"}, tmp_path)["tracking_uri"] == "http://two"
 
 
 def test_other_errors_of_a_logger_stay_what_they_are(compose: Compose, work: MakeWork) -> None:
