@@ -19,10 +19,9 @@ from typing import Any, Literal
 from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.overview import Overview, each_once, name_of
+from seedfold.orchestrator.overview import Overview, each_once, fallen, name_of
 from seedfold.orchestrator.site import site_settings
 from seedfold.orchestrator.slots import visible_gpus
-from seedfold.orchestrator.submissions import Submission
 
 Level = Literal["ok", "warning", "problem"]
 PACKAGES = ("seedfold", "torch", "pytorch-lightning", "hydra-core", "submitit", "pandas", "pyarrow", "duckdb")
@@ -212,27 +211,16 @@ def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
     """Look for what dead processes left behind in one study."""
     overview = Overview(root, study.name)
     views = each_once(overview.places())
-    dead = [name for name in _submissions(study) if _died(study, name)]
     lost = [view for view in views if view.state == "lost"]
-    idle = [view for view in views if view.state == "waiting"]
+    dead = fallen(overview, views)
     if lost:
         text = f"{counted(len(lost), 'lost job')}, e.g. {name_of(lost[0].job)}: {lost[0].standing.reason}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
-    if dead and (lost or idle) and not overview.ledger.live:
-        text = f"worker of submission {dead[-1]} died and {counted(len(idle), 'job waits', 'jobs wait')}"
+    for one in dead:
+        text = f"{one.fate()}, {counted(one.jobs, 'job waits', 'jobs wait')}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
-    if not (lost or (dead and idle)):
+    if not (lost or dead):
         yield Finding("ok", study.name, f"{counted(len(views), 'job')}, nothing left behind by dead processes")
-
-
-def _submissions(study: StudyFolder) -> list[str]:
-    return sorted(intent.parent.name for intent in study.submissions.glob("*/intent.json"))
-
-
-def _died(study: StudyFolder, token: str) -> bool:
-    """Whether nobody is at work on a submission although its worker never said that it was through."""
-    submission = Submission.read(study.submissions / token)
-    return not (submission.folder / "ended").exists() and submission.liveness() == "dead"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,14 @@ class Fallen:
         printed = [*sorted(folder.glob("*.err")), *sorted(folder.glob("*.out")), self.submission.log]
         return next((file for file in printed if file.exists() and file.stat().st_size), None)
 
+    def fate(self) -> str:
+        """What became of the worker."""
+        died = f"died; its log: {self.log}" if self.log else "never started"
+        return f"the worker of submission {self.submission.token} {died}"
+
     def text(self, study: str) -> str:
         """Say it in a line, and what to do."""
-        died = f"died; its log: {self.log}" if self.log else "never started"
-        return f"the worker of submission {self.submission.token} {died}; seedfold resume {study} goes on"
+        return f"{self.fate()}; seedfold resume {study} goes on"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator import doctor
 from seedfold.orchestrator.doctor import Finding, examine_machine, file_system
+from seedfold.orchestrator.launch import stop_workers
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.slots import Gpu
 
@@ -64,6 +66,12 @@ def test_dead_workers_and_lost_jobs_are_told(toy: Toy) -> None:
     warning = findings(toy)["warning light"]
     assert "lost" in warning["text"] or "died" in warning["text"]
     assert warning["remedy"] == "seedfold resume light"
+    assert re.search(r"the worker of submission \S+ died; its log: \S+, 3 jobs wait: ", toy.inside("doctor").stdout)
+    toy.ok("resume", "light", "--where", "fold=0", "--detach")
+    eventually(lambda: toy.states("light").get("running"))
+    stop_workers(toy.study("light"))
+    eventually(lambda: not toy.states("light").get("running"))
+    assert ", 2 jobs wait: " in toy.inside("doctor").stdout
 
 
 def test_a_root_that_is_not_there_yet_is_not_created(tmp_path: Path) -> None:
