@@ -190,7 +190,7 @@ def run_attempt(request: Request, report: int) -> int:
     attempt = _Attempt.of(request)
     job, number = attempt.job.id, request.attempt
     try:
-        refused = claim(attempt.root, attempt.study, job, number, request.submission)
+        refused = claim(attempt.root, attempt.study, job, number, request.submission, request.task)
         if refused:
             send(report, "declined", job=job, reason=refused)
             return 0

@@ -32,7 +32,7 @@ def _holder(claim: Path) -> Liveness:
     if known != "unknown":
         return known
     folder = claim.parents[2] / "submissions" / record["submission"]
-    return Submission.read(folder).liveness() if folder.is_dir() else "dead"
+    return Submission.read(folder).liveness(*record["task"]) if folder.is_dir() else "dead"
 
 
 def _numbers(study: StudyFolder, job: str) -> Iterator[int]:
@@ -68,8 +68,10 @@ def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
     return (study.published(job, attempt) / RESULT).exists()
 
 
-def claim(root: Root, study: StudyFolder, job: str, attempt: int, submission: str) -> str | None:
-    """Begin an attempt as the calling process.
+def claim(
+    root: Root, study: StudyFolder, job: str, attempt: int, submission: str, task: tuple[int, int] = (0, 0)
+) -> str | None:
+    """Begin an attempt as the calling process, in a ``task`` (index, restart) of a submission.
 
     Returns None if it is ours, else why it is not. The claim of an attempt that stepped back is withdrawn.
     """
@@ -78,7 +80,7 @@ def claim(root: Root, study: StudyFolder, job: str, attempt: int, submission: st
         return f"attempt {attempt} was begun by somebody else"
     if is_claimed_alive(study, job):
         return "an earlier attempt is still at work"
-    record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "array_index": None}
+    record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "task": task}
     if not create_once(path, json.dumps(record)):
         return f"attempt {attempt} was begun by somebody else"
     for other in root.studies():

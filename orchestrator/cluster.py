@@ -1,4 +1,4 @@
-"""The configuration group ``cluster`` as the local machine understands it, checked before anything is written."""
+"""The configuration group ``cluster``, checked before anything is written: what every executor has in common."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.resources import parse_memory
+from seedfold.orchestrator.batch import Batch
 
 Warm = Literal["auto", "on", "off"]
-EXECUTORS = ("local",)
+EXECUTORS = ("local", "slurm")
 
 
 def _number(given: Mapping[str, Any], key: str, default: float, least: float) -> float:
@@ -42,9 +43,10 @@ def _choice(given: Mapping[str, Any], key: str, default: str, known: tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Settings of the local machine; the fields are explained in ``conf/cluster/local.yaml``.
+    """Settings of an executor; the fields are explained in ``conf/cluster/``.
 
-    ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds.
+    ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds. ``batch`` is what
+    a scheduler needs beside; None on the local machine.
     """
 
     executor: str
@@ -55,16 +57,19 @@ class Cluster:
     warm: str
     grace_s: float
     silent_s: float
+    batch: Batch | None = None
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Cluster:
         """Read ``cluster`` of the configuration. Raises UsageError, naming the key, for whatever cannot be."""
-        known = [field.name for field in fields(cls)]
+        executor = _choice(given, "executor", "local", EXECUTORS)
+        own = [field.name for field in fields(cls) if field.name != "batch"]
+        known = own if executor == "local" else [*own, *(field.name for field in fields(Batch))]
         for key in given:
             if key not in known:
                 raise UsageError(f"cluster.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
         return cls(
-            executor=_choice(given, "executor", "local", EXECUTORS),
+            executor=executor,
             slots=None if given.get("slots") is None else _count(given, "slots"),
             jobs_per_gpu=_count({"jobs_per_gpu": 1, **given}, "jobs_per_gpu"),
             min_free_gpu_memory=_memory(given, "min_free_gpu_memory"),
@@ -72,4 +77,5 @@ class Cluster:
             warm=_choice(given, "warm", "auto", get_args(Warm)),
             grace_s=_number(given, "grace_s", 60, 0),
             silent_s=_number(given, "silent_s", 900, 1),
+            batch=None if executor == "local" else Batch.parse(given),
         )

@@ -6,7 +6,7 @@ import errno
 import re
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -98,11 +98,24 @@ def died(code: int, peak_bytes: int, oom_killed: bool) -> Failure:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What follows a failure of one kind. ``wait_s`` in seconds."""
+    """What follows a failure of one kind. ``wait_s`` in seconds.
+
+    ``memory`` and ``time`` are factors of what is asked for the next time; ``other_node`` stays away from the node.
+    """
 
     retries: int
     wait_s: float
-    counts: bool = True
+    memory: float = 1.0
+    time: float = 1.0
+    other_node: bool = False
+
+    @property
+    def asks_for_more(self) -> bool:
+        """Whether the next attempt needs to be submitted anew, with other resources or on another node."""
+        return self.memory != 1 or self.time != 1 or self.other_node
+
+
+_POLICY_KEYS = dict.fromkeys(field.name for field in fields(Policy)).keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +132,8 @@ class Policies:
         for kind, policy in kinds.items():
             if kind not in KINDS:
                 raise UsageError(f"failures.kinds.{kind}: no such kind{did_you_mean(kind, KINDS)}; {', '.join(KINDS)}")
-            for key in set(policy) - {"retries", "wait_s", "counts"}:
-                raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: retries, wait_s, counts")
+            for key in set(policy) - _POLICY_KEYS:
+                raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: {', '.join(_POLICY_KEYS)}")
         stop = int(settings.get("stop_after_identical", 5))
         return cls({kind: Policy(**policy) for kind, policy in kinds.items()}, stop)
 

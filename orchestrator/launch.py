@@ -6,15 +6,16 @@ started. A kill between any two leaves jobs waiting, never lost and never double
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UnreachableError, UsageError, counted
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import KINDS, Policies
@@ -30,23 +31,29 @@ from seedfold.orchestrator.standing import ALIVE, Standing, Standings, count_sta
 from seedfold.orchestrator.submissions import Submission
 from seedfold.orchestrator.waits import wait_of
 
+if TYPE_CHECKING:
+    from seedfold.orchestrator.advance import Advanced
+
 POLL_S = 0.3
 _LATER_S = 0.001
+_FIRST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
     """What a launch or a resume did.
 
-    ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submission``; ``exhausted`` counts
-    failed jobs that only `resume` tries again.
+    ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted`` counts
+    failed jobs that only `resume` tries again; ``advanced`` is what the scheduler took, None on this machine.
     """
 
     study: StudyFolder
     jobs: tuple[str, ...]
     started: tuple[JobDescription, ...]
-    submission: Submission | None
+    submissions: tuple[Submission, ...]
     exhausted: int = 0
+    advanced: Advanced | None = None
 
 
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], check_code: bool = False) -> Plan:
@@ -86,16 +93,18 @@ def launch(
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
         _refuse_replacing(plan)
+    _check_with_scheduler(plan.folder, starting, plan.study.settings)
     if starting or plan.names_new():
         root.mark()
         header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
         write_plan(plan.folder, header, plan.descriptions)
-    submission = _submit(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    submissions, advanced = _submit(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     return Launched(
         study=plan.folder,
         jobs=tuple(dict.fromkeys(job.id for job in plan.descriptions)),
         started=tuple(planned.job for planned in starting),
-        submission=submission,
+        submissions=submissions,
+        advanced=advanced,
         exhausted=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 
@@ -127,20 +136,41 @@ def _rerun_test(rerun: str | None) -> Callable[[PlannedJob], bool]:
     return lambda planned: planned.state == "done" and where.matches(planned.job.axes)
 
 
+def _check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
+    """Raise UsageError for what the scheduler would refuse, before anything is written."""
+    if not starting or Cluster.parse(settings["cluster"]).batch is None:
+        return
+    from seedfold.orchestrator.advance import preflight
+    from seedfold.orchestrator.backend import RefusedError
+
+    try:
+        preflight(study, [planned.job for planned in starting], settings)
+    except RefusedError as error:
+        raise UsageError(f"cluster: the scheduler would refuse this: {error}") from None
+
+
 def _submit(
-    study: StudyFolder, ledger: Ledger, starting: Sequence[PlannedJob], settings: Mapping[str, Any], folder: Path
-) -> Submission | None:
-    if not starting:
-        return None
-    submission = Submission.create(
-        study,
-        [planned.job.id for planned in starting],
-        {key: settings[key] for key in ("cluster", "failures")},
-        folder,
-        rerun={one.job.id: ledger.record(one.job.id).latest for one in starting if one.state == "done"},
-    )
+    root: Root,
+    study: StudyFolder,
+    ledger: Ledger,
+    starting: Sequence[PlannedJob],
+    settings: Mapping[str, Any],
+    folder: Path,
+) -> tuple[tuple[Submission, ...], Advanced | None]:
+    """Hand jobs over: to a worker on this machine, or as intents that `advance` sends to the scheduler."""
+    jobs = [planned.job for planned in starting]
+    rerun = {one.job.id: ledger.record(one.job.id).latest for one in starting if one.state == "done"}
+    if Cluster.parse(settings["cluster"]).batch is not None:
+        from seedfold.orchestrator.advance import advance, make_intents
+
+        made = make_intents(study, ledger, jobs, settings, folder, rerun=rerun) if jobs else []
+        return tuple(made), advance(root, study)
+    if not jobs:
+        return (), None
+    kept = {key: settings[key] for key in ("cluster", "failures")}
+    submission = Submission.create(study, [job.id for job in jobs], kept, folder, rerun)
     dispatch(submission)
-    return submission
+    return (submission,), None
 
 
 def resume(
@@ -171,12 +201,19 @@ def resume(
     if selection is not None:
         selection.check(jobs)
         starting = selection.apply(starting, lambda one: one.job)
+    _check_with_scheduler(folder, starting, settings)
     if starting:
         _forgive(folder, ledger, starting)
         if overrides:
             write_plan(folder, PlanHeader.now(overrides, (), settings, Path(header.folder)), jobs)
-    submission = _submit(folder, ledger, starting, settings, Path(header.folder))
-    return Launched(folder, tuple(one.job.id for one in planned), tuple(one.job for one in starting), submission)
+    submissions, advanced = _submit(root, folder, ledger, starting, settings, Path(header.folder))
+    return Launched(
+        study=folder,
+        jobs=tuple(one.job.id for one in planned),
+        started=tuple(one.job for one in starting),
+        submissions=submissions,
+        advanced=advanced,
+    )
 
 
 def _each_once(jobs: Iterable[JobDescription]) -> list[JobDescription]:
@@ -229,7 +266,18 @@ def cancel(
         now = max(time.time(), *(ledger.record(job.id).resumed_at + _LATER_S for job in jobs))
         writer.tell("cancelled", t=round(now, 3), jobs={job.id: ledger.record(job.id).latest for job in jobs})
         writer.close()
+        _take_out_of_queue(ledger)
     return jobs
+
+
+def _take_out_of_queue(ledger: Ledger) -> None:
+    """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs; the others end alone."""
+    if not any(submission.array for submission in ledger.live):
+        return
+    from seedfold.orchestrator.advance import drop_cancelled
+
+    ledger.refresh()
+    drop_cancelled(ledger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +304,8 @@ class Waiter:
         assert self.ledger.plans.header is not None
         policies = Policies.parse(self.ledger.plans.header.settings["failures"])
         self.standings = Standings(root, self.ledger, policies)
+        self._root = root
+        self._advance_at, self._pause_s = time.monotonic() + _FIRST_PAUSE_S, _FIRST_PAUSE_S
 
     def look(self) -> Progress:
         """Look once. A job that was seen done is not looked at again: of thousands, few are in question."""
@@ -276,8 +326,21 @@ class Waiter:
         while not (progress := self.look()).over:
             show(progress)
             time.sleep(POLL_S)
+            self._advance()
         show(progress)
         return progress
+
+    def _advance(self) -> None:
+        """See on a cluster, less and less often, what has ended without a word, and what is to follow."""
+        if time.monotonic() < self._advance_at or not any(one.array for one in self.ledger.live):
+            return
+        from seedfold.orchestrator.advance import advance
+
+        # A scheduler that does not answer is asked again later: the jobs go on without it.
+        with contextlib.suppress(UnreachableError):
+            advance(self._root, self.ledger.study)
+        self._pause_s = min(1.5 * self._pause_s, _LONGEST_PAUSE_S)
+        self._advance_at = time.monotonic() + self._pause_s
 
 
 def stop_workers(study: StudyFolder) -> int:

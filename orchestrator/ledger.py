@@ -7,7 +7,7 @@ in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupte
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -93,7 +93,8 @@ class Ledger:
         self.study = study
         self.plans = Plans(study)
         self.live: list[Submission] = []
-        self.queued: set[str] = set()
+        self.queued: dict[str, Submission] = {}
+        self.handed_over: Mapping[str, Submission] = {}
         self.rerun: dict[str, int] = {}
         self.cancelled: set[str] = set()
         """Jobs that a person cancelled and nobody has resumed since."""
@@ -107,11 +108,10 @@ class Ledger:
 
         Submissions come first: whatever a worker told before it ended is then among the events that follow.
         """
-        live = self._submissions.live()
-        if live != self.live:
-            self.live = live
-            self.queued = {job for submission in live for job in submission.jobs}
-            self.rerun = {job: attempt for submission in live for job, attempt in submission.rerun.items()}
+        self._submissions.refresh()
+        self.live, self.queued = self._submissions.live, self._submissions.queued
+        self.handed_over = self._submissions.handed_over
+        self.rerun = {job: attempt for submission in self.live for job, attempt in submission.rerun.items()}
         planned = self.plans.refresh()
         events = self._events.new()
         for event in events:

@@ -23,7 +23,7 @@ class Request:
     """One attempt to start.
 
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt); ``fit_needed`` says that another
-    job will predict from the same fit.
+    job will predict from the same fit; ``task`` is (index, restart) within the submission.
     """
 
     root: str
@@ -34,6 +34,7 @@ class Request:
     parents: dict[str, tuple[str, int]]
     environment: dict[str, str]
     fit_needed: bool = False
+    task: tuple[int, int] = (0, 0)
 
     @property
     def id(self) -> str:
@@ -49,7 +50,8 @@ class Request:
         """Read one line of JSON."""
         record = json.loads(line)
         record["parents"] = {job: (study, attempt) for job, (study, attempt) in record["parents"].items()}
-        return cls(**record)
+        index, restart = record["task"]
+        return cls(**{**record, "task": (index, restart)})
 
 
 def send(handle: int, what: str, /, **details: Any) -> None:

@@ -17,7 +17,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import is_claimed_alive
 from seedfold.orchestrator.standing import ALIVE, Standing, Standings
 
-Readiness = Literal["ready", "wait", "held", "never", "over"]
+Readiness = Literal["ready", "soon", "wait", "held", "never", "over"]
 Shape = tuple[int, int]
 """CPUs and GPUs that a job takes."""
 
@@ -28,10 +28,14 @@ def shape_of(job: JobDescription) -> Shape:
 
 
 class Queue:
-    """Jobs in the order in which they should start; parents come before their children."""
+    """Jobs in the order in which they should start; parents come before their children.
 
-    def __init__(self, jobs: Iterable[JobDescription], standings: Standings) -> None:
+    One that is not ``patient`` has no hope for jobs that wait for what others have at work.
+    """
+
+    def __init__(self, jobs: Iterable[JobDescription], standings: Standings, patient: bool = True) -> None:
         self._standings = standings
+        self._hopes_for = {"ready", "soon", "wait"} if patient else {"ready", "soon"}
         self._study = standings.ledger.study
         self._jobs: dict[str, JobDescription] = {}
         self._fits: Counter[str] = Counter()
@@ -102,6 +106,11 @@ class Queue:
         else:
             self._closed.add(stage)
 
+    @property
+    def closed(self) -> bool:
+        """Whether jobs were left because more of them would fail in the same way."""
+        return self._all_closed or bool(self._closed)
+
     def ready(self, running: Collection[str], fits: set[str], refused: set[Shape]) -> Iterator[JobDescription]:
         """Yield what may start now, beside ``running`` jobs that work on ``fits``.
 
@@ -115,7 +124,7 @@ class Queue:
             if job is None or shape_of(job) in refused:
                 continue
             readiness = self._readiness(job, running, fits)
-            self.hopeful = self.hopeful or readiness in {"ready", "wait"}
+            self.hopeful = self.hopeful or readiness in self._hopes_for
             if readiness == "over":
                 self.drop(job.id)
             elif readiness == "ready":
@@ -139,7 +148,7 @@ class Queue:
         if self._is_held(job, running):
             return "held"
         if self._not_before.get(job.id, 0.0) > time.monotonic():
-            return "wait"
+            return "soon"
         elsewhere = self._standings.elsewhere(job.id)
         if self._is_over(job.id, elsewhere):
             return "over"

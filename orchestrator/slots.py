@@ -68,8 +68,8 @@ def _folder() -> Path:
     return folder
 
 
-def _try_lock(name: str, holder: str) -> int | None:
-    handle = os.open(_folder() / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _try_lock(path: Path, holder: str) -> int | None:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -80,20 +80,22 @@ def _try_lock(name: str, holder: str) -> int | None:
     return handle
 
 
-def _holder_of(name: str) -> str:
-    return os.fsdecode((_folder() / name).read_bytes())
+def _holder_of(path: Path) -> str:
+    return os.fsdecode(path.read_bytes())
 
 
-def _lock_some(names: Sequence[str], count: int, holder: str) -> tuple[list[tuple[str, int]] | None, list[str]]:
+def _lock_some(
+    folder: Path, names: Sequence[str], count: int, holder: str
+) -> tuple[list[tuple[str, int]] | None, list[Path]]:
     """Lock ``count`` of the names, or none; return also those that turned out to be taken."""
     held: list[tuple[str, int]] = []
-    taken: list[str] = []
+    taken: list[Path] = []
     for name in names:
         if len(held) == count:
             return held, taken
-        handle = _try_lock(name, holder)
+        handle = _try_lock(folder / name, holder)
         if handle is None:
-            taken.append(name)
+            taken.append(folder / name)
         else:
             held.append((name, handle))
     if len(held) == count:
@@ -130,12 +132,20 @@ class Shortage:
 class Machine:
     """What this machine offers, as ``cluster`` configures it: CPU places, and ``jobs_per_gpu`` places on each GPU."""
 
-    def __init__(self, cluster: Cluster, gpus: Sequence[Gpu] | None = None, holder: Path = Path()) -> None:
-        """``holder`` is the folder of the study whose worker asks."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        gpus: Sequence[Gpu] | None = None,
+        holder: Path = Path(),
+        cpus: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """``holder`` is the folder of the study whose worker asks; ``folder`` has places that it shares with nobody."""
         self.shortage: Shortage | None = None
         """Why the last job that asked got no place, where others hold what it needs."""
         self._holder = str(holder)
-        self.cpus = len(os.sched_getaffinity(0))
+        self.cpus = cpus or len(os.sched_getaffinity(0))
+        self._folder = folder or _folder()
         self.gpus = list(visible_gpus() if gpus is None else gpus)
         self.most_jobs = cluster.slots
         self._per_gpu = cluster.jobs_per_gpu
@@ -177,7 +187,7 @@ class Machine:
         return slot
 
     def _lock(self, names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
-        held, taken = _lock_some(names, count, self._holder)
+        held, taken = _lock_some(self._folder, names, count, self._holder)
         if held is None:
             self.shortage = Shortage(count, len(names), tuple(map(_holder_of, taken)))
         return held

@@ -1,7 +1,7 @@
 """Submissions: which jobs were handed to whom, and whether anybody is still at work on them.
 
-``submissions/TOKEN/intent.json`` is on disk before anything is started. The worker that takes the submission up creates
-``worker.json`` once, with its process; a second one steps back. ``ended`` says that it finished in order.
+``submissions/TOKEN/intent.json`` is on disk before anything is started. On this machine one worker does all of it; a
+scheduler runs it as an array of tasks, each with a worker of its own (see `seedfold.orchestrator.tasks`).
 """
 
 from __future__ import annotations
@@ -10,21 +10,48 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cluster import Cluster
-from seedfold.orchestrator.files import create_once, write_whole
+from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.process import Liveness, ProcessIdentity
+from seedfold.orchestrator.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True)
+class Array:
+    """How a scheduler runs a submission: tasks of ``per_task`` jobs, ``side_by_side`` of them at a time.
+
+    ``resources`` are those of one job; ``after`` are the tokens of submissions that have to end before; ``exclude`` are
+    nodes to stay away from.
+    """
+
+    stage: str
+    resources: Resources
+    per_task: int
+    side_by_side: int
+    after: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Array:
+        """Read the JSON form."""
+        resources = Resources.from_dict(record["resources"])
+        tuples = {key: tuple(record[key]) for key in ("after", "exclude")}
+        return cls(**{**record, "resources": resources, **tuples})
+
+
+@dataclass(frozen=True)
 class Submission:
-    """Jobs handed to one worker, with the settings (``cluster``, ``failures``) that it works under.
+    """Jobs handed over together, with the settings (``cluster``, ``failures``) that they run under.
 
     ``rerun`` are those that have a result and are to be done again all the same, each with its latest attempt so far.
+    ``array`` is None for a submission to this machine, which is one task.
     """
 
     folder: Path
@@ -34,6 +61,8 @@ class Submission:
     code_folder: str
     launcher: ProcessIdentity
     silent_s: float
+    array: Array | None
+    created: float
 
     @property
     def token(self) -> str:
@@ -42,8 +71,24 @@ class Submission:
 
     @property
     def log(self) -> Path:
-        """What the worker and everything that starts it printed."""
+        """What a worker on this machine and everything that starts it printed."""
         return self.folder / "worker.log"
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What is known of its tasks."""
+        return Tasks(self.folder)
+
+    @property
+    def task_count(self) -> int:
+        """Number of its tasks."""
+        return 1 if self.array is None else -(-len(self.jobs) // self.array.per_task)
+
+    def jobs_of(self, index: int) -> tuple[str, ...]:
+        """The jobs of one task."""
+        if self.array is None:
+            return self.jobs
+        return self.jobs[index * self.array.per_task : (index + 1) * self.array.per_task]
 
     @classmethod
     def create(
@@ -53,17 +98,22 @@ class Submission:
         settings: Mapping[str, Any],
         code_folder: Path,
         rerun: Mapping[str, int] | None = None,
+        array: Array | None = None,
+        token: str | None = None,
     ) -> Submission:
-        """Put the intent on disk, under a new token."""
-        folder = study.submissions / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
+        """Put the intent on disk, under a new token unless one is given; raises FileExistsError if that is taken."""
+        folder = study.submissions / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
         intent = {
             "jobs": list(jobs),
             "rerun": dict(rerun or {}),
             "settings": dict(settings),
             "code_folder": str(code_folder),
             "launcher": ProcessIdentity.current().to_dict(),
+            "array": None if array is None else asdict(array),
+            "created": round(time.time(), 3),
         }
-        write_whole(folder / "intent.json", [json.dumps(intent, indent=1)])
+        if not create_once(folder / "intent.json", json.dumps(intent, indent=1)):
+            raise FileExistsError(folder)
         return cls.read(folder)
 
     @classmethod
@@ -78,37 +128,45 @@ class Submission:
             code_folder=intent["code_folder"],
             launcher=ProcessIdentity(**intent["launcher"]),
             silent_s=Cluster.parse(intent["settings"]["cluster"]).silent_s,
+            array=None if intent["array"] is None else Array.from_dict(intent["array"]),
+            created=intent["created"],
         )
 
-    def take_up(self) -> bool:
-        """Become the worker of this submission; False if it has, or had, one already."""
-        return create_once(self.folder / "worker.json", json.dumps(ProcessIdentity.current().to_dict()))
-
     def worker(self) -> ProcessIdentity | None:
-        """The worker's process; None if none has started yet."""
+        """The process that works on it on this machine; None if none has started yet, or a scheduler runs it."""
+        return self.tasks.worker(0) if self.array is None else None
+
+    def scheduler_id(self) -> str | None:
+        """The scheduler's number for it; None before it was submitted, as far as anybody knows."""
         try:
-            return ProcessIdentity(**json.loads((self.folder / "worker.json").read_text()))
+            record = json.loads((self.folder / "submitted.json").read_text())
         except FileNotFoundError:
             return None
+        return str(record["scheduler_id"])
 
-    def beat(self) -> None:
-        """Give a sign of life to those who cannot ask about the process."""
-        (self.folder / "heartbeat").touch()
+    def make_void(self, reason: str) -> None:
+        """Say that the scheduler will never take it: its jobs wait for a person."""
+        create_once(self.folder / "void", reason)
 
-    def end(self) -> None:
-        """Say that the worker is through with everything that it could do."""
-        create_once(self.folder / "ended", "")
+    def is_void(self) -> bool:
+        """Whether the scheduler will never take it."""
+        return (self.folder / "void").exists()
 
     def has_ended(self) -> bool:
-        """Whether the worker said that it is through."""
-        return (self.folder / "ended").exists()
+        """Whether a worker on this machine said that it is through; what a scheduler runs is judged task by task."""
+        return self.array is not None or self.tasks.mark(0).over
 
-    def liveness(self) -> Liveness:
-        """Tell whether somebody is at work on this submission, or about to start."""
-        if self.has_ended():
+    def liveness(self, index: int = 0, restart: int | None = None) -> Liveness:
+        """Tell whether somebody is at work on a task, or about to start; as it was after ``restart`` if that is given.
+
+        A task of a scheduler's lives until its worker or the scheduler says that it is over.
+        """
+        mark = self.tasks.mark(index)
+        if mark.over or (restart is not None and mark.started > restart):
             return "dead"
-        holder = self.worker() or self._starter()
-        known = holder.liveness()
+        if self.array is not None:
+            return "alive"
+        known = (self.tasks.worker(0) or self._starter()).liveness()
         return known if known != "unknown" else self._by_heartbeat()
 
     def _starter(self) -> ProcessIdentity:
@@ -119,27 +177,54 @@ class Submission:
             return self.launcher
 
     def _by_heartbeat(self) -> Liveness:
-        heartbeat = self.folder / "heartbeat"
-        beaten = heartbeat if heartbeat.exists() else self.folder / "intent.json"
-        return "alive" if time.time() - beaten.stat().st_mtime < self.silent_s else "dead"
+        beaten = self.tasks.beaten(0) or (self.folder / "intent.json").stat().st_mtime
+        return "alive" if time.time() - beaten < self.silent_s else "dead"
+
+    def open_jobs(self) -> list[str]:
+        """The jobs of the tasks that somebody is at work on, or will be."""
+        if self.array is None:
+            return list(self.jobs) if self.liveness() != "dead" else []
+        if self.is_void():
+            return []
+        marks = self.tasks.marks()
+        over = {index for index, mark in marks.items() if mark.over}
+        return [job for index in range(self.task_count) if index not in over for job in self.jobs_of(index)]
 
 
 class Submissions:
-    """The live submissions of a study, read as they come. What is dead once is never asked about again."""
+    """The submissions of a study, read as they come. What is dead once is never asked about again."""
 
     def __init__(self, study: StudyFolder) -> None:
         self._folder = study.submissions
-        self._known: dict[str, Submission | None] = {}
+        self._live: dict[str, Submission] = {}
+        self._seen: set[str] = set()
+        self.live: list[Submission] = []
+        """Those that somebody is at work on, or will be."""
+        self.queued: dict[str, Submission] = {}
+        """The jobs of their tasks that are not over."""
+        self.handed_over: dict[str, Submission] = {}
+        """Every job that was ever handed over, with the last submission that holds it."""
 
-    def live(self) -> list[Submission]:
-        """Return the submissions that somebody is at work on."""
+    def refresh(self) -> None:
+        """Look again."""
         for entry in self._entries():
-            if entry.name not in self._known and Path(entry, "intent.json").exists():
-                self._known[entry.name] = Submission.read(Path(entry))
-        for token, submission in self._known.items():
-            if submission is not None and submission.liveness() == "dead":
-                self._known[token] = None
-        return [submission for submission in self._known.values() if submission is not None]
+            if entry.name not in self._seen and Path(entry, "intent.json").exists():
+                self._take(Submission.read(Path(entry)))
+                self._seen.add(entry.name)
+        queued: dict[str, Submission] = {}
+        for token, submission in list(self._live.items()):
+            jobs = submission.open_jobs()
+            if not jobs:
+                del self._live[token]
+            queued.update(dict.fromkeys(jobs, submission))
+        self.live, self.queued = sorted(self._live.values(), key=lambda one: one.created), queued
+
+    def _take(self, submission: Submission) -> None:
+        self._live[submission.token] = submission
+        for job in submission.jobs:
+            last = self.handed_over.get(job)
+            if last is None or last.created <= submission.created:
+                self.handed_over[job] = submission
 
     def _entries(self) -> list[os.DirEntry[str]]:
         try:

@@ -167,7 +167,8 @@ def main() -> None:
     """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with ``warm`` and ``runs``."""
     report, parent, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     die_with_parent(parent)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # A scheduler's warning is the worker's to hear: of all processes of a task, one answers it.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     environment = job_environment(os.environ, single_threaded())
     os.environ.clear()

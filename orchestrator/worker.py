@@ -1,4 +1,4 @@
-"""One worker: takes up a submission and gets its jobs done in the places of this machine.
+"""One worker: takes up a task of a submission and gets its jobs done in the places of its seat.
 
 It starts what is ready, records what happened, and tries again what the policies allow. It ends when nothing is left
 that it could do. It may be killed at any instant: its jobs die with it, and the ledger says how far they came.
@@ -23,8 +23,10 @@ from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.messages import Message, Request
 from seedfold.orchestrator.oom import oom_kills
+from seedfold.orchestrator.progress import progressed
 from seedfold.orchestrator.queue import Queue, Shape, shape_of
-from seedfold.orchestrator.slots import Machine, Slot
+from seedfold.orchestrator.seat import Interruption, Seat
+from seedfold.orchestrator.slots import Slot
 from seedfold.orchestrator.spawner import Spawner
 from seedfold.orchestrator.standing import Standings, unnoticed
 from seedfold.orchestrator.submissions import Submission
@@ -43,50 +45,59 @@ class _Running:
     attempt: int
     slot: Slot
     oom_kills: int = field(default_factory=oom_kills)
+    since: float = field(default_factory=time.time)
     pid: int | None = None
     last: Message | None = None
     killed: str | None = None
 
 
 class Worker:
-    """Works on one submission of one study."""
+    """Works on one task of one submission of one study."""
 
-    def __init__(self, root: Root, study: StudyFolder, submission: Submission) -> None:
+    def __init__(self, root: Root, study: StudyFolder, submission: Submission, seat: Seat) -> None:
         settings = submission.settings
-        self.root, self.study, self.submission = root, study, submission
+        self.root, self.study, self.submission, self.seat = root, study, submission, seat
         self.policies = Policies.parse(settings["failures"])
         self.standings = Standings(root, Ledger(study), self.policies)
         cluster = Cluster.parse(settings["cluster"])
-        self.machine = Machine(cluster, holder=study.path)
+        self.machine = seat.machine(cluster, study.path)
         self.waits_for = ""
         self.events = EventWriter(study.events)
         self.grace_s = cluster.grace_s
-        jobs = [self.standings.ledger.plans.jobs[job] for job in submission.jobs]
-        self.queue = Queue(jobs, self.standings)
+        self.jobs = [self.standings.ledger.plans.jobs[job] for job in submission.jobs_of(seat.index)]
+        self.queue = Queue(self.jobs, self.standings, patient=not seat.scheduled)
         self.running: dict[str, _Running] = {}
         self.identical: dict[str, tuple[str, int]] = {}
         self.kill_at: float | None = None
-        self.spawner = Spawner(cluster.warm, sorted({job.run for job in jobs}))
+        self.interruption: Interruption | None = None
+        self.spawner = Spawner(cluster.warm, sorted({job.run for job in self.jobs}))
 
     def run(self) -> None:
         """Work until nothing is left to do, or until asked to stop."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in self.seat.signals:
             signal.signal(number, lambda *_: self.stop())
         beaten = 0.0
         try:
+            self._tell_of_earlier_starts()
             while self._step():
                 if time.monotonic() - beaten > BEAT_S:
-                    self.submission.beat()
+                    self.submission.tasks.beat(self.seat.index, self.seat.restart)
                     beaten = time.monotonic()
         finally:
             self.spawner.close()
             self.events.close()
-        self.submission.end()
+        self._leave()
 
     def stop(self) -> None:
-        """First call: have running jobs write a checkpoint and start no more. Second call: kill them."""
+        """First call: have running jobs write a checkpoint and start no more. Second call: kill them.
+
+        A scheduler kills by itself, and may send several signals that mean the same.
+        """
         now = time.monotonic()
-        self.kill_at = now + self.grace_s if self.kill_at is None else now
+        if self.kill_at is None:
+            self.kill_at, self.interruption = now + self.grace_s, self.seat.interruption()
+        elif not self.seat.scheduled:
+            self.kill_at = now
         for running in self.running.values():
             self._signal(running, signal.SIGTERM)
 
@@ -111,6 +122,31 @@ class Worker:
                 # The template hangs in an import.
                 self.spawner.kill()
         return bool(self.running)
+
+    def _leave(self) -> None:
+        """Have the same task started again if it was stopped before its end; else say that it is over.
+
+        Where the scheduler stopped it and will not start it again, how it ended is the scheduler's to say.
+        """
+        stopped = self.kill_at is not None
+        if stopped and self.seat.scheduled and any(self._unfinished(job) for job in self.jobs):
+            self.seat.go_on()
+            return
+        self.submission.tasks.end(self.seat.index, self.seat.restart, by="worker", closed=self.queue.closed)
+
+    def _unfinished(self, job: JobDescription) -> bool:
+        standing = self.standings.of(job.id)
+        if standing.state == "failed":
+            return not self.policies.exhausted(self.standings.ledger.record(job.id).failures())
+        return standing.state not in {"done", "cancelled"}
+
+    def _tell_of_earlier_starts(self) -> None:
+        """Attempts of this very task before it was requeued ended with it, whether or not they could say so."""
+        for job in self.jobs if self.seat.restart else ():
+            standing = self.standings.of(job.id)
+            if standing.state == "lost" and standing.event is not None and standing.event["e"] == "started":
+                reason = "its task was requeued: preempted, or its node failed"
+                self.events.tell("interrupted", job=job.id, n=standing.attempt, reason=reason)
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -171,6 +207,7 @@ class Worker:
             parents={parent: (standing.home.name, standing.attempt) for parent, standing in parents.items()},
             environment=slot.environment(),
             fit_needed=self.queue.needs(job.fit),
+            task=(self.seat.index, self.seat.restart),
         )
 
     def _tell_impossible(self, job: JobDescription, lacks: str) -> None:
@@ -215,10 +252,19 @@ class Worker:
             self._tell_done(job.id, attempt)
             self.identical.pop(job.stage, None)
         elif last == "interrupted" or running.killed:
-            reason = running.killed or (running.last or {}).get("reason", "")
-            self.events.tell("interrupted", job=job.id, n=attempt, reason=reason)
+            self._interrupted(running, exit_message["peak"])
         else:
             self._failed(running, exit_message)
+
+    def _interrupted(self, running: _Running, peak: int) -> None:
+        """Record an end before the end: no failure, unless the scheduler stopped a job that got nowhere meanwhile."""
+        job, reason = running.job, running.killed or (running.last or {}).get("reason", "")
+        if self.interruption is None or progressed(self.study, job.fit, running.since):
+            self.events.tell("interrupted", job=job.id, n=running.attempt, reason=reason)
+            return
+        why = "the time limit came" if self.interruption == "timeout" else "it was preempted"
+        failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
+        self._tell_failed(running, failure, peak)
 
     def _tell_done(self, job: str, attempt: int) -> None:
         event = unnoticed(self.study, job, attempt)
@@ -236,7 +282,7 @@ class Worker:
         self.events.tell("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
         self.standings.refresh()
         policy = self.policies.retry(self.standings.ledger.record(job.id).failures())
-        if policy is not None:
+        if policy is not None and not (self.seat.scheduled and policy.asks_for_more):
             self.queue.put(job, policy.wait_s)
             print(f"{job.short_id}: {failure.kind}; tries again in {policy.wait_s:g} s", flush=True)
         self._watch_for_repetition(job, failure)
@@ -296,11 +342,15 @@ def work(folder: str, visible_gpus: str | None) -> None:
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if visible_gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
-    submission = Submission.read(Path(folder))
-    if not submission.take_up():
-        print("this submission has a worker already", flush=True)
+    sit_down(Submission.read(Path(folder)), Seat())
+
+
+def sit_down(submission: Submission, seat: Seat) -> None:
+    """Work in a seat, unless somebody else has taken it."""
+    if not submission.tasks.start(seat.index, seat.restart):
+        print("this task has a worker already, or is over", flush=True)
         return
     sys.path.insert(0, submission.code_folder)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [submission.code_folder, os.environ.get("PYTHONPATH")]))
     study = StudyFolder(submission.folder.parents[1])
-    Worker(Root(study.path.parent), study, submission).run()
+    Worker(Root(study.path.parent), study, submission, seat).run()

@@ -99,7 +99,7 @@ def conclude(root: Root, launched: Launched, end: Progress, seconds: float, inte
     study, named = launched.study.name, set(launched.jobs)
     overview = Overview(root, study)
     views = [view for view in overview.places() if view.job.id in named]
-    took = f"; {hours_text(round(seconds, 1))}" if launched.submission else ""
+    took = f"; {hours_text(round(seconds, 1))}" if launched.submissions else ""
     say(f"{study}: {counts_text(end.counts, STATES)}{took}", style="bold")
     show([*failure_parts(views), *lines(*fallen_lines(overview, views), style="yellow")])
     left = sum(end.counts[state] for state in STATES if state != "done")

@@ -25,6 +25,7 @@ COMMANDS = {
     "watch": "Status, live.",
     "resume": "Start what is neither done nor alive, from its checkpoints.",
     "cancel": "Cancel what is not done.",
+    "advance": "What is to follow on a cluster; other commands do it, too.",
     "run": "One job in the foreground, in a scratch folder.",
     "logs": "What a job printed.",
     "show": "All that is known of a job.",

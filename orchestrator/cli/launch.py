@@ -57,10 +57,12 @@ def command(
 def say_started(launched: Launched) -> None:
     """Say what was started, and what was not."""
     study, jobs = launched.study.name, counted(len(launched.jobs), "job")
-    if launched.submission is None:
+    if not launched.started:
         say(f"{study}: {jobs}, nothing to start")
+    elif launched.advanced is not None:
+        say(f"{study}: {jobs}, submitted {len(launched.started)}: {launched.advanced}")
     else:
-        say(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submission.log}")
+        say(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log}")
     if launched.exhausted:
         failed = counted(launched.exhausted, "failed job is", "failed jobs are")
         say(f"{failed} not tried again: seedfold resume {study}", style="yellow")

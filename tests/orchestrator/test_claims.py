@@ -14,6 +14,7 @@ from seedfold.orchestrator.claims import attempts_begun, claim, is_claimed_alive
 from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.submissions import Submission
 
 JOB = "ab" + "0" * 62
 FORK = multiprocessing.get_context("fork")
@@ -82,10 +83,12 @@ def test_a_claim_on_another_host_lives_as_long_as_its_submission_beats(root: Roo
     folder = study.submissions / "token"
     settings = {"cluster": {"silent_s": 900}}
     intent = {"jobs": [], "rerun": [], "settings": settings, "code_folder": ".", "launcher": elsewhere.to_dict()}
+    intent |= {"array": None, "created": 0.0}
     create_once(folder / "intent.json", json.dumps(intent))
-    create_once(study.claim(JOB, 1), json.dumps({"process": elsewhere.to_dict(), "submission": "token"}))
+    claimed = {"process": elsewhere.to_dict(), "submission": "token", "task": [0, 0]}
+    create_once(study.claim(JOB, 1), json.dumps(claimed))
     assert is_claimed_alive(study, JOB)
-    create_once(folder / "ended", "")
+    Submission.read(folder).tasks.end(0, 0)
     assert not is_claimed_alive(study, JOB)
 
 

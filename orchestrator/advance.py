@@ -1,0 +1,459 @@
+"""What is to follow on a cluster: idempotent, seconds long, run by every command and by the keeper jobs.
+
+Four steps, each of which may be cut off anywhere and done again by anybody at the same time: find submissions whose
+number was lost, close tasks that ended without a word, hand over again what is to be tried again, and send what has
+not been sent as far as limits allow. The scheduler is asked once, before the ledger is read, so that what a task told
+before it ended is known when its end is judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.arrays import array_of, cut
+from seedfold.orchestrator.backend import Answer, Backend, RefusedError, TaskState, backend_of
+from seedfold.orchestrator.claims import is_published
+from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.events import EventWriter
+from seedfold.orchestrator.failures import Failure, Policies
+from seedfold.orchestrator.files import create_once
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.progress import progressed
+from seedfold.orchestrator.standing import ALIVE, Standings
+from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.tasks import TaskMark
+
+_VANISHED = "its task vanished from the queue"
+
+
+@dataclass(slots=True)
+class Advanced:
+    """What one call did: numbers of tasks, and what the scheduler refused or did not answer."""
+
+    sent: int = 0
+    held: int = 0
+    closed: int = 0
+    renewed: int = 0
+    problems: list[str] = field(default_factory=list)
+    answer: Answer = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        counts = {"sent": self.sent, "held back": self.held, "closed": self.closed, "tried again": self.renewed}
+        told = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count) or "nothing to do"
+        return "; ".join([told, *self.problems])
+
+
+def advance(root: Root, study: StudyFolder) -> Advanced:
+    """Take every step that can be taken now. Raises UnreachableError if the scheduler does not answer at all."""
+    ledger = Ledger(study)
+    if not any(submission.array for submission in ledger.handed_over.values()):
+        return Advanced()
+    step = _Step(root, study, ledger)
+    try:
+        step.take()
+    finally:
+        step.events.close()
+    return step.done
+
+
+class _Step:
+    """One call of `advance`."""
+
+    def __init__(self, root: Root, study: StudyFolder, ledger: Ledger) -> None:
+        self.study, self.ledger = study, ledger
+        header = ledger.plans.header
+        assert header is not None
+        self.settings, self.folder = header.settings, Path(header.folder)
+        self.policies = Policies.parse(self.settings["failures"])
+        self.standings = Standings(root, ledger, self.policies)
+        self.events = EventWriter(study.events)
+        self.done = Advanced()
+        self._backends: dict[str, Backend] = {}
+
+    def take(self) -> None:
+        """All four steps."""
+        arrays = [submission for submission in self.ledger.live if submission.array]
+        for submissions in _by_executor([one for one in arrays if _was_tried(one)]).values():
+            self.done.answer = {**self.done.answer, **self._backend(submissions[0]).ask(submissions)}
+        self.standings.refresh()
+        for submission in arrays:
+            self._find_number(submission)
+            self._close_ended(submission)
+        self.standings.refresh()
+        self._renew()
+        self.standings.refresh()
+        self._send()
+
+    def _backend(self, submission: Submission) -> Backend:
+        cluster = Cluster.parse(submission.settings["cluster"])
+        backend = self._backends.get(cluster.executor) or backend_of(cluster)
+        assert backend is not None
+        self._backends[cluster.executor] = backend
+        return backend
+
+    # --- what was sent -----------------------------------------------------------------------------------------------
+
+    def _find_number(self, submission: Submission) -> None:
+        """Note the number of an array whose launcher did not live to hear it, or heard a time-out."""
+        if submission.scheduler_id() is None:
+            states = self.done.answer.get(submission.token) or {}
+            numbers = sorted({state.id for state in states.values()}, key=int)
+            if numbers:
+                note_number(submission, numbers[0])
+
+    def _close_ended(self, submission: Submission) -> None:
+        """Judge the tasks that the scheduler says have ended, or no longer knows, and that never said so."""
+        if submission.scheduler_id() is None:
+            return
+        states, marks = self.done.answer.get(submission.token) or {}, submission.tasks.marks()
+        for index in range(submission.task_count):
+            mark = marks.get(index, TaskMark())
+            state = states.get(index)
+            if mark.over or (state is not None and state.phase != "ended"):
+                continue
+            if state is None:
+                if time.time() - sent_at(submission) < _settle_s(submission):
+                    continue
+                state = TaskState("", "ended", "", _VANISHED, "node")
+            self._close(submission, index, mark, state)
+
+    def _close(self, submission: Submission, index: int, mark: TaskMark, state: TaskState) -> None:
+        jobs = submission.jobs_of(index)
+        begun = [job for job in jobs if self._is_begun(job)]
+        if state.kind == "cancelled":
+            self._tell_cancelled(jobs)
+        elif begun:
+            for job in begun:
+                self._tell_end(job, state)
+        elif state.kind is not None and state.word:
+            # Jobs that never began would otherwise be handed over again for ever.
+            for job in jobs:
+                self._tell_never_began(job, submission, state)
+        submission.tasks.end(index, max(mark.started, 0), by="scheduler", word=state.word, reason=state.reason)
+        self.done.closed += 1
+
+    def _is_begun(self, job: str) -> bool:
+        end = self.ledger.record(job).end
+        return end is not None and end["e"] == "started" and not is_published(self.study, job, end["n"])
+
+    def _tell_cancelled(self, jobs: Iterable[str]) -> None:
+        left = {job: self.ledger.record(job).latest for job in jobs if self.standings.of(job).state not in _FINAL}
+        if left:
+            self.events.tell("cancelled", jobs=left)
+
+    def _tell_end(self, job: str, state: TaskState) -> None:
+        event = self.ledger.record(job).end
+        assert event is not None
+        kind = "node" if state.kind in {None, "cancelled"} else state.kind
+        assert kind is not None
+        assert kind != "cancelled"
+        fit = self.ledger.plans.jobs[job].fit
+        if kind in {"timeout", "preempted", "node"} and progressed(self.study, fit, event["t"]):
+            self.events.tell("interrupted", job=job, n=event["n"], reason=state.reason)
+        else:
+            failure = Failure(kind, state.reason, state.word or "vanished")
+            self.events.tell("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
+
+    def _tell_never_began(self, job: str, submission: Submission, state: TaskState) -> None:
+        if self.standings.of(job).state in _FINAL:
+            return
+        assert state.kind is not None
+        assert state.kind != "cancelled"
+        reason = f"{state.reason} before the job began; see {submission.folder.name} in submissions"
+        failure = Failure(state.kind, reason, f"before-{state.word}")
+        number = self.ledger.record(job).latest + 1
+        self.events.tell("failed", job=job, n=number, peak=0, node=state.node, **failure.to_dict())
+
+    # --- what is to be tried again -----------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        """Hand over again what was handed over, is not done, and may still become so by itself."""
+        chosen: dict[str, JobDescription] = {}
+        current = self.ledger.plans.current.values()
+        fits = {job.fit for job in current if self.standings.of(job.id).state == "running"}
+        for job in current:
+            # What another job trains at this moment is handed over when that one is through.
+            if job.id in chosen or job.fit in fits:
+                continue
+            if self._is_to_renew(job) and self._parents_come(job, chosen):
+                chosen[job.id] = job
+        groups: dict[tuple[str, ...], list[JobDescription]] = defaultdict(list)
+        for job in chosen.values():
+            asked, avoided = self._asked_next(job)
+            groups[avoided].append(replace(job, resources=asked))
+        for avoided, jobs in groups.items():
+            self.done.renewed += sum(one.task_count for one in self._hand_over(jobs, avoided))
+
+    def _is_to_renew(self, job: JobDescription) -> bool:
+        last = self.ledger.handed_over.get(job.id)
+        if last is None or last.array is None:
+            return False
+        standing = self.standings.of(job.id)
+        if standing.state == "failed":
+            return not self.policies.exhausted(self.ledger.record(job.id).failures())
+        if standing.state not in {"waiting", "lost"} or last.is_void():
+            return False
+        words = last.tasks.last_words(last.jobs.index(job.id) // last.array.per_task)
+        return not words.get("closed")
+
+    def _parents_come(self, job: JobDescription, chosen: Mapping[str, JobDescription]) -> bool:
+        states = ((parent, self.standings.of(parent).state) for parent in job.parents)
+        return all(parent in chosen or state == "done" or state in ALIVE for parent, state in states)
+
+    def _asked_next(self, job: JobDescription) -> tuple[Resources, tuple[str, ...]]:
+        """What a job asks for after its failures, and the nodes that it stays away from."""
+        memory, limit, nodes = float(job.resources.memory_bytes), float(job.resources.time_s), set[str]()
+        for failure in self.ledger.record(job.id).failures():
+            policy = self.policies.of(failure["kind"])
+            memory, limit = memory * policy.memory, limit * policy.time
+            if policy.other_node and failure.get("node"):
+                nodes.add(failure["node"])
+        asked = replace(job.resources, memory_bytes=round(memory), time_s=round(limit))
+        return asked, tuple(sorted(nodes))
+
+    def _hand_over(self, jobs: Sequence[JobDescription], avoided: tuple[str, ...]) -> list[Submission]:
+        """Write intents under tokens that follow from what is asked: of two who try, one succeeds."""
+        cluster = Cluster.parse(self.settings["cluster"])
+        if cluster.batch is None:
+            return []
+        return make_intents(self.study, self.ledger, jobs, self.settings, self.folder, avoided=avoided, renewed=True)
+
+    # --- what was not sent yet ---------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Send intents in their order, as far as the limit of what may be queued allows."""
+        arrays = [submission for submission in self.ledger.live if submission.array]
+        queued = sum(_open_tasks(one) + 1 for one in arrays if not self._is_to_send(one))
+        full = False
+        for submission in [one for one in arrays if self._is_to_send(one)]:
+            limit = _limit(submission)
+            full = full or (limit is not None and queued + submission.task_count + 1 > limit)
+            if full or not self._send_one(submission):
+                self.done.held += submission.task_count
+                full = full or self._queue_is_full(submission)
+            else:
+                queued += submission.task_count + 1
+        if self.done.held and not queued:
+            self._look_again_later([one for one in arrays if self._is_to_send(one)])
+
+    def _queue_is_full(self, submission: Submission) -> bool:
+        trial = _last_trial(submission)
+        return trial is not None and trial.refused and not submission.is_void()
+
+    def _look_again_later(self, held: Sequence[Submission]) -> None:
+        """Nothing of this study is queued, so no keeper will come: strangers fill the queue up to its limit."""
+        for submission in held[:1]:
+            self._send_keeper(self._backend(submission), submission, None)
+
+    def _is_to_send(self, submission: Submission) -> bool:
+        """Whether a submission was never sent, or refused, or is one that nobody has heard of since."""
+        if submission.scheduler_id() is not None or submission.is_void():
+            return False
+        trial = _last_trial(submission)
+        if trial is None or trial.refused:
+            return True
+        silent = time.time() - trial.time > _settle_s(submission)
+        return silent and trial.sender.liveness() != "alive" and not submission.tasks.marks()
+
+    def _send_one(self, submission: Submission) -> bool:
+        after = self._dependencies(submission)
+        if after is None:
+            return False
+        trial = _begin_trial(submission)
+        if trial is None:
+            return False
+        backend = self._backend(submission)
+        try:
+            number = backend.submit(submission, after)
+        except RefusedError as error:
+            _refuse(submission, trial, error)
+            if not error.full:
+                self.done.problems.append(f"{submission.token} was refused: {error}")
+            return False
+        except UnreachableError as error:
+            self.done.problems.append(str(error))
+            return False
+        note_number(submission, number)
+        self.done.sent += submission.task_count
+        self._send_keeper(backend, submission, number)
+        return True
+
+    def _send_keeper(self, backend: Backend, submission: Submission, number: str | None) -> None:
+        batch = Cluster.parse(submission.settings["cluster"]).batch
+        if batch is None or not batch.keeper:
+            return
+        try:
+            backend.submit_keeper(submission, number)
+        except (RefusedError, UnreachableError) as error:
+            self.done.problems.append(f"no keeper was queued: {error}")
+
+    def _dependencies(self, submission: Submission) -> list[str] | None:
+        """The numbers of the arrays that have to end before; None while one of them has none."""
+        assert submission.array is not None
+        live = {one.token: one for one in self.ledger.live}
+        numbers = []
+        for token in submission.array.after:
+            if token in live:
+                number = live[token].scheduler_id()
+                if number is None:
+                    return None
+                numbers.append(number)
+        return numbers
+
+
+_FINAL = {"done", "failed", "cancelled"}
+
+
+def make_intents(
+    study: StudyFolder,
+    ledger: Ledger,
+    jobs: Sequence[JobDescription],
+    settings: Mapping[str, object],
+    folder: Path,
+    *,
+    rerun: Mapping[str, int] | None = None,
+    avoided: tuple[str, ...] = (),
+    renewed: bool = False,
+) -> list[Submission]:
+    """Write what is to be submitted, cut into arrays, each after those that hold parents of its jobs."""
+    cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
+    backend = backend_of(cluster)
+    assert backend is not None
+    holders = {job: submission.token for job, submission in ledger.queued.items() if submission.array}
+    made = []
+    for piece in cut(jobs, cluster, backend.largest_array()):
+        names = [job.id for job in piece.jobs]
+        after = sorted({holders[parent] for job in piece.jobs for parent in job.parents if parent in holders})
+        array = replace(piece.array, after=tuple(after), exclude=avoided)
+        again = {job: rerun[job] for job in names if rerun and job in rerun}
+        token = _token(ledger, names) if renewed else None
+        kept = {key: settings[key] for key in ("cluster", "failures")}
+        try:
+            submission = Submission.create(study, names, kept, folder, again, array, token)
+        except FileExistsError:
+            continue
+        holders.update(dict.fromkeys(names, submission.token))
+        made.append(submission)
+    return made
+
+
+def _token(ledger: Ledger, jobs: Sequence[str]) -> str:
+    """The same for everybody who sees the same attempts and submissions of these jobs."""
+    seen = [(job, ledger.record(job).latest, ledger.handed_over[job].token) for job in jobs]
+    return f"again-{hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]}"
+
+
+def preflight(study: StudyFolder, jobs: Sequence[JobDescription], settings: Mapping[str, object]) -> None:
+    """Have the scheduler look at one array of each kind; nothing is submitted. Raises RefusedError."""
+    import tempfile
+
+    cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
+    backend = backend_of(cluster)
+    assert backend is not None
+    kept = {key: settings[key] for key in ("cluster", "failures")}
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = StudyFolder(Path(folder) / study.name)
+        for piece in cut(jobs, cluster, len(jobs)):
+            one = replace(array_of(piece.jobs[0], len(piece.jobs), cluster))
+            backend.check(Submission.create(scratch, [piece.jobs[0].id], kept, Path(folder), array=one))
+
+
+def drop_cancelled(ledger: Ledger) -> None:
+    """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs."""
+    for submission in ledger.live:
+        number, marks = submission.scheduler_id(), submission.tasks.marks()
+        if submission.array is None:
+            continue
+        dropped = [
+            index
+            for index in range(submission.task_count)
+            if index not in marks and ledger.cancelled.issuperset(submission.jobs_of(index))
+        ]
+        backend = backend_of(Cluster.parse(submission.settings["cluster"]))
+        if number is not None and backend is not None:
+            backend.cancel(f"{number}_{index}" for index in dropped)
+        for index in dropped if number is not None or not _was_tried(submission) else ():
+            submission.tasks.end(index, 0, by="cancel")
+
+
+# --- the files of one submission --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no."""
+
+    number: int
+    sender: ProcessIdentity
+    time: float
+    refused: bool
+
+
+def _last_trial(submission: Submission) -> _Trial | None:
+    names = [path.name for path in submission.folder.glob("sending.*")]
+    numbers = [int(name.split(".")[1]) for name in names]
+    if not numbers:
+        return None
+    record = json.loads((submission.folder / f"sending.{max(numbers)}").read_text())
+    refused = f"sending.{max(numbers)}.refused" in names
+    return _Trial(max(numbers), ProcessIdentity(**record["process"]), record["time"], refused)
+
+
+def _was_tried(submission: Submission) -> bool:
+    return _last_trial(submission) is not None
+
+
+def _begin_trial(submission: Submission) -> int | None:
+    """Say that this process is about to send a submission; None if somebody else has said so meanwhile."""
+    last = _last_trial(submission)
+    number = 1 if last is None else last.number + 1
+    record = {"process": ProcessIdentity.current().to_dict(), "time": time.time()}
+    return number if create_once(submission.folder / f"sending.{number}", json.dumps(record)) else None
+
+
+def _refuse(submission: Submission, trial: int, error: RefusedError) -> None:
+    create_once(submission.folder / f"sending.{trial}.refused", str(error))
+    if not error.full:
+        submission.make_void(str(error))
+
+
+def note_number(submission: Submission, number: str) -> None:
+    """Put the scheduler's number of an array on disk, once."""
+    create_once(submission.folder / "submitted.json", json.dumps({"scheduler_id": number}))
+
+
+def sent_at(submission: Submission) -> float:
+    """When the number of a submission was noted, in seconds since the epoch."""
+    return (submission.folder / "submitted.json").stat().st_mtime
+
+
+def _open_tasks(submission: Submission) -> int:
+    return submission.task_count - sum(mark.over for mark in submission.tasks.marks().values())
+
+
+def _settle_s(submission: Submission) -> int:
+    batch = Cluster.parse(submission.settings["cluster"]).batch
+    return 0 if batch is None else batch.settle_s
+
+
+def _limit(submission: Submission) -> int | None:
+    batch = Cluster.parse(submission.settings["cluster"]).batch
+    return None if batch is None else batch.max_submitted
+
+
+def _by_executor(submissions: Iterable[Submission]) -> dict[str, list[Submission]]:
+    found: dict[str, list[Submission]] = {}
+    for submission in submissions:
+        found.setdefault(Cluster.parse(submission.settings["cluster"]).executor, []).append(submission)
+    return found

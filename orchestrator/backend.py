@@ -1,0 +1,80 @@
+"""What a scheduler has to offer: a handful of functions. Everything else is shared by all schedulers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.failures import Kind
+from seedfold.orchestrator.submissions import Submission
+
+Phase = Literal["pending", "running", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """What the scheduler says of one task of an array.
+
+    ``id`` is the number of the array; ``word`` the scheduler's own word for the state; ``reason`` why it is pending or
+    how it ended, for people; ``kind`` the failure that such an end is for a job that was at work, ``cancelled`` where a
+    person ended it, None where it ended in order; ``starts`` when it is expected to start; ``node`` where it was.
+    """
+
+    id: str
+    phase: Phase
+    word: str
+    reason: str = ""
+    kind: Kind | Literal["cancelled"] | None = None
+    starts: str = ""
+    node: str = ""
+
+
+Answer = Mapping[str, Mapping[int, TaskState]]
+"""By the token of a submission, then by the index of the task. What is not there is not in the queue."""
+
+
+class RefusedError(Exception):
+    """The scheduler did not take a submission, and said so. ``full`` tells that it may take it later."""
+
+    def __init__(self, text: str, full: bool = False) -> None:
+        super().__init__(text)
+        self.full = full
+
+
+class Backend(Protocol):
+    """One scheduler. Every function has a time limit, and raises UnreachableError where no sense came in time."""
+
+    def largest_array(self) -> int:
+        """The most tasks that one array may have."""
+
+    def check(self, submission: Submission) -> None:
+        """Have the scheduler look at a submission without taking it. Raises RefusedError."""
+
+    def submit(self, submission: Submission, after: Sequence[str]) -> str:
+        """Hand over an array that starts when the arrays numbered ``after`` have ended; return its number.
+
+        Raises RefusedError if the scheduler said no, UnreachableError if nobody knows what became of it.
+        """
+
+    def submit_keeper(self, submission: Submission, after: str | None) -> None:
+        """Queue a small job that runs `advance`: when the array numbered ``after`` has ended, or in a few minutes.
+
+        Raises as `submit`.
+        """
+
+    def ask(self, submissions: Iterable[Submission]) -> Answer:
+        """How the tasks of all these submissions are, in one question, found by their names."""
+
+    def cancel(self, tasks: Iterable[str]) -> None:
+        """Take tasks, ``ARRAY_INDEX``, out of the queue or end them."""
+
+
+def backend_of(cluster: Cluster) -> Backend | None:
+    """The scheduler that ``cluster`` names; None for the local machine."""
+    if cluster.executor == "slurm":
+        from seedfold.orchestrator.slurm.backend import Slurm
+
+        return Slurm(cluster)
+    return None

@@ -1,0 +1,115 @@
+"""What a scheduler needs to know beside what every executor does: the part of ``cluster`` that is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.resources import Resources, parse_memory
+
+_PER_STAGE = ("partition", "account", "qos", "constraint", "exclude", "gpu_memory", "options")
+"""What ``resources.extra`` may set for a stage, or as a function of its axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Settings of a scheduler; the fields are explained in ``conf/cluster/slurm.yaml``.
+
+    ``gpu_memory`` and the values of ``gpu_types`` in bytes, times in seconds.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    exclude: tuple[str, ...] = ()
+    gpu_memory: int | None = None
+    gpu_types: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    jobs_per_task: int = 1
+    throttle: int | None = None
+    max_submitted: int | None = None
+    setup: tuple[str, ...] = ()
+    wrapper: str | None = None
+    python: str | None = None
+    mail: str | None = None
+    warning_s: int = 90
+    keeper: bool = True
+    settle_s: int = 60
+    query_timeout_s: int = 30
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Batch:
+        """Read the scheduler's part of ``cluster``. Raises UsageError, naming the key, for whatever cannot be."""
+        types = given.get("gpu_types") or {}
+        if not isinstance(types, Mapping):
+            raise UsageError("cluster.gpu_types: a table of names and memory is needed, e.g. {a100: 40GB}")
+        return cls(
+            **{key: _text(given, key) for key in ("partition", "account", "qos", "constraint")},
+            **{key: _text(given, key) for key in ("wrapper", "python", "mail")},
+            exclude=_texts(given, "exclude"),
+            setup=_texts(given, "setup"),
+            gpu_memory=None if given.get("gpu_memory") is None else parse_memory(given["gpu_memory"], "gpu_memory"),
+            gpu_types={str(name): parse_memory(size, f"cluster.gpu_types.{name}") for name, size in types.items()},
+            options=_options(given),
+            jobs_per_task=_count(given, "jobs_per_task", 1) or 1,
+            throttle=_count(given, "throttle", None),
+            max_submitted=_count(given, "max_submitted", None, least=2),
+            warning_s=_count(given, "warning_s", 90) or 90,
+            keeper=bool(given.get("keeper", True)),
+            settle_s=_count(given, "settle_s", 60) or 60,
+            query_timeout_s=_count(given, "query_timeout_s", 30) or 30,
+        )
+
+    def for_resources(self, resources: Resources) -> Batch:
+        """Return the settings for jobs that ask for something of their own in ``resources.extra``."""
+        given = resources.extra
+        for key in given:
+            if key not in _PER_STAGE:
+                raise UsageError(f"resources.extra.{key}: unknown key{did_you_mean(key, _PER_STAGE)}")
+        parsed = Batch.parse(given)
+        return replace(self, **{key: getattr(parsed, key) for key in given})
+
+    def gpu_type(self) -> str | None:
+        """The smallest type of GPU with the memory that is asked for; None where none is, or no types are named.
+
+        Raises UsageError if no type has so much.
+        """
+        wanted = self.gpu_memory
+        if wanted is None or not self.gpu_types:
+            return None
+        enough = [name for name, size in self.gpu_types.items() if size >= wanted]
+        if not enough:
+            known = ", ".join(f"{name} {size / 1024**3:g}GB" for name, size in self.gpu_types.items())
+            raise UsageError(f"cluster.gpu_memory: no GPU has {wanted / 1024**3:g}GB; cluster.gpu_types: {known}")
+        return min(enough, key=lambda name: self.gpu_types[name])
+
+
+def _text(given: Mapping[str, Any], key: str) -> str | None:
+    value = given.get(key)
+    if value is not None and (not isinstance(value, str | int) or isinstance(value, bool) or "\n" in str(value)):
+        raise UsageError(f"cluster.{key}: {value!r} is no text of one line")
+    return None if value is None or value == "" else str(value)
+
+
+def _texts(given: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = given.get(key) or ()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise UsageError(f"cluster.{key}: {value!r} is no list; write [{value}]")
+    return tuple(map(str, value))
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    value = given.get("options") or {}
+    if not isinstance(value, Mapping):
+        raise UsageError(f"cluster.options: {value!r} is no table of options, e.g. {{reservation: course}}")
+    return {str(key): option for key, option in value.items()}
+
+
+def _count(given: Mapping[str, Any], key: str, default: int | None, least: int = 1) -> int | None:
+    value = given.get(key, default)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+        raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least {least}")
+    return value

@@ -1,0 +1,21 @@
+"""``seedfold advance STUDY``: what is to follow on a cluster; every other command does it, too."""
+
+from __future__ import annotations
+
+import click
+
+from seedfold.orchestrator.advance import advance
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.layout import Root
+
+
+@click.command()
+@options.study
+@options.common
+def command(study: str, root: Root) -> None:
+    """Submit what waits for room in the queue, try again what failed, close what ended without a word.
+
+    Nothing is done twice, however often and from wherever this is called.
+    """
+    say(f"{study}: {advance(root, root.existing(study))}")

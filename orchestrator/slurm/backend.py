@@ -1,0 +1,172 @@
+"""SLURM as a backend: script options, submission, one question for all tasks, cancelling."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from seedfold.orchestrator.backend import Answer, TaskState
+from seedfold.orchestrator.batch import Batch
+from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.slurm import queries
+from seedfold.orchestrator.submissions import Array, Submission
+
+_TEMPLATE_BYTES = 1024**3
+_MARGIN_S = 300
+_MIB = 1024**2
+_KEEPER_MIN = 30
+_LATER_S = 120
+_MOST_NAMES = 200
+
+
+class Slurm:
+    """The cluster whose `sbatch` is on the path."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        assert cluster.batch is not None
+        self._batch = cluster.batch
+        self._timeout_s = float(cluster.batch.query_timeout_s)
+
+    def largest_array(self) -> int:
+        """``MaxArraySize``, which bounds the index as well."""
+        return int(queries.setting("MaxArraySize", self._timeout_s) or 1001)
+
+    def check(self, submission: Submission) -> None:
+        """See `Backend.check`."""
+        executor = self._executor(submission)
+        executor.test(self._prepare(executor, submission, ()))
+
+    def submit(self, submission: Submission, after: Sequence[str]) -> str:
+        """See `Backend.submit`."""
+        executor = self._executor(submission)
+        return str(executor.send(self._prepare(executor, submission, after)))
+
+    def submit_keeper(self, submission: Submission, after: str | None) -> None:
+        """See `Backend.submit_keeper`."""
+        from seedfold.orchestrator.slurm.seat import keep_going
+
+        study = submission.folder.parents[1]
+        executor = self._executor(submission, "keeper")
+        asked = {
+            "job_name": f"{study.name}.keeper.{submission.token}",
+            "mem": "1G",
+            "cpus_per_task": 1,
+            **({"begin": f"now+{_LATER_S}"} if after is None else {"dependency": f"afterany:{after}"}),
+            **_site(self._batch),
+        }
+        options = {
+            "time": _KEEPER_MIN,
+            "setup": self._batch.setup,
+            "throttle": None,
+            "count": None,
+            "log": "keeper.log",
+            "sbatch": asked,
+        }
+        executor.send(executor.prepare(keep_going, [str(study.parent), study.name], options))
+
+    def _executor(self, submission: Submission, subfolder: str = "") -> Any:
+        from seedfold.orchestrator.slurm.executor import ArrayExecutor
+
+        python = shlex.quote(self._batch.python or sys.executable)
+        return ArrayExecutor(submission.folder / subfolder, python, self._batch.wrapper, self._timeout_s)
+
+    def _prepare(self, executor: Any, submission: Submission, after: Sequence[str]) -> Any:
+        from seedfold.orchestrator.slurm.seat import work_in_task
+
+        array = submission.array
+        assert array is not None
+        batch = self._batch.for_resources(array.resources)
+        batch = replace(batch, exclude=(*batch.exclude, *array.exclude))
+        limit_s, warning_s = time_limit_s(array), warning(array, batch)
+        options = {
+            "time": -(-limit_s // 60),
+            "setup": batch.setup,
+            "throttle": batch.throttle,
+            "count": submission.task_count,
+            "log": "%A_%a.log",
+            "sbatch": request(submission, array, batch, after, warning_s),
+        }
+        return executor.prepare(work_in_task, [str(submission.folder), float(limit_s), float(warning_s)], options)
+
+    def ask(self, submissions: Iterable[Submission]) -> Answer:
+        """See `Backend.ask`. Tasks that have left the queue are looked up in accounting, where there is any."""
+        by_name = {name_of(submission): submission for submission in submissions}
+        found: dict[str, dict[int, TaskState]] = {one.token: {} for one in by_name.values()}
+        names = list(by_name)
+        for start in range(0, len(names), _MOST_NAMES):
+            for row in queries.queue(names[start : start + _MOST_NAMES], self._timeout_s):
+                found[by_name[row.name].token][row.index] = row.state
+        self._look_up_ended(by_name, found)
+        return found
+
+    def _look_up_ended(self, by_name: dict[str, Submission], found: dict[str, dict[int, TaskState]]) -> None:
+        """Ask accounting about arrays with tasks that are not in the queue, or that failed there for unknown reason."""
+        asked = []
+        for submission in by_name.values():
+            states, number = found[submission.token], submission.scheduler_id()
+            unclear = any(state.word == "FAILED" for state in states.values())
+            if number is not None and (unclear or len(states) < submission.task_count):
+                asked.append(number)
+        for row in queries.accounted(asked, self._timeout_s) if asked else ():
+            submission_of = by_name.get(row.name)
+            if submission_of is None or row.state.id != submission_of.scheduler_id():
+                continue
+            states = found[submission_of.token]
+            if row.index not in states or states[row.index].word == "FAILED":
+                states[row.index] = row.state
+
+    def cancel(self, tasks: Iterable[str]) -> None:
+        """See `Backend.cancel`."""
+        listed = list(tasks)
+        if listed:
+            queries.ask(["scancel", *listed], self._timeout_s)
+
+
+def name_of(submission: Submission) -> str:
+    """``STUDY.STAGE.TOKEN``: what an array is called, and found by."""
+    assert submission.array is not None
+    stage = re.sub(r"[^\w.-]", "_", submission.array.stage)
+    return f"{submission.folder.parents[1].name}.{stage}.{submission.token}"
+
+
+def time_limit_s(array: Array) -> int:
+    """Seconds that a task may take: its jobs in rounds, and a margin for what comes before and after."""
+    rounds = -(-array.per_task // array.side_by_side)
+    return array.resources.time_s * rounds + _MARGIN_S
+
+
+def warning(array: Array, batch: Batch) -> int:
+    """Seconds before the limit at which jobs are asked for a checkpoint."""
+    return max(30, min(batch.warning_s, time_limit_s(array) // 4))
+
+
+def request(submission: Submission, array: Array, batch: Batch, after: Sequence[str], warning_s: int) -> dict[str, Any]:
+    """What `sbatch` is asked for. One task holds ``side_by_side`` jobs and the template that they are forked from."""
+    resources, together = array.resources, array.side_by_side
+    per_gpu = Cluster.parse(submission.settings["cluster"]).jobs_per_gpu
+    asked: dict[str, Any] = {
+        "job_name": name_of(submission),
+        "cpus_per_task": resources.cpus * together,
+        "mem": f"{-(-(resources.memory_bytes * together + _TEMPLATE_BYTES) // _MIB)}M",
+        "signal": f"B:USR2@{warning_s}",
+        "requeue": True,
+        "open-mode": "append",
+    }
+    if resources.gpus:
+        kind = f"{batch.gpu_type()}:" if batch.gpu_type() else ""
+        asked["gres"] = f"gpu:{kind}{-(-resources.gpus * together // per_gpu)}"
+    if after:
+        asked |= {"dependency": f"afterany:{':'.join(after)}", "kill-on-invalid-dep": "yes"}
+    if batch.mail:
+        asked |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
+    return {**asked, **_site(batch), **batch.options}
+
+
+def _site(batch: Batch) -> dict[str, Any]:
+    given = {"partition": batch.partition, "account": batch.account, "qos": batch.qos}
+    given |= {"constraint": batch.constraint, "exclude": ",".join(batch.exclude) or None}
+    return {key: value for key, value in given.items() if value is not None}
