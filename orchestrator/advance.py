@@ -366,7 +366,12 @@ def preflight(study: StudyFolder, jobs: Sequence[JobDescription], settings: Mapp
         scratch = StudyFolder(Path(folder) / study.name)
         for piece in cut(jobs, cluster, len(jobs)):
             one = replace(array_of(piece.jobs[0], len(piece.jobs), cluster))
-            backend.check(Submission.create(scratch, [piece.jobs[0].id], kept, Path(folder), array=one))
+            asked = Submission.create(scratch, [piece.jobs[0].id], kept, Path(folder), array=one)
+            try:
+                backend.check(asked)
+            except RefusedError as error:
+                if not error.full:
+                    raise RefusedError(f"stage {one.stage}: {error}") from None
 
 
 def drop_cancelled(ledger: Ledger) -> None:

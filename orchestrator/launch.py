@@ -146,7 +146,7 @@ def _check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], se
     try:
         preflight(study, [planned.job for planned in starting], settings)
     except RefusedError as error:
-        raise UsageError(f"cluster: the scheduler would refuse this: {error}") from None
+        raise UsageError(f"the scheduler would refuse {error}") from None
 
 
 def _submit(

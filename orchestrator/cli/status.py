@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import UnreachableError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     Line,
@@ -20,6 +21,7 @@ from seedfold.orchestrator.cli.console import (
     show,
 )
 from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.outlook import Outlook, look_ahead
 from seedfold.orchestrator.overview import (
     JobView,
     Overview,
@@ -42,7 +44,9 @@ from seedfold.orchestrator.standing import STATES
 @options.selecting
 @options.as_json
 @options.common
+@click.pass_context
 def command(
+    context: click.Context,
     study: str,
     by: str | None,
     superseded: bool,
@@ -55,14 +59,22 @@ def command(
     """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
     overview = Overview(root, study, depth="recent")
     selection = Selection.parse(where, stages, limit)
+    outlook = look_ahead(root, overview.ledger)
+    overview.refresh()
     views = overview.superseded(selection) if superseded else overview.places(selection)
     if as_json:
-        print_json(to_json(study, views) | _dead_workers(overview, views))
+        print_json(to_json(study, views) | _dead_workers(overview, views) | _queue(outlook))
     elif superseded:
         say(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
     else:
         table = by_axis_parts(views, by) if by is not None else []
-        show([*status_parts(overview, views), *table])
+        show([*status_parts(overview, views), *lines(*outlook.lines(), style="yellow"), *table])
+    context.exit(UnreachableError.exit_code if outlook.unreachable else 0)
+
+
+def _queue(outlook: Outlook) -> dict[str, Any]:
+    """One more key, where a scheduler has jobs waiting."""
+    return {"queue": [asdict(one) for one in outlook.waiting]} if outlook.waiting else {}
 
 
 def _dead_workers(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:

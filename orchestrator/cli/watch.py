@@ -7,16 +7,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import Line, show, styled
+from seedfold.orchestrator.cli.console import Line, lines, show, styled
 from seedfold.orchestrator.cli.status import status_parts
 from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.outlook import Outlook, look_ahead
 from seedfold.orchestrator.overview import JobView, Overview
 from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.standing import ALIVE
+
+_ASK_EVERY_S = 15.0
 
 
 @click.command()
@@ -28,7 +32,7 @@ def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
     """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing."""
-    overview = Overview(root, study, depth="recent")
+    overview = Watched(root, study, depth="recent")
     selection = Selection.parse(where, stages, limit)
     try:
         if sys.stdout.isatty():
@@ -39,18 +43,37 @@ def command(
         return
 
 
+class Watched(Overview):
+    """An overview that brings the study forward on a cluster now and then."""
+
+    _asked_at = -inf
+    outlook = Outlook()
+
+    def refresh(self) -> None:
+        """Read what is new; ask the scheduler, too, if that was a while ago."""
+        if time.monotonic() - self._asked_at > _ASK_EVERY_S:
+            self.outlook = look_ahead(self.root, self.ledger)
+            self._asked_at = time.monotonic()
+        super().refresh()
+
+    def parts(self, views: Sequence[JobView]) -> list[Line]:
+        """The status, and what the scheduler said last."""
+        return [*status_parts(self, views), *lines(*self.outlook.lines(), style="yellow")]
+
+
 def _over(views: Sequence[JobView]) -> bool:
     return not any(view.state in ALIVE for view in views)
 
 
-def _watch_live(overview: Overview, selection: Selection, every: float) -> None:
+def _watch_live(overview: Watched, selection: Selection, every: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
     from seedfold.orchestrator.cli.grid import console
 
+    overview.refresh()
     views = overview.places(selection)
-    parts = status_parts(overview, views)
+    parts = overview.parts(views)
     with _unbuffered_keys(), Live(Text(), console=console(), auto_refresh=False, transient=True) as live:
         while True:
             live.update(Text.from_ansi("\n".join(map(styled, parts))), refresh=True)
@@ -58,16 +81,17 @@ def _watch_live(overview: Overview, selection: Selection, every: float) -> None:
                 break
             overview.refresh()
             views = overview.places(selection)
-            parts = status_parts(overview, views)
+            parts = overview.parts(views)
     show(parts)
 
 
-def _watch_plain(overview: Overview, selection: Selection, every: float) -> None:
+def _watch_plain(overview: Watched, selection: Selection, every: float) -> None:
     """Print the status each time that it has changed."""
     shown: list[Line] = []
+    overview.refresh()
     while True:
         views = overview.places(selection)
-        parts = status_parts(overview, views)
+        parts = overview.parts(views)
         if shown != parts:
             show(parts)
             sys.stdout.flush()

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seedfold.orchestrator.backend import Answer, TaskState
+from seedfold.orchestrator.backend import Answer, RefusedError, TaskState
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
-from seedfold.orchestrator.slurm import queries
+from seedfold.orchestrator.slurm import offer, queries
 from seedfold.orchestrator.submissions import Array, Submission
 
 _TEMPLATE_BYTES = 1024**3
@@ -38,7 +38,11 @@ class Slurm:
     def check(self, submission: Submission) -> None:
         """See `Backend.check`."""
         executor = self._executor(submission)
-        executor.test(self._prepare(executor, submission, ()))
+        try:
+            executor.test(self._prepare(executor, submission, ()))
+        except RefusedError as error:
+            said = offer.clean(str(error))
+            raise RefusedError(f"{said}; {offer.of_use(said, self._timeout_s)}", error.full) from None
 
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
         """See `Backend.submit`."""
