@@ -41,7 +41,7 @@ _NETWORK = {
 }
 _LITTLE_DISK = 10 * 1024**3
 _TORCH_LIMIT_S = 120
-_SKEW_WARNING_S, _SKEW_PROBLEM_S = 2.0, 60.0
+SKEW_WARNING_S, SKEW_PROBLEM_S = 2.0, 60.0
 _ASK_TORCH = (
     "import json, torch; cuda = torch.cuda.is_available();"
     "print(json.dumps([torch.__version__, torch.version.cuda, torch.cuda.device_count() if cuda else 0]))"
@@ -197,9 +197,9 @@ def _clock(trial: Path) -> Finding:
     file.touch()
     skew = file.stat().st_mtime - before
     text = f"the file system's clock differs by {abs(skew):.1f} s"
-    if abs(skew) > _SKEW_PROBLEM_S:
+    if abs(skew) > SKEW_PROBLEM_S:
         return Finding("problem", "clock", text, "set the clocks; silence of a worker is judged by them")
-    if abs(skew) > _SKEW_WARNING_S:
+    if abs(skew) > SKEW_WARNING_S:
         return Finding("warning", "clock", text, "have the clocks of host and file server set by NTP")
     return Finding("ok", "clock", text)
 

@@ -60,7 +60,7 @@ class Slurm:
             "mem": "1G",
             "cpus_per_task": 1,
             **({"begin": f"now+{_LATER_S}"} if after is None else {"dependency": f"afterany:{after}"}),
-            **_site(self._batch),
+            **site_options(self._batch),
         }
         options = {
             "time": _KEEPER_MIN,
@@ -167,10 +167,11 @@ def request(submission: Submission, array: Array, batch: Batch, after: Sequence[
         asked |= {"dependency": f"afterany:{':'.join(after)}", "kill-on-invalid-dep": "yes"}
     if batch.mail:
         asked |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
-    return {**asked, **_site(batch), **batch.options}
+    return {**asked, **site_options(batch), **batch.options}
 
 
-def _site(batch: Batch) -> dict[str, Any]:
+def site_options(batch: Batch) -> dict[str, Any]:
+    """Where a site wants a job to go, as options of `sbatch`."""
     given = {"partition": batch.partition, "account": batch.account, "qos": batch.qos}
     given |= {"constraint": batch.constraint, "exclude": ",".join(batch.exclude) or None}
     return {key: value for key, value in given.items() if value is not None}

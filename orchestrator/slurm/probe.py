@@ -1,0 +1,137 @@
+"""A one-minute job that says what a node sees: the packages, a GPU, the root, the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.errors import UnreachableError, UsageError
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.backend import RefusedError
+from seedfold.orchestrator.batch import Batch
+from seedfold.orchestrator.doctor import SKEW_PROBLEM_S, SKEW_WARNING_S, Finding, Level
+from seedfold.orchestrator.files import create_once, write_whole
+from seedfold.orchestrator.slurm import offer, queries
+from seedfold.orchestrator.slurm.backend import site_options
+
+_SAID = "said.json"
+_LOG = "probe.log"
+_LATE_S = 15.0
+
+
+def probe(folder: str, name: str) -> None:
+    """Say what this node sees, in a file in ``folder``: what the job does."""
+    said: dict[str, Any] = {"host": os.uname().nodename, "node": os.environ.get("SLURMD_NODENAME", "")}
+    said["gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    try:
+        import torch
+
+        said["torch"] = f"{torch.__version__}, {torch.cuda.device_count()} devices"
+    except ImportError as error:
+        said["error"] = str(error)
+    said["claims"] = create_once(Path(folder, name), "") and not create_once(Path(folder, name), "")
+    said["time"] = time.time()
+    write_whole(Path(folder, _SAID), [json.dumps(said)])
+    sys.exit(0)
+
+
+def examine_node(root: Path, batch: Batch, resources: Resources, wait_s: float) -> Iterator[Finding]:
+    """Run the probe on a node and say what came of it; waits at most ``wait_s`` seconds.
+
+    Raises UsageError if the scheduler refuses it, UnreachableError if it does not answer.
+    """
+    folder = root / f".probe-{os.urandom(4).hex()}"
+    folder.mkdir(parents=True)
+    try:
+        number = _submit(folder, batch, resources)
+    except (UsageError, UnreachableError):
+        shutil.rmtree(folder)
+        raise
+    yield Finding("ok", "probe", f"job {number} submitted; waits up to {wait_s:g} s for it")
+    said = _wait(folder, number, wait_s, batch.query_timeout_s)
+    if isinstance(said, Finding):
+        yield said
+        return
+    yield from _judge(said, bool(resources.gpus))
+    shutil.rmtree(folder)
+
+
+def _submit(folder: Path, batch: Batch, resources: Resources) -> str:
+    from seedfold.orchestrator.slurm.executor import ArrayExecutor
+
+    asked = {"job_name": "seedfold-probe", "mem": "2G", "cpus_per_task": 1, **site_options(batch), **batch.options}
+    if resources.gpus:
+        asked["gres"] = "gpu:1"
+    options = {"time": 2, "setup": batch.setup, "throttle": None, "count": None, "log": _LOG, "sbatch": asked}
+    python = shlex.quote(batch.python or sys.executable)
+    executor = ArrayExecutor(folder, python, batch.wrapper, batch.query_timeout_s)
+    try:
+        return executor.send(executor.prepare(probe, [str(folder), "claim"], options))
+    except RefusedError as error:
+        said = offer.clean(str(error))
+        raise UsageError(
+            f"the scheduler refused the probe: {said}; {offer.of_use(said, batch.query_timeout_s)}"
+        ) from None
+
+
+def _wait(folder: Path, number: str, wait_s: float, timeout_s: float) -> dict[str, Any] | Finding:
+    end, gone = time.monotonic() + wait_s, None
+    while time.monotonic() < end:
+        if (folder / _SAID).exists():
+            said: dict[str, Any] = json.loads((folder / _SAID).read_text())
+            return {**said, "skew": said["time"] - time.time()}
+        state = queries.run(["squeue", "-h", "-j", number, "-o", "%T"], timeout_s).stdout.strip()
+        gone = gone or (None if state else time.monotonic())
+        if gone and time.monotonic() - gone > _LATE_S:
+            text = f"job {number} ended and left nothing in {folder}; its last words: {_last_words(folder)}"
+            return Finding("problem", "probe", text, "nodes have to see the root, and this Python, under the same path")
+        time.sleep(0.5)
+    try:
+        reason = queries.ask(["squeue", "-h", "-j", number, "-o", "%r"], timeout_s).strip()
+    except UnreachableError:
+        reason = "unknown"
+    text = f"job {number} has not run within {wait_s:g} s (reason: {reason})"
+    return Finding("warning", "probe", text, f"look into {folder} later, or scancel {number}")
+
+
+def _last_words(folder: Path) -> str:
+    log = folder / _LOG
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "none"
+
+
+def _judge(said: dict[str, Any], with_gpu: bool) -> Iterator[Finding]:
+    yield Finding("ok", "node", f"{said['node'] or said['host']} sees the root and this Python")
+    if "error" in said:
+        yield Finding("problem", "node's torch", said["error"], "install it in the environment that nodes use")
+    else:
+        yield Finding("ok", "node's torch", said["torch"])
+    if with_gpu and not said["gpus"]:
+        yield Finding("problem", "node's GPU", "asked for one, and none is visible", "ask the site about gres")
+    if not said["claims"]:
+        yield Finding("problem", "node's claims", "a file could be created twice", "use a root on another file system")
+    skew = abs(said["skew"])
+    level: Level = "problem" if skew > SKEW_PROBLEM_S else "warning" if skew > SKEW_WARNING_S else "ok"
+    remedy = "" if level == "ok" else "have the clocks set by NTP"
+    yield Finding(level, "node's clock", f"differs from this machine's by {skew:.1f} s at most", remedy)
+
+
+def examine_cluster(timeout_s: float) -> Iterator[Finding]:
+    """Say what the cluster offers: partitions, limits, accounting."""
+    for partition in offer.partitions(timeout_s):
+        yield Finding("ok" if partition.up else "warning", "partition", partition.text())
+    limits = {name: queries.setting(name, timeout_s) for name in ("MaxArraySize", "MaxJobCount")}
+    yield Finding("ok", "limits", ", ".join(f"{name} {value}" for name, value in limits.items()))
+    storage = queries.setting("AccountingStorageType", timeout_s) or "none"
+    if storage.endswith("none"):
+        text = "none: how a job ended is known for minutes only, from the queue and from what it said itself"
+        yield Finding("ok", "accounting", text)
+    else:
+        yield Finding("ok", "accounting", f"accounts: {', '.join(offer.accounts(timeout_s)) or 'none of yours'}")
