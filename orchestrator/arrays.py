@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from seedfold.jobs.canonical import canonical_flat
+from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.submissions import Array
@@ -47,7 +46,11 @@ def array_of(job: JobDescription, count: int, cluster: Cluster) -> Array:
 
 def _grouped(jobs: Iterable[JobDescription]) -> Sequence[list[JobDescription]]:
     groups: dict[tuple[str, str], list[JobDescription]] = {}
+    # Jobs of a stage share what they ask for, so that few texts are made for many jobs.
+    asked: dict[int, str] = {}
     for job in jobs:
-        asked: Mapping[str, Any] = job.resources.to_dict()
-        groups.setdefault((job.stage, canonical_flat(asked)), []).append(job)
+        resources = job.resources
+        if id(resources) not in asked:
+            asked[id(resources)] = canonical_json(resources.to_dict())
+        groups.setdefault((job.stage, asked[id(resources)]), []).append(job)
     return list(groups.values())
