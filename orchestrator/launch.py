@@ -60,7 +60,7 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path],
     """Compose, expand and compare. Raises UsageError for whatever is wrong with the study."""
     from seedfold.jobs.study import load_study
 
-    study = load_study([*site_overrides(), *overrides], config_dirs=config_dirs, folder=Path.cwd())
+    study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
     return Plan(root, study, import_roots() if check_code else None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,25 @@ def site_settings() -> dict[str, Any]:
     return settings
 
 
-def site_overrides() -> list[str]:
+def site_overrides(overrides: Sequence[str] = ()) -> list[str]:
     """Return ``paths`` and ``cluster`` of this machine as overrides, to stand before those of the command line.
 
-    ``cluster`` is the name of an option, or a mapping of its keys.
+    ``cluster`` is the name of an option, or a mapping of its keys; with ``name`` among them, they are those of that
+    option, and are left out where ``overrides`` choose another.
     """
     from seedfold.jobs.grammar import group_override
 
     settings = site_settings()
-    cluster = settings.get("cluster")
+    paths, cluster = _keys("paths", settings.get("paths")), settings.get("cluster")
     if isinstance(cluster, str):
-        return [group_override("", "cluster", cluster), *_keys("paths", settings.get("paths"))]
-    return [*_keys("paths", settings.get("paths")), *_keys("cluster", cluster)]
+        return [group_override("", "cluster", cluster), *paths]
+    if not isinstance(cluster, Mapping) or "name" not in cluster:
+        return [*paths, *_keys("cluster", cluster)]
+    name = str(cluster["name"])
+    keys = {key: value for key, value in cluster.items() if key != "name"}
+    chosen = [given.partition("=")[2] for given in overrides if given.startswith("cluster=")]
+    own = _keys("cluster", keys) if not chosen or chosen[-1] == name else []
+    return [group_override("", "cluster", name), *paths, *own]
 
 
 def _keys(section: str, given: Any) -> list[str]:

@@ -84,7 +84,7 @@ def _probed(overrides: Sequence[str]) -> tuple[Batch, Resources]:
     from seedfold.jobs.compose import Composer
 
     config: Any = OmegaConf.to_container(
-        Composer().compose(["cluster=slurm", *site_overrides(), *overrides], partial=True)
+        Composer().compose(["cluster=slurm", *site_overrides(["cluster=slurm"]), *overrides], partial=True)
     )
     cluster = Cluster.parse(config["cluster"])
     if cluster.batch is None:

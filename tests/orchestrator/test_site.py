@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from toyproject import Toy
 
 
@@ -32,3 +34,19 @@ def test_what_a_site_file_cannot_hold_is_named(toy: Toy) -> None:
     ended = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy")
     assert ended.returncode == 2
     assert "did you mean 'paths'" in ended.stderr
+
+
+def _cluster(toy: Toy, *overrides: str) -> str:
+    out = toy.folder / "jobs.jsonl"
+    planned = toy.inside("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out), *overrides)
+    assert planned.returncode == 0, planned.stderr
+    cluster: dict[str, object] = json.loads(out.read_text().splitlines()[0])["config"]["cluster"]
+    return f"{cluster['executor']} {cluster.get('partition')}"
+
+
+def test_the_keys_of_one_cluster_are_not_those_of_another(toy: Toy) -> None:
+    _write(toy, "cluster: {name: slurm, partition: gpu}\n")
+    assert _cluster(toy) == "slurm gpu"
+    assert _cluster(toy, "cluster.partition=low") == "slurm low"
+    assert _cluster(toy, "cluster=slurm") == "slurm gpu"
+    assert _cluster(toy, "cluster=local") == "local None"
