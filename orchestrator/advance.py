@@ -132,7 +132,7 @@ class _Step:
         jobs = submission.jobs_of(index)
         begun = [job for job in jobs if self._is_begun(job)]
         if state.kind == "cancelled":
-            self._tell_cancelled(jobs)
+            self._tell_cancelled(jobs, state.reason)
         elif begun:
             for job in begun:
                 self._tell_end(job, state)
@@ -147,10 +147,10 @@ class _Step:
         end = self.ledger.record(job).end
         return end is not None and end["e"] == "started" and not is_published(self.study, job, end["n"])
 
-    def _tell_cancelled(self, jobs: Iterable[str]) -> None:
+    def _tell_cancelled(self, jobs: Iterable[str], reason: str) -> None:
         left = {job: self.ledger.record(job).latest for job in jobs if self.standings.of(job).state not in _FINAL}
         if left:
-            self.events.tell("cancelled", jobs=left)
+            self.events.tell("cancelled", jobs=left, reason=reason)
 
     def _tell_end(self, job: str, state: TaskState) -> None:
         event = self.ledger.record(job).end

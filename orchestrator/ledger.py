@@ -29,6 +29,7 @@ class Record:
     attempts: dict[int, Event] = field(default_factory=dict)
     started: dict[int, Event] = field(default_factory=dict)
     cancelled_at: float = -inf
+    cancelled_how: str = ""
     resumed_at: float = -inf
     resumed_after: int = -1
 
@@ -36,7 +37,8 @@ class Record:
         """Fold one event in."""
         kind, attempt = event["e"], int(event["n"])
         if kind == "cancelled":
-            self.cancelled_at = max(self.cancelled_at, event["t"])
+            if event["t"] > self.cancelled_at:
+                self.cancelled_at, self.cancelled_how = event["t"], event.get("reason", "cancelled by a person")
         elif kind == "resumed":
             self.resumed_at = max(self.resumed_at, event["t"])
             self.resumed_after = max(self.resumed_after, attempt)

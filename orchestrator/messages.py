@@ -83,5 +83,5 @@ def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dic
 
     A training library that sees a scheduler's variables would requeue or distribute on its own.
     """
-    kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM_", "LSB_", "SUBMITIT_"))}
+    kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM", "LSB_", "SUBMITIT_"))}
     return {**kept, **own}

@@ -122,7 +122,7 @@ class Standings:
         if standing.state == "done" and standing.attempt > ledger.rerun.get(job, -1):
             return standing
         if record.cancelled:
-            return replace(standing, state="cancelled", reason="cancelled by a person")
+            return replace(standing, state="cancelled", reason=record.cancelled_how)
         if job in ledger.queued and not self._exhausted(record):
             return replace(standing, state="submitted")
         return standing

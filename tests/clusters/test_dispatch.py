@@ -1,0 +1,188 @@
+"""Studies on a real SLURM: what is asked for gets done, once, and people can interfere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from clusters.conftest import JOBS, Project, arguments, with_fake
+from clusters.slurm.processes import processes
+from toyproject import CHAIN, eventually, tree
+
+pytestmark = pytest.mark.slurm
+
+THREE_STAGES = CHAIN.replace("study: chain", "study: three") + (
+    "  last:\n    run: toy.light.summary\n    matrix: {fold: [0]}\n    after: sum\n"
+)
+
+
+def answers(study: Path) -> dict[str, str]:
+    """What each job of a study wrote, by its id."""
+    files = study.glob("store/*/*/answer.txt")
+    return {file.parent.name.partition(".")[0]: file.read_text() for file in files}
+
+
+def restarts(project: Project, task: str) -> int:
+    shown = project.slurm.run("scontrol", "show", "job", task)
+    return int(shown.partition("Restarts=")[2].split()[0])
+
+
+def environments() -> Iterator[list[str]]:
+    """Of every process of this machine, as it was when the process started."""
+    for pid in processes():
+        with suppress(OSError):
+            yield Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+
+
+def begun(project: Project, jobs: int) -> None:
+    """Wait until so many jobs have begun to sleep."""
+    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
+
+
+def test_all_jobs_get_done_with_the_results_of_this_machine(project: Project) -> None:
+    project.launch()
+    project.wait(done=JOBS)
+    assert project.each_once()
+    on_cluster = answers(project.toy.study("light").path)
+    project.toy.ok("launch", "--config-dir", "conf", "experiment=light", "study=here", "--root", "here", "--wait")
+    assert answers(project.toy.folder / "here" / "here") == on_cluster
+    assert project.is_at_rest()
+
+
+def test_stages_follow_each_other_alone(project: Project) -> None:
+    project.toy.write_experiment("three", THREE_STAGES)
+    project.launch(experiment="three")
+    project.wait("three", done=7)
+    summaries = project.toy.study("three").path.glob("store/*/*/summary.txt")
+    assert sorted(file.read_text() for file in summaries) == 3 * ["2 files of 2 parents"]
+    project.settle()
+    assert project.each_once(4)
+
+
+def test_jobs_are_packed_into_tasks(project: Project) -> None:
+    project.launch("cluster.jobs_per_task=3", "cluster.slots=2", "seed=range(0,4)")
+    project.wait(done=12)
+    assert [one.task_count for one in project.submissions()] == [4]
+    assert project.each_once(12)
+    assert len(list(project.toy.study("light").path.glob("submissions/*/*_*.log"))) == 4
+
+
+def test_arrays_are_no_larger_than_slurm_takes(project: Project) -> None:
+    toy = with_fake(project.toy, "scontrol", 'echo "MaxArraySize            = 4"')
+    small = Project(toy, project.slurm)
+    small.launch("cluster.throttle=2")
+    small.wait(done=JOBS)
+    assert sorted(one.task_count for one in small.submissions()) == [2, 4]
+    assert small.each_once()
+
+
+@pytest.mark.slow
+def test_arrays_are_no_larger_than_the_queue_allows(project: Project) -> None:
+    """Arrays of 2 follow each other, sent by the keepers alone."""
+    project.launch("cluster.max_submitted=6")
+    project.wait(done=JOBS)
+    assert [one.task_count for one in project.submissions()] == [2, 2, 2]
+    assert project.each_once()
+
+
+@pytest.mark.slow
+def test_warning_has_a_job_continue_where_it_was(project: Project) -> None:
+    project.launch("seed=1", "fold=0", "sleep_s=2")
+    task = f"{project.number()}_0"
+    begun(project, 1)
+    project.slurm.run("scancel", "--signal=USR2", "--batch", task)
+    project.wait(done=1)
+    assert restarts(project, task) == 1
+    assert list(project.toy.executions().values()) == [2]
+    [job] = project.ledger().plans.current.values()
+    record = project.ledger().record(job.id)
+    assert [record.attempts[n]["e"] for n in (1, 2)] == ["interrupted", "done"]
+    slept = project.toy.study("light").log(job.id, 1).read_text()
+    assert slept.startswith("seed 1, attempt 1")
+
+
+@pytest.mark.slow
+def test_requeue_from_outside_continues(project: Project) -> None:
+    project.launch("seed=1", "fold=0", "sleep_s=2")
+    task = f"{project.number()}_0"
+    begun(project, 1)
+    project.slurm.run("scontrol", "requeue", task)
+    project.wait(done=1)
+    assert list(project.toy.executions().values()) == [2]
+    assert project.is_at_rest()
+
+
+def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Project) -> None:
+    project.launch("seed=0,1", "fold=0", "sleep_s=2", "cluster.throttle=1")
+    number = project.number()
+    begun(project, 1)
+    project.slurm.run("scancel", f"{number}_1")
+    project.slurm.run("scancel", f"{number}_0")
+    project.settle()
+    project.wait_with_status(cancelled=2)
+    assert "cancelled in SLURM" in project.toy.ok("show", "seed=0", "fold=0")
+    assert "cancelled in SLURM" in project.toy.ok("show", "seed=1", "fold=0")
+    assert project.is_at_rest()
+    project.toy.ok("resume", "light")
+    project.wait(done=2)
+
+
+def test_cancel_ends_running_and_queued_tasks(project: Project) -> None:
+    project.launch("sleep_s=60", "cluster.throttle=2")
+    begun(project, 2)
+    assert "cancelled 6 jobs" in project.toy.ok("cancel", "light")
+    project.settle()
+    assert project.states() == {"cancelled": 6}
+    assert project.is_at_rest()
+    assert len(project.toy.executions()) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("cluster.partition=nowhere", "debug"),
+        ("cluster.account=nobody", "research"),
+        ("cluster.qos=best", "normal"),
+        ("resources.time=20d", "7-00:00:00"),
+        ("resources.gpus=5", "gpu:4"),
+    ],
+)
+def test_what_slurm_would_refuse_is_said_before_anything_is_written(project: Project, override: str, why: str) -> None:
+    refused = project.toy.inside("launch", *arguments("light", override))
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr.count("\n") == 1
+    assert why in refused.stderr
+    assert not project.toy.root.exists() or not tree(project.toy.root)
+
+
+def test_jobs_see_nothing_of_slurm(project: Project) -> None:
+    module = project.toy.folder / "toy" / "look.py"
+    module.write_text(
+        "import json, os\ndef run(work):\n    (work.staging / 'answer.txt').write_text(json.dumps(dict(os.environ)))\n"
+    )
+    project.launch("run=toy.look.run", "seed=1", "fold=0")
+    project.wait(done=1)
+    [environment] = map(json.loads, answers(project.toy.study("light").path).values())
+    assert [name for name in environment if name.startswith("SLURM")] == []
+
+
+def test_log_of_a_running_job_can_be_followed(project: Project) -> None:
+    project.launch("seed=1", "fold=0", "sleep_s=3")
+    begun(project, 1)
+    followed = project.toy.ok("logs", "-f", "seed=1", "fold=0")
+    assert followed.startswith("seed 1, attempt 1")
+    assert project.states() == {"done": 1}
+
+
+def test_nothing_stays_behind_on_the_launching_machine(project: Project) -> None:
+    process = project.toy.start("launch", *arguments("light", "sleep_s=30", "seed=1", "fold=0"), "--detach")
+    assert process.communicate(timeout=60)[0].startswith("light: 1 job, submitted 1")
+    begun(project, 1)
+    root = f"SEEDFOLD_ROOT={project.toy.root}"
+    ours = [environment for environment in environments() if root in environment]
+    assert ours
+    assert all(any(entry.startswith("SLURM_JOB_ID=") for entry in environment) for environment in ours)
