@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -36,15 +36,23 @@ def read_description(file: Path, prefix: str) -> JobDescription:
     Raises UsageError if the file cannot be read, or none or more than one job answers.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--jobs {file}: cannot be read: {error}") from error
-    jobs = [_description(file, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    found = {job.id: job for job in jobs if job.id.startswith(prefix)}
+    # Of thousands of lines few are read: an id stands in its own line, and in those of the job's children.
+    found = {job.id: job for job in descriptions(file, text, holding=prefix) if job.id.startswith(prefix)}
     if len(found) != 1:
-        nearest = did_you_mean(prefix, (job.short_id for job in jobs))
+        nearest = did_you_mean(prefix, (job.short_id for job in descriptions(file, text)))
         raise UsageError(f"--jobs {file}: {len(found) or 'no'} jobs whose id begins with {prefix!r}{nearest}")
     return found.popitem()[1]
+
+
+def descriptions(file: Path, text: str, holding: str = "") -> Iterator[JobDescription]:
+    """Read the lines of such a file that hold a word. Raises UsageError for one that is no description."""
+    # Not `splitlines`: JSON leaves the other ends of lines that Unicode knows as they are.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip() and holding in line:
+            yield _description(file, number, line)
 
 
 def _description(file: Path, number: int, line: str) -> JobDescription:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from seedfold.orchestrator.advance import Advanced
 
 POLL_S = 0.3
+STOPPED = frozenset({"failed", "cancelled"})
+"""States that only a person ends."""
 _LATER_S = 0.001
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 60.0
@@ -203,7 +205,7 @@ def resume(
         starting = selection.apply(starting, lambda one: one.job)
     _check_with_scheduler(folder, starting, settings)
     if starting:
-        _forgive(folder, ledger, starting)
+        forgive(folder, ledger, [one.job.id for one in starting if one.state in STOPPED])
         if overrides:
             write_plan(folder, PlanHeader.now(overrides, (), settings, Path(header.folder)), jobs)
     submissions, advanced = _submit(root, folder, ledger, starting, settings, Path(header.folder))
@@ -237,9 +239,8 @@ def _failed_as(planned: PlannedJob, kinds: Sequence[str]) -> bool:
     return planned.state == "failed" and event is not None and event["kind"] in kinds
 
 
-def _forgive(study: StudyFolder, ledger: Ledger, starting: Sequence[PlannedJob]) -> None:
+def forgive(study: StudyFolder, ledger: Ledger, stopped: Sequence[str]) -> None:
     """Give jobs that failed or were cancelled their retries back."""
-    stopped = [one.job.id for one in starting if one.state in {"failed", "cancelled"}]
     if stopped:
         writer = EventWriter(study.events)
         # Later than the cancellations that it answers, whatever the clocks of the hosts say.

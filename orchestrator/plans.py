@@ -20,7 +20,7 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.records import decode, encode
-from seedfold.orchestrator.files import to_line, write_whole
+from seedfold.orchestrator.files import create_once, to_line, write_whole
 from seedfold.orchestrator.layout import StudyFolder
 
 Address = tuple[str, str]
@@ -76,8 +76,19 @@ def _next_name(folder: Path) -> str:
 def write_plan(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription]) -> Path:
     """Write one plan, whole or not at all, and return its file."""
     path = study.plans / _next_name(study.plans)
-    write_whole(path, chain([to_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode(jobs))))
+    write_whole(path, _lines(header, jobs))
     return path
+
+
+def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription], digest: str) -> None:
+    """Write the plan of that digest, unless it is there: of many that do so at once, with one time, one succeeds."""
+    if not any(study.plans.glob(f"*-{digest}.jsonl")):
+        name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
+        create_once(study.plans / name, "".join(_lines(header, jobs)))
+
+
+def _lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
+    return chain([to_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode(jobs)))
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:

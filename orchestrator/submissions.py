@@ -51,7 +51,8 @@ class Submission:
     """Jobs handed over together, with the settings (``cluster``, ``failures``) that they run under.
 
     ``rerun`` are those that have a result and are to be done again all the same, each with its latest attempt so far.
-    ``array`` is None for a submission to this machine, which is one task.
+    ``array`` is None for a submission to this machine, which is one task. Commands that people run by hand are each a
+    task of a submission that hands nothing over (see `seedfold.orchestrator.record`).
     """
 
     folder: Path
@@ -166,8 +167,8 @@ class Submission:
             return "dead"
         if self.array is not None:
             return "alive"
-        known = (self.tasks.worker(0) or self._starter()).liveness()
-        return known if known != "unknown" else self._by_heartbeat()
+        known = (self.tasks.worker(index) or self._starter()).liveness()
+        return known if known != "unknown" else self._by_heartbeat(index)
 
     def _starter(self) -> ProcessIdentity:
         """Who is about to start the worker: the submitted task once there is one, the launcher before."""
@@ -176,8 +177,8 @@ class Submission:
         except FileNotFoundError:
             return self.launcher
 
-    def _by_heartbeat(self) -> Liveness:
-        beaten = self.tasks.beaten(0) or (self.folder / "intent.json").stat().st_mtime
+    def _by_heartbeat(self, index: int) -> Liveness:
+        beaten = self.tasks.beaten(index) or (self.folder / "intent.json").stat().st_mtime
         return "alive" if time.time() - beaten < self.silent_s else "dead"
 
     def open_jobs(self) -> list[str]:

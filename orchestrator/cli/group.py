@@ -27,6 +27,7 @@ COMMANDS = {
     "cancel": "Cancel what is not done.",
     "advance": "What is to follow on a cluster; other commands do it, too.",
     "run": "One job in the foreground, in a scratch folder.",
+    "render": "Command files and scripts for sbatch and bsub, to run by hand.",
     "logs": "What a job printed.",
     "show": "All that is known of a job.",
     "explain": "The keys that make two jobs different.",

@@ -27,7 +27,17 @@ class Choice(click.Choice[str]):
             raise click.BadParameter(error.message.rstrip(".") + nearest, ctx, param) from error
 
 
+_ROOT_AS_GIVEN = f"{__name__}.root"
+
+
+def root_as_given(context: click.Context) -> str | None:
+    """What was written behind ``--root``; None if nothing was."""
+    given: str | None = context.meta[_ROOT_AS_GIVEN]
+    return given
+
+
 def _to_root(context: click.Context, parameter: click.Parameter, value: str | None) -> Root:
+    context.meta[_ROOT_AS_GIVEN] = value
     root = find_root(value)
     if root.path.exists() and not root.path.is_dir():
         raise UsageError(f"--root {root.path}: is a file; name a folder")

@@ -1,4 +1,7 @@
-"""``seedfold run JOB``: one job here and now, to see what it does. Ledger and store stay as they are."""
+"""``seedfold run JOB``: one job here and now, to see what it does. Ledger and store stay as they are.
+
+With ``--record`` it is done for good, as the commands do that `render` writes.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,13 @@ from seedfold.orchestrator.foreground import (
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.lookup import find_job
 from seedfold.orchestrator.overview import name_of
+from seedfold.orchestrator.record import DescriptionsFile, Recorded
 
 
 @click.command()
 @options.job
 @click.option("--jobs", "file", metavar="FILE", help="Read the description from a file that plan --jobs wrote.")
+@click.option("--record", is_flag=True, help="Do it for good: result and history go to the root. Needs --jobs.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many training steps.")
 @click.option("--pdb", "debugger", is_flag=True, help="Enter the debugger where the job fails.")
 @options.within_study
@@ -39,23 +44,53 @@ def command(
     context: click.Context,
     job: Sequence[str],
     file: str | None,
+    record: bool,
     steps: int | None,
     debugger: bool,
     study: str | None,
     root: Root,
 ) -> None:
-    """Run a JOB in the foreground, in a scratch folder that is kept."""
+    """Run a JOB in the foreground, in a scratch folder that is kept.
+
+    With --record and a --jobs file that render wrote, the job is done as a launch would do it: once, and a second
+    command for it does nothing. Exit code 0 says that it is done.
+    """
     options.import_from_here()
+    if record:
+        if file is None or steps or debugger or study:
+            raise UsageError("--record goes with --jobs FILE, and without --steps, --pdb and --study")
+        context.exit(_record(root, _only_word(job), Path(file)))
     work = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
     say(f"{name_of(work.description)}", f"scratch folder {work.staging.parent}")
     sys.stdout.flush()
     context.exit(_run(work, debugger))
 
 
-def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
+def _record(root: Root, prefix: str, file: Path) -> int:
+    """Do a job for good. Returns the exit code."""
+    recorded = Recorded(root, DescriptionsFile(file), prefix, Path.cwd())
+    name, before = name_of(recorded.job), recorded.standing
+    if before.state == "done":
+        say(f"{name}: is done already")
+        return 0
+    say(f"{name}: {'is at work already; waits' if before.state == 'running' else 'starts'}")
+    sys.stdout.flush()
+    after = recorded.work()
+    log = after.home.log(recorded.job.id, after.attempt)
+    reason = after.reason or recorded.lacks()
+    reason = f": {reason}" if reason and after.state != "done" else ""
+    say(f"{name}: {after.state}{reason}" + (f"; log {log}" if log.exists() else ""))
+    return 0 if after.state == "done" else 1
+
+
+def _only_word(words: Sequence[str]) -> str:
     if len(words) != 1 or "=" in words[0]:
         raise UsageError("--jobs takes one JOB by the first characters of its id")
-    job = read_description(Path(file), words[0])
+    return words[0]
+
+
+def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
+    job = read_description(Path(file), _only_word(words))
     if job.parents:
         raise UsageError(f"{job.short_id}: has parents, whose results a file does not hold; launch its study first")
     return scratch_work(_limited(job, steps), {})

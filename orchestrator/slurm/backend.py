@@ -148,14 +148,25 @@ def warning(array: Array, batch: Batch) -> int:
     return max(30, min(batch.warning_s, time_limit_s(array) // 4))
 
 
+def memory_mib(array: Array) -> int:
+    """Memory of a task in units of 1024² bytes: for the jobs that it holds, and what they are forked from."""
+    return -(-(array.resources.memory_bytes * array.side_by_side + _TEMPLATE_BYTES) // _MIB)
+
+
 def request(submission: Submission, array: Array, batch: Batch, after: Sequence[str], warning_s: int) -> dict[str, Any]:
     """What `sbatch` is asked for. One task holds ``side_by_side`` jobs and the template that they are forked from."""
+    asked: dict[str, Any] = {"job_name": name_of(submission)}
+    if after:
+        asked |= {"dependency": f"afterany:{':'.join(after)}", "kill-on-invalid-dep": "yes"}
+    return asked | needs(array, batch, Cluster.parse(submission.settings["cluster"]).jobs_per_gpu, warning_s)
+
+
+def needs(array: Array, batch: Batch, per_gpu: int, warning_s: int) -> dict[str, Any]:
+    """What one task needs, and what the site wants of all."""
     resources, together = array.resources, array.side_by_side
-    per_gpu = Cluster.parse(submission.settings["cluster"]).jobs_per_gpu
     asked: dict[str, Any] = {
-        "job_name": name_of(submission),
         "cpus_per_task": resources.cpus * together,
-        "mem": f"{-(-(resources.memory_bytes * together + _TEMPLATE_BYTES) // _MIB)}M",
+        "mem": f"{memory_mib(array)}M",
         "signal": f"B:USR2@{warning_s}",
         "requeue": True,
         "open-mode": "append",
@@ -163,8 +174,6 @@ def request(submission: Submission, array: Array, batch: Batch, after: Sequence[
     if resources.gpus:
         kind = f"{batch.gpu_type()}:" if batch.gpu_type() else ""
         asked["gres"] = f"gpu:{kind}{-(-resources.gpus * together // per_gpu)}"
-    if after:
-        asked |= {"dependency": f"afterany:{':'.join(after)}", "kill-on-invalid-dep": "yes"}
     if batch.mail:
         asked |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
     return {**asked, **site_options(batch), **batch.options}

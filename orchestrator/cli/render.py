@@ -1,0 +1,62 @@
+"""``seedfold render OVERRIDES…``: command files or scripts for a scheduler, to read, edit and run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from seedfold.jobs.errors import counted
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.launch import make_plan
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.render import TARGETS, render
+from seedfold.orchestrator.script import Order
+from seedfold.orchestrator.selection import Selection
+
+
+@click.command()
+@options.overrides
+@options.config_dirs
+@click.option("--target", type=options.Choice(TARGETS), required=True, help="What is to run the commands.")
+@click.option("--out", metavar="DIR", required=True, help="The folder to write; it must be new or empty.")
+@click.option("--separator", metavar="COMMAND", help="A shell command between two commands, e.g. 'sleep 2'.")
+@click.option("--max-commands", type=click.IntRange(min=1), metavar="N", help="At most so many in a file or array.")
+@options.selecting
+@options.common
+@click.pass_context
+def command(
+    context: click.Context,
+    overrides: Sequence[str],
+    config_dirs: Sequence[Path],
+    target: str,
+    out: str,
+    separator: str | None,
+    max_commands: int | None,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
+    root: Root,
+) -> None:
+    """Write files that get a study done without launch: one command a job, each of which does its job once.
+
+    shell: a file of commands for each stage. sbatch, bsub: an array for each stage, and submit_all.sh. The commands
+    write to --root if it is given here, else to the root that they find where they run.
+    """
+    options.import_from_here()
+    selection = Selection.parse(where, stages, limit)
+    plan = make_plan(root, overrides, config_dirs)
+    selection.check(plan.descriptions)
+    order = Order(
+        study=plan.study.name,
+        settings=plan.study.settings,
+        root=options.root_as_given(context),
+        separator=separator,
+        most=max_commands,
+    )
+    chosen = selection.apply(plan.descriptions, lambda job: job)
+    files = render(Path(out), target, order, plan.descriptions, chosen)
+    say(f"{order.study}: {counted(len({job.id for job in chosen}), 'command')} in {counted(len(files), 'file')}")
+    say(*(f"  {file}" for file in files))

@@ -1,0 +1,1 @@
+"""LSF: what is particular to it, and nothing else."""

@@ -1,0 +1,91 @@
+"""Scripts for `sbatch`: an array a part, and one script that submits them in order."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from seedfold.jobs.errors import counted
+from seedfold.orchestrator.script import (
+    JOBS_FILE,
+    SUBMIT_FILE,
+    Order,
+    Part,
+    Script,
+    name_part,
+    one_line,
+    place_of,
+    script,
+    short_ids,
+    shown,
+)
+from seedfold.orchestrator.slurm.backend import needs, time_limit_s, warning
+
+_OWN = '"${ids[SLURM_ARRAY_TASK_ID - 1]}"'
+
+
+def scripts(parts: Sequence[Part], order: Order) -> Iterator[Script]:
+    """Yield the script of each part's array, and the one that submits all."""
+    ids = short_ids(parts)
+    for part in parts:
+        yield _array(part, order, [f"{ids[job.id]}  # {place_of(job)}" for job in part.jobs])
+    yield _submit_all(parts, order)
+
+
+def directive(key: str, value: Any) -> str:
+    """Return an option of `sbatch` as a line. SLURM takes a backslash for an escape even between single quotes."""
+    name = key.replace("_", "-")
+    if value is True:
+        return f"#SBATCH --{name}"
+    text = one_line(str(value), f"option {name} of sbatch").replace("\\", "\\\\")
+    return f"#SBATCH --{name}={shlex.quote(text)}"
+
+
+def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
+    array = part.array
+    batch = order.batch.for_resources(array.resources)
+    throttle = f"%{batch.throttle}" if batch.throttle else ""
+    asked = {
+        "job_name": f"{order.study}.{name_part(part.stage)}",
+        "array": f"1-{len(part.jobs)}{throttle}",
+        "time": -(-time_limit_s(array) // 60),
+        "output": f"{part.name}.%A_%a.out",
+        **needs(array, batch, order.cluster.jobs_per_gpu, warning(array, batch)),
+    }
+    lines = [
+        "#!/bin/bash",
+        f"# Stage {shown(part.stage)} of study {order.study}: {counted(len(part.jobs), 'job')}, one task each.",
+        f"# Submit it in the project's folder, with the path of {JOBS_FILE} behind its own.",
+        *(directive(key, value) for key, value in asked.items()),
+        "",
+        f"jobs=${{1:-{JOBS_FILE}}}",
+        "ids=(",
+        *listed,
+        ")",
+        *batch.setup,
+        f"exec {order.command(_OWN)}",
+    ]
+    return script(f"{part.name}.sbatch", lines, runs=False)
+
+
+def _submit_all(parts: Sequence[Part], order: Order) -> Script:
+    numbers = {part.name: f"id{number}" for number, part in enumerate(parts, 1)}
+    lines = [
+        "#!/bin/bash",
+        f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
+        "set -euo pipefail",
+        'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)',
+        "",
+        *order.separated(_submission(part, numbers) for part in parts),
+        "",
+        *(f'echo "{part.name}: ${{{numbers[part.name]}%%;*}}"' for part in parts),
+    ]
+    return script(SUBMIT_FILE, lines)
+
+
+def _submission(part: Part, numbers: dict[str, str]) -> str:
+    # What sbatch says with --parsable is the number, and behind a semicolon the cluster where there are several.
+    parents = ":".join(f"${{{numbers[name]}%%;*}}" for name in part.after)
+    after = f'--dependency="afterany:{parents}" --kill-on-invalid-dep=yes ' if parents else ""
+    return f'{numbers[part.name]}=$(sbatch --parsable {after}"$here/{part.name}.sbatch" "$here/{JOBS_FILE}")'
