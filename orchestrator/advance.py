@@ -39,12 +39,16 @@ _VANISHED = "its task vanished from the queue"
 
 @dataclass(slots=True)
 class Advanced:
-    """What one call did: numbers of tasks, and what the scheduler refused or did not answer."""
+    """What one call did: numbers of tasks, and what the scheduler refused or did not answer.
+
+    ``put_off`` tells that a later call, in a minute or so, will know more than this one.
+    """
 
     sent: int = 0
     held: int = 0
     closed: int = 0
     renewed: int = 0
+    put_off: bool = False
     problems: list[str] = field(default_factory=list)
     answer: Answer = field(default_factory=dict)
 
@@ -90,6 +94,7 @@ class _Step:
         for submission in arrays:
             self._find_number(submission)
             self._close_ended(submission)
+            self._send_keeper(submission)
         self.standings.refresh()
         self._renew()
         self.standings.refresh()
@@ -119,14 +124,24 @@ class _Step:
         states, marks = self.done.answer.get(submission.token) or {}, submission.tasks.marks()
         for index in range(submission.task_count):
             mark = marks.get(index, TaskMark())
-            state = states.get(index)
-            if mark.over or (state is not None and state.phase != "ended"):
+            if mark.over:
                 continue
-            if state is None:
-                if time.time() - sent_at(submission) < _settle_s(submission):
-                    continue
-                state = TaskState("", "ended", "", _VANISHED, "node")
-            self._close(submission, index, mark, state)
+            state = states.get(index) or self._vanished(submission, index, mark)
+            if state is not None and state.phase == "ended":
+                self._close(submission, index, mark, state)
+            self.done.put_off = self.done.put_off or (state is not None and state.phase == "ending")
+
+    def _vanished(self, submission: Submission, index: int, mark: TaskMark) -> TaskState | None:
+        """How a task ended of which the scheduler says nothing; None as long as nobody can be sure that it has.
+
+        A scheduler that has lost its memory, or is not itself, says nothing of tasks that are at work.
+        """
+        if time.time() - sent_at(submission) < _settle_s(submission):
+            self.done.put_off = True
+            return None
+        if mark.started >= 0 and _worker_lives(submission, index):
+            return None
+        return TaskState("", "ended", "", _VANISHED, "node")
 
     def _close(self, submission: Submission, index: int, mark: TaskMark, state: TaskState) -> None:
         jobs = submission.jobs_of(index)
@@ -254,7 +269,7 @@ class _Step:
     def _look_again_later(self, held: Sequence[Submission]) -> None:
         """Nothing of this study is queued, so no keeper will come: strangers fill the queue up to its limit."""
         for submission in held[:1]:
-            self._send_keeper(self._backend(submission), submission, None)
+            self._queue_keeper(submission, None)
 
     def _is_to_send(self, submission: Submission) -> bool:
         """Whether a submission was never sent, or refused, or is one that nobody has heard of since."""
@@ -263,8 +278,9 @@ class _Step:
         trial = _last_trial(submission)
         if trial is None or trial.refused:
             return True
-        silent = time.time() - trial.time > _settle_s(submission)
-        return silent and trial.sender.liveness() != "alive" and not submission.tasks.marks()
+        silent = time.time() - trial.time > _settle_s(submission) and not submission.tasks.marks()
+        self.done.put_off = self.done.put_off or not silent
+        return silent and trial.sender.liveness() != "alive"
 
     def _send_one(self, submission: Submission) -> bool:
         after = self._dependencies(submission)
@@ -283,20 +299,29 @@ class _Step:
             return False
         except UnreachableError as error:
             self.done.problems.append(str(error))
+            self.done.put_off = True
             return False
         note_number(submission, number)
         self.done.sent += submission.task_count
-        self._send_keeper(backend, submission, number)
+        self._send_keeper(submission)
         return True
 
-    def _send_keeper(self, backend: Backend, submission: Submission, number: str | None) -> None:
+    def _send_keeper(self, submission: Submission) -> None:
+        """Queue a keeper behind an array, unless somebody has; whoever sent the array may have died before."""
+        number = submission.scheduler_id()
+        if number is not None and create_once(submission.folder / "kept", number):
+            self._queue_keeper(submission, number)
+
+    def _queue_keeper(self, submission: Submission, number: str | None) -> None:
         batch = Cluster.parse(submission.settings["cluster"]).batch
         if batch is None or not batch.keeper:
             return
         try:
-            backend.submit_keeper(submission, number)
+            self._backend(submission).submit_keeper(submission, number)
         except (RefusedError, UnreachableError) as error:
+            (submission.folder / "kept").unlink(missing_ok=True)
             self.done.problems.append(f"no keeper was queued: {error}")
+            self.done.put_off = True
 
     def _dependencies(self, submission: Submission) -> list[str] | None:
         """The numbers of the arrays that have to end before; None while one of them has none."""
@@ -450,6 +475,15 @@ def _open_tasks(submission: Submission) -> int:
 def _settle_s(submission: Submission) -> int:
     batch = Cluster.parse(submission.settings["cluster"]).batch
     return 0 if batch is None else batch.settle_s
+def _worker_lives(submission: Submission, index: int) -> bool:
+    """Whether the worker of a task is at work; where that cannot be seen, its last sign of life tells."""
+    worker, beaten = submission.tasks.worker(index), submission.tasks.beaten(index)
+    if worker is None or beaten is None:
+        return False
+    known = worker.liveness()
+    return known == "alive" or (known == "unknown" and time.time() - beaten < submission.silent_s)
+
+
 
 
 def _limit(submission: Submission) -> int | None:

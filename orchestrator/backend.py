@@ -10,7 +10,8 @@ from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.failures import Kind
 from seedfold.orchestrator.submissions import Submission
 
-Phase = Literal["pending", "running", "ended"]
+Phase = Literal["pending", "running", "ending", "ended"]
+"""A task that is ``ending`` has ended; how will be known in a moment."""
 
 
 @dataclass(frozen=True, slots=True)

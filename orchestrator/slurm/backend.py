@@ -59,6 +59,8 @@ class Slurm:
             "job_name": f"{study.name}.keeper.{submission.token}",
             "mem": "1G",
             "cpus_per_task": 1,
+            "requeue": True,
+            "open-mode": "append",
             **({"begin": f"now+{_LATER_S}"} if after is None else {"dependency": f"afterany:{after}"}),
             **site_options(self._batch),
         }
@@ -99,11 +101,12 @@ class Slurm:
     def ask(self, submissions: Iterable[Submission]) -> Answer:
         """See `Backend.ask`. Tasks that have left the queue are looked up in accounting, where there is any."""
         by_name = {name_of(submission): submission for submission in submissions}
-        found: dict[str, dict[int, TaskState]] = {one.token: {} for one in by_name.values()}
         names = list(by_name)
+        rows: dict[str, list[queries.Row]] = {name: [] for name in names}
         for start in range(0, len(names), _MOST_NAMES):
             for row in queries.queue(names[start : start + _MOST_NAMES], self._timeout_s):
-                found[by_name[row.name].token][row.index] = row.state
+                rows[row.name].append(row)
+        found = {one.token: _of_one_array(rows[name], one.scheduler_id()) for name, one in by_name.items()}
         self._look_up_ended(by_name, found)
         return found
 
@@ -112,22 +115,35 @@ class Slurm:
         asked = []
         for submission in by_name.values():
             states, number = found[submission.token], submission.scheduler_id()
-            unclear = any(state.word == "FAILED" for state in states.values())
+            unclear = any(state.phase == "ending" for state in states.values())
             if number is not None and (unclear or len(states) < submission.task_count):
                 asked.append(number)
-        for row in queries.accounted(asked, self._timeout_s) if asked else ():
+        rows = queries.accounted(asked, self._timeout_s) if asked else []
+        for row in rows or ():
             submission_of = by_name.get(row.name)
             if submission_of is None or row.state.id != submission_of.scheduler_id():
                 continue
             states = found[submission_of.token]
-            if row.index not in states or states[row.index].word == "FAILED":
+            if row.index not in states or states[row.index].phase == "ending":
                 states[row.index] = row.state
+        if rows is None:
+            # There is no accounting, so that nobody will ever know more.
+            for states in found.values():
+                states.update(
+                    {index: replace(state, phase="ended") for index, state in states.items() if state.phase == "ending"}
+                )
 
     def cancel(self, tasks: Iterable[str]) -> None:
         """See `Backend.cancel`."""
         listed = list(tasks)
         if listed:
             queries.ask(["scancel", *listed], self._timeout_s)
+
+
+def _of_one_array(rows: Sequence[queries.Row], number: str | None) -> dict[int, TaskState]:
+    """The tasks of the array that counts: one whose answer was lost may have been sent twice."""
+    counts = number or min((row.state.id for row in rows), key=int, default=None)
+    return {row.index: row.state for row in rows if row.state.id == counts}
 
 
 def name_of(submission: Submission) -> str:

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.backend import Phase, TaskState
@@ -45,7 +46,9 @@ _REASONS = {
 }
 _SIGNAL = re.compile(r"(\d+):(\d+)")
 _KILLED = 9
-_FIELDS = "%F|%K|%T|%r|%j|%S|%N"
+_FIELDS = "%F|%K|%T|%r|%j|%S|%N|%e"
+# Accounting says how a task failed; it learns of it a few seconds later.
+_ACCOUNTED_S = 60.0
 _ACCOUNT = "JobID,JobName,State,ExitCode,ReqMem,MaxRSS,NodeList"
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -105,9 +108,19 @@ def queue(names: Sequence[str], timeout_s: float) -> Iterator[Row]:
         fields = line.split("|")
         if len(fields) != _FIELDS.count("|") + 1 or not fields[1].isdigit():
             raise UnreachableError(f"squeue said {line!r}, which makes no sense")
-        array, index, word, reason, name, starts, node = fields
+        array, index, word, reason, name, starts, node, end = fields
         state = _state(array, word, reason, "" if starts == "N/A" else starts)
+        if word == "FAILED" and _is_recent(end):
+            state = replace(state, phase="ending")
         yield Row(name, int(index), replace(state, node=node))
+
+
+def _is_recent(end: str) -> bool:
+    """Whether a time, as SLURM writes it, is so near that accounting may not have heard of it."""
+    try:
+        return datetime.now().timestamp() - datetime.fromisoformat(end).timestamp() < _ACCOUNTED_S
+    except ValueError:
+        return False
 
 
 def _state(array: str, word: str, reason: str, starts: str) -> TaskState:
@@ -143,12 +156,17 @@ def ended(array: str, word: str, exit_code: str = "", memory: tuple[int, int] = 
     return TaskState(array, "ended", state, f"the worker of its task {how}" if match else "its task failed", "error")
 
 
-def accounted(ids: Sequence[str], timeout_s: float) -> Iterator[Row]:
-    """The tasks of these arrays that have ended, as accounting knows them; nothing where there is no accounting."""
-    printed = run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", _ACCOUNT], timeout_s)
-    if printed.returncode:
-        return
-    rows = [line.split("|") for line in printed.stdout.splitlines() if line.count("|") == _ACCOUNT.count(",")]
+def accounted(ids: Sequence[str], timeout_s: float) -> list[Row] | None:
+    """The tasks of these arrays that have ended, as accounting knows them; None where there is no accounting."""
+    try:
+        printed = ask(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", _ACCOUNT], timeout_s)
+    except UnreachableError:
+        return None
+    return list(_ended_rows(printed))
+
+
+def _ended_rows(printed: str) -> Iterator[Row]:
+    rows = [line.split("|") for line in printed.splitlines() if line.count("|") == _ACCOUNT.count(",")]
     used = _used(rows)
     for job, name, word, exit_code, asked, _, node in rows:
         array, _, index = job.partition("_")

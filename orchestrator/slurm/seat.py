@@ -13,6 +13,7 @@ from pathlib import Path
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.seat import Interruption, Seat
 from seedfold.orchestrator.slots import Gpu, Machine
 from seedfold.orchestrator.slurm import queries
@@ -21,6 +22,9 @@ from seedfold.orchestrator.submissions import Array, Submission
 _TIMEOUT_S = 60.0
 # SLURM looks at limits every half minute or minute, and warns so much earlier.
 _TICK_S = 75.0
+# How long a keeper stays, and how often it looks, while there is something that only a later look can tell.
+_KEEPER_S = 1200.0
+_KEEPER_PAUSE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,21 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
     from seedfold.orchestrator.worker import sit_down
 
-    task = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    number = os.environ["SLURM_ARRAY_JOB_ID"]
+    task = f"{number}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     Path(folder, f"{task}_submitted.pkl").unlink(missing_ok=True)
     submission = Submission.read(Path(folder))
+    from seedfold.orchestrator.advance import note_number
     seat = SlurmSeat(
         index=int(os.environ["SLURM_ARRAY_TASK_ID"]),
         restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
         array=submission.array,
         task=task,
+    # Of an array that was sent twice, since the first answer was lost, one counts: everybody asks for its tasks only.
+    note_number(submission, number)
+    if submission.scheduler_id() != number:
+        print(f"this array was sent twice: {submission.scheduler_id()} does its work", flush=True)
+        sys.exit(0)
         limit_s=limit_s,
         warning_s=warning_s,
     )
@@ -94,10 +105,21 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
 
 
 def keep_going(root: str, study: str) -> None:
-    """Start what is to follow in a study: what the keeper job does."""
-    from seedfold.orchestrator.advance import advance
-    from seedfold.orchestrator.layout import Root
-
-    folder = Root(Path(root))
-    print(advance(folder, folder.study(study)), flush=True)
+    """Start what is to follow in a study: what the keeper job does. Where it is too early to tell, it looks again."""
+    end = time.monotonic() + _KEEPER_S
+    while _keep(Root(Path(root)), study) and time.monotonic() < end:
+        time.sleep(_KEEPER_PAUSE_S)
     sys.exit(0)
+
+
+def _keep(root: Root, study: str) -> bool:
+    """Advance once; tell whether that should be done again in a moment."""
+    from seedfold.orchestrator.advance import advance
+
+    try:
+        done = advance(root, root.study(study))
+    except UnreachableError as error:
+        print(error, flush=True)
+        return True
+    print(done, flush=True)
+    return done.put_off

@@ -1,0 +1,94 @@
+"""What fails on a cluster is told with its reason, and everything else goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from clusters.conftest import JOBS, Project, with_fake
+
+pytestmark = pytest.mark.slurm
+
+KILLER = '''
+"""A job that kills the worker of its task, the first time that it runs."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from toy.light import note
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def run(work):
+    note(Path(work.config["paths"]["data"]) / "executions.txt", work.description.id)
+    if work.config["seed"] == 0 and work.attempt == 1:
+        os.kill(parent_of(os.getppid()), signal.SIGKILL)
+        time.sleep(60)
+'''
+
+
+def failures(project: Project, study: str = "light") -> list[dict[str, Any]]:
+    """The failed attempts of all jobs."""
+    ledger = project.ledger(study)
+    return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
+
+
+def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: Project) -> None:
+    project.launch("fail_seeds=[1]", experiment="chain")
+    project.wait("chain", done=3, failed=2, blocked=1)
+    project.settle()
+    assert project.is_at_rest("chain")
+    assert project.states("chain") == {"done": 3, "failed": 2, "blocked": 1}
+    assert project.each_once(4)
+
+
+def test_killed_job_has_failed_and_its_neighbours_go_on(project: Project) -> None:
+    project.launch("die_seeds=[1]", "cluster.jobs_per_task=3", "cluster.slots=1")
+    project.wait(done=3, failed=3)
+    assert {failure["reason"].partition(";")[0] for failure in failures(project)} == {
+        "the process was killed by SIGKILL"
+    }
+    assert project.each_once()
+
+
+def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(project: Project) -> None:
+    (project.toy.folder / "toy" / "killer.py").write_text(KILLER)
+    project.launch("run=toy.killer.run", "seed=0,1", "fold=0", "cluster.jobs_per_task=2")
+    project.wait(done=1, failed=1)
+    [failure] = failures(project)
+    assert failure["kind"] == "error"
+    assert failure["reason"] == "the worker of its task was killed by signal 9"
+    project.settle()
+    assert project.is_at_rest()
+    assert project.each_once(2)
+    project.toy.ok("resume", "light")
+    project.wait(done=2)
+
+
+@pytest.mark.parametrize("override", ["cluster.setup=['echo no such module >&2', 'exit 7']", "cluster.python=/nowhere"])
+def test_task_that_cannot_begin_fails_its_jobs_once(project: Project, override: str) -> None:
+    project.launch(override)
+    project.wait_with_status(failed=JOBS)
+    project.settle()
+    assert project.is_at_rest()
+    assert len(project.submissions()) == 1
+    code = 7 if "setup" in override else 127
+    [reason] = {failure["reason"] for failure in failures(project)}
+    assert reason.startswith(f"the worker of its task exited with code {code} before the job began")
+    assert f"{project.number()}_0.log" in project.toy.ok("status", "light")
+    assert project.toy.executions() == {}
+
+
+@pytest.mark.parametrize("body", ["exit 1", "sleep 60", 'echo "sacct: error: refused" >&2; exit 1'])
+def test_works_where_nothing_keeps_account(project: Project, body: str) -> None:
+    toy = with_fake(project.toy, "sacct", body)
+    unaccounted = Project(toy, project.slurm)
+    unaccounted.launch("cluster.setup=['exit 7']", "seed=0", "cluster.query_timeout_s=2")
+    unaccounted.wait_with_status(failed=3)
+    assert {failure["reason"] for failure in failures(project)} == {"its task failed before the job began"}
+    assert unaccounted.is_at_rest()
