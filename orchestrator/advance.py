@@ -350,14 +350,21 @@ def make_intents(
     rerun: Mapping[str, int] | None = None,
     avoided: tuple[str, ...] = (),
     renewed: bool = False,
+    code: Mapping[str, str | None] | None = None,
 ) -> list[Submission]:
-    """Write what is to be submitted, cut into arrays, each after those that hold parents of its jobs."""
+    """Write what is to be submitted, cut into arrays, each after those that hold parents of its jobs.
+
+    ``code`` has the snapshot that each job runs; what is handed over again keeps its own.
+    """
+    code = code or {job.id: ledger.handed_over[job.id].snapshot for job in jobs}
     cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = backend_of(cluster)
     assert backend is not None
     holders = {job: submission.token for job, submission in ledger.queued.items() if submission.array}
     made = []
-    for piece in cut(jobs, cluster, backend.largest_array()):
+    largest = backend.largest_array()
+    alike = [[job for job in jobs if code[job.id] == snapshot] for snapshot in dict.fromkeys(code.values())]
+    for piece in (piece for group in alike for piece in cut(group, cluster, largest)):
         names = [job.id for job in piece.jobs]
         after = sorted({holders[parent] for job in piece.jobs for parent in job.parents if parent in holders})
         array = replace(piece.array, after=tuple(after), exclude=avoided)
@@ -365,7 +372,7 @@ def make_intents(
         token = _token(ledger, names) if renewed else None
         kept = {key: settings[key] for key in ("cluster", "failures")}
         try:
-            submission = Submission.create(study, names, kept, folder, again, array, token)
+            submission = Submission.create(study, names, kept, folder, again, array, token, code[names[0]])
         except FileExistsError:
             continue
         holders.update(dict.fromkeys(names, submission.token))

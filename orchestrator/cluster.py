@@ -41,6 +41,13 @@ def _choice(given: Mapping[str, Any], key: str, default: str, known: tuple[str, 
     return str(value)
 
 
+def _truth(given: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = given.get(key, default)
+    if not isinstance(value, bool):
+        raise UsageError(f"cluster.{key}: {value!r} is neither true nor false")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Settings of an executor; the fields are explained in ``conf/cluster/``.
@@ -57,6 +64,7 @@ class Cluster:
     warm: str
     grace_s: float
     silent_s: float
+    snapshot: bool = True
     batch: Batch | None = None
 
     @classmethod
@@ -77,5 +85,6 @@ class Cluster:
             warm=_choice(given, "warm", "auto", get_args(Warm)),
             grace_s=_number(given, "grace_s", 60, 0),
             silent_s=_number(given, "silent_s", 900, 1),
+            snapshot=_truth(given, "snapshot", True),
             batch=None if executor == "local" else Batch.parse(given),
         )

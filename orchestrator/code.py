@@ -37,6 +37,11 @@ def _installation() -> tuple[str, ...]:
     return tuple({f"{paths[key]}/" for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
+def is_installed(file: str) -> bool:
+    """Whether a file comes with Python or with an installed package, and so is not edited."""
+    return file.startswith(_installation()) or "/site-packages/" in file or "/dist-packages/" in file
+
+
 _NO_PART_IN_RESULTS = "seedfold.orchestrator"
 
 
@@ -48,7 +53,7 @@ def _own_files() -> Iterator[tuple[str, Path]]:
             continue
         if name.startswith(_NO_PART_IN_RESULTS):
             continue
-        if name.split(".")[0] == "seedfold" or not file.startswith(_installation()):
+        if name.split(".")[0] == "seedfold" or not is_installed(file):
             suffix = "/__init__.py" if Path(file).name == "__init__.py" else ".py"
             yield name.replace(".", "/") + suffix, Path(file)
 

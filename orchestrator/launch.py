@@ -27,6 +27,7 @@ from seedfold.orchestrator.plan import Plan, PlannedJob, replaced_keys
 from seedfold.orchestrator.plans import PlanHeader, write_plan
 from seedfold.orchestrator.selection import Selection
 from seedfold.orchestrator.site import site_overrides
+from seedfold.orchestrator.snapshot import take_snapshot
 from seedfold.orchestrator.standing import ALIVE, Standing, Standings, count_states
 from seedfold.orchestrator.submissions import Submission
 from seedfold.orchestrator.waits import wait_of
@@ -100,7 +101,8 @@ def launch(
         root.mark()
         header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
         write_plan(plan.folder, header, plan.descriptions)
-    submissions, advanced = _submit(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    code = _code_of(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    submissions, advanced = _submit(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
     return Launched(
         study=plan.folder,
         jobs=tuple(dict.fromkeys(job.id for job in plan.descriptions)),
@@ -151,6 +153,32 @@ def _check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], se
         raise UsageError(f"the scheduler would refuse {error}") from None
 
 
+def _code_of(
+    study: StudyFolder,
+    ledger: Ledger,
+    starting: Sequence[PlannedJob],
+    settings: Mapping[str, Any],
+    folder: Path,
+    original: bool = False,
+) -> dict[str, str | None]:
+    """The snapshot of the code that each job is to run: of today's, or, if ``original``, the one that it had last.
+
+    None stands for what is in ``folder`` when the job starts. Raises UsageError where there is no original.
+    """
+    found: dict[str, str | None] = {}
+    today = [one.job for one in starting if not (original and one.job.id in ledger.handed_over)]
+    if today:
+        snapshot = take_snapshot(study, today, folder) if Cluster.parse(settings["cluster"]).snapshot else None
+        found |= dict.fromkeys((job.id for job in today), snapshot)
+    for job in (one.job for one in starting if one.job.id not in found):
+        last = ledger.handed_over[job.id]
+        if last.snapshot is None:
+            raise UsageError(f"--code original: {job.short_id} was submitted without a snapshot of the code")
+        last.import_path()
+        found[job.id] = last.snapshot
+    return found
+
+
 def _submit(
     root: Root,
     study: StudyFolder,
@@ -158,6 +186,7 @@ def _submit(
     starting: Sequence[PlannedJob],
     settings: Mapping[str, Any],
     folder: Path,
+    code: Mapping[str, str | None],
 ) -> tuple[tuple[Submission, ...], Advanced | None]:
     """Hand jobs over: to a worker on this machine, or as intents that `advance` sends to the scheduler."""
     jobs = [planned.job for planned in starting]
@@ -165,14 +194,19 @@ def _submit(
     if Cluster.parse(settings["cluster"]).batch is not None:
         from seedfold.orchestrator.advance import advance, make_intents
 
-        made = make_intents(study, ledger, jobs, settings, folder, rerun=rerun) if jobs else []
+        made = make_intents(study, ledger, jobs, settings, folder, rerun=rerun, code=code) if jobs else []
         return tuple(made), advance(root, study)
     if not jobs:
         return (), None
     kept = {key: settings[key] for key in ("cluster", "failures")}
-    submission = Submission.create(study, [job.id for job in jobs], kept, folder, rerun)
-    dispatch(submission)
-    return (submission,), None
+    made = []
+    for snapshot in dict.fromkeys(code.values()):
+        names = [job.id for job in jobs if code[job.id] == snapshot]
+        again = {job: rerun[job] for job in names if job in rerun}
+        made.append(Submission.create(study, names, kept, folder, again, snapshot=snapshot))
+    for submission in made:
+        dispatch(submission)
+    return tuple(made), None
 
 
 def resume(
@@ -182,11 +216,13 @@ def resume(
     *,
     selection: Selection | None = None,
     kinds: Sequence[str] = (),
+    original_code: bool = False,
 ) -> Launched:
     """Start exactly what is neither done nor alive, from its checkpoints, exhausted and cancelled jobs included.
 
     ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to
-    jobs that failed so. Raises UsageError for an unknown kind, or an override that would make other jobs.
+    jobs that failed so; ``original_code`` has each job run the code of its last submission instead of today's. Raises
+    UsageError for an unknown kind, an override that would make other jobs, or code that was not kept.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -204,11 +240,12 @@ def resume(
         selection.check(jobs)
         starting = selection.apply(starting, lambda one: one.job)
     _check_with_scheduler(folder, starting, settings)
+    code = _code_of(folder, ledger, starting, settings, Path(header.folder), original_code)
     if starting:
         forgive(folder, ledger, [one.job.id for one in starting if one.state in STOPPED])
         if overrides:
             write_plan(folder, PlanHeader.now(overrides, (), settings, Path(header.folder)), jobs)
-    submissions, advanced = _submit(root, folder, ledger, starting, settings, Path(header.folder))
+    submissions, advanced = _submit(root, folder, ledger, starting, settings, Path(header.folder), code)
     return Launched(
         study=folder,
         jobs=tuple(one.job.id for one in planned),

@@ -25,10 +25,11 @@ def dispatch(submission: Submission) -> None:
     """Start the submission's worker, detached. Raises UnreachableError, naming the log, if that fails."""
     with submission.log.open("ab") as log:
         ended = subprocess.run(
-            [sys.executable, "-m", "seedfold.orchestrator.local", str(submission.folder)],
+            [sys.executable, "-P", "-m", "seedfold.orchestrator.local", str(submission.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={**os.environ, "PYTHONPATH": submission.python_path()},
             start_new_session=True,
             check=False,
         )

@@ -26,8 +26,9 @@ class Spawner:
     def _start(self) -> None:
         self._lines, self._outgoing = LineBuffer(), bytearray()
         self._pipe, report = os.pipe()
+        # Without -P the folder that this happens to be in would come before the snapshot of the code.
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
+            [sys.executable, "-P", "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
             stdin=subprocess.PIPE,
             pass_fds=[report],
             env={**os.environ, **single_threaded()},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -51,6 +52,7 @@ class Submission:
     """Jobs handed over together, with the settings (``cluster``, ``failures``) that they run under.
 
     ``rerun`` are those that have a result and are to be done again all the same, each with its latest attempt so far.
+    ``snapshot`` names the code that they run, None for what is there when they start.
     ``array`` is None for a submission to this machine, which is one task. Commands that people run by hand are each a
     task of a submission that hands nothing over (see `seedfold.orchestrator.record`).
     """
@@ -64,6 +66,7 @@ class Submission:
     silent_s: float
     array: Array | None
     created: float
+    snapshot: str | None = None
 
     @property
     def token(self) -> str:
@@ -101,6 +104,7 @@ class Submission:
         rerun: Mapping[str, int] | None = None,
         array: Array | None = None,
         token: str | None = None,
+        snapshot: str | None = None,
     ) -> Submission:
         """Put the intent on disk, under a new token unless one is given; raises FileExistsError if that is taken."""
         folder = study.submissions / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
@@ -109,6 +113,7 @@ class Submission:
             "rerun": dict(rerun or {}),
             "settings": dict(settings),
             "code_folder": str(code_folder),
+            "snapshot": snapshot,
             "launcher": ProcessIdentity.current().to_dict(),
             "array": None if array is None else asdict(array),
             "created": round(time.time(), 3),
@@ -131,7 +136,26 @@ class Submission:
             silent_s=Cluster.parse(intent["settings"]["cluster"]).silent_s,
             array=None if intent["array"] is None else Array.from_dict(intent["array"]),
             created=intent["created"],
+            snapshot=intent.get("snapshot"),
         )
+
+    def import_path(self) -> list[str]:
+        """What comes first on the path of the worker and its jobs. Raises UsageError if the snapshot is gone."""
+        from seedfold.orchestrator.snapshot import modules
+
+        study = StudyFolder(self.folder.parents[1])
+        return [*([] if self.snapshot is None else [str(modules(study, self.snapshot))]), self.code_folder]
+
+    def python_path(self) -> str:
+        """``PYTHONPATH`` for whatever this process starts to work on it."""
+        others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        return os.pathsep.join(dict.fromkeys(filter(None, [*self.import_path(), *others])))
+
+    def setup_lines(self) -> list[str]:
+        """Lines of shell by which a task runs the snapshot of the code itself, and not only its jobs do."""
+        if self.snapshot is None:
+            return []
+        return [f'export PYTHONPATH={shlex.quote(self.import_path()[0])}"${{PYTHONPATH:+:$PYTHONPATH}}"']
 
     def worker(self) -> ProcessIdentity | None:
         """The process that works on it on this machine; None if none has started yet, or a scheduler runs it."""

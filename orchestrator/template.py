@@ -95,7 +95,7 @@ class Template:
     def _spawn(self, request: Request) -> int:
         parent = os.getpid()
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "seedfold.orchestrator.child", str(self._report)],
+            [sys.executable, "-P", "-u", "-m", "seedfold.orchestrator.child", str(self._report)],
             stdin=subprocess.PIPE,
             pass_fds=[self._report],
             env={**os.environ, **request.environment},

@@ -350,7 +350,7 @@ def sit_down(submission: Submission, seat: Seat) -> None:
     if not submission.tasks.start(seat.index, seat.restart):
         print("this task has a worker already, or is over", flush=True)
         return
-    sys.path.insert(0, submission.code_folder)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [submission.code_folder, os.environ.get("PYTHONPATH")]))
+    sys.path[:0] = submission.import_path()
+    os.environ["PYTHONPATH"] = submission.python_path()
     study = StudyFolder(submission.folder.parents[1])
     Worker(Root(study.path.parent), study, submission, seat).run()

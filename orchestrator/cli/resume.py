@@ -18,6 +18,12 @@ from seedfold.orchestrator.selection import Selection
 @options.study
 @options.overrides
 @click.option("--kind", "kinds", metavar="KIND", multiple=True, help="Jobs that failed so, e.g. oom_host; repeatable.")
+@click.option(
+    "--code",
+    type=options.Choice(["today", "original"]),
+    default="today",
+    help="Run the code as it is now, or as each job's last submission had it.",
+)
 @options.waiting
 @options.selecting
 @options.common
@@ -27,6 +33,7 @@ def command(
     study: str,
     overrides: Sequence[str],
     kinds: Sequence[str],
+    code: str,
     wait: bool | None,
     where: Sequence[str],
     stages: Sequence[str],
@@ -39,6 +46,6 @@ def command(
     """
     options.import_from_here()
     selection = Selection.parse(where, stages, limit)
-    launched = resume(root, study, overrides, selection=selection, kinds=kinds)
+    launched = resume(root, study, overrides, selection=selection, kinds=kinds, original_code=code == "original")
     say_started(launched)
     context.exit(stay_or_leave(root, launched, wait))

@@ -66,7 +66,7 @@ class Slurm:
         }
         options = {
             "time": _KEEPER_MIN,
-            "setup": self._batch.setup,
+            "setup": [*self._batch.setup, *submission.setup_lines()],
             "throttle": None,
             "count": None,
             "log": "keeper.log",
@@ -90,7 +90,7 @@ class Slurm:
         limit_s, warning_s = time_limit_s(array), warning(array, batch)
         options = {
             "time": -(-limit_s // 60),
-            "setup": batch.setup,
+            "setup": [*batch.setup, *submission.setup_lines()],
             "throttle": batch.throttle,
             "count": submission.task_count,
             "log": "%A_%a.log",

@@ -1,0 +1,249 @@
+"""What is queued runs the code of the moment it was submitted, whatever is edited meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toyproject import Toy, eventually
+
+from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.snapshot import modules, read_record, snapshots, take_snapshot
+from seedfold.orchestrator.sources import find_sources
+
+CODE = """
+import time
+from pathlib import Path
+
+import beside
+
+WORD = "old"
+
+
+def run(work):
+    Path("begun").touch()
+    while not Path("go").exists():
+        time.sleep(0.02)
+    from toy.late import LATE
+
+    table = (Path(__file__).parent / "table.txt").read_text()
+    words = [WORD, LATE, beside.WORD, table, f"signal={work.config['signal']}"]
+    (work.staging / "words.txt").write_text(" ".join(words))
+"""
+OLD = "old old old old signal=2.0"
+NEW = "new new new new signal=2.0"
+
+
+def write_code(toy: Toy, word: str) -> None:
+    """Write the modules that jobs run, the one beside their package, and a file of data, all saying one word."""
+    files = {"toy/spoken.py": CODE.replace("old", word), "toy/late.py": f"LATE = '{word}'\n", "toy/table.txt": word}
+    for name, text in {**files, "beside.py": f"WORD = '{word}'\n"}.items():
+        (toy.folder / name).write_text(text)
+
+
+def spoken(toy: Toy) -> dict[str, list[str]]:
+    """What finished jobs said, with the seeds of those that said it."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(toy.study("light").path.glob("store/*/*/words.txt")):
+        seed = json.loads((file.parent / "result.json").read_text())["axes"]["seed"]
+        found.setdefault(file.read_text(), []).append(seed)
+    return {words: sorted(seeds) for words, seeds in found.items()}
+
+
+def kept(toy: Toy) -> list[Path]:
+    return sorted(snapshots(toy.study("light")).iterdir())
+
+
+LAUNCH = ("run=toy.spoken.run", "fold=0", "cluster.slots=1")
+
+
+def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
+    write_code(toy, "old")
+    toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
+    eventually(lambda: (toy.folder / "begun").exists())
+    write_code(toy, "new")
+    experiment = toy.folder / "conf" / "experiment" / "light.yaml"
+    experiment.write_text(experiment.read_text().replace("signal: 2.0", "signal: 7.0"))
+    (toy.folder / "go").touch()
+    toy.settle()
+    assert spoken(toy) == {OLD: [0, 1, 2]}
+    toy.launch("--wait", "seed=0,1,2,3", "signal=2.0", *LAUNCH, experiment="light")
+    assert spoken(toy) == {OLD: [0, 1, 2], NEW: [3]}
+    assert "different versions of the code: beside.py, toy/late.py, toy/spoken.py" in toy.ok("status", "light")
+    stage = toy.plan("seed=0,1,2,3", "signal=2.0", *LAUNCH, "--check", "code", experiment="light")["stages"]["train"]
+    assert (stage["done"], stage["stale"]) == (4, 3)
+
+
+def test_jobs_in_fresh_processes_run_it_too(toy: Toy) -> None:
+    write_code(toy, "old")
+    toy.launch("--detach", "seed=0,1", "cluster.warm=off", *LAUNCH, experiment="light")
+    eventually(lambda: (toy.folder / "begun").exists())
+    write_code(toy, "new")
+    (toy.folder / "go").touch()
+    toy.settle()
+    assert spoken(toy) == {OLD: [0, 1]}
+
+
+def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
+    write_code(toy, "old")
+    toy.launch("--detach", "seed=0", "cluster.snapshot=false", *LAUNCH, experiment="light")
+    eventually(lambda: (toy.folder / "begun").exists())
+    write_code(toy, "new")
+    (toy.folder / "go").touch()
+    toy.settle()
+    assert spoken(toy) == {"old new old new signal=2.0": [0]}
+    assert not snapshots(toy.study("light")).exists()
+    refused = toy.launch("cluster.snapshot=maybe", experiment="light")
+    assert (refused.returncode, "cluster.snapshot: 'maybe' is neither true nor false" in refused.stderr) == (2, True)
+
+
+def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
+    write_code(toy, "old")
+    toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
+    eventually(lambda: (toy.folder / "begun").exists())
+    toy.ok("cancel", "light")
+    toy.settle()
+    write_code(toy, "new")
+    (toy.folder / "go").touch()
+    toy.ok("resume", "light", "--where", "seed=0", "--wait", "--code", "original")
+    assert spoken(toy) == {OLD: [0]}
+    toy.ok("resume", "light", "--where", "seed=1", "--wait")
+    assert spoken(toy) == {OLD: [0], NEW: [1]}
+    for folder in kept(toy):
+        shutil.rmtree(folder)
+    gone = toy.inside("resume", "light", "--code", "original")
+    assert (gone.returncode, "the snapshot of the code is gone" in gone.stderr) == (2, True), gone.stderr
+    assert toy.states("light") == {"done": 2, "cancelled": 1}
+
+
+def test_code_that_is_as_it_was_is_written_once(toy: Toy) -> None:
+    (toy.folder / "go").touch()
+    write_code(toy, "old")
+    for seeds in ("0", "0,1"):
+        toy.launch("--wait", f"seed={seeds}", *LAUNCH, experiment="light")
+    assert len(kept(toy)) == 1
+    study, before = toy.study("light"), {file: file.stat().st_mtime_ns for file in kept(toy)[0].rglob("*.py")}
+    begun = time.perf_counter()
+    digest = take_snapshot(study, [], Path("/"))
+    print(f"Seedfold itself took {time.perf_counter() - begun:.3f} s")
+    begun = time.perf_counter()
+    assert take_snapshot(study, [], Path("/")) == digest
+    print(f"unchanged, it took {time.perf_counter() - begun:.3f} s")
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_two_launches_at_once(toy: Toy) -> None:
+    write_code(toy, "old")
+    (toy.folder / "go").touch()
+    command = ["launch", "--config-dir", "conf", "experiment=light", *LAUNCH]
+    both = [toy.start(*command, f"seed={seed}") for seed in (0, 1)]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert spoken(toy) == {OLD: [0, 1]}
+    assert len(kept(toy)) == 1, "both write the same, and nothing is left over"
+
+
+def take(folder: Path, *names: str) -> tuple[StudyFolder, str]:
+    """Keep modules of these names as of a launch in ``folder``; return where, and the snapshot's digest."""
+    from seedfold.jobs.description import JobDescription
+    from seedfold.jobs.resources import Resources
+
+    study = StudyFolder(folder / "runs" / "study")
+    config = {"deep": [{"_target_": f"{name}.thing.Class"} for name in names]}
+    job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(), "seedfold.results.store.publish")
+    return study, take_snapshot(study, [job], folder)
+
+
+def own_files(study: StudyFolder, digest: str) -> set[str]:
+    return {name for name in read_record(study, digest)["files"] if not name.startswith("seedfold/")}
+
+
+def write(folder: Path, *names: str, text: str = "") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_what_is_code_is_copied_and_data_is_pointed_to(tmp_path: Path) -> None:
+    write(tmp_path, "lab/__init__.py", "lab/nets/wide.py", "lab/words.json", "lab/.secret", "lab/__pycache__/x.pyc")
+    write(tmp_path, "lab/weights.bin", text="x" * 1_000_001)
+    write(tmp_path, *(f"lab/scans/{number}.txt" for number in range(300)))
+    write(tmp_path, "data/a.csv", "unnamed/__init__.py", "unnamed.py")
+    study, digest = take(tmp_path, "lab")
+    names = {"lab/__init__.py", "lab/nets/wide.py", "lab/words.json", "lab/weights.bin", "lab/scans"}
+    assert own_files(study, digest) == names
+    place = modules(study, digest)
+    links = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_symlink()}
+    assert links == {"lab/weights.bin", "lab/scans", "data"}
+    assert (place / "lab/scans/7.txt").exists()
+    assert (place / "data/a.csv").exists()
+    assert not (place / "lab/words.json").stat().st_mode & 0o222, "it would be edited in place of the original"
+
+
+def test_packages_that_are_mentioned_or_imported_from_beside(tmp_path: Path) -> None:
+    write(tmp_path, "lab/thing.py", text="def f():\n    from helper.deep import g\n    import os, lone as one\n")
+    write(tmp_path, "helper/deep.py", "lone.py", "stranger.py", "empty/data.csv")
+    assert own_files(*take(tmp_path, "lab", "empty")) == {"lab/thing.py", "helper/deep.py", "lone.py"}
+
+
+def test_a_huge_folder_beside_the_code_costs_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "lab/thing.py")
+    write(tmp_path, *(f"lab/data/{group}/{number}.txt" for group in range(250) for number in range(40)))
+    write(tmp_path, *(f"data/{number}.txt" for number in range(10_000)))
+    find_sources({"lab", "data"}, tmp_path)
+    begun = time.perf_counter()
+    found = find_sources({"lab", "data"}, tmp_path)
+    took = time.perf_counter() - begun
+    print(f"beside 20,000 files of data: {took:.3f} s")
+    assert {name for name in found.files if not name.startswith("seedfold/")} == {"lab/thing.py", "lab/data"}
+    assert took < 0.5
+
+
+def test_a_package_that_is_too_large_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seedfold.orchestrator.sources._MOST_FILES", 300)
+    write(tmp_path, "lab/thing.py", *(f"huge/part{number}.py" for number in range(301)))
+    study, digest = take(tmp_path, "lab", "huge")
+    assert own_files(study, digest) == {"lab/thing.py"}
+    assert read_record(study, digest)["left_out"] == ["huge"]
+
+
+def test_what_is_installed_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, source = tmp_path / "env/lib/python3/site-packages", tmp_path / "checkout"
+    write(site, "wheel/__init__.py")
+    write(source, "editable/__init__.py")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(site), str(source)])
+    (tmp_path / "here").mkdir()
+    assert own_files(*take(tmp_path / "here", "wheel", "editable", "numpy", "json")) == {"editable/__init__.py"}
+
+
+def test_a_snapshot_that_was_cleared_in_part_is_made_whole(tmp_path: Path) -> None:
+    write(tmp_path, "lab/thing.py", "lab/more/deep.py", text="X = 1\n")
+    study, digest = take(tmp_path, "lab")
+    shutil.rmtree(modules(study, digest) / "lab/more")
+    assert take(tmp_path, "lab") == (study, digest)
+    assert (modules(study, digest) / "lab/more/deep.py").read_text() == "X = 1\n"
+    (snapshots(study) / digest / "snapshot.json").unlink()
+    assert take(tmp_path, "lab") == (study, digest)
+    assert own_files(study, digest) == {"lab/thing.py", "lab/more/deep.py"}
+
+
+def test_git_is_remembered(tmp_path: Path) -> None:
+    write(tmp_path, "lab/thing.py", "other.txt")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    write(tmp_path, "other.txt", text="changed, and no part of the code")
+    [clean] = [one for one in read_record(*take(tmp_path, "lab"))["git"] if one["repository"] == str(tmp_path)]
+    assert clean == {"repository": str(tmp_path), "commit": commit, "changed": False}
+    write(tmp_path, "lab/thing.py", text="X = 2\n")
+    study, digest = take(tmp_path, "lab")
+    [changed] = [one for one in read_record(study, digest)["git"] if one["repository"] == str(tmp_path)]
+    assert (changed["commit"], changed["changed"]) == (commit, True)
+    assert "+X = 2" in (snapshots(study) / digest / changed["diff"]).read_text()
