@@ -42,9 +42,12 @@ class JobView:
         return self.standing.state
 
     def failure(self) -> dict[str, Any]:
-        """What scripts are told of a failed job; ``log`` is None where the attempt never started."""
-        event = self.standing.event or {}
-        log = self.standing.home.log(self.job.id, self.standing.attempt)
+        """What scripts are told of a failed job; ``log`` is None where nothing was printed.
+
+        Where the job never began on a cluster it is the log of its task.
+        """
+        event, home = self.standing.event or {}, self.standing.home
+        log = home.path / event["log"] if "log" in event else home.log(self.job.id, self.standing.attempt)
         return {
             "id": self.job.id,
             "axes": dict(self.job.axes),

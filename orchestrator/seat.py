@@ -30,6 +30,11 @@ class Seat:
         return False
 
     @property
+    def look_every_s(self) -> float:
+        """Seconds between two looks at what others have done, while nothing happens here."""
+        return 0.0
+
+    @property
     def signals(self) -> Sequence[signal.Signals]:
         """The signals at which the worker stops."""
         return signal.SIGTERM, signal.SIGINT

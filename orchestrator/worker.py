@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
@@ -69,6 +70,7 @@ class Worker:
         self.running: dict[str, _Running] = {}
         self.identical: dict[str, tuple[str, int]] = {}
         self.kill_at: float | None = None
+        self.looked_at = -inf
         self.interruption: Interruption | None = None
         self.spawner = Spawner(cluster.warm, sorted({job.run for job in self.jobs}))
 
@@ -107,12 +109,19 @@ class Worker:
             self._hear(message)
         if not self.spawner.alive():
             self._replace_template()
-        if self.standings.refresh():
-            self._drop_unwanted()
+        self._look_around()
         if self.kill_at is not None:
             return self._wind_up(self.kill_at)
         could_go_on = self._start_what_is_ready()
         return bool(self.running) or could_go_on
+
+    def _look_around(self) -> None:
+        """Read what others have done: less often where many workers would ask one file system all the time."""
+        if time.monotonic() - self.looked_at < self.seat.look_every_s:
+            return
+        self.looked_at = time.monotonic()
+        if self.standings.refresh():
+            self._drop_unwanted()
 
     def _wind_up(self, kill_at: float) -> bool:
         if time.monotonic() >= kill_at:
@@ -189,6 +198,7 @@ class Worker:
     def _adopt(self, job: JobDescription, attempt: int) -> bool:
         """Tell of the result of an attempt that published it and did not live to say so."""
         known = self.standings.ledger.record(job.id).attempts.get(attempt)
+        self.looked_at = -inf
         noticed = known is not None and known["e"] != "started"
         if noticed or not is_published(self.study, job.id, attempt):
             return False
@@ -243,6 +253,7 @@ class Worker:
     def _end(self, running: _Running, exit_message: Message) -> None:
         """Record how an attempt ended: by its own last word, by its publication, or by its exit status."""
         job, attempt = running.job, running.attempt
+        self.looked_at = -inf
         del self.running[job.id]
         running.slot.release()
         last = running.last["m"] if running.last else None

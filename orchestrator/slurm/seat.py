@@ -43,6 +43,11 @@ class SlurmSeat(Seat):
         return True
 
     @property
+    def look_every_s(self) -> float:
+        """Hundreds of tasks look at one file system."""
+        return 10.0
+
+    @property
     def signals(self) -> Sequence[signal.Signals]:
         """The warning before the time limit or a preemption, and the signal before an end."""
         return signal.SIGUSR2, signal.SIGTERM, signal.SIGINT
@@ -79,23 +84,23 @@ class SlurmSeat(Seat):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
+    from seedfold.orchestrator.advance import note_number
     from seedfold.orchestrator.worker import sit_down
 
     number = os.environ["SLURM_ARRAY_JOB_ID"]
     task = f"{number}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     Path(folder, f"{task}_submitted.pkl").unlink(missing_ok=True)
     submission = Submission.read(Path(folder))
-    from seedfold.orchestrator.advance import note_number
-    seat = SlurmSeat(
-        index=int(os.environ["SLURM_ARRAY_TASK_ID"]),
-        restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
-        array=submission.array,
-        task=task,
     # Of an array that was sent twice, since the first answer was lost, one counts: everybody asks for its tasks only.
     note_number(submission, number)
     if submission.scheduler_id() != number:
         print(f"this array was sent twice: {submission.scheduler_id()} does its work", flush=True)
         sys.exit(0)
+    seat = SlurmSeat(
+        index=int(os.environ["SLURM_ARRAY_TASK_ID"]),
+        restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        array=submission.array,
+        task=task,
         limit_s=limit_s,
         warning_s=warning_s,
     )

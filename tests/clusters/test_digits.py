@@ -1,0 +1,52 @@
+"""The study on real data, on the cluster: the same jobs, the same numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from clusters.slurm.cluster import Cluster
+from killing import Store, results, told
+from toyproject import SEEDFOLD
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
+DIGITS = ("experiment=digits", "size=tiny", "sampling.imbalance_ratio=1,10")
+JOBS = 200
+PER_TASK = 20
+
+
+def _launch(folder: Path, *args: str) -> StudyFolder:
+    own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
+    command = [SEEDFOLD, "launch", "--wait", *DIGITS, *args]
+    ended = subprocess.run(
+        command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=1000, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return Root(folder / "runs").study("digits")
+
+
+def _here(folder: Path) -> Store:
+    folder.mkdir()
+    return results(_launch(folder, "seed=0,24"))
+
+
+def _there(folder: Path) -> StudyFolder:
+    packed = (f"cluster.jobs_per_task={PER_TASK}", "cluster.throttle=2")
+    return _launch(folder, "seed=range(0,25)", "cluster=slurm", *packed)
+
+
+def test_two_hundred_jobs_are_done_once_with_the_numbers_of_this_machine(on_slurm: Cluster, tmp_path: Path) -> None:
+    study = _there(tmp_path)
+    there = results(study)
+    assert len(there) == JOBS
+    assert set(told(study, "done").values()) == {1}
+    (intent,) = study.submissions.glob("*/intent.json")
+    assert len(json.loads(intent.read_text())["jobs"]) == JOBS
+    assert len(list((intent.parent / "tasks").glob("*.over"))) == JOBS // PER_TASK
+    here = _here(tmp_path / "here")
+    assert here.items() <= there.items()
