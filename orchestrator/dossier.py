@@ -10,6 +10,8 @@ from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.ledger import Record
 from seedfold.orchestrator.lookup import Found
 from seedfold.orchestrator.overview import JobView, Overview
+from seedfold.orchestrator.snapshot import read_record, snapshots
+from seedfold.orchestrator.submissions import Submission
 from seedfold.results.store import Result, load_result
 
 
@@ -23,7 +25,9 @@ class Dossier:
         self.view: JobView = asked.view(found.job)
         self.current = found.job.id in asked.ledger.plans.current_ids()
         self.home = self.view.standing.home
-        self.record: Record = Overview(root, self.home.name).ledger.record(found.job.id)
+        ledger = Overview(root, self.home.name).ledger
+        self.record: Record = ledger.record(found.job.id)
+        self._handed_over = ledger.handed_over
 
     def attempts(self) -> Iterator[dict[str, Any]]:
         """Yield each attempt: number, how it ended, when, where, why; times in seconds since the epoch."""
@@ -51,6 +55,32 @@ class Dossier:
             return None
         return load_result(self.home.published(self.job.id, number))
 
+    def code(self) -> dict[str, Any] | None:
+        """The snapshot of the code that the result comes from, or that the job was handed over with; None without one.
+
+        ``git`` names commits, and the differences from them; it is None where the snapshot is gone.
+        """
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return None
+        folder = snapshots(self.home) / snapshot
+        try:
+            git = read_record(self.home, snapshot)["git"]
+        except FileNotFoundError:
+            return {"snapshot": snapshot, "folder": str(folder), "git": None}
+        whole = [{**one, "diff": str(folder / one["diff"]) if "diff" in one else None} for one in git]
+        return {"snapshot": snapshot, "folder": str(folder), "git": whole}
+
+    def _snapshot(self) -> str | None:
+        result = self.result()
+        try:
+            if result is not None:
+                return Submission.read(self.home.submissions / result.provenance["submission"]).snapshot
+        except FileNotFoundError:
+            return None
+        last = self._handed_over.get(self.job.id)
+        return last.snapshot if last else None
+
     def to_json(self) -> dict[str, Any]:
         """The shape that ``show --json`` prints."""
         result = self.result()
@@ -61,6 +91,7 @@ class Dossier:
             "stale": self.view.stale,
             "superseded": not self.current,
             "attempts": list(self.attempts()),
+            "code": self.code(),
             "result": None if result is None else self._result_json(result),
         }
 

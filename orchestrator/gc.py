@@ -9,25 +9,33 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
 from seedfold.jobs.description import SHORT_ID
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.overview import JobView, Overview
+from seedfold.orchestrator.snapshot import UNFINISHED, snapshots
 from seedfold.orchestrator.standing import ALIVE
+from seedfold.orchestrator.submissions import Submission
+from seedfold.results.store import DamagedError, load_result
 
-Kind = Literal["leftovers", "superseded", "failed", "checkpoints"]
+Kind = Literal["leftovers", "snapshots", "superseded", "failed", "checkpoints"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _TRASH = ".trash-"
+# A launch that is under way keeps its code before it says which jobs run it.
+_LAUNCH_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Something that may go. ``size`` in bytes; ``job`` is the id it belongs to."""
+    """Something that may go. ``size`` in bytes; ``job`` is the id it belongs to, empty for what belongs to none."""
 
     kind: Kind
     path: Path
@@ -77,7 +85,8 @@ class Collector:
     def garbage(self) -> list[Garbage]:
         """Everything that may go, each thing once, under the first kind that names it."""
         found: dict[Path, Garbage] = {}
-        for one in (*self._leftovers(), *self._superseded(), *self._failed(), *self._checkpoints()):
+        kinds = (self._leftovers(), self._snapshots(), self._superseded(), self._failed(), self._checkpoints())
+        for one in chain(*kinds):
             found.setdefault(one.path, one)
         return list(found.values())
 
@@ -99,6 +108,36 @@ class Collector:
             path = self.folder.published(view.job.id, attempt)
             if attempt < view.standing.attempt and path.is_dir():
                 yield _garbage("leftovers", path, view.job.id, f"result of attempt {attempt}, replaced by a newer one")
+
+    def _snapshots(self) -> Iterator[Garbage]:
+        """Code that nobody runs any more, that no job would go on with, and that no result here comes from."""
+        old = [path for path in _list(snapshots(self.folder)) if time.time() - path.stat().st_mtime > _LAUNCH_S]
+        for path in old:
+            if path.name.startswith(UNFINISHED):
+                yield _garbage("leftovers", path, "", "snapshot of a launch that was cut short")
+        left = {path.name: path for path in old if not path.name.startswith((UNFINISHED, _TRASH))}
+        for needed in self._code_to_go_on_with():
+            left.pop(needed or "", None)
+        for needed in self._code_of_results() if left else ():
+            left.pop(needed or "", None)
+        for path in left.values():
+            yield _garbage("snapshots", path, "", "no job and no result needs it")
+
+    def _code_to_go_on_with(self) -> Iterator[str | None]:
+        ledger = self.overview.ledger
+        yield from (submission.snapshot for submission in ledger.live)
+        for view in self.overview.places():
+            if view.state != "done" and view.job.id in ledger.handed_over:
+                yield ledger.handed_over[view.job.id].snapshot
+
+    def _code_of_results(self) -> Iterator[str | None]:
+        known: dict[str, str | None] = {}
+        for folder in self.folder.path.glob("store/*/*"):
+            with suppress(DamagedError, FileNotFoundError):
+                token = load_result(folder).provenance["submission"]
+                if token not in known:
+                    known[token] = Submission.read(self.folder.submissions / token).snapshot
+                yield known[token]
 
     def _superseded(self) -> Iterator[Garbage]:
         """Results and folders of jobs that hold no place any more, in any study."""
@@ -145,6 +184,10 @@ class Collector:
 
     def _job_of(self, path: Path) -> str:
         return path.parent.name if path.parent.parent.parent.name == "jobs" else path.name.split(".")[0]
+
+
+def _list(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _garbage(kind: Kind, path: Path, job: str, why: str) -> Garbage:

@@ -15,6 +15,7 @@ from seedfold.orchestrator.layout import Root
 _LISTED = 20
 _WHAT: dict[Kind, str] = {
     "leftovers": "unfinished results of attempts that are over, results that newer ones replaced",
+    "snapshots": "copies of the code that no job and no result needs any more",
     "superseded": "results and checkpoints of jobs that were replaced",
     "failed": "checkpoints of failed jobs; a resume begins them anew",
     "checkpoints": "checkpoints of finished jobs; predicting anew has to train again",
@@ -36,7 +37,13 @@ def command(
 
     Never what a job at work or still to do needs, and never the result of a current job.
     """
-    asked = {"leftovers": True, "superseded": superseded, "failed": failed, "checkpoints": checkpoints}
+    asked = {
+        "leftovers": True,
+        "snapshots": True,
+        "superseded": superseded,
+        "failed": failed,
+        "checkpoints": checkpoints,
+    }
     garbage = Collector(root, study).garbage
     chosen = [one for one in garbage if asked[one.kind]]
     freed = delete(chosen) if yes else 0
@@ -67,7 +74,7 @@ def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -
 
 def _print_kind(kind: Kind, garbage: Sequence[Garbage], asked: bool) -> None:
     size = bytes_text(sum(one.size for one in garbage))
-    option = "" if asked or kind == "leftovers" else f" (with --{kind})"
+    option = "" if asked else f" (with --{kind})"
     say(f"{kind}: {len(garbage)}, {size}: {_WHAT[kind]}{option}", style="" if asked else "dim")
     if asked:
         say(

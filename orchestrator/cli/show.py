@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from seedfold.jobs.description import SHORT_ID
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import bytes_text, hours_text, print_json, say
 from seedfold.orchestrator.dossier import Dossier
@@ -29,6 +30,7 @@ def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) ->
         print_json(dossier.to_json())
         return
     _print_description(dossier)
+    _print_code(dossier.code())
     for attempt in dossier.attempts():
         _print_attempt(attempt)
     result = dossier.result()
@@ -50,6 +52,15 @@ def _print_description(dossier: Dossier) -> None:
     say(f"asks for {asked.cpus} CPU{gpus}, {bytes_text(asked.memory_bytes)}, {hours_text(asked.time_s)}")
     if job.parents:
         say(f"after    {', '.join(parent[:12] for parent in job.parents)}")
+
+
+def _print_code(code: Mapping[str, Any] | None) -> None:
+    if code is None:
+        return
+    say(f"code     {code['folder']}{'' if code['git'] is not None else ', which is gone'}")
+    for one in code["git"] or ():
+        changes = f" and changes{': ' + one['diff'] if one['diff'] else ''}" if one["changed"] else ""
+        say(f"         {one['repository']}: commit {one['commit'][:SHORT_ID]}{changes}")
 
 
 def _print_attempt(attempt: Mapping[str, Any]) -> None:

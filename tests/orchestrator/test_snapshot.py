@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,56 +10,19 @@ import time
 from pathlib import Path
 
 import pytest
+from speaking import NEW, OLD, RUN, seedfolds, spoken, write_code
 from toyproject import Toy, eventually
 
 from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.snapshot import modules, read_record, snapshots, take_snapshot
 from seedfold.orchestrator.sources import find_sources
 
-CODE = """
-import time
-from pathlib import Path
-
-import beside
-
-WORD = "old"
-
-
-def run(work):
-    Path("begun").touch()
-    while not Path("go").exists():
-        time.sleep(0.02)
-    from toy.late import LATE
-
-    table = (Path(__file__).parent / "table.txt").read_text()
-    words = [WORD, LATE, beside.WORD, table, f"signal={work.config['signal']}"]
-    (work.staging / "words.txt").write_text(" ".join(words))
-"""
-OLD = "old old old old signal=2.0"
-NEW = "new new new new signal=2.0"
-
-
-def write_code(toy: Toy, word: str) -> None:
-    """Write the modules that jobs run, the one beside their package, and a file of data, all saying one word."""
-    files = {"toy/spoken.py": CODE.replace("old", word), "toy/late.py": f"LATE = '{word}'\n", "toy/table.txt": word}
-    for name, text in {**files, "beside.py": f"WORD = '{word}'\n"}.items():
-        (toy.folder / name).write_text(text)
-
-
-def spoken(toy: Toy) -> dict[str, list[str]]:
-    """What finished jobs said, with the seeds of those that said it."""
-    found: dict[str, list[str]] = {}
-    for file in sorted(toy.study("light").path.glob("store/*/*/words.txt")):
-        seed = json.loads((file.parent / "result.json").read_text())["axes"]["seed"]
-        found.setdefault(file.read_text(), []).append(seed)
-    return {words: sorted(seeds) for words, seeds in found.items()}
-
 
 def kept(toy: Toy) -> list[Path]:
     return sorted(snapshots(toy.study("light")).iterdir())
 
 
-LAUNCH = ("run=toy.spoken.run", "fold=0", "cluster.slots=1")
+LAUNCH = (f"run={RUN}", "fold=0", "cluster.slots=1")
 
 
 def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
@@ -71,9 +34,10 @@ def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
     experiment.write_text(experiment.read_text().replace("signal: 2.0", "signal: 7.0"))
     (toy.folder / "go").touch()
     toy.settle()
-    assert spoken(toy) == {OLD: [0, 1, 2]}
+    assert spoken(toy.study("light")) == {OLD: [0, 1, 2]}
+    assert seedfolds(toy.study("light")) == {kept(toy)[0] / "modules/seedfold/jobs/work.py"}
     toy.launch("--wait", "seed=0,1,2,3", "signal=2.0", *LAUNCH, experiment="light")
-    assert spoken(toy) == {OLD: [0, 1, 2], NEW: [3]}
+    assert spoken(toy.study("light")) == {OLD: [0, 1, 2], NEW: [3]}
     assert "different versions of the code: beside.py, toy/late.py, toy/spoken.py" in toy.ok("status", "light")
     stage = toy.plan("seed=0,1,2,3", "signal=2.0", *LAUNCH, "--check", "code", experiment="light")["stages"]["train"]
     assert (stage["done"], stage["stale"]) == (4, 3)
@@ -86,7 +50,7 @@ def test_jobs_in_fresh_processes_run_it_too(toy: Toy) -> None:
     write_code(toy, "new")
     (toy.folder / "go").touch()
     toy.settle()
-    assert spoken(toy) == {OLD: [0, 1]}
+    assert spoken(toy.study("light")) == {OLD: [0, 1]}
 
 
 def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
@@ -96,7 +60,7 @@ def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
     write_code(toy, "new")
     (toy.folder / "go").touch()
     toy.settle()
-    assert spoken(toy) == {"old new old new signal=2.0": [0]}
+    assert spoken(toy.study("light")) == {"old new old new signal=2.0": [0]}
     assert not snapshots(toy.study("light")).exists()
     refused = toy.launch("cluster.snapshot=maybe", experiment="light")
     assert (refused.returncode, "cluster.snapshot: 'maybe' is neither true nor false" in refused.stderr) == (2, True)
@@ -111,9 +75,9 @@ def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
     write_code(toy, "new")
     (toy.folder / "go").touch()
     toy.ok("resume", "light", "--where", "seed=0", "--wait", "--code", "original")
-    assert spoken(toy) == {OLD: [0]}
+    assert spoken(toy.study("light")) == {OLD: [0]}
     toy.ok("resume", "light", "--where", "seed=1", "--wait")
-    assert spoken(toy) == {OLD: [0], NEW: [1]}
+    assert spoken(toy.study("light")) == {OLD: [0], NEW: [1]}
     for folder in kept(toy):
         shutil.rmtree(folder)
     gone = toy.inside("resume", "light", "--code", "original")
@@ -145,8 +109,69 @@ def test_two_launches_at_once(toy: Toy) -> None:
     for process in both:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    assert spoken(toy) == {OLD: [0, 1]}
+    assert spoken(toy.study("light")) == {OLD: [0, 1]}
     assert len(kept(toy)) == 1, "both write the same, and nothing is left over"
+
+
+def test_gc_lists_code_that_nobody_needs(toy: Toy) -> None:
+    (toy.folder / "go").touch()
+    write_code(toy, "old")
+    toy.launch("--wait", "seed=0", *LAUNCH, experiment="light")
+    [old] = kept(toy)
+    write_code(toy, "new")
+    toy.launch("--wait", "seed=0", "--rerun", "seed=0", *LAUNCH, experiment="light")
+    assert garbage(toy) == [], "there is a result of either"
+    toy.ok("gc", "light", "--yes")
+    assert garbage(toy) == [old]
+    os.utime(old, (0, 0))
+    toy.ok("gc", "light", "--yes")
+    [new] = kept(toy)
+    (toy.folder / "go").unlink()
+    (toy.folder / "begun").unlink()
+    write_code(toy, "newest")
+    toy.launch("--detach", "seed=0,1", *LAUNCH, experiment="light")
+    eventually(lambda: (toy.folder / "begun").exists())
+    [newest] = set(kept(toy)) - {new}
+    assert garbage(toy) == [], "it is at work"
+    toy.ok("cancel", "light")
+    toy.settle()
+    assert garbage(toy) == [], "it may go on"
+    write_code(toy, "last")
+    (toy.folder / "go").touch()
+    toy.ok("resume", "light", "--wait")
+    assert garbage(toy) == [newest]
+
+
+def garbage(toy: Toy) -> list[Path]:
+    """The snapshots that `gc` lists, an hour after the last launch; before, it lists none."""
+    assert not {item["path"] for item in toy.json("gc", "light")["items"]} & set(map(str, kept(toy)))
+    for folder in kept(toy):
+        os.utime(folder, (0, 0))
+    items = toy.json("gc", "light")["items"]
+    for folder in kept(toy):
+        os.utime(folder)
+    return [Path(item["path"]) for item in items if item["kind"] == "snapshots"]
+
+
+def test_show_says_which_code_a_result_comes_from(toy: Toy) -> None:
+    git = ["git", "-C", str(toy.folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (toy.folder / "go").touch()
+    write_code(toy, "old")
+    for words in (["init", "-q"], ["add", "toy", "beside.py"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    write_code(toy, "new")
+    toy.launch("--wait", "seed=0", *LAUNCH, experiment="light")
+    [snapshot] = kept(toy)
+    code = toy.json("show", "seed=0")["code"]
+    assert (code["snapshot"], code["folder"]) == (snapshot.name, str(snapshot))
+    [own] = [one for one in code["git"] if one["repository"] == str(toy.folder)]
+    assert own["changed"]
+    assert "+LATE = 'new'" in Path(own["diff"]).read_text()
+    shown = " ".join(toy.ok("show", "seed=0").split())
+    assert f"code {snapshot}" in shown
+    assert f"{toy.folder}: commit {own['commit'][:12]} and changes: {own['diff']}" in shown
+    shutil.rmtree(snapshot)
+    assert f"code {snapshot}, which is gone" in " ".join(toy.ok("show", "seed=0").split())
 
 
 def take(folder: Path, *names: str) -> tuple[StudyFolder, str]:
