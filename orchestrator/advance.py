@@ -153,8 +153,9 @@ class _Step:
                 self._tell_end(job, state)
         elif state.kind is not None and state.word:
             # Jobs that never began would otherwise be handed over again for ever.
+            log = f"submissions/{submission.token}/{submission.scheduler_id()}_{index}.log"
             for job in jobs:
-                self._tell_never_began(job, submission, state)
+                self._tell_never_began(job, log, state)
         submission.tasks.end(index, max(mark.started, 0), by="scheduler", word=state.word, reason=state.reason)
         self.done.closed += 1
 
@@ -180,15 +181,14 @@ class _Step:
             failure = Failure(kind, state.reason, state.word or "vanished")
             self.events.tell("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
 
-    def _tell_never_began(self, job: str, submission: Submission, state: TaskState) -> None:
+    def _tell_never_began(self, job: str, log: str, state: TaskState) -> None:
         if self.standings.of(job).state in _FINAL:
             return
         assert state.kind is not None
         assert state.kind != "cancelled"
-        reason = f"{state.reason} before the job began; see {submission.folder.name} in submissions"
-        failure = Failure(state.kind, reason, f"before-{state.word}")
+        failure = Failure(state.kind, f"{state.reason} before the job began", f"before-{state.word}")
         number = self.ledger.record(job).latest + 1
-        self.events.tell("failed", job=job, n=number, peak=0, node=state.node, **failure.to_dict())
+        self.events.tell("failed", job=job, n=number, peak=0, node=state.node, log=log, **failure.to_dict())
 
     # --- what is to be tried again -----------------------------------------------------------------------------------
 
@@ -419,7 +419,7 @@ def drop_cancelled(ledger: Ledger) -> None:
         ]
         backend = backend_of(Cluster.parse(submission.settings["cluster"]))
         if number is not None and backend is not None:
-            backend.cancel(f"{number}_{index}" for index in dropped)
+            backend.cancel(submission, dropped)
         for index in dropped if number is not None or not _was_tried(submission) else ():
             submission.tasks.end(index, 0, by="cancel")
 
@@ -475,13 +475,6 @@ def sent_at(submission: Submission) -> float:
     return (submission.folder / "submitted.json").stat().st_mtime
 
 
-def _open_tasks(submission: Submission) -> int:
-    return submission.task_count - sum(mark.over for mark in submission.tasks.marks().values())
-
-
-def _settle_s(submission: Submission) -> int:
-    batch = Cluster.parse(submission.settings["cluster"]).batch
-    return 0 if batch is None else batch.settle_s
 def _worker_lives(submission: Submission, index: int) -> bool:
     """Whether the worker of a task is at work; where that cannot be seen, its last sign of life tells."""
     worker, beaten = submission.tasks.worker(index), submission.tasks.beaten(index)
@@ -491,6 +484,13 @@ def _worker_lives(submission: Submission, index: int) -> bool:
     return known == "alive" or (known == "unknown" and time.time() - beaten < submission.silent_s)
 
 
+def _open_tasks(submission: Submission) -> int:
+    return submission.task_count - sum(mark.over for mark in submission.tasks.marks().values())
+
+
+def _settle_s(submission: Submission) -> int:
+    batch = Cluster.parse(submission.settings["cluster"]).batch
+    return 0 if batch is None else batch.settle_s
 
 
 def _limit(submission: Submission) -> int | None:

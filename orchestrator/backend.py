@@ -68,8 +68,8 @@ class Backend(Protocol):
     def ask(self, submissions: Iterable[Submission]) -> Answer:
         """How the tasks of all these submissions are, in one question, found by their names."""
 
-    def cancel(self, tasks: Iterable[str]) -> None:
-        """Take tasks, ``ARRAY_INDEX``, out of the queue or end them."""
+    def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
+        """Take tasks of an array out of the queue or end them; not those of a stranger's that has its number now."""
 
 
 def backend_of(cluster: Cluster) -> Backend | None:

@@ -35,6 +35,7 @@ class Batch:
     wrapper: str | None = None
     python: str | None = None
     mail: str | None = None
+    margin_s: int = 300
     warning_s: int = 90
     keeper: bool = True
     settle_s: int = 60
@@ -57,6 +58,7 @@ class Batch:
             jobs_per_task=_count(given, "jobs_per_task", 1) or 1,
             throttle=_count(given, "throttle", None),
             max_submitted=_count(given, "max_submitted", None, least=2),
+            margin_s=_count(given, "margin_s", 300, least=0) or 0,
             warning_s=_count(given, "warning_s", 90) or 90,
             keeper=bool(given.get("keeper", True)),
             settle_s=_count(given, "settle_s", 60) or 60,

@@ -84,7 +84,7 @@ def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
 def _needs(array: Array, batch: Batch) -> Iterator[tuple[str, Any]]:
     """What one task needs, and what the site wants of all."""
     memory = f"{memory_mib(array)}MB"
-    minutes = -(-time_limit_s(array) // 60)
+    minutes = -(-time_limit_s(array, batch) // 60)
     yield "n", array.resources.cpus
     yield "R", f"span[hosts=1] rusage[mem={memory}]"
     yield "M", memory

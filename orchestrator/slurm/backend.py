@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.backend import Answer, RefusedError, TaskState
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
@@ -16,7 +17,6 @@ from seedfold.orchestrator.slurm import offer, queries
 from seedfold.orchestrator.submissions import Array, Submission
 
 _TEMPLATE_BYTES = 1024**3
-_MARGIN_S = 300
 _MIB = 1024**2
 _KEEPER_MIN = 30
 _LATER_S = 120
@@ -87,7 +87,7 @@ class Slurm:
         assert array is not None
         batch = self._batch.for_resources(array.resources)
         batch = replace(batch, exclude=(*batch.exclude, *array.exclude))
-        limit_s, warning_s = time_limit_s(array), warning(array, batch)
+        limit_s, warning_s = time_limit_s(array, batch), warning(array, batch)
         options = {
             "time": -(-limit_s // 60),
             "setup": [*batch.setup, *submission.setup_lines()],
@@ -105,6 +105,8 @@ class Slurm:
         rows: dict[str, list[queries.Row]] = {name: [] for name in names}
         for start in range(0, len(names), _MOST_NAMES):
             for row in queries.queue(names[start : start + _MOST_NAMES], self._timeout_s):
+                if row.name not in rows:
+                    raise UnreachableError(f"squeue spoke of {row.name}, which nobody asked for")
                 rows[row.name].append(row)
         found = {one.token: _of_one_array(rows[name], one.scheduler_id()) for name, one in by_name.items()}
         self._look_up_ended(by_name, found)
@@ -133,11 +135,12 @@ class Slurm:
                     {index: replace(state, phase="ended") for index, state in states.items() if state.phase == "ending"}
                 )
 
-    def cancel(self, tasks: Iterable[str]) -> None:
+    def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """See `Backend.cancel`."""
-        listed = list(tasks)
-        if listed:
-            queries.ask(["scancel", *listed], self._timeout_s)
+        number = submission.scheduler_id()
+        listed = [f"{number}_{index}" for index in tasks]
+        if number is not None and listed:
+            queries.ask(["scancel", f"--name={name_of(submission)}", *listed], self._timeout_s)
 
 
 def _of_one_array(rows: Sequence[queries.Row], number: str | None) -> dict[int, TaskState]:
@@ -153,15 +156,15 @@ def name_of(submission: Submission) -> str:
     return f"{submission.folder.parents[1].name}.{stage}.{submission.token}"
 
 
-def time_limit_s(array: Array) -> int:
+def time_limit_s(array: Array, batch: Batch) -> int:
     """Seconds that a task may take: its jobs in rounds, and a margin for what comes before and after."""
     rounds = -(-array.per_task // array.side_by_side)
-    return array.resources.time_s * rounds + _MARGIN_S
+    return array.resources.time_s * rounds + batch.margin_s
 
 
 def warning(array: Array, batch: Batch) -> int:
     """Seconds before the limit at which jobs are asked for a checkpoint."""
-    return max(30, min(batch.warning_s, time_limit_s(array) // 4))
+    return max(30, min(batch.warning_s, time_limit_s(array, batch) // 4))
 
 
 def memory_mib(array: Array) -> int:

@@ -49,7 +49,7 @@ def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
     asked = {
         "job_name": f"{order.study}.{name_part(part.stage)}",
         "array": f"1-{len(part.jobs)}{throttle}",
-        "time": -(-time_limit_s(array) // 60),
+        "time": -(-time_limit_s(array, batch) // 60),
         "output": f"{part.name}.%A_%a.out",
         **needs(array, batch, order.cluster.jobs_per_gpu, warning(array, batch)),
     }

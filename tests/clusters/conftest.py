@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,15 +131,11 @@ def project_alone(slurm_alone: Cluster, tmp_path: Path) -> Iterator[Project]:
     project.clear()
 
 
-Fake = Callable[[str, str], Toy]
-
-
 def with_fake(toy: Toy, command: str, body: str) -> Toy:
     """The project with a program of the test's in front of one of SLURM's; ``$REAL`` is the real one."""
-    folder = toy.folder / "fakes"
-    folder.mkdir(exist_ok=True)
-    real = shutil.which(command, path=os.environ["PATH"]) or f"/nowhere/{command}"
+    folder = Path(tempfile.mkdtemp(prefix="fakes-", dir=toy.folder))
+    real = shutil.which(command) or f"/nowhere/{command}"
     (folder / command).write_text(f"#!/bin/bash\nREAL={real}\n{body}\n")
     (folder / command).chmod(0o755)
-    path = toy.environment.get("PATH", os.environ["PATH"]).removeprefix(f"{folder}:")
+    path = toy.environment["PATH"]
     return Toy(toy.folder, toy.root, {**toy.environment, "PATH": f"{folder}:{path}"})

@@ -70,6 +70,7 @@ def test_jobs_are_packed_into_tasks(project: Project) -> None:
     assert len(list(project.toy.study("light").path.glob("submissions/*/*_*.log"))) == 4
 
 
+@pytest.mark.slow
 def test_arrays_are_no_larger_than_slurm_takes(project: Project) -> None:
     toy = with_fake(project.toy, "scontrol", 'echo "MaxArraySize            = 4"')
     small = Project(toy, project.slurm)
@@ -171,7 +172,7 @@ def test_jobs_see_nothing_of_slurm(project: Project) -> None:
 
 
 def test_log_of_a_running_job_can_be_followed(project: Project) -> None:
-    project.launch("seed=1", "fold=0", "sleep_s=3")
+    project.launch("seed=1", "fold=0", "sleep_s=1.5")
     begun(project, 1)
     followed = project.toy.ok("logs", "-f", "seed=1", "fold=0")
     assert followed.startswith("seed 1, attempt 1")

@@ -56,6 +56,7 @@ def test_killed_job_has_failed_and_its_neighbours_go_on(project: Project) -> Non
     assert project.each_once()
 
 
+@pytest.mark.slow
 def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(project: Project) -> None:
     (project.toy.folder / "toy" / "killer.py").write_text(KILLER)
     project.launch("run=toy.killer.run", "seed=0,1", "fold=0", "cluster.jobs_per_task=2")
@@ -70,7 +71,13 @@ def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(p
     project.wait(done=2)
 
 
-@pytest.mark.parametrize("override", ["cluster.setup=['echo no such module >&2', 'exit 7']", "cluster.python=/nowhere"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "cluster.setup=['echo no such module >&2', 'exit 7']",
+        pytest.param("cluster.python=/nowhere", marks=pytest.mark.slow),
+    ],
+)
 def test_task_that_cannot_begin_fails_its_jobs_once(project: Project, override: str) -> None:
     project.launch(override)
     project.wait_with_status(failed=JOBS)
@@ -84,7 +91,9 @@ def test_task_that_cannot_begin_fails_its_jobs_once(project: Project, override: 
     assert project.toy.executions() == {}
 
 
-@pytest.mark.parametrize("body", ["exit 1", "sleep 60", 'echo "sacct: error: refused" >&2; exit 1'])
+@pytest.mark.parametrize(
+    "body", ["exit 1", pytest.param("sleep 60", marks=pytest.mark.slow), 'echo "sacct: error: refused" >&2; exit 1']
+)
 def test_works_where_nothing_keeps_account(project: Project, body: str) -> None:
     toy = with_fake(project.toy, "sacct", body)
     unaccounted = Project(toy, project.slurm)
