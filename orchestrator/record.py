@@ -2,8 +2,8 @@
 
 Thousands of them may start at once, on many hosts, and know nothing of each other. The first registers the file of
 descriptions as a plan, under a name that all of them take from the file. Each works as a task of one submission, which
-hands nothing over: a job that nobody has begun waits for a person. Claims see to it that of two commands for one job
-one does it; the other waits until it is through.
+hands nothing over: a job that no command has begun waits for a person. Claims see to it that of two commands for one
+job one does it; the other waits until it is through.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class DescriptionsFile:
         if any(job.study != study.name for job in jobs):
             raise UsageError(f"--jobs {self.path}: has jobs of several studies; render each one for itself")
         self._refuse_replacing(root, Plans(study), jobs)
-        root.mark()
         header = PlanHeader.now((), (), self.settings, folder)
+        root.mark()
         write_plan_once(study, replace(header, time=self.path.stat().st_mtime), jobs, self.digest)
 
     def _refuse_replacing(self, root: Root, plans: Plans, jobs: Sequence[JobDescription]) -> None:
@@ -153,21 +153,24 @@ class Recorded:
     def work(self) -> Standing:
         """Do the job, with the retries that it has, or wait while somebody else does; return how it stands then.
 
-        One that failed or was cancelled begins anew: who runs its command wants it.
+        One that failed or was cancelled is handed over anew: who runs its command wants it.
         """
         from seedfold.orchestrator.launch import STOPPED, forgive
         from seedfold.orchestrator.worker import sit_down
 
+        kept = {key: self._file.settings[key] for key in ("cluster", "failures")}
         if self.standing.state in STOPPED:
             forgive(self.study, self._ledger, [self.job.id])
-        own = replace(self._submission(), jobs=(self.job.id,), code_folder=str(self._folder))
-        # A number that no other command has: a task that starts again would prove its earlier worker dead.
-        sit_down(own, CommandSeat(index=int.from_bytes(os.urandom(6))))
+            sit_down(Submission.create(self.study, [self.job.id], kept, self._folder), CommandSeat())
+        else:
+            own = replace(self._shared(kept), jobs=(self.job.id,), code_folder=str(self._folder))
+            # A number that no other command has: a task that starts again would prove its earlier worker dead.
+            sit_down(own, CommandSeat(index=int.from_bytes(os.urandom(6))))
         return self.standing
 
-    def _submission(self) -> Submission:
+    def _shared(self, settings: Mapping[str, Any]) -> Submission:
+        """The submission of all commands of the file."""
         token = f"commands-{self._file.digest}"
-        kept = {key: self._file.settings[key] for key in ("cluster", "failures")}
         with contextlib.suppress(FileExistsError):
-            return Submission.create(self.study, (), kept, self._folder, token=token)
+            return Submission.create(self.study, (), settings, self._folder, token=token)
         return Submission.read(self.study.submissions / token)

@@ -1,0 +1,13 @@
+#!/bin/bash
+# Stage fit of study chain: 2 jobs, one command each.
+# Run it in the project's folder. What is done is not done again; 1 is returned if anything failed.
+jobs=$(dirname -- "$0")/jobs.jsonl
+failed=0
+trap 'failed=1' ERR
+trap 'exit 130' INT
+
+seedfold run af57914d5361 --jobs "$jobs" --record  # seed=0 fold=0
+sleep 2
+seedfold run eef4a0065bed --jobs "$jobs" --record  # seed=0 fold=1
+
+exit "$failed"

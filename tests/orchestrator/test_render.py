@@ -1,0 +1,463 @@
+"""Rendered files: as text, as bash reads them, and as they do a study.
+
+The scripts in ``golden/`` are what people see; a change that is meant is written anew with
+``PYTHONPATH=tests python tests/orchestrator/test_render.py``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from clusters.slurm.cluster import Cluster
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from toyproject import SEEDFOLD, Toy, make_toy, tree
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.render import TARGETS, cut, render
+from seedfold.orchestrator.script import JOBS_FILE, Order
+from seedfold.orchestrator.slurm.script import directive
+
+GOLDEN = Path(__file__).with_name("golden")
+CLUSTER = ("cluster=slurm", "cluster.partition=long", "cluster.throttle=2", "cluster.setup=[module load cuda]")
+HOW = {
+    "shell": ("--separator", "sleep 2", "--max-commands", "2"),
+    "sbatch": ("+stages.sum.resources={gpus: 1, memory: 8GB, time: 90min}", "--separator", "sleep 2", *CLUSTER),
+    "bsub": ("+stages.sum.resources={gpus: 1, memory: 8GB, time: 90min}", "--root", "my runs", *CLUSTER),
+}
+
+
+def rendered(toy: Toy, target: str, *args: str, experiment: str = "chain", out: str = "out") -> Path:
+    """Render a study of the project; return the folder."""
+    toy.ok("render", "-cd", "conf", f"experiment={experiment}", "--target", target, "--out", out, *args)
+    return toy.folder / out
+
+
+def run(toy: Toy, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, with `seedfold` on the path."""
+    path = os.pathsep.join([str(SEEDFOLD.parent), os.environ["PATH"]])
+    return subprocess.run(
+        command,
+        cwd=toy.folder,
+        env={**toy.environment, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def record(toy: Toy, folder: Path, job: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of one job."""
+    return toy.inside("run", job, "--jobs", str(folder / JOBS_FILE), "--record")
+
+
+def ids_of(folder: Path) -> list[str]:
+    """The ids of all jobs that the folder describes."""
+    return [json.loads(line)["id"] for line in (folder / JOBS_FILE).read_text().splitlines()]
+
+
+# --- as text ----------------------------------------------------------------------------------------------------------
+
+
+def texts(toy: Toy, target: str) -> dict[str, str]:
+    """The scripts of the study ``chain`` for a target."""
+    folder = rendered(toy, target, *HOW[target], out=f"out-{target}")
+    return {path.name: path.read_text() for path in folder.iterdir() if not path.name.endswith((".json", ".jsonl"))}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_scripts_are_as_they_were(toy: Toy, target: str) -> None:
+    assert texts(toy, target) == {path.name: path.read_text() for path in (GOLDEN / target).iterdir()}
+
+
+def test_descriptions_are_those_of_plan_and_nothing_else_is_absolute(toy: Toy) -> None:
+    folder = rendered(toy, "sbatch")
+    assert (folder / JOBS_FILE).read_text() == toy.ok("plan", "-cd", "conf", "experiment=chain", "--jobs", "-")
+    scripts = [path for path in folder.iterdir() if path.suffix in {".sbatch", ".sh"}]
+    assert not any(str(toy.folder) in path.read_text() for path in scripts)
+    assert not toy.root.exists(), "render wrote to the root"
+
+
+def test_only_what_a_person_starts_is_executable(toy: Toy) -> None:
+    folder = rendered(toy, "sbatch")
+    assert [path.name for path in folder.iterdir() if path.stat().st_mode & 0o111] == ["submit_all.sh"]
+    shell = rendered(toy, "shell", out="shell")
+    assert {path.name for path in shell.iterdir() if path.stat().st_mode & 0o111} == {"01_fit.sh", "02_sum.sh"}
+
+
+def test_a_selection_is_rendered_beside_all_descriptions(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "--where", "seed=1", "--stage", "fit")
+    assert sorted(path.name for path in folder.iterdir()) == ["01_fit.sh", JOBS_FILE, "study.json"]
+    assert (folder / "01_fit.sh").read_text().count("seedfold run") == 2
+    assert len(ids_of(folder)) == 6
+
+
+def job(number: int, stage: str = "a", parents: Sequence[str] = (), **resources: int) -> JobDescription:
+    """A description with an id made of its number."""
+    asked = Resources(**resources)  # type: ignore[arg-type]
+    return JobDescription(f"{number:064x}", "s", stage, {"n": number}, {}, tuple(parents), asked, "r")
+
+
+def test_arrays_are_cut_by_resources_and_size_and_follow_those_of_their_parents() -> None:
+    parents = [job(1), job(2, gpus=1), job(3)]
+    child = job(4, "b", [parents[1].id])
+    parts = list(cut([*parents, child, parents[0]], None, arrays=True))
+    assert [(part.name, len(part.jobs), part.after) for part in parts] == [
+        ("01_a_001", 2, ()),
+        ("01_a_002", 1, ()),
+        ("02_b", 1, ("01_a_002",)),
+    ]
+    many = [job(number) for number in range(2001)]
+    assert [len(part.jobs) for part in cut(many, None, arrays=True)] == [1000, 1000, 1]
+    assert [len(part.jobs) for part in cut(many, None, arrays=False)] == [2001]
+    assert [part.name for part in cut(many, 1500, arrays=False)] == ["01_a_001", "01_a_002"]
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--target", "sbtach"], "did you mean 'sbatch'?"),
+        (["--target", "shell", "--max-commands", "0"], "--max-commands"),
+        (["--target", "shell", "--limit", "0"], "--limit"),
+        (["--target", "shell", "--where", "seed=7"], "no jobs to render"),
+        (["--target", "shell", "--out", "data"], "data: is not empty"),
+        (["--target", "shell", "--out", "conf/experiment/toy.yaml"], "is no folder"),
+        (["--target", "shell", "--out", "new\nline"], "ends of lines"),
+        (["--target", "shell", "--separator", "echo 'x"], "no whole shell command"),
+        (["--target", "shell", "--separator", "sleep 2 \\"], "no whole shell command"),
+        (["--target", "shell", "--separator", "cat <<END"], "no whole shell command"),
+        (["--target", "shell", "--separator", "sleep 2 &&"], "no whole shell command"),
+        (["--target", "shell", "--separator", ""], "no whole shell command"),
+        (["--target", "shell", "--root", "a\nb"], "ends of lines"),
+        (["--target", "bsub", "cluster=slurm", "cluster.qos=long"], "cluster.qos: bsub has no such option"),
+        (["--target", "bsub", "cluster=slurm", "cluster.partition='a\"b'"], "option q of bsub"),
+        (["--target", "sbatch", "cluster=slurm", '+cluster.options={comment: "a\nb"}'], "option comment of sbatch"),
+        (["--target", "shell", "sede=1"], "did you mean 'seed'?"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(toy: Toy, args: list[str], told: str) -> None:
+    (toy.data / "table.csv").write_text("x\n")
+    before = tree(toy.folder)
+    out = [] if "--out" in args else ["--out", "out"]
+    ended = toy.inside("render", "-cd", "conf", "experiment=light", *args, *out)
+    assert ended.returncode == 2, ended.stdout
+    assert told in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert tree(toy.folder) == before
+    assert not (toy.folder / "out").exists()
+
+
+def test_a_folder_is_not_rendered_over(toy: Toy) -> None:
+    folder = rendered(toy, "shell")
+    before = tree(folder)
+    ended = toy.inside("render", "-cd", "conf", "experiment=chain", "--target", "shell", "--out", "out")
+    assert (ended.returncode, tree(folder)) == (2, before)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--record"], "goes with --jobs"),
+        (["--record", "--jobs", "out/jobs.jsonl", "--steps", "1"], "without --steps"),
+        (["--record", "--jobs", "nowhere.jsonl"], "cannot be read"),
+        (["--record", "--jobs", "alone.jsonl"], "study.json cannot be read"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(toy: Toy, args: list[str], told: str) -> None:
+    one = ids_of(rendered(toy, "shell"))[0]
+    (toy.folder / "out" / JOBS_FILE).with_name("study.json").unlink()
+    (toy.folder / "alone.jsonl").write_text((toy.folder / "out" / JOBS_FILE).read_text())
+    ended = toy.inside("run", one, *args)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert told in ended.stderr
+    assert not toy.root.exists()
+
+
+# --- as they do a study -----------------------------------------------------------------------------------------------
+
+
+def test_command_files_do_a_study_once(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "--separator", "echo between").rename(toy.folder / 'it\'s $(moved); "here"')
+    first = run(toy, "bash", folder / "01_fit.sh")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("between") == 3
+    assert run(toy, folder / "02_sum.sh").returncode == 0
+    assert toy.states("chain") == {"done": 6}
+    assert set(toy.executions().values()) == {1}
+    summaries = [file.read_text() for file in toy.study("chain").path.rglob("summary.txt")]
+    assert summaries == ["2 files of 2 parents"] * 2
+    before = tree(toy.root)
+    again = run(toy, "bash", folder / "01_fit.sh")
+    assert again.returncode == 0
+    assert again.stdout.count("is done already") == 4
+    assert tree(toy.root) == before
+    assert json.loads(toy.ok("plan", "-cd", "conf", "experiment=chain", "--json"))["arrays"] == []
+
+
+def test_commands_at_once_make_one_plan_and_do_each_job_once(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "sleep_s=0.5", experiment="light")
+    one, other = ids_of(folder)[:2]
+    commands = [
+        toy.start("run", name, "--jobs", str(folder / JOBS_FILE), "--record") for name in (one, one, one, other)
+    ]
+    ended = [(command.communicate(timeout=100), command.returncode) for command in commands]
+    assert [code for _, code in ended] == [0] * 4, ended
+    assert toy.executions() == {one: 1, other: 1}
+    assert len(list(toy.study("light").plans.iterdir())) == 1
+    assert len(list(toy.study("light").submissions.iterdir())) == 1
+    assert toy.states("light") == {"done": 2, "waiting": 4}
+
+
+def test_a_failed_job_ends_with_1_and_its_command_tries_again(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "fold=0", experiment="light")
+    (toy.data / "broken-0").touch()
+    ended = run(toy, "bash", folder / "01_train.sh")
+    assert ended.returncode == 1
+    assert toy.states("light") == {"failed": 1, "done": 1}, "the other command ran as well"
+    assert "broken-0: is in the way; log " in ended.stdout
+    (toy.data / "broken-0").unlink()
+    assert run(toy, "bash", folder / "01_train.sh").returncode == 0
+    assert toy.states("light") == {"done": 2}
+
+
+def test_a_child_waits_for_a_person_to_run_its_parents(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "seed=0")
+    child = ids_of(folder)[-1]
+    early = record(toy, folder, child)
+    assert early.returncode == 1
+    assert "waiting: its parent " in early.stdout
+    toy.launch("seed=0", experiment="chain")
+    assert toy.states("chain") == {"done": 3}
+    assert "is done already" in record(toy, folder, child).stdout
+
+
+def test_a_launch_takes_what_no_command_has_done(toy: Toy) -> None:
+    folder = rendered(toy, "shell", experiment="light")
+    assert record(toy, folder, ids_of(folder)[0]).returncode == 0
+    assert "started 5" in toy.launch(experiment="light").stdout
+    assert set(toy.executions().values()) == {1}
+
+
+def test_jobs_that_stand_elsewhere_are_not_replaced(toy: Toy) -> None:
+    folder = rendered(toy, "shell", experiment="light")
+    one = ids_of(folder)[0]
+    assert record(toy, folder, one).returncode == 0
+    toy.launch("signal=3.0", "--replace", "seed=0", "fold=0", experiment="light")
+    superseded = record(toy, folder, one)
+    assert (superseded.returncode, len(superseded.stderr.splitlines())) == (2, 1)
+    assert "another job in its place" in superseded.stderr
+    other = rendered(toy, "shell", "signal=4.0", experiment="light", out="other")
+    refused = record(toy, other, ids_of(other)[0])
+    assert refused.returncode == 2
+    assert "6 jobs of study light would be replaced (signal" in refused.stderr
+    assert len(list(toy.study("light").plans.iterdir())) == 2
+
+
+def test_hostile_axis_values_reach_the_job(toy: Toy) -> None:
+    values = ["it's", '"$(touch /tmp/never)"', "a; b\n# c\r\u2028d", "-x \\", "é 漢"]
+    study = (toy.folder / "conf" / "experiment" / "light.yaml").read_text()
+    study = study.replace("study: light", "study: odd\nword: ''")
+    toy.write_experiment("odd", f"{study}  word: {json.dumps(values)}\n")
+    folder = rendered(toy, "shell", "seed=0", "fold=0", experiment="odd")
+    assert run(toy, "bash", folder / "01_train.sh").returncode == 0
+    assert toy.states("odd") == {"done": 5}
+    axes = [json.loads(line)["axes"]["word"] for line in (folder / JOBS_FILE).read_text().split("\n") if line]
+    assert axes == values
+    results = [json.loads(file.read_text())["axes"]["word"] for file in toy.study("odd").path.rglob("result.json")]
+    assert sorted(results) == sorted(values)
+
+
+# --- as bash reads them -----------------------------------------------------------------------------------------------
+
+ODD = " '\"$`\\;&|<>(){}[]*?~#!%=-\n\r\t1é漢\u00a0\u2028"
+HOSTILE = st.text(st.sampled_from(ODD), max_size=12) | st.text(st.characters(codec="utf-8"), max_size=12)
+STUB = """#!/bin/bash
+printf '%s\\0' "$#" "$@" >> "$RECORD"
+[ "${0##*/}" != sbatch ] || echo "4$RANDOM;cluster"
+[ "${0##*/}" != bsub ] || { cat > /dev/null; echo "<<Waiting>>"; echo "Job <77> is submitted to queue <normal>."; }
+"""
+
+
+def calls(file: Path) -> list[list[str]]:
+    """The arguments of each call of a stub, from what they noted."""
+    words = iter(file.read_bytes().decode(errors="surrogateescape").split("\0")[:-1] if file.exists() else [])
+    return [list(itertools.islice(words, int(count))) for count in words]
+
+
+def in_bash(folder: Path, *command: str, **environment: str) -> list[list[str]]:
+    """Run a script with stubs in place of all programs that it calls; return their arguments."""
+    stubs = folder / ".stubs"
+    stubs.mkdir(exist_ok=True)
+    for name in ("seedfold", "sbatch", "bsub"):
+        (stubs / name).write_text(STUB)
+        (stubs / name).chmod(0o755)
+    note = stubs / "record"
+    note.unlink(missing_ok=True)
+    path = os.pathsep.join([str(stubs), os.environ["PATH"]])
+    subprocess.run(
+        ["bash", *command],
+        cwd=folder,
+        env={"PATH": path, "RECORD": str(note), "LC_ALL": "C.UTF-8", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=30,
+        check=False,
+    )
+    return calls(note)
+
+
+def hostile_jobs(stages: Sequence[str], value: str) -> list[JobDescription]:
+    """Two jobs in each stage, each the child of one in the stage before."""
+    jobs: list[JobDescription] = []
+    for number, stage in enumerate(dict.fromkeys(stages)):
+        for index in range(2):
+            parents = (jobs[2 * (number - 1) + index].id,) if number else ()
+            name = f"{2 * number + index:x}" * 64
+            jobs.append(JobDescription(name, "s", stage, {"a": value, value: index}, {}, parents, Resources(), "r"))
+    return jobs
+
+
+def refusal(out: Path, target: str, order: Order, jobs: Sequence[JobDescription]) -> str | None:
+    """Render; return what was said if it was refused."""
+    try:
+        render(out, target, order, jobs, jobs)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+def check_shell(folder: Path, out: Path, jobs: Sequence[JobDescription], root: list[str]) -> None:
+    got = [call for file in sorted(out.glob("*.sh")) for call in in_bash(folder, "--", str(file.relative_to(folder)))]
+    file = f"{out.relative_to(folder)}/{JOBS_FILE}"
+    assert got == [["run", one.short_id, "--jobs", file, "--record", *root] for one in jobs]
+
+
+def check_arrays(folder: Path, out: Path, jobs: Sequence[JobDescription], root: list[str], target: str) -> None:
+    scripts = sorted(out.glob(f"*.{target}"))
+    jobs_file = str(out / JOBS_FILE)
+    got = []
+    for file, index in itertools.product(scripts, ("1", "2")):
+        environment = {"SLURM_ARRAY_TASK_ID": index, "LSB_JOBINDEX": index, "SEEDFOLD_JOBS": jobs_file}
+        got += in_bash(folder, str(file), jobs_file, **environment)
+    assert got == [["run", one.short_id, "--jobs", jobs_file, "--record", *root] for one in jobs]
+    submitted = in_bash(folder, "--", str((out / "submit_all.sh").relative_to(folder)))
+    if target == "sbatch":
+        assert [call[-2:] for call in submitted] == [[str(file), jobs_file] for file in scripts]
+    else:
+        assert submitted == [[], *([["-w", "ended(77)"]] * (len(scripts) - 1))]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(stages=st.lists(HOSTILE, min_size=1, max_size=2), value=HOSTILE, root=st.none() | HOSTILE, name=HOSTILE)
+@example(stages=["-n"], value="\n rm -rf x\n", root="-x", name="-n")
+@example(stages=["a b", "$(touch x)"], value="'; touch x; '", root="$(touch x)`touch x`", name="a'b\"c $(touch x)")
+def test_whatever_a_value_holds_bash_gets_it_or_it_is_refused(
+    target: str, stages: list[str], value: str, root: str | None, name: str
+) -> None:
+    assume(name not in {"", ".", "..", ".stubs"} and "/" not in name and "\0" not in name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        jobs = hostile_jobs(stages, value)
+        order = Order("s", {"cluster": {}}, root=root)
+        refused = refusal(folder / name, target, order, jobs)
+        if refused is not None:
+            assert "ends of lines" in refused
+            assert len(refused.splitlines()) == 1
+            assert not list(folder.iterdir())
+            return
+        given_root = [] if root is None else ["--root", root]
+        if target == "shell":
+            check_shell(folder, folder / name, jobs, given_root)
+        else:
+            check_arrays(folder, folder / name, jobs, given_root, target)
+        assert {path.name for path in folder.iterdir()} == {name, ".stubs"}, "something else was run"
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.text(st.sampled_from(ODD), max_size=8))
+@example("cat <<'X'")
+@example(":; }; { :")
+@example("sleep 0 # done \\")
+def test_a_separator_takes_no_command_with_it_or_is_refused(separator: str) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).resolve()
+        jobs = hostile_jobs(["a"], "x")
+        refused = refusal(folder / "out", "shell", Order("s", {"cluster": {}}, separator=separator), jobs)
+        if refused is not None:
+            assert len(refused.splitlines()) == 1
+            return
+        assert [call[1] for call in in_bash(folder, "out/01_a.sh")] == [one.short_id for one in jobs]
+
+
+# --- on clusters ------------------------------------------------------------------------------------------------------
+
+
+def test_arrays_of_lsf_name_the_number_that_they_wait_for(toy: Toy) -> None:
+    folder = rendered(toy, "bsub", *CLUSTER)
+    submitted = in_bash(toy.folder, str(folder / "submit_all.sh"))
+    assert submitted == [[], ["-w", "ended(77)"]]
+    for file, count in (("01_fit.bsub", 4), ("02_sum.bsub", 2)):
+        # The setup names a command that is not there, which stops nothing.
+        for index in range(1, count + 1):
+            ended = run(toy, "bash", folder / file, LSB_JOBINDEX=str(index), SEEDFOLD_JOBS=str(folder / JOBS_FILE))
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert toy.states("chain") == {"done": 6}
+
+
+@pytest.mark.slurm
+def test_arrays_do_a_study_on_slurm(on_slurm: Cluster, slurm_name: str, toy: Toy) -> None:
+    options = f"+cluster.options={{job-name: {slurm_name}}}"
+    folder = rendered(toy, "sbatch", "cluster=slurm", options, "--max-commands", "3")
+    submitted = run(toy, folder / "submit_all.sh")
+    assert submitted.returncode == 0, submitted.stderr
+    for line in submitted.stdout.splitlines():
+        on_slurm.wait_for(line.split(": ")[1])
+    assert toy.states("chain") == {"done": 6}
+    assert set(toy.executions().values()) == {1}
+    assert len(list(toy.study("chain").plans.iterdir())) == 1
+    outputs = [file.read_text() for file in toy.folder.glob("0*.out")]
+    assert sum("starts" in text and "done; log " in text for text in outputs) == 6
+
+
+@pytest.mark.slurm
+def test_slurm_reads_values_as_they_are(tmp_path: Path, on_slurm: Cluster, slurm_name: str) -> None:
+    comment = """a b"c\\d#e $(x) `y` 'q' \\" %j ; é"""
+    script = tmp_path / "odd.sbatch"
+    lines = [directive("job-name", slurm_name), directive("comment", comment), directive("output", "/dev/null")]
+    script.write_text("\n".join(["#!/bin/bash", *lines, "true", ""]))
+    number = subprocess.run(
+        ["sbatch", "--parsable", "--hold", script], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    known = subprocess.run(["squeue", "-h", "-j", number, "-o", "%k"], capture_output=True, text=True, check=True)
+    assert known.stdout.rstrip("\n") == comment
+
+
+def _write_golden() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        toy = make_toy(Path(folder) / "toy")
+        for target in TARGETS:
+            (GOLDEN / target).mkdir(parents=True, exist_ok=True)
+            for path in (GOLDEN / target).iterdir():
+                path.unlink()
+            for name, text in texts(toy, target).items():
+                (GOLDEN / target / name).write_text(text)
+
+
+if __name__ == "__main__":
+    _write_golden()
