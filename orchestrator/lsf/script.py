@@ -112,7 +112,8 @@ def _submit_all(parts: Sequence[Part], order: Order) -> Script:
         "#!/bin/bash",
         f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
         "set -euo pipefail",
-        'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)',
+        # The dot keeps a folder called - from being the one before.
+        'here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)',
         f'export SEEDFOLD_JOBS="$here/{JOBS_FILE}"',
         "unset BSUB_QUIET",
         "",

@@ -35,23 +35,23 @@ def scripts(parts: Sequence[Part], order: Order) -> Iterator[Script]:
 
 def directive(key: str, value: Any) -> str:
     """Return an option of `sbatch` as a line. SLURM takes a backslash for an escape even between single quotes."""
-    name = key.replace("_", "-")
     if value is True:
-        return f"#SBATCH --{name}"
-    text = one_line(str(value), f"option {name} of sbatch").replace("\\", "\\\\")
-    return f"#SBATCH --{name}={shlex.quote(text)}"
+        return f"#SBATCH --{key}"
+    text = one_line(str(value), f"option {key} of sbatch").replace("\\", "\\\\")
+    return f"#SBATCH --{key}={shlex.quote(text)}"
 
 
 def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
     array = part.array
     batch = order.batch.for_resources(array.resources)
     throttle = f"%{batch.throttle}" if batch.throttle else ""
+    needed = needs(array, batch, order.cluster.jobs_per_gpu, warning(array, batch))
     asked = {
-        "job_name": f"{order.study}.{name_part(part.stage)}",
+        "job-name": f"{order.study}.{name_part(part.stage)}",
         "array": f"1-{len(part.jobs)}{throttle}",
         "time": -(-time_limit_s(array, batch) // 60),
         "output": f"{part.name}.%A_%a.out",
-        **needs(array, batch, order.cluster.jobs_per_gpu, warning(array, batch)),
+        **{key.replace("_", "-"): value for key, value in needed.items()},
     }
     lines = [
         "#!/bin/bash",
@@ -75,7 +75,8 @@ def _submit_all(parts: Sequence[Part], order: Order) -> Script:
         "#!/bin/bash",
         f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
         "set -euo pipefail",
-        'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)',
+        # The dot keeps a folder called - from being the one before.
+        'here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)',
         "",
         *order.separated(_submission(part, numbers) for part in parts),
         "",
