@@ -229,6 +229,7 @@ def resume(
             raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(KINDS)}")
     folder = root.existing(name)
     ledger = Ledger(folder)
+    _bring_forward(root, ledger)
     header = ledger.plans.header
     assert header is not None
     jobs, settings = apply_volatile(list(ledger.plans.current.values()), header.settings, overrides)
@@ -253,6 +254,16 @@ def resume(
         submissions=submissions,
         advanced=advanced,
     )
+
+
+def _bring_forward(root: Root, ledger: Ledger) -> None:
+    """Learn from the scheduler what has ended: what was cancelled there a moment ago would seem to be queued."""
+    if not any(submission.array for submission in ledger.live):
+        return
+    from seedfold.orchestrator.advance import advance
+
+    advance(root, ledger.study)
+    ledger.refresh()
 
 
 def _each_once(jobs: Iterable[JobDescription]) -> list[JobDescription]:

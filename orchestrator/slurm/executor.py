@@ -24,6 +24,8 @@ _SCRIPT = "script.sh"
 # submitit counts time-outs, and takes every end under a limit of ten minutes for one; the worker decides instead.
 _NEVER = 10**6
 _UNANSWERED = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
+# Until the worker listens, a warning would kill what it reaches. One that is lost costs what was done since it came.
+_DEAF = "trap '' USR2"
 _FULL = ("Limit", "limit", "temporarily unable to accept")
 
 
@@ -44,7 +46,7 @@ class ArrayExecutor(submitit.SlurmExecutor):
         """Write pickle and script, and return the script."""
         self.update_parameters(
             time=options["time"],
-            setup=[*options["setup"], self._name_pickle(array=options["count"] is not None)],
+            setup=[_DEAF, *options["setup"], self._name_pickle(array=options["count"] is not None)],
             stderr_to_stdout=True,
             use_srun=False,
             wckey=None,
