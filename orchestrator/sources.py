@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from itertools import islice
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.tree import SharedConfig
 from seedfold.orchestrator.code import is_installed
 from seedfold.orchestrator.layout import MARK
 
@@ -30,6 +31,7 @@ _COMPILED = (".so", ".pyd")
 _LEFT_OUT = ("__pycache__", "node_modules")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w \t.,]+))", re.MULTILINE)
+_PLAIN = frozenset({bool, int, float, type(None)})
 _SEARCHED_BY_PATH = (BuiltinImporter, FrozenImporter, PathFinder)
 
 
@@ -56,22 +58,25 @@ class Sources:
 
 def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
     """Return the top-level names of all that could be a module, class or function in descriptions of jobs."""
-    found, seen = set[str](), set[int]()
-    # What a configuration holds may be shared between jobs.
-    jobs = list(jobs)
+    found, seen = set[str](), dict[int, object]()
     for job in jobs:
         found.add(job.run.partition(".")[0])
-        _collect(job.config, found, seen)
+        # Thousands of points share all of a configuration but a few values.
+        config = job.config
+        _collect([config.layout.base, config.own] if isinstance(config, SharedConfig) else config, found, seen)
     return found
 
 
-def _collect(value: Any, found: set[str], seen: set[int]) -> None:
+def _collect(value: Any, found: set[str], seen: dict[int, object]) -> None:
+    """Look through a value; what jobs share is looked through once, and held so that its number stays its own."""
+    if type(value) in _PLAIN or id(value) in seen:
+        return
     if isinstance(value, str):
         if _DOTTED.fullmatch(value):
             found.add(value.partition(".")[0])
-    elif isinstance(value, dict | list) and id(value) not in seen:
-        seen.add(id(value))
-        for inner in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, Mapping | list | tuple):
+        seen[id(value)] = value
+        for inner in value.values() if isinstance(value, Mapping) else value:
             _collect(inner, found, seen)
 
 

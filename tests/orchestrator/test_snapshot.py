@@ -43,6 +43,17 @@ def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
     assert (stage["done"], stage["stale"]) == (4, 3)
 
 
+def test_whatever_a_configuration_names_is_part_of_it(toy: Toy) -> None:
+    for name in ("first", "second", "deep", "stranger"):
+        (toy.folder / f"{name}.py").write_text("")
+    study = "{seed: [0], fold: [0], +model._target_: [first.Net, second.Net]}\nparts: [{of: [{_target_: deep.Loss}]}]"
+    experiment = toy.folder / "conf" / "experiment" / "light.yaml"
+    experiment.write_text(experiment.read_text().partition("matrix:")[0] + f"model: {{}}\nmatrix: {study}\n")
+    assert toy.launch("--wait", experiment="light").returncode == 0
+    names = {name for name in read_record(toy.study("light"), kept(toy)[0].name)["files"] if "/" not in name}
+    assert names == {"first.py", "second.py", "deep.py"}
+
+
 def test_jobs_in_fresh_processes_run_it_too(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1", "cluster.warm=off", *LAUNCH, experiment="light")
