@@ -131,6 +131,24 @@ def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Pro
     project.wait(done=2)
 
 
+def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: Project) -> None:
+    project.launch("seed=1", "fold=0", "sleep_s=60", "cluster.keeper=false")
+    begun(project, 1)
+    project.slurm.run("scancel", project.number())
+    project.settle()
+    assert project.states() == {"submitted": 1}
+    assert "submitted 1" in project.toy.ok("resume", "light")
+
+
+@pytest.mark.slow
+def test_warning_before_the_worker_listens_harms_nothing(project: Project) -> None:
+    project.launch(f"cluster.setup=['touch {project.toy.folder}/at', 'sleep 2']", "seed=1", "fold=0")
+    eventually((project.toy.folder / "at").exists)
+    project.slurm.run("scancel", "--signal=USR2", "--batch", f"{project.number()}_0")
+    project.wait(done=1)
+    assert project.each_once(1)
+
+
 def test_cancel_ends_running_and_queued_tasks(project: Project) -> None:
     project.launch("sleep_s=60", "cluster.throttle=2")
     begun(project, 2)
