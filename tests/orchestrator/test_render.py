@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import pytest
 from clusters.slurm.cluster import Cluster
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from toyproject import SEEDFOLD, Toy, make_toy, tree
+from toyproject import SEEDFOLD, Toy, eventually, make_toy, tree
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
@@ -232,6 +233,34 @@ def test_a_failed_job_ends_with_1_and_its_command_tries_again(toy: Toy) -> None:
     (toy.data / "broken-0").unlink()
     assert run(toy, "bash", folder / "01_train.sh").returncode == 0
     assert toy.states("light") == {"done": 2}
+
+
+def test_a_stopped_job_goes_on_where_its_command_is_run_again(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "sleep_s=4.0", "seed=0", "fold=0", experiment="light")
+    one = ids_of(folder)[0]
+    slept = toy.study("light").job(one) / "slept.txt"
+    command = toy.start("run", one, "--jobs", str(folder / JOBS_FILE), "--record")
+    eventually(lambda: slept.exists() and float(slept.read_text() or 0) > 1)
+    command.send_signal(signal.SIGUSR2)
+    out, _ = command.communicate(timeout=60)
+    assert command.returncode == 1
+    assert "waiting: slept " in out
+    assert toy.states("light") == {"waiting": 1}
+    slept.write_text("3.9")
+    assert record(toy, folder, one).returncode == 0
+    assert 3.9 < float(slept.read_text()) < 4.1
+    assert toy.json("show", one)["result"]["folder"].endswith(f"{one}.2")
+
+
+def test_a_cancelled_job_comes_back_with_its_command(toy: Toy) -> None:
+    folder = rendered(toy, "shell", "seed=0", experiment="light")
+    one, other, third = ids_of(folder)
+    assert record(toy, folder, one).returncode == 0
+    toy.ok("cancel", "light")
+    assert toy.states("light") == {"done": 1, "cancelled": 2}
+    assert record(toy, folder, other).returncode == 0
+    assert toy.states("light") == {"done": 2, "cancelled": 1}
+    assert set(toy.executions()) == {one, other}, third
 
 
 def test_a_child_waits_for_a_person_to_run_its_parents(toy: Toy) -> None:
