@@ -53,6 +53,11 @@ def read_record(study: StudyFolder, digest: str) -> dict[str, Any]:
     return record
 
 
+def left_out(study: StudyFolder, digests: Iterable[str | None]) -> list[str]:
+    """The packages that these snapshots do not hold because they are too large."""
+    return sorted({name for digest in set(digests) - {None} for name in read_record(study, str(digest))["left_out"]})
+
+
 def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Path) -> str:
     """Keep the code that these jobs would run if they were started now in ``folder``; return its digest."""
     sources = find_sources(named_modules(jobs), folder)

@@ -14,6 +14,7 @@ from seedfold.orchestrator.cli.follow import stay_or_leave
 from seedfold.orchestrator.launch import Launched, launch
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.snapshot import left_out
 
 
 @click.command()
@@ -63,6 +64,8 @@ def say_started(launched: Launched) -> None:
         say(f"{study}: {jobs}, submitted {len(launched.started)}: {launched.advanced}")
     else:
         say(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log}")
+    for name in left_out(launched.study, (one.snapshot for one in launched.submissions)):
+        say(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
     if launched.exhausted:
         failed = counted(launched.exhausted, "failed job is", "failed jobs are")
         say(f"{failed} not tried again: seedfold resume {study}", style="yellow")

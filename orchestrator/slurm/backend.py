@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.backend import Answer, RefusedError, TaskState
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
@@ -66,7 +66,7 @@ class Slurm:
         }
         options = {
             "time": _KEEPER_MIN,
-            "setup": [*self._batch.setup, *submission.setup_lines()],
+            "setup": _setup(self._batch, submission),
             "throttle": None,
             "count": None,
             "log": "keeper.log",
@@ -90,7 +90,7 @@ class Slurm:
         limit_s, warning_s = time_limit_s(array, batch), warning(array, batch)
         options = {
             "time": -(-limit_s // 60),
-            "setup": [*batch.setup, *submission.setup_lines()],
+            "setup": _setup(batch, submission),
             "throttle": batch.throttle,
             "count": submission.task_count,
             "log": "%A_%a.log",
@@ -147,6 +147,14 @@ def _of_one_array(rows: Sequence[queries.Row], number: str | None) -> dict[int, 
     """The tasks of the array that counts: one whose answer was lost may have been sent twice."""
     counts = number or min((row.state.id for row in rows), key=int, default=None)
     return {row.index: row.state for row in rows if row.state.id == counts}
+
+
+def _setup(batch: Batch, submission: Submission) -> list[str]:
+    """Lines of shell before the work. Raises RefusedError if the code that it is to run is gone."""
+    try:
+        return [*batch.setup, *submission.setup_lines()]
+    except UsageError as error:
+        raise RefusedError(str(error)) from None
 
 
 def name_of(submission: Submission) -> str:

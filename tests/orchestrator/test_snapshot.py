@@ -13,9 +13,15 @@ import pytest
 from speaking import NEW, OLD, RUN, seedfolds, spoken, write_code
 from toyproject import Toy, eventually
 
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.backend import RefusedError
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.layout import StudyFolder
-from seedfold.orchestrator.snapshot import modules, read_record, snapshots, take_snapshot
+from seedfold.orchestrator.slurm.backend import Slurm
+from seedfold.orchestrator.snapshot import left_out, modules, read_record, snapshots, take_snapshot
 from seedfold.orchestrator.sources import find_sources
+from seedfold.orchestrator.submissions import Array, Submission
 
 
 def kept(toy: Toy) -> list[Path]:
@@ -187,9 +193,6 @@ def test_show_says_which_code_a_result_comes_from(toy: Toy) -> None:
 
 def take(folder: Path, *names: str) -> tuple[StudyFolder, str]:
     """Keep modules of these names as of a launch in ``folder``; return where, and the snapshot's digest."""
-    from seedfold.jobs.description import JobDescription
-    from seedfold.jobs.resources import Resources
-
     study = StudyFolder(folder / "runs" / "study")
     config = {"deep": [{"_target_": f"{name}.thing.Class"} for name in names]}
     job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(), "seedfold.results.store.publish")
@@ -246,7 +249,7 @@ def test_a_package_that_is_too_large_is_left_where_it_is(tmp_path: Path, monkeyp
     write(tmp_path, "lab/thing.py", *(f"huge/part{number}.py" for number in range(301)))
     study, digest = take(tmp_path, "lab", "huge")
     assert own_files(study, digest) == {"lab/thing.py"}
-    assert read_record(study, digest)["left_out"] == ["huge"]
+    assert left_out(study, [None, digest]) == ["huge"]
 
 
 def test_what_is_installed_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +270,14 @@ def test_a_snapshot_that_was_cleared_in_part_is_made_whole(tmp_path: Path) -> No
     (snapshots(study) / digest / "snapshot.json").unlink()
     assert take(tmp_path, "lab") == (study, digest)
     assert own_files(study, digest) == {"lab/thing.py", "lab/more/deep.py"}
+
+
+def test_what_has_lost_its_code_is_refused_and_waits_for_a_person(tmp_path: Path) -> None:
+    settings = {"cluster": {"executor": "slurm"}, "failures": {}}
+    array = Array("train", Resources(), 1, 1)
+    lost = Submission.create(StudyFolder(tmp_path / "study"), ["a" * 64], settings, tmp_path, array=array, snapshot="b")
+    with pytest.raises(RefusedError, match="the snapshot of the code is gone; seedfold resume study"):
+        Slurm(Cluster.parse(settings["cluster"])).submit(lost, ())
 
 
 def test_git_is_remembered(tmp_path: Path) -> None:
