@@ -22,7 +22,7 @@ SENT_AND_KILLED = ARRAY + '$REAL "$@"; touch here; kill -9 $PPID'
 TIMED_OUT = ARRAY + '$REAL "$@" > number; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1'
 
 
-HELD = "+cluster.options.hold=true"
+HELD = "cluster.options={hold: true}"
 
 
 def kill_launcher(project: Project, sbatch: str, *args: str) -> None:
