@@ -34,6 +34,8 @@ from seedfold.orchestrator.standing import ALIVE, Standings
 from seedfold.orchestrator.submissions import Submission
 from seedfold.orchestrator.tasks import TaskMark
 
+_LATER_S = 100.0
+"""Seconds in which one keeper that comes later is enough, whoever asks for it."""
 _VANISHED = "its task vanished from the queue"
 
 
@@ -269,7 +271,8 @@ class _Step:
     def _look_again_later(self, held: Sequence[Submission]) -> None:
         """Nothing of this study is queued, so no keeper will come: strangers fill the queue up to its limit."""
         for submission in held[:1]:
-            self._queue_keeper(submission, None)
+            if create_once(submission.folder / f"later.{int(time.time() / _LATER_S)}", ""):
+                self._queue_keeper(submission, None)
 
     def _is_to_send(self, submission: Submission) -> bool:
         """Whether a submission was never sent, or refused, or is one that nobody has heard of since."""
@@ -293,9 +296,7 @@ class _Step:
         try:
             number = backend.submit(submission, after)
         except RefusedError as error:
-            _refuse(submission, trial, error)
-            if not error.full:
-                self.done.problems.append(f"{submission.token} was refused: {error}")
+            self._hear_refusal(submission, trial, error)
             return False
         except UnreachableError as error:
             self.done.problems.append(str(error))
@@ -305,6 +306,23 @@ class _Step:
         self.done.sent += submission.task_count
         self._send_keeper(submission)
         return True
+
+    def _hear_refusal(self, submission: Submission, trial: int, error: RefusedError) -> None:
+        """Try again later if the queue is full; else the jobs have failed, so that a person sees why."""
+        _refuse(submission, trial, error)
+        if error.full:
+            text = f"the queue is full: {error}"
+            if _limit(submission) is None:
+                study = self.study.name
+                text += f"; if it never takes {submission.task_count} tasks at a time: seedfold cancel {study}, then"
+                text += f" seedfold resume {study} cluster.max_submitted=NUMBER"
+            self.done.problems.append(text)
+            return
+        self.done.problems.append(f"{submission.token} was refused: {error}")
+        failure = Failure("config", f"the scheduler refused it: {error}", "refused")
+        for job in submission.jobs:
+            number = self.ledger.record(job).latest + 1
+            self.events.tell("failed", job=job, n=number, peak=0, **failure.to_dict())
 
     def _send_keeper(self, submission: Submission) -> None:
         """Queue a keeper behind an array, unless somebody has; whoever sent the array may have died before."""
@@ -420,7 +438,8 @@ def drop_cancelled(ledger: Ledger) -> None:
         backend = backend_of(Cluster.parse(submission.settings["cluster"]))
         if number is not None and backend is not None:
             backend.cancel(submission, dropped)
-        for index in dropped if number is not None or not _was_tried(submission) else ():
+        trial = _last_trial(submission)
+        for index in dropped if number is not None or trial is None or trial.refused else ():
             submission.tasks.end(index, 0, by="cancel")
 
 

@@ -7,6 +7,7 @@ answered, so that elements of a launcher that died in between wait for names tha
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,17 @@ _NEVER = 10**6
 _UNANSWERED = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
 # Until the worker listens, a warning would kill what it reaches. One that is lost costs what was done since it came.
 _DEAF = "trap '' USR2"
-_FULL = ("Limit", "limit", "temporarily unable to accept")
+_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
+# Where SLURM names no limit, it may be the one on what is queued; a limit of another name stays in the way for ever.
+_MAYBE_FULL = "job submit limit"
+_NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
+
+
+def is_full(said: str) -> bool:
+    """Whether a refusal is for now only: so many jobs are queued that it takes no more."""
+    if _FULL.search(said):
+        return True
+    return _MAYBE_FULL in said and not _NAMED_LIMIT.search(said)
 
 
 class ArrayExecutor(submitit.SlurmExecutor):
@@ -86,10 +97,11 @@ class ArrayExecutor(submitit.SlurmExecutor):
             return number
         if ended.returncode == 0 or any(word in said for word in _UNANSWERED):
             raise UnreachableError(f"sbatch: {said or ended.stdout!r}; whether it took the jobs is found out later")
-        raise RefusedError(said, full=any(word in said for word in _FULL))
+        raise RefusedError(said, full=is_full(said))
 
     def test(self, script: Path) -> None:
         """Have SLURM look at a script. Raises RefusedError if it would not take it."""
         ended = queries.run(["sbatch", "--test-only", str(script)], self._timeout_s)
         if ended.returncode:
-            raise RefusedError(" ".join(ended.stderr.split()))
+            said = " ".join(ended.stderr.split())
+            raise RefusedError(said, full=is_full(said))

@@ -156,3 +156,35 @@ def test_queue_that_looks_empty_ends_no_running_task(project: Project) -> None:
     no_accounting.ok("advance", "light")
     come_to_rest(project)
     assert len(project.submissions()) == 1
+
+
+def test_what_slurm_refuses_later_has_failed_with_its_words(project: Project) -> None:
+    why = "Requested time limit is invalid (missing or exceeds some limit)"
+    toy = with_fake(
+        project.toy, "sbatch", ARRAY + f'echo "sbatch: error: Batch job submission failed: {why}" >&2; exit 1'
+    )
+    assert "was refused" in toy.inside("launch", *arguments("light", *SOON)).stdout
+    assert project.states() == {"failed": JOBS}
+    assert why in project.toy.ok("status", "light")
+    assert project.is_at_rest()
+    project.toy.ok("resume", "light")
+    come_to_rest(project)
+
+
+def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(project: Project) -> None:
+    told = project.launch("cluster.qos=few", "seed=range(0,17)")
+    assert "cluster.max_submitted" in told
+    assert "cluster.max_submitted" in project.toy.ok("status", "light")
+    assert len(project.job_states()) == 1
+    project.toy.ok("cancel", "light")
+    assert "tasks sent" in project.toy.ok("resume", "light", "cluster.max_submitted=20")
+    assert [one.task_count for one in project.submissions()[1:]] == 5 * [9] + [6]
+
+
+def test_queue_that_is_full_of_others_takes_the_study_later(project: Project, slurm_name: str) -> None:
+    options = ("--qos=few", "--begin=now+1hour", "--array=0-49", "--output=/dev/null", "--wrap=true")
+    project.slurm.submit(f"--job-name={slurm_name}", *options)
+    assert "6 tasks held back; the queue is full" in project.launch("cluster.qos=few", "cluster.max_submitted=50")
+    assert project.is_at_rest() is False
+    project.slurm.cancel(slurm_name)
+    come_to_rest(project)
