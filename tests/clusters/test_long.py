@@ -1,0 +1,136 @@
+"""What takes a while: limits, memory, time, preemption, and daemons and nodes that die during a sweep."""
+
+from __future__ import annotations
+
+import pytest
+from clusters.conftest import JOBS, Project
+from clusters.slurm.cluster import Cluster
+from toyproject import CHAIN, eventually
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+GREEDY = '''
+"""Light jobs, two of which use more memory than they ask for at first."""
+
+import time
+
+from toy.light import run as run_light
+
+
+def run(work):
+    if work.config["seed"] in (3, 77):
+        hoard = bytearray(1500 * 1024**2)
+        for place in range(0, len(hoard), 4096):
+            hoard[place] = 1
+        time.sleep(5)
+    run_light(work)
+'''
+
+GREEDY_STUDY = (
+    CHAIN.replace("study: chain", "study: greedy")
+    .replace("run: toy.light.run", "run: toy.greedy.run")
+    .replace("memory: 1GB", "memory: 400MB")
+    .replace("{seed: [0, 1], fold: [0, 1]}", "{seed: 'range(0,200)'}")
+    .replace("matrix: {seed: [0, 1]}", "matrix: {fold: [0]}")
+)
+
+
+def executions(project: Project) -> list[int]:
+    return sorted(project.toy.executions().values())
+
+
+def slow_down(project: Project, jobs: int = JOBS) -> None:
+    """Wait until so many jobs have begun to sleep."""
+    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
+
+
+@pytest.mark.timeout(900)
+def test_200_jobs_pass_a_limit_of_50_with_nobody_there(project: Project) -> None:
+    (project.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
+    project.toy.write_experiment("greedy", GREEDY_STUDY)
+    project.launch("cluster.qos=few", "cluster.max_submitted=50", experiment="greedy")
+    project.wait("greedy", seconds=800, done=201)
+    assert executions(project) == [1] * 200
+    ledger = project.ledger("greedy")
+    failures = [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
+    assert [failure["kind"] for failure in failures] == ["oom_host", "oom_host"]
+    [summary] = project.toy.study("greedy").path.glob("store/*/*/summary.txt")
+    assert summary.read_text() == "200 files of 200 parents"
+    project.settle()
+    assert project.is_at_rest("greedy")
+
+
+@pytest.mark.timeout(600)
+def test_job_that_needs_three_times_its_limit_gets_done(project: Project) -> None:
+    limits = ("resources.time=1min", "cluster.margin_s=60", "cluster.warning_s=30")
+    project.launch("sleep_s=180", "seed=1", "fold=0", *limits)
+    project.wait(seconds=540, done=1)
+    [answer] = project.toy.study("light").path.glob("store/*/*/answer.txt")
+    assert answer.read_text() == "2.0"
+    [often] = executions(project)
+    assert often > 1
+    assert len(project.submissions()) == 1
+    assert project.is_at_rest()
+
+
+def test_preempted_jobs_go_on(project_alone: Project, slurm_alone: Cluster) -> None:
+    project_alone.launch("cluster.partition=low", "sleep_s=20", "seed=1", "fold=0,1")
+    slow_down(project_alone, 2)
+    for node in slurm_alone.node_states():
+        options = ("--partition=high", "--exclusive", f"--nodelist={node}", "--output=/dev/null")
+        slurm_alone.submit("--job-name=urgent", *options, "--wrap=sleep 3")
+    project_alone.wait(done=2, seconds=90)
+    assert executions(project_alone) == [2, 2]
+    assert len(project_alone.submissions()) == 1
+    assert project_alone.is_at_rest()
+
+
+@pytest.mark.parametrize("daemon", ["slurmctld", "slurmd-n1", "slurmdbd"])
+def test_daemon_killed_during_a_sweep(project_alone: Project, slurm_alone: Cluster, daemon: str) -> None:
+    project_alone.launch("sleep_s=6", "cluster.settle_s=5")
+    slow_down(project_alone, 4)
+    slurm_alone.wait_until_saved(project_alone.number())
+    slurm_alone.kill(daemon)
+    asked = project_alone.toy.inside("status", "light")
+    assert asked.returncode in {0, 3}, asked.stderr
+    slurm_alone.start(daemon)
+    project_alone.wait(done=JOBS, seconds=90)
+    assert executions(project_alone) == [1] * JOBS
+    project_alone.settle()
+    assert project_alone.is_at_rest()
+
+
+def test_scheduler_that_has_forgotten_the_study(project_alone: Project, slurm_alone: Cluster) -> None:
+    """Killed within seconds of the launch, it knows nothing of it afterwards."""
+    earlier = slurm_alone.submit("--job-name=earlier", "--begin=now+1hour", "--output=/dev/null", "--wrap=true")
+    slurm_alone.wait_until_saved(earlier)
+    project_alone.launch("sleep_s=3", "cluster.settle_s=5")
+    slurm_alone.restart("slurmctld")
+    slurm_alone.cancel("earlier")
+    assert project_alone.job_states() == {}
+    project_alone.wait_with_status(done=JOBS, seconds=90)
+    assert set(project_alone.toy.executions().values()) <= {1, 2}
+    project_alone.settle()
+    assert project_alone.is_at_rest()
+
+
+def test_jobs_of_a_node_that_goes_down_go_on_elsewhere(project_alone: Project, slurm_alone: Cluster) -> None:
+    project_alone.launch("sleep_s=15", "seed=1", "cluster.throttle=3")
+    slow_down(project_alone, 3)
+    slurm_alone.node_down("n2")
+    try:
+        project_alone.wait(done=3, seconds=90)
+    finally:
+        slurm_alone.node_up("n2")
+    assert set(executions(project_alone)) == {1, 2}
+    project_alone.settle()
+    assert project_alone.is_at_rest()
+
+
+def test_works_without_accounting(project_alone: Project, slurm_alone: Cluster) -> None:
+    with slurm_alone.without("slurmdbd"):
+        project_alone.launch("fail_seeds=[1]")
+        project_alone.wait(done=3, failed=3, seconds=90)
+        project_alone.settle()
+        assert project_alone.is_at_rest()
+    assert executions(project_alone) == [1] * JOBS
