@@ -116,6 +116,7 @@ def test_requeue_from_outside_continues(project: Project) -> None:
     assert project.is_at_rest()
 
 
+@pytest.mark.slow
 def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Project) -> None:
     project.launch("seed=0,1", "fold=0", "sleep_s=2", "cluster.throttle=1")
     number = project.number()
@@ -149,6 +150,7 @@ def test_warning_before_the_worker_listens_harms_nothing(project: Project) -> No
     assert project.each_once(1)
 
 
+@pytest.mark.slow
 def test_cancel_ends_running_and_queued_tasks(project: Project) -> None:
     project.launch("sleep_s=60", "cluster.throttle=2")
     begun(project, 2)

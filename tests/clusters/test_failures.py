@@ -38,6 +38,7 @@ def failures(project: Project, study: str = "light") -> list[dict[str, Any]]:
     return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
 
 
+@pytest.mark.slow
 def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: Project) -> None:
     project.launch("fail_seeds=[1]", experiment="chain")
     project.wait("chain", done=3, failed=2, blocked=1)
