@@ -130,7 +130,7 @@ def test_number_that_a_stranger_has_now_is_left_alone(project: Project, slurm_na
     ids=["hangs", "nonsense", "another", "fails"],
 )
 def test_queue_that_cannot_be_read_harms_nothing(project: Project, squeue: str) -> None:
-    impatient = ("cluster.settle_s=1", "cluster.query_timeout_s=2", "sleep_s=3")
+    impatient = ("cluster.settle_s=1", "cluster.query_timeout_s=2", "sleep_s=12")
     project.launch(*impatient)
     toy = with_fake(project.toy, "squeue", squeue)
     time.sleep(1.1)
