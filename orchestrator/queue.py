@@ -155,7 +155,8 @@ class Queue:
         of_parents = self._of_parents(job)
         if of_parents != "ready":
             return of_parents
-        at_work = elsewhere is not None and elsewhere.state in ALIVE
+        # What is only queued elsewhere may wait for what is queued here; who claims first does it.
+        at_work = elsewhere is not None and elsewhere.state == "running"
         at_work = at_work or job.fit in fits or is_claimed_alive(self._study, job.id)
         return "wait" if at_work else "ready"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from killing import VICTIMS, Store, jobs, kill_one, results, told, workers
 from toyproject import Toy, eventually, make_toy
 
+from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.local import dispatch
 from seedfold.orchestrator.submissions import Submission
 
@@ -156,6 +158,23 @@ def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:
     for launcher in launchers:
         launcher.communicate(timeout=120)
         assert launcher.returncode == 0
+    assert toy.states("one") == toy.states("two") == {"done": 6}
+    assert set(toy.executions().values()) == {1}
+
+
+def _is_over(submission: Submission) -> bool:
+    return submission.liveness() == "dead"
+
+
+def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy) -> None:
+    assert toy.launch("--limit", "1", "study=one", experiment="light").returncode == 0
+    shutil.copytree(toy.study("one").plans, toy.study("two").plans)
+    names = list(Ledger(toy.study("one")).plans.jobs)
+    queued = [Submission.create(toy.study(name), names, SETTINGS, toy.folder) for name in ("one", "two")]
+    for submission in queued:
+        dispatch(submission)
+    for submission in queued:
+        eventually(functools.partial(_is_over, submission))
     assert toy.states("one") == toy.states("two") == {"done": 6}
     assert set(toy.executions().values()) == {1}
 

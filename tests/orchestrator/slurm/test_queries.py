@@ -29,12 +29,12 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 
 QUEUE = """\
-104|2|PENDING|JobArrayTaskLimit|st.train.tok|N/A|
-104|3|PENDING|Priority|st.train.tok|2026-11-22T05:43:59|
-104|0|RUNNING|None|st.train.tok|2026-11-22T05:43:59|n1
-104|4|TIMEOUT|TimeLimit|st.train.tok|2026-11-22T05:43:59|n1
-104|5|COMPLETING|None|st.train.tok|2026-11-22T05:43:59|n1
-104|6|A_WORD_OF_LATER|None|st.train.tok|2026-11-22T05:43:59|n1
+104|2|PENDING|JobArrayTaskLimit|st.train.tok|N/A||N/A
+104|3|PENDING|Priority|st.train.tok|2026-11-22T05:43:59||N/A
+104|0|RUNNING|None|st.train.tok|2026-11-22T05:43:59|n1|2026-11-22T06:43:59
+104|4|TIMEOUT|TimeLimit|st.train.tok|2026-11-22T05:43:59|n1|2026-11-22T06:43:59
+104|5|COMPLETING|None|st.train.tok|2026-11-22T05:43:59|n1|2026-11-22T06:43:59
+104|6|A_WORD_OF_LATER|None|st.train.tok|2026-11-22T05:43:59|n1|2026-11-22T06:43:59
 """
 
 
@@ -102,14 +102,14 @@ ACCOUNT = """\
 
 def test_accounting_tells_of_ends_only(fake: Fake) -> None:
     fake("sacct", ACCOUNT)
-    found = {row.index: row.state for row in queries.accounted(["12"], 10)}
+    found = {row.index: row.state for row in queries.accounted(["12"], 10) or ()}
     assert {index: state.kind for index, state in found.items()} == {0: None, 1: "oom_host"}
     assert found[1].node == "n2"
 
 
 def test_without_accounting_nothing_is_known(fake: Fake) -> None:
     fake("sacct", before="echo 'Slurm accounting storage is disabled' >&2; exit 1")
-    assert list(queries.accounted(["12"], 10)) == []
+    assert queries.accounted(["12"], 10) is None
 
 
 def test_what_a_surrounding_job_left_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
