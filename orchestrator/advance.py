@@ -8,8 +8,6 @@ before it ended is known when its end is judged.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,20 +17,20 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.arrays import array_of, cut
 from seedfold.orchestrator.backend import Answer, Backend, RefusedError, TaskState, backend_of
 from seedfold.orchestrator.claims import is_published
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import Failure, Policies
 from seedfold.orchestrator.files import create_once
+from seedfold.orchestrator.intents import make_intents
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
-from seedfold.orchestrator.process import ProcessIdentity
 from seedfold.orchestrator.progress import progressed
 from seedfold.orchestrator.standing import ALIVE, Standings
 from seedfold.orchestrator.submissions import Submission
 from seedfold.orchestrator.tasks import TaskMark
+from seedfold.orchestrator.trials import begin_trial, last_trial, note_number, refuse, sent_at, was_tried
 
 _LATER_S = 100.0
 """Seconds in which one keeper that comes later is enough, whoever asks for it."""
@@ -90,7 +88,7 @@ class _Step:
     def take(self) -> None:
         """All four steps."""
         arrays = [submission for submission in self.ledger.live if submission.array]
-        for submissions in _by_executor([one for one in arrays if _was_tried(one)]).values():
+        for submissions in _by_executor([one for one in arrays if was_tried(one)]).values():
             self.done.answer = {**self.done.answer, **self._backend(submissions[0]).ask(submissions)}
         self.standings.refresh()
         for submission in arrays:
@@ -265,7 +263,7 @@ class _Step:
             self._look_again_later([one for one in arrays if self._is_to_send(one)])
 
     def _queue_is_full(self, submission: Submission) -> bool:
-        trial = _last_trial(submission)
+        trial = last_trial(submission)
         return trial is not None and trial.refused and not submission.is_void()
 
     def _look_again_later(self, held: Sequence[Submission]) -> None:
@@ -278,7 +276,7 @@ class _Step:
         """Whether a submission was never sent, or refused, or is one that nobody has heard of since."""
         if submission.scheduler_id() is not None or submission.is_void():
             return False
-        trial = _last_trial(submission)
+        trial = last_trial(submission)
         if trial is None or trial.refused:
             return True
         silent = time.time() - trial.time > _settle_s(submission) and not submission.tasks.marks()
@@ -289,7 +287,7 @@ class _Step:
         after = self._dependencies(submission)
         if after is None:
             return False
-        trial = _begin_trial(submission)
+        trial = begin_trial(submission)
         if trial is None:
             return False
         backend = self._backend(submission)
@@ -309,7 +307,7 @@ class _Step:
 
     def _hear_refusal(self, submission: Submission, trial: int, error: RefusedError) -> None:
         """Try again later if the queue is full; else the jobs have failed, so that a person sees why."""
-        _refuse(submission, trial, error)
+        refuse(submission, trial, error)
         if error.full:
             text = f"the queue is full: {error}"
             if _limit(submission) is None:
@@ -358,72 +356,6 @@ class _Step:
 _FINAL = {"done", "failed", "cancelled"}
 
 
-def make_intents(
-    study: StudyFolder,
-    ledger: Ledger,
-    jobs: Sequence[JobDescription],
-    settings: Mapping[str, object],
-    folder: Path,
-    *,
-    rerun: Mapping[str, int] | None = None,
-    avoided: tuple[str, ...] = (),
-    renewed: bool = False,
-    code: Mapping[str, str | None] | None = None,
-) -> list[Submission]:
-    """Write what is to be submitted, cut into arrays, each after those that hold parents of its jobs.
-
-    ``code`` has the snapshot that each job runs; what is handed over again keeps its own.
-    """
-    code = code or {job.id: ledger.handed_over[job.id].snapshot for job in jobs}
-    cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
-    backend = backend_of(cluster)
-    assert backend is not None
-    holders = {job: submission.token for job, submission in ledger.queued.items() if submission.array}
-    made = []
-    largest = backend.largest_array()
-    alike = [[job for job in jobs if code[job.id] == snapshot] for snapshot in dict.fromkeys(code.values())]
-    for piece in (piece for group in alike for piece in cut(group, cluster, largest)):
-        names = [job.id for job in piece.jobs]
-        after = sorted({holders[parent] for job in piece.jobs for parent in job.parents if parent in holders})
-        array = replace(piece.array, after=tuple(after), exclude=avoided)
-        again = {job: rerun[job] for job in names if rerun and job in rerun}
-        token = _token(ledger, names) if renewed else None
-        kept = {key: settings[key] for key in ("cluster", "failures")}
-        try:
-            submission = Submission.create(study, names, kept, folder, again, array, token, code[names[0]])
-        except FileExistsError:
-            continue
-        holders.update(dict.fromkeys(names, submission.token))
-        made.append(submission)
-    return made
-
-
-def _token(ledger: Ledger, jobs: Sequence[str]) -> str:
-    """The same for everybody who sees the same attempts and submissions of these jobs."""
-    seen = [(job, ledger.record(job).latest, ledger.handed_over[job].token) for job in jobs]
-    return f"again-{hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]}"
-
-
-def preflight(study: StudyFolder, jobs: Sequence[JobDescription], settings: Mapping[str, object]) -> None:
-    """Have the scheduler look at one array of each kind; nothing is submitted. Raises RefusedError."""
-    import tempfile
-
-    cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
-    backend = backend_of(cluster)
-    assert backend is not None
-    kept = {key: settings[key] for key in ("cluster", "failures")}
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = StudyFolder(Path(folder) / study.name)
-        for piece in cut(jobs, cluster, len(jobs)):
-            one = replace(array_of(piece.jobs[0], len(piece.jobs), cluster))
-            asked = Submission.create(scratch, [piece.jobs[0].id], kept, Path(folder), array=one)
-            try:
-                backend.check(asked)
-            except RefusedError as error:
-                if not error.full:
-                    raise RefusedError(f"stage {one.stage}: {error}") from None
-
-
 def drop_cancelled(ledger: Ledger) -> None:
     """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs."""
     for submission in ledger.live:
@@ -438,60 +370,12 @@ def drop_cancelled(ledger: Ledger) -> None:
         backend = backend_of(Cluster.parse(submission.settings["cluster"]))
         if number is not None and backend is not None:
             backend.cancel(submission, dropped)
-        trial = _last_trial(submission)
+        trial = last_trial(submission)
         for index in dropped if number is not None or trial is None or trial.refused else ():
             submission.tasks.end(index, 0, by="cancel")
 
 
-# --- the files of one submission --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no."""
-
-    number: int
-    sender: ProcessIdentity
-    time: float
-    refused: bool
-
-
-def _last_trial(submission: Submission) -> _Trial | None:
-    names = [path.name for path in submission.folder.glob("sending.*")]
-    numbers = [int(name.split(".")[1]) for name in names]
-    if not numbers:
-        return None
-    record = json.loads((submission.folder / f"sending.{max(numbers)}").read_text())
-    refused = f"sending.{max(numbers)}.refused" in names
-    return _Trial(max(numbers), ProcessIdentity(**record["process"]), record["time"], refused)
-
-
-def _was_tried(submission: Submission) -> bool:
-    return _last_trial(submission) is not None
-
-
-def _begin_trial(submission: Submission) -> int | None:
-    """Say that this process is about to send a submission; None if somebody else has said so meanwhile."""
-    last = _last_trial(submission)
-    number = 1 if last is None else last.number + 1
-    record = {"process": ProcessIdentity.current().to_dict(), "time": time.time()}
-    return number if create_once(submission.folder / f"sending.{number}", json.dumps(record)) else None
-
-
-def _refuse(submission: Submission, trial: int, error: RefusedError) -> None:
-    create_once(submission.folder / f"sending.{trial}.refused", str(error))
-    if not error.full:
-        submission.make_void(str(error))
-
-
-def note_number(submission: Submission, number: str) -> None:
-    """Put the scheduler's number of an array on disk, once."""
-    create_once(submission.folder / "submitted.json", json.dumps({"scheduler_id": number}))
-
-
-def sent_at(submission: Submission) -> float:
-    """When the number of a submission was noted, in seconds since the epoch."""
-    return (submission.folder / "submitted.json").stat().st_mtime
+# --- one submission ---------------------------------------------------------------------------------------------------
 
 
 def _worker_lives(submission: Submission, index: int) -> bool:

@@ -144,8 +144,8 @@ def _check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], se
     """Raise UsageError for what the scheduler would refuse, before anything is written."""
     if not starting or Cluster.parse(settings["cluster"]).batch is None:
         return
-    from seedfold.orchestrator.advance import preflight
     from seedfold.orchestrator.backend import RefusedError
+    from seedfold.orchestrator.intents import preflight
 
     try:
         preflight(study, [planned.job for planned in starting], settings)
@@ -192,7 +192,8 @@ def _submit(
     jobs = [planned.job for planned in starting]
     rerun = {one.job.id: ledger.record(one.job.id).latest for one in starting if one.state == "done"}
     if Cluster.parse(settings["cluster"]).batch is not None:
-        from seedfold.orchestrator.advance import advance, make_intents
+        from seedfold.orchestrator.advance import advance
+        from seedfold.orchestrator.intents import make_intents
 
         made = make_intents(study, ledger, jobs, settings, folder, rerun=rerun, code=code) if jobs else []
         return tuple(made), advance(root, study)

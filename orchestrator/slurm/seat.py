@@ -84,7 +84,7 @@ class SlurmSeat(Seat):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
-    from seedfold.orchestrator.advance import note_number
+    from seedfold.orchestrator.trials import note_number
     from seedfold.orchestrator.worker import sit_down
 
     number = os.environ["SLURM_ARRAY_JOB_ID"]

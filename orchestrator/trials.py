@@ -1,0 +1,67 @@
+"""Tries to send a submission: ``sending.N`` is on disk before each, so that of two who try one goes on.
+
+A try that the scheduler refused has ``sending.N.refused`` beside it. One that it took ends with its number in
+``submitted.json``; where the answer was lost, the number is found later, by the array's name.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from seedfold.orchestrator.backend import RefusedError
+from seedfold.orchestrator.files import create_once
+from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.submissions import Submission
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no."""
+
+    number: int
+    sender: ProcessIdentity
+    time: float
+    refused: bool
+
+
+def last_trial(submission: Submission) -> Trial | None:
+    """The latest try; None if there was none."""
+    names = [path.name for path in submission.folder.glob("sending.*")]
+    numbers = [int(name.split(".")[1]) for name in names]
+    if not numbers:
+        return None
+    record = json.loads((submission.folder / f"sending.{max(numbers)}").read_text())
+    refused = f"sending.{max(numbers)}.refused" in names
+    return Trial(max(numbers), ProcessIdentity(**record["process"]), record["time"], refused)
+
+
+def was_tried(submission: Submission) -> bool:
+    """Whether anybody has tried to send a submission."""
+    return last_trial(submission) is not None
+
+
+def begin_trial(submission: Submission) -> int | None:
+    """Say that this process is about to send a submission; None if somebody else has said so meanwhile."""
+    last = last_trial(submission)
+    number = 1 if last is None else last.number + 1
+    record = {"process": ProcessIdentity.current().to_dict(), "time": time.time()}
+    return number if create_once(submission.folder / f"sending.{number}", json.dumps(record)) else None
+
+
+def refuse(submission: Submission, trial: int, error: RefusedError) -> None:
+    """Note that the scheduler said no; unless its queue was only full, it will say so again."""
+    create_once(submission.folder / f"sending.{trial}.refused", str(error))
+    if not error.full:
+        submission.make_void(str(error))
+
+
+def note_number(submission: Submission, number: str) -> None:
+    """Put the scheduler's number of an array on disk, once."""
+    create_once(submission.folder / "submitted.json", json.dumps({"scheduler_id": number}))
+
+
+def sent_at(submission: Submission) -> float:
+    """When the number of a submission was noted, in seconds since the epoch."""
+    return (submission.folder / "submitted.json").stat().st_mtime
