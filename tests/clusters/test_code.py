@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slurm
 LAUNCH = (f"run={RUN}", "fold=0")
 
 
+@pytest.mark.slow
 def test_code_and_configuration_are_edited_while_jobs_are_queued(project: Project) -> None:
     toy, study = project.toy, project.toy.study("light")
     write_code(toy, "old")

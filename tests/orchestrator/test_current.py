@@ -46,6 +46,7 @@ def test_another_study_uses_what_is_done(toy: Toy) -> None:
     assert len(_rows(toy, "other")) == 9 * 40
 
 
+@pytest.mark.slow
 def test_superseded_jobs_that_wait_or_run_are_dropped(toy: Toy) -> None:
     toy.seedfold("launch", "--detach", "--config-dir", "conf", "experiment=toy", "sleep_s=60")
     assert toy.launch("--wait", "--replace").returncode == 0
@@ -67,6 +68,7 @@ def test_data_that_moves_is_the_same_and_data_that_changes_is_stale(toy: Toy) ->
     assert set(toy.executions().values()) == {2}
 
 
+@pytest.mark.slow
 def test_resuming_with_more_memory_keeps_the_ids(toy: Toy) -> None:
     (toy.data / "broken-1").touch()
     toy.launch("--wait")
@@ -88,6 +90,7 @@ def test_a_moved_root_still_works(toy: Toy) -> None:
     assert len(toy.ok("results", "toy", "runs", "--format", "csv", "--root", str(elsewhere)).splitlines()) == 7
 
 
+@pytest.mark.slow
 def test_jobs_added_under_another_setting_are_not_averaged_with_the_others(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
     assert toy.launch("--wait", "seed=2", "signal=0.5").returncode == 0
@@ -98,6 +101,7 @@ def test_jobs_added_under_another_setting_are_not_averaged_with_the_others(toy: 
     assert "signal" in means
 
 
+@pytest.mark.slow
 def test_what_is_cancelled_before_it_could_start_stays_cancelled(toy: Toy) -> None:
     slow = "PRELOAD = ('toy.heavy',)\nfrom toy.work import run\n"
     (toy.folder / "toy" / "slow.py").write_text(slow)

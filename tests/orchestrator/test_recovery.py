@@ -54,6 +54,7 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
     assert set(told(toy.study(), "done").values()) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
@@ -118,6 +119,7 @@ time.sleep(1000)
 """
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
     (toy.folder / "toy" / "hang.py").write_text(HANG)
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.hang.run")
@@ -142,6 +144,7 @@ def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None
     assert toy.states("light") == {"waiting": 6}
 
 
+@pytest.mark.slow
 def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
     launchers = [toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS) for _ in range(4)]
     for launcher in launchers:

@@ -296,6 +296,7 @@ def test_jobs_that_stand_elsewhere_are_not_replaced(toy: Toy) -> None:
     assert len(list(toy.study("light").plans.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_hostile_axis_values_reach_the_job(toy: Toy) -> None:
     values = ["it's", '"$(touch /tmp/never)"', "a; b\n# c\r\u2028d", "-x \\", "é 漢"]
     study = (toy.folder / "conf" / "experiment" / "light.yaml").read_text()
@@ -437,6 +438,7 @@ def test_a_separator_takes_no_command_with_it_or_is_refused(separator: str) -> N
 # --- on clusters ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_arrays_of_lsf_name_the_number_that_they_wait_for(toy: Toy) -> None:
     folder = rendered(toy, "bsub", *CLUSTER)
     submitted = in_bash(toy.folder, str(folder / "submit_all.sh"))
@@ -449,6 +451,7 @@ def test_arrays_of_lsf_name_the_number_that_they_wait_for(toy: Toy) -> None:
     assert toy.states("chain") == {"done": 6}
 
 
+@pytest.mark.slow
 @pytest.mark.slurm
 def test_arrays_do_a_study_on_slurm(on_slurm: Cluster, slurm_name: str, toy: Toy) -> None:
     options = f"+cluster.options={{job-name: {slurm_name}}}"

@@ -83,6 +83,7 @@ def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
     assert (refused.returncode, "cluster.snapshot: 'maybe' is neither true nor false" in refused.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
@@ -130,6 +131,7 @@ def test_two_launches_at_once(toy: Toy) -> None:
     assert len(kept(toy)) == 1, "both write the same, and nothing is left over"
 
 
+@pytest.mark.slow
 def test_gc_lists_code_that_nobody_needs(toy: Toy) -> None:
     (toy.folder / "go").touch()
     write_code(toy, "old")
