@@ -80,7 +80,8 @@ def misbehave(config, data):
 def sleep(work, seconds):
     """Sleep, keeping how far it came: a job that is interrupted sleeps only what is left."""
     slept = work.folder / "slept.txt"
-    done = float(slept.read_text()) if slept.exists() else 0.0
+    # Empty if the job was killed between opening and writing it.
+    done = float((slept.read_text() if slept.exists() else "") or 0.0)
     while done < seconds:
         time.sleep(0.02)
         done += 0.02
