@@ -219,6 +219,9 @@ class _Step:
             return not self.policies.exhausted(self.ledger.record(job.id).failures())
         if standing.state not in {"waiting", "lost"} or last.is_void():
             return False
+        if standing.event is not None and standing.event["e"] == "done":
+            # A result that went missing since is for a person to see, and to ask for again.
+            return False
         words = last.tasks.last_words(last.jobs.index(job.id) // last.array.per_task)
         return not words.get("closed")
 

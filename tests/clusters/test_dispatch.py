@@ -207,3 +207,14 @@ def test_nothing_stays_behind_on_the_launching_machine(project: Project) -> None
     ours = [environment for environment in environments() if root in environment]
     assert ours
     assert all(any(entry.startswith("SLURM_JOB_ID=") for entry in environment) for environment in ours)
+
+
+@pytest.mark.slow
+def test_results_that_went_missing_run_again_when_asked_for(project: Project) -> None:
+    project.launch()
+    project.wait_with_status(done=JOBS)
+    next(project.toy.study("light").path.glob("store/*/*/answer.txt")).unlink()
+    assert "nothing to do" in project.toy.ok("advance", "light")
+    project.wait_with_status(done=JOBS - 1, lost=1)
+    project.toy.ok("resume", "light")
+    project.wait_with_status(done=JOBS)
