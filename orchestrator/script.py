@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.description import JobDescription, Value
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.submissions import Array
@@ -101,6 +101,46 @@ class Script:
 def script(name: str, lines: Sequence[str], runs: bool = True) -> Script:
     """Put a script together from its lines."""
     return Script(name, "\n".join(lines) + "\n", runs)
+
+
+def array_script(
+    part: Part,
+    order: Order,
+    suffix: str,
+    directives: Iterable[str],
+    listed: Sequence[str],
+    *,
+    jobs: tuple[str, str],
+    own: str,
+) -> Script:
+    """Return the script of a part's array, one task for each of the ``listed`` ids.
+
+    ``jobs`` says in words where a task finds the path of the jobs' file, and names the shell's variable for it; ``own``
+    is the shell's word for a task's own id.
+    """
+    told, path = jobs
+    lines = [
+        "#!/bin/bash",
+        f"# Stage {shown(part.stage)} of study {order.study}: {counted(len(part.jobs), 'job')}, one task each.",
+        f"# Submit it in the project's folder, with the path of {JOBS_FILE} {told}.",
+        *directives,
+        "",
+        f"jobs=${{{path}:-{JOBS_FILE}}}",
+        "ids=(",
+        *listed,
+        ")",
+        *order.setup(part.jobs[0]),
+        f"exec {order.command(own)}",
+    ]
+    return script(f"{part.name}.{suffix}", lines, runs=False)
+
+
+SUBMIT_HEAD = (
+    "set -euo pipefail",
+    # The dot keeps a folder called - from being the one before.
+    'here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)',
+)
+"""How a script that submits all others begins to work: it knows the folder that they are in."""
 
 
 def short_ids(parts: Iterable[Part]) -> dict[str, str]:

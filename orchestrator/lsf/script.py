@@ -6,20 +6,21 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.script import (
     JOBS_FILE,
     SUBMIT_FILE,
+    SUBMIT_HEAD,
     Order,
     Part,
     Script,
+    array_script,
     name_part,
     one_line,
     place_of,
     script,
     short_ids,
-    shown,
 )
 from seedfold.orchestrator.slurm.backend import memory_mib, time_limit_s, warning
 from seedfold.orchestrator.submissions import Array
@@ -65,20 +66,8 @@ def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
         ("o", f"{part.name}.%J.%I.out"),
         *_needs(part.array, batch),
     ]
-    lines = [
-        "#!/bin/bash",
-        f"# Stage {shown(part.stage)} of study {order.study}: {counted(len(part.jobs), 'job')}, one task each.",
-        f"# Submit it in the project's folder, with the path of {JOBS_FILE} in SEEDFOLD_JOBS.",
-        *(directive(option, value) for option, value in asked),
-        "",
-        f"jobs=${{SEEDFOLD_JOBS:-{JOBS_FILE}}}",
-        "ids=(",
-        *listed,
-        ")",
-        *batch.setup,
-        f"exec {order.command(_OWN)}",
-    ]
-    return script(f"{part.name}.bsub", lines, runs=False)
+    lines = [directive(option, value) for option, value in asked]
+    return array_script(part, order, "bsub", lines, listed, jobs=("in SEEDFOLD_JOBS", "SEEDFOLD_JOBS"), own=_OWN)
 
 
 def _needs(array: Array, batch: Batch) -> Iterator[tuple[str, Any]]:
@@ -111,9 +100,7 @@ def _submit_all(parts: Sequence[Part], order: Order) -> Script:
     lines = [
         "#!/bin/bash",
         f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
-        "set -euo pipefail",
-        # The dot keeps a folder called - from being the one before.
-        'here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)',
+        *SUBMIT_HEAD,
         f'export SEEDFOLD_JOBS="$here/{JOBS_FILE}"',
         "unset BSUB_QUIET",
         "",

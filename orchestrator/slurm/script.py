@@ -6,19 +6,19 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from seedfold.jobs.errors import counted
 from seedfold.orchestrator.script import (
     JOBS_FILE,
     SUBMIT_FILE,
+    SUBMIT_HEAD,
     Order,
     Part,
     Script,
+    array_script,
     name_part,
     one_line,
     place_of,
     script,
     short_ids,
-    shown,
 )
 from seedfold.orchestrator.slurm.backend import needs, time_limit_s, warning
 
@@ -53,20 +53,8 @@ def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
         "output": f"{part.name}.%A_%a.out",
         **{key.replace("_", "-"): value for key, value in needed.items()},
     }
-    lines = [
-        "#!/bin/bash",
-        f"# Stage {shown(part.stage)} of study {order.study}: {counted(len(part.jobs), 'job')}, one task each.",
-        f"# Submit it in the project's folder, with the path of {JOBS_FILE} behind its own.",
-        *(directive(key, value) for key, value in asked.items()),
-        "",
-        f"jobs=${{1:-{JOBS_FILE}}}",
-        "ids=(",
-        *listed,
-        ")",
-        *batch.setup,
-        f"exec {order.command(_OWN)}",
-    ]
-    return script(f"{part.name}.sbatch", lines, runs=False)
+    lines = [directive(key, value) for key, value in asked.items()]
+    return array_script(part, order, "sbatch", lines, listed, jobs=("behind its own", "1"), own=_OWN)
 
 
 def _submit_all(parts: Sequence[Part], order: Order) -> Script:
@@ -74,9 +62,7 @@ def _submit_all(parts: Sequence[Part], order: Order) -> Script:
     lines = [
         "#!/bin/bash",
         f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
-        "set -euo pipefail",
-        # The dot keeps a folder called - from being the one before.
-        'here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)',
+        *SUBMIT_HEAD,
         "",
         *order.separated(_submission(part, numbers) for part in parts),
         "",
