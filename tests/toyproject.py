@@ -278,11 +278,11 @@ def tree(folder: Path) -> Mapping[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until ``holds()`` is true; fail when it is not after that many seconds."""
+def eventually(holds: Callable[[], object], seconds: float = 60.0, situation: Callable[[], str] = lambda: "") -> None:
+    """Wait until ``holds()`` is true; fail when it is not after that many seconds, and tell the situation then."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, f"it did not happen in time\n{situation()}"
         time.sleep(0.05)
 
 

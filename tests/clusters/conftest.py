@@ -48,7 +48,12 @@ class Project:
 
     def wait(self, study: str = "light", seconds: float = 60, **states: int) -> None:
         """Wait until exactly so many jobs stand so, and ask nothing of the scheduler meanwhile."""
-        eventually(lambda: self.states(study) == states, seconds)
+        eventually(lambda: self.states(study) == states, seconds, lambda: self.situation(study))
+
+    def situation(self, study: str = "light") -> str:
+        """What is known of a study, for whoever asks why a test failed."""
+        events = (path.read_text() for path in sorted(self.toy.study(study).path.glob("events/*.jsonl")))
+        return "\n".join([str(self.states(study)), str(self.job_states()), *events])
 
     def wait_with_status(self, study: str = "light", seconds: float = 60, **states: int) -> None:
         """As `wait`, while somebody looks at the status, which moves things on."""
