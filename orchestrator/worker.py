@@ -36,6 +36,9 @@ from seedfold.orchestrator.waits import tell_wait
 TICK_S = 0.5
 _CANCELLED = "cancelled"
 BEAT_S = 30.0
+# Who ends a whole task, such as a node that shuts down, kills its processes one by one: it means the job only if the
+# worker is still there so many seconds later.
+_OUTLIVES_S = 3.0
 
 
 @dataclass(slots=True)
@@ -283,6 +286,8 @@ class Worker:
 
     def _failed(self, running: _Running, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]
+        if code == -signal.SIGKILL and self.seat.scheduled:
+            time.sleep(_OUTLIVES_S)
         failure = died(code, peak, oom_kills() > running.oom_kills)
         if running.last is not None and running.last["m"] == "failed":
             failure = Failure(running.last["kind"], running.last["reason"], running.last["digest"])
