@@ -8,7 +8,7 @@ one and ends with the same bits as training left alone (on the CPU, or on a GPU 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,10 @@ from seedfold.jobs.work import RunInterrupted
 from seedfold.trainers.checkpoints import Best, Checkpoints, State
 from seedfold.trainers.data.batches import Position
 from seedfold.trainers.module import Classifier, monitored
-from seedfold.trainers.randomness import random_state, set_random_state
+from seedfold.trainers.randomness import RandomState, random_state, set_random_state
+from seedfold.trainers.ranks import ALONE, Ranks
+
+_GO_ON, _SAVE, _STOP = range(3)
 
 
 @dataclass
@@ -56,7 +59,9 @@ class Checkpointer(Checkpoint):
         mode: str,
         stop_requested: Callable[[], bool],
         report: Callable[[int, int], None],
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks = ranks
         self._files, self._progress = checkpoints, progress
         self._every, self._mode = every_seconds, mode
         self._stop_requested, self._report = stop_requested, report
@@ -72,14 +77,21 @@ class Checkpointer(Checkpoint):
         pl_module.after_step = self._after_step
         if self._progress.state is not None:
             _restore(trainer, pl_module, self._progress.state)
+            set_random_state(_random_of(self._progress.state, self._ranks))
             self._progress.state = None
 
     def _after_step(self) -> None:
-        if self._stop_requested():
+        asked = self._ranks.agree(self._asked())
+        if asked:
             self._save()
+        if asked == _STOP:
             raise RunInterrupted(f"stopped in epoch {self._progress.position.epoch}, with a checkpoint")
-        if self._every is not None and time.monotonic() - self._saved_at >= self._every:
-            self._save()
+
+    def _asked(self) -> int:
+        if self._stop_requested():
+            return _STOP
+        due = self._every is not None and time.monotonic() - self._saved_at >= self._every
+        return _SAVE if due else _GO_ON
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights of a new best epoch, save, and stop between epochs if asked to."""
@@ -88,21 +100,27 @@ class Checkpointer(Checkpoint):
         self._progress.finished = _is_over(trainer, position.epoch)
         self._save()
         self._report(position.epoch, trainer.max_epochs or 0)
-        if not self._progress.finished and self._stop_requested():
+        if not self._progress.finished and self._ranks.agree(self._stop_requested()):
             raise RunInterrupted(f"stopped after epoch {position.epoch - 1}, with a checkpoint")
 
     def _note_best(self, value: float) -> None:
         best = self._progress.best
         if best is None or (value < best.value if self._mode == "min" else value > best.value):
             epoch = self._progress.position.epoch - 1
-            self._progress.best = self._files.save_best(epoch, value, self._module.state_dict())
+            if self._ranks.first:
+                self._files.save_best(epoch, value, self._module.state_dict())
+            self._progress.best = Best.of(epoch, value)
 
     def _save(self) -> None:
         self._module.settle()
-        self._files.save_state(_full_state(self._trainer, self._module, self._progress))
-        self._files.forget_best(self._progress.best, self._previous_best)
+        random = self._ranks.gather(random_state())
+        if self._ranks.first:
+            self._files.save_state(_full_state(self._trainer, self._module, self._progress, random))
+            self._files.forget_best(self._progress.best, self._previous_best)
         self._previous_best = self._progress.best
         self._saved_at = time.monotonic()
+        # Nobody stops, or goes on to what is not on disk, before it is there.
+        self._ranks.agree(_GO_ON)
 
 
 def _is_over(trainer: pl.Trainer, epochs: int) -> bool:
@@ -110,7 +128,7 @@ def _is_over(trainer: pl.Trainer, epochs: int) -> bool:
     return stopped or epochs >= (trainer.max_epochs or 0)
 
 
-def _full_state(trainer: pl.Trainer, module: Classifier, progress: Progress) -> State:
+def _full_state(trainer: pl.Trainer, module: Classifier, progress: Progress, random: Sequence[RandomState]) -> State:
     return {
         "state_dict": module.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
@@ -121,7 +139,8 @@ def _full_state(trainer: pl.Trainer, module: Classifier, progress: Progress) -> 
         "best": progress.best and asdict(progress.best),
         "should_stop": trainer.should_stop,
         "finished": progress.finished,
-        "random": random_state(),
+        "random": random[0],
+        "random_of_others": list(random[1:]),
     }
 
 
@@ -141,4 +160,9 @@ def _restore(trainer: pl.Trainer, module: Classifier, state: Mapping[str, Any]) 
         if callback.state_key in state["callbacks"]:
             callback.load_state_dict(state["callbacks"][callback.state_key])
     trainer.should_stop = state["should_stop"]
-    set_random_state(state["random"])
+
+
+def _random_of(state: State, ranks: Ranks) -> RandomState:
+    """The random state of a rank; the first's where there were fewer when the state was saved."""
+    states: list[RandomState] = [state["random"], *state.get("random_of_others", ())]
+    return states[ranks.rank] if ranks.rank < len(states) else states[0]

@@ -43,6 +43,11 @@ class Best:
     value: float
     file: str
 
+    @classmethod
+    def of(cls, epoch: int, value: float) -> Best:
+        """Name the file that the weights of an epoch go to."""
+        return cls(epoch, value, f"best-{epoch:06d}.ckpt")
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -105,7 +110,7 @@ class Checkpoints:
 
     def save_best(self, epoch: int, value: float, weights: Mapping[str, Any]) -> Best:
         """Write the weights of a new best epoch; call before the state that names them is saved."""
-        best = Best(epoch, value, f"best-{epoch:06d}.ckpt")
+        best = Best.of(epoch, value)
         save(self.folder / best.file, {"state_dict": dict(weights), **asdict(best), "format": _FORMAT})
         return best
 

@@ -17,7 +17,8 @@ from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, c
 from seedfold.trainers.data.loading import JobData, load
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.history import write_history
-from seedfold.trainers.process import gpu_memory_cap, prepare
+from seedfold.trainers.process import backend, gpu_memory_cap, prepare
+from seedfold.trainers.ranks import Ranks, on_ranks
 from seedfold.trainers.settings import CheckpointSettings, PredictSettings, TrainerSettings
 
 PRELOAD = (
@@ -52,17 +53,29 @@ Predict = Callable[[Samples], dict[str, Floats]]
 
 
 def run(work: Work) -> None:
-    """Fit (or continue, or skip) and predict; see `seedfold.jobs.work` for what is raised."""
-    prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config))
+    """Fit (or continue, or skip) and predict, on all GPUs of the job; see `seedfold.jobs.work` for what is raised."""
+    settings = TrainerSettings.of(work.config)
     CheckpointSettings.of(work.config)  # a wrong word there must not come out after training
-    splits = PredictSettings.of(work.config).splits
-    data = load(work.config, work.reads)
+    PredictSettings.of(work.config)
     work.folder.mkdir(parents=True, exist_ok=True)
-    predict = _fitted(work, data)
-    for split in splits:
+    on_ranks(devices(work, settings), backend(settings), work, _run)
+
+
+def devices(work: Work, settings: TrainerSettings) -> int:
+    """How many devices train together: the GPUs that the job asks for."""
+    return max(1, work.description.resources.gpus) if settings.accelerator == "cuda" else 1
+
+
+def _run(work: Work, ranks: Ranks) -> None:
+    prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config), ranks.rank)
+    data = load(work.config, work.reads)
+    predict = _fitted(work, data, ranks)
+    for split in PredictSettings.of(work.config).splits:
         samples = data.evaluated[split]
         if len(samples):
-            _write(work, split, samples, predict(samples))
+            logits = predict(samples)
+            if ranks.first:
+                _write(work, split, samples, logits)
 
 
 def after_publish(work: Work) -> None:
@@ -70,26 +83,38 @@ def after_publish(work: Work) -> None:
     clean_up(work.folder, CheckpointSettings.of(work.config).keep)
 
 
-def _fitted(work: Work, data: JobData) -> Predict:
+def _fitted(work: Work, data: JobData, ranks: Ranks) -> Predict:
     model = training.seeded_network(work.config)
     if classical.is_estimator(model):
+        if ranks.count > 1:
+            raise ConfigFailure("resources.gpus: an estimator uses one GPU at most")
         estimator = classical.fitted(work, model, data)
         return lambda samples: classical.predict(estimator, samples, data.classes)
-    return _fitted_network(work, model, data)
+    return _fitted_network(work, model, data, ranks)
 
 
-def _fitted_network(work: Work, network: Any, data: JobData) -> Predict:
+def _fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Predict:
     from torch import nn
 
     if not isinstance(network, nn.Module):
         raise ConfigFailure(f"model: {type(network).__name__} is neither a torch module nor an estimator")
-    finished = _finished(work) or training.fit(work, network, data)
-    write_history(work.staging, finished.history)
-    return lambda samples: training.predict(work, network, finished, samples)
+    training.part_streams(work.config, ranks)
+    finished = _finished(work, ranks) or training.fit(work, network, data, ranks)
+    if ranks.first:
+        write_history(work.staging, finished.history)
+    return lambda samples: training.predict(work, network, finished, samples, ranks)
 
 
-def _finished(work: Work) -> Fit | None:
-    """Return the finished fit if its weights can be read; otherwise training has to run, and says why."""
+def _finished(work: Work, ranks: Ranks) -> Fit | None:
+    """Return the finished fit if its weights can be read; otherwise training has to run, and says why.
+
+    What the first rank finds holds for all.
+    """
+    [finished, *_] = ranks.gather(_usable_fit(work) if ranks.first else None)
+    return finished  # type: ignore[no-any-return]
+
+
+def _usable_fit(work: Work) -> Fit | None:
     files = Checkpoints(work.folder)
     finished = files.finished()
     if finished is None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -24,6 +25,7 @@ from seedfold.trainers.augment import Augment
 from seedfold.trainers.data.batches import Batch, Block, Position
 from seedfold.trainers.losses import HeadsLoss
 from seedfold.trainers.randomness import generator
+from seedfold.trainers.ranks import ALONE, Ranks
 from seedfold.trainers.validation import MAIN_HEAD, head_metrics
 
 _log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Recipe:
     metrics: tuple[str, ...] = ()
     augment: Augment | None = None
     tta: int = 1
+    ranks: Ranks = ALONE
 
 
 class Classifier(pl.LightningModule):
@@ -58,6 +61,8 @@ class Classifier(pl.LightningModule):
         self.automatic_optimization = False
         self.network, self.loss, self.recipe, self.position = network, loss, recipe, position
         self.after_step: Callable[[], None] = lambda: None
+        self.first_batch = 0
+        """The number of the first batch that this process predicts."""
         self._loss_sum = torch.zeros((), dtype=torch.float64)
         self._validated: list[tuple[Heads, Tensor]] = []
 
@@ -78,7 +83,8 @@ class Classifier(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Continue the loss sum of a begun epoch."""
-        self._loss_sum = torch.tensor(self.position.loss_sum, dtype=torch.float64, device=self._sum_device)
+        begun = self.position.loss_sum if self.recipe.ranks.first else 0.0
+        self._loss_sum = torch.tensor(begun, dtype=torch.float64, device=self._sum_device)
 
     @property
     def _sum_device(self) -> torch.device:
@@ -94,13 +100,15 @@ class Classifier(pl.LightningModule):
     def _learn(self, batch: Batch, step: int, optimizer: Any) -> None:
         inputs = batch.inputs
         if self.recipe.augment is not None:
-            stream = generator(self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step)
+            own = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
+            stream = generator(self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *own)
             inputs = self.recipe.augment(inputs, stream)
         loss = self.loss(self(inputs), batch.targets)
         window = self._window(step)
-        self.manual_backward(loss if window == 1 else loss / window)
-        self._loss_sum += loss.detach() * len(batch.targets)
-        self.position.seen += len(batch.targets)
+        part = loss if window == 1 else loss / window
+        self.manual_backward(part if batch.weight == 1 else part * batch.weight)
+        self._loss_sum += loss.detach() * (batch.weight * batch.whole / self.recipe.ranks.count)
+        self.position.seen += batch.whole
         self.position.step = step + 1
         if self._ends_window(step):
             if self.recipe.clip is not None:
@@ -118,7 +126,7 @@ class Classifier(pl.LightningModule):
 
     def settle(self) -> None:
         """Bring the position's loss sum up to date; raises NonFiniteFailure if a loss was not finite."""
-        total = float(self._loss_sum)
+        total = self.recipe.ranks.sum(float(self._loss_sum))
         if not math.isfinite(total):
             raise NonFiniteFailure(
                 f"training loss became {total} in epoch {self.position.epoch}, at or before batch {self.position.step};"
@@ -135,15 +143,22 @@ class Classifier(pl.LightningModule):
         self._validated.append(({name: logits.float() for name, logits in self(batch.inputs).items()}, batch.targets))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the whole split at once."""
-        parts = [heads for heads, _ in self._validated]
-        heads = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        targets = torch.cat([targets for _, targets in self._validated])
+        """Score the whole split at once, as every process of the job does."""
+        validated = self._all_validated()
+        heads = {name: torch.cat([part[name] for part, _ in validated]) for name in validated[0][0]}
+        targets = torch.cat([targets for _, targets in validated])
         loss = float(self.loss(heads, targets))
         if not math.isfinite(loss):
             raise NonFiniteFailure(f"validation loss became {loss} in epoch {self.position.epoch}")
         self.validation = {"val/loss": loss, **head_metrics(heads, targets, self.recipe.metrics)}
         self.log_dict(self.validation, logger=False, batch_size=1)
+
+    def _all_validated(self) -> list[tuple[Heads, Tensor]]:
+        if self.recipe.ranks.count == 1:
+            return self._validated
+        own = move_data_to_device(self._validated, "cpu")
+        of_all = [validated for of_rank in self.recipe.ranks.gather(own) for validated in of_rank]
+        return move_data_to_device(of_all, self.device)  # type: ignore[no-any-return]
 
     def on_train_epoch_end(self) -> None:
         """Write the epoch's row, tell the loggers, step the schedule and move on to the next epoch."""
@@ -172,7 +187,8 @@ class Classifier(pl.LightningModule):
         """Return the logits of the batch, or the log of the probabilities averaged over ``tta`` augmented passes."""
         if self.recipe.tta == 1 or self.recipe.augment is None:
             return {name: logits.float().cpu() for name, logits in self(batch.inputs).items()}
-        passes = [self._augmented_pass(batch.inputs, batch_index, number) for number in range(self.recipe.tta)]
+        place = self.first_batch + batch_index
+        passes = [self._augmented_pass(batch.inputs, place, number) for number in range(self.recipe.tta)]
         return {name: _mean_logits(torch.stack([heads[name] for heads in passes])) for name in passes[0]}
 
     def _augmented_pass(self, inputs: Tensor, batch_index: int, number: int) -> Heads:

@@ -49,3 +49,8 @@ def generator(device: torch.device, *numbers: int) -> torch.Generator:
     """Return a generator on ``device`` whose stream is a function of ``numbers`` (not negative) alone."""
     mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(mixed) >> 1)
+
+
+def stream_seed(*numbers: int) -> int:
+    """Return a seed below 2**32 that is a function of ``numbers`` (not negative) alone."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -25,15 +25,18 @@ from seedfold.trainers.data.sampling import order
 from seedfold.trainers.loggers import loggers
 from seedfold.trainers.losses import HeadsLoss
 from seedfold.trainers.module import Classifier, Recipe
-from seedfold.trainers.randomness import seed_everything
+from seedfold.trainers.randomness import seed_everything, stream_seed
+from seedfold.trainers.ranks import ALONE, Ranks
 from seedfold.trainers.settings import CheckpointSettings, PredictSettings, TrainerSettings
 from seedfold.trainers.validation import check_metrics
 
 Logits = dict[str, Floats]
 
 
-def fit(work: Work, network: nn.Module, data: JobData) -> Fit:
+def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = ALONE) -> Fit:
     """Train ``network`` to its end, or continue, and record the finished fit in ``work.folder``.
+
+    All ``ranks`` of the job do it together; the first writes.
 
     Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
     """
@@ -41,18 +44,21 @@ def fit(work: Work, network: nn.Module, data: JobData) -> Fit:
     check_metrics(settings.metrics)
     progress = Progress.of(files.newest_state())
     if not progress.finished:
-        _train(work, network, data, settings, progress)
+        _train(work, network, data, settings, progress, ranks)
     position = progress.position
     best = progress.best
     weights = {"last": LAST} | ({"best": best.file} if best else {})
     finished = Fit(position.epoch, best, weights, tuple(position.history))
-    files.finish(finished)
+    if ranks.first:
+        files.finish(finished)
     return finished
 
 
-def _train(work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: Progress) -> None:
-    blocks = _blocks(work.config, data.train, settings, progress.position)
-    module = _module(work.config, network, settings, progress.position, steps=blocks.steps)
+def _train(
+    work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: Progress, ranks: Ranks
+) -> None:
+    blocks = _blocks(work.config, data.train, settings, progress.position, ranks)
+    module = _module(work.config, network, settings, progress.position, steps=blocks.steps, ranks=ranks)
     checkpointer = Checkpointer(
         Checkpoints(work.folder),
         progress,
@@ -60,32 +66,47 @@ def _train(work: Work, network: nn.Module, data: JobData, settings: TrainerSetti
         mode=settings.mode,
         stop_requested=work.stop_requested,
         report=work.progress,
+        ranks=ranks,
     )
     settings = _within_steps(settings, blocks.epochs(settings.max_epochs))
-    trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], loggers(work))
+    own_loggers = loggers(work) if ranks.first else []
+    trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], own_loggers, _together(ranks))
     _begin_at(trainer, progress.position.epoch)
     try:
-        trainer.fit(module, blocks, EvaluationBatches(data.evaluated["val"], settings.eval_batch_size))
+        trainer.fit(module, blocks, _validation(data.evaluated["val"], settings, ranks))
     except SIGTERMException as error:  # Lightning raises it between epochs, when the state is saved
         raise RunInterrupted("terminated between epochs, with a checkpoint") from error
+
+
+def _validation(samples: Samples, settings: TrainerSettings, ranks: Ranks) -> EvaluationBatches:
+    if len(samples) < ranks.count:
+        there = counted(len(samples), "validation sample")
+        raise ConfigFailure(f"resources.gpus: {ranks.count} GPUs for {there}; ask for fewer")
+    return EvaluationBatches(samples, settings.eval_batch_size, ranks.share(len(samples)))
 
 
 def _within_steps(settings: TrainerSettings, epochs: int) -> TrainerSettings:
     return replace(settings, max_epochs=epochs, min_epochs=min(settings.min_epochs, epochs))
 
 
-def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples) -> Logits:
+def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ranks: Ranks = ALONE) -> Logits:
     """Return the logits (n, k) float32 of each head for ``samples``, from the weights that ``predict`` asks for.
 
-    Raises DamagedCheckpoint if the weights cannot be read.
+    Each of ``ranks`` predicts its share, and all return the whole. Raises DamagedCheckpoint if the weights cannot be
+    read.
     """
     settings, prediction = TrainerSettings.of(work.config), PredictSettings.of(work.config)
     module = _module(work.config, network, settings, Position(), steps=1, tta=prediction.tta)
+    # Whole batches: what is drawn for a batch does not depend on how many processes there are.
+    size = settings.eval_batch_size
+    share = ranks.share(-(-len(samples) // size))
+    batches = EvaluationBatches(samples, size, slice(share.start * size, share.stop * size))
+    module.first_batch = share.start
     path = Checkpoints(work.folder).weights(finished, prediction.weights)
     module.load_state_dict(_read_weights(path))
-    trainer = _trainer(settings, work.folder, [], [])
-    outputs = trainer.predict(module, EvaluationBatches(samples, settings.eval_batch_size))
-    return _joined(outputs or [])
+    trainer = _trainer(settings, work.folder, [], [], _one_of(settings, ranks))
+    outputs = trainer.predict(module, batches) if len(batches) else []
+    return _joined([output for of_rank in ranks.gather(outputs) for output in of_rank])
 
 
 def check_weights(work: Work, finished: Fit) -> None:
@@ -106,7 +127,9 @@ def _joined(outputs: list[Any]) -> Logits:
     return {name: np.concatenate([heads[name].numpy() for heads in outputs]) for name in outputs[0]}
 
 
-def _blocks(config: Mapping[str, Any], train: Samples, settings: TrainerSettings, position: Position) -> TrainingBlocks:
+def _blocks(
+    config: Mapping[str, Any], train: Samples, settings: TrainerSettings, position: Position, ranks: Ranks
+) -> TrainingBlocks:
     blocks = TrainingBlocks(
         train,
         order(train.targets, config.get("sampling") or {}, int(config["seed"])),
@@ -115,6 +138,7 @@ def _blocks(config: Mapping[str, Any], train: Samples, settings: TrainerSettings
         drop_last=settings.drop_last,
         block=settings.steps_per_execution,
         most=settings.max_steps,
+        ranks=ranks,
     )
     if not blocks.steps:
         samples = counted(len(train), "sample")
@@ -130,6 +154,7 @@ def _module(
     *,
     steps: int,
     tta: int = 1,
+    ranks: Ranks = ALONE,
 ) -> Classifier:
     loss = config.get("loss") or {}
     schedule, augment = config.get("schedule"), config.get("augment")
@@ -144,6 +169,7 @@ def _module(
         metrics=settings.metrics,
         augment=build(augment, "augment") if augment else None,
         tta=tta,
+        ranks=ranks,
     )
     if tta > 1 and recipe.augment is None:
         raise ConfigFailure(f"predict.tta: {tta} passes without augmentation are all alike; choose augment=… or tta 1")
@@ -151,11 +177,25 @@ def _module(
     return Classifier(network, HeadsLoss(function, loss.get("head_weights")), recipe, position)
 
 
-def _trainer(settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any]) -> pl.Trainer:
+def _together(ranks: Ranks) -> Mapping[str, Any]:
+    """Lightning's settings for training on the devices of all ranks."""
+    if ranks.count == 1:
+        return {"devices": 1}
+    return {"devices": ranks.count, "strategy": "ddp", "use_distributed_sampler": False, "sync_batchnorm": True}
+
+
+def _one_of(settings: TrainerSettings, ranks: Ranks) -> Mapping[str, Any]:
+    """Lightning's settings for predicting on the rank's own device."""
+    return {"devices": [ranks.rank] if settings.accelerator == "cuda" else 1}
+
+
+def _trainer(
+    settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any], devices: Mapping[str, Any]
+) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=settings.accelerator,
-            devices=1,
+            **devices,
             precision=settings.precision,  # type: ignore[arg-type]
             deterministic=settings.deterministic,
             min_epochs=settings.min_epochs,
@@ -193,4 +233,10 @@ def seeded_network(config: Mapping[str, Any]) -> Any:
     return build(config.get("model"), "model")
 
 
-__all__ = ["Logits", "fit", "predict", "seeded_network"]
+def part_streams(config: Mapping[str, Any], ranks: Ranks) -> None:
+    """Have every rank but the first draw from a stream of its own from here on, as dropout does."""
+    if not ranks.first:
+        seed_everything(stream_seed(int(config["seed"]), ranks.rank))
+
+
+__all__ = ["Logits", "fit", "part_streams", "predict", "seeded_network"]

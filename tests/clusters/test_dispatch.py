@@ -180,15 +180,22 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_written(project: Pro
     assert not project.toy.root.exists() or not tree(project.toy.root)
 
 
-def test_jobs_see_nothing_of_slurm(project: Project) -> None:
+def test_what_a_job_sees_on_a_node(project: Project) -> None:
+    """Its own GPUs and what the wrapper sets; nothing of SLURM."""
     module = project.toy.folder / "toy" / "look.py"
     module.write_text(
         "import json, os\ndef run(work):\n    (work.staging / 'answer.txt').write_text(json.dumps(dict(os.environ)))\n"
     )
-    project.launch("run=toy.look.run", "seed=1", "fold=0")
+    asked = ("resources.gpus=2", 'cluster.wrapper="env WRAPPED=yes"', "cluster.mail=me@example.org")
+    project.launch("run=toy.look.run", "seed=1", "fold=0", *asked)
+    mailed = project.slurm.run("scontrol", "show", "job", project.number())
+    assert "MailUser=me@example.org" in mailed
+    assert "MailType=END,FAIL" in mailed
     project.wait(done=1)
     [environment] = map(json.loads, answers(project.toy.study("light").path).values())
     assert [name for name in environment if name.startswith("SLURM")] == []
+    assert environment["WRAPPED"] == "yes"
+    assert len(set(environment["CUDA_VISIBLE_DEVICES"].split(","))) == 2
 
 
 def test_log_of_a_running_job_can_be_followed(project: Project) -> None:

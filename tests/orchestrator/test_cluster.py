@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
 
 
@@ -38,3 +39,12 @@ def test_what_cannot_be_is_named(given: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(("written", "read"), [(True, "on"), (False, "off"), ("off", "off"), ("auto", "auto")])
 def test_yaml_may_turn_on_and_off_into_truth_values(written: object, read: str) -> None:
     assert Cluster.parse({"warm": written}).warm == read
+
+
+def test_memory_of_a_gpu_chooses_among_the_types_of_the_site() -> None:
+    site: dict[str, Any] = {"gpu_types": {"a100": "40GB", "rtx2080ti": "11GB", "h100": "80GB"}}
+    assert Batch.parse({**site, "gpu_memory": "12GB"}).gpu_type() == "a100"
+    assert Batch.parse({**site, "gpu_memory": "11GB"}).gpu_type() == "rtx2080ti"
+    assert Batch.parse(site).gpu_type() is None
+    with pytest.raises(UsageError, match=r"cluster.gpu_memory: no GPU has 90GB; .* h100 80GB"):
+        Batch.parse({**site, "gpu_memory": "90GB"}).gpu_type()

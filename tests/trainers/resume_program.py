@@ -1,7 +1,8 @@
 """Runs one job again and again in forked children, killing each after a random while, until one gets to its end.
 
-Arguments: configuration (JSON file), folder, rounds, seed, the longest life of a child in seconds. ``rounds`` is the
-number of kills wanted; folder/whole and folder/killed hold what an undisturbed and a killed job published.
+Arguments: configuration (JSON file), folder, rounds, seed, the longest life of a child in seconds, and the number of
+processes that train together. ``rounds`` is the number of kills wanted; folder/whole and folder/killed hold what an
+undisturbed and a killed job published.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def attempt(config: Any, fit: Path, staging: Path, life: float | None) -> bool:
     return True
 
 
-def main(config_file: str, folder: str, rounds: str, seed: str, longest: str) -> None:
+def main(config_file: str, folder: str, rounds: str, seed: str, longest: str, ranks: str = "1") -> None:
+    fit_predict.devices = lambda *_: int(ranks)
     for module in fit_predict.PRELOAD:
         import_module(module)
     threads = len(list(Path("/proc/self/task").iterdir()))

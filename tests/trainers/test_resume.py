@@ -30,12 +30,11 @@ Killed = Callable[..., dict[str, Any]]
 def killed(tmp_path: Path) -> Killed:
     """Run a configuration whole and with kills; return the record, with the published files of both."""
 
-    def run(config: dict[str, Any], *, rounds: int, longest: float, seed: int = 0) -> dict[str, Any]:
+    def run(config: dict[str, Any], *, rounds: int, longest: float, seed: int = 0, ranks: int = 1) -> dict[str, Any]:
         (tmp_path / "config.json").write_text(json.dumps(config))
-        program = [sys.executable, str(PROGRAM), str(tmp_path / "config.json"), str(tmp_path)]
-        subprocess.run(
-            [*program, str(rounds), str(seed), str(longest)], check=True, env={**os.environ, **ONE_THREAD}, cwd=tmp_path
-        )
+        arguments = [tmp_path / "config.json", tmp_path, rounds, seed, longest, ranks]
+        program = [sys.executable, str(PROGRAM), *map(str, arguments)]
+        subprocess.run(program, check=True, env={**os.environ, **ONE_THREAD}, cwd=tmp_path)
         record: dict[str, Any] = json.loads((tmp_path / "record.json").read_text())
         for name in ("whole", "killed"):
             record[name] = {path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())}
@@ -75,4 +74,15 @@ def test_many_kills_of_a_network_with_every_kind_of_randomness(
     )  # fmt: skip
     record = killed(config, rounds=20, longest=0.5, seed=seed)
     assert record["kills"] >= 5
+    assert record["killed"] == record["whole"]
+
+
+@pytest.mark.slow
+def test_kills_change_no_bit_on_several_devices(compose: Callable[..., dict[str, Any]], killed: Killed) -> None:
+    config = compose(
+        "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=8", "checkpoint.every_seconds=0.02",
+        "trainer.early_stopping.patience=3",
+    )  # fmt: skip
+    record = killed(config, rounds=3, longest=2.0, ranks=2)
+    assert record["kills"] == 3
     assert record["killed"] == record["whole"]

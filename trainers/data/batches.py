@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.sampling import Order
+from seedfold.trainers.ranks import ALONE, Ranks
 
 
 @dataclass
@@ -37,10 +38,15 @@ class Position:
 
 
 class Batch(NamedTuple):
-    """Inputs (b, ...) float32 and class targets (b,) int64."""
+    """Inputs (b, ...) float32 and class targets (b,) int64: of ``whole`` samples, those that this process looks at.
+
+    ``weight`` is what its mean loss counts beside that of the other processes of the job.
+    """
 
     inputs: Tensor
     targets: Tensor
+    whole: int
+    weight: float = 1.0
 
 
 class Block(NamedTuple):
@@ -53,7 +59,7 @@ class Block(NamedTuple):
 class TrainingBlocks:
     """The blocks of the epoch that ``position`` is in; batches before ``position.step`` are left out.
 
-    ``most`` limits the batches of all epochs together.
+    ``most`` limits the batches of all epochs together. Of every batch, each of ``ranks`` takes its share.
     """
 
     def __init__(
@@ -66,7 +72,9 @@ class TrainingBlocks:
         drop_last: bool,
         block: int,
         most: int | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self._ranks = ranks
         self._inputs, self._targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
         self._order, self._position = order, position
         self._batch_size, self._block, self._most = batch_size, block, most
@@ -95,14 +103,23 @@ class TrainingBlocks:
     def _batches(self, positions: Tensor) -> list[Batch]:
         if not len(positions):
             return []
+        if self._ranks.count > 1:
+            return [self._share(batch) for batch in torch.split(positions, self._batch_size)]
         return list(_batches(self._inputs[positions], self._targets[positions], self._batch_size))
+
+    def _share(self, positions: Tensor) -> Batch:
+        """This rank's part of a batch. Where it has none, it takes a sample that does not count, to keep in step."""
+        own = positions[self._ranks.share(len(positions))]
+        weight = len(own) * self._ranks.count / len(positions)
+        own = own if len(own) else positions[:1]
+        return Batch(self._inputs[own], self._targets[own], len(positions), weight)
 
 
 class EvaluationBatches:
-    """All samples once, in their own order."""
+    """The samples of ``rows``, all of them as a rule, once and in their own order."""
 
-    def __init__(self, samples: Samples, batch_size: int) -> None:
-        self._inputs, self._targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
+    def __init__(self, samples: Samples, batch_size: int, rows: slice = slice(None)) -> None:
+        self._inputs, self._targets = torch.from_numpy(samples.inputs[rows]), torch.from_numpy(samples.targets[rows])
         self._batch_size = batch_size
 
     def __len__(self) -> int:
@@ -114,4 +131,4 @@ class EvaluationBatches:
 
 def _batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:
     pairs = zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
-    return (Batch(*pair) for pair in pairs)
+    return (Batch(inputs, targets, len(targets)) for inputs, targets in pairs)
