@@ -15,7 +15,7 @@ from toyproject import SEEDFOLD
 from seedfold.orchestrator.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
-DIGITS = ("experiment=digits", "size=tiny", "sampling.imbalance_ratio=1,10")
+DIGITS = ("experiment=digits", "size=tiny", "sampling.imbalance_ratio=1,10", "trainer.max_epochs=1")
 JOBS = 200
 PER_TASK = 20
 
