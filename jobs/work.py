@@ -20,6 +20,10 @@ class RunInterrupted(Exception):
     """Raised by a run that was asked to stop, after it has written a checkpoint to continue from."""
 
 
+class RunBlocked(Exception):
+    """A parent's result says that there is nothing to do, and why: the job is blocked, neither done nor failed."""
+
+
 class ConfigFailure(Exception):
     """The configuration cannot work (a class that does not import, an accelerator that is not there)."""
 
@@ -37,9 +41,9 @@ class Work:
     """One attempt at one job, as the code inside it sees it.
 
     ``folder`` belongs to the job's fit and lives across attempts: checkpoints go there. ``staging`` is new and empty
-    for this attempt. ``parents`` holds the published folder of each parent by its id. ``stop_requested()`` turns true
-    when the job should write a checkpoint and raise RunInterrupted. ``reads(path)`` records that the result
-    depends on a file's content. ``progress(done, total)`` tells people how far the job is.
+    for this attempt. ``parents`` holds the published folder of each parent by its id, ``stages`` the stage of each.
+    ``stop_requested()`` turns true when the job should write a checkpoint and raise RunInterrupted. ``reads(path)``
+    records that the result depends on a file's content. ``progress(done, total)`` tells people how far the job is.
     """
 
     description: JobDescription
@@ -47,6 +51,7 @@ class Work:
     folder: Path
     staging: Path
     parents: Mapping[str, Path] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
     stop_requested: Callable[[], bool] = lambda: False
     reads: Callable[[Path], None] = lambda path: None
     progress: Callable[[int, int], None] = lambda done, total: None
@@ -55,6 +60,18 @@ class Work:
     def config(self) -> Mapping[str, Any]:
         """The job's resolved configuration."""
         return self.description.config
+
+    def parents_in(self, stage: str) -> list[Path]:
+        """The published folders of the parents of one stage."""
+        return [folder for parent, folder in self.parents.items() if self.stages.get(parent) == stage]
+
+    def parent(self, stage: str) -> Path:
+        """The published folder of the only parent of a stage. Raises ConfigFailure where there is none, or several."""
+        folders = self.parents_in(stage)
+        if len(folders) != 1:
+            known = ", ".join(sorted(set(self.stages.values()))) or "none"
+            raise ConfigFailure(f"stage {stage}: {len(folders)} parents, one is needed; stages of parents: {known}")
+        return folders[0]
 
 
 class Run(Protocol):

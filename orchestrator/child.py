@@ -15,14 +15,16 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.jobs.late import resolve
+from seedfold.jobs.references import is_late
+from seedfold.jobs.work import ConfigFailure, RunBlocked, RunInterrupted, Work
 from seedfold.orchestrator.claims import attempts_begun, claim
 from seedfold.orchestrator.code import note_loaded, record_code
 from seedfold.orchestrator.failures import classify
@@ -31,6 +33,7 @@ from seedfold.orchestrator.messages import Request, send
 from seedfold.orchestrator.process import ProcessIdentity
 from seedfold.orchestrator.reads import ReadRecorder
 from seedfold.results.store import publish
+from seedfold.results.values import read_value
 
 
 class _StopFlag:
@@ -77,6 +80,22 @@ def fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
     own = study.job(fit)
     finished = (folder.job(fit) for folder in root.studies() if (folder.job(fit) / "fit.json").exists())
     return own if own.exists() else next(finished, own)
+
+
+def late_values(
+    job: JobDescription, parents: Mapping[str, Path], stages: Mapping[str, str]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The job's configuration with values of its parents for late references, and these values by dotted key.
+
+    Raises RunBlocked where a parent says that there is no value, ConfigFailure or DataFailure where it is unknown.
+    """
+    if not is_late(dict(job.config)):
+        return job.config, {}
+
+    def value(stage: str, key: str) -> Any:
+        return read_value(Work(job, 0, Path(), Path(), parents, stages).parent(stage), key)
+
+    return resolve(job.config, value)
 
 
 def find_run(name: str) -> Callable[[Work], None]:
@@ -129,12 +148,14 @@ def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
     started, job = time.time(), attempt.job
     _discard_old_staging(attempt)
     reads = ReadRecorder(job.config)
+    config, resolved = late_values(job, attempt.parents(), attempt.request.stages)
     work = Work(
-        description=job,
+        description=replace(job, config=config),
         attempt=attempt.request.attempt,
         folder=fit_folder(attempt.root, attempt.study, job.fit),
         staging=attempt.staging,
         parents=attempt.parents(),
+        stages=attempt.request.stages,
         stop_requested=stop,
         reads=reads,
     )
@@ -145,6 +166,7 @@ def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
     record = job.to_dict() | {
         "attempt": attempt.request.attempt,
         "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},
+        "resolved": resolved,
         "reads": reads.reads,
         "code": record_code(attempt.study),
         "provenance": _provenance(attempt.request),
@@ -199,6 +221,9 @@ def run_attempt(request: Request, report: int) -> int:
         _compute(attempt, stop)
     except RunInterrupted as interruption:
         send(report, "interrupted", job=job, n=number, reason=str(interruption) or "asked to stop")
+        return 0
+    except RunBlocked as verdict:
+        send(report, "blocked", job=job, n=number, reason=str(verdict))
         return 0
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return _report_failure(error, job, number, report)

@@ -7,12 +7,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.work import Work
+from seedfold.jobs.work import ConfigFailure, DataFailure, RunBlocked, Work
+from seedfold.orchestrator.child import late_values
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.overview import Overview
 from seedfold.orchestrator.plans import Plans
@@ -62,18 +63,26 @@ def _description(file: Path, number: int, line: str) -> JobDescription:
         raise UsageError(f"--jobs {file}, line {number}: no job description ({error}); seedfold plan --jobs") from error
 
 
-def parents_of(root: Root, study: StudyFolder, job: JobDescription) -> dict[str, Path]:
-    """Return the published folder of each parent. Raises UsageError for one that is not done."""
+@dataclass(frozen=True)
+class Parents:
+    """The published folder of each parent that a job needs, and its stage."""
+
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
+
+
+def parents_of(root: Root, study: StudyFolder, job: JobDescription) -> Parents:
+    """Return where a job's parents left their results. Raises UsageError for one that is not done."""
     if not job.parents:
-        return {}
-    overview = Overview(root, study.name)
+        return Parents()
+    standings = Overview(root, study.name).standings
     folders = {}
-    for parent in job.parents:
-        standing = overview.standings.of(parent)
+    for parent in standings.parents(job):
+        standing = standings.of(parent)
         if standing.state != "done":
             raise UsageError(f"{job.short_id}: its parent {parent[:12]} is {standing.state}; it has to be done first")
         folders[parent] = standing.home.published(parent, standing.attempt)
-    return folders
+    return Parents(folders, {parent: standings.stage(parent) for parent in folders})
 
 
 def import_as_launched(study: StudyFolder) -> None:
@@ -84,9 +93,23 @@ def import_as_launched(study: StudyFolder) -> None:
         sys.path.insert(0, folder)
 
 
-def scratch_work(job: JobDescription, parents: Mapping[str, Path]) -> Work:
-    """Return an attempt at a job in a new folder of its own, which is kept."""
+def scratch_work(job: JobDescription, parents: Parents) -> Work:
+    """Return an attempt at a job in a new folder of its own, which is kept.
+
+    Raises UsageError if it needs a value that no parent has.
+    """
+    try:
+        config, _ = late_values(job, parents.folders, parents.stages)
+    except (RunBlocked, ConfigFailure, DataFailure) as error:
+        raise UsageError(f"{job.short_id}: {error}") from error
     folder = Path(tempfile.mkdtemp(prefix=f"seedfold-run-{job.short_id}-"))
     (folder / "job").mkdir()
     (folder / "result").mkdir()
-    return Work(description=job, attempt=0, folder=folder / "job", staging=folder / "result", parents=parents)
+    return Work(
+        description=replace(job, config=config),
+        attempt=0,
+        folder=folder / "job",
+        staging=folder / "result",
+        parents=parents.folders,
+        stages=parents.stages,
+    )

@@ -1,7 +1,7 @@
 """What the files of a study say of every job: plans, attempts, submissions.
 
 Files are the truth and nothing here writes. An attempt's states never go backwards: whatever order events are read
-in, ``done`` wins over ``failed``, ``failed`` over ``interrupted``, ``interrupted`` over ``started``.
+in, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from seedfold.orchestrator.process import ProcessIdentity
 from seedfold.orchestrator.submissions import Submission, Submissions
 from seedfold.results.store import Result
 
-_RANK = {"started": 0, "interrupted": 1, "failed": 2, "done": 3}
+_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
 
 
 @dataclass(slots=True)

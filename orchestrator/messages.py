@@ -10,20 +10,21 @@ import json
 import os
 import select
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Message = dict[str, Any]
 """``{"m": kind, "job": id, …}``. From the template: ready, spawned, exit; from a job: started, done, failed,
-interrupted, declined."""
+interrupted, blocked, declined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One attempt to start.
 
-    ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt); ``fit_needed`` says that another
-    job will predict from the same fit; ``task`` is (index, restart) within the submission.
+    ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
+    ``fit_needed`` says that another job will predict from the same fit; ``task`` is (index, restart) within the
+    submission.
     """
 
     root: str
@@ -33,6 +34,7 @@ class Request:
     job: dict[str, Any]
     parents: dict[str, tuple[str, int]]
     environment: dict[str, str]
+    stages: dict[str, str] = field(default_factory=dict)
     fit_needed: bool = False
     task: tuple[int, int] = (0, 0)
 

@@ -92,7 +92,8 @@ class Plan:
                 continue
             follows = any(parent in starting for parent in job.parents)
             wanted = self._wants_start(planned) or rerun(planned) or (planned.state == "done" and follows)
-            if (wanted or planned.state == "blocked") and all(self._comes(parent, starting) for parent in job.parents):
+            wanted = wanted or (planned.state == "blocked" and (follows or not planned.standing.settled))
+            if wanted and all(self._comes(parent, starting) for parent in self.standings.parents(job)):
                 starting[job.id] = planned
         return list(starting.values())
 

@@ -162,7 +162,8 @@ class Queue:
 
     def _is_over(self, job: str, elsewhere: Standing | None) -> bool:
         """Whether nothing is to be done any more: another worker or study has, or a person wants it no longer."""
-        if self._standings.of(job).state in {"done", "failed", "cancelled"}:
+        standing = self._standings.of(job)
+        if standing.settled or standing.state in {"done", "failed", "cancelled"}:
             return True
         done_elsewhere = elsewhere is not None and elsewhere.state == "done"
         return done_elsewhere and job not in self._standings.ledger.rerun
@@ -183,7 +184,7 @@ class Queue:
 
     def _of_parents(self, job: JobDescription) -> Readiness:
         found: Readiness = "ready"
-        for parent in job.parents:
+        for parent in self._standings.parents(job):
             state = self._standings.of(parent).state
             if state not in ALIVE and state != "done":
                 return "never"

@@ -28,6 +28,8 @@ class Staleness:
         event = standing.event
         if any(self._standings.of(parent).attempt != attempt for parent, attempt in event["parents"].items()):
             return "parent"
+        if any(parent not in event["parents"] for parent in self._standings.parents(job)):
+            return "parent"
         changed = self._changed_data(event["reads"], job)
         if changed:
             return f"data {changed}"

@@ -44,6 +44,11 @@ class Standing:
     reason: str = ""
     event: Event | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether a parent's result said that there is nothing to do: nobody need do anything about it."""
+        return self.state == "blocked" and self.event is not None and self.event["e"] == "blocked"
+
 
 class Standings:
     """The standing of every job of a study. What was asked once is kept until `refresh`."""
@@ -87,6 +92,8 @@ class Standings:
 
     def _find(self, job: str) -> Standing:
         own = self._within(self.ledger, job)
+        if own.settled and self._is_outdated(own):
+            own = replace(own, state="waiting", reason="its parent has a newer result")
         if own.state == "done" or own.state in ALIVE:
             return own
         return self.elsewhere(job) or self._blocked(job, own) or own
@@ -109,10 +116,26 @@ class Standings:
     def _blocked(self, job: str, own: Standing) -> Standing | None:
         if own.state not in {"waiting", "lost"} or job not in self._jobs:
             return None
-        for parent in self._jobs[job].parents:
+        for parent in self.parents(self._jobs[job]):
             if self.of(parent).state in _STOPPED:
                 return replace(own, state="blocked", reason=f"parent {parent[:12]} is {self.of(parent).state}")
         return None
+
+    def _is_outdated(self, verdict: Standing) -> bool:
+        assert verdict.event is not None
+        return any(self.of(parent).attempt != attempt for parent, attempt in verdict.event["parents"].items())
+
+    def parents(self, job: JobDescription) -> list[str]:
+        """The parents that a job needs: of several of a stage, those that are not settled, if there are any."""
+        settled = {parent for parent in job.parents if self.of(parent).settled}
+        if not settled:
+            return list(job.parents)
+        left = {self.stage(parent) for parent in job.parents if parent not in settled}
+        return [parent for parent in job.parents if parent not in settled or self.stage(parent) not in left]
+
+    def stage(self, job: str) -> str:
+        """The stage of a job that is known."""
+        return self._jobs[job].stage if job in self._jobs else self.ledger.plans.jobs[job].stage
 
     def _within(self, ledger: Ledger, job: str) -> Standing:
         record = ledger.record(job)
@@ -123,6 +146,8 @@ class Standings:
             return standing
         if record.cancelled:
             return replace(standing, state="cancelled", reason=record.cancelled_how)
+        if standing.settled:
+            return standing
         if job in ledger.queued and not self._exhausted(record):
             return replace(standing, state="submitted")
         return standing
@@ -140,6 +165,8 @@ class Standings:
             return self._done(study, job, end)
         if end["e"] == "failed":
             return Standing("failed", study, latest, end["reason"], end)
+        if end["e"] == "blocked":
+            return Standing("blocked", study, latest, end["reason"], end)
         if end["e"] == "interrupted":
             return Standing("waiting", study, latest, end["reason"], end)
         return _begun(study, job, latest, end)

@@ -150,7 +150,7 @@ class Worker:
         standing = self.standings.of(job.id)
         if standing.state == "failed":
             return not self.policies.exhausted(self.standings.ledger.record(job.id).failures())
-        return standing.state not in {"done", "cancelled"}
+        return standing.state not in {"done", "cancelled"} and not standing.settled
 
     def _tell_of_earlier_starts(self) -> None:
         """Attempts of this very task before it was requeued ended with it, whether or not they could say so."""
@@ -210,7 +210,7 @@ class Worker:
         return True
 
     def _request(self, job: JobDescription, attempt: int, slot: Slot) -> Request:
-        parents = {parent: self.standings.of(parent) for parent in job.parents}
+        parents = {parent: self.standings.of(parent) for parent in self.standings.parents(job)}
         return Request(
             root=str(self.root.path),
             study=self.study.name,
@@ -218,6 +218,7 @@ class Worker:
             attempt=attempt,
             job=job.to_dict(),
             parents={parent: (standing.home.name, standing.attempt) for parent, standing in parents.items()},
+            stages={parent: self.standings.stage(parent) for parent in parents},
             environment=slot.environment(),
             fit_needed=self.queue.needs(job.fit),
             task=(self.seat.index, self.seat.restart),
@@ -265,10 +266,19 @@ class Worker:
         elif last == "done" or is_published(self.study, job.id, attempt):
             self._tell_done(job.id, attempt)
             self.identical.pop(job.stage, None)
+        elif last == "blocked":
+            self._blocked(running)
         elif last == "interrupted" or running.killed:
             self._interrupted(running, exit_message["peak"])
         else:
             self._failed(running, exit_message)
+
+    def _blocked(self, running: _Running) -> None:
+        """Record a verdict, and on which results it rests: it holds as long as these do."""
+        assert running.last is not None
+        job = running.job
+        parents = {parent: self.standings.of(parent).attempt for parent in self.standings.parents(job)}
+        self.events.tell("blocked", job=job.id, n=running.attempt, reason=running.last["reason"], parents=parents)
 
     def _interrupted(self, running: _Running, peak: int) -> None:
         """Record an end before the end: no failure, unless the scheduler stopped a job that got nowhere meanwhile."""

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -63,6 +63,8 @@ class Result:
     ended: float
     files: Mapping[str, FileRecord]
     metrics: tuple[MetricRecord, ...]
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    """What late references stood for, by dotted key."""
 
     @property
     def seconds(self) -> float:
@@ -170,12 +172,12 @@ def load_result(folder: Path) -> Result:
     """Return what a published folder says of itself. Raises DamagedError if it is missing or cannot be read."""
     try:
         record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        fields = {name: record[name] for name in Result.__dataclass_fields__}
+        fields = {name: record[name] for name in Result.__dataclass_fields__ if name != "resolved"}
     except FileNotFoundError:
         raise DamagedError(f"{folder / RESULT}: missing; run the job again") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{folder / RESULT}: damaged ({error}); run the job again") from error
-    return Result(**{**fields, "metrics": tuple(fields["metrics"])})
+    return Result(**{**fields, "metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})})
 
 
 def damage(folder: Path | str, files: Mapping[str, FileRecord] | None = None, deep: bool = False) -> str | None:

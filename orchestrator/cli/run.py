@@ -19,6 +19,7 @@ from seedfold.orchestrator.child import find_run, start_logging
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.foreground import (
+    Parents,
     import_as_launched,
     parents_of,
     read_description,
@@ -93,7 +94,7 @@ def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
     job = read_description(Path(file), _only_word(words))
     if job.parents:
         raise UsageError(f"{job.short_id}: has parents, whose results a file does not hold; launch its study first")
-    return scratch_work(_limited(job, steps), {})
+    return scratch_work(_limited(job, steps), Parents())
 
 
 def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
