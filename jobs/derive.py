@@ -21,6 +21,11 @@ from seedfold.jobs.schema import STUDY_KEYS, StageSpec
 from seedfold.jobs.tree import strings
 
 
+def given(value: Any) -> Any:
+    """Return ``value``, a value of one stage alone that is no axis. It may refer to a result of an earlier stage."""
+    return value
+
+
 @dataclass
 class Derivation:
     """One derived key: where it goes (``path``), where its arguments stand (``node``), and the function with its name.
@@ -56,7 +61,7 @@ class Derivation:
 
     def _compute(self, arguments: Mapping[str, Any], point: Callable[[], str]) -> Any:
         for name, value in arguments.items():
-            if is_late(value):
+            if is_late(value) and self.function is not given:
                 raise UsageError(f"{self._at(point)}: {name} is only known when the job starts; derive nothing from it")
         try:
             result = self.function(**arguments)
@@ -72,7 +77,7 @@ class Derivation:
             canonical_json(value)
         except UsageError as error:
             raise UsageError(f"{self._at(point)}: the result is no JSON value ({error})") from error
-        if any("${" in text for _, text in strings(value)):
+        if any("${" in text and not is_late(text) for _, text in strings(value)):
             raise UsageError(f"{self._at(point)}: the result holds an interpolation; return a plain value")
         return value
 

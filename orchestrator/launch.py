@@ -91,7 +91,7 @@ def launch(
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
     if selection is not None:
         selection.check(plan.descriptions)
-    starting = plan.startable(_rerun_test(rerun))
+    starting = plan.startable(_rerun_test(rerun, plan.descriptions))
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
@@ -129,7 +129,7 @@ def _count_failed(jobs: Iterable[PlannedJob]) -> int:
     return sum(planned.state == "failed" for planned in jobs)
 
 
-def _rerun_test(rerun: str | None) -> Callable[[PlannedJob], bool]:
+def _rerun_test(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
     if rerun is None:
         return lambda planned: False
     if rerun == "stale":
@@ -137,6 +137,7 @@ def _rerun_test(rerun: str | None) -> Callable[[PlannedJob], bool]:
     from seedfold.jobs.where import Where
 
     where = Where.parse(rerun)
+    where.check({axis: None for job in jobs for axis in job.axes})
     return lambda planned: planned.state == "done" and where.matches(planned.job.axes)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,13 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
     return [FailureGroup(kind, len(members), members[0].failure()) for (kind, _), members in ordered]
+
+
+def nothing_to_do(views: Iterable[JobView]) -> Iterator[str]:
+    """Say how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
+    settled = Counter(view.standing.reason for view in views if view.standing.settled)
+    for reason, count in settled.items():
+        yield f"{counted(count, 'job has', 'jobs have')} nothing to do: {reason}"
 
 
 def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:

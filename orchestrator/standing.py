@@ -35,7 +35,8 @@ class Standing:
     """How one job stands.
 
     ``attempt`` is the latest one, or the one whose result counts where the job is done; ``home`` the study whose folder
-    holds it; ``event`` the last that was told of that attempt.
+    holds it; ``event`` the last that was told of that attempt. ``settled`` says that a job is blocked because a
+    parent's result leaves it nothing to do: nobody need do anything about it.
     """
 
     state: State
@@ -43,11 +44,7 @@ class Standing:
     attempt: int = 0
     reason: str = ""
     event: Event | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether a parent's result said that there is nothing to do: nobody need do anything about it."""
-        return self.state == "blocked" and self.event is not None and self.event["e"] == "blocked"
+    settled: bool = False
 
 
 class Standings:
@@ -93,7 +90,7 @@ class Standings:
     def _find(self, job: str) -> Standing:
         own = self._within(self.ledger, job)
         if own.settled and self._is_outdated(own):
-            own = replace(own, state="waiting", reason="its parent has a newer result")
+            own = replace(own, state="waiting", reason="its parent has a newer result", settled=False)
         if own.state == "done" or own.state in ALIVE:
             return own
         return self.elsewhere(job) or self._blocked(job, own) or own
@@ -117,8 +114,10 @@ class Standings:
         if own.state not in {"waiting", "lost"} or job not in self._jobs:
             return None
         for parent in self.parents(self._jobs[job]):
-            if self.of(parent).state in _STOPPED:
-                return replace(own, state="blocked", reason=f"parent {parent[:12]} is {self.of(parent).state}")
+            found = self.of(parent)
+            if found.state in _STOPPED:
+                reason = f"parent {parent[:12]} is {found.state}"
+                return replace(own, state="blocked", reason=reason, settled=found.settled)
         return None
 
     def _is_outdated(self, verdict: Standing) -> bool:
@@ -166,7 +165,7 @@ class Standings:
         if end["e"] == "failed":
             return Standing("failed", study, latest, end["reason"], end)
         if end["e"] == "blocked":
-            return Standing("blocked", study, latest, end["reason"], end)
+            return Standing("blocked", study, latest, end["reason"], end, settled=True)
         if end["e"] == "interrupted":
             return Standing("waiting", study, latest, end["reason"], end)
         return _begun(study, job, latest, end)

@@ -17,7 +17,7 @@ from seedfold.orchestrator.cli.console import counts_text, hours_text, lines, sa
 from seedfold.orchestrator.cli.status import failure_parts
 from seedfold.orchestrator.launch import Launched, Progress, Waiter, stop_workers
 from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.overview import Overview, axes_text, fallen_lines
+from seedfold.orchestrator.overview import Overview, axes_text, fallen_lines, nothing_to_do
 from seedfold.orchestrator.plans import Plans
 from seedfold.orchestrator.standing import ALIVE, STATES
 
@@ -102,14 +102,17 @@ def conclude(root: Root, launched: Launched, end: Progress, seconds: float, inte
     took = f"; {hours_text(round(seconds, 1))}" if launched.submissions else ""
     say(f"{study}: {counts_text(end.counts, STATES)}{took}", style="bold")
     show([*failure_parts(views), *lines(*fallen_lines(overview, views), style="yellow")])
-    left = sum(end.counts[state] for state in STATES if state != "done")
+    show(lines(*nothing_to_do(views)))
+    settled = sum(view.standing.settled for view in views)
+    left = sum(end.counts[state] for state in STATES if state != "done") - settled
     if left:
         show(lines(f"{counted(left, 'job is', 'jobs are')} not done: seedfold resume {study}", style="yellow"))
     else:
         say(f"seedfold results {study}  ·  seedfold report {study}")
     if interrupted:
         return _INTERRUPTED
-    return 1 if any(end.counts[state] for state in ("failed", "blocked", "lost")) else 0
+    stopped = sum(end.counts[state] for state in ("failed", "blocked", "lost")) - settled
+    return 1 if stopped else 0
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from seedfold.orchestrator.overview import (
     group_failures,
     name_of,
     notes,
+    nothing_to_do,
     to_json,
 )
 from seedfold.orchestrator.selection import Selection
@@ -91,7 +92,8 @@ def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Line]:
     parts = lines(title, style="bold")
     if len(stages) > 1:
         parts += counts_parts("stage", stages, columns_with_counts([shape["states"]], STATES))
-    return [*parts, *failure_parts(views), *lines(*notes(overview, views), style="yellow")]
+    settled = lines(*nothing_to_do(views))
+    return [*parts, *failure_parts(views), *settled, *lines(*notes(overview, views), style="yellow")]
 
 
 def failure_parts(views: Sequence[JobView]) -> list[Line]:
