@@ -1,0 +1,71 @@
+"""Class weights for training under prevalence shift: what a deployment at another imbalance ratio makes of a loss.
+
+Formulas of Godau et al., "Deployment of Image Analysis Algorithms under Prevalence Shifts", MICCAI 2023 (the code of
+its study). They are computed in single precision, in the study's order of operations, and returned as Python floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from seedfold.jobs.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+
+def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
+    """Return the prevalences of classes with these ``counts`` after scaling to max/min ``ratio``; they sum to 1.
+
+    Let p be the prevalences and R = max p / min p. For ratio ≥ R every class but the most frequent becomes
+    p_i·max/(min·ratio); otherwise p_i becomes min + (ratio - 1)/(R - 1)·(p_i - min). Then all are divided by their sum.
+    Raises UsageError for fewer than two classes, a class without samples, or a ratio below 1.
+    """
+    return [float(value) for value in _scaled(_prevalences(counts), _checked(ratio))]
+
+
+def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[float]:
+    """Return one loss weight a class, summing to 1, for a deployment whose classes are at ``ratio``.
+
+    ``counts`` are those of training. Where training draws every class equally often (``balanced``), the weights are
+    the scaled prevalences; otherwise these divided by the prevalences of training. Raises as `scaled_prevalences`.
+    """
+    trained = _prevalences(counts)
+    weights = _scaled(trained, _checked(ratio))
+    if not balanced:
+        weights = weights / trained
+    # Dividing a sum of one again is the study's own order of operations, to the last bit.
+    return [float(weight) for weight in weights / weights.sum()]
+
+
+def _checked(ratio: float) -> float:
+    if not 1 <= ratio < float("inf"):
+        raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
+    return float(ratio)
+
+
+def _prevalences(counts: Sequence[int]) -> Floats:
+    import numpy as np
+
+    if len(counts) < 2:
+        raise UsageError(f"class_counts: {len(counts)} classes have no prevalences; at least 2")
+    if min(counts) < 1:
+        raise UsageError(f"class_counts: class {list(counts).index(min(counts))} has no samples")
+    return np.asarray(counts, dtype=np.float32) / np.float32(sum(counts))
+
+
+def _scaled(prevalences: Floats, ratio: float) -> Floats:
+    import numpy as np
+
+    least, most = prevalences.min(), prevalences.max()
+    given = most / least
+    if np.float32(ratio) >= given:
+        scaled = prevalences * most / (least * np.float32(ratio))
+        scaled[prevalences.argmax()] = most
+    else:
+        scaled = least + np.float32(ratio - 1) / (given - np.float32(1)) * (prevalences - least)
+    return np.asarray(scaled / scaled.sum(), dtype=np.float32)

@@ -1,0 +1,127 @@
+"""The job that estimates the class prevalences of a simulated deployment, for later stages to train with.
+
+The deployment test set is resampled to ``imbalance_ratio``; quantifiers trained on the balanced development test set
+estimate its prevalences from what the parents predict there. ``estimate`` of the configuration: ``method`` whose
+estimate becomes the loss weights, ``methods`` to compare, ``zeros`` and ``epsilon`` (see `weights`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.work import ConfigFailure, DataFailure, Work
+from seedfold.results.prevalence.members import Predicted, read_members
+from seedfold.results.prevalence.quantify import QUANTIFIERS, shares
+from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScaling, resample
+from seedfold.results.values import BLOCKED, write_values
+
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.predictions")
+TABLE = "estimates.csv"
+Zeros = Literal["error", "epsilon", "as_published"]
+
+
+@dataclass(frozen=True)
+class EstimateSettings:
+    """``estimate`` of the configuration."""
+
+    method: str = "ACC"
+    methods: tuple[str, ...] = ("CC", "BBSE", "ACC")
+    zeros: Zeros = "epsilon"
+    epsilon: float = 1e-8
+    base_seed: int = BASE_SEED
+
+    def __post_init__(self) -> None:
+        for name in (self.method, *self.methods):
+            if name not in QUANTIFIERS:
+                raise ConfigFailure(f"estimate.methods: {name!r} is none of {', '.join(QUANTIFIERS)}")
+        if self.zeros not in get_args(Zeros):
+            raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is none of {', '.join(get_args(Zeros))}")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> EstimateSettings:
+        """Read ``config.estimate``. Raises ConfigFailure for an unknown key or value."""
+        given = dict(config.get("estimate") or {})
+        for key in given:
+            if key not in cls.__dataclass_fields__:
+                raise ConfigFailure(f"estimate.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
+        if "methods" in given:
+            given["methods"] = tuple(given["methods"])
+        return cls(**given)
+
+
+def run(work: Work) -> None:
+    """Estimate from the parents' predictions; where the ratio is impossible, that is the result."""
+    settings, ratio = EstimateSettings.of(work.config), float(work.config["imbalance_ratio"])
+    folders = list(work.parents.values())
+    trained, deployed = read_members(folders, "dev_test"), read_members(folders, "app_test")
+    try:
+        rows = resample(deployed.targets, deployed.classes, ratio, settings.base_seed)
+    except ImpossibleScaling as verdict:
+        write_values(work.staging, {"ratio": ratio, BLOCKED: f"imbalance ratio {ratio:g} is impossible: {verdict}"})
+        return
+    _estimate(work, settings, ratio, trained, deployed.take(rows))
+
+
+def _estimate(work: Work, settings: EstimateSettings, ratio: float, trained: Predicted, deployed: Predicted) -> None:
+    observed = shares(deployed.labels, deployed.classes)
+    names = dict.fromkeys((*settings.methods, settings.method))
+    estimates = {name: QUANTIFIERS[name](trained.targets, trained.labels, observed) for name in names}
+    exact = shares(deployed.targets, deployed.classes)
+    _write_table(work.staging / TABLE, exact, estimates)
+    found = weights(estimates[settings.method], settings.zeros, settings.epsilon, _trained_shares(work.config))
+    write_values(
+        work.staging,
+        {
+            "ratio": ratio,
+            "n": len(deployed.targets),
+            "prevalence": exact.tolist(),
+            "estimates": {name: estimate.tolist() for name, estimate in estimates.items()},
+            "method": settings.method,
+            "zeros": np.flatnonzero(estimates[settings.method] <= 0).tolist(),
+            "weights": found,
+        },
+    )
+
+
+def weights(
+    estimate: NDArray[np.float64], zeros: Zeros, epsilon: float, trained: NDArray[np.float64] | None
+) -> list[float]:
+    """Return one loss weight a class, summing to 1, from estimated prevalences (k,).
+
+    ``trained`` are the prevalences of a training that does not balance its classes, by which the estimate is divided.
+    An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a small
+    number in its place, ``as_published`` leaves it as the published study has it.
+    """
+    missing = np.flatnonzero(~(estimate > 0))
+    if not np.isfinite(estimate).all():
+        raise DataFailure(f"estimate: class {int(np.flatnonzero(~np.isfinite(estimate))[0])} has no finite prevalence")
+    if len(missing) and zeros == "error":
+        raise DataFailure(f"estimate: class {int(missing[0])} is estimated to be absent; see estimate.zeros")
+    if zeros == "epsilon":
+        estimate = np.maximum(estimate, epsilon)
+    wanted = estimate if trained is None else estimate / trained
+    return [float(weight) for weight in wanted / wanted.sum()]
+
+
+def _trained_shares(config: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """The class shares of a training that does not balance them; None of one that does."""
+    if (config.get("sampling") or {}).get("draw") == "balanced":
+        return None
+    counts = np.asarray(config["task"]["class_counts"], dtype=np.float64)
+    return np.asarray(counts / counts.sum())
+
+
+def _write_table(path: Path, exact: Sequence[float] | NDArray[np.float64], estimates: Mapping[str, Any]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["method", "class", "prevalence", "estimate"])
+        for name, estimate in estimates.items():
+            writer.writerows([name, number, exact[number], value] for number, value in enumerate(estimate.tolist()))

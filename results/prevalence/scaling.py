@@ -1,0 +1,68 @@
+"""A test set resampled to another ratio of its classes, as in Godau et al., MICCAI 2023.
+
+Counts are computed in single precision and samples drawn by torch's generator, so that what was published can be drawn
+again from published predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.errors import UsageError
+
+LEAST = 9
+"""Fewest samples of a class."""
+BASE_SEED = 42
+
+Counts = NDArray[np.int64]
+
+
+class ImpossibleScaling(Exception):
+    """A ratio that would leave too few samples of a class."""
+
+
+def scaled_counts(counts: Sequence[int], ratio: float) -> Counts:
+    """Return how many samples to keep of each class, so that max/min becomes ``ratio``.
+
+    With R = max/min of ``counts``: for ratio ≥ R every class but the largest keeps trunc(c_i·max / (min·ratio)),
+    otherwise every class keeps trunc(min + (ratio - 1)/(R - 1)·(c_i - min)), all in float32. Raises ImpossibleScaling
+    if a class would keep fewer than `LEAST`, UsageError for a ratio below 1.
+    """
+    if not 1 <= ratio < float("inf"):
+        raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
+    if min(counts, default=0) < 1:
+        raise ImpossibleScaling(f"class {list(counts).index(min(counts))} has no samples")
+    given = np.asarray(counts, dtype=np.float32)
+    least, most = given.min(), given.max()
+    present, wanted = most / least, np.float32(ratio)
+    if wanted >= present:
+        kept = np.trunc(given * most / (least * wanted))
+        kept[given.argmax()] = most
+    else:
+        kept = np.trunc(least + np.float32(ratio - 1) / (present - np.float32(1)) * (given - least))
+    if kept.min() < LEAST:
+        number = int(kept.argmin())
+        left = int(kept[number])
+        raise ImpossibleScaling(f"ratio {ratio:g} would leave {left} samples of class {number}; {LEAST} are the least")
+    return np.asarray(kept, dtype=np.int64)
+
+
+def resample(targets: NDArray[np.int64], classes: int, ratio: float, base_seed: int = BASE_SEED) -> NDArray[np.int64]:
+    """Return the positions (m,) of a sample at ``ratio``, class after class, drawn without replacement.
+
+    The seed is ``base_seed`` + 100·ratio, cut to a whole number. Raises as `scaled_counts`.
+    """
+    import torch
+
+    kept = scaled_counts(np.bincount(targets, minlength=classes).tolist(), ratio)
+    generator = torch.Generator().manual_seed(int(base_seed + 100 * ratio))
+    drawn = []
+    for number, count in enumerate(kept):
+        positions = np.flatnonzero(targets == number)
+        # A class that keeps everything draws as well: what the next one draws depends on it.
+        order = torch.randperm(len(positions), generator=generator).numpy()
+        drawn.append(positions[order[:count]])
+    return np.concatenate(drawn)
