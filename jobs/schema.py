@@ -24,7 +24,7 @@ ONLY_STAGE = "train"
 _AXES = ("matrix", "zip", "table")
 _TOP = (*_AXES, "exclude", "only", "derive", "after")
 _STAGE = ("run", *_TOP, "resources")
-STUDY_KEYS = frozenset({*_TOP, "study", "stages", "run", "resources", "identity", "hydra", "size"})
+STUDY_KEYS = frozenset({*_TOP, "study", "stages", "run", "resources", "identity", "hydra", "size", "let"})
 """Top-level keys that describe the study and are part of no job's configuration."""
 
 _RESERVED = frozenset(

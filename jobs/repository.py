@@ -1,0 +1,43 @@
+"""Hydra's access to configuration files, with a memory: a study composes the same few files again and again.
+
+Hydra reads and parses every file anew for each composition, which is most of what composing takes.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+
+
+class RememberingRepository(ConfigRepository):
+    """Reads each file once, and hands out copies."""
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Look elsewhere from now on, and forget what was found."""
+        super().initialize_sources(config_search_path)
+        self._read: dict[str, bytes] = {}
+        self._sources: dict[tuple[str, ObjectType | None], ConfigSource | None] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RememberingRepository:
+        """Return another one with the same memory, until either looks elsewhere. Hydra makes one per composition."""
+        return copy.copy(self)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Return a copy of a file's content and defaults; None if there is no such file."""
+        known = self._read.get(config_path)
+        if known is None:
+            known = self._read[config_path] = pickle.dumps(super().load_config(config_path))
+        found: ConfigResult | None = pickle.loads(known)
+        return found
+
+    def _find_object_source(self, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
+        key = (config_path, object_type)
+        if key not in self._sources:
+            self._sources[key] = super()._find_object_source(config_path, object_type)
+        return self._sources[key]
