@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clusters.lsf.cluster import Lsf
+from clusters.lsf.cluster import running as running_lsf
+from clusters.lsf.settings import Dialect
+from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
@@ -55,3 +59,29 @@ def on_slurm(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """The cluster `slurm`, and the code under test in this process talks to it."""
     monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
     return slurm
+
+
+@pytest.fixture(params=["lsf10", "classic"])
+def lsf_dialect(request: pytest.FixtureRequest) -> Dialect:
+    """What the cluster `lsf` speaks: each in turn, unless a test is parametrised with one of them."""
+    dialect: Dialect = request.param
+    return dialect
+
+
+@pytest.fixture
+def lsf(lsf_dialect: Dialect, tmp_path: Path) -> Iterator[Lsf]:
+    """A fake LSF of this test's own, whose minutes last three seconds; `Lsf.configure` changes what it is like."""
+    folder = tmp_path / "lsf"
+    folder.mkdir()
+    with running_lsf(folder, LsfSettings(dialect=lsf_dialect, time_scale=0.05)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def on_lsf(lsf: Lsf, monkeypatch: pytest.MonkeyPatch) -> Lsf:
+    """The cluster `lsf`, and the code under test in this process talks to it."""
+    for name in [name for name in os.environ if name.startswith(("LSF_", "LSB_", "LS_", "BSUB_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {**lsf.variables, "PATH": lsf.environment["PATH"]}.items():
+        monkeypatch.setenv(name, value)
+    return lsf
