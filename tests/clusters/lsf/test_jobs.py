@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clusters.lsf.cluster import Lsf, LsfError
+from clusters.lsf.settings import Host, Queue
 from toyproject import eventually
 
 only_classic = pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
@@ -22,6 +23,7 @@ def exit_codes(lsf: Lsf, job: str) -> list[str]:
     )
 
 
+@only_classic
 def test_script_on_standard_input_runs(lsf: Lsf, tmp_path: Path) -> None:
     script = f'#!/bin/bash\n#BSUB -J "of the script"\n#BSUB -q short\necho ${{BASH_VERSION:+bash}} > {tmp_path}/out\n'
     assert lsf.run("bsub", "-J", "mine", script=script) == "Job <101> is submitted to queue <short>.\n"
@@ -32,12 +34,14 @@ def test_script_on_standard_input_runs(lsf: Lsf, tmp_path: Path) -> None:
     assert lsf.run("bsub", "true") == "Job <102> is submitted to default queue <normal>.\n"
 
 
+@only_classic
 def test_script_named_on_the_command_line_is_not_read(lsf: Lsf, tmp_path: Path) -> None:
     (tmp_path / "script").write_text("#BSUB -J unread\ntrue\n")
     lsf.run("bsub", "sh", tmp_path / "script")
     assert "unread" not in lsf.run("bjobs", "-a", "-w")
 
 
+@only_classic
 def test_arguments_are_read_by_a_shell_again(lsf: Lsf, tmp_path: Path) -> None:
     lsf.run("bsub", "echo", f"one > {tmp_path}/one; echo two > {tmp_path}/two")
     lsf.wait_for("101")
@@ -61,6 +65,7 @@ def test_output_appears_at_the_end_and_is_appended(lsf: Lsf, tmp_path: Path) -> 
     assert (tmp_path / "101.0.err").read_text() == "wrong\n"
 
 
+@only_classic
 def test_output_may_go_straight_to_its_file(lsf: Lsf, tmp_path: Path) -> None:
     lsf.submit("echo now; sleep 100", "-o", tmp_path / "out", LSB_STDOUT_DIRECT="y")
     eventually(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text() == "now\n")
@@ -78,6 +83,7 @@ def test_array_has_one_id(lsf: Lsf, tmp_path: Path) -> None:
     assert exit_codes(lsf, "101") == [f"Exited with exit code {index}" for index in (1, 2, 3, 7)]
 
 
+@only_classic
 def test_job_that_is_no_array_has_index_0(lsf: Lsf, tmp_path: Path) -> None:
     lsf.submit(f'env > {tmp_path}/env; touch "{tmp_path}/done-%I"', "-n", "3", "-o", tmp_path / "%I.out", HELLO="there")
     lsf.wait_for("101")
@@ -89,46 +95,49 @@ def test_job_that_is_no_array_has_index_0(lsf: Lsf, tmp_path: Path) -> None:
     assert (tmp_path / "0.out").exists()
 
 
+@only_classic
 def test_array_is_throttled(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-J", "slow[1-5]%2")
     assert sorted(lsf.job_states("101").values()) == ["PEND"] * 3 + ["RUN"] * 2
     assert "Job array has reached its running element limit" in lsf.run("bjobs", "-p", "101")
 
 
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (["-q", "nowhere"], "No such queue"),
-        (["-n", "20"], "Too many processors requested"),
-        (["-J", "a[0-3]"], "Job array index error"),
-        (["-J", "a[1-1001]"], "Job array index too large"),
-        (["-J", "a[b]"], "Bad job name"),
-        (["-w", "done(77)"], "No matching job found"),
-        (["-w", "done(77"], "Dependency condition syntax error"),
-        (["-W", "0:"], "Bad RUNLIMIT specification"),
-        (["-q", "short", "-W", "11"], "Cannot exceed queue's hard limit"),
-        (["-M", "much"], "Bad MEMLIMIT specification"),
-        (["-R", "rusage[mem=much]"], "Bad resource requirement syntax"),
-        (["-R", "nonsense[x]"], "Bad resource requirement syntax"),
-        (["-R", "select[colour=='red']"], "Bad resource requirement syntax"),
-        (["-m", "n9"], "Bad host name"),
-        (["-b", "25:61"], "Bad time specification"),
-    ],
-)
+REFUSED = [
+    (["-q", "nowhere"], "No such queue"),
+    (["-n", "20"], "Too many processors requested"),
+    (["-J", "a[0-3]"], "Job array index error"),
+    (["-J", "a[1-1001]"], "Job array index too large"),
+    (["-J", "a[b]"], "Bad job name"),
+    (["-w", "done(77)"], "No matching job found"),
+    (["-w", "done(77"], "Dependency condition syntax error"),
+    (["-W", "0:"], "Bad RUNLIMIT specification"),
+    (["-q", "short", "-W", "11"], "Cannot exceed queue's hard limit"),
+    (["-M", "much"], "Bad MEMLIMIT specification"),
+    (["-R", "rusage[mem=much]"], "Bad resource requirement syntax"),
+    (["-R", "nonsense[x]"], "Bad resource requirement syntax"),
+    (["-R", "select[colour=='red']"], "Bad resource requirement syntax"),
+    (["-m", "n9"], "Bad host name"),
+    (["-b", "25:61"], "Bad time specification"),
+]
+
+
 @only_classic
-def test_what_cannot_be_is_refused(lsf: Lsf, options: list[str], why: str) -> None:
-    ended = lsf.ask("bsub", *options, script="true\n")
-    assert (ended.returncode, ended.stdout) == (255, "")
-    assert re.fullmatch(rf".*{re.escape(why)}.*\. Job not submitted\.\n", ended.stderr)
+def test_what_cannot_be_is_refused(lsf: Lsf) -> None:
+    for options, why in REFUSED:
+        ended = lsf.ask("bsub", *options, script="true\n")
+        assert (ended.returncode, ended.stdout) == (255, "")
+        assert re.fullmatch(rf".*{re.escape(why)}.*\. Job not submitted\.\n", ended.stderr)
 
 
-def test_refusals_in_one_go(lsf: Lsf) -> None:
+@only_classic
+def test_closed_queue(lsf: Lsf) -> None:
     assert lsf.ask("bsub", script="").stderr.endswith(". Job not submitted.\n")
-    lsf.configure(queues={**lsf.settings.queues, "normal": type(lsf.settings.queues["normal"])(is_open=False)})
+    lsf.configure(queues={**lsf.settings.queues, "normal": Queue(is_open=False)})
     assert "Queue has been closed" in lsf.ask("bsub", script="true").stderr
     assert lsf.job_states() == {}
 
 
+@only_classic
 def test_impossible_memory_stays_pending(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-R", "rusage[mem=1000000000]")
     lsf.submit(SLEEP, "-R", "select[hname!='n1' && hname!=n2]")
@@ -193,17 +202,20 @@ def test_new_server_answers_in_json(lsf: Lsf) -> None:
     assert "not a valid field" in lsf.ask("bjobs", "-o", "colour", "101").stderr
 
 
+@only_classic
 def test_quiet(lsf: Lsf) -> None:
     assert lsf.run("bsub", "true", BSUB_QUIET="1") == ""
     assert list(lsf.job_states()) == ["101"]
 
 
+@only_classic
 def test_names_keep_their_blanks_and_lose_their_beginning(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-J", "a long name[1]")
     assert lsf.run("bjobs", "-noheader", "101").split("n1")[-1].split()[:2] == ["*g", "name[1]"]
     assert "a long name[1]" in lsf.run("bjobs", "-w", "101")
 
 
+@only_classic
 def test_pending_job_has_no_host(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-H")
     assert lsf.run("bjobs", "-w", "-noheader", "101").split()[2:6:3] == ["PSUSP", "-"]
@@ -239,29 +251,29 @@ def test_ends_are_told(lsf: Lsf) -> None:
     assert all(end in lsf.run("bjobs", "-l", "101") for end in ends)
 
 
-@pytest.mark.parametrize(
-    ("condition", "state"),
-    [
-        ("done(101[1])", "RUN"),
-        ("done(101)", "PEND"),
-        ("ended(101)", "RUN"),
-        ('ended("par*")', "RUN"),
-        ("exit(101[2],3)", "RUN"),
-        ("exit(101[2],>3)", "PEND"),
-        ("started(102)", "RUN"),
-        ("done(102)", "PEND"),
-        ("numdone(101,>=1) && numexit(101, 1)", "RUN"),
-        ("numdone(101,>=2)", "PEND"),
-        ("(done(101) || ended(101)) && started(102)", "RUN"),
-        ("! done(101)", "RUN"),
-        ("101[1]", "RUN"),
-    ],
-)
+CONDITIONS = [
+    ("done(101[1])", "RUN"),
+    ("done(101)", "PEND"),
+    ("ended(101)", "RUN"),
+    ('ended("par*")', "RUN"),
+    ("exit(101[2],3)", "RUN"),
+    ("exit(101[2],>3)", "PEND"),
+    ("started(102)", "RUN"),
+    ("done(102)", "PEND"),
+    ("numdone(101,>=1) && numexit(101, 1)", "RUN"),
+    ("numdone(101,>=2)", "PEND"),
+    ("(done(101) || ended(101)) && started(102)", "RUN"),
+    ("! done(101)", "RUN"),
+    ("101[1]", "RUN"),
+]
+
+
 @only_classic
-def test_condition(lsf: Lsf, condition: str, state: str) -> None:
+def test_conditions(lsf: Lsf) -> None:
+    lsf.configure(hosts={"n1": Host(slots=20)})
     parents(lsf)
-    lsf.submit(SLEEP, "-w", condition)
-    assert lsf.job_states("103") == {"103": state}
+    jobs = {condition: lsf.submit(SLEEP, "-w", condition) for condition, _ in CONDITIONS}
+    assert [(condition, *lsf.job_states(job).values()) for condition, job in jobs.items()] == CONDITIONS
 
 
 def parents(lsf: Lsf) -> None:
@@ -272,6 +284,7 @@ def parents(lsf: Lsf) -> None:
     lsf.wait_for("102", {"RUN"})
 
 
+@only_classic
 def test_conditions_name_what_never_holds(lsf: Lsf) -> None:
     parents(lsf)
     lsf.submit(SLEEP, "-w", "done(101[*])", "-J", "children[1-2]")
@@ -281,12 +294,14 @@ def test_conditions_name_what_never_holds(lsf: Lsf) -> None:
     assert "same size" in lsf.ask("bsub", "-w", "done(101[*])", "-J", "children[1-3]", "true").stderr
 
 
+@only_classic
 def test_start_time(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-b", "0:00")
     assert lsf.job_states() == {"101": "PEND"}
     assert "start time" in lsf.run("bjobs", "-p", "101")
 
 
+@only_classic
 def test_groups_and_users(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-g", "/mine")
     lsf.submit(SLEEP, "-J", "other", FAKE_LSF_USER="other")
@@ -296,6 +311,7 @@ def test_groups_and_users(lsf: Lsf) -> None:
     assert lsf.ask("bkill", "102").stderr == "Job <102>: User permission denied\n"
 
 
+@only_classic
 def test_waiting_and_watching(lsf: Lsf) -> None:
     ended = lsf.ask("bsub", "-I", "echo seen; exit 5")
     assert (ended.returncode, ended.stdout.splitlines()[1:]) == (5, ["seen"])
@@ -303,6 +319,7 @@ def test_waiting_and_watching(lsf: Lsf) -> None:
     assert (ended.returncode, ended.stderr) == (6, "<<Waiting for dispatch ...>>\n<<Job is finished>>\n")
 
 
+@only_classic
 def test_limits_of_what_waits_and_runs(lsf: Lsf) -> None:
     lsf.configure(max_slots_per_user=1, max_pending=1)
     lsf.submit(SLEEP)
@@ -323,6 +340,7 @@ def test_cluster_tells_of_itself(lsf: Lsf) -> None:
     assert "n2" in lsf.run("lshosts")
 
 
+@only_classic
 def test_failing_command_says_so(lsf: Lsf) -> None:
     with pytest.raises(LsfError, match="No such queue"):
         lsf.submit("true", "-q", "nowhere")
