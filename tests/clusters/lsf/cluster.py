@@ -99,7 +99,7 @@ class Lsf:
     def change(self, settings: Settings) -> None:
         """Go on with other settings."""
         Oddities(settings.oddities)
-        settings.write(self.folder / "settings.json")
+        self._configure(settings)
         self._tell("@ready")
 
     def configure(self, **values: Any) -> None:
@@ -218,15 +218,18 @@ class Lsf:
         address = self.folder / "address"
         if not address.exists():  # a path may be too long for a socket
             address.write_text(f"fake-lsf-{uuid.uuid4().hex}")
-        settings.write(self.folder / "settings.json")
-        unit = "" if settings.unit_for_limits == "KB" else f"LSF_UNIT_FOR_LIMITS={settings.unit_for_limits}\n"
-        (self.folder / "conf" / "lsf.conf").write_text(f"LSF_BINDIR={self.bin}\n{unit}")
+        self._configure(settings)
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.variables.items())
         (self.folder / "env.sh").write_text(f'{exports}export PATH={shlex.quote(str(self.bin))}:"$PATH"\n')
         text = EXECUTABLE.format(python=sys.executable, here=str(HERE), address=address.read_text())
         for name in COMMANDS:
             (self.bin / name).write_text(text)
             (self.bin / name).chmod(0o755)
+
+    def _configure(self, settings: Settings) -> None:
+        settings.write(self.folder / "settings.json")
+        unit = "" if settings.unit_for_limits == "KB" else f"LSF_UNIT_FOR_LIMITS={settings.unit_for_limits}\n"
+        (self.folder / "conf" / "lsf.conf").write_text(f"LSF_BINDIR={self.bin}\n{unit}")
 
     def _tell(self, command: str, *arguments: str) -> Any:
         values = {"command": command, "arguments": list(arguments)}

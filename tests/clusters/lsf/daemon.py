@@ -121,6 +121,8 @@ class Server:
             await self.be_away(call, line)
         elif oddities.concerns("nonsense", call.command):
             await line.reply(Reply(NONSENSE))
+        elif call.arguments[:1] == ["-V"]:
+            await line.reply(Reply(err=reports.version(self.system) + "\n"))
         elif call.command == "bsub":
             await self.bsub(call, line)
         elif call.command == "bpeek":

@@ -41,7 +41,8 @@ def bind(text: str, find: Find, indices: Sequence[int]) -> Condition[int]:
         target = arguments[0].strip("\"'")
         jobs, each = targets(target, find, indices)
         test = tester(name, [part for part in arguments[1:] if part != ","])
-        return lambda index: test([job for job in jobs if not each or job.index == index])
+        own = {job.index: [job] for job in jobs} if each else {}
+        return lambda index: test(own.get(index, jobs))
 
     return parse(text, leaf)
 

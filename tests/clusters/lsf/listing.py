@@ -366,6 +366,7 @@ def run_time(job: Job) -> str:
 
 FIELDS: dict[str, Callable[[System, Job], str]] = {
     "jobid": lambda system, job: str(job.id),
+    "id": lambda system, job: str(job.id),
     "jobindex": lambda system, job: str(job.index),
     "stat": shown_state,
     "user": lambda system, job: job.request.user,

@@ -17,7 +17,6 @@ VERSIONS = {
     "US Government Users Restricted Rights - Use, duplication or disclosure restricted by GSA ADP Schedule Contract"
     " with IBM Corp.",
 }
-COUNTS = ("NJOBS", "PEND", "RUN", "SUSP")
 
 
 def report(command: str, system: System, arguments: Sequence[str]) -> Reply:
@@ -26,8 +25,6 @@ def report(command: str, system: System, arguments: Sequence[str]) -> Reply:
         flags, _, names = getopt(arguments, "VhlwraXe", "muRo")
     except BadOption as fault:
         return refuse_usage(command, fault, f"usage: {command} [-h] [-V] [-l | -w]\n")
-    if "V" in flags:
-        return Reply(err=version(system) + "\n")
     if command == "bqueues":
         return bqueues(system, names, "l" in flags)
     if command == "bhosts":

@@ -215,15 +215,13 @@ def begin(text: str | None) -> float | None:
         return None
     try:
         *date, hour, minute = (int(part) for part in text.split(":"))
-        now = time.localtime()
-        day, month = ([*reversed(date), now.tm_mday, now.tm_mon] + [0] * 2)[:2] if date else (now.tm_mday, now.tm_mon)
-        month = date[0] if len(date) > 1 else now.tm_mon
-        when = time.mktime((now.tm_year, month, day, hour, minute, 0, 0, 0, -1))
-        if not (0 <= hour < 24 and 0 <= minute < 60 and len(date) <= 3):
+        if len(date) > 2 or not (0 <= hour < 24 and 0 <= minute < 60):
             raise ValueError(text)
+        now = time.localtime()
+        month, day = date if len(date) > 1 else (now.tm_mon, *date, now.tm_mday)[:2]
+        late = time.mktime((now.tm_year, month, day, hour, minute, 0, 0, 0, -1)) - time.time()
     except (ValueError, OverflowError):
         raise Refused(f"{text}: Bad time specification") from None
-    late = when - time.time()
     return late if late > 0 else late + 86400
 
 

@@ -41,6 +41,7 @@ class System:
         self._unreaped: dict[int, Job] = {}
         self._ended_unseen: dict[int, Job] = {}
         self._memory_looked_at = 0.0
+        self._is_due = False
         (folder / "spool").mkdir(exist_ok=True)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -138,7 +139,14 @@ class System:
     # Scheduling
 
     def schedule(self) -> None:
+        """Look at what waits, once for all that has happened meanwhile."""
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._schedule)
+
+    def _schedule(self) -> None:
         """Start what can start now, and note why the rest cannot."""
+        self._is_due = False
         now = time.time()
         pending = [job for job in self.jobs if job.state == "PEND"]
         hopeless: dict[int, tuple[str, ...]] = {}

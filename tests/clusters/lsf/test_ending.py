@@ -98,9 +98,9 @@ def test_bkill_of_several(lsf: Lsf) -> None:
 @only_lsf10
 def test_run_limit_ends_who_does_not_listen(lsf: Lsf) -> None:
     lsf.submit(SLEEP, "-W", "0:01", "-J", "limited")
-    started = time.monotonic()
-    lsf.wait_for("101")
-    assert time.monotonic() - started > 2.5
+    lsf.submit("sleep 1", "-W", "1")
+    lsf.wait_for("101", {"EXIT"})
+    assert lsf.job_states("102") == {"102": "DONE"}
     told = json.loads(lsf.run("bjobs", "-a", "-o", "stat exit_code exit_reason", "-json", "101"))["RECORDS"][0]
     reason = "TERM_RUNLIMIT: job killed after reaching LSF run time limit"
     assert told == {"STAT": "EXIT", "EXIT_CODE": "140", "EXIT_REASON": reason}
@@ -118,6 +118,7 @@ def test_run_limit_leaves_a_grace(lsf: Lsf, tmp_path: Path) -> None:
 
 @only_lsf10
 def test_warning_comes_before_the_limit(lsf: Lsf, tmp_path: Path) -> None:
+    lsf.configure(time_scale=0.02)
     heard = listen(lsf, tmp_path, "-W", "2", "-wa", "USR1", "-wt", "1")
     eventually(lambda: heard.read_text().split() == ["ready", "USR1"])
     eventually(lambda: heard.read_text().split() == ["ready", "USR1", "USR2"])
@@ -130,11 +131,14 @@ def test_memory_limit(lsf: Lsf) -> None:
     lsf.submit(hungry, "-M", "1GB")
     lsf.wait_for("101")
     assert "TERM_MEMLIMIT" in lsf.run("bjobs", "-l", "101")
+    lsf.run("bkill", "102", FAKE_LSF_USER="lsfadmin")
+    lsf.wait_for("102")
+    assert "TERM_ADMIN" in lsf.run("bhist", "-l", "102")
     assert end_of(lsf, "101") == "Exited by signal 9."
     with lsf.odd(memory_unenforced=True):
         lsf.submit(hungry, "-M", "50000")
         time.sleep(1.5)
-        assert lsf.job_states() == {"101": "EXIT", "102": "RUN", "103": "RUN"}
+        assert lsf.job_states("103") == {"103": "RUN"}
 
 
 @only_classic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,7 @@ def test_impossible_memory_stays_pending(lsf: Lsf) -> None:
 @only_classic
 def test_units_are_the_sites(lsf: Lsf) -> None:
     lsf.configure(unit_for_limits="GB")
+    assert "LSF_UNIT_FOR_LIMITS=GB" in (Path(lsf.variables["LSF_ENVDIR"]) / "lsf.conf").read_text()
     lsf.submit(SLEEP, "-R", "rusage[mem=60]")
     lsf.submit(SLEEP, "-R", "rusage[mem=65]")
     assert lsf.wait_for("101", {"RUN"})
@@ -296,9 +298,16 @@ def test_conditions_name_what_never_holds(lsf: Lsf) -> None:
 
 @only_classic
 def test_start_time(lsf: Lsf) -> None:
-    lsf.submit(SLEEP, "-b", "0:00")
-    assert lsf.job_states() == {"101": "PEND"}
+    lsf.configure(time_scale=0.01)
+    lsf.submit(SLEEP, "-b", clock(minutes=120))
+    lsf.submit(SLEEP, "-b", clock(minutes=2))
+    lsf.wait_for("102", {"RUN"})
+    assert lsf.job_states("101") == {"101": "PEND"}
     assert "start time" in lsf.run("bjobs", "-p", "101")
+
+
+def clock(minutes: int) -> str:
+    return time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
 
 
 @only_classic
@@ -332,6 +341,7 @@ def test_limits_of_what_waits_and_runs(lsf: Lsf) -> None:
 
 def test_cluster_tells_of_itself(lsf: Lsf) -> None:
     assert "My cluster name is fake" in lsf.run("lsid")
+    assert ("IBM Spectrum LSF Standard 10.1" in lsf.ask("bsub", "-V").stderr) is not lsf.settings.classic
     assert re.search(r"^normal +30 +Open:Active", lsf.run("bqueues"), re.MULTILINE)
     assert "REQUEUE_EXIT_VALUES:  99" in lsf.run("bqueues", "-l", "low")
     assert lsf.ask("bqueues", "nowhere").stderr == "nowhere: No such queue\n"
