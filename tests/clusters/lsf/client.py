@@ -5,6 +5,7 @@ They are started by the hundred, so this imports next to nothing.
 
 import marshal  # the quickest to import, and both ends are the same interpreter
 import os
+import pwd
 import socket
 import sys
 import time
@@ -91,7 +92,7 @@ def cwd() -> str:
 
 
 def user() -> str:
-    return os.environ.get("FAKE_LSF_USER") or os.environ.get("USER") or "user"
+    return os.environ.get("FAKE_LSF_USER") or pwd.getpwuid(os.getuid()).pw_name
 
 
 def say(stream, text: str) -> None:

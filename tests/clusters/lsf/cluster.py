@@ -246,13 +246,15 @@ class Lsf:
 
 @contextmanager
 def running(folder: Path, settings: Settings | None = None) -> Iterator[Lsf]:
-    """A cluster that is up, and ends at the latest with this process."""
+    """A cluster that is up, and ends at the latest with this process. `LsfError` when it had faults of its own."""
     lsf = Lsf(folder)
     lsf.start(settings, owner=os.getpid())
     try:
         yield lsf
     finally:
         lsf.stop()
+    if faults := (folder / "log").read_text():
+        raise LsfError(f"the fake LSF has failed:\n{faults}")
 
 
 def main() -> None:

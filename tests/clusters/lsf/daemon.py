@@ -9,9 +9,10 @@ import asyncio
 import marshal
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from clusters.lsf.system import TICK, System
 RETRIES = 6
 NONSENSE = "<html><head><title>502 Bad Gateway</title></head></html>\nJOBID   USER    ST\n10\n"
 BEFORE = "*** Maintenance on Sunday. Job <1> of class <batch> is not affected.\n"
+WARNING = "Warning: the configuration of the cluster was changed an hour ago.\n"
 AFTER = "Memory limit <4194304> KB applied. Project <default> has <1200> hours left.\n"
 CONTROLS = ("bkill", "bstop", "bresume", "brequeue")
 USAGE = """\
@@ -101,16 +103,26 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer)
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):  # the last: at the end
             values = await line.receive()
             self.look_at_settings()
             if values["command"].startswith("@"):
                 await line.send("answer", self.control_tests(values["command"], values["arguments"]))
             else:
-                await self.answer(Call(**values), line)
+                await self.answer_or_tell(Call(**values), line)
         writer.close()
 
     # LSF's commands
+
+    async def answer_or_tell(self, call: Call, line: Line) -> None:
+        """A fault of the fake's is in the log and fails the test; the client must not take it for an outage."""
+        try:
+            await self.answer(call, line)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise
+        except Exception:
+            traceback.print_exc()
+            await line.reply(Reply(err=f"the fake {call.command} has failed\n", code=70))
 
     async def answer(self, call: Call, line: Line) -> None:
         oddities = self.system.oddities
@@ -128,7 +140,8 @@ class Server:
         elif call.command == "bpeek":
             await self.bpeek(call, line)
         else:
-            await line.reply(self.plain(call))
+            reply = self.plain(call)
+            await line.reply(replace(reply, err=WARNING + reply.err) if oddities.strikes("noise") else reply)
 
     def plain(self, call: Call) -> Reply:
         """The answer of a command that asks once and is told at once."""
@@ -275,15 +288,21 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopped.set)
         loop.add_signal_handler(signal.SIGCHLD, self.system.reap)
-        async with await asyncio.start_unix_server(self.serve, "\0" + (self.folder / "address").read_text()):
-            while not self.stopped.is_set():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self.stopped.wait(), TICK)
-                if not self.settings_file.exists() or (owner and not Path(f"/proc/{owner}").exists()):
-                    break
-                self.look_at_settings()
-                self.system.tick()
+        # Many jobs may end at once; that they are not all told one by one does no harm.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
+        server = await asyncio.start_unix_server(self.serve, "\0" + (self.folder / "address").read_text())
+        while not self.stopped.is_set() and self.settings_file.exists() and is_alive(owner):
+            self.look_at_settings()
+            self.system.tick()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), TICK)
         self.system.shut_down()
+        server.close()
+
+
+def is_alive(owner: int | None) -> bool:
+    """Whether the process is there, if it is one's at all."""
+    return owner is None or Path(f"/proc/{owner}").exists()
 
 
 def main(folder: str, *owner: str) -> None:

@@ -1,7 +1,7 @@
 """How the fake misbehaves, by name; each was seen on a server that speaks LSF, or is documented by IBM.
 
 Submission
-    ``noise``            other lines before and after what bsub prints
+    ``noise``            other lines before and after what bsub prints, and warnings of all others
     ``lost_reply``       bsub's job is taken, and bsub says that it could not reach the server
     ``hung_reply``       bsub's job is taken, and bsub never returns
     ``refused_ids``      a job that is refused takes an id all the same

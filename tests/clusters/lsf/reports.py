@@ -85,7 +85,8 @@ def bhosts(system: System, names: Sequence[str]) -> Reply:
         states = [
             sum(job.allocation[name] for job in jobs if job.state == state) for state in ("RUN", "SSUSP", "USUSP")
         ]
-        status = "unavail" if name in system.down else "ok" if system.free_slots(name) > 0 else "closed"
+        status = "ok" if system.free_slots(name) > 0 else "closed"
+        status = {True: "unavail", False: "unreach"}.get(system.down.get(name), status)
         total = sum(job.allocation[name] for job in jobs)
         numbers = " ".join(f"{number:>6}" for number in (system.settings.hosts[name].slots, total, *states, 0))
         lines.append(f"{name:<18} {status:<14} - {numbers}")

@@ -213,7 +213,7 @@ def test_end_unseen_is_told_as_exit(lsf: Lsf, tmp_path: Path) -> None:
     lsf.wait_for("101", {"RUN"})
     lsf.host_down("n1")
     assert lsf.job_states() == {"101": "UNKWN", "102": "UNKWN"}
-    assert lsf.run("bhosts", "n1").split()[-8] == "unavail"
+    assert lsf.run("bhosts", "n1").split()[-8] == "unreach"
     (tmp_path / "go").touch()
     eventually(lambda: (tmp_path / "well").exists())
     time.sleep(0.3)

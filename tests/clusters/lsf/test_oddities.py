@@ -152,7 +152,19 @@ def test_any_state_can_be_told(lsf: Lsf) -> None:
     assert lsf.run("bjobs", "-w", "-noheader", "101").split()[2] == "RUN"
 
 
-def test_oddities_come_with_their_probability_or_number() -> None:
+def test_oddities_come_together(lsf: Lsf) -> None:
+    always = {"noise": True, "refused_ids": True, "random_order": True, "in_progress": True, "memory_unenforced": True}
+    lsf.oddities(**always, slow=0.1, away={"times": 2}, lost_reply={"times": 1}, reused_ids=102)
+    assert lsf.ask("bsub", "-q", "nowhere", "true").returncode == 255
+    assert lsf.ask("bsub", "-J", "x[1-3]%1", script=SLEEP).returncode == 255
+    assert set(lsf.job_states()) == {"102[1]", "102[2]", "102[3]"}
+    ended = lsf.ask("bkill", "102")
+    assert ended.stderr.splitlines()[-1] == "Job <102>: Operation is in progress"
+    lsf.wait_for("102", {"EXIT"})
+    assert len(lsf.run("bjobs", "-a", "-w", "-noheader", "102").splitlines()) == 3
+
+
+def test_oddities_come_with_with_their_probability_or_number() -> None:
     odd = Oddities({"noise": 0.5, "lost_reply": {"times": 2}})
     assert {odd.strikes("noise") for _ in range(200)} == {True, False}
     assert [odd.strikes("lost_reply") for _ in range(3)] == [True, True, False]
