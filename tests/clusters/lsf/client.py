@@ -10,6 +10,11 @@ import socket
 import sys
 import time
 
+TYPE_CHECKING = False  # typing itself is slow to import
+if TYPE_CHECKING:
+    import io
+    from typing import Any, TextIO
+
 FOREVER = 1 << 30
 
 
@@ -95,17 +100,17 @@ def user() -> str:
     return os.environ.get("FAKE_LSF_USER") or pwd.getpwuid(os.getuid()).pw_name
 
 
-def say(stream, text: str) -> None:
+def say(stream: "TextIO", text: str) -> None:
     stream.write(text)
     stream.flush()
 
 
-def send(line: socket.socket, value: object) -> None:
+def send(line: socket.socket, value: "Any") -> None:
     data = marshal.dumps(value)
     line.sendall(len(data).to_bytes(8, "big") + data)
 
 
-def receive(file) -> object:
+def receive(file: "io.BufferedReader") -> "tuple[str, Any]":
     size = file.read(8)
     if len(size) < 8:
         raise EOFError

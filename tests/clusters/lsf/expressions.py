@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 Condition = Callable[[T], bool | None]
@@ -60,7 +60,7 @@ def compare(sign: str, left: float, right: float) -> bool:
     return bool(COMPARISONS[sign](left, right))
 
 
-class _Parser:
+class _Parser(Generic[T]):
     def __init__(self, tokens: list[str], leaf: Leaf[T]):
         self.tokens = tokens
         self.leaf = leaf

@@ -17,7 +17,6 @@ REASONS = {
     "TERM_FORCE_ADMIN": "job killed by root or LSF administrator without time for cleanup",
     "TERM_PREEMPT": "job killed after preemption",
     "TERM_REQUEUE_OWNER": "job killed and requeued by owner",
-    "TERM_UNKNOWN": "LSF cannot determine a termination reason - 0 is logged but TERM_UNKNOWN is not displayed",
 }
 
 

@@ -70,7 +70,6 @@ class Settings:
     grace: float = 600.0
     clean_period: float = 3600.0
     requeue_pause: float = 0.2
-    retry_interval: float = 1.0
     dispatch_seconds: float = 0.0
     max_job_array_size: int = 1000
     first_id: int = 101
