@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedfold.jobs.errors import UsageError
@@ -25,6 +25,7 @@ def in_double_precision(counts: list[int], ratio: float, balanced: bool) -> list
     return [weight / sum(weights) for weight in weights]
 
 
+@settings(deadline=None)
 @given(COUNTS, RATIOS, st.booleans())
 def test_weights_agree_with_double_precision(counts: list[int], ratio: float, balanced: bool) -> None:
     # Near the given ratio single precision may take the other branch; both then mean the same.
@@ -32,6 +33,7 @@ def test_weights_agree_with_double_precision(counts: list[int], ratio: float, ba
     assert loss_weights(counts, ratio, balanced) == pytest.approx(expected, rel=2e-5, abs=1e-7)
 
 
+@settings(deadline=None)
 @given(COUNTS, RATIOS)
 def test_scaled_prevalences_have_the_ratio_the_order_and_the_sum(counts: list[int], ratio: float) -> None:
     scaled = scaled_prevalences(counts, ratio)

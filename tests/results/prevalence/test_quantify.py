@@ -13,6 +13,7 @@ from seedfold.results.prevalence.scaling import LEAST, ImpossibleScaling, resamp
 COUNTS = st.lists(st.integers(1, 5000), min_size=2, max_size=8)
 
 
+@settings(deadline=None)
 @given(COUNTS, st.integers(0, 18).map(lambda step: 1 + step / 2))
 def test_scaled_counts_are_there_and_have_the_ratio(counts: list[int], ratio: float) -> None:
     try:
