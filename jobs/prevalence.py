@@ -7,7 +7,7 @@ its study). They are computed in single precision, in the study's order of opera
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError
 
@@ -40,6 +40,24 @@ def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[fl
         weights = weights / trained
     # Dividing a sum of one again is the study's own order of operations, to the last bit.
     return [float(weight) for weight in weights / weights.sum()]
+
+
+def deployment_weights(
+    counts: Sequence[int] | None, ratio: float, draw: str, split: str
+) -> list[float] | dict[str, Any]:
+    """Return `loss_weights` for a training that draws samples as ``draw`` says; ``balanced`` balances the classes.
+
+    Where the ``counts`` of training are not known beforehand, the weights are computed when the job starts, from the
+    ``class_counts`` that the stage ``split`` left. Raises as `loss_weights`.
+    """
+    if counts is not None:
+        return loss_weights(counts, ratio, draw == "balanced")
+    return {
+        "_target_": f"{__name__}.{loss_weights.__name__}",
+        "counts": f"${{result:{split},class_counts}}",
+        "ratio": _checked(ratio),
+        "balanced": draw == "balanced",
+    }
 
 
 def _checked(ratio: float) -> float:
