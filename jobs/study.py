@@ -59,12 +59,14 @@ class Study:
     """A study as it was asked for.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity`` and ``paths``, resolved without the axes.
+    under ``cluster``, ``failures``, ``identity`` and ``paths``, resolved without the axes. ``tables`` are the
+    files that its axes were read from.
     """
 
     name: str
     stages: tuple[Stage, ...]
     settings: Mapping[str, Any]
+    tables: tuple[Path, ...]
     _base: Base = field(repr=False)
     _specs: tuple[StageSpec, ...] = field(repr=False)
     _matrices: Mapping[str, Matrix] = field(repr=False)
@@ -136,7 +138,8 @@ def load_study(
     folder = Path.cwd() if folder is None else folder.absolute()
     composer = Composer(config_dirs, primary)
     line = read_command_line(composer, overrides)
-    config, stages, fixed = _read(composer, line, folder)
+    tables: dict[Path, None] = {}
+    config, stages, fixed = _read(composer, line, folder, tables)
     name = study_name(config)
     ordered = topological(stages)
     prepare(config, name, folder, {})
@@ -147,9 +150,8 @@ def load_study(
     for spec in ordered:
         for parent in spec.after:
             read_edge(spec, matrices[spec.name], parent, matrices[parent])
-    return Study(
-        name, tuple(_stage(spec, matrices[spec.name]) for spec in ordered), settings, base, tuple(ordered), matrices
-    )
+    listed = tuple(_stage(spec, matrices[spec.name]) for spec in ordered)
+    return Study(name, listed, settings, tuple(tables), base, tuple(ordered), matrices)
 
 
 def _stage(spec: StageSpec, matrix: Matrix) -> Stage:
@@ -157,17 +159,23 @@ def _stage(spec: StageSpec, matrix: Matrix) -> Stage:
 
 
 def _read(
-    composer: Composer, line: CommandLine, folder: Path
+    composer: Composer, line: CommandLine, folder: Path, tables: dict[Path, None]
 ) -> tuple[DictConfig, tuple[StageSpec, ...], tuple[str, ...]]:
-    """Compose the study, once to see its axes, and again where overrides of values remain."""
+    """Compose the study, once to see its axes, and again where overrides of values remain; note its ``tables``."""
+
+    def find_table(name: str) -> Path:
+        found = _find_table(composer, config, folder, name)
+        tables[found] = None
+        return found
+
     shaping = [str(override.input_line) for override in line.study]
     config = composer.compose(shaping, partial=True)
-    stages = read_stages(composer, config, lambda name: _find_table(composer, config, folder, name))
+    stages = read_stages(composer, config, find_table)
     fixed, changes = split_values(line, stages)
     texts = tuple(str(override.input_line) for override in fixed)
     if list(texts) != shaping:
         config = _compose_again(composer, texts, config)
-        stages = read_stages(composer, config, lambda name: _find_table(composer, config, folder, name))
+        stages = read_stages(composer, config, find_table)
     return config, change_axes(stages, changes), texts
 
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.errors import UnreachableError, counted
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.backend import Answer, Backend, RefusedError, TaskState, backend_of
 from seedfold.orchestrator.claims import is_published
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import Failure, Policies
 from seedfold.orchestrator.files import create_once
@@ -30,7 +31,15 @@ from seedfold.orchestrator.progress import progressed
 from seedfold.orchestrator.standing import ALIVE, Standings
 from seedfold.orchestrator.submissions import Submission
 from seedfold.orchestrator.tasks import TaskMark
-from seedfold.orchestrator.trials import begin_trial, last_trial, note_number, refuse, sent_at, was_tried
+from seedfold.orchestrator.trials import (
+    begin_trial,
+    last_trial,
+    left_behind,
+    note_number,
+    refuse,
+    sent_at,
+    was_tried,
+)
 
 _LATER_S = 100.0
 """Seconds in which one keeper that comes later is enough, whoever asks for it."""
@@ -59,7 +68,11 @@ class Advanced:
 
 
 def advance(root: Root, study: StudyFolder) -> Advanced:
-    """Take every step that can be taken now. Raises UnreachableError if the scheduler does not answer at all."""
+    """Take every step that can be taken now. Raises UnreachableError if the scheduler does not answer at all.
+
+    Raises UsageError for the copy of a study.
+    """
+    refuse_copy(study)
     ledger = Ledger(study)
     if not any(submission.array for submission in ledger.handed_over.values()):
         return Advanced()
@@ -87,7 +100,8 @@ class _Step:
 
     def take(self) -> None:
         """All four steps."""
-        arrays = [submission for submission in self.ledger.live if submission.array]
+        arrays = self._arrays()
+        self._tell_left_behind()
         for submissions in _by_executor([one for one in arrays if was_tried(one)]).values():
             self.done.answer = {**self.done.answer, **self._backend(submissions[0]).ask(submissions)}
         self.standings.refresh()
@@ -99,6 +113,20 @@ class _Step:
         self._renew()
         self.standings.refresh()
         self._send()
+
+    def _arrays(self) -> list[Submission]:
+        """The live arrays of this root: of tasks that look for another place nothing is concluded."""
+        return [one for one in self.ledger.live if one.array and left_behind(one) is None]
+
+    def _tell_left_behind(self) -> None:
+        study, gone = self.study.name, [one for one in self.ledger.live if one.array and left_behind(one)]
+        if gone:
+            place, tasks = Path(left_behind(gone[0]) or "").parents[2], counted(sum(map(_open_tasks, gone)), "task")
+            self.done.problems.append(
+                f"{tasks} queued when the root was {place} will not find it here, and nothing is concluded about them;"
+                " move it back, or take them out of the queue, then"
+                f" seedfold cancel {study} and seedfold resume {study}"
+            )
 
     def _backend(self, submission: Submission) -> Backend:
         cluster = Cluster.parse(submission.settings["cluster"])
@@ -251,7 +279,7 @@ class _Step:
 
     def _send(self) -> None:
         """Send intents in their order, as far as the limit of what may be queued allows."""
-        arrays = [submission for submission in self.ledger.live if submission.array]
+        arrays = self._arrays()
         queued = sum(_open_tasks(one) + 1 for one in arrays if not self._is_to_send(one))
         full = False
         for submission in [one for one in arrays if self._is_to_send(one)]:
@@ -370,12 +398,23 @@ def drop_cancelled(ledger: Ledger) -> None:
             for index in range(submission.task_count)
             if index not in marks and ledger.cancelled.issuperset(submission.jobs_of(index))
         ]
+        if left_behind(submission) is not None:
+            _give_up(submission, ledger)
+            continue
         backend = backend_of(Cluster.parse(submission.settings["cluster"]))
         if number is not None and backend is not None:
             backend.cancel(submission, dropped)
         trial = last_trial(submission)
         for index in dropped if number is not None or trial is None or trial.refused else ():
             submission.tasks.end(index, 0, by="cancel")
+
+
+def _give_up(submission: Submission, ledger: Ledger) -> None:
+    """Forget the tasks of cancelled jobs in a queue that knows another root: they are not for this one to cancel."""
+    marks = submission.tasks.marks()
+    for index in range(submission.task_count):
+        if ledger.cancelled.issuperset(submission.jobs_of(index)):
+            submission.tasks.end(index, max(marks.get(index, TaskMark()).started, 0), by="cancel")
 
 
 # --- one submission ---------------------------------------------------------------------------------------------------

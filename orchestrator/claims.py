@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from seedfold.orchestrator.copies.home import home_of, liveness_in
 from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.process import Liveness, ProcessIdentity
@@ -28,7 +29,7 @@ def _holder(claim: Path) -> Liveness:
     except FileNotFoundError:
         # Withdrawn since it was listed.
         return "dead"
-    known = ProcessIdentity(**record["process"]).liveness()
+    known = liveness_in(StudyFolder(claim.parents[2]), ProcessIdentity(**record["process"]))
     if known != "unknown":
         return known
     folder = claim.parents[2] / "submissions" / record["submission"]
@@ -84,7 +85,7 @@ def claim(
     if not create_once(path, json.dumps(record)):
         return f"attempt {attempt} was begun by somebody else"
     for other in root.studies():
-        if _others_at_work(other, job, own=path):
+        if home_of(other) is None and _others_at_work(other, job, own=path):
             path.unlink()
             return f"it runs in study {other.name}"
     return None

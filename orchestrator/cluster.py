@@ -53,7 +53,8 @@ class Cluster:
     """Settings of an executor; the fields are explained in ``conf/cluster/``.
 
     ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds. ``batch`` is what
-    a scheduler needs beside; None on the local machine.
+    a scheduler needs beside; None on the local machine. ``login`` says where commands run (see
+    `seedfold.orchestrator.login.settings`), and is nothing to those that run.
     """
 
     executor: str
@@ -71,7 +72,7 @@ class Cluster:
     def parse(cls, given: Mapping[str, Any]) -> Cluster:
         """Read ``cluster`` of the configuration. Raises UsageError, naming the key, for whatever cannot be."""
         executor = _choice(given, "executor", "local", EXECUTORS)
-        own = [field.name for field in fields(cls) if field.name != "batch"]
+        own = [*(field.name for field in fields(cls) if field.name != "batch"), "login"]
         known = own if executor == "local" else [*own, *(field.name for field in fields(Batch))]
         for key in given:
             if key not in known:

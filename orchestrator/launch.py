@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError, UsageError, counted
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import KINDS, Policies
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.local import dispatch
+from seedfold.orchestrator.login.settings import refuse_elsewhere
+from seedfold.orchestrator.login.shelf import refuse_absent_data
 from seedfold.orchestrator.overrides import apply_volatile
 from seedfold.orchestrator.plan import Plan, PlannedJob, replaced_keys
 from seedfold.orchestrator.plans import PlanHeader, write_plan
@@ -60,10 +63,11 @@ class Launched:
 
 
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], check_code: bool = False) -> Plan:
-    """Compose, expand and compare. Raises UsageError for whatever is wrong with the study."""
+    """Compose, expand and compare. Raises UsageError for what is wrong with the study, or if it belongs elsewhere."""
     from seedfold.jobs.study import load_study
 
     study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
+    refuse_elsewhere(study.settings["cluster"])
     return Plan(root, study, import_roots() if check_code else None)
 
 
@@ -89,6 +93,7 @@ def launch(
     if jobs would be replaced and ``replace`` is not set; nothing is written then.
     """
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
+    refuse_copy(plan.folder)
     if selection is not None:
         selection.check(plan.descriptions)
     starting = plan.startable(_rerun_test(rerun, plan.descriptions))
@@ -96,6 +101,7 @@ def launch(
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
         _refuse_replacing(plan)
+    refuse_absent_data(Path.cwd(), root, plan.study.settings)
     _check_with_scheduler(plan.folder, starting, plan.study.settings)
     if starting or plan.names_new():
         root.mark()
@@ -219,21 +225,25 @@ def resume(
     selection: Selection | None = None,
     kinds: Sequence[str] = (),
     original_code: bool = False,
+    folder: Path | None = None,
 ) -> Launched:
     """Start exactly what is neither done nor alive, from its checkpoints, exhausted and cancelled jobs included.
 
     ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to
-    jobs that failed so; ``original_code`` has each job run the code of its last submission instead of today's. Raises
-    UsageError for an unknown kind, an override that would make other jobs, or code that was not kept.
+    jobs that failed so; ``original_code`` has each job run the code of its last submission instead of today's, which
+    lies in ``folder``, by default the one of the last launch. Raises UsageError for an unknown kind, an override that
+    would make other jobs, or code that was not kept.
     """
     for kind in kinds:
         if kind not in KINDS:
             raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(KINDS)}")
-    folder = root.existing(name)
-    ledger = Ledger(folder)
+    study = root.existing(name)
+    refuse_copy(study)
+    ledger = Ledger(study)
     _bring_forward(root, ledger)
     header = ledger.plans.header
     assert header is not None
+    code_folder = folder or Path(header.folder)
     jobs, settings = apply_volatile(list(ledger.plans.current.values()), header.settings, overrides)
     Cluster.parse(settings["cluster"])
     standings = Standings(root, ledger, Policies.parse(settings["failures"]))
@@ -242,15 +252,15 @@ def resume(
     if selection is not None:
         selection.check(jobs)
         starting = selection.apply(starting, lambda one: one.job)
-    _check_with_scheduler(folder, starting, settings)
-    code = _code_of(folder, ledger, starting, settings, Path(header.folder), original_code)
+    _check_with_scheduler(study, starting, settings)
+    code = _code_of(study, ledger, starting, settings, code_folder, original_code)
     if starting:
-        forgive(folder, ledger, [one.job.id for one in starting if one.state in STOPPED])
-        if overrides:
-            write_plan(folder, PlanHeader.now(overrides, (), settings, Path(header.folder)), jobs)
-    submissions, advanced = _submit(root, folder, ledger, starting, settings, Path(header.folder), code)
+        forgive(study, ledger, [one.job.id for one in starting if one.state in STOPPED])
+        if overrides or code_folder != Path(header.folder):
+            write_plan(study, PlanHeader.now(overrides, (), settings, code_folder), jobs)
+    submissions, advanced = _submit(root, study, ledger, starting, settings, code_folder, code)
     return Launched(
-        study=folder,
+        study=study,
         jobs=tuple(one.job.id for one in planned),
         started=tuple(one.job for one in starting),
         submissions=submissions,
@@ -304,6 +314,7 @@ def cancel(
 ) -> list[JobDescription]:
     """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the cancelled jobs."""
     folder = root.existing(name)
+    refuse_copy(folder)
     ledger = Ledger(folder)
     assert ledger.plans.header is not None
     standings = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))

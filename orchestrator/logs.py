@@ -9,6 +9,7 @@ from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.claims import attempts_begun
+from seedfold.orchestrator.copies.home import home_of
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.lookup import Found
 from seedfold.orchestrator.overview import Overview
@@ -46,8 +47,10 @@ class AttemptLog:
         raise UsageError(f"{found.job.short_id}: no log of attempt {log.attempt}; {told}")
 
     def is_over(self) -> bool:
-        """Whether the attempt has ended, or will never begin."""
+        """Whether the attempt has ended, or will never begin; in a copy nothing is added."""
         self.study.refresh()
+        if home_of(self.study.folder) is not None:
+            return True
         later = attempts_begun(self.study.folder, self.job, self.attempt) > self.attempt
         return later or self.study.standings.of(self.job).state not in ALIVE
 

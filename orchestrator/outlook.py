@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from seedfold.jobs.errors import UnreachableError, counted
 from seedfold.orchestrator.backend import TaskState
+from seedfold.orchestrator.copies.home import home_of
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.submissions import Submission
@@ -42,7 +43,7 @@ class Outlook:
 
 def look_ahead(root: Root, ledger: Ledger) -> Outlook:
     """Bring a study forward where a scheduler has jobs of it, and return what the scheduler says of them."""
-    if not any(submission.array for submission in ledger.live):
+    if home_of(ledger.study) is not None or not any(submission.array for submission in ledger.live):
         return Outlook()
     from seedfold.orchestrator.advance import advance
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from seedfold.jobs.description import SHORT_ID, JobDescription
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.orchestrator.copies.home import home_of
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.fallen import Fallen, find_fallen
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -156,7 +157,9 @@ def nothing_to_do(views: Iterable[JobView]) -> Iterator[str]:
 def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """What a person should know beside the counts, one line each."""
     once = each_once(views)
+    home = home_of(overview.folder)
     found = [
+        home.text() if home else None,
         _note_stale(once),
         _note_superseded(overview),
         _note_damaged(overview),
@@ -226,7 +229,7 @@ def fallen_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
 
 def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
     idle = sum(view.state in _IDLE for view in views)
-    if not idle or overview.ledger.live:
+    if not idle or overview.ledger.live or home_of(overview.folder) is not None:
         return None
     return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
 

@@ -23,6 +23,7 @@ from typing import Any
 from seedfold.jobs.description import SHORT_ID, JobDescription
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.foreground import descriptions, read_description
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -129,6 +130,7 @@ class Recorded:
     def __init__(self, root: Root, file: DescriptionsFile, prefix: str, folder: Path) -> None:
         self.job, self._file, self._folder = file.job(prefix), file, folder
         self.study = root.study(self.job.study)
+        refuse_copy(self.study)
         file.register(root, self.study, folder)
         self._ledger = Ledger(self.study)
         if self.job.id in self._ledger.plans.superseded:

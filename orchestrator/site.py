@@ -37,19 +37,36 @@ def site_overrides(overrides: Sequence[str] = ()) -> list[str]:
     ``cluster`` is the name of an option, or a mapping of its keys; with ``name`` among them, they are those of that
     option, and are left out where ``overrides`` choose another.
     """
+    name, keys = _cluster_overrides(overrides)
+    return [*name, *_keys("paths", site_settings().get("paths")), *keys]
+
+
+def cluster_overrides(overrides: Sequence[str] = ()) -> list[str]:
+    """As `site_overrides`, without ``paths`` and the login host: what holds wherever the cluster is used from."""
+    name, keys = _cluster_overrides(overrides)
+    return [*name, *(key for key in keys if not key.startswith("++cluster.login"))]
+
+
+def _cluster_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The choice of an option, and its keys."""
     from seedfold.jobs.grammar import group_override
 
-    settings = site_settings()
-    paths, cluster = _keys("paths", settings.get("paths")), settings.get("cluster")
-    if isinstance(cluster, str):
-        return [group_override("", "cluster", cluster), *paths]
-    if not isinstance(cluster, Mapping) or "name" not in cluster:
-        return [*paths, *_keys("cluster", cluster)]
-    name = str(cluster["name"])
+    cluster = site_settings().get("cluster")
+    name = cluster if isinstance(cluster, str) else cluster.get("name") if isinstance(cluster, Mapping) else None
+    chosen = [] if name is None else [group_override("", "cluster", str(name))]
+    return chosen, _keys("cluster", site_cluster(overrides))
+
+
+def site_cluster(overrides: Sequence[str] = ()) -> Mapping[str, Any]:
+    """The keys of ``cluster`` of this machine, unless ``overrides`` choose another option than the one they are of."""
+    cluster = site_settings().get("cluster")
+    if cluster is None or isinstance(cluster, str):
+        return {}
+    if not isinstance(cluster, Mapping):
+        raise UsageError(f"{SITE_FILE.expanduser()}: cluster: expected a name, or a mapping of its keys")
     keys = {key: value for key, value in cluster.items() if key != "name"}
     chosen = [given.partition("=")[2] for given in overrides if given.startswith("cluster=")]
-    own = _keys("cluster", keys) if not chosen or chosen[-1] == name else []
-    return [group_override("", "cluster", name), *paths, *own]
+    return keys if "name" not in cluster or not chosen or chosen[-1] == str(cluster["name"]) else {}
 
 
 def _keys(section: str, given: Any) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import is_claimed_alive, is_published
+from seedfold.orchestrator.copies.home import home_of, liveness_in
 from seedfold.orchestrator.events import Event
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root, StudyFolder
@@ -98,7 +99,7 @@ class Standings:
     def elsewhere(self, job: str) -> Standing | None:
         """How a job stands in another study of the root that has it done or at work; None if none has."""
         found = (self._within(other, job) for other in self._read_others())
-        return next((standing for standing in found if standing.state == "done" or standing.state in ALIVE), None)
+        return next((standing for standing in found if _counts_elsewhere(standing)), None)
 
     def _read_others(self) -> Iterable[Ledger]:
         if not self._others_read:
@@ -176,6 +177,11 @@ class Standings:
         return _done(study, job, event)
 
 
+def _counts_elsewhere(standing: Standing) -> bool:
+    """Whether a job need not be done, since another study has it; in a copy nobody is at work."""
+    return standing.state == "done" or (standing.state in ALIVE and home_of(standing.home) is None)
+
+
 def published_files(study: StudyFolder, job: str, event: Event) -> list[str]:
     """Return the files that a ``done`` event says are there."""
     folder = study.published_text(job, event["n"])
@@ -189,7 +195,7 @@ def _done(study: StudyFolder, job: str, event: Event) -> Standing:
 
 def _begun(study: StudyFolder, job: str, attempt: int, event: Event) -> Standing:
     """An attempt that told of its start and of nothing since."""
-    if process_of(event).liveness() != "dead" and is_claimed_alive(study, job):
+    if liveness_in(study, process_of(event)) != "dead" and is_claimed_alive(study, job):
         return Standing("running", study, attempt, event=event)
     if is_published(study, job, attempt):
         return _done(study, job, unnoticed(study, job, attempt))

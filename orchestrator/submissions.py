@@ -18,6 +18,7 @@ from typing import Any
 
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.copies.home import clock_of, liveness_in
 from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.process import Liveness, ProcessIdentity
@@ -67,6 +68,10 @@ class Submission:
     array: Array | None
     created: float
     snapshot: str | None = None
+
+    @property
+    def _study(self) -> StudyFolder:
+        return StudyFolder(self.folder.parents[1])
 
     @property
     def token(self) -> str:
@@ -143,8 +148,7 @@ class Submission:
         """What comes first on the path of the worker and its jobs. Raises UsageError if the snapshot is gone."""
         from seedfold.orchestrator.snapshot import modules
 
-        study = StudyFolder(self.folder.parents[1])
-        return [*([] if self.snapshot is None else [str(modules(study, self.snapshot))]), self.code_folder]
+        return [*([] if self.snapshot is None else [str(modules(self._study, self.snapshot))]), self.code_folder]
 
     def python_path(self) -> str:
         """``PYTHONPATH`` for whatever this process starts to work on it."""
@@ -191,7 +195,7 @@ class Submission:
             return "dead"
         if self.array is not None:
             return "alive"
-        known = (self.tasks.worker(index) or self._starter()).liveness()
+        known = liveness_in(self._study, self.tasks.worker(index) or self._starter())
         return known if known != "unknown" else self._by_heartbeat(index)
 
     def _starter(self) -> ProcessIdentity:
@@ -203,7 +207,7 @@ class Submission:
 
     def _by_heartbeat(self, index: int) -> Liveness:
         beaten = self.tasks.beaten(index) or (self.folder / "intent.json").stat().st_mtime
-        return "alive" if time.time() - beaten < self.silent_s else "dead"
+        return "alive" if clock_of(self._study) - beaten < self.silent_s else "dead"
 
     def open_jobs(self) -> list[str]:
         """The jobs of the tasks that somebody is at work on, or will be."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from seedfold.orchestrator.backend import RefusedError
 from seedfold.orchestrator.files import create_once
@@ -18,12 +19,16 @@ from seedfold.orchestrator.submissions import Submission
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no."""
+    """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no.
+
+    ``folder`` is where the submission lay then, which is what the scheduler knows.
+    """
 
     number: int
     sender: ProcessIdentity
     time: float
     refused: bool
+    folder: str | None
 
 
 def last_trial(submission: Submission) -> Trial | None:
@@ -34,7 +39,7 @@ def last_trial(submission: Submission) -> Trial | None:
         return None
     record = json.loads((submission.folder / f"sending.{max(numbers)}").read_text())
     refused = f"sending.{max(numbers)}.refused" in names
-    return Trial(max(numbers), ProcessIdentity(**record["process"]), record["time"], refused)
+    return Trial(max(numbers), ProcessIdentity(**record["process"]), record["time"], refused, record.get("folder"))
 
 
 def was_tried(submission: Submission) -> bool:
@@ -42,11 +47,28 @@ def was_tried(submission: Submission) -> bool:
     return last_trial(submission) is not None
 
 
+def left_behind(submission: Submission) -> str | None:
+    """Where a submission lay when a scheduler took it, if that is not its folder any more; None if it still is.
+
+    A root that was moved, or copied with its queue, knows of tasks that look for another one.
+    """
+    trial = last_trial(submission)
+    if trial is None or trial.refused or trial.folder in {None, str(submission.folder)}:
+        return None
+    assert trial.folder is not None
+    try:
+        same = Path(trial.folder).samefile(submission.folder)
+    except OSError:
+        same = False
+    return None if same else trial.folder
+
+
 def begin_trial(submission: Submission) -> int | None:
     """Say that this process is about to send a submission; None if somebody else has said so meanwhile."""
     last = last_trial(submission)
     number = 1 if last is None else last.number + 1
-    record = {"process": ProcessIdentity.current().to_dict(), "time": time.time()}
+    process = ProcessIdentity.current().to_dict()
+    record = {"process": process, "time": time.time(), "folder": str(submission.folder)}
     return number if create_once(submission.folder / f"sending.{number}", json.dumps(record)) else None
 
 

@@ -9,6 +9,7 @@ import click
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import bytes_text, print_json, say
+from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.gc import KINDS, Collector, Garbage, Kind, delete, short
 from seedfold.orchestrator.layout import Root
 
@@ -44,6 +45,7 @@ def command(
         "failed": failed,
         "checkpoints": checkpoints,
     }
+    refuse_copy(root.existing(study))
     garbage = Collector(root, study).garbage
     chosen = [one for one in garbage if asked[one.kind]]
     freed = delete(chosen) if yes else 0

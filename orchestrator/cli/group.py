@@ -32,10 +32,14 @@ COMMANDS = {
     "show": "All that is known of a job.",
     "explain": "The keys that make two jobs different.",
     "results": "Tables: runs, metrics, predictions, out-of-fold, ensembles.",
+    "fetch": "Copy a study from where it lives, to look at it here.",
     "report": "One self-contained HTML page with tables and plots.",
     "gc": "What may be deleted, and how much room it takes.",
     "doctor": "What this machine offers, and what is wrong with it.",
 }
+_FOR_SEEDFOLD = ("receive", "send")
+"""What a Seedfold elsewhere calls here."""
+_CALLED = "SEEDFOLD_CALLER"
 _INTERRUPTED = 130
 _STORE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
@@ -50,7 +54,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; None if there is none of that name."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in _FOR_SEEDFOLD:
             return None
         command = importlib.import_module(f"seedfold.orchestrator.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
@@ -61,7 +65,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called; raises a usage error with the nearest name if there is none."""
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
+        if name not in (*COMMANDS, *_FOR_SEEDFOLD) and not name.startswith("-"):
             raise click.UsageError(f"no command {name!r}{did_you_mean(name, COMMANDS)}; see seedfold --help", ctx)
         return super().resolve_command(ctx, args)
 
@@ -78,6 +82,8 @@ class LazyGroup(click.Group):
         # Known before anything is parsed or imported, so that errors of those can be seen as well.
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
+            if _CALLED in os.environ:
+                importlib.import_module("seedfold.orchestrator.login.leash").serve_caller()
             code = super().main(args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:

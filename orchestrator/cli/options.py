@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -46,7 +47,17 @@ def _to_root(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 def common(function: F) -> F:
-    """``--root`` and ``--debug``: what every command has."""
+    """``--root``, ``--login`` and ``--debug``: what every command has. It runs on the login host if there is one."""
+    login = click.option(
+        "--login",
+        metavar="HOST",
+        help="Run on that machine, over ssh; `here` for this one. Else: SEEDFOLD_LOGIN, cluster.login.",
+    )
+    return local(login(_here_or_there(function)))
+
+
+def local(function: F) -> F:
+    """``--root`` and ``--debug``, for what always runs on this machine."""
     root = click.option(
         "--root",
         metavar="DIR",
@@ -55,6 +66,25 @@ def common(function: F) -> F:
     )
     debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
     return root(debug(function))
+
+
+def _here_or_there(function: F) -> F:
+    @wraps(function)
+    def run(*args: Any, login: str | None, **options: Any) -> Any:
+        from seedfold.orchestrator.login.settings import ElsewhereError, find_login
+
+        context = click.get_current_context()
+        there = find_login(login, options.get("overrides") or ())
+        try:
+            if there is None:
+                return function(*args, **options)
+        except ElsewhereError as error:
+            there = error.login
+        from seedfold.orchestrator.cli.elsewhere import run_there
+
+        context.exit(run_there(context, there))
+
+    return cast("F", run)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")

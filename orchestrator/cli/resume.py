@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.follow import stay_or_leave
 from seedfold.orchestrator.cli.launch import say_started
@@ -24,6 +26,7 @@ from seedfold.orchestrator.selection import Selection
     default="today",
     help="Run the code as it is now, or as each job's last submission had it.",
 )
+@click.option("--folder", metavar="DIR", help="The project's folder, where it is not that of the last launch any more.")
 @options.waiting
 @options.selecting
 @options.common
@@ -34,6 +37,7 @@ def command(
     overrides: Sequence[str],
     kinds: Sequence[str],
     code: str,
+    folder: str | None,
     wait: bool | None,
     where: Sequence[str],
     stages: Sequence[str],
@@ -46,6 +50,21 @@ def command(
     """
     options.import_from_here()
     selection = Selection.parse(where, stages, limit)
-    launched = resume(root, study, overrides, selection=selection, kinds=kinds, original_code=code == "original")
+    launched = resume(
+        root,
+        study,
+        overrides,
+        selection=selection,
+        kinds=kinds,
+        original_code=code == "original",
+        folder=_folder(folder),
+    )
     say_started(launched)
     context.exit(stay_or_leave(root, launched, wait))
+
+
+def _folder(given: str | None) -> Path | None:
+    folder = None if given is None else Path(given).absolute()
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--folder {folder}: no such folder")
+    return folder

@@ -18,6 +18,7 @@ from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.orchestrator.child import find_run, start_logging
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.foreground import (
     Parents,
     import_as_launched,
@@ -99,6 +100,7 @@ def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
 
 def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
     found = find_job(root, words, study)
+    refuse_copy(found.study)
     import_as_launched(found.study)
     return scratch_work(_limited(found.job, steps), parents_of(root, found.study, found.job))
 

@@ -20,6 +20,7 @@ from seedfold.orchestrator.cli.console import (
     say,
     show,
 )
+from seedfold.orchestrator.copies.home import home_of
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.outlook import Outlook, look_ahead
 from seedfold.orchestrator.overview import (
@@ -64,7 +65,7 @@ def command(
     overview.refresh()
     views = overview.superseded(selection) if superseded else overview.places(selection)
     if as_json:
-        print_json(to_json(study, views) | _dead_workers(overview, views) | _queue(outlook))
+        print_json(to_json(study, views) | _dead_workers(overview, views) | _queue(outlook) | _home(overview))
     elif superseded:
         say(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
     else:
@@ -76,6 +77,12 @@ def command(
 def _queue(outlook: Outlook) -> dict[str, Any]:
     """One more key, where a scheduler has jobs waiting."""
     return {"queue": [asdict(one) for one in outlook.waiting]} if outlook.waiting else {}
+
+
+def _home(overview: Overview) -> dict[str, Any]:
+    """One more key, where the study lives elsewhere."""
+    home = home_of(overview.folder)
+    return {"copy": asdict(home)} if home else {}
 
 
 def _dead_workers(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:

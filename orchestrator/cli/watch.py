@@ -14,6 +14,7 @@ import click
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import Line, lines, show, styled
 from seedfold.orchestrator.cli.status import status_parts
+from seedfold.orchestrator.copies.home import home_of
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.outlook import Outlook, look_ahead
 from seedfold.orchestrator.overview import JobView, Overview
@@ -56,13 +57,13 @@ class Watched(Overview):
             self._asked_at = time.monotonic()
         super().refresh()
 
+    def is_over(self, views: Sequence[JobView]) -> bool:
+        """Whether nobody is at work any more; in a copy nobody ever is."""
+        return home_of(self.folder) is not None or not any(view.state in ALIVE for view in views)
+
     def parts(self, views: Sequence[JobView]) -> list[Line]:
         """The status, and what the scheduler said last."""
         return [*status_parts(self, views), *lines(*self.outlook.lines(), style="yellow")]
-
-
-def _over(views: Sequence[JobView]) -> bool:
-    return not any(view.state in ALIVE for view in views)
 
 
 def _watch_live(overview: Watched, selection: Selection, every: float) -> None:
@@ -77,7 +78,7 @@ def _watch_live(overview: Watched, selection: Selection, every: float) -> None:
     with _unbuffered_keys(), Live(Text(), console=console(), auto_refresh=False, transient=True) as live:
         while True:
             live.update(Text.from_ansi("\n".join(map(styled, parts))), refresh=True)
-            if _over(views) or _q_pressed(every):
+            if overview.is_over(views) or _q_pressed(every):
                 break
             overview.refresh()
             views = overview.places(selection)
@@ -96,7 +97,7 @@ def _watch_plain(overview: Watched, selection: Selection, every: float) -> None:
             show(parts)
             sys.stdout.flush()
             shown = parts
-        if _over(views):
+        if overview.is_over(views):
             return
         time.sleep(every)
         overview.refresh()

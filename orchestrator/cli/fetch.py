@@ -1,0 +1,81 @@
+"""``seedfold fetch SOURCE STUDY``: a copy to look at, brought up to date as often as one likes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from seedfold.jobs.errors import UsageError, counted
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import bytes_text, say
+from seedfold.orchestrator.cli.elsewhere import environment_there
+from seedfold.orchestrator.copies.fetching import Show, fetch
+from seedfold.orchestrator.copies.source import Folder, Remote, Source
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.login.connection import Connection
+from seedfold.orchestrator.login.script import seedfold_line
+from seedfold.orchestrator.login.settings import Login, login_of_host
+
+_REMOTE = re.compile(r"([^/:]+):(.*)", re.DOTALL)
+
+
+@click.command()
+@click.argument("source")
+@options.study
+@click.option("--checkpoints", is_flag=True, help="Checkpoints as well.")
+@options.local
+def command(source: str, study: str, checkpoints: bool, root: Root) -> None:
+    """Copy a STUDY from USER@HOST:ROOT, or from the root in another folder, to look at it here.
+
+    The copy holds descriptions, results and logs; what came before does not come again. HOST: alone is the root there.
+    """
+    with _opened(source, root) as (place, opened), _progress() as show:
+        fetched = fetch(opened, place, study, root, checkpoints, show)
+    for name, files in fetched.files.items():
+        also = "" if name == study else f", which has done jobs of {study}"
+        say(f"{name}{also}: {counted(files, 'file')} came" if files else f"{name}{also}: nothing new")
+    say(f"{bytes_text(fetched.bytes)}: seedfold status {study}", style="dim")
+
+
+@contextmanager
+def _opened(source: str, root: Root) -> Iterator[tuple[str, Source]]:
+    remote = _REMOTE.fullmatch(source)
+    if remote is None:
+        yield "", Folder(_folder(source, root))
+        return
+    known = login_of_host(remote[1])
+    login: Login = replace(known, root=remote[2] or known.root)
+    words = ["send", *(["--root", login.root] if login.root else [])]
+    with Connection(login).talk(seedfold_line(login, words, environment_there())) as wire:
+        yield login.host, Remote(wire)
+
+
+def _folder(source: str, root: Root) -> Root:
+    folder = Path(source).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(f"{source}: no such folder; write USER@HOST:ROOT for another machine")
+    if folder.resolve() == root.path.resolve():
+        raise UsageError(f"{source}: is the root that the copy would go to; name another one with --root")
+    return Root(folder)
+
+
+@contextmanager
+def _progress() -> Iterator[Show]:
+    """A bar of bytes, one for each look at the source, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    with Progress(
+        BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,40 @@
+"""``seedfold receive``: the other end of a launch through a login host; no command for people."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.login.shelf import Shelf
+from seedfold.orchestrator.plans import Plans
+from seedfold.orchestrator.sources import named_modules
+from seedfold.orchestrator.wire import BrokenWireError, Wire
+
+
+@click.command(hidden=True)
+@click.option("--study", metavar="STUDY", help="Say which modules the jobs of this study name.")
+@options.common
+def command(study: str | None, root: Root) -> None:
+    """Take a project from standard input, and say where it lies."""
+    wire = Wire(sys.stdin.buffer, sys.stdout.buffer)
+    modules = sorted(named_modules(Plans(root.existing(study)).current.values())) if study else []
+    try:
+        wire.tell(root=str(root.path), modules=modules)
+        wire.tell(folder=str(_receive(wire, root)))
+    except BrokenWireError:
+        # Whoever asked has no use for more, or is gone.
+        return
+
+
+def _receive(wire: Wire, root: Root) -> object:
+    table = wire.hear()["files"]
+    shelf = Shelf(root)
+    missing = shelf.missing(table)
+    wire.tell(missing=missing)
+    root.mark()
+    for digest, size in zip(missing, wire.hear()["sizes"], strict=True):
+        shelf.put(digest, wire.block(size))
+    return shelf.lay_out(table)

@@ -1,0 +1,21 @@
+"""``seedfold send``: the other end of a fetch; no command for people."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+
+import click
+
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.copies.source import Folder, serve
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.wire import BrokenWireError, Wire
+
+
+@click.command(hidden=True)
+@options.common
+def command(root: Root) -> None:
+    """Send what is asked for on standard input, until it closes."""
+    with suppress(BrokenWireError):
+        serve(Folder(root), Wire(sys.stdin.buffer, sys.stdout.buffer))

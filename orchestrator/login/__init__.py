@@ -1,0 +1,1 @@
+"""Another machine, reached over ssh, on which commands run and studies live."""

@@ -1,0 +1,189 @@
+"""Copies of studies: what they hold, that they agree while work goes on, and that they are only looked at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toyproject import SEEDFOLD, Toy, eventually, tree
+
+from seedfold.orchestrator.copies.fetching import Fetched, fetch
+from seedfold.orchestrator.copies.source import Folder
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import Overview
+
+MANY = ("seed=range(0,40)", "cluster.slots=4", "--detach")
+
+
+def of(toy: Toy, folder: Path) -> Toy:
+    """The project as it is seen where the copy is."""
+    return replace(toy, root=folder, environment={**toy.environment, "SEEDFOLD_ROOT": str(folder)})
+
+
+def bring(toy: Toy, folder: Path, study: str = "light", checkpoints: bool = False) -> Fetched:
+    return fetch(Folder(Root(toy.root)), "", study, Root(folder), checkpoints, lambda done, total: None)
+
+
+def states(folder: Path, study: str = "light") -> Counter[str]:
+    return Counter(view.state for view in Overview(Root(folder), study).places())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What a copy holds, but for where it comes from and what fetches that were killed left."""
+    kept = tree(folder).items()
+    return {name: data for name, data in kept if not Path(name).name.startswith(".") and name != "home.json"}
+
+
+def test_a_copy_answers_as_its_home_does(finished: Toy, tmp_path: Path) -> None:
+    copy = of(finished, tmp_path / "copy")
+    assert "toy: " in copy.ok("fetch", str(finished.root), "toy")
+    for asked in (["results", "toy", "runs", "--format", "csv"], ["explain", "seed=0 fold=0", "seed=1 fold=0"]):
+        assert copy.ok(*asked) == finished.ok(*asked)
+    home, here = finished.json("status", "toy"), copy.json("status", "toy")
+    assert here.pop("copy")["source"] == str(finished.root)
+    assert here == home
+    assert str(finished.root) in copy.ok("status", "toy")
+    assert copy.ok("logs", "seed=0", "fold=0", "-f") == "seed 0, attempt 1\n"
+    assert str(tmp_path / "copy") in copy.ok("show", "seed=0", "fold=0")
+    assert copy.ok("report", "toy").startswith(str(tmp_path / "copy"))
+    assert copy.ok("watch", "toy")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["launch", "--config-dir", "conf", "experiment=toy"],
+        ["launch", "--config-dir", "conf", "experiment=toy", "seed=7"],
+        ["resume", "toy"],
+        ["run", "seed=0", "fold=0"],
+        ["cancel", "toy"],
+        ["advance", "toy"],
+        ["gc", "toy"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_done_in_a_copy(finished: Toy, tmp_path: Path, words: list[str]) -> None:
+    bring(finished, tmp_path, "toy")
+    copy, before = of(finished, tmp_path), tree(tmp_path)
+    ended = copy.inside(*words)
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert str(finished.root) in ended.stderr
+    assert tree(tmp_path) == before
+
+
+def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    assert toy.launch("seed=0", experiment="light").returncode == 0
+    toy.settle()
+    first = bring(toy, copy)
+    assert bring(toy, copy) == Fetched({"light": 0}, 0)
+    assert toy.launch("seed=0,1", experiment="light").returncode == 0
+    toy.settle()
+    second = bring(toy, copy)
+    assert 0 < second.files["light"] < 1.5 * first.files["light"]
+    assert states(copy) == {"done": 6}
+    assert "slept.txt" not in "".join(files(copy / "light"))
+    bring(toy, copy, checkpoints=True)
+    assert bring(toy, copy, checkpoints=True) == Fetched({"light": 0}, 0)
+
+
+def test_a_study_that_has_done_jobs_of_it_comes_along(toy: Toy, tmp_path: Path) -> None:
+    toy.launch("seed=0", experiment="light")
+    toy.launch("seed=0,1", "study=more", experiment="light")
+    toy.settle()
+    assert set(bring(toy, tmp_path, "more").files) == {"more", "light"}
+    assert states(tmp_path, "more") == {"done": 6}
+
+
+def test_a_copy_is_no_other_study(finished: Toy, tmp_path: Path) -> None:
+    bring(finished, tmp_path, "toy")
+    copy = of(finished, tmp_path)
+    refused = [
+        finished.inside("fetch", str(tmp_path), "toy", "--root", str(tmp_path / "third")),
+        finished.inside("fetch", str(tmp_path / "none"), "toy"),
+        finished.inside("fetch", str(finished.root), "toy"),
+        copy.inside("fetch", str(finished.root), "tyo"),
+    ]
+    says = ["is a copy itself", "no such folder", "is the root", "did you mean 'toy'"]
+    for ended, text in zip(refused, says, strict=True):
+        assert ended.returncode == 2
+        assert text in ended.stderr
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.fixture
+def at_work(toy: Toy) -> Iterator[Toy]:
+    """A project whose study is being worked on."""
+    assert toy.launch(*MANY, experiment="light").returncode == 0
+    yield toy
+    toy.settle()
+
+
+def test_a_copy_of_a_study_at_work_agrees_with_itself(at_work: Toy, tmp_path: Path) -> None:
+    """What is told to be done is there, and nobody seems to have died, at whatever moment the copy was made."""
+    copy, done = tmp_path / "copy", [0]
+    while done[-1] < 120:
+        bring(at_work, copy)
+        found = states(copy)
+        assert set(found) <= {"done", "running", "submitted", "waiting"}
+        assert found["done"] >= done[-1]
+        done.append(found["done"])
+    print(f"{len(set(done))} different moments")
+
+
+def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> None:
+    """A copy does not age: nobody asks whether the processes of its home are still there."""
+    toy.launch("sleep_s=60", "seed=0", "fold=0", "--detach", experiment="light")
+    eventually(lambda: toy.states("light") == {"running": 1})
+    bring(toy, tmp_path / "copy")
+    toy.ok("cancel", "light")
+    toy.settle()
+    assert toy.states("light") == {"cancelled": 1}
+    assert states(tmp_path / "copy") == {"running": 1}
+    os.utime(tmp_path / "copy" / "light" / "home.json", (1, 1))
+    assert states(tmp_path / "copy") == {"running": 1}
+    bring(toy, tmp_path / "copy")
+    assert states(tmp_path / "copy") == {"cancelled": 1}
+
+
+def test_jobs_at_work_in_a_copy_keep_no_other_study_waiting(toy: Toy, tmp_path: Path) -> None:
+    toy.launch("sleep_s=1", "seed=0", "fold=0", "--detach", experiment="light")
+    eventually(lambda: toy.states("light") == {"running": 1})
+    bring(toy, tmp_path / "copy")
+    copy = of(toy, tmp_path / "copy")
+    assert copy.launch("sleep_s=1", "seed=0", "fold=0", "study=mine", experiment="light").returncode == 0
+    assert copy.states("mine") == {"done": 1}
+    toy.settle()
+
+
+@pytest.mark.slow
+def test_fetches_that_are_killed_come_to_the_same(toy: Toy, tmp_path: Path) -> None:
+    assert toy.launch(*MANY[:2], "--wait", experiment="light").returncode == 0
+    toy.settle()
+    whole, copy = tmp_path / "whole", tmp_path / "copy"
+    bring(toy, whole)
+    for share in (1, 80, 240):
+        kill_when_there_are(share, toy, copy)
+        if (copy / "light" / "plans").exists():
+            assert set(states(copy)) <= {"done", "waiting"}
+    bring(toy, copy)
+    assert states(copy) == {"done": 120}
+    assert files(copy / "light") == files(whole / "light")
+
+
+def kill_when_there_are(number: int, toy: Toy, copy: Path) -> None:
+    """Fetch, and kill it as soon as there are so many files."""
+    words = [SEEDFOLD, "fetch", str(toy.root), "light", "--root", str(copy)]
+    process = subprocess.Popen(words, cwd=toy.folder, env=toy.environment, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        if sum(1 for _ in copy.rglob("*.*")) > number:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
