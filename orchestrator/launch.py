@@ -101,7 +101,7 @@ def launch(
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
         _refuse_replacing(plan)
-    refuse_absent_data(Path.cwd(), root, plan.study.settings)
+    refuse_absent_data(Path.cwd(), plan.study.settings)
     _check_with_scheduler(plan.folder, starting, plan.study.settings)
     if starting or plan.names_new():
         root.mark()

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.sources import Sources
 
 _PATIENCE_S = 20.0
+
+
+BROUGHT = ".provenance"
+"""Where a project that was sent from another machine says what git knew of it there."""
+_RECORDS = "git.json"
+
+
+def describe_provenance(sources: Sources) -> dict[str, bytes]:
+    """What to put into a project that is sent elsewhere, by name: what `save_provenance` says here."""
+    with tempfile.TemporaryDirectory() as folder:
+        records = save_provenance(sources, Path(folder))
+        diffs = {f"{BROUGHT}/{file.name}": file.read_bytes() for file in Path(folder).iterdir()}
+    return {f"{BROUGHT}/{_RECORDS}": json.dumps(records).encode(), **diffs} if records else {}
+
+
+def copy_provenance(project: Path, folder: Path) -> list[dict[str, Any]]:
+    """Return what a project in ``project`` brought along, with the differences in ``folder``; nothing if it did not."""
+    try:
+        records: list[dict[str, Any]] = json.loads((project / BROUGHT / _RECORDS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    for file in (project / BROUGHT).glob("*.diff"):
+        shutil.copyfile(file, folder / f"sent-{file.name}")
+    return [{**one, "diff": f"sent-{one['diff']}"} if "diff" in one else one for one in records]
 
 
 def save_provenance(sources: Sources, folder: Path) -> list[dict[str, Any]]:

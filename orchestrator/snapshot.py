@@ -24,7 +24,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.files import write_whole
 from seedfold.orchestrator.layout import MARK, StudyFolder
-from seedfold.orchestrator.provenance import save_provenance
+from seedfold.orchestrator.provenance import copy_provenance, save_provenance
 from seedfold.orchestrator.sources import Source, Sources, find_sources, named_modules
 from seedfold.results.whole import sync
 
@@ -91,7 +91,7 @@ def _write(final: Path, sources: Sources, table: dict[str, str], folder: Path) -
             "created": round(time.time(), 3),
             "folder": str(folder),
             "left_out": list(sources.left_out),
-            "git": save_provenance(sources, beside),
+            "git": [*save_provenance(sources, beside), *copy_provenance(folder, beside)],
             "files": table,
         }
         write_whole(beside / RECORD, [json.dumps(record, indent=1)])

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.provenance import describe_provenance
 from seedfold.orchestrator.sources import Source, find_sources, named_modules
 
 _OWN = "seedfold"
@@ -44,7 +45,9 @@ def gather_code(modules: Iterable[str], folder: Path) -> Project:
     sources = find_sources(modules, folder)
     own = {name: file for name, file in sources.files.items() if name.partition("/")[0] != _OWN}
     whole = {name: file for name, file in own.items() if file.content is not None}
-    return Project(whole, (*sources.left_out, *sorted(own.keys() - whole.keys())))
+    git = describe_provenance(replace(sources, files=own)) if own else {}
+    told = {name: Source(folder / name, content) for name, content in git.items()}
+    return Project({**whole, **told}, (*sources.left_out, *sorted(own.keys() - whole.keys())))
 
 
 def digest(source: Source) -> str:

@@ -74,9 +74,9 @@ class Shelf:
         return self.root.path / _FOLDER / "files" / digest[:2] / digest
 
 
-def refuse_absent_data(folder: Path, root: Root, settings: Mapping[str, Any]) -> None:
+def refuse_absent_data(folder: Path, settings: Mapping[str, Any]) -> None:
     """Raise UsageError where a project that was sent here asks for data beside it, which was not."""
-    if folder.parent != root.path / _FOLDER:
+    if folder.parent.name != _FOLDER:
         return
     for key, place in (settings.get("paths") or {}).items():
         if isinstance(place, str) and Path(place).is_relative_to(folder) and not Path(place).exists():

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from toyproject import SEEDFOLD, Toy, eventually, tree
 
+import seedfold as sf
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.copies.fetching import Fetched, fetch
 from seedfold.orchestrator.copies.source import Folder
 from seedfold.orchestrator.layout import Root
@@ -53,6 +55,18 @@ def test_a_copy_answers_as_its_home_does(finished: Toy, tmp_path: Path) -> None:
     assert str(tmp_path / "copy") in copy.ok("show", "seed=0", "fold=0")
     assert copy.ok("report", "toy").startswith(str(tmp_path / "copy"))
     assert copy.ok("watch", "toy")
+
+
+def test_a_notebook_reads_a_copy(finished: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring(finished, tmp_path, "toy")
+    monkeypatch.chdir(finished.folder)
+    study = sf.study("toy", tmp_path, config_dirs=["conf"])
+    assert set(study.status()["state"]) == {"done"}
+    assert study.metrics().equals(sf.study("toy", finished.root).metrics())
+    assert study.job(seed=0, fold=1).log == "seed 0, attempt 1\n"
+    for act in (lambda: study.launch("seed=9"), study.resume, study.cancel):
+        with pytest.raises(UsageError, match="is a copy to look at"):
+            act()
 
 
 @pytest.mark.parametrize(

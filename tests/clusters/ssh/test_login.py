@@ -109,17 +109,31 @@ def test_what_a_study_needs_goes_along_and_only_what_is_new(laptop: Laptop) -> N
     experiment = (folder / "conf/experiment/light.yaml").read_text().partition("matrix:")[0]
     laptop.toy.write_experiment("tabled", experiment.replace("light\n", "tabled\n") + "table: tables/points.csv\n")
     laptop.site("")
+    commit = committed(folder)
     args = ["-cd", str(outside), *laptop.arguments("cluster=lab", experiment="tabled")]
     assert "tabled: 2 done" in laptop.ok("launch", *args)
     contents = laptop.server.home / "lab" / ".projects" / "files"
     before = tree(contents)
-    assert len(before) == 9
+    assert len(before) == 10
+    there = ["--login", "cluster", "--root", str(contents.parents[1])]
+    *_, told = json.loads(laptop.ok("show", *there, "seed=3", "--json"))["code"]["git"]
+    assert (told["repository"], told["commit"], told["changed"]) == (str(folder), commit, False)
     light = folder / "toy" / "light.py"
     light.write_text(light.read_text().replace("attempt {work.attempt}", "again {work.attempt}"))
     assert "tabled: 2 done" in laptop.ok("launch", *args, "--rerun", "fold=0")
-    assert len(tree(contents)) == len(before) + 1
-    said = laptop.ok("logs", "--login", "cluster", "--root", str(contents.parents[1]), "seed=3")
-    assert said == "seed 3, again 2\n"
+    # The file, what git knows of it, and how it differs.
+    assert len(tree(contents)) == len(before) + 3
+    assert laptop.ok("logs", *there, "seed=3") == "seed 3, again 2\n"
+    *_, told = json.loads(laptop.ok("show", *there, "seed=3", "--json"))["code"]["git"]
+    assert "+    print(f\"seed {config['seed']}, again" in Path(told["diff"]).read_text()
+
+
+def committed(folder: Path) -> str:
+    """Put a project under git; return the commit."""
+    git = ["git", "-C", str(folder), "-c", "user.name=me", "-c", "user.email=me@here"]
+    for words in (["init", "-q"], ["add", "toy", "conf"], ["commit", "-qm", "All of it"]):
+        subprocess.run([*git, *words], check=True)
+    return subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
 
 
 @pytest.mark.slow
