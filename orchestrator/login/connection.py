@@ -123,7 +123,7 @@ class Connection:
             return self._code(process.wait()), said
 
     def _code(self, code: int) -> int:
-        if code == _GONE:
+        if code == _GONE or code < 0:
             raise UnreachableError(
                 f"{self.login.host}: the connection ended before the command did; jobs go on there, and the same"
                 " command again goes on from there"

@@ -16,8 +16,10 @@ from toyproject import SEEDFOLD, eventually, tree
 
 ARGUMENTS = """#!/usr/bin/env python3
 import json, os, sys
+assert os.environ["WORD"] == "a b"
 print(json.dumps([os.getcwd(), sys.argv[1:]]))
 """
+SETUP = ["echo noise", "cat", "export WORD='a b'"]
 HOSTILE = [
     "'; touch broken; '",
     "$(touch broken)",
@@ -38,7 +40,8 @@ def echoing(laptop: Laptop) -> None:
     program = laptop.server.home / "tell me"
     program.write_text(ARGUMENTS)
     program.chmod(0o755)
-    laptop.site("cluster: {login: {host: cluster, command: \"'./tell me'\", root: '~/my runs'}}\n")
+    login = {"host": "cluster", "command": "'./tell me'", "root": "~/my runs", "setup": SETUP}
+    laptop.site(json.dumps({"cluster": {"login": login}}))
 
 
 def test_a_study_is_launched_and_seen_there(laptop: Laptop) -> None:
@@ -111,6 +114,9 @@ def test_what_a_study_needs_goes_along_and_only_what_is_new(laptop: Laptop) -> N
     laptop.site("")
     commit = committed(folder)
     args = ["-cd", str(outside), *laptop.arguments("cluster=lab", experiment="tabled")]
+    refused = laptop.run("launch", *args, "paths.data=data")
+    assert refused.returncode == 2
+    assert "paths.data: data is a place beside the project" in refused.stderr
     assert "tabled: 2 done" in laptop.ok("launch", *args)
     contents = laptop.server.home / "lab" / ".projects" / "files"
     before = tree(contents)
