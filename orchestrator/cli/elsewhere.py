@@ -69,6 +69,7 @@ class _Call:
     def run(self) -> int:
         changes: dict[str, Any] = {"root": self.root, "overrides": self.overrides}
         folder = None
+        self._refuse_files_of_this_machine()
         if self.name in _OF_A_STUDY:
             project = self._gather()
             changes["config_dirs"] = project.config_dirs
@@ -77,7 +78,6 @@ class _Call:
             changes["root"], changes["folder"] = self._send_again()
         else:
             self.connection.reach()
-        self._refuse_files_of_this_machine()
         written = self.context.params.get(_WRITES.get(self.name, ""))
         if written is None or written == "-":
             return self._attend(changes, folder)
@@ -114,13 +114,15 @@ class _Call:
 
     # --- what comes back ---------------------------------------------------------------------------------------------
 
-    def _line(self, changes: Mapping[str, Any], folder: str | None, leash: bool) -> str:
-        environment = environment_there() | ({LEASH: "1"} if leash else {})
-        sys.stdout.flush()
-        return seedfold_line(self.login, list(_words(self.context, changes)), environment, folder)
+    def _line(self, changes: Mapping[str, Any], folder: str | None, terminal: bool) -> str:
+        environment = environment_there() | ({} if terminal else {LEASH: "1"})
+        return seedfold_line(self.login, list(_words(self.context, changes)), environment, folder, terminal)
 
     def _attend(self, changes: Mapping[str, Any], folder: str | None) -> int:
-        return self.connection.attend(self._line(changes, folder, leash=not on_terminal()))
+        sys.stdout.flush()
+        if on_terminal():
+            return self.connection.sit_at(self._line(changes, folder, terminal=True))
+        return self.connection.listen(self._line(changes, folder, terminal=False), _print)
 
     def _attend_and_bring(self, changes: Mapping[str, Any], folder: str | None, file: Path) -> int:
         """Have a file written in a folder of its own there, and bring it; where the command failed there is none."""
@@ -129,14 +131,21 @@ class _Call:
         away = f"/tmp/seedfold-{os.urandom(8).hex()}"
         there = f"{away}/{file.name}"
         self.connection.ask(shell_line(f"mkdir -m 700 {away}"))
-        code, said = self.connection.listen(self._line({**changes, _WRITES[self.name]: there}, folder, leash=True))
+        said: list[bytes] = []
+        line = self._line({**changes, _WRITES[self.name]: there}, folder, terminal=False)
+        code = self.connection.listen(line, said.append)
         if code == 0:
             data = self.connection.ask(shell_line(f"cat < {shlex.quote(there)}"))
             with replacing(file.absolute()) as beside:
                 beside.write_bytes(data)
         self.connection.ask(shell_line(f"rm -rf {away}"))
-        sys.stdout.write(said.replace(there, str(file)))
+        _print(b"".join(said).replace(os.fsencode(there), os.fsencode(file)))
         return code
+
+
+def _print(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _hand_over(wire: Any, project: Project) -> str:

@@ -19,10 +19,12 @@ from types import FrameType
 from typing import IO
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, UsageError
+from seedfold.orchestrator.login.script import BEGIN
 from seedfold.orchestrator.login.settings import Login
 from seedfold.orchestrator.wire import BrokenWireError, Wire
 
 _GONE = 255
+_PIECE = 1 << 16
 _SAYS = "seedfold: "
 _LONGEST_SOCKET = 100
 _SOCKET_NAME = 40 + 18
@@ -73,7 +75,7 @@ class Connection:
         ended = subprocess.run(self._words(line), capture_output=True, stdin=subprocess.DEVNULL, check=False)
         if ended.returncode:
             raise UnreachableError(f"{self.login.host}: {_last_line(ended.stderr.decode(errors='replace'))}")
-        return ended.stdout
+        return ended.stdout.partition(BEGIN)[2]
 
     @contextmanager
     def talk(self, line: str) -> Iterator[Wire]:
@@ -106,21 +108,30 @@ class Connection:
             return UnreachableError(f"{self.login.host}: {_last_line(said)}")
         return UsageError(own[-1]) if code == UsageError.exit_code else UnreachableError(own[-1])
 
-    def attend(self, line: str) -> int:
-        """Run a line of shell as if it were typed here; return its exit code. Raises UnreachableError if ssh ends."""
-        if not on_terminal():
-            with self._without_terminal(line, None) as process:
-                return self._code(process.wait())
+    def sit_at(self, line: str) -> int:
+        """Run a line of shell on this terminal; return its exit code. Raises UnreachableError if ssh ends before it."""
         with _on_signals(lambda: None):
             # The keys go to the other side, Ctrl-C among them.
             return self._code(subprocess.Popen(self._words(line, tty=True)).wait())
 
-    def listen(self, line: str) -> tuple[int, str]:
-        """As `attend` without a terminal, and return what it prints as well."""
-        with self._without_terminal(line, subprocess.PIPE) as process:
-            assert process.stdout is not None
-            said = process.stdout.read().decode(errors="replace")
-            return self._code(process.wait()), said
+    def listen(self, line: str, hear: Callable[[bytes], object]) -> int:
+        """Run a line of shell without a terminal, and hear what it prints as it comes; otherwise as `sit_at`.
+
+        Ctrl-C is passed on; where this process ends, the other side hears it by the end of its standard input.
+        """
+        process = subprocess.Popen(
+            self._words(line), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, process_group=0
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process, _on_signals(_Pressed(process, process.stdin)):
+            try:
+                for data in _behind_begin(process.stdout):
+                    hear(data)
+            except BrokenPipeError:
+                process.kill()
+                raise
+            return self._code(process.wait())
 
     def _code(self, code: int) -> int:
         if code == _GONE or code < 0:
@@ -129,14 +140,6 @@ class Connection:
                 " command again goes on from there"
             )
         return code
-
-    @contextmanager
-    def _without_terminal(self, line: str, out: int | None) -> Iterator[subprocess.Popen[bytes]]:
-        """Ctrl-C is passed on; where this process ends, the other side hears it by the end of its standard input."""
-        process = subprocess.Popen(self._words(line), stdin=subprocess.PIPE, stdout=out, process_group=0)
-        assert process.stdin is not None
-        with _on_signals(_Pressed(process, process.stdin)):
-            yield process
 
 
 class _Pressed:
@@ -169,6 +172,20 @@ def _on_signals(pressed: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _behind_begin(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield what comes behind the mark, as it comes."""
+    before: bytes | None = b""
+    while data := stream.read(_PIECE):
+        if before is None:
+            yield data
+            continue
+        before += data
+        _, found, rest = before.partition(BEGIN)
+        if found:
+            before = None
+            yield rest
 
 
 def on_terminal() -> bool:

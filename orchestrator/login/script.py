@@ -15,19 +15,31 @@ from seedfold.orchestrator.login.settings import Login
 
 CALLER, LEASH = "SEEDFOLD_CALLER", "SEEDFOLD_LEASH"
 """Version of the Seedfold that asks; whether standard input says when it is gone, and when it was interrupted."""
-_BEGIN = "exec 3>&1 4<&0 5>&2 </dev/null >/dev/null 2>&1"
+_STREAMS = "exec 3>&1 4<&0 5>&2 </dev/null >/dev/null 2>&1"
 _SET_UP = "exec >&5 2>&5"
 _COMMAND = "<&4 >&3 3>&- 4<&- 5>&-"
 _NOT_HERE = "seedfold: {host}: {what}: {problem}"
 
 
-def shell_line(script: str) -> str:
-    """Return a script as one line for ssh."""
+BEGIN = b"seedfold begins here\n"
+"""What comes before the output of a line: what is printed before is that of files which the user's shell reads."""
+
+
+def shell_line(script: str, terminal: bool = False) -> str:
+    """Return a script as one line for ssh; without a ``terminal``, `BEGIN` is printed before all."""
+    if not terminal:
+        script = f"echo {BEGIN.decode().strip()}\n{script}"
     letters = base64.b64encode(script.encode()).decode()
     return f"sh -c 'eval \"$(echo {letters} | base64 -d)\"'"
 
 
-def seedfold_line(login: Login, words: Sequence[str], environment: Mapping[str, str], folder: str | None = None) -> str:
+def seedfold_line(
+    login: Login,
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str | None = None,
+    terminal: bool = False,
+) -> str:
     """Return the line that runs ``seedfold WORDS…`` there in ``folder``, by default at home."""
     program = shlex.split(login.command, comments=False)[0]
     place = f"cd -- {shlex.quote(folder)}" if folder else 'cd "$HOME"'
@@ -40,7 +52,7 @@ def seedfold_line(login: Login, words: Sequence[str], environment: Mapping[str, 
         + _complain(login, program, "no such command there; name it with cluster.login.command or .setup"),
         f"exec {login.command} {shlex.join(words)} {_COMMAND}",
     ]
-    return shell_line(f"{_BEGIN}\nexec bash -l -c {shlex.quote(chr(10).join(inner))}")
+    return shell_line(f"{_STREAMS}\nexec bash -l -c {shlex.quote(chr(10).join(inner))}", terminal)
 
 
 def _complain(login: Login, what: str, problem: str) -> str:

@@ -38,6 +38,8 @@ def test_a_moved_root_goes_on(done: Toy) -> None:
     assert toy.launch("seed=0,1,2", "--where", "fold=0").returncode == 0
     assert toy.states() == {"done": 7, "waiting": 2}
     assert toy.ok("logs", "seed=2", "fold=0") == "seed 2, attempt 1\n"
+    toy.ok("resume", "toy")
+    assert toy.states() == {"done": 9}
 
 
 def test_no_file_below_a_root_names_the_root(finished: Toy) -> None:

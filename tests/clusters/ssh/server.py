@@ -126,6 +126,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     path = f"{Path(sys.executable).parent}:{os.defpath}"
     # A login shell sets the path anew, for root as well.
     (home / ".bash_profile").write_text(f"export PATH={path}:$PATH\necho a word of the profile\n")
+    (home / ".bashrc").write_text("echo a word of every shell\n")
     port = _free_port()
     _write(folder, port, {"HOME": str(home), "TMPDIR": str(home / "tmp"), **environment})
     if os.geteuid() == 0:

@@ -47,6 +47,7 @@ def echoing(laptop: Laptop) -> None:
 def test_a_study_is_launched_and_seen_there(laptop: Laptop) -> None:
     said = laptop.launch("seed=0,1", experiment="toy")
     assert "toy: 6 done" in said
+    assert "a word of" not in said
     assert not laptop.toy.root.exists()
     status = laptop.run("status", "toy", "--json")
     assert json.loads(status.stdout)["states"]["done"] == 6
