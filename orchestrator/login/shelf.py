@@ -4,10 +4,10 @@ content once. Nothing in them is ever changed; a file that has gone is sent agai
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +15,7 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.layout import Root
+from seedfold.results.whole import replacing
 
 _FOLDER = ".projects"
 Table = Mapping[str, str]
@@ -65,13 +66,24 @@ class Shelf:
         """Have a project lie there whole, and return its folder."""
         folder = self.folder(table)
         for name, digest in table.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.link(self._content(digest), folder / name) if not (folder / name).exists() else None
+            if not (folder / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                _link(self._content(digest), folder / name)
         return folder
 
     def _content(self, digest: str) -> Path:
         return self.root.path / _FOLDER / "files" / digest[:2] / digest
+
+
+def _link(content: Path, file: Path) -> None:
+    """Give a content one more name; where that is not allowed, as for files of others, a copy."""
+    try:
+        os.link(content, file)
+    except FileExistsError:
+        return
+    except OSError:
+        with replacing(file) as beside:
+            shutil.copy(content, beside)
 
 
 def refuse_absent_data(folder: Path, settings: Mapping[str, Any]) -> None:

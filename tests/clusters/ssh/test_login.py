@@ -44,6 +44,7 @@ def echoing(laptop: Laptop) -> None:
     laptop.site(json.dumps({"cluster": {"login": login}}))
 
 
+@pytest.mark.slow
 def test_a_study_is_launched_and_seen_there(laptop: Laptop) -> None:
     said = laptop.launch("seed=0,1", experiment="toy")
     assert "toy: 6 done" in said
