@@ -69,7 +69,7 @@ class _Call:
     def run(self) -> int:
         changes: dict[str, Any] = {"root": self.root, "overrides": self.overrides}
         folder = None
-        self._refuse_files_of_this_machine()
+        self._refuse_to_render_here()
         if self.name in _OF_A_STUDY:
             project = self._gather()
             changes["config_dirs"] = project.config_dirs
@@ -83,9 +83,7 @@ class _Call:
             return self._attend(changes, folder)
         return self._attend_and_bring(changes, folder, Path(written))
 
-    def _refuse_files_of_this_machine(self) -> None:
-        if self.name == "run" and self.context.params["file"]:
-            raise UsageError("--jobs: reads a file of this machine; add --login here")
+    def _refuse_to_render_here(self) -> None:
         if self.name == "render" and not Path(self.context.params["out"]).is_absolute():
             raise UsageError(f"--out: commands are rendered on {self.login.host}; name the folder there, /…")
 

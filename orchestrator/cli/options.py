@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -68,13 +68,18 @@ def local(function: F) -> F:
     return root(debug(function))
 
 
+def _stays(context: click.Context, options: Mapping[str, Any]) -> bool:
+    """Whether a command works on a file of this machine, as scripts do that `render` writes."""
+    return context.info_name == "run" and options.get("file") is not None
+
+
 def _here_or_there(function: F) -> F:
     @wraps(function)
     def run(*args: Any, login: str | None, **options: Any) -> Any:
         from seedfold.orchestrator.login.settings import ElsewhereError, find_login
 
         context = click.get_current_context()
-        there = find_login(login, options.get("overrides") or ())
+        there = None if _stays(context, options) else find_login(login, options.get("overrides") or ())
         try:
             if there is None:
                 return function(*args, **options)

@@ -8,6 +8,7 @@ standard output is the command's.
 from __future__ import annotations
 
 import base64
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +30,7 @@ def shell_line(script: str, terminal: bool = False) -> str:
     """Return a script as one line for ssh; without a ``terminal``, `BEGIN` is printed before all."""
     if not terminal:
         script = f"echo {BEGIN.decode().strip()}\n{script}"
-    letters = base64.b64encode(script.encode()).decode()
+    letters = base64.b64encode(os.fsencode(script)).decode()
     return f"sh -c 'eval \"$(echo {letters} | base64 -d)\"'"
 
 
