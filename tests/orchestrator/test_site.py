@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from toyproject import Toy
+
+import seedfold as sf
+from seedfold.jobs.errors import UsageError
 
 
 def _write(toy: Toy, text: str) -> None:
@@ -27,6 +31,15 @@ def test_the_root_may_be_the_machines(toy: Toy) -> None:
     launched = toy.seedfold("launch", "--wait", "--config-dir", "conf", "experiment=toy", "seed=0", SEEDFOLD_ROOT="")
     assert launched.returncode == 0, launched.stderr
     assert (toy.folder / "there" / "toy").is_dir()
+
+
+def test_a_notebook_does_not_do_here_what_a_login_host_is_for(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(toy, "cluster: {name: slurm, login: me@there}\n")
+    monkeypatch.chdir(toy.folder)
+    monkeypatch.setenv("HOME", toy.environment["HOME"])
+    with pytest.raises(UsageError, match="me@there: commands run there"):
+        sf.study("toy", toy.root, config_dirs=["conf"]).launch()
+    assert not toy.root.exists()
 
 
 def test_what_a_site_file_cannot_hold_is_named(toy: Toy) -> None:

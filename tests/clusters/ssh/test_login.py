@@ -168,15 +168,21 @@ def test_ctrl_c_is_heard_there(laptop: Laptop) -> None:
 
 @pytest.mark.slow
 def test_a_terminal_there_is_the_terminal_here(laptop: Laptop) -> None:
-    laptop.launch("seed=0", "fold=0", "sleep_s=100", "--detach")
+    asked = laptop.arguments("seed=0", "fold=0", "sleep_s=100")
+    laptop.ok("launch", *asked, "--detach")
     eventually(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
-    for key, code in ((b"q", 0), (b"\x03", 0)):
-        screen = Screen(laptop, "watch", "light")
-        screen.wait_for(b"1 running")
-        screen.press(key)
-        assert screen.end() == code
-        assert b"\x1b[" in screen.seen
+    watching = Screen(laptop, "watch", "light")
+    watching.wait_for(b"1 running")
+    watching.press(b"q")
+    assert watching.end() == 0
+    assert b"\x1b[" in watching.seen
     assert laptop.states() == {"running": 1}
+    waiting = Screen(laptop, "launch", *asked)
+    waiting.wait_for(b"train seed=0 fold=0")
+    waiting.press(b"\x03")
+    assert waiting.end() == 130
+    assert b"stopping: running jobs write a checkpoint" in waiting.seen
+    assert laptop.states() == {"waiting": 1}
 
 
 class Screen:
