@@ -49,6 +49,9 @@ class States:
         self.asked += 1
         return Standing(cast("Any", self.states.get(name, "waiting")), self.study)
 
+    def parents(self, job: JobDescription) -> list[str]:
+        return list(job.parents)
+
     def elsewhere(self, name: str) -> Standing | None:
         state = self.others.get(name)
         return None if state is None else Standing(cast("Any", state), self.study)
