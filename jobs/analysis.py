@@ -10,14 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seedfold.jobs.conventions import Conventions
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import dependencies, target
-from seedfold.jobs.schema import STUDY_KEYS
 from seedfold.jobs.tree import keys, strings
-
-UNREFERENCED = frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"})
-"""Study keys whose interpolations are evaluated when the study is read, not per point."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +52,24 @@ def related(left: Path, right: Path) -> bool:
     return left[:shorter] == right[:shorter]
 
 
-def analyse(tree: Mapping[str, Any], sources: Sequence[Path], identity: Identity, wanted: Iterable[Path]) -> list[Leaf]:
+def analyse(
+    tree: Mapping[str, Any],
+    sources: Sequence[Path],
+    identity: Identity,
+    wanted: Iterable[Path],
+    conventions: Conventions,
+) -> list[Leaf]:
     """Return every text with interpolations in ``tree``, outside the places that ``sources`` set.
 
     A leaf's ``sources`` are the numbers of the sources that may change it, through other leaves as well. ``wanted`` are
-    paths below `UNREFERENCED` keys that are included all the same.
+    paths below the unreferenced keys of the ``conventions`` that are included all the same.
     """
-    texts = _texts(tree, sources, wanted)
+    texts = _texts(tree, sources, wanted, conventions.unreferenced)
     places = [path for path, _ in texts]
     near_leaf, near_source = _Near(places), _Near(sources)
-    volatile = _Near(path for path in keys(tree) if path[0] not in UNREFERENCED and identity.dropped.matches(path))
+    volatile = _Near(
+        path for path in keys(tree) if path[0] not in conventions.unreferenced and identity.dropped.matches(path)
+    )
     direct: list[frozenset[int]] = []
     machine: list[bool] = []
     edges: list[list[int]] = []
@@ -74,14 +79,16 @@ def analyse(tree: Mapping[str, Any], sources: Sequence[Path], identity: Identity
         everything = frozenset(range(len(sources)))
         touched = frozenset(number for goal in targets for number in near_source.to(goal))
         direct.append(everything if said.anything else touched)
-        machine.append(said.machine or any(_on_machine(goal, identity, volatile) for goal in targets))
+        machine.append(said.machine or any(_on_machine(goal, identity, volatile, conventions) for goal in targets))
         edges.append([number for goal in targets for number in near_leaf.to(goal)])
     return [Leaf(*texts[number], *_closure(number, direct, machine, edges)) for number in range(len(texts))]
 
 
-def _texts(tree: Mapping[str, Any], sources: Sequence[Path], wanted: Iterable[Path]) -> list[tuple[Path, str]]:
+def _texts(
+    tree: Mapping[str, Any], sources: Sequence[Path], wanted: Iterable[Path], unreferenced: frozenset[str]
+) -> list[tuple[Path, str]]:
     masked = set(sources)
-    kept = {key: value for key, value in tree.items() if key not in UNREFERENCED}
+    kept = {key: value for key, value in tree.items() if key not in unreferenced}
     found = [
         (path, text)
         for path, text in strings(kept)
@@ -91,13 +98,13 @@ def _texts(tree: Mapping[str, Any], sources: Sequence[Path], wanted: Iterable[Pa
         inner: Any = tree
         for part in start:
             inner = inner[part]
-        if start[0] in UNREFERENCED:
+        if start[0] in unreferenced:
             found += [(path, text) for path, text in strings(inner, start) if "${" in text]
     return found
 
 
-def _on_machine(goal: Path, identity: Identity, volatile: _Near) -> bool:
-    return not goal or goal[0] in STUDY_KEYS or identity.dropped.covers(goal) or bool(volatile.to(goal))
+def _on_machine(goal: Path, identity: Identity, volatile: _Near, conventions: Conventions) -> bool:
+    return not goal or goal[0] in conventions.study or identity.dropped.covers(goal) or bool(volatile.to(goal))
 
 
 def _closure(

@@ -19,7 +19,7 @@ from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.grammar import values_of
 from seedfold.jobs.matrix import Block
-from seedfold.jobs.schema import STUDY_KEYS, StageSpec, check_lengths, check_name
+from seedfold.jobs.schema import StageSpec, check_lengths, check_name
 
 _STAGE_AXIS = re.compile(r"(?:stages\.(?P<stage>[^.]+)\.)?matrix\.(?P<key>.+)")
 
@@ -68,7 +68,8 @@ def _key(override: Override) -> str:
 def _shapes_study(composer: Composer, override: Override) -> bool:
     top = re.split(r"[./]", override.key_or_group)[0]
     one_option = composer.is_group(override.key_or_group) and not override.is_sweep_override()
-    return top in STUDY_KEYS or top == "experiment" or one_option
+    conventions = composer.conventions
+    return top in conventions.study or top in conventions.chosen_once or one_option
 
 
 def _refuse_sweep(override: Override, key: str) -> None:
@@ -76,11 +77,13 @@ def _refuse_sweep(override: Override, key: str) -> None:
         raise UsageError(f"{override.input_line}: {key} has one value per study; start one study for each")
 
 
-def split_values(line: CommandLine, stages: Sequence[StageSpec]) -> tuple[tuple[Override, ...], tuple[AxisChange, ...]]:
+def split_values(
+    composer: Composer, line: CommandLine, stages: Sequence[StageSpec]
+) -> tuple[tuple[Override, ...], tuple[AxisChange, ...]]:
     """Return the overrides that are Hydra's, and those that change axes, now that the stages are known."""
     fixed: list[Override] = []
     axes = list(line.axes)
-    stages = change_axes(stages, line.axes)
+    stages = change_axes(composer, stages, line.axes)
     for override in (*line.study, *line.values):
         key = _key(override)
         if any(spec.block_of(key) is not None for spec in stages) and not override.is_delete():
@@ -96,12 +99,14 @@ def _ambiguous(override: Override, key: str) -> AxisChange:
     raise UsageError(f"{override.input_line}: no stage has an axis {key}; write stages.STAGE.matrix.{key}=… to add one")
 
 
-def change_axes(stages: Sequence[StageSpec], changes: Iterable[AxisChange]) -> tuple[StageSpec, ...]:
+def change_axes(
+    composer: Composer, stages: Sequence[StageSpec], changes: Iterable[AxisChange]
+) -> tuple[StageSpec, ...]:
     """Return the stages with their axes changed."""
     changed = tuple(stages)
     for change in changes:
         wanted = _stages_of(change, changed)
-        changed = tuple(_change(spec, change) if spec.name in wanted else spec for spec in changed)
+        changed = tuple(_change(composer, spec, change) if spec.name in wanted else spec for spec in changed)
     return changed
 
 
@@ -121,7 +126,7 @@ def _stage_named(change: AxisChange, stages: Sequence[StageSpec]) -> str:
     return name
 
 
-def _change(spec: StageSpec, change: AxisChange) -> StageSpec:
+def _change(composer: Composer, spec: StageSpec, change: AxisChange) -> StageSpec:
     number = spec.block_of(change.key)
     if change.override.is_delete():
         return _without(spec, change, number)
@@ -132,7 +137,7 @@ def _change(spec: StageSpec, change: AxisChange) -> StageSpec:
         prefix = "++" if change.override.is_add() or change.override.is_force_add() else ""
         if prefix and not change.override.key_or_group.endswith(f"matrix.{change.key}"):
             prefix = "+" if change.override.is_add() else "++"
-        check_name("matrix", change.key)
+        check_name(composer, "matrix", change.key)
         added = Block(str(change.override.input_line), {f"{prefix}{change.key}": values})
         return replace(spec, blocks=(*spec.blocks, added))
     block = _replaced(spec.blocks[number], change, values)

@@ -26,6 +26,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seedfold.jobs import conventions
+from seedfold.jobs.conventions import Conventions
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.references import register_late_references
 from seedfold.jobs.repository import RememberingRepository
@@ -42,6 +44,8 @@ class Composer:
     Raises UsageError where a user's folder does not exist or holds a file that shadows one of ours.
     """
 
+    conventions: Conventions = conventions.OURS
+
     def __init__(self, config_dirs: Sequence[Path] = (), primary: str = OURS) -> None:
         setup_globals()
         register_late_references()
@@ -53,8 +57,14 @@ class Composer:
         search_path = create_config_search_path(primary)
         for folder in self.config_dirs:
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
-        self._loader = ConfigLoaderImpl(search_path)
-        self._loader.repository = RememberingRepository(search_path)
+        loader = ConfigLoaderImpl(search_path)
+        loader.repository = RememberingRepository(search_path)
+        self._compose_with(loader, ROOT)
+
+    def _compose_with(self, loader: ConfigLoaderImpl, root: str | None, always: Sequence[str] = ()) -> None:
+        self._loader = loader
+        self._root = root
+        self._always = list(always)
         self._options: dict[str, list[str]] = {}
         self._composed: dict[tuple[tuple[str, ...], RunMode], bytes] = {}
 
@@ -74,12 +84,16 @@ class Composer:
         known = self._composed.get((overrides, mode))
         if known is None:
             with one_line_errors():
-                composed = self._loader.load_configuration(ROOT, list(overrides), mode, from_shell=False)
+                composed = self._load(overrides, mode)
             known = pickle.dumps(composed)
             if len(self._composed) < KEPT:
                 self._composed[overrides, mode] = known
         # A sixth of the time that a deep copy takes.
         return cast("DictConfig", pickle.loads(known))
+
+    def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+        given = [*self._always, *overrides]
+        return cast("DictConfig", self._loader.load_configuration(self._root, given, mode, from_shell=False))
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
@@ -121,6 +135,29 @@ class Composer:
     def folder_of(self, config: str) -> Path | None:
         """Return the configuration folder that holds ``config``, such as ``experiment/digits``."""
         return next((root for root in (self.primary, *self.config_dirs) if (root / f"{config}.yaml").is_file()), None)
+
+
+class ProgramComposer(Composer):
+    """Composes configurations of a program that is not ours, as its own Hydra does.
+
+    ``loader`` is that Hydra's, ``root`` the name of the primary configuration; ``always`` are overrides of Hydra's
+    own node, which hold for every job.
+    """
+
+    conventions = conventions.PROGRAMS
+
+    def __init__(self, loader: ConfigLoaderImpl, root: str | None, always: Sequence[str] = ()) -> None:
+        self.config_dirs = ()
+        self._compose_with(loader, root, always)
+
+    def _compose(self, overrides: tuple[str, ...], mode: RunMode) -> DictConfig:
+        # Classes that such a configuration declares need not be such as can be copied.
+        with one_line_errors():
+            return self._load(overrides, mode)
+
+    def folder_of(self, config: str) -> Path | None:
+        """Return None: what a program's configuration names is looked for in the folder of the launch."""
+        return None
 
 
 def unknown_option(group: str, name: str, options: Sequence[str]) -> str:

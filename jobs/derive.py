@@ -14,10 +14,11 @@ from typing import Any
 from omegaconf._utils import split_key
 
 from seedfold.jobs.canonical import canonical_json, plain
+from seedfold.jobs.conventions import Conventions
 from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import is_late
-from seedfold.jobs.schema import STUDY_KEYS, StageSpec
+from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.tree import strings
 
 
@@ -104,21 +105,29 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def read_derivations(spec: StageSpec, folder: FilePath) -> tuple[Derivation, ...]:
+def read_derivations(spec: StageSpec, folder: FilePath, conventions: Conventions) -> tuple[Derivation, ...]:
     """Return a stage's derived keys in the order written; raises UsageError for what is no function."""
-    return tuple(_read(spec, folder, key, given) for key, given in spec.derive.items())
+    return tuple(_read(spec, folder, key, given, conventions) for key, given in spec.derive.items())
 
 
-def _read(spec: StageSpec, folder: FilePath, key: str, given: Any) -> Derivation:
+def _read(spec: StageSpec, folder: FilePath, key: str, given: Any, conventions: Conventions) -> Derivation:
     place = f"{spec.place}: derive.{key}"
     name = key.lstrip("+")
-    path = tuple(split_key(name))
+    path = _path(name, conventions)
     if not isinstance(given, dict) or not isinstance(given.get("_target_"), str):
         raise UsageError(f"{place}: names no function; write {{_target_: package.module.function, ARGUMENT: value}}")
-    if path[0] in STUDY_KEYS and path[0] != "resources":
+    if path[0] in conventions.study and path[0] != conventions.resources:
         raise UsageError(f"{place}: {path[0]} describes the study and is not computed per point; choose another key")
     target = given["_target_"]
     return Derivation(name, path, (*spec.at, "derive", key), target, _function(place, target, folder), spec.place)
+
+
+def _path(name: str, conventions: Conventions) -> Path:
+    """Return where a derived value goes; what a job asks for may stand under a key with dots."""
+    head, inner = f"{conventions.resources}.", name.removeprefix(f"{conventions.resources}.")
+    if name.startswith(head):
+        return (conventions.resources, *split_key(inner))
+    return tuple(split_key(name))
 
 
 def _function(place: str, name: str, folder: FilePath) -> Callable[..., Any]:

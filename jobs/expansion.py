@@ -46,6 +46,12 @@ class Base:
     folder: FilePath
     identity: Identity
 
+    def prepare(self, config: DictConfig, resources: Mapping[str, Any]) -> Any:
+        """Make a composed configuration one that points are made from; return what ``${hydra:...}`` reads in it."""
+        view = hydra_view(config)
+        prepare(config, self.study, self.folder, resources)
+        return view
+
 
 @dataclass
 class Composed:
@@ -67,7 +73,7 @@ class Expansion:
         self.matrix = matrix
         self._groups = [number for number, axis in enumerate(matrix.axes) if axis.is_group]
         self._plain = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
-        self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder)
+        self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder, base.composer.conventions)
         self._composed: OrderedDict[Point, Composed] = OrderedDict()
         self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
@@ -120,8 +126,7 @@ class Expansion:
             for axis, number in zip(axes, choice, strict=True)
         ]
         config = self._base.composer.compose([*self._base.fixed, *options])
-        view = hydra_view(config)
-        prepare(config, self._base.study, self._base.folder, self._spec.resources)
+        view = self._base.prepare(config, self._spec.resources)
         tree = plain_tree(config)
         composed = Composed(config, tree, view, {})
         typed = _typed_keys(config)
@@ -165,7 +170,10 @@ class Expansion:
         )
         own = tuple(number for number in self._plain if number not in applied)
         sources = [Source(_path(self.matrix.axes[number]), _lookup(self.matrix.axes[number])) for number in own]
-        template = Template(config, sources, self._derivations, self._base.identity, hydra, self._spec.place)
+        conventions = self._base.composer.conventions
+        template = Template(
+            config, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions
+        )
         return template, own
 
 

@@ -16,6 +16,7 @@ from seedfold.jobs.errors import UsageError
 _INT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORD = re.compile(r"[A-Za-z_][\w./+-]*")
 _WORDS = frozenset({"null", "true", "false", "inf", "nan"})
 _TYPES = {"": OverrideType.CHANGE, "+": OverrideType.ADD, "++": OverrideType.FORCE_ADD}
 
@@ -99,3 +100,10 @@ def _quoted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _quoted(item) for key, item in value.items()}
     return QuotedString(text=value, quote=Quote.single) if isinstance(value, str) else value
+
+
+def override_text(prefix: str, key: str, value: Any) -> str:
+    """Return the override that sets ``key`` as people type it: with quotes only where Hydra's grammar asks for them."""
+    if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _WORDS:
+        return f"{prefix}{key}={value}"
+    return group_override(prefix, key, value)

@@ -16,16 +16,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.compose import Composer, one_line_errors
+from seedfold.jobs.conventions import SWEEPER, TOP
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.jobs.grammar import axis_values, cell_value
 from seedfold.jobs.matrix import Block
 
 ONLY_STAGE = "train"
-_AXES = ("matrix", "zip", "table")
-_TOP = (*_AXES, "exclude", "only", "derive", "after")
-_STAGE = ("run", *_TOP, "resources")
-STUDY_KEYS = frozenset({*_TOP, "study", "stages", "run", "resources", "identity", "hydra", "size", "let"})
-"""Top-level keys that describe the study and are part of no job's configuration."""
+_STAGE = ("run", *TOP, "resources")
+_SWEEPER = ("params", "zip", "table", "exclude", "only", "derive")
 
 _RESERVED = frozenset(
     {"job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"}
@@ -66,7 +64,7 @@ TableFinder = Callable[[str], Path]
 def read_stages(composer: Composer, config: DictConfig, find_table: TableFinder) -> tuple[StageSpec, ...]:
     """Return the stages of a composed study in the order written."""
     stages = config.get("stages") or {}
-    top = [key for key in _TOP if config.get(key) is not None]
+    top = [key for key in TOP if config.get(key) is not None]
     if not stages:
         return (_read_stage(composer, config, config, (), ONLY_STAGE, find_table),)
     if top:
@@ -88,6 +86,32 @@ def _check_keys(name: str, node: Any) -> None:
             raise UsageError(
                 f"stages.{name}.{key}: unknown key{did_you_mean(str(key), _STAGE)}; known: {', '.join(_STAGE)}"
             )
+
+
+def read_sweeper(composer: Composer, config: DictConfig, stage: str, run: str, find_table: TableFinder) -> StageSpec:
+    """Return the one stage of a program that is not ours, from the node ``hydra.sweeper``.
+
+    Its axes are ``params``, as for Hydra's own sweeper; other keys are those of a stage.
+    """
+    node = config.hydra.sweeper
+    for key in node:
+        if key not in (*_SWEEPER, "_target_", "max_batch_size"):
+            known = ", ".join(_SWEEPER)
+            raise UsageError(f"{SWEEPER}.{key}: unknown key{did_you_mean(str(key), _SWEEPER)}; known: {known}")
+    blocks = [
+        *_sweeper_blocks(composer, config),
+        *_zip_blocks(composer, f"{SWEEPER}.zip", _plain(node, "zip", resolve=True)),
+        *_table_blocks(composer, f"{SWEEPER}.table", _plain(node, "table", resolve=True), find_table),
+    ]
+    return StageSpec(
+        name=stage,
+        at=(SWEEPER,),
+        run=run,
+        blocks=tuple(blocks),
+        exclude=_predicates(_plain(node, "exclude", resolve=True)),
+        only=_predicates(_plain(node, "only", resolve=True)),
+        derive=_mapping(f"{SWEEPER}.derive", _plain(node, "derive", resolve=False)),
+    )
 
 
 def _read_stage(
@@ -152,13 +176,13 @@ def _after(key: str, value: Any) -> Mapping[str, Any]:
     return _mapping(key, value)
 
 
-def check_name(origin: str, key: str) -> str:
+def check_name(composer: Composer, origin: str, key: str) -> str:
     """Return the name of an axis; raises UsageError for a name that tables, jobs or studies use for something else."""
     name = key.lstrip("+")
     if name in _RESERVED or name.startswith("logit_"):
         raise UsageError(f"{origin}.{key}: result tables have a column {name}; rename the key")
     top = name.split(".")[0].split("/")[0]
-    if name == "experiment" or top in STUDY_KEYS:
+    if name in composer.conventions.chosen_once or top in composer.conventions.study:
         raise UsageError(
             f"{origin}.{key}: {top} is chosen once for a study and cannot be an axis; start one study each"
         )
@@ -167,7 +191,7 @@ def check_name(origin: str, key: str) -> str:
 
 def _matrix_blocks(composer: Composer, origin: str, given: Any) -> list[Block]:
     return [
-        Block(f"{origin}.{key}", {check_name(origin, key): axis_values(composer, origin, key, values)})
+        Block(f"{origin}.{key}", {check_name(composer, origin, key): axis_values(composer, origin, key, values)})
         for key, values in _mapping(origin, given).items()
     ]
 
@@ -178,7 +202,9 @@ def _zip_blocks(composer: Composer, origin: str, given: Any) -> list[Block]:
 
 
 def _zip_block(composer: Composer, origin: str, given: Mapping[str, Any]) -> Block:
-    columns = {check_name(origin, key): axis_values(composer, origin, key, values) for key, values in given.items()}
+    columns = {
+        check_name(composer, origin, key): axis_values(composer, origin, key, values) for key, values in given.items()
+    }
     block = Block(origin, columns)
     check_lengths(block)
     return block
@@ -253,7 +279,7 @@ def _columns(
         if column not in header:
             raise UsageError(f"{file}: no column {column}{did_you_mean(column, header)}; columns: {', '.join(header)}")
         at = header.index(column)
-        name = check_name(str(file), str(key))
+        name = check_name(composer, str(file), str(key))
         found[name] = [cell_value(composer, f"{file}, line {line}, {column}", row[at].strip()) for line, row in rows]
     return found
 

@@ -24,7 +24,8 @@ from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.patterns import Patterns
 from seedfold.jobs.predicates import restrict
 from seedfold.jobs.schema import StageSpec, check_lengths, read_stages, study_name
-from seedfold.jobs.tree import keys
+from seedfold.jobs.template import Template
+from seedfold.jobs.tree import SharedConfig, keys
 
 __all__ = ["Stage", "Study", "load_study"]
 
@@ -113,7 +114,7 @@ class Study:
                     study=self.name,
                     stage=spec.name,
                     axes=expansion.matrix.values(point),
-                    config=values.config,
+                    config=self._config(values.config, template),
                     parents=parents,
                     resources=values.resources,
                     run=spec.run,
@@ -121,6 +122,10 @@ class Study:
                     texts=template.texts,
                 ),
             )
+
+    def _config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
+        """Return what a job is told of its configuration."""
+        return config
 
 
 def load_study(
@@ -145,16 +150,17 @@ def load_study(
     prepare(config, name, folder, {})
     settings = _settings(config)
     identity = Identity.from_config(settings["identity"])
-    matrices = {spec.name: _matrix(composer, spec, identity) for spec in ordered}
+    matrices = {spec.name: matrix_of(composer, spec, identity) for spec in ordered}
     base = Base(composer, fixed, name, folder, identity)
     for spec in ordered:
         for parent in spec.after:
             read_edge(spec, matrices[spec.name], parent, matrices[parent])
-    listed = tuple(_stage(spec, matrices[spec.name]) for spec in ordered)
+    listed = tuple(stage_of(spec, matrices[spec.name]) for spec in ordered)
     return Study(name, listed, settings, tuple(tables), base, tuple(ordered), matrices)
 
 
-def _stage(spec: StageSpec, matrix: Matrix) -> Stage:
+def stage_of(spec: StageSpec, matrix: Matrix) -> Stage:
+    """Return what people are told of a stage."""
     return Stage(spec.name, spec.run, tuple(axis.key for axis in matrix.axes), tuple(spec.after), matrix.count)
 
 
@@ -171,12 +177,12 @@ def _read(
     shaping = [str(override.input_line) for override in line.study]
     config = composer.compose(shaping, partial=True)
     stages = read_stages(composer, config, find_table)
-    fixed, changes = split_values(line, stages)
+    fixed, changes = split_values(composer, line, stages)
     texts = tuple(str(override.input_line) for override in fixed)
     if list(texts) != shaping:
         config = _compose_again(composer, texts, config)
         stages = read_stages(composer, config, find_table)
-    return config, change_axes(stages, changes), texts
+    return config, change_axes(composer, stages, changes), texts
 
 
 def _compose_again(composer: Composer, overrides: Sequence[str], before: DictConfig) -> DictConfig:
@@ -210,7 +216,8 @@ def _find_table(composer: Composer, config: DictConfig, folder: Path, name: str)
     return found
 
 
-def _matrix(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
+def matrix_of(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
+    """Return the points of a stage; raises UsageError for axes and predicates that cannot be."""
     names = {key.lstrip("+") for block in spec.blocks for key in block.columns}
     groups = frozenset(name for name in names if composer.is_group(name))
     for block in spec.blocks:

@@ -14,8 +14,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seedfold.jobs.analysis import Leaf, analyse, related
-from seedfold.jobs.canonical import checked_key
+from seedfold.jobs.canonical import checked_key, plain
 from seedfold.jobs.compose import one_line_errors, plain_tree
+from seedfold.jobs.conventions import OURS, Conventions
 from seedfold.jobs.derive import Derivation
 from seedfold.jobs.document import Documents
 from seedfold.jobs.errors import UsageError
@@ -25,7 +26,6 @@ from seedfold.jobs.memory import Lookup, Memory, Numbers, Source
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import dependencies
 from seedfold.jobs.resources import Resources
-from seedfold.jobs.schema import STUDY_KEYS
 from seedfold.jobs.shortcuts import UNKNOWN, Reader, shortcut
 from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of
 
@@ -63,8 +63,11 @@ class Template:
         identity: Identity,
         hydra: Any,
         place: str,
+        conventions: Conventions = OURS,
     ) -> None:
         self._place = place
+        self._conventions = conventions
+        self.hydra = hydra
         self._tree = plain_tree(config)
         _check_keys(self._tree)
         self._axes = len(axes)
@@ -73,7 +76,7 @@ class Template:
         paths = [source.path for source in self._sources]
         self._refuse_overlap(paths)
         with one_line_errors():
-            leaves = analyse(self._tree, paths, identity, [item.node for item in derivations])
+            leaves = analyse(self._tree, paths, identity, [item.node for item in derivations], conventions)
         self._evaluator = Evaluator(config, paths, hydra, place)
         self._order(leaves)
         self._prepare(leaves, identity)
@@ -113,23 +116,41 @@ class Template:
         return used
 
     def _prepare(self, leaves: Sequence[Leaf], identity: Identity) -> None:
-        mine = [leaf for leaf in leaves if leaf.path[0] not in STUDY_KEYS or leaf.path[0] == "resources"]
+        mine = [leaf for leaf in leaves if self._is_ours(leaf)]
         fixed = [leaf for leaf in mine if not leaf.sources]
-        values = tuple(self._evaluator.value(leaf.path) for leaf in fixed)
-        kept = {key: value for key, value in self._tree.items() if key not in STUDY_KEYS or key == "resources"}
+        values = tuple(self._value(leaf) for leaf in fixed)
+        kept = {key: value for key, value in self._tree.items() if self._is_kept(key)}
         base = apply_graft(kept, graft_of([[leaf.path for leaf in fixed]]), (values,)) if fixed else kept
-        self._refuse_missing(base)
-        resources = base.pop("resources", None) or {}
+        if not self._conventions.lazy:
+            self._refuse_missing(base)
+        resources = base.pop(self._conventions.resources, None) or {}
         self._blocks = self._blocks_of([leaf for leaf in mine if leaf.sources], base)
         groups: list[tuple[Path, ...]] = [(source.path,) for source in self._sources]
         groups += [tuple(leaf.path for leaf in block.leaves) for block in self._blocks]
-        self._of_config = [number for number, paths in enumerate(groups) if paths[0][0] != "resources"]
+        self._of_config = [number for number, paths in enumerate(groups) if paths[0][0] != self._conventions.resources]
         self._layout = Layout(base, [groups[number] for number in self._of_config])
         self._prepare_resources(resources, groups)
-        texts = {leaf.path: leaf.text for leaf in mine if leaf.machine and leaf.path[0] != "resources"}
+        texts = {leaf.path: leaf.text for leaf in mine if leaf.machine and leaf.path[0] != self._conventions.resources}
         self.texts = {dotted(path): text for path, text in texts.items()}
         hashed = {path: identity.old_text(text) for path, text in texts.items()}
         self._documents = Documents(identity, self._layout, hashed, [self._depends(n) for n in self._of_config])
+
+    def _is_kept(self, key: str) -> bool:
+        return key not in self._conventions.study or key == self._conventions.resources
+
+    def _is_ours(self, leaf: Leaf) -> bool:
+        """Whether a text is resolved here, and not left to the job."""
+        to_job = self._conventions.lazy and leaf.machine and leaf.path[0] != self._conventions.resources
+        return self._is_kept(leaf.path[0]) and not to_job
+
+    def _value(self, leaf: Leaf) -> Any:
+        """Return the value of a text; the text itself where that is the job's to find out, as under Hydra."""
+        if not self._conventions.lazy or leaf.path[0] == self._conventions.resources:
+            return self._evaluator.value(leaf.path)
+        try:
+            return plain(self._evaluator.value(leaf.path), dotted(leaf.path))
+        except UsageError:
+            return leaf.text
 
     def _depends(self, group: int) -> tuple[int, ...]:
         """Return the sources that a group of values depends on."""
@@ -141,16 +162,19 @@ class Template:
         refuse_missing(apply_graft(base, graft, blank) if self._sources else base, (), self._place)
 
     def _prepare_resources(self, base: Mapping[str, Any], groups: Sequence[tuple[Path, ...]]) -> None:
-        graft = graft_of(groups).get("resources")
+        name = self._conventions.resources
+        graft = graft_of(groups).get(name)
         self._resources_graft = graft
         self._resources_base = base
-        numbers = [number for number in range(len(groups)) if groups[number][0][0] == "resources"]
+        numbers = [number for number in range(len(groups)) if groups[number][0][0] == name]
         self._resources_memory = Memory(sorted({source for number in numbers for source in self._depends(number)}))
 
     def _blocks_of(self, leaves: Sequence[Leaf], base: Mapping[str, Any]) -> list[Block]:
         together: dict[tuple[bool, tuple[int, ...]], list[Leaf]] = {}
         for leaf in leaves:
-            together.setdefault((leaf.path[0] == "resources", tuple(sorted(leaf.sources))), []).append(leaf)
+            together.setdefault((leaf.path[0] == self._conventions.resources, tuple(sorted(leaf.sources))), []).append(
+                leaf
+            )
         blocks = [Block(members, sources) for (_, sources), members in together.items()]
         changing = [leaf.path for leaf in leaves]
         for block in blocks:
@@ -211,7 +235,7 @@ class Template:
             value = UNKNOWN if read is None else read(values)
             if value is UNKNOWN:
                 self._place_sources(block.memory.sources, numbers, values)
-                value = self._evaluator.value(leaf.path)
+                value = self._value(leaf)
             found.append(value)
         result: tuple[Any, ...] = block.memory.keep(key, tuple(found))
         return result

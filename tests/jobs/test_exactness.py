@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seedfold.jobs.conventions import OURS
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.grammar import _quoted
 from seedfold.jobs.identity import identify
-from seedfold.jobs.schema import STUDY_KEYS
 from seedfold.jobs.study import load_study
 
 LEAVES = ("a", "b", "m.x", "m.y", "m.n.z", "m.n.w", "g.k", "g.deep.v", "l", "o.p")
@@ -154,7 +154,7 @@ def _write(path: Path, content: Any) -> None:
 def composed(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """What Hydra composes, resolved, without the study's own keys."""
     config = compose("config", list(overrides))
-    kept = [key for key in config if key not in STUDY_KEYS]
+    kept = [key for key in config if key not in OURS.study]
     full = {}
     for key in kept:
         value = config[key]

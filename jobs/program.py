@@ -1,0 +1,209 @@
+"""A program that is not ours, started by ``@hydra.main``, as a study: each point of its sweep is a job.
+
+A job's configuration is what the program's own Hydra composes for the point, and under ``hydra`` what the job needs to
+run the program's function with it (see `seedfold.trainers.program`): ``task``, the function's dotted name, which counts
+for the id; and ``program``, ``node`` and ``num``, which do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from seedfold.jobs.commandline import CommandLine, change_axes, split_values
+from seedfold.jobs.compose import ProgramComposer, one_line_errors
+from seedfold.jobs.conventions import LAUNCHER_RESOURCES, SWEEPER
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.evaluate import hydra_view
+from seedfold.jobs.expansion import Base
+from seedfold.jobs.grammar import override_text
+from seedfold.jobs.identity import Identity
+from seedfold.jobs.matrix import Block, Matrix
+from seedfold.jobs.schema import StageSpec, check_name, read_sweeper
+from seedfold.jobs.study import Study, matrix_of, stage_of
+from seedfold.jobs.template import Template
+from seedfold.jobs.tree import Layout, SharedConfig
+
+RUN = "seedfold.trainers.program.run"
+STAGE = "sweep"
+VOLATILE = ("hydra.program.**", "hydra.node.**", "hydra.num")
+"""What a job needs to know of the program and is no part of what it computes."""
+_NOT_FOR_JOBS = ("help", "hydra_help")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The function that every job calls: where it is found, and what was around it when it was launched.
+
+    ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
+    imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch.
+    """
+
+    module: str
+    function: str
+    file: str
+    path: tuple[str, ...]
+    cwd: str
+    now: float
+
+    @property
+    def task(self) -> str:
+        """The dotted name of the function."""
+        return f"{self.module}.{self.function}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was asked of a program: its own Hydra's ``loader`` and composed ``config``, and its settings as a study."""
+
+    loader: ConfigLoaderImpl
+    config: DictConfig
+    program: Program
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def composer(self) -> ProgramComposer:
+        """What composes the configurations of its points."""
+        always = list(self.config.hydra.overrides.hydra)
+        return ProgramComposer(self.loader, self.config.hydra.job.config_name, always)
+
+
+@dataclass(frozen=True)
+class _Base(Base):
+    """What is the same for all points, and what each composed configuration says to its jobs."""
+
+    program: Program
+    prefixes: Mapping[str, str]
+    told: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
+
+    def prepare(self, config: DictConfig, resources: Mapping[str, Any]) -> Any:
+        """Put what we need of Hydra's node beside it; return what ``${hydra:...}`` reads."""
+        types = dict(_types(config, self.program.module))
+        view = hydra_view(config)
+        node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
+        asked, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
+        with one_line_errors():
+            OmegaConf.set_struct(config, False)
+            config[LAUNCHER_RESOURCES] = asked or {}
+            config[SWEEPER] = {"derive": derive or {}}
+            config["hydra"] = {"task": self.program.task}
+        kept = {key: value for key, value in node.items() if key not in _NOT_FOR_JOBS}
+        program = asdict(self.program) | {"fixed": list(self.fixed), "prefixes": dict(self.prefixes), "types": types}
+        self.told[id(view)] = view, {"task": self.program.task, "program": program, "node": kept}
+        return view
+
+
+def _types(node: DictConfig, main: str, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the class of every mapping that has a declared type, Hydra's own node aside."""
+    kind = node._metadata.object_type
+    if isinstance(kind, type) and kind is not dict and "<locals>" not in kind.__qualname__:
+        module = main if kind.__module__ == "__main__" else kind.__module__
+        yield path, f"{module}:{kind.__qualname__}"
+    for key in map(str, node):
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not _is_special(child) and (path or key != "hydra"):
+            yield from _types(child, main, f"{path}.{key}" if path else key)
+
+
+def _is_special(node: DictConfig) -> bool:
+    return node._is_none() or node._is_missing() or node._is_interpolation()
+
+
+@dataclass(frozen=True)
+class ProgramStudy(Study):
+    """The jobs of a sweep."""
+
+    _layouts: dict[int, tuple[Layout, Layout]] = field(default_factory=dict, repr=False)
+    _numbers: list[int] = field(default_factory=list, repr=False)
+
+    def jobs(self) -> Iterator[JobDescription]:
+        """Yield every job, numbered as Hydra does, in matrix order; raises UsageError as `Study.jobs`."""
+        self._numbers.clear()
+        yield from super().jobs()
+
+    def _config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
+        known = self._layouts.get(id(config.layout))
+        layout = known[1] if known else self._layout(config.layout, template)
+        self._numbers.append(len(self._numbers))
+        return SharedConfig(layout, (*config.own, (self._numbers[-1],)))
+
+    def _layout(self, layout: Layout, template: Template) -> Layout:
+        assert isinstance(self._base, _Base)
+        told = self._base.told[id(template.hydra)][1]
+        whole = Layout({**layout.base, "hydra": told}, [*layout.groups, (("hydra", "num"),)])
+        self._layouts[id(layout)] = layout, whole
+        return whole
+
+    def overrides(self, axes: Mapping[str, Any]) -> list[str]:
+        """Return a point as Hydra's overrides, as another launcher wants them."""
+        assert isinstance(self._base, _Base)
+        prefixes = self._base.prefixes
+        return [*self._base.fixed, *(override_text(prefixes.get(key, ""), key, axes[key]) for key in axes)]
+
+
+def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
+    """Read the sweep that ``arguments``, Hydra's overrides, ask for beside ``hydra.sweeper``.
+
+    Raises UsageError of one line for whatever is wrong, some of it when the jobs are listed.
+    """
+    composer = sweep.composer
+    parsed = tuple(composer.parse(arguments))
+    stage = read_sweeper(composer, sweep.config, STAGE, RUN, _find_table)
+    fixed, changes = split_values(composer, CommandLine((), parsed, ()), [stage])
+    (stage,) = change_axes(composer, [stage], changes)
+    return _study(sweep, composer, stage, fixed)
+
+
+def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> ProgramStudy:
+    """Read a sweep that another sweeper has expanded: the overrides of each point.
+
+    What its command line gave one value is no axis. Raises UsageError where points differ in what they set.
+    """
+    composer = sweep.composer
+    asked = {str(text) for text in sweep.config.hydra.overrides.task}
+    rows = [[one for one in composer.parse(point) if not _is_fixed(one, asked)] for point in points]
+    keys = [one.get_key_element() for one in rows[0]]
+    if any([one.get_key_element() for one in row] != keys for row in rows):
+        raise UsageError("hydra/launcher=seedfold: points set different keys; use hydra/sweeper=seedfold")
+    fixed = tuple(one for one in composer.parse(points[0]) if _is_fixed(one, asked))
+    columns = {key: [row[number].value() for row in rows] for number, key in enumerate(keys)}
+    stage = StageSpec(STAGE, (SWEEPER,), RUN, _blocks(composer, columns))
+    return _study(sweep, composer, stage, fixed)
+
+
+def _is_fixed(override: Override, asked: set[str]) -> bool:
+    return override.is_delete() or override.input_line in asked
+
+
+def _blocks(composer: ProgramComposer, columns: Mapping[str, list[Any]]) -> tuple[Block, ...]:
+    """Return the points as axes that advance together, those that are asked for twice once."""
+    for key in columns:
+        check_name(composer, "hydra/sweeper", key)
+    rows = list(zip(*columns.values(), strict=True))
+    once = {repr(row): row for row in rows}.values()
+    distinct = [list(column) for column in zip(*once, strict=True)]
+    return (Block("hydra/sweeper", dict(zip(columns, distinct, strict=True))),) if columns else ()
+
+
+def _study(sweep: Sweep, composer: ProgramComposer, stage: StageSpec, fixed: Iterable[Override]) -> ProgramStudy:
+    identity = Identity.from_config(sweep.settings["identity"])
+    matrix: Matrix = matrix_of(composer, stage, identity)
+    texts = tuple(str(override.input_line) for override in fixed)
+    prefixes = {axis.key: axis.prefix for axis in matrix.axes}
+    base = _Base(composer, texts, sweep.name, Path(sweep.program.cwd), identity, sweep.program, prefixes)
+    return ProgramStudy(sweep.name, (stage_of(stage, matrix),), sweep.settings, base, (stage,), {STAGE: matrix})
+
+
+def _find_table(name: str) -> Path:
+    file = Path(name).absolute()
+    if not file.is_file():
+        raise UsageError(f"{SWEEPER}.table {name}: no such file in {Path.cwd()}; correct the name")
+    return file
