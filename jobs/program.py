@@ -1,7 +1,7 @@
 """A program that is not ours, started by ``@hydra.main``, as a study: each point of its sweep is a job.
 
-A job's configuration is what the program's own Hydra composes for the point, and under ``hydra`` what the job needs to
-run the program's function with it (see `seedfold.trainers.program`): ``task``, the function's dotted name, which counts
+A job's configuration is what the program's own Hydra composes for the point, and under ``hydra`` what it takes to run
+the program's function with it (see `seedfold.trainers.program.job`): ``task``, the function's dotted name, which counts
 for the id; and ``program``, ``node`` and ``num``, which do not.
 """
 
@@ -15,8 +15,9 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import split_key
 
-from seedfold.jobs.commandline import CommandLine, change_axes, split_values
+from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_values
 from seedfold.jobs.compose import ProgramComposer, one_line_errors
 from seedfold.jobs.conventions import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.description import JobDescription
@@ -29,9 +30,9 @@ from seedfold.jobs.matrix import Block, Matrix
 from seedfold.jobs.schema import StageSpec, check_name, read_sweeper
 from seedfold.jobs.study import Study, matrix_of, stage_of
 from seedfold.jobs.template import Template
-from seedfold.jobs.tree import Layout, SharedConfig
+from seedfold.jobs.tree import Layout, SharedConfig, at
 
-RUN = "seedfold.trainers.program.run"
+RUN = "seedfold.trainers.program.job.run"
 STAGE = "sweep"
 VOLATILE = ("hydra.program.**", "hydra.node.**", "hydra.num")
 """What a job needs to know of the program and is no part of what it computes."""
@@ -142,11 +143,20 @@ class ProgramStudy(Study):
         self._layouts[id(layout)] = layout, whole
         return whole
 
-    def overrides(self, axes: Mapping[str, Any]) -> list[str]:
-        """Return a point as Hydra's overrides, as another launcher wants them."""
-        assert isinstance(self._base, _Base)
-        prefixes = self._base.prefixes
-        return [*self._base.fixed, *(override_text(prefixes.get(key, ""), key, axes[key]) for key in axes)]
+    def points(self) -> list[list[str]]:
+        """Return the points as Hydra's overrides, derived values among them, as another launcher wants them."""
+        derived = [key.lstrip("+") for spec in self._specs for key in spec.derive]
+        return [
+            [*overrides_of(job), *(override_text("++", key, at(job.config, tuple(split_key(key)))) for key in derived)]
+            for job in self.jobs()
+        ]
+
+
+def overrides_of(job: JobDescription) -> list[str]:
+    """Return a job's point as Hydra's overrides: those of the whole sweep, then its axes."""
+    program = job.config["hydra"]["program"]
+    axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
+    return [*program["fixed"], *axes]
 
 
 def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
@@ -157,40 +167,46 @@ def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
     composer = sweep.composer
     parsed = tuple(composer.parse(arguments))
     stage = read_sweeper(composer, sweep.config, STAGE, RUN, _find_table)
-    fixed, changes = split_values(composer, CommandLine((), parsed, ()), [stage])
-    (stage,) = change_axes(composer, [stage], changes)
+    once, changes = split_values(composer, CommandLine((), parsed, ()), [stage])
+    fixed = [one for one in once if not _names_point(composer, sweep, one)]
+    named = [AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True) for one in once if one not in fixed]
+    (stage,) = change_axes(composer, [stage], [*changes, *named])
     return _study(sweep, composer, stage, fixed)
 
 
-def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> ProgramStudy:
-    """Read a sweep that another sweeper has expanded: the overrides of each point.
+def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
+    """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
 
-    What its command line gave one value is no axis. Raises UsageError where points differ in what they set.
+    Raises UsageError where points differ in what they set.
     """
     composer = sweep.composer
-    asked = {str(text) for text in sweep.config.hydra.overrides.task}
-    rows = [[one for one in composer.parse(point) if not _is_fixed(one, asked)] for point in points]
+    parsed = [composer.parse(point) for point in points]
+    fixed = [one for one in parsed[0] if not _names_point(composer, sweep, one)]
+    left_out = {one.get_key_element() for one in fixed}
+    rows = [[one for one in point if one.get_key_element() not in left_out] for point in parsed]
     keys = [one.get_key_element() for one in rows[0]]
     if any([one.get_key_element() for one in row] != keys for row in rows):
-        raise UsageError("hydra/launcher=seedfold: points set different keys; use hydra/sweeper=seedfold")
-    fixed = tuple(one for one in composer.parse(points[0]) if _is_fixed(one, asked))
-    columns = {key: [row[number].value() for row in rows] for number, key in enumerate(keys)}
-    stage = StageSpec(STAGE, (SWEEPER,), RUN, _blocks(composer, columns))
-    return _study(sweep, composer, stage, fixed)
-
-
-def _is_fixed(override: Override, asked: set[str]) -> bool:
-    return override.is_delete() or override.input_line in asked
-
-
-def _blocks(composer: ProgramComposer, columns: Mapping[str, list[Any]]) -> tuple[Block, ...]:
-    """Return the points as axes that advance together, those that are asked for twice once."""
-    for key in columns:
+        raise UsageError("hydra/sweeper: its points set different keys; give hydra/sweeper=seedfold")
+    for key in keys:
         check_name(composer, "hydra/sweeper", key)
-    rows = list(zip(*columns.values(), strict=True))
-    once = {repr(row): row for row in rows}.values()
-    distinct = [list(column) for column in zip(*once, strict=True)]
-    return (Block("hydra/sweeper", dict(zip(columns, distinct, strict=True))),) if columns else ()
+    texts = [str([one.input_line for one in row]) for row in rows]
+    once = {text: [one.value() for one in row] for text, row in zip(texts, rows, strict=True)}
+    columns = {key: list(column) for key, column in zip(keys, zip(*once.values(), strict=True), strict=True)}
+    blocks = (Block("hydra/sweeper", columns),) if columns else ()
+    order = list(map(list(once).index, texts))
+    return _study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed), order
+
+
+def _names_point(composer: ProgramComposer, sweep: Sweep, override: Override) -> bool:
+    """Whether an override with one value is part of a point's address: another value makes another job beside it."""
+    key = override.get_key_element().lstrip("+")
+    if override.is_delete() or Identity.from_config(sweep.settings["identity"]).dropped.covers(tuple(key.split("."))):
+        return False
+    try:
+        check_name(composer, "command line", key)
+    except UsageError:
+        return False
+    return True
 
 
 def _study(sweep: Sweep, composer: ProgramComposer, stage: StageSpec, fixed: Iterable[Override]) -> ProgramStudy:

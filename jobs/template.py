@@ -148,9 +148,11 @@ class Template:
         if not self._conventions.lazy or leaf.path[0] == self._conventions.resources:
             return self._evaluator.value(leaf.path)
         try:
-            return plain(self._evaluator.value(leaf.path), dotted(leaf.path))
+            value = self._evaluator.value(leaf.path)
+            plain(value, dotted(leaf.path))
         except UsageError:
             return leaf.text
+        return value
 
     def _depends(self, group: int) -> tuple[int, ...]:
         """Return the sources that a group of values depends on."""

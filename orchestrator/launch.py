@@ -93,14 +93,22 @@ def launch(
     if jobs would be replaced and ``replace`` is not set; nothing is written then.
     """
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
-    refuse_copy(plan.folder)
     if selection is not None:
         selection.check(plan.descriptions)
     starting = plan.startable(_rerun_test(rerun, plan.descriptions))
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
-        _refuse_replacing(plan)
+        refuse_replacing(plan)
+    return start(plan, starting, overrides, config_dirs)
+
+
+def start(
+    plan: Plan, starting: Sequence[PlannedJob], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+) -> Launched:
+    """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for."""
+    root = plan.root
+    refuse_copy(plan.folder)
     refuse_absent_data(Path.cwd(), plan.study.settings)
     _check_with_scheduler(plan.folder, starting, plan.study.settings)
     if starting or plan.names_new():
@@ -119,15 +127,15 @@ def launch(
     )
 
 
-def _refuse_replacing(plan: Plan) -> None:
+def refuse_replacing(plan: Plan, instead: str = "launch with --replace, or under another name with study=NAME") -> None:
+    """Raise UsageError, which says what to do ``instead``, if other jobs stand in the places of the plan's."""
     # Somebody else may have planned while this plan was made.
     plan.ledger.plans.refresh()
     replacements = plan.replacements()
     if replacements:
         keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
         raise UsageError(
-            f"{counted(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); "
-            "launch with --replace, or under another name with study=NAME"
+            f"{counted(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); {instead}"
         )
 
 

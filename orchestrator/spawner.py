@@ -8,12 +8,21 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.messages import LineBuffer, Message, Request
 from seedfold.orchestrator.template import single_threaded
 
 _TEMPLATE = "seedfold.orchestrator.template"
+
+
+def named_callables(job: JobDescription) -> Iterator[str]:
+    """Yield the dotted names of what a job calls, whose modules are worth importing before it is started."""
+    yield job.run
+    program = job.config.get("hydra")
+    if program is not None:
+        yield program["task"]
 
 
 class Spawner:

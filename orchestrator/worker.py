@@ -28,7 +28,7 @@ from seedfold.orchestrator.progress import progressed
 from seedfold.orchestrator.queue import Queue, Shape, shape_of
 from seedfold.orchestrator.seat import Interruption, Seat
 from seedfold.orchestrator.slots import Slot
-from seedfold.orchestrator.spawner import Spawner
+from seedfold.orchestrator.spawner import Spawner, named_callables
 from seedfold.orchestrator.standing import Standings, unnoticed
 from seedfold.orchestrator.submissions import Submission
 from seedfold.orchestrator.waits import tell_wait
@@ -75,7 +75,7 @@ class Worker:
         self.kill_at: float | None = None
         self.looked_at = -inf
         self.interruption: Interruption | None = None
-        self.spawner = Spawner(cluster.warm, sorted({job.run for job in self.jobs}))
+        self.spawner = Spawner(cluster.warm, sorted({name for job in self.jobs for name in named_callables(job)}))
 
     def run(self) -> None:
         """Work until nothing is left to do, or until asked to stop."""

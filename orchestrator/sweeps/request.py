@@ -1,0 +1,141 @@
+"""What Hydra asks its sweeper and its launcher to do, read as a study and its settings."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.layout import Root, find_root
+from seedfold.orchestrator.site import site_settings
+
+if TYPE_CHECKING:
+    from hydra.types import HydraContext
+    from omegaconf import DictConfig
+
+    from seedfold.jobs.program import Program, Sweep
+
+LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
+_PREFIX = "seedfold_"
+_OWN = ("root", "wait", "resume", "replace", "volatile", "resources")
+_OUR_TREE = "seedfold.conf"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A program's ``config`` as its Hydra composed it for a sweep, and its task function."""
+
+    context: HydraContext
+    function: Callable[..., Any]
+    config: DictConfig
+
+    @property
+    def is_our_launcher(self) -> bool:
+        """Whether Seedfold is to do the jobs as well."""
+        return bool(self.config.hydra.launcher.get("_target_") == LAUNCHER)
+
+    @property
+    def is_our_study(self) -> bool:
+        """Whether this is Seedfold's own configuration, with its studies."""
+        sources = self.config.hydra.runtime.config_sources
+        return any(source.provider == "main" and source.path == _OUR_TREE for source in sources)
+
+    @property
+    def config_dirs(self) -> tuple[Path, ...]:
+        """Folders that the command line put beside the program's own."""
+        sources = self.config.hydra.runtime.config_sources
+        return tuple(Path(source.path) for source in sources if source.provider == "command-line")
+
+    @property
+    def cluster_name(self) -> str:
+        """The option of the group ``cluster`` that the launcher stands for."""
+        return str(self.config.hydra.runtime.choices["hydra/launcher"]).removeprefix(_PREFIX)
+
+    @cached_property
+    def launcher(self) -> Mapping[str, Any]:
+        """The launcher's settings, all but the resources resolved. Raises UsageError for one that cannot be."""
+        from seedfold.jobs.compose import one_line_errors
+
+        node = self.config.hydra.launcher
+        with one_line_errors():
+            return {str(key): _plain(node, key) for key in node if key != "resources" and not str(key).startswith("_")}
+
+    def flag(self, key: str) -> bool:
+        """A setting that is true or false. Raises UsageError for another value."""
+        value = self.launcher[key]
+        if not isinstance(value, bool):
+            raise UsageError(f"hydra.launcher.{key}: {value!r} is neither true nor false")
+        return value
+
+    @property
+    def root(self) -> Root:
+        """The folder that holds the study. Raises UsageError if it is a file."""
+        root = find_root(self.launcher["root"])
+        if root.path.exists() and not root.path.is_dir():
+            raise UsageError(f"hydra.launcher.root: {root.path} is a file; name a folder")
+        root.share()
+        return root
+
+    def sweep(self) -> Sweep:
+        """What is asked of the program. Raises UsageError where its function cannot be found by jobs."""
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+        from seedfold.jobs.program import Sweep
+
+        loader = self.context.config_loader
+        assert isinstance(loader, ConfigLoaderImpl)
+        return Sweep(loader, self.config, _program(self.function), self.config.hydra.job.name, self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        from seedfold.jobs.program import VOLATILE
+
+        ours = self.is_our_launcher
+        return {
+            "cluster": self._cluster() if ours else {},
+            "failures": _read("failures/default.yaml"),
+            "identity": {"volatile": [*VOLATILE, *(self.launcher["volatile"] or () if ours else ())]},
+            "paths": {},
+        }
+
+    def _cluster(self) -> dict[str, Any]:
+        """The settings of the executor; the site's where the program leaves them as they come."""
+        given = {key: value for key, value in self.launcher.items() if key not in _OWN}
+        site = site_settings().get("cluster")
+        if not isinstance(site, Mapping) or site.get("name") != self.cluster_name:
+            return given
+        usual = _read(f"cluster/{self.cluster_name}.yaml")
+        untouched = {key: value for key, value in site.items() if key != "name" and given.get(key) == usual.get(key)}
+        return given | untouched
+
+
+def _plain(node: DictConfig, key: Any) -> Any:
+    from omegaconf import OmegaConf
+
+    value = node[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _read(name: str) -> dict[str, Any]:
+    """One of our own configuration files that needs no composing."""
+    import yaml
+
+    import seedfold.conf
+
+    read: dict[str, Any] = yaml.safe_load((Path(seedfold.conf.__file__).parent / name).read_text(encoding="utf-8"))
+    return read
+
+
+def _program(function: Callable[..., Any]) -> Program:
+    from seedfold.jobs.program import Program
+    from seedfold.jobs.task_function import name_of
+    from seedfold.orchestrator.code import is_installed
+
+    module, name, file = name_of(function)
+    folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]
+    path = [str(folder) for folder in folders if not is_installed(f"{folder}/")]
+    return Program(module, name, str(file), tuple(dict.fromkeys(path)), str(Path.cwd()), time.time())

@@ -1,0 +1,143 @@
+"""Having a sweep done for Hydra: plan, launch, wait, say what came out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from seedfold.jobs.errors import SeedfoldError, UsageError
+from seedfold.orchestrator.cli.follow import follow
+from seedfold.orchestrator.cli.launch import say_started
+from seedfold.orchestrator.launch import STOPPED, Launched, forgive, refuse_replacing, start
+from seedfold.orchestrator.launch import launch as launch_study
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.plan import Plan
+from seedfold.orchestrator.sweeps.request import Request
+from seedfold.orchestrator.sweeps.returns import returns_of
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+    from seedfold.jobs.program import ProgramStudy
+
+_INSTEAD = "give hydra.launcher.replace=true, or another hydra.job.name"
+_INTERRUPTED = 130
+
+
+def sweep(request: Request, arguments: Sequence[str]) -> Sequence[JobReturn]:
+    """Do what a sweep asks for. Exits with 1 if a job failed, 2 for bad input, 3 where nobody answers, 130 if stopped.
+
+    Returns what the jobs returned, nothing where nobody waits for them.
+    """
+    with _errors_as_exits():
+        if request.is_our_study:
+            return _our_study(request, arguments)
+        from seedfold.jobs.program import load_sweep
+
+        study = load_sweep(request.sweep(), arguments)
+        if not request.is_our_launcher:
+            return _with_other_launcher(request, study)
+        plan, launched, code = _do(request, study, arguments)
+        if code:
+            sys.exit(code)
+        return list(returns_of(plan.root, launched.study, plan.descriptions)) if request.flag("wait") else []
+
+
+def launch(request: Request, points: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+    """Do the points that another sweeper made; return what each returned, in order."""
+    with _errors_as_exits():
+        if request.is_our_study:
+            raise UsageError("hydra/sweeper: Seedfold's own studies are swept by hydra/sweeper=seedfold")
+        from seedfold.jobs.program import load_points
+
+        study, order = load_points(request.sweep(), points)
+        plan, launched, code = _do(request, study, [" ".join(point) for point in points])
+        if code == _INTERRUPTED:
+            sys.exit(code)
+        if not request.flag("wait"):
+            return []
+        returns = list(returns_of(plan.root, launched.study, plan.descriptions))
+        return [returns[number] for number in order]
+
+
+def _do(request: Request, study: ProgramStudy, arguments: Sequence[str]) -> tuple[Plan, Launched, int]:
+    """Plan, launch, and wait if asked to; return the exit code as well."""
+    root = request.root
+    _check_name(root, study.name)
+    plan = Plan(root, study)
+    if request.flag("resume"):
+        plan = _forgiven(plan)
+    if not request.flag("replace"):
+        refuse_replacing(plan, _INSTEAD)
+    launched = start(plan, plan.startable(), arguments)
+    say_started(launched)
+    return plan, launched, follow(root, launched) if request.flag("wait") else 0
+
+
+def _check_name(root: Root, name: str) -> None:
+    try:
+        root.study(name)
+    except UsageError as error:
+        raise UsageError(f"hydra.job.name: {error}") from None
+
+
+def _forgiven(plan: Plan) -> Plan:
+    """The plan after jobs that failed or were cancelled were given their retries back."""
+    stopped = [planned.job.id for planned in plan.jobs if planned.state in STOPPED]
+    forgive(plan.folder, plan.ledger, stopped)
+    return Plan(plan.root, plan.study)
+
+
+def _with_other_launcher(request: Request, study: ProgramStudy) -> Sequence[JobReturn]:
+    """Hand the points to a launcher that is not ours, which composes them again."""
+    from hydra.core.plugins import Plugins
+
+    launcher = Plugins.instance().instantiate_launcher(request.context, request.function, request.config)
+    returned: Sequence[JobReturn] = launcher.launch(study.points(), initial_job_idx=0)
+    for one in returned:
+        # Reading the value raises the error of a job that failed.
+        _ = one.return_value
+    return returned
+
+
+def _our_study(request: Request, arguments: Sequence[str]) -> list[JobReturn]:
+    """Launch one of Seedfold's own studies, as `seedfold launch` does."""
+    from seedfold.orchestrator.cli.options import import_from_here
+
+    if not request.is_our_launcher:
+        raise UsageError("hydra/launcher: Seedfold's own studies are launched by seedfold_local, seedfold_slurm, …")
+    import_from_here()
+    root, config_dirs = request.root, request.config_dirs
+    overrides = [*arguments, *_as_study_overrides(request, arguments)]
+    launched = launch_study(root, overrides, config_dirs=config_dirs, replace=request.flag("replace"))
+    say_started(launched)
+    code = follow(root, launched) if request.flag("wait") else 0
+    if code:
+        sys.exit(code)
+    return []
+
+
+def _as_study_overrides(request: Request, arguments: Sequence[str]) -> Iterator[str]:
+    """What was said of the launcher, in a study's words: its cluster, and what its jobs ask for."""
+    if request.cluster_name != "local" and not any(given.startswith("cluster=") for given in arguments):
+        yield f"cluster={request.cluster_name}"
+    for given in map(str, request.config.hydra.overrides.hydra):
+        key = given.removeprefix("hydra.launcher.")
+        if key == given or key.split("=")[0] in {"root", "wait", "resume", "replace", "volatile"}:
+            continue
+        yield key if key.startswith("resources.") else f"cluster.{key}"
+
+
+@contextmanager
+def _errors_as_exits() -> Iterator[None]:
+    """Print an error of ours as one line and exit with its code, unless all of it is asked for."""
+    try:
+        yield
+    except SeedfoldError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"seedfold: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,90 @@
+"""Seedfold as Hydra's sweeper and launcher: ``hydra/sweeper=seedfold hydra/launcher=seedfold_local``.
+
+Every program that uses Hydra imports this module: whatever does the work is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+
+import seedfold
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+    from hydra.types import HydraContext, TaskFunction
+    from omegaconf import DictConfig
+
+    from seedfold.orchestrator.sweeps.request import Request
+
+
+class _Plugin:
+    """What both have in common: their settings are read, unresolved, from the configuration."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._request: Request | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra composed."""
+        from seedfold.orchestrator.sweeps.request import Request
+
+        self._request = Request(hydra_context, task_function, config)
+
+
+class SeedfoldSweeper(_Plugin, Sweeper):
+    """Expands ``hydra.sweeper`` and the command line, as a study file would be, and has the jobs done once each."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Have everything done; exit with 1 if a job failed, with 2 for bad input."""
+        from seedfold.orchestrator.sweeps.sweep import sweep
+
+        assert self._request is not None
+        return sweep(self._request, arguments)
+
+
+class SeedfoldLauncher(_Plugin, Launcher):
+    """Gets the jobs of any sweeper done, on this machine or a cluster."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Return what each job returned, in order; nothing where nobody waits for them."""
+        from seedfold.orchestrator.sweeps.sweep import launch
+
+        assert self._request is not None
+        return launch(self._request, job_overrides)
+
+
+_SWEEPER = dict.fromkeys(("params", "zip", "table", "exclude", "only", "derive", "max_batch_size"))
+_LAUNCHER: dict[str, Any] = {
+    "root": None,
+    "wait": True,
+    "resume": False,
+    "replace": False,
+    "volatile": [],
+    "resources": {"cpus": 1, "gpus": 0, "memory": "4GB", "time": "1h", "extra": {}},
+}
+_PLACES = Path(seedfold.__file__).parent / "conf" / "cluster"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _target(plugin: type) -> dict[str, Any]:
+    # Hydra would call what `derive` names if it looked for more to instantiate inside.
+    return {"_target_": f"{__name__}.{plugin.__name__}", "_recursive_": False}
+
+
+def _register() -> None:
+    store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="seedfold", node=_target(SeedfoldSweeper) | _SWEEPER, provider="seedfold")
+    clusters = {"lsf": {"executor": "lsf"}}
+    clusters |= {file.stem: yaml.load(file.read_text(), _LOADER) for file in _PLACES.glob("*.yaml")}
+    for name, settings in clusters.items():
+        node = _target(SeedfoldLauncher) | _LAUNCHER | settings
+        store.store(group="hydra/launcher", name=f"seedfold_{name}", node=node, provider="seedfold")
+
+
+_register()

@@ -1,0 +1,54 @@
+"""Seedfold's own studies, started Hydra's way: ``python -m seedfold.trainers [-m] experiment=NAME KEY=VALUE…``.
+
+With ``-m`` the study is launched, as by ``seedfold launch``. Without, one of its jobs runs here and now, into Hydra's
+output folder: that of the point on the command line, the first where it leaves a choice.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.study import load_study
+from seedfold.jobs.work import Work
+
+_MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+_PLUGINS = {"hydra/sweeper": "seedfold", "hydra/launcher": "seedfold_local"}
+
+
+@hydra.main(version_base="1.3", config_path="pkg://seedfold.conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Run the first job that the command line asks for."""
+    told = HydraConfig.get()
+    output = Path(told.runtime.output_dir)
+    config_dirs = [Path(one.path) for one in told.runtime.config_sources if one.provider == "command-line"]
+    try:
+        job = next(load_study(list(told.overrides.task), config_dirs=config_dirs).jobs())
+    except SeedfoldError as error:
+        print(f"seedfold: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(f"{job.short_id} {job.stage} {' '.join(f'{key}={value}' for key, value in job.axes.items())}", flush=True)
+    work = Work(description=job, attempt=0, folder=output / "job", staging=output / "result")
+    work.staging.mkdir(parents=True)
+    get_method(job.run)(work)
+    print(f"results in {work.staging}")
+
+
+def with_plugins(arguments: Sequence[str]) -> list[str]:
+    """Return a command line that sweeps with Seedfold unless it says with what."""
+    if not any(given in _MULTIRUN for given in arguments):
+        return list(arguments)
+    chosen = {given.partition("=")[0] for given in arguments}
+    return [*arguments, *(f"{group}={option}" for group, option in _PLUGINS.items() if group not in chosen)]
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = with_plugins(sys.argv[1:])
+    main()

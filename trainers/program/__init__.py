@@ -1,0 +1,1 @@
+"""What runs inside a job of a program that is not ours, started by ``@hydra.main``."""

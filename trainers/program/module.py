@@ -1,0 +1,67 @@
+"""Finding the function of a program that is not ours in the process of a job."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from seedfold.jobs.task_function import unwrapped
+from seedfold.jobs.work import ConfigFailure
+
+
+def find_function(program: Mapping[str, Any]) -> Callable[..., Any]:
+    """Import the program's module and return its task function. Raises ConfigFailure if it has none of that name.
+
+    What the module itself raises is its own failure. The module also takes the place of ``__main__``, which
+    configurations may name.
+    """
+    for folder in program["path"]:
+        if folder not in sys.path:
+            sys.path.append(folder)
+    module = _import(program["module"], Path(program["file"]))
+    sys.modules["__main__"] = module
+    function = unwrapped(module, program["function"])
+    if function is None:
+        raise ConfigFailure(f"{module.__file__}: has no function {program['function']} any more")
+    return function
+
+
+def _import(name: str, file: Path) -> ModuleType:
+    known = sys.modules.get(name)
+    if known is not None and _is_it(getattr(known, "__file__", None), file):
+        return known
+    spec = _find_spec(name)
+    if spec is not None and _is_it(spec.origin, file):
+        return importlib.import_module(name)
+    return _import_file(name, file)
+
+
+def _find_spec(name: str) -> Any:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def _is_it(origin: str | None, file: Path) -> bool:
+    """Whether a file is the program's, or its copy in a snapshot: one of that name that is not Python's own."""
+    if origin is None or Path(origin).name != file.name:
+        return False
+    own = tuple(f"{sysconfig.get_path(key)}/" for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return str(file).startswith(own) or not origin.startswith(own)
+
+
+def _import_file(name: str, file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None or not file.exists():
+        raise ConfigFailure(f"{file}: the program is not there; run the sweep from where it is")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
