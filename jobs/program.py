@@ -73,8 +73,13 @@ class Sweep:
     @property
     def composer(self) -> ProgramComposer:
         """What composes the configurations of its points."""
-        always = list(self.config.hydra.overrides.hydra)
-        return ProgramComposer(self.loader, self.config.hydra.job.config_name, always)
+        return ProgramComposer(self.loader, self.config.hydra.job.config_name, hydra_overrides(self.config))
+
+
+def hydra_overrides(config: DictConfig) -> list[str]:
+    """Return what the command line said of Hydra's own node, as it was said."""
+    said: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    return [str(one) for one in said]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import dependencies
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.shortcuts import UNKNOWN, Reader, shortcut
-from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of
+from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of, with_texts_for_paths
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Template:
         self._place = place
         self._conventions = conventions
         self.hydra = hydra
-        self._tree = plain_tree(config)
+        self._tree = with_texts_for_paths(plain_tree(config)) if conventions.lazy else plain_tree(config)
         _check_keys(self._tree)
         self._axes = len(axes)
         self._derivations = list(derivations)

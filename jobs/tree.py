@@ -6,6 +6,7 @@ A `Graft` says where values go; applying it copies only the mappings and lists o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from seedfold.jobs.patterns import Path
@@ -73,6 +74,15 @@ def strings(tree: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     elif isinstance(tree, list):
         for index, item in enumerate(tree):
             yield from strings(item, (*path, str(index)))
+
+
+def with_texts_for_paths(tree: Any) -> Any:
+    """Return nested data with paths of files, which a dataclass may declare, as texts."""
+    if isinstance(tree, dict):
+        return {key: with_texts_for_paths(item) for key, item in tree.items()}
+    if isinstance(tree, list):
+        return [with_texts_for_paths(item) for item in tree]
+    return str(tree) if isinstance(tree, PurePath) else tree
 
 
 def keys(tree: Any, path: Path = ()) -> Iterator[Path]:

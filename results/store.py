@@ -20,6 +20,8 @@ from seedfold.jobs.work import DataFailure
 from seedfold.results.whole import sync
 
 RESULT = "result.json"
+GIVEN_METRICS = "metrics.json"
+"""A list of `MetricRecord` that a run may leave beside or instead of predictions."""
 
 
 class FileRecord(TypedDict):
@@ -141,6 +143,18 @@ def _file_record(path: Path) -> FileRecord:
 
 
 def _metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
+    return (*_of_predictions(staging, names), *_given(staging, names))
+
+
+def _given(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
+    """Return the metrics that a run computed itself and left in `GIVEN_METRICS`."""
+    if GIVEN_METRICS not in names:
+        return ()
+    given: list[MetricRecord] = json.loads((staging / GIVEN_METRICS).read_text(encoding="utf-8"))
+    return tuple(given)
+
+
+def _of_predictions(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
     if not any(name.startswith("predictions.") for name in names):
         return ()
     from seedfold.results.metrics import score

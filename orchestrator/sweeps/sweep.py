@@ -124,7 +124,9 @@ def _as_study_overrides(request: Request, arguments: Sequence[str]) -> Iterator[
     """What was said of the launcher, in a study's words: its cluster, and what its jobs ask for."""
     if request.cluster_name != "local" and not any(given.startswith("cluster=") for given in arguments):
         yield f"cluster={request.cluster_name}"
-    for given in map(str, request.config.hydra.overrides.hydra):
+    from seedfold.jobs.program import hydra_overrides
+
+    for given in hydra_overrides(request.config):
         key = given.removeprefix("hydra.launcher.")
         if key == given or key.split("=")[0] in {"root", "wait", "resume", "replace", "volatile"}:
             continue

@@ -24,6 +24,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.results.store import GIVEN_METRICS, MetricRecord
 from seedfold.trainers.program.config import compose_job
 from seedfold.trainers.program.module import find_function
 from seedfold.trainers.program.output import OutputFolder
@@ -111,6 +112,14 @@ def _keep(staging: Path, done: JobReturn, output: OutputFolder) -> None:
         _log.warning("what the function returned is no JSON value and is not kept: %r", type(done.return_value))
         value = None
     (staging / RETURN).write_text(json.dumps({"value": value, "output_dir": str(output.path)}))
+    (staging / GIVEN_METRICS).write_text(json.dumps(_metrics(value)))
+
+
+def _metrics(value: Any) -> list[MetricRecord]:
+    """Return the numbers that a function returned, one or a mapping of them, as metrics of its job."""
+    named = value if isinstance(value, dict) else {"value": value}
+    numbers = {str(name): float(one) for name, one in named.items() if type(one) in (int, float)}
+    return [MetricRecord(split="return", head="return", metric=name, value=one) for name, one in numbers.items()]
 
 
 def _scalar(value: Any) -> Any:
