@@ -1,0 +1,36 @@
+"""A program that is not ours on a cluster: its jobs in arrays by what each of them asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from clusters.conftest import Project
+from clusters.slurm.cluster import Cluster
+from sweeps.strangers import Stranger, make_stranger
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+ON_SLURM = ("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_slurm")
+
+
+@pytest.fixture
+def stranger(slurm: Cluster, tmp_path: Path) -> Iterator[Stranger]:
+    program = make_stranger(tmp_path / "project")
+    known = {name: value for name, value in slurm.environment.items() if name == "SLURM_CONF"}
+    program = replace(program, environment={**program.environment, **known})
+    yield program
+    Project(program.toy, slurm).clear()
+
+
+def test_sweep_is_detached_and_waited_for_later(stranger: Stranger, slurm: Cluster) -> None:
+    points = ("model=small,large", "seed=1,2", "wait_for=go", "hydra.launcher.resources.cpus=${steps}")
+    said = stranger.run(*ON_SLURM, *points, "hydra.launcher.wait=false")
+    assert "train: 4 jobs, submitted 4" in said
+    project = Project(stranger.toy, slurm)
+    asked = {one.array.resources.cpus: len(one.jobs) for one in project.submissions("train") if one.array is not None}
+    assert asked == {1: 2, 2: 2}
+    (stranger.folder / "go").touch()
+    assert "train: 4 done" in stranger.run(*ON_SLURM, *points)
+    assert len(stranger.executions()) == len(set(stranger.executions())) == 4

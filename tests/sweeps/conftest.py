@@ -1,0 +1,17 @@
+"""The stranger's program as a fixture; see `strangers`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sweeps.strangers import Stranger, make_stranger
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Iterator[Stranger]:
+    """A program that has not run yet."""
+    program = make_stranger(tmp_path / "project")
+    yield program
+    program.toy.kill_workers()

@@ -1,0 +1,155 @@
+"""A Hydra program as a stranger would write it, in a folder with a `conf`, `trainers` and `results` of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+from toyproject import Toy, eventually
+
+from seedfold.jobs.program import VOLATILE, Program, Sweep
+
+PROGRAM = '''
+import logging
+import os
+import time
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_original_cwd
+
+import results
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(cfg):
+    """Train."""
+    told = HydraConfig.get()
+    with open(Path(get_original_cwd()) / "executions.txt", "a") as file:
+        file.write(f"{cfg.model.name}-{cfg.lr}-{cfg.seed}\\n")
+    log.info("%s in %s", told.job.override_dirname, Path.cwd())
+    while cfg.wait_for and not (Path(get_original_cwd()) / cfg.wait_for).exists():
+        time.sleep(0.02)
+    if cfg.seed in cfg.bad_seeds:
+        raise ValueError(f"seed {cfg.seed} is an unlucky one")
+    Path(cfg.checkpoint).write_text(f"{told.runtime.choices.model} {results.WORD}")
+    return {"loss": cfg.lr * cfg.model.width, "where": str(Path.cwd())}
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+CONFIG = """
+defaults:
+  - model: small
+  - _self_
+lr: 0.1
+seed: 0
+bad_seeds: []
+wait_for: null
+never_given: ???
+checkpoint: ${hydra:runtime.output_dir}/${model.name}.ckpt
+steps: ${steps_of.${model.name}}
+steps_of: {small: 1, large: 2}
+"""
+
+SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """The program, and how it is run. What it looks like to our commands is ``toy``."""
+
+    folder: Path
+    environment: dict[str, str] = field(repr=False)
+
+    @property
+    def toy(self) -> Toy:
+        """The same folder, for those who run our command in it."""
+        return Toy(self.folder, self.folder / "runs", self.environment)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start the program in a session of its own."""
+        return subprocess.Popen(
+            [sys.executable, "train.py", *args],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *args: str, code: int = 0) -> str:
+        """Run the program, which has to end with that code; return what it printed."""
+        process = self.start(*args)
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == code, f"{process.returncode}\n{out}\n{error}"
+        return out + error
+
+    def sweep(self, *args: str, code: int = 0) -> str:
+        """Run it with ``-m`` and the two words."""
+        return self.run("-m", *SWEEPING, *args, code=code)
+
+    def executions(self) -> list[str]:
+        """Which points have been entered, each as often as it was."""
+        file = self.folder / "executions.txt"
+        return sorted(file.read_text().split()) if file.exists() else []
+
+    def returned(self, study: str = "train") -> list[Any]:
+        """What finished jobs returned."""
+        files = (self.folder / "runs" / study).glob("store/*/*/return.json")
+        return [json.loads(file.read_text())["value"] for file in files]
+
+    def wait_for_executions(self, count: int) -> None:
+        """Wait until so many jobs have begun."""
+        eventually(lambda: len(self.executions()) == count)
+
+    def ask(self, *arguments: str, module: str = "train", **settings: Any) -> Sweep:
+        """What our sweeper is asked for such a command line, read in this process."""
+        setup_globals()
+        loader = ConfigLoaderImpl(create_config_search_path(str(self.folder / "conf")))
+        config = loader.load_configuration("config", [*SWEEPING, *arguments], RunMode.MULTIRUN)
+        program = Program(module, "main", str(self.folder / "train.py"), (), str(self.folder), 0.0)
+        identity = {"identity": {"volatile": list(VOLATILE)}, "cluster": {}, "failures": {}, "paths": {}}
+        return Sweep(loader, config, program, "train", identity | settings)
+
+
+def make_stranger(folder: Path) -> Stranger:
+    """Write the program into ``folder``."""
+    files = {
+        "train.py": PROGRAM,
+        "conf/config.yaml": CONFIG,
+        "conf/model/small.yaml": "name: small\nwidth: 8\n",
+        "conf/model/large.yaml": "name: large\nwidth: 80\n",
+        "trainers/__init__.py": "raise ImportError('the stranger has trainers of its own')\n",
+        "results/__init__.py": "WORD = 'mine'\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for name in ("home", "tmp"):
+        (folder / name).mkdir()
+    own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "100"}
+    kept = {key: value for key, value in os.environ.items() if key != "SEEDFOLD_ROOT"}
+    return Stranger(folder, {**kept, **own})
+
+
+def addresses(jobs: Sequence[Any]) -> list[dict[str, Any]]:
+    """The axes of jobs."""
+    return [dict(job.axes) for job in jobs]

@@ -1,0 +1,97 @@
+"""What a program's sweep is as a study: its points, their ids, what they ask for, what is left to the job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sweeps.strangers import Stranger, addresses, make_stranger
+
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.identity import identify
+from seedfold.jobs.program import load_points, load_sweep
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    return make_stranger(tmp_path_factory.mktemp("here"))
+
+
+def jobs_of(stranger: Stranger, *arguments: str, hydra: tuple[str, ...] = ()) -> list[object]:
+    return list(load_sweep(stranger.ask(*arguments, *hydra), arguments).jobs())
+
+
+def test_grammar_params_zip_exclude_and_derive_make_the_points(here: Stranger) -> None:
+    told = (
+        "hydra.sweeper.params={seed: 'range(0,3)'}",
+        "hydra.sweeper.zip={lr: [0.1, 0.2], model: [small, large]}",
+        "hydra.sweeper.exclude={seed: 1, model: large}",
+        "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: '${model.name}'}}",
+    )
+    jobs = jobs_of(here, "seed=0,1", "+note=a", hydra=told)
+    assert addresses(jobs) == [
+        {"seed": 0, "lr": 0.1, "model": "small", "note": "a"},
+        {"seed": 0, "lr": 0.2, "model": "large", "note": "a"},
+        {"seed": 1, "lr": 0.1, "model": "small", "note": "a"},
+    ]
+    assert [(job.config["classes"], job.config["steps"]) for job in jobs] == [("small", 1), ("large", 2), ("small", 1)]
+    assert [job.config["hydra"]["num"] for job in jobs] == [0, 1, 2]
+
+
+def test_resources_follow_swept_values(here: Stranger) -> None:
+    told = (
+        "hydra.launcher.resources.cpus=${seed}",
+        "hydra.launcher.resources.memory=${model.width}GB",
+        "hydra.launcher.resources.gpus=${steps}",
+    )
+    jobs = jobs_of(here, "model=small,large", "seed=1,2", hydra=told)
+    asked = [(job.resources.cpus, job.resources.memory_bytes >> 30, job.resources.gpus) for job in jobs]
+    assert asked == [(1, 8, 1), (2, 8, 1), (1, 80, 2), (2, 80, 2)]
+    assert [job.id for job in jobs] == [job.id for job in jobs_of(here, "model=small,large", "seed=1,2")]
+
+
+def test_what_only_the_job_can_know_is_left_to_it(here: Stranger) -> None:
+    (job,) = jobs_of(here, "lr=0.5")
+    assert job.config["checkpoint"] == "${hydra:runtime.output_dir}/${model.name}.ckpt"
+    assert job.config["never_given"] == "???"
+    assert job.config["steps"] == 1
+
+
+def test_ids_are_those_of_configuration_and_dotted_name(here: Stranger, tmp_path: Path) -> None:
+    elsewhere = make_stranger(tmp_path / "elsewhere")
+    arguments = ("lr=0.1,0.2", "model=large")
+    ids = [job.id for job in jobs_of(here, *arguments)]
+    assert [job.id for job in jobs_of(elsewhere, *arguments, hydra=("hydra.sweep.dir=other",))] == ids
+    other_name = load_sweep(here.ask(*arguments, module="pkg.train"), arguments)
+    assert not {job.id for job in other_name.jobs()} & set(ids)
+    study = load_sweep(here.ask(*arguments), arguments)
+    assert [identify(job.run, job.config, (), study.identity)[0] for job in study.jobs()] == ids
+
+
+def test_points_of_another_sweeper_are_the_same_jobs(here: Stranger) -> None:
+    arguments = ("lr=0.1,0.2", "model=large", "+note='a b'")
+    jobs = jobs_of(here, *arguments)
+    points = load_sweep(here.ask(*arguments), arguments).points()
+    study, order = load_points(here.ask(*arguments), [*points, points[0]])
+    assert [job.id for job in study.jobs()] == [job.id for job in jobs]
+    assert order == [0, 1, 0]
+    assert {job.address for job in study.jobs()} == {job.address for job in jobs}
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("sed=1,2", "sed: no such key in the configuration (did you mean 'seed'?)"),
+        ("model=small,larg", "model=larg: no such model (did you mean 'large'?)"),
+        ("hydra.sweeper.parms={seed: 1}", "hydra.sweeper.parms: unknown key (did you mean 'params'?)"),
+        ("hydra.sweeper.zip={lr: [1, 2], seed: [1]}", "axes that advance together differ in length"),
+        ("hydra.launcher.resources.memory=many", "memory: 'many' is no amount with a unit"),
+        ("lr=interval(0,1)", "its values cannot be listed"),
+    ],
+)
+def test_bad_input_is_one_line(here: Stranger, argument: str, said: str) -> None:
+    told = f"+{argument}" if "parms" in argument else argument
+    with pytest.raises(UsageError) as refused:
+        jobs_of(here, *([told] if not told.lstrip("+").startswith("hydra.") else []), hydra=(told,))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

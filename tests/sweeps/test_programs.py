@@ -1,0 +1,143 @@
+"""A program that is not ours swept, killed, resumed, detached, and looked at with our command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweeps.strangers import Stranger
+from toyproject import eventually
+
+
+def test_sweep_gives_each_job_what_hydra_would(stranger: Stranger) -> None:
+    said = stranger.sweep("model=small,large", "seed=1", "hydra.job.chdir=true", "hydra.sweep.dir=out")
+    assert "train: 2 done" in said
+    assert stranger.executions() == ["large-0.1-1", "small-0.1-1"]
+    outputs = [stranger.folder / "out" / number for number in "01"]
+    assert [(outputs[0] / "small.ckpt").read_text(), (outputs[1] / "large.ckpt").read_text()] == [
+        "small mine",
+        "large mine",
+    ]
+    assert sorted(one["where"] for one in stranger.returned()) == [str(output) for output in outputs]
+    assert f"model=large,seed=1 in {outputs[1]}" in (outputs[1] / "train.log").read_text()
+    assert (outputs[1] / ".hydra" / "overrides.yaml").read_text().split() == ["-", "model=large", "-", "seed=1"]
+
+    # Again, with one point more: the new one alone is done, and takes nobody's folder.
+    said = stranger.sweep("model=large,small", "seed=1,2", "hydra.job.chdir=true", "hydra.sweep.dir=out")
+    assert "started 2" in said
+    assert len(stranger.executions()) == 4
+    assert len({one["where"] for one in stranger.returned()}) == 4
+
+    metrics = stranger.toy.ok("results", "train", "runs", "--format", "csv")
+    assert "return.loss" in metrics.splitlines()[0]
+    assert stranger.toy.states("train") == {"done": 4}
+
+
+@pytest.mark.slow
+def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: Stranger) -> None:
+    points = ("seed=1,2,3", "bad_seeds=[2]")
+    said = stranger.sweep(*points, code=1)
+    assert "2 done, 1 failed" in said
+    assert "ValueError: seed 2 is an unlucky one" in said
+    said = stranger.sweep(*points, code=1)
+    assert "1 failed job is not tried again: seedfold resume train" in said
+    assert len(stranger.executions()) == 3
+    said = stranger.sweep(*points, "hydra.launcher.resume=true", code=1)
+    assert "started 1" in said
+    assert stranger.executions().count("small-0.1-2") == 2
+    assert "seed 2 is an unlucky one" in stranger.toy.ok("logs", "seed=2")
+    # The job's error with its traceback, through the contract of Hydra's own sweeper.
+    said = stranger.run("-m", "hydra/launcher=seedfold_local", *points, code=1)
+    assert "seedfold.orchestrator.sweeps.returns.FailedJobError" in said
+    assert "in main\n" in said
+
+
+@pytest.mark.slow
+def test_killed_program_is_gone_on_with(stranger: Stranger) -> None:
+    points = ("seed=range(0,6)", "wait_for=go", "hydra.launcher.slots=2")
+    program = stranger.start("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", *points)
+    stranger.wait_for_executions(2)
+    os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
+    (stranger.folder / "go").touch()
+    assert "train: 6 done" in stranger.sweep(*points)
+    assert len(stranger.executions()) == len(set(stranger.executions())) == 6
+
+
+@pytest.mark.slow
+def test_killed_worker_and_its_jobs_are_gone_on_with_in_their_folders(stranger: Stranger) -> None:
+    points = ("seed=range(0,3)", "wait_for=go", "hydra.launcher.slots=2")
+    stranger.sweep(*points, "hydra.launcher.wait=false")
+    stranger.wait_for_executions(2)
+    eventually(lambda: len(list(stranger.folder.glob("multirun/*/*/*/train.log"))) == 2)
+    begun = set(stranger.folder.glob("multirun/*/*/*"))
+    stranger.toy.kill_workers()
+    (stranger.folder / "go").touch()
+    assert "train: 3 done" in stranger.sweep(*points)
+    assert {Path(one["where"]) for one in stranger.returned()} == {stranger.folder}
+    assert all((folder / "small.ckpt").exists() for folder in begun)
+
+
+@pytest.mark.slow
+def test_interrupted_program_stops_its_jobs(stranger: Stranger) -> None:
+    program = stranger.start("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", "seed=1", "wait_for=go")
+    stranger.wait_for_executions(1)
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert stranger.toy.states("train") == {"waiting": 1}
+
+
+@pytest.mark.slow
+def test_detached_sweep_is_looked_after_by_our_commands(stranger: Stranger) -> None:
+    said = stranger.sweep("seed=1,2", "wait_for=go", "hydra.launcher.wait=false", "hydra.job.name=mine")
+    assert "mine: 2 jobs, started 2" in said
+    stranger.toy.ok("cancel", "mine", "--where", "seed=1")
+    (stranger.folder / "go").touch()
+    assert "mine: 2 done" in stranger.toy.ok("resume", "mine")
+    assert len(stranger.returned("mine")) == 2
+
+
+@pytest.mark.slow
+def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: Stranger) -> None:
+    derive = "hydra.sweeper.derive={+classes: {_target_: builtins.len, obj: [1, 2]}}"
+    stranger.run("-m", "hydra/sweeper=seedfold", "model=small,large", "seed=1", derive)
+    assert stranger.executions() == ["large-0.1-1", "small-0.1-1"]
+    composed = [file.read_text() for file in stranger.folder.glob("multirun/*/*/*/.hydra/config.yaml")]
+    assert ["classes: 2" in text for text in composed] == [True, True]
+    assert not (stranger.folder / "runs").exists()
+
+
+def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: Stranger) -> None:
+    stranger.sweep("lr=0.1,0.2")
+    config = stranger.folder / "conf" / "model" / "small.yaml"
+    config.write_text(config.read_text().replace("8", "9"))
+    said = stranger.sweep("lr=0.1,0.2", code=2)
+    assert "2 jobs of study train would be replaced (model.width 8 → 9: 2 done)" in said
+    assert "hydra.launcher.replace=true" in said
+    assert len(stranger.executions()) == 2
+
+
+def test_every_hydra_program_pays_little_for_the_plugin() -> None:
+    heavy = ("torch", "submitit", "pandas", "click", "seedfold.orchestrator", "seedfold.jobs")
+    code = f"import sys, hydra_plugins.seedfold_sweeper; print([name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded == "[]\n"
+
+
+def test_launchers_have_the_settings_of_the_clusters() -> None:
+    import yaml
+    from hydra.core.config_store import ConfigStore
+
+    from hydra_plugins import seedfold_sweeper  # noqa: F401
+
+    store = ConfigStore.instance()
+    for file in (Path(__file__).parents[2] / "conf" / "cluster").glob("*.yaml"):
+        node = dict(store.load(f"hydra/launcher/seedfold_{file.stem}.yaml").node)
+        assert json.loads(json.dumps({key: node[key] for key in yaml.safe_load(file.read_text())}, default=list))
+    assert store.load("hydra/launcher/seedfold_lsf.yaml").node.executor == "lsf"
