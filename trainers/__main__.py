@@ -46,7 +46,11 @@ def with_plugins(arguments: Sequence[str]) -> list[str]:
     if not any(given in _MULTIRUN for given in arguments):
         return list(arguments)
     chosen = {given.partition("=")[0] for given in arguments}
-    return [*arguments, *(f"{group}={option}" for group, option in _PLUGINS.items() if group not in chosen)]
+    added = [f"{group}={option}" for group, option in _PLUGINS.items() if group not in chosen]
+    # Hydra wants all overrides in one place, before its flags or behind them.
+    overrides = (at for at, given in enumerate(arguments) if "=" in given and not given.startswith("-"))
+    first = next(overrides, len(arguments))
+    return [*arguments[:first], *added, *arguments[first:]]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def toy(tmp_path: Path) -> Toy:
 
 def door(toy: Toy, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "seedfold.trainers", "--config-dir", "conf", "experiment=light", *args],
+        [sys.executable, "-m", "seedfold.trainers", "--config-dir", "conf", *args],
         cwd=toy.folder,
         env=toy.environment,
         capture_output=True,
@@ -31,7 +31,7 @@ def door(toy: Toy, *args: str) -> subprocess.CompletedProcess[str]:
 
 def test_jobs_are_the_same_whichever_door_one_came_in_by(toy: Toy) -> None:
     overrides = ("seed=3,4", "fold=range(0,2)", "signal=1.5")
-    swept = door(toy, "-m", *overrides, "hydra.launcher.resources.memory=2GB")
+    swept = door(toy, "experiment=light", *overrides, "hydra.launcher.resources.memory=2GB", "-m")
     assert swept.returncode == 0, swept.stdout + swept.stderr
     assert "light: 4 done" in swept.stdout
     lines = toy.ok("plan", "--config-dir", "conf", "experiment=light", *overrides, "--jobs", "-").splitlines()
@@ -44,12 +44,12 @@ def test_jobs_are_the_same_whichever_door_one_came_in_by(toy: Toy) -> None:
 
 @pytest.mark.slow
 def test_without_a_sweep_one_job_runs_here(toy: Toy) -> None:
-    ended = door(toy, "seed=7", "hydra.run.dir=here")
+    ended = door(toy, "experiment=light", "seed=7", "hydra.run.dir=here")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     planned = toy.ok("plan", "--config-dir", "conf", "experiment=light", "seed=7", "fold=0", "--jobs", "-")
     assert ended.stdout.startswith(json.loads(planned)["id"][:12])
     assert (toy.folder / "here" / "result" / "answer.txt").read_text() == "14.0"
     assert not toy.root.exists()
-    refused = door(toy, "-m", "seed=1", "hydra/sweeper=basic")
+    refused = door(toy, "-m", "experiment=light", "seed=1", "hydra/sweeper=basic")
     assert refused.returncode == 2
     assert "hydra/sweeper=seedfold" in refused.stderr
