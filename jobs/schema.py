@@ -95,7 +95,7 @@ def read_sweeper(composer: Composer, config: DictConfig, stage: str, run: str, f
     """
     node = config.hydra.sweeper
     for key in node:
-        if key not in (*_SWEEPER, "max_batch_size") and not str(key).startswith("_"):
+        if key not in _SWEEPER and not str(key).startswith("_"):
             known = ", ".join(_SWEEPER)
             raise UsageError(f"{SWEEPER}.{key}: unknown key{did_you_mean(str(key), _SWEEPER)}; known: {known}")
     blocks = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from sweeps.strangers import Stranger, addresses, make_stranger
 
 from seedfold.jobs.errors import UsageError
@@ -76,6 +77,15 @@ def test_points_of_another_sweeper_are_the_same_jobs(here: Stranger) -> None:
     assert [job.id for job in study.jobs()] == [job.id for job in jobs]
     assert order == [0, 1, 0]
     assert {job.address for job in study.jobs()} == {job.address for job in jobs}
+
+
+@pytest.mark.parametrize("name", ["local", "slurm", "lsf"])
+def test_launchers_have_the_settings_of_the_clusters(here: Stranger, name: str) -> None:
+    node = here.ask(f"hydra/launcher=seedfold_{name}").config.hydra.launcher
+    file = Path(__file__).parents[2] / "conf" / "cluster" / f"{name}.yaml"
+    settings = yaml.safe_load(file.read_text()) if file.exists() else {"executor": name}
+    assert {key: node[key] for key in settings} == settings
+    assert node.wait is True
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -128,16 +127,3 @@ def test_every_hydra_program_pays_little_for_the_plugin() -> None:
     code = f"import sys, hydra_plugins.seedfold_sweeper; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded == "[]\n"
-
-
-def test_launchers_have_the_settings_of_the_clusters() -> None:
-    import yaml
-    from hydra.core.config_store import ConfigStore
-
-    from hydra_plugins import seedfold_sweeper  # noqa: F401
-
-    store = ConfigStore.instance()
-    for file in (Path(__file__).parents[2] / "conf" / "cluster").glob("*.yaml"):
-        node = dict(store.load(f"hydra/launcher/seedfold_{file.stem}.yaml").node)
-        assert json.loads(json.dumps({key: node[key] for key in yaml.safe_load(file.read_text())}, default=list))
-    assert store.load("hydra/launcher/seedfold_lsf.yaml").node.executor == "lsf"

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
-
-import seedfold
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -59,32 +57,9 @@ class SeedfoldLauncher(_Plugin, Launcher):
         return launch(self._request, job_overrides)
 
 
-_SWEEPER = dict.fromkeys(("params", "zip", "table", "exclude", "only", "derive", "max_batch_size"))
-_LAUNCHER: dict[str, Any] = {
-    "root": None,
-    "wait": True,
-    "resume": False,
-    "replace": False,
-    "volatile": [],
-    "resources": {"cpus": 1, "gpus": 0, "memory": "4GB", "time": "1h", "extra": {}},
-}
-_PLACES = Path(seedfold.__file__).parent / "conf" / "cluster"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class SeedfoldSearchPath(SearchPathPlugin):
+    """Has Hydra find the options ``seedfold`` and ``seedfold_*``; they are read only where they are chosen."""
 
-
-def _target(plugin: type) -> dict[str, Any]:
-    # Hydra would call what `derive` names if it looked for more to instantiate inside.
-    return {"_target_": f"{__name__}.{plugin.__name__}", "_recursive_": False}
-
-
-def _register() -> None:
-    store = ConfigStore.instance()
-    store.store(group="hydra/sweeper", name="seedfold", node=_target(SeedfoldSweeper) | _SWEEPER, provider="seedfold")
-    clusters = {"lsf": {"executor": "lsf"}}
-    clusters |= {file.stem: yaml.load(file.read_text(), _LOADER) for file in _PLACES.glob("*.yaml")}
-    for name, settings in clusters.items():
-        node = _target(SeedfoldLauncher) | _LAUNCHER | settings
-        store.store(group="hydra/launcher", name=f"seedfold_{name}", node=node, provider="seedfold")
-
-
-_register()
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add our folder behind all others."""
+        search_path.append("seedfold", f"file://{Path(__file__).parent / 'conf'}")
