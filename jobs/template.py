@@ -27,7 +27,7 @@ from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import dependencies
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.shortcuts import UNKNOWN, Reader, shortcut
-from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of, with_texts_for_paths
+from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of, strings, with_texts_for_paths
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ class Template:
             plain(value, dotted(leaf.path))
         except UsageError:
             return leaf.text
-        return value
+        # What would be read as an interpolation once more stays as it was written.
+        return leaf.text if any("${" in text for _, text in strings(value)) else value
 
     def _depends(self, group: int) -> tuple[int, ...]:
         """Return the sources that a group of values depends on."""

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent
-TRAINING = {"README.md", "docs/studies.md", "docs/python.md"}
-"""Pages whose blocks train for a minute."""
+TRAINING = {"README.md", "docs/studies.md", "docs/python.md", "docs/hydra.md"}
+"""Pages whose blocks take a minute."""
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
