@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent
+SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -60,6 +61,20 @@ trainer: {max_epochs: 3}
 """
 
 
+PROGRAM = """
+import hydra
+
+
+@hydra.main(version_base=None, config_path=None)
+def main(config):
+    return config.seed
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A research repository that has a ``results/`` and a ``jobs/`` of its own, too."""
@@ -73,6 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "conf/model/bumps.yaml": "_target_: rings.network.Bumps\nwidth: 8\n",
         "conf/experiment/rings.yaml": STUDY,
         "data/rings.csv": _rings(),
+        "program.py": PROGRAM,
     }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -141,3 +157,12 @@ def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str
         check=True,
     )
     assert json.loads(status.stdout)["states"]["done"] == 4
+    swept = _run_program(installed, project, environment, "-m", *SWEEPING, "+seed=1,2")
+    assert "program: 2 done" in swept
+    asked = ("hydra/launcher=seedfold_slurm", "--cfg", "hydra", "--package", "hydra.launcher")
+    assert "partition: null" in _run_program(installed, project, environment, *asked)
+
+
+def _run_program(installed: Path, folder: Path, environment: dict[str, str], *args: str) -> str:
+    command = [installed / "python", "program.py", *args]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.program import overrides_of
@@ -24,20 +25,26 @@ class FailedJobError(RuntimeError):
     """A job that did not get done: why, where its log is, and the end of that log, with the job's traceback."""
 
 
-def returns_of(root: Root, study: StudyFolder, jobs: Iterable[JobDescription]) -> Iterator[JobReturn]:
-    """Yield what each job returned. Reading the value of one that is not done raises FailedJobError."""
+def returns_of(
+    root: Root, study: StudyFolder, jobs: Iterable[JobDescription], with_config: bool = True
+) -> Iterator[JobReturn]:
+    """Yield what each job returned, with its configuration, which takes milliseconds, where that is asked for.
+
+    Reading the value of one that is not done raises FailedJobError.
+    """
     ledger = Ledger(study)
     assert ledger.plans.header is not None
     standings = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
     for job in jobs:
-        yield _return_of(job, standings.of(job.id))
+        yield _return_of(job, standings.of(job.id), _config_of(job) if with_config else None)
 
 
-def _return_of(job: JobDescription, standing: Standing) -> JobReturn:
-    from omegaconf import OmegaConf
+def _config_of(job: JobDescription) -> DictConfig:
+    return OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
 
-    own = {key: value for key, value in job.config.items() if key != "hydra"}
-    returned = JobReturn(overrides=overrides_of(job), cfg=OmegaConf.create(own), task_name=job.study)
+
+def _return_of(job: JobDescription, standing: Standing, config: DictConfig | None) -> JobReturn:
+    returned = JobReturn(overrides=overrides_of(job), cfg=config, task_name=job.study)
     if standing.state != "done":
         returned.status, returned.return_value = JobStatus.FAILED, FailedJobError(_why(job, standing))
         return returned

@@ -43,7 +43,9 @@ def sweep(request: Request, arguments: Sequence[str]) -> Sequence[JobReturn]:
         plan, launched, code = _do(request, study, arguments)
         if code:
             sys.exit(code)
-        return list(returns_of(plan.root, launched.study, plan.descriptions)) if request.flag("wait") else []
+        if not request.flag("wait"):
+            return []
+        return list(returns_of(plan.root, launched.study, plan.descriptions, with_config=False))
 
 
 def launch(request: Request, points: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
