@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
+from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_values
 from seedfold.jobs.compose import ProgramComposer, one_line_errors
 from seedfold.jobs.conventions import LAUNCHER_RESOURCES, SWEEPER
@@ -182,24 +183,24 @@ def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
 def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
     """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
 
-    Raises UsageError where points differ in what they set.
+    Raises UsageError where points differ in which keys they set, or in one that is part of no point's name.
     """
     composer = sweep.composer
     parsed = [composer.parse(point) for point in points]
     fixed = [one for one in parsed[0] if not _names_point(composer, sweep, one)]
-    left_out = {one.get_key_element() for one in fixed}
-    rows = [[one for one in point if one.get_key_element() not in left_out] for point in parsed]
+    same = [one.input_line for one in fixed]
+    rows = [[one for one in point if one.input_line not in same] for point in parsed]
     keys = [one.get_key_element() for one in rows[0]]
     if any([one.get_key_element() for one in row] != keys for row in rows):
         raise UsageError("hydra/sweeper: its points set different keys; give hydra/sweeper=seedfold")
-    for key in keys:
-        check_name(composer, "hydra/sweeper", key)
-    texts = [str([one.input_line for one in row]) for row in rows]
-    once = {text: [one.value() for one in row] for text, row in zip(texts, rows, strict=True)}
+    values = [[one.value() for one in row] for row in rows]
+    names = [canonical_json(row) for row in values]
+    once = dict(zip(names, values, strict=True))
     columns = {key: list(column) for key, column in zip(keys, zip(*once.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    order = list(map(list(once).index, texts))
-    return _study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed), order
+    numbers = {name: number for number, name in enumerate(once)}
+    study = _study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
+    return study, [numbers[name] for name in names]
 
 
 def _names_point(composer: ProgramComposer, sweep: Sweep, override: Override) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from clusters.conftest import Project
 from clusters.slurm.cluster import Cluster
 from sweeps.strangers import Stranger, make_stranger
+from toyproject import eventually
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 ON_SLURM = ("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_slurm")
@@ -24,13 +27,17 @@ def stranger(slurm: Cluster, tmp_path: Path) -> Iterator[Stranger]:
     Project(program.toy, slurm).clear()
 
 
-def test_sweep_is_detached_and_waited_for_later(stranger: Stranger, slurm: Cluster) -> None:
+def test_sweep_whose_program_is_killed_is_gone_on_with(stranger: Stranger, slurm: Cluster) -> None:
     points = ("model=small,large", "seed=1,2", "wait_for=go", "hydra.launcher.resources.cpus=${steps}")
-    said = stranger.run(*ON_SLURM, *points, "hydra.launcher.wait=false")
-    assert "train: 4 jobs, submitted 4" in said
+    program = stranger.start(*ON_SLURM, *points)
+    eventually(lambda: stranger.executions())
+    os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
     project = Project(stranger.toy, slurm)
     asked = {one.array.resources.cpus: len(one.jobs) for one in project.submissions("train") if one.array is not None}
     assert asked == {1: 2, 2: 2}
     (stranger.folder / "go").touch()
-    assert "train: 4 done" in stranger.run(*ON_SLURM, *points)
+    said = stranger.run(*ON_SLURM, *points)
+    assert "train: 4 jobs, nothing to start" in said
+    assert "train: 4 done" in said
     assert len(stranger.executions()) == len(set(stranger.executions())) == 4

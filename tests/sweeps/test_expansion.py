@@ -77,6 +77,9 @@ def test_points_of_another_sweeper_are_the_same_jobs(here: Stranger) -> None:
     assert [job.id for job in study.jobs()] == [job.id for job in jobs]
     assert order == [0, 1, 0]
     assert {job.address for job in study.jobs()} == {job.address for job in jobs}
+    for differing in ("+target=a", "+target=b"), ("lr=1", "seed=1"):
+        with pytest.raises(UsageError, match="different keys"):
+            load_points(here.ask(), [["lr=1", differing[0]], ["lr=1", differing[1]]])
 
 
 @pytest.mark.parametrize("name", ["local", "slurm", "lsf"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sweeps.strangers import Stranger
-from toyproject import eventually
+from toyproject import eventually, tree
 
 
 def test_sweep_gives_each_job_what_hydra_would(stranger: Stranger) -> None:
@@ -50,6 +50,10 @@ def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: Stranger
     assert "started 1" in said
     assert stranger.executions().count("small-0.1-2") == 2
     assert "seed 2 is an unlucky one" in stranger.toy.ok("logs", "seed=2")
+    before = tree(stranger.folder / "multirun")
+    again = stranger.toy.seedfold("run", "seed=2")
+    assert (again.returncode, "seed 2 is an unlucky one" in again.stderr) == (1, True)
+    assert tree(stranger.folder / "multirun") == before
     # The job's error with its traceback, through the contract of Hydra's own sweeper.
     said = stranger.run("-m", "hydra/launcher=seedfold_local", *points, code=1)
     assert "seedfold.orchestrator.sweeps.returns.FailedJobError" in said

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.utils import JobReturn, JobRuntime, JobStatus, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
@@ -47,9 +47,8 @@ def run(work: Work) -> None:
     output = OutputFolder.of(work, config)
     with _stopping(work, output):
         done = _run_job(function, config, output)
-    if done.status != JobStatus.COMPLETED:
-        raise done._return_value
-    _keep(work.staging, done, output)
+    # Reading it raises what the function raised.
+    _keep(work.staging, done.return_value, output)
 
 
 def _enter(folder: Path) -> None:
@@ -105,11 +104,11 @@ def _stop(number: int, frame: object) -> None:
     raise _Stopped
 
 
-def _keep(staging: Path, done: JobReturn, output: OutputFolder) -> None:
+def _keep(staging: Path, returned: Any, output: OutputFolder) -> None:
     try:
-        value = json.loads(json.dumps(done.return_value, default=_scalar))
+        value = json.loads(json.dumps(returned, default=_scalar))
     except (TypeError, ValueError):
-        _log.warning("what the function returned is no JSON value and is not kept: %r", type(done.return_value))
+        _log.warning("what the function returned is no JSON value and is not kept: %r", type(returned))
         value = None
     (staging / RETURN).write_text(json.dumps({"value": value, "output_dir": str(output.path)}))
     (staging / GIVEN_METRICS).write_text(json.dumps(_metrics(value)))

@@ -31,6 +31,9 @@ class OutputFolder:
     def of(cls, work: Work, config: DictConfig) -> OutputFolder:
         """Find the folder that an earlier attempt had, or take a new one."""
         note = work.folder / _KEPT
+        if work.attempt == 0:
+            # One job in the foreground, in a scratch folder, leaves those of attempts alone.
+            return cls(work.folder / "output", note)
         if note.exists():
             path = Path(json.loads(note.read_text())["path"])
             path.mkdir(parents=True, exist_ok=True)
