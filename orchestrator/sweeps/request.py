@@ -98,9 +98,15 @@ class Request:
         return {
             "cluster": self._cluster() if ours else {},
             "failures": _read("failures/default.yaml"),
-            "identity": {"volatile": [*VOLATILE, *(self.launcher["volatile"] or () if ours else ())]},
+            "identity": {"volatile": [*VOLATILE, *(self._volatile() if ours else ())]},
             "paths": {},
         }
+
+    def _volatile(self) -> list[str]:
+        given = self.launcher["volatile"] or []
+        if not isinstance(given, list):
+            raise UsageError(f"hydra.launcher.volatile: {given!r} is no list of patterns; write [{given}]")
+        return [str(pattern) for pattern in given]
 
     def _cluster(self) -> dict[str, Any]:
         """The settings of the executor; the site's where the program leaves them as they come."""

@@ -83,7 +83,7 @@ def _check_name(root: Root, name: str) -> None:
     try:
         root.study(name)
     except UsageError as error:
-        raise UsageError(f"hydra.job.name: {error}") from None
+        raise UsageError(f"hydra.job.name: {str(error).removeprefix('study: ')}; give hydra.job.name=NAME") from None
 
 
 def _forgiven(plan: Plan) -> Plan:
@@ -111,6 +111,8 @@ def _our_study(request: Request, arguments: Sequence[str]) -> list[JobReturn]:
 
     if not request.is_our_launcher:
         raise UsageError("hydra/launcher: Seedfold's own studies are launched by seedfold_local, seedfold_slurm, …")
+    if request.flag("resume"):
+        raise UsageError("hydra.launcher.resume: Seedfold's own studies are gone on with by seedfold resume STUDY")
     import_from_here()
     root, config_dirs = request.root, request.config_dirs
     overrides = [*arguments, *_as_study_overrides(request, arguments)]

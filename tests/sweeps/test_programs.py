@@ -124,6 +124,8 @@ def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: Strange
     assert "2 jobs of study train would be replaced (model.width 8 → 9: 2 done)" in said
     assert "hydra.launcher.replace=true" in said
     assert len(stranger.executions()) == 2
+    assert "give hydra.job.name=NAME" in stranger.sweep("lr=1", "hydra.job.name=__main__", code=2)
+    assert "volatile: 'lr' is no list" in stranger.sweep("lr=1", "hydra.launcher.volatile=lr", code=2)
 
 
 def test_every_hydra_program_pays_little_for_the_plugin() -> None:
