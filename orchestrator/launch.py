@@ -93,6 +93,7 @@ def launch(
     if jobs would be replaced and ``replace`` is not set; nothing is written then.
     """
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
+    refuse_copy(plan.folder)
     if selection is not None:
         selection.check(plan.descriptions)
     starting = plan.startable(_rerun_test(rerun, plan.descriptions))
@@ -108,7 +109,6 @@ def start(
 ) -> Launched:
     """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for."""
     root = plan.root
-    refuse_copy(plan.folder)
     refuse_absent_data(Path.cwd(), plan.study.settings)
     _check_with_scheduler(plan.folder, starting, plan.study.settings)
     if starting or plan.names_new():

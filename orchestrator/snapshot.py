@@ -25,7 +25,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.files import write_whole
 from seedfold.orchestrator.layout import MARK, StudyFolder
 from seedfold.orchestrator.provenance import copy_provenance, save_provenance
-from seedfold.orchestrator.sources import Source, Sources, find_sources, named_modules
+from seedfold.orchestrator.sources import Source, Sources, find_sources, named_modules, program_folders
 from seedfold.results.whole import sync
 
 RECORD = "snapshot.json"
@@ -60,7 +60,8 @@ def left_out(study: StudyFolder, digests: Iterable[str | None]) -> list[str]:
 
 def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Path) -> str:
     """Keep the code that these jobs would run if they were started now in ``folder``; return its digest."""
-    sources = find_sources(named_modules(jobs), folder)
+    jobs = list(jobs)
+    sources = find_sources(named_modules(jobs), folder, program_folders(jobs))
     table = {name: _digest(source) for name, source in sources.files.items()}
     digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
     final = snapshots(study) / digest

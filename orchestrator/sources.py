@@ -23,6 +23,8 @@ from seedfold.orchestrator.code import is_installed
 from seedfold.orchestrator.layout import MARK
 
 _OWN = "seedfold"
+_PLUGINS = "hydra_plugins"
+"""Configurations name them; jobs have no use for them."""
 _LARGE = 1_000_000
 _CROWD = 200
 _MOST_FILES, _MOST_BYTES = 5_000, 100_000_000
@@ -80,13 +82,22 @@ def _collect(value: Any, found: set[str], seen: dict[int, object]) -> None:
             _collect(inner, found, seen)
 
 
-def find_sources(names: Iterable[str], folder: Path) -> Sources:
-    """Read the modules of these names, and those that they import, as jobs launched in ``folder`` would find them."""
-    path = _search_path(folder)
+def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
+    """Return the folders that programs which are not ours were launched from, and imported modules from."""
+    programs = (job.config["hydra"]["program"] for job in jobs if "hydra" in job.config)
+    return list(dict.fromkeys(folder for program in programs for folder in program["path"]))
+
+
+def find_sources(names: Iterable[str], folder: Path, further: Iterable[str] = ()) -> Sources:
+    """Read the modules of these names, and those that they import, as jobs launched in ``folder`` would find them.
+
+    ``further`` are folders in which they look last.
+    """
+    path = [*_search_path(folder), *further]
     files: dict[str, Source] = {}
     roots: dict[Path, None] = {}
     left_out: list[str] = []
-    waiting, known = [_OWN, *sorted(names)], set[str]()
+    waiting, known = [_OWN, *sorted(names)], {_PLUGINS}
     while waiting:
         name = waiting.pop()
         if name in known or name in sys.stdlib_module_names:
