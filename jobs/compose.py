@@ -93,7 +93,7 @@ class Composer:
 
     def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         given = [*self._always, *overrides]
-        return cast("DictConfig", self._loader.load_configuration(self._root, given, mode, from_shell=False))
+        return self._loader.load_configuration(self._root, given, mode, from_shell=False)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
