@@ -46,6 +46,14 @@ class Request:
         return any(source.provider == "main" and source.path == _OUR_TREE for source in sources)
 
     @property
+    def arguments(self) -> list[str]:
+        """What the command line says of the program's own configuration, as it was said."""
+        from omegaconf import OmegaConf
+
+        said: Any = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
+        return [str(one) for one in said]
+
+    @property
     def config_dirs(self) -> tuple[Path, ...]:
         """Folders that the command line put beside the program's own."""
         sources = self.config.hydra.runtime.config_sources

@@ -56,7 +56,7 @@ def launch(request: Request, points: Sequence[Sequence[str]]) -> Sequence[JobRet
         from seedfold.jobs.program import load_points
 
         study, order = load_points(request.sweep(), points)
-        plan, launched, code = _do(request, study, [" ".join(point) for point in points])
+        plan, launched, code = _do(request, study, request.arguments)
         if code == _INTERRUPTED:
             sys.exit(code)
         if not request.flag("wait"):
@@ -70,10 +70,10 @@ def _do(request: Request, study: ProgramStudy, arguments: Sequence[str]) -> tupl
     root = request.root
     _check_name(root, study.name)
     plan = Plan(root, study)
-    if request.flag("resume"):
-        plan = _forgiven(plan)
     if not request.flag("replace"):
         refuse_replacing(plan, _INSTEAD)
+    if request.flag("resume"):
+        plan = _forgiven(plan)
     launched = start(plan, plan.startable(), arguments)
     say_started(launched)
     return plan, launched, follow(root, launched) if request.flag("wait") else 0
