@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +121,35 @@ class Stranger:
         """Wait until so many jobs have begun."""
         eventually(lambda: len(self.executions()) == count)
 
-    def ask(self, *arguments: str, module: str = "train", **settings: Any) -> Sweep:
+    def ask(self, *arguments: str, module: str = "train", root: str = "config") -> Sweep:
         """What our sweeper is asked for such a command line, read in this process."""
         setup_globals()
         loader = ConfigLoaderImpl(create_config_search_path(str(self.folder / "conf")))
-        config = loader.load_configuration("config", [*SWEEPING, *arguments], RunMode.MULTIRUN)
+        config = loader.load_configuration(root, [*SWEEPING, *arguments], RunMode.MULTIRUN)
         program = Program(module, "main", str(self.folder / "train.py"), (), str(self.folder), 0.0)
         identity = {"identity": {"volatile": list(VOLATILE)}, "cluster": {}, "failures": {}, "paths": {}}
-        return Sweep(loader, config, program, "train", identity | settings)
+        return Sweep(loader, config, program, "train", identity)
+
+
+class Kind(Enum):
+    FLAT = 1
+    DEEP = 2
+
+
+@dataclass
+class Depth:
+    layers: int = 2
+
+
+@dataclass
+class Typed:
+    """A configuration as programs declare it that use no files."""
+
+    kind: Kind = Kind.FLAT
+    folder: Path = Path("data")
+    depth: Depth = field(default_factory=Depth)
+    resources: int = 3
+    number: int = "${hydra:job.num}"  # type: ignore[assignment]
 
 
 def make_stranger(folder: Path) -> Stranger:

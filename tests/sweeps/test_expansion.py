@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
-from sweeps.strangers import Stranger, addresses, make_stranger
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+from sweeps.strangers import Depth, Kind, Stranger, Typed, addresses, make_stranger
 
+from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import identify
 from seedfold.jobs.program import load_points, load_sweep
+from seedfold.trainers.program.config import compose_job
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +62,17 @@ def test_what_only_the_job_can_know_is_left_to_it(here: Stranger) -> None:
     assert job.config["checkpoint"] == "${hydra:runtime.output_dir}/${model.name}.ckpt"
     assert job.config["never_given"] == "???"
     assert job.config["steps"] == 1
+
+
+def test_declared_types_are_those_that_the_function_gets(here: Stranger) -> None:
+    ConfigStore.instance().store(name="typed", node=Typed)
+    arguments = ("kind=FLAT,DEEP", "depth.layers=5")
+    jobs = list(load_sweep(here.ask(*arguments, root="typed"), arguments).jobs())
+    config = compose_job(JobDescription.from_dict(json.loads(json.dumps(jobs[1].to_dict()))))
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    assert OmegaConf.to_object(config) == Typed(Kind.DEEP, Path("data"), Depth(5), 3, 1)
 
 
 def test_ids_are_those_of_configuration_and_dotted_name(here: Stranger, tmp_path: Path) -> None:
