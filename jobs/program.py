@@ -172,12 +172,13 @@ def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
     """
     composer = sweep.composer
     parsed = tuple(composer.parse(arguments))
-    stage = read_sweeper(composer, sweep.config, STAGE, RUN, _find_table)
+    tables: dict[Path, None] = {}
+    stage = read_sweeper(composer, sweep.config, STAGE, RUN, lambda name: _find_table(name, tables))
     once, changes = split_values(composer, CommandLine((), parsed, ()), [stage])
     fixed = [one for one in once if not _names_point(composer, sweep, one)]
     named = [AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True) for one in once if one not in fixed]
     (stage,) = change_axes(composer, [stage], [*changes, *named])
-    return _study(sweep, composer, stage, fixed)
+    return _study(sweep, composer, stage, fixed, tables)
 
 
 def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
@@ -215,17 +216,21 @@ def _names_point(composer: ProgramComposer, sweep: Sweep, override: Override) ->
     return True
 
 
-def _study(sweep: Sweep, composer: ProgramComposer, stage: StageSpec, fixed: Iterable[Override]) -> ProgramStudy:
+def _study(
+    sweep: Sweep, composer: ProgramComposer, stage: StageSpec, fixed: Iterable[Override], tables: Iterable[Path] = ()
+) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
     matrix: Matrix = matrix_of(composer, stage, identity)
     texts = tuple(str(override.input_line) for override in fixed)
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     base = _Base(composer, texts, sweep.name, Path(sweep.program.cwd), identity, sweep.program, prefixes)
-    return ProgramStudy(sweep.name, (stage_of(stage, matrix),), sweep.settings, base, (stage,), {STAGE: matrix})
+    listed = (stage_of(stage, matrix),)
+    return ProgramStudy(sweep.name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
 
 
-def _find_table(name: str) -> Path:
+def _find_table(name: str, tables: dict[Path, None]) -> Path:
     file = Path(name).absolute()
     if not file.is_file():
         raise UsageError(f"{SWEEPER}.table {name}: no such file in {Path.cwd()}; correct the name")
+    tables[file] = None
     return file

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import SeedfoldError, UsageError
 from seedfold.orchestrator.cli.follow import follow
 from seedfold.orchestrator.cli.launch import say_started
+from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.launch import STOPPED, Launched, forgive, refuse_replacing, start
 from seedfold.orchestrator.launch import launch as launch_study
 from seedfold.orchestrator.layout import Root
@@ -69,7 +70,9 @@ def _do(request: Request, study: ProgramStudy, arguments: Sequence[str]) -> tupl
     """Plan, launch, and wait if asked to; return the exit code as well."""
     root = request.root
     _check_name(root, study.name)
+    _refuse_login(study)
     plan = Plan(root, study)
+    refuse_copy(plan.folder)
     if not request.flag("replace"):
         refuse_replacing(plan, _INSTEAD)
     if request.flag("resume"):
@@ -77,6 +80,11 @@ def _do(request: Request, study: ProgramStudy, arguments: Sequence[str]) -> tupl
     launched = start(plan, plan.startable(), arguments)
     say_started(launched)
     return plan, launched, follow(root, launched) if request.flag("wait") else 0
+
+
+def _refuse_login(study: ProgramStudy) -> None:
+    if study.settings["cluster"].get("login") is not None:
+        raise UsageError("hydra.launcher.login: a program is launched where it runs; run it on the login host")
 
 
 def _check_name(root: Root, name: str) -> None:
