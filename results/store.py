@@ -78,7 +78,7 @@ class Result:
         return {**asdict(self), "metrics": list(self.metrics)}
 
 
-_GIVEN = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics"})
+_GIVEN = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics", "resolved"})
 
 
 def publish(staging: Path, final: Path, record: Mapping[str, Any]) -> Result:
@@ -94,7 +94,8 @@ def publish(staging: Path, final: Path, record: Mapping[str, Any]) -> Result:
     for name in names:
         sync(staging / name)
     files = {name: _file_record(staging / name) for name in names}
-    result = Result(**fields, files=files, metrics=_metrics(staging, names))
+    metrics, resolved = _metrics(staging, names), record.get("resolved", {})
+    result = Result(**fields, files=files, metrics=metrics, resolved=resolved)
     _write_synced(staging / RESULT, json.dumps(result.to_dict(), ensure_ascii=False))
     for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
         sync(folder)
