@@ -37,11 +37,15 @@ from seedfold.results.values import read_value
 
 
 class _StopFlag:
-    """Turns true at SIGTERM. The run looks at it when it can write a checkpoint."""
+    """Turns true when the job is to stop. The run looks at it when it can write a checkpoint.
+
+    Some schedulers send what they send to all processes of a task, an interrupt first.
+    """
 
     def __init__(self) -> None:
         self.raised = False
-        signal.signal(signal.SIGTERM, self._raise)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._raise)
 
     def _raise(self, number: int, frame: object) -> None:
         self.raised = True

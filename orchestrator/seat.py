@@ -43,8 +43,8 @@ class Seat:
         """The places that the worker of the study in the folder ``holder`` may give to jobs."""
         return Machine(cluster, holder=holder)
 
-    def interruption(self) -> Interruption | None:
-        """Why the scheduler stops the worker now; None where a person does."""
+    def interruption(self, received: int) -> Interruption | None:
+        """Why the scheduler stops the worker with the signal that it ``received``; None where a person does."""
         return None
 
     def go_on(self) -> bool:

@@ -124,8 +124,7 @@ class Template:
 
 def _become_job(parent: int) -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent(parent)
     os.setsid()
     silent = os.open(os.devnull, os.O_RDONLY)

@@ -80,7 +80,7 @@ class Worker:
     def run(self) -> None:
         """Work until nothing is left to do, or until asked to stop."""
         for number in self.seat.signals:
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, lambda received, _: self.stop(received))
         beaten = 0.0
         try:
             self._tell_of_earlier_starts()
@@ -93,14 +93,14 @@ class Worker:
             self.events.close()
         self._leave()
 
-    def stop(self) -> None:
+    def stop(self, received: int) -> None:
         """First call: have running jobs write a checkpoint and start no more. Second call: kill them.
 
         A scheduler kills by itself, and may send several signals that mean the same.
         """
-        now = time.monotonic()
+        now, why = time.monotonic(), self.seat.interruption(received)
         if self.kill_at is None:
-            self.kill_at, self.interruption = now + self.grace_s, self.seat.interruption()
+            self.kill_at, self.interruption = now + self.grace_s, why
         elif not self.seat.scheduled:
             self.kill_at = now
         for running in self.running.values():

@@ -8,6 +8,7 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.batch import Batch
+from seedfold.orchestrator.request import memory_mib, time_limit_s, warning_s
 from seedfold.orchestrator.script import (
     JOBS_FILE,
     SUBMIT_FILE,
@@ -22,7 +23,6 @@ from seedfold.orchestrator.script import (
     script,
     short_ids,
 )
-from seedfold.orchestrator.slurm.backend import memory_mib, time_limit_s, warning
 from seedfold.orchestrator.submissions import Array
 
 _UNSAFE = re.compile(r"[\"\\$`']")
@@ -79,7 +79,7 @@ def _needs(array: Array, batch: Batch) -> Iterator[tuple[str, Any]]:
     yield "M", memory
     yield "W", f"{minutes // 60:02d}:{minutes % 60:02d}"
     yield "wa", "USR2"
-    yield "wt", -(-warning(array, batch) // 60)
+    yield "wt", -(-warning_s(array, batch) // 60)
     if array.resources.gpus:
         least = f":gmem={batch.gpu_memory / _GIB:g}G" if batch.gpu_memory else ""
         yield "gpu", f"num={array.resources.gpus}:j_exclusive=yes{least}"

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seedfold.jobs.errors import UnreachableError, UsageError
+from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.backend import Answer, RefusedError, TaskState
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.request import (
+    gpu_count,
+    keeper_name,
+    memory_mib,
+    name_of,
+    setup_lines,
+    time_limit_s,
+    warning_s,
+)
 from seedfold.orchestrator.slurm import offer, queries
 from seedfold.orchestrator.submissions import Array, Submission
 
-_TEMPLATE_BYTES = 1024**3
-_MIB = 1024**2
 _KEEPER_MIN = 30
 _LATER_S = 120
 _MOST_NAMES = 200
@@ -51,12 +57,12 @@ class Slurm:
 
     def submit_keeper(self, submission: Submission, after: str | None) -> None:
         """See `Backend.submit_keeper`."""
-        from seedfold.orchestrator.slurm.seat import keep_going
+        from seedfold.orchestrator.scheduled import keep_going
 
         study = submission.folder.parents[1]
         executor = self._executor(submission, "keeper")
         asked = {
-            "job_name": f"{study.name}.keeper.{submission.token}",
+            "job_name": keeper_name(submission),
             "mem": "1G",
             "cpus_per_task": 1,
             "requeue": True,
@@ -66,7 +72,7 @@ class Slurm:
         }
         options = {
             "time": _KEEPER_MIN,
-            "setup": _setup(self._batch, submission),
+            "setup": setup_lines(self._batch, submission),
             "throttle": None,
             "count": None,
             "log": "keeper.log",
@@ -87,16 +93,16 @@ class Slurm:
         assert array is not None
         batch = self._batch.for_resources(array.resources)
         batch = replace(batch, exclude=(*batch.exclude, *array.exclude))
-        limit_s, warning_s = time_limit_s(array, batch), warning(array, batch)
+        limit, warning = time_limit_s(array, batch), warning_s(array, batch)
         options = {
-            "time": -(-limit_s // 60),
-            "setup": _setup(batch, submission),
+            "time": -(-limit // 60),
+            "setup": setup_lines(batch, submission),
             "throttle": batch.throttle,
             "count": submission.task_count,
             "log": "%A_%a.log",
-            "sbatch": request(submission, array, batch, after, warning_s),
+            "sbatch": request(submission, array, batch, after, warning),
         }
-        return executor.prepare(work_in_task, [str(submission.folder), float(limit_s), float(warning_s)], options)
+        return executor.prepare(work_in_task, [str(submission.folder), float(limit), float(warning)], options)
 
     def ask(self, submissions: Iterable[Submission]) -> Answer:
         """See `Backend.ask`. Tasks that have left the queue are looked up in accounting, where there is any."""
@@ -149,58 +155,27 @@ def _of_one_array(rows: Sequence[queries.Row], number: str | None) -> dict[int, 
     return {row.index: row.state for row in rows if row.state.id == counts}
 
 
-def _setup(batch: Batch, submission: Submission) -> list[str]:
-    """Lines of shell before the work. Raises RefusedError if the code that it is to run is gone."""
-    try:
-        return [*batch.setup, *submission.setup_lines()]
-    except UsageError as error:
-        raise RefusedError(str(error)) from None
-
-
-def name_of(submission: Submission) -> str:
-    """``STUDY.STAGE.TOKEN``: what an array is called, and found by."""
-    assert submission.array is not None
-    stage = re.sub(r"[^\w.-]", "_", submission.array.stage)
-    return f"{submission.folder.parents[1].name}.{stage}.{submission.token}"
-
-
-def time_limit_s(array: Array, batch: Batch) -> int:
-    """Seconds that a task may take: its jobs in rounds, and a margin for what comes before and after."""
-    rounds = -(-array.per_task // array.side_by_side)
-    return array.resources.time_s * rounds + batch.margin_s
-
-
-def warning(array: Array, batch: Batch) -> int:
-    """Seconds before the limit at which jobs are asked for a checkpoint."""
-    return max(30, min(batch.warning_s, time_limit_s(array, batch) // 4))
-
-
-def memory_mib(array: Array) -> int:
-    """Memory of a task in units of 1024² bytes: for the jobs that it holds, and what they are forked from."""
-    return -(-(array.resources.memory_bytes * array.side_by_side + _TEMPLATE_BYTES) // _MIB)
-
-
-def request(submission: Submission, array: Array, batch: Batch, after: Sequence[str], warning_s: int) -> dict[str, Any]:
+def request(submission: Submission, array: Array, batch: Batch, after: Sequence[str], warning: int) -> dict[str, Any]:
     """What `sbatch` is asked for. One task holds ``side_by_side`` jobs and the template that they are forked from."""
     asked: dict[str, Any] = {"job_name": name_of(submission)}
     if after:
         asked |= {"dependency": f"afterany:{':'.join(after)}", "kill-on-invalid-dep": "yes"}
-    return asked | needs(array, batch, Cluster.parse(submission.settings["cluster"]).jobs_per_gpu, warning_s)
+    return asked | needs(array, batch, Cluster.parse(submission.settings["cluster"]).jobs_per_gpu, warning)
 
 
-def needs(array: Array, batch: Batch, per_gpu: int, warning_s: int) -> dict[str, Any]:
+def needs(array: Array, batch: Batch, per_gpu: int, warning: int) -> dict[str, Any]:
     """What one task needs, and what the site wants of all."""
     resources, together = array.resources, array.side_by_side
     asked: dict[str, Any] = {
         "cpus_per_task": resources.cpus * together,
         "mem": f"{memory_mib(array)}M",
-        "signal": f"B:USR2@{warning_s}",
+        "signal": f"B:USR2@{warning}",
         "requeue": True,
         "open-mode": "append",
     }
     if resources.gpus:
         kind = f"{batch.gpu_type()}:" if batch.gpu_type() else ""
-        asked["gres"] = f"gpu:{kind}{-(-resources.gpus * together // per_gpu)}"
+        asked["gres"] = f"gpu:{kind}{gpu_count(array, per_gpu)}"
     if batch.mail:
         asked |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
     return {**asked, **site_options(batch), **batch.options}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.orchestrator import commands
 from seedfold.orchestrator.backend import Phase, TaskState
 from seedfold.orchestrator.failures import Kind
 
@@ -59,23 +60,9 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key in kept or not key.startswith(("SLURM_", "SBATCH_"))}
 
 
-def run(command: Sequence[str], timeout_s: float, given: str = "") -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     """Run one of SLURM's commands. Raises UnreachableError if it is not there or does not come back in time."""
-    try:
-        return subprocess.run(
-            command,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            env=environment(),
-            errors="replace",
-        )
-    except FileNotFoundError:
-        raise UnreachableError(f"{command[0]}: not found; is this a machine of the cluster?") from None
-    except subprocess.TimeoutExpired:
-        raise UnreachableError(f"{command[0]} gave no answer in {timeout_s:g} s; the jobs go on without it") from None
+    return commands.run(command, timeout_s, environment())
 
 
 def ask(command: Sequence[str], timeout_s: float) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from seedfold.orchestrator.request import time_limit_s, warning_s
 from seedfold.orchestrator.script import (
     JOBS_FILE,
     SUBMIT_FILE,
@@ -20,7 +21,7 @@ from seedfold.orchestrator.script import (
     script,
     short_ids,
 )
-from seedfold.orchestrator.slurm.backend import needs, time_limit_s, warning
+from seedfold.orchestrator.slurm.backend import needs
 
 _OWN = '"${ids[SLURM_ARRAY_TASK_ID - 1]}"'
 
@@ -45,7 +46,7 @@ def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
     array = part.array
     batch = order.batch.for_resources(array.resources)
     throttle = f"%{batch.throttle}" if batch.throttle else ""
-    needed = needs(array, batch, order.cluster.jobs_per_gpu, warning(array, batch))
+    needed = needs(array, batch, order.cluster.jobs_per_gpu, warning_s(array, batch))
     asked = {
         "job-name": f"{order.study}.{name_part(part.stage)}",
         "array": f"1-{len(part.jobs)}{throttle}",

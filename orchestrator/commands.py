@@ -1,0 +1,32 @@
+"""Running a scheduler's commands: each has a time limit, and what is no answer is an error."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from seedfold.jobs.errors import UnreachableError
+
+
+def run(
+    command: Sequence[str], timeout_s: float, environment: Mapping[str, str], given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with ``given`` on its standard input.
+
+    Raises UnreachableError if it is not there or does not come back in time.
+    """
+    try:
+        return subprocess.run(
+            command,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=environment,
+            errors="replace",
+        )
+    except (FileNotFoundError, PermissionError):
+        raise UnreachableError(f"{command[0]}: not found; is this a machine of the cluster?") from None
+    except subprocess.TimeoutExpired:
+        raise UnreachableError(f"{command[0]} gave no answer in {timeout_s:g} s; the jobs go on without it") from None
