@@ -181,7 +181,8 @@ class _Step:
                 self._tell_end(job, state)
         elif state.kind is not None and state.word:
             # Jobs that never began would otherwise be handed over again for ever.
-            log = f"submissions/{submission.token}/{submission.scheduler_id()}_{index}.log"
+            name = self._backend(submission).log_name(submission.scheduler_id(), index)
+            log = f"submissions/{submission.token}/{name}"
             for job in jobs:
                 self._tell_never_began(job, log, state)
         submission.tasks.end(index, max(mark.started, 0), by="scheduler", word=state.word, reason=state.reason)

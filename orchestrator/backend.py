@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.failures import Kind
 from seedfold.orchestrator.submissions import Submission
+
+if TYPE_CHECKING:
+    from seedfold.orchestrator.finding import Finding
 
 Phase = Literal["pending", "running", "ending", "ended"]
 """A task that is ``ending`` has ended; how will be known in a moment."""
@@ -65,11 +70,26 @@ class Backend(Protocol):
         Raises as `submit`.
         """
 
+    def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
+        """Queue a job of two minutes that calls a function, and logs to ``probe.log``; return its number.
+
+        Raises as `submit`, with what helps a person who was refused.
+        """
+
     def ask(self, submissions: Iterable[Submission]) -> Answer:
         """How the tasks of all these submissions are, in one question, found by their names."""
 
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """Take tasks of an array out of the queue or end them; not those of a stranger's that has its number now."""
+
+    def look_at(self, number: str) -> tuple[str, str]:
+        """The scheduler's word for the state of a job, empty when it has ended, and why it waits, if it does."""
+
+    def findings(self) -> Iterator[Finding]:
+        """What the cluster offers, for `seedfold doctor`."""
+
+    def log_name(self, number: str | None, index: int) -> str:
+        """The file, in the submission's folder, with what a task printed around its jobs."""
 
 
 def backend_of(cluster: Cluster) -> Backend | None:
@@ -78,4 +98,8 @@ def backend_of(cluster: Cluster) -> Backend | None:
         from seedfold.orchestrator.slurm.backend import Slurm
 
         return Slurm(cluster)
+    if cluster.executor == "lsf":
+        from seedfold.orchestrator.lsf.backend import Lsf
+
+        return Lsf(cluster)
     return None

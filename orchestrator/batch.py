@@ -15,7 +15,7 @@ _PER_STAGE = ("partition", "account", "qos", "constraint", "exclude", "gpu_memor
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Settings of a scheduler; the fields are explained in ``conf/cluster/slurm.yaml``.
+    """Settings of a scheduler; the fields are explained in ``conf/cluster/slurm.yaml`` and ``lsf.yaml``.
 
     ``gpu_memory`` and the values of ``gpu_types`` in bytes, times in seconds.
     """

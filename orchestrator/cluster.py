@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.resources import parse_memory
 from seedfold.orchestrator.batch import Batch
+from seedfold.orchestrator.lsf import settings as lsf
 
 Warm = Literal["auto", "on", "off"]
-EXECUTORS = ("local", "slurm")
+EXECUTORS = ("local", "slurm", "lsf")
 
 
 def _number(given: Mapping[str, Any], key: str, default: float, least: float) -> float:
@@ -53,8 +54,7 @@ class Cluster:
     """Settings of an executor; the fields are explained in ``conf/cluster/``.
 
     ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds. ``batch`` is what
-    a scheduler needs beside; None on the local machine. ``login`` says where commands run (see
-    `seedfold.orchestrator.login.settings`), and is nothing to those that run.
+    a scheduler needs beside, None on the local machine; ``lsf`` what only LSF has.
     """
 
     executor: str
@@ -67,13 +67,13 @@ class Cluster:
     silent_s: float
     snapshot: bool = True
     batch: Batch | None = None
+    lsf: lsf.LsfSettings | None = None
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Cluster:
         """Read ``cluster`` of the configuration. Raises UsageError, naming the key, for whatever cannot be."""
         executor = _choice(given, "executor", "local", EXECUTORS)
-        own = [*(field.name for field in fields(cls) if field.name != "batch"), "login"]
-        known = own if executor == "local" else [*own, *(field.name for field in fields(Batch))]
+        known = _known(executor)
         for key in given:
             if key not in known:
                 raise UsageError(f"cluster.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
@@ -88,4 +88,13 @@ class Cluster:
             silent_s=_number(given, "silent_s", 900, 1),
             snapshot=_truth(given, "snapshot", True),
             batch=None if executor == "local" else Batch.parse(given),
+            lsf=lsf.LsfSettings.parse(given) if executor == "lsf" else None,
         )
+
+
+def _known(executor: str) -> list[str]:
+    """The keys that an executor has."""
+    known = [*(field.name for field in fields(Cluster) if field.name not in {"batch", "lsf"}), "login"]
+    if executor != "local":
+        known += [field.name for field in fields(Batch)]
+    return [*known, *lsf.KEYS] if executor == "lsf" else known

@@ -11,19 +11,19 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.files import create_once
+from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.overview import Overview, each_once, fallen, name_of
 from seedfold.orchestrator.site import site_settings
 from seedfold.orchestrator.slots import visible_gpus
 
-Level = Literal["ok", "warning", "problem"]
 PACKAGES = ("seedfold", "torch", "pytorch-lightning", "hydra-core", "submitit", "pandas", "pyarrow", "duckdb")
 _NETWORK = {
     "nfs",
@@ -46,20 +46,6 @@ _ASK_TORCH = (
     "import json, torch; cuda = torch.cuda.is_available();"
     "print(json.dumps([torch.__version__, torch.version.cuda, torch.cuda.device_count() if cuda else 0]))"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. ``remedy`` says what to do where it is not ok."""
-
-    level: Level
-    topic: str
-    text: str
-    remedy: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 def examine_machine(root: Root) -> Iterator[Finding]:

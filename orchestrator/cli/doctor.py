@@ -12,23 +12,23 @@ import click
 
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import Style, print_json, say
 from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.doctor import (
-    Finding,
-    Level,
     StoredResult,
     examine_machine,
     examine_store,
     examine_study,
     stored_results,
 )
+from seedfold.orchestrator.finding import Finding, Level
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.site import site_overrides
 
-_PATIENCE_S, _PROBE_S = 30.0, 300.0
+_PROBE_S = 300.0
+_COMMANDS = {"slurm": "sbatch", "lsf": "bsub"}
+_SCHEDULERS = {"slurm": ("SLURM", "squeue"), "lsf": ("LSF", "bjobs")}
 _STYLES: dict[Level, Style] = {"ok": "", "warning": "yellow", "problem": "red"}
 
 
@@ -65,32 +65,36 @@ def command(
 
 def _cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Finding]:
     """Look at the cluster that this machine submits to, if there is one."""
-    if not probe and shutil.which("sbatch") is None:
+    here = [name for name, command in _COMMANDS.items() if shutil.which(command)]
+    if not probe and not here:
         return
-    from seedfold.orchestrator.slurm.probe import examine_cluster, examine_node
+    from seedfold.orchestrator.backend import backend_of
+    from seedfold.orchestrator.probe import examine_node
 
-    try:
-        yield from examine_cluster(_PATIENCE_S)
+    cluster, resources = _configured(here[0] if here else "slurm", overrides)
+    backend = backend_of(cluster)
+    if backend is None:
         if probe:
-            batch, resources = _probed(overrides)
-            yield from examine_node(root.path.absolute(), batch, resources, _PROBE_S)
+            raise UsageError("--probe: cluster is this machine; add --set cluster=slurm or cluster=lsf")
+        return
+    try:
+        yield from backend.findings()
+        if probe:
+            yield from examine_node(root.path.absolute(), backend, resources, _PROBE_S)
     except UnreachableError as error:
-        yield Finding("problem", "SLURM", str(error), "see whether squeue answers")
+        name, question = _SCHEDULERS[cluster.executor]
+        yield Finding("problem", name, str(error), f"see whether {question} answers")
 
 
-def _probed(overrides: Sequence[str]) -> tuple[Batch, Resources]:
+def _configured(name: str, overrides: Sequence[str]) -> tuple[Cluster, Resources]:
+    """The cluster that is meant, unless told otherwise ``name``, and what a job of it asks for."""
     from omegaconf import OmegaConf
 
     from seedfold.jobs.compose import Composer
 
-    config: Any = OmegaConf.to_container(
-        Composer().compose(["cluster=slurm", *site_overrides(["cluster=slurm"]), *overrides], partial=True)
-    )
-    cluster = Cluster.parse(config["cluster"])
-    if cluster.batch is None:
-        raise UsageError("--probe: cluster is this machine; add --set cluster=slurm")
-    resources = Resources.parse(config["resources"])
-    return cluster.batch.for_resources(resources), resources
+    given = [f"cluster={name}", *site_overrides([f"cluster={name}"]), *overrides]
+    config: Any = OmegaConf.to_container(Composer().compose(given, partial=True))
+    return Cluster.parse(config["cluster"]), Resources.parse(config["resources"])
 
 
 def _print(finding: Finding) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.backend import Answer, RefusedError, TaskState
 from seedfold.orchestrator.batch import Batch
 from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.request import (
     gpu_count,
     keeper_name,
@@ -43,16 +46,15 @@ class Slurm:
 
     def check(self, submission: Submission) -> None:
         """See `Backend.check`."""
-        executor = self._executor(submission)
+        executor = self._executor(submission.folder)
         try:
             executor.test(self._prepare(executor, submission, ()))
         except RefusedError as error:
-            said = offer.clean(str(error))
-            raise RefusedError(f"{said}; {offer.of_use(said, self._timeout_s)}", error.full) from None
+            raise self._helpful(error) from None
 
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
         """See `Backend.submit`."""
-        executor = self._executor(submission)
+        executor = self._executor(submission.folder)
         return str(executor.send(self._prepare(executor, submission, after)))
 
     def submit_keeper(self, submission: Submission, after: str | None) -> None:
@@ -60,7 +62,7 @@ class Slurm:
         from seedfold.orchestrator.scheduled import keep_going
 
         study = submission.folder.parents[1]
-        executor = self._executor(submission, "keeper")
+        executor = self._executor(submission.folder / "keeper")
         asked = {
             "job_name": keeper_name(submission),
             "mem": "1G",
@@ -80,11 +82,36 @@ class Slurm:
         }
         executor.send(executor.prepare(keep_going, [str(study.parent), study.name], options))
 
-    def _executor(self, submission: Submission, subfolder: str = "") -> Any:
+    def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
+        """See `Backend.submit_probe`."""
+        batch = self._batch.for_resources(resources)
+        asked = {"job_name": "seedfold-probe", "mem": "2G", "cpus_per_task": 1, **site_options(batch), **batch.options}
+        if resources.gpus:
+            asked["gres"] = "gpu:1"
+        options = {
+            "time": 2,
+            "setup": batch.setup,
+            "throttle": None,
+            "count": None,
+            "log": "probe.log",
+            "sbatch": asked,
+        }
+        executor = self._executor(folder)
+        try:
+            return str(executor.send(executor.prepare(call, args, options)))
+        except RefusedError as error:
+            raise self._helpful(error) from None
+
+    def _helpful(self, error: RefusedError) -> RefusedError:
+        """A refusal with what there is instead."""
+        said = offer.clean(str(error))
+        return RefusedError(f"{said}; {offer.of_use(said, self._timeout_s)}", error.full)
+
+    def _executor(self, folder: Path) -> Any:
         from seedfold.orchestrator.slurm.executor import ArrayExecutor
 
         python = shlex.quote(self._batch.python or sys.executable)
-        return ArrayExecutor(submission.folder / subfolder, python, self._batch.wrapper, self._timeout_s)
+        return ArrayExecutor(folder, python, self._batch.wrapper, self._timeout_s)
 
     def _prepare(self, executor: Any, submission: Submission, after: Sequence[str]) -> Any:
         from seedfold.orchestrator.slurm.seat import work_in_task
@@ -147,6 +174,20 @@ class Slurm:
         listed = [f"{number}_{index}" for index in tasks]
         if number is not None and listed:
             queries.ask(["scancel", f"--name={name_of(submission)}", *listed], self._timeout_s)
+
+    def look_at(self, number: str) -> tuple[str, str]:
+        """See `Backend.look_at`."""
+        said = queries.run(["squeue", "-h", "-j", number, "-o", "%T|%r"], self._timeout_s).stdout.strip()
+        word, _, reason = said.partition("|")
+        return word, reason
+
+    def findings(self) -> Iterator[Finding]:
+        """See `Backend.findings`."""
+        yield from offer.findings(self._timeout_s)
+
+    def log_name(self, number: str | None, index: int) -> str:
+        """See `Backend.log_name`."""
+        return f"{number}_{index}.log"
 
 
 def _of_one_array(rows: Sequence[queries.Row], number: str | None) -> dict[int, TaskState]:

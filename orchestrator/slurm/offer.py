@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.slurm import queries
 
 _NOISE = re.compile(r"(sbatch: )?(error: )?(allocation failure: )?")
@@ -96,3 +97,17 @@ def of_use(said: str, timeout_s: float) -> str:
 
 def _listed(what: str, names: Iterable[str]) -> str:
     return f"{what} {', '.join(names) or 'unknown; ask the site'}"
+
+
+def findings(timeout_s: float) -> Iterator[Finding]:
+    """Say what the cluster offers: partitions, limits, accounting."""
+    for partition in partitions(timeout_s):
+        yield Finding("ok" if partition.up else "warning", "partition", partition.text())
+    limits = {name: queries.setting(name, timeout_s) for name in ("MaxArraySize", "MaxJobCount")}
+    yield Finding("ok", "limits", ", ".join(f"{name} {value}" for name, value in limits.items()))
+    storage = queries.setting("AccountingStorageType", timeout_s) or "none"
+    if storage.endswith("none"):
+        text = "none: how a job ended is known for minutes only, from the queue and from what it said itself"
+        yield Finding("ok", "accounting", text)
+    else:
+        yield Finding("ok", "accounting", f"accounts: {', '.join(accounts(timeout_s)) or 'none of yours'}")

@@ -12,7 +12,8 @@ import pytest
 from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator import doctor
-from seedfold.orchestrator.doctor import Finding, examine_machine, file_system
+from seedfold.orchestrator.doctor import examine_machine, file_system
+from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.launch import stop_workers
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.slots import Gpu

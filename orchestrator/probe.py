@@ -1,10 +1,9 @@
-"""A one-minute job that says what a node sees: the packages, a GPU, the root, the time."""
+"""A one-minute job that says what a node of the cluster sees: the packages, a GPU, the root, the time."""
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -14,12 +13,10 @@ from typing import Any
 
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.backend import RefusedError
-from seedfold.orchestrator.batch import Batch
-from seedfold.orchestrator.doctor import SKEW_PROBLEM_S, SKEW_WARNING_S, Finding, Level
+from seedfold.orchestrator.backend import Backend, RefusedError
+from seedfold.orchestrator.doctor import SKEW_PROBLEM_S, SKEW_WARNING_S
 from seedfold.orchestrator.files import create_once, write_whole
-from seedfold.orchestrator.slurm import offer, queries
-from seedfold.orchestrator.slurm.backend import site_options
+from seedfold.orchestrator.finding import Finding, Level
 
 _SAID = "said.json"
 _LOG = "probe.log"
@@ -42,7 +39,7 @@ def probe(folder: str, name: str) -> None:
     sys.exit(0)
 
 
-def examine_node(root: Path, batch: Batch, resources: Resources, wait_s: float) -> Iterator[Finding]:
+def examine_node(root: Path, backend: Backend, resources: Resources, wait_s: float) -> Iterator[Finding]:
     """Run the probe on a node and say what came of it; waits at most ``wait_s`` seconds.
 
     Raises UsageError if the scheduler refuses it, UnreachableError if it does not answer.
@@ -50,12 +47,15 @@ def examine_node(root: Path, batch: Batch, resources: Resources, wait_s: float) 
     folder = root / f".probe-{os.urandom(4).hex()}"
     folder.mkdir(parents=True)
     try:
-        number = _submit(folder, batch, resources)
+        number = backend.submit_probe(folder, probe, [str(folder), "claim"], resources)
+    except RefusedError as error:
+        shutil.rmtree(folder)
+        raise UsageError(f"the scheduler refused the probe: {error}") from None
     except (UsageError, UnreachableError):
         shutil.rmtree(folder)
         raise
     yield Finding("ok", "probe", f"job {number} submitted; waits up to {wait_s:g} s for it")
-    said = _wait(folder, number, wait_s, batch.query_timeout_s)
+    said = _wait(folder, number, wait_s, backend)
     if isinstance(said, Finding):
         yield said
         return
@@ -63,42 +63,21 @@ def examine_node(root: Path, batch: Batch, resources: Resources, wait_s: float) 
     shutil.rmtree(folder)
 
 
-def _submit(folder: Path, batch: Batch, resources: Resources) -> str:
-    from seedfold.orchestrator.slurm.executor import ArrayExecutor
-
-    asked = {"job_name": "seedfold-probe", "mem": "2G", "cpus_per_task": 1, **site_options(batch), **batch.options}
-    if resources.gpus:
-        asked["gres"] = "gpu:1"
-    options = {"time": 2, "setup": batch.setup, "throttle": None, "count": None, "log": _LOG, "sbatch": asked}
-    python = shlex.quote(batch.python or sys.executable)
-    executor = ArrayExecutor(folder, python, batch.wrapper, batch.query_timeout_s)
-    try:
-        return executor.send(executor.prepare(probe, [str(folder), "claim"], options))
-    except RefusedError as error:
-        said = offer.clean(str(error))
-        raise UsageError(
-            f"the scheduler refused the probe: {said}; {offer.of_use(said, batch.query_timeout_s)}"
-        ) from None
-
-
-def _wait(folder: Path, number: str, wait_s: float, timeout_s: float) -> dict[str, Any] | Finding:
+def _wait(folder: Path, number: str, wait_s: float, backend: Backend) -> dict[str, Any] | Finding:
     end, gone = time.monotonic() + wait_s, None
     while time.monotonic() < end:
         if (folder / _SAID).exists():
             said: dict[str, Any] = json.loads((folder / _SAID).read_text())
             return {**said, "skew": said["time"] - time.time()}
-        state = queries.run(["squeue", "-h", "-j", number, "-o", "%T"], timeout_s).stdout.strip()
+        state = backend.look_at(number)[0]
         gone = gone or (None if state else time.monotonic())
         if gone and time.monotonic() - gone > _LATE_S:
             text = f"job {number} ended and left nothing in {folder}; its last words: {_last_words(folder)}"
             return Finding("problem", "probe", text, "nodes have to see the root, and this Python, under the same path")
         time.sleep(0.5)
-    try:
-        reason = queries.ask(["squeue", "-h", "-j", number, "-o", "%r"], timeout_s).strip()
-    except UnreachableError:
-        reason = "unknown"
+    reason = backend.look_at(number)[1] or "unknown"
     text = f"job {number} has not run within {wait_s:g} s (reason: {reason})"
-    return Finding("warning", "probe", text, f"look into {folder} later, or scancel {number}")
+    return Finding("warning", "probe", text, f"look into {folder} later, or cancel job {number}")
 
 
 def _last_words(folder: Path) -> str:
@@ -114,24 +93,12 @@ def _judge(said: dict[str, Any], with_gpu: bool) -> Iterator[Finding]:
     else:
         yield Finding("ok", "node's torch", said["torch"])
     if with_gpu and not said["gpus"]:
-        yield Finding("problem", "node's GPU", "asked for one, and none is visible", "ask the site about gres")
+        yield Finding(
+            "problem", "node's GPU", "asked for one, and none is visible", "ask the site how GPUs are asked for"
+        )
     if not said["claims"]:
         yield Finding("problem", "node's claims", "a file could be created twice", "use a root on another file system")
     skew = abs(said["skew"])
     level: Level = "problem" if skew > SKEW_PROBLEM_S else "warning" if skew > SKEW_WARNING_S else "ok"
     remedy = "" if level == "ok" else "have the clocks set by NTP"
     yield Finding(level, "node's clock", f"differs from this machine's by {skew:.1f} s at most", remedy)
-
-
-def examine_cluster(timeout_s: float) -> Iterator[Finding]:
-    """Say what the cluster offers: partitions, limits, accounting."""
-    for partition in offer.partitions(timeout_s):
-        yield Finding("ok" if partition.up else "warning", "partition", partition.text())
-    limits = {name: queries.setting(name, timeout_s) for name in ("MaxArraySize", "MaxJobCount")}
-    yield Finding("ok", "limits", ", ".join(f"{name} {value}" for name, value in limits.items()))
-    storage = queries.setting("AccountingStorageType", timeout_s) or "none"
-    if storage.endswith("none"):
-        text = "none: how a job ended is known for minutes only, from the queue and from what it said itself"
-        yield Finding("ok", "accounting", text)
-    else:
-        yield Finding("ok", "accounting", f"accounts: {', '.join(offer.accounts(timeout_s)) or 'none of yours'}")

@@ -1,0 +1,152 @@
+"""How the tasks of submissions are, from what LSF lists, and in doubt from what it remembers of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from seedfold.orchestrator.backend import Phase, TaskState
+from seedfold.orchestrator.lsf import ends, queries
+from seedfold.orchestrator.lsf.rows import Row, read_reasons
+from seedfold.orchestrator.request import memory_mib, name_of
+from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.tasks import TaskMark
+
+_FEW = 50
+_WELL = "its task ended"
+_NOT_YET: Mapping[str, Phase] = {"PEND": "pending", "PSUSP": "pending", "WAIT": "pending", "PROV": "pending"}
+_HELD = "held by a person"
+_UNEXPLAINED = "is queued"
+_REASONS = {
+    "new job is waiting for scheduling": "LSF has not looked at it yet",
+    "job dependency condition not satisfied": "waits for jobs before it",
+    "dependency condition invalid": "can never run: what it depends on is unknown",
+    "the job array has reached its running element limit": "throttled by cluster.throttle",
+    "job array has reached its running element limit": "throttled by cluster.throttle",
+    "the queue has reached its job slot limit": "the queue runs no more jobs",
+    "the user has reached his/her job slot limit": "you have as many jobs running as you may",
+    "the user has reached his/her job slot limit of the queue": "you have as many jobs running as the queue lets you",
+    "user has reached the per-user job slot limit of the queue": "you have as many jobs running as the queue lets you",
+    "job slot limit reached": "as many jobs run as may",
+    "the specified job group has reached its job limit": "the job group runs no more jobs",
+    "job's requirements for resource reservation not satisfied": "waits for free resources",
+    "job's resource requirements not satisfied": "waits for a host that has what it asks for",
+    "not enough job slot(s)": "waits for free slots",
+    "not enough slots or resources for whole duration of the job": "waits for free resources",
+    "the queue is inactivated by its administrator": "the queue is closed",
+    "the queue is inactivated by its time windows": "the queue is closed at this time of the day",
+    "waiting for re-scheduling after being requeued": "queued again, and held back for a moment",
+    "requeued job is waiting for rescheduling": "queued again, and held back for a moment",
+    "specified start time is in the future": "is not to start yet",
+    "job was suspended by the user while pending": _HELD,
+    "job was suspended by the user": _HELD,
+}
+
+
+def answer(submissions: Iterable[Submission], dialect: str, timeout_s: float) -> dict[str, dict[int, TaskState]]:
+    """Say how each task is, by token and index. Raises UnreachableError if LSF does not say it."""
+    asked = list(submissions)
+    rows = list(_rows(asked, dialect, timeout_s))
+    views = [_View(one, rows) for one in asked]
+    told = _histories(views, timeout_s)
+    reasons = _reasons(views, timeout_s)
+    return {view.submission.token: view.states(told, reasons) for view in views}
+
+
+def _rows(submissions: Sequence[Submission], dialect: str, timeout_s: float) -> Iterator[Row]:
+    """What is known by its number, and, where an answer of `bsub` was lost, everything there is."""
+    numbers = [number for number in (one.scheduler_id() for one in submissions) if number is not None]
+    yield from queries.listed(numbers, dialect, timeout_s)
+    if len(numbers) < len(submissions):
+        yield from queries.everything(dialect, timeout_s)
+
+
+class _View:
+    """What LSF lists of one submission: of the array that counts, since one may have been sent twice."""
+
+    def __init__(self, submission: Submission, rows: Iterable[Row]) -> None:
+        name = name_of(submission)
+        # A number may have been given to a stranger since.
+        own = [row for row in rows if row.index and row.is_called(name)]
+        self.submission = submission
+        self.number = submission.scheduler_id() or min((row.id for row in own), key=int, default=None)
+        self.rows = {row.index - 1: row for row in own if row.id == self.number}
+        self.foreign = not self.rows and any(row.id == self.number for row in rows)
+        self.marks = submission.tasks.marks()
+
+    def unclear(self) -> list[int]:
+        """Tasks that ended without saying so themselves, as LSF has it, or that it does not list any more."""
+        if self.number is None or self.foreign:
+            return []
+        open_tasks = (index for index in range(self.submission.task_count) if not self._mark(index).over)
+        return [index for index in open_tasks if index not in self.rows or self.rows[index].word == "EXIT"]
+
+    def pending(self) -> bool:
+        """Whether any task waits."""
+        return any(row.pending for row in self.rows.values())
+
+    def states(
+        self, told: Mapping[tuple[str, int], ends.Told], reasons: Mapping[tuple[str, int], str]
+    ) -> dict[int, TaskState]:
+        """How its tasks are; of those that are missing LSF knows nothing."""
+        if self.number is None:
+            return {}
+        found = {index: self._listed(index, row, told, reasons) for index, row in self.rows.items()}
+        for index in self.unclear():
+            remembered = told.get((self.number, index + 1))
+            if index not in found and remembered is not None and remembered.word:
+                found[index] = self._ended(index, remembered.word, remembered)
+        return found
+
+    def _listed(
+        self,
+        index: int,
+        row: Row,
+        told: Mapping[tuple[str, int], ends.Told],
+        reasons: Mapping[tuple[str, int], str],
+    ) -> TaskState:
+        key = (row.id, row.index)
+        word = row.word
+        if word == "EXIT" and key in told and told[key].status not in {"", "EXIT", "DONE"}:
+            # It was on its way back into the queue.
+            word = told[key].status
+        if word in {"DONE", "EXIT"}:
+            return self._ended(index, word, told.get(key, ends.Told()), row)
+        phase = _NOT_YET.get(word, "running")
+        reason = reasons.get(key, _HELD if word == "PSUSP" else _UNEXPLAINED) if phase == "pending" else ""
+        return TaskState(row.id, phase, word, reason, node=row.host)
+
+    def _ended(self, index: int, word: str, told: ends.Told, row: Row | None = None) -> TaskState:
+        assert self.number is not None
+        assert self.submission.array is not None
+        host, listed = (row.host, row.end) if row else (told.host, "")
+        if word == "DONE":
+            return TaskState(self.number, "ended", word, _WELL, node=host)
+        begun, asked_mb = self._mark(index).started >= 0, memory_mib(self.submission.array)
+        return ends.ended(self.number, told, asked_mb, begun=begun, host=host, listed=listed)
+
+    def _mark(self, index: int) -> TaskMark:
+        return self.marks.get(index, TaskMark())
+
+
+def _histories(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], ends.Told]:
+    asked: list[str] = []
+    for view in views:
+        indices = view.unclear()
+        if indices and view.number is not None:
+            few = [f"{view.number}[{index + 1}]" for index in indices]
+            asked += few if len(few) <= _FEW else [view.number]
+    return ends.tell_apart(*queries.histories(asked, timeout_s)) if asked else {}
+
+
+def _reasons(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], str]:
+    numbers = [view.number for view in views if view.number is not None and view.pending()]
+    if not numbers:
+        return {}
+    said = read_reasons(queries.pending_reasons(numbers, timeout_s))
+    return {key: in_words(reason) for key, reason in said.items()}
+
+
+def in_words(said: str) -> str:
+    """Why a job waits; LSF's own words where nobody knows better ones."""
+    plain = said.rstrip(".; ").partition(":")[0].lower()
+    return _REASONS.get(plain, said.rstrip(".; "))
