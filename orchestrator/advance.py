@@ -26,7 +26,7 @@ from seedfold.orchestrator.failures import Failure, Policies
 from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.intents import make_intents
 from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.ledger import Ledger, Record
 from seedfold.orchestrator.progress import progressed
 from seedfold.orchestrator.standing import ALIVE, Standings
 from seedfold.orchestrator.submissions import Submission
@@ -184,7 +184,7 @@ class _Step:
             name = self._backend(submission).log_name(submission.scheduler_id(), index)
             log = f"submissions/{submission.token}/{name}"
             for job in jobs:
-                self._tell_never_began(job, log, state)
+                self._tell_left(job, log, state, sent_at(submission))
         submission.tasks.end(index, max(mark.started, 0), by="scheduler", word=state.word, reason=state.reason)
         self.done.closed += 1
 
@@ -204,20 +204,30 @@ class _Step:
         assert kind is not None
         assert kind != "cancelled"
         fit = self.ledger.plans.jobs[job].fit
-        if kind in {"timeout", "preempted", "node"} and progressed(self.study, fit, event["t"]):
+        if kind in _CONTINUING and progressed(self.study, fit, event["t"]):
             self.events.tell("interrupted", job=job, n=event["n"], reason=state.reason)
         else:
             failure = Failure(kind, state.reason, state.word or "vanished")
             self.events.tell("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
 
-    def _tell_never_began(self, job: str, log: str, state: TaskState) -> None:
+    def _tell_left(self, job: str, log: str, state: TaskState, since: float) -> None:
+        """Record the failure of a job that was not at work when its task ended: it never began, or was stopped."""
         if self.standings.of(job).state in _FINAL:
             return
         assert state.kind is not None
         assert state.kind != "cancelled"
-        failure = Failure(state.kind, f"{state.reason} before the job began", f"before-{state.word}")
-        number = self.ledger.record(job).latest + 1
-        self.events.tell("failed", job=job, n=number, peak=0, node=state.node, log=log, **failure.to_dict())
+        record = self.ledger.record(job)
+        stopped = record.end is not None and record.end["e"] == "interrupted" and record.end["t"] > since
+        if stopped and state.kind in _CONTINUING and self._has_progressed(job, record):
+            return
+        reason = state.reason if stopped else f"{state.reason} before the job began"
+        failure = Failure(state.kind, reason, f"before-{state.word}")
+        details = {"peak": 0, "node": state.node, "log": log, **failure.to_dict()}
+        self.events.tell("failed", job=job, n=record.latest + 1, **details)
+
+    def _has_progressed(self, job: str, record: Record) -> bool:
+        started = record.started.get(record.latest)
+        return started is not None and progressed(self.study, self.ledger.plans.jobs[job].fit, started["t"])
 
     # --- what is to be tried again -----------------------------------------------------------------------------------
 
@@ -386,6 +396,8 @@ class _Step:
 
 
 _FINAL = {"done", "failed", "cancelled"}
+_CONTINUING = {"timeout", "preempted", "node"}
+"""Kinds that are no failure of a job that came further meanwhile."""
 
 
 def drop_cancelled(ledger: Ledger) -> None:

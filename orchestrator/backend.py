@@ -71,7 +71,7 @@ class Backend(Protocol):
         """
 
     def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
-        """Queue a job of two minutes that calls a function, and logs to ``probe.log``; return its number.
+        """Queue a job of two minutes that calls a function, and logs to the folder; return its number.
 
         Raises as `submit`, with what helps a person who was refused.
         """

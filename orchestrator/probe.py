@@ -19,7 +19,6 @@ from seedfold.orchestrator.files import create_once, write_whole
 from seedfold.orchestrator.finding import Finding, Level
 
 _SAID = "said.json"
-_LOG = "probe.log"
 _LATE_S = 15.0
 
 
@@ -81,8 +80,7 @@ def _wait(folder: Path, number: str, wait_s: float, backend: Backend) -> dict[st
 
 
 def _last_words(folder: Path) -> str:
-    log = folder / _LOG
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    lines = [line for log in folder.glob("*.log") for line in log.read_text(errors="replace").strip().splitlines()]
     return lines[-1] if lines else "none"
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from installing import clean_copy, environment_with
 
-HERE = Path(__file__).parent.parent
 SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -102,34 +100,10 @@ def _rings() -> str:
     return "\n".join(["x,y,inside", *rows]) + "\n"
 
 
-def _environment_with(tmp_path: Path, requirement: list[str]) -> Path:
-    """A virtual environment with Seedfold installed from ``requirement``; its dependencies are those of this one."""
-    env = tmp_path / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
-    purelib = next((env / "lib").glob("python*")) / "site-packages"
-    (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "--python", str(env / "bin" / "python"), "--disable-pip-version-check"]
-    options = ["--quiet", "--no-deps", "--ignore-installed", "--no-build-isolation"]
-    subprocess.run([*pip, "install", *options, *requirement], check=True)
-    return env / "bin"
-
-
-def _clean_copy(folder: Path) -> Path:
-    """The repository as git has it: building leaves nothing in the working tree."""
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=HERE, capture_output=True, check=True
-    )
-    names = [name for name in files.stdout.decode().split("\0") if name and (HERE / name).exists()]
-    archive = subprocess.run(["tar", "-c", *names], cwd=HERE, capture_output=True, check=True)
-    folder.mkdir()
-    subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
-    return folder
-
-
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str) -> None:
-    source = _clean_copy(tmp_path / "source")
-    installed = _environment_with(tmp_path, ["--editable", str(source)] if kind == "editable" else [str(source)])
+    source = clean_copy(tmp_path / "source")
+    installed = environment_with(tmp_path, ["--editable", str(source)] if kind == "editable" else [str(source)])
     where = subprocess.run(
         [installed / "python", "-c", "import seedfold; print(seedfold.__file__)"],
         capture_output=True,

@@ -80,6 +80,7 @@ class Lsf:
             name=keeper_name(submission),
             memory_mb=1024,
             minutes=_KEEPER_MIN,
+            options={},
             after=() if after is None else (after,),
             begin=datetime.now() + _LATER if after is None else None,
         )

@@ -73,7 +73,8 @@ def directive(option: str, value: Any) -> str:
     text = str(value)
     if _UNSEEN.search(text):
         raise UsageError(f"option {option} of bsub: {text!r} has ends of lines or control characters; write it without")
-    if _UNSAFE.search(text):
+    # Requirements need quotes around some names; between double quotes they are safe.
+    if _UNSAFE.search(text.replace("'", "") if option == "R" else text):
         raise UsageError(f"option {option} of bsub: {text!r} has quotes, backslashes or dollars; write it without")
     return f"#BSUB -{option} {text}" if _PLAIN.fullmatch(text) else f'#BSUB -{option} "{text}"'
 

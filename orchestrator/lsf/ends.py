@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Literal
 
 from seedfold.orchestrator.backend import Phase, TaskState
@@ -128,8 +129,8 @@ def tell_apart(*texts: str) -> dict[tuple[str, int], Told]:
 
 def _sections(text: str) -> Iterator[tuple[tuple[str, int], str]]:
     heads = list(_SECTION.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    for head, end in zip(heads, ends, strict=True):
+    for head, after in zip_longest(heads, heads[1:]):
+        end = after.start() if after else len(text)
         yield (head[1], int(head[2] or 0)), _BLANKS.sub("", text[head.start() : end])
 
 

@@ -56,7 +56,7 @@ def queues(timeout_s: float) -> list[Queue]:
     said = queries.ask(["bqueues", "-l"], timeout_s)
     heads = list(_QUEUE.finditer(said))
     ends = [head.start() for head in heads[1:]] + [len(said)]
-    return [_queue(head[1], said[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
+    return [_queue(head[1], said[head.end() : end]) for head, end in zip(heads, ends, strict=False)]
 
 
 def _queue(name: str, text: str) -> Queue:

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -59,15 +60,19 @@ def one_line(*texts: str) -> str:
 # --- which LSF it is --------------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache
 def find_dialect(timeout_s: float) -> Dialect:
     """Which options this LSF has, from how it takes the newer ones. Raises UnreachableError; that is not remembered."""
-    ended = run(["bjobs", "-o", "jobid", "-json"], timeout_s)
+    return _dialect_of(shutil.which("bjobs"), os.environ.get("LSF_ENVDIR"), timeout_s)
+
+
+@functools.lru_cache
+def _dialect_of(program: str | None, site: str | None, timeout_s: float) -> Dialect:
+    ended = run([program or "bjobs", "-o", "jobid", "-json"], timeout_s)
     if _is_json(ended.stdout):
         return "lsf10"
     said = one_line(ended.stdout, ended.stderr)
-    if is_away(said):
-        raise UnreachableError(f"bjobs failed: {said}")
+    if is_away(said) or not said:
+        raise UnreachableError(f"bjobs failed: {said or ended.returncode}")
     return "lsf10" if is_unknown(said) else "classic"
 
 

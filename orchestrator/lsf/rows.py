@@ -13,7 +13,8 @@ _HEAD = re.compile(
 )
 _TIME = r"(?P<time>[A-Z][a-z]{2}\s+\d{1,2}\s+\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?)\s*"
 # The name may hold blanks. A pending job has a dash, or nothing, in place of hosts.
-_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)??(?P<name>\S.*?)\s+" + _TIME)
+_WAITS = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>-)\s+)?(?P<name>\S.*?)\s+" + _TIME)
+_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S.*?)\s+" + _TIME)
 _ELEMENT = re.compile(r"(?P<name>.*)\[(?P<index>\d+)\]")
 _ELEMENT_ALONE = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S+\[\d+\])\s+" + _TIME)
 _NO_ROW = re.compile(r"\s*$|\s*JOBID\b|.*\bno (\w+ )*job(s|\(s\))? found|.*is not found", re.IGNORECASE)
@@ -88,7 +89,8 @@ def _row(line: str) -> Row | None:
     if head is None or head["word"] not in WORDS:
         return None
     # Names of arrays hold no blanks here, so that what stands before is the host, if anything does.
-    rest = _ELEMENT_ALONE.fullmatch(head["rest"]) or _REST.fullmatch(head["rest"])
+    other = _WAITS if head["word"] in _PENDING else _REST
+    rest = _ELEMENT_ALONE.fullmatch(head["rest"]) or other.fullmatch(head["rest"])
     if rest is None:
         return None
     name, index = _split(rest["name"])

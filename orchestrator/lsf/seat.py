@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.lsf.plugin import queue_again
 from seedfold.orchestrator.scheduled import ScheduledSeat, take_up
 from seedfold.orchestrator.seat import Interruption
+from seedfold.orchestrator.slots import Machine, visible_gpus
 from seedfold.orchestrator.submissions import Submission
 
 _TIMEOUT_S = 60.0
@@ -28,6 +31,14 @@ class LsfSeat(ScheduledSeat):
     def signals(self) -> Sequence[signal.Signals]:
         """Those of LSF, and the alarm that stands in for a warning: some servers warn only at the limit itself."""
         return *super().signals, signal.SIGALRM
+
+    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+        """As on other clusters; where LSF does not say which GPUs are the task's, those that no other task has."""
+        assert self.array is not None
+        if "CUDA_VISIBLE_DEVICES" in os.environ or not self.array.resources.gpus:
+            return super().machine(cluster, holder)
+        cpus = self.array.resources.cpus * self.array.side_by_side
+        return Machine(replace(cluster, slots=self.array.side_by_side), visible_gpus(), holder, cpus)
 
     def set_alarm(self) -> None:
         """Have this process warned in time, whatever LSF does."""

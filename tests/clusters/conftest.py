@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from clusters.lsf.cluster import Lsf
+from clusters.lsf.cluster import running as running_lsf
+from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster
 from toyproject import Toy, eventually, make_toy
 
@@ -25,14 +30,56 @@ JOBS = 6
 
 @dataclass(frozen=True)
 class Project:
-    """The toy project on a cluster."""
+    """The toy project on a cluster.
+
+    ``submits`` and ``asks`` name the scheduler's commands that submit and that list jobs; ``array_only`` are lines of
+    shell at the head of a program in place of the first: what is no array goes the usual way, and ``submit`` does what
+    the real one does. ``hold`` has jobs wait for `release`.
+    """
 
     toy: Toy
-    slurm: Cluster
+    scheduler: ClassVar[str]
+    submits: ClassVar[str]
+    asks: ClassVar[str]
+    array_only: ClassVar[str]
+    hold: ClassVar[str]
+    first: ClassVar[int]
+
+    def with_toy(self, toy: Toy) -> Project:
+        """The same cluster, seen from another environment."""
+        return replace(self, toy=toy)
+
+    def job_states(self) -> dict[str, str]:
+        """What the scheduler says of every task and keeper of this project, by its number."""
+        raise NotImplementedError
+
+    def release(self, number: str) -> None:
+        """Let a held array start."""
+        raise NotImplementedError
+
+    def kill(self, *jobs: str) -> None:
+        """End jobs, as their owner does, or take them out of the queue."""
+        raise NotImplementedError
+
+    def warn(self, task: str) -> None:
+        """Send a task what it hears before its time limit."""
+        raise NotImplementedError
+
+    def requeue(self, task: str) -> None:
+        """Put a running task back into the queue, as an administrator does."""
+        raise NotImplementedError
+
+    def task(self, number: str, index: int) -> str:
+        """The scheduler's name for a task."""
+        raise NotImplementedError
 
     def launch(self, *args: str, experiment: str = "light") -> str:
-        """``seedfold launch cluster=slurm``, which has to succeed; what it printed."""
-        return self.toy.ok("launch", *arguments(experiment, *args))
+        """``seedfold launch cluster=…``, which has to succeed; what it printed."""
+        return self.toy.ok("launch", *self.arguments(experiment, *args))
+
+    def arguments(self, experiment: str, *args: str) -> list[str]:
+        """What `plan` and `launch` are called with."""
+        return ["--config-dir", "conf", f"experiment={experiment}", f"cluster={self.scheduler}", *args]
 
     def ledger(self, study: str = "light") -> Ledger:
         """What is known of a study."""
@@ -70,12 +117,9 @@ class Project:
         assert number is not None
         return number
 
-    def job_states(self) -> dict[str, str]:
-        """What the scheduler says of every task and keeper of this project, by its number."""
-        names = {name for study in Root(self.toy.root).studies() for name in self._names(study.name)}
-        listed = self.slurm.run("squeue", "-h", "-r", "-t", "all", "-o", "%i|%j|%T").splitlines()
-        rows = (line.split("|") for line in listed)
-        return {number: state for number, name, state in rows if name in names}
+    def names(self) -> set[str]:
+        """What the jobs of this project are called."""
+        return {name for study in Root(self.toy.root).studies() for name in self._names(study.name)}
 
     def _names(self, study: str) -> Iterator[str]:
         for submission in self.submissions(study):
@@ -92,7 +136,7 @@ class Project:
         if self.toy.root.exists():
             left = unended(self.job_states())
             if left:
-                self.slurm.run("scancel", *left)
+                self.kill(*left)
 
     def each_once(self, jobs: int = JOBS) -> bool:
         """Whether so many jobs ran, each of them once."""
@@ -103,43 +147,127 @@ class Project:
         return self.toy.ok("advance", study) == f"{study}: nothing to do\n"
 
 
+@dataclass(frozen=True)
+class SlurmProject(Project):
+    """The toy project on a real SLURM."""
+
+    slurm: Cluster
+    scheduler, submits, asks, hold, first = "slurm", "sbatch", "squeue", "cluster.options={hold: true}", 0
+    array_only = 'case "$*" in *--test-only*|*keeper*) exec $REAL "$@";; esac\nsubmit() { $REAL "$@"; }\n'
+
+    def job_states(self) -> dict[str, str]:
+        names = self.names()
+        listed = self.slurm.run("squeue", "-h", "-r", "-t", "all", "-o", "%i|%j|%T").splitlines()
+        rows = (line.split("|") for line in listed)
+        return {number: state for number, name, state in rows if name in names}
+
+    def release(self, number: str) -> None:
+        self.slurm.run("scontrol", "release", number)
+
+    def kill(self, *jobs: str) -> None:
+        self.slurm.run("scancel", *jobs)
+
+    def warn(self, task: str) -> None:
+        self.slurm.run("scancel", "--signal=USR2", "--batch", task)
+
+    def requeue(self, task: str) -> None:
+        self.slurm.run("scontrol", "requeue", task)
+
+    def task(self, number: str, index: int) -> str:
+        return f"{number}_{index}"
+
+
+@dataclass(frozen=True)
+class LsfProject(Project):
+    """The toy project on a fake LSF."""
+
+    lsf: Lsf
+    scheduler, submits, asks, hold, first = "lsf", "bsub", "bjobs", "cluster.options={H: true}", 1
+    array_only = (
+        "script=$(mktemp); cat > $script\nsubmit() { $REAL < $script; }\n"
+        'if grep -q "^#BSUB -J .*keeper" $script; then submit; exit; fi\n'
+    )
+
+    def job_states(self) -> dict[str, str]:
+        return self.lsf.job_states()
+
+    def release(self, number: str) -> None:
+        self.lsf.run("bresume", number)
+
+    def kill(self, *jobs: str) -> None:
+        self.lsf.kill(*jobs)
+
+    def warn(self, task: str) -> None:
+        self.lsf.run("bkill", "-s", "USR2", task)
+
+    def requeue(self, task: str) -> None:
+        self.lsf.run("brequeue", task)
+
+    def task(self, number: str, index: int) -> str:
+        return f"{number}[{index + 1}]"
+
+
 def unended(states: dict[str, str]) -> list[str]:
     """Those that are queued or at work."""
-    return [job for job, state in states.items() if state in {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"}]
+    ended = {"DONE", "EXIT", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY"}
+    return [job for job, state in states.items() if state not in ended]
 
 
-def arguments(experiment: str, *args: str) -> list[str]:
-    """What `plan` and `launch` are called with."""
-    return ["--config-dir", "conf", f"experiment={experiment}", "cluster=slurm", *args]
+def arrays(jobs: Iterable[str]) -> set[str]:
+    """The numbers of the arrays that tasks belong to."""
+    return {job.replace("[", "_").partition("_")[0] for job in jobs if "_" in job or "[" in job}
 
 
-def project_on(slurm: Cluster, folder: Path) -> Project:
+def project_on(slurm: Cluster, folder: Path) -> SlurmProject:
     """Write the project into ``folder``; what its jobs are called is known to no one else."""
     toy = make_toy(folder)
     environment = {name: value for name, value in slurm.environment.items() if name in {"SLURM_CONF"}}
-    return Project(Toy(toy.folder, toy.root, {**toy.environment, **environment}), slurm)
+    return SlurmProject(Toy(toy.folder, toy.root, {**toy.environment, **environment}), slurm)
+
+
+def project_on_lsf(lsf: Lsf, folder: Path) -> LsfProject:
+    """Write the project into ``folder``, and have it talk to this LSF."""
+    toy = make_toy(folder)
+    environment = {**lsf.variables, "PATH": f"{lsf.bin}{os.pathsep}{toy.environment['PATH']}"}
+    return LsfProject(Toy(toy.folder, toy.root, {**toy.environment, **environment}), lsf)
 
 
 @pytest.fixture
-def project(slurm: Cluster, tmp_path: Path) -> Iterator[Project]:
-    """The project on the cluster that everybody shares; what it left there is cancelled at the end."""
+def project(slurm: Cluster, tmp_path: Path) -> Iterator[SlurmProject]:
+    """The project on the SLURM that everybody shares; what it left there is cancelled at the end."""
     project = project_on(slurm, tmp_path / "project")
     yield project
     project.clear()
 
 
 @pytest.fixture
-def project_alone(slurm_alone: Cluster, tmp_path: Path) -> Iterator[Project]:
-    """The project on a cluster of its own."""
+def project_alone(slurm_alone: Cluster, tmp_path: Path) -> Iterator[SlurmProject]:
+    """The project on a SLURM of its own."""
     project = project_on(slurm_alone, tmp_path / "project")
     yield project
     project.clear()
 
 
+@pytest.fixture
+def on_classic(tmp_path: Path) -> Iterator[LsfProject]:
+    """The project on a classic LSF of its own, whose minutes last three seconds."""
+    folder = tmp_path / "lsf"
+    folder.mkdir()
+    with running_lsf(folder, LsfSettings(dialect="classic", time_scale=0.05)) as lsf:
+        yield project_on_lsf(lsf, tmp_path / "project")
+
+
+@pytest.fixture(params=[pytest.param("project", marks=pytest.mark.slurm), "on_classic"], ids=["slurm", "lsf"])
+def either(request: pytest.FixtureRequest) -> Project:
+    """The project on SLURM, and on a classic LSF."""
+    found: Project = request.getfixturevalue(request.param)
+    return found
+
+
 def with_fake(toy: Toy, command: str, body: str) -> Toy:
-    """The project with a program of the test's in front of one of SLURM's; ``$REAL`` is the real one."""
+    """The project with a program of the test's in front of one of the scheduler's; ``$REAL`` is the real one."""
     folder = Path(tempfile.mkdtemp(prefix="fakes-", dir=toy.folder))
-    real = shutil.which(command) or f"/nowhere/{command}"
+    real = shutil.which(command, path=toy.environment["PATH"]) or f"/nowhere/{command}"
     (folder / command).write_text(f"#!/bin/bash\nREAL={real}\n{body}\n")
     (folder / command).chmod(0o755)
     path = toy.environment["PATH"]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from clusters.conftest import JOBS, Project, arguments, with_fake
+from clusters.conftest import JOBS, SlurmProject, with_fake
 from clusters.slurm.processes import processes
 from toyproject import CHAIN, eventually, tree
 
@@ -25,7 +25,7 @@ def answers(study: Path) -> dict[str, str]:
     return {file.parent.name.partition(".")[0]: file.read_text() for file in files}
 
 
-def restarts(project: Project, task: str) -> int:
+def restarts(project: SlurmProject, task: str) -> int:
     shown = project.slurm.run("scontrol", "show", "job", task)
     return int(shown.partition("Restarts=")[2].split()[0])
 
@@ -37,12 +37,12 @@ def environments() -> Iterator[list[str]]:
             yield Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
 
 
-def begun(project: Project, jobs: int) -> None:
+def begun(project: SlurmProject, jobs: int) -> None:
     """Wait until so many jobs have begun to sleep."""
     eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
 
 
-def test_all_jobs_get_done_with_the_results_of_this_machine(project: Project) -> None:
+def test_all_jobs_get_done_with_the_results_of_this_machine(project: SlurmProject) -> None:
     project.launch()
     project.wait(done=JOBS)
     assert project.each_once()
@@ -52,7 +52,7 @@ def test_all_jobs_get_done_with_the_results_of_this_machine(project: Project) ->
     assert project.is_at_rest()
 
 
-def test_stages_follow_each_other_alone(project: Project) -> None:
+def test_stages_follow_each_other_alone(project: SlurmProject) -> None:
     project.toy.write_experiment("three", THREE_STAGES)
     project.launch(experiment="three")
     project.wait("three", done=7)
@@ -62,7 +62,7 @@ def test_stages_follow_each_other_alone(project: Project) -> None:
     assert project.each_once(4)
 
 
-def test_jobs_are_packed_into_tasks(project: Project) -> None:
+def test_jobs_are_packed_into_tasks(project: SlurmProject) -> None:
     project.launch("cluster.jobs_per_task=3", "cluster.slots=2", "seed=range(0,4)")
     project.wait(done=12)
     assert [one.task_count for one in project.submissions()] == [4]
@@ -71,9 +71,9 @@ def test_jobs_are_packed_into_tasks(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_arrays_are_no_larger_than_slurm_takes(project: Project) -> None:
+def test_arrays_are_no_larger_than_slurm_takes(project: SlurmProject) -> None:
     toy = with_fake(project.toy, "scontrol", 'echo "MaxArraySize            = 4"')
-    small = Project(toy, project.slurm)
+    small = SlurmProject(toy, project.slurm)
     small.launch("cluster.throttle=2")
     small.wait(done=JOBS)
     assert sorted(one.task_count for one in small.submissions()) == [2, 4]
@@ -81,7 +81,7 @@ def test_arrays_are_no_larger_than_slurm_takes(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_arrays_are_no_larger_than_the_queue_allows(project: Project) -> None:
+def test_arrays_are_no_larger_than_the_queue_allows(project: SlurmProject) -> None:
     """Arrays of 2 follow each other, sent by the keepers alone."""
     project.launch("cluster.max_submitted=6")
     project.wait(done=JOBS)
@@ -90,7 +90,7 @@ def test_arrays_are_no_larger_than_the_queue_allows(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_warning_has_a_job_continue_where_it_was(project: Project) -> None:
+def test_warning_has_a_job_continue_where_it_was(project: SlurmProject) -> None:
     project.launch("seed=1", "fold=0", "sleep_s=2")
     task = f"{project.number()}_0"
     begun(project, 1)
@@ -106,7 +106,7 @@ def test_warning_has_a_job_continue_where_it_was(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_requeue_from_outside_continues(project: Project) -> None:
+def test_requeue_from_outside_continues(project: SlurmProject) -> None:
     project.launch("seed=1", "fold=0", "sleep_s=2")
     task = f"{project.number()}_0"
     begun(project, 1)
@@ -117,7 +117,7 @@ def test_requeue_from_outside_continues(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Project) -> None:
+def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: SlurmProject) -> None:
     project.launch("seed=0,1", "fold=0", "sleep_s=2", "cluster.throttle=1")
     number = project.number()
     begun(project, 1)
@@ -132,7 +132,7 @@ def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Pro
     project.wait(done=2)
 
 
-def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: Project) -> None:
+def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: SlurmProject) -> None:
     project.launch("seed=1", "fold=0", "sleep_s=60", "cluster.keeper=false")
     begun(project, 1)
     project.slurm.run("scancel", project.number())
@@ -142,7 +142,7 @@ def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: Project) -> N
 
 
 @pytest.mark.slow
-def test_warning_before_the_worker_listens_harms_nothing(project: Project) -> None:
+def test_warning_before_the_worker_listens_harms_nothing(project: SlurmProject) -> None:
     project.launch(f"cluster.setup=['touch {project.toy.folder}/at', 'sleep 2']", "seed=1", "fold=0")
     eventually((project.toy.folder / "at").exists)
     project.slurm.run("scancel", "--signal=USR2", "--batch", f"{project.number()}_0")
@@ -151,7 +151,7 @@ def test_warning_before_the_worker_listens_harms_nothing(project: Project) -> No
 
 
 @pytest.mark.slow
-def test_cancel_ends_running_and_queued_tasks(project: Project) -> None:
+def test_cancel_ends_running_and_queued_tasks(project: SlurmProject) -> None:
     project.launch("sleep_s=60", "cluster.throttle=2")
     begun(project, 2)
     assert "cancelled 6 jobs" in project.toy.ok("cancel", "light")
@@ -171,8 +171,10 @@ def test_cancel_ends_running_and_queued_tasks(project: Project) -> None:
         ("resources.gpus=5", "gpu:4"),
     ],
 )
-def test_what_slurm_would_refuse_is_said_before_anything_is_written(project: Project, override: str, why: str) -> None:
-    refused = project.toy.inside("launch", *arguments("light", override))
+def test_what_slurm_would_refuse_is_said_before_anything_is_written(
+    project: SlurmProject, override: str, why: str
+) -> None:
+    refused = project.toy.inside("launch", *project.arguments("light", override))
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert refused.stderr.count("\n") == 1
@@ -180,7 +182,7 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_written(project: Pro
     assert not project.toy.root.exists() or not tree(project.toy.root)
 
 
-def test_what_a_job_sees_on_a_node(project: Project) -> None:
+def test_what_a_job_sees_on_a_node(project: SlurmProject) -> None:
     """Its own GPUs and what the wrapper sets; nothing of SLURM."""
     module = project.toy.folder / "toy" / "look.py"
     module.write_text(
@@ -198,7 +200,7 @@ def test_what_a_job_sees_on_a_node(project: Project) -> None:
     assert len(set(environment["CUDA_VISIBLE_DEVICES"].split(","))) == 2
 
 
-def test_log_of_a_running_job_can_be_followed(project: Project) -> None:
+def test_log_of_a_running_job_can_be_followed(project: SlurmProject) -> None:
     project.launch("seed=1", "fold=0", "sleep_s=1.5")
     begun(project, 1)
     followed = project.toy.ok("logs", "-f", "seed=1", "fold=0")
@@ -206,8 +208,8 @@ def test_log_of_a_running_job_can_be_followed(project: Project) -> None:
     assert project.states() == {"done": 1}
 
 
-def test_nothing_stays_behind_on_the_launching_machine(project: Project) -> None:
-    process = project.toy.start("launch", *arguments("light", "sleep_s=30", "seed=1", "fold=0"), "--detach")
+def test_nothing_stays_behind_on_the_launching_machine(project: SlurmProject) -> None:
+    process = project.toy.start("launch", *project.arguments("light", "sleep_s=30", "seed=1", "fold=0"), "--detach")
     assert process.communicate(timeout=60)[0].startswith("light: 1 job, submitted 1")
     begun(project, 1)
     root = f"SEEDFOLD_ROOT={project.toy.root}"
@@ -217,7 +219,7 @@ def test_nothing_stays_behind_on_the_launching_machine(project: Project) -> None
 
 
 @pytest.mark.slow
-def test_results_that_went_missing_run_again_when_asked_for(project: Project) -> None:
+def test_results_that_went_missing_run_again_when_asked_for(project: SlurmProject) -> None:
     project.launch()
     project.wait_with_status(done=JOBS)
     next(project.toy.study("light").path.glob("store/*/*/answer.txt")).unlink()

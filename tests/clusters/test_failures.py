@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from clusters.conftest import JOBS, Project, with_fake
+from clusters.conftest import JOBS, SlurmProject, with_fake
 
 pytestmark = pytest.mark.slurm
 
@@ -32,14 +32,14 @@ def run(work):
 '''
 
 
-def failures(project: Project, study: str = "light") -> list[dict[str, Any]]:
+def failures(project: SlurmProject, study: str = "light") -> list[dict[str, Any]]:
     """The failed attempts of all jobs."""
     ledger = project.ledger(study)
     return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
 
 
 @pytest.mark.slow
-def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: Project) -> None:
+def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: SlurmProject) -> None:
     project.launch("fail_seeds=[1]", experiment="chain")
     project.wait("chain", done=3, failed=2, blocked=1)
     project.settle()
@@ -48,7 +48,7 @@ def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: Projec
     assert project.each_once(4)
 
 
-def test_killed_job_has_failed_and_its_neighbours_go_on(project: Project) -> None:
+def test_killed_job_has_failed_and_its_neighbours_go_on(project: SlurmProject) -> None:
     project.launch("die_seeds=[1]", "cluster.jobs_per_task=3", "cluster.slots=1")
     project.wait(done=3, failed=3)
     assert {failure["reason"].partition(";")[0] for failure in failures(project)} == {
@@ -58,7 +58,7 @@ def test_killed_job_has_failed_and_its_neighbours_go_on(project: Project) -> Non
 
 
 @pytest.mark.slow
-def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(project: Project) -> None:
+def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(project: SlurmProject) -> None:
     (project.toy.folder / "toy" / "killer.py").write_text(KILLER)
     project.launch("run=toy.killer.run", "seed=0,1", "fold=0", "cluster.jobs_per_task=2")
     project.wait(done=1, failed=1)
@@ -79,7 +79,7 @@ def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(p
         pytest.param("cluster.python=/nowhere", marks=pytest.mark.slow),
     ],
 )
-def test_task_that_cannot_begin_fails_its_jobs_once(project: Project, override: str) -> None:
+def test_task_that_cannot_begin_fails_its_jobs_once(project: SlurmProject, override: str) -> None:
     project.launch(override)
     project.wait_with_status(failed=JOBS)
     project.settle()
@@ -95,9 +95,9 @@ def test_task_that_cannot_begin_fails_its_jobs_once(project: Project, override: 
 @pytest.mark.parametrize(
     "body", ["exit 1", pytest.param("sleep 60", marks=pytest.mark.slow), 'echo "sacct: error: refused" >&2; exit 1']
 )
-def test_works_where_nothing_keeps_account(project: Project, body: str) -> None:
+def test_works_where_nothing_keeps_account(project: SlurmProject, body: str) -> None:
     toy = with_fake(project.toy, "sacct", body)
-    unaccounted = Project(toy, project.slurm)
+    unaccounted = SlurmProject(toy, project.slurm)
     unaccounted.launch("cluster.setup=['exit 7']", "seed=0", "cluster.query_timeout_s=2")
     unaccounted.wait_with_status(failed=3)
     assert {failure["reason"] for failure in failures(project)} == {"its task failed before the job began"}

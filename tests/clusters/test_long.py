@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clusters.conftest import JOBS, Project
+from clusters.conftest import JOBS, SlurmProject
 from clusters.slurm.cluster import Cluster
 from toyproject import CHAIN, eventually
 
@@ -35,17 +35,17 @@ GREEDY_STUDY = (
 )
 
 
-def executions(project: Project) -> list[int]:
+def executions(project: SlurmProject) -> list[int]:
     return sorted(project.toy.executions().values())
 
 
-def slow_down(project: Project, jobs: int = JOBS) -> None:
+def slow_down(project: SlurmProject, jobs: int = JOBS) -> None:
     """Wait until so many jobs have begun to sleep."""
     eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
 
 
 @pytest.mark.timeout(900)
-def test_200_jobs_pass_a_limit_of_50_with_nobody_there(project: Project) -> None:
+def test_200_jobs_pass_a_limit_of_50_with_nobody_there(project: SlurmProject) -> None:
     (project.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
     project.toy.write_experiment("greedy", GREEDY_STUDY)
     project.launch("cluster.qos=few", "cluster.max_submitted=50", experiment="greedy")
@@ -61,7 +61,7 @@ def test_200_jobs_pass_a_limit_of_50_with_nobody_there(project: Project) -> None
 
 
 @pytest.mark.timeout(600)
-def test_job_that_needs_three_times_its_limit_gets_done(project: Project) -> None:
+def test_job_that_needs_three_times_its_limit_gets_done(project: SlurmProject) -> None:
     limits = ("resources.time=1min", "cluster.margin_s=60", "cluster.warning_s=30")
     project.launch("sleep_s=180", "seed=1", "fold=0", *limits)
     project.wait(seconds=540, done=1)
@@ -73,7 +73,7 @@ def test_job_that_needs_three_times_its_limit_gets_done(project: Project) -> Non
     assert project.is_at_rest()
 
 
-def test_preempted_jobs_go_on(project_alone: Project, slurm_alone: Cluster) -> None:
+def test_preempted_jobs_go_on(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     project_alone.launch("cluster.partition=low", "sleep_s=20", "seed=1", "fold=0,1")
     slow_down(project_alone, 2)
     for node in slurm_alone.node_states():
@@ -86,7 +86,7 @@ def test_preempted_jobs_go_on(project_alone: Project, slurm_alone: Cluster) -> N
 
 
 @pytest.mark.parametrize("daemon", ["slurmctld", "slurmd-n1", "slurmdbd"])
-def test_daemon_killed_during_a_sweep(project_alone: Project, slurm_alone: Cluster, daemon: str) -> None:
+def test_daemon_killed_during_a_sweep(project_alone: SlurmProject, slurm_alone: Cluster, daemon: str) -> None:
     project_alone.launch("sleep_s=6", "cluster.settle_s=5")
     slow_down(project_alone, 4)
     slurm_alone.wait_until_saved(project_alone.number())
@@ -100,7 +100,7 @@ def test_daemon_killed_during_a_sweep(project_alone: Project, slurm_alone: Clust
     assert project_alone.is_at_rest()
 
 
-def test_scheduler_that_has_forgotten_the_study(project_alone: Project, slurm_alone: Cluster) -> None:
+def test_scheduler_that_has_forgotten_the_study(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     """Killed within seconds of the launch, it knows nothing of it afterwards."""
     earlier = slurm_alone.submit("--job-name=earlier", "--begin=now+1hour", "--output=/dev/null", "--wrap=true")
     slurm_alone.wait_until_saved(earlier)
@@ -114,7 +114,7 @@ def test_scheduler_that_has_forgotten_the_study(project_alone: Project, slurm_al
     assert project_alone.is_at_rest()
 
 
-def test_jobs_of_a_node_that_goes_down_go_on_elsewhere(project_alone: Project, slurm_alone: Cluster) -> None:
+def test_jobs_of_a_node_that_goes_down_go_on_elsewhere(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     project_alone.launch("sleep_s=15", "seed=1", "cluster.throttle=3")
     slow_down(project_alone, 3)
     slurm_alone.node_down("n2")
@@ -127,7 +127,7 @@ def test_jobs_of_a_node_that_goes_down_go_on_elsewhere(project_alone: Project, s
     assert project_alone.is_at_rest()
 
 
-def test_works_without_accounting(project_alone: Project, slurm_alone: Cluster) -> None:
+def test_works_without_accounting(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     with slurm_alone.without("slurmdbd"):
         project_alone.launch("fail_seeds=[1]")
         project_alone.wait(done=3, failed=3, seconds=90)

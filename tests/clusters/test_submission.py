@@ -1,4 +1,4 @@
-"""Whatever happens between a launch and the scheduler's answer, every job is done once."""
+"""Whatever happens between a launch and the scheduler's answer, every job is done once: on SLURM and on LSF."""
 
 from __future__ import annotations
 
@@ -8,29 +8,37 @@ import time
 from contextlib import suppress
 
 import pytest
-from clusters.conftest import JOBS, Project, arguments, with_fake
-from toyproject import eventually
+from clusters.conftest import JOBS, Project, SlurmProject, arrays, with_fake
+from toyproject import Toy, eventually
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SOON = ("cluster.settle_s=1", "cluster.query_timeout_s=20")
-# Of the calls of sbatch those that submit an array are held up, not the tests before nor the keepers behind.
-ARRAY = 'case "$*" in *--test-only*|*keeper*) exec $REAL "$@";; esac\n'
-NEVER_SENT = ARRAY + "touch here; sleep 600"
-SENT = ARRAY + '$REAL "$@" > number; touch here; sleep 600'
-SENT_AND_KILLED = ARRAY + '$REAL "$@"; touch here; kill -9 $PPID'
-TIMED_OUT = ARRAY + '$REAL "$@" > number; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1'
+# What happens to a submission of an array; tests before and keepers behind go through.
+NEVER_SENT = "touch here; sleep 600"
+SENT = 'submit "$@" > number; touch here; sleep 600'
+SENT_AND_KILLED = 'submit "$@"; touch here; kill -9 $PPID'
+TIMED_OUT = {
+    "slurm": 'submit "$@" > number; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1',
+    "lsf": 'submit > number; echo "batch system daemon not responding ... still trying" >&2; exit 255',
+}
+REFUSED = {
+    "slurm": "sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or so)",
+    "lsf": "RUNLIMIT: Cannot exceed queue's hard limit(s). Job not submitted.",
+}
 
 
-HELD = "cluster.options={hold: true}"
+def submitting(project: Project, body: str) -> Toy:
+    """The project with such a command to submit arrays with."""
+    return with_fake(project.toy, project.submits, project.array_only + body)
 
 
-def kill_launcher(project: Project, sbatch: str, *args: str) -> None:
-    """Launch with such an `sbatch`; when it has come to its point, kill everything on the launching machine."""
-    toy = with_fake(project.toy, "sbatch", sbatch)
-    launcher = toy.start("launch", *arguments("light", *SOON, *args))
+def kill_launcher(project: Project, body: str, *args: str) -> None:
+    """Launch with such a command; when it has come to its point, kill everything on the launching machine."""
+    toy = submitting(project, body)
+    launcher = toy.start("launch", *project.arguments("light", *SOON, *args))
     eventually(lambda: (toy.folder / "here").exists() or launcher.poll() is not None)
-    assert launcher.poll() is None or "$PPID" in sbatch
+    assert launcher.poll() is None or "$PPID" in body
     with suppress(ProcessLookupError):
         os.killpg(launcher.pid, signal.SIGKILL)
     launcher.communicate()
@@ -38,14 +46,13 @@ def kill_launcher(project: Project, sbatch: str, *args: str) -> None:
 
 def release(project: Project) -> None:
     """Let held arrays start."""
-    for number in {job.partition("_")[0] for job in project.job_states() if "_" in job}:
-        project.slurm.run("scontrol", "release", number)
+    for number in arrays(project.job_states()):
+        project.release(number)
 
 
 def sent(project: Project) -> int:
     """How many arrays the scheduler has been given."""
-    numbers = {job.partition("_")[0] for job in project.job_states() if "_" in job}
-    return len(numbers)
+    return len(arrays(project.job_states()))
 
 
 def come_to_rest(project: Project) -> None:
@@ -56,64 +63,64 @@ def come_to_rest(project: Project) -> None:
     assert project.is_at_rest()
 
 
-@pytest.mark.parametrize("sbatch", [NEVER_SENT, SENT, SENT_AND_KILLED], ids=["before", "during", "after"])
-def test_launcher_killed_around_sbatch(project: Project, sbatch: str) -> None:
-    kill_launcher(project, sbatch)
-    assert project.submissions()[0].scheduler_id() is None or sbatch != NEVER_SENT
-    come_to_rest(project)
-    assert sent(project) == 1
+@pytest.mark.parametrize("body", [NEVER_SENT, SENT, SENT_AND_KILLED], ids=["before", "during", "after"])
+def test_launcher_killed_while_it_submits(either: Project, body: str) -> None:
+    kill_launcher(either, body)
+    assert either.submissions()[0].scheduler_id() is None or body != NEVER_SENT
+    come_to_rest(either)
+    assert sent(either) == 1
 
 
-def test_array_of_a_killed_launcher_is_found_before_it_starts(project: Project) -> None:
-    kill_launcher(project, SENT, HELD)
-    assert project.submissions()[0].scheduler_id() is None
+def test_array_of_a_killed_launcher_is_found_before_it_starts(either: Project) -> None:
+    kill_launcher(either, SENT, either.hold)
+    assert either.submissions()[0].scheduler_id() is None
     time.sleep(1.1)
-    project.toy.ok("advance", "light")
-    number = project.number()
-    assert number == (project.toy.folder / "number").read_text().strip()
-    release(project)
-    come_to_rest(project)
-    assert sent(project) == 1
+    either.toy.ok("advance", "light")
+    assert either.number() in (either.toy.folder / "number").read_text()
+    release(either)
+    come_to_rest(either)
+    assert sent(either) == 1
 
 
-def test_answer_of_sbatch_that_is_lost_costs_nothing(project: Project) -> None:
-    toy = with_fake(project.toy, "sbatch", TIMED_OUT)
-    launched = toy.inside("launch", *arguments("light", *SOON))
-    assert "timed out" in launched.stdout + launched.stderr
+def test_answer_that_is_lost_costs_nothing(either: Project) -> None:
+    toy = submitting(either, TIMED_OUT[either.scheduler])
+    launched = toy.inside("launch", *either.arguments("light", *SOON))
+    assert "is found out later" in launched.stdout + launched.stderr
     assert launched.returncode == 0
-    come_to_rest(project)
-    assert sent(project) == 1
+    come_to_rest(either)
+    assert sent(either) == 1
 
 
-def test_array_that_was_sent_twice_is_done_once(project: Project) -> None:
+def test_array_that_was_sent_twice_is_done_once(either: Project) -> None:
     """The scheduler took the first one and shows it to nobody before another one is sent."""
-    kill_launcher(project, SENT, HELD)
-    toy = with_fake(project.toy, "squeue", "exit 0")
+    kill_launcher(either, SENT, either.hold)
+    toy = with_fake(either.toy, either.asks, "exit 0")
     time.sleep(1.1)
     assert "6 tasks sent" in toy.ok("advance", "light")
-    assert sent(project) == 2
-    release(project)
-    come_to_rest(project)
+    assert sent(either) == 2
+    release(either)
+    come_to_rest(either)
 
 
-def test_many_who_advance_at_once_send_once(project: Project) -> None:
-    kill_launcher(project, NEVER_SENT)
+def test_many_who_advance_at_once_send_once(either: Project) -> None:
+    kill_launcher(either, NEVER_SENT)
     time.sleep(1.1)
-    several = [project.toy.start("advance", "light") for _ in range(4)]
+    several = [either.toy.start("advance", "light") for _ in range(4)]
     for process in several:
         out, error = process.communicate(timeout=60)
         assert process.returncode == 0, out + error
-    come_to_rest(project)
-    assert sent(project) == 1
-    assert len(project.submissions()) == 1
+    come_to_rest(either)
+    assert sent(either) == 1
+    assert len(either.submissions()) == 1
 
 
-def test_number_that_a_stranger_has_now_is_left_alone(project: Project, slurm_name: str) -> None:
+@pytest.mark.slurm
+def test_number_that_a_stranger_has_now_is_left_alone(project: SlurmProject, slurm_name: str) -> None:
     """A scheduler that was killed has forgotten the newest jobs, and gives their numbers to others."""
     wrap = ("--array=0-5", "--output=/dev/null", "--wrap=exec sleep 120")
     number = project.slurm.submit(f"--job-name={slurm_name}", *wrap)
-    toy = with_fake(project.toy, "sbatch", ARRAY + f"echo {number}")
-    toy.ok("launch", *arguments("light", *SOON, "cluster.keeper=false"))
+    toy = submitting(project, f"echo {number}")
+    toy.ok("launch", *project.arguments("light", *SOON, "cluster.keeper=false"))
     assert project.number() == number
     toy.ok("cancel", "light")
     assert len(project.slurm.job_states(number)) == JOBS
@@ -125,53 +132,54 @@ def test_number_that_a_stranger_has_now_is_left_alone(project: Project, slurm_na
 
 
 @pytest.mark.parametrize(
-    "squeue",
+    "answer",
     ["sleep 600", "echo '<html>log in first</html>'", "echo '1|0|RUNNING|None|other|N/A|n1|N/A'", "exit 1"],
     ids=["hangs", "nonsense", "another", "fails"],
 )
-def test_queue_that_cannot_be_read_harms_nothing(project: Project, squeue: str) -> None:
+def test_queue_that_cannot_be_read_harms_nothing(either: Project, answer: str) -> None:
     impatient = ("cluster.settle_s=1", "cluster.query_timeout_s=2", "sleep_s=12")
-    project.launch(*impatient)
-    toy = with_fake(project.toy, "squeue", squeue)
+    either.launch(*impatient)
+    toy = with_fake(either.toy, either.asks, answer)
     time.sleep(1.1)
     for command in (
         ["status", "light"],
         ["advance", "light"],
-        ["launch", *arguments("light", *impatient, "seed=0,1,2")],
+        ["launch", *either.arguments("light", *impatient, "seed=0,1,2")],
     ):
         ended = toy.inside(*command, PATH=toy.environment["PATH"])
         assert ended.returncode == 3, f"{command}: {ended.returncode} {ended.stdout} {ended.stderr}"
-        assert "squeue" in ended.stdout + ended.stderr
-    assert "failed" not in project.states()
-    project.wait_with_status(done=9)
-    assert project.each_once(9)
+        assert either.asks in ended.stdout + ended.stderr
+    assert "failed" not in either.states()
+    # Where nothing could be submitted, nothing was written.
+    either.launch(*impatient, "seed=0,1,2")
+    either.wait_with_status(done=9)
+    assert either.each_once(9)
 
 
-def test_queue_that_looks_empty_ends_no_running_task(project: Project) -> None:
-    project.launch("cluster.settle_s=1", "sleep_s=3")
-    project.wait(running=JOBS)
-    toy = with_fake(project.toy, "squeue", "exit 0")
-    no_accounting = with_fake(toy, "sacct", "exit 0")
+def test_queue_that_looks_empty_ends_no_running_task(either: Project) -> None:
+    either.launch("cluster.settle_s=1", "sleep_s=3")
+    either.wait(running=JOBS)
+    toy = with_fake(either.toy, either.asks, "exit 0")
+    forgetful = with_fake(toy, {"slurm": "sacct", "lsf": "bhist"}[either.scheduler], "exit 0")
     time.sleep(1.1)
-    no_accounting.ok("advance", "light")
-    come_to_rest(project)
-    assert len(project.submissions()) == 1
+    forgetful.ok("advance", "light")
+    come_to_rest(either)
+    assert len(either.submissions()) == 1
 
 
-def test_what_slurm_refuses_later_has_failed_with_its_words(project: Project) -> None:
-    why = "Requested time limit is invalid (missing or exceeds some limit)"
-    toy = with_fake(
-        project.toy, "sbatch", ARRAY + f'echo "sbatch: error: Batch job submission failed: {why}" >&2; exit 1'
-    )
-    assert "was refused" in toy.inside("launch", *arguments("light", *SOON)).stdout
-    assert project.states() == {"failed": JOBS}
-    assert why in project.toy.ok("status", "light")
-    assert project.is_at_rest()
-    project.toy.ok("resume", "light")
-    come_to_rest(project)
+def test_what_is_refused_later_has_failed_with_the_schedulers_words(either: Project) -> None:
+    why = REFUSED[either.scheduler]
+    toy = submitting(either, f'echo "{why}" >&2; exit 255')
+    assert "was refused" in toy.inside("launch", *either.arguments("light", *SOON)).stdout
+    assert either.states() == {"failed": JOBS}
+    assert why.removesuffix(". Job not submitted.")[-40:] in either.toy.ok("status", "light")
+    assert either.is_at_rest()
+    either.toy.ok("resume", "light")
+    come_to_rest(either)
 
 
-def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(project: Project) -> None:
+@pytest.mark.slurm
+def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(project: SlurmProject) -> None:
     told = project.launch("cluster.qos=few", "seed=range(0,17)")
     assert "cluster.max_submitted" in told
     assert "cluster.max_submitted" in project.toy.ok("status", "light")
@@ -181,7 +189,8 @@ def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(project: Project)
     assert [one.task_count for one in project.submissions()[1:]] == 5 * [9] + [6]
 
 
-def test_queue_that_is_full_of_others_takes_the_study_later(project: Project, slurm_name: str) -> None:
+@pytest.mark.slurm
+def test_queue_that_is_full_of_others_takes_the_study_later(project: SlurmProject, slurm_name: str) -> None:
     options = ("--qos=few", "--begin=now+1hour", "--array=0-49", "--output=/dev/null", "--wrap=true")
     project.slurm.submit(f"--job-name={slurm_name}", *options)
     assert "6 tasks held back; the queue is full" in project.launch("cluster.qos=few", "cluster.max_submitted=50")

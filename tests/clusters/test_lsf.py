@@ -1,0 +1,317 @@
+"""Studies on an LSF of either dialect: what is asked for gets done, once, however the server behaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters.conftest import JOBS, LsfProject, project_on_lsf, with_fake
+from clusters.lsf.cluster import Lsf
+from clusters.lsf.settings import Host, Queue
+from toyproject import eventually, tree
+
+pytestmark = pytest.mark.slow
+
+EVERYTHING = {"noise": True, "refused_ids": True, "random_order": True, "no_noheader": True, "in_progress": True}
+CLASSIC = pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
+
+GREEDY = '''
+"""Light jobs that use more memory than they ask for at first."""
+
+import time
+
+from toy.light import run as run_light
+
+
+def run(work):
+    hoard = bytearray(700 * 1024**2)
+    for place in range(0, len(hoard), 4096):
+        hoard[place] = 1
+    time.sleep(3)
+    run_light(work)
+'''
+
+
+@pytest.fixture
+def on(lsf: Lsf, tmp_path: Path) -> LsfProject:
+    return project_on_lsf(lsf, tmp_path / "project")
+
+
+def begun(project: LsfProject, jobs: int) -> None:
+    """Wait until so many jobs have begun to sleep."""
+    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
+
+
+def failures(project: LsfProject, study: str = "light") -> list[dict[str, Any]]:
+    """The failed attempts of all jobs."""
+    ledger = project.ledger(study)
+    return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
+
+
+def come_to_rest(project: LsfProject, study: str = "light") -> None:
+    """Nothing of it is left in the queue, and nothing is to be done."""
+    project.settle()
+    eventually(lambda: project.is_at_rest(study))
+
+
+def test_stages_get_done_in_order_whatever_the_server_says(on: LsfProject) -> None:
+    on.lsf.oddities(**EVERYTHING)
+    on.launch("cluster.jobs_per_task=2", "cluster.slots=2", experiment="chain")
+    on.wait("chain", done=6)
+    summaries = on.toy.study("chain").path.glob("store/*/*/summary.txt")
+    assert [file.read_text() for file in summaries] == 2 * ["2 files of 2 parents"]
+    assert [one.task_count for one in on.submissions("chain")] == [2, 1]
+    assert on.each_once(4)
+    come_to_rest(on, "chain")
+
+
+@CLASSIC
+def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(on: LsfProject) -> None:
+    on.launch("fail_seeds=[1]", experiment="chain")
+    on.wait("chain", done=3, failed=2, blocked=1)
+    come_to_rest(on, "chain")
+    assert on.each_once(4)
+
+
+def test_arrays_are_no_larger_than_lsf_takes(on: LsfProject) -> None:
+    on.lsf.configure(max_job_array_size=4)
+    on.launch("cluster.throttle=2")
+    on.wait(done=JOBS)
+    assert sorted(one.task_count for one in on.submissions()) == [2, 4]
+    assert on.each_once()
+
+
+@CLASSIC
+def test_a_queue_with_a_limit_is_filled_by_the_keepers_alone(on: LsfProject) -> None:
+    on.lsf.configure(max_pending=6)
+    on.launch("cluster.max_submitted=6")
+    on.wait(done=JOBS, seconds=120)
+    assert [one.task_count for one in on.submissions()] == [2, 2, 2]
+    assert on.each_once()
+
+
+@CLASSIC
+def test_an_array_that_the_queue_does_not_take_now_is_held_back(on: LsfProject) -> None:
+    on.lsf.configure(max_pending=1)
+    stranger = on.lsf.submit("true", "-H")
+    assert "6 tasks held back; the queue is full" in on.launch("cluster.keeper=false")
+    on.kill(stranger)
+    on.wait_with_status(done=JOBS)
+    assert on.each_once()
+
+
+def test_a_warning_has_a_job_continue_where_it_was(on: LsfProject) -> None:
+    on.launch("seed=1", "fold=0", "sleep_s=3")
+    begun(on, 1)
+    on.warn(on.task(on.number(), 0))
+    on.wait(done=1)
+    assert list(on.toy.executions().values()) == [2]
+    [job] = on.ledger().plans.current.values()
+    record = on.ledger().record(job.id)
+    assert [record.attempts[n]["e"] for n in (1, 2)] == ["interrupted", "done"]
+    assert len(on.submissions()) == 1
+    come_to_rest(on)
+
+
+@CLASSIC
+def test_a_requeue_from_outside_continues(on: LsfProject) -> None:
+    on.launch("seed=1", "fold=0", "sleep_s=3")
+    begun(on, 1)
+    on.requeue(on.task(on.number(), 0))
+    on.wait_with_status(done=1)
+    assert set(on.toy.executions().values()) == {2}
+    come_to_rest(on)
+
+
+def test_a_job_that_needs_more_than_its_time_limit_gets_done(on: LsfProject) -> None:
+    """LSF's limit of two minutes lasts six seconds here; how it warns depends on the dialect."""
+    on.launch("seed=1", "fold=0", "sleep_s=12", "resources.time=1min", "cluster.margin_s=60", "cluster.warning_s=30")
+    on.wait(done=1, seconds=120)
+    [often] = on.toy.executions().values()
+    assert often > 1
+    assert len(on.submissions()) == 1
+
+
+def test_what_is_killed_in_lsf_is_cancelled_and_can_be_resumed(on: LsfProject) -> None:
+    on.launch("seed=0,1", "fold=0", "sleep_s=3", "cluster.throttle=1")
+    begun(on, 1)
+    on.kill(on.number())
+    on.settle()
+    on.wait_with_status(cancelled=2)
+    assert "in LSF" in on.toy.ok("show", "seed=0", "fold=0")
+    assert "in LSF" in on.toy.ok("show", "seed=1", "fold=0")
+    come_to_rest(on)
+    on.toy.ok("resume", "light")
+    on.wait(done=2)
+
+
+def test_cancel_ends_running_and_queued_tasks(on: LsfProject) -> None:
+    on.lsf.oddities(in_progress=True)
+    on.launch("sleep_s=60", "cluster.throttle=2")
+    begun(on, 2)
+    assert "cancelled 6 jobs" in on.toy.ok("cancel", "light")
+    on.settle()
+    assert on.states() == {"cancelled": 6}
+    assert on.is_at_rest()
+
+
+@pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
+def test_a_job_that_is_killed_for_its_memory_gets_more(on: LsfProject) -> None:
+    (on.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
+    # 1 GB is added for what jobs are forked from, and half a GB asked for.
+    on.launch("run=toy.greedy.run", "seed=1", "fold=0", "resources.memory=100MB", "failures.kinds.oom_host.memory=20")
+    on.wait(done=1, seconds=120)
+
+
+@CLASSIC
+def test_a_task_whose_host_crashes_runs_elsewhere(on: LsfProject) -> None:
+    on.launch("seed=1", "sleep_s=6", "cluster.throttle=3")
+    begun(on, 3)
+    on.lsf.node_down("n1")
+    on.wait_with_status(done=3, seconds=120)
+    assert set(on.toy.executions().values()) <= {1, 2}
+
+
+@CLASSIC
+def test_a_task_that_ended_while_its_host_was_out_of_sight_is_done(on: LsfProject) -> None:
+    on.launch("seed=1", "fold=0", "sleep_s=3")
+    begun(on, 1)
+    for host in ("n1", "n2"):
+        on.lsf.host_down(host)
+    on.wait_with_status(done=1)
+    for host in ("n1", "n2"):
+        on.lsf.node_up(host)
+    on.wait_with_status(done=1)
+    assert on.each_once(1)
+
+
+@CLASSIC
+def test_a_task_that_cannot_begin_fails_its_jobs_once(on: LsfProject) -> None:
+    on.launch("cluster.setup=['echo no such module >&2', 'exit 7']")
+    on.wait_with_status(failed=JOBS)
+    come_to_rest(on)
+    [reason] = {failure["reason"] for failure in failures(on)}
+    assert reason == "the worker of its task exited with code 7 before the job began"
+    assert f"{on.number()}_1.log" in on.toy.ok("status", "light")
+    assert on.toy.executions() == {}
+
+
+@CLASSIC
+def test_tasks_that_lsf_has_forgotten_are_looked_up_in_its_history(on: LsfProject) -> None:
+    on.lsf.configure(clean_period=0.5)
+    on.launch("cluster.setup=['exit 7']", "cluster.settle_s=1", "cluster.keeper=false")
+    on.settle()
+    on.wait_with_status(failed=JOBS)
+    assert len(on.submissions()) == 1
+
+
+@CLASSIC
+def test_a_server_that_is_away_harms_nothing(on: LsfProject) -> None:
+    on.launch("cluster.query_timeout_s=3", "sleep_s=4")
+    for odd in ({"away": True}, {"nonsense": ["bjobs"]}, {"hang": ["bjobs"]}, {"unread": True}):
+        with on.lsf.odd(**odd):
+            assert on.toy.inside("status", "light").returncode == 3, odd
+    assert "failed" not in on.states()
+    on.wait_with_status(done=JOBS)
+    assert on.each_once()
+
+
+@CLASSIC
+def test_a_submission_during_an_outage_is_done_once(on: LsfProject) -> None:
+    quick = ("cluster.settle_s=2", "cluster.query_timeout_s=3")
+    with on.lsf.odd(lost_reply={"times": 1}):
+        assert "is found out later" in on.launch(*quick)
+    on.wait_with_status(done=JOBS)
+    assert on.each_once()
+    assert len({job.partition("[")[0] for job in on.job_states() if "[" in job}) == 1
+
+
+@CLASSIC
+def test_a_number_that_a_stranger_has_now_is_left_alone(on: LsfProject) -> None:
+    """The id of an array that was forgotten is given to somebody else's."""
+    on.launch("cluster.settle_s=1", "cluster.keeper=false", "seed=1", "sleep_s=1")
+    on.wait(done=3)
+    on.settle()
+    number = on.number()
+    on.lsf.configure(clean_period=0.2, oddities={"reused_ids": int(number)})
+    job = on.lsf.submit("sleep 120", "-J", "stranger[1-9]")
+    assert job == number
+    on.toy.ok("cancel", "light")
+    on.toy.ok("status", "light")
+    assert "EXIT" not in on.lsf.job_states(number).values()
+
+
+@CLASSIC
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("cluster.partition=nowhere", "gpu, short, normal, low"),
+        ("cluster.partition=short", "lets no job run for 65 min"),
+        ("resources.cpus=5", "the largest has 4"),
+        ("resources.memory=70GB", "the largest has 64.0 GB"),
+        ("resources.gpus=1", "cluster.gpu_resource"),
+        ("cluster.qos=best", "cluster.qos"),
+        ("cluster.constraint='a\"b'", "quotes"),
+    ],
+)
+def test_what_lsf_would_refuse_is_told_and_nothing_is_written(on: LsfProject, override: str, why: str) -> None:
+    refused = on.toy.inside("launch", *on.arguments("light", "resources.time=1h", override))
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert refused.stderr.count("\n") == 1
+    assert why in refused.stderr
+    assert not on.toy.root.exists() or not tree(on.toy.root)
+
+
+def test_status_says_why_jobs_wait_and_logs_follow(on: LsfProject) -> None:
+    on.launch("cluster.throttle=1", "sleep_s=2", "seed=1")
+    begun(on, 1)
+    assert "throttled by cluster.throttle" in on.toy.ok("status", "light")
+    assert on.toy.ok("logs", "-f", "seed=1", "fold=0").startswith("seed 1, attempt 1")
+    on.wait(done=3)
+
+
+def test_jobs_see_their_gpu_and_nothing_of_lsf(on: LsfProject) -> None:
+    (on.toy.folder / "toy" / "look.py").write_text(
+        "import json, os\ndef run(work):\n    (work.staging / 'answer.txt').write_text(json.dumps(dict(os.environ)))\n"
+    )
+    # A classic LSF reserves a GPU, and does not say which.
+    toy = with_fake(on.toy, "nvidia-smi", 'echo "1, GPU-a, 16000"; echo "0, GPU-b, 16000"')
+    gpu = ("cluster.gpu_resource=ngpus_excl_p", "resources.gpus=1")
+    on.with_toy(toy).launch("run=toy.look.run", "seed=1", "fold=0", *gpu)
+    on.wait(done=1)
+    [file] = on.toy.study("light").path.glob("store/*/*/answer.txt")
+    environment = json.loads(file.read_text())
+    assert [name for name in environment if name.startswith("LSB_")] == []
+    assert environment["CUDA_VISIBLE_DEVICES"] in {"0", "1"}
+
+
+def test_the_doctor_says_what_the_cluster_offers_and_what_a_node_sees(on: LsfProject) -> None:
+    on.lsf.configure(time_scale=1.0)
+    found = json.loads(on.toy.ok("doctor", "--probe", "--set", "cluster=lsf", "--json"))
+    texts = {one["topic"]: one["text"] for one in found}
+    assert "arrays of up to 1000" in texts["limits"]
+    assert "2 of 2 up" in texts["hosts"]
+    assert "sees the root" in texts["node"]
+    assert list(on.toy.root.glob(".probe-*")) == []
+
+
+@pytest.fixture
+def preempting(on: LsfProject) -> LsfProject:
+    on.lsf.configure(
+        hosts={"n1": Host(slots=2)},
+        preemption="requeue",
+        queues={"normal": Queue(), "low": Queue(priority=20, preempted=True)},
+    )
+    return on
+
+
+@CLASSIC
+def test_preempted_jobs_go_on(preempting: LsfProject) -> None:
+    preempting.launch("cluster.partition=low", "seed=1", "fold=0,1", "sleep_s=4")
+    begun(preempting, 2)
+    preempting.lsf.submit("sleep 1", "-J", "urgent[1-2]")
+    preempting.wait_with_status(done=2, seconds=90)
+    assert 2 in preempting.toy.executions().values()
