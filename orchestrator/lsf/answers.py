@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seedfold.orchestrator.backend import Phase, TaskState
 from seedfold.orchestrator.lsf import ends, queries
+from seedfold.orchestrator.lsf.asking import short
 from seedfold.orchestrator.lsf.rows import Row, read_reasons
 from seedfold.orchestrator.request import memory_mib, name_of
 from seedfold.orchestrator.submissions import Submission
@@ -64,11 +65,11 @@ class _View:
     """What LSF lists of one submission: of the array that counts, since one may have been sent twice."""
 
     def __init__(self, submission: Submission, rows: Iterable[Row]) -> None:
-        name = name_of(submission)
+        name, number = short(name_of(submission)), submission.scheduler_id()
         # A number may have been given to a stranger since.
-        own = [row for row in rows if row.index and row.is_called(name)]
-        self.submission = submission
-        self.number = submission.scheduler_id() or min((row.id for row in own), key=int, default=None)
+        own = [row for row in rows if row.index and row.is_called(name, number)]
+        self.submission, self.name = submission, name
+        self.number = number or min((row.id for row in own), key=int, default=None)
         self.rows = {row.index - 1: row for row in own if row.id == self.number}
         self.foreign = not self.rows and any(row.id == self.number for row in rows)
         self.marks = submission.tasks.marks()
@@ -93,7 +94,9 @@ class _View:
         found = {index: self._listed(index, row, told, reasons) for index, row in self.rows.items()}
         for index in self.unclear():
             remembered = told.get((self.number, index + 1))
-            if index not in found and remembered is not None and remembered.word:
+            if index in found or remembered is None or not remembered.is_called(self.name):
+                continue
+            if remembered.word:
                 found[index] = self._ended(index, remembered.word, remembered)
         return found
 

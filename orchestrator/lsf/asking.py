@@ -15,6 +15,12 @@ from seedfold.orchestrator.request import gpu_count, memory_mib, time_limit_s, w
 from seedfold.orchestrator.submissions import Array
 
 _GIB = 1024**3
+_LONGEST_NAME = 100
+
+
+def short(name: str) -> str:
+    """A name as LSF takes it, of plain characters, and not too long: its end, which has the token, is what tells."""
+    return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-_LONGEST_NAME:]
 
 
 def small_request(cluster: Cluster, batch: Batch, dialect: str) -> Request:

@@ -19,7 +19,7 @@ from seedfold.orchestrator.files import create_once
 from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.lsf import offer, queries, replies
 from seedfold.orchestrator.lsf.answers import answer, in_words
-from seedfold.orchestrator.lsf.asking import array_request, small_request
+from seedfold.orchestrator.lsf.asking import array_request, short, small_request
 from seedfold.orchestrator.lsf.directives import Request
 from seedfold.orchestrator.lsf.rows import read_reasons
 from seedfold.orchestrator.lsf.settings import LsfSettings
@@ -77,7 +77,7 @@ class Lsf:
         study, executor = submission.folder.parents[1], self._executor(submission.folder / "keeper")
         request = replace(
             small_request(self._cluster, self._batch, self._dialect(submission)),
-            name=keeper_name(submission),
+            name=short(keeper_name(submission)),
             memory_mb=1024,
             minutes=_KEEPER_MIN,
             options={},
@@ -118,7 +118,7 @@ class Lsf:
     def _request(self, submission: Submission) -> Request:
         assert submission.array is not None
         asked = array_request(submission.array, self._cluster, self._dialect(submission))
-        return replace(asked, name=name_of(submission), count=submission.task_count)
+        return replace(asked, name=short(name_of(submission)), count=submission.task_count)
 
     def _executor(self, folder: Path) -> ArrayExecutor:
         from seedfold.orchestrator.lsf.executor import ArrayExecutor
@@ -150,12 +150,12 @@ class Lsf:
 
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """See `Backend.cancel`."""
-        number, name = submission.scheduler_id(), name_of(submission)
+        number, name = submission.scheduler_id(), short(name_of(submission))
         wanted = {index + 1 for index in tasks}
         if number is None or not wanted:
             return
         rows = queries.listed([number], self._dialect(submission), self._timeout_s)
-        own = [row.index for row in rows if row.index in wanted and row.is_called(name) and not row.ended]
+        own = [row.index for row in rows if row.index in wanted and row.is_called(name, number) and not row.ended]
         if own:
             self._end(queries.elements(number, own))
 

@@ -91,6 +91,10 @@ class Told:
             return "DONE"
         return "EXIT" if any(one.search(self.last_run) for one in (_EXITED, _SIGNAL, _CODE)) else ""
 
+    def is_called(self, name: str) -> bool:
+        """Whether nobody says that it has another name."""
+        return all(f"JobName<{name}" in text for text in self.texts if "JobName<" in text)
+
     @property
     def host(self) -> str:
         """Where it ran last."""

@@ -23,6 +23,7 @@ _PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
 # submitit counts time-outs; the worker decides instead.
 _NEVER = 10**6
+_LONGEST_PATH = 200
 # Until the worker listens, a warning would kill what it reaches. One that is lost costs what was done since it came.
 _DEAF = "trap '' USR2"
 
@@ -45,7 +46,7 @@ class ArrayExecutor(LsfExecutor):
         pattern = "%J" if request.count is None else "%J_%I"
         folder, log = shlex.quote(str(self.folder)), str(self.folder / f"{pattern}.log")
         # What LSF says of the end is appended to what the task itself said, which it writes as it goes.
-        asked = replace(request, output=log if is_safe(log) else "/dev/null")
+        asked = replace(request, output=log if is_safe(log) and len(log) < _LONGEST_PATH else "/dev/null")
         lines = [
             _DEAF,
             f'exec >> {folder}/"{number}.log" 2>&1 < /dev/null',

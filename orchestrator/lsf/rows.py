@@ -48,15 +48,17 @@ class Row:
         """Whether it has ended, as far as LSF knows. A word that nobody has heard of is no end."""
         return self.word in _ENDED
 
-    def is_called(self, name: str) -> bool:
-        """Whether this is its name, whole or cut at the front."""
+    def is_called(self, name: str, number: str | None = None) -> bool:
+        """Whether this is its name, whole or cut at the front; with the ``number`` that is expected, cut anywhere."""
+        if self.name == name or len(self.name) <= _LEAST:
+            return self.name == name
         if self.name.startswith("*"):
-            return len(self.name) > _LEAST and name.endswith(self.name[1:])
-        return self.name == name
+            return name.endswith(self.name[1:])
+        return self.id == number and name.startswith(self.name)
 
 
 _LEAST = 8
-"""Characters of a name's end, with the star before them, that tell it from others: it ends at random."""
+"""With more characters than this, a part of a name tells it from others."""
 
 
 def read_table(text: str) -> tuple[list[Row], list[str]]:

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 EVERYTHING = {"noise": True, "refused_ids": True, "random_order": True, "no_noheader": True, "in_progress": True}
 CLASSIC = pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
+NEW = pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
 
 GREEDY = '''
 """Light jobs that use more memory than they ask for at first."""
@@ -75,6 +76,7 @@ def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(on: LsfProject)
     assert on.each_once(4)
 
 
+@NEW
 def test_arrays_are_no_larger_than_lsf_takes(on: LsfProject) -> None:
     on.lsf.configure(max_job_array_size=4)
     on.launch("cluster.throttle=2")
@@ -147,6 +149,7 @@ def test_what_is_killed_in_lsf_is_cancelled_and_can_be_resumed(on: LsfProject) -
     on.wait(done=2)
 
 
+@NEW
 def test_cancel_ends_running_and_queued_tasks(on: LsfProject) -> None:
     on.lsf.oddities(in_progress=True)
     on.launch("sleep_s=60", "cluster.throttle=2")
@@ -157,7 +160,7 @@ def test_cancel_ends_running_and_queued_tasks(on: LsfProject) -> None:
     assert on.is_at_rest()
 
 
-@pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
+@NEW
 def test_a_job_that_is_killed_for_its_memory_gets_more(on: LsfProject) -> None:
     (on.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
     # 1 GB is added for what jobs are forked from, and half a GB asked for.
@@ -265,6 +268,7 @@ def test_what_lsf_would_refuse_is_told_and_nothing_is_written(on: LsfProject, ov
     assert not on.toy.root.exists() or not tree(on.toy.root)
 
 
+@NEW
 def test_status_says_why_jobs_wait_and_logs_follow(on: LsfProject) -> None:
     on.launch("cluster.throttle=1", "sleep_s=2", "seed=1")
     begun(on, 1)
@@ -288,6 +292,7 @@ def test_jobs_see_their_gpu_and_nothing_of_lsf(on: LsfProject) -> None:
     assert environment["CUDA_VISIBLE_DEVICES"] in {"0", "1"}
 
 
+@CLASSIC
 def test_the_doctor_says_what_the_cluster_offers_and_what_a_node_sees(on: LsfProject) -> None:
     on.lsf.configure(time_scale=1.0)
     found = json.loads(on.toy.ok("doctor", "--probe", "--set", "cluster=lsf", "--json"))
