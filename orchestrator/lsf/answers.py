@@ -37,7 +37,7 @@ _REASONS = {
     "the queue is inactivated by its time windows": "the queue is closed at this time of the day",
     "waiting for re-scheduling after being requeued": "queued again, and held back for a moment",
     "requeued job is waiting for rescheduling": "queued again, and held back for a moment",
-    "specified start time is in the future": "is not to start yet",
+    "job's specified start time has not been reached": "is not to start yet",
     "job was suspended by the user while pending": _HELD,
     "job was suspended by the user": _HELD,
 }

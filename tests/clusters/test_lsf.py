@@ -68,6 +68,18 @@ def test_stages_get_done_in_order_whatever_the_server_says(on: LsfProject) -> No
     come_to_rest(on, "chain")
 
 
+def test_whatever_goes_wrong_at_once_each_job_is_done_once(on: LsfProject) -> None:
+    rarely = {"lost_reply": {"times": 1}, "unread": 0.3, "no_history": 0.5, "slow": 0.1, "stale": 1}
+    on.lsf.oddities(**EVERYTHING, **rarely)
+    quick = ("cluster.settle_s=4", "cluster.query_timeout_s=5")
+    eventually(lambda: on.toy.inside("launch", *on.arguments("light", *quick)).returncode == 0)
+    on.toy.inside("advance", "light")
+    eventually(lambda: json.loads(on.toy.inside("status", "light", "--json").stdout)["states"]["done"] == JOBS, 120)
+    assert on.each_once()
+    on.lsf.oddities()
+    come_to_rest(on)
+
+
 @CLASSIC
 def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(on: LsfProject) -> None:
     on.launch("fail_seeds=[1]", experiment="chain")
