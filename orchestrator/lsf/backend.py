@@ -79,7 +79,8 @@ class Lsf:
             small_request(self._cluster, self._batch, self._dialect(submission)),
             name=short(keeper_name(submission)),
             memory_mb=1024,
-            minutes=_KEEPER_MIN,
+            # What the queue allows its jobs it allows their keeper.
+            minutes=min(_KEEPER_MIN, self._request(submission).minutes or _KEEPER_MIN),
             options={},
             after=() if after is None else (after,),
             begin=datetime.now() + _LATER if after is None else None,

@@ -25,7 +25,7 @@ _MOST_IDS = 200
 _NOT_THERE = re.compile(r"is not found|no (\w+ )*job(s|\(s\))? found|no matching job", re.IGNORECASE)
 _AWAY = re.compile(
     r"not responding|still trying|lsf is down|cannot connect|connection refused|timed? ?out|communication|please wait"
-    r"|daemon (is )?(down|not)|unable to contact|failed in (an )?lsf library|master (batch|lim)|unavailable",
+    r"|daemon (is )?(down|not)|unable to contact|failed in (an )?lsf library|master (batch|lim)",
     re.IGNORECASE,
 )
 _FIELDS = "jobid jobindex stat job_name exec_host exit_code exit_reason"
@@ -123,8 +123,8 @@ def elements(number: str, indices: Iterable[int]) -> str:
             spans[-1][1] = index
         else:
             spans.append([index, index])
-    listed = ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
-    return f"{number}[{listed}]"
+    written = ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
+    return f"{number}[{written}]"
 
 
 def pending_reasons(ids: Sequence[str], timeout_s: float) -> str:

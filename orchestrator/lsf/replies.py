@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 _NUMBER = re.compile(r"Job <(\d+)> is submitted to (?:default )?queue <[^>]+>")
-_REFUSED = re.compile(r"not submitted|request (was )?aborted|rejected", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"not submitted|request (was )?aborted|rejected|(illegal|invalid) option|requires an argument|usage: *bsub",
+    re.IGNORECASE,
+)
 _FULL = re.compile(
     r"(pending|job|slot|submission)\w*( \w+){0,4} (limit|threshold|maximum)( \w+){0,6} (reach|exceed)\w*"
     r"|(reach|exceed)\w*( \w+){0,6} (pending|job|slot)\w*( \w+){0,3} (limit|threshold|maximum)"

@@ -178,6 +178,7 @@ def test_the_number_is_found_among_other_lines(said: str, number: str | None) ->
         ("RUNLIMIT: Cannot exceed queue's hard limit(s). Job not submitted.", False),
         ("Job array index too large. The limit of job array is reached. Job not submitted.", False),
         ("No such queue. Job not submitted.", False),
+        ("bsub: illegal option -- z\nusage: bsub [-h] [-V]", False),
     ],
 )
 def test_a_queue_that_is_full_takes_more_later(said: str, full: bool) -> None:
