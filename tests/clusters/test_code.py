@@ -9,40 +9,39 @@ from toyproject import eventually
 
 from seedfold.orchestrator.snapshot import modules
 
-pytestmark = pytest.mark.slurm
 LAUNCH = (f"run={RUN}", "fold=0")
 
 
 @pytest.mark.slow
-def test_code_and_configuration_are_edited_while_jobs_are_queued(project: Project) -> None:
-    toy, study = project.toy, project.toy.study("light")
+def test_code_and_configuration_are_edited_while_jobs_are_queued(either: Project) -> None:
+    toy, study = either.toy, either.toy.study("light")
     write_code(toy, "old")
-    project.launch("seed=0,1,2", "cluster.throttle=1", *LAUNCH)
+    either.launch("seed=0,1,2", "cluster.throttle=1", *LAUNCH)
     eventually(lambda: (toy.folder / "begun").exists())
     write_code(toy, "new")
     experiment = toy.folder / "conf" / "experiment" / "light.yaml"
     experiment.write_text(experiment.read_text().replace("signal: 2.0", "signal: 7.0"))
     (toy.folder / "go").touch()
-    project.wait(done=3)
+    either.wait(done=3)
     assert spoken(study) == {OLD: [0, 1, 2]}
-    (first,) = project.submissions()
+    (first,) = either.submissions()
     assert first.snapshot is not None
     assert seedfolds(study) == {modules(study, first.snapshot) / "seedfold/jobs/work.py"}
-    project.launch("seed=0,1,2,3", "signal=2.0", *LAUNCH)
-    project.wait(done=4)
+    either.launch("seed=0,1,2,3", "signal=2.0", *LAUNCH)
+    either.wait(done=4)
     assert spoken(study) == {OLD: [0, 1, 2], NEW: [3]}
 
 
-def test_what_is_tried_again_keeps_its_code(project: Project) -> None:
+def test_what_is_tried_again_keeps_its_code(either: Project) -> None:
     """A job runs out of memory, and is handed over again with more of it after the code was edited."""
-    toy = project.toy
+    toy = either.toy
     write_code(toy, "old")
     (toy.folder / "go").touch()
-    project.launch("seed=0,1", "fail_seeds=[1]", "cluster.keeper=false", *LAUNCH)
-    project.wait(done=1, failed=1)
-    project.settle()
+    either.launch("seed=0,1", "fail_seeds=[1]", "cluster.keeper=false", *LAUNCH)
+    either.wait(done=1, failed=1)
+    either.settle()
     write_code(toy, "new")
     toy.ok("advance", "light")
-    project.wait(done=2)
+    either.wait(done=2)
     assert spoken(toy.study("light")) == {OLD: [0, 1]}
-    assert len(project.submissions()) == 2
+    assert len(either.submissions()) == 2
