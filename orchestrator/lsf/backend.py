@@ -50,7 +50,7 @@ class Lsf:
         """``MAX_JOB_ARRAY_SIZE``, which bounds the index."""
         if self._own.max_array is not None:
             return self._own.max_array
-        found = re.search(r"MAX_JOB_ARRAY_SIZE\s*[=:]?\s*(\d+)", queries.parameters(self._timeout_s))
+        found = re.search(r"MAX_JOB_ARRAY_SIZE\s*[=:]?\s*(\d+)", queries.shown(["bparams", "-l"], self._timeout_s))
         return int(found[1]) if found else _LARGEST
 
     def log_name(self, number: str | None, index: int) -> str:
@@ -75,19 +75,28 @@ class Lsf:
         from seedfold.orchestrator.scheduled import keep_going
 
         study, executor = submission.folder.parents[1], self._executor(submission.folder / "keeper")
+        setup, args = setup_lines(self._batch, submission), [str(study.parent), study.name]
         request = replace(
             small_request(self._cluster, self._batch, self._dialect(submission)),
             name=short(keeper_name(submission)),
             memory_mb=1024,
-            # What the queue allows its jobs it allows their keeper.
-            minutes=min(_KEEPER_MIN, self._request(submission).minutes or _KEEPER_MIN),
+            minutes=_KEEPER_MIN,
             options={},
             after=() if after is None else (after,),
             begin=datetime.now() + _LATER if after is None else None,
         )
-        setup = setup_lines(self._batch, submission)
-        args = [str(study.parent), study.name]
-        self._unless_forgotten(request, lambda asked: executor.send(executor.prepare(keep_going, args, asked, setup)))
+
+        def send(asked: Request) -> str:
+            return executor.send(executor.prepare(keep_going, args, asked, setup))
+
+        try:
+            self._unless_forgotten(request, send)
+        except RefusedError as error:
+            allowed = self._request(submission).minutes or _KEEPER_MIN
+            if error.full or allowed >= _KEEPER_MIN:
+                raise
+            # What the queue allows its jobs it allows their keeper.
+            self._unless_forgotten(replace(request, minutes=allowed), send)
 
     def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
         """See `Backend.submit_probe`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.backend import RefusedError
 from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.lsf import queries
@@ -15,6 +15,7 @@ from seedfold.orchestrator.lsf.directives import Request, site_memory_unit
 
 _QUEUE = re.compile(r"^\s*QUEUE:\s*(\S+)", re.MULTILINE)
 _DEFAULTS = re.compile(r"DEFAULT LIMITS:.*?(?=MAXIMUM LIMITS:|SCHEDULING|USERS:|\Z)", re.DOTALL)
+_USERS = re.compile(r"^USERS:[ \t]*(.*)$", re.MULTILINE)
 _STATUS = re.compile(r"\b(Open|Closed):(\w+)")
 _NAMES = re.compile(r"[A-Z_]{5,}")
 _VALUES = re.compile(r"[\d.]+ min(?: of \S+)?|[\d.]+ [KMGT]B?\b|[\d.]+")
@@ -29,6 +30,12 @@ class Queue:
     open: bool
     minutes: float | None
     memory_mb: float | None
+    users: tuple[str, ...] = ()
+
+    def takes(self, user: str) -> bool:
+        """Whether a user may use it, as far as can be told: who belongs to a group, marked with a slash, cannot."""
+        open_to = (name == "all" or name.endswith("/") or name.startswith("~") for name in self.users)
+        return not self.users or user in self.users or any(open_to)
 
     def text(self) -> str:
         """Say it in a line."""
@@ -52,8 +59,8 @@ class Host:
 
 
 def queues(timeout_s: float) -> list[Queue]:
-    """Return the queues. Raises UnreachableError."""
-    said = queries.ask(["bqueues", "-l"], timeout_s)
+    """Return the queues, as far as the site tells. Raises UnreachableError."""
+    said = queries.shown(["bqueues", "-l"], timeout_s)
     heads = list(_QUEUE.finditer(said))
     ends = [head.start() for head in heads[1:]] + [len(said)]
     return [_queue(head[1], said[head.end() : end]) for head, end in zip(heads, ends, strict=False)]
@@ -69,6 +76,7 @@ def _queue(name: str, text: str) -> Queue:
         open=status is None or status[1] == "Open",
         minutes=float(minutes[1]) if minutes else None,
         memory_mb=float(memory[1]) * _MB[memory[2]] if memory else None,
+        users=tuple(users[1].split()) if (users := _USERS.search(text)) else (),
     )
 
 
@@ -84,7 +92,7 @@ def _limits(text: str) -> dict[str, str]:
 
 def default_queue(timeout_s: float) -> str | None:
     """The queue of jobs that name none, where the site says it."""
-    found = re.search(r"DEFAULT[_ ]QUEUES?\s*[:=]\s*(\S+)", queries.parameters(timeout_s), re.IGNORECASE)
+    found = re.search(r"DEFAULT[_ ]QUEUES?\s*[:=]\s*(\S+)", queries.shown(["bparams", "-l"], timeout_s), re.IGNORECASE)
     return found[1].strip(",;") if found else None
 
 
@@ -92,7 +100,7 @@ def hosts(timeout_s: float) -> list[Host]:
     """Return the hosts that run jobs, as far as the site tells. Raises UnreachableError."""
     memory = _memory(timeout_s)
     found = []
-    for line in queries.ask(["bhosts", "-w"], timeout_s).splitlines():
+    for line in queries.shown(["bhosts", "-w"], timeout_s).splitlines():
         fields = line.split()
         if len(fields) >= 5 and fields[3].isdigit():
             up = not fields[1].startswith(("unavail", "unreach", "closed_Adm"))
@@ -102,10 +110,7 @@ def hosts(timeout_s: float) -> list[Host]:
 
 def _memory(timeout_s: float) -> dict[str, float]:
     """The memory of hosts in MB, by name; nothing where the site does not tell."""
-    try:
-        lines = queries.ask(["lshosts", "-w"], timeout_s).splitlines()
-    except UnreachableError:
-        return {}
+    lines = queries.shown(["lshosts", "-w"], timeout_s).splitlines()
     header = lines[0].split() if lines else []
     if "maxmem" not in header:
         return {}
@@ -119,16 +124,14 @@ def _memory(timeout_s: float) -> dict[str, float]:
 
 def check(request: Request, timeout_s: float) -> None:
     """Raise RefusedError for what LSF would refuse, or take and never start, with what there is instead."""
-    known = queues(timeout_s)
-    if not known:
-        return
-    asked = request.queue or default_queue(timeout_s)
-    queue = next((one for one in known if one.name == asked), None)
-    if queue is None:
-        if request.queue is not None:
-            raise RefusedError(f"there is no queue {asked}; queues are {', '.join(one.name for one in known)}")
-        return
-    _check_limits(request, queue, known)
+    known = {queue.name: queue for queue in queues(timeout_s)}
+    # Several may be named, of which LSF takes the first that will do.
+    asked = (request.queue or default_queue(timeout_s) or "").split()
+    unknown = [name for name in asked if name not in known]
+    if known and unknown and request.queue is not None:
+        raise RefusedError(f"there is no queue {unknown[0]}; queues are {', '.join(known)}")
+    if len(asked) == 1 and not unknown:
+        _check_limits(request, known[asked[0]], list(known.values()))
     _check_size(request, timeout_s)
 
 
@@ -136,6 +139,8 @@ def _check_limits(request: Request, queue: Queue, known: list[Queue]) -> None:
     there_is = f"there is {', '.join(one.text() for one in known)}"
     if not queue.open:
         raise RefusedError(f"queue {queue.name} takes no jobs at present; {there_is}")
+    if not queue.takes(getpass.getuser()):
+        raise RefusedError(f"queue {queue.name} is not for you, but for {', '.join(queue.users)}; {there_is}")
     if queue.minutes is not None and request.minutes is not None and request.minutes > queue.minutes:
         raise RefusedError(f"queue {queue.name} lets no job run for {request.minutes} min; {there_is}")
     if queue.memory_mb is not None and request.memory_mb is not None and request.memory_mb > queue.memory_mb:

@@ -148,22 +148,14 @@ def _told(command: Sequence[str], selection: Sequence[str], timeout_s: float) ->
 # --- the site ---------------------------------------------------------------------------------------------------------
 
 
-def ask(command: Sequence[str], timeout_s: float) -> str:
-    """Return what a command prints. Raises UnreachableError if it fails."""
+def shown(command: Sequence[str], timeout_s: float) -> str:
+    """What a command of LSF's shows of the site; nothing where the site does not have it, or it does not work.
+
+    Raises UnreachableError if LSF is away.
+    """
+    if shutil.which(command[0]) is None:
+        return ""
     ended = run(command, timeout_s)
-    if ended.returncode:
-        raise UnreachableError(f"{command[0]} failed: {one_line(ended.stderr) or ended.returncode}")
-    return ended.stdout
-
-
-def parameters(timeout_s: float) -> str:
-    """The parameters of the batch system; nothing where the site shows none. Raises UnreachableError if it is away."""
-    try:
-        ended = run(["bparams", "-l"], timeout_s)
-    except UnreachableError as error:
-        if "not found" in str(error):
-            return ""
-        raise
     if ended.returncode and is_away(ended.stderr):
-        raise UnreachableError(f"bparams failed: {one_line(ended.stderr)}")
+        raise UnreachableError(f"{command[0]} failed: {one_line(ended.stderr)}")
     return ended.stdout

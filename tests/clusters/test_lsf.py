@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from clusters.conftest import JOBS, LsfProject, project_on_lsf, with_fake
 from clusters.lsf.cluster import Lsf
-from clusters.lsf.settings import Host, Queue
+from clusters.lsf.settings import Host, Queue, default_queues
 from toyproject import eventually, tree
 
 pytestmark = pytest.mark.slow
@@ -99,8 +99,9 @@ def test_arrays_are_no_larger_than_lsf_takes(on: LsfProject) -> None:
 
 @CLASSIC
 def test_a_queue_with_a_limit_is_filled_by_the_keepers_alone(on: LsfProject) -> None:
+    """In a queue that lets a keeper stay for less than it would."""
     on.lsf.configure(max_pending=6)
-    on.launch("cluster.max_submitted=6")
+    on.launch("cluster.max_submitted=6", "cluster.partition=short")
     on.wait(done=JOBS, seconds=120)
     assert [one.task_count for one in on.submissions()] == [2, 2, 2]
     assert on.each_once()
@@ -140,9 +141,9 @@ def test_a_requeue_from_outside_continues(on: LsfProject) -> None:
 
 
 def test_a_job_that_needs_more_than_its_time_limit_gets_done(on: LsfProject) -> None:
-    """LSF's limit of two minutes lasts six seconds here; how it warns depends on the dialect."""
-    on.launch("seed=1", "fold=0", "sleep_s=12", "resources.time=1min", "cluster.margin_s=60", "cluster.warning_s=30")
-    on.wait(done=1, seconds=120)
+    """LSF's limit of five minutes lasts fifteen seconds here; how it warns depends on the dialect."""
+    on.launch("seed=1", "fold=0", "sleep_s=20", "resources.time=4min", "cluster.margin_s=60", "cluster.warning_s=60")
+    on.wait(done=1, seconds=200)
     [often] = on.toy.executions().values()
     assert often > 1
     assert len(on.submissions()) == 1
@@ -262,8 +263,9 @@ def test_a_number_that_a_stranger_has_now_is_left_alone(on: LsfProject) -> None:
 @pytest.mark.parametrize(
     ("override", "why"),
     [
-        ("cluster.partition=nowhere", "gpu, short, normal, low"),
+        ("cluster.partition=nowhere", "queues are gpu, short, normal, low, theirs"),
         ("cluster.partition=short", "lets no job run for 65 min"),
+        ("cluster.partition=theirs", "is not for you, but for somebody"),
         ("resources.cpus=5", "the largest has 4"),
         ("resources.memory=70GB", "the largest has 64.0 GB"),
         ("resources.gpus=1", "cluster.gpu_resource"),
@@ -272,6 +274,7 @@ def test_a_number_that_a_stranger_has_now_is_left_alone(on: LsfProject) -> None:
     ],
 )
 def test_what_lsf_would_refuse_is_told_and_nothing_is_written(on: LsfProject, override: str, why: str) -> None:
+    on.lsf.configure(queues={**default_queues(), "theirs": Queue(users=("somebody",))})
     refused = on.toy.inside("launch", *on.arguments("light", "resources.time=1h", override))
     assert refused.returncode == 2
     assert refused.stdout == ""
