@@ -73,7 +73,7 @@ class Cluster:
     def parse(cls, given: Mapping[str, Any]) -> Cluster:
         """Read ``cluster`` of the configuration. Raises UsageError, naming the key, for whatever cannot be."""
         executor = _choice(given, "executor", "local", EXECUTORS)
-        known = _known(executor)
+        known = known_keys(executor)
         for key in given:
             if key not in known:
                 raise UsageError(f"cluster.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
@@ -92,7 +92,7 @@ class Cluster:
         )
 
 
-def _known(executor: str) -> list[str]:
+def known_keys(executor: str) -> list[str]:
     """The keys that an executor has."""
     known = [*(field.name for field in fields(Cluster) if field.name not in {"batch", "lsf"}), "login"]
     if executor != "local":

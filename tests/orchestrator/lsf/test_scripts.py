@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+import seedfold.conf
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.cluster import Cluster, known_keys
 from seedfold.orchestrator.lsf.asking import array_request
 from seedfold.orchestrator.lsf.directives import Request, directive, lines, memory, site_memory_unit
 from seedfold.orchestrator.submissions import Array
@@ -144,3 +146,9 @@ def test_what_cannot_be_is_named(changed: dict[str, Any], says: str) -> None:
 def test_keys_of_lsf_are_no_keys_of_slurm() -> None:
     with pytest.raises(UsageError, match=r"cluster\.dialect: unknown key"):
         Cluster.parse({"executor": "slurm", "dialect": "auto"})
+
+
+def test_the_shipped_configuration_has_every_key_at_its_default() -> None:
+    shipped = yaml.safe_load((Path(seedfold.conf.__path__[0]) / "cluster" / "lsf.yaml").read_text())
+    assert Cluster.parse(shipped) == Cluster.parse({"executor": "lsf"})
+    assert set(known_keys("lsf")) - set(shipped) == {"qos"}
