@@ -6,14 +6,14 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from clusters.conftest import Project, arguments, unended
+from clusters.conftest import SlurmProject, unended
 from toyproject import eventually
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("copied", [False, True], ids=["moved", "copied"])
-def test_nothing_is_concluded_about_a_queue_that_knows_another_root(project: Project, copied: bool) -> None:
+def test_nothing_is_concluded_about_a_queue_that_knows_another_root(project: SlurmProject, copied: bool) -> None:
     """Neither are its tasks failed, nor cancelled for the root that they belong to; a person says what goes on."""
     project.launch("cluster.keeper=false", "cluster.options={begin: now+1hour}")
     root = project.toy.folder / "elsewhere"
@@ -22,10 +22,10 @@ def test_nothing_is_concluded_about_a_queue_that_knows_another_root(project: Pro
     if not copied:
         shutil.move(project.toy.root, project.toy.folder / "gone")
     environment = {**project.toy.environment, "SEEDFOLD_ROOT": str(root)}
-    here = Project(replace(project.toy, root=root, environment=environment), project.slurm)
+    here = SlurmProject(replace(project.toy, root=root, environment=environment), project.slurm)
     assert f"6 tasks queued when the root was {project.toy.root}" in here.toy.ok("status", "light")
     assert here.toy.states("light") == {"submitted": 6}
-    here.toy.ok("launch", *arguments("light", "cluster.keeper=false"))
+    here.toy.ok("launch", *here.arguments("light", "cluster.keeper=false"))
     assert len(here.submissions()) == 1
     here.toy.ok("cancel", "light")
     assert project.job_states() == before or not copied

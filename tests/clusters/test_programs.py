@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clusters.conftest import Project
+from clusters.conftest import SlurmProject
 from clusters.slurm.cluster import Cluster
 from sweeps.strangers import Stranger, make_stranger
 from toyproject import eventually
@@ -24,7 +24,7 @@ def stranger(slurm: Cluster, tmp_path: Path) -> Iterator[Stranger]:
     known = {name: value for name, value in slurm.environment.items() if name == "SLURM_CONF"}
     program = replace(program, environment={**program.environment, **known})
     yield program
-    Project(program.toy, slurm).clear()
+    SlurmProject(program.toy, slurm).clear()
 
 
 def test_sweep_whose_program_is_killed_is_gone_on_with(stranger: Stranger, slurm: Cluster) -> None:
@@ -33,7 +33,7 @@ def test_sweep_whose_program_is_killed_is_gone_on_with(stranger: Stranger, slurm
     eventually(lambda: stranger.executions())
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
-    project = Project(stranger.toy, slurm)
+    project = SlurmProject(stranger.toy, slurm)
     asked = {one.array.resources.cpus: len(one.jobs) for one in project.submissions("train") if one.array is not None}
     assert asked == {1: 2, 2: 2}
     (stranger.folder / "go").touch()
