@@ -3,7 +3,8 @@
 A study's ``run`` is the dotted name of a callable ``run(work: Work) -> None``. It computes, puts everything that
 should be kept into ``work.staging``, and returns; the staging folder is then published whole or not at all. Its
 module may declare ``PRELOAD: tuple[str, ...]``, modules that a warm worker imports once before it starts jobs, and a
-function ``after_publish(work: Work) -> None``, which removes what was kept only until the result was safe.
+function ``after_publish(work: Work) -> None``, which removes what was kept only until the result was safe; its
+``work.staging`` is the published folder.
 """
 
 from __future__ import annotations

@@ -177,16 +177,16 @@ def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
         "started": started,
         "ended": time.time(),
     }
-    _publish(attempt, record)
+    published = _publish(attempt, record)
     if not attempt.request.fit_needed:
-        _clean_up(work)
+        _clean_up(replace(work, staging=published))
 
 
 class _Overtaken(Exception):
     """Another attempt began meanwhile, because this one was believed dead: its result is the one that counts."""
 
 
-def _publish(attempt: _Attempt, record: dict[str, Any]) -> None:
+def _publish(attempt: _Attempt, record: dict[str, Any]) -> Path:
     number = attempt.request.attempt
     if attempts_begun(attempt.study, attempt.job.id, number) > number:
         shutil.rmtree(attempt.staging)
@@ -194,6 +194,7 @@ def _publish(attempt: _Attempt, record: dict[str, Any]) -> None:
     final = attempt.study.published(attempt.job.id, number)
     final.parent.mkdir(parents=True, exist_ok=True)
     publish(attempt.staging, final, record)
+    return final
 
 
 def _clean_up(work: Work) -> None:

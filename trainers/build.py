@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from seedfold.jobs.work import ConfigFailure
+from seedfold.jobs.work import ConfigFailure, DataFailure
 
 
 def build(node: Mapping[str, Any] | None, key: str, *arguments: Any) -> Any:
     """Instantiate ``node`` (``_target_``, optionally ``_partial_``), nested nodes included, from plain containers.
 
     ``key`` is the node's place in the configuration. Raises ConfigFailure for a class that does not import or refuses
-    its arguments.
+    its arguments; a ConfigFailure or DataFailure of the class itself goes through.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -22,6 +22,8 @@ def build(node: Mapping[str, Any] | None, key: str, *arguments: Any) -> Any:
     try:
         return instantiate(dict(node), *arguments, _convert_="all")
     except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigFailure | DataFailure):
+            raise error.__cause__ from None
         raise ConfigFailure(f"{key}: {_reason(error)}") from error
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.predictions import write_predictions
+from seedfold.results.store import DamagedError, damage
 from seedfold.trainers import classical, training
 from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, clean_up
 from seedfold.trainers.data.loading import JobData, load
@@ -68,9 +69,10 @@ def devices(work: Work, settings: TrainerSettings) -> int:
 
 def _run(work: Work, ranks: Ranks) -> None:
     prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config), ranks.rank)
-    data = load(work.config, work.reads)
+    data = load(work.config, work.reads, work.parents)
+    splits = _splits(work, data)
     predict = _fitted(work, data, ranks)
-    for split in PredictSettings.of(work.config).splits:
+    for split in splits:
         samples = data.evaluated[split]
         if len(samples):
             logits = predict(samples)
@@ -78,9 +80,25 @@ def _run(work: Work, ranks: Ranks) -> None:
                 _write(work, split, samples, logits)
 
 
+def _splits(work: Work, data: JobData) -> tuple[str, ...]:
+    """The splits to predict; raises ConfigFailure for one that the data does not have."""
+    splits = PredictSettings.of(work.config).splits
+    for split in splits:
+        if split not in data.evaluated:
+            raise ConfigFailure(f"predict.splits: {split!r} is none of {', '.join(data.evaluated)}")
+    return splits
+
+
 def after_publish(work: Work) -> None:
-    """Remove the checkpoints that ``checkpoint.keep`` does not keep, now that the predictions are safe."""
-    clean_up(work.folder, CheckpointSettings.of(work.config).keep)
+    """Remove the checkpoints that ``checkpoint.keep`` does not keep.
+
+    Weights go only after everything that was published has been read back; raises DamagedError if it is not whole.
+    """
+    keep = CheckpointSettings.of(work.config).keep
+    reason = None if keep == "last+best" else damage(work.staging, deep=True)
+    if reason is not None:
+        raise DamagedError(f"{work.staging}: {reason}; the checkpoints stay")
+    clean_up(work.folder, keep)
 
 
 def _fitted(work: Work, data: JobData, ranks: Ranks) -> Predict:

@@ -98,7 +98,7 @@ class Classifier(pl.LightningModule):
         self.settle()
 
     def _learn(self, batch: Batch, step: int, optimizer: Any) -> None:
-        inputs = batch.inputs
+        inputs = batch.scaled_inputs()
         if self.recipe.augment is not None:
             own = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
             stream = generator(self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *own)
@@ -140,7 +140,9 @@ class Classifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Keep the logits of the batch."""
-        self._validated.append(({name: logits.float() for name, logits in self(batch.inputs).items()}, batch.targets))
+        self._validated.append(
+            ({name: logits.float() for name, logits in self(batch.scaled_inputs()).items()}, batch.targets)
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole split at once, as every process of the job does."""
@@ -185,10 +187,11 @@ class Classifier(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_index: int) -> Heads:
         """Return the logits of the batch, or the log of the probabilities averaged over ``tta`` augmented passes."""
+        inputs = batch.scaled_inputs()
         if self.recipe.tta == 1 or self.recipe.augment is None:
-            return {name: logits.float().cpu() for name, logits in self(batch.inputs).items()}
+            return {name: logits.float().cpu() for name, logits in self(inputs).items()}
         place = self.first_batch + batch_index
-        passes = [self._augmented_pass(batch.inputs, place, number) for number in range(self.recipe.tta)]
+        passes = [self._augmented_pass(inputs, place, number) for number in range(self.recipe.tta)]
         return {name: _mean_logits(torch.stack([heads[name] for heads in passes])) for name in passes[0]}
 
     def _augmented_pass(self, inputs: Tensor, batch_index: int, number: int) -> Heads:

@@ -78,7 +78,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """``predict``: which splits, from which weights, and over how many augmented passes."""
+    """``predict``: which splits, by the names that the data gives them, from which weights, over how many passes."""
 
     splits: tuple[str, ...] = ("val", "test")
     weights: Weights = "best"
@@ -87,8 +87,6 @@ class PredictSettings:
     def __post_init__(self) -> None:
         _at_least_one(self.tta, "predict.tta")
         _among(self.weights, get_args(Weights), "predict.weights")
-        for split in self.splits:
-            _among(split, ("val", "test"), "predict.splits")
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> PredictSettings:

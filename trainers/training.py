@@ -73,7 +73,7 @@ def _train(
     trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], own_loggers, _together(ranks))
     _begin_at(trainer, progress.position.epoch)
     try:
-        trainer.fit(module, blocks, _validation(data.evaluated["val"], settings, ranks))
+        trainer.fit(module, blocks, _validation(data.evaluated[data.validation], settings, ranks))
     except SIGTERMException as error:  # Lightning raises it between epochs, when the state is saved
         raise RunInterrupted("terminated between epochs, with a checkpoint") from error
 

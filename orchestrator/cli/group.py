@@ -35,6 +35,7 @@ COMMANDS = {
     "fetch": "Copy a study from where it lives, to look at it here.",
     "report": "One self-contained HTML page with tables and plots.",
     "gc": "What may be deleted, and how much room it takes.",
+    "make-data": "A small data set in the format of a study, to try it with.",
     "doctor": "What this machine offers, and what is wrong with it.",
 }
 _FOR_SEEDFOLD = ("receive", "send")
@@ -56,7 +57,7 @@ class LazyGroup(click.Group):
         """Import one command; None if there is none of that name."""
         if cmd_name not in COMMANDS and cmd_name not in _FOR_SEEDFOLD:
             return None
-        command = importlib.import_module(f"seedfold.orchestrator.cli.{cmd_name}").command
+        command = importlib.import_module(f"seedfold.orchestrator.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

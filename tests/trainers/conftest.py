@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
+from seedfold.results.store import publish
 
 STUDY_KEYS = ("study", "matrix", "derive", "stages", "run", "resources", "size")
 
@@ -67,3 +69,24 @@ def work(tmp_path: Path) -> Callable[..., Work]:
 def results() -> Callable[[Work], dict[str, bytes]]:
     """Return a function that reads everything a job published, byte for byte."""
     return lambda work: {path.name: path.read_bytes() for path in sorted(work.staging.iterdir())}
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Callable[[Work], Work]:
+    """Return a function that publishes what a job left; the work it returns has the published folder for staging."""
+
+    def done(work: Work) -> Work:
+        final = tmp_path / "store" / f"{work.staging.name}"
+        record = {
+            "parents": {},
+            "resolved": {},
+            "reads": {},
+            "code": {},
+            "provenance": {},
+            "started": 0.0,
+            "ended": 1.0,
+        }
+        publish(work.staging, final, work.description.to_dict() | record | {"attempt": work.attempt})
+        return replace(work, staging=final)
+
+    return done

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
+from seedfold.results.store import DamagedError
 from seedfold.trainers import fit_predict
 from seedfold.trainers.data.loading import load
 
@@ -352,11 +353,20 @@ def test_settings_that_cannot_be_name_the_key_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_cleaning_up_after_publication_follows_the_configuration(compose: Compose, work: MakeWork) -> None:
+def test_weights_go_when_what_was_published_has_been_read_back(
+    compose: Compose, work: MakeWork, published: Callable[[Work], Work]
+) -> None:
     job = work(compose(*QUICK, "checkpoint.keep=none"))
     fit_predict.run(job)
+    done = published(job)
+    test = done.staging / "predictions.test.parquet"
+    content = test.read_bytes()
+    test.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DamagedError, match=r"predictions.test.parquet: .* changed; the checkpoints stay"):
+        fit_predict.after_publish(done)
     assert list(job.folder.glob("*.ckpt"))
-    fit_predict.after_publish(job)
+    test.write_bytes(content)
+    fit_predict.after_publish(done)
     assert not list(job.folder.iterdir())
 
 
@@ -401,14 +411,15 @@ def test_progress_is_reported_an_epoch_at_a_time(compose: Compose, work: MakeWor
 
 @pytest.mark.parametrize("keep", ["last", "none"])
 def test_weights_that_were_not_kept_are_trained_again_to_the_same_bits(
-    compose: Compose, work: MakeWork, results: Results, keep: str
+    compose: Compose, work: MakeWork, results: Results, published: Callable[[Work], Work], keep: str
 ) -> None:
     config = compose(*QUICK, f"checkpoint.keep={keep}")
     first, again = work(config), work(config)
     fit_predict.run(first)
-    fit_predict.after_publish(first)
+    before = results(first)
+    fit_predict.after_publish(published(first))
     fit_predict.run(again)
-    assert results(first) == results(again)
+    assert before == results(again)
 
 
 @pytest.mark.parametrize(("most", "epochs"), [(1, 1), (15, 1), (16, 2), (1000, 3)])

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.augment import Shift
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.augment import FlipAffineColor, Shift
 from seedfold.trainers.build import build
 from seedfold.trainers.networks import MLP, SmallCNN
 from seedfold.trainers.randomness import generator
@@ -56,3 +60,85 @@ def test_shifts_differ_between_images() -> None:
     moved = Shift(2)(images, generator(torch.device("cpu"), 0))
     same = [torch.equal(before, after) for before, after in zip(images, moved, strict=True)]
     assert not all(same)
+
+
+NOTHING = {
+    "flip_horizontal": 0.0, "flip_vertical": 0.0, "degrees": 0.0, "zoom": 0.0, "shift": 0.0, "brightness": 0.0,
+    "contrast": 0.0,
+}  # fmt: skip
+
+
+def changed(images: torch.Tensor, seed: int = 0, **settings: float) -> torch.Tensor:
+    return FlipAffineColor(**{**NOTHING, **settings})(images, generator(torch.device("cpu"), seed))
+
+
+def test_each_change_does_what_it_says() -> None:
+    images = torch.rand(40, 3, 8, 12)
+    assert torch.allclose(changed(images), images, atol=1e-5)
+    assert torch.allclose(changed(images, flip_horizontal=1.0), images.flip(3), atol=1e-5)
+    assert torch.allclose(changed(images, flip_vertical=1.0), images.flip(2), atol=1e-5)
+    grey = torch.full((40, 3, 8, 12), 0.5)
+    brighter = changed(grey, brightness=0.2)
+    assert torch.allclose(brighter, brighter[:, :1, :1, :1], atol=1e-5)
+    assert 0.1 < (brighter - grey).abs().max() <= 0.2
+    contrasted = changed(images, contrast=0.5)
+    middle = ((contrasted > 0) & (contrasted < 1)).all(1).all(1).all(1)
+    assert torch.allclose(contrasted[middle].mean((1, 2, 3)), images[middle].mean((1, 2, 3)), atol=1e-4)
+
+
+def test_a_turned_image_keeps_its_proportions() -> None:
+    down, right = torch.meshgrid(torch.arange(32.0), torch.arange(64.0), indexing="ij")
+    disc = ((down - 15.5) ** 2 + (right - 31.5) ** 2 < 100).float()[None, None].repeat(20, 3, 1, 1)
+    turned = changed(disc, degrees=180.0)
+    assert (turned - disc).abs().mean() < 0.02
+
+
+def test_mild_changes_repeat_differ_between_images_and_stay_within_0_and_1() -> None:
+    images = torch.rand(20, 3, 16, 16)
+    augment = FlipAffineColor()
+    first, again, other = (augment(images, generator(torch.device("cpu"), seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert len({float(part.mean()) for part in (first - images)}) == 20
+
+
+def test_without_monai_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "monai", None)
+    with pytest.raises(ConfigFailure, match=r"^model: EfficientNet needs MONAI .*pip install 'seedfold\[images\]'"):
+        build(efficientnet(), "model")
+
+
+def efficientnet(**given: Any) -> dict[str, Any]:
+    target = "seedfold.trainers.efficientnet.efficientnet"
+    return {"_target_": target, "name": "efficientnet-b0", "in_channels": 3, "classes": 5, **given}
+
+
+@pytest.mark.slow
+def test_an_efficientnet_learns_and_begins_with_weights_that_fit(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    with pytest.raises(ConfigFailure, match=r"model\.name: "):
+        build(efficientnet(name="efficientnet-b99"), "model")
+    torch.manual_seed(0)
+    network = build(efficientnet(dropout=0.0), "model")
+    images, targets = torch.rand(10, 3, 32, 32), torch.arange(10) % 5
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(images), targets)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    same = build(efficientnet(pretrained=str(tmp_path / "weights.pt")), "model")
+    assert torch.equal(same.eval()(images), network.eval()(images))
+    fewer = build(efficientnet(pretrained=str(tmp_path / "weights.pt"), classes=2), "model")
+    assert fewer(images).shape == (10, 2)
+    with pytest.raises(DataFailure, match="is of another network"):
+        build(efficientnet(pretrained=str(tmp_path / "weights.pt"), name="efficientnet-b2"), "model")
+    (tmp_path / "weights.pt").write_bytes(b"no weights")
+    with pytest.raises(DataFailure, match=r"model\.pretrained: .*weights\.pt"):
+        build(efficientnet(pretrained=str(tmp_path / "weights.pt")), "model")

@@ -1,4 +1,4 @@
-"""Batches from tensors in memory, gathered a block at a time instead of collated sample by sample.
+"""Batches from tensors in memory or from a cache, gathered a block at a time instead of collated sample by sample.
 
 A block holds several consecutive batches, so that the cost of Lightning's loop is paid once a block and not once
 a step; training itself still steps batch by batch, and results do not depend on the size of a block.
@@ -6,16 +6,20 @@ a step; training itself still steps batch by batch, and results do not depend on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from seedfold.trainers.data.samples import Samples
+from seedfold.trainers.data.cache import CachedImages
+from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.data.sampling import Order
 from seedfold.trainers.ranks import ALONE, Ranks
+
+_BLOCK_BYTES = 64 * 1024**2
 
 
 @dataclass
@@ -38,8 +42,9 @@ class Position:
 
 
 class Batch(NamedTuple):
-    """Inputs (b, ...) float32 and class targets (b,) int64: of ``whole`` samples, those that this process looks at.
+    """Inputs (b, ...) and class targets (b,) int64: of ``whole`` samples, those that this process looks at.
 
+    Inputs are float32, or, straight from a cache, uint8; a network takes `scaled_inputs`.
     ``weight`` is what its mean loss counts beside that of the other processes of the job.
     """
 
@@ -47,6 +52,10 @@ class Batch(NamedTuple):
     targets: Tensor
     whole: int
     weight: float = 1.0
+
+    def scaled_inputs(self) -> Tensor:
+        """Return the inputs as floats; those of a cache are scaled to 0 … 1, on whatever device they are."""
+        return self.inputs if self.inputs.is_floating_point() else self.inputs.float() / 255
 
 
 class Block(NamedTuple):
@@ -75,9 +84,10 @@ class TrainingBlocks:
         ranks: Ranks = ALONE,
     ) -> None:
         self._ranks = ranks
-        self._inputs, self._targets = torch.from_numpy(samples.inputs), torch.from_numpy(samples.targets)
+        self._gather, self._targets = _gatherer(samples.inputs), torch.from_numpy(samples.targets)
         self._order, self._position = order, position
-        self._batch_size, self._block, self._most = batch_size, block, most
+        self._batch_size, self._most = batch_size, most
+        self._block = min(block, _largest_block(samples.inputs, batch_size))
         count = len(samples)
         self.steps = count // batch_size if drop_last else -(-count // batch_size)
 
@@ -105,28 +115,45 @@ class TrainingBlocks:
             return []
         if self._ranks.count > 1:
             return [self._share(batch) for batch in torch.split(positions, self._batch_size)]
-        return list(_batches(self._inputs[positions], self._targets[positions], self._batch_size))
+        return list(_batches(self._gather(positions), self._targets[positions], self._batch_size))
 
     def _share(self, positions: Tensor) -> Batch:
         """This rank's part of a batch. Where it has none, it takes a sample that does not count, to keep in step."""
         own = positions[self._ranks.share(len(positions))]
         weight = len(own) * self._ranks.count / len(positions)
         own = own if len(own) else positions[:1]
-        return Batch(self._inputs[own], self._targets[own], len(positions), weight)
+        return Batch(self._gather(own), self._targets[own], len(positions), weight)
 
 
 class EvaluationBatches:
     """The samples of ``rows``, all of them as a rule, once and in their own order."""
 
     def __init__(self, samples: Samples, batch_size: int, rows: slice = slice(None)) -> None:
-        self._inputs, self._targets = torch.from_numpy(samples.inputs[rows]), torch.from_numpy(samples.targets[rows])
+        self._gather, self._targets = _gatherer(samples.inputs[rows]), torch.from_numpy(samples.targets[rows])
         self._batch_size = batch_size
 
     def __len__(self) -> int:
         return -(-len(self._targets) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        return _batches(self._inputs, self._targets, self._batch_size)
+        for start in range(0, len(self._targets), self._batch_size):
+            rows = slice(start, start + self._batch_size)
+            targets = self._targets[rows]
+            yield Batch(self._gather(rows), targets, len(targets))
+
+
+def _gatherer(inputs: Floats | CachedImages) -> Callable[[Tensor | slice], Tensor]:
+    if not isinstance(inputs, CachedImages):
+        tensor = torch.from_numpy(inputs)
+        return lambda rows: tensor[rows]
+    return lambda rows: torch.from_numpy(inputs.gather(rows if isinstance(rows, slice) else rows.numpy()))
+
+
+def _largest_block(inputs: Floats | CachedImages, batch_size: int) -> int:
+    """The batches of a block of images that are read for it: few enough to be held beside the network."""
+    if not isinstance(inputs, CachedImages):
+        return sys.maxsize
+    return max(1, _BLOCK_BYTES // (batch_size * inputs.image_bytes))
 
 
 def _batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:

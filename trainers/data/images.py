@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.samples import Floats, Reads, Samples, check, existing
+from seedfold.trainers.data.samples import Floats, Indices, Labels, Reads, Samples, check, check_labels, existing
 from seedfold.trainers.data.table import Column, class_targets, column, read_frame, row_ids
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Mode = Literal["L", "RGB"]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """What a table says of n images: ``ids``, ``files`` (relative to ``folder``), ``targets`` and ``groups`` (n,)."""
+
+    folder: Path
+    ids: tuple[str, ...]
+    files: tuple[str, ...]
+    targets: Indices
+    groups: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -41,42 +59,70 @@ class ImageFolder:
     mode: Mode = "RGB"
     resize: bool = False
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every image that is read."""
+        height, width = self.size
+        return (1 if self.mode == "L" else 3, int(height), int(width))
+
+    def table(self, reads: Reads) -> LabelTable:
+        """Read the table alone; raises DataFailure naming the row of a repeated id or an unknown label."""
+        folder, path = existing(self.path), existing(self.labels_path)
+        reads(path)
+        frame = read_frame(path)
+        names = row_ids(frame, self.image, path)
+        table = LabelTable(
+            folder=folder,
+            ids=names if self.id is None else row_ids(frame, self.id, path),
+            files=tuple(f"{name}{self.suffix}" for name in names),
+            targets=class_targets(frame[column(frame, self.target, path)], self.labels, path),
+            groups=None if self.group is None else frame[column(frame, self.group, path)].astype(str).to_numpy(),
+        )
+        check_labels(table.ids, table.targets, str(path), self.classes)
+        return table
+
+    def size_on_disk(self, table: LabelTable, row: int) -> int:
+        """Return the bytes of the file of a row (from 0); raises DataFailure if it is not there."""
+        file = table.folder / table.files[row]
+        try:
+            return file.stat().st_size
+        except OSError as error:
+            raise self._missing(row, file) from error
+
+    def _missing(self, row: int, file: Path) -> DataFailure:
+        return DataFailure(f"{existing(self.labels_path)}: row {row + 1} names {file}, which does not exist")
+
     def load(self, reads: Reads) -> Samples:
         """Read the table and every image it names; raises DataFailure naming the file and row."""
-        folder, table = existing(self.path), existing(self.labels_path)
-        reads(table)
-        frame = read_frame(table)
-        names = row_ids(frame, self.image, table)
-        samples = Samples(
-            ids=names if self.id is None else row_ids(frame, self.id, table),
-            inputs=self._images(folder, names, table, reads),
-            targets=class_targets(frame[column(frame, self.target, table)], self.labels, table),
-            groups=None if self.group is None else frame[column(frame, self.group, table)].astype(str).to_numpy(),
-        )
-        return check(samples, str(table), self.classes)
+        table = self.table(reads)
+        samples = Samples(table.ids, self._images(table, reads), table.targets, table.groups)
+        return check(samples, self.labels_path, self.classes)
 
-    def _images(self, folder: Path, names: Sequence[str], table: Path, reads: Reads) -> Floats:
-        channels = 1 if self.mode == "L" else 3
-        images = np.empty((len(names), channels, *self.size), dtype=np.float32)
-        for row, name in enumerate(names):
-            file = folder / f"{name}{self.suffix}"
+    def _images(self, table: LabelTable, reads: Reads) -> Floats:
+        images = np.empty((len(table), *self.shape), dtype=np.float32)
+        for row, name in enumerate(table.files):
+            file = table.folder / name
             if not file.is_file():
-                raise DataFailure(f"{table}: row {row + 1} names {file}, which does not exist")
+                raise self._missing(row, file)
             reads(file)
-            images[row] = self._pixels(file)
+            images[row] = self.pixels(file, file.read_bytes()).astype(np.float32) / np.float32(255)
         return images
 
-    def _pixels(self, file: Path) -> Floats:
+    def pixels(self, file: Path, content: bytes) -> Pixels:
+        """Decode the content of an image file to (channels, height, width); raises DataFailure naming the file.
+
+        Grey images of 16 bits keep the upper eight. Raises ConfigFailure without Pillow.
+        """
         try:
             from PIL import Image
         except ImportError as error:
             raise ConfigFailure("task.source: reading images needs Pillow; pip install 'seedfold[images]'") from error
         try:
-            with Image.open(file) as opened:
-                pixels = np.asarray(self._sized(opened.convert(self.mode), file), dtype=np.float32) / np.float32(255)
-        except OSError as error:
+            with Image.open(io.BytesIO(content)) as opened:
+                decoded = np.asarray(self._sized(_eight_bits(opened, file).convert(self.mode), file))
+        except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
             raise DataFailure(f"{file}: cannot be read as an image: {error}") from error
-        return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+        return decoded[None] if decoded.ndim == 2 else np.ascontiguousarray(np.moveaxis(decoded, -1, 0))
 
     def _sized(self, image: Image.Image, file: Path) -> Image.Image:
         height, width = self.size
@@ -86,3 +132,14 @@ class ImageFolder:
             found = f"{image.size[1]} by {image.size[0]}"
             raise DataFailure(f"{file}: is {found}, task.source.size is {height} by {width}; set resize: true")
         return image.resize((width, height), resample=2)  # bilinear
+
+
+def _eight_bits(image: Image.Image, file: Path) -> Image.Image:
+    """Scale 16 bits to 8, which Pillow's own conversion cuts off at 255."""
+    if image.mode in ("I", "F"):
+        raise DataFailure(f"{file}: has 32 bits a pixel; convert it to 8 or 16")
+    if not image.mode.startswith("I;16"):
+        return image
+    from PIL import Image as Images
+
+    return Images.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -1,18 +1,22 @@
-"""From the configuration to the samples of one job: training, validation and test, ready for a model.
+"""From the configuration to the samples of one job: what it trains on and what it predicts, ready for a model.
 
-Standardisation learns mean and deviation from the training samples of this job alone.
+Samples come from a source in memory, divided by `task.test` and `task.folds`, or, where the task has `task.split`, from
+a cache and a split table of upstream stages. Standardisation learns mean and deviation from the training samples of
+this job alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.build import build
+from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples
 from seedfold.trainers.data.sampling import to_long_tail
@@ -20,18 +24,37 @@ from seedfold.trainers.data.sampling import to_long_tail
 
 @dataclass(frozen=True)
 class JobData:
-    """``train`` after resampling; ``evaluated`` maps ``val`` and ``test`` to their samples, never resampled."""
+    """``train`` after resampling; ``evaluated`` maps the other splits to their samples, never resampled.
+
+    ``validation`` names the split that is looked at after each epoch.
+    """
 
     train: Samples
     evaluated: Mapping[str, Samples]
     classes: int
+    validation: str = "val"
 
 
-def load(config: Mapping[str, Any], reads: Reads) -> JobData:
+def load(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Path] | None = None) -> JobData:
     """Read, divide, resample and standardise as ``task``, ``sampling`` and ``fold`` say.
 
-    Raises DataFailure for bad data, ConfigFailure for settings that cannot be.
+    ``parents`` are the published folders of upstream stages. Raises DataFailure for bad data, ConfigFailure for
+    settings that cannot be.
     """
+    return _cached(config, parents or {}) if config["task"].get("split") else _in_memory(config, reads)
+
+
+def _cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
+    task, classes = config["task"], int(config["task"]["classes"])
+    if task.get("standardize", "none") != "none":
+        raise ConfigFailure("task.standardize: cached images are scaled to 0 … 1 and no further; use none")
+    splits = cached_splits(task, parents)
+    train = splits.pop("train")
+    kept = _resampled(np.arange(len(train)), train.targets, classes, config.get("sampling") or {})
+    return JobData(train.take(kept), splits, classes, validation="dev_cal")
+
+
+def _in_memory(config: Mapping[str, Any], reads: Reads) -> JobData:
     task, sampling = config["task"], config.get("sampling") or {}
     samples = build(task["source"], "task.source").load(reads)
     classes = int(task["classes"])

@@ -1,4 +1,4 @@
-"""Samples in memory: identifiers, inputs, class targets and, where there are any, groups.
+"""Samples: identifiers, inputs, class targets and, where there are any, groups.
 
 Everything downstream (folds, resampling, training, prediction) works on rows of one `Samples`, in the order of the
 file it was read from.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.locations import locate
 from seedfold.jobs.work import DataFailure
+
+if TYPE_CHECKING:
+    from seedfold.trainers.data.cache import CachedImages
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -26,10 +29,13 @@ Reads = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Samples:
-    """n samples: ``ids`` n strings, ``inputs`` (n, ...) float32, ``targets`` (n,) int64, ``groups`` (n,) or None."""
+    """n samples: ``ids`` n strings, ``inputs`` (n, ...), ``targets`` (n,) int64, ``groups`` (n,) or None.
+
+    Inputs are float32 in memory, or images of a cache that are read when they are gathered.
+    """
 
     ids: tuple[str, ...]
-    inputs: Floats
+    inputs: Floats | CachedImages
     targets: Indices
     groups: Labels | None = None
 
@@ -65,21 +71,31 @@ def check(samples: Samples, where: str, classes: int) -> Samples:
 
     Checked: at least one sample, unique identifiers, finite inputs, targets among ``0 … classes - 1``.
     """
-    if not len(samples):
-        raise DataFailure(f"{where}: holds no samples")
-    _check_unique(samples.ids, where)
-    finite = np.isfinite(samples.inputs.reshape(len(samples), -1)).all(axis=1)
+    check_labels(samples.ids, samples.targets, where, classes)
+    if isinstance(samples.inputs, np.ndarray):
+        _check_finite(samples.ids, samples.inputs, where)
+    return samples
+
+
+def _check_finite(ids: tuple[str, ...], inputs: Floats, where: str) -> None:
+    finite = np.isfinite(inputs.reshape(len(ids), -1)).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))
-        raise DataFailure(f"{where}: row {row + 1} ({samples.ids[row]}) has a missing or infinite input")
-    known = (samples.targets >= 0) & (samples.targets < classes)
+        raise DataFailure(f"{where}: row {row + 1} ({ids[row]}) has a missing or infinite input")
+
+
+def check_labels(ids: tuple[str, ...], targets: Indices, where: str, classes: int) -> None:
+    """Raise DataFailure naming the first row (from 1) whose id is taken or whose target is no class of the task."""
+    if not ids:
+        raise DataFailure(f"{where}: holds no samples")
+    _check_unique(ids, where)
+    known = (targets >= 0) & (targets < classes)
     if not known.all():
         row = int(np.argmin(known))
         raise DataFailure(
-            f"{where}: row {row + 1} ({samples.ids[row]}) has target {samples.targets[row]}; "
+            f"{where}: row {row + 1} ({ids[row]}) has target {targets[row]}; "
             f"task.classes is {classes}, so targets are 0 to {classes - 1}"
         )
-    return samples
 
 
 def _check_unique(ids: tuple[str, ...], where: str) -> None:

@@ -1,0 +1,85 @@
+"""A cache of decoded images: ``images.npy``, uint8 (n, channels, height, width), and ``index.parquet``, a row each.
+
+NumPy maps the file (``np.load(path, mmap_mode="r")``). Jobs read it by position instead: what is read does not count
+as a job's memory, however large the cache, and a file system that fails raises an error where a mapping would kill the
+process.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.samples import Indices
+
+IMAGES, INDEX = "images.npy", "index.parquet"
+Shape = tuple[int, ...]
+
+
+def header(shape: Shape) -> bytes:
+    """Return what ``images.npy`` begins with."""
+    import io
+
+    begin = io.BytesIO()
+    npy.write_array_header_1_0(begin, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return begin.getvalue()
+
+
+def _read_header(file: BinaryIO, path: Path) -> Shape:
+    try:
+        if npy.read_magic(file) != (1, 0):
+            raise ValueError("another version of the format")
+        shape, fortran, kind = npy.read_array_header_1_0(file)
+    except ValueError as error:
+        raise DataFailure(f"{path}: is no cache of images: {error}") from error
+    if fortran or kind != np.uint8 or len(shape) != 4:
+        raise DataFailure(f"{path}: is no cache of images: {kind} {shape}")
+    return tuple(shape)
+
+
+class CachedImages:
+    """Images of a cache that are read when they are gathered; ``rows`` chooses some, in that order."""
+
+    def __init__(self, path: Path, rows: Indices | None = None) -> None:
+        self._path = path
+        try:
+            self._file = path.open("rb", buffering=0)
+            shape = _read_header(self._file, path)
+            self._begin = self._file.tell()
+            size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise DataFailure(f"{path}: cannot be read: {error}") from error
+        self.image_shape = shape[1:]
+        self.image_bytes = int(np.prod(self.image_shape, dtype=np.int64))
+        if size != self._begin + shape[0] * self.image_bytes:
+            raise DataFailure(f"{path}: has {size} bytes, which is not {shape[0]} images; run the stage that wrote it")
+        self._rows = np.arange(shape[0], dtype=np.int64) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, positions: Indices | slice) -> CachedImages:
+        """Return the images at these positions, still unread."""
+        return CachedImages(self._path, self._rows[positions])
+
+    def gather(self, positions: Indices | slice) -> NDArray[np.uint8]:
+        """Read the images at these positions; raises DataFailure if the file fails."""
+        rows = self._rows[positions]
+        images = np.empty((len(rows), *self.image_shape), dtype=np.uint8)
+        for place in np.argsort(rows, kind="stable").tolist():
+            self._read(int(rows[place]), images[place])
+        return images
+
+    def _read(self, row: int, into: NDArray[np.uint8]) -> None:
+        try:
+            count = os.preadv(self._file.fileno(), [into.reshape(-1).data], self._begin + row * self.image_bytes)
+        except OSError as error:
+            raise DataFailure(f"{self._path}: image {row} cannot be read: {error}") from error
+        if count != self.image_bytes:
+            raise DataFailure(f"{self._path}: is cut short at image {row}; run the stage that wrote it again")

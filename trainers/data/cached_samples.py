@@ -1,0 +1,76 @@
+"""Samples whose images stay in the cache of an upstream stage until a batch needs them, split as another stage says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.cache import IMAGES, INDEX, CachedImages
+from seedfold.trainers.data.published import published
+from seedfold.trainers.data.samples import Samples
+from seedfold.trainers.data.split_table import SPLIT_FILE, SPLITS, SplitTable, read_split
+from seedfold.trainers.data.tasks import Task, task_name
+
+
+def cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Samples]:
+    """Return the samples of each split, in the order of the cache.
+
+    Raises DataFailure where cache and split table are not of the same samples, or where the samples for development
+    (train and dev_cal) of a class are not as many as ``task.class_counts`` says.
+    """
+    images, table_file = published(parents, IMAGES), published(parents, SPLIT_FILE, f"{task_name(task)}/{SPLIT_FILE}")
+    table = read_split(table_file)
+    samples = _samples(images)
+    splits = _splits_of(samples, table, table_file, images)
+    _check_class_counts(task, table, table_file)
+    return {split: samples.take(np.flatnonzero(splits == split)) for split in SPLITS}
+
+
+def _samples(images: Path) -> Samples:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    index = images.with_name(INDEX)
+    try:
+        rows = pq.read_table(index, columns=["sample_id", "target"])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataFailure(f"{index}: cannot be read: {error}") from error
+    inputs = CachedImages(images)
+    if len(inputs) != rows.num_rows:
+        raise DataFailure(f"{images}: has {len(inputs)} images, its index {rows.num_rows}")
+    targets = np.asarray(rows.column("target").to_numpy(), dtype=np.int64)
+    return Samples(tuple(rows.column("sample_id").to_pylist()), inputs, targets)
+
+
+def _splits_of(
+    samples: Samples, table: SplitTable, table_file: Path, images: Path
+) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    rows = {identifier: row for row, identifier in enumerate(table.ids)}
+    unknown = next((identifier for identifier in samples.ids if identifier not in rows), None)
+    if unknown is not None or len(rows) != len(samples):
+        missing = unknown or next(iter(rows.keys() - set(samples.ids)))
+        raise DataFailure(f"{table_file}: is not of the samples in {images}; {missing!r} is in one of them only")
+    order = np.asarray([rows[identifier] for identifier in samples.ids], dtype=np.int64)
+    different = np.flatnonzero(table.targets[order] != samples.targets)
+    if len(different):
+        raise DataFailure(f"{table_file}: {samples.ids[different[0]]!r} has another target than in {images}")
+    return np.asarray(table.splits, dtype=object)[order]
+
+
+def _check_class_counts(task: Task, table: SplitTable, table_file: Path) -> None:
+    declared = task.get("class_counts")
+    if declared is None:
+        return
+    counts = table.counts(int(task["classes"]))
+    there = [train + cal for train, cal in zip(counts["train"], counts["dev_cal"], strict=True)]
+    if len(declared) != len(there):
+        raise DataFailure(f"task.class_counts: {len(declared)} counts for {len(there)} classes of {task_name(task)}")
+    for number, (said, found) in enumerate(zip(declared, there, strict=True)):
+        if said != found:
+            raise DataFailure(
+                f"{table_file}: class {number} of {task_name(task)} has {found} samples to train and validate, "
+                f"task.class_counts says {said}; correct it, or set it to null"
+            )

@@ -1,0 +1,1 @@
+"""Stages before training: registering data, caching images, writing split tables."""
