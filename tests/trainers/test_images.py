@@ -47,6 +47,14 @@ def test_images_become_channels_first_between_0_and_1_and_every_file_is_reported
     assert [path.name for path in reads] == ["labels.csv", "case0.png", "case1.png", "case2.png"]
 
 
+def test_names_that_look_like_numbers_stay_what_they_are(folder: Path) -> None:
+    for number in range(3):
+        (folder / f"case{number}.png").rename(folder / f"00{number}.png")
+    (folder / "labels.csv").write_text("id,name,kind\n1e3,000,x\n07,001,y\n7,002,x\n")
+    samples = source(folder, id="id").load(lambda read: None)
+    assert samples.ids == ("1e3", "07", "7")
+
+
 def test_grey_and_resized(folder: Path) -> None:
     samples = source(folder, mode="L", size=[8, 8], resize=True).load(lambda read: None)
     assert samples.inputs.shape == (3, 1, 8, 8)

@@ -69,7 +69,7 @@ class ImageFolder:
         """Read the table alone; raises DataFailure naming the row of a repeated id or an unknown label."""
         folder, path = existing(self.path), existing(self.labels_path)
         reads(path)
-        frame = read_frame(path)
+        frame = read_frame(path, text=[self.image] if self.id is None else [self.image, self.id])
         names = row_ids(frame, self.image, path)
         table = LabelTable(
             folder=folder,

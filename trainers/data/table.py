@@ -77,14 +77,23 @@ class Table:
         return [name for name in frame.columns if name not in taken]
 
 
-def read_frame(path: Path, *, header: bool = True, skip_rows: int = 0) -> pd.DataFrame:
-    """Read a CSV or Parquet file by its ending; raises DataFailure if it cannot be read as such."""
+def read_frame(path: Path, *, header: bool = True, skip_rows: int = 0, text: Sequence[Column] = ()) -> pd.DataFrame:
+    """Read a CSV or Parquet file by its ending; raises DataFailure if it cannot be read as such.
+
+    Columns in ``text`` are not taken for numbers, whatever is in them: 007 stays 007.
+    """
     import pandas as pd
 
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, header=0 if header else None, skiprows=skip_rows, dtype_backend="numpy_nullable")
+        return pd.read_csv(
+            path,
+            header=0 if header else None,
+            skiprows=skip_rows,
+            dtype=dict.fromkeys(text, "string"),
+            dtype_backend="numpy_nullable",
+        )
     except (ValueError, OSError, EOFError) as error:  # pandas' and Arrow's parser errors are ValueErrors
         raise DataFailure(f"{path}: cannot be read as a table: {' '.join(str(error).split())}") from error
 

@@ -1,7 +1,7 @@
 """Sample data of ``prevalence_shifts``: for each task a folder of images, PNG and JPEG, and a table of labels.
 
-Classes are as frequent as in the real tasks. A class is rings of its own width and colour, in noise; tasks differ in
-how faint they are.
+Classes are as frequent as in the real tasks. A class is rings of its own width and colour, more or less; classes
+overlap, in some tasks more than in others.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class _Size:
 
 
 SIZES = {"tiny": _Size((240, 300, 420), (24, 40)), "small": _Size((600, 900, 1200), (48, 80))}
-_STRENGTHS = (1.0, 0.6, 0.35)
-_NOISE = 0.15
+_DIFFERENCES = (1.0, 0.6, 0.35)
+"""How far apart the classes of the first, second … task are; the widths and colours of one class differ by itself."""
 
 
 def folders(size: str) -> list[str]:
@@ -71,22 +71,22 @@ def _write_task(folder: Path, number: int, counts: list[int], sides: tuple[int, 
         table.writerow(["sample_id", "file", "label"])
         for row, target in enumerate(targets.tolist()):
             name = f"{row:05d}.{'jpg' if row % 3 == 2 else 'png'}"
-            pixels = _image(target, len(counts), _STRENGTHS[number % len(_STRENGTHS)], sides, generator)
+            pixels = _image(target, len(counts), _DIFFERENCES[number % len(_DIFFERENCES)], sides, generator)
             _save(pixels, images / name)
             table.writerow([f"{folder.name}-{row:05d}", name, target])
 
 
 def _image(
-    target: int, classes: int, strength: float, sides: tuple[int, int], generator: np.random.Generator
+    target: int, classes: int, difference: float, sides: tuple[int, int], generator: np.random.Generator
 ) -> NDArray[np.uint8]:
     height, width = generator.integers(sides[0], sides[1], 2, endpoint=True)
     down, right = generator.uniform(0.3, 0.7, 2)
     distance = np.hypot(np.linspace(0, 1, height)[:, None] - down, np.linspace(0, 1, width)[None] - right)
-    rings = np.sin(2 * np.pi * (1.5 + 1.5 * target) * distance + generator.uniform(0, 2 * np.pi))
-    tint = np.fromiter(_tint(target / classes), dtype=np.float64)
-    signal = strength * (0.3 * rings[..., None] + 0.15 * tint)
-    noise = generator.normal(generator.uniform(-0.1, 0.1), _NOISE, (height, width, 3))
-    return np.asarray(255 * np.clip(0.5 + signal + noise, 0, 1), dtype=np.uint8)
+    cycles = 2 + difference * target + generator.normal(0, 0.5)
+    rings = 0.2 * np.sin(2 * np.pi * cycles * distance + generator.uniform(0, 2 * np.pi))
+    tint = 0.15 * difference * np.fromiter(_tint(target / classes), np.float64) + generator.normal(0, 0.12, 3)
+    noise = generator.normal(0, 0.1, (height, width, 3))
+    return np.asarray(255 * np.clip(0.5 + rings[..., None] + tint + noise, 0, 1), dtype=np.uint8)
 
 
 def _tint(hue: float) -> Iterator[float]:
