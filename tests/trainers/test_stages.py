@@ -274,10 +274,11 @@ def test_a_network_trains_on_the_cache_and_predicts_every_split(
     assert best == epochs["val/loss"].min()
 
 
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
 def test_training_on_the_cache_gives_the_bits_of_training_in_memory(
-    parents: Parents, data: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch
+    parents: Parents, data: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    given = config(data, *TRAINING, "augment=baseline256", "trainer.max_epochs=2")
+    given = config(data, *TRAINING, "augment=baseline256", "trainer.max_epochs=1", f"trainer.precision={precision}")
     cached = work(given, "cached", parents=parents)
     fit_predict.run(cached)
     job_data = load(given, lambda path: None, parents)

@@ -55,7 +55,9 @@ class Batch(NamedTuple):
 
     def scaled_inputs(self) -> Tensor:
         """Return the inputs as floats; those of a cache are scaled to 0 … 1, on whatever device they are."""
-        return self.inputs if self.inputs.is_floating_point() else self.inputs.float() / 255
+        if self.inputs.is_floating_point():
+            return self.inputs
+        return (self.inputs.float() / 255).to(torch.get_default_dtype())  # which Lightning sets to the precision
 
 
 class Block(NamedTuple):
