@@ -32,6 +32,9 @@ from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.template import PointValues, Template
 from seedfold.jobs.tree import has, keys, strings
 
+ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
+"""Where things are and how jobs are got done; no part of identities."""
+
 KEPT_TEMPLATES = 1024
 """Templates kept at a time: one costs as much as thousands of points."""
 
@@ -127,6 +130,7 @@ class Expansion:
         ]
         config = self._base.composer.compose([*self._base.fixed, *options])
         view = self._base.prepare(config, self._spec.resources)
+        self._drop_unused(config)
         tree = plain_tree(config)
         composed = Composed(config, tree, view, {})
         typed = _typed_keys(config)
@@ -137,6 +141,18 @@ class Expansion:
             if values is None or values:
                 composed.applied[number] = values
         return composed
+
+    def _drop_unused(self, config: DictConfig) -> None:
+        """Leave out what the stage does not use: what is not in a job's configuration cannot change its identity."""
+        if self._spec.uses is None:
+            return
+        derived = {split_key(key.lstrip("+"))[0] for key in self._spec.derive}
+        kept = {*self._spec.uses, *map(_top_of, self.matrix.axes), *derived, *ALWAYS_USED}
+        OmegaConf.set_struct(config, False)
+        for key in [str(key) for key in config]:
+            if key not in kept and key not in self._base.composer.conventions.study:
+                del config[key]
+        OmegaConf.set_struct(config, True)
 
     def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         path = _path(axis)
@@ -175,6 +191,14 @@ class Expansion:
             config, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions
         )
         return template, own
+
+
+def _top_of(axis: Axis) -> str:
+    """The top-level key that an axis sets; that of a group is its package."""
+    if not axis.is_group:
+        return _path(axis)[0]
+    group, _, package = axis.key.partition("@")
+    return (package or group.replace("/", ".")).split(".")[0]
 
 
 def prepare(config: DictConfig, study: str, folder: FilePath, resources: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """The study part of a composed configuration: stages with their axes, predicates, derived values and parents.
 
 A study has either ``matrix``, ``zip``, ``table``, ``exclude``, ``only`` and ``derive`` at the top, which make one stage
-named ``train``, or ``stages: {NAME: {run, matrix, zip, table, exclude, only, derive, after, resources}}``. What is
-wrong in it is a UsageError that names the key.
+named ``train``, or ``stages: {NAME: {run, matrix, zip, table, exclude, only, derive, after, uses, resources}}``. What
+is wrong in it is a UsageError that names the key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seedfold.jobs.grammar import axis_values, cell_value
 from seedfold.jobs.matrix import Block
 
 ONLY_STAGE = "train"
-_STAGE = ("run", *TOP, "resources")
+_STAGE = ("run", *TOP, "uses", "resources")
 _SWEEPER = ("params", "zip", "table", "exclude", "only", "derive")
 
 _RESERVED = frozenset(
@@ -35,7 +35,8 @@ class StageSpec:
     """One stage as a study describes it.
 
     ``at`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
-    ``after`` maps parent stages to the slice of them that is meant (a predicate, or None for all).
+    ``after`` maps parent stages to the slice of them that is meant (a predicate, or None for all). ``uses`` are the
+    top-level keys that its jobs read, beside axes and derived values; None for all.
     """
 
     name: str
@@ -46,6 +47,7 @@ class StageSpec:
     only: tuple[Any, ...] = ()
     derive: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
+    uses: frozenset[str] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,8 +139,21 @@ def _read_stage(
         only=_predicates(part("only")),
         derive=_mapping(f"{prefix}derive", part("derive", resolve=False)),
         after=_after(f"{prefix}after", part("after")),
+        uses=_uses(f"{prefix}uses", part("uses"), config) if at else None,
         resources=_mapping(f"{prefix}resources", part("resources", resolve=False)) if at else {},
     )
+
+
+def _uses(place: str, given: Any, config: DictConfig) -> frozenset[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(key, str) for key in given):
+        raise UsageError(f"{place}: {given!r} is no list of top-level keys; write [task, sampling]")
+    known = [str(key) for key in config]
+    for key in given:
+        if key not in known:
+            raise UsageError(f"{place}: {key}: no such top-level key{did_you_mean(key, known)}")
+    return frozenset(given)
 
 
 def _plain(node: Any, key: str, *, resolve: bool) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedfold.jobs.compose import Composer
+from seedfold.jobs.errors import UsageError
 from seedfold.jobs.grammar import cell_value, simple_value
 from seedfold.jobs.study import load_study
 
@@ -372,3 +373,15 @@ def test_the_shortcut_for_cells_is_hydras_grammar(text: str) -> None:
 
 
 _COMPOSER = Composer()
+
+
+def test_stage_is_what_it_uses(tree: Any) -> None:
+    """A key that a stage does not use is in none of its jobs, and changes none of their ids."""
+    stage = {"matrix": {"seed": [0, 1]}, "run": "a.b"}
+    content = {"stages": {"cut": {**stage, "uses": ["loss"]}, "whole": stage}, "extra": 1}
+    before, after = (tree.jobs({**content, "extra": value}) for value in (1, 2))
+    assert [sorted(job.config) for job in before if job.stage == "cut"] == [["cluster", "loss", "paths", "seed"]] * 2
+    same = {job.stage for job, other in zip(before, after, strict=True) if job.id == other.id}
+    assert same == {"cut"}
+    with pytest.raises(UsageError, match=r"stages.cut.uses: los: no such top-level key; did you mean 'loss'"):
+        tree.jobs({"stages": {"cut": {**stage, "uses": ["los"]}}})
