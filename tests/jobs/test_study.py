@@ -383,5 +383,5 @@ def test_stage_is_what_it_uses(tree: Any) -> None:
     assert [sorted(job.config) for job in before if job.stage == "cut"] == [["cluster", "loss", "paths", "seed"]] * 2
     same = {job.stage for job, other in zip(before, after, strict=True) if job.id == other.id}
     assert same == {"cut"}
-    with pytest.raises(UsageError, match=r"stages.cut.uses: los: no such top-level key; did you mean 'loss'"):
+    with pytest.raises(UsageError, match=r"stages.cut.uses: los: no such top-level key .did you mean 'loss'"):
         tree.jobs({"stages": {"cut": {**stage, "uses": ["los"]}}})
