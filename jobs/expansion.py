@@ -8,9 +8,10 @@ for each combination of them; all other axes only set a place in a template.
 from __future__ import annotations
 
 import copy
+import pickle
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 
 from seedfold.jobs.analysis import related
-from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
+from seedfold.jobs.compose import KEPT, Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.evaluate import MISSING, hydra_view
@@ -48,12 +49,24 @@ class Base:
     study: str
     folder: FilePath
     identity: Identity
+    composed: dict[tuple[str, ...], tuple[bytes, Any]] = field(default_factory=dict, kw_only=True)
 
-    def prepare(self, config: DictConfig, resources: Mapping[str, Any]) -> Any:
-        """Make a composed configuration one that points are made from; return what ``${hydra:...}`` reads in it."""
-        view = hydra_view(config)
+    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> tuple[DictConfig, Any]:
+        """Return a configuration that points are made from, and what ``${hydra:...}`` reads in it.
+
+        Stages ask for the same ones, which differ in ``resources`` alone.
+        """
+        overrides = (*self.fixed, *options)
+        known = self.composed.get(overrides)
+        if known is None:
+            config = self.composer.compose(overrides)
+            view = hydra_view(config)
+            known = pickle.dumps(config), view
+            if len(self.composed) < KEPT:
+                self.composed[overrides] = known
+        config = pickle.loads(known[0])
         prepare(config, self.study, self.folder, resources)
-        return view
+        return config, known[1]
 
 
 @dataclass
@@ -128,8 +141,7 @@ class Expansion:
             group_override(axis.prefix, axis.key, axis.values[number])
             for axis, number in zip(axes, choice, strict=True)
         ]
-        config = self._base.composer.compose([*self._base.fixed, *options])
-        view = self._base.prepare(config, self._spec.resources)
+        config, view = self._base.compose(options, self._spec.resources)
         self._drop_unused(config)
         tree = plain_tree(config)
         composed = Composed(config, tree, view, {})

@@ -91,8 +91,9 @@ class _Base(Base):
     prefixes: Mapping[str, str]
     told: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
-    def prepare(self, config: DictConfig, resources: Mapping[str, Any]) -> Any:
-        """Put what we need of Hydra's node beside it; return what ``${hydra:...}`` reads."""
+    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> tuple[DictConfig, Any]:
+        """See `Base.compose`. What we need of Hydra's node is put beside it."""
+        config = self.composer.compose([*self.fixed, *options])
         types = dict(_types(config, self.program.module))
         view = hydra_view(config)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
@@ -105,7 +106,7 @@ class _Base(Base):
         kept = {key: value for key, value in node.items() if key not in _NOT_FOR_JOBS}
         program = asdict(self.program) | {"fixed": list(self.fixed), "prefixes": dict(self.prefixes), "types": types}
         self.told[id(view)] = view, {"task": self.program.task, "program": program, "node": kept}
-        return view
+        return config, view
 
 
 def _types(node: DictConfig, main: str, path: str = "") -> Iterator[tuple[str, str]]:
