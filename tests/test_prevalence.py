@@ -1,0 +1,106 @@
+"""The study of prevalence shift, small, from image files to tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from clusters.slurm.cluster import Cluster
+from toyproject import SEEDFOLD
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+STUDY = ("experiment=prevalence_shifts", "size=tiny", "paths.data=data")
+WHOLE = {"done": 47, "blocked": 2}
+
+
+class Place:
+    """A folder with the data, in which commands run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
+        self.environment = {**os.environ, **own}
+        self.run("make-data", "prevalence_shifts", "--size", "tiny", "--out", "data")
+
+    @property
+    def study(self) -> StudyFolder:
+        return Root(self.folder / "runs").study("prevalence_shifts")
+
+    def run(self, *args: str) -> str:
+        ended = subprocess.run(
+            [SEEDFOLD, *args],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def states(self) -> dict[str, int]:
+        states: dict[str, int] = json.loads(self.run("status", "prevalence_shifts", "--json"))["states"]
+        return {state: count for state, count in states.items() if count}
+
+    def attempts(self) -> Counter[tuple[str, int]]:
+        """How many jobs of each stage are in which attempt."""
+        ledger = Ledger(self.study)
+        return Counter((job.stage, ledger.record(job.id).latest) for job in ledger.plans.current.values())
+
+    def table(self, name: str) -> pd.DataFrame:
+        [file] = self.study.path.glob(f"store/*/*.1/{name}.csv")
+        return pd.read_csv(file)
+
+    def predictions_of(self, stage: str, **axes: Any) -> Path:
+        ledger = Ledger(self.study)
+        [job] = [
+            job for job in ledger.plans.current.values() if job.stage == stage and axes.items() <= job.axes.items()
+        ]
+        return self.study.published(job.id, 1) / "predictions.app_test.parquet"
+
+
+def test_small_study_runs_from_end_to_end_and_only_what_went_missing_runs_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.run("launch", *STUDY, "--wait")
+    assert place.states() == WHOLE
+    assert "nothing to start" in place.run("launch", *STUDY, "--wait")
+    _check_tables(place)
+
+    place.predictions_of("reproduce", task="chexpert_cardiomegaly", seed=10).unlink()
+    planned = json.loads(place.run("plan", *STUDY, "--json"))["stages"]
+    assert (planned["reproduce"]["lost"], planned["reproduce"]["done"]) == (1, 5)
+    place.run("launch", *STUDY, "--wait")
+    assert place.states() == WHOLE
+    again = {stage: count for (stage, attempt), count in place.attempts().items() if attempt == 2}
+    assert again == {"reproduce": 1, "estimate": 3, "retrain_estimated": 3, "analyse": 1}
+
+
+def _check_tables(place: Place) -> None:
+    estimated = place.table("quantification")
+    assert set(estimated["method"]) == {"CC", "BBSE", "ACC"}
+    exact = estimated.groupby(["task", "ratio", "method"])["prevalence"]
+    assert exact.sum().sub(1).abs().max() < 1e-9
+    # Counts are cut to whole samples, of which there are few.
+    found = (exact.max() / exact.min()).reset_index()
+    assert (found["prevalence"] / found["ratio"]).between(0.9, 1.1).all()
+    performed = place.table("performance")
+    assert set(performed["stage"]) == {"reproduce", "resplit", "retrain_exact", "retrain_estimated"}
+    assert performed["value"].between(-1, 1).all()
+
+
+@pytest.mark.slurm
+def test_small_study_runs_on_slurm(on_slurm: Cluster, tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.run("launch", *STUDY, "cluster=slurm", "cluster.jobs_per_task=10", "--wait")
+    assert place.states() == WHOLE
+    assert {attempt for _, attempt in place.attempts()} == {1}
