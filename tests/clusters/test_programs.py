@@ -5,39 +5,69 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from clusters.conftest import SlurmProject
+from clusters.conftest import LsfProject, Project, SlurmProject
 from clusters.slurm.cluster import Cluster
 from sweeps.strangers import Stranger, make_stranger
 from toyproject import eventually
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-ON_SLURM = ("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_slurm")
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stranger's program where a scheduler answers, and the words that have it swept there."""
+
+    program: Stranger
+    project: Project
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("-m", "hydra/sweeper=seedfold", f"hydra/launcher=seedfold_{self.project.scheduler}")
 
 
 @pytest.fixture
-def stranger(slurm: Cluster, tmp_path: Path) -> Iterator[Stranger]:
-    program = make_stranger(tmp_path / "project")
+def on_slurm_cluster(slurm: Cluster, tmp_path: Path) -> Iterator[Place]:
+    program = make_stranger(tmp_path / "stranger")
     known = {name: value for name, value in slurm.environment.items() if name == "SLURM_CONF"}
     program = replace(program, environment={**program.environment, **known})
-    yield program
-    SlurmProject(program.toy, slurm).clear()
+    project = SlurmProject(program.toy, slurm)
+    yield Place(program, project)
+    project.clear()
 
 
-def test_sweep_whose_program_is_killed_is_gone_on_with(stranger: Stranger, slurm: Cluster) -> None:
+@pytest.fixture
+def on_classic_lsf(on_classic: LsfProject, tmp_path: Path) -> Place:
+    program = make_stranger(tmp_path / "stranger")
+    lsf = on_classic.lsf
+    known = {**lsf.variables, "PATH": f"{lsf.bin}{os.pathsep}{program.environment.get('PATH', os.environ['PATH'])}"}
+    program = replace(program, environment={**program.environment, **known})
+    return Place(program, LsfProject(program.toy, lsf))
+
+
+@pytest.fixture(
+    params=[pytest.param("on_slurm_cluster", marks=pytest.mark.slurm), "on_classic_lsf"], ids=["slurm", "lsf"]
+)
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+def test_sweep_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
+    stranger = place.program
     points = ("model=small,large", "seed=1,2", "wait_for=go", "hydra.launcher.resources.cpus=${steps}")
-    program = stranger.start(*ON_SLURM, *points)
+    program = stranger.start(*place.words, *points)
     eventually(lambda: stranger.executions())
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
-    project = SlurmProject(stranger.toy, slurm)
-    asked = {one.array.resources.cpus: len(one.jobs) for one in project.submissions("train") if one.array is not None}
+    submissions = place.project.submissions("train")
+    asked = {one.array.resources.cpus: len(one.jobs) for one in submissions if one.array is not None}
     assert asked == {1: 2, 2: 2}
     (stranger.folder / "go").touch()
-    said = stranger.run(*ON_SLURM, *points)
+    said = stranger.run(*place.words, *points)
     assert "train: 4 jobs, nothing to start" in said
     assert "train: 4 done" in said
     assert len(stranger.executions()) == len(set(stranger.executions())) == 4
