@@ -247,8 +247,8 @@ def test_a_huge_folder_beside_the_code_costs_nothing(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_too_large_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seedfold.orchestrator.sources._MOST_FILES", 300)
-    write(tmp_path, "lab/thing.py", *(f"huge/part{number}.py" for number in range(301)))
+    monkeypatch.setattr("seedfold.orchestrator.sources._MOST_FILES", 1000)
+    write(tmp_path, "lab/thing.py", *(f"huge/part{number}.py" for number in range(1001)))
     study, digest = take(tmp_path, "lab", "huge")
     assert own_files(study, digest) == {"lab/thing.py"}
     assert left_out(study, [None, digest]) == ["huge"]
