@@ -11,6 +11,8 @@ import pytest
 from clusters.lsf.cluster import Lsf
 from toyproject import eventually
 
+pytestmark = pytest.mark.slow
+
 only_classic = pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
 only_lsf10 = pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
 SLEEP = "#!/bin/sh\nexec sleep 100\n"

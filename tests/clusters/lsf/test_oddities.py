@@ -13,6 +13,8 @@ from clusters.lsf.oddities import NAMES, Oddities
 from clusters.lsf.settings import Dialect
 from toyproject import eventually
 
+pytestmark = pytest.mark.slow
+
 SLEEP = "#!/bin/sh\nexec sleep 100\n"
 
 
