@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import seedfold.conf
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.prevalence import loss_weights, scaled_prevalences
 
@@ -57,3 +61,13 @@ def test_two_classes_depend_on_the_ratio_alone() -> None:
 def test_what_has_no_weights_is_refused(counts: list[int], ratio: float, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         loss_weights(counts, ratio, balanced=True)
+
+
+def test_weights_of_the_study_agree_with_double_precision() -> None:
+    files = Path(seedfold.conf.__file__).parent.glob("task/*.yaml")
+    tasks = [task for task in map(yaml.safe_load, map(Path.read_text, files)) if task.get("class_counts")]
+    assert len(tasks) == 30
+    for task in tasks:
+        for ratio in [1 + step / 2 for step in range(19)]:
+            expected = in_double_precision(task["class_counts"], ratio, balanced=True)
+            assert loss_weights(task["class_counts"], ratio, balanced=True) == pytest.approx(expected, rel=0, abs=1e-7)
