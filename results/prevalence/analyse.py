@@ -44,11 +44,8 @@ class _Parent:
 
 def run(work: Work) -> None:
     """Write the tables and figures; raises ConfigFailure where no parent estimated or predicted anything."""
-    parents = [
-        _Parent(work.stages[parent], load_result(folder), folder)
-        for parent, folder in work.parents.items()
-        if "task" in load_result(folder).axes
-    ]
+    known = [_Parent(work.stages[parent], load_result(folder), folder) for parent, folder in work.parents.items()]
+    parents = [parent for parent in known if "task" in parent.result.axes]
     settings = EstimateSettings.of(work.config)
     tables = {
         "quantification": quantification(parents),
