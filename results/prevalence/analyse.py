@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.metrics import CLASSIFICATION, classification
+from seedfold.results.metrics import CLASSIFICATION, classification, log_probabilities
 from seedfold.results.prevalence.estimate import TABLE, EstimateSettings
 from seedfold.results.prevalence.members import Predicted, read_members
 from seedfold.results.prevalence.scaling import ImpossibleScaling, resample
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "torch", "seedfold.results.predictions", "matplotlib.figure")
 METRICS = ("accuracy", "balanced_accuracy", "mcc", "auroc")
 DEPLOYMENT = "app_test"
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def _scores(parent: _Parent, known: Predicted, ratio: float, base_seed: int) -> 
         sample = known.take(resample(known.targets, known.classes, ratio, base_seed))
     except ImpossibleScaling:
         return
-    scores = classification(sample.targets, np.log(np.maximum(sample.probabilities, _TINY)))
+    scores = classification(sample.targets, log_probabilities(sample.logits))
     place = {"task": parent.task, "ratio": ratio, "stage": parent.stage, **_seeds(parent.result.config)}
     for metric in METRICS:
         assert metric in CLASSIFICATION

@@ -4,52 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
-from seedfold.results.metrics import probabilities
 from seedfold.results.predictions import HeadPredictions, file_name, read_heads
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """n samples: classes ``targets`` (n,) and ``probabilities`` (n, k) float64, in the order of the file."""
+    """n samples: classes ``targets`` (n,) and ``logits`` (n, k) float32, k at least 2, in the order of the file."""
 
     targets: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
+    logits: NDArray[np.float32]
 
     @property
     def classes(self) -> int:
         """k, at least 2."""
-        return int(self.probabilities.shape[1])
+        return int(self.logits.shape[1])
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """The softmax (n, k) of the logits by torch in single precision: thresholds and bins depend on the last bit."""
+        import torch
+
+        return np.asarray(torch.softmax(torch.from_numpy(self.logits), dim=1).numpy())
 
     @property
     def labels(self) -> NDArray[np.int64]:
         """The most probable class (n,) of each sample, the first of several."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many samples (k,) each class has."""
+        return np.bincount(self.targets, minlength=self.classes)
+
     def take(self, rows: NDArray[np.int64]) -> Predicted:
         """The samples at ``rows``, in that order."""
-        return Predicted(self.targets[rows], self.probabilities[rows])
+        return Predicted(self.targets[rows], self.logits[rows])
 
 
 def read_members(folders: Sequence[Path], split: str) -> Predicted:
-    """Return what the models in these published folders predict on a split, on average.
+    """Return what the models in these published folders predict on a split; of several, the mean of probabilities.
 
     Raises DataFailure where there is none, a target is unknown, or the models predicted other samples.
     """
     if not folders:
         raise DataFailure(f"split {split}: there are no predictions to read")
     first, *others = (_only_head(folder / file_name(split)) for folder in folders)
-    total = probabilities(first.logits)
     for folder, other in zip(folders[1:], others, strict=True):
         if not other.ids.equals(first.ids):
             raise DataFailure(f"{folder / file_name(split)}: predicts other samples than {folders[0].name}")
-        total = total + probabilities(other.logits)
-    return Predicted(np.asarray(first.targets, dtype=np.int64), total / len(folders))
+    targets = np.asarray(first.targets, dtype=np.int64)
+    members = [Predicted(targets, _two_columns(each.logits)) for each in (first, *others)]
+    if len(members) == 1:
+        return members[0]
+    mean = np.mean([member.probabilities for member in members], axis=0, dtype=np.float64)
+    return Predicted(targets, np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32))
+
+
+def _two_columns(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A single logit is that of class 1 against class 0."""
+    return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 
 def _only_head(path: Path) -> HeadPredictions:
