@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.whole import replacing
 from seedfold.trainers.checkpoints import Checkpoints, Fit
-from seedfold.trainers.data.cache import CachedImages
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.settings import TrainerSettings
@@ -94,8 +93,8 @@ def predict(estimator: Any, samples: Samples, classes: int) -> dict[str, Floats]
 
 
 def _flat(samples: Samples) -> Floats:
-    if isinstance(samples.inputs, CachedImages):
-        raise ConfigFailure("model: an estimator needs all inputs in memory, and cached images are not; use a network")
+    if not isinstance(samples.inputs, np.ndarray):
+        raise ConfigFailure("model: an estimator needs all inputs in memory, and these stay in files; use a network")
     return samples.inputs.reshape(len(samples), -1)
 
 

@@ -10,13 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.predictions import write_predictions
 from seedfold.results.store import DamagedError, damage
 from seedfold.trainers import classical, training
 from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, clean_up
 from seedfold.trainers.data.loading import JobData, load
-from seedfold.trainers.data.samples import Floats, Samples
+from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
 from seedfold.trainers.history import write_history
 from seedfold.trainers.process import backend, gpu_memory_cap, prepare
 from seedfold.trainers.ranks import Ranks, on_ranks
@@ -152,7 +154,7 @@ def _write(work: Work, split: str, samples: Samples, logits: dict[str, Floats]) 
         split,
         job=work.description,
         sample_ids=samples.ids,
-        targets=samples.targets,
+        targets=np.ma.masked_equal(samples.targets, UNKNOWN),
         logits=logits,
         expected=samples.ids,
     )

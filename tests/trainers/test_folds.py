@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.samples import Samples
+from seedfold.trainers.data.folds import divide, permuted_folds
+from seedfold.trainers.data.samples import UNKNOWN, Samples, check
 
 
 def samples(targets: Any, groups: Any = None) -> Samples:
@@ -28,7 +29,7 @@ def task(kind: str, k: int, *, seed: int = 0, test: float = 0.2) -> dict[str, An
 
 @settings(max_examples=60, deadline=None)
 @given(
-    kind=st.sampled_from(["kfold", "stratified", "grouped", "stratified_grouped"]),
+    kind=st.sampled_from(["kfold", "permuted", "stratified", "grouped", "stratified_grouped"]),
     k=st.integers(2, 5),
     seed=st.integers(0, 2**31),
     size=st.integers(2, 9),
@@ -86,3 +87,24 @@ def test_what_cannot_be_divided_says_why(settings: Any, fold: int, error: type[E
     with pytest.raises(error, match=says) as caught:
         divide(samples([0] * 20 + [1] * 20), settings, fold)
     assert "\n" not in str(caught.value)
+
+
+def test_permuted_folds_are_a_permutation_modulo_k() -> None:
+    # The permutation that numpy has drawn from seed 7 since its first versions: 8 5 0 2 1 9 7 3 6 4.
+    assert [fold.tolist() for fold in permuted_folds(10, 3, 7)] == [[2, 5, 7, 8], [4, 6, 9], [0, 1, 3]]
+    with pytest.raises(DataFailure, match="2 samples cannot be divided into 3 folds"):
+        permuted_folds(2, 3, 7)
+
+
+def test_data_may_say_itself_what_is_held_out_and_then_its_classes_may_be_unknown() -> None:
+    given_samples = samples([0, 1, UNKNOWN, 0, 1, 1])
+    held_out = np.asarray([False, False, True, False, False, True])
+    settings = {"folds": {"kind": "permuted", "k": 2, "seed": 0}, "test": {"kind": "given"}}
+    with pytest.raises(ConfigFailure, match="holds no samples out by itself"):
+        divide(given_samples, settings, 0)
+    whole = check(replace(given_samples, held_out=held_out), "cases.csv", 2)
+    divisions = [divide(whole, settings, fold) for fold in range(2)]
+    assert [division.test.tolist() for division in divisions] == [[2, 5], [2, 5]]
+    assert sorted(row for division in divisions for row in division.val) == [0, 1, 3, 4]
+    with pytest.raises(DataFailure, match=r"cases.csv: row 3 \(s2\) has target -1"):
+        check(replace(given_samples, held_out=~held_out), "cases.csv", 2)

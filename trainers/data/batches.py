@@ -1,4 +1,4 @@
-"""Batches from tensors in memory or from a cache, gathered a block at a time instead of collated sample by sample.
+"""Batches from tensors in memory or from files, gathered a block at a time instead of collated sample by sample.
 
 A block holds several consecutive batches, so that the cost of Lightning's loop is paid once a block and not once
 a step; training itself still steps batch by batch, and results do not depend on the size of a block.
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seedfold.trainers.data.cache import CachedImages
-from seedfold.trainers.data.samples import Floats, Samples
+from seedfold.trainers.data.samples import Floats, Samples, StoredInputs
 from seedfold.trainers.data.sampling import Order
 from seedfold.trainers.ranks import ALONE, Ranks
 
@@ -144,18 +144,18 @@ class EvaluationBatches:
             yield Batch(self._gather(rows), targets, len(targets))
 
 
-def _gatherer(inputs: Floats | CachedImages) -> Callable[[Tensor | slice], Tensor]:
-    if not isinstance(inputs, CachedImages):
+def _gatherer(inputs: Floats | StoredInputs) -> Callable[[Tensor | slice], Tensor]:
+    if isinstance(inputs, np.ndarray):
         tensor = torch.from_numpy(inputs)
         return lambda rows: tensor[rows]
     return lambda rows: torch.from_numpy(inputs.gather(rows if isinstance(rows, slice) else rows.numpy()))
 
 
-def _largest_block(inputs: Floats | CachedImages, batch_size: int) -> int:
-    """The batches of a block of images that are read for it: few enough to be held beside the network."""
-    if not isinstance(inputs, CachedImages):
+def _largest_block(inputs: Floats | StoredInputs, batch_size: int) -> int:
+    """The batches of a block of samples that are read for it: few enough to be held beside the network."""
+    if isinstance(inputs, np.ndarray):
         return sys.maxsize
-    return max(1, _BLOCK_BYTES // (batch_size * inputs.image_bytes))
+    return max(1, _BLOCK_BYTES // (batch_size * inputs.sample_bytes))
 
 
 def _batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:

@@ -56,8 +56,8 @@ class CachedImages:
         except OSError as error:
             raise DataFailure(f"{path}: cannot be read: {error}") from error
         self.image_shape = shape[1:]
-        self.image_bytes = int(np.prod(self.image_shape, dtype=np.int64))
-        if size != self._begin + shape[0] * self.image_bytes:
+        self.sample_bytes = int(np.prod(self.image_shape, dtype=np.int64))
+        if size != self._begin + shape[0] * self.sample_bytes:
             raise DataFailure(f"{path}: has {size} bytes, which is not {shape[0]} images; run the stage that wrote it")
         self._rows = np.arange(shape[0], dtype=np.int64) if rows is None else rows
 
@@ -78,8 +78,8 @@ class CachedImages:
 
     def _read(self, row: int, into: NDArray[np.uint8]) -> None:
         try:
-            count = os.preadv(self._file.fileno(), [into.reshape(-1).data], self._begin + row * self.image_bytes)
+            count = os.preadv(self._file.fileno(), [into.reshape(-1).data], self._begin + row * self.sample_bytes)
         except OSError as error:
             raise DataFailure(f"{self._path}: image {row} cannot be read: {error}") from error
-        if count != self.image_bytes:
+        if count != self.sample_bytes:
             raise DataFailure(f"{self._path}: is cut short at image {row}; run the stage that wrote it again")

@@ -1,8 +1,8 @@
 """Which samples are held out for testing, and which validate in each fold.
 
-The test samples are drawn first; the rest, the development samples, are divided into k folds. Each development
-sample validates in exactly one fold; with a grouped kind no group is on both sides of any division. The divisions
-depend on the samples and the seeds only, never on a training seed.
+The test samples are drawn first, or are those that the data itself holds out; the rest, the development samples, are
+divided into k folds. Each development sample validates in exactly one fold; with a grouped kind no group is on both
+sides of any division. The divisions depend on the samples and the seeds only, never on a training seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.samples import Indices, Samples
 
-Kind = Literal["kfold", "stratified", "grouped", "stratified_grouped"]
+Kind = Literal["kfold", "permuted", "stratified", "grouped", "stratified_grouped"]
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ def divide(samples: Samples, task: Mapping[str, Any], fold: int) -> Division:
 def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indices, Indices]:
     """Return (development, test) rows. ``settings``: ``fraction`` of the samples, ``kind``, ``seed``; None tests none.
 
-    Without groups the fraction is met to a sample; with groups as closely as whole groups allow
-    (``stratified_grouped`` takes one of round(1 / fraction) folds).
+    With ``kind: given`` the data says which samples are held out, and ``fraction`` and ``seed`` are not used. Without
+    groups the fraction is met to a sample; with groups as closely as whole groups allow (``stratified_grouped`` takes
+    one of round(1 / fraction) folds).
     """
     everything = np.arange(len(samples), dtype=np.int64)
+    if settings and settings.get("kind") == GIVEN:
+        return _given(samples)
     if not settings or not settings["fraction"]:
         return everything, everything[:0]
     fraction, kind, seed = float(settings["fraction"]), _kind(settings["kind"], "task.test.kind"), settings["seed"]
@@ -59,6 +63,7 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
 
     splitters = {
         "kfold": ShuffleSplit,
+        "permuted": ShuffleSplit,
         "stratified": StratifiedShuffleSplit,
         "grouped": GroupShuffleSplit,
     }
@@ -70,8 +75,25 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
     return np.sort(development), np.sort(test)
 
 
+def _given(samples: Samples) -> tuple[Indices, Indices]:
+    if samples.held_out is None:
+        raise ConfigFailure("task.test.kind: this source holds no samples out by itself; give kind, fraction and seed")
+    return np.flatnonzero(~samples.held_out), np.flatnonzero(samples.held_out)
+
+
+def permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
+    """Return the rows of each fold: that of a row is its number in a permutation of 0 … n - 1, modulo ``k``.
+
+    The permutation is that of ``numpy.random.RandomState(seed)``, the same with every version of NumPy.
+    """
+    if n < k:
+        raise DataFailure(f"task.folds: {n} samples cannot be divided into {k} folds")
+    numbers = np.random.RandomState(seed).permutation(n) % k
+    return [np.flatnonzero(numbers == fold) for fold in range(k)]
+
+
 def development_folds(samples: Samples, kind: str, k: int, seed: int) -> list[Indices]:
-    """Return the rows that validate in each of the ``k`` folds (scikit-learn's splitters, shuffled by ``seed``)."""
+    """Return the rows that validate in each of the ``k`` folds: `permuted_folds`, or a splitter of scikit-learn."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     splitters = {
@@ -83,6 +105,8 @@ def development_folds(samples: Samples, kind: str, k: int, seed: int) -> list[In
     checked = _kind(kind, "task.folds.kind")
     if k < 2:
         raise ConfigFailure(f"task.folds.k: {k} folds leave nothing to train on; at least 2")
+    if checked == "permuted":
+        return permuted_folds(len(samples), k, seed)
     splitter = splitters[checked](k, shuffle=True, random_state=seed)
     return [val for _, val in _split(splitter, samples, checked, "task.folds")]
 

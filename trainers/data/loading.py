@@ -18,7 +18,7 @@ from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.build import build
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples
+from seedfold.trainers.data.samples import Indices, Reads, Samples
 from seedfold.trainers.data.sampling import to_long_tail
 
 
@@ -60,7 +60,7 @@ def _in_memory(config: Mapping[str, Any], reads: Reads) -> JobData:
     classes = int(task["classes"])
     division = divide(samples, task, int(config["fold"]))
     kept = _resampled(division.train, samples.targets, classes, sampling)
-    samples = _standardised(samples, samples.inputs[kept], task.get("standardize", "none"))
+    samples = _standardised(samples, kept, task.get("standardize", "none"))
     evaluated = {"val": samples.take(division.val), "test": samples.take(division.test)}
     return JobData(samples.take(kept), evaluated, classes)
 
@@ -70,11 +70,14 @@ def _resampled(train: Indices, targets: Indices, classes: int, sampling: Mapping
     return train[positions]
 
 
-def _standardised(samples: Samples, train: Floats, how: str) -> Samples:
+def _standardised(samples: Samples, train_rows: Indices, how: str) -> Samples:
     if how == "none":
         return samples
     if how not in ("feature", "all"):
         raise ConfigFailure(f"task.standardize: {how!r} is none of none, feature, all")
+    if not isinstance(samples.inputs, np.ndarray):
+        raise ConfigFailure("task.standardize: only inputs in memory can be standardised, and these stay in files")
+    train = samples.inputs[train_rows]
     axes = (0,) if how == "feature" else tuple(range(train.ndim))
     mean, deviation = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
     # A constant feature says nothing; it becomes 0 instead of infinite.

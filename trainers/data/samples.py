@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,34 +18,54 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.locations import locate
 from seedfold.jobs.work import DataFailure
 
-if TYPE_CHECKING:
-    from seedfold.trainers.data.cache import CachedImages
-
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Labels = NDArray[Any]
 Reads = Callable[[Path], None]
+Flags = NDArray[np.bool_]
+
+UNKNOWN = -1
+"""The target of a sample whose class is not known, which only samples held out for testing may have."""
+
+
+class StoredInputs(Protocol):
+    """Inputs that stay in files until a batch needs them, in some order."""
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def __getitem__(self, positions: Indices | slice, /) -> StoredInputs:
+        """Return those at these positions, still unread."""
+
+    def gather(self, positions: Indices | slice, /) -> Floats | NDArray[np.uint8]:
+        """Read those at these positions (n, ...), uint8 standing for 0 … 1; raises DataFailure naming the file."""
+
+    @property
+    def sample_bytes(self) -> int:
+        """What one sample takes in memory."""
 
 
 @dataclass(frozen=True)
 class Samples:
     """n samples: ``ids`` n strings, ``inputs`` (n, ...), ``targets`` (n,) int64, ``groups`` (n,) or None.
 
-    Inputs are float32 in memory, or images of a cache that are read when they are gathered.
+    Inputs are float32 in memory, or stay in files until they are gathered. ``held_out`` (n,) says which samples the
+    data itself keeps for testing, if it does; they may have the target `UNKNOWN`.
     """
 
     ids: tuple[str, ...]
-    inputs: Floats | CachedImages
+    inputs: Floats | StoredInputs
     targets: Indices
     groups: Labels | None = None
+    held_out: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: Indices) -> Samples:
         """Return the samples at ``rows``, in that order."""
-        groups = None if self.groups is None else self.groups[rows]
-        return Samples(tuple(self.ids[row] for row in rows), self.inputs[rows], self.targets[rows], groups)
+        groups, held_out = (None if each is None else each[rows] for each in (self.groups, self.held_out))
+        return Samples(tuple(self.ids[row] for row in rows), self.inputs[rows], self.targets[rows], groups, held_out)
 
 
 class Source(Protocol):
@@ -69,9 +89,9 @@ def existing(place: str | Path) -> Path:
 def check(samples: Samples, where: str, classes: int) -> Samples:
     """Return ``samples`` if they are whole; raises DataFailure naming the first row (from 1) that is not.
 
-    Checked: at least one sample, unique identifiers, finite inputs, targets among ``0 … classes - 1``.
+    Checked: at least one sample, unique identifiers, finite inputs in memory, targets among ``0 … classes - 1``.
     """
-    check_labels(samples.ids, samples.targets, where, classes)
+    check_labels(samples.ids, samples.targets, where, classes, samples.held_out)
     if isinstance(samples.inputs, np.ndarray):
         _check_finite(samples.ids, samples.inputs, where)
     return samples
@@ -84,12 +104,16 @@ def _check_finite(ids: tuple[str, ...], inputs: Floats, where: str) -> None:
         raise DataFailure(f"{where}: row {row + 1} ({ids[row]}) has a missing or infinite input")
 
 
-def check_labels(ids: tuple[str, ...], targets: Indices, where: str, classes: int) -> None:
+def check_labels(
+    ids: tuple[str, ...], targets: Indices, where: str, classes: int, held_out: Flags | None = None
+) -> None:
     """Raise DataFailure naming the first row (from 1) whose id is taken or whose target is no class of the task."""
     if not ids:
         raise DataFailure(f"{where}: holds no samples")
     _check_unique(ids, where)
     known = (targets >= 0) & (targets < classes)
+    if held_out is not None:
+        known |= held_out & (targets == UNKNOWN)
     if not known.all():
         row = int(np.argmin(known))
         raise DataFailure(
