@@ -6,7 +6,6 @@ itself started by ``@hydra.main``. Every error of Hydra, OmegaConf and YAML leav
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,8 +33,6 @@ from seedfold.jobs.repository import RememberingRepository
 
 OURS = "pkg://seedfold.conf"
 ROOT = "config"
-KEPT = 64
-"""Compositions that are kept: stages of a study ask for the same ones, and a copy costs a tenth."""
 
 
 class Composer:
@@ -66,7 +63,6 @@ class Composer:
         self._root = root
         self._always = list(always)
         self._options: dict[str, list[str]] = {}
-        self._composed: dict[tuple[tuple[str, ...], RunMode], bytes] = {}
 
     def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
         """Return what Hydra composes, unresolved, with its ``hydra`` node.
@@ -74,26 +70,16 @@ class Composer:
         ``partial`` leaves out parts that have to be chosen (``- task: ???``) instead of refusing.
         """
         try:
-            return self._compose(tuple(overrides), RunMode.RUN)
+            return self._compose(overrides, RunMode.RUN)
         except UsageError:
             if not partial:
                 raise
-            return self._compose(tuple(overrides), RunMode.MULTIRUN)
+            return self._compose(overrides, RunMode.MULTIRUN)
 
-    def _compose(self, overrides: tuple[str, ...], mode: RunMode) -> DictConfig:
-        known = self._composed.get((overrides, mode))
-        if known is None:
-            with one_line_errors():
-                composed = self._load(overrides, mode)
-            known = pickle.dumps(composed)
-            if len(self._composed) < KEPT:
-                self._composed[overrides, mode] = known
-        # A sixth of the time that a deep copy takes.
-        return cast("DictConfig", pickle.loads(known))
-
-    def _load(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
+    def _compose(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
         given = [*self._always, *overrides]
-        return self._loader.load_configuration(self._root, given, mode, from_shell=False)
+        with one_line_errors():
+            return self._loader.load_configuration(self._root, given, mode, from_shell=False)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
@@ -149,11 +135,6 @@ class ProgramComposer(Composer):
     def __init__(self, loader: ConfigLoaderImpl, root: str | None, always: Sequence[str] = ()) -> None:
         self.config_dirs = ()
         self._compose_with(loader, root, always)
-
-    def _compose(self, overrides: tuple[str, ...], mode: RunMode) -> DictConfig:
-        # Classes that such a configuration declares need not be such as can be copied.
-        with one_line_errors():
-            return self._load(overrides, mode)
 
     def folder_of(self, config: str) -> Path | None:
         """Return None: what a program's configuration names is looked for in the folder of the launch."""

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 
 from seedfold.jobs.analysis import related
-from seedfold.jobs.compose import KEPT, Composer, one_line_errors, plain_tree
+from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.evaluate import MISSING, hydra_view
@@ -35,6 +35,9 @@ from seedfold.jobs.tree import has, keys, strings
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
 """Where things are and how jobs are got done; no part of identities."""
+
+KEPT_COMPOSITIONS = 64
+"""Stages of a study ask for the same compositions, and a copy costs a tenth."""
 
 KEPT_TEMPLATES = 1024
 """Templates kept at a time: one costs as much as thousands of points."""
@@ -62,7 +65,7 @@ class Base:
             config = self.composer.compose(overrides)
             view = hydra_view(config)
             known = pickle.dumps(config), view
-            if len(self.composed) < KEPT:
+            if len(self.composed) < KEPT_COMPOSITIONS:
                 self.composed[overrides] = known
         config = pickle.loads(known[0])
         prepare(config, self.study, self.folder, resources)
@@ -120,7 +123,7 @@ class Expansion:
             return cast("tuple[Template, tuple[int, ...]]", ready)
         composed = _recall(self._composed, choice) or self._compose(choice)
         if not composed.applied:
-            built = self._build(composed.config, composed.hydra, (), point)
+            built = self._build(composed.config, composed.tree, composed.hydra, (), point)
             return cast("tuple[Template, tuple[int, ...]]", _remember(self._simple, choice, built))
         _remember(self._composed, choice, composed)
         return self._applied_template(composed, choice, point)
@@ -132,7 +135,7 @@ class Expansion:
         known = _recall(self._templates, key)
         if known is None:
             config = copy.deepcopy(composed.config)
-            known = _remember(self._templates, key, self._build(config, composed.hydra, applied, point))
+            known = _remember(self._templates, key, self._build(config, None, composed.hydra, applied, point))
         return cast("tuple[Template, tuple[int, ...]]", known)
 
     def _compose(self, choice: Sequence[int]) -> Composed:
@@ -145,11 +148,10 @@ class Expansion:
         self._drop_unused(config)
         tree = plain_tree(config)
         composed = Composed(config, tree, view, {})
-        typed = _typed_keys(config)
         for number in self._plain:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
-            values = self._applied_values(axis, tree, typed)
+            values = self._applied_values(axis, config, tree)
             if values is None or values:
                 composed.applied[number] = values
         return composed
@@ -176,11 +178,11 @@ class Expansion:
             f" write +{axis.key} to add it"
         )
 
-    def _applied_values(self, axis: Axis, tree: Mapping[str, Any], typed: frozenset[str]) -> frozenset[int] | None:
+    def _applied_values(self, axis: Axis, config: DictConfig, tree: Mapping[str, Any]) -> frozenset[int] | None:
         path = _path(axis)
         others = [other for other in self._plain if self.matrix.axes[other] is not axis]
         overlapping = any(related(path, _path(self.matrix.axes[other])) for other in others)
-        if overlapping or path[0] in typed or "[" in axis.key or _inside_other(path, tree):
+        if overlapping or _typed(config._get_node(path[0])) or "[" in axis.key or _inside_other(path, tree):
             return None
         existing = _existing(tree, path)
         merged = isinstance(existing, (dict, list))
@@ -189,7 +191,12 @@ class Expansion:
         )
 
     def _build(
-        self, config: DictConfig, hydra: Any, applied: Sequence[int], point: Point
+        self,
+        config: DictConfig,
+        tree: Mapping[str, Any] | None,
+        hydra: Any,
+        applied: Sequence[int],
+        point: Point,
     ) -> tuple[Template, tuple[int, ...]]:
         chosen = [self.matrix.axes[number] for number in applied]
         values = [axis.values[point[number]] for axis, number in zip(chosen, applied, strict=True)]
@@ -200,7 +207,7 @@ class Expansion:
         sources = [Source(_path(self.matrix.axes[number]), _lookup(self.matrix.axes[number])) for number in own]
         conventions = self._base.composer.conventions
         template = Template(
-            config, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions
+            config, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions, tree
         )
         return template, own
 
@@ -282,12 +289,8 @@ def _needs_hydra(axis: Axis, value: Any, existing: Any, merged: bool) -> bool:
     return any("${" in text or text == MISSING for _, text in strings(value))
 
 
-def _typed_keys(config: DictConfig) -> frozenset[str]:
-    """Return the top-level keys that hold nodes with a declared type, whose values OmegaConf converts or refuses."""
-    return frozenset(str(key) for key in config if _typed(config._get_node(key)))
-
-
 def _typed(node: Any) -> bool:
+    """Whether a node, or one inside it, has a declared type, by which OmegaConf converts or refuses values."""
     if node is None:
         return False
     if node._metadata.ref_type not in (Any, None):

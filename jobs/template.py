@@ -51,8 +51,9 @@ class Block:
 class Template:
     """One composed configuration without Hydra's node, its axes and its derived values.
 
-    ``place`` names the stage in errors. Raises UsageError where the configuration needs a missing value, where an
-    interpolation cannot be resolved, and where derived keys overlap with axes or depend on each other in a circle.
+    ``place`` names the stage in errors; ``tree`` is the configuration as plain data, where that is known. Raises
+    UsageError where the configuration needs a missing value, where an interpolation cannot be resolved, and where
+    derived keys overlap with axes or depend on each other in a circle.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Template:
         hydra: Any,
         place: str,
         conventions: Conventions = OURS,
+        tree: Mapping[str, Any] | None = None,
     ) -> None:
         self._place = place
         self._conventions = conventions
         self.hydra = hydra
-        self._tree = with_texts_for_paths(plain_tree(config)) if conventions.lazy else plain_tree(config)
+        given = plain_tree(config) if tree is None else tree
+        self._tree = with_texts_for_paths(given) if conventions.lazy else given
         _check_keys(self._tree)
         self._axes = len(axes)
         self._derivations = list(derivations)
