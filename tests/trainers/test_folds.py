@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import KFold
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.folds import divide, permuted_folds
+from seedfold.trainers.data.balance import balance_table
+from seedfold.trainers.data.folds import divide, permuted_folds, task_shards
 from seedfold.trainers.data.samples import UNKNOWN, Samples, check
 
 
@@ -25,6 +27,13 @@ def task(kind: str, k: int, *, seed: int = 0, test: float = 0.2) -> dict[str, An
         "folds": {"kind": kind, "k": k, "seed": seed},
         "test": {"fraction": test, "kind": kind, "seed": seed},
     }
+
+
+def folds(kind: str, k: int, seed: int = 42, **given: Any) -> dict[str, Any]:
+    return {"folds": {"kind": kind, "k": k, "seed": seed, **given}}
+
+
+SHARDS = {"kind": "dealt", "count": 20, "seed": 42}
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,6 +89,11 @@ def test_the_division_depends_on_its_seeds_only() -> None:
         (task("grouped", 3), 0, ConfigFailure, "needs task.source.group"),
         (task("kfold", 3, test=1.5), 0, ConfigFailure, "task.test.fraction: 1.5"),
         (task("stratified", 30), 0, DataFailure, "cannot be divided"),
+        (task("dealt", 3), 0, ConfigFailure, "task.test.kind: dealt is for folds"),
+        (folds("dealt", 50), 0, DataFailure, "task.folds: 40 samples cannot be divided into 50 parts as dealt"),
+        (folds("triple_stratified", 3), 0, ConfigFailure, "needs task.source.group"),
+        (folds("kfold", 3, shards="as_read"), 0, ConfigFailure, "task.folds.shards: as_read, but the samples"),
+        (folds("stratified", 3, shards=SHARDS), 0, ConfigFailure, "task.folds.kind: 'stratified': shards are divided"),
         ({}, 0, ConfigFailure, "task.folds: is missing"),
     ],
 )
@@ -108,3 +122,56 @@ def test_data_may_say_itself_what_is_held_out_and_then_its_classes_may_be_unknow
     assert sorted(row for division in divisions for row in division.val) == [0, 1, 3, 4]
     with pytest.raises(DataFailure, match=r"cases.csv: row 3 \(s2\) has target -1"):
         check(replace(given_samples, held_out=~held_out), "cases.csv", 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), parts=st.integers(2, 7), data=st.data())
+def test_dealt_parts_share_every_class_and_group_evenly_however_small(
+    seed: int, parts: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(parts, 60))
+    targets = np.array(data.draw(st.lists(st.integers(0, 1), min_size=count, max_size=count)))
+    groups = np.array(data.draw(st.lists(st.sampled_from("abc"), min_size=count, max_size=count)))
+    vals = [divide(samples(targets, groups), folds("dealt", parts, seed), part).val for part in range(parts)]
+    assert sorted(np.concatenate(vals).tolist()) == list(range(count))
+    for rows in (targets >= 0, targets == 1, *((targets == 0) & (groups == group) for group in "abc")):
+        counts = [int(rows[val].sum()) for val in vals]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_folds_of_whole_shards_are_stratified_and_the_same_every_time() -> None:
+    generator = np.random.default_rng(0)
+    data = samples(generator.random(2000) < 0.1, generator.choice(list("0123456789abcdef"), 2000))
+    settings = folds("kfold", 5, shards=SHARDS)
+    shards = task_shards(data, settings)
+    assert shards is not None
+    assert np.bincount(shards).tolist() == [100] * 20
+    vals = [divide(data, settings, fold).val for fold in range(5)]
+    published = KFold(5, shuffle=True, random_state=42).split(range(20))
+    assert [sorted(set(shards[val].tolist())) for val in vals] == [test.tolist() for _, test in published]
+    table = balance_table(data, shards, "shard", 2)
+    assert table["class_1"].max() - table["class_1"].min() <= 1
+    assert table["samples"].sum() == 2000
+    read = replace(data, shards=shards)
+    assert divide(read, folds("kfold", 5, shards="as_read"), 3).val.tolist() == vals[3].tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31), parts=st.integers(2, 15))
+def test_triple_stratified_parts_agree_in_positives_group_sizes_and_samples(seed: int, parts: int) -> None:
+    generator = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(200), generator.choice([1, 2, 3, 9], 200)).astype(str)
+    data = samples(generator.random(len(groups)) < 0.06, groups)
+    settings = folds("kfold", parts, shards={"kind": "triple_stratified", "count": parts, "seed": seed})
+    shards = task_shards(data, settings)
+    assert shards is not None
+    table = balance_table(data, shards, "shard", 2)
+    assert table["shared_groups"].sum() == 0
+    assert table["groups"].sum() == len(np.unique(groups))
+    most = np.bincount(np.unique(groups, return_inverse=True)[1], weights=data.targets).max()
+    assert table["class_1"].max() - table["class_1"].min() <= most
+    # Groups with positives come first and are dealt by these alone; the rest evens out sizes.
+    assert table["groups"].max() - table["groups"].min() <= 5
+    assert table["samples"].max() - table["samples"].min() <= 0.25 * table["samples"].mean() + 9
+    again = task_shards(data, settings)
+    assert np.array_equal(shards, again)

@@ -70,3 +70,17 @@ def test_a_missing_a_damaged_and_a_differently_sized_image_are_named(folder: Pat
     (folder / "case1.png").unlink()
     with pytest.raises(DataFailure, match=r"labels\.csv: row 2 names .*case1\.png, which does not exist"):
         source(folder).load(lambda read: None)
+
+
+def test_images_that_stay_on_disk_are_those_in_memory(folder: Path) -> None:
+    reads: list[Path] = []
+    samples = source(folder, in_memory=False, num_workers=2, target=None).load(reads.append)
+    assert samples.targets.tolist() == [-1, -1, -1]
+    assert [path.name for path in reads] == ["labels.csv"]
+    inputs = samples.take(np.array([2, 0])).inputs
+    assert not isinstance(inputs, np.ndarray)
+    held = source(folder).load(reads.append).inputs
+    assert np.array_equal(inputs.gather(slice(None)) / np.float32(255), held[[2, 0]])
+    (folder / "case1.png").unlink()
+    with pytest.raises(DataFailure, match=r"labels.csv: row 2 names .*case1.png"):
+        source(folder, in_memory=False).load(reads.append)

@@ -7,9 +7,10 @@ a step; training itself still steps batch by batch, and results do not depend on
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class Position:
 class Batch(NamedTuple):
     """Inputs (b, ...) and class targets (b,) int64: of ``whole`` samples, those that this process looks at.
 
-    Inputs are float32, or, straight from a cache, uint8; a network takes `scaled_inputs`.
+    Inputs are float32, or, straight from files, uint8 or float16; a network takes `scaled_inputs`.
     ``weight`` is what its mean loss counts beside that of the other processes of the job.
     """
 
@@ -54,10 +55,12 @@ class Batch(NamedTuple):
     weight: float = 1.0
 
     def scaled_inputs(self) -> Tensor:
-        """Return the inputs as floats; those of a cache are scaled to 0 … 1, on whatever device they are."""
+        """Return the inputs as floats; bytes are scaled to 0 … 1, on whatever device they are."""
+        if self.inputs.dtype == torch.float16:
+            return self.inputs.to(torch.get_default_dtype())  # which Lightning sets to the precision
         if self.inputs.is_floating_point():
             return self.inputs
-        return (self.inputs.float() / 255).to(torch.get_default_dtype())  # which Lightning sets to the precision
+        return (self.inputs.float() / 255).to(torch.get_default_dtype())
 
 
 class Block(NamedTuple):
@@ -85,7 +88,7 @@ class TrainingBlocks:
         most: int | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        self._ranks = ranks
+        self._ranks, self._unread = ranks, not isinstance(samples.inputs, np.ndarray)
         self._gather, self._targets = _gatherer(samples.inputs), torch.from_numpy(samples.targets)
         self._order, self._position = order, position
         self._batch_size, self._most = batch_size, most
@@ -105,6 +108,10 @@ class TrainingBlocks:
         return -(-self._steps_now() // self._block)
 
     def __iter__(self) -> Iterator[Block]:
+        blocks = self._blocks()
+        return _ahead(blocks) if self._unread else blocks
+
+    def _blocks(self) -> Iterator[Block]:
         done, steps = self._position.step, self._steps_now()
         positions = torch.from_numpy(self._order.of(self._position.epoch))
         for start in range(0, steps, self._block):
@@ -132,12 +139,16 @@ class EvaluationBatches:
 
     def __init__(self, samples: Samples, batch_size: int, rows: slice = slice(None)) -> None:
         self._gather, self._targets = _gatherer(samples.inputs[rows]), torch.from_numpy(samples.targets[rows])
-        self._batch_size = batch_size
+        self._batch_size, self._unread = batch_size, not isinstance(samples.inputs, np.ndarray)
 
     def __len__(self) -> int:
         return -(-len(self._targets) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        batches = self._batches()
+        return _ahead(batches) if self._unread else batches
+
+    def _batches(self) -> Iterator[Batch]:
         for start in range(0, len(self._targets), self._batch_size):
             rows = slice(start, start + self._batch_size)
             targets = self._targets[rows]
@@ -156,6 +167,19 @@ def _largest_block(inputs: Floats | StoredInputs, batch_size: int) -> int:
     if isinstance(inputs, np.ndarray):
         return sys.maxsize
     return max(1, _BLOCK_BYTES // (batch_size * inputs.sample_bytes))
+
+
+_Item = TypeVar("_Item")
+
+
+def _ahead(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Make each item while the one before it is being used."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        coming = reader.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = reader.submit(next, iterator, end)
+            yield item  # type: ignore[misc]
 
 
 def _batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:

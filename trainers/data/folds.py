@@ -3,6 +3,11 @@
 The test samples are drawn first, or are those that the data itself holds out; the rest, the development samples, are
 divided into k folds. Each development sample validates in exactly one fold; with a grouped kind no group is on both
 sides of any division. The divisions depend on the samples and the seeds only, never on a training seed.
+
+Kinds: ``kfold``, ``stratified`` (by class), ``grouped`` and ``stratified_grouped`` are scikit-learn's splitters;
+``permuted`` is a permutation modulo k; ``dealt`` (by class and group, however small) and ``triple_stratified`` (whole
+groups) are those of `seedfold.trainers.data.dealing`. Samples may first be divided into shards, or come in such, and
+whole shards then form the folds.
 """
 
 from __future__ import annotations
@@ -15,10 +20,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.dealing import stratified, triple_stratified
 from seedfold.trainers.data.samples import Indices, Samples
 
-Kind = Literal["kfold", "permuted", "stratified", "grouped", "stratified_grouped"]
+Kind = Literal["kfold", "permuted", "stratified", "grouped", "stratified_grouped", "dealt", "triple_stratified"]
 GIVEN = "given"
+_HOLD_OUT = ("kfold", "permuted", "stratified", "grouped", "stratified_grouped")
+_GROUPED = ("grouped", "stratified_grouped", "triple_stratified")
+_AS_READ = "as_read"
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ def divide(samples: Samples, task: Mapping[str, Any], fold: int) -> Division:
     Raises ConfigFailure for settings that cannot be, DataFailure if the samples cannot be divided so.
     """
     development, test = hold_out(samples, task.get("test"))
-    folds = development_folds(samples.take(development), **_fold_settings(task))
+    folds = task_folds(samples.take(development), task)
     if not 0 <= fold < len(folds):
         raise ConfigFailure(f"fold: {fold} is not among the {len(folds)} folds (0 to {len(folds) - 1}) of task.folds")
     validates = np.zeros(len(development), dtype=bool)
@@ -57,6 +66,8 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
     if not settings or not settings["fraction"]:
         return everything, everything[:0]
     fraction, kind, seed = float(settings["fraction"]), _kind(settings["kind"], "task.test.kind"), settings["seed"]
+    if kind not in _HOLD_OUT:
+        raise ConfigFailure(f"task.test.kind: {kind} is for folds; test samples are drawn as {', '.join(_HOLD_OUT)}")
     if not 0 < fraction < 1:
         raise ConfigFailure(f"task.test.fraction: {fraction} is not between 0 and 1")
     from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedGroupKFold, StratifiedShuffleSplit
@@ -71,6 +82,7 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
         splitter = StratifiedGroupKFold(max(2, round(1 / fraction)), shuffle=True, random_state=seed)
     else:
         splitter = splitters[kind](n_splits=1, test_size=fraction, random_state=seed)
+    _check_groups(samples, kind, "task.test")
     development, test = _split(splitter, samples, kind, "task.test")[0]
     return np.sort(development), np.sort(test)
 
@@ -92,8 +104,72 @@ def permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
     return [np.flatnonzero(numbers == fold) for fold in range(k)]
 
 
-def development_folds(samples: Samples, kind: str, k: int, seed: int) -> list[Indices]:
-    """Return the rows that validate in each of the ``k`` folds: `permuted_folds`, or a splitter of scikit-learn."""
+def task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
+    """Return the rows, ascending, that validate in each fold, as ``task.folds`` says; raises as `divide` does."""
+    settings = task.get("folds")
+    if not settings:
+        raise ConfigFailure("task.folds: is missing; give kind, k and seed")
+    kind, k, seed = settings["kind"], int(settings["k"]), int(settings["seed"])
+    shards = task_shards(samples, task)
+    if shards is None:
+        return development_folds(samples, kind, k, seed)
+    if kind not in ("kfold", "permuted"):
+        raise ConfigFailure(f"task.folds.kind: {kind!r}: shards are divided as kfold or permuted; stratify the shards")
+    numbers = np.unique(shards)
+    of_shards = development_folds(_numbered(len(numbers)), kind, k, seed)
+    return [np.flatnonzero(np.isin(shards, numbers[rows])).astype(np.int64) for rows in of_shards]
+
+
+def task_shards(samples: Samples, task: Mapping[str, Any]) -> Indices | None:
+    """Return the shard (n,) of each sample, as it was read or as ``task.folds.shards`` divides; None without shards."""
+    settings = task["folds"].get("shards")
+    if settings is None:
+        return None
+    if settings == _AS_READ:
+        if samples.shards is None:
+            raise ConfigFailure(f"task.folds.shards: {_AS_READ}, but the samples of this source come in none")
+        return samples.shards
+    parts = development_folds(samples, settings["kind"], int(settings["count"]), int(settings["seed"]), _SHARDS)
+    shards = np.empty(len(samples), dtype=np.int64)
+    for number, rows in enumerate(parts):
+        shards[rows] = number
+    return shards
+
+
+def _numbered(count: int) -> Samples:
+    """Shards, as if they were samples."""
+    return Samples(tuple(map(str, range(count))), np.zeros((count, 1), np.float32), np.zeros(count, np.int64))
+
+
+_SHARDS = "task.folds.shards"
+
+
+def development_folds(samples: Samples, kind: str, k: int, seed: int, key: str = "task.folds") -> list[Indices]:
+    """Return the rows that validate in each of the ``k`` folds, drawn by ``seed``."""
+    checked = _kind(kind, f"{key}.kind")
+    if k < 2:
+        raise ConfigFailure(f"{key}.k: {k} folds leave nothing to train on; at least 2")
+    _check_groups(samples, checked, key)
+    if checked == "permuted":
+        return permuted_folds(len(samples), k, seed)
+    parts = _dealt(samples, checked, k, seed)
+    if parts is None:
+        return _by_sklearn(samples, checked, k, seed, key)
+    if len(np.unique(parts)) < k:
+        raise DataFailure(f"{key}: {len(samples)} samples cannot be divided into {k} parts as {kind}")
+    return [np.flatnonzero(parts == number).astype(np.int64) for number in range(k)]
+
+
+def _dealt(samples: Samples, kind: Kind, k: int, seed: int) -> Indices | None:
+    if kind == "dealt":
+        return stratified([samples.targets, *([] if samples.groups is None else [samples.groups])], k, seed)
+    if kind == "triple_stratified":
+        assert samples.groups is not None
+        return triple_stratified(samples.targets, samples.groups, k, seed)
+    return None
+
+
+def _by_sklearn(samples: Samples, kind: Kind, k: int, seed: int, key: str) -> list[Indices]:
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     splitters = {
@@ -102,20 +178,13 @@ def development_folds(samples: Samples, kind: str, k: int, seed: int) -> list[In
         "grouped": GroupKFold,
         "stratified_grouped": StratifiedGroupKFold,
     }
-    checked = _kind(kind, "task.folds.kind")
-    if k < 2:
-        raise ConfigFailure(f"task.folds.k: {k} folds leave nothing to train on; at least 2")
-    if checked == "permuted":
-        return permuted_folds(len(samples), k, seed)
-    splitter = splitters[checked](k, shuffle=True, random_state=seed)
-    return [val for _, val in _split(splitter, samples, checked, "task.folds")]
+    splitter = splitters[kind](k, shuffle=True, random_state=seed)
+    return [val for _, val in _split(splitter, samples, kind, key)]
 
 
-def _fold_settings(task: Mapping[str, Any]) -> dict[str, Any]:
-    folds = task.get("folds")
-    if not folds:
-        raise ConfigFailure("task.folds: is missing; give kind, k and seed")
-    return {"kind": folds["kind"], "k": int(folds["k"]), "seed": int(folds["seed"])}
+def _check_groups(samples: Samples, kind: Kind, key: str) -> None:
+    if kind in _GROUPED and samples.groups is None:
+        raise ConfigFailure(f"{key}.kind: {kind} needs task.source.group, the column that names each sample's group")
 
 
 def _kind(given: object, key: str) -> Kind:
@@ -127,9 +196,7 @@ def _kind(given: object, key: str) -> Kind:
 
 
 def _split(splitter: Any, samples: Samples, kind: Kind, key: str) -> list[tuple[Indices, Indices]]:
-    grouped = kind in ("grouped", "stratified_grouped")
-    if grouped and samples.groups is None:
-        raise ConfigFailure(f"{key}.kind: {kind} needs task.source.group, the column that names each sample's group")
+    grouped = kind in _GROUPED
     try:
         with warnings.catch_warnings():  # a class with fewer members than folds would be left out of some fold
             warnings.filterwarnings("error", message="The least populated class", category=UserWarning)

@@ -7,16 +7,29 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.samples import Floats, Indices, Labels, Reads, Samples, check, check_labels, existing
+from seedfold.trainers.data.files import FileInputs
+from seedfold.trainers.data.samples import (
+    UNKNOWN,
+    Floats,
+    Indices,
+    Labels,
+    Reads,
+    Samples,
+    check,
+    check_ids,
+    check_labels,
+    existing,
+)
 from seedfold.trainers.data.table import Column, class_targets, column, read_frame, row_ids
 
 if TYPE_CHECKING:
+    import pandas as pd
     from PIL import Image
 
 Mode = Literal["L", "RGB"]
@@ -42,14 +55,15 @@ class ImageFolder:
     """Read images as (channels, height, width) with values in 0 … 1.
 
     ``path`` is the folder, ``labels_path`` the table; ``image`` is the column with the file name, to which ``suffix``
-    is added. ``size`` is (height, width); an image of another size is resized with bilinear interpolation if
-    ``resize``, else a DataFailure.
+    is added. Without ``target`` classes are unknown, as in a test set. ``size`` is (height, width); an image of
+    another size is resized with bilinear interpolation if ``resize``, else a DataFailure. With ``in_memory`` all images
+    are read at once, else when a batch needs them, by ``num_workers`` threads.
     """
 
     path: str
     labels_path: str
     image: Column
-    target: Column
+    target: Column | None
     classes: int
     size: Sequence[int]
     id: Column | None = None
@@ -58,12 +72,19 @@ class ImageFolder:
     suffix: str = ""
     mode: Mode = "RGB"
     resize: bool = False
+    in_memory: bool = True
+    num_workers: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of every image that is read."""
+        return self.decoder.shape
+
+    @property
+    def decoder(self) -> Decoder:
+        """What makes pixels of the bytes of a file."""
         height, width = self.size
-        return (1 if self.mode == "L" else 3, int(height), int(width))
+        return Decoder((int(height), int(width)), self.mode, self.resize)
 
     def table(self, reads: Reads) -> LabelTable:
         """Read the table alone; raises DataFailure naming the row of a repeated id or an unknown label."""
@@ -75,11 +96,19 @@ class ImageFolder:
             folder=folder,
             ids=names if self.id is None else row_ids(frame, self.id, path),
             files=tuple(f"{name}{self.suffix}" for name in names),
-            targets=class_targets(frame[column(frame, self.target, path)], self.labels, path),
+            targets=self._targets(frame, path),
             groups=None if self.group is None else frame[column(frame, self.group, path)].astype(str).to_numpy(),
         )
-        check_labels(table.ids, table.targets, str(path), self.classes)
+        if self.target is None:
+            check_ids(table.ids, str(path))
+        else:
+            check_labels(table.ids, table.targets, str(path), self.classes)
         return table
+
+    def _targets(self, frame: pd.DataFrame, path: Path) -> Indices:
+        if self.target is None:
+            return np.full(len(frame), UNKNOWN, dtype=np.int64)
+        return class_targets(frame[column(frame, self.target, path)], self.labels, path)
 
     def size_on_disk(self, table: LabelTable, row: int) -> int:
         """Return the bytes of the file of a row (from 0); raises DataFailure if it is not there."""
@@ -95,8 +124,23 @@ class ImageFolder:
     def load(self, reads: Reads) -> Samples:
         """Read the table and every image it names; raises DataFailure naming the file and row."""
         table = self.table(reads)
-        samples = Samples(table.ids, self._images(table, reads), table.targets, table.groups)
-        return check(samples, self.labels_path, self.classes)
+        inputs = self._images(table, reads) if self.in_memory else self._unread(table)
+        samples = Samples(table.ids, inputs, table.targets, table.groups)
+        return check(samples, self.labels_path, self.classes, labelled=self.target is not None)
+
+    def _unread(self, table: LabelTable) -> FileInputs:
+        for row in range(len(table)):
+            self.size_on_disk(table, row)
+
+        def read(row: int, into: NDArray[Any]) -> None:
+            file = table.folder / table.files[row]
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise self._missing(row, file) from error
+            into[:] = self.pixels(file, content)
+
+        return FileInputs(read, self.shape, np.uint8, np.arange(len(table), dtype=np.int64), self.num_workers)
 
     def _images(self, table: LabelTable, reads: Reads) -> Floats:
         images = np.empty((len(table), *self.shape), dtype=np.float32)
@@ -109,7 +153,28 @@ class ImageFolder:
         return images
 
     def pixels(self, file: Path, content: bytes) -> Pixels:
-        """Decode the content of an image file to (channels, height, width); raises DataFailure naming the file.
+        """Decode the content of an image file; see `Decoder.pixels`."""
+        return self.decoder.pixels(str(file), content)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Makes pixels of ``size`` (height, width) and ``mode`` of PNG, JPEG and what else Pillow knows.
+
+    An image of another size is resized with bilinear interpolation if ``resize``.
+    """
+
+    size: tuple[int, int]
+    mode: Mode = "RGB"
+    resize: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every image."""
+        return (1 if self.mode == "L" else 3, *self.size)
+
+    def pixels(self, where: str, content: bytes) -> Pixels:
+        """Decode the bytes of an image to (channels, height, width); raises DataFailure that begins with ``where``.
 
         Grey images of 16 bits keep the upper eight. Raises ConfigFailure without Pillow.
         """
@@ -119,25 +184,25 @@ class ImageFolder:
             raise ConfigFailure("task.source: reading images needs Pillow; pip install 'seedfold[images]'") from error
         try:
             with Image.open(io.BytesIO(content)) as opened:
-                decoded = np.asarray(self._sized(_eight_bits(opened, file).convert(self.mode), file))
+                decoded = np.asarray(self._sized(_eight_bits(opened, where).convert(self.mode), where))
         except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-            raise DataFailure(f"{file}: cannot be read as an image: {error}") from error
+            raise DataFailure(f"{where}: cannot be read as an image: {error}") from error
         return decoded[None] if decoded.ndim == 2 else np.ascontiguousarray(np.moveaxis(decoded, -1, 0))
 
-    def _sized(self, image: Image.Image, file: Path) -> Image.Image:
+    def _sized(self, image: Image.Image, where: str) -> Image.Image:
         height, width = self.size
         if image.size == (width, height):
             return image
         if not self.resize:
             found = f"{image.size[1]} by {image.size[0]}"
-            raise DataFailure(f"{file}: is {found}, task.source.size is {height} by {width}; set resize: true")
+            raise DataFailure(f"{where}: is {found}, task.source.size is {height} by {width}; set resize: true")
         return image.resize((width, height), resample=2)  # bilinear
 
 
-def _eight_bits(image: Image.Image, file: Path) -> Image.Image:
+def _eight_bits(image: Image.Image, where: str) -> Image.Image:
     """Scale 16 bits to 8, which Pillow's own conversion cuts off at 255."""
     if image.mode in ("I", "F"):
-        raise DataFailure(f"{file}: has 32 bits a pixel; convert it to 8 or 16")
+        raise DataFailure(f"{where}: has 32 bits a pixel; convert it to 8 or 16")
     if not image.mode.startswith("I;16"):
         return image
     from PIL import Image as Images

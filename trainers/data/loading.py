@@ -1,13 +1,13 @@
 """From the configuration to the samples of one job: what it trains on and what it predicts, ready for a model.
 
-Samples come from a source in memory, divided by `task.test` and `task.folds`, or, where the task has `task.split`, from
-a cache and a split table of upstream stages. Standardisation learns mean and deviation from the training samples of
-this job alone.
+Samples come from a source, divided by `task.test` and `task.folds`, or, where the task has `task.split`, from a cache
+and a split table of upstream stages. A task with `task.test_source` tests on that instead of on samples held out.
+Standardisation learns mean and deviation from the training samples of this job alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.build import build
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.samples import Indices, Reads, Samples
+from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import to_long_tail
 
 
@@ -41,7 +41,7 @@ def load(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Path] | 
     ``parents`` are the published folders of upstream stages. Raises DataFailure for bad data, ConfigFailure for
     settings that cannot be.
     """
-    return _cached(config, parents or {}) if config["task"].get("split") else _in_memory(config, reads)
+    return _cached(config, parents or {}) if config["task"].get("split") else _divided(config, reads)
 
 
 def _cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
@@ -54,15 +54,19 @@ def _cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     return JobData(train.take(kept), splits, classes, validation="dev_cal")
 
 
-def _in_memory(config: Mapping[str, Any], reads: Reads) -> JobData:
+def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:
     task, sampling = config["task"], config.get("sampling") or {}
     samples = build(task["source"], "task.source").load(reads)
     classes = int(task["classes"])
     division = divide(samples, task, int(config["fold"]))
     kept = _resampled(division.train, samples.targets, classes, sampling)
-    samples = _standardised(samples, kept, task.get("standardize", "none"))
-    evaluated = {"val": samples.take(division.val), "test": samples.take(division.test)}
-    return JobData(samples.take(kept), evaluated, classes)
+    standardise = _standardisation(samples.inputs[kept], task.get("standardize", "none"))
+    test = samples.take(division.test)
+    if task.get("test_source"):
+        test = build(task["test_source"], "task.test_source").load(reads)
+    splits = {"train": samples.take(kept), "val": samples.take(division.val), "test": test}
+    splits = {name: standardise(split) for name, split in splits.items()}
+    return JobData(splits.pop("train"), splits, classes)
 
 
 def _resampled(train: Indices, targets: Indices, classes: int, sampling: Mapping[str, Any]) -> Indices:
@@ -70,16 +74,16 @@ def _resampled(train: Indices, targets: Indices, classes: int, sampling: Mapping
     return train[positions]
 
 
-def _standardised(samples: Samples, train_rows: Indices, how: str) -> Samples:
+def _standardisation(train: Floats | StoredInputs, how: str) -> Callable[[Samples], Samples]:
+    """Learn from the training inputs what is done to all inputs."""
     if how == "none":
-        return samples
+        return lambda samples: samples
     if how not in ("feature", "all"):
         raise ConfigFailure(f"task.standardize: {how!r} is none of none, feature, all")
-    if not isinstance(samples.inputs, np.ndarray):
+    if not isinstance(train, np.ndarray):
         raise ConfigFailure("task.standardize: only inputs in memory can be standardised, and these stay in files")
-    train = samples.inputs[train_rows]
     axes = (0,) if how == "feature" else tuple(range(train.ndim))
     mean, deviation = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
     # A constant feature says nothing; it becomes 0 instead of infinite.
     scale = np.where(deviation > 0, deviation, 1.0)
-    return replace(samples, inputs=((samples.inputs - mean) / scale).astype(np.float32))
+    return lambda samples: replace(samples, inputs=((samples.inputs - mean) / scale).astype(np.float32))

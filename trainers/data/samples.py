@@ -37,8 +37,8 @@ class StoredInputs(Protocol):
     def __getitem__(self, positions: Indices | slice, /) -> StoredInputs:
         """Return those at these positions, still unread."""
 
-    def gather(self, positions: Indices | slice, /) -> Floats | NDArray[np.uint8]:
-        """Read those at these positions (n, ...), uint8 standing for 0 … 1; raises DataFailure naming the file."""
+    def gather(self, positions: Indices | slice, /) -> NDArray[Any]:
+        """Read those at these positions (n, ...), floats, or uint8 for 0 … 1; raises DataFailure naming the file."""
 
     @property
     def sample_bytes(self) -> int:
@@ -50,7 +50,8 @@ class Samples:
     """n samples: ``ids`` n strings, ``inputs`` (n, ...), ``targets`` (n,) int64, ``groups`` (n,) or None.
 
     Inputs are float32 in memory, or stay in files until they are gathered. ``held_out`` (n,) says which samples the
-    data itself keeps for testing, if it does; they may have the target `UNKNOWN`.
+    data itself keeps for testing, if it does; they may have the target `UNKNOWN`. ``shards`` (n,) says in which of
+    several files each sample lies, where the files are meant as parts of equal rights.
     """
 
     ids: tuple[str, ...]
@@ -58,14 +59,18 @@ class Samples:
     targets: Indices
     groups: Labels | None = None
     held_out: Flags | None = None
+    shards: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: Indices) -> Samples:
         """Return the samples at ``rows``, in that order."""
-        groups, held_out = (None if each is None else each[rows] for each in (self.groups, self.held_out))
-        return Samples(tuple(self.ids[row] for row in rows), self.inputs[rows], self.targets[rows], groups, held_out)
+        groups = None if self.groups is None else self.groups[rows]
+        held_out = None if self.held_out is None else self.held_out[rows]
+        shards = None if self.shards is None else self.shards[rows]
+        ids = tuple(self.ids[row] for row in rows)
+        return Samples(ids, self.inputs[rows], self.targets[rows], groups, held_out, shards)
 
 
 class Source(Protocol):
@@ -86,12 +91,16 @@ def existing(place: str | Path) -> Path:
     return path
 
 
-def check(samples: Samples, where: str, classes: int) -> Samples:
+def check(samples: Samples, where: str, classes: int, *, labelled: bool = True) -> Samples:
     """Return ``samples`` if they are whole; raises DataFailure naming the first row (from 1) that is not.
 
-    Checked: at least one sample, unique identifiers, finite inputs in memory, targets among ``0 … classes - 1``.
+    Checked: at least one sample, unique identifiers, finite inputs in memory, and if ``labelled`` targets among
+    ``0 … classes - 1``.
     """
-    check_labels(samples.ids, samples.targets, where, classes, samples.held_out)
+    if labelled:
+        check_labels(samples.ids, samples.targets, where, classes, samples.held_out)
+    else:
+        check_ids(samples.ids, where)
     if isinstance(samples.inputs, np.ndarray):
         _check_finite(samples.ids, samples.inputs, where)
     return samples
@@ -108,9 +117,7 @@ def check_labels(
     ids: tuple[str, ...], targets: Indices, where: str, classes: int, held_out: Flags | None = None
 ) -> None:
     """Raise DataFailure naming the first row (from 1) whose id is taken or whose target is no class of the task."""
-    if not ids:
-        raise DataFailure(f"{where}: holds no samples")
-    _check_unique(ids, where)
+    check_ids(ids, where)
     known = (targets >= 0) & (targets < classes)
     if held_out is not None:
         known |= held_out & (targets == UNKNOWN)
@@ -122,7 +129,10 @@ def check_labels(
         )
 
 
-def _check_unique(ids: tuple[str, ...], where: str) -> None:
+def check_ids(ids: tuple[str, ...], where: str) -> None:
+    """Raise DataFailure where there is no sample, or naming two rows (from 1) with one id."""
+    if not ids:
+        raise DataFailure(f"{where}: holds no samples")
     first: dict[str, int] = {}
     for row, identifier in enumerate(ids):
         if first.setdefault(identifier, row) != row:

@@ -1,0 +1,42 @@
+"""How evenly a division into folds, or shards, came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seedfold.trainers.data.samples import Indices, Samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def balance_table(samples: Samples, parts: Indices, name: str, classes: int) -> pd.DataFrame:
+    """Return a row a part: NAME, samples, class_0 …, share_0 … (the classes' shares), and with groups also ``groups``,
+    ``samples_per_group`` (mean), its ``_median`` and ``_max``, and ``shared_groups``, those that other parts have, too.
+    """
+    import pandas as pd
+
+    rows = []
+    for part in np.unique(parts).tolist():
+        own = parts == part
+        counts = np.bincount(samples.targets[own], minlength=classes)
+        row = {name: part, "samples": int(own.sum())}
+        row |= {f"class_{number}": int(count) for number, count in enumerate(counts)}
+        row |= {f"share_{number}": float(count / own.sum()) for number, count in enumerate(counts)}
+        rows.append(row | _of_groups(samples, own))
+    return pd.DataFrame(rows)
+
+
+def _of_groups(samples: Samples, own: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> dict[str, float]:
+    if samples.groups is None:
+        return {}
+    groups, sizes = np.unique(samples.groups[own], return_counts=True)
+    return {
+        "groups": len(groups),
+        "samples_per_group": float(sizes.mean()),
+        "samples_per_group_median": float(np.median(sizes)),
+        "samples_per_group_max": int(sizes.max()),
+        "shared_groups": int(np.isin(groups, samples.groups[~own]).sum()),
+    }

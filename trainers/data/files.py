@@ -1,0 +1,53 @@
+"""Inputs that are read one by one when a batch needs them, several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from seedfold.trainers.data.samples import Indices
+
+ReadInto = Callable[[int, NDArray[Any]], None]
+"""Reads the input of a row (from 0) into an array that has its shape; raises DataFailure. Called from threads."""
+
+
+@dataclass(frozen=True)
+class FileInputs:
+    """The inputs of ``rows``, in that order, each of ``shape`` and ``dtype``, read by ``threads`` threads."""
+
+    read: ReadInto
+    shape: tuple[int, ...]
+    dtype: DTypeLike
+    rows: Indices
+    threads: int = 1
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def sample_bytes(self) -> int:
+        """Bytes of one input."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def __getitem__(self, positions: Indices | slice) -> FileInputs:
+        """Return the inputs at these positions, still unread."""
+        return FileInputs(self.read, self.shape, self.dtype, self.rows[positions], self.threads)
+
+    def gather(self, positions: Indices | slice) -> NDArray[Any]:
+        """Read the inputs at these positions; raises the DataFailure of the first that fails."""
+        rows = self.rows[positions].tolist()
+        inputs = np.empty((len(rows), *self.shape), dtype=self.dtype)
+        if self.threads == 1 or len(rows) < 2:
+            for place, row in enumerate(rows):
+                self.read(row, inputs[place])
+            return inputs
+        with ThreadPoolExecutor(min(self.threads, len(rows)), thread_name_prefix="read") as readers:
+            for _ in readers.map(self.read, rows, inputs):
+                pass
+        return inputs
