@@ -182,7 +182,12 @@ class Expansion:
         path = _path(axis)
         others = [other for other in self._plain if self.matrix.axes[other] is not axis]
         overlapping = any(related(path, _path(self.matrix.axes[other])) for other in others)
-        if overlapping or _typed(config._get_node(path[0])) or "[" in axis.key or _inside_other(path, tree):
+        if (
+            overlapping
+            or _typed(config._get_node(path[0], validate_access=False))
+            or "[" in axis.key
+            or _inside_other(path, tree)
+        ):
             return None
         existing = _existing(tree, path)
         merged = isinstance(existing, (dict, list))
