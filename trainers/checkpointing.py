@@ -21,6 +21,7 @@ from seedfold.trainers.data.batches import Position
 from seedfold.trainers.module import Classifier, monitored
 from seedfold.trainers.randomness import RandomState, random_state, set_random_state
 from seedfold.trainers.ranks import ALONE, Ranks
+from seedfold.trainers.settings import Mode
 
 _GO_ON, _SAVE, _STOP = range(3)
 
@@ -31,6 +32,7 @@ class Progress:
 
     position: Position = field(default_factory=Position)
     best: Best | None = None
+    heads: dict[str, Best] = field(default_factory=dict)
     finished: bool = False
     state: State | None = None
 
@@ -40,7 +42,13 @@ class Progress:
         if state is None:
             return cls()
         best = state["best"] and Best(**state["best"])
-        return cls(Position(**state["position"]), best, state["finished"], state)
+        heads = {head: Best(**own) for head, own in state.get("heads", {}).items()}
+        return cls(Position(**state["position"]), best, heads, state["finished"], state)
+
+    @property
+    def all_best(self) -> tuple[Best, ...]:
+        """The best epoch of the whole and those of the heads."""
+        return (*([] if self.best is None else [self.best]), *self.heads.values())
 
 
 class Checkpointer(Checkpoint):
@@ -56,7 +64,7 @@ class Checkpointer(Checkpoint):
         progress: Progress,
         *,
         every_seconds: float | None,
-        mode: str,
+        mode: Mode,
         stop_requested: Callable[[], bool],
         report: Callable[[int, int], None],
         ranks: Ranks = ALONE,
@@ -65,7 +73,7 @@ class Checkpointer(Checkpoint):
         self._files, self._progress = checkpoints, progress
         self._every, self._mode = every_seconds, mode
         self._stop_requested, self._report = stop_requested, report
-        self._previous_best = progress.best
+        self._previous_best = progress.all_best
         self._saved_at = time.monotonic()
         self._trainer: pl.Trainer
         self._module: Classifier
@@ -96,31 +104,38 @@ class Checkpointer(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights of a new best epoch, save, and stop between epochs if asked to."""
         position = self._progress.position
-        self._note_best(monitored(position.history[-1], self._module.recipe.monitor))
+        self._note_best(position.history[-1])
         self._progress.finished = _is_over(trainer, position.epoch)
         self._save()
         self._report(position.epoch, trainer.max_epochs or 0)
         if not self._progress.finished and self._ranks.agree(self._stop_requested()):
             raise RunInterrupted(f"stopped after epoch {position.epoch - 1}, with a checkpoint")
 
-    def _note_best(self, value: float) -> None:
-        best = self._progress.best
-        if best is None or (value < best.value if self._mode == "min" else value > best.value):
-            epoch = self._progress.position.epoch - 1
-            if self._ranks.first:
-                self._files.save_best(epoch, value, self._module.state_dict())
-            self._progress.best = Best.of(epoch, value)
+    def _note_best(self, row: Mapping[str, float]) -> None:
+        progress, epoch = self._progress, self._progress.position.epoch - 1
+        value = monitored(row, self._module.recipe.monitor)
+        progress.best = _better(progress.best, epoch, value, self._mode)
+        for head, own in self._module.head_values(row).items():
+            progress.heads[head] = _better(progress.heads.get(head), epoch, own, self._module.recipe.head_mode)
+        if self._ranks.first and any(best.epoch == epoch for best in progress.all_best):
+            self._files.save_best(epoch, value, self._module.state_dict())
 
     def _save(self) -> None:
         self._module.settle()
         random = self._ranks.gather(random_state())
         if self._ranks.first:
             self._files.save_state(_full_state(self._trainer, self._module, self._progress, random))
-            self._files.forget_best(self._progress.best, self._previous_best)
-        self._previous_best = self._progress.best
+            self._files.forget_best(*self._progress.all_best, *self._previous_best)
+        self._previous_best = self._progress.all_best
         self._saved_at = time.monotonic()
         # Nobody stops, or goes on to what is not on disk, before it is there.
         self._ranks.agree(_GO_ON)
+
+
+def _better(best: Best | None, epoch: int, value: float, mode: Mode) -> Best:
+    if best is None or (value < best.value if mode == "min" else value > best.value):
+        return Best.of(epoch, value)
+    return best
 
 
 def _is_over(trainer: pl.Trainer, epochs: int) -> bool:
@@ -137,6 +152,7 @@ def _full_state(trainer: pl.Trainer, module: Classifier, progress: Progress, ran
         "callbacks": _callback_states(trainer),
         "position": asdict(progress.position),
         "best": progress.best and asdict(progress.best),
+        "heads": {head: asdict(own) for head, own in progress.heads.items()},
         "should_stop": trainer.should_stop,
         "finished": progress.finished,
         "random": random[0],

@@ -1,10 +1,10 @@
 """Checkpoint files in a job's folder, written so that a process may die at any instant.
 
 ``last.ckpt`` is the newest full state and ``previous.ckpt`` the one before it; ``best-EPOCH.ckpt`` holds the weights
-of the best epoch, as named by a full state. ``fit.json`` exists only when training is finished and its weights are on
-disk. Every file is written under another name, flushed to disk and renamed. A state that is damaged, or whose best
-weights are gone, is removed and the one before it taken. Nothing is ever unpickled but tensors and plain values
-(``weights_only=True``).
+of the best epoch, or of the best epoch of some heads, as named by a full state. ``fit.json`` exists only when training
+is finished and its weights are on disk. Every file is written under another name, flushed to disk and renamed. A state
+that is damaged, or whose best weights are gone, is removed and the one before it taken. Nothing is ever unpickled but
+tensors and plain values (``weights_only=True``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pickle
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,26 @@ class Best:
 
 @dataclass(frozen=True)
 class Fit:
-    """A finished training: what ``fit.json`` says. ``weights`` names the files by role (``best``, ``last``)."""
+    """A finished training: what ``fit.json`` says.
+
+    ``weights`` names the files by role: ``best``, ``last``, and where heads have best epochs of their own ``heads``,
+    ``best/HEAD``.
+    """
 
     epochs: int
     best: Best | None
     weights: Mapping[str, str]
     history: tuple[Mapping[str, float], ...]
+    heads: Mapping[str, Best] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, epochs: int, best: Best | None, heads: Mapping[str, Best], history: tuple[Mapping[str, float], ...]
+    ) -> Fit:
+        """Describe a training that has kept its last state and the weights of its best epochs."""
+        weights = {"last": LAST} | ({"best": best.file} if best else {})
+        weights |= {f"best/{head}": own.file for head, own in heads.items()}
+        return cls(epochs, best, weights, history, heads)
 
 
 def save(path: Path, state: State) -> None:
@@ -138,14 +152,15 @@ class Checkpoints:
         """Record that training is finished; what it took to get there is then no longer needed."""
         _write_json(self.folder / FIT, {"format": _FORMAT, **asdict(fit)})
         (self.folder / PREVIOUS).unlink(missing_ok=True)
-        self.forget_best(fit.best)
+        self.forget_best(fit.best, *fit.heads.values())
 
     def finished(self) -> Fit | None:
         """Return the finished fit, or None where training has still to run."""
         try:
             record = json.loads((self.folder / FIT).read_text())
             best = record["best"] and Best(**record["best"])
-            return Fit(record["epochs"], best, record["weights"], tuple(record["history"]))
+            heads = {head: Best(**own) for head, own in record.get("heads", {}).items()}
+            return Fit(record["epochs"], best, record["weights"], tuple(record["history"]), heads)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -162,6 +177,16 @@ class Checkpoints:
             raise DamagedCheckpoint(f"{self.folder}: this fit has no {role} weights; it has {kept}")
         return self.folder / fit.weights[role]
 
+    def weights_by_head(self, fit: Fit, role: str) -> dict[Path, tuple[str, ...]]:
+        """Return each file to predict from and the heads that it is for; none named: all. Raises as `weights` does."""
+        if role != "best" or not fit.heads:
+            return {self.weights(fit, role): ()}
+        files: dict[Path, tuple[str, ...]] = {}
+        for head in fit.heads:
+            path = self.weights(fit, f"{role}/{head}")
+            files[path] = (*files.get(path, ()), head)
+        return files
+
     def discard_fit(self) -> None:
         """Take the finish back: its weights are gone or damaged, and training has to run again."""
         (self.folder / FIT).unlink(missing_ok=True)
@@ -172,8 +197,9 @@ def _usable(path: Path) -> State | None:
         state = load(path)
         if state["format"] != _FORMAT:
             raise DamagedCheckpoint(f"{path}: has format {state['format']}, this version writes {_FORMAT}")
-        if state["best"] is not None:
-            _check_weights(path.with_name(state["best"]["file"]))
+        for best in (state["best"], *state.get("heads", {}).values()):
+            if best is not None:
+                _check_weights(path.with_name(best["file"]))
         return state
     except FileNotFoundError:
         return None

@@ -26,7 +26,8 @@ from seedfold.trainers.data.batches import Batch, Block, Position
 from seedfold.trainers.losses import HeadsLoss
 from seedfold.trainers.randomness import generator
 from seedfold.trainers.ranks import ALONE, Ranks
-from seedfold.trainers.validation import MAIN_HEAD, head_metrics
+from seedfold.trainers.settings import Mode
+from seedfold.trainers.validation import MAIN_HEAD, head_column, head_metrics
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Recipe:
     accumulate: int = 1
     clip: float | None = None
     monitor: str = "val/loss"
+    head_monitor: str | None = None
+    head_mode: Mode = "max"
     metrics: tuple[str, ...] = ()
     augment: Augment | None = None
     tta: int = 1
@@ -65,6 +68,7 @@ class Classifier(pl.LightningModule):
         """The number of the first batch that this process predicts."""
         self._loss_sum = torch.zeros((), dtype=torch.float64)
         self._validated: list[tuple[Heads, Tensor]] = []
+        self._heads: list[str] = []
 
     def forward(self, inputs: Tensor) -> Heads:
         """Return the logits (n, k) of each head."""
@@ -152,8 +156,25 @@ class Classifier(pl.LightningModule):
         loss = float(self.loss(heads, targets))
         if not math.isfinite(loss):
             raise NonFiniteFailure(f"validation loss became {loss} in epoch {self.position.epoch}")
-        self.validation = {"val/loss": loss, **head_metrics(heads, targets, self.recipe.metrics)}
+        self._heads = list(heads)
+        self.validation = {"val/loss": loss, **self._head_losses(heads, targets)}
+        self.validation |= head_metrics(heads, targets, self.recipe.metrics)
         self.log_dict(self.validation, logger=False, batch_size=1)
+
+    def _head_losses(self, heads: Heads, targets: Tensor) -> dict[str, float]:
+        """Each head's own loss, where there are several."""
+        if len(heads) == 1:
+            return {}
+        return {
+            head_column(name, heads, "loss"): float(self.loss.function(each, targets)) for name, each in heads.items()
+        }
+
+    def head_values(self, row: Mapping[str, float]) -> dict[str, float]:
+        """Return what decides on each head's own best epoch; empty if heads have none of their own."""
+        metric = self.recipe.head_monitor
+        if metric is None:
+            return {}
+        return {head: monitored(row, head_column(head, self._heads, metric), "head_monitor") for head in self._heads}
 
     def _all_validated(self) -> list[tuple[Heads, Tensor]]:
         if self.recipe.ranks.count == 1:
@@ -200,10 +221,10 @@ class Classifier(pl.LightningModule):
         return {name: logits.double().cpu() for name, logits in self(self.recipe.augment(inputs, stream)).items()}
 
 
-def monitored(row: Mapping[str, float], monitor: str) -> float:
+def monitored(row: Mapping[str, float], monitor: str, key: str = "monitor") -> float:
     """Return the watched metric of an epoch; raises ConfigFailure if there is none of that name."""
     if monitor not in row:
-        raise ConfigFailure(f"trainer.monitor: no metric {monitor!r}; known: {', '.join(row)}")
+        raise ConfigFailure(f"trainer.{key}: no metric {monitor!r}; known: {', '.join(row)}")
     return row[monitor]
 
 

@@ -14,11 +14,15 @@ Mode = Literal["min", "max"]
 Weights = Literal["best", "last"]
 
 _ACCELERATORS = ("cpu", "cuda")
+_LOSS = "loss"
 
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """``trainer``: the length and manner of training. Batches count samples; ``clip`` is the largest gradient norm."""
+    """``trainer``: the length and manner of training. Batches count samples; ``clip`` is the largest gradient norm.
+
+    With ``head_monitor``, ``loss`` or one of ``metrics``, each head keeps the weights of its own best epoch.
+    """
 
     max_epochs: int
     batch_size: int
@@ -35,6 +39,7 @@ class TrainerSettings:
     deterministic: bool = True
     monitor: str = "val/loss"
     mode: Mode = "min"
+    head_monitor: str | None = None
     metrics: tuple[str, ...] = ("accuracy",)
     early_stopping: Mapping[str, Any] | None = None
     callbacks: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +54,13 @@ class TrainerSettings:
         _among(self.mode, get_args(Mode), "trainer.mode")
         if self.min_epochs > self.max_epochs:
             raise ConfigFailure(f"trainer.min_epochs: {self.min_epochs} is more than max_epochs {self.max_epochs}")
+        if self.head_monitor is not None:
+            _among(self.head_monitor, (_LOSS, *self.metrics), "trainer.head_monitor")
+
+    @property
+    def head_mode(self) -> Mode:
+        """Whether a smaller or a larger ``head_monitor`` is better: that of a loss, or of any metric."""
+        return "min" if self.head_monitor == _LOSS else "max"
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> TrainerSettings:

@@ -17,7 +17,7 @@ from seedfold.jobs.errors import counted
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.build import build
 from seedfold.trainers.checkpointing import Checkpointer, Progress
-from seedfold.trainers.checkpoints import LAST, Checkpoints, DamagedCheckpoint, Fit, load
+from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, load
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
@@ -46,9 +46,7 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = ALONE) -> 
     if not progress.finished:
         _train(work, network, data, settings, progress, ranks)
     position = progress.position
-    best = progress.best
-    weights = {"last": LAST} | ({"best": best.file} if best else {})
-    finished = Fit(position.epoch, best, weights, tuple(position.history))
+    finished = Fit.of(position.epoch, progress.best, progress.heads, tuple(position.history))
     if ranks.first:
         files.finish(finished)
     return finished
@@ -92,8 +90,8 @@ def _within_steps(settings: TrainerSettings, epochs: int) -> TrainerSettings:
 def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ranks: Ranks = ALONE) -> Logits:
     """Return the logits (n, k) float32 of each head for ``samples``, from the weights that ``predict`` asks for.
 
-    Each of ``ranks`` predicts its share, and all return the whole. Raises DamagedCheckpoint if the weights cannot be
-    read.
+    These are the head's own best weights where the fit has them. Each of ``ranks`` predicts its share, and all return
+    the whole. Raises DamagedCheckpoint if the weights cannot be read.
     """
     settings, prediction = TrainerSettings.of(work.config), PredictSettings.of(work.config)
     module = _module(work.config, network, settings, Position(), steps=1, tta=prediction.tta)
@@ -102,17 +100,20 @@ def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ran
     share = ranks.share(-(-len(samples) // size))
     batches = EvaluationBatches(samples, size, slice(share.start * size, share.stop * size))
     module.first_batch = share.start
-    path = Checkpoints(work.folder).weights(finished, prediction.weights)
-    module.load_state_dict(_read_weights(path))
     trainer = _trainer(settings, work.folder, [], [], _one_of(settings, ranks))
-    outputs = trainer.predict(module, batches) if len(batches) else []
-    return _joined([output for of_rank in ranks.gather(outputs) for output in of_rank])
+    logits: Logits = {}
+    for path, heads in Checkpoints(work.folder).weights_by_head(finished, prediction.weights).items():
+        module.load_state_dict(_read_weights(path))
+        outputs = trainer.predict(module, batches) if len(batches) else []
+        found = _joined([output for of_rank in ranks.gather(outputs) for output in of_rank])
+        logits |= {head: found[head] for head in heads or found}
+    return {head: logits[head] for head in found}
 
 
 def check_weights(work: Work, finished: Fit) -> None:
     """Raise DamagedCheckpoint if the weights to predict from cannot be read."""
-    path = Checkpoints(work.folder).weights(finished, PredictSettings.of(work.config).weights)
-    _read_weights(path)
+    for path in Checkpoints(work.folder).weights_by_head(finished, PredictSettings.of(work.config).weights):
+        _read_weights(path)
 
 
 def _read_weights(path: Path) -> Mapping[str, Any]:
@@ -166,6 +167,8 @@ def _module(
         accumulate=settings.accumulate,
         clip=settings.clip,
         monitor=settings.monitor,
+        head_monitor=settings.head_monitor,
+        head_mode=settings.head_mode,
         metrics=settings.metrics,
         augment=build(augment, "augment") if augment else None,
         tta=tta,

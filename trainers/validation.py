@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import Tensor
 from torchmetrics.functional import classification
@@ -52,9 +52,13 @@ def head_metrics(heads: Mapping[str, Tensor], targets: Tensor, names: Sequence[s
     """
     values: dict[str, float] = {}
     for head, logits in heads.items():
-        prefix = "val/" if len(heads) == 1 else f"val/{head}/"
-        values |= {f"{prefix}{name}": float(_metric(name, logits, targets)) for name in names}
+        values |= {head_column(head, heads, name): float(_metric(name, logits, targets)) for name in names}
     return values
+
+
+def head_column(head: str, heads: Collection[str], name: str) -> str:
+    """Return what a metric of one of the heads is called."""
+    return f"val/{name}" if len(heads) == 1 else f"val/{head}/{name}"
 
 
 def _metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:

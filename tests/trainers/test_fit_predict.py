@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
+from seedfold.results.metrics import auroc
 from seedfold.results.store import DamagedError
 from seedfold.trainers import fit_predict
 from seedfold.trainers.data.loading import load
@@ -240,6 +241,38 @@ def test_several_heads_share_one_target(compose: Compose, work: MakeWork, monkey
     assert ((late["logit_0"] > 0) == late["target"]).mean() > 0.8
     history = json.loads((job.folder / "fit.json").read_text())["history"][-1]
     assert {"val/early/accuracy", "val/late/auroc"} <= set(history)
+    assert history["val/loss"] == pytest.approx(history["val/early/loss"] + 2 * history["val/late/loss"])
+
+
+def test_each_head_predicts_from_its_own_best_epoch_interrupted_or_not(
+    compose: Compose, work: MakeWork, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_heads(config: Any) -> nn.Module:
+        torch.manual_seed(3)
+        return TwoHeads()
+
+    monkeypatch.setattr("seedfold.trainers.training.seeded_network", two_heads)
+    own = ("trainer.max_epochs=6", "optimizer.lr=0.3", "trainer.head_monitor=auroc", "trainer.batch_size=200")
+    config = compose("experiment=breast_cancer", "loss=binary", *own, "checkpoint.every_seconds=0")
+    job = work(config)
+    fit_predict.run(job)
+    fit = json.loads((job.folder / "fit.json").read_text())
+    assert fit["heads"]["early"]["epoch"] != fit["heads"]["late"]["epoch"]
+    val = predictions(job, "val")
+    for head, best in fit["heads"].items():
+        values = [row[f"val/{head}/auroc"] for row in fit["history"]]
+        assert best["value"] == max(values) == values[best["epoch"]]
+        rows = val[val["head"] == head]
+        assert auroc(rows["target"].to_numpy() == 1, rows["logit_0"].to_numpy()) == pytest.approx(max(values))
+    kept = {fit["best"]["file"], *(best["file"] for best in fit["heads"].values()), "last.ckpt"}
+    assert {path.name for path in job.folder.glob("*.ckpt")} == kept
+
+    stopped = work(config, "stopped", stop_requested=StopAfter(7))
+    with pytest.raises(RunInterrupted):
+        fit_predict.run(stopped)
+    again = work(config, "stopped")
+    fit_predict.run(again)
+    assert results(again) == results(job)
 
 
 def test_test_time_augmentation_averages_probabilities_and_repeats(

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.whole import replacing
 
-STUDIES = ("prevalence_shifts",)
+STUDIES = ("prevalence_shifts", "mgmt")
 MARK = ".seedfold-data.json"
 Progress = Callable[[int, int], None]
 
@@ -24,6 +24,8 @@ class Study(Protocol):
     """What the module of a study has."""
 
     SIZES: Collection[str]
+    REQUIRES: Collection[str]
+    """Modules that it takes to write the files, by the extra `seedfold[images]`."""
 
     def folders(self, size: str) -> Sequence[str]:
         """Name the folders that `write` fills."""
@@ -40,8 +42,9 @@ def make(study: str, out: Path, size: str, progress: Progress = lambda done, tot
     module = _study(study)
     if size not in module.SIZES:
         raise UsageError(f"--size {size}: {study} has {', '.join(module.SIZES)}")
-    if importlib.util.find_spec("PIL") is None:
-        raise UsageError("make-data: writing images needs Pillow; pip install 'seedfold[images]'")
+    for needed in module.REQUIRES:
+        if importlib.util.find_spec(needed) is None:
+            raise UsageError(f"make-data: writing these files needs {needed}; pip install 'seedfold[images]'")
     old = _checked_folder(out, study)
     for name in old:
         shutil.rmtree(out / name, ignore_errors=True)

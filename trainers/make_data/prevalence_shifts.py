@@ -28,6 +28,7 @@ class _Size:
     sides: tuple[int, int]
 
 
+REQUIRES = ("PIL",)
 SIZES = {"tiny": _Size((240, 300, 420), (24, 40)), "small": _Size((600, 900, 1200), (48, 80))}
 _DIFFERENCES = (1.0, 0.6, 0.35)
 """How far apart the classes of the first, second … task are; the widths and colours of one class differ by itself."""

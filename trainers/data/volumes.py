@@ -1,0 +1,186 @@
+"""Samples from a table of cases and a folder of volumes, one array a modality: ``FOLDER/CASE/MODALITY.npy``.
+
+Volumes stay in their files until a batch needs them. Each modality is brought to its own scale with the mean and
+deviation that the table has for the case, and cut off; behind the modalities comes the mask as one more channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.samples import UNKNOWN, Flags, Floats, Indices, Reads, Samples, check, existing
+from seedfold.trainers.data.table import Column, class_targets, column, numbers, read_frame, row_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REAL, _REAL_OR_BOOLEAN = "iuf", "biuf"
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Read cases with volumes of ``size`` (depth, height, width); ``modalities`` says of each whether it is used.
+
+    ``id``, ``target`` and ``cohort`` are columns of the table ``table_path``; so are MODALITY + ``mean`` and
+    MODALITY + ``deviation``. A case is of the cohort ``train``, or of ``test``, which is held out and may lack its
+    target. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
+    """
+
+    path: str
+    table_path: str
+    modalities: Mapping[str, bool]
+    size: Sequence[int]
+    classes: int = 2
+    id: Column = "case"
+    target: Column = "label"
+    cohort: Column = "cohort"
+    train: str = "train"
+    test: str = "test"
+    mean: str = "_mean"
+    deviation: str = "_sd"
+    mask: str = "mask"
+    clip: float = 4.0
+
+    @property
+    def used(self) -> list[str]:
+        """The modalities that are switched on, in their order."""
+        return [name for name, on in self.modalities.items() if on]
+
+    def load(self, reads: Reads) -> Samples:
+        """Read the table and look at every file that a job may need; raises DataFailure naming file and row."""
+        if not self.used:
+            raise ConfigFailure(f"task.modalities: none of {', '.join(self.modalities)} is switched on")
+        folder, path = existing(self.path), existing(self.table_path)
+        reads(path)
+        frame = read_frame(path, text=[self.id])
+        ids, held_out = row_ids(frame, self.id, path), self._held_out(frame, path)
+        targets = self._targets(frame, held_out, path)
+        scales = _Scales(*(self._scale(frame, suffix, path) for suffix in (self.mean, self.deviation)))
+        _check_deviations(scales, self.used, ids, path)
+        files = tuple(tuple(folder / case / f"{name}.npy" for name in (*self.used, self.mask)) for case in ids)
+        volumes = StoredVolumes(path, files, tuple(self.size), scales, self.clip)
+        samples = check(Samples(ids, volumes, targets, held_out=held_out), str(path), self.classes)
+        volumes.look()
+        return samples
+
+    def _held_out(self, frame: pd.DataFrame, path: Path) -> Flags:
+        cohorts = frame[column(frame, self.cohort, path)].astype("object")
+        wrong = ~cohorts.isin([self.train, self.test]).to_numpy()
+        if wrong.any():
+            row = int(wrong.argmax())
+            known = f"{self.train} or {self.test}"
+            raise DataFailure(f"{path}: row {row + 1} is of the cohort {cohorts.iloc[row]!r}; it should be {known}")
+        return (cohorts == self.test).to_numpy(dtype=bool)
+
+    def _targets(self, frame: pd.DataFrame, held_out: Flags, path: Path) -> Indices:
+        values = frame[column(frame, self.target, path)]
+        unknown = values.isna().to_numpy() & held_out
+        targets = class_targets(values.mask(unknown, 0), None, path)
+        return np.where(unknown, UNKNOWN, targets)
+
+    def _scale(self, frame: pd.DataFrame, suffix: str, path: Path) -> Floats:
+        return numbers(frame[[column(frame, f"{name}{suffix}", path) for name in self.used]], path)
+
+
+@dataclass(frozen=True)
+class _Scales:
+    """Means and deviations (n, modalities)."""
+
+    mean: Floats
+    deviation: Floats
+
+    def __getitem__(self, rows: Any) -> _Scales:
+        return _Scales(self.mean[rows], self.deviation[rows])
+
+
+def _check_deviations(scales: _Scales, names: Sequence[str], ids: Sequence[str], path: Path) -> None:
+    wrong = scales.deviation <= 0
+    if wrong.any():
+        row, number = np.argwhere(wrong)[0]
+        found = scales.deviation[row, number]
+        raise DataFailure(
+            f"{path}: row {row + 1} ({ids[row]}): the deviation of {names[number]} is {found}, not above 0"
+        )
+
+
+@dataclass(frozen=True)
+class StoredVolumes:
+    """Volumes of n cases in ``files`` (the mask last of each case), whose cases are rows of ``table``."""
+
+    table: Path
+    files: tuple[tuple[Path, ...], ...]
+    size: tuple[int, ...]
+    scales: _Scales
+    clip: float
+    rows: Indices | None = None
+    """Which of the cases; None for all."""
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    @property
+    def _chosen(self) -> Indices:
+        return np.arange(len(self.files), dtype=np.int64) if self.rows is None else self.rows
+
+    def __getitem__(self, positions: Indices | slice) -> StoredVolumes:
+        """Return the cases at these positions, still unread."""
+        return replace(self, rows=self._chosen[positions])
+
+    @property
+    def sample_bytes(self) -> int:
+        """What one case takes in memory."""
+        return int(np.prod(self.size)) * len(self.files[0]) * np.dtype(np.float32).itemsize
+
+    def look(self) -> None:
+        """Look at the header of every file; raises DataFailure for one that is missing or of another shape or type."""
+        for row in self._chosen.tolist():
+            for number in range(len(self.files[row])):
+                self._opened(row, number, "r")
+
+    def gather(self, positions: Indices | slice) -> Floats:
+        """Read cases (n, modalities + 1, *size), scaled and with the mask last."""
+        rows = self._chosen[positions].tolist()
+        read = np.empty((len(rows), len(self.files[0]), *self.size), dtype=np.float32)
+        for place, row in enumerate(rows):
+            self._read(row, read[place])
+        return read
+
+    def _read(self, row: int, into: Floats) -> None:
+        *images, mask = range(len(into))
+        for number in images:
+            scale = self.scales[row, number]
+            scaled = (self._voxels(row, number) - scale.mean) / scale.deviation
+            np.clip(scaled, -self.clip, self.clip, out=into[number])
+        into[mask] = self._voxels(row, mask) > 0
+
+    def _voxels(self, row: int, number: int) -> Floats:
+        # Not mapped: a file system that fails raises an error then, and does not kill the process.
+        voxels = np.asarray(self._opened(row, number, None), dtype=np.float32)
+        if not np.isfinite(voxels).all():
+            raise DataFailure(f"{self._place(row, number)}: has a missing or infinite voxel")
+        return voxels
+
+    def _opened(self, row: int, number: int, mapped: Literal["r"] | None) -> NDArray[Any]:
+        file, is_mask = self.files[row][number], number == len(self.files[row]) - 1
+        try:
+            volume: NDArray[Any] = np.load(file, mmap_mode=mapped, allow_pickle=False)
+        except FileNotFoundError:
+            raise DataFailure(f"{self._place(row, number)}: does not exist") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise DataFailure(f"{self._place(row, number)}: cannot be read as an array: {error}") from error
+        if volume.shape != self.size:
+            wanted = f"task.size is {list(self.size)}"
+            raise DataFailure(f"{self._place(row, number)}: has the shape {list(volume.shape)}, {wanted}")
+        if volume.dtype.kind not in (_REAL_OR_BOOLEAN if is_mask else _REAL):
+            raise DataFailure(f"{self._place(row, number)}: holds {volume.dtype}, not real numbers")
+        return volume
+
+    def _place(self, row: int, number: int) -> str:
+        return f"{self.files[row][number]} (row {row + 1} of {self.table})"

@@ -1,0 +1,1 @@
+"""Networks of single studies, larger than those of `seedfold.trainers.networks`."""
