@@ -18,6 +18,8 @@ from seedfold.jobs.patterns import Path
 from seedfold.jobs.tree import Layout, SharedConfig
 
 _ABSENT = "(absent)"
+_CONTENT = ("imported",)
+"""What an imported job holds is no setting: two imports are told apart by their axes alone."""
 Fixed = dict[str, Any]
 
 
@@ -74,8 +76,12 @@ def _layout(job: JobDescription) -> Layout:
 def _fixed_part(job: JobDescription, varying: Iterable[Path], identity: Identity) -> Fixed:
     varying = set(varying)
     leaves = _leaves(_layout(job).base, varying)
-    fixed = {".".join(path): value for path, value in leaves if not identity.dropped.covers(path)}
+    fixed = {".".join(path): value for path, value in leaves if not _is_no_setting(path, identity)}
     return {key: job.texts.get(key, value) for key, value in fixed.items() if key not in job.axes}
+
+
+def _is_no_setting(path: Path, identity: Identity) -> bool:
+    return path[:1] == _CONTENT or identity.dropped.covers(path)
 
 
 def _leaves(tree: Any, varying: set[Path], path: Path = ()) -> Iterator[tuple[Path, Any]]:

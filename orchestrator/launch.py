@@ -20,6 +20,7 @@ from seedfold.orchestrator.cluster import Cluster
 from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.events import EventWriter
 from seedfold.orchestrator.failures import KINDS, Policies
+from seedfold.orchestrator.imports import is_import
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.local import dispatch
@@ -255,7 +256,8 @@ def resume(
     jobs, settings = apply_volatile(list(ledger.plans.current.values()), header.settings, overrides)
     Cluster.parse(settings["cluster"])
     standings = Standings(root, ledger, Policies.parse(settings["failures"]))
-    planned = [PlannedJob(job, standing := standings.of(job.id), standing.state, None) for job in _each_once(jobs)]
+    own = [job for job in _each_once(jobs) if not is_import(job)]
+    planned = [PlannedJob(job, standing := standings.of(job.id), standing.state, None) for job in own]
     starting = _resumable(planned, kinds)
     if selection is not None:
         selection.check(jobs)
@@ -327,7 +329,8 @@ def cancel(
     assert ledger.plans.header is not None
     standings = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
     stop = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
-    jobs = [job for job in _each_once(ledger.plans.current.values()) if standings.of(job.id).state in stop]
+    own = [job for job in _each_once(ledger.plans.current.values()) if not is_import(job)]
+    jobs = [job for job in own if standings.of(job.id).state in stop]
     if selection is not None:
         selection.check(ledger.plans.current.values())
         jobs = selection.apply(jobs, lambda job: job)

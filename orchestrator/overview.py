@@ -17,6 +17,7 @@ from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.orchestrator.copies.home import home_of
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.fallen import Fallen, find_fallen
+from seedfold.orchestrator.imports import is_import
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.plans import Address
@@ -167,6 +168,7 @@ def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_wait(overview, once),
         *fallen_lines(overview, once),
         _note_idle(overview, once),
+        *_notes_on_imports(once),
     ]
     return [note for note in found if note]
 
@@ -228,10 +230,17 @@ def fallen_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
 
 
 def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
-    idle = sum(view.state in _IDLE for view in views)
+    idle = sum(view.state in _IDLE for view in views if not is_import(view.job))
     if not idle or overview.ledger.live or home_of(overview.folder) is not None:
         return None
     return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
+
+
+def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
+    """Say which predictions have to be imported again: nobody can run what made them."""
+    for view in views:
+        if is_import(view.job) and view.state != "done":
+            yield f"{name_of(view.job)} is {view.state} ({view.standing.reason}): seedfold import the same files again"
 
 
 def axes_text(axes: Mapping[str, Any]) -> str:

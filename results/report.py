@@ -16,6 +16,7 @@ from typing import Any
 from seedfold.results.axes import Group, axis_names, short_names, value_text
 from seedfold.results.figures import Figure, axis_figures, curve_figures, learning_figures
 from seedfold.results.headline import Row, mean_table, number
+from seedfold.results.imports.run import NAME as IMPORTED
 from seedfold.results.pooled import pool_folds
 from seedfold.results.run import Job, Run
 from seedfold.results.store import Result, load_result
@@ -40,6 +41,7 @@ class _JobRow:
     host: str
     seconds: str
     log: str | None
+    can_run: bool
 
 
 def write_report(
@@ -153,7 +155,8 @@ def _job_row(run: Run, result: Result, columns: Sequence[str], folder: Path, log
             text = number(each["value"]) + (f" ({each['head']})" if len(heads) > 1 else "")
             cells[name] = f"{cells[name]}, {text}" if name in cells else text
     host = str(result.provenance.get("host", ""))
-    return _JobRow(run, cells, host, f"{result.seconds:.1f}", _link(log, folder) if log and log.exists() else None)
+    link = _link(log, folder) if log and log.exists() else None
+    return _JobRow(run, cells, host, f"{result.seconds:.1f}", link, can_run=result.run != IMPORTED)
 
 
 def _groups(rows: Sequence[Row], figures: Sequence[Figure]) -> dict[str, Group]:

@@ -31,6 +31,7 @@ COMMANDS = {
     "logs": "What a job printed.",
     "show": "All that is known of a job.",
     "explain": "The keys that make two jobs different.",
+    "import": "Predictions that were made elsewhere, as a job that is done.",
     "results": "Tables: runs, metrics, predictions, out-of-fold, ensembles.",
     "fetch": "Copy a study from where it lives, to look at it here.",
     "report": "One self-contained HTML page with tables and plots.",
@@ -40,6 +41,8 @@ COMMANDS = {
 }
 _FOR_SEEDFOLD = ("receive", "send")
 """What a Seedfold elsewhere calls here."""
+_MODULES = {"import": "import_files"}
+"""Where a command's name cannot be a module's."""
 _CALLED = "SEEDFOLD_CALLER"
 _INTERRUPTED = 130
 _STORE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
@@ -57,7 +60,8 @@ class LazyGroup(click.Group):
         """Import one command; None if there is none of that name."""
         if cmd_name not in COMMANDS and cmd_name not in _FOR_SEEDFOLD:
             return None
-        command = importlib.import_module(f"seedfold.orchestrator.cli.{cmd_name.replace('-', '_')}").command
+        module = _MODULES.get(cmd_name, cmd_name.replace("-", "_"))
+        command = importlib.import_module(f"seedfold.orchestrator.cli.{module}").command
         assert isinstance(command, click.Command)
         return command
 

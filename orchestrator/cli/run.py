@@ -27,6 +27,7 @@ from seedfold.orchestrator.foreground import (
     scratch_work,
     with_steps,
 )
+from seedfold.orchestrator.imports import is_import
 from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.lookup import find_job
 from seedfold.orchestrator.overview import name_of
@@ -101,6 +102,8 @@ def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
 def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
     found = find_job(root, words, study)
     refuse_copy(found.study)
+    if is_import(found.job):
+        raise UsageError(f"{found.job.short_id}: was imported, so there is nothing to run")
     import_as_launched(found.study)
     return scratch_work(_limited(found.job, steps), parents_of(root, found.study, found.job))
 

@@ -77,6 +77,7 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
 def _print_result(result: Result, folder: str) -> None:
     say(f"result   {folder}")
     say(*(f"  {name}  {bytes_text(file['bytes'])}" for name, file in result.files.items()))
+    say(*(f"  from {source['file']}" for source in result.provenance.get("files", ())))
     if not result.metrics:
         return
     from seedfold.orchestrator.cli.grid import console, plain_table

@@ -1,0 +1,59 @@
+"""``seedfold import FILE… --study STUDY``: predictions that were made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.imports import Imported, import_predictions
+from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.overview import name_of
+
+
+@click.command()
+@click.argument("files", metavar="[SPLIT=]FILE...", nargs=-1, required=True)
+@click.option("--study", metavar="STUDY", required=True, help="The study that takes them in; made if there is none.")
+@click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="An axis, e.g. task=thorax; repeatable.")
+@click.option("--split-column", metavar="NAME", help="The column that names each row's split; else `split`.")
+@click.option("--replace", "replaces", is_flag=True, help="Put them in the place of others with the same axes.")
+@options.local
+def command(
+    files: Sequence[str], study: str, given: Sequence[str], split_column: str | None, replaces: bool, root: Root
+) -> None:
+    """Take one model's predictions into a STUDY, as a job that is done.
+
+    A FILE is csv or parquet with sample_id, target, logit_0, …, and split; or a list of {logits, target, sample_id}
+    that torch saved. SPLIT=FILE says which split all of a file is. Rows keep their order.
+    """
+    from seedfold.results.imports.predictions import Source
+
+    sources = [Source.parse(text) for text in files]
+    imported = import_predictions(root, study, sources, _axes(given), split_column, replaces)
+    _tell(study, imported)
+
+
+def _axes(given: Sequence[str]) -> dict[str, Any]:
+    """Axis values, read as Hydra reads them. Raises UsageError for anything but one value per key."""
+    from seedfold.jobs.compose import Composer
+    from seedfold.jobs.grammar import values_of
+    from seedfold.jobs.schema import check_name
+
+    axes: dict[str, Any] = {}
+    composer = Composer()
+    for override in composer.parse(list(given)):
+        key, values = override.key_or_group, values_of(override)
+        if override.is_delete() or len(values) != 1 or key in axes:
+            raise UsageError(f"--set {override.input_line}: one KEY=VALUE per axis is meant")
+        axes[check_name(composer, "--set", key)] = values[0]
+    return axes
+
+
+def _tell(study: str, imported: Imported) -> None:
+    what = ", ".join(f"{split} {count}" for split, count in imported.samples.items())
+    verb = "is there already" if imported.known else "imported"
+    say(f"{study}: {verb}: {name_of(imported.job)}", f"  {imported.classes} classes; samples: {what}")

@@ -1,0 +1,102 @@
+"""The rows of one file of predictions, checked: what is wrong is told with file, row and column.
+
+Rows count from 1, without the header. Row order is kept: what is drawn at random later depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.errors import UsageError
+
+Texts = NDArray[np.object_]
+_LOGIT = re.compile(r"logit_(0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows: ids (n,), classes (n,), logits (n, k) in single precision, and splits (n,) where they are told."""
+
+    file: Path
+    ids: Texts
+    targets: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    splits: Texts | None = None
+
+    def take(self, chosen: NDArray[np.bool_]) -> Rows:
+        """The chosen rows, in their order."""
+        return Rows(self.file, self.ids[chosen], self.targets[chosen], self.logits[chosen])
+
+
+def refuse(file: Path, row: int | None, column: str, problem: str) -> NoReturn:
+    """Raise UsageError for one place of a file; ``row`` counts from 0."""
+    place = f"row {row + 1}, column {column}" if row is not None else f"column {column}"
+    raise UsageError(f"{file}: {place}: {problem}")
+
+
+def logit_columns(file: Path, names: Sequence[str]) -> list[str]:
+    """Return the columns of logits in the order of classes. Raises UsageError if one is missing or misspelt."""
+    found = [name for name in names if name.startswith("logit")]
+    for name in found:
+        if not _LOGIT.fullmatch(name):
+            refuse(file, None, name, "no such column is known; logits are logit_0, logit_1, …")
+    wanted = [f"logit_{number}" for number in range(max(1, len(found)))]
+    for name in wanted:
+        if name not in found:
+            refuse(file, None, name, "missing; a file has sample_id, target and one logit_N per class, from 0")
+    return wanted
+
+
+def checked(file: Path, ids: Texts, targets: NDArray[Any], logits: NDArray[Any], splits: Texts | None) -> Rows:
+    """Return rows whose every value can be kept. Raises UsageError for the first that cannot.
+
+    ``targets`` (n,) and ``logits`` (n, k) are real numbers, not a number where there was none.
+    """
+    if not len(ids):
+        raise UsageError(f"{file}: has no rows")
+    for name, texts in (("sample_id", ids), *([("split", splits)] if splits is not None else [])):
+        _refuse_first(file, name, np.array([not text for text in texts]), texts, "empty")
+    _check_repeated(file, ids, splits)
+    _check_logits(file, logits)
+    _check_targets(file, targets, max(2, logits.shape[1]))
+    return Rows(file, ids, targets.astype(np.int64), logits.astype(np.float32), splits)
+
+
+def _check_repeated(file: Path, ids: Texts, splits: Texts | None) -> None:
+    import pandas as pd
+
+    places = pd.DataFrame({"id": ids} | ({} if splits is None else {"split": splits}))
+    repeated = places.duplicated().to_numpy()
+    if repeated.any():
+        row = int(np.argmax(repeated))
+        first = int(np.argmax((places == places.iloc[row]).all(axis=1)))
+        refuse(file, row, "sample_id", f"{ids[row]!r} is there already, in row {first + 1}")
+
+
+def _check_logits(file: Path, logits: NDArray[Any]) -> None:
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(logits.astype(np.float32))
+    if not finite.all():
+        row, column = (int(place) for place in np.argwhere(~finite)[0])
+        refuse(file, row, f"logit_{column}", f"{logits[row, column]} is no finite number")
+
+
+def _check_targets(file: Path, targets: NDArray[Any], classes: int) -> None:
+    _refuse_first(file, "target", ~(targets == np.floor(targets)), targets, "is no class number")
+    outside = (targets < 0) | (targets >= classes)
+    _refuse_first(file, "target", outside, targets, f"is none of the classes 0 to {classes - 1} that the logits have")
+
+
+def _refuse_first(file: Path, column: str, wrong: NDArray[np.bool_], values: NDArray[Any], problem: str) -> None:
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        value = values[row]
+        shown = "" if isinstance(value, str) or value is None else f"{value:g} "
+        refuse(file, row, column, shown + problem)

@@ -1,0 +1,13 @@
+"""What an imported job runs: nothing. Its predictions were made elsewhere."""
+
+from __future__ import annotations
+
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.work import Work
+
+NAME = f"{__name__}.run"
+
+
+def run(work: Work) -> None:
+    """Raise UsageError: only an import brings these predictions."""
+    raise UsageError(f"{work.description.short_id}: was imported, so there is nothing to run; seedfold import it again")

@@ -1,0 +1,62 @@
+"""Lists of ``{logits, target, sample_id}`` that torch has saved, read without executing anything in them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seedfold.jobs.errors import UsageError
+from seedfold.results.imports.rows import Rows, Texts, checked, refuse
+
+KEYS = ("logits", "target", "sample_id")
+PREFIXES = ("dev_cal", "dev_test", "app_test")
+"""Splits that the ids of published files begin with, as in ``app_test_0001``."""
+
+
+def read_torch_list(file: Path) -> Rows:
+    """Read a list of predictions; each row's split is told by its id where all ids begin with one of `PREFIXES`.
+
+    Raises UsageError for a file that torch would have to execute, or rows that are no predictions.
+    """
+    rows = _load(file)
+    if not isinstance(rows, list):
+        raise UsageError(f"{file}: holds no list of {{logits, target, sample_id}}, but {type(rows).__name__}")
+    for number, row in enumerate(rows):
+        _check_row(file, number, row, rows[0])
+    ids = np.array([row["sample_id"] for row in rows], dtype=object)
+    logits = np.array([np.asarray(row["logits"], dtype=np.float32) for row in rows])
+    targets = np.array([float(row["target"]) for row in rows])
+    return checked(file, ids, targets, logits.reshape(len(rows), -1), _splits(ids))
+
+
+def _load(file: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{file}: cannot be read as a list of tensors, numbers and texts: {reason}") from error
+
+
+def _check_row(file: Path, number: int, row: Any, first: Any) -> None:
+    for key in KEYS:
+        if not isinstance(row, dict) or key not in row:
+            refuse(file, number, key, f"missing; a row has {', '.join(KEYS)}")
+    if not isinstance(row["sample_id"], str):
+        refuse(file, number, "sample_id", f"{row['sample_id']!r} is no text")
+    shape, wanted = (tuple(np.shape(one["logits"])) for one in (row, first))
+    if shape != wanted or len(shape) != 1 or shape == (0,):
+        refuse(file, number, "logits", f"shape {shape}; row 1 has {wanted}, and a row has one logit per class")
+    target = np.asarray(row["target"])
+    if target.size != 1 or target.dtype.kind not in "iuf":
+        refuse(file, number, "target", "is no single class number")
+
+
+def _splits(ids: Texts) -> Texts | None:
+    found: Sequence[str | None] = [next((p for p in PREFIXES if name.startswith(f"{p}_")), None) for name in ids]
+    return None if None in found else np.array(found, dtype=object)

@@ -1,0 +1,246 @@
+"""Predictions made elsewhere become a job that is done, and that nobody runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from toyproject import Toy, tree
+
+import seedfold.orchestrator.imports as importing
+from seedfold.orchestrator.layout import Root
+from seedfold.results.imports.predictions import Source
+
+SPLITS = ("dev_cal", "dev_test", "app_test")
+TAKE_IN = ("--study", "away", "--set", "task=thorax")
+
+
+def predictions(seed: int = 0, classes: int = 3, rows: int = 12) -> pd.DataFrame:
+    """Rows of three splits, mixed; the logits are numbers that half precision has."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(size=(3 * rows, classes)).astype(np.float16).astype(np.float32)
+    frame = pd.DataFrame(logits, columns=[f"logit_{number}" for number in range(classes)])
+    frame.insert(0, "sample_id", [f"{number:03d}" for number in draw.permutation(3 * rows)])
+    frame.insert(1, "target", draw.integers(0, classes, 3 * rows))
+    frame["split"] = draw.permutation(np.repeat(SPLITS, rows))
+    return frame
+
+
+def torch_list(frame: pd.DataFrame, prefix: str = "") -> list[dict[str, Any]]:
+    logits = [name for name in frame.columns if name.startswith("logit_")]
+    return [
+        {
+            "logits": torch.tensor(row[logits].to_numpy(dtype=np.float16)),
+            "target": torch.tensor(row["target"]),
+            "sample_id": prefix + row["sample_id"],
+        }
+        for _, row in frame.iterrows()
+    ]
+
+
+def held(toy: Toy, study: str = "away") -> Any:
+    return json.loads(toy.ok("results", study, "predictions", "--format", "json"))
+
+
+def test_a_table_is_held_as_it_was_and_only_once(toy: Toy) -> None:
+    frame = predictions()
+    frame.to_csv(toy.folder / "thorax.csv", index=False)
+    toy.ok("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
+    kept = pd.DataFrame(held(toy))
+    assert (kept["task"].unique(), kept["seed"].unique()) == (["thorax"], [3])
+    for split in SPLITS:
+        given, found = (each[each["split"] == split] for each in (frame, kept))
+        assert found["sample_id"].tolist() == given["sample_id"].tolist()
+        assert found[["target", "logit_2"]].to_numpy().tolist() == given[["target", "logit_2"]].to_numpy().tolist()
+    before = tree(toy.root)
+    assert "is there already" in toy.ok("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
+    assert tree(toy.root) == before
+    shown = toy.json("show", "task=thorax")
+    assert shown["result"]["provenance"]["files"][0]["file"] == str(toy.folder / "thorax.csv")
+    assert "nothing to start" in toy.ok("resume", "away")
+    assert toy.inside("run", "task=thorax").returncode == 2
+
+
+def test_what_a_job_is_does_not_depend_on_the_files_it_came_in(toy: Toy) -> None:
+    frame = predictions()
+    frame.to_csv(toy.folder / "all.csv", index=False)
+    frame.to_parquet(toy.folder / "all.parquet")
+    for split in SPLITS:
+        torch.save(torch_list(frame[frame["split"] == split]), toy.folder / f"{split}.pt")
+    for number, files in enumerate((["all.csv"], ["all.parquet"], [f"{split}={split}.pt" for split in SPLITS])):
+        toy.ok("import", *files, "--study", f"away{number}", "--set", "task=thorax")
+    jobs = [{row["job"] for row in held(toy, f"away{number}")} for number in range(3)]
+    assert len(jobs[0]) == 1
+    assert jobs[0] == jobs[1] == jobs[2]
+
+
+def test_published_lists_tell_their_splits_by_the_ids(toy: Toy) -> None:
+    frame = predictions()
+    by_split = {split: frame[frame["split"] == split] for split in SPLITS}
+    torch.save(torch_list(by_split["dev_cal"]), toy.folder / "val.pt")
+    tests = [row for split in SPLITS[1:] for row in torch_list(by_split[split], f"{split}_")]
+    torch.save(tests, toy.folder / "test.pt")
+    toy.ok("import", "dev_cal=val.pt", "test.pt", *TAKE_IN)
+    counts = pd.DataFrame(held(toy))["split"].value_counts().to_dict()
+    assert counts == dict.fromkeys(SPLITS, 12)
+
+
+def test_other_predictions_take_a_place_only_when_told(toy: Toy) -> None:
+    predictions(0).to_csv(toy.folder / "old.csv", index=False)
+    predictions(1).to_csv(toy.folder / "new.csv", index=False)
+    toy.ok("import", "old.csv", *TAKE_IN)
+    before = tree(toy.root)
+    refused = toy.inside("import", "new.csv", *TAKE_IN)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "--replace" in refused.stderr
+    assert tree(toy.root) == before
+    toy.ok("import", "new.csv", *TAKE_IN, "--replace")
+    assert pd.DataFrame(held(toy))["target"].tolist() == _in_order_of_splits(predictions(1))["target"].tolist()
+    assert "superseded: 2," in toy.ok("gc", "away", "--superseded", "--yes")
+    assert toy.states("away") == {"done": 1}
+
+
+def _in_order_of_splits(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame[frame["split"] == split] for split in sorted(SPLITS)])
+
+
+def test_lost_predictions_are_imported_again_and_never_run(toy: Toy) -> None:
+    predictions().to_csv(toy.folder / "thorax.csv", index=False)
+    assert toy.launch("--wait", "study=away", experiment="light").returncode == 0
+    # In a process of its own: as long as a process lives that began an attempt, nobody begins another.
+    assert toy.seedfold("import", "thorax.csv", *TAKE_IN).returncode == 0
+    for file in toy.study("away").path.glob("store/*/*/predictions.dev_cal.parquet"):
+        file.unlink()
+    assert toy.states("away") == {"done": 6, "lost": 1}
+    assert "task=thorax is lost (predictions.dev_cal.parquet: missing): seedfold import" in toy.ok("status", "away")
+    assert "nothing to start" in toy.ok("resume", "away", "--wait")
+    assert "nothing to start" in toy.launch("--wait", "study=away", experiment="light").stdout
+    assert toy.states("away") == {"done": 6, "lost": 1}
+    toy.ok("import", "thorax.csv", *TAKE_IN)
+    assert toy.states("away") == {"done": 7}
+    assert set(toy.executions().values()) == {1}
+
+
+def test_a_kill_before_any_write_leaves_all_or_nothing(tmp_path: Path) -> None:
+    predictions().to_csv(tmp_path / "thorax.csv", index=False)
+    root, kills = Root(tmp_path / "runs"), 0
+
+    def take_in() -> None:
+        importing.import_predictions(root, "away", [Source(tmp_path / "thorax.csv")], {"task": "t"}, None, False)
+
+    while _killed_before_write(kills, take_in):
+        kills += 1
+    assert kills > 10
+    done = [folder for folder in root.studies() if folder.name == "away"]
+    assert len(done) == 1
+    # What the killed ones left is found, and what they published is not written again.
+    published = list(done[0].path.glob("store/*/*/result.json"))
+    assert len(published) == 1
+
+
+def _killed_before_write(number: int, function: Callable[[], None]) -> bool:
+    """Run a function in a process of its own that is killed before its write of that number; tell whether it was."""
+    child = os.fork()
+    if child == 0:
+        with pytest.MonkeyPatch.context() as patch:
+            _kill_before(number, patch)
+            function()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def _kill_before(number: int, patch: pytest.MonkeyPatch) -> None:
+    left = iter(range(number))
+    for name in ("mkdir", "rename", "replace", "link", "fsync"):
+        patch.setattr(os, name, _deadly(getattr(os, name), left))
+
+
+def _deadly(function: Callable[..., Any], left: Any) -> Callable[..., Any]:
+    def call(*args: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **options)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Bad:
+    """Lines of ``bad.csv``, and the words that the answer has to have; ``files`` are given in place of it."""
+
+    name: str
+    lines: str
+    says: tuple[str, ...]
+    files: tuple[str, ...] = ("bad.csv",)
+    options: tuple[str, ...] = TAKE_IN
+
+
+HEADER = "sample_id,target,logit_0,logit_1,split\n"
+GOOD = HEADER + "a,0,1.5,2,dev_cal\nb,1,0,1,dev_cal\n"
+BAD = [
+    Bad("no such file", "", ("none.csv", "no such file"), ("none.csv",)),
+    Bad("no rows", HEADER, ("bad.csv", "no rows")),
+    Bad("nothing at all", "", ("bad.csv", "CSV")),
+    Bad("no ids", GOOD.replace("sample_id", "sampleid"), ("column sample_id", "missing", "'sampleid'")),
+    Bad("no target", GOOD.replace("target", "label"), ("column target", "missing")),
+    Bad("no logits", "sample_id,target,split\na,0,dev_cal\n", ("column logit_0", "missing")),
+    Bad("a logit is missing", GOOD.replace("logit_1", "logit_2"), ("column logit_1", "missing")),
+    Bad("a misspelt logit", GOOD.replace("logit_1", "logits_1"), ("column logits_1", "logit_0")),
+    Bad("the same column twice", GOOD.replace("logit_1", "logit_0"), ("logit_",)),
+    Bad("nobody knows which split", GOOD.replace("split", "part"), ("bad.csv", "SPLIT=bad.csv")),
+    Bad("no such column of splits", GOOD, ("column part", "missing"), options=(*TAKE_IN, "--split-column", "part")),
+    Bad("a split with a slash", GOOD + "c,0,1,1,dev/cal\n", ("row 3", "dev/cal")),
+    Bad("another split than said", GOOD, ("row 1", "split", "dev_cal", "app_test"), ("app_test=bad.csv",)),
+    Bad("no split in a row", GOOD + "c,0,1,1,\n", ("row 3, column split", "empty")),
+    Bad("a word for a number", GOOD + "c,0,1,much,dev_cal\n", ("row 3, column logit_1", "'much' is no number")),
+    Bad("no number", GOOD + "c,0,,1,dev_cal\n", ("row 3, column logit_0", "empty")),
+    Bad("not a number", GOOD + "c,0,nan,1,dev_cal\n", ("row 3, column logit_0", "nan is no finite number")),
+    Bad("infinite", GOOD + "c,0,-inf,1,dev_cal\n", ("row 3, column logit_0", "-inf")),
+    Bad("infinite in single precision", GOOD + "c,0,1e39,1,dev_cal\n", ("row 3, column logit_0", "1e+39")),
+    Bad("a class that is not there", GOOD + "c,2,1,1,dev_cal\n", ("row 3, column target", "2", "0 to 1")),
+    Bad("a class below zero", GOOD + "c,-1,1,1,dev_cal\n", ("row 3, column target", "-1")),
+    Bad("half a class", GOOD + "c,0.5,1,1,dev_cal\n", ("row 3, column target", "0.5 is no class number")),
+    Bad("no class", GOOD + "c,,1,1,dev_cal\n", ("row 3, column target", "empty")),
+    Bad("no id", GOOD + ",1,1,1,dev_cal\n", ("row 3, column sample_id", "empty")),
+    Bad("the same sample twice", GOOD + "a,1,1,1,dev_cal\n", ("row 3, column sample_id", "'a'", "row 1")),
+    Bad("a row with too few columns", GOOD + "c,1,1\n", ("bad.csv", "CSV", "Expected 5 columns, got 3")),
+    Bad("the same sample in two files", GOOD, ("bad.csv", "'a'", "more than once"), ("bad.csv", "bad.csv")),
+    Bad("no study", GOOD, ("--study",), options=()),
+    Bad("an axis that tables have", GOOD, ("split",), options=(*TAKE_IN, "--set", "split=1")),
+    Bad("an axis with two values", GOOD, ("seed=1,2",), options=(*TAKE_IN, "--set", "seed=1,2")),
+    Bad("an axis twice", GOOD, ("task=b",), options=(*TAKE_IN, "--set", "task=b")),
+    Bad("an axis without a value", GOOD, ("seed", "KEY=VALUE"), options=(*TAKE_IN, "--set", "seed")),
+    Bad("a study with a slash", GOOD, ("a/b",), options=("--study", "a/b")),
+    Bad("code in place of data", "", ("evil.pt", "cannot be read"), ("dev_cal=evil.pt",)),
+    Bad("a list of something else", "", ("row 1, column target", "missing"), ("dev_cal=other.pt",)),
+    Bad("rows of several widths", "", ("row 2, column logits", "(3,)", "(2,)"), ("dev_cal=ragged.pt",)),
+]  # fmt: skip
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_bad_input_is_one_line_and_writes_nothing(bad: Bad, toy: Toy) -> None:
+    (toy.folder / "bad.csv").write_text(bad.lines)
+    torch.save(_Code(), toy.folder / "evil.pt")
+    torch.save([{"logits": torch.zeros(2), "sample_id": "a"}], toy.folder / "other.pt")
+    rows = [{"logits": torch.zeros(width), "target": 0, "sample_id": str(width)} for width in (2, 3)]
+    torch.save(rows, toy.folder / "ragged.pt")
+    before = tree(toy.folder)
+    ended = toy.inside("import", *bad.files, *bad.options)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    assert [words for words in bad.says if words not in ended.stderr] == [], ended.stderr
+    assert tree(toy.folder) == before
+    assert not (toy.folder / "executed").exists()
