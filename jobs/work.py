@@ -16,6 +16,9 @@ from typing import Any, Protocol
 
 from seedfold.jobs.description import JobDescription
 
+OUTPUTS = "outputs"
+"""The folder of a result with the files that are for people."""
+
 
 class RunInterrupted(Exception):
     """Raised by a run that was asked to stop, after it has written a checkpoint to continue from."""
@@ -56,6 +59,13 @@ class Work:
     stop_requested: Callable[[], bool] = lambda: False
     reads: Callable[[Path], None] = lambda path: None
     progress: Callable[[int, int], None] = lambda done, total: None
+
+    @property
+    def outputs(self) -> Path:
+        """The folder for files that are for people: part of the result, and put into ``outputs/STAGE`` of the study."""
+        folder = self.staging / OUTPUTS
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @property
     def config(self) -> Mapping[str, Any]:

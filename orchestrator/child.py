@@ -24,12 +24,13 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late import resolve
 from seedfold.jobs.references import is_late
-from seedfold.jobs.work import ConfigFailure, RunBlocked, RunInterrupted, Work
+from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work
 from seedfold.orchestrator.claims import attempts_begun, claim
 from seedfold.orchestrator.code import note_loaded, record_code
 from seedfold.orchestrator.failures import classify
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.messages import Request, send
+from seedfold.orchestrator.outputs import hand_out, outputs_of
 from seedfold.orchestrator.process import ProcessIdentity
 from seedfold.orchestrator.reads import ReadRecorder
 from seedfold.results.store import publish
@@ -191,6 +192,7 @@ def _publish(attempt: _Attempt, record: dict[str, Any]) -> Path:
     if attempts_begun(attempt.study, attempt.job.id, number) > number:
         shutil.rmtree(attempt.staging)
         raise _Overtaken(f"attempt {number} was believed dead and a later one has begun; its result is discarded")
+    hand_out(attempt.staging / OUTPUTS, outputs_of(attempt.study, attempt.job))
     final = attempt.study.published(attempt.job.id, number)
     final.parent.mkdir(parents=True, exist_ok=True)
     publish(attempt.staging, final, record)

@@ -64,7 +64,8 @@ def head_column(head: str, heads: Collection[str], name: str) -> str:
 def _metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:
     classes = logits.shape[1]
     if classes == 1:
-        return _BINARY[name](logits[:, 0].sigmoid(), targets)
+        # In single precision, different logits would have the same probability, and the curves fewer points.
+        return _BINARY[name](logits[:, 0].double().sigmoid(), targets)
     if classes == 2:
         return _BINARY[name](logits.softmax(1)[:, 1], targets)
     return _MULTICLASS[name](logits.softmax(1), targets, classes)

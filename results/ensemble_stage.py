@@ -1,0 +1,144 @@
+"""The job that ranks the heads of all models of its parents and averages the best; settings are ``ensemble``.
+
+It leaves predictions of the ensemble (head ``top_N``), and on the validation rows of one whose members other folds have
+chosen (head ``nested``), and for people ``ensemble.csv`` (`Ensembles.table`), ``members.csv``, ``oof.csv``,
+``submission.csv`` and a figure of the ranking metric over the number of members.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.results.members import VALIDATION, read_members
+from seedfold.results.metrics import probabilities
+from seedfold.results.predictions import HeadPredictions, write_predictions
+from seedfold.results.run import Run
+from seedfold.results.store import load_result
+from seedfold.results.top_members import Choice, Ensembles, make_ensembles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "matplotlib.figure", "seedfold.results.top_members")
+NESTED = "nested"
+
+_log = logging.getLogger(__name__)
+
+
+def run(work: Work) -> None:
+    """Write the predictions, tables and the figure; raises ConfigFailure where no ensemble can be made."""
+    choice = read_choice(work.config)
+    try:
+        made = make_ensembles(read_members(_runs(work)), choice)
+    except UsageError as error:
+        raise ConfigFailure(str(error)) from error
+    table = made.table()
+    for row in table[["split", "chosen_on", "n", choice.rank_by]].itertuples(index=False):
+        _log.info("%s, members chosen on %s, n %s: %s %s", *row[:3], choice.rank_by, row[3])
+    _write_predictions(work, made)
+    table.to_csv(work.outputs / "ensemble.csv", index=False)
+    made.members(choice.rank_by).to_csv(work.outputs / "members.csv", index=False)
+    _write_rows(work.outputs, made)
+    _draw(work.outputs / "ensemble.svg", table, choice.rank_by)
+
+
+def read_choice(config: Mapping[str, Any]) -> Choice:
+    """Read ``config.ensemble``; raises ConfigFailure for an unknown key."""
+    given = dict(config.get("ensemble") or {})
+    for key in given:
+        if key not in Choice.__dataclass_fields__:
+            raise ConfigFailure(f"ensemble.{key}: unknown key{did_you_mean(key, Choice.__dataclass_fields__)}")
+    if given.get("members") is not None:
+        given["members"] = tuple(given["members"])
+    return Choice(**given)
+
+
+def _runs(work: Work) -> list[Run]:
+    """The parents in an order that does not depend on how they are listed: ties are broken by it."""
+    runs = []
+    for parent, folder in work.parents.items():
+        result = load_result(folder)
+        stage = work.stages.get(parent, result.stage)
+        runs.append(Run(parent, result.study, stage, result.axes, result.attempt, folder))
+    return sorted(runs, key=lambda each: each.id)
+
+
+def _write_predictions(work: Work, made: Ensembles) -> None:
+    heads = [made.validation[made.n - 1]]
+    if made.honest is not None:
+        nested = made.honest.best
+        heads.append(HeadPredictions(NESTED, nested.ids, nested.targets, nested.known, nested.logits))
+    _write_split(work, VALIDATION, heads)
+    for split, curve in made.test.items():
+        head = curve[made.n - 1]
+        _write_split(work, split, [HeadPredictions(heads[0].head, head.ids, head.targets, head.known, head.logits)])
+
+
+def _write_split(work: Work, split: str, heads: list[HeadPredictions]) -> None:
+    first, ids = heads[0], list(heads[0].sample_ids)
+    place = {name: row for row, name in enumerate(ids)}
+    logits = {}
+    for head in heads:
+        rows = np.argsort([place[name] for name in head.sample_ids])
+        logits[head.head] = head.logits[rows]
+    targets = np.ma.masked_array(first.targets, ~first.known)
+    write_predictions(
+        work.staging, split, job=work.description, sample_ids=ids, targets=targets, logits=logits, expected=ids
+    )
+
+
+def _write_rows(folder: Path, made: Ensembles) -> None:
+    """Write what a competition asks for: out-of-fold rows, each by members that other folds chose, and test rows."""
+    honest = made.validation[made.n - 1] if made.honest is None else made.honest.best
+    frame = _frame(honest)
+    frame["fold"] = frame["sample_id"].map(_folds(made))
+    frame.to_csv(folder / "oof.csv", index=False)
+    for split, curve in made.test.items():
+        name = "submission.csv" if split == "test" else f"submission_{split}.csv"
+        rows = _frame(curve[made.n - 1]).drop(columns="target")
+        rows.sort_values("sample_id").to_csv(folder / name, index=False)
+
+
+def _folds(made: Ensembles) -> dict[str, str]:
+    return {
+        name: fold.rpartition(" ")[2]
+        for fold, members in made.ranking.items()
+        for name in members[0].splits[VALIDATION].sample_ids
+    }
+
+
+def _frame(head: HeadPredictions) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame({"sample_id": head.sample_ids})
+    frame["target"] = pd.Series(head.targets, dtype="Int64").where(head.known)
+    found = probabilities(head.logits)
+    if found.shape[1] == 2:
+        return frame.assign(pred=found[:, 1])
+    return frame.assign(**{f"pred_{number}": found[:, number] for number in range(found.shape[1])})
+
+
+def _draw(file: Path, table: pd.DataFrame, metric: str) -> None:
+    """One line a curve of the metric over the number of members; the honest choice of it is a dashed line."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for (split, chosen_on), curve in table.groupby(["split", "chosen_on"], sort=False):
+        label = f"{split}, members chosen on {chosen_on}"
+        if curve["n"].isna().all():
+            axes.axhline(curve[metric].iloc[0], linestyle="--", color="0.3", label=label)
+        else:
+            axes.plot(curve["n"].astype(int), curve[metric], marker="o", markersize=3, label=label)
+    axes.set_xlabel("members of each fold")
+    axes.set_ylabel(metric)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(file)

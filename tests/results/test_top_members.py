@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from seedfold.jobs.errors import UsageError
+from seedfold.results.members import Member, read_members, validation_means
+from seedfold.results.run import Run
+from seedfold.results.top_members import Choice, Ensembles, cross_fitted, make_ensembles
+
+MakeRuns = Callable[..., list[Run]]
+FOLDS, CASES, TESTED = 3, 45, 12
+TRUTH = np.arange(CASES) // FOLDS % 2
+
+
+@pytest.fixture
+def make_runs(make_run: Callable[..., Run]) -> MakeRuns:
+    """Publish ``settings`` times 3 folds with heads a and b; ``skill`` is how far apart their classes lie."""
+
+    def make(settings: int = 4, skill: float = 1.0, labels: bool = False, seed: int = 1) -> list[Run]:
+        draw = np.random.default_rng(seed)
+        ids, test_ids = [f"c{i:02d}" for i in range(CASES)], [f"t{i:02d}" for i in range(TESTED)]
+        runs = []
+        for setting in range(settings):
+            for fold in range(FOLDS):
+                rows = np.arange(fold, CASES, FOLDS)
+                heads = {
+                    head: (draw.normal(size=len(rows)) + skill * (2 * TRUTH[rows] - 1) * setting / settings)[:, None]
+                    for head in ("a", "b")
+                }
+                targets = np.ma.masked_array(np.arange(TESTED) % 2, mask=not labels)
+                test = (test_ids, targets, {head: draw.normal(size=(TESTED, 1)) for head in ("a", "b")})
+                splits = {"val": ([ids[row] for row in rows], TRUTH[rows], heads), "test": test}
+                runs.append(make_run({"row": setting, "fold": fold}, splits))
+        return runs
+
+    return make
+
+
+def logits(run: Run, split: str, head: str) -> Any:
+    table = pd.read_parquet(run.folder / f"predictions.{split}.parquet")
+    return table[table["head"] == head].set_index("sample_id")["logit_0"].to_numpy(dtype=float)
+
+
+def ranked_by_hand(runs: list[Run], fold: int, least: float) -> list[tuple[Run, str]]:
+    truth, found = TRUTH[fold::FOLDS], []
+    for run in (run for run in runs if run.axes["fold"] == fold):
+        for head in ("a", "b"):
+            values = logits(run, "val", head)
+            if ((values > 0) == truth).mean() >= least:
+                found.append((roc_auc_score(truth, values), run, head))
+    return [(run, head) for _, run, head in sorted(found, key=lambda each: -each[0])]
+
+
+def test_every_number_of_members_as_numpy_has_it(make_runs: MakeRuns) -> None:
+    runs = make_runs(labels=True)
+    made = make_ensembles(read_members(runs), Choice(min_accuracy=0.6))
+    best = [ranked_by_hand(runs, fold, 0.6) for fold in range(FOLDS)]
+    table = made.table().set_index(["split", "chosen_on", "n"])["auroc"]
+    count = min(map(len, best))
+    assert count >= 3
+    truth = np.concatenate([TRUTH[fold::FOLDS] for fold in range(FOLDS)])
+    for n in range(1, count + 1):
+        own = [np.mean([expit(logits(run, "val", head)) for run, head in found[:n]], axis=0) for found in best]
+        assert table["val", "own fold", n] == pytest.approx(roc_auc_score(truth, np.concatenate(own)))
+        everybody = [expit(logits(run, "test", head)) for found in best for run, head in found[:n]]
+        expected = roc_auc_score(np.arange(TESTED) % 2, np.mean(everybody, axis=0))
+        assert table["test", "own fold", n] == pytest.approx(expected)
+    assert ("val", "own fold", count + 1) not in table.index
+
+
+def test_each_case_is_predicted_once_by_members_of_its_own_fold(make_runs: MakeRuns) -> None:
+    ranking = Choice(min_accuracy=0.0).ranking(read_members(make_runs()))
+    for number, pooled in enumerate(validation_means(ranking), start=1):
+        assert sorted(pooled.sample_ids) == [f"c{i:02d}" for i in range(CASES)]
+        for members in ranking.values():
+            rows = [member.splits["val"] for member in members[:number]]
+            mean = np.mean([expit(row.logits[:, 0].astype(float)) for row in rows], axis=0)
+            place = [list(pooled.sample_ids).index(name) for name in rows[0].sample_ids]
+            assert expit(np.diff(pooled.logits[place].astype(float))[:, 0]) == pytest.approx(mean, abs=1e-6)
+
+
+def test_labels_of_the_test_cohort_may_be_unknown(make_runs: MakeRuns) -> None:
+    made = make_ensembles(read_members(make_runs(labels=False)), Choice())
+    assert set(made.table()["split"]) == {"val"}
+    assert len(made.test["test"][made.n - 1].ids) == TESTED
+
+
+def test_what_is_chosen_on_its_own_score_looks_good_in_noise_and_the_honest_score_does_not(make_runs: MakeRuns) -> None:
+    """Twelve heads that know nothing: the best of each fold score well, until others have to choose them."""
+    published, honest = [], []
+    for seed in range(5):
+        table = make_ensembles(read_members(make_runs(6, 0.0, seed=seed)), Choice(min_accuracy=0.3)).table()
+        own = table[table["chosen_on"] == "own fold"]
+        published.append(own["auroc"].max())
+        honest.append(table[table["chosen_on"] == "other folds, n too"]["auroc"].item())
+    assert np.mean(published) > 0.65
+    assert abs(np.mean(honest) - 0.5) < 0.1
+
+
+def test_what_a_fold_predicts_honestly_does_not_depend_on_its_own_labels(make_runs: MakeRuns) -> None:
+    members = read_members(make_runs(6, 0.5))
+
+    def flipped(member: Member) -> Member:
+        rows = member.splits["val"]
+        return replace(member, splits={**member.splits, "val": replace(rows, targets=1 - rows.targets)})
+
+    changed = [flipped(member) if member.fold == "fold 1" else member for member in members]
+    before, after = (cross_fitted(each, Choice(min_accuracy=0.0)) for each in (members, changed))
+    assert before is not None
+    assert after is not None
+    own = np.asarray([int(name[1:]) % FOLDS == 1 for name in before.best.sample_ids])
+    assert np.array_equal(before.best.logits[own], after.best.logits[own])
+    assert before.n["fold 1"] == after.n["fold 1"]
+
+
+def test_members_may_be_listed(make_runs: MakeRuns) -> None:
+    runs = make_runs()
+    members = read_members(runs)
+    made: Ensembles = make_ensembles(
+        members, Choice(members=("row=3", f"job={runs[0].id[:10]} head=b", "row=1 head=a"))
+    )
+    assert [len(found) for found in made.ranking.values()] == [4, 3, 3]
+    with pytest.raises(UsageError, match=r"ensemble.members: 'row=3 head=c' is met by no head"):
+        make_ensembles(members, Choice(members=("row=3 head=c",)))
+    with pytest.raises(UsageError, match="fold 1: none of its members is listed"):
+        make_ensembles(members, Choice(members=("fold=0", "fold=2")))
+
+
+def test_what_cannot_be_chosen_is_told(make_runs: MakeRuns) -> None:
+    members = read_members(make_runs())
+    with pytest.raises(UsageError, match=r"fold 0: no member has an accuracy of 1.1, the best has 0\.\d+"):
+        make_ensembles(members, Choice(min_accuracy=1.1))
+    with pytest.raises(UsageError, match=r"ensemble.rank_by: no metric 'auc'; known: accuracy"):
+        make_ensembles(members, Choice(rank_by="auc"))
+    with pytest.raises(UsageError, match=r"ensemble.n: 99, but there is a fold with 8 members"):
+        make_ensembles(members, Choice(min_accuracy=0.0, n=99))
+
+
+def test_one_fold_alone_has_ensembles_and_no_honest_score(make_runs: MakeRuns) -> None:
+    runs = [run for run in make_runs() if run.axes["fold"] == 0]
+    made = make_ensembles(read_members(runs), Choice(n=2))
+    assert made.honest is None
+    assert set(made.table()["chosen_on"]) == {"own fold"}
+    used = made.members("auroc")
+    assert used["used"].sum() == 2
+    assert used["auroc"].is_monotonic_decreasing

@@ -1,0 +1,109 @@
+"""The study of networks with several heads, small, from volumes to the files of results."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from killing import jobs, results
+from toyproject import SEEDFOLD
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+STUDY = ("experiment=mgmt", "size=tiny", "paths.data=data", "--wait")
+HEADS = {"last", *(f"block_{number}" for number in range(1, 6))}
+OUTPUTS = {"ensemble.csv", "members.csv", "oof.csv", "submission.csv", "ensemble.svg"}
+
+
+class Place:
+    """A folder with the data, in which commands run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
+
+    def start(self, root: str, *args: str) -> subprocess.Popen[str]:
+        command = [SEEDFOLD, *args, "--root", str(self.folder / root)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **pipes)
+
+    def run(self, root: str, *args: str) -> str:
+        started = self.start(root, *args)
+        output, _ = started.communicate(timeout=500)
+        assert started.returncode == 0, output
+        return output
+
+    def study(self, root: str) -> StudyFolder:
+        return Root(self.folder / root).study("mgmt")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = Place(tmp_path)
+    subprocess.run([SEEDFOLD, "make-data", "mgmt", "--out", "data"], cwd=tmp_path, check=True, capture_output=True)
+    return made
+
+
+def kill_all_jobs_in_training(study: StudyFolder) -> None:
+    """Kill every job without a word, once one has checkpoints to go on from."""
+    while not list(study.path.glob("jobs/*/*/previous.ckpt")):
+        time.sleep(0.05)
+    for process in jobs(study):
+        with_children = [process, *process.children(recursive=True)]
+        for each in with_children:
+            try:
+                each.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+
+def test_killed_or_not_the_study_ends_with_the_same_files(place: Place) -> None:
+    place.run("whole", "launch", *STUDY)
+    launched = place.start("killed", "launch", *STUDY)
+    kill_all_jobs_in_training(place.study("killed"))
+    launched.communicate(timeout=500)
+    place.run("killed", "resume", "mgmt", "--wait")
+    assert results(place.study("killed")) == results(place.study("whole"))
+    whole, killed = (place.study(root).outputs / "ensemble" for root in ("whole", "killed"))
+    assert {path.name for path in whole.iterdir()} == OUTPUTS
+    for name in OUTPUTS - {"ensemble.svg"}:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    _check_heads(place)
+    _check_outputs(place)
+
+
+def _check_heads(place: Place) -> None:
+    table = pd.DataFrame(
+        json.loads(place.run("whole", "results", "mgmt", "metrics", "--stage", "train", "--format", "json"))
+    )
+    assert set(table["head"]) == HEADS
+    assert set(table["split"]) == {"val"}, "the labels of the test cohort are not told"
+    fits = [json.loads(path.read_text()) for path in place.study("whole").path.glob("jobs/*/*/fit.json")]
+    assert len(fits) == 6
+    assert all(set(fit["heads"]) == HEADS for fit in fits)
+    best = sorted(own["value"] for fit in fits for own in fit["heads"].values())
+    stored = sorted(table[table["metric"] == "auroc"]["value"])
+    assert stored == pytest.approx(best, abs=1e-6)
+
+
+def _check_outputs(place: Place) -> None:
+    folder, cases = place.study("whole").outputs / "ensemble", pd.read_csv(place.folder / "data" / "cases.csv")
+    development, test = (cases[cases["cohort"] == cohort]["case"].tolist() for cohort in ("train", "test"))
+    oof = pd.read_csv(folder / "oof.csv")
+    assert sorted(oof["sample_id"]) == development
+    assert set(oof["fold"]) == {0, 1, 2}
+    assert oof["pred"].between(0, 1).all()
+    assert pd.read_csv(folder / "submission.csv")["sample_id"].tolist() == test
+    curve = pd.read_csv(folder / "ensemble.csv")
+    assert curve["samples"].unique().tolist() == [len(development)]
+    assert set(curve["chosen_on"]) == {"own fold", "other folds", "other folds, n too"}
+    members = pd.read_csv(folder / "members.csv")
+    assert (members["accuracy"] >= 0.5).all()
+    assert members.groupby("fold")["used"].sum().nunique() == 1
