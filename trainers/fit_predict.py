@@ -40,6 +40,7 @@ PRELOAD = (
     "seedfold.trainers.losses",
     "seedfold.trainers.networks",
     "seedfold.trainers.schedules",
+    "seedfold.trainers.transforms",
     "sklearn.linear_model",
     "sklearn.model_selection",
     "threadpoolctl",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from seedfold.trainers.losses import HeadsLoss
 from seedfold.trainers.randomness import generator
 from seedfold.trainers.ranks import ALONE, Ranks
 from seedfold.trainers.settings import Mode
+from seedfold.trainers.transforms import of_prediction
 from seedfold.trainers.validation import MAIN_HEAD, head_column, head_metrics
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Recipe:
     head_mode: Mode = "max"
     metrics: tuple[str, ...] = ()
     augment: Augment | None = None
+    micro_batch: int | None = None
     tta: int = 1
     ranks: Ranks = ALONE
 
@@ -107,11 +109,12 @@ class Classifier(pl.LightningModule):
             own = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
             stream = generator(self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *own)
             inputs = self.recipe.augment(inputs, stream)
-        loss = self.loss(self(inputs), batch.targets)
         window = self._window(step)
-        part = loss if window == 1 else loss / window
-        self.manual_backward(part if batch.weight == 1 else part * batch.weight)
-        self._loss_sum += loss.detach() * (batch.weight * batch.whole / self.recipe.ranks.count)
+        for part_inputs, part_targets, weight in self._parts(inputs, batch):
+            loss = self.loss(self(part_inputs), part_targets)
+            part = loss if window == 1 else loss / window
+            self.manual_backward(part if weight == 1 else part * weight)
+            self._loss_sum += loss.detach() * (weight * batch.whole / self.recipe.ranks.count)
         self.position.seen += batch.whole
         self.position.step = step + 1
         if self._ends_window(step):
@@ -120,6 +123,18 @@ class Classifier(pl.LightningModule):
             optimizer.step()
             optimizer.zero_grad()
             self.after_step()
+
+    def _parts(self, inputs: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """Split what this process has of a batch into parts that fit its memory, each with the weight of its mean."""
+        number = self._number_of_parts(batch.whole)
+        parts = zip(inputs.tensor_split(number), batch.targets.tensor_split(number), strict=True)
+        for part_inputs, targets in parts:
+            yield part_inputs, targets, batch.weight * (len(targets) / len(inputs))
+
+    def _number_of_parts(self, whole: int) -> int:
+        """The same for all processes, since they do each backward pass together; no part is empty."""
+        count, size = self.recipe.ranks.count, self.recipe.micro_batch
+        return 1 if size is None else min(math.ceil(whole / count / size), max(1, whole // count))
 
     def _window(self, step: int) -> int:
         start = step - step % self.recipe.accumulate
@@ -218,7 +233,8 @@ class Classifier(pl.LightningModule):
     def _augmented_pass(self, inputs: Tensor, batch_index: int, number: int) -> Heads:
         assert self.recipe.augment is not None
         stream = generator(self.device, self.recipe.seed, _PREDICT_STREAM, number, batch_index)
-        return {name: logits.double().cpu() for name, logits in self(self.recipe.augment(inputs, stream)).items()}
+        augmented = of_prediction(self.recipe.augment)(inputs, stream)
+        return {name: logits.double().cpu() for name, logits in self(augmented).items()}
 
 
 def monitored(row: Mapping[str, float], monitor: str, key: str = "monitor") -> float:

@@ -31,6 +31,7 @@ class TrainerSettings:
     eval_batch_size: int = 1024
     drop_last: bool = False
     accumulate: int = 1
+    micro_batch: int | None = None
     clip: float | None = None
     steps_per_execution: int = 32
     accelerator: str = "cpu"
@@ -47,8 +48,9 @@ class TrainerSettings:
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
             _at_least_one(getattr(self, name), f"trainer.{name}")
-        if self.max_steps is not None:
-            _at_least_one(self.max_steps, "trainer.max_steps")
+        for name in ("max_steps", "micro_batch"):
+            if getattr(self, name) is not None:
+                _at_least_one(getattr(self, name), f"trainer.{name}")
         if self.accelerator not in _ACCELERATORS:
             raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is none of {', '.join(_ACCELERATORS)}")
         _among(self.mode, get_args(Mode), "trainer.mode")

@@ -165,6 +165,7 @@ def _module(
         steps=steps,
         seed=int(config["seed"]),
         accumulate=settings.accumulate,
+        micro_batch=settings.micro_batch,
         clip=settings.clip,
         monitor=settings.monitor,
         head_monitor=settings.head_monitor,

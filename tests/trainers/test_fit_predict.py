@@ -127,10 +127,12 @@ def test_gradients_of_several_batches_make_the_step_of_one_large_batch(compose: 
     settings = ("model.dropout=0", "trainer.max_epochs=2", "optimizer=sgd", "optimizer.lr=0.3")
     whole = work(compose(*QUICK, *settings, "trainer.batch_size=182"), "whole")
     parts = work(compose(*QUICK, *settings, "trainer.batch_size=91", "trainer.accumulate=2"), "parts")
-    for job in (whole, parts):
+    micro = work(compose(*QUICK, *settings, "trainer.batch_size=182", "trainer.micro_batch=50"), "micro")
+    for job in (whole, parts, micro):
         fit_predict.run(job)
-    logits = [predictions(job, "test")[["logit_0", "logit_1"]].to_numpy() for job in (whole, parts)]
+    logits = [predictions(job, "test")[["logit_0", "logit_1"]].to_numpy() for job in (whole, parts, micro)]
     assert np.abs(logits[0] - logits[1]).max() < 1e-4
+    assert 0 < np.abs(logits[0] - logits[2]).max() < 1e-4
 
 
 def test_a_finished_fit_predicts_again_without_training(
@@ -178,7 +180,7 @@ def test_a_job_that_is_stopped_again_and_again_ends_with_the_same_bits(
 ) -> None:
     config = compose(
         "experiment=digits", "trainer.max_epochs=2", "trainer.batch_size=128", "augment=shift", "schedule=plateau",
-        "trainer.accumulate=2", "trainer=early_stopping", "sampling=balanced",
+        "trainer.accumulate=2", "trainer.micro_batch=50", "trainer=early_stopping", "sampling=balanced",
     )  # fmt: skip
     whole = work(config, "whole")
     fit_predict.run(whole)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ def efficientnet(**given: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_an_efficientnet_learns_and_begins_with_weights_that_fit(tmp_path: Path) -> None:
+def test_an_efficientnet_learns_and_begins_with_weights_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("monai")
     with pytest.raises(ConfigFailure, match=r"model\.name: "):
         build(efficientnet(name="efficientnet-b99"), "model")
@@ -139,6 +142,49 @@ def test_an_efficientnet_learns_and_begins_with_weights_that_fit(tmp_path: Path)
     assert fewer(images).shape == (10, 2)
     with pytest.raises(DataFailure, match="is of another network"):
         build(efficientnet(pretrained=str(tmp_path / "weights.pt"), name="efficientnet-b2"), "model")
+    headed = build(efficientnet(pretrained=str(tmp_path / "weights.pt"), dense=[32], classes=1), "model").eval()
+    assert [tuple(each.shape) for each in headed._fc.parameters()] == [(32, 1280), (32,), (1, 32), (1,)]
+    assert headed(images).shape == (10, 1)
+    _begins_with_published_weights(network, images, tmp_path, monkeypatch)
     (tmp_path / "weights.pt").write_bytes(b"no weights")
     with pytest.raises(DataFailure, match=r"model\.pretrained: .*weights\.pt"):
         build(efficientnet(pretrained=str(tmp_path / "weights.pt")), "model")
+
+
+def _begins_with_published_weights(network: Any, images: Any, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Put weights where published ones belong, with the names that published ones have."""
+    patch.setenv("TORCH_HOME", str(folder))
+    file = folder / "hub" / "checkpoints" / "efficientnet-b0-355c32eb.pth"
+    with pytest.raises(DataFailure, match=rf"imagenet of efficientnet-b0 is not here; download https://.* to {file}"):
+        build(efficientnet(pretrained="imagenet"), "model")
+    file.parent.mkdir(parents=True)
+    names = {key: re.sub(r"^_blocks\.\d+\.", "_blocks.", key) for key in network.state_dict()}
+    torch.save({names[key]: value for key, value in network.state_dict().items() if "tracked" not in key}, file)
+    same = build(efficientnet(pretrained="imagenet"), "model")
+    assert torch.equal(same.eval()(images), network.eval()(images))
+
+
+def test_weights_that_nobody_published_or_that_are_not_there_are_said_to_be(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    with torch.device("meta"):
+        with pytest.raises(
+            ConfigFailure, match="nobody has published weights imagenet of efficientnet-l2; give a file"
+        ):
+            build(efficientnet(name="efficientnet-l2", pretrained="imagenet"), "model")
+        with pytest.raises(
+            DataFailure, match=r"gone\.pt: no such file; put the weights there, or name one of imagenet"
+        ):
+            build(efficientnet(pretrained=str(tmp_path / "gone.pt")), "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    # Tan and Le 2019, table 2 (B0 to B7, without the 1000 classes' biases); Xie et al. 2020, table 7 (L2).
+    [("b0", 5.3), ("b1", 7.8), ("b2", 9.2), ("b3", 12), ("b4", 19), ("b5", 30), ("b6", 43), ("b7", 66), ("l2", 480)],
+)
+def test_networks_have_as_many_parameters_as_published(name: str, millions: float) -> None:
+    pytest.importorskip("monai")
+    with torch.device("meta"):
+        network = build(efficientnet(name=f"efficientnet-{name}", classes=1000), "model")
+    count = sum(each.numel() for each in network.parameters()) / 1e6
+    assert count == pytest.approx(millions, rel=0.02)
