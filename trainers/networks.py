@@ -57,5 +57,33 @@ class SmallCNN(nn.Module):
         return logits
 
 
+class PooledCNN(nn.Module):
+    """Blocks of a 3x3 convolution, batch normalisation, ReLU and a 2x2 maximum; their average; dense layers.
+
+    ``channels`` gives the width of each block, ``dense`` that of each layer with ReLU before the logits. Images may
+    have any size that the blocks can halve.
+    """
+
+    def __init__(
+        self, in_channels: int, classes: int, channels: Sequence[int] = (16, 32, 64), dense: Sequence[int] = (32,)
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = in_channels
+        for wider in channels:
+            layers += [_convolution(width, wider), nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
+            width = wider
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        for narrower in dense:
+            layers += [nn.Linear(width, narrower), nn.ReLU()]
+            width = narrower
+        self.layers = nn.Sequential(*layers, nn.Linear(width, classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, channels, height, width) to logits (n, classes)."""
+        logits: Tensor = self.layers(images)
+        return logits
+
+
 def _convolution(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, kernel_size=3, padding=1)
