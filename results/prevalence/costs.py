@@ -1,0 +1,108 @@
+"""Metrics of decisions, from how often each class was chosen for samples of each class; many tables of them at once.
+
+Confusions are counts (…, k, k) of true class (row) and chosen class (column); every metric has their leading shape.
+Expected costs are those of Ferrer (2022, arXiv:2209.05355) where every error costs 1; the other definitions and their
+order of operations are scikit-learn's, because thresholds are chosen between values that differ in the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.results.prevalence.priors import Prior
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_rarest",
+    "mcc",
+    "ec",
+    "ec_exact",
+    "ec_estimated",
+    "nec",
+    "nec_exact",
+    "nec_estimated",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What metrics are told: the class of F1, and the prevalences (k,) to expect, exact and as estimated."""
+
+    rarest: int
+    exact: Prior
+    estimated: Prior
+
+
+def rarest(counts: Counts) -> int:
+    """Return the class with the fewest samples, the first of several; 1 where all have as many."""
+    return 1 if counts.min() == counts.max() else int(counts.argmin())
+
+
+def confusion(targets: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Counts:
+    """Return the counts (k, k) of true class (row) and chosen class (column)."""
+    return np.bincount(targets * classes + labels, minlength=classes**2).reshape(classes, classes)
+
+
+def metrics(counts: Counts, setting: Setting) -> Mapping[str, Floats]:
+    """Return the `METRICS` of confusions (…, k, k); NaN where a class is missing that a metric asks for.
+
+    Balanced accuracy is the mean over the classes that are there. F1 and MCC are 0 where nothing is chosen rightly or
+    a single class is chosen.
+    """
+    present = counts.sum(axis=-1) / counts.sum(axis=(-1, -2))[..., None]
+    priors = {"": present, "_exact": setting.exact, "_estimated": setting.estimated}
+    costs = {name: expected_cost(counts, prior) for name, prior in priors.items()}
+    return {
+        "accuracy": _right(counts).sum(axis=-1) / counts.sum(axis=(-1, -2)),
+        "balanced_accuracy": np.nanmean(_share(_right(counts), counts.sum(axis=-1)), axis=-1),
+        "f1_rarest": _f1(counts, setting.rarest),
+        "mcc": _mcc(counts),
+        **{f"ec{name}": cost for name, cost in costs.items()},
+        **{f"nec{name}": _share(cost, _least_cost(priors[name], cost)) for name, cost in costs.items()},
+    }
+
+
+def expected_cost(counts: Counts, prior: Prior) -> Floats:
+    """Return the share of errors (…) were the classes as frequent as ``prior`` (…, k)."""
+    wrong = _share(counts.sum(axis=-1) - _right(counts), counts.sum(axis=-1))
+    return np.asarray(np.where(prior > 0, prior * wrong, 0.0).sum(axis=-1))
+
+
+def _least_cost(prior: Prior, like: Floats) -> Floats:
+    """What it costs to choose always the most frequent class."""
+    shares = prior.astype(np.float64)
+    return np.broadcast_to(shares.sum(axis=-1) - shares.max(axis=-1), like.shape)
+
+
+def _right(counts: Counts) -> Counts:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def _share(part: Counts | Floats, whole: Counts | Floats) -> Floats:
+    """The quotient; NaN where there is nothing to have a share of."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def _f1(counts: Counts, number: int) -> Floats:
+    right = counts[..., number, number]
+    precision = np.nan_to_num(_share(right, counts[..., :, number].sum(axis=-1)))
+    recall = np.nan_to_num(_share(right, counts[..., number, :].sum(axis=-1)))
+    both = precision + recall
+    return np.asarray(2 * precision * recall / np.where(both > 0, both, 1.0))
+
+
+def _mcc(counts: Counts) -> Floats:
+    """Gorodkin's (2004) coefficient for k classes."""
+    actual, chosen = counts.sum(axis=-1, dtype=np.float64), counts.sum(axis=-2, dtype=np.float64)
+    n, right = actual.sum(axis=-1), _right(counts).sum(axis=-1)
+    spread = (n**2 - (chosen * chosen).sum(axis=-1)) * (n**2 - (actual * actual).sum(axis=-1))
+    covariance = right * n - (actual * chosen).sum(axis=-1)
+    return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0))
