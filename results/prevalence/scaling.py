@@ -42,7 +42,9 @@ def scaled_counts(counts: Sequence[int], ratio: float) -> Counts:
         kept = np.trunc(given * most / (least * wanted))
         kept[given.argmax()] = most
     else:
-        kept = np.trunc(least + np.float32(ratio - 1) / (present - np.float32(1)) * (given - least))
+        # Published by torch, which divides a number by a tensor in two steps.
+        step = np.float32(1) / (present - np.float32(1)) * np.float32(ratio - 1)
+        kept = np.trunc(least + step * (given - least))
     if kept.min() < LEAST:
         number = int(kept.argmin())
         left = int(kept[number])
