@@ -10,14 +10,14 @@ from seedfold.results.prevalence.deployment import Splits
 from seedfold.results.prevalence.members import Predicted
 
 
-def predicted(random: np.random.Generator, counts: Sequence[int], scale: float = 1.0) -> Predicted:
+def predicted(random: np.random.Generator, counts: Sequence[int], scale: float = 1.0, skill: float = 1.5) -> Predicted:
     """As many samples of each class as asked for, in any order.
 
     Given equally frequent classes, the softmax of the logits over ``scale`` is the posterior.
     """
     targets = random.permutation(np.repeat(np.arange(len(counts)), counts))
-    features = random.normal(size=(len(targets), len(counts))) + 1.5 * np.eye(len(counts))[targets]
-    return Predicted(targets, (1.5 * scale * features).astype(np.float32))
+    features = random.normal(size=(len(targets), len(counts))) + skill * np.eye(len(counts))[targets]
+    return Predicted(targets, (skill * scale * features).astype(np.float32))
 
 
 def splits(seed: int, classes: int = 2, each: int = 60, scale: float = 1.0) -> Splits:

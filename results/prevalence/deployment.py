@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.results.prevalence.members import Predicted, read_members
-from seedfold.results.prevalence.quantify import QUANTIFIERS, shares
+from seedfold.results.prevalence.quantify import Problem, prevalences
 from seedfold.results.prevalence.scaling import BASE_SEED, resample
 
 SPLITS = ("dev_cal", "dev_test", "app_test")
@@ -56,5 +56,5 @@ class Deployment:
     @cached_property
     def estimated(self) -> NDArray[np.float64]:
         """The prevalences (k,) as ACC estimates them; one may be exactly 0."""
-        developed = self.splits.dev_test
-        return QUANTIFIERS["ACC"](developed.targets, developed.labels, shares(self.sample.labels, developed.classes))
+        problem = Problem(self.splits.dev_test, self.splits.app_test, [self.rows])
+        return prevalences("ACC", problem)[0]

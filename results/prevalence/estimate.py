@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
-from seedfold.results.prevalence.members import Predicted, read_members
-from seedfold.results.prevalence.quantify import QUANTIFIERS, shares
+from seedfold.results.prevalence.members import read_members
+from seedfold.results.prevalence.quantify import QUANTIFIERS, Problem, prevalences, shares
 from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScaling, resample
 from seedfold.results.values import BLOCKED, write_values
 
@@ -67,21 +67,21 @@ def run(work: Work) -> None:
     except ImpossibleScaling as verdict:
         write_values(work.staging, {"ratio": ratio, BLOCKED: f"imbalance ratio {ratio:g} is impossible: {verdict}"})
         return
-    _estimate(work, settings, ratio, trained, deployed.take(rows))
+    _estimate(work, settings, ratio, Problem(trained, deployed, [rows]))
 
 
-def _estimate(work: Work, settings: EstimateSettings, ratio: float, trained: Predicted, deployed: Predicted) -> None:
-    observed = shares(deployed.labels, deployed.classes)
+def _estimate(work: Work, settings: EstimateSettings, ratio: float, problem: Problem) -> None:
     names = dict.fromkeys((*settings.methods, settings.method))
-    estimates = {name: QUANTIFIERS[name](trained.targets, trained.labels, observed) for name in names}
-    exact = shares(deployed.targets, deployed.classes)
+    estimates = {name: prevalences(name, problem)[0] for name in names}
+    [rows] = problem.samples
+    exact = shares(problem.pool.targets[rows], problem.classes)
     _write_table(work.staging / TABLE, exact, estimates)
     found = weights(estimates[settings.method], settings.zeros, settings.epsilon, _trained_shares(work.config))
     write_values(
         work.staging,
         {
             "ratio": ratio,
-            "n": len(deployed.targets),
+            "n": len(rows),
             "prevalence": exact.tolist(),
             "estimates": {name: estimate.tolist() for name, estimate in estimates.items()},
             "method": settings.method,

@@ -1,0 +1,59 @@
+"""Tables of what each method estimates in simulated deployments, and of how far off that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from seedfold.results.prevalence.deployment import Deployment, Splits
+from seedfold.results.prevalence.quantify import METHODS, SEED, Floats, Problem, checked, prevalences
+
+Row = dict[str, Any]
+_OF_A_CLASS = ("class", "prevalence", "estimate")
+
+
+def quantification(
+    splits: Splits, deployments: Sequence[Deployment], methods: Sequence[str] = METHODS, seed: int = SEED
+) -> Iterator[Row]:
+    """Return ratio, n, method, class, prevalence, estimate: one row for each class, in the order of the arguments.
+
+    n is the size of the deployment, ``prevalence`` the exact one. Methods learn from ``dev_test``; ``seed`` is that of
+    the points that KDEyHD draws. Estimates may be NaN (see `prevalences`). Raises UsageError for a method that there
+    is not.
+    """
+    names = checked(methods)
+    problem = Problem(splits.dev_test, splits.app_test, [deployment.rows for deployment in deployments], seed)
+    estimates = {name: prevalences(name, problem) for name in names}
+    return (
+        {"ratio": deployment.ratio, "n": len(deployment.rows), "method": name, **row}
+        for number, deployment in enumerate(deployments)
+        for name in names
+        for row in _classes(deployment.exact, estimates[name][number])
+    )
+
+
+def _classes(exact: Floats, estimate: Floats) -> Iterator[Row]:
+    for number, values in enumerate(zip(exact.tolist(), estimate.tolist(), strict=True)):
+        yield dict(zip(_OF_A_CLASS, (number, *values), strict=True))
+
+
+def quantification_error(rows: Iterable[Row]) -> Iterator[Row]:
+    """Return ratio, n, method, metric, value from the rows of `quantification`, as they came; other columns are kept.
+
+    ``absolute_error`` is the sum over classes of |p - q|. ``nkld`` is the normalised Kullback-Leibler divergence of
+    the estimate q from the prevalences p, 1/n added to both: from 0 to 1.
+    """
+    for place, group in groupby(rows, lambda row: {key: row[key] for key in row if key not in _OF_A_CLASS}):
+        exact, estimate = np.array([(row["prevalence"], row["estimate"]) for row in group]).T
+        yield {**place, "metric": "absolute_error", "value": float(np.abs(exact - estimate).sum())}
+        yield {**place, "metric": "nkld", "value": normalised_divergence(exact, estimate, 1 / place["n"])}
+
+
+def normalised_divergence(exact: Floats, estimate: Floats, smoothing: float) -> float:
+    """Return 2·e^d/(1 + e^d) - 1, d the Kullback-Leibler divergence after ``smoothing`` is added to both."""
+    p, q = exact + smoothing, estimate + smoothing
+    ratio = np.exp((p * np.log(p / q)).sum())
+    return float(2 * ratio / (1 + ratio) - 1)

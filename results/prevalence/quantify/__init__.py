@@ -1,0 +1,58 @@
+"""Prevalence estimation: how frequent the classes are where nobody has labelled, told from what a model predicts.
+
+Ten methods, as Godau et al. (MICCAI 2023) compare them with QuaPy 0.1.8.1, to its last decisions: the same losses,
+solver, start and limits. Where they stand: ``counts`` (from the classes that a model chooses), ``probabilities`` (from
+the mean of its probabilities), ``histograms`` and ``kernels`` (from their distribution).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.results.prevalence.quantify import counts, histograms, kernels, probabilities
+from seedfold.results.prevalence.quantify.counts import shares
+from seedfold.results.prevalence.quantify.problem import SEED, Floats, Problem, Quantifier, Rows
+
+__all__ = ["METHODS", "QUANTIFIERS", "SEED", "Floats", "Problem", "Rows", "checked", "prevalences", "shares"]
+
+QUANTIFIERS: Mapping[str, Quantifier] = {
+    "CC": counts.classify_and_count,
+    "PCC": probabilities.probabilistic_count,
+    "ACC": counts.adjusted_count,
+    "PACC": probabilities.probabilistic_adjusted_count,
+    "BBSE": counts.black_box_shift,
+    "EMQ": probabilities.expectation_maximization,
+    "KDEyML": kernels.maximum_likelihood,
+    "KDEyHD": kernels.hellinger,
+    "KDEyCS": kernels.cauchy_schwarz,
+    "HDy": histograms.hellinger,
+}
+"""By the name that tables and configurations use."""
+METHODS = tuple(QUANTIFIERS)
+
+
+def checked(methods: Sequence[str]) -> tuple[str, ...]:
+    """Return ``methods``; raises UsageError for one that there is not."""
+    for name in methods:
+        if name not in QUANTIFIERS:
+            raise UsageError(f"methods: {name!r} is none of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
+    return tuple(methods)
+
+
+def prevalences(method: str, problem: Problem) -> list[Floats]:
+    """Return what a method estimates for each sample: one vector (k,) each, not forced to sum to 1.
+
+    An estimate that predictions do not determine is NaN: for an empty sample, where a probability is NaN, and, for all
+    methods but CC, PCC, ACC, PACC and BBSE, where a class has no labelled sample. Raises UsageError for a method that
+    there is not.
+    """
+    [name] = checked([method])
+    unknown = np.full(problem.developed.classes, np.nan)
+    if not problem.finite:
+        return [unknown.copy() for _ in problem.samples]
+    asked = Problem(problem.developed, problem.pool, [rows for rows in problem.samples if len(rows)], problem.seed)
+    answers = iter(QUANTIFIERS[name](asked))
+    return [next(answers) if len(rows) else unknown.copy() for rows in problem.samples]

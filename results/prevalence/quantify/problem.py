@@ -1,0 +1,44 @@
+"""What a method of prevalence estimation is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.results.prevalence.members import Predicted
+
+SEED = 0
+"""Of the points that KDEyHD draws."""
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Samples of unknown prevalences: positions ``samples`` in a ``pool``, whose targets no method looks at.
+
+    Methods learn from the labelled predictions ``developed``. ``seed`` is that of methods that draw.
+    """
+
+    developed: Predicted
+    pool: Predicted
+    samples: Sequence[Rows]
+    seed: int = SEED
+
+    @property
+    def classes(self) -> int:
+        """k, at least 2."""
+        return self.developed.classes
+
+    @property
+    def finite(self) -> bool:
+        """Whether all probabilities are numbers."""
+        return all(bool(np.isfinite(known.probabilities).all()) for known in (self.developed, self.pool))
+
+
+Quantifier = Callable[[Problem], Sequence[Floats]]
+"""Estimates (k,), one for each sample."""
