@@ -1,0 +1,131 @@
+"""What the analysis of the study of prevalence shift costs, on generated predictions in the sizes of its 30 tasks.
+
+    python benchmarks/analysis.py [TASK…] [--peer]
+
+All tasks unless some are named, each at all 19 ratios, one after the other in one process with one thread: seconds of
+processor time for each method of estimating prevalences, over all tasks and for the task that takes longest.
+``--peer``: the same for scikit-learn's KernelDensity on the densities of that task, which QuaPy takes at every ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from sklearn.neighbors import KernelDensity
+from threadpoolctl import threadpool_limits
+
+import seedfold.conf
+from seedfold.results.prevalence.deployment import Deployment, Splits
+from seedfold.results.prevalence.members import Predicted
+from seedfold.results.prevalence.quantification import quantification
+from seedfold.results.prevalence.quantify import METHODS
+from seedfold.results.prevalence.scaling import ImpossibleScaling
+
+RATIOS = [1 + step / 2 for step in range(19)]
+SKILL = 1.5
+Maker = Callable[[Splits, Sequence[Deployment]], Iterable[object]]
+
+
+def class_counts() -> dict[str, list[int]]:
+    """Return the training samples of each class, by task."""
+    folder = Path(str(seedfold.conf.__file__)).parent
+    names = yaml.safe_load((folder / "experiment" / "prevalence_shifts.yaml").read_text())["let"]["tasks"]
+    return {name: yaml.safe_load((folder / "task" / f"{name}.yaml").read_text())["class_counts"] for name in names}
+
+
+def predicted(counts: Sequence[int], seed: int) -> Predicted:
+    """Return predictions on so many samples of each class."""
+    random = np.random.default_rng(seed)
+    targets = np.repeat(np.arange(len(counts)), counts)
+    logits = random.normal(size=(len(targets), len(counts)))
+    logits[np.arange(len(targets)), targets] += SKILL
+    return Predicted(targets, (SKILL * logits).astype(np.float32))
+
+
+def splits(trained: Sequence[int]) -> Splits:
+    """Return splits in the sizes that go with a training: a sixth, a balanced tenth of the whole, a half."""
+    developed = int(0.1 * sum(trained) / 0.6 / len(trained))
+    sizes = ([count // 6 for count in trained], [developed] * len(trained), [count // 2 for count in trained])
+    return Splits(*(predicted(counts, seed) for seed, counts in enumerate(sizes)))
+
+
+def deployments(known: Splits) -> list[Deployment]:
+    """Return those that are possible."""
+    found = []
+    for ratio in RATIOS:
+        try:
+            found.append(known.at(ratio))
+        except ImpossibleScaling:
+            continue
+    return found
+
+
+def estimating(method: str) -> Maker:
+    return lambda known, simulated: quantification(known, simulated, [method])
+
+
+MAKERS: dict[str, Maker] = {method: estimating(method) for method in METHODS}
+"""What is measured, by its name in the table."""
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return the processor time that ``work`` takes, which others on the machine hardly change."""
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def measured(counts: Sequence[int]) -> dict[str, float]:
+    """Return the seconds of each maker on one task."""
+    known = splits(counts)
+    simulated = deployments(known)
+    return {
+        name: seconds(lambda maker=maker: list(maker(known, simulated)))  # type: ignore[misc]
+        for name, maker in MAKERS.items()
+    }
+
+
+def peer(counts: Sequence[int]) -> dict[str, float]:
+    """Return the seconds of scikit-learn for what KDEyML, KDEyHD and KDEyCS of one task need once."""
+    known = splits(counts)
+    developed, pool = known.dev_test, known.app_test.probabilities
+    fitted = [
+        KernelDensity(bandwidth=0.1).fit(developed.probabilities[developed.targets == number])
+        for number in range(developed.classes)
+    ]
+    drawn = np.vstack([each.sample(10_000 // len(fitted), random_state=0) for each in fitted])
+    whole = KernelDensity(bandwidth=0.1).fit(pool)
+    return {
+        "densities of the classes at a deployment": seconds(lambda: [each.score_samples(pool) for each in fitted]),
+        "density of a deployment at 10,000 points": seconds(lambda: whole.score_samples(drawn)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tasks", nargs="*")
+    parser.add_argument("--peer", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        known = class_counts()
+        rows = {task: measured(known[task]) for task in given.tasks or known}
+        table = pd.DataFrame(rows).T
+        longest = str(table.sum(axis=1).idxmax())
+        shown = pd.DataFrame({f"{len(table)} tasks": table.sum(), longest: table.loc[longest]})
+        shown.loc["all"] = shown.sum()
+        print(shown.round(2).to_string())
+        if given.peer:
+            for name, value in peer(known[longest]).items():
+                print(f"scikit-learn, whole pool once, {name}: {value:.1f}")
+
+
+if __name__ == "__main__":
+    main()
