@@ -23,6 +23,7 @@ from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.evaluate import MISSING, hydra_view
+from seedfold.jobs.folds import refuse_unknown_fold
 from seedfold.jobs.grammar import group_override, value_override
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.matrix import Axis, Matrix, Point
@@ -93,6 +94,8 @@ class Expansion:
         self._groups = [number for number, axis in enumerate(matrix.axes) if axis.is_group]
         self._plain = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder, base.composer.conventions)
+        # The keys of other people's programs mean what they want.
+        self._has_folds = not base.composer.conventions.lazy
         self._composed: OrderedDict[Point, Composed] = OrderedDict()
         self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
@@ -109,7 +112,16 @@ class Expansion:
         for point in self.matrix.points():
             template, own = self._template(point)
             numbers = tuple([point[number] for number in own])
-            yield point, template.point(numbers, lambda point=point: self.name(point)), template  # type: ignore[misc]
+            values = template.point(numbers, lambda point=point: self.name(point))  # type: ignore[misc]
+            if self._has_folds:
+                self._check_fold(point, values)
+            yield point, values, template
+
+    def _check_fold(self, point: Point, values: PointValues) -> None:
+        try:
+            refuse_unknown_fold(values.config)
+        except UsageError as error:
+            raise UsageError(f"{self._spec.place}: {self.name(point)}: {error}") from error
 
     def name(self, point: Point) -> str:
         """Return how errors name a point."""

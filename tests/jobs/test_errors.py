@@ -73,6 +73,11 @@ def test_what_is_counted_is_one_or_several() -> None:
         (stage(matrix={"seed": [1, 5]}, after="one"), r"stage two: seed=5: no parent in stage one"),
         ({"stages": {"a": {"after": "b"}, "b": {"after": "c"}, "c": {"after": "a"}}}, r"after .* after .*circle"),
         ({"stages": {"a": {"after": "a"}}}, r"circle"),
+        (
+            {"matrix": {"fold": "range(0,4)"}, "task": {"folds": {"k": 3}}},
+            r"stage train: fold=3: fold: 3 is none of the folds of task.folds.k=3, which are 0 to 2; choose those",
+        ),
+        ({"fold": -1, "task": {"folds": {"k": 1}}}, r"its only point: fold: -1 is none of .*k=1, which are 0;"),
         ({"run": None}, r"stage train: no run"),
         ({"resources": {"memory": "4"}}, r"stage train: resources.memory: '4' is no amount"),
         ({"resources": {"cpu": 4}}, r"resources.cpu: unknown key.*'cpus'"),

@@ -42,6 +42,19 @@ def test_jobs_are_the_same_whichever_door_one_came_in_by(toy: Toy) -> None:
     assert toy.states("light") == {"done": 4}
 
 
+def test_a_fold_that_the_task_does_not_have_is_refused_at_every_door(toy: Toy) -> None:
+    asked = ("experiment=light", "seed=1", "fold=range(0,5)", "+task.folds.k=3")
+    whole = [
+        door(toy, *asked, "-m"),
+        *(toy.inside(word, "--config-dir", "conf", *asked) for word in ("plan", "launch")),
+    ]
+    assert {ended.returncode for ended in whole} == {2}
+    [said] = {ended.stderr for ended in whole}
+    assert said.endswith("fold: 3 is none of the folds of task.folds.k=3, which are 0 to 2; choose those\n")
+    assert said.count("\n") == 1
+    assert not toy.root.exists()
+
+
 @pytest.mark.slow
 def test_without_a_sweep_one_job_runs_here(toy: Toy) -> None:
     ended = door(toy, "experiment=light", "seed=7", "hydra.run.dir=here")

@@ -1,0 +1,31 @@
+"""Which folds there are: ``task.folds.k`` says how many, and ``fold`` picks one of them, from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from seedfold.jobs.errors import UsageError
+
+
+def refuse_unknown_fold(config: Mapping[str, Any]) -> None:
+    """Raise UsageError if a configuration picks a fold that its task does not have.
+
+    What has no fold, or no number of them, is left alone.
+    """
+    fold = config.get("fold")
+    if not _is_count(fold):
+        return
+    folds = _below(_below(config, "task"), "folds")
+    count = _below(folds, "k")
+    if _is_count(count) and not 0 <= fold < count:
+        known = "0" if count == 1 else f"0 to {count - 1}"
+        raise UsageError(f"fold: {fold} is none of the folds of task.folds.k={count}, which are {known}; choose those")
+
+
+def _below(node: Any, key: str) -> Any:
+    return node.get(key) if isinstance(node, Mapping) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
