@@ -40,6 +40,20 @@ class NonFiniteFailure(Exception):
     """A loss or a prediction became infinite or not a number."""
 
 
+def parents_in(parents: Mapping[str, Path], stages: Mapping[str, str], stage: str) -> list[Path]:
+    """The folders, of those of ``parents``, that one stage published; ``stages`` has the stage of each parent."""
+    return [folder for parent, folder in parents.items() if stages.get(parent) == stage]
+
+
+def only_parent(parents: Mapping[str, Path], stages: Mapping[str, str], stage: str) -> Path:
+    """As `parents_in`, of a stage with one parent. Raises ConfigFailure where there is none, or several."""
+    folders = parents_in(parents, stages, stage)
+    if len(folders) != 1:
+        known = ", ".join(sorted(set(stages.values()))) or "none"
+        raise ConfigFailure(f"stage {stage}: {len(folders)} parents, one is needed; stages of parents: {known}")
+    return folders[0]
+
+
 @dataclass(frozen=True)
 class Work:
     """One attempt at one job, as the code inside it sees it.
@@ -74,15 +88,11 @@ class Work:
 
     def parents_in(self, stage: str) -> list[Path]:
         """The published folders of the parents of one stage."""
-        return [folder for parent, folder in self.parents.items() if self.stages.get(parent) == stage]
+        return parents_in(self.parents, self.stages, stage)
 
     def parent(self, stage: str) -> Path:
         """The published folder of the only parent of a stage. Raises ConfigFailure where there is none, or several."""
-        folders = self.parents_in(stage)
-        if len(folders) != 1:
-            known = ", ".join(sorted(set(self.stages.values()))) or "none"
-            raise ConfigFailure(f"stage {stage}: {len(folders)} parents, one is needed; stages of parents: {known}")
-        return folders[0]
+        return only_parent(self.parents, self.stages, stage)
 
 
 class Run(Protocol):

@@ -24,7 +24,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late import resolve
 from seedfold.jobs.references import is_late
-from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work
+from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.claims import attempts_begun, claim
 from seedfold.orchestrator.code import note_loaded, record_code
 from seedfold.orchestrator.failures import classify
@@ -98,7 +98,7 @@ def late_values(
         return job.config, {}
 
     def value(stage: str, key: str) -> Any:
-        return read_value(Work(job, 0, Path(), Path(), parents, stages).parent(stage), key)
+        return read_value(only_parent(parents, stages, stage), key)
 
     return resolve(job.config, value)
 

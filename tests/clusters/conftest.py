@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ JOBS = 6
 
 
 @dataclass(frozen=True)
-class Project:
+class Project(ABC):
     """The toy project on a cluster.
 
     ``submits`` and ``asks`` name the scheduler's commands that submit and that list jobs; ``array_only`` are lines of
@@ -43,35 +44,34 @@ class Project:
     asks: ClassVar[str]
     array_only: ClassVar[str]
     hold: ClassVar[str]
-    first: ClassVar[int]
 
     def with_toy(self, toy: Toy) -> Project:
         """The same cluster, seen from another environment."""
         return replace(self, toy=toy)
 
+    @abstractmethod
     def job_states(self) -> dict[str, str]:
         """What the scheduler says of every task and keeper of this project, by its number."""
-        raise NotImplementedError
 
+    @abstractmethod
     def release(self, number: str) -> None:
         """Let a held array start."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill(self, *jobs: str) -> None:
         """End jobs, as their owner does, or take them out of the queue."""
-        raise NotImplementedError
 
+    @abstractmethod
     def warn(self, task: str) -> None:
         """Send a task what it hears before its time limit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def requeue(self, task: str) -> None:
         """Put a running task back into the queue, as an administrator does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def task(self, number: str, index: int) -> str:
         """The scheduler's name for a task."""
-        raise NotImplementedError
 
     def launch(self, *args: str, experiment: str = "light") -> str:
         """``seedfold launch cluster=…``, which has to succeed; what it printed."""
@@ -152,7 +152,7 @@ class SlurmProject(Project):
     """The toy project on a real SLURM."""
 
     slurm: Cluster
-    scheduler, submits, asks, hold, first = "slurm", "sbatch", "squeue", "cluster.options={hold: true}", 0
+    scheduler, submits, asks, hold = "slurm", "sbatch", "squeue", "cluster.options={hold: true}"
     array_only = 'case "$*" in *--test-only*|*keeper*) exec $REAL "$@";; esac\nsubmit() { $REAL "$@"; }\n'
 
     def job_states(self) -> dict[str, str]:
@@ -182,7 +182,7 @@ class LsfProject(Project):
     """The toy project on a fake LSF."""
 
     lsf: Lsf
-    scheduler, submits, asks, hold, first = "lsf", "bsub", "bjobs", "cluster.options={H: true}", 1
+    scheduler, submits, asks, hold = "lsf", "bsub", "bjobs", "cluster.options={H: true}"
     array_only = (
         "script=$(mktemp); cat > $script\nsubmit() { $REAL < $script; }\n"
         'if grep -q "^#BSUB -J .*keeper" $script; then submit; exit; fi\n'
