@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunBlocked, Work
 from seedfold.orchestrator.child import late_values
 from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.messages import job_environment
 from seedfold.orchestrator.overview import Overview
 from seedfold.orchestrator.plans import Plans
 
@@ -91,6 +93,12 @@ def import_as_launched(study: StudyFolder) -> None:
     folder = header.folder if header else str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def hide_scheduler() -> None:
+    """Have this process see nothing of the scheduler whose allocation it is in, as is true of launched jobs."""
+    for name in os.environ.keys() - job_environment(os.environ, {}).keys():
+        del os.environ[name]
 
 
 def scratch_work(job: JobDescription, parents: Parents) -> Work:

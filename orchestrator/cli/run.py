@@ -21,6 +21,7 @@ from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.copies.home import refuse_copy
 from seedfold.orchestrator.foreground import (
     Parents,
+    hide_scheduler,
     import_as_launched,
     parents_of,
     read_description,
@@ -114,6 +115,7 @@ def _limited(job: JobDescription, steps: int | None) -> JobDescription:
 
 def _run(work: Work, debugger: bool) -> int:
     start_logging()
+    hide_scheduler()
     try:
         find_run(work.description.run)(work)
     except RunInterrupted as interruption:
