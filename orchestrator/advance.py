@@ -36,6 +36,7 @@ from seedfold.orchestrator.trials import (
     last_trial,
     left_behind,
     note_number,
+    note_unheard,
     refuse,
     sent_at,
     was_tried,
@@ -323,7 +324,7 @@ class _Step:
             return True
         silent = time.time() - trial.time > _settle_s(submission) and not submission.tasks.marks()
         self.done.put_off = self.done.put_off or not silent
-        return silent and trial.sender.liveness() != "alive"
+        return silent and not trial.is_under_way()
 
     def _send_one(self, submission: Submission) -> bool:
         after = self._dependencies(submission)
@@ -332,9 +333,8 @@ class _Step:
         trial = begin_trial(submission)
         if trial is None:
             return False
-        backend = self._backend(submission)
         try:
-            number = backend.submit(submission, after)
+            number = self._submit(submission, trial, after)
         except RefusedError as error:
             self._hear_refusal(submission, trial, error)
             return False
@@ -346,6 +346,16 @@ class _Step:
         self.done.sent += submission.task_count
         self._send_keeper(submission)
         return True
+
+    def _submit(self, submission: Submission, trial: int, after: Sequence[str]) -> str:
+        """Raises what `Backend.submit` raises."""
+        try:
+            return self._backend(submission).submit(submission, after)
+        except RefusedError:
+            raise
+        except BaseException:
+            note_unheard(submission, trial)
+            raise
 
     def _hear_refusal(self, submission: Submission, trial: int, error: RefusedError) -> None:
         """Try again later if the queue is full; else the jobs have failed, so that a person sees why."""

@@ -1,7 +1,8 @@
 """Tries to send a submission: ``sending.N`` is on disk before each, so that of two who try one goes on.
 
 A try that the scheduler refused has ``sending.N.refused`` beside it. One that it took ends with its number in
-``submitted.json``; where the answer was lost, the number is found later, by the array's name.
+``submitted.json``; where the answer was lost, the number is found later, by the array's name. Whoever waited for it in
+vain leaves ``sending.N.unheard``: it may live on for long, and is not sending any more.
 """
 
 from __future__ import annotations
@@ -21,25 +22,38 @@ from seedfold.orchestrator.submissions import Submission
 class Trial:
     """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no.
 
-    ``folder`` is where the submission lay then, which is what the scheduler knows.
+    ``time`` is when it began, or when nobody waited for its answer any more, if that was ``unheard``. ``folder`` is
+    where the submission lay then, which is what the scheduler knows.
     """
 
     number: int
     sender: ProcessIdentity
     time: float
     refused: bool
+    unheard: bool
     folder: str | None
+
+    def is_under_way(self) -> bool:
+        """Whether somebody may still be sending, as far as can be told."""
+        return not self.unheard and self.sender.liveness() == "alive"
 
 
 def last_trial(submission: Submission) -> Trial | None:
     """The latest try; None if there was none."""
-    names = [path.name for path in submission.folder.glob("sending.*")]
-    numbers = [int(name.split(".")[1]) for name in names]
-    if not numbers:
+    files = {path.name: path for path in submission.folder.glob("sending.*")}
+    number = max((int(name.split(".")[1]) for name in files), default=None)
+    if number is None:
         return None
-    record = json.loads((submission.folder / f"sending.{max(numbers)}").read_text())
-    refused = f"sending.{max(numbers)}.refused" in names
-    return Trial(max(numbers), ProcessIdentity(**record["process"]), record["time"], refused, record.get("folder"))
+    record = json.loads(files[f"sending.{number}"].read_text())
+    unheard = files.get(f"sending.{number}.unheard")
+    return Trial(
+        number,
+        ProcessIdentity(**record["process"]),
+        record["time"] if unheard is None else unheard.stat().st_mtime,
+        f"sending.{number}.refused" in files,
+        unheard is not None,
+        record.get("folder"),
+    )
 
 
 def was_tried(submission: Submission) -> bool:
@@ -77,6 +91,11 @@ def refuse(submission: Submission, trial: int, error: RefusedError) -> None:
     create_once(submission.folder / f"sending.{trial}.refused", str(error))
     if not error.full:
         submission.make_void(str(error))
+
+
+def note_unheard(submission: Submission, trial: int) -> None:
+    """Note that nobody waits for the scheduler's answer any more."""
+    create_once(submission.folder / f"sending.{trial}.unheard", "")
 
 
 def note_number(submission: Submission, number: str) -> None:

@@ -15,8 +15,8 @@ from seedfold.jobs.errors import UsageError
 _UNSAFE = re.compile(r"[\"\\$`']")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN = re.compile(r"[\w.:/@%-]+", re.ASCII)
-_UNIT = re.compile(r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*[\"']?([KMG])B?", re.IGNORECASE | re.MULTILINE)
-_PER_MB = {"KB": 1024, "MB": 1, "GB": 1 / 1024}
+_UNIT = re.compile(r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*[\"']?([KMGT])B?", re.IGNORECASE | re.MULTILINE)
+_PER_MB = {"KB": 1024, "MB": 1, "GB": 1 / 1024, "TB": 1 / 1024**2}
 
 
 @dataclass(frozen=True, slots=True)

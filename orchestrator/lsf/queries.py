@@ -28,6 +28,7 @@ _AWAY = re.compile(
     r"|daemon (is )?(down|not)|unable to contact|failed in (an )?lsf library|master (batch|lim)",
     re.IGNORECASE,
 )
+_WARNING = re.compile(r"\W*warning\b", re.IGNORECASE)
 _FIELDS = "jobid jobindex stat job_name exec_host exit_code exit_reason"
 
 
@@ -73,7 +74,11 @@ def _dialect_of(program: str | None, site: str | None, timeout_s: float) -> Dial
     said = one_line(ended.stdout, ended.stderr)
     if is_away(said) or not said:
         raise UnreachableError(f"bjobs failed: {said or ended.returncode}")
-    return "lsf10" if is_unknown(said) else "classic"
+    if is_unknown(said):
+        return "lsf10"
+    if not ended.returncode:
+        raise UnreachableError(f"bjobs said {said[:80]!r}, which makes no sense")
+    return "classic"
 
 
 def _is_json(text: str) -> bool:
@@ -102,7 +107,8 @@ def _list(selection: Sequence[str], dialect: str, timeout_s: float) -> list[Row]
     options = ["-o", _FIELDS, "-json"] if new else ["-w"]
     ended = run(["bjobs", "-a", *options, *selection], timeout_s)
     rows, strange = read_json(ended.stdout) if new else read_table(ended.stdout)
-    said = [line for line in ended.stderr.splitlines() if line.strip() and not is_unknown(line)]
+    lines = [line for line in ended.stderr.splitlines() if line.strip() and not _WARNING.match(line)]
+    said = [line for line in lines if not is_unknown(line)]
     if strange and not _all_there(rows, selection):
         raise UnreachableError(f"bjobs said {strange[0]!r}, which makes no sense")
     if ended.returncode and (said or not (rows or is_unknown(ended.stderr) or is_unknown(ended.stdout))):

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 Dialect = Literal["lsf10", "classic"]
-Unit = Literal["KB", "MB", "GB"]
+Unit = Literal["KB", "MB", "GB", "TB"]
 _CHOICES = {"dialect": ("auto", *get_args(Dialect)), "memory_unit": ("auto", *get_args(Unit))}
 
 

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clusters.conftest import JOBS, LsfProject, project_on_lsf, with_fake
 from clusters.lsf.cluster import Lsf
+from clusters.lsf.oddities import NAMES
 from clusters.lsf.settings import Host, Queue, default_queues
+from killing import told
 from toyproject import eventually, tree
 
 pytestmark = pytest.mark.slow
 
 EVERYTHING = {"noise": True, "refused_ids": True, "random_order": True, "no_noheader": True, "in_progress": True}
+ALL_AT_ONCE: dict[str, Any] = {
+    **EVERYTHING,
+    "memory_unenforced": True,
+    "late_submissions": True,
+    "reused_ids": 110,
+    "stale": 0.5,
+    "slow": 0.02,
+    "away": 0.1,
+    "unread": 0.2,
+    "no_history": 0.5,
+    "lost_reply": {"times": 1},
+    "hung_reply": {"times": 1},
+    "nonsense": {"bsub": {"times": 1}, "bkill": {"times": 1}, "bqueues": 0.2, "bjobs": 0.1},
+    "hang": {"bsub": {"times": 1}, "bkill": {"times": 1}, "bhist": {"times": 1}, "bjobs": {"times": 2}},
+}
 CLASSIC = pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
 NEW = pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
 
@@ -51,6 +71,17 @@ def failures(project: LsfProject, study: str = "light") -> list[dict[str, Any]]:
     return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
 
 
+def insist(project: LsfProject, *command: str) -> None:
+    """Give a command until the server has heard it."""
+    eventually(lambda: project.toy.inside(*command).returncode == 0, 120)
+
+
+def asked(project: LsfProject) -> dict[str, int]:
+    """How many jobs stand how, as `status` says, which moves things on where LSF answers."""
+    found = json.loads(project.toy.inside("status", "light", "--json").stdout)["states"]
+    return {state: count for state, count in found.items() if count}
+
+
 def come_to_rest(project: LsfProject, study: str = "light") -> None:
     """Nothing of it is left in the queue, and nothing is to be done."""
     project.settle()
@@ -68,14 +99,28 @@ def test_stages_get_done_in_order_whatever_the_server_says(on: LsfProject) -> No
     come_to_rest(on, "chain")
 
 
-def test_whatever_goes_wrong_at_once_each_job_is_done_once(on: LsfProject) -> None:
-    rarely = {"lost_reply": {"times": 1}, "unread": 0.3, "no_history": 0.5, "slow": 0.1, "stale": 1}
-    on.lsf.oddities(**EVERYTHING, **rarely)
-    quick = ("cluster.settle_s=4", "cluster.query_timeout_s=5")
-    eventually(lambda: on.toy.inside("launch", *on.arguments("light", *quick)).returncode == 0)
-    on.toy.inside("advance", "light")
-    eventually(lambda: json.loads(on.toy.inside("status", "light", "--json").stdout)["states"]["done"] == JOBS, 120)
-    assert on.each_once()
+@pytest.mark.timeout(400)
+def test_with_every_oddity_at_once_and_what_crashes_each_job_is_done_once(on: LsfProject) -> None:
+    """Launched by somebody who is killed in it; a host crashes; all is cancelled, and resumed."""
+    assert set(ALL_AT_ONCE) == NAMES
+    for number in range(101, ALL_AT_ONCE["reused_ids"] - 1):
+        assert on.lsf.submit("true") == str(number)
+    on.lsf.oddities(**ALL_AT_ONCE)
+    launch = ("launch", *on.arguments("light", "cluster.settle_s=2", "cluster.query_timeout_s=2", "sleep_s=3"))
+    launcher = on.toy.start(*launch)
+    eventually(lambda: on.job_states() or launcher.poll() is not None)
+    with suppress(ProcessLookupError):
+        os.killpg(launcher.pid, signal.SIGKILL)
+    launcher.communicate()
+    insist(on, *launch)
+    eventually(lambda: asked(on).get("running", 0) + asked(on).get("done", 0) >= 3, 60, on.situation)
+    on.lsf.node_down("n1")
+    insist(on, "cancel", "light")
+    on.lsf.node_up("n1")
+    insist(on, "resume", "light")
+    eventually(lambda: asked(on) == {"done": JOBS}, 150, on.situation)
+    assert told(on.toy.study("light"), "done") == dict.fromkeys(on.ledger().plans.jobs, 1)
+    assert len(list(on.toy.study("light").path.glob("store/*/*/answer.txt"))) == JOBS
     on.lsf.oddities()
     come_to_rest(on)
 
@@ -171,6 +216,18 @@ def test_cancel_ends_running_and_queued_tasks(on: LsfProject) -> None:
     on.settle()
     assert on.states() == {"cancelled": 6}
     assert on.is_at_rest()
+
+
+def test_memory_is_asked_for_in_the_unit_of_the_site(on: LsfProject) -> None:
+    """Taken for KB it would be too little to begin with; KB taken for it would be more than any host has."""
+    on.lsf.configure(unit_for_limits="MB")
+    on.launch("seed=1", "fold=0", "cluster.keeper=false")
+    (on.lsf.folder / "conf" / "lsf.conf").unlink()
+    on.launch("seed=2", "fold=0", "cluster.keeper=false", "cluster.memory_unit=MB")
+    on.wait(done=2)
+    asked_for = "mem=2048MB" if on.lsf.settings.dialect == "lsf10" else "mem=2048]"
+    scripts = [(one.folder / "script.sh").read_text() for one in on.submissions()]
+    assert [asked_for in script for script in scripts] == [True, True]
 
 
 @NEW

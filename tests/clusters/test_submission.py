@@ -91,6 +91,15 @@ def test_answer_that_is_lost_costs_nothing(either: Project) -> None:
     assert sent(either) == 1
 
 
+def test_who_never_heard_an_answer_sends_again_and_need_not_end_before(either: Project) -> None:
+    """Whoever launches from a notebook, or with --wait, lives on."""
+    toy = submitting(either, "echo '<html>try again later</html>'")
+    assert "6 tasks held back" in toy.inside("launch", *either.arguments("light", *SOON)).stdout
+    time.sleep(1.1)
+    come_to_rest(either)
+    assert sent(either) == 1
+
+
 def test_array_that_was_sent_twice_is_done_once(either: Project) -> None:
     """The scheduler took the first one and shows it to nobody before another one is sent."""
     kill_launcher(either, SENT, either.hold)

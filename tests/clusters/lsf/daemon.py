@@ -96,7 +96,7 @@ class Server:
         if seen != self.settings_seen:
             self.settings_seen = seen
             self.system.reconfigure(Settings.read(self.settings_file))
-        if self.late and not self.system.oddities.values.get("away"):
+        if self.late and not self.system.oddities.lasts("away"):
             waiting, self.late = self.late, {}
             for nonce, (call, script) in waiting.items():
                 self.done_late[nonce] = self.submit(call, script)[0]

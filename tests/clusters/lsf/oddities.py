@@ -23,7 +23,9 @@ The server
     ``hang``             commands that never end
 
 Whether one comes up: ``true`` always; a number below 1, with that probability; ``{"times": 2}``, the next two times.
-``slow`` and ``stale`` are seconds or ``{"bjobs": 0.5}``; ``nonsense`` and ``hang`` list commands.
+``slow`` and ``stale`` are seconds or ``{"bjobs": 0.5}``; ``nonsense`` and ``hang`` list commands, or say of each how
+often it is: ``{"bjobs": 0.1, "bsub": {"times": 1}}``. All can be switched on together. Of two that would have the same
+answer one comes up, and ``hang`` goes before ``away``, that before ``nonsense``, ``hung_reply`` before ``lost_reply``.
 """
 
 from __future__ import annotations
@@ -41,24 +43,30 @@ class Oddities:
         if unknown := set(values) - NAMES:
             raise ValueError(f"no such oddity: {', '.join(sorted(unknown))}; there are {', '.join(sorted(NAMES))}")
         self.values = values
-        self._left = {name: value["times"] for name, value in values.items() if is_counted(value)}
+        self._left: dict[tuple[str, ...], int] = {}
+        self._dice = random.Random(0)
 
     def strikes(self, name: str) -> bool:
         """Whether it comes up this time."""
-        value = self.values.get(name, False)
-        if name in self._left:
-            self._left[name] -= 1
-            return bool(self._left[name] >= 0)
-        return random.random() < value if isinstance(value, float) else bool(value)
+        return self._comes_up((name,), self.values.get(name, False))
 
     def concerns(self, name: str, command: str) -> bool:
-        """Whether a command is among those named."""
-        return command in self.values.get(name, ())
+        """Whether it comes up this time for a command."""
+        commands = self.values.get(name, ())
+        if not isinstance(commands, dict):
+            return command in commands
+        return self._comes_up((name, command), commands.get(command, False))
+
+    def lasts(self, name: str) -> bool:
+        """Whether it comes up every time, until somebody switches it off."""
+        return self.values.get(name) is True
+
+    def _comes_up(self, key: tuple[str, ...], often: Any) -> bool:
+        if isinstance(often, dict):
+            self._left[key] = self._left.get(key, often["times"]) - 1
+            return self._left[key] >= 0
+        return self._dice.random() < often if isinstance(often, float) else bool(often)
 
     def seconds(self, name: str, command: str) -> float:
         value = self.values.get(name, 0)
         return float(value.get(command, 0) if isinstance(value, dict) else value)
-
-
-def is_counted(value: Any) -> bool:
-    return isinstance(value, dict) and "times" in value

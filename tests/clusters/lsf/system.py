@@ -93,6 +93,8 @@ class System:
     def _take_id(self) -> int:
         highest = int(self.oddities.values.get("reused_ids", self.settings.max_id))
         taken = {job.id for job in self.jobs if not job.finished}
+        if taken.issuperset(range(self.settings.first_id, highest + 1)):
+            raise Refused("All job ids are in use")
         while True:
             number, self._next_id = self._next_id, self._next_id + 1
             if number > highest:

@@ -166,11 +166,15 @@ def test_oddities_come_together(lsf: Lsf) -> None:
     assert len(lsf.run("bjobs", "-a", "-w", "-noheader", "102").splitlines()) == 3
 
 
-def test_oddities_come_with_with_their_probability_or_number() -> None:
+def test_oddities_come_with_their_probability_or_number() -> None:
     odd = Oddities({"noise": 0.5, "lost_reply": {"times": 2}})
     assert {odd.strikes("noise") for _ in range(200)} == {True, False}
     assert [odd.strikes("lost_reply") for _ in range(3)] == [True, True, False]
     assert not odd.strikes("away")
+    some = Oddities({"hang": ["bjobs"], "nonsense": {"bsub": {"times": 1}, "bjobs": 0.5}})
+    assert [some.concerns("hang", command) for command in ("bjobs", "bjobs", "bsub")] == [True, True, False]
+    assert [some.concerns("nonsense", "bsub") for _ in range(2)] == [True, False]
+    assert {some.concerns("nonsense", "bjobs") for _ in range(200)} == {True, False}
     with pytest.raises(ValueError, match="no such oddity: typo"):
         Oddities({"typo": True})
     assert {"noise", "hang", "late_submissions"} <= NAMES

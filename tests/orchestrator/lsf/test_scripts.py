@@ -100,7 +100,14 @@ def test_a_value_stays_one_word_of_a_shell_or_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "dialect", "written"),
-    [("KB", "classic", "1536000"), ("MB", "classic", "1500"), ("GB", "classic", "2"), ("KB", "lsf10", "1500MB")],
+    [
+        ("KB", "classic", "1536000"),
+        ("MB", "classic", "1500"),
+        ("GB", "classic", "2"),
+        ("TB", "classic", "1"),
+        ("KB", "lsf10", "1500MB"),
+        ("GB", "lsf10", "1500MB"),
+    ],
 )
 def test_memory_is_written_in_the_units_of_the_site(unit: str, dialect: str, written: str) -> None:
     assert memory(Request("x", "/x", dialect, memory_unit=unit), 1500) == written
@@ -112,6 +119,7 @@ def test_memory_is_written_in_the_units_of_the_site(unit: str, dialect: str, wri
         ("LSF_UNIT_FOR_LIMITS=MB\n", "MB"),
         ("# LSF_UNIT_FOR_LIMITS=MB\n", "KB"),
         ("LSF_X=1\n  LSF_UNIT_FOR_LIMITS = G\n", "GB"),
+        ("LSF_UNIT_FOR_LIMITS=TB\n", "TB"),
         (None, "KB"),
     ],
 )
