@@ -83,8 +83,12 @@ def _do(request: Request, study: ProgramStudy, arguments: Sequence[str]) -> tupl
 
 
 def _refuse_login(study: ProgramStudy) -> None:
-    if study.settings["cluster"].get("login") is not None:
-        raise UsageError("hydra.launcher.login: a program is launched where it runs; run it on the login host")
+    login = study.settings["cluster"].get("login")
+    if login is not None:
+        host = login.get("host") if isinstance(login, dict) else login
+        raise UsageError(
+            f"hydra.launcher.login: {host}: a sweep is launched from where its program runs; start the program there"
+        )
 
 
 def _check_name(root: Root, name: str) -> None:

@@ -107,6 +107,16 @@ def test_detached_sweep_is_looked_after_by_our_commands(stranger: Stranger) -> N
 
 
 @pytest.mark.slow
+def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: Stranger) -> None:
+    site = Path(stranger.toy.environment["HOME"]) / ".config" / "seedfold" / "site.yaml"
+    site.parent.mkdir(parents=True)
+    site.write_text("cluster: {name: slurm, login: me@hpc.example.org}")
+    said = stranger.run("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_slurm", "seed=1,2", code=2)
+    assert "hydra.launcher.login: me@hpc.example.org: a sweep is launched from where its program runs" in said
+    assert not (stranger.folder / "runs").exists()
+
+
+@pytest.mark.slow
 def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: Stranger) -> None:
     derive = "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: two}}"
     stranger.run("-m", "hydra/sweeper=seedfold", "model=small,large", "seed=1", derive)
