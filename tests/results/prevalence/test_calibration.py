@@ -45,6 +45,18 @@ def test_nothing_fits_better_than_what_was_fitted(seed: int, classes: int, weigh
     assert loss(known, fit(known, "affine", prior)(known.logits), prior) <= best["affine"] * (1 + 1e-4)
 
 
+@pytest.mark.parametrize("classes", [2, 23])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_affine_calibration_expects_each_class_as_often_as_the_prior_says(classes: int, weighted: bool) -> None:
+    """What the gradient of b being zero means, with or without a prior."""
+    random = np.random.default_rng(classes)
+    known = predicted(random, random.integers(20, 80, classes).tolist(), scale=2.0)
+    shares = known.counts / len(known.targets)
+    prior = random.dirichlet(np.full(classes, 9.0)) if weighted else shares
+    p = np.exp(fit(known, "affine", prior if weighted else None)(known.logits))
+    assert np.allclose(((prior / shares)[known.targets][:, None] * p).mean(axis=0), prior, atol=1e-3)
+
+
 @settings(max_examples=6, deadline=None)
 @given(SEEDS, st.integers(2, 6))
 def test_the_order_of_classes_does_not_matter(seed: int, classes: int) -> None:
