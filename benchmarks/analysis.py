@@ -3,7 +3,8 @@
     python benchmarks/analysis.py [TASK…] [--peer]
 
 All tasks unless some are named, each at all 19 ratios, one after the other in one process with one thread: seconds of
-processor time for each method of estimating prevalences, over all tasks and for the task that takes longest.
+processor time for each method of estimating prevalences and for each further table, over all tasks and for the task
+that takes longest.
 ``--peer``: the same for scikit-learn's KernelDensity on the densities of that task, which QuaPy takes at every ratio.
 """
 
@@ -22,8 +23,12 @@ from sklearn.neighbors import KernelDensity
 from threadpoolctl import threadpool_limits
 
 import seedfold.conf
+from seedfold.results.prevalence.calibration import calibration
+from seedfold.results.prevalence.decisions import decisions
 from seedfold.results.prevalence.deployment import Deployment, Splits
 from seedfold.results.prevalence.members import Predicted
+from seedfold.results.prevalence.performance import performance
+from seedfold.results.prevalence.priors import Priors
 from seedfold.results.prevalence.quantification import quantification
 from seedfold.results.prevalence.quantify import METHODS
 from seedfold.results.prevalence.scaling import ImpossibleScaling
@@ -71,7 +76,13 @@ def estimating(method: str) -> Maker:
     return lambda known, simulated: quantification(known, simulated, [method])
 
 
-MAKERS: dict[str, Maker] = {method: estimating(method) for method in METHODS}
+def judging(table: Callable[[Splits, Sequence[Deployment], Priors], Iterable[object]]) -> Maker:
+    return lambda known, simulated: table(known, simulated, Priors())
+
+
+MAKERS: dict[str, Maker] = {method: estimating(method) for method in METHODS} | {
+    table.__name__: judging(table) for table in (calibration, performance, decisions)
+}
 """What is measured, by its name in the table."""
 
 
