@@ -16,7 +16,8 @@ import numpy as np
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.members import VALIDATION, read_members
+from seedfold.results.axes import key_of
+from seedfold.results.members import PREFIX, VALIDATION, read_members
 from seedfold.results.metrics import probabilities
 from seedfold.results.predictions import HeadPredictions, write_predictions
 from seedfold.results.run import Run
@@ -67,7 +68,7 @@ def _runs(work: Work) -> list[Run]:
         result = load_result(folder)
         stage = work.stages.get(parent, result.stage)
         runs.append(Run(parent, result.study, stage, result.axes, result.attempt, folder))
-    return sorted(runs, key=lambda each: each.id)
+    return sorted(runs, key=lambda each: key_of(each.stage, each.axes))
 
 
 def _write_predictions(work: Work, made: Ensembles) -> None:
@@ -99,7 +100,7 @@ def _write_rows(folder: Path, made: Ensembles) -> None:
     honest = made.validation[made.n - 1] if made.honest is None else made.honest.best
     frame = _frame(honest)
     frame["fold"] = frame["sample_id"].map(_folds(made))
-    frame.to_csv(folder / "oof.csv", index=False)
+    frame.sort_values("sample_id").to_csv(folder / "oof.csv", index=False)
     for split, curve in made.test.items():
         name = "submission.csv" if split == "test" else f"submission_{split}.csv"
         rows = _frame(curve[made.n - 1]).drop(columns="target")
@@ -108,7 +109,7 @@ def _write_rows(folder: Path, made: Ensembles) -> None:
 
 def _folds(made: Ensembles) -> dict[str, str]:
     return {
-        name: fold.rpartition(" ")[2]
+        name: fold.removeprefix(PREFIX)
         for fold, members in made.ranking.items()
         for name in members[0].splits[VALIDATION].sample_ids
     }

@@ -25,6 +25,9 @@ from seedfold.results.query import split_files
 from seedfold.results.run import Run
 
 VALIDATION, TRAINED_ON = "val", "train"
+PREFIX = f"{FOLD} "
+"""What the text of a fold begins with."""
+
 _TINY = np.finfo(np.float32).tiny
 
 

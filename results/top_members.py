@@ -15,6 +15,7 @@ import numpy as np
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.results.members import (
+    PREFIX,
     VALIDATION,
     Member,
     Ranking,
@@ -161,7 +162,13 @@ class Ensembles:
         import pandas as pd
 
         rows = [
-            {"fold": fold, "rank": rank, "used": rank <= self.n, "job": member.run.short_id, "head": member.head}
+            {
+                "fold": fold.removeprefix(PREFIX),
+                "rank": rank,
+                "used": rank <= self.n,
+                "job": member.run.short_id,
+                "head": member.head,
+            }
             | {"accuracy": member.scores["accuracy"], metric: member.scores[metric]}
             | {name: str(value) for name, value in member.run.axes.items() if name != "fold"}
             for fold, members in self.ranking.items()

@@ -64,7 +64,7 @@ def _write_case(folder: Path, label: int, side: int, generator: np.random.Genera
     """Write the volumes of a case; return mean and deviation of each inside the brain, as text."""
     folder.mkdir(parents=True)
     brain = _distance(np.full(3, 0.5), side) < 0.45
-    radius = generator.uniform(0.15, 0.25)
+    radius = generator.uniform(0.2, 0.3)
     inside = _distance(generator.uniform(0.35, 0.65, 3), side) / radius
     np.save(folder / "mask.npy", (inside < 1).astype(np.uint8))
     scales = []
@@ -85,9 +85,9 @@ def _distance(center: _Array, side: int) -> _Array:
 
 def _modality(name: str, label: int, inside: _Array, generator: np.random.Generator) -> _Array:
     """Noise, and the tumour; ``inside`` is the distance from its middle over its radius."""
-    values: _Array = generator.normal(0, 0.6, inside.shape) + generator.normal(1.0, 0.4) * (inside < 1)
+    values: _Array = generator.normal(0, 0.5, inside.shape) + generator.normal(1.0, 0.3) * (inside < 1)
     if name == "t1c":
-        values += (generator.normal(0.4, 0.5) + 1.2 * label) * (np.abs(inside - 0.85) < 0.15)
+        values += (generator.normal(0.3, 0.3) + 1.5 * label) * (np.abs(inside - 0.85) < 0.15)
     if name == "fla":
-        values -= (generator.normal(0.3, 0.5) + 0.8 * label) * (inside < 0.5)
+        values -= (generator.normal(0.3, 0.3) + 0.8 * label) * (inside < 0.5)
     return values
