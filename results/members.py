@@ -17,7 +17,7 @@ import pyarrow as pa
 from seedfold.jobs.errors import UsageError
 from seedfold.results.averaging import Mean
 from seedfold.results.axes import find_axes, key_of, select, without
-from seedfold.results.folds import FOLD, fold_text
+from seedfold.results.folds import FOLD, fold_text, having
 from seedfold.results.metrics import Scores, score
 from seedfold.results.pooling import read_runs
 from seedfold.results.predictions import HeadPredictions
@@ -69,16 +69,18 @@ Ranking = Mapping[str, Sequence[Member]]
 def read_members(runs: Sequence[Run], fold: str = FOLD) -> list[Member]:
     """Read every head of every run that validated, on all splits but the one trained on, in the order of the runs.
 
-    Raises UsageError where there is none, and for a split that only some of them have.
+    Where some runs are of a fold, the others are none of these models. Raises UsageError where there is no run, and for
+    a split that only some of them have.
     """
     files = split_files(runs)
     able = [each.run for each in files if each.split == VALIDATION]
+    axes = find_axes(able, [fold]) if any(fold in run.axes for run in able) else []
+    able = having(able, axes)
     if not able:
         raise UsageError(f"ensemble: no run has predictions of split {VALIDATION!r}")
     ids = {run.id for run in able}
     splits = dict.fromkeys(each.split for each in files if each.run.id in ids and each.split != TRAINED_ON)
     heads = {split: [{head.head: head for head in found} for found in read_runs(able, split)] for split in splits}
-    axes = find_axes(able, [fold]) if any(fold in run.axes for run in able) else []
     return [
         Member(run, head, fold_text(run, axes), _setting(run, axes, head), {s: heads[s][at][head] for s in splits})
         for at, run in enumerate(able)

@@ -14,6 +14,7 @@ import pytest
 
 from seedfold.jobs.work import Work
 from seedfold.trainers import fit_predict
+from seedfold.trainers.make_data import make
 
 PROGRAM = Path(__file__).with_name("resume_program.py")
 ONE_THREAD = {
@@ -75,6 +76,22 @@ def test_many_kills_of_a_network_with_every_kind_of_randomness(
     record = killed(config, rounds=20, longest=0.5, seed=seed)
     assert record["kills"] >= 5
     assert record["killed"] == record["whole"]
+
+
+@pytest.mark.slow
+def test_kills_change_no_bit_where_heads_have_best_epochs_of_their_own(
+    compose: Callable[..., dict[str, Any]], killed: Killed, tmp_path: Path
+) -> None:
+    make("mgmt", tmp_path / "data", "tiny")
+    config = compose(
+        "experiment=mgmt", "size=tiny", f"paths.data={tmp_path}/data", "trainer.max_epochs=5", "model.blocks=[1,1,1]",
+        "model.dropout=0.2", "checkpoint.every_seconds=0.02",
+    )  # fmt: skip
+    record = killed(config, rounds=8, longest=2.0)
+    assert record["kills"] >= 3
+    assert record["killed"] == record["whole"]
+    fit = json.loads((tmp_path / "fit_whole" / "fit.json").read_text())
+    assert len({own["epoch"] for own in fit["heads"].values()}) > 1
 
 
 @pytest.mark.slow
