@@ -84,6 +84,22 @@ class Study:
         """Return mean probabilities over axes, by default over seeds."""
         return table("ensemble", self._request(where, over=_names(over), splits=_names(split), partial=partial))
 
+    def top(
+        self,
+        split: Names = (),
+        where: Where = None,
+        partial: bool = False,
+        min_accuracy: float = 0.6,
+        rank_by: str = "auroc",
+        members: Names = (),
+    ) -> pd.DataFrame:
+        """Return the metrics of ensembles of the best heads of all models of each fold, for every number of them.
+
+        Members have a validation accuracy of ``min_accuracy``, or meet one of the conditions ``members``.
+        """
+        choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _names(members) or None}
+        return table("top", self._request(where, splits=_names(split), partial=partial, choice=choice))
+
     def report(self, out: str | Path | None = None) -> Path:
         """Write the report, by default in the study's folder, and return its path."""
         from seedfold.orchestrator.pages import report_of

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.results.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = ("runs", "metrics", "predictions", "oof", "ensemble")
+TABLES = ("runs", "metrics", "predictions", "oof", "ensemble", "top")
 FOLD = "fold"
 
 
@@ -28,6 +28,8 @@ class TableRequest:
     by: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
     partial: bool = False
+    choice: Mapping[str, Any] = field(default_factory=dict)
+    """Which members the table ``top`` is made of; see `seedfold.results.top_members.Choice`."""
 
     @property
     def common(self) -> dict[str, Any]:
@@ -47,7 +49,9 @@ def table(name: str, request: TableRequest, to_read: bool = False) -> pd.DataFra
     """
     if request.by and name != "metrics":
         raise UsageError(f"--by: the table {name} has no means; it goes with metrics")
-    if request.over and name in {"runs", "predictions"}:
+    if request.choice and name != "top":
+        raise UsageError(f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; they go with top")
+    if request.over and name in {"runs", "predictions", "top"}:
         raise UsageError(f"--over: the table {name} averages over nothing; it goes with metrics, oof and ensemble")
     if request.by and request.over:
         raise UsageError("--by and --over exclude each other: --by names the axes that stay, --over those that do not")
@@ -57,6 +61,7 @@ def table(name: str, request: TableRequest, to_read: bool = False) -> pd.DataFra
         "predictions": _predictions,
         "oof": _oof,
         "ensemble": _ensemble,
+        "top": _top,
     }
     _check_splits(request)
     return makers[name](request, to_read)
@@ -114,6 +119,30 @@ def _ensemble(request: TableRequest, to_read: bool) -> pd.DataFrame:
 
     make = tables.ensemble_metrics if to_read else tables.ensemble
     return make(request.runs, request.over or _members(request.runs), splits=request.some_splits, **request.common)
+
+
+def _top(request: TableRequest, to_read: bool) -> pd.DataFrame:
+    from seedfold.results.axes import select
+    from seedfold.results.members import read_members
+    from seedfold.results.top_members import Choice, make_ensembles
+
+    choice = Choice(**request.choice)
+    runs, _ = select(request.runs, request.where or None)
+    if not request.partial:
+        _refuse_absent(runs, select(request.planned or (), request.where or None)[0])
+    frame = make_ensembles(read_members(runs), choice).table()
+    if request.splits:
+        frame = frame[frame["split"].isin(request.splits)].reset_index(drop=True)
+    shown = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
+    return frame[shown] if to_read else frame
+
+
+def _refuse_absent(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
+    there = {run.id for run in runs}
+    absent = [job for job in planned if FOLD in job.axes and job.id not in there]
+    if absent:
+        verb = "is" if len(absent) == 1 else "are"
+        raise UsageError(f"top: {counted(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial")
 
 
 def _members(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.results.averaging import Mean
 from seedfold.results.axes import find_axes, key_of, select, without
 from seedfold.results.folds import FOLD, fold_text, having
-from seedfold.results.metrics import Scores, score
+from seedfold.results.metrics import LOWER_IS_BETTER, Scores, score
 from seedfold.results.pooling import read_runs
 from seedfold.results.predictions import HeadPredictions
 from seedfold.results.query import split_files
@@ -54,12 +54,22 @@ class Member:
         """Its metrics on the validation rows of its fold."""
         return score(self.splits[VALIDATION])
 
-    def value(self, metric: str) -> float:
-        """Return a metric on the validation rows, -infinity where it is undefined; raises UsageError for no metric."""
-        if metric not in self.scores:
-            raise UsageError(f"ensemble.rank_by: no metric {metric!r}; known: {', '.join(self.scores)}")
-        found = self.scores[metric]
-        return -np.inf if found is None else found
+    def merit(self, metric: str) -> float:
+        """Return the `merit` of its scores."""
+        return merit(self.scores, metric)
+
+
+def merit(scores: Scores, metric: str) -> float:
+    """Return a metric as a number of which more is better, -infinity where it is undefined.
+
+    Raises UsageError for a metric that there is not.
+    """
+    if metric not in scores:
+        raise UsageError(f"ensemble.rank_by: no metric {metric!r}; known: {', '.join(scores)}")
+    found = scores[metric]
+    if found is None:
+        return -np.inf
+    return -found if metric in LOWER_IS_BETTER else found
 
 
 Ranking = Mapping[str, Sequence[Member]]
@@ -113,7 +123,7 @@ def ranked(members: Sequence[Member], metric: str) -> dict[str, list[Member]]:
     folds: dict[str, list[Member]] = {}
     for member in members:
         folds.setdefault(member.fold, []).append(member)
-    return {fold: sorted(found, key=lambda each: -each.value(metric)) for fold, found in folds.items()}
+    return {fold: sorted(found, key=lambda each: -each.merit(metric)) for fold, found in folds.items()}
 
 
 def top_means(members: Sequence[Member], split: str) -> Iterator[HeadPredictions]:

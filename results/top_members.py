@@ -21,6 +21,7 @@ from seedfold.results.members import (
     Ranking,
     fewest,
     means_over_folds,
+    merit,
     named,
     put_together,
     ranked,
@@ -52,7 +53,7 @@ class Choice:
         """Return those that take part in each fold, the best first. Raises UsageError for a fold that has none."""
         taking_part = members if self.members is None else named(members, self.members)
         if self.members is None:
-            taking_part = [each for each in members if each.value("accuracy") >= self.min_accuracy]
+            taking_part = [each for each in members if each.merit("accuracy") >= self.min_accuracy]
         ranking = ranked(taking_part, self.rank_by)
         for fold in dict.fromkeys(member.fold for member in members):
             if fold not in ranking:
@@ -62,7 +63,7 @@ class Choice:
     def _nobody(self, members: Sequence[Member], fold: str) -> str:
         if self.members is not None:
             return f"{fold}: none of its members is listed; list some of every fold"
-        best = max(each.value("accuracy") for each in members if each.fold == fold)
+        best = max(each.merit("accuracy") for each in members if each.fold == fold)
         return (
             f"{fold}: no member has an accuracy of {self.min_accuracy:g}, the best has {best:.3f}; lower min_accuracy"
         )
@@ -116,7 +117,7 @@ def _chosen(settings: Sequence[_Setting], folds: Collection[str], choice: Choice
     """The settings that these folds choose, the best first."""
 
     def mean(setting: _Setting, metric: str) -> float:
-        return float(np.mean([setting[fold].value(metric) for fold in folds]))
+        return float(np.mean([setting[fold].merit(metric) for fold in folds]))
 
     able = [each for each in settings if choice.members or mean(each, "accuracy") >= choice.min_accuracy]
     return sorted(able, key=lambda each: -mean(each, choice.rank_by))
@@ -124,8 +125,7 @@ def _chosen(settings: Sequence[_Setting], folds: Collection[str], choice: Choice
 
 def best_number(curve: Sequence[HeadPredictions], metric: str) -> int:
     """Return the number of members, from 1, whose ensemble is best; the smallest of several."""
-    values = [score(each).get(metric) for each in curve]
-    return int(np.argmax([-np.inf if value is None else value for value in values])) + 1
+    return int(np.argmax([merit(score(each), metric) for each in curve])) + 1
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 from killing import jobs, results
 from toyproject import SEEDFOLD
 
+import seedfold
 from seedfold.orchestrator.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -104,6 +105,10 @@ def _check_outputs(place: Place) -> None:
     curve = pd.read_csv(folder / "ensemble.csv")
     assert curve["samples"].unique().tolist() == [len(development)]
     assert set(curve["chosen_on"]) == {"own fold", "other folds", "other folds, n too"}
+    place.run("whole", "results", "mgmt", "top", "--min-accuracy", "0.5", "--out", "top.csv")
+    assert (place.folder / "top.csv").read_bytes() == (folder / "ensemble.csv").read_bytes()
+    listed = seedfold.study("mgmt", place.folder / "whole").top(members="head=last")
+    assert listed[listed["chosen_on"] == "own fold"]["n"].max() == 2
     members = pd.read_csv(folder / "members.csv")
     assert (members["accuracy"] >= 0.5).all()
     assert members.groupby("fold")["used"].sum().nunique() == 1

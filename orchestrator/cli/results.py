@@ -25,6 +25,9 @@ _FORMATS = ("csv", "json", "parquet")
 @click.option("--format", "format", type=options.Choice(_FORMATS), help="For other programs; else a table to read.")
 @click.option("--out", metavar="FILE", help="Write to a file; its ending tells the format.")
 @click.option("--by", metavar="AXIS", multiple=True, help="metrics: means by these axes; repeatable.")
+@click.option("--min-accuracy", type=float, metavar="X", help="top: least validation accuracy of a member; else 0.6.")
+@click.option("--rank-by", metavar="METRIC", help="top: what ranks the members; auroc unless given.")
+@click.option("--member", "members", metavar="WHERE", multiple=True, help="top: these, e.g. 'seed=0 head=last'.")
 @click.option("--over", metavar="AXIS", multiple=True, help="The axes that means, folds or ensembles run over.")
 @click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Only this split; repeatable.")
 @click.option("--partial", is_flag=True, help="oof, ensemble: take what is there where folds or members are missing.")
@@ -36,6 +39,9 @@ def command(
     format: str | None,
     out: str | None,
     by: Sequence[str],
+    min_accuracy: float | None,
+    rank_by: str | None,
+    members: Sequence[str],
     over: Sequence[str],
     splits: Sequence[str],
     partial: bool,
@@ -44,7 +50,9 @@ def command(
     limit: int | None,
     root: Root,
 ) -> None:
-    """Print or write a TABLE of a study: runs, metrics (default), predictions, oof, ensemble.
+    """Print or write a TABLE of a study: runs, metrics (default), predictions, oof, ensemble, top.
+
+    top: ensembles of the best heads of all models of each fold, for every number of them.
 
     To read: metrics are means over seeds and folds, oof and ensemble their metrics. With --format or --out: every row.
     """
@@ -55,7 +63,9 @@ def command(
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
     planned = list(overview.named().values())
-    request = TableRequest(runs, planned, conditions, tuple(splits), tuple(by), tuple(over), partial)
+    choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": tuple(members) or None}
+    choice = {key: value for key, value in choice.items() if value is not None}
+    request = TableRequest(runs, planned, conditions, tuple(splits), tuple(by), tuple(over), partial, choice)
     frame = table(name, request, to_read=chosen is None)
     if chosen is not None:
         _export(frame.head(limit) if limit else frame, chosen, out)

@@ -134,6 +134,17 @@ def test_members_may_be_listed(make_runs: MakeRuns) -> None:
         make_ensembles(members, Choice(members=("fold=0", "fold=2")))
 
 
+def test_the_best_by_a_loss_have_the_smallest(make_runs: MakeRuns) -> None:
+    made = make_ensembles(read_members(make_runs()), Choice(min_accuracy=0.0, rank_by="log_loss"))
+    for members in made.ranking.values():
+        losses = [member.scores["log_loss"] for member in members]
+        assert losses == sorted(losses, key=float)
+    assert made.honest is not None
+    table = made.table()
+    honest = table[table["chosen_on"] == "other folds"].set_index("n")["log_loss"].astype(float)
+    assert honest.idxmin() == made.n
+
+
 def test_what_cannot_be_chosen_is_told(make_runs: MakeRuns) -> None:
     members = read_members(make_runs())
     with pytest.raises(UsageError, match=r"fold 0: no member has an accuracy of 1.1, the best has 0\.\d+"):
