@@ -196,7 +196,8 @@ def make_ensembles(members: Sequence[Member], choice: Choice) -> Ensembles:
     validation, honest = validation_means(ranking), cross_fitted(members, choice)
     splits = [split for split in members[0].splits if split != VALIDATION]
     curve = (validation if honest is None else honest.for_each_n)[: len(validation)]
-    number = choice.n or best_number(curve, choice.rank_by)
-    if number > fewest(ranking):
-        raise UsageError(f"ensemble.n: {number}, but there is a fold with {counted(fewest(ranking), 'member')}")
+    number = best_number(curve, choice.rank_by) if choice.n is None else choice.n
+    if not 1 <= number <= fewest(ranking):
+        there = counted(fewest(ranking), "member")
+        raise UsageError(f"ensemble.n: {number} is not from 1 to what every fold has, {there}")
     return Ensembles(ranking, validation, honest, {split: means_over_folds(ranking, split) for split in splits}, number)

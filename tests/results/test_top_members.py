@@ -151,8 +151,10 @@ def test_what_cannot_be_chosen_is_told(make_runs: MakeRuns) -> None:
         make_ensembles(members, Choice(min_accuracy=1.1))
     with pytest.raises(UsageError, match=r"ensemble.rank_by: no metric 'auc'; known: accuracy"):
         make_ensembles(members, Choice(rank_by="auc"))
-    with pytest.raises(UsageError, match=r"ensemble.n: 99, but there is a fold with 8 members"):
+    with pytest.raises(UsageError, match=r"ensemble.n: 99 is not from 1 to .* 8 members"):
         make_ensembles(members, Choice(min_accuracy=0.0, n=99))
+    with pytest.raises(UsageError, match=r"ensemble.n: 0 is not from 1"):
+        make_ensembles(members, Choice(min_accuracy=0.0, n=0))
 
 
 def test_one_fold_alone_has_ensembles_and_no_honest_score(make_runs: MakeRuns) -> None:
