@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.overview import Overview, notes, to_json
 from seedfold.orchestrator.runs import finished_runs
 from seedfold.results.run import Run
 
+if TYPE_CHECKING:
+    from seedfold.results.figures import Figure
+
 
 def report_of(overview: Overview, out: Path | None = None) -> Path:
     """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path."""
     from seedfold.results.report import write_report
 
-    views = overview.places()
+    views, runs = overview.places(), finished_runs(overview)
     shape = to_json(overview.folder.name, views)
     path = out or overview.folder.outputs / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_report(
         path,
         study=overview.folder.name,
-        runs=finished_runs(overview),
+        runs=runs,
         states=shape["states"],
         failures=shape["failures"],
         overview=_summary(overview, shape, notes(overview, views)),
         planned=list(overview.named().values()),
         log_of=_log,
+        more_figures=_of_prevalence_shift(overview, runs),
     )
     return path
+
+
+def _of_prevalence_shift(overview: Overview, runs: Sequence[Run]) -> list[Figure]:
+    """Figures of the tables that were made before: a report computes none."""
+    from seedfold.orchestrator.analyses import cache_of
+    from seedfold.results.prevalence.tables import at_hand
+
+    tables = at_hand(runs, cache_of(overview.folder))
+    if not tables:
+        return []
+    from seedfold.results.prevalence.charts import charts
+
+    return [chart.figure() for chart in charts(tables)]
 
 
 def _summary(overview: Overview, shape: dict[str, Any], told: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator import launch as launching
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Where = str | None
+Zeros = Literal["error", "epsilon", "as_published"]
 Names = str | Sequence[str]
 
 
@@ -99,6 +100,29 @@ class Study:
         """
         choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _names(members) or None}
         return table("top", self._request(where, splits=_names(split), partial=partial, choice=choice))
+
+    def analysis(
+        self,
+        name: str,
+        where: Where = None,
+        *,
+        ratios: Sequence[float] | None = None,
+        methods: Names | None = None,
+        zeros: Zeros | None = None,
+        base_seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Return a table of prevalence shift, computed on all cores where it is not there yet.
+
+        quantification, quantification_error, calibration, performance or decisions, at ``ratios`` of the largest to
+        the smallest class of simulated deployments.
+        """
+        from seedfold.orchestrator.analyses import analysis_of
+        from seedfold.results.prevalence.settings import AnalysisSettings
+
+        settings = AnalysisSettings.given(
+            ratios=ratios, methods=None if methods is None else _names(methods), zeros=zeros, base_seed=base_seed
+        )
+        return analysis_of(self._overview(), name, settings, where or "")[0].table
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the report, by default in the study's folder, and return its path."""

@@ -32,18 +32,22 @@ _PREFERRED = ("balanced_accuracy", "rmse", "accuracy")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a legend: colour, text, the group whose jobs are behind it, and the series' number if it has one."""
+    """One line of a legend: colour, text, the group whose jobs are behind it, and the series' number if it has one.
+
+    A series without a group is made of all jobs.
+    """
 
     series: int
     label: str
     kind: str
-    group: Group
+    group: Group | None
     value: str = ""
+    dashed: bool = False
 
     @property
     def anchor(self) -> str:
-        """Where the jobs behind the series are listed."""
-        return anchor(self.kind, self.group)
+        """Where the jobs behind the series are listed; empty without a group."""
+        return anchor(self.kind, self.group) if self.group else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 SERIES = 8
 """How many series a figure tells apart; the palette (Okabe and Ito's) is safe for the colour-blind."""
 
+LIGHT = ("#0072b2", "#d55e00", "#009e73", "#c66a9b", "#c98500", "#3fa3dc", "#5b6470", "#8d7a00")
+DARK = ("#4da3db", "#f0803c", "#2cc295", "#e09bc4", "#f2b93b", "#9ad6f7", "#9aa4b0", "#d6c53e")
+"""Colours of series on a light and on a dark page."""
+
 _INK, _GRID = "#010203", "#040506"
 _MARKERS = [f"#0a0b{number:02x}" for number in range(SERIES)]
 _SIZE = (4.2, 2.8)
@@ -57,18 +61,49 @@ class Line:
 
 def draw(name: str, plot: Callable[[Axes], None]) -> str:
     """Return the SVG that ``plot`` draws; ``name`` makes its ids unique on a page."""
+    return _inline(_drawn(plot), name)
+
+
+def _drawn(plot: Callable[[Axes], None], labels: Sequence[str] = (), title: str = "") -> str:
+    """Return the SVG as matplotlib writes it, with a legend below where there are ``labels``."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=(_SIZE[0], _SIZE[1] + 0.17 * (len(labels) + 1 >> 1)), layout="constrained")
         FigureCanvasSVG(figure)
-        plot(figure.add_subplot())
+        axes = figure.add_subplot()
+        plot(axes)
+        axes.set_title(title, fontsize=9, loc="left")
+        if labels:
+            figure.legend(axes.lines, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    return _inline(buffer.getvalue(), name)
+    return buffer.getvalue()
+
+
+def _with_own_colours(svg: str) -> str:
+    """Have a file of its own follow the light or the dark of whoever shows it."""
+    rules = [
+        f":root {{ color: {ink}; background: {page}; --grid: {grid}; {_variables(colours)} }}"
+        for ink, page, grid, colours in (
+            ("#1c2024", "#ffffff", "#e6e8ea", LIGHT),
+            ("#e4e7ea", "#14171a", "#2b3137", DARK),
+        )
+    ]
+    style = f"<style>{rules[0]} @media (prefers-color-scheme: dark) {{ {rules[1]} }}</style>"
+    # Programs that know no variables take the colour behind the comma.
+    for number, marker in enumerate(_MARKERS):
+        svg = svg.replace(marker, f"var(--series-{number}, {LIGHT[number]})")
+    svg = svg.replace(_INK, "currentColor").replace(_GRID, "var(--grid, #e6e8ea)")
+    end = svg.index(">", svg.index("<svg")) + 1
+    return svg[:end] + style + svg[end:]
+
+
+def _variables(colours: Sequence[str]) -> str:
+    return " ".join(f"--series-{number}: {colour};" for number, colour in enumerate(colours))
 
 
 def _inline(text: str, name: str) -> str:
@@ -79,7 +114,8 @@ def _inline(text: str, name: str) -> str:
     svg = re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r'\1 aria-hidden="true" focusable="false"', svg, count=1)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    # Coordinates need no more digits; what is written on an axis keeps its own.
+    svg = re.sub(r"(>[^<]+<)|(\d+\.\d\d)\d+", lambda found: found[1] or found[2], svg)
     for number, marker in enumerate(_MARKERS):
         svg = svg.replace(marker, f"var(--series-{number})")
     return svg.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
@@ -87,6 +123,15 @@ def _inline(text: str, name: str) -> str:
 
 def lines(name: str, found: Sequence[Line], x: str, y: str) -> str:
     """Return a figure of lines with bands between ``low`` and ``high``."""
+    return draw(name, _lines(found, x, y))
+
+
+def lines_file(title: str, found: Sequence[Line], labels: Sequence[str], x: str, y: str) -> str:
+    """Return the same as the text of an SVG file, with its title and a legend below."""
+    return _with_own_colours(_drawn(_lines(found, x, y), labels, title))
+
+
+def _lines(found: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]:
     from matplotlib.ticker import MaxNLocator
 
     def plot(axes: Axes) -> None:
@@ -98,7 +143,7 @@ def lines(name: str, found: Sequence[Line], x: str, y: str) -> str:
         axes.set(xlabel=x, ylabel=y)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return draw(name, plot)
+    return plot
 
 
 def error_bars(name: str, found: Sequence[Line], x: str, y: str) -> str:

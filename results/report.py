@@ -17,6 +17,7 @@ from seedfold.results.axes import Group, axis_names, short_names, value_text
 from seedfold.results.figures import Figure, axis_figures, curve_figures, learning_figures
 from seedfold.results.headline import Row, mean_table, number
 from seedfold.results.imports.run import NAME as IMPORTED
+from seedfold.results.plots import DARK, LIGHT
 from seedfold.results.pooled import pool_folds
 from seedfold.results.run import Job, Run
 from seedfold.results.store import Result, load_result
@@ -54,13 +55,14 @@ def write_report(
     overview: Mapping[str, Any],
     planned: Iterable[Job] | None = None,
     log_of: LogOf | None = None,
+    more_figures: Sequence[Figure] = (),
 ) -> None:
     """Write the report of a study to ``out``, replacing what was there whole.
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
-    places that the study has, by which missing folds are known; ``log_of`` finds the log of a run. Raises
-    DamagedError for a run whose result is gone.
+    places that the study has, by which missing folds are known; ``log_of`` finds the log of a run. ``more_figures``
+    come last. Raises DamagedError for a run whose result is gone.
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
@@ -70,9 +72,12 @@ def write_report(
         *axis_figures(runs, results, over),
         *learning_figures(runs, over),
         *curve_figures(pooled.drawn, pooled.every),
+        *more_figures,
     ]
     page = _template().render(
         study=study,
+        light=LIGHT,
+        dark=DARK,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         states={state: count for state, count in states.items() if count},
         facts={name: value_text(value) for name, value in overview.items() if not _is_table(value)},
@@ -162,4 +167,4 @@ def _job_row(run: Run, result: Result, columns: Sequence[str], folder: Path, log
 def _groups(rows: Sequence[Row], figures: Sequence[Figure]) -> dict[str, Group]:
     """Return every group that a number or a legend leads to, by its anchor."""
     found = {row.anchor: row.group for row in rows}
-    return found | {entry.anchor: entry.group for figure in figures for entry in figure.legend}
+    return found | {entry.anchor: entry.group for figure in figures for entry in figure.legend if entry.group}

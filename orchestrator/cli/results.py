@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -17,11 +17,20 @@ from seedfold.orchestrator.runs import finished_runs, stale_runs
 from seedfold.orchestrator.tables import TABLES, TableRequest, table
 
 _FORMATS = ("csv", "json", "parquet")
+_ZEROS = ("ratios", "zeros", "base-seed")
+ANALYSES = {
+    "quantification": ("ratios", "methods", "base-seed"),
+    "quantification_error": ("ratios", "methods", "base-seed"),
+    "calibration": _ZEROS,
+    "performance": _ZEROS,
+    "decisions": _ZEROS,
+}
+"""The tables of prevalence shift, and the options that each has."""
 
 
 @click.command()
 @options.study
-@click.argument("name", metavar="[TABLE]", type=options.Choice(TABLES), default="metrics")
+@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES)), default="metrics")
 @click.option("--format", "format", type=options.Choice(_FORMATS), help="For other programs; else a table to read.")
 @click.option("--out", metavar="FILE", help="Write to a file; its ending tells the format.")
 @click.option("--by", metavar="AXIS", multiple=True, help="metrics: means by these axes; repeatable.")
@@ -31,6 +40,14 @@ _FORMATS = ("csv", "json", "parquet")
 @click.option("--over", metavar="AXIS", multiple=True, help="The axes that means, folds or ensembles run over.")
 @click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Only this split; repeatable.")
 @click.option("--partial", is_flag=True, help="oof, ensemble: take what is there where folds or members are missing.")
+@click.option("--ratios", metavar="RATIOS", help="Prevalence shift: 1,1.5,2 or 'range(1,10.5,0.5)', the default.")
+@click.option("--methods", metavar="NAMES", help="quantification: only these, e.g. ACC,EMQ.")
+@click.option(
+    "--zeros",
+    type=options.Choice(("error", "epsilon", "as_published")),
+    help="What becomes of classes estimated to be absent.",
+)
+@click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
 @options.selecting
 @options.common
 def command(
@@ -45,6 +62,10 @@ def command(
     over: Sequence[str],
     splits: Sequence[str],
     partial: bool,
+    ratios: str | None,
+    methods: str | None,
+    zeros: str | None,
+    base_seed: int | None,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -54,11 +75,26 @@ def command(
 
     top: ensembles of the best heads of all models of each fold, for every number of them.
 
+    Of prevalence shift, at --ratios of the largest to the smallest class: quantification, quantification_error,
+    calibration, performance, decisions.
+
     To read: metrics are means over seeds and folds, oof and ensemble their metrics. With --format or --out: every row.
     """
     conditions = " ".join([*where, *([f"stage={','.join(stages)}"] if stages else [])])
     chosen = _format(format, out)
+    _refuse_unused(name, {"by": by, "over": over, "split": splits, "partial": partial})
+    _refuse_unused(name, {"min-accuracy": min_accuracy is not None, "rank-by": rank_by, "member": members})
+    _refuse_unused(name, {"ratios": ratios, "methods": methods, "zeros": zeros, "base-seed": base_seed is not None})
     overview = Overview(root, study)
+    if name in ANALYSES:
+        from seedfold.orchestrator.cli.analysis import make_table, print_means, settings_of
+
+        found = make_table(overview, name, settings_of(ratios, methods, zeros, base_seed), conditions)
+        if chosen is None:
+            print_means(name, found)
+        else:
+            _export(found.head(limit) if limit else found, chosen, out)
+        return
     runs = finished_runs(overview)
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
@@ -78,7 +114,17 @@ def command(
         say(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 
+def _refuse_unused(name: str, given: Mapping[str, object]) -> None:
+    """Raise UsageError for an option that the table does not have."""
+    used = ANALYSES.get(name, ("by", "over", "split", "partial", "min-accuracy", "rank-by", "member"))
+    for option, value in given.items():
+        if value and option not in used:
+            raise UsageError(f"--{option}: the table {name} has no such option; see seedfold results --help")
+
+
 def _format(format: str | None, out: str | None) -> str | None:
+    if out is not None and Path(out).is_dir():
+        raise UsageError(f"--out {out}: is a folder; name a file")
     if out is None or format is not None:
         return format
     ending = Path(out).suffix.removeprefix(".")
@@ -93,8 +139,6 @@ def _export(frame: object, format: str, out: str | None) -> None:
     from seedfold.results.export import export
 
     assert isinstance(frame, pd.DataFrame)
-    if out is not None and Path(out).is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file")
     written = export(frame, format, Path(out) if out else None)
     if written is not None:
         sys.stdout.flush()

@@ -59,7 +59,8 @@ def read_members(folders: Sequence[Path], split: str) -> Predicted:
     for folder, other in zip(folders[1:], others, strict=True):
         if not other.ids.equals(first.ids):
             raise DataFailure(f"{folder / file_name(split)}: predicts other samples than {folders[0].name}")
-    targets = np.asarray(first.targets, dtype=np.int64)
+    # A copy, since torch complains of arrays that cannot be written to.
+    targets = np.array(first.targets, dtype=np.int64)
     members = [Predicted(targets, _two_columns(each.logits)) for each in (first, *others)]
     if len(members) == 1:
         return members[0]

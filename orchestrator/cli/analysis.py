@@ -1,0 +1,79 @@
+"""The tables of prevalence shift on a terminal: options, a bar while they are computed, means to read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from seedfold.jobs.errors import UsageError, counted
+from seedfold.orchestrator.analyses import analysis_of
+from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.overview import Overview
+from seedfold.orchestrator.runs import stale_runs
+from seedfold.results.prevalence.settings import AnalysisSettings
+from seedfold.results.prevalence.tables import notes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def settings_of(ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None) -> AnalysisSettings:
+    """Read the options. Raises UsageError for a ratio or a method that there is not."""
+    return AnalysisSettings.given(
+        ratios=None if ratios is None else _ratios(ratios),
+        methods=None if methods is None else tuple(methods.split(",")),
+        zeros=zeros,
+        base_seed=base_seed,
+    )
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    from seedfold.jobs.compose import Composer
+    from seedfold.jobs.grammar import values_of
+
+    [override] = Composer().parse([f"ratios={text}"])
+    values = values_of(override)
+    return tuple(values[0] if len(values) == 1 and isinstance(values[0], list) else values)
+
+
+def make_table(overview: Overview, name: str, settings: AnalysisSettings, where: str) -> pd.DataFrame:
+    """Return the table, with a bar on a terminal while it is computed; what it leaves out is told."""
+    with _bar(f"{overview.folder.name} {name}") as progress:
+        found, runs = analysis_of(overview, name, settings, where, progress)
+    for note in [*notes(found), *_stale(overview, runs)]:
+        print(f"seedfold: {note}", file=sys.stderr)
+    return found.table
+
+
+def _stale(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
+    count = stale_runs(runs)  # type: ignore[arg-type]
+    if count:
+        yield f"stale: {count} of {len(runs)} results; see seedfold status {overview.folder.name}"
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_means(name: str, table: pd.DataFrame) -> None:
+    """Print the means over tasks, ratios and everything else that is not what the table compares."""
+    from seedfold.orchestrator.cli.frames import print_frame
+    from seedfold.results.prevalence.means import means
+
+    if table.empty:
+        raise UsageError(f"{name}: no ratio is possible for any task, so there are no rows")
+    print_frame(means(name, table))
+    over = f"{counted(table['task'].nunique(), 'task')} and {counted(table['ratio'].nunique(), 'ratio')}"
+    say(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")

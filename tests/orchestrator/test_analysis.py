@@ -1,0 +1,115 @@
+"""The tables of prevalence shift by the command, over predictions made elsewhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from shifts import predictions
+from toyproject import Toy, eventually, make_toy, tree
+
+FEW = ("--ratios", "1,2", "--methods", "CC,ACC")
+TASKS = ("hip", "knee", "thorax")
+
+
+@pytest.fixture
+def away(toy: Toy) -> Toy:
+    """A project whose study ``away`` has predictions of three tasks."""
+    return take_in(toy)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """Another one, to look at only."""
+    return take_in(make_toy(tmp_path_factory.mktemp("shared")))
+
+
+def take_in(toy: Toy) -> Toy:
+    for seed, task in enumerate(TASKS):
+        predictions(seed).to_csv(toy.folder / f"{task}.csv", index=False)
+        toy.ok("import", f"{task}.csv", "--study", "away", "--set", f"task={task}")
+    return toy
+
+
+def parts(toy: Toy) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in toy.root.glob("away/cache/prevalence/*/*.parquet")}
+
+
+def test_tables_as_files_to_read_and_in_the_report(away: Toy) -> None:
+    text = away.ok("results", "away", "quantification_error", *FEW, "--format", "csv")
+    table = pd.read_csv(io.StringIO(text))
+    assert table.columns.tolist() == ["task", "ratio", "n", "method", "metric", "value"]
+    assert table[["task", "ratio", "method"]].drop_duplicates().shape == (3 * 2 * 2, 3)
+    one = away.ok("results", "away", "quantification_error", *FEW, "--where", "task=hip", "--format", "csv")
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(one)), table[table["task"] == "hip"])
+    for width in ("100", "40"):
+        shown = away.inside("results", "away", "quantification_error", *FEW, COLUMNS=width)
+        assert max(map(len, shown.stdout.splitlines()[:3])) <= int(width)
+        mean = table.loc[(table["method"] == "ACC") & (table["metric"] == "absolute_error"), "value"].mean()
+        assert f"{mean:.4f}" in shown.stdout
+    before = parts(away)
+    page = Path(away.ok("report", "away").strip()).read_text()
+    assert "Error of estimated prevalences" in page
+    assert parts(away) == before
+
+
+def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
+    assert away.launch("study=away", "--limit", "2").returncode == 0
+    ended = away.inside("results", "away", "quantification", "--ratios", "1,20", "--methods", "CC", "--format", "csv")
+    assert ended.stderr.splitlines() == [
+        "seedfold: 2 jobs lack one of the splits dev_cal, dev_test, app_test: left out",
+        "seedfold: 3 ratios of a task are impossible, with too few samples of a class: no rows",
+    ]
+    assert len(pd.read_csv(io.StringIO(ended.stdout))) == 3 * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("quantification", "--ratios", "0.5"), ("ratios: 0.5", "at least 1")),
+        (("quantification", "--ratios", "1,two"), ("ratios: 'two'",)),
+        (("quantification", "--ratios", "range(1,"), ("range(1,",)),
+        (("quantification", "--methods", "CC,ACD"), ("'ACD'", "did you mean 'ACC'")),
+        (("calibration", "--zeros", "epsilom"), ("epsilom", "did you mean 'epsilon'")),
+        (("calibration", "--methods", "CC"), ("--methods", "calibration")),
+        (("calibration", "--by", "task"), ("--by", "calibration")),
+        (("calibration", "--split", "app_test"), ("--split", "calibration")),
+        (("metrics", "--ratios", "1"), ("--ratios", "metrics")),
+        (("calibratoin",), ("calibratoin", "did you mean 'calibration'")),
+        (("calibration", "--where", "tusk=hip"), ("tusk", "task")),
+        (("calibration", "--where", "task=ankle"), ("calibration", "no finished job predicts")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    shared: Toy, arguments: tuple[str, ...], says: tuple[str, ...]
+) -> None:
+    before = tree(shared.folder)
+    ended = shared.inside("results", "away", *arguments)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    assert [words for words in says if words not in ended.stderr] == [], ended.stderr
+    assert tree(shared.folder) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals) -> None:
+    command = ("results", "away", "calibration", "--format", "csv")
+    started = away.start(*command)
+    eventually(lambda: parts(away), seconds=200)
+    os.killpg(started.pid, how)
+    _, stderr = started.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert (started.returncode, stderr.strip()) == (130, "seedfold: interrupted")
+    time.sleep(0.5)
+    before = parts(away)
+    table = pd.read_csv(io.StringIO(away.ok(*command)))
+    assert table["task"].unique().tolist() == list(TASKS)
+    after = parts(away)
+    assert len(after) == len(TASKS)
+    assert before.items() <= after.items()
