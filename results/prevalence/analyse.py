@@ -1,29 +1,30 @@
-"""The job that puts a whole study of prevalence shift into tables: what was estimated, and what retraining is worth.
+"""The job that puts a whole study of prevalence shift into tables and figures, retrained models included.
 
-It leaves ``quantification.csv``, ``performance.csv`` and ``spread.csv`` (see the functions that make them) and figures
-of the first two. Jobs that had nothing to do, since a ratio was impossible, have no rows.
+It leaves each table of `seedfold.results.prevalence.tables` as Parquet, ``spread.csv``, and the figures as SVG. Its
+parts are kept in the job's folder until it is done: an attempt goes on where the last one stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.metrics import CLASSIFICATION, classification, log_probabilities
-from seedfold.results.prevalence.estimate import TABLE, EstimateSettings
-from seedfold.results.prevalence.members import Predicted, read_members
-from seedfold.results.prevalence.scaling import ImpossibleScaling, resample
+from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.results.prevalence.charts import charts
+from seedfold.results.prevalence.estimate import EstimateSettings
+from seedfold.results.prevalence.settings import AnalysisSettings
+from seedfold.results.prevalence.tables import TABLES, analyse, file_name, predicts
+from seedfold.results.run import Run
 from seedfold.results.store import Result, load_result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "torch", "seedfold.results.predictions", "matplotlib.figure")
-METRICS = ("accuracy", "balanced_accuracy", "mcc", "auroc")
 DEPLOYMENT = "app_test"
+_RATIO = "imbalance_ratio"
 
 
 @dataclass(frozen=True)
@@ -38,81 +39,50 @@ class _Parent:
     def task(self) -> str:
         return str(self.result.axes["task"])
 
+    @property
+    def run(self) -> Run:
+        result = self.result
+        return Run(result.id, result.study, self.stage, result.axes, result.attempt, self.folder)
+
 
 def run(work: Work) -> None:
-    """Write the tables and figures; raises ConfigFailure where no parent estimated or predicted anything."""
+    """Write the tables and figures; raises ConfigFailure where no parent predicts the splits of a study."""
     known = [_Parent(work.stages[parent], load_result(folder), folder) for parent, folder in work.parents.items()]
-    parents = [parent for parent in known if "task" in parent.result.axes]
-    settings = EstimateSettings.of(work.config)
-    tables = {
-        "quantification": quantification(parents),
-        "performance": performance(parents, settings.base_seed, work.progress),
-        "spread": spread(parents),
-    }
-    if all(table.empty for table in tables.values()):
-        raise ConfigFailure("analyse: no parent has left estimates or predictions; see `after` of its stage")
-    for name, table in tables.items():
-        table.to_csv(work.staging / f"{name}.csv", index=False)
-    _figures(work.staging, tables["quantification"], tables["performance"])
+    runs = [parent.run for parent in known if predicts(parent.result.files)]
+    if not runs:
+        raise ConfigFailure("analyse: no parent has predicted dev_cal, dev_test and app_test; see `after` of its stage")
+    settings, cache, cores = _settings(work, known), work.folder / "parts", work.description.resources.cpus
+    tables = {}
+    for number, name in enumerate(TABLES):
+        tables[name] = analyse(name, runs, settings, cache, cores, _progress(work, number)).table
+        tables[name].to_parquet(work.staging / file_name(name), index=False, compression="zstd")
+    spread([parent for parent in known if "task" in parent.result.axes]).to_csv(
+        work.staging / "spread.csv", index=False
+    )
+    for chart in charts(tables):
+        (work.staging / f"{chart.name}.svg").write_text(chart.svg(), encoding="utf-8")
 
 
-def quantification(parents: list[_Parent]) -> pd.DataFrame:
-    """Return task, ratio, n, method, class, prevalence, estimate: one row a class, from every job that estimated."""
-    import pandas as pd
-
-    from seedfold.results.values import read_value
-
-    found = []
-    for parent in parents:
-        if not (parent.folder / TABLE).exists():
-            continue
-        table = pd.read_csv(parent.folder / TABLE)
-        table.insert(0, "task", parent.task)
-        table.insert(1, "ratio", float(read_value(parent.folder, "ratio")))
-        table.insert(2, "n", int(read_value(parent.folder, "n")))
-        found.append(table)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+def _settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:
+    """Those of the estimates, at the ratios that the study has."""
+    estimate = EstimateSettings.of(work.config)
+    ratios = sorted({float(ratio) for parent in parents if (ratio := parent.result.axes.get(_RATIO)) is not None})
+    return AnalysisSettings(
+        ratios=tuple(ratios) or None,
+        methods=estimate.methods,
+        zeros=estimate.zeros,
+        epsilon=estimate.epsilon,
+        base_seed=estimate.base_seed,
+    )
 
 
-def performance(
-    parents: list[_Parent], base_seed: int, progress: Callable[[int, int], None] = lambda done, total: None
-) -> pd.DataFrame:
-    """Return task, ratio, stage, seed, split_seed, metric, value on the deployment test set at each ratio.
+def _progress(work: Work, number: int) -> Callable[[int, int], None]:
+    def tell(done: int, total: int) -> None:
+        work.progress(number * total + done, len(TABLES) * total)
+        if work.stop_requested():
+            raise RunInterrupted(f"table {number + 1} of {len(TABLES)}: {done} of {total} parts")
 
-    A job that trained for one ratio is scored at that ratio, the others at every ratio that is possible.
-    """
-    import pandas as pd
-
-    predicted = [parent for parent in parents if _predicts(parent)]
-    ratios = sorted({float(ratio) for parent in parents if (ratio := parent.result.axes.get("imbalance_ratio"))})
-    rows: list[dict[str, Any]] = []
-    for number, parent in enumerate(predicted):
-        progress(number, len(predicted))
-        own = parent.result.axes.get("imbalance_ratio")
-        known = read_members([parent.folder], DEPLOYMENT)
-        for ratio in [float(own)] if own is not None else ratios:
-            rows += _scores(parent, known, ratio, base_seed)
-    return pd.DataFrame(rows)
-
-
-def _predicts(parent: _Parent) -> bool:
-    return any(file.startswith(f"predictions.{DEPLOYMENT}.") for file in parent.result.files)
-
-
-def _scores(parent: _Parent, known: Predicted, ratio: float, base_seed: int) -> Iterator[dict[str, Any]]:
-    try:
-        sample = known.take(resample(known.targets, known.classes, ratio, base_seed))
-    except ImpossibleScaling:
-        return
-    scores = classification(sample.targets, log_probabilities(sample.logits))
-    place = {"task": parent.task, "ratio": ratio, "stage": parent.stage, **_seeds(parent.result.config)}
-    for metric in METRICS:
-        assert metric in CLASSIFICATION
-        yield {**place, "metric": metric, "value": scores[metric]}
-
-
-def _seeds(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": config.get("seed"), "split_seed": config.get("split_seed")}
+    return tell
 
 
 def spread(parents: list[_Parent]) -> pd.DataFrame:
@@ -133,30 +103,3 @@ def spread(parents: list[_Parent]) -> pd.DataFrame:
         return pd.DataFrame()
     grouped = pd.DataFrame(rows).groupby(["task", "stage", "metric"], sort=True)["value"]
     return grouped.agg(jobs="count", mean="mean", std="std").reset_index()
-
-
-def _figures(folder: Path, quantified: pd.DataFrame, performed: pd.DataFrame) -> None:
-    if not quantified.empty:
-        error = (quantified["estimate"] - quantified["prevalence"]).abs()
-        totals = quantified.assign(error=error).groupby(["task", "method", "ratio"])["error"].sum()
-        mean = totals.groupby(["method", "ratio"]).mean().unstack("method")
-        _lines(folder / "quantification.svg", mean, "absolute error of estimated prevalences, mean over tasks")
-    if not performed.empty:
-        balanced = performed[performed["metric"] == "balanced_accuracy"]
-        mean = balanced.groupby(["stage", "ratio"])["value"].mean().unstack("stage")
-        _lines(folder / "performance.svg", mean, "balanced accuracy in deployment, mean over tasks")
-
-
-def _lines(file: Path, table: pd.DataFrame, label: str) -> None:
-    """One line a column over the index, which are ratios."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in table.columns:
-        axes.plot(table.index, table[name], marker="o", markersize=3, label=str(name))
-    axes.set_xlabel("imbalance ratio of the deployment")
-    axes.set_ylabel(label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.savefig(file)
