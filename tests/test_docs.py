@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent
-TRAINING = {"README.md", "docs/studies.md", "docs/prevalence.md", "docs/python.md", "docs/hydra.md"}
+TRAINING = {"README.md", "docs/studies.md", "docs/prevalence.md", "docs/python.md", "docs/hydra.md", "docs/hospital.md"}
 """Pages whose blocks take a minute."""
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
