@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.predictions import write_predictions
 from seedfold.results.store import DamagedError, damage
 from seedfold.trainers import classical, training
-from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, clean_up
-from seedfold.trainers.data.loading import JobData, load
+from seedfold.trainers.checkpoints import FIT, Checkpoints, DamagedCheckpoint, Fit, clean_up
+from seedfold.trainers.data.loading import NEW, JobData, load, load_new
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
 from seedfold.trainers.history import write_history
+from seedfold.trainers.kept import kept_fit, refuse_training
 from seedfold.trainers.process import backend, gpu_memory_cap, prepare
 from seedfold.trainers.ranks import Ranks, on_ranks
 from seedfold.trainers.settings import CheckpointSettings, PredictSettings, TrainerSettings
@@ -72,8 +74,13 @@ def devices(work: Work, settings: TrainerSettings) -> int:
 
 def _run(work: Work, ranks: Ranks) -> None:
     prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config), ranks.rank)
-    data = load(work.config, work.reads, work.parents)
-    splits = _splits(work, data)
+    prediction = PredictSettings.of(work.config)
+    work = replace(work, folder=kept_fit(work, prediction))
+    if prediction.source:
+        data = load_new(work.config, work.reads, work.folder)
+    else:
+        data = load(work.config, work.reads, work.parents)
+    splits = _splits(prediction, data)
     predict = _fitted(work, data, ranks)
     for split in splits:
         samples = data.evaluated[split]
@@ -83,13 +90,14 @@ def _run(work: Work, ranks: Ranks) -> None:
                 _write(work, split, samples, logits)
 
 
-def _splits(work: Work, data: JobData) -> tuple[str, ...]:
+def _splits(prediction: PredictSettings, data: JobData) -> tuple[str, ...]:
     """The splits to predict; raises ConfigFailure for one that the data does not have."""
-    splits = PredictSettings.of(work.config).splits
-    for split in splits:
+    if prediction.source:
+        return (NEW,)
+    for split in prediction.splits:
         if split not in data.evaluated:
             raise ConfigFailure(f"predict.splits: {split!r} is none of {', '.join(data.evaluated)}")
-    return splits
+    return prediction.splits
 
 
 def after_publish(work: Work) -> None:
@@ -109,6 +117,9 @@ def _fitted(work: Work, data: JobData, ranks: Ranks) -> Predict:
     if classical.is_estimator(model):
         if ranks.count > 1:
             raise ConfigFailure("resources.gpus: an estimator uses one GPU at most")
+        if not (work.folder / FIT).exists():
+            refuse_training(PredictSettings.of(work.config))
+        _keep_scaling(work, data)
         estimator = classical.fitted(work, model, data)
         return lambda samples: classical.predict(estimator, samples, data.classes)
     return _fitted_network(work, model, data, ranks)
@@ -120,10 +131,20 @@ def _fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Pr
     if not isinstance(network, nn.Module):
         raise ConfigFailure(f"model: {type(network).__name__} is neither a torch module nor an estimator")
     training.part_streams(work.config, ranks)
-    finished = _finished(work, ranks) or training.fit(work, network, data, ranks)
-    if ranks.first:
+    finished = _finished(work, ranks)
+    if finished is None:
+        refuse_training(PredictSettings.of(work.config))
+        if ranks.first:
+            _keep_scaling(work, data)
+        finished = training.fit(work, network, data, ranks)
+    if ranks.first and finished.history:
         write_history(work.staging, finished.history)
     return lambda samples: training.predict(work, network, finished, samples, ranks)
+
+
+def _keep_scaling(work: Work, data: JobData) -> None:
+    if data.scaling is not None:
+        data.scaling.save(work.folder)
 
 
 def _finished(work: Work, ranks: Ranks) -> Fit | None:
@@ -136,6 +157,9 @@ def _finished(work: Work, ranks: Ranks) -> Fit | None:
 
 
 def _usable_fit(work: Work) -> Fit | None:
+    weights = PredictSettings.of(work.config).elsewhere
+    if weights is not None and weights.is_file():
+        return Fit(0, None, {"best": str(weights.absolute())}, ())
     files = Checkpoints(work.folder)
     finished = files.finished()
     if finished is None:
@@ -143,6 +167,7 @@ def _usable_fit(work: Work) -> Fit | None:
     try:
         training.check_weights(work, finished)
     except DamagedCheckpoint as error:
+        refuse_training(PredictSettings.of(work.config))
         _log.warning("%s; training again", error)
         files.discard_fit()
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from seedfold.jobs.errors import did_you_mean
@@ -92,15 +93,31 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """``predict``: which splits, by the names that the data gives them, from which weights, over how many passes."""
+    """``predict``: which splits, by the names that the data gives them, from which weights, over how many passes.
+
+    With ``source``, other samples are predicted, and nothing is trained.
+    """
 
     splits: tuple[str, ...] = ("val", "test")
-    weights: Weights = "best"
+    weights: str = "best"
     tta: int = 1
+    source: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         _at_least_one(self.tta, "predict.tta")
-        _among(self.weights, get_args(Weights), "predict.weights")
+        if not isinstance(self.weights, str) or (self.elsewhere is not None and not self.elsewhere.exists()):
+            known = ", ".join(get_args(Weights))
+            raise ConfigFailure(f"predict.weights: {self.weights!r} is none of {known}, and no file or folder either")
+
+    @property
+    def role(self) -> str:
+        """Which of the weights of a training are meant."""
+        return "best" if self.elsewhere else self.weights
+
+    @property
+    def elsewhere(self) -> Path | None:
+        """The file with weights, or the folder of the study that has trained, where the job shall not train itself."""
+        return None if self.weights in get_args(Weights) else Path(self.weights)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> PredictSettings:

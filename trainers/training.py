@@ -102,7 +102,7 @@ def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ran
     module.first_batch = share.start
     trainer = _trainer(settings, work.folder, [], [], _one_of(settings, ranks))
     logits: Logits = {}
-    for path, heads in Checkpoints(work.folder).weights_by_head(finished, prediction.weights).items():
+    for path, heads in Checkpoints(work.folder).weights_by_head(finished, prediction.role).items():
         module.load_state_dict(_read_weights(path))
         outputs = trainer.predict(module, batches) if len(batches) else []
         found = _joined([output for of_rank in ranks.gather(outputs) for output in of_rank])
@@ -112,7 +112,7 @@ def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ran
 
 def check_weights(work: Work, finished: Fit) -> None:
     """Raise DamagedCheckpoint if the weights to predict from cannot be read."""
-    for path in Checkpoints(work.folder).weights_by_head(finished, PredictSettings.of(work.config).weights):
+    for path in Checkpoints(work.folder).weights_by_head(finished, PredictSettings.of(work.config).role):
         _read_weights(path)
 
 

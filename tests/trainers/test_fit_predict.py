@@ -6,6 +6,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -464,3 +465,39 @@ def test_a_quick_look_ends_after_so_many_batches(compose: Compose, work: MakeWor
     fit_predict.run(attempt)
     assert len((attempt.staging / "epochs.csv").read_text().splitlines()) == 1 + epochs
     assert (attempt.staging / "predictions.test.parquet").exists()
+
+
+@pytest.mark.parametrize("model", ["mlp", "logistic"])
+def test_new_samples_are_predicted_from_kept_weights_without_any_training(
+    compose: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str
+) -> None:
+    config = compose(*QUICK, f"model={model}")
+    trained = work(config)
+    fit_predict.run(trained)
+    known = predictions(trained, "test").set_index("sample_id")
+    data = Path(str(files("sklearn.datasets") / "data" / "breast_cancer.csv")).read_text().splitlines()
+    rows = [int(name) for name in known.index[:7]]
+    (tmp_path / "new.csv").write_text("\n".join([data[0], *(data[1 + row] for row in rows)]) + "\n")
+
+    source = {**config["task"]["source"], "path": str(tmp_path / "new.csv")}
+    monkeypatch.setattr("seedfold.trainers.training._train", None)
+    monkeypatch.setattr("seedfold.trainers.classical._fit", None)
+    monkeypatch.setattr("seedfold.trainers.fit_predict.load", None)
+    again = work({**config, "predict": {**config["predict"], "source": source}})
+    fit_predict.run(again)
+    logits = [name for name in known if name.startswith("logit_")]
+    assert not (again.staging / "predictions.test.parquet").exists()
+    assert np.allclose(predictions(again, "new")[logits], known[logits][:7], atol=1e-5)
+
+    if model == "mlp":
+        [weights] = trained.folder.glob("best-*.ckpt")
+        elsewhere = work(
+            {**config, "predict": {**config["predict"], "source": source, "weights": str(weights)}}, "other"
+        )
+        fit_predict.run(elsewhere)
+        assert predictions(elsewhere, "new").equals(predictions(again, "new"))
+    (trained.folder / "fit.json").unlink()
+    with pytest.raises(ConfigFailure, match=r"predict\.source: nothing has been trained with this configuration"):
+        fit_predict.run(work({**config, "predict": {**config["predict"], "source": source}}))
+    with pytest.raises(ConfigFailure, match=r"predict\.weights: .* has no training with this configuration"):
+        fit_predict.run(work({**config, "predict": {**config["predict"], "weights": str(tmp_path)}}))

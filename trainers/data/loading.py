@@ -7,19 +7,53 @@ Standardisation learns mean and deviation from the training samples of this job 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from seedfold.jobs.work import ConfigFailure
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.results.whole import replacing
 from seedfold.trainers.build import build
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import to_long_tail
+
+SCALING = "scaling.npz"
+NEW = "new"
+_IN_FILES = "task.standardize: only inputs in memory can be standardised, and these stay in files"
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How inputs are standardised: what was learnt from training samples, to be done to all."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def apply(self, samples: Samples) -> Samples:
+        """Return the samples standardised; raises ConfigFailure for inputs that stay in files."""
+        if not isinstance(samples.inputs, np.ndarray):
+            raise ConfigFailure(_IN_FILES)
+        return replace(samples, inputs=((samples.inputs - self.mean) / self.scale).astype(np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Keep it beside the weights."""
+        with replacing(folder / SCALING) as beside, beside.open("xb") as file:
+            np.savez(file, allow_pickle=False, mean=self.mean, scale=self.scale)
+
+    @classmethod
+    def read(cls, folder: Path) -> Scaling:
+        """Read what `save` kept; raises DataFailure where it is not there."""
+        try:
+            with np.load(folder / SCALING, allow_pickle=False) as arrays:
+                return cls(arrays["mean"], arrays["scale"])
+        except (OSError, ValueError, KeyError) as error:
+            raise DataFailure(f"{folder / SCALING}: cannot be read ({error}); train again to have it") from error
 
 
 @dataclass(frozen=True)
@@ -33,6 +67,7 @@ class JobData:
     evaluated: Mapping[str, Samples]
     classes: int
     validation: str = "val"
+    scaling: Scaling | None = None
 
 
 def load(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Path] | None = None) -> JobData:
@@ -60,13 +95,14 @@ def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:
     classes = int(task["classes"])
     division = divide(samples, task, int(config["fold"]))
     kept = _resampled(division.train, samples.targets, classes, sampling)
-    standardise = _standardisation(samples.inputs[kept], task.get("standardize", "none"))
+    scaling = _scaling(samples.inputs[kept], task.get("standardize", "none"))
     test = samples.take(division.test)
     if task.get("test_source"):
         test = build(task["test_source"], "task.test_source").load(reads)
     splits = {"train": samples.take(kept), "val": samples.take(division.val), "test": test}
-    splits = {name: standardise(split) for name, split in splits.items()}
-    return JobData(splits.pop("train"), splits, classes)
+    if scaling:
+        splits = {name: scaling.apply(split) for name, split in splits.items()}
+    return JobData(splits.pop("train"), splits, classes, scaling=scaling)
 
 
 def _resampled(train: Indices, targets: Indices, classes: int, sampling: Mapping[str, Any]) -> Indices:
@@ -74,16 +110,26 @@ def _resampled(train: Indices, targets: Indices, classes: int, sampling: Mapping
     return train[positions]
 
 
-def _standardisation(train: Floats | StoredInputs, how: str) -> Callable[[Samples], Samples]:
-    """Learn from the training inputs what is done to all inputs."""
+def _scaling(train: Floats | StoredInputs, how: str) -> Scaling | None:
     if how == "none":
-        return lambda samples: samples
+        return None
     if how not in ("feature", "all"):
         raise ConfigFailure(f"task.standardize: {how!r} is none of none, feature, all")
     if not isinstance(train, np.ndarray):
-        raise ConfigFailure("task.standardize: only inputs in memory can be standardised, and these stay in files")
+        raise ConfigFailure(_IN_FILES)
     axes = (0,) if how == "feature" else tuple(range(train.ndim))
     mean, deviation = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
     # A constant feature says nothing; it becomes 0 instead of infinite.
-    scale = np.where(deviation > 0, deviation, 1.0)
-    return lambda samples: replace(samples, inputs=((samples.inputs - mean) / scale).astype(np.float32))
+    return Scaling(mean, np.where(deviation > 0, deviation, 1.0))
+
+
+def load_new(config: Mapping[str, Any], reads: Reads, fit: Path) -> JobData:
+    """Read ``predict.source``, standardised as the training that has left its weights in the folder ``fit``.
+
+    Nothing is trained on it; its split is called `NEW`.
+    """
+    task = config["task"]
+    samples: Samples = build(config["predict"]["source"], "predict.source").load(reads)
+    if task.get("standardize", "none") != "none":
+        samples = Scaling.read(fit).apply(samples)
+    return JobData(samples.take(np.arange(0)), {NEW: samples}, int(task["classes"]))

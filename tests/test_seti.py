@@ -1,0 +1,113 @@
+"""The study of spectrograms, small, from raw files to a submission."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from killing import jobs, results
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from toyproject import SEEDFOLD
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger import Ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+STUDY = ("experiment=seti", "size=tiny", "paths.data=data", "--wait")
+TABLES = {"oof.csv", "oof_1.csv", "submission.csv", "submission_1.csv", "auc.csv"}
+FIGURES = {"learning.svg", "schedule.svg", "test_predictions.svg"}
+SURVEY = {"folds.csv", "balance_folds.csv", "balance_shards.csv", "classes.svg", "samples.png"}
+
+
+class Place:
+    """A folder with the data, in which commands run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
+        self.run("make-data", "seti", "--out", "data")
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen([SEEDFOLD, *args], cwd=self.folder, env=self.environment, text=True, **pipes)
+
+    def run(self, *args: str) -> str:
+        started = self.start(*args)
+        output, _ = started.communicate(timeout=800)
+        assert started.returncode == 0, output
+        return output
+
+    def study(self, root: str, name: str = "seti") -> StudyFolder:
+        return Root(self.folder / root).study(name)
+
+
+def kill_all_jobs_in_training(study: StudyFolder) -> None:
+    while not list(study.path.glob("jobs/*/*/previous.ckpt")):
+        time.sleep(0.05)
+    for process in jobs(study):
+        for each in [process, *process.children(recursive=True)]:
+            try:
+                each.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+
+def test_killed_or_not_the_study_ends_with_the_same_submission(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.run("launch", *STUDY, "--root", "whole")
+    launched = place.start("launch", *STUDY, "--root", "killed")
+    kill_all_jobs_in_training(place.study("killed"))
+    launched.communicate(timeout=800)
+    place.run("resume", "seti", "--wait", "--root", "killed")
+    whole, killed = place.study("whole"), place.study("killed")
+    assert results(whole) == results(killed)
+    assert {path.name for path in (whole.outputs / "submit").iterdir()} == TABLES | FIGURES
+    assert {path.name for path in (whole.outputs / "survey").iterdir()} == SURVEY
+    for name in TABLES:
+        assert (whole.outputs / "submit" / name).read_bytes() == (killed.outputs / "submit" / name).read_bytes(), name
+    assert len(list(whole.path.glob("jobs/*/*/fit.json"))) == 5, "passes of test-time augmentation share a training"
+    _check_tables(place, whole)
+    _train_on_records(place)
+
+
+def _check_tables(place: Place, study: StudyFolder) -> None:
+    labels = pd.read_csv(place.folder / "data" / "train_labels.csv").set_index("id")["target"]
+    folds = pd.read_csv(study.outputs / "survey" / "folds.csv").set_index("sample_id")
+    scores = pd.read_csv(study.outputs / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
+    for passes, ending in ((1, "_1"), (3, "")):
+        oof = pd.read_csv(study.outputs / "submit" / f"oof{ending}.csv").set_index("image_id")
+        assert sorted(oof.index) == sorted(labels.index)
+        assert (oof["target"] == labels[oof.index]).all()
+        assert (oof["fold"] == folds.loc[oof.index, "fold"]).all()
+        assert scores[passes, "all"] == pytest.approx(roc_auc_score(oof["target"], oof["pred"]))
+        second = oof[oof["fold"] == 1]
+        assert scores[passes, "1"] == pytest.approx(roc_auc_score(second["target"], second["pred"]))
+        submission = pd.read_csv(study.outputs / "submit" / f"submission{ending}.csv")
+        assert list(submission) == ["id", "target"]
+        assert submission["id"].tolist() == sorted(pd.read_csv(place.folder / "data" / "sample_submission.csv")["id"])
+        assert submission["target"].to_numpy() == pytest.approx(_mean_of_folds(study, passes, submission["id"]))
+
+
+def _mean_of_folds(study: StudyFolder, passes: int, ids: pd.Series[str]) -> NDArray[np.float64]:
+    chosen = [job for job in Ledger(study).plans.current.values() if job.axes.get("predict.tta") == passes]
+    tables = [pd.read_parquet(study.published(job.id, 1) / "predictions.test.parquet") for job in chosen]
+    assert len(tables) == 5
+    assert all(table["target"].isna().all() for table in tables)
+    logits = [table.set_index("sample_id").loc[ids, "logit_0"].to_numpy(float) for table in tables]
+    return np.asarray(1 / (1 + np.exp(-np.asarray(logits)))).mean(axis=0)
+
+
+def _train_on_records(place: Place) -> None:
+    one = ("task=seti_tfrecords", "study=records", "fold=0", "predict.tta=1", "--stage", "train", "--root", "records")
+    place.run("launch", *STUDY, *one)
+    [file] = place.study("records", "records").path.glob("store/*/*/predictions.val.parquet")
+    table, labels = pd.read_parquet(file), pd.read_csv(place.folder / "data" / "train_labels.csv")
+    assert len(table) == 16
+    assert (table["target"].to_numpy() == labels.set_index("id")["target"][table["sample_id"]].to_numpy()).all()
