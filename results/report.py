@@ -17,6 +17,7 @@ from seedfold.results.axes import Group, axis_names, short_names, value_text
 from seedfold.results.figures import Figure, axis_figures, curve_figures, learning_figures
 from seedfold.results.headline import Row, mean_table, number
 from seedfold.results.imports.run import NAME as IMPORTED
+from seedfold.results.left_figures import left_figures
 from seedfold.results.plots import DARK, LIGHT
 from seedfold.results.pooled import pool_folds
 from seedfold.results.run import Job, Run
@@ -73,6 +74,7 @@ def write_report(
         *learning_figures(runs, over),
         *curve_figures(pooled.drawn, pooled.every),
         *more_figures,
+        *left_figures(runs),
     ]
     page = _template().render(
         study=study,

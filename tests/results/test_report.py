@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -114,6 +115,20 @@ def test_a_report_is_one_page_that_fetches_nothing(make_run: Make, tmp_path: Pat
     assert [path.name for path in out.parent.iterdir()] == ["report.html"]
     assert page.tags.count("svg") == 5
     assert page.tags.count("script") == 1
+
+
+def test_figures_that_jobs_left_are_embedded_whole(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    left = runs[0].folder / "outputs" / "learning_curves.svg"
+    left.parent.mkdir()
+    left.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (left.parent / "large.png").write_bytes(bytes(9 * 1024**2))
+    write(tmp_path / "report.html", runs)
+    text = (tmp_path / "report.html").read_text()
+    [(name, content)] = re.findall(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)">', text)
+    assert name == "learning curves"
+    assert base64.b64decode(content) == left.read_bytes()
+    assert "Left by stage train, " in text
 
 
 def test_every_link_has_its_target(make_run: Make, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def _draw_samples(file: Path, samples: Samples, classes: int, config: Mapping[st
             grid[line, place].set(xticks=[], yticks=[])
         grid[line, 0].set_ylabel(f"class {samples.targets[row]}", fontsize=8)
         grid[line, 0].set_title(samples.ids[row], fontsize=7)
-    figure.savefig(file, dpi=110, metadata={"Software": None})
+    figure.savefig(file, dpi=80, metadata={"Software": None})
 
 
 def _augmented(samples: Samples, config: Mapping[str, Any]) -> Any:
