@@ -1,4 +1,4 @@
-"""Figures that jobs left among their files for people, for the report: embedded whole, on white, since their colours are their own."""
+"""Figures that jobs left among their files for people, for the report: embedded whole, on white, for their colours."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ON_TARGET = (0, 2, 4)
 _SHARDS, _TEST_SHARDS = 20, 4
 _SHARE = 0.3
 """Cadences with a signal; fewer in the real data, where there are many more."""
-_SIGNAL, _INTERFERENCE = 0.6, 1.5
+_SIGNAL, _INTERFERENCE = 0.8, 1.5
 """Brightness of a line, in standard deviations of the noise."""
 
 
