@@ -208,7 +208,10 @@ class Cluster:
     def wait_until_saved(self, job: str) -> None:
         """Wait until slurmctld, killed, would remember the job as it is now: it writes to disk every few seconds."""
         mark = f"saved-{time.monotonic_ns()}"
-        self.run("scontrol", "update", f"jobid={job}", f"admincomment={mark}")
+        ended = self.ask("scontrol", "update", f"jobid={job}", f"admincomment={mark}")
+        # Some elements of an array may have ended meanwhile; the others are marked.
+        if ended.returncode and "No error" not in ended.stderr:
+            raise ClusterError(f"job {job} cannot be marked: {ended.stderr.strip()}")
         written = self.folder / "state" / "job_state"
         self.daemons["slurmctld"].wait_ready(lambda: written.exists() and mark.encode() in written.read_bytes())
 
