@@ -37,7 +37,7 @@ Parents = dict[str, Path]
 
 TASK = "brain_tumor_classification"
 SMALL = ("task.size=[16,16]", "task.class_counts=null")
-PROGRAM = Path(__file__).with_name("preprocess_program.py")
+PROGRAM = Path(__file__).with_name("stage_program.py")
 
 
 @pytest.fixture(scope="session")
@@ -227,8 +227,10 @@ def test_killed_at_any_instant_it_ends_with_the_same_bytes(
     data: Path, config: Compose, work: MakeWork, tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config(data)))
-    program = [sys.executable, str(PROGRAM), str(tmp_path / "config.json"), str(tmp_path / "killed"), "6", "0"]
-    ended = subprocess.run(program, check=True, capture_output=True, text=True)
+    places = [str(tmp_path / "config.json"), str(tmp_path / "killed")]
+    ended = subprocess.run(
+        [sys.executable, str(PROGRAM), "preprocess", *places, "6", "0"], check=True, capture_output=True, text=True
+    )
     assert int(ended.stdout) >= 1
     whole = ran(preprocess, work(config(data)))
     for name in ("images.npy", "index.parquet"):

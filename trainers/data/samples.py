@@ -51,7 +51,8 @@ class Samples:
 
     Inputs are float32 in memory, or stay in files until they are gathered. ``held_out`` (n,) says which samples the
     data itself keeps for testing, if it does; they may have the target `UNKNOWN`. ``shards`` (n,) says in which of
-    several files each sample lies, where the files are meant as parts of equal rights.
+    several files each sample lies, where the files are meant as parts of equal rights. ``masks`` has the class of each
+    pixel, where these are what is learnt; targets then tell which classes beside the background a sample shows.
     """
 
     ids: tuple[str, ...]
@@ -60,6 +61,7 @@ class Samples:
     groups: Labels | None = None
     held_out: Flags | None = None
     shards: Indices | None = None
+    masks: StoredInputs | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,8 +71,9 @@ class Samples:
         groups = None if self.groups is None else self.groups[rows]
         held_out = None if self.held_out is None else self.held_out[rows]
         shards = None if self.shards is None else self.shards[rows]
+        masks = None if self.masks is None else self.masks[rows]
         ids = tuple(self.ids[row] for row in rows)
-        return Samples(ids, self.inputs[rows], self.targets[rows], groups, held_out, shards)
+        return Samples(ids, self.inputs[rows], self.targets[rows], groups, held_out, shards, masks)
 
 
 class Source(Protocol):

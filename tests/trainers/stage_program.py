@@ -1,10 +1,11 @@
-"""Runs the stage ``preprocess`` again and again in forked children, killing each after a random while.
+"""Runs a stage of ``seedfold.trainers.stages`` again and again in forked children, killing each after a random while.
 
-Arguments: configuration (JSON file), folder, kills, seed. Leaves in folder/staging what the last one put there.
+Arguments: stage, configuration (JSON file), folder, kills, seed. Leaves in folder/staging what the last one put there.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -19,17 +20,16 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
 from seedfold.trainers.data import partial_cache
-from seedfold.trainers.stages import preprocess
 
 
-def attempt(config: Any, folder: Path, life: float | None) -> bool:
+def attempt(stage: Any, config: Any, folder: Path, life: float | None) -> bool:
     staging = folder / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     child = os.fork()
     if child == 0:
-        job = JobDescription("a" * 64, "study", "preprocess", {}, config, (), Resources(cpus=2), "run", "f" * 64)
-        preprocess.run(Work(job, 1, folder / "fit", staging))
+        job = JobDescription("a" * 64, "study", "stage", {}, config, (), Resources(cpus=2), "run", "f" * 64)
+        stage.run(Work(job, 1, folder / "fit", staging))
         os._exit(0)
     if life is not None:
         time.sleep(life)
@@ -41,12 +41,13 @@ def attempt(config: Any, folder: Path, life: float | None) -> bool:
     return True
 
 
-def main(config_file: str, folder: str, kills: str, seed: str) -> None:
+def main(name: str, config_file: str, folder: str, kills: str, seed: str) -> None:
     partial_cache._CHUNK_BYTES = 4 * 16 * 16 * 3
+    stage = importlib.import_module(f"seedfold.trainers.stages.{name}")
     config, chance, killed = json.loads(Path(config_file).read_text()), random.Random(int(seed)), 0
-    while killed < int(kills) and not attempt(config, Path(folder), chance.uniform(0.02, 0.3)):
+    while killed < int(kills) and not attempt(stage, config, Path(folder), chance.uniform(0.02, 0.3)):
         killed += 1
-    assert attempt(config, Path(folder), None)
+    assert attempt(stage, config, Path(folder), None)
     print(killed)
 
 

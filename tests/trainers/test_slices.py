@@ -1,0 +1,272 @@
+"""From seismic volumes to slices that a network learns from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedfold.jobs.resources import Resources
+from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
+from seedfold.trainers.data import slice_files
+from seedfold.trainers.data.folds import divide
+from seedfold.trainers.data.samples import UNKNOWN, Samples
+from seedfold.trainers.data.slices import Slices, without_empty
+from seedfold.trainers.make_data import make
+from seedfold.trainers.make_data.dark_side import unusable
+from seedfold.trainers.stages import slices
+
+Compose = Callable[..., dict[str, Any]]
+MakeWork = Callable[..., Work]
+
+PROGRAM = Path(__file__).with_name("stage_program.py")
+SIDE, DEPTH = 24, 44
+SWAPPED, PLAIN = "survey_2022_0001", "survey_2021_0003"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    make("dark_side", folder, "tiny")
+    return folder
+
+
+@pytest.fixture
+def few(made: Path, tmp_path: Path) -> Path:
+    """Three volumes that a test may damage."""
+    for name in (PLAIN, SWAPPED, "survey_2023_0002"):
+        shutil.copytree(made / "train" / name, tmp_path / "few" / "train" / name)
+    return tmp_path / "few"
+
+
+@pytest.fixture
+def config(compose: Compose) -> Compose:
+    """Return a function that composes the task with its data in a folder."""
+
+    def composed(folder: Path, *overrides: str) -> dict[str, Any]:
+        shape = f"task.volumes.shape=[{SIDE},{SIDE},{DEPTH}]"
+        return compose("task=dark_side", shape, f"paths.data={folder}", *overrides)
+
+    return composed
+
+
+def cut(work: Work) -> Path:
+    slices.run(work)
+    return work.staging
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def masks(samples: Samples) -> Any:
+    assert samples.masks is not None
+    return samples.masks.gather(slice(None))
+
+
+@pytest.fixture
+def whole(made: Path, config: Compose, work: MakeWork) -> Path:
+    """All volumes but the one that cannot be used, cut by two threads."""
+    job = work(config(made, f"task.volumes.excluded=[{unusable()}]"), "whole")
+    return cut(replace(job, description=replace(job.description, resources=Resources(cpus=2))))
+
+
+def test_sample_data_is_the_same_every_time(made: Path, tmp_path: Path) -> None:
+    make("dark_side", tmp_path, "tiny")
+    assert contents(tmp_path) == contents(made)
+    assert len(list(made.glob("train/*/fault_*.npy"))) == 12
+    assert len(list(made.glob("test/*/*.npy"))) == 2
+
+
+def test_reflectors_are_broken_where_faults_are(made: Path) -> None:
+    """Neighbours along a reflector differ more across a fault than elsewhere: there is something to learn."""
+    across, elsewhere = [], []
+    for folder in (path for path in (made / "train").iterdir() if path.name != unusable()):
+        [cube], [fault] = ([np.load(path) for path in folder.glob(f"{kind}*")] for kind in ("seismic", "fault"))
+        step = np.abs(np.diff(cube / cube.std(), axis=0)) + np.abs(np.diff(cube / cube.std(), axis=1))[:-1, :1]
+        on_fault = fault[1:] == 1
+        across.append(step[on_fault].mean())
+        elsewhere.append(step[~on_fault].mean())
+    assert np.mean(across) > 1.2 * np.mean(elsewhere)
+
+
+def test_every_slice_and_mask_is_that_of_its_volume(made: Path, whole: Path) -> None:
+    samples = Slices().load(whole)
+    images, expected_masks = samples.inputs.gather(slice(None)), masks(samples)  # type: ignore[union-attr]
+    assert images.shape == (11 * 2 * SIDE, 1, SIDE, DEPTH)
+    for row in range(0, len(samples), 7):
+        name, axis, position = samples.ids[row].split("/")
+        cube = np.load(made / "train" / name / f"seismicCubes_{name}.npy").astype(np.float64)
+        fault = np.load(made / "train" / name / f"fault_{name}.npy")
+        if "2022" in name:
+            cube, fault = cube.swapaxes(0, 1), fault.swapaxes(0, 1)
+        scaled = np.clip((cube - cube.mean()) / cube.std(), -4, 4)
+        assert images[row, 0] == pytest.approx(scaled.take(int(position), int(axis)), abs=4e-3)
+        assert np.array_equal(expected_masks[row], fault.take(int(position), int(axis)))
+        assert samples.targets[row] == expected_masks[row].any()
+    assert samples.groups is not None
+    assert samples.groups.tolist() == [identifier.split("/")[0] for identifier in samples.ids]
+
+
+def test_empty_masks_are_not_written(whole: Path) -> None:
+    index = pd.read_parquet(whole / "index.parquet")
+    for (volume, axis), rows in index.groupby(["volume", "axis"]):
+        written = np.load(whole / str(volume) / f"masks{axis}.npy")
+        assert written.any((1, 2)).all()
+        assert len(written) == (rows["mask"] >= 0).sum() < len(rows)
+        assert rows["faults"].sum() == written.sum()
+
+
+def test_upright_slices_are_turned_with_their_masks(whole: Path) -> None:
+    upright, flat = Slices(vertical=True, axes=[1]).load(whole), Slices(axes=[1]).load(whole)
+    assert upright.ids == flat.ids
+    rows = np.asarray([30, 3])
+    turned = upright.take(rows).inputs.gather(slice(None))  # type: ignore[union-attr]
+    assert np.array_equal(turned.swapaxes(2, 3), flat.take(rows).inputs.gather(slice(None)))  # type: ignore[union-attr]
+    assert np.array_equal(masks(upright.take(rows)).swapaxes(1, 2), masks(flat.take(rows)))
+
+
+def test_volumes_stay_together_in_folds_that_do_not_depend_on_the_axes(whole: Path, config: Compose) -> None:
+    task = config(whole)["task"]
+    both, one = Slices().load(whole), Slices(axes=[1]).load(whole)
+    assert both.groups is not None
+    assert one.groups is not None
+    seen: list[str] = []
+    for fold in range(10):
+        division, other = divide(both, task, fold), divide(one, task, fold)
+        own = set(both.groups[division.val])
+        assert own == set(one.groups[other.val])
+        assert not own & set(both.groups[division.train])
+        seen += own
+        with_faults = without_empty(both, division.train)
+        assert masks(both.take(with_faults)).any((1, 2)).all()
+        assert not masks(both.take(np.setdiff1d(division.train, with_faults))).any()
+    assert sorted(seen) == sorted(set(both.groups))
+
+
+def test_volumes_without_known_faults_have_no_masks(made: Path, config: Compose, work: MakeWork) -> None:
+    unlabelled = ("task.volumes.fault=null", f"task.volumes.path={made / 'test'}")
+    samples = Slices(axes=[0]).load(cut(work(config(made, *unlabelled))))
+    assert (len(samples), samples.masks, set(samples.targets)) == (2 * SIDE, None, {UNKNOWN})
+
+
+def test_stopped_it_continues_with_what_is_whole(
+    few: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    original = slice_files.write
+
+    def noted(folder: Path, source: Any, volume: Any, plan: str) -> Any:
+        written.append(volume.name)
+        return original(folder, source, volume, plan)
+
+    monkeypatch.setattr(slices, "write", noted)
+    done = [0]
+    stopped = work(config(few), stop_requested=lambda: done[-1] == 2, progress=lambda n, total: done.append(n))
+    with pytest.raises(RunInterrupted, match="stopped with 2 of 3 volumes done"):
+        slices.run(stopped)
+    first, second = written[:2]
+    damaged = stopped.folder / "slices" / first / "slices1.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    written.clear()
+    continued = cut(work(config(few)))
+    assert second not in written
+    assert first in written
+    before = contents(continued)
+    assert before == contents(cut(work(config(few), "afresh")))
+    cube = few / "train" / PLAIN / f"seismicCubes_{PLAIN}.npy"
+    np.save(cube, np.load(cube) ** 3)
+    written.clear()
+    changed = contents(cut(work(config(few))))
+    assert written == [PLAIN]
+    assert contents(continued) == before, "what was handed over is never written to"
+    assert {name for name in before if before[name] != changed[name]} == {
+        f"{PLAIN}/slices0.npy", f"{PLAIN}/slices1.npy",
+    }  # fmt: skip
+    written.clear()
+    cut(work(config(few, "task.volumes.clip=2.0")))
+    assert len(written) == 3
+    slices.after_publish(stopped)
+    assert not list(stopped.folder.iterdir())
+
+
+def test_killed_at_any_instant_it_ends_with_the_same_bytes(
+    made: Path, whole: Path, config: Compose, tmp_path: Path
+) -> None:
+    given = config(made, f"task.volumes.excluded=[{unusable()}]")
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    places = [str(tmp_path / "config.json"), str(tmp_path / "killed")]
+    program = [sys.executable, str(PROGRAM), "slices", *places, "6", "0"]
+    ended = subprocess.run(program, check=True, capture_output=True, text=True)
+    assert int(ended.stdout) >= 1
+    assert contents(tmp_path / "killed" / "staging") == contents(whole)
+
+
+def saved(kind: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        [path] = (folder / "train" / SWAPPED).glob(f"{kind}_*.npy")
+        np.save(path, change(np.load(path)))
+
+    return damage
+
+
+def added(kind: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "train" / SWAPPED / f"{kind}_2.npy").write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda at: (at / "train" / SWAPPED / f"fault_{SWAPPED}.npy").unlink(), r"0001: has 0 files named fault_\*"),
+        (added("seismicCubes"), r"2022_0001: has 2 files named seismicCubes_\*\.npy, and one is needed"),
+        (lambda at: (at / "train" / SWAPPED / f"fault_{SWAPPED}.npy").write_bytes(b"x"), "2022_0001.npy: cannot"),
+        (saved("fault", lambda a: a[:, :-2]), r"shape \[22, 24, 44\] after swapping axes 0 and 1; task"),
+        (saved("fault", lambda a: a * 2), "2022_0001.npy: has a voxel of 2; 1 is a fault, 0 is none"),
+        (saved("seismicCubes", lambda a: a * np.nan), "2022_0001.npy: has an amplitude that is infinite"),
+        (saved("seismicCubes", lambda a: a * 0), "2022_0001.npy: all amplitudes are 0; exclude the volume"),
+        (saved("seismicCubes", lambda a: a.astype(str)), "2022_0001.npy: holds <U.*, not real numbers"),
+        (lambda at: [shutil.rmtree(path) for path in (at / "train").iterdir()], "train: holds no volumes"),
+    ],
+)  # fmt: skip
+def test_a_volume_that_cannot_be_used_is_named_with_its_file(
+    few: Path, config: Compose, work: MakeWork, damage: Callable[[Path], None], says: str
+) -> None:
+    damage(few)
+    with pytest.raises(DataFailure, match=says):
+        slices.run(work(config(few)))
+
+
+def test_settings_that_cannot_be_are_named(few: Path, config: Compose, work: MakeWork) -> None:
+    with pytest.raises(
+        ConfigFailure, match=r"task.volumes.excluded: .* no volume 'survey_2022_01' .did you mean 'survey_2022_0001'"
+    ):
+        slices.run(work(config(few, "task.volumes.excluded=[survey_2022_01]")))
+    with pytest.raises(ConfigFailure, match=r"task.slices.axes: \[2\]"):
+        Slices(axes=[2])
+
+
+def test_slices_that_were_damaged_are_named(few: Path, config: Compose, work: MakeWork) -> None:
+    folder = cut(work(config(few)))
+    samples = Slices().load(folder)
+    file = folder / SWAPPED / "slices1.npy"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(DataFailure, match=r"slices1\.npy: is cut short at image \d+; run the stage"):
+        samples.inputs.gather(slice(None))  # type: ignore[union-attr]
+    with pytest.raises(DataFailure, match=r"slices1\.npy: has 2000 bytes, which is not 24 images"):
+        Slices().load(folder)
+    np.save(file, np.zeros((SIDE, SIDE, DEPTH)))
+    with pytest.raises(DataFailure, match=r"slices1\.npy: holds float64 .*, which are no slices"):
+        Slices().load(folder)
+    file.unlink()
+    with pytest.raises(DataFailure, match=r"slices1\.npy: cannot be read as slices"):
+        Slices().load(folder)
+    assert len(Slices(axes=[0]).load(folder)) == 3 * SIDE

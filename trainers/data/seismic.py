@@ -1,0 +1,125 @@
+"""Seismic volumes: one folder a volume, with its amplitudes and, where they are known, the voxels of its faults.
+
+``FOLDER/VOLUME/seismicCubes_*.npy`` and ``FOLDER/VOLUME/fault_*.npy``, two horizontal axes and the depth. In some
+volumes the horizontal axes are in the other order; their names tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.errors import counted, did_you_mean
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.samples import existing
+
+Amplitudes = NDArray[np.float16]
+Faults = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The files of a volume; ``fault`` is None where faults are not known."""
+
+    name: str
+    cube: Path
+    fault: Path | None
+    swapped: bool
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [self.cube] if self.fault is None else [self.cube, self.fault]
+
+
+@dataclass(frozen=True)
+class SeismicVolumes:
+    """The volumes in ``path``, each of ``shape`` (axis 0, axis 1, depth) once its axes are in order.
+
+    ``swapped`` are texts, such as a year: volumes with one of them in their names have axes 0 and 1 swapped. Those that
+    ``excluded`` names are left out. ``cube`` and ``fault`` are patterns of file names; without ``fault`` faults are not
+    known. Amplitudes get mean 0 and deviation 1 in each volume and are cut off at ± ``clip`` deviations.
+    """
+
+    path: str
+    shape: Sequence[int]
+    swapped: Sequence[str] = ()
+    excluded: Sequence[str] = ()
+    cube: str = "seismicCubes_*.npy"
+    fault: str | None = "fault_*.npy"
+    clip: float = 4.0
+
+    def volumes(self) -> list[Volume]:
+        """Find the volumes, by name. Raises DataFailure for one without its files, ConfigFailure for an exclusion of
+        a volume that does not exist.
+        """
+        folder = existing(self.path)
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        names = [path.name for path in folders]
+        excluded = [str(name) for name in self.excluded]
+        for name in excluded:
+            if name not in names:
+                raise ConfigFailure(
+                    f"task.volumes.excluded: {folder} has no volume {name!r}{did_you_mean(name, names)}"
+                )
+        volumes = [self._volume(path) for path in folders if path.name not in excluded]
+        if not volumes:
+            raise DataFailure(f"{folder}: holds no volumes, one folder each; check task.volumes.path and paths.data")
+        return volumes
+
+    def _volume(self, folder: Path) -> Volume:
+        fault = None if self.fault is None else _only(folder, self.fault)
+        return Volume(
+            folder.name, _only(folder, self.cube), fault, any(str(text) in folder.name for text in self.swapped)
+        )
+
+    def amplitudes(self, volume: Volume) -> Amplitudes:
+        """Read the amplitudes of a volume, standardised; raises DataFailure naming the file."""
+        values = np.asarray(self._in_order(volume, volume.cube, "iuf"), dtype=np.float32)
+        mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+        if not np.isfinite(deviation):
+            raise DataFailure(f"{volume.cube}: has an amplitude that is infinite or no number")
+        if deviation == 0:
+            raise DataFailure(
+                f"{volume.cube}: all amplitudes are {mean:g}; exclude the volume in task.volumes.excluded"
+            )
+        scaled = (values - np.float32(mean)) / np.float32(deviation)
+        return np.clip(scaled, -self.clip, self.clip, out=scaled).astype(np.float16)
+
+    def faults(self, volume: Volume) -> Faults | None:
+        """Read the voxels of faults (1) of a volume, None if not known; raises DataFailure naming the file."""
+        if volume.fault is None:
+            return None
+        values = self._in_order(volume, volume.fault, "biuf")
+        faults = values == 1
+        if not (faults | (values == 0)).all():
+            other = values[~(faults | (values == 0))][0]
+            raise DataFailure(f"{volume.fault}: has a voxel of {other}; 1 is a fault, 0 is none")
+        return np.asarray(faults, dtype=np.uint8)
+
+    def _in_order(self, volume: Volume, path: Path, kinds: str) -> NDArray[Any]:
+        try:
+            values: NDArray[Any] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataFailure(f"{path}: cannot be read as an array: {error}") from error
+        if values.dtype.kind not in kinds:
+            raise DataFailure(f"{path}: holds {values.dtype}, not real numbers")
+        ordered = values.swapaxes(0, 1) if volume.swapped and values.ndim > 1 else values
+        if ordered.shape != tuple(self.shape):
+            also = " after swapping axes 0 and 1" if volume.swapped else ""
+            raise DataFailure(
+                f"{path}: has the shape {list(ordered.shape)}{also}; task.volumes.shape is {list(self.shape)}"
+            )
+        return ordered
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise DataFailure(f"{folder}: has {counted(len(found), 'file')} named {pattern}, and one is needed")
+    return found[0]
