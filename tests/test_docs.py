@@ -56,7 +56,9 @@ def _missing(shown: str, printed: str) -> str | None:
 
 
 def _marked(page: Path) -> object:
-    return pytest.param(page, id=_name(page), marks=[pytest.mark.slow] if _name(page) in TRAINING else [])
+    return pytest.param(
+        page, id=_name(page), marks=[pytest.mark.slow, pytest.mark.timeout(600)] if _name(page) in TRAINING else []
+    )
 
 
 @pytest.mark.parametrize("page", [_marked(page) for page in PAGES if _blocks(page)])

@@ -58,7 +58,7 @@ class Place:
         return Counter((job.stage, ledger.record(job.id).latest) for job in ledger.plans.current.values())
 
     def table(self, name: str) -> pd.DataFrame:
-        [file] = self.study.path.glob(f"store/*/*.1/{name}.parquet")
+        [file] = self.study.path.glob(f"outputs/analyse/{name}.parquet")
         return pd.read_parquet(file)
 
     def predictions_of(self, stage: str, **axes: Any) -> Path:
@@ -99,8 +99,10 @@ def _check_tables(place: Place) -> None:
     retrained = performed[performed["imbalance_ratio"].notna()]
     assert (retrained["ratio"] == retrained["imbalance_ratio"]).all()
     assert performed.loc[performed["metric"] == "accuracy", "value"].between(0, 1).all()
-    figures = {file.stem for file in place.study.path.glob("store/*/*.1/*.svg")}
+    figures = {file.stem for file in place.study.path.glob("outputs/analyse/*.svg")}
     assert {"estimation", "calibration_app_test", "drift", "regret", "stages", "spread"} <= figures
+    page = Path(place.run("report", "prevalence_shifts").strip()).read_text()
+    assert "What training anew is worth" in page
 
 
 @pytest.mark.slurm

@@ -55,12 +55,12 @@ def run(work: Work) -> None:
     tables = {}
     for number, name in enumerate(TABLES):
         tables[name] = analyse(name, runs, settings, cache, cores, _progress(work, number)).table
-        tables[name].to_parquet(work.staging / file_name(name), index=False, compression="zstd")
+        tables[name].to_parquet(work.outputs / file_name(name), index=False, compression="zstd")
     spread([parent for parent in known if "task" in parent.result.axes]).to_csv(
-        work.staging / "spread.csv", index=False
+        work.outputs / "spread.csv", index=False
     )
     for chart in charts(tables):
-        (work.staging / f"{chart.name}.svg").write_text(chart.svg(), encoding="utf-8")
+        (work.outputs / f"{chart.name}.svg").write_text(chart.svg(), encoding="utf-8")
 
 
 def _settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:

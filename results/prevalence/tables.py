@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.jobs.where import axis_named
-from seedfold.jobs.work import DataFailure
+from seedfold.jobs.work import OUTPUTS, DataFailure
 from seedfold.results.axes import address_frame, axis_names
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.run import Run
@@ -47,7 +47,6 @@ class Analysis:
     """A table; how many jobs were left out, since they lack a split; how many ratios of a task are impossible."""
 
     table: pd.DataFrame
-    jobs: int
     left_out: int
     impossible: int
 
@@ -173,7 +172,7 @@ def at_hand(runs: Sequence[Run], cache: Path) -> dict[str, pd.DataFrame]:
     """
     import pandas as pd
 
-    left = {name: run.folder / file_name(name) for run in runs for name in TABLES}
+    left = {name: run.folder / OUTPUTS / file_name(name) for run in runs for name in TABLES}
     there = {name: pd.read_parquet(file) for name, file in left.items() if file.exists()}
     if there or not cache.is_dir():
         return there
@@ -244,7 +243,7 @@ def assemble(name: str, parts: Sequence[Part], jobs: int) -> Analysis:
     places = places.loc[places.index.repeat([len(frame) for frame, _ in found])].reset_index(drop=True)
     if len({run.stage for run in runs}) == 1:
         places = places.drop(columns="stage")
-    return Analysis(_joined(places, rows), jobs, jobs - len(parts), len(impossible))
+    return Analysis(_joined(places, rows), jobs - len(parts), len(impossible))
 
 
 def _joined(places: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
