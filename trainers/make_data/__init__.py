@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.whole import replacing
 
-STUDIES = ("prevalence_shifts", "mgmt", "seti", "dark_side")
+STUDIES = ("prevalence_shifts", "mgmt", "seti", "dark_side", "melanoma")
 MARK = ".seedfold-data.json"
 Progress = Callable[[int, int], None]
 
