@@ -1,0 +1,157 @@
+"""Samples from tables of what is known of each: categories and numbers with gaps, made into complete numbers.
+
+Everything that is learnt from data (the mean of a number, the shares of a category, the scale) is learnt from all rows
+of the development table, before there are folds, and never from targets or the test table. Thus a fold's validation
+rows have a say in the mean and scale of its training rows, as in the published study of melanoma.
+
+1. Fields that are empty or hold one of the words in ``missing`` are missing; categories in ``merge`` become one.
+2. A missing number becomes the mean, rounded to a whole number. A missing category is drawn, as often as each is
+   observed, by a generator of the seed, the column and the table; so rows of one table do not change another's.
+3. Categories become columns of 0 and 1, in alphabetic order and without the first. A category that only the test table
+   has is 0 in all of them, and is told.
+4. Numbers are standardised to mean 0 and deviation 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.samples import UNKNOWN, Floats, Indices, Labels, Reads, Samples, check, existing
+from seedfold.trainers.data.table import class_targets, column, read_frame, row_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Read samples from a development table and a test table, CSV or Parquet, prepared as this module says.
+
+    Rows of ``test_path`` are held out; their classes are unknown where it has no column ``target``. A row without a
+    ``group`` is a group of its own. ``merge`` maps the name that categories get to those that get it.
+    """
+
+    path: str
+    id: str
+    target: str
+    classes: int
+    categories: Sequence[str]
+    numbers: Sequence[str]
+    test_path: str | None = None
+    group: str | None = None
+    missing: Sequence[str] = ()
+    merge: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seed: int = 0
+
+    def load(self, reads: Reads) -> Samples:
+        """Read the tables; raises DataFailure for a missing file or column, a value that is no number, or all gaps."""
+        tables = [self._read(place, reads) for place in (self.path, self.test_path) if place is not None]
+        inputs = [self._prepared(name, tables) for name in [*self.numbers, *self.categories]]
+        parts = [np.hstack(each) for each in zip(*inputs, strict=True)]
+        held_out = np.repeat([False, True][: len(tables)], [len(table.rows) for table in tables])
+        samples = Samples(
+            ids=tuple(name for table in tables for name in row_ids(table.rows, self.id, table.path)),
+            inputs=np.vstack(parts).astype(np.float32),
+            targets=np.concatenate([self._targets(*each) for each in enumerate(tables)]),
+            groups=None if self.group is None else np.concatenate([self._groups(table) for table in tables]),
+            held_out=held_out,
+        )
+        return check(samples, " and ".join(str(table.path) for table in tables), self.classes)
+
+    def _read(self, place: str, reads: Reads) -> _Rows:
+        path = existing(place)
+        reads(path)
+        rows = read_frame(path, text=[self.id, *([] if self.group is None else [self.group])])
+        if not len(rows):
+            raise DataFailure(f"{path}: holds no samples")
+        return _Rows(path, rows)
+
+    def _prepared(self, name: str, tables: Sequence[_Rows]) -> list[Floats]:
+        """The columns (n, k) that a column becomes, of each table."""
+        known = [table.observed(name, self.missing) for table in tables]
+        if not known[0].notna().any():
+            raise DataFailure(f"{tables[0].path}: column {name!r} is missing in every row; leave it out of task.source")
+        if name in self.numbers:
+            return _standardised([numeric(each, name, table.path) for each, table in zip(known, tables, strict=True)])
+        one = {old: new for new, every in self.merge.items() for old in every}
+        merged = [each.map(lambda value: one.get(value, value), na_action="ignore") for each in known]
+        where = [self.seed, self.categories.index(name)]
+        return list(_dummies(list(_drawn(merged, where)), name))
+
+    def _targets(self, number: int, table: _Rows) -> Indices:
+        if number and self.target not in table.rows:
+            return np.full(len(table.rows), UNKNOWN, dtype=np.int64)
+        return class_targets(table.rows[column(table.rows, self.target, table.path)], None, table.path)
+
+    def _groups(self, table: _Rows) -> Labels:
+        groups = table.rows[column(table.rows, str(self.group), table.path)].astype("object")
+        alone = np.array([f"{self.id} {name}" for name in row_ids(table.rows, self.id, table.path)], dtype=object)
+        return np.where(groups.isna(), alone, groups).astype(str)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    path: Path
+    rows: pd.DataFrame
+
+    def observed(self, name: str, missing: Sequence[str]) -> pd.Series[Any]:
+        """A column, with None where the value is missing."""
+        return observed(self.rows[column(self.rows, name, self.path)], missing)
+
+
+def observed(values: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
+    """Return values as objects, with None where a field is empty or holds one of the words in ``missing``."""
+    plain = values.astype("object")
+    return plain.where(plain.notna() & ~plain.isin(list(missing)), None)
+
+
+def numeric(values: pd.Series[Any], name: str, path: Path) -> Array:
+    """Return numbers (n,), NaN where missing; raises DataFailure naming the first row with another thing."""
+    import pandas as pd
+
+    found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = values.notna().to_numpy() & ~np.isfinite(found)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataFailure(f"{path}: row {row + 1}, column {name!r} holds {values.iloc[row]!r}, which is no number")
+    return found
+
+
+def _standardised(tables: Sequence[Array]) -> list[Floats]:
+    """Gaps filled and numbers scaled, by the first table."""
+    mean = float(np.round(np.nanmean(tables[0])))
+    filled = [np.where(np.isnan(values), mean, values) for values in tables]
+    # A constant column says nothing; it becomes 0 instead of infinite.
+    middle, scale = filled[0].mean(), filled[0].std() or 1.0
+    return [((values - middle) / scale)[:, None].astype(np.float32) for values in filled]
+
+
+def _drawn(tables: Sequence[pd.Series[Any]], seeds: Sequence[int]) -> Iterator[pd.Series[Any]]:
+    """Gaps filled by draws, in proportion to what the first table has."""
+    shares = tables[0].value_counts(normalize=True).sort_index()
+    for number, values in enumerate(tables):
+        draws = np.random.default_rng([*seeds, number]).choice(shares.index.to_numpy(), len(values), p=shares)
+        yield values.where(values.notna(), draws)
+
+
+def _dummies(tables: Sequence[pd.Series[Any]], name: str) -> Iterator[Floats]:
+    """Columns (n, categories - 1) of 0 and 1, those of the first table."""
+    categories = sorted(set(tables[0]))
+    for values in tables:
+        for unknown in sorted(set(values) - set(categories)):
+            _log.warning(
+                "%s: %r is in no row of the development table; it counts as none of its categories", name, unknown
+            )
+        yield np.asarray(values.to_numpy()[:, None] == np.array(categories[1:], dtype=object)[None], dtype=np.float32)
