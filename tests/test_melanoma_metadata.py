@@ -1,0 +1,94 @@
+"""The models of patients' metadata, from tables with gaps to a file of predictions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from killing import jobs, results
+from sklearn.metrics import roc_auc_score
+from toyproject import SEEDFOLD
+
+import seedfold
+from seedfold.orchestrator.layout import Root, StudyFolder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+STUDY = "melanoma_metadata"
+ASKED = (f"experiment={STUDY}", "size=tiny", "paths.data=data", "task.folds.k=2", "fold=0,1", "--wait")
+MODELS = ["logistic_balanced", "naive_bayes", "random_forest"]
+FIGURES = {f"{name}.svg" for name in ("target", "sex", "diagnosis", "anatom_site_general_challenge", "age_approx")}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    pytest.importorskip("PIL")
+    subprocess.run([SEEDFOLD, "make-data", "melanoma", "--out", "data"], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+def start(place: Path, root: str, *args: str) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = {**os.environ, "HOME": str(place), "TMPDIR": str(place)}
+    return subprocess.Popen([SEEDFOLD, *args, "--root", root], cwd=place, env=environment, text=True, **pipes)
+
+
+def done(place: Path, root: str, *args: str) -> None:
+    started = start(place, root, *args)
+    output, _ = started.communicate(timeout=500)
+    assert started.returncode == 0, output
+
+
+def kill_the_jobs_in_the_middle(study: StudyFolder) -> None:
+    """Kill what runs once something is done, and before all is."""
+    while not list(study.path.glob("store/*/*/result.json")) or not jobs(study):
+        time.sleep(0.02)
+    for process in jobs(study):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def test_killed_or_not_the_models_end_with_the_same_files(place: Path) -> None:
+    done(place, "whole", "launch", *ASKED)
+    launched = start(place, "killed", "launch", *ASKED)
+    whole, killed = (Root(place / root).study(STUDY) for root in ("whole", "killed"))
+    kill_the_jobs_in_the_middle(killed)
+    launched.communicate(timeout=500)
+    done(place, "killed", "resume", STUDY, "--wait")
+    assert results(killed) == results(whole)
+    for name in ("meta_pred.csv", "oof.csv", "auc.csv"):
+        assert (whole.outputs / "mean" / name).read_bytes() == (killed.outputs / "mean" / name).read_bytes(), name
+    assert {path.name for path in (whole.outputs / "describe").iterdir()} == FIGURES
+    _check_test_predictions(place, whole.outputs / "mean")
+    _check_scores(place, whole.outputs / "mean")
+
+
+def _check_test_predictions(place: Path, outputs: Path) -> None:
+    rows = seedfold.study(STUDY, place / "whole").predictions("test", where="stage=metadata")
+    assert rows.groupby("sample_id")["job"].nunique().unique().tolist() == [2 * len(MODELS)]
+    wanted = np.exp(rows.set_index("sample_id")["logit_1"]).groupby(level=0).mean()
+    found = pd.read_csv(outputs / "meta_pred.csv")
+    assert found["image_name"].tolist() == sorted(pd.read_csv(place / "data" / "test.csv")["image_name"])
+    assert found["target"].to_numpy() == pytest.approx(wanted[found["image_name"]].to_numpy(), abs=1e-6)
+
+
+def _check_scores(place: Path, outputs: Path) -> None:
+    oof, table = pd.read_csv(outputs / "oof.csv"), pd.read_csv(place / "data" / "train_extended.csv")
+    known = table.set_index("image_name")["target"]
+    assert oof["target"].tolist() == known[oof["image_name"]].tolist()
+    assert sorted(oof["image_name"]) == sorted(known.index)
+    assert oof["pred"].to_numpy() == pytest.approx(oof[MODELS].mean(axis=1).to_numpy())
+    scores = pd.read_csv(outputs / "auc.csv").set_index(["model", "fold"])["auroc"]
+    for model, column in [*zip(MODELS, MODELS, strict=True), ("mean", "pred")]:
+        folds = [roc_auc_score(own["target"], own[column]) for _, own in oof.groupby("fold")]
+        assert scores[model][["0", "1"]].tolist() == pytest.approx(folds)
+        assert scores[model]["mean"] == pytest.approx(np.mean(folds))
+        assert scores[model]["all"] == pytest.approx(roc_auc_score(oof["target"], oof[column]))
+        assert scores[model]["mean"] > 0.55
