@@ -18,8 +18,11 @@ import pytest
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.trainers.data import slice_files
+from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.folds import divide
+from seedfold.trainers.data.loading import load
 from seedfold.trainers.data.samples import UNKNOWN, Samples
+from seedfold.trainers.data.sampling import Order
 from seedfold.trainers.data.slices import Slices, without_empty
 from seedfold.trainers.make_data import make
 from seedfold.trainers.make_data.dark_side import unusable
@@ -270,3 +273,24 @@ def test_slices_that_were_damaged_are_named(few: Path, config: Compose, work: Ma
     with pytest.raises(DataFailure, match=r"slices1\.npy: cannot be read as slices"):
         Slices().load(folder)
     assert len(Slices(axes=[0]).load(folder)) == 3 * SIDE
+
+
+def test_batches_hold_slices_with_their_masks_and_leave_empty_ones_out_of_training(
+    whole: Path, config: Compose
+) -> None:
+    given = config(whole, "fold=3", "task.slices.axes=[0]")
+    all_slices, faulted = (
+        load({**given, "task": {**given["task"], "empty_slices": empty}}, lambda path: None, {"parent": whole})
+        for empty in (True, False)
+    )
+    assert all_slices.evaluated["val"].ids == faulted.evaluated["val"].ids
+    assert len(all_slices.train) > len(faulted.train)
+    order = Order(faulted.train.targets, 0)
+    blocks = TrainingBlocks(faulted.train, order, Position(), batch_size=7, drop_last=False, block=4)
+    seen = [row for block in blocks for batch in block.batches for row in batch.targets]
+    assert len(seen) == len(faulted.train)
+    assert all(mask.shape == (SIDE, DEPTH) and mask.any() for mask in seen)
+    validation = all_slices.evaluated["val"]
+    [*batches] = EvaluationBatches(validation, 7)
+    assert np.array_equal(np.concatenate([batch.targets for batch in batches]), masks(validation))
+    assert sum(len(batch.inputs) for batch in batches) == len(validation)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seedfold.trainers.data.samples import Floats, Samples, StoredInputs
+from seedfold.trainers.data.samples import Floats, Indices, Samples, StoredInputs
 from seedfold.trainers.data.sampling import Order
 from seedfold.trainers.ranks import ALONE, Ranks
 
@@ -43,7 +43,8 @@ class Position:
 
 
 class Batch(NamedTuple):
-    """Inputs (b, ...) and class targets (b,) int64: of ``whole`` samples, those that this process looks at.
+    """Inputs (b, ...) and class targets (b,) int64, or masks (b, height, width) uint8 with the class of each pixel: of
+    ``whole`` samples, those that this process looks at.
 
     Inputs are float32, or, straight from files, uint8 or float16; a network takes `scaled_inputs`.
     ``weight`` is what its mean loss counts beside that of the other processes of the job.
@@ -89,7 +90,7 @@ class TrainingBlocks:
         ranks: Ranks = ALONE,
     ) -> None:
         self._ranks, self._unread = ranks, not isinstance(samples.inputs, np.ndarray)
-        self._gather, self._targets = _gatherer(samples.inputs), torch.from_numpy(samples.targets)
+        self._gather, self._targets = _gatherer(samples.inputs), _gatherer(_learnt(samples))
         self._order, self._position = order, position
         self._batch_size, self._most = batch_size, most
         self._block = min(block, _largest_block(samples.inputs, batch_size))
@@ -124,38 +125,44 @@ class TrainingBlocks:
             return []
         if self._ranks.count > 1:
             return [self._share(batch) for batch in torch.split(positions, self._batch_size)]
-        return list(_batches(self._gather(positions), self._targets[positions], self._batch_size))
+        return list(_batches(self._gather(positions), self._targets(positions), self._batch_size))
 
     def _share(self, positions: Tensor) -> Batch:
         """This rank's part of a batch. Where it has none, it takes a sample that does not count, to keep in step."""
         own = positions[self._ranks.share(len(positions))]
         weight = len(own) * self._ranks.count / len(positions)
         own = own if len(own) else positions[:1]
-        return Batch(self._gather(own), self._targets[own], len(positions), weight)
+        return Batch(self._gather(own), self._targets(own), len(positions), weight)
 
 
 class EvaluationBatches:
     """The samples of ``rows``, all of them as a rule, once and in their own order."""
 
     def __init__(self, samples: Samples, batch_size: int, rows: slice = slice(None)) -> None:
-        self._gather, self._targets = _gatherer(samples.inputs[rows]), torch.from_numpy(samples.targets[rows])
+        self._gather, self._targets = _gatherer(samples.inputs[rows]), _gatherer(_learnt(samples)[rows])
+        self._count = len(samples.targets[rows])
         self._batch_size, self._unread = batch_size, not isinstance(samples.inputs, np.ndarray)
 
     def __len__(self) -> int:
-        return -(-len(self._targets) // self._batch_size)
+        return -(-self._count // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         batches = self._batches()
         return _ahead(batches) if self._unread else batches
 
     def _batches(self) -> Iterator[Batch]:
-        for start in range(0, len(self._targets), self._batch_size):
+        for start in range(0, self._count, self._batch_size):
             rows = slice(start, start + self._batch_size)
-            targets = self._targets[rows]
+            targets = self._targets(rows)
             yield Batch(self._gather(rows), targets, len(targets))
 
 
-def _gatherer(inputs: Floats | StoredInputs) -> Callable[[Tensor | slice], Tensor]:
+def _learnt(samples: Samples) -> Indices | StoredInputs:
+    """What a network learns: masks where there are any, else classes."""
+    return samples.targets if samples.masks is None else samples.masks
+
+
+def _gatherer(inputs: Floats | Indices | StoredInputs) -> Callable[[Tensor | slice], Tensor]:
     if isinstance(inputs, np.ndarray):
         tensor = torch.from_numpy(inputs)
         return lambda rows: tensor[rows]

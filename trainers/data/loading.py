@@ -1,8 +1,9 @@
 """From the configuration to the samples of one job: what it trains on and what it predicts, ready for a model.
 
-Samples come from a source, divided by `task.test` and `task.folds`, or, where the task has `task.split`, from a cache
-and a split table of upstream stages. A task with `task.test_source` tests on that instead of on samples held out.
-Standardisation learns mean and deviation from the training samples of this job alone.
+Samples come from a source, divided by `task.test` and `task.folds`; where the task has `task.split`, from a cache and a
+split table of upstream stages; where it has `task.slices`, from the slices of one, divided as those of a source. A task
+with `task.test_source` tests on that instead of on samples held out. Standardisation learns mean and deviation from the
+training samples of this job alone.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from seedfold.results.whole import replacing
 from seedfold.trainers.build import build
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
+from seedfold.trainers.data.published import published
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import to_long_tail
+from seedfold.trainers.data.slices import INDEX, without_empty
 
 SCALING = "scaling.npz"
 NEW = "new"
@@ -76,7 +79,9 @@ def load(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Path] | 
     ``parents`` are the published folders of upstream stages. Raises DataFailure for bad data, ConfigFailure for
     settings that cannot be.
     """
-    return _cached(config, parents or {}) if config["task"].get("split") else _divided(config, reads)
+    if config["task"].get("split"):
+        return _cached(config, parents or {})
+    return _sliced(config, parents or {}) if config["task"].get("slices") else _divided(config, reads)
 
 
 def _cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
@@ -87,6 +92,23 @@ def _cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     train = splits.pop("train")
     kept = _resampled(np.arange(len(train)), train.targets, classes, config.get("sampling") or {})
     return JobData(train.take(kept), splits, classes, validation="dev_cal")
+
+
+def _sliced(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
+    task = config["task"]
+    if task.get("standardize", "none") != "none":
+        raise ConfigFailure(_IN_FILES)
+    folder = published(parents, INDEX).parent
+    samples = build(task["slices"], "task.slices").load(folder)
+    division = divide(samples, task, int(config["fold"]))
+    train = division.train if task.get("empty_slices", True) else without_empty(samples, division.train)
+    if not len(train):
+        raise DataFailure(
+            f"{folder}: no slice of the training volumes shows a fault; task.empty_slices leaves out others"
+        )
+    kept = _resampled(train, samples.targets, int(task["classes"]), config.get("sampling") or {})
+    splits = {"val": samples.take(division.val), "test": samples.take(division.test)}
+    return JobData(samples.take(kept), splits, int(task["classes"]))
 
 
 def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:
