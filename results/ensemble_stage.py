@@ -16,12 +16,10 @@ import numpy as np
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.axes import key_of
 from seedfold.results.members import PREFIX, VALIDATION, read_members
 from seedfold.results.metrics import probabilities
+from seedfold.results.parents import parent_runs
 from seedfold.results.predictions import HeadPredictions, write_predictions
-from seedfold.results.run import Run
-from seedfold.results.store import load_result
 from seedfold.results.top_members import Choice, Ensembles, make_ensembles
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ def run(work: Work) -> None:
     """Write the predictions, tables and the figure; raises ConfigFailure where no ensemble can be made."""
     choice = read_choice(work.config)
     try:
-        made = make_ensembles(read_members(_runs(work)), choice)
+        made = make_ensembles(read_members(parent_runs(work)), choice)
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
     table = made.table()
@@ -59,16 +57,6 @@ def read_choice(config: Mapping[str, Any]) -> Choice:
     if given.get("members") is not None:
         given["members"] = tuple(given["members"])
     return Choice(**given)
-
-
-def _runs(work: Work) -> list[Run]:
-    """The parents in an order that does not depend on how they are listed: ties are broken by it."""
-    runs = []
-    for parent, folder in work.parents.items():
-        result = load_result(folder)
-        stage = work.stages.get(parent, result.stage)
-        runs.append(Run(parent, result.study, stage, result.axes, result.attempt, folder))
-    return sorted(runs, key=lambda each: key_of(each.stage, each.axes))
 
 
 def _write_predictions(work: Work, made: Ensembles) -> None:

@@ -21,9 +21,9 @@ import numpy as np
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.averaging import MeanPredictions
-from seedfold.results.axes import value_text
+from seedfold.results.axes import group_runs, value_text
 from seedfold.results.ensemble import Ensemble, ensembles
-from seedfold.results.folds import FOLD
+from seedfold.results.folds import FOLD, find_gaps, refuse, with_companions
 from seedfold.results.metrics import auroc
 from seedfold.results.parents import parent_runs
 from seedfold.results.pooling import pool
@@ -64,6 +64,7 @@ def run(work: Work) -> None:
     """Write predictions and tables; raises ConfigFailure where a model lacks folds, or models do not go together."""
     settings, runs = MeanSettings.of(work.config), parent_runs(work)
     try:
+        _refuse_gaps(runs)
         models = _by_split(runs, FOLD)
         means = {split: found[0] for split, found in _by_split(runs, [settings.over, FOLD]).items()}
         oof = _oof(models[DEVELOPMENT], means[DEVELOPMENT], settings)
@@ -78,6 +79,14 @@ def run(work: Work) -> None:
         _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
     if TEST in means:
         _submission(_only(means[TEST]), settings).to_csv(work.outputs / settings.file, index=False)
+
+
+def _refuse_gaps(runs: Sequence[Run]) -> None:
+    """Refuse where one model lacks a fold that another has; `ensembles` counts the folds that all should have."""
+    if not runs:
+        raise UsageError("mean: no parent has left predictions; see `after` of its stage")
+    folds = with_companions(runs, [FOLD])
+    refuse(find_gaps(group_runs(runs, folds), folds, None), "mean")
 
 
 def _by_split(runs: Sequence[Run], over: str | Sequence[str]) -> dict[str, list[Ensemble]]:

@@ -22,10 +22,10 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.averaging import Mean
 from seedfold.results.folds import FOLD
 from seedfold.results.metrics import auroc, probabilities
+from seedfold.results.parents import parent_runs
 from seedfold.results.pooling import pool, read_runs
 from seedfold.results.predictions import HeadPredictions
 from seedfold.results.run import Run
-from seedfold.results.store import load_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,8 +73,7 @@ def run(work: Work) -> None:
     from seedfold.results.submission_figures import draw_figures
 
     settings = SubmissionSettings.of(work.config)
-    runs = [_as_run(work, parent) for parent in work.parents]
-    variants = find_variants(runs, settings.passes)
+    variants = find_variants(parent_runs(work), settings.passes)
     try:
         out_of_fold = [oof_table(variant, settings) for variant in variants]
         submitted = [submission_table(variant, settings) for variant in variants]
@@ -89,12 +88,6 @@ def run(work: Work) -> None:
     for row in scores[scores["fold"] == ALL].itertuples(index=False):
         _log.info("%s %s: out-of-fold AUC %.4f", settings.passes, row[0], row.auroc)
     draw_figures(work.outputs, variants[-1].runs, submitted[-1]["target"])
-
-
-def _as_run(work: Work, parent: str) -> Run:
-    folder = work.parents[parent]
-    result = load_result(folder)
-    return Run(parent, result.study, result.stage, result.axes, result.attempt, folder, config=result.config)
 
 
 def find_variants(runs: Sequence[Run], passes: str) -> list[Variant]:
