@@ -45,12 +45,20 @@ def workers(study: StudyFolder) -> list[psutil.Process]:
 
 def templates(study: StudyFolder) -> list[psutil.Process]:
     """The processes from which jobs are forked."""
-    return [child for worker in workers(study) for child in worker.children()]
+    return [child for worker in workers(study) for child in _children(worker)]
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    """Those of a process that may end at this moment."""
+    try:
+        return process.children()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def jobs(study: StudyFolder) -> list[psutil.Process]:
     """The processes of jobs."""
-    return [child for template in templates(study) for child in template.children()]
+    return [child for template in templates(study) for child in _children(template)]
 
 
 VICTIMS: dict[str, Callable[[StudyFolder], list[psutil.Process]]] = {

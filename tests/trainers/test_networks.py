@@ -106,7 +106,9 @@ def test_mild_changes_repeat_differ_between_images_and_stay_within_0_and_1() -> 
 
 
 def test_without_monai_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "monai", None)
+    # By its full name too: another test may have imported it.
+    for name in ("monai", "monai.networks.nets.efficientnet"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigFailure, match=r"^model: EfficientNet needs MONAI .*pip install 'seedfold\[images\]'"):
         build(efficientnet(), "model")
 

@@ -290,6 +290,7 @@ class Server:
         loop.add_signal_handler(signal.SIGCHLD, self.system.reap)
         # Many jobs may end at once; that they are not all told one by one does no harm.
         signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
+        loop.set_exception_handler(tell_faults)
         server = await asyncio.start_unix_server(self.serve, "\0" + (self.folder / "address").read_text())
         while not self.stopped.is_set() and self.settings_file.exists() and is_alive(owner):
             self.look_at_settings()
@@ -298,6 +299,12 @@ class Server:
                 await asyncio.wait_for(self.stopped.wait(), TICK)
         self.system.shut_down()
         server.close()
+
+
+def tell_faults(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A call that comes in with the end is cancelled before anybody serves it, which is no fault."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def is_alive(owner: int | None) -> bool:
