@@ -238,6 +238,8 @@ class Toy:
             stdin=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
+            # Tests that were started in the background would have it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def states(self, study: str = "toy") -> dict[str, int]:
