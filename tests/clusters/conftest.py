@@ -206,6 +206,9 @@ class LsfProject(Project):
     def task(self, number: str, index: int) -> str:
         return f"{number}[{index + 1}]"
 
+    def situation(self, study: str = "light") -> str:
+        return "\n".join([super().situation(study), self.lsf.ask("bjobs", "-p").stdout])
+
 
 def unended(states: dict[str, str]) -> list[str]:
     """Those that are queued or at work."""
