@@ -28,8 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 from seedfold.jobs import conventions
 from seedfold.jobs.conventions import Conventions
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.loader import SharingLoader
 from seedfold.jobs.references import register_late_references
-from seedfold.jobs.repository import RememberingRepository
 
 OURS = "pkg://seedfold.conf"
 ROOT = "config"
@@ -54,9 +54,7 @@ class Composer:
         search_path = create_config_search_path(primary)
         for folder in self.config_dirs:
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
-        loader = ConfigLoaderImpl(search_path)
-        loader.repository = RememberingRepository(search_path)
-        self._compose_with(loader, ROOT)
+        self._compose_with(SharingLoader(search_path), ROOT)
 
     def _compose_with(self, loader: ConfigLoaderImpl, root: str | None, always: Sequence[str] = ()) -> None:
         self._loader = loader

@@ -22,7 +22,7 @@ from seedfold.jobs.analysis import related
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.evaluate import MISSING, hydra_view
+from seedfold.jobs.evaluate import hydra_view
 from seedfold.jobs.folds import refuse_unknown_fold
 from seedfold.jobs.grammar import group_override, value_override
 from seedfold.jobs.identity import Identity
@@ -30,6 +30,7 @@ from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memory import Source
 from seedfold.jobs.paths import make_absolute
 from seedfold.jobs.patterns import Path
+from seedfold.jobs.references import MISSING
 from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.template import PointValues, Template
 from seedfold.jobs.tree import has, keys, strings
@@ -45,6 +46,15 @@ KEPT_TEMPLATES = 1024
 
 
 @dataclass(frozen=True)
+class Composition:
+    """A composed configuration without Hydra's node, the same as plain data, and what ``${hydra:...}`` reads in it."""
+
+    config: DictConfig
+    tree: Mapping[str, Any]
+    hydra: Any
+
+
+@dataclass(frozen=True)
 class Base:
     """What is the same for all stages of a study: Hydra's overrides, names and folders."""
 
@@ -53,33 +63,35 @@ class Base:
     study: str
     folder: FilePath
     identity: Identity
-    composed: dict[tuple[str, ...], tuple[bytes, Any]] = field(default_factory=dict, kw_only=True)
+    _known: dict[tuple[str, ...], tuple[bytes, Composition]] = field(default_factory=dict, kw_only=True)
 
-    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> tuple[DictConfig, Any]:
-        """Return a configuration that points are made from, and what ``${hydra:...}`` reads in it.
+    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
+        """Return what Hydra composes, with the study's name, absolute paths and a stage's ``resources`` in it.
 
         Stages ask for the same ones, which differ in ``resources`` alone.
         """
         overrides = (*self.fixed, *options)
-        known = self.composed.get(overrides)
-        if known is None:
-            config = self.composer.compose(overrides)
-            view = hydra_view(config)
-            known = pickle.dumps(config), view
-            if len(self.composed) < KEPT_COMPOSITIONS:
-                self.composed[overrides] = known
-        config = pickle.loads(known[0])
-        prepare(config, self.study, self.folder, resources)
-        return config, known[1]
+        pickled, shared = self._known.get(overrides) or self._compose(overrides)
+        config = pickle.loads(pickled)
+        if not resources:
+            return Composition(config, shared.tree, shared.hydra)
+        set_resources(config, resources)
+        return Composition(config, {**shared.tree, "resources": plain_tree(config["resources"])}, shared.hydra)
+
+    def _compose(self, overrides: tuple[str, ...]) -> tuple[bytes, Composition]:
+        config = self.composer.compose(overrides)
+        view = hydra_view(config)
+        place_study(config, self.study, self.folder)
+        known = pickle.dumps(config), Composition(config, plain_tree(config), view)
+        if len(self._known) < KEPT_COMPOSITIONS:
+            self._known[overrides] = known
+        return known
 
 
-@dataclass
-class Composed:
-    """One composed configuration without Hydra's node, and the axes that only set a place in it."""
+@dataclass(frozen=True)
+class Composed(Composition):
+    """What the points of one combination of config groups are made from."""
 
-    config: DictConfig
-    tree: Mapping[str, Any]
-    hydra: Any
     applied: dict[int, frozenset[int] | None]
     """Axes, by number, whose values Hydra has to apply: these values, or all (None)."""
 
@@ -156,10 +168,12 @@ class Expansion:
             group_override(axis.prefix, axis.key, axis.values[number])
             for axis, number in zip(axes, choice, strict=True)
         ]
-        config, view = self._base.compose(options, self._spec.resources)
+        found = self._base.compose(options, self._spec.resources)
+        config = found.config
         self._drop_unused(config)
-        tree = plain_tree(config)
-        composed = Composed(config, tree, view, {})
+        left = set(config.keys())
+        tree = {key: item for key, item in found.tree.items() if key in left}
+        composed = Composed(config, tree, found.hydra, {})
         for number in self._plain:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
@@ -237,14 +251,20 @@ def _top_of(axis: Axis) -> str:
     return (package or group.replace("/", ".")).split(".")[0]
 
 
-def prepare(config: DictConfig, study: str, folder: FilePath, resources: Mapping[str, Any]) -> None:
-    """Fill in a composed configuration what a stage knows: the study's name, absolute paths, its resources."""
+def place_study(config: DictConfig, study: str, folder: FilePath) -> None:
+    """Fill in a composed configuration the study's name, and make its paths absolute."""
     with one_line_errors():
         OmegaConf.set_struct(config, False)
         config["study"] = study
-        if resources:
-            OmegaConf.update(config, "resources", dict(resources), merge=True, force_add=True)
         make_absolute(config, folder)
+        OmegaConf.set_struct(config, True)
+
+
+def set_resources(config: DictConfig, resources: Mapping[str, Any]) -> None:
+    """Fill in a composed configuration what a stage asks for."""
+    with one_line_errors():
+        OmegaConf.set_struct(config, False)
+        OmegaConf.update(config, "resources", dict(resources), merge=True, force_add=True)
         OmegaConf.set_struct(config, True)
 
 

@@ -19,12 +19,12 @@ from omegaconf._utils import split_key
 
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_values
-from seedfold.jobs.compose import ProgramComposer, one_line_errors
+from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
 from seedfold.jobs.conventions import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.evaluate import hydra_view
-from seedfold.jobs.expansion import Base
+from seedfold.jobs.expansion import Base, Composition
 from seedfold.jobs.grammar import override_text
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.matrix import Block, Matrix
@@ -91,7 +91,7 @@ class _Base(Base):
     prefixes: Mapping[str, str]
     told: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
-    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> tuple[DictConfig, Any]:
+    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """See `Base.compose`. What we need of Hydra's node is put beside it."""
         config = self.composer.compose([*self.fixed, *options])
         types = dict(_types(config, self.program.module))
@@ -106,7 +106,7 @@ class _Base(Base):
         kept = {key: value for key, value in node.items() if key not in _NOT_FOR_JOBS}
         program = asdict(self.program) | {"fixed": list(self.fixed), "prefixes": dict(self.prefixes), "types": types}
         self.told[id(view)] = view, {"task": self.program.task, "program": program, "node": kept}
-        return config, view
+        return Composition(config, plain_tree(config), view)
 
 
 def _types(node: DictConfig, main: str, path: str = "") -> Iterator[tuple[str, str]]:

@@ -19,6 +19,9 @@ from omegaconf.grammar_visitor import GrammarVisitor
 from seedfold.jobs.patterns import Path
 
 LATE = "result"
+MISSING = "???"
+"""Hydra's mark of a value that has to be given."""
+
 MACHINE = frozenset({"now", "oc.env", "env", "hydra", "python_version"})
 """Resolvers whose value depends on the machine, the moment or how the program was started."""
 
@@ -26,7 +29,7 @@ _BY_KEY = frozenset({"oc.select", "oc.deprecated", "oc.dict.keys", "oc.dict.valu
 _PURE = frozenset({LATE, "oc.decode", *MACHINE, *_BY_KEY})
 _UNKNOWN = "\x00"
 _WORD = re.compile(r"[\w./+\-%:@]+")
-_REFERENCE = re.compile(r"\$\{((?:[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*)\}")
+_REFERENCE = re.compile(r"\$\{(\.*(?:[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*)\}")
 
 
 def register_late_references() -> None:
@@ -113,16 +116,16 @@ def target(reference: str, at: Path) -> Path:
 
 
 @lru_cache(maxsize=65536)
-def template_of(text: str) -> tuple[tuple[str, ...], tuple[Path, ...]] | None:
+def template_of(text: str) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Return the literal parts and the references of a text made of nothing but these, else None.
 
-    ``"run-${seed}"`` gives ``(("run-", ""), (("seed",),))``. Escapes, relative references, resolvers and references
-    with brackets are left to OmegaConf.
+    ``"run-${seed}"`` gives ``(("run-", ""), ("seed",))``. Escapes, resolvers and references with brackets are left to
+    OmegaConf.
     """
     if "\\" in text:
         return None
     pieces = _REFERENCE.split(text)
-    literals, names = tuple(pieces[::2]), pieces[1::2]
+    literals, names = tuple(pieces[::2]), tuple(pieces[1::2])
     if any("${" in literal for literal in literals) or not names:
         return None
-    return literals, tuple(tuple(name.split(".")) for name in names)
+    return literals, names

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from seedfold.jobs.analysis import related
+from seedfold.jobs.analysis import Leaf, related
 from seedfold.jobs.memory import Source
 from seedfold.jobs.patterns import Path
-from seedfold.jobs.references import template_of
-from seedfold.jobs.tree import at, has
+from seedfold.jobs.references import MISSING, target, template_of
+from seedfold.jobs.tree import at, has, strings
 
 Reader = Callable[[Sequence[tuple[Any, ...]]], Any]
 """Forms a value from the values of the sources, one tuple each."""
@@ -21,21 +21,33 @@ UNKNOWN: Any = object()
 """What a reader returns where OmegaConf has to decide after all."""
 
 
-def shortcut(text: str, sources: Sequence[Source], changing: Sequence[Path], base: Mapping[str, Any]) -> Reader | None:
+def shortcut(leaf: Leaf, sources: Sequence[Source], changing: Sequence[Path], base: Mapping[str, Any]) -> Reader | None:
     """Return how to form a text of plain references, or None where OmegaConf has to.
 
     ``changing`` are the paths of other texts that sources change, ``base`` is the resolved rest.
     """
-    found = template_of(text)
+    found = template_of(leaf.text)
     if found is None:
         return None
-    literals, paths = found
+    literals, references = found
+    paths = [path for name in references if (path := _absolute(name, leaf.path)) is not None]
     readers = [reader for path in paths if (reader := _reader(path, sources, changing, base)) is not None]
-    if len(readers) < len(paths):
+    if len(readers) < len(references):
         return None
     if literals == ("", ""):
         return readers[0]
     return lambda values: _joined(literals, [reader(values) for reader in readers])
+
+
+def unsettled(tree: Mapping[str, Any]) -> list[Path]:
+    """Return the paths of texts that stand for something else: interpolations, and missing values."""
+    return [path for path, text in strings(tree) if "${" in text or text == MISSING]
+
+
+def _absolute(reference: str, at: Path) -> Path | None:
+    """Return the path that a reference in the value at ``at`` names; None where it leads out of the configuration."""
+    dots = len(reference) - len(reference.lstrip("."))
+    return target(reference, at) if dots <= len(at) else None
 
 
 def _reader(path: Path, sources: Sequence[Source], changing: Sequence[Path], base: Mapping[str, Any]) -> Reader | None:

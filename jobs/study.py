@@ -18,7 +18,7 @@ from seedfold.jobs.compose import OURS, Composer, one_line_errors
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.edges import Join, read_edge, topological
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.expansion import Base, Expansion, prepare
+from seedfold.jobs.expansion import Base, Expansion, place_study
 from seedfold.jobs.identity import Identity, digest
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.patterns import Patterns
@@ -147,7 +147,7 @@ def load_study(
     config, stages, fixed = _read(composer, line, folder, tables)
     name = study_name(config)
     ordered = topological(stages)
-    prepare(config, name, folder, {})
+    place_study(config, name, folder)
     settings = _settings(config)
     identity = Identity.from_config(settings["identity"])
     matrices = {spec.name: matrix_of(composer, spec, identity) for spec in ordered}

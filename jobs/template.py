@@ -26,8 +26,8 @@ from seedfold.jobs.memory import Lookup, Memory, Numbers, Source
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.references import dependencies
 from seedfold.jobs.resources import Resources
-from seedfold.jobs.shortcuts import UNKNOWN, Reader, shortcut
-from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, graft_of, strings, with_texts_for_paths
+from seedfold.jobs.shortcuts import UNKNOWN, Reader, shortcut, unsettled
+from seedfold.jobs.tree import Layout, SharedConfig, Values, apply_graft, at, graft_of, strings, with_texts_for_paths
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,15 @@ class Template:
     def _prepare(self, leaves: Sequence[Leaf], identity: Identity) -> None:
         mine = [leaf for leaf in leaves if self._is_ours(leaf)]
         fixed = [leaf for leaf in mine if not leaf.sources]
-        values = tuple(self._value(leaf) for leaf in fixed)
+        values = self._fixed_values(fixed)
         kept = {key: value for key, value in self._tree.items() if self._is_kept(key)}
         base = apply_graft(kept, graft_of([[leaf.path for leaf in fixed]]), (values,)) if fixed else kept
         if not self._conventions.lazy:
             self._refuse_missing(base)
+        changing = [leaf.path for leaf in mine if leaf.sources]
+        self._arguments_of = {
+            number: self._argument_reader(number, leaves, changing, base) for number in self._sequence
+        }
         resources = base.pop(self._conventions.resources, None) or {}
         self._blocks = self._blocks_of([leaf for leaf in mine if leaf.sources], base)
         groups: list[tuple[Path, ...]] = [(source.path,) for source in self._sources]
@@ -145,6 +149,36 @@ class Template:
         """Whether a text is resolved here, and not left to the job."""
         to_job = self._conventions.lazy and leaf.machine and leaf.path[0] != self._conventions.resources
         return self._is_kept(leaf.path[0]) and not to_job
+
+    def _fixed_values(self, leaves: Sequence[Leaf]) -> tuple[Any, ...]:
+        if self._conventions.lazy:
+            return tuple(self._value(leaf) for leaf in leaves)
+        open_texts = unsettled(self._tree)
+        readers = [shortcut(leaf, (), open_texts, self._tree) for leaf in leaves]
+        found = [UNKNOWN if read is None else read(()) for read in readers]
+        return tuple(
+            self._value(leaf) if value is UNKNOWN else value for leaf, value in zip(leaves, found, strict=True)
+        )
+
+    def _argument_reader(
+        self, number: int, leaves: Sequence[Leaf], changing: Sequence[Path], base: Mapping[str, Any]
+    ) -> Reader | None:
+        """Return how to form the arguments of a derivation, or None where OmegaConf has to."""
+        node = self._derivations[number - self._axes].node
+        given = at(self._tree, node)
+        inside = [leaf for leaf in leaves if leaf.path[: len(node)] == node]
+        found = [shortcut(leaf, self._sources, changing, base) for leaf in inside]
+        readers = [reader for reader in found if reader is not None]
+        places = {leaf.path[len(node) :] for leaf in inside}
+        if self._conventions.lazy or len(readers) < len(found) or not places.issuperset(unsettled(given)):
+            return None
+        graft = graft_of([[leaf.path[len(node) :] for leaf in inside]])
+
+        def read(values: Sequence[tuple[Any, ...]]) -> Any:
+            found = tuple([reader(values) for reader in readers])
+            return UNKNOWN if any(value is UNKNOWN for value in found) else apply_graft(given, graft, (found,))
+
+        return read
 
     def _value(self, leaf: Leaf) -> Any:
         """Return the value of a text; the text itself where that is the job's to find out, as under Hydra."""
@@ -184,7 +218,7 @@ class Template:
         blocks = [Block(members, sources) for (_, sources), members in together.items()]
         changing = [leaf.path for leaf in leaves]
         for block in blocks:
-            block.shortcuts = [shortcut(leaf.text, self._sources, changing, base) for leaf in block.leaves]
+            block.shortcuts = [shortcut(leaf, self._sources, changing, base) for leaf in block.leaves]
         return blocks
 
     def point(self, axis_numbers: Numbers, name: Callable[[], str]) -> PointValues:
@@ -224,8 +258,11 @@ class Template:
     def _read_arguments(
         self, item: Derivation, sources: Sequence[int], numbers: Sequence[int], values: Sequence[tuple[Any, ...]]
     ) -> dict[str, Any]:
-        self._place_sources(sources, numbers, values)
-        arguments: dict[str, Any] = self._evaluator.value(item.node)
+        read = self._arguments_of[self._axes + self._derivations.index(item)]
+        arguments = UNKNOWN if read is None else read(values)
+        if arguments is UNKNOWN:
+            self._place_sources(sources, numbers, values)
+            arguments = self._evaluator.value(item.node)
         return {key: value for key, value in arguments.items() if key != "_target_"}
 
     def _place_sources(self, sources: Sequence[int], numbers: Sequence[int], values: Sequence[Any]) -> None:

@@ -40,8 +40,9 @@ mappings = st.dictionaries(st.sampled_from(["x", "y", "k", "v", "fresh"]), scala
 references = st.sampled_from(
     [
         *(f"${{{key}}}" for key in LEAVES),
-        "${.pick}", "${pick}", "${pick}", "${pick}-", "${m}", "${m.n}", "${g}", "${l}", "${l[0]}", "${o}",
-        "pre-${a}", "${a}/${b}", "x ${m.x} y ${g.k}", "\\${a}", "${m[n].z}", "${m.${pick}}", "${oc.select:m.nope,7}",
+        "${.pick}", "${..a}", "${..m.x}", "${...b}", "${pick}", "${pick}-", "${m}", "${m.n}", "${g}",
+        "${l}", "${l[0]}", "${o}", "pre-${a}", "${a}/${b}", "x ${m.x} y ${g.k}", "\\${a}", "${m[n].z}",
+        "${m.${pick}}", "${oc.select:m.nope,7}",
         "${oc.select:m.x}", "${oc.decode:'3'}", "${oc.create:${m.n}}", "${oc.dict.keys:m}", "${twice:${m.x}}",
         "${root_a:}",
     ]

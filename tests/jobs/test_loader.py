@@ -1,0 +1,108 @@
+"""Compositions that share what is merged are those that Hydra makes one by one."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from seedfold.jobs.compose import Composer
+from seedfold.jobs.loader import SharingLoader
+
+KEYS = ("a", "b", "m")
+scalars = st.none() | st.integers(0, 3) | st.sampled_from(["text", "???"])
+references = st.sampled_from(["${a}", "${b}", "${m}", "${a.x}", "${.y}", "x-${b}", "${m.x}", "${oc.create:{x: 1}}"])
+leaves = scalars | references | st.lists(scalars, max_size=2)
+inner = leaves | st.dictionaries(st.sampled_from(["x", "y"]), leaves, max_size=2)
+contents = st.dictionaries(st.sampled_from([*KEYS, "x"]), inner, max_size=3)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> dict[str, str]:
+    """Configuration files of two groups with two options each, in any package."""
+    order = draw(st.permutations(["_self_", {"left": "one"}, {"right": "one"}]))
+    files = {"config": _text({"defaults": order, **draw(contents)})}
+    for group in ("left", "right"):
+        package = draw(st.sampled_from(["_global_", "_group_", "m", "a.x"]))
+        for option in ("one", "two"):
+            files[f"{group}/{option}"] = f"# @package {package}\n{_text(draw(contents))}"
+    return files
+
+
+def _text(content: dict[str, Any]) -> str:
+    text: str = yaml.safe_dump(content, sort_keys=False)
+    return text
+
+
+def composed(loader: ConfigLoaderImpl, *overrides: str) -> list[Any] | str:
+    try:
+        config = loader.load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        return type(error).__name__
+    # What no program has said is in both as Hydra makes it.
+    return [(place, *rest) for place, *rest in _facts(config, ()) if place[:2] != ("hydra", "runtime")]
+
+
+def _facts(node: Any, place: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    data = node._metadata
+    closed = node._is_interpolation() or node._is_none() or node._is_missing()
+    value = None if isinstance(node, (DictConfig, ListConfig)) and not closed else node._value()
+    yield place, value, type(node), data.ref_type, data.object_type, data.optional, dict(data.flags or {})
+    if isinstance(node, (DictConfig, ListConfig)) and not closed:
+        for key in node.keys() if isinstance(node, DictConfig) else range(len(node)):
+            child = node._get_node(key)
+            assert child._get_parent() is node
+            yield from _facts(child, (*place, key))
+
+
+def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str]]) -> None:
+    """Compose each choice with a loader that remembers the ones before, and with Hydra's own."""
+    for name, text in files.items():
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    search_path = create_config_search_path(str(folder))
+    loader, peer = SharingLoader(copy.deepcopy(search_path)), ConfigLoaderImpl(search_path)
+    for left, right in chosen:
+        overrides = (f"left={left}", f"right={right}")
+        assert composed(loader, *overrides) == composed(peer, *overrides)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(files=trees(), chosen=st.permutations([(left, right) for left in ("one", "two") for right in ("one", "two")]))
+def test_composes_what_hydra_composes(files: dict[str, str], chosen: list[tuple[str, str]]) -> None:
+    Composer()
+    with tempfile.TemporaryDirectory() as folder:
+        compare(Path(folder), files, [*chosen, chosen[0]])
+
+
+@pytest.mark.parametrize("reference", ["${a}", "${oc.create:${a}}"])
+def test_what_is_merged_onto_an_interpolation_depends_on_what_it_stands_for(tmp_path: Path, reference: str) -> None:
+    Composer()
+    files = {
+        "config": _text({"defaults": ["_self_", {"right": "one"}, {"left": "one"}], "a": {"x": 1}, "m": reference})
+    }
+    files |= {f"right/{name}": f"# @package a\nx: {value}" for name, value in (("one", 5), ("two", 7))}
+    files |= {f"left/{name}": "# @package m\ny: 2" for name in ("one", "two")}
+    compare(tmp_path, files, [("one", "one"), ("one", "two"), ("two", "one")])
+
+
+@pytest.mark.parametrize("experiment", ["prevalence_shifts", "mgmt"])
+def test_our_studies_are_what_hydra_composes(experiment: str) -> None:
+    loader = Composer()._loader
+    peer = ConfigLoaderImpl(loader.config_search_path)
+    for overrides in ([f"experiment={experiment}"], [f"experiment={experiment}", "task=digits"]):
+        assert composed(loader, *overrides) == composed(peer, *overrides)
