@@ -1,7 +1,7 @@
 """Runs one job again and again in forked children, killing each after a random while, until one gets to its end.
 
-Arguments: configuration (JSON file), folder, rounds, seed, the longest life of a child in seconds, and the number of
-processes that train together. ``rounds`` is the number of kills wanted; folder/whole and folder/killed hold what an
+Arguments: configuration (JSON file), folder, rounds, seed, the longest life of a child as a share of the time that an
+undisturbed one takes, and the number of processes that train together. ``rounds`` is the number of kills wanted; folder/whole and folder/killed hold what an
 undisturbed and a killed job published.
 """
 
@@ -49,11 +49,13 @@ def main(config_file: str, folder: str, rounds: str, seed: str, longest: str, ra
         import_module(module)
     threads = len(list(Path("/proc/self/task").iterdir()))
     config, root = json.loads(Path(config_file).read_text()), Path(folder)
+    start = time.monotonic()
     assert attempt(config, root / "fit_whole", root / "whole", None)
+    undisturbed = time.monotonic() - start
     chance, kills = random.Random(int(seed)), 0
     ended = False
     while not ended and kills < int(rounds):
-        ended = attempt(config, root / "fit_killed", root / "killed", chance.uniform(0.02, float(longest)))
+        ended = attempt(config, root / "fit_killed", root / "killed", chance.uniform(0.0, float(longest)) * undisturbed)
         kills += not ended
     if not ended:
         assert attempt(config, root / "fit_killed", root / "killed", None)

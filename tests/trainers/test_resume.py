@@ -54,7 +54,7 @@ def test_kills_change_no_bit_and_neither_does_the_fork(
         "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=8", "schedule.patience=1",
         "checkpoint.every_seconds=0.01", "trainer.early_stopping.patience=3",
     )  # fmt: skip
-    record = killed(config, rounds=5, longest=0.5)
+    record = killed(config, rounds=5, longest=0.25)
     assert record["kills"] == 5
     assert record["killed"] == record["whole"]
     assert len(record["whole"]) == 3
@@ -73,7 +73,7 @@ def test_many_kills_of_a_network_with_every_kind_of_randomness(
         "experiment=digits", "trainer.max_epochs=16", "augment=shift", "sampling=balanced", "trainer.accumulate=2",
         "optimizer=sgd", "sampling.imbalance_ratio=3", "checkpoint.every_seconds=0.02",
     )  # fmt: skip
-    record = killed(config, rounds=20, longest=0.5, seed=seed)
+    record = killed(config, rounds=20, longest=0.3, seed=seed)
     assert record["kills"] >= 5
     assert record["killed"] == record["whole"]
 
@@ -87,7 +87,7 @@ def test_kills_change_no_bit_where_heads_have_best_epochs_of_their_own(
         "experiment=mgmt", "size=tiny", f"paths.data={tmp_path}/data", "trainer.max_epochs=5", "model.blocks=[1,1,1]",
         "model.dropout=0.2", "checkpoint.every_seconds=0.02",
     )  # fmt: skip
-    record = killed(config, rounds=8, longest=2.0)
+    record = killed(config, rounds=8, longest=0.4)
     assert record["kills"] >= 3
     assert record["killed"] == record["whole"]
     fit = json.loads((tmp_path / "fit_whole" / "fit.json").read_text())
@@ -100,6 +100,6 @@ def test_kills_change_no_bit_on_several_devices(compose: Callable[..., dict[str,
         "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=8", "checkpoint.every_seconds=0.02",
         "trainer.early_stopping.patience=3",
     )  # fmt: skip
-    record = killed(config, rounds=3, longest=2.0, ranks=2)
+    record = killed(config, rounds=3, longest=0.4, ranks=2)
     assert record["kills"] == 3
     assert record["killed"] == record["whole"]
