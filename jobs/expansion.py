@@ -108,6 +108,7 @@ class Expansion:
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder, base.composer.conventions)
         # The keys of other people's programs mean what they want.
         self._has_folds = not base.composer.conventions.lazy
+        self._partly: dict[str, set[str]] = {}
         self._composed: OrderedDict[Point, Composed] = OrderedDict()
         self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
@@ -172,7 +173,7 @@ class Expansion:
         config = found.config
         self._drop_unused(config)
         left = set(config.keys())
-        tree = {key: item for key, item in found.tree.items() if key in left}
+        tree = {key: self._used_of(str(key), item) for key, item in found.tree.items() if key in left}
         composed = Composed(config, tree, found.hydra, {})
         for number in self._plain:
             axis = self.matrix.axes[number]
@@ -189,10 +190,18 @@ class Expansion:
         derived = {split_key(key.lstrip("+"))[0] for key in self._spec.derive}
         kept = {*self._spec.uses, *map(_top_of, self.matrix.axes), *derived, *ALWAYS_USED}
         OmegaConf.set_struct(config, False)
+        self._partly = {}
         for key in [str(key) for key in config]:
             if key not in kept and key not in self._base.composer.conventions.study:
-                del config[key]
+                used = {use.partition(".")[2] for use in self._spec.uses if use.startswith(f"{key}.")}
+                _keep_below(config, key, used)
+                self._partly[key] = used
         OmegaConf.set_struct(config, True)
+
+    def _used_of(self, key: str, item: Any) -> Any:
+        """What is left of the value of a top-level key, of which a stage may use a part."""
+        used = self._partly.get(key)
+        return item if used is None else {child: value for child, value in item.items() if child in used}
 
     def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         path = _path(axis)
@@ -241,6 +250,16 @@ class Expansion:
             config, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions, tree
         )
         return template, own
+
+
+def _keep_below(config: DictConfig, key: str, used: set[str]) -> None:
+    """Leave of a top-level key only what is used directly below it, or nothing."""
+    if not used:
+        del config[key]
+        return
+    for child in [str(child) for child in config[key]]:
+        if child not in used:
+            del config[key][child]
 
 
 def _top_of(axis: Axis) -> str:

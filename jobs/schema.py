@@ -36,7 +36,7 @@ class StageSpec:
 
     ``at`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
     ``after`` maps parent stages to the slice of them that is meant (a predicate, or None for all). ``uses`` are the
-    top-level keys that its jobs read, beside axes and derived values; None for all.
+    top-level keys that its jobs read, or ``TOP.KEY`` directly below them, beside axes and derived values; None for all.
     """
 
     name: str
@@ -149,10 +149,14 @@ def _uses(place: str, given: Any, config: DictConfig) -> frozenset[str] | None:
         return None
     if not isinstance(given, list) or not all(isinstance(key, str) for key in given):
         raise UsageError(f"{place}: {given!r} is no list of top-level keys; write [task, sampling]")
-    known = [str(key) for key in config]
     for key in given:
-        if key not in known:
-            raise UsageError(f"{place}: {key}: no such top-level key{did_you_mean(key, known)}")
+        top, _, below = key.partition(".")
+        known = [str(each) for each in config]
+        if top not in known:
+            raise UsageError(f"{place}: {key}: no such top-level key{did_you_mean(top, known)}")
+        known = [str(each) for each in config[top]] if OmegaConf.is_dict(config[top]) else []
+        if below and below not in known:
+            raise UsageError(f"{place}: {key}: no such key in {top}{did_you_mean(below, known)}")
     return frozenset(given)
 
 

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from seedfold.jobs.work import RunInterrupted
 from seedfold.trainers.checkpoints import Best, Checkpoints, State
 from seedfold.trainers.data.batches import Position
-from seedfold.trainers.module import Classifier, monitored
+from seedfold.trainers.module import Learner, monitored
 from seedfold.trainers.randomness import RandomState, random_state, set_random_state
 from seedfold.trainers.ranks import ALONE, Ranks
 from seedfold.trainers.settings import Mode
@@ -76,11 +76,11 @@ class Checkpointer(Checkpoint):
         self._previous_best = progress.all_best
         self._saved_at = time.monotonic()
         self._trainer: pl.Trainer
-        self._module: Classifier
+        self._module: Learner
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue from the state there is; from here on, watch every step."""
-        assert isinstance(pl_module, Classifier)
+        assert isinstance(pl_module, Learner)
         self._trainer, self._module = trainer, pl_module
         pl_module.after_step = self._after_step
         if self._progress.state is not None:
@@ -143,7 +143,7 @@ def _is_over(trainer: pl.Trainer, epochs: int) -> bool:
     return stopped or epochs >= (trainer.max_epochs or 0)
 
 
-def _full_state(trainer: pl.Trainer, module: Classifier, progress: Progress, random: Sequence[RandomState]) -> State:
+def _full_state(trainer: pl.Trainer, module: Learner, progress: Progress, random: Sequence[RandomState]) -> State:
     return {
         "state_dict": module.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
@@ -165,7 +165,7 @@ def _callback_states(trainer: pl.Trainer) -> dict[str, Any]:
     return {key: state for key, state in states.items() if state}
 
 
-def _restore(trainer: pl.Trainer, module: Classifier, state: Mapping[str, Any]) -> None:
+def _restore(trainer: pl.Trainer, module: Learner, state: Mapping[str, Any]) -> None:
     module.load_state_dict(state["state_dict"])
     for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)

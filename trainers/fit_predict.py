@@ -80,6 +80,8 @@ def _run(work: Work, ranks: Ranks) -> None:
         data = load_new(work.config, work.reads, work.folder)
     else:
         data = load(work.config, work.reads, work.parents)
+    if data.train.masks is not None:
+        raise ConfigFailure("run: the samples have masks, and seedfold.trainers.fit_masks.run learns these")
     splits = _splits(prediction, data)
     predict = _fitted(work, data, ranks)
     for split in splits:
@@ -122,10 +124,15 @@ def _fitted(work: Work, data: JobData, ranks: Ranks) -> Predict:
         _keep_scaling(work, data)
         estimator = classical.fitted(work, model, data)
         return lambda samples: classical.predict(estimator, samples, data.classes)
-    return _fitted_network(work, model, data, ranks)
+    finished = fitted_network(work, model, data, ranks)
+    return lambda samples: training.predict(work, model, finished, samples, ranks)
 
 
-def _fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Predict:
+def fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Fit:
+    """Fit ``network``, or continue, or take the fit that is finished; its history goes into staging.
+
+    Raises ConfigFailure for what is no torch module, and as `training.fit` does.
+    """
     from torch import nn
 
     if not isinstance(network, nn.Module):
@@ -139,7 +146,7 @@ def _fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Pr
         finished = training.fit(work, network, data, ranks)
     if ranks.first and finished.history:
         write_history(work.staging, finished.history)
-    return lambda samples: training.predict(work, network, finished, samples, ranks)
+    return finished
 
 
 def _keep_scaling(work: Work, data: JobData) -> None:

@@ -18,15 +18,17 @@ from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.build import build
 from seedfold.trainers.checkpointing import Checkpointer, Progress
 from seedfold.trainers.checkpoints import Checkpoints, DamagedCheckpoint, Fit, load
+from seedfold.trainers.classifier import Classifier
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.data.sampling import order
 from seedfold.trainers.loggers import loggers
 from seedfold.trainers.losses import HeadsLoss
-from seedfold.trainers.module import Classifier, Recipe
+from seedfold.trainers.module import Learner, Recipe
 from seedfold.trainers.randomness import seed_everything, stream_seed
 from seedfold.trainers.ranks import ALONE, Ranks
+from seedfold.trainers.segmenter import Segmenter, check_mask_metrics
 from seedfold.trainers.settings import CheckpointSettings, PredictSettings, TrainerSettings
 from seedfold.trainers.validation import check_metrics
 
@@ -41,7 +43,7 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = ALONE) -> 
     Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
     """
     settings, files = TrainerSettings.of(work.config), Checkpoints(work.folder)
-    check_metrics(settings.metrics)
+    (check_metrics if data.train.masks is None else check_mask_metrics)(settings.metrics)
     progress = Progress.of(files.newest_state())
     if not progress.finished:
         _train(work, network, data, settings, progress, ranks)
@@ -56,7 +58,9 @@ def _train(
     work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: Progress, ranks: Ranks
 ) -> None:
     blocks = _blocks(work.config, data.train, settings, progress.position, ranks)
-    module = _module(work.config, network, settings, progress.position, steps=blocks.steps, ranks=ranks)
+    recipe = _recipe(work.config, settings, steps=blocks.steps, ranks=ranks)
+    kind: type[Learner] = Classifier if data.train.masks is None else Segmenter
+    module = kind(network, _loss(work.config), recipe, progress.position)
     checkpointer = Checkpointer(
         Checkpoints(work.folder),
         progress,
@@ -94,7 +98,8 @@ def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ran
     the whole. Raises DamagedCheckpoint if the weights cannot be read.
     """
     settings, prediction = TrainerSettings.of(work.config), PredictSettings.of(work.config)
-    module = _module(work.config, network, settings, Position(), steps=1, tta=prediction.tta)
+    recipe = _recipe(work.config, settings, steps=1, tta=prediction.tta)
+    module = Classifier(network, _loss(work.config), recipe, Position())
     # Whole batches: what is drawn for a batch does not depend on how many processes there are.
     size = settings.eval_batch_size
     share = ranks.share(-(-len(samples) // size))
@@ -147,19 +152,18 @@ def _blocks(
     return blocks
 
 
-def _module(
-    config: Mapping[str, Any],
-    network: nn.Module,
-    settings: TrainerSettings,
-    position: Position,
-    *,
-    steps: int,
-    tta: int = 1,
-    ranks: Ranks = ALONE,
-) -> Classifier:
+def _loss(config: Mapping[str, Any]) -> HeadsLoss:
     loss = config.get("loss") or {}
+    return HeadsLoss(build(loss.get("function"), "loss.function"), loss.get("head_weights"))
+
+
+def _recipe(
+    config: Mapping[str, Any], settings: TrainerSettings, *, steps: int, tta: int = 1, ranks: Ranks = ALONE
+) -> Recipe:
     schedule, augment = config.get("schedule"), config.get("augment")
-    recipe = Recipe(
+    if tta > 1 and not augment:
+        raise ConfigFailure(f"predict.tta: {tta} passes without augmentation are all alike; choose augment=… or tta 1")
+    return Recipe(
         optimizer=build(config.get("optimizer"), "optimizer"),
         schedule=build(schedule, "schedule") if schedule else None,
         steps=steps,
@@ -175,10 +179,6 @@ def _module(
         tta=tta,
         ranks=ranks,
     )
-    if tta > 1 and recipe.augment is None:
-        raise ConfigFailure(f"predict.tta: {tta} passes without augmentation are all alike; choose augment=… or tta 1")
-    function = build(loss.get("function"), "loss.function")
-    return Classifier(network, HeadsLoss(function, loss.get("head_weights")), recipe, position)
 
 
 def _together(ranks: Ranks) -> Mapping[str, Any]:

@@ -385,3 +385,12 @@ def test_stage_is_what_it_uses(tree: Any) -> None:
     assert same == {"cut"}
     with pytest.raises(UsageError, match=r"stages.cut.uses: los: no such top-level key .did you mean 'loss'"):
         tree.jobs({"stages": {"cut": {**stage, "uses": ["los"]}}})
+
+
+def test_stage_may_use_a_part_of_a_top_level_key(tree: Any) -> None:
+    stage = {"matrix": {"seed": [0]}, "run": "a.b", "uses": ["parts.one"]}
+    jobs = [tree.jobs({"stages": {"cut": stage}, "parts": {"one": 1, "two": two}})[0] for two in (2, 3)]
+    assert jobs[0].config["parts"] == {"one": 1}
+    assert jobs[0].id == jobs[1].id
+    with pytest.raises(UsageError, match=r"stages.cut.uses: parts.on: no such key in parts .did you mean 'one'"):
+        tree.jobs({"stages": {"cut": {**stage, "uses": ["parts.on"]}}, "parts": {"one": 1}})

@@ -1,8 +1,8 @@
 """Runs one job again and again in forked children, killing each after a random while, until one gets to its end.
 
 Arguments: configuration (JSON file), folder, rounds, seed, the longest life of a child as a share of the time that an
-undisturbed one takes, and the number of processes that train together. ``rounds`` is the number of kills wanted; folder/whole and folder/killed hold what an
-undisturbed and a killed job published.
+undisturbed one takes, and the number of processes that train together. ``rounds`` is the number of kills wanted;
+folder/whole and folder/killed hold what an undisturbed and a killed job published.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class TrainingBlocks:
         self._gather, self._targets = _gatherer(samples.inputs), _gatherer(_learnt(samples))
         self._order, self._position = order, position
         self._batch_size, self._most = batch_size, most
-        self._block = min(block, _largest_block(samples.inputs, batch_size))
+        self._block = min(block, _largest_block(samples, batch_size))
         count = len(samples)
         self.steps = count // batch_size if drop_last else -(-count // batch_size)
 
@@ -169,11 +169,12 @@ def _gatherer(inputs: Floats | Indices | StoredInputs) -> Callable[[Tensor | sli
     return lambda rows: torch.from_numpy(inputs.gather(rows if isinstance(rows, slice) else rows.numpy()))
 
 
-def _largest_block(inputs: Floats | StoredInputs, batch_size: int) -> int:
+def _largest_block(samples: Samples, batch_size: int) -> int:
     """The batches of a block of samples that are read for it: few enough to be held beside the network."""
-    if isinstance(inputs, np.ndarray):
+    if isinstance(samples.inputs, np.ndarray):
         return sys.maxsize
-    return max(1, _BLOCK_BYTES // (batch_size * inputs.sample_bytes))
+    sample_bytes = samples.inputs.sample_bytes + (0 if samples.masks is None else samples.masks.sample_bytes)
+    return max(1, _BLOCK_BYTES // (batch_size * sample_bytes))
 
 
 _Item = TypeVar("_Item")

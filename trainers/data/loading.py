@@ -99,7 +99,9 @@ def _sliced(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     if task.get("standardize", "none") != "none":
         raise ConfigFailure(_IN_FILES)
     folder = published(parents, INDEX).parent
-    samples = build(task["slices"], "task.slices").load(folder)
+    samples: Samples = build(task["slices"], "task.slices").load(folder)
+    if samples.masks is None:
+        raise DataFailure(f"{folder}: the faults of its volumes are not known, and there is nothing to learn")
     division = divide(samples, task, int(config["fold"]))
     train = division.train if task.get("empty_slices", True) else without_empty(samples, division.train)
     if not len(train):

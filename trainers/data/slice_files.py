@@ -8,9 +8,7 @@ is believed only if they have the digests it tells, and the sources are as they 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
 from seedfold.results.whole import replacing
+from seedfold.trainers.data.kept_files import digest_of, name_again, save_array
 from seedfold.trainers.data.seismic import Amplitudes, Faults, SeismicVolumes, Volume
 
 AXES = (0, 1)
@@ -42,13 +41,15 @@ class SlicedVolume:
     """What is on disk of a volume.
 
     ``plan`` is a digest of all settings, ``sources`` has size and time of change of each source file, ``files`` the
-    digest of each file, ``faults`` the voxels of faults in each slice along each axis, None if faults are not known.
+    digest of each file. ``swapped`` says that axes 0 and 1 of the sources are in the other order, ``faults`` how many
+    voxels of faults there are in each slice along each axis, None if faults are not known.
     """
 
     name: str
     plan: str
     sources: list[list[int]]
     files: dict[str, str]
+    swapped: bool
     faults: list[list[int]] | None
 
 
@@ -64,7 +65,7 @@ def known(folder: Path, volume: Volume, plan: str) -> SlicedVolume | None:
     """Return what is whole in ``folder`` of this volume, plan and sources, else None."""
     try:
         record = SlicedVolume(**json.loads((folder / RECORD).read_text()))
-        whole = all(_digest(folder / name) == digest for name, digest in record.files.items())
+        whole = all(digest_of(folder / name) == digest for name, digest in record.files.items())
     except (OSError, ValueError, TypeError):
         return None
     as_planned = (record.name, record.plan, record.sources) == (volume.name, plan, sources_of(volume))
@@ -78,9 +79,9 @@ def write(folder: Path, source: SeismicVolumes, volume: Volume, plan: str) -> Sl
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)
     contents = _contents(source.amplitudes(volume), faults)
-    digests = {name: _save(folder / name, array) for name, array in contents}
+    digests = {name: save_array(folder / name, array) for name, array in contents}
     counts = None if faults is None else [faults.sum((1 - axis, 2), dtype=np.int64).tolist() for axis in AXES]
-    record = SlicedVolume(volume.name, plan, sources, digests, counts)
+    record = SlicedVolume(volume.name, plan, sources, digests, volume.swapped, counts)
     with replacing(folder / RECORD) as beside:
         beside.write_text(json.dumps(asdict(record)))
     return record
@@ -98,25 +99,9 @@ def _not_empty(masks: Faults) -> Faults:
     return masks[masks.any((1, 2))]
 
 
-def _save(path: Path, array: NDArray[Any]) -> str:
-    with replacing(path) as beside:
-        with beside.open("xb") as file:
-            np.save(file, np.ascontiguousarray(array))
-        return _digest(beside)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def hand_over(folder: Path, volumes: Sequence[SlicedVolume], staging: Path) -> None:
     """Give the files a second name in ``staging``, a folder a volume; where there are no such names, move them."""
     for volume in volumes:
         (staging / volume.name).mkdir()
         for name in volume.files:
-            kept, new = folder / volume.name / name, staging / volume.name / name
-            try:
-                new.hardlink_to(kept)
-            except OSError:
-                shutil.move(kept, new)
+            name_again(folder / volume.name / name, staging / volume.name / name)

@@ -67,6 +67,14 @@ class Slices:
         return FileInputs(read, (1, *shape) if channel else shape, stacks.dtype, rows, self.num_workers)
 
 
+def swapped_volumes(folder: Path) -> frozenset[str]:
+    """Name the volumes in a folder of the stage whose files have axes 0 and 1 in the other order."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / INDEX, columns=["volume"], filters=[("swapped", "==", True)])
+    return frozenset(table.column("volume").to_pylist())
+
+
 def without_empty(samples: Samples, rows: Indices) -> Indices:
     """Return those of ``rows`` whose slices show a fault: what training without empty slices learns from."""
     return rows[samples.targets[rows] > 0]

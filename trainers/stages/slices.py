@@ -1,8 +1,9 @@
 """Cuts seismic volumes into slices along both horizontal axes; see `seedfold.trainers.data.slice_files` for the files.
 
 The job's CPUs take a volume each, side by side. Stopped or killed, the next attempt checks what it finds and does the
-rest. ``index.parquet`` has a row for each slice: volume, axis, position along it, row of its mask among those of the
-volume and axis (-1 for an empty one, which is not written), and voxels of faults (null where they are not known).
+rest. ``index.parquet`` has a row for each slice: volume, whether axes 0 and 1 of its files are swapped, axis, position
+along it, row of its mask among those of the volume and axis (-1 for an empty one, which is not written), and voxels of
+faults (null where they are not known).
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ PRELOAD = ("numpy", "pyarrow.parquet", "hydra.utils", "seedfold.trainers.stages.
 
 
 def run(work: Work) -> None:
-    """Cut the volumes of ``task.volumes``; raises DataFailure naming a file that is missing or cannot be used."""
-    source = _source(work.config["task"])
+    """Cut the volumes of ``task.volumes``, or of ``new_volumes`` in a stage that has no task.
+
+    Raises DataFailure naming a file that is missing or cannot be used.
+    """
+    source = _source(work.config)
     volumes = source.volumes()
     sliced = _all_sliced(source, volumes, work)
     hand_over(_partial(work), sliced, work.staging)
@@ -50,10 +54,12 @@ def _partial(work: Work) -> Path:
     return work.folder / "slices"
 
 
-def _source(task: Mapping[str, Any]) -> SeismicVolumes:
-    source = build(task.get("volumes"), "task.volumes")
+def _source(config: Mapping[str, Any]) -> SeismicVolumes:
+    task = config.get("task") or {}
+    key, node = ("task.volumes", task.get("volumes")) if task else ("new_volumes", config.get("new_volumes"))
+    source = build(node, key)
     if not isinstance(source, SeismicVolumes):
-        raise ConfigFailure(f"task.volumes: {type(source).__name__} is no SeismicVolumes, and only these are cut")
+        raise ConfigFailure(f"{key}: {type(source).__name__} is no SeismicVolumes, and only these are cut")
     return source
 
 
@@ -106,6 +112,7 @@ def _rows(volume: SlicedVolume, shape: Sequence[int]) -> pa.Table:
     return pa.table(
         {
             "volume": pa.array([volume.name] * sum(counts), pa.string()),
+            "swapped": pa.array([volume.swapped] * sum(counts), pa.bool_()),
             "axis": pa.array(np.repeat(AXES, counts), pa.int64()),
             "position": pa.array(np.concatenate([np.arange(count) for count in counts]), pa.int64()),
             "mask": pa.array(np.concatenate(masks), pa.int64()),

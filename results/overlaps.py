@@ -1,0 +1,62 @@
+"""How well masks that were found fit those that are true, from numbers of voxels alone.
+
+Voxels of any number of slices and volumes are added up before they are compared, so that nothing but these numbers has
+to be kept of a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Voxels of a class: in both masks, in the one that was found, in the true one."""
+
+    common: int = 0
+    found: int = 0
+    true: int = 0
+
+    @classmethod
+    def of(cls, found: NDArray[np.bool_], true: NDArray[np.bool_]) -> Overlap:
+        """Compare two masks of one shape."""
+        return cls(int((found & true).sum()), int(found.sum()), int(true.sum()))
+
+    def __add__(self, other: Overlap) -> Overlap:
+        return Overlap(self.common + other.common, self.found + other.found, self.true + other.true)
+
+    @property
+    def dice(self) -> float:
+        """2 · common / (found + true); 1 where both are empty."""
+        return _quotient(2 * self.common, self.found + self.true)
+
+    @property
+    def jaccard(self) -> float:
+        """Common / either; 1 where both are empty."""
+        return _quotient(self.common, self.found + self.true - self.common)
+
+    @property
+    def precision(self) -> float:
+        """The share of what was found that is true; 1 where nothing was found."""
+        return _quotient(self.common, self.found)
+
+    @property
+    def recall(self) -> float:
+        """The share of what is true that was found; 1 where nothing is true."""
+        return _quotient(self.common, self.true)
+
+
+METRICS: Mapping[str, Callable[[Overlap], float]] = {
+    "dice": lambda overlap: overlap.dice,
+    "jaccard": lambda overlap: overlap.jaccard,
+    "precision": lambda overlap: overlap.precision,
+    "recall": lambda overlap: overlap.recall,
+}
+
+
+def _quotient(part: int, whole: int) -> float:
+    return part / whole if whole else 1.0
