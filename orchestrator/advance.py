@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError, counted
 from seedfold.jobs.resources import Resources
@@ -130,11 +131,14 @@ class _Step:
             )
 
     def _backend(self, submission: Submission) -> Backend:
-        cluster = Cluster.parse(submission.settings["cluster"])
-        backend = self._backends.get(cluster.executor) or backend_of(cluster)
-        assert backend is not None
-        self._backends[cluster.executor] = backend
-        return backend
+        """The scheduler with the settings that the submission was planned with, which may differ from others'."""
+        settings = submission.settings["cluster"]
+        key = canonical_json(settings)
+        if key not in self._backends:
+            backend = backend_of(Cluster.parse(settings))
+            assert backend is not None
+            self._backends[key] = backend
+        return self._backends[key]
 
     # --- what was sent -----------------------------------------------------------------------------------------------
 

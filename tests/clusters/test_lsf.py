@@ -221,9 +221,11 @@ def test_cancel_ends_running_and_queued_tasks(on: LsfProject) -> None:
 def test_memory_is_asked_for_in_the_unit_of_the_site(on: LsfProject) -> None:
     """Taken for KB it would be too little to begin with; KB taken for it would be more than any host has."""
     on.lsf.configure(unit_for_limits="MB")
-    on.launch("seed=1", "fold=0", "cluster.keeper=false")
+    on.launch("seed=1", "fold=0", "cluster.keeper=false", on.hold)
     (on.lsf.folder / "conf" / "lsf.conf").unlink()
     on.launch("seed=2", "fold=0", "cluster.keeper=false", "cluster.memory_unit=MB")
+    on.wait(done=1, submitted=1)
+    on.release(on.number())
     on.wait(done=2)
     asked_for = "mem=2048MB" if on.lsf.settings.dialect == "lsf10" else "mem=2048]"
     scripts = [(one.folder / "script.sh").read_text() for one in on.submissions()]
