@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.crc32c import crc32c
 from seedfold.trainers.data.example import parse_example, serialize_example
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.tfrecord_files import read_records, write_records
@@ -28,32 +27,6 @@ WRITTEN_ELSEWHERE = (
     "5uLIzE1MT43PTBFi52LlYk5MSuYq5GIFCwplcKVxpTAwMjGzsLKxc3BycfPw8vELCAoJi4iKiUtISknLyMrJKygqKauoqqlraGpp6+jq6RsY"
     "GhmbmJqZW1haWdvY2tk7ODo5u7i6uXt4enn7+Pr5BwQGBYeEhoVHREZFx8TGxScArUw4/FlOA+rF/wViXlxq6D5kwHRqSmpaneGUEgCCI0Jo"
 )
-
-
-@pytest.mark.parametrize(
-    ("content", "checksum"),
-    [
-        (b"123456789", 0xE3069283),
-        (bytes(32), 0x8A9136AA),
-        (b"\xff" * 32, 0x62A8AB43),
-        (bytes(range(32)), 0x46DD794E),
-        (b"", 0),
-    ],
-)
-def test_checksums_are_the_published_ones(content: bytes, checksum: int) -> None:
-    """RFC 3720, appendix B.4, and the check value of CRC-32C."""
-    assert crc32c(content) == checksum
-
-
-@given(st.binary(max_size=700), st.integers(0, 5))
-def test_checksums_of_any_length_are_those_of_the_definition(content: bytes, times: int) -> None:
-    content *= times
-    state = 0xFFFFFFFF
-    for byte in content:
-        state ^= byte
-        for _ in range(8):
-            state = (state >> 1) ^ (0x82F63B78 * (state & 1))
-    assert crc32c(content) == state ^ 0xFFFFFFFF
 
 
 def test_records_that_others_wrote_are_read(tmp_path: Path) -> None:

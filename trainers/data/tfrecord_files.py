@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import google_crc32c
+
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.crc32c import crc32c, masked
 
 _HEADER, _CHECKSUM = struct.Struct("<QI"), struct.Struct("<I")
+_MASK = 0xA282EAD8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,12 @@ def _records(file: BinaryIO, path: Path) -> Iterator[Record]:
         if len(header) < _HEADER.size:
             raise DataFailure(f"{path}: is cut short in record {number}")
         length, checksum = _HEADER.unpack(header)
-        if masked(crc32c(header[:8])) != checksum:
+        if _masked(header[:8]) != checksum:
             raise DataFailure(f"{path}: record {number} has a length that is damaged; is it a TFRecord file?")
         if offset + length + _CHECKSUM.size > size:
             raise DataFailure(f"{path}: is cut short in record {number}")
         content, (checksum,) = file.read(length), _CHECKSUM.unpack(file.read(_CHECKSUM.size))
-        if masked(crc32c(content)) != checksum:
+        if _masked(content) != checksum:
             raise DataFailure(f"{path}: record {number} is damaged: its checksum is another")
         yield Record(number, offset, content)
         number += 1
@@ -58,5 +60,12 @@ def write_records(path: Path, contents: Iterable[bytes]) -> None:
     with path.open("xb") as file:
         for content in contents:
             length = len(content).to_bytes(8, "little")
-            file.write(length + _CHECKSUM.pack(masked(crc32c(length))))
-            file.write(content + _CHECKSUM.pack(masked(crc32c(content))))
+            file.write(length + _CHECKSUM.pack(_masked(length)))
+            file.write(content + _CHECKSUM.pack(_masked(content)))
+
+
+def _masked(content: bytes) -> int:
+    """The checksum of ``content`` as these files store it, turned by 15 bits and moved by a constant."""
+    checksum: int = google_crc32c.value(content)
+    turned = ((checksum >> 15) | (checksum << 17)) & 0xFFFFFFFF
+    return (turned + _MASK) & 0xFFFFFFFF
