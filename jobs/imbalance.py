@@ -46,6 +46,22 @@ def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[flo
     return [weight / mean for weight in inverse]
 
 
+def share_weights(scheme: Literal["none", "shares"], shares: list[float]) -> list[float] | None:
+    """Return one loss weight a class with mean 1, by the inverse of its share of the samples, or None for no weighting.
+
+    ``shares`` are positive and need not sum to 1: counts will do. Raises UsageError for others, or another scheme.
+    """
+    if scheme == "none":
+        return None
+    if scheme != "shares":
+        raise UsageError(f"loss.weighting: {scheme!r} is no way to weigh classes; none or shares")
+    if len(shares) < 2 or not all(0 < share < float("inf") for share in shares):
+        raise UsageError(f"loss.shares: {list(shares)} are no shares of classes; a positive number for each")
+    inverse = [1 / float(share) for share in shares]
+    mean = sum(inverse) / len(inverse)
+    return [weight / mean for weight in inverse]
+
+
 def long_tail_counts(available: list[int], ratio: float) -> list[int]:
     """Return how many samples of each class to keep, at most ``available``, so that the ratio becomes ``ratio``.
 

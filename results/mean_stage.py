@@ -71,14 +71,14 @@ def run(work: Work) -> None:
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
     for split, each in means.items():
-        _write_predictions(work, split, _only(each))
+        write_mean(work, split, _only(each), MEAN)
     oof.to_csv(work.outputs / "oof.csv", index=False)
     scores = auc_table(oof, [*oof.columns[3:]])
     scores.to_csv(work.outputs / "auc.csv", index=False)
     for row in scores[scores["fold"] == ALL].itertuples(index=False):
         _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
     if TEST in means:
-        _submission(_only(means[TEST]), settings).to_csv(work.outputs / settings.file, index=False)
+        mean_table(_only(means[TEST]), settings.id, settings.target).to_csv(work.outputs / settings.file, index=False)
 
 
 def _refuse_gaps(runs: Sequence[Run]) -> None:
@@ -147,14 +147,16 @@ def _auroc(rows: pd.DataFrame, name: str) -> float:
     return auroc(rows["target"].to_numpy() == 1, rows[name].to_numpy())
 
 
-def _submission(mean: MeanPredictions, settings: MeanSettings) -> pd.DataFrame:
+def mean_table(mean: MeanPredictions, identifier: str, target: str) -> pd.DataFrame:
+    """Return the columns ``identifier`` and ``target``, the probability of class 1, sorted by the first."""
     import pandas as pd
 
-    table = pd.DataFrame({settings.id: mean.rows.sample_ids, settings.target: mean.values[:, 1]})
-    return table.sort_values(settings.id, ignore_index=True)
+    table = pd.DataFrame({identifier: mean.rows.sample_ids, target: mean.values[:, 1]})
+    return table.sort_values(identifier, ignore_index=True)
 
 
-def _write_predictions(work: Work, split: str, mean: MeanPredictions) -> None:
+def write_mean(work: Work, split: str, mean: MeanPredictions, head: str) -> None:
+    """Leave probabilities as predictions of a head."""
     ids = list(mean.rows.sample_ids)
     write_predictions(
         work.staging,
@@ -162,6 +164,6 @@ def _write_predictions(work: Work, split: str, mean: MeanPredictions) -> None:
         job=work.description,
         sample_ids=ids,
         targets=np.ma.masked_array(mean.rows.targets, ~mean.rows.known),
-        logits={MEAN: np.log(np.maximum(mean.values, _TINY)).astype(np.float32)},
+        logits={head: np.log(np.maximum(mean.values, _TINY)).astype(np.float32)},
         expected=ids,
     )

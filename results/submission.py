@@ -4,10 +4,10 @@ Settings are ``submission``. Jobs that differ in the axis ``passes`` (of test-ti
 Each value of it has its own tables; the highest is what is submitted. For people it leaves:
 
 - ``oof.csv``: id, target, pred (probability of class 1) and fold of every development sample, sorted by id;
-- ``submission.csv``: id and target, the mean over the folds of the probability of class 1, sorted by id;
+- ``submission.csv``, or another name: id and target, the mean over the folds of the probability of class 1, by id;
 - the same of the other values, as ``oof_PASSES.csv`` and ``submission_PASSES.csv``;
 - ``auc.csv``: area under the ROC curve per value and fold, and of all out-of-fold predictions together (fold ``all``);
-- figures: ``learning.svg``, ``schedule.svg``, ``test_predictions.svg``.
+- figures: ``learning.svg``, ``schedule.svg``, ``test_predictions.svg``, and those of `seedfold.results.oof_figures`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
@@ -30,7 +31,15 @@ from seedfold.results.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "matplotlib.figure", "seedfold.results.submission_figures")
+PRELOAD = (
+    "numpy",
+    "pandas",
+    "pyarrow.parquet",
+    "matplotlib.figure",
+    "sklearn.metrics",
+    "seedfold.results.oof_figures",
+    "seedfold.results.submission_figures",
+)
 ALL = "all"
 
 _log = logging.getLogger(__name__)
@@ -38,11 +47,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SubmissionSettings:
-    """``submission``: the axis of passes, the splits, and the names of the columns with the sample's name."""
+    """``submission``: the axis of passes, the splits, the file of test predictions, and the columns of sample names."""
 
     passes: str = "predict.tta"
     development: str = "val"
     test: str = "test"
+    file: str = "submission.csv"
     id: str = "id"
     oof_id: str = "id"
 
@@ -70,6 +80,7 @@ class Variant:
 
 def run(work: Work) -> None:
     """Write the tables and figures; raises ConfigFailure where folds are missing, or more than folds differ."""
+    from seedfold.results.oof_figures import draw_oof_figures
     from seedfold.results.submission_figures import draw_figures
 
     settings = SubmissionSettings.of(work.config)
@@ -79,15 +90,17 @@ def run(work: Work) -> None:
         submitted = [submission_table(variant, settings) for variant in variants]
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
+    file = Path(settings.file)
     for variant, oof, submission in zip(variants, out_of_fold, submitted, strict=True):
         ending = "" if variant is variants[-1] else f"_{variant.passes}"
         oof.to_csv(work.outputs / f"oof{ending}.csv", index=False)
-        submission.to_csv(work.outputs / f"submission{ending}.csv", index=False)
+        submission.to_csv(work.outputs / f"{file.stem}{ending}{file.suffix}", index=False)
     scores = auc_table(variants, out_of_fold, settings.passes)
     scores.to_csv(work.outputs / "auc.csv", index=False)
     for row in scores[scores["fold"] == ALL].itertuples(index=False):
         _log.info("%s %s: out-of-fold AUC %.4f", settings.passes, row[0], row.auroc)
     draw_figures(work.outputs, variants[-1].runs, submitted[-1]["target"])
+    draw_oof_figures(work.outputs, out_of_fold[-1])
 
 
 def find_variants(runs: Sequence[Run], passes: str) -> list[Variant]:

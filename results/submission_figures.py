@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seedfold.results.figure_files import COLOURS, INK, figure_style, new_figure, save_figure
 from seedfold.results.history import FILE
 from seedfold.results.run import Run
 
@@ -14,44 +15,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-_INK = "#333333"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "seedfold",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
 
 def draw_figures(folder: Path, runs: Sequence[Run], predicted: pd.Series[float]) -> None:
     """Write ``learning.svg``, ``schedule.svg`` and ``test_predictions.svg``; runs are those of one fold each."""
-    import matplotlib
     import pandas as pd
 
     histories = [pd.read_csv(run.folder / FILE) for run in runs]
     configs = [dict(run.config or {}) for run in runs]
-    with matplotlib.rc_context(_STYLE):
-        _save(_learning(histories, configs), folder / "learning.svg")
-        _save(_schedule(histories), folder / "schedule.svg")
-        _save(_histogram(predicted), folder / "test_predictions.svg")
-
-
-def _save(figure: Figure, file: Path) -> None:
-    figure.savefig(file, metadata={"Date": None, "Creator": None})
-
-
-def _new(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
+    with figure_style():
+        save_figure(_learning(histories, configs), folder / "learning.svg")
+        save_figure(_schedule(histories), folder / "schedule.svg")
+        save_figure(_histogram(predicted), folder / "test_predictions.svg")
 
 
 def _learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figure:
     """A column a fold: losses above, the watched metric below, the best epoch marked in both."""
     count = len(histories)
-    figure = _new(max(4.0, 2.3 * count), 4.2)
+    figure = new_figure(max(4.0, 2.3 * count), 4.2)
     grid: Any = figure.subplots(2, count, sharex="col", sharey="row", squeeze=False)
     for place, (history, config) in enumerate(zip(histories, configs, strict=True)):
         monitor, best = _best(history, config)
@@ -87,18 +67,18 @@ def _lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], best: int)
     epochs = history["epoch"] + 1
     for column in columns:
         training = column.startswith("train/")
-        colour = _COLOURS[0] if training else _COLOURS[1]
+        colour = COLOURS[0] if training else COLOURS[1]
         axes.plot(epochs, history[column], color=colour, label="training" if training else "validation")
         if not training:
             axes.plot(epochs[best], history[column][best], "o", color=colour, markersize=5)
-    axes.axvline(best + 1, color=_INK, linewidth=0.6, linestyle=":")
+    axes.axvline(best + 1, color=INK, linewidth=0.6, linestyle=":")
 
 
 def _schedule(histories: Sequence[pd.DataFrame]) -> Figure:
-    figure = _new(4.2, 2.8)
+    figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     for number, history in enumerate(_different(histories)):
-        axes.plot(history["epoch"] + 1, history["lr"], marker="o", markersize=3, color=_COLOURS[number % 8])
+        axes.plot(history["epoch"] + 1, history["lr"], marker="o", markersize=3, color=COLOURS[number % 8])
     axes.set(xlabel="epoch", ylabel="learning rate")
     _count_epochs(axes)
     return figure
@@ -117,8 +97,8 @@ def _different(histories: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
 
 
 def _histogram(predicted: pd.Series[float]) -> Figure:
-    figure = _new(4.2, 2.8)
+    figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
-    axes.hist(predicted, bins=50, range=(0, 1), color=_COLOURS[0])
+    axes.hist(predicted, bins=50, range=(0, 1), color=COLOURS[0])
     axes.set(xlabel="predicted probability, mean over folds", ylabel="test samples")
     return figure

@@ -123,13 +123,17 @@ def task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
 def task_shards(samples: Samples, task: Mapping[str, Any]) -> Indices | None:
     """Return the shard (n,) of each sample, as it was read or as ``task.folds.shards`` divides; None without shards."""
     settings = task["folds"].get("shards")
-    if settings is None:
-        return None
-    if settings == _AS_READ:
-        if samples.shards is None:
-            raise ConfigFailure(f"task.folds.shards: {_AS_READ}, but the samples of this source come in none")
+    return None if settings is None else shards_of(samples, settings, _SHARDS)
+
+
+def shards_of(samples: Samples, settings: Mapping[str, Any] | str, key: str) -> Indices:
+    """Return the shard (n,) of each sample: ``as_read``, or by kind, count and seed. Errors name ``key``."""
+    if isinstance(settings, str):
+        if settings != _AS_READ or samples.shards is None:
+            reason = "the samples of this source come in none" if settings == _AS_READ else "no way to divide"
+            raise ConfigFailure(f"{key}: {settings}: {reason}; give kind, count and seed")
         return samples.shards
-    parts = development_folds(samples, settings["kind"], int(settings["count"]), int(settings["seed"]), _SHARDS)
+    parts = development_folds(samples, settings["kind"], int(settings["count"]), int(settings["seed"]), key)
     shards = np.empty(len(samples), dtype=np.int64)
     for number, rows in enumerate(parts):
         shards[rows] = number

@@ -2,8 +2,8 @@
 
 Samples come from a source, divided by `task.test` and `task.folds`; where the task has `task.split`, from a cache and a
 split table of upstream stages; where it has `task.slices`, from the slices of one, divided as those of a source. A task
-with `task.test_source` tests on that instead of on samples held out. Standardisation learns mean and deviation from the
-training samples of this job alone.
+with `task.test_source` tests on that instead of on samples held out; one with `task.archive` may train on more samples
+than are divided. Standardisation learns mean and deviation from the training samples of this job alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.results.whole import replacing
 from seedfold.trainers.build import build
+from seedfold.trainers.data.archive import with_archive
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
 from seedfold.trainers.data.published import published
@@ -118,12 +119,14 @@ def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:
     samples = build(task["source"], "task.source").load(reads)
     classes = int(task["classes"])
     division = divide(samples, task, int(config["fold"]))
-    kept = _resampled(division.train, samples.targets, classes, sampling)
-    scaling = _scaling(samples.inputs[kept], task.get("standardize", "none"))
     test = samples.take(division.test)
     if task.get("test_source"):
         test = build(task["test_source"], "task.test_source").load(reads)
-    splits = {"train": samples.take(kept), "val": samples.take(division.val), "test": test}
+    splits = {"val": samples.take(division.val), "test": test}
+    samples, train = with_archive(samples, division.train, task, reads)
+    kept = _resampled(train, samples.targets, classes, sampling)
+    scaling = _scaling(samples.inputs[kept], task.get("standardize", "none"))
+    splits["train"] = samples.take(kept)
     if scaling:
         splits = {name: scaling.apply(split) for name, split in splits.items()}
     return JobData(splits.pop("train"), splits, classes, scaling=scaling)
