@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.imbalance import class_weights, long_tail, long_tail_counts
+from seedfold.jobs.imbalance import class_weights, long_tail, long_tail_counts, share_weights
 
 ratios = st.floats(1, 1000)
 classes = st.integers(2, 30)
@@ -38,6 +38,12 @@ def test_weights_of_a_known_case() -> None:
     assert class_weights("ratio", None, 2) == [1.0, 1.0]
 
 
+def test_weights_of_shares_undo_them_whether_shares_or_counts() -> None:
+    assert share_weights("shares", [0.9, 0.1]) == pytest.approx([0.2, 1.8])
+    assert share_weights("shares", [32542, 584]) == pytest.approx([2 * 584 / 33126, 2 * 32542 / 33126])
+    assert share_weights("none", [0.9, 0.1]) is None
+
+
 @given(st.lists(st.integers(1, 2000), min_size=2, max_size=20), st.floats(1, 100))
 def test_counts_are_available_never_zero_and_as_many_as_the_data_allow(available: list[int], ratio: float) -> None:
     counts = long_tail_counts(available, ratio)
@@ -62,6 +68,8 @@ def test_counts_of_a_known_case() -> None:
         (lambda: long_tail(0.5, 3), "sampling.imbalance_ratio: 0.5"),
         (lambda: long_tail(math.nan, 3), "sampling.imbalance_ratio: nan"),
         (lambda: class_weights("rtaio", 2, 3), "loss.weighting: 'rtaio'"),  # type: ignore[arg-type]
+        (lambda: share_weights("ratio", [0.9, 0.1]), "loss.weighting: 'ratio'"),  # type: ignore[arg-type]
+        (lambda: share_weights("shares", [1.0, 0.0]), "loss.shares: .* are no shares"),
         (lambda: long_tail_counts([3, 0, 2], 2), "class 1 has no training sample"),
     ],
 )

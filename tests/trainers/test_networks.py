@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,19 @@ def test_networks_have_as_many_parameters_as_published(name: str, millions: floa
         network = build(efficientnet(name=f"efficientnet-{name}", classes=1000), "model")
     count = sum(each.numel() for each in network.parameters()) / 1e6
     assert count == pytest.approx(millions, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    # Those of the published networks for 1000 classes, less these classes' rows and with one instead.
+    [("b2", 7_702_403), ("b4", 17_550_409), ("b6", 40_738_009)],
+)
+def test_networks_of_melanoma_have_one_logit_behind_the_average(
+    compose: Callable[..., dict[str, Any]], name: str, count: int
+) -> None:
+    pytest.importorskip("monai")
+    with torch.device("meta"):
+        network = build(
+            compose("task=melanoma", "model=melanoma_full", f"model.name=efficientnet-{name}")["model"], "model"
+        )
+    assert sum(each.numel() for each in network.parameters()) == count

@@ -130,8 +130,10 @@ def shards_of(samples: Samples, settings: Mapping[str, Any] | str, key: str) -> 
     """Return the shard (n,) of each sample: ``as_read``, or by kind, count and seed. Errors name ``key``."""
     if isinstance(settings, str):
         if settings != _AS_READ or samples.shards is None:
-            reason = "the samples of this source come in none" if settings == _AS_READ else "no way to divide"
-            raise ConfigFailure(f"{key}: {settings}: {reason}; give kind, count and seed")
+            wrong = (
+                "but the samples of this source come in none" if settings == _AS_READ else "which is no way to divide"
+            )
+            raise ConfigFailure(f"{key}: {settings}, {wrong}; give kind, count and seed")
         return samples.shards
     parts = development_folds(samples, settings["kind"], int(settings["count"]), int(settings["seed"]), key)
     shards = np.empty(len(samples), dtype=np.int64)

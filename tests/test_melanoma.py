@@ -1,0 +1,131 @@
+"""The study of skin lesions, tiny, from photographs and tables to the submission of a blend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from killing import jobs, results
+from sklearn.metrics import roc_auc_score
+from toyproject import SEEDFOLD
+
+from seedfold.jobs.study import load_study
+from seedfold.orchestrator.layout import Root, StudyFolder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+STUDY = "melanoma"
+ASKED = (f"experiment={STUDY}", "size=tiny", "paths.data=data", "--wait")
+OUT_OF_FOLD = {"roc.svg", "precision_recall.svg", "confusion.svg", "oof_predictions.svg"}
+SUBMIT = {"oof.csv", "oof_1.csv", "submission_noensemble.csv", "submission_noensemble_1.csv", "auc.csv"}
+BLEND = {"oof.csv", "auc.csv", "weights.csv", "submission.csv"}
+LEARNING = {"learning.svg", "schedule.svg", "test_predictions.svg"}
+
+
+def start(place: Path, root: str, *args: str) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = {**os.environ, "HOME": str(place), "TMPDIR": str(place)}
+    return subprocess.Popen([SEEDFOLD, *args, "--root", root], cwd=place, env=environment, text=True, **pipes)
+
+
+def done(place: Path, root: str, *args: str) -> None:
+    started = start(place, root, *args)
+    output, _ = started.communicate(timeout=1000)
+    assert started.returncode == 0, output
+
+
+def kill_all_jobs_in_training(study: StudyFolder) -> None:
+    while not list(study.path.glob("jobs/*/*/previous.ckpt")):
+        time.sleep(0.05)
+    for process in jobs(study):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_killed_or_not_the_study_ends_with_the_same_submission(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    command = [SEEDFOLD, "make-data", STUDY, "--out", "data"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    done(tmp_path, "whole", "launch", *ASKED)
+    launched = start(tmp_path, "killed", "launch", *ASKED)
+    whole, killed = (Root(tmp_path / root).study(STUDY) for root in ("whole", "killed"))
+    kill_all_jobs_in_training(killed)
+    launched.communicate(timeout=1000)
+    done(tmp_path, "killed", "resume", STUDY, "--wait")
+    assert results(whole) == results(killed)
+    for stage, tables, figures in (
+        ("submit", SUBMIT, OUT_OF_FOLD | LEARNING),
+        ("blend", BLEND, OUT_OF_FOLD | {"blend.svg"}),
+    ):
+        assert names(whole.outputs / stage) == tables | figures
+        for name in tables:
+            assert (whole.outputs / stage / name).read_bytes() == (killed.outputs / stage / name).read_bytes(), name
+    assert len(list(whole.path.glob("jobs/*/*/fit.json"))) == 6 + 15, "passes share a training; 15 models of metadata"
+    _check_out_of_fold(tmp_path / "data", whole)
+    _check_submission(tmp_path / "data", whole)
+
+
+def _check_out_of_fold(data: Path, study: StudyFolder) -> None:
+    known = pd.read_csv(data / "train.csv").set_index("image_name")
+    oof = pd.read_csv(study.outputs / "submit" / "oof.csv").set_index("image_name")
+    assert list(oof) == ["target", "pred", "fold"]
+    assert sorted(oof.index) == sorted(known.index)
+    assert (oof["target"] == known["target"][oof.index]).all()
+    assert known["patient_id"].groupby(known["patient_id"]).size().max() > 1
+    assert oof["fold"].groupby(known["patient_id"][oof.index]).nunique().max() == 1, "a patient validates in one fold"
+    scores = pd.read_csv(study.outputs / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
+    for passes, name in ((1, "oof_1"), (3, "oof")):
+        own = pd.read_csv(study.outputs / "submit" / f"{name}.csv")
+        assert scores[passes, "all"] == pytest.approx(roc_auc_score(own["target"], own["pred"]))
+
+
+def _check_submission(data: Path, study: StudyFolder) -> None:
+    blend, submit = study.outputs / "blend", study.outputs / "submit"
+    submission = pd.read_csv(blend / "submission.csv")
+    assert list(submission) == ["image_name", "target"]
+    assert submission["image_name"].tolist() == sorted(pd.read_csv(data / "test.csv")["image_name"])
+    oof, metadata = pd.read_csv(blend / "oof.csv"), pd.read_csv(study.outputs / "mean" / "oof.csv")
+    one, networks = pd.read_csv(submit / "oof.csv"), [name for name in oof if name.startswith("model.channels")]
+    assert len(networks) == 2
+    assert oof["image_name"].tolist() == one["image_name"].tolist()
+    assert oof["model.channels=[8,16] task.side=32"].to_numpy() == pytest.approx(one["pred"].to_numpy())
+    mean = metadata.set_index("image_name")["pred"][oof["image_name"]].to_numpy()
+    assert oof["mean"].to_numpy() == pytest.approx(mean, abs=1e-6)
+    wanted = (0.15 * oof[networks].sum(axis=1) + 0.1 * mean) / 0.4
+    assert oof["pred"].to_numpy() == pytest.approx(wanted.to_numpy(), abs=1e-6)
+    auc = pd.read_csv(blend / "auc.csv").set_index(["model", "fold"])["auroc"]
+    assert auc["given", "all"] == pytest.approx(roc_auc_score(oof["target"], wanted))
+    assert np.isfinite(auc.to_numpy()).all()
+
+
+def test_the_study_at_full_size_is_the_published_one_and_takes_metadata_from_its_own_study() -> None:
+    every = list(load_study([f"experiment={STUDY}"]).jobs())
+    trained = [job for job in every if job.stage == "train"]
+    assert {(job.axes["model.name"], job.axes["task.side"]) for job in trained} == {
+        (f"efficientnet-{name}", side) for name in ("b2", "b4", "b6") for side in (384, 512)
+    }
+    assert len({job.fit for job in trained}) == 18
+    assert all(job.config["schedule"]["max"] == pytest.approx(9.6e-5) for job in trained)
+    [submit] = [job for job in every if job.stage == "submit"]
+    b6 = [job.id for job in trained if (job.axes["model.name"], job.axes["task.side"]) == ("efficientnet-b6", 512)]
+    assert sorted(submit.parents) == sorted(b6)
+    [blend] = [job for job in every if job.stage == "blend"]
+    [mean] = [job for job in every if job.stage == "mean"]
+    assert set(blend.parents) == {mean.id, *(job.id for job in trained)}
+    metadata = {job.id for job in load_study(["experiment=melanoma_metadata"]).jobs()}
+    assert metadata == {job.id for job in every if job.stage in ("describe", "metadata", "mean")}
+    assert all(job.resources.gpus == (job.stage == "train") for job in every)
+    weighed = load_study([f"experiment={STUDY}", "loss.weighting=shares"]).jobs()
+    weights = [job.config["loss"]["function"]["class_weights"] for job in weighed if job.stage == "train"]
+    assert weights == [pytest.approx([0.036, 1.964])] * 36
