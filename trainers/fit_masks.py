@@ -26,6 +26,9 @@ PRELOAD = (
     "seedfold.trainers.fit_masks",
     "seedfold.trainers.models.segmentation",
     "seedfold.trainers.overlap",
+    "monai.losses.dice",
+    "monai.networks.nets.flexible_unet",
+    "monai.networks.nets.unet",
 )
 _NETWORK = "network."
 

@@ -57,6 +57,8 @@ PRELOAD = (
     "seedfold.trainers.models.segmentation",
     "seedfold.trainers.stages.infer",
     "torch",
+    "monai.networks.nets.flexible_unet",
+    "monai.networks.nets.unet",
 )
 
 _KNOWN = ("held_out", "all")

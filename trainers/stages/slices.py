@@ -41,6 +41,8 @@ def run(work: Work) -> None:
     source = _source(work.config)
     volumes = source.volumes()
     sliced = _all_sliced(source, volumes, work)
+    for file in (file for volume in volumes for file in volume.files):
+        work.reads(file)
     hand_over(_partial(work), sliced, work.staging)
     _write_index(work.staging / INDEX, sliced, source.shape)
 
