@@ -17,7 +17,7 @@ from seedfold.results.metrics import LOWER_IS_BETTER, Scores
 from seedfold.results.run import Run
 from seedfold.results.store import Result
 
-SHOWN = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
+SHOWN = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
 
 UNDEFINED = "–"  # noqa: RUF001
