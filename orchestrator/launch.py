@@ -34,6 +34,7 @@ from seedfold.orchestrator.site import site_overrides
 from seedfold.orchestrator.snapshot import take_snapshot
 from seedfold.orchestrator.standing import ALIVE, Standing, Standings, count_states
 from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.targets import refuse_absent_targets
 from seedfold.orchestrator.waits import wait_of
 
 if TYPE_CHECKING:
@@ -64,12 +65,18 @@ class Launched:
 
 
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], check_code: bool = False) -> Plan:
-    """Compose, expand and compare. Raises UsageError for what is wrong with the study, or if it belongs elsewhere."""
+    """Compose, expand and compare.
+
+    Raises UsageError for what is wrong with the study, for classes that it names and that are not there, and if it
+    belongs elsewhere.
+    """
     from seedfold.jobs.study import load_study
 
     study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
     refuse_elsewhere(study.settings["cluster"])
-    return Plan(root, study, import_roots() if check_code else None)
+    plan = Plan(root, study, import_roots() if check_code else None)
+    refuse_absent_targets(plan.descriptions, Path.cwd())
+    return plan
 
 
 def import_roots() -> tuple[Path, ...]:

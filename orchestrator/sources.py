@@ -103,7 +103,7 @@ def find_sources(names: Iterable[str], folder: Path, further: Iterable[str] = ()
         if name in known or name in sys.stdlib_module_names:
             continue
         known.add(name)
-        places = _places(name, path)
+        places = _places(name, path) or []
         found = _read_package(name, places)
         if found is None:
             left_out.append(name)
@@ -122,11 +122,18 @@ def _search_path(folder: Path) -> list[str]:
     return [str(folder), *(entry for entry in sys.path if entry and (entry != here or here in asked))]
 
 
-def _places(name: str, path: list[str]) -> list[Path]:
-    """The file or the folders of a top-level module that is not installed; none if there is no such module."""
+def module_places(name: str, folder: Path) -> list[Path] | None:
+    """Return the file or the folders of a top-level module, as jobs launched in ``folder`` would find it.
+
+    There are none where the module is installed; None says that there is no such module.
+    """
+    return _places(name, _search_path(folder))
+
+
+def _places(name: str, path: list[str]) -> list[Path] | None:
     spec = PathFinder.find_spec(name, path) or _found_otherwise(name)
     if spec is None:
-        return []
+        return None
     places = spec.submodule_search_locations if spec.submodule_search_locations is not None else [spec.origin or ""]
     return [Path(place) for place in places if place and not is_installed(place)]
 

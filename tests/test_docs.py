@@ -17,12 +17,16 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent.parent
-TRAINING = {"README.md", "docs/studies.md", "docs/prevalence.md", "docs/python.md", "docs/hydra.md", "docs/hospital.md"}
+TRAINING = {
+    "README.md",
+    *(f"docs/{name}.md" for name in ("studies", "prevalence", "python", "hydra", "hospital", "your_own")),
+}
 """Pages whose blocks take a minute."""
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
+_FILE = re.compile(r"^cat > \S+ <<'END'\n(.*?)^END$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -80,6 +84,12 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
             assert missing is None, f"not printed: {missing}\n\n{code}\n{printed}"
         else:
             code, printed = text, _run(language, text, page, names)
+
+
+def test_a_task_a_model_and_a_study_of_your_own_are_fewer_than_sixty_lines() -> None:
+    files = _FILE.findall((HERE / "docs" / "your_own.md").read_text())
+    assert len(files) == 5
+    assert 40 < sum(bool(line.strip()) for text in files for line in text.splitlines()) < 60
 
 
 def _anchors(page: Path) -> set[str]:

@@ -10,11 +10,12 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from seedfold.trainers.data.batches import Batch, Position
+from seedfold.trainers.logits import Heads, logits_by_head
 from seedfold.trainers.losses import HeadsLoss
-from seedfold.trainers.module import Heads, Learner, Recipe, monitored
+from seedfold.trainers.module import Learner, Recipe, monitored
 from seedfold.trainers.randomness import generator
 from seedfold.trainers.transforms import of_prediction
-from seedfold.trainers.validation import MAIN_HEAD, head_column, head_metrics
+from seedfold.trainers.validation import head_column, head_metrics
 
 # The stream of the seed for augmentation in prediction, apart from those of training.
 _PREDICT_STREAM = 4
@@ -32,9 +33,7 @@ class Classifier(Learner):
 
     def forward(self, inputs: Tensor) -> Heads:
         """Return the logits (n, k) of each head."""
-        output = self.network(inputs)
-        heads = {MAIN_HEAD: output} if isinstance(output, Tensor) else dict(output)
-        return {name: logits if logits.ndim == 2 else logits.reshape(-1, 1) for name, logits in heads.items()}
+        return logits_by_head(self.network(inputs), len(inputs), self.recipe.classes)
 
     def augmented(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return other inputs of the same classes."""

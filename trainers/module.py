@@ -28,15 +28,16 @@ from seedfold.trainers.settings import Mode
 
 _log = logging.getLogger(__name__)
 
-Heads = dict[str, Tensor]
-
 # The stream of the seed for augmentation, apart from those that order the data.
 _TRAIN_STREAM = 3
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network learns; ``steps`` is the number of batches an epoch. See `TrainerSettings` for the rest."""
+    """How a network learns; ``steps`` is the number of batches an epoch, ``classes`` those of the task.
+
+    See `TrainerSettings` for the rest.
+    """
 
     optimizer: Callable[..., Optimizer]
     schedule: Callable[[Optimizer], LRScheduler] | None
@@ -52,6 +53,7 @@ class Recipe:
     micro_batch: int | None = None
     tta: int = 1
     ranks: Ranks = ALONE
+    classes: int | None = None
 
 
 class Learner(pl.LightningModule):

@@ -178,6 +178,7 @@ def _recipe(
         augment=build(augment, "augment") if augment else None,
         tta=tta,
         ranks=ranks,
+        classes=int(config["task"]["classes"]),
     )
 
 

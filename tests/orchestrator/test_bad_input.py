@@ -144,6 +144,9 @@ FILES = [
     study("stages in a circle", "stages: {a: {after: b}, b: {after: a}}\n", "a", "b"),
     study("missing value", "needed: ???\nmatrix: {seed: [0]}\n", "needed"),
     study("interpolation of nothing", "odd: ${nothing}\nmatrix: {seed: [0]}\n", "nothing"),
+    study("module that is not there", "net: {_target_: tyo.light.run}\n", "net._target_: cannot", "'tyo'", "'toy'"),
+    study("class that is not there", "net: {_target_: toy.light.rum}\n", "net._target_: cannot", "'run'"),
+    study("module as a class", "net: {_target_: toy.light}\n", "toy.light is a module"),
     Bad("shadowing a file of ours", PLAN, ("size/full.yaml",), shadow),
 ]
 

@@ -50,8 +50,8 @@ def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
 
 
 def test_whatever_a_configuration_names_is_part_of_it(toy: Toy) -> None:
-    for name in ("first", "second", "deep", "stranger"):
-        (toy.folder / f"{name}.py").write_text("")
+    for name, code in (("first", "Net = 1"), ("second", "Net = 2"), ("deep", "Loss = 3"), ("stranger", "")):
+        (toy.folder / f"{name}.py").write_text(code)
     study = "{seed: [0], fold: [0], +model._target_: [first.Net, second.Net]}\nparts: [{of: [{_target_: deep.Loss}]}]"
     experiment = toy.folder / "conf" / "experiment" / "light.yaml"
     experiment.write_text(experiment.read_text().partition("matrix:")[0] + f"model: {{}}\nmatrix: {study}\n")

@@ -375,6 +375,7 @@ def test_standardisation_learns_from_the_training_samples_alone(compose: Compose
         ("fold=9", "fold: 9 is not among the 5 folds"),
         ("model._target_=torch.nn.Linaer", "model: .*Linaer"),
         ("model._target_=builtins.dict", "model: dict is neither a torch module nor an estimator"),
+        ("model.classes=5", r"model: returns shape \(32, 5\) for 32 samples of 2 classes; return logits \(32, 2\) or"),
         ("loss.class_weights=[1.0,2.0,3.0]", "loss.class_weights: 3 weights for 2 classes"),
         ("task.standardize=features", "task.standardize: 'features'"),
     ],

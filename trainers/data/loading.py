@@ -23,6 +23,7 @@ from seedfold.trainers.data.archive import with_archive
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
 from seedfold.trainers.data.published import published
+from seedfold.trainers.data.reading import read
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import to_long_tail
 from seedfold.trainers.data.slices import INDEX, without_empty
@@ -116,12 +117,12 @@ def _sliced(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
 
 def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:
     task, sampling = config["task"], config.get("sampling") or {}
-    samples = build(task["source"], "task.source").load(reads)
     classes = int(task["classes"])
+    samples = read(task.get("source"), "task.source", classes, reads)
     division = divide(samples, task, int(config["fold"]))
     test = samples.take(division.test)
     if task.get("test_source"):
-        test = build(task["test_source"], "task.test_source").load(reads)
+        test = read(task["test_source"], "task.test_source", classes, reads, labelled=False)
     splits = {"val": samples.take(division.val), "test": test}
     samples, train = with_archive(samples, division.train, task, reads)
     kept = _resampled(train, samples.targets, classes, sampling)
@@ -155,8 +156,8 @@ def load_new(config: Mapping[str, Any], reads: Reads, fit: Path) -> JobData:
 
     Nothing is trained on it; its split is called `NEW`.
     """
-    task = config["task"]
-    samples: Samples = build(config["predict"]["source"], "predict.source").load(reads)
+    task, classes = config["task"], int(config["task"]["classes"])
+    samples = read(config["predict"]["source"], "predict.source", classes, reads, labelled=False)
     if task.get("standardize", "none") != "none":
         samples = Scaling.read(fit).apply(samples)
-    return JobData(samples.take(np.arange(0)), {NEW: samples}, int(task["classes"]))
+    return JobData(samples.take(np.arange(0)), {NEW: samples}, classes)

@@ -17,6 +17,7 @@ from seedfold.jobs.work import Work
 from seedfold.trainers.build import build
 from seedfold.trainers.data.balance import balance_table
 from seedfold.trainers.data.folds import hold_out, task_folds, task_shards
+from seedfold.trainers.data.reading import read
 from seedfold.trainers.data.samples import Indices, Samples
 
 PRELOAD = ("numpy", "pandas", "torch", "hydra.utils", "matplotlib.figure", "seedfold.trainers.stages.survey")
@@ -29,8 +30,8 @@ _COLOUR = "#0072b2"
 def run(work: Work) -> None:
     """Write the tables and figures; raises DataFailure and ConfigFailure as training would."""
     task = work.config["task"]
-    samples: Samples = build(task["source"], "task.source").load(work.reads)
     classes = int(task["classes"])
+    samples = read(task.get("source"), "task.source", classes, work.reads)
     folds, shards = _divided(samples, task)
     development = folds != _HELD_OUT
     kept = samples.take(np.flatnonzero(development))

@@ -1,0 +1,54 @@
+"""Samples from a source of the configuration, whoever wrote it: what it raises and returns is told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.build import build
+from seedfold.trainers.data.samples import Reads, Samples, check
+
+_BAD_DATA = (LookupError, ValueError, EOFError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+def read(node: Mapping[str, Any] | None, key: str, classes: int, reads: Reads, *, labelled: bool = True) -> Samples:
+    """Build the source of ``key`` and return its samples, with float32 inputs and int64 targets.
+
+    Raises DataFailure that names the source where it cannot read, or where its samples are not whole, unless
+    ``labelled`` is off with targets that need not be classes; ConfigFailure where it returns something else.
+    """
+    source = build(node, key)
+    name = f"{key} ({type(source).__name__})"
+    try:
+        samples = source.load(reads)
+    except _BAD_DATA as error:
+        raise DataFailure(f"{name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if not isinstance(samples, Samples):
+        raise ConfigFailure(
+            f"{name}: load returned {type(samples).__name__}; return seedfold.trainers.data.samples.Samples"
+        )
+    _check_lengths(samples, name)
+    return check(_with_types(samples, name), name, classes, labelled=labelled)
+
+
+def _check_lengths(samples: Samples, name: str) -> None:
+    count = len(samples.ids)
+    for part in ("inputs", "targets", "groups", "held_out", "shards", "masks"):
+        values = getattr(samples, part)
+        if values is not None and len(values) != count:
+            raise DataFailure(f"{name}: {count} ids, but {len(values)} {part}; there has to be one for each sample")
+
+
+def _with_types(samples: Samples, name: str) -> Samples:
+    inputs, targets = samples.inputs, np.asarray(samples.targets)
+    if targets.dtype.kind not in "iu":
+        raise DataFailure(f"{name}: targets are {targets.dtype}; return class numbers, whole and from 0")
+    if isinstance(inputs, np.ndarray):
+        if inputs.dtype.kind not in "iuf":
+            raise DataFailure(f"{name}: inputs are {inputs.dtype}; return numbers")
+        inputs = inputs.astype(np.float32, copy=False)
+    return replace(samples, inputs=inputs, targets=targets.astype(np.int64, copy=False))
