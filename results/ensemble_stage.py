@@ -8,13 +8,13 @@ chosen (head ``nested``), and for people ``ensemble.csv`` (`Ensembles.table`), `
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.members import PREFIX, VALIDATION, read_members
 from seedfold.results.metrics import probabilities
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 def run(work: Work) -> None:
     """Write the predictions, tables and the figure; raises ConfigFailure where no ensemble can be made."""
-    choice = read_choice(work.config)
+    choice = read_settings(Choice, work.config.get("ensemble"), "ensemble")
     try:
         made = make_ensembles(read_members(parent_runs(work)), choice)
     except UsageError as error:
@@ -46,17 +46,6 @@ def run(work: Work) -> None:
     made.members(choice.rank_by).to_csv(work.outputs / "members.csv", index=False)
     _write_rows(work.outputs, made)
     _draw(work.outputs / "ensemble.svg", table, choice.rank_by)
-
-
-def read_choice(config: Mapping[str, Any]) -> Choice:
-    """Read ``config.ensemble``; raises ConfigFailure for an unknown key."""
-    given = dict(config.get("ensemble") or {})
-    for key in given:
-        if key not in Choice.__dataclass_fields__:
-            raise ConfigFailure(f"ensemble.{key}: unknown key{did_you_mean(key, Choice.__dataclass_fields__)}")
-    if given.get("members") is not None:
-        given["members"] = tuple(given["members"])
-    return Choice(**given)
 
 
 def _write_predictions(work: Work, made: Ensembles) -> None:

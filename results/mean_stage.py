@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.averaging import MeanPredictions
 from seedfold.results.axes import group_runs, value_text
@@ -53,11 +54,7 @@ class MeanSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> MeanSettings:
         """Read ``config.mean``; raises ConfigFailure for an unknown key."""
-        given = dict(config.get("mean") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"mean.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        return cls(**given)
+        return read_settings(cls, config.get("mean"), "mean")
 
 
 def run(work: Work) -> None:

@@ -78,32 +78,44 @@ def write_report(
     ]
     page = _template().render(
         study=study,
-        light=LIGHT,
-        dark=DARK,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        states={state: count for state, count in states.items() if count},
-        facts={name: value_text(value) for name, value in overview.items() if not _is_table(value)},
-        breakdowns={name: _breakdown(value) for name, value in overview.items() if _is_table(value)},
-        axes=_axis_values(runs),
         averaged=over,
         means=means,
         pooled=pooled,
         figures=figures,
+        groups=_groups([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
         failures=_by_kind(failures, out.parent, {run.id for run in runs[:JOBS]}),
         failed=len(failures),
-        columns=means.columns,
-        job_axes=axis_names(runs),
-        short=short_names(axis_names(runs)),
-        many_stages=len({run.stage for run in runs}) > 1,
         jobs=[_job_row(run, results[run.id], means.columns, out.parent, log_of) for run in runs[:JOBS]],
-        total=len(runs),
-        stale=sum(run.stale is not None for run in runs),
-        groups=_groups([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
-        listed=LISTED,
-        shown={run.id for run in runs[:JOBS]},
+        **_of_page(states, overview),
+        **_of_runs(runs),
     )
     with replacing(out) as beside:
         beside.write_text(page, encoding="utf-8")
+
+
+def _of_page(states: Mapping[str, int], overview: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "light": LIGHT,
+        "dark": DARK,
+        "listed": LISTED,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "states": {state: count for state, count in states.items() if count},
+        "facts": {name: value_text(value) for name, value in overview.items() if not _is_table(value)},
+        "breakdowns": {name: _breakdown(value) for name, value in overview.items() if _is_table(value)},
+    }
+
+
+def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
+    names = axis_names(runs)
+    return {
+        "axes": _axis_values(runs),
+        "job_axes": names,
+        "short": short_names(names),
+        "many_stages": len({run.stage for run in runs}) > 1,
+        "total": len(runs),
+        "stale": sum(run.stale is not None for run in runs),
+        "shown": {run.id for run in runs[:JOBS]},
+    }
 
 
 def _template() -> Any:

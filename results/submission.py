@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.averaging import Mean
 from seedfold.results.folds import FOLD
@@ -59,11 +60,7 @@ class SubmissionSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> SubmissionSettings:
         """Read ``config.submission``; raises ConfigFailure for an unknown key."""
-        given = dict(config.get("submission") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"submission.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        return cls(**given)
+        return read_settings(cls, config.get("submission"), "submission")
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
-from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.checkpoints import KEEP
 
@@ -69,10 +69,10 @@ class TrainerSettings:
     def of(cls, config: Mapping[str, Any]) -> TrainerSettings:
         """Read ``config.trainer``; raises ConfigFailure for an unknown key or an impossible value."""
         given = dict(config.get("trainer") or {})
-        given["metrics"] = tuple(given.get("metrics") or ())
+        given["metrics"] = given.get("metrics") or ()
         given["callbacks"] = given.get("callbacks") or {}
         given["precision"] = str(given.get("precision", "32-true"))
-        return _fill(cls, given, "trainer")
+        return read_settings(cls, given, "trainer")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class CheckpointSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> CheckpointSettings:
         """Read ``config.checkpoint``; raises ConfigFailure for an unknown key or value."""
-        return _fill(cls, dict(config.get("checkpoint") or {}), "checkpoint")
+        return read_settings(cls, config.get("checkpoint"), "checkpoint")
 
 
 @dataclass(frozen=True)
@@ -122,24 +122,7 @@ class PredictSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> PredictSettings:
         """Read ``config.predict``; raises ConfigFailure for an unknown key or value."""
-        given = dict(config.get("predict") or {})
-        if "splits" in given:
-            given["splits"] = tuple(given["splits"])
-        return _fill(cls, given, "predict")
-
-
-_Settings = TypeVar("_Settings")
-
-
-def _fill(cls: type[_Settings], given: Mapping[str, Any], group: str) -> _Settings:
-    known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
-    for key in given:
-        if key not in known:
-            raise ConfigFailure(f"{group}.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
-    try:
-        return cls(**given)
-    except TypeError as error:
-        raise ConfigFailure(f"{group}: {error}; choose one ({group}=default) or give the key") from error
+        return read_settings(cls, config.get("predict"), "predict")
 
 
 def _at_least_one(value: object, key: str) -> None:

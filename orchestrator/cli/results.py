@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -15,6 +16,10 @@ from seedfold.orchestrator.layout import Root
 from seedfold.orchestrator.overview import Overview
 from seedfold.orchestrator.runs import finished_runs, stale_runs
 from seedfold.orchestrator.tables import TABLES, TableRequest, table
+from seedfold.results.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FORMATS = ("csv", "json", "parquet")
 _ZEROS = ("ratios", "zeros", "base-seed")
@@ -26,6 +31,37 @@ ANALYSES = {
     "decisions": _ZEROS,
 }
 """The tables of prevalence shift, and the options that each has."""
+_OPTIONS_OF_TABLES = {
+    "by": "by",
+    "over": "over",
+    "split": "splits",
+    "partial": "partial",
+    "min-accuracy": "min_accuracy",
+    "rank-by": "rank_by",
+    "member": "members",
+}
+_OPTIONS_OF_ANALYSES = {"ratios": "ratios", "methods": "methods", "zeros": "zeros", "base-seed": "base_seed"}
+
+
+class _Given(TypedDict):
+    """What was given on the command line."""
+
+    format: str | None
+    out: str | None
+    by: Sequence[str]
+    min_accuracy: float | None
+    rank_by: str | None
+    members: Sequence[str]
+    over: Sequence[str]
+    splits: Sequence[str]
+    partial: bool
+    ratios: str | None
+    methods: str | None
+    zeros: str | None
+    base_seed: int | None
+    where: Sequence[str]
+    stages: Sequence[str]
+    limit: int | None
 
 
 @click.command()
@@ -50,27 +86,7 @@ ANALYSES = {
 @click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
 @options.selecting
 @options.common
-def command(
-    study: str,
-    name: str,
-    format: str | None,
-    out: str | None,
-    by: Sequence[str],
-    min_accuracy: float | None,
-    rank_by: str | None,
-    members: Sequence[str],
-    over: Sequence[str],
-    splits: Sequence[str],
-    partial: bool,
-    ratios: str | None,
-    methods: str | None,
-    zeros: str | None,
-    base_seed: int | None,
-    where: Sequence[str],
-    stages: Sequence[str],
-    limit: int | None,
-    root: Root,
-) -> None:
+def command(study: str, name: str, root: Root, **given: Unpack[_Given]) -> None:
     """Print or write a TABLE of a study: runs, metrics (default), predictions, oof, ensemble, top.
 
     top: ensembles of the best heads of all models of each fold, for every number of them.
@@ -80,45 +96,69 @@ def command(
 
     To read: metrics are means over seeds and folds, oof and ensemble their metrics. With --format or --out: every row.
     """
-    conditions = " ".join([*where, *([f"stage={','.join(stages)}"] if stages else [])])
-    chosen = _format(format, out)
-    _refuse_unused(name, {"by": by, "over": over, "split": splits, "partial": partial})
-    _refuse_unused(name, {"min-accuracy": min_accuracy is not None, "rank-by": rank_by, "member": members})
-    _refuse_unused(name, {"ratios": ratios, "methods": methods, "zeros": zeros, "base-seed": base_seed is not None})
+    format = _format(given["format"], given["out"])
+    _refuse_unused(name, given)
     overview = Overview(root, study)
-    if name in ANALYSES:
-        from seedfold.orchestrator.cli.analysis import make_table, print_means, settings_of
+    show = _show_analysis if name in ANALYSES else _show_table
+    show(overview, name, given, format)
 
-        found = make_table(overview, name, settings_of(ratios, methods, zeros, base_seed), conditions)
-        if chosen is None:
-            print_means(name, found)
-        else:
-            _export(found.head(limit) if limit else found, chosen, out)
-        return
-    runs = finished_runs(overview)
+
+def _conditions(given: _Given) -> str:
+    stages = [f"stage={','.join(given['stages'])}"] if given["stages"] else []
+    return " ".join([*given["where"], *stages])
+
+
+def _show_analysis(overview: Overview, name: str, given: _Given, format: str | None) -> None:
+    from seedfold.orchestrator.cli.analysis import make_table, print_means, settings_of
+
+    settings = settings_of(given["ratios"], given["methods"], given["zeros"], given["base_seed"])
+    found = make_table(overview, name, settings, _conditions(given))
+    if format is None:
+        print_means(name, found)
+    else:
+        _export(found, format, given)
+
+
+def _show_table(overview: Overview, name: str, given: _Given, format: str | None) -> None:
+    runs, study = finished_runs(overview), overview.folder.name
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    planned = list(overview.named().values())
-    choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": tuple(members) or None}
-    choice = {key: value for key, value in choice.items() if value is not None}
-    request = TableRequest(runs, planned, conditions, tuple(splits), tuple(by), tuple(over), partial, choice)
-    frame = table(name, request, to_read=chosen is None)
-    if chosen is not None:
-        _export(frame.head(limit) if limit else frame, chosen, out)
+    frame = table(name, _request(overview, runs, given), to_read=format is None)
+    if format is not None:
+        _export(frame, format, given)
         return
     from seedfold.orchestrator.cli.frames import print_frame
 
-    print_frame(frame, limit)
+    print_frame(frame, given["limit"])
     if stale_runs(runs):
         stale = f"{stale_runs(runs)} of {counted(len(runs), 'result')}"
         say(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 
-def _refuse_unused(name: str, given: Mapping[str, object]) -> None:
+def _request(overview: Overview, runs: Sequence[Run], given: _Given) -> TableRequest:
+    choice = {
+        "min_accuracy": given["min_accuracy"],
+        "rank_by": given["rank_by"],
+        "members": tuple(given["members"]) or None,
+    }
+    return TableRequest(
+        runs,
+        list(overview.named().values()),
+        _conditions(given),
+        splits=tuple(given["splits"]),
+        by=tuple(given["by"]),
+        over=tuple(given["over"]),
+        partial=given["partial"],
+        choice={key: value for key, value in choice.items() if value is not None},
+    )
+
+
+def _refuse_unused(name: str, given: _Given) -> None:
     """Raise UsageError for an option that the table does not have."""
-    used = ANALYSES.get(name, ("by", "over", "split", "partial", "min-accuracy", "rank-by", "member"))
-    for option, value in given.items():
-        if value and option not in used:
+    used = ANALYSES.get(name, _OPTIONS_OF_TABLES)
+    for option, key in {**_OPTIONS_OF_TABLES, **_OPTIONS_OF_ANALYSES}.items():
+        value = given[key]  # type: ignore[literal-required]
+        if value not in (None, (), False) and option not in used:
             raise UsageError(f"--{option}: the table {name} has no such option; see seedfold results --help")
 
 
@@ -133,12 +173,10 @@ def _format(format: str | None, out: str | None) -> str | None:
     return ending
 
 
-def _export(frame: object, format: str, out: str | None) -> None:
-    import pandas as pd
-
+def _export(frame: pd.DataFrame, format: str, given: _Given) -> None:
     from seedfold.results.export import export
 
-    assert isinstance(frame, pd.DataFrame)
+    frame, out = frame.head(given["limit"]) if given["limit"] else frame, given["out"]
     written = export(frame, format, Path(out) if out else None)
     if written is not None:
         sys.stdout.flush()

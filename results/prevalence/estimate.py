@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.prevalence.members import read_members
 from seedfold.results.prevalence.quantify import QUANTIFIERS, Problem, prevalences, shares
@@ -48,13 +48,7 @@ class EstimateSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> EstimateSettings:
         """Read ``config.estimate``. Raises ConfigFailure for an unknown key or value."""
-        given = dict(config.get("estimate") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"estimate.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        if "methods" in given:
-            given["methods"] = tuple(given["methods"])
-        return cls(**given)
+        return read_settings(cls, config.get("estimate"), "estimate")
 
 
 def run(work: Work) -> None:

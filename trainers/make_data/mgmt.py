@@ -33,7 +33,7 @@ class _Size:
     test_labels: bool
 
 
-SIZES = {"tiny": _Size(36, 9, 16, test_labels=False), "small": _Size(120, 40, 20, test_labels=True)}
+SIZES = {"tiny": _Size(36, 9, 16, test_labels=False), "small": _Size(120, 40, 16, test_labels=True)}
 
 
 def folders(size: str) -> list[str]:

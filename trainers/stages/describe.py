@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedfold.jobs.errors import did_you_mean
-from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.jobs.settings import read_settings
+from seedfold.jobs.work import Work
 from seedfold.trainers.data.metadata import numeric, observed
 from seedfold.trainers.data.samples import existing
 from seedfold.trainers.data.table import class_targets, column, read_frame
@@ -44,14 +44,7 @@ class DescribeSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> DescribeSettings:
         """Read ``config.describe``; raises ConfigFailure for an unknown or missing key."""
-        given = dict(config.get("describe") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"describe.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        for key in ("path", "target"):
-            if not given.get(key):
-                raise ConfigFailure(f"describe.{key}: is missing")
-        return cls(**given)
+        return read_settings(cls, config.get("describe"), "describe")
 
 
 def run(work: Work) -> None:
