@@ -2,7 +2,7 @@
 
 It leaves predictions of the ensemble (head ``top_N``), and on the validation rows of one whose members other folds have
 chosen (head ``nested``), and for people ``ensemble.csv`` (`Ensembles.table`), ``members.csv``, ``oof.csv``,
-``submission.csv`` and a figure of the ranking metric over the number of members.
+``submission.csv`` and the figures of `seedfold.results.ensemble_figures`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from seedfold.results.top_members import Choice, Ensembles, make_ensembles
 if TYPE_CHECKING:
     import pandas as pd
 
-PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "matplotlib.figure", "seedfold.results.top_members")
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "matplotlib.figure", "seedfold.results.ensemble_figures")
 NESTED = "nested"
 
 _log = logging.getLogger(__name__)
@@ -33,9 +33,12 @@ _log = logging.getLogger(__name__)
 
 def run(work: Work) -> None:
     """Write the predictions, tables and the figure; raises ConfigFailure where no ensemble can be made."""
+    from seedfold.results.ensemble_figures import draw_figures
+
     choice = read_settings(Choice, work.config.get("ensemble"), "ensemble")
     try:
-        made = make_ensembles(read_members(parent_runs(work)), choice)
+        members = read_members(parent_runs(work))
+        made = make_ensembles(members, choice)
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
     table = made.table()
@@ -45,7 +48,7 @@ def run(work: Work) -> None:
     table.to_csv(work.outputs / "ensemble.csv", index=False)
     made.members(choice.rank_by).to_csv(work.outputs / "members.csv", index=False)
     _write_rows(work.outputs, made)
-    _draw(work.outputs / "ensemble.svg", table, choice.rank_by)
+    draw_figures(work.outputs, members, table, choice.rank_by, _predicted(made))
 
 
 def _write_predictions(work: Work, made: Ensembles) -> None:
@@ -84,6 +87,13 @@ def _write_rows(folder: Path, made: Ensembles) -> None:
         rows.sort_values("sample_id").to_csv(folder / name, index=False)
 
 
+def _predicted(made: Ensembles) -> pd.Series[float] | None:
+    """What the ensemble that is used predicts of the test samples; None where there are more than two classes."""
+    if "test" not in made.test:
+        return None
+    return _frame(made.test["test"][made.n - 1]).get("pred")
+
+
 def _folds(made: Ensembles) -> dict[str, str]:
     return {
         name: fold.removeprefix(PREFIX)
@@ -101,22 +111,3 @@ def _frame(head: HeadPredictions) -> pd.DataFrame:
     if found.shape[1] == 2:
         return frame.assign(pred=found[:, 1])
     return frame.assign(**{f"pred_{number}": found[:, number] for number in range(found.shape[1])})
-
-
-def _draw(file: Path, table: pd.DataFrame, metric: str) -> None:
-    """One line a curve of the metric over the number of members; the honest choice of it is a dashed line."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for (split, chosen_on), curve in table.groupby(["split", "chosen_on"], sort=False):
-        label = f"{split}, members chosen on {chosen_on}"
-        if curve["n"].isna().all():
-            axes.axhline(curve[metric].iloc[0], linestyle="--", color="0.3", label=label)
-        else:
-            axes.plot(curve["n"].astype(int), curve[metric], marker="o", markersize=3, label=label)
-    axes.set_xlabel("members of each fold")
-    axes.set_ylabel(metric)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.savefig(file)

@@ -6,7 +6,7 @@ each with the same weight. It leaves these as predictions (head ``mean``), and f
 - ``auc.csv``: area under the ROC curve per model and of their mean, by fold, as the mean of the folds (fold ``mean``),
   and of all out-of-fold predictions together (fold ``all``);
 - ``oof.csv``: id, target, fold, the probability of class 1 by each model, and ``pred``, their mean, sorted by id;
-- a file of test predictions: id and the mean probability of class 1, sorted by id.
+- a file of test predictions: id and the mean probability of class 1, sorted by id; and ``test_predictions.svg``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from seedfold.results.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
-PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "seedfold.results.mean_stage")
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "matplotlib.figure", "seedfold.results.mean_stage")
 ALL, MEAN, PREDICTION = "all", "mean", "pred"
 DEVELOPMENT, TEST = "val", "test"
 
@@ -59,6 +59,8 @@ class MeanSettings:
 
 def run(work: Work) -> None:
     """Write predictions and tables; raises ConfigFailure where a model lacks folds, or models do not go together."""
+    from seedfold.results.submission_figures import draw_predictions
+
     settings, runs = MeanSettings.of(work.config), parent_runs(work)
     try:
         _refuse_gaps(runs)
@@ -75,7 +77,9 @@ def run(work: Work) -> None:
     for row in scores[scores["fold"] == ALL].itertuples(index=False):
         _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
     if TEST in means:
-        mean_table(_only(means[TEST]), settings.id, settings.target).to_csv(work.outputs / settings.file, index=False)
+        submitted = mean_table(_only(means[TEST]), settings.id, settings.target)
+        submitted.to_csv(work.outputs / settings.file, index=False)
+        draw_predictions(work.outputs, submitted[settings.target])
 
 
 def _refuse_gaps(runs: Sequence[Run]) -> None:

@@ -24,8 +24,14 @@ def draw_figures(folder: Path, runs: Sequence[Run], predicted: pd.Series[float])
     configs = [dict(run.config or {}) for run in runs]
     with figure_style():
         save_figure(_learning(histories, configs), folder / "learning.svg")
-        save_figure(_schedule(histories), folder / "schedule.svg")
-        save_figure(_histogram(predicted), folder / "test_predictions.svg")
+        save_figure(schedule(histories), folder / "schedule.svg")
+        save_figure(histogram(predicted), folder / "test_predictions.svg")
+
+
+def draw_predictions(folder: Path, predicted: pd.Series[float]) -> None:
+    """Write ``test_predictions.svg`` alone."""
+    with figure_style():
+        save_figure(histogram(predicted), folder / "test_predictions.svg")
 
 
 def _learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figure:
@@ -39,7 +45,7 @@ def _learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figu
         _lines(grid[1, place], history, _like(history, monitor), best)
         grid[0, place].set_title(f"fold {config['fold']}, best epoch {best + 1}", fontsize=9)
         grid[1, place].set_xlabel("epoch")
-        _count_epochs(grid[1, place])
+        count_epochs(grid[1, place])
     grid[0, 0].set_ylabel("loss")
     grid[1, 0].set_ylabel(_like(histories[0], _best(histories[0], configs[0])[0])[-1].removeprefix("val/"))
     for row in (0, 1):
@@ -74,17 +80,19 @@ def _lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], best: int)
     axes.axvline(best + 1, color=INK, linewidth=0.6, linestyle=":")
 
 
-def _schedule(histories: Sequence[pd.DataFrame]) -> Figure:
+def schedule(histories: Sequence[pd.DataFrame]) -> Figure:
+    """Draw the learning rates, a line for each schedule that there is."""
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     for number, history in enumerate(_different(histories)):
         axes.plot(history["epoch"] + 1, history["lr"], marker="o", markersize=3, color=COLOURS[number % 8])
     axes.set(xlabel="epoch", ylabel="learning rate")
-    _count_epochs(axes)
+    count_epochs(axes)
     return figure
 
 
-def _count_epochs(axes: Axes) -> None:
+def count_epochs(axes: Axes) -> None:
+    """Have whole numbers on the axis of the epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -96,7 +104,8 @@ def _different(histories: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     return list(found.values())
 
 
-def _histogram(predicted: pd.Series[float]) -> Figure:
+def histogram(predicted: pd.Series[float]) -> Figure:
+    """Draw how often which probability is predicted."""
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     axes.hist(predicted, bins=50, range=(0, 1), color=COLOURS[0])

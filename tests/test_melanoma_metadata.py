@@ -66,6 +66,7 @@ def test_killed_or_not_the_models_end_with_the_same_files(place: Path) -> None:
     for name in ("meta_pred.csv", "oof.csv", "auc.csv"):
         assert (whole.outputs / "mean" / name).read_bytes() == (killed.outputs / "mean" / name).read_bytes(), name
     assert {path.name for path in (whole.outputs / "describe").iterdir()} == FIGURES
+    assert (whole.outputs / "mean" / "test_predictions.svg").exists()
     _check_test_predictions(place, whole.outputs / "mean")
     _check_scores(place, whole.outputs / "mean")
 

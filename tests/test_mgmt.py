@@ -20,7 +20,8 @@ from seedfold.orchestrator.layout import Root, StudyFolder
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STUDY = ("experiment=mgmt", "size=tiny", "paths.data=data", "--wait")
 HEADS = {"last", *(f"block_{number}" for number in range(1, 6))}
-OUTPUTS = {"ensemble.csv", "members.csv", "oof.csv", "submission.csv", "ensemble.svg"}
+TABLES = {"ensemble.csv", "members.csv", "oof.csv", "submission.csv"}
+FIGURES = {"classes.svg", "ensemble.svg", "learning.svg", "schedule.svg", "test_predictions.svg"}
 
 
 class Place:
@@ -73,8 +74,8 @@ def test_killed_or_not_the_study_ends_with_the_same_files(place: Place) -> None:
     place.run("killed", "resume", "mgmt", "--wait")
     assert results(place.study("killed")) == results(place.study("whole"))
     whole, killed = (place.study(root).outputs / "ensemble" for root in ("whole", "killed"))
-    assert {path.name for path in whole.iterdir()} == OUTPUTS
-    for name in OUTPUTS - {"ensemble.svg"}:
+    assert {path.name for path in whole.iterdir()} == TABLES | FIGURES
+    for name in TABLES:
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
     _check_heads(place)
     _check_outputs(place)
