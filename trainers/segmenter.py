@@ -15,9 +15,10 @@ from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure
 from seedfold.results.overlaps import METRICS, Overlap
 from seedfold.trainers.data.batches import Batch, Position
+from seedfold.trainers.logits import Heads
 from seedfold.trainers.losses import HeadsLoss
 from seedfold.trainers.mask_transforms import Levels
-from seedfold.trainers.module import Heads, Learner, Recipe
+from seedfold.trainers.module import Learner, Recipe
 from seedfold.trainers.validation import MAIN_HEAD
 
 
