@@ -19,7 +19,7 @@ from seedfold.orchestrator.layout import Root, StudyFolder
 pytest.importorskip("monai")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=dark_side", "size=tiny", "paths.data=data", "--wait")
-OUTPUTS = {"submission.npz", "dice.csv", "dice_volumes.csv", "dice.svg", "slices.png"}
+OUTPUTS = {"submission.npz", "known.npz", "dice.csv", "dice_volumes.csv", "dice.svg", "slices.png"}
 
 
 class Place:

@@ -33,6 +33,7 @@ Publish = Callable[[Work], Work]
 CUBE = (24, 24, 44)
 KNOWN = ("survey_2021_0000", "survey_2022_0001", "survey_2023_0002", "survey_2022_0004")
 HELD_OUT = 2
+JOB_FOLDER = "fold=1-0123456789ab"
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def moved(values: Any, axis: int, places: int) -> Any:
 def weights(tmp_path: Path) -> Path:
     """A folder with two networks, of which one wants slices upright."""
     export(tmp_path / "kept" / "a" / FILE, shifting(1))
-    export(tmp_path / "kept" / "b" / FILE, replace(shifting(0), upright=True))
+    export(tmp_path / "kept" / JOB_FOLDER / FILE, replace(shifting(0), upright=True))
     return tmp_path / "kept"
 
 
@@ -237,6 +238,7 @@ def test_every_voxel_is_looked_at_along_each_axis_in_each_orientation(
 def _check_overlaps(job: Work, folder: Path) -> None:
     table = pd.read_csv(job.staging / "overlaps.csv")
     assert len(table) == HELD_OUT * (2 * 2 * 2 + 1)
+    assert set(table["network"]) == {"a", "0123456789ab", "mean"}
     name = table["volume"][0]
     fault = np.load(job.config["paths"]["data"] + f"/train/{name}/fault_{name}.npy")
     fault = fault.swapaxes(0, 1) if "2022" in name else fault
@@ -280,14 +282,17 @@ def test_the_ensemble_is_the_mean_of_its_parents_in_the_order_of_the_files(
     config: Compose, parents: dict[str, Path], work: MakeWork, published: Publish, weights: Path
 ) -> None:
     jobs = []
-    for number, name in enumerate(("a", "b")):
+    for number, name in enumerate(("a", JOB_FOLDER)):
         job = inference(config, work, parents, name, f"infer.weights={weights / name}", f"fold={number}")
         infer.run(job)
         named = replace(job.description, id=name * 64, stage="infer", axes={"fold": number})
         jobs.append(published(replace(job, description=named)))
     above = {job.description.id: job.staging for job in jobs} | parents
     stages = {job.description.id: "infer" for job in jobs}
-    first, again = (work(config("ensemble.threshold=0.6"), parents=above, stages=stages) for _ in range(2))
+    first, again = (
+        work(config("ensemble.threshold=0.6", f"ensemble.pictures={count}"), parents=above, stages=stages)
+        for count in (1, 0)
+    )
     mean_masks.run(first)
     mean_masks.run(again)
     archive = first.outputs / "submission.npz"
@@ -299,6 +304,8 @@ def test_the_ensemble_is_the_mean_of_its_parents_in_the_order_of_the_files(
             expected = (mean > 0.6).swapaxes(0, 1) if "2022" in name else mean > 0.6
             assert mask.dtype == np.uint8
             assert np.array_equal(mask, expected)
+    with np.load(first.outputs / "known.npz") as masks:
+        assert len(masks.files) == HELD_OUT
     _check_scores(first, jobs)
     other = work(config(), parents={"a": jobs[0].staging, **parents, "b": _without_new(jobs[1].staging)})
     with pytest.raises(ConfigFailure, match="fold=1 has predicted other volumes than fold=0"):
@@ -331,7 +338,7 @@ def _check_scores(work: Work, jobs: list[Work]) -> None:
     }
     assert kept["ensemble", "dice"] == by_model.loc["ensemble", "dice"]
     assert {path.name for path in work.outputs.iterdir()} == {
-        "dice.csv", "dice_volumes.csv", "dice.svg", "slices.png", "submission.npz",
+        "dice.csv", "dice_volumes.csv", "dice.svg", "slices.png", "submission.npz", "known.npz",
     }  # fmt: skip
 
 

@@ -162,6 +162,12 @@ def test_volumes_without_known_faults_have_no_masks(made: Path, config: Compose,
     assert (len(samples), samples.masks, set(samples.targets)) == (2 * SIDE, None, {UNKNOWN})
 
 
+def test_what_slices_come_from_is_noted(few: Path, config: Compose, work: MakeWork) -> None:
+    read: list[Path] = []
+    cut(work(config(few), reads=read.append))
+    assert sorted(read) == sorted(few.glob("train/*/*.npy"))
+
+
 def test_stopped_it_continues_with_what_is_whole(
     few: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:

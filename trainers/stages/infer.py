@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -62,6 +63,7 @@ PRELOAD = (
 )
 
 _KNOWN = ("held_out", "all")
+_LEFT_BY = re.compile(r"-([0-9a-f]{12})$")
 _CHUNK = 32
 """Slices of true masks that are compared at once."""
 
@@ -189,8 +191,10 @@ def _weights(work: Work, settings: InferSettings) -> dict[str, Path]:
 
 
 def _name(file: Path, folder: Path) -> str:
-    place = file.parent.relative_to(folder) if folder.is_dir() else Path()
-    return place.as_posix() if place.parts else file.stem
+    """The id of the job that left a file, which ends the name of its folder; of other folders the name."""
+    place = file.parent.relative_to(folder).as_posix() if folder.is_dir() else "."
+    left_by = _LEFT_BY.search(place)
+    return left_by[1] if left_by else file.stem if place == "." else place
 
 
 def _volumes(work: Work, settings: InferSettings) -> Iterator[_Volume]:

@@ -1,9 +1,9 @@
 """Averages the probabilities of all parents in each volume, and says above ``ensemble.threshold``: this is a fault.
 
-It leaves predictions for people: ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file)
-for each volume whose faults are not known; for volumes with known faults ``dice.csv`` (a row for each network, axis and
-orientation, their mean, the ensemble, and for calling every voxel a fault) and ``dice_volumes.csv``; figures of both,
-and of some slices. A slab of each parent and one mask are in memory at a time.
+It leaves for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file) for each
+volume whose faults are not known; for volumes with known faults ``known.npz`` of the same kind, ``dice.csv`` (a row for
+each network, axis and orientation, their mean, the ensemble, and for calling every voxel a fault) and
+``dice_volumes.csv``; figures of both, and of some slices. A slab of each parent and one mask are in memory at a time.
 """
 
 from __future__ import annotations
@@ -86,15 +86,15 @@ def run(work: Work) -> None:
     volumes = _same_volumes(runs)
     slices = _slices(work)
     pictures, overlaps = [], {}
-    with _Archive(work.outputs / "submission.npz") as archive:
+    with _Archive(work.outputs / "submission.npz") as new, _Archive(work.outputs / "known.npz") as known:
         for number, volume in enumerate(volumes):
             work.progress(number, len(volumes))
             if work.stop_requested():
                 raise RunInterrupted(f"stopped at volume {volume.volume}; the next attempt begins anew")
             mean = _mean(volume, runs, slices[volume.part], settings.threshold)
-            if mean.overlap is None:
-                archive.add(volume.volume, mean.mask.swapaxes(0, 1) if volume.swapped else mean.mask)
-            else:
+            archive = new if mean.overlap is None else known
+            archive.add(volume.volume, mean.mask.swapaxes(0, 1) if volume.swapped else mean.mask)
+            if mean.overlap is not None:
                 overlaps[volume.volume] = mean.overlap, mean.mask.size
             pictures.append((volume.part, mean.picture))
     if overlaps:
