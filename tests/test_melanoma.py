@@ -76,6 +76,22 @@ def test_killed_or_not_the_study_ends_with_the_same_submission(tmp_path: Path) -
     _check_submission(tmp_path / "data", whole)
 
 
+def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    command = [SEEDFOLD, "make-data", STUDY, "--size", "small", "--out", "data"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=12")
+    small = (f"experiment={STUDY}", "size=small", "paths.data=data", "--wait", *one)
+    done(tmp_path, "runs", "launch", *small, "predict.tta=1,5", "archive=true")
+    outputs = Root(tmp_path / "runs").study(STUDY).outputs
+    auc = pd.read_csv(outputs / "blend" / "auc.csv")
+    scores = auc[auc["fold"] == "all"].set_index("model")["auroc"]
+    network = scores["model.channels=[8,16] task.side=32"]
+    assert network > 0.7
+    assert scores["mean"] > 0.65
+    assert min(scores[["given", "chosen"]]) > max(network, scores["mean"])
+
+
 def _check_out_of_fold(data: Path, study: StudyFolder) -> None:
     known = pd.read_csv(data / "train.csv").set_index("image_name")
     oof = pd.read_csv(study.outputs / "submit" / "oof.csv").set_index("image_name")
@@ -126,6 +142,11 @@ def test_the_study_at_full_size_is_the_published_one_and_takes_metadata_from_its
     metadata = {job.id for job in load_study(["experiment=melanoma_metadata"]).jobs()}
     assert metadata == {job.id for job in every if job.stage in ("describe", "metadata", "mean")}
     assert all(job.resources.gpus == (job.stage == "train") for job in every)
-    weighed = load_study([f"experiment={STUDY}", "loss.weighting=shares"]).jobs()
-    weights = [job.config["loss"]["function"]["class_weights"] for job in weighed if job.stage == "train"]
-    assert weights == [pytest.approx([0.036, 1.964])] * 36
+    asked = ("loss.weighting=shares", "archive=true", "pretrained=imagenet")
+    other = [job for job in load_study([f"experiment={STUDY}", *asked]).jobs() if job.stage in ("train", "metadata")]
+    changed = [job.config for job in other if job.stage == "train"]
+    assert [each["loss"]["function"]["class_weights"] for each in changed] == [pytest.approx([0.036, 1.964])] * 36
+    assert {(each["task"]["archive"]["use"], each["model"]["pretrained"]) for each in changed} == {(True, "imagenet")}
+    plain = [job.config for job in trained]
+    assert {(each["task"]["archive"]["use"], each["model"]["pretrained"]) for each in plain} == {(False, None)}
+    assert {job.id for job in other if job.stage == "metadata"} <= metadata
