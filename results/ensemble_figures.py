@@ -12,7 +12,7 @@ from seedfold.results.figure_files import COLOURS, figure_style, new_figure, sav
 from seedfold.results.history import FILE
 from seedfold.results.members import PREFIX, VALIDATION, Member
 from seedfold.results.run import Run
-from seedfold.results.submission_figures import count_epochs, histogram, schedule
+from seedfold.results.submission_figures import histogram, schedule, whole_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def _learning(histories: _Histories, heads: Mapping[str, str]) -> Figure:
                 fold = run.axes.get("fold")
                 _line(axes, history, column, COLOURS[folds[fold] % 8], f"fold {fold}")
         axes.set_title(head, fontsize=9, loc="left")
-        count_epochs(axes)
+        whole_numbers(axes)
     for axes in grid.flat[len(heads) :]:
         axes.set_visible(False)
     figure.supxlabel("epoch", fontsize=9)
@@ -115,5 +115,6 @@ def _sizes(table: pd.DataFrame, metric: str) -> Figure:
         else:
             axes.plot(curve["n"].astype(int), curve[metric], marker="o", markersize=3, label=label)
     axes.set(xlabel="members of each fold", ylabel=metric)
+    whole_numbers(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure

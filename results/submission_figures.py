@@ -45,7 +45,7 @@ def _learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figu
         _lines(grid[1, place], history, _like(history, monitor), best)
         grid[0, place].set_title(f"fold {config['fold']}, best epoch {best + 1}", fontsize=9)
         grid[1, place].set_xlabel("epoch")
-        count_epochs(grid[1, place])
+        whole_numbers(grid[1, place])
     grid[0, 0].set_ylabel("loss")
     grid[1, 0].set_ylabel(_like(histories[0], _best(histories[0], configs[0])[0])[-1].removeprefix("val/"))
     for row in (0, 1):
@@ -87,12 +87,12 @@ def schedule(histories: Sequence[pd.DataFrame]) -> Figure:
     for number, history in enumerate(_different(histories)):
         axes.plot(history["epoch"] + 1, history["lr"], marker="o", markersize=3, color=COLOURS[number % 8])
     axes.set(xlabel="epoch", ylabel="learning rate")
-    count_epochs(axes)
+    whole_numbers(axes)
     return figure
 
 
-def count_epochs(axes: Axes) -> None:
-    """Have whole numbers on the axis of the epochs."""
+def whole_numbers(axes: Axes) -> None:
+    """Have whole numbers alone on the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from clusters.slurm.cluster import Cluster
@@ -25,46 +26,67 @@ PACKED = ("cluster=slurm", "cluster.jobs_per_task=20", "cluster.throttle=1")
 class Study:
     """A study, what is launched of it, how many jobs its stages have then, and the file that it ends in.
 
-    ``probability`` is the column of that file that holds some; ``samples`` is how many rows it has.
+    ``samples`` is what that file has, probabilities in the column ``probability`` of a table, or masks.
     """
 
     name: str
     overrides: tuple[str, ...]
     stages: dict[str, int]
     file: str
-    probability: str
     samples: int
+    probability: str = "target"
 
     @property
     def data(self) -> str:
         """The name of the sample data."""
         return self.name.removesuffix("_metadata")
 
+    def check(self, file: Path) -> None:
+        """Look whether it holds something for every sample, and not the same for all."""
+        found = list(np.load(file).values()) if file.suffix == ".npz" else pd.read_csv(file)[self.probability]
+        assert len(found) == self.samples
+        assert all(np.min(each) >= 0 and np.max(each) <= 1 for each in found)
+        assert len({np.asarray(each).tobytes() for each in found}) > 1
 
+
+_METADATA = "stages.metadata.matrix.model=naive_bayes"
+_ONE_EPOCH = "trainer.max_epochs=1,1,1,1,1"
 STUDIES = (
     Study(
         "mgmt",
         ("stages.train.table.rows=[0]", "trainer.max_epochs=1", "ensemble.min_accuracy=0"),
         {"train": 3, "ensemble": 1},
         "ensemble/submission.csv",
-        "pred",
         9,
+        "pred",
     ),
     Study(
         "seti",
-        ("predict.tta=1", "trainer.max_epochs=1,1,1,1,1"),
+        ("predict.tta=1", _ONE_EPOCH),
         {"survey": 1, "train": 5, "submit": 1},
         "submit/submission.csv",
-        "target",
         24,
     ),
     Study(
         "melanoma_metadata",
-        (),
-        {"describe": 1, "metadata": 15, "mean": 1},
+        (_METADATA,),
+        {"describe": 1, "metadata": 5, "mean": 1},
         "mean/meta_pred.csv",
-        "target",
         60,
+    ),
+    Study(
+        "melanoma",
+        (_METADATA, "task.side=32", "predict.tta=1", "trainer.max_epochs=1"),
+        {"describe": 1, "metadata": 5, "survey": 1, "train": 3, "mean": 1, "submit": 1, "blend": 1},
+        "blend/submission.csv",
+        60,
+    ),
+    Study(
+        "dark_side",
+        ("trainer.max_epochs=3,3,3,3,3",),
+        {"slices": 1, "new_slices": 1, "train": 5, "infer": 5, "ensemble": 1},
+        "ensemble/submission.npz",
+        2,
     ),
 )
 
@@ -90,10 +112,7 @@ def test_a_study_runs_on_slurm_from_raw_files_to_its_submission(
     assert Counter(job.stage for job in jobs) == study.stages
     assert told(folder, "done") == Counter(job.id for job in jobs)
     assert len(_arrays(folder)) == len(study.stages)
-    table = pd.read_csv(folder.outputs / study.file)
-    assert len(table) == study.samples
-    assert table[study.probability].between(0, 1).all()
-    assert table[study.probability].nunique() > 1
+    study.check(folder.outputs / study.file)
 
 
 def _arrays(folder: StudyFolder) -> list[Path]:

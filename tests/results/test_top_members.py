@@ -12,6 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.members import Member, read_members, validation_means
+from seedfold.results.metrics import probabilities
+from seedfold.results.predictions import HeadPredictions
 from seedfold.results.run import Run
 from seedfold.results.top_members import Choice, Ensembles, cross_fitted, make_ensembles
 
@@ -119,6 +121,40 @@ def test_what_a_fold_predicts_honestly_does_not_depend_on_its_own_labels(make_ru
     own = np.asarray([int(name[1:]) % FOLDS == 1 for name in before.best.sample_ids])
     assert np.array_equal(before.best.logits[own], after.best.logits[own])
     assert before.n["fold 1"] == after.n["fold 1"]
+
+
+@pytest.mark.parametrize("good", [1, 4])
+def test_an_ensemble_of_as_many_as_other_folds_choose_is_as_good_on_test_rows_as_its_best_member(
+    make_run: Callable[..., Run], good: int
+) -> None:
+    """Where one setting of four has learnt anything, its heads alone; where all have, more of them than one."""
+    draw, runs, cases = np.random.default_rng(5), [], 240
+    truth, ids = np.arange(cases) // FOLDS % 2, [f"c{i:03d}" for i in range(cases)]
+    for setting in range(4):
+        for fold in range(FOLDS):
+            # Who has learnt nothing may be sure of it.
+            rows, skill, noise = np.arange(fold, cases, FOLDS), *((1.2, 1.0) if setting < good else (0.0, 9.0))
+            seen = {"val": (rows, f"v{fold}"), "test": (np.arange(cases), "t")}
+            splits = {
+                split: (
+                    [f"{prefix}{ids[row]}" for row in at],
+                    truth[at],
+                    {h: (draw.normal(0, noise, len(at)) + skill * (2 * truth[at] - 1))[:, None] for h in ("a", "b")},
+                )
+                for split, (at, prefix) in seen.items()
+            }
+            runs.append(make_run({"row": setting, "fold": fold}, splits))
+    members = read_members(runs)
+    made = make_ensembles(members, Choice(min_accuracy=0.0))
+    assert made.n <= 2 if good == 1 else made.n > 2
+    scores = [auc(made.test["test"][made.n - 1]), auc(made.test["test"][-1])]
+    best = max(auc(member.splits["test"]) for member in members)
+    assert scores[0] > best
+    assert (scores[1] < best) == (good == 1), "all of them together are worse where most have learnt nothing"
+
+
+def auc(head: HeadPredictions) -> float:
+    return float(roc_auc_score(head.targets, probabilities(head.logits)[:, 1]))
 
 
 def test_members_may_be_listed(make_runs: MakeRuns) -> None:
