@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.blend import chosen_weights, weights_without
 from seedfold.results.blend_members import DEVELOPMENT, TEST, Array, Member, Members, find_members, side_by_side
@@ -59,11 +60,7 @@ class BlendSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> BlendSettings:
         """Read ``config.blend``; raises ConfigFailure for an unknown key, an unknown blend, or a negative weight."""
-        given = dict(config.get("blend") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"blend.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        settings = cls(**given)
+        settings = read_settings(cls, config.get("blend"), "blend")
         if settings.use not in (GIVEN, CHOSEN):
             raise ConfigFailure(f"blend.use: {settings.use!r} is none of {GIVEN}, {CHOSEN}")
         for stage, weight in settings.weights.items():

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.results.mask_results import (
     MEAN,
@@ -96,11 +96,7 @@ class InferSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> InferSettings:
         """Read ``config.infer``; raises ConfigFailure for an unknown key or value."""
-        given = dict(config.get("infer") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"infer.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        return cls(**given)
+        return read_settings(cls, config.get("infer"), "infer")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.errors import did_you_mean
+from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.results.axes import axes_text, axis_names, value_text
 from seedfold.results.mask_figures import Picture, ScoreRow, draw_scores, draw_slices
@@ -59,11 +59,7 @@ class MeanSettings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> MeanSettings:
         """Read ``config.ensemble``; raises ConfigFailure for an unknown key or value."""
-        given = dict(config.get("ensemble") or {})
-        for key in given:
-            if key not in cls.__dataclass_fields__:
-                raise ConfigFailure(f"ensemble.{key}: unknown key{did_you_mean(key, cls.__dataclass_fields__)}")
-        settings = cls(**given)
+        settings = read_settings(cls, config.get("ensemble"), "ensemble")
         if not 0 < settings.threshold < 1:
             raise ConfigFailure(f"ensemble.threshold: {settings.threshold} is not between 0 and 1")
         return settings
