@@ -222,6 +222,10 @@ def test_every_voxel_is_looked_at_along_each_axis_in_each_orientation(
     volumes = pd.read_csv(job.staging / "volumes.csv")
     assert volumes["part"].tolist() == ["test"] * HELD_OUT + ["new"] * 2
     assert volumes["networks"].unique().tolist() == [2]
+    both_axes = Slices().load(parents["slices"])
+    assert both_axes.groups is not None
+    unseen = set(both_axes.groups[divide(both_axes, job.config["task"], 0).test])
+    assert set(volumes["volume"][volumes["part"] == "test"]) == unseen, "as training along both axes holds them out"
     assert (volumes["swapped"] == volumes["volume"].str.contains("2022")).all()
     for row in volumes.itertuples():
         found = np.load(job.staging / str(row.part) / f"{row.volume}.npy")
