@@ -6,8 +6,9 @@ from it, exactly as resolving a configuration composed for that point would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -21,22 +22,30 @@ from seedfold.jobs.tree import strings
 
 
 class Evaluator:
-    """Reads values of ``config`` with the values of ``sources`` (paths, none inside another) set as asked."""
+    """Reads values of a configuration with the values of ``sources`` (paths, none inside another) set as asked.
 
-    def __init__(self, config: DictConfig, sources: Sequence[Path], hydra: Any, place: str) -> None:
-        OmegaConf.set_struct(config, False)
-        OmegaConf.set_readonly(config, False)
-        self._config = config
+    ``make`` makes the configuration, when the first value is asked for.
+    """
+
+    def __init__(self, make: Callable[[], DictConfig], sources: Sequence[Path], hydra: Any, place: str) -> None:
+        self._make = make
+        self._sources = sources
         self._hydra = hydra
         self._place = place
-        self._parents = [_parent(config, path) for path in sources]
-        self._names = [path[-1] for path in sources]
         self._numbers: list[int | None] = [None] * len(sources)
+
+    @cached_property
+    def _opened(self) -> tuple[DictConfig, list[Any]]:
+        """The configuration, and the nodes that sources are put into, which are made where they are not there."""
+        config = self._make()
+        OmegaConf.set_struct(config, False)
+        OmegaConf.set_readonly(config, False)
+        return config, [_parent(config, path) for path in self._sources]
 
     def place(self, source: int, number: int, value: Any) -> None:
         """Set a source to ``value``, known by its ``number``."""
         if self._numbers[source] != number:
-            self._parents[source][self._names[source]] = value
+            self._opened[1][source][self._sources[source][-1]] = value
             self._numbers[source] = number
 
     def value(self, path: Path) -> Any:
@@ -46,7 +55,7 @@ class Evaluator:
         """
         try:
             with _hydra_of(self._hydra), one_line_errors():
-                node: Any = self._config
+                node: Any = self._opened[0]
                 for part in path[:-1]:
                     node = node._get_node(_index(node, part))
                 found = node[_index(node, path[-1])]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -47,11 +48,20 @@ KEPT_TEMPLATES = 1024
 
 @dataclass(frozen=True)
 class Composition:
-    """A composed configuration without Hydra's node, the same as plain data, and what ``${hydra:...}`` reads in it."""
+    """A composed configuration without Hydra's node, as plain data, and what ``${hydra:...}`` reads in it.
 
-    config: DictConfig
+    ``shared`` is there to be looked at, ``make`` makes one that may be changed, which hardly anybody needs.
+    """
+
+    shared: DictConfig
+    make: Callable[[], DictConfig]
     tree: Mapping[str, Any]
     hydra: Any
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The one of this stage."""
+        return self.make()
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Base:
     study: str
     folder: FilePath
     identity: Identity
-    _known: dict[tuple[str, ...], tuple[bytes, Composition]] = field(default_factory=dict, kw_only=True)
+    _known: dict[tuple[str, ...], Composition] = field(default_factory=dict, kw_only=True)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """Return what Hydra composes, with the study's name, absolute paths and a stage's ``resources`` in it.
@@ -71,18 +81,20 @@ class Base:
         Stages ask for the same ones, which differ in ``resources`` alone.
         """
         overrides = (*self.fixed, *options)
-        pickled, shared = self._known.get(overrides) or self._compose(overrides)
-        config = pickle.loads(pickled)
+        found = self._known.get(overrides) or self._compose(overrides)
         if not resources:
-            return Composition(config, shared.tree, shared.hydra)
+            return found
+        config = found.make()
         set_resources(config, resources)
-        return Composition(config, {**shared.tree, "resources": plain_tree(config["resources"])}, shared.hydra)
+        tree = {**found.tree, "resources": plain_tree(config["resources"])}
+        return Composition(found.shared, lambda: config, tree, found.hydra)
 
-    def _compose(self, overrides: tuple[str, ...]) -> tuple[bytes, Composition]:
+    def _compose(self, overrides: tuple[str, ...]) -> Composition:
         config = self.composer.compose(overrides)
         view = hydra_view(config)
         place_study(config, self.study, self.folder)
-        known = pickle.dumps(config), Composition(config, plain_tree(config), view)
+        pickled = pickle.dumps(config)
+        known = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), plain_tree(config), view)
         if len(self._known) < KEPT_COMPOSITIONS:
             self._known[overrides] = known
         return known
@@ -148,7 +160,7 @@ class Expansion:
             return cast("tuple[Template, tuple[int, ...]]", ready)
         composed = _recall(self._composed, choice) or self._compose(choice)
         if not composed.applied:
-            built = self._build(composed.config, composed.tree, composed.hydra, (), point)
+            built = self._build(composed.make, composed.tree, composed.hydra)
             return cast("tuple[Template, tuple[int, ...]]", _remember(self._simple, choice, built))
         _remember(self._composed, choice, composed)
         return self._applied_template(composed, choice, point)
@@ -159,8 +171,9 @@ class Expansion:
         key = (*choice, *[part for number in applied for part in (number, point[number])])
         known = _recall(self._templates, key)
         if known is None:
-            config = copy.deepcopy(composed.config)
-            known = _remember(self._templates, key, self._build(config, None, composed.hydra, applied, point))
+            config = self._applied(composed, applied, point)
+            built = self._build(lambda: config, plain_tree(config), composed.hydra, applied)
+            known = _remember(self._templates, key, built)
         return cast("tuple[Template, tuple[int, ...]]", known)
 
     def _compose(self, choice: Sequence[int]) -> Composed:
@@ -170,38 +183,36 @@ class Expansion:
             for axis, number in zip(axes, choice, strict=True)
         ]
         found = self._base.compose(options, self._spec.resources)
-        config = found.config
-        self._drop_unused(config)
-        left = set(config.keys())
-        tree = {key: self._used_of(str(key), item) for key, item in found.tree.items() if key in left}
-        composed = Composed(config, tree, found.hydra, {})
+        parts = self._parts(found.tree)
+        tree = {
+            key: item if key not in parts else {child: value for child, value in item.items() if child in parts[key]}
+            for key, item in found.tree.items()
+            if parts.get(key, True)
+        }
+        composed = Composed(found.shared, lambda: _without(found.make(), parts), tree, found.hydra, {})
         for number in self._plain:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
-            values = self._applied_values(axis, config, tree)
+            values = self._applied_values(axis, found.shared, tree)
             if values is None or values:
                 composed.applied[number] = values
         return composed
 
-    def _drop_unused(self, config: DictConfig) -> None:
-        """Leave out what the stage does not use: what is not in a job's configuration cannot change its identity."""
+    def _parts(self, tree: Mapping[str, Any]) -> dict[str, set[str]]:
+        """Return what the stage uses of each top-level key that it does not use whole.
+
+        What is not in a job's configuration cannot change its identity.
+        """
         if self._spec.uses is None:
-            return
+            return {}
         derived = {split_key(key.lstrip("+"))[0] for key in self._spec.derive}
         kept = {*self._spec.uses, *map(_top_of, self.matrix.axes), *derived, *ALWAYS_USED}
-        OmegaConf.set_struct(config, False)
-        self._partly = {}
-        for key in [str(key) for key in config]:
-            if key not in kept and key not in self._base.composer.conventions.study:
-                used = {use.partition(".")[2] for use in self._spec.uses if use.startswith(f"{key}.")}
-                _keep_below(config, key, used)
-                self._partly[key] = used
-        OmegaConf.set_struct(config, True)
-
-    def _used_of(self, key: str, item: Any) -> Any:
-        """What is left of the value of a top-level key, of which a stage may use a part."""
-        used = self._partly.get(key)
-        return item if used is None else {child: value for child, value in item.items() if child in used}
+        kept |= self._base.composer.conventions.study
+        return {
+            key: {use.partition(".")[2] for use in self._spec.uses if use.startswith(f"{key}.")}
+            for key in tree
+            if str(key) not in kept
+        }
 
     def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         path = _path(axis)
@@ -230,36 +241,39 @@ class Expansion:
             number for number, value in enumerate(axis.values) if _needs_hydra(axis, value, existing, merged)
         )
 
-    def _build(
-        self,
-        config: DictConfig,
-        tree: Mapping[str, Any] | None,
-        hydra: Any,
-        applied: Sequence[int],
-        point: Point,
-    ) -> tuple[Template, tuple[int, ...]]:
+    def _applied(self, composed: Composed, applied: Sequence[int], point: Point) -> DictConfig:
+        """Return a configuration that Hydra has changed as these axes say."""
         chosen = [self.matrix.axes[number] for number in applied]
         values = [axis.values[point[number]] for axis, number in zip(chosen, applied, strict=True)]
+        config = copy.deepcopy(composed.config)
         self._base.composer.apply(
             [value_override(axis.prefix, axis.key, value) for axis, value in zip(chosen, values, strict=True)], config
         )
+        return config
+
+    def _build(
+        self, make: Callable[[], DictConfig], tree: Mapping[str, Any], hydra: Any, applied: Sequence[int] = ()
+    ) -> tuple[Template, tuple[int, ...]]:
         own = tuple(number for number in self._plain if number not in applied)
         sources = [Source(_path(self.matrix.axes[number]), _lookup(self.matrix.axes[number])) for number in own]
         conventions = self._base.composer.conventions
         template = Template(
-            config, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions, tree
+            make, tree, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions
         )
         return template, own
 
 
-def _keep_below(config: DictConfig, key: str, used: set[str]) -> None:
-    """Leave of a top-level key only what is used directly below it, or nothing."""
-    if not used:
-        del config[key]
-        return
-    for child in [str(child) for child in config[key]]:
-        if child not in used:
-            del config[key][child]
+def _without(config: DictConfig, parts: Mapping[str, set[str]]) -> DictConfig:
+    """Leave of these top-level keys only the parts named, or nothing."""
+    OmegaConf.set_struct(config, False)
+    for key, used in parts.items():
+        for child in list(config[key].keys()) if used else ():
+            if child not in used:
+                del config[key][child]
+        if not used:
+            del config[key]
+    OmegaConf.set_struct(config, True)
+    return config
 
 
 def _top_of(axis: Axis) -> str:

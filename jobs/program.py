@@ -106,7 +106,7 @@ class _Base(Base):
         kept = {key: value for key, value in node.items() if key not in _NOT_FOR_JOBS}
         program = asdict(self.program) | {"fixed": list(self.fixed), "prefixes": dict(self.prefixes), "types": types}
         self.told[id(view)] = view, {"task": self.program.task, "program": program, "node": kept}
-        return Composition(config, plain_tree(config), view)
+        return Composition(config, lambda: config, plain_tree(config), view)
 
 
 def _types(node: DictConfig, main: str, path: str = "") -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from seedfold.jobs.analysis import Leaf, analyse, related
 from seedfold.jobs.canonical import checked_key, plain
-from seedfold.jobs.compose import one_line_errors, plain_tree
+from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.conventions import OURS, Conventions
 from seedfold.jobs.derive import Derivation
 from seedfold.jobs.document import Documents
@@ -51,27 +51,26 @@ class Block:
 class Template:
     """One composed configuration without Hydra's node, its axes and its derived values.
 
-    ``place`` names the stage in errors; ``tree`` is the configuration as plain data, where that is known. Raises
-    UsageError where the configuration needs a missing value, where an interpolation cannot be resolved, and where
-    derived keys overlap with axes or depend on each other in a circle.
+    ``tree`` is the configuration as plain data; ``config`` makes it, where OmegaConf has to decide. ``place`` names the
+    stage in errors. Raises UsageError where the configuration needs a missing value, where an interpolation cannot be
+    resolved, and where derived keys overlap with axes or depend on each other in a circle.
     """
 
     def __init__(
         self,
-        config: DictConfig,
+        config: Callable[[], DictConfig],
+        tree: Mapping[str, Any],
         axes: Sequence[Source],
         derivations: Sequence[Derivation],
         identity: Identity,
         hydra: Any,
         place: str,
         conventions: Conventions = OURS,
-        tree: Mapping[str, Any] | None = None,
     ) -> None:
         self._place = place
         self._conventions = conventions
         self.hydra = hydra
-        given = plain_tree(config) if tree is None else tree
-        self._tree = with_texts_for_paths(given) if conventions.lazy else given
+        self._tree = with_texts_for_paths(tree) if conventions.lazy else tree
         _check_keys(self._tree)
         self._axes = len(axes)
         self._derivations = list(derivations)
