@@ -52,6 +52,7 @@ def test_all_jobs_get_done_with_the_results_of_this_machine(project: SlurmProjec
     assert project.is_at_rest()
 
 
+@pytest.mark.slow
 def test_stages_follow_each_other_alone(project: SlurmProject) -> None:
     project.toy.write_experiment("three", THREE_STAGES)
     project.launch(experiment="three")

@@ -56,6 +56,7 @@ def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: SlurmP
     assert project.each_once(4)
 
 
+@pytest.mark.slow
 def test_killed_job_has_failed_and_its_neighbours_go_on(project: SlurmProject) -> None:
     project.launch("die_seeds=[1]", "cluster.jobs_per_task=3", "cluster.slots=1")
     project.wait(done=3, failed=3)

@@ -157,6 +157,7 @@ def test_fit_leaves_out_what_only_influences_predictions() -> None:
     assert len(set(identify("run", {"a": 1}, (), SETTINGS))) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(configs)
 def test_a_key_added_later_at_its_neutral_value_keeps_the_id(config: dict[str, Any]) -> None:

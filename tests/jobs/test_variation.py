@@ -37,6 +37,7 @@ def test_a_setting_of_one_launch_becomes_an_axis(identity: Identity) -> None:
     assert [job.id for job in marked] == [job.id for job in jobs]
 
 
+@pytest.mark.slow
 def test_options_of_a_group_axis_differ_as_they_like(identity: Identity) -> None:
     jobs = planned(["optimizer=adam,sgd"])
     assert with_unnamed_axes(jobs, identity) == jobs

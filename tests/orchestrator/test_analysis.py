@@ -40,6 +40,7 @@ def parts(toy: Toy) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in toy.root.glob("away/cache/prevalence/*/*.parquet")}
 
 
+@pytest.mark.slow
 def test_tables_as_files_to_read_and_in_the_report(away: Toy) -> None:
     text = away.ok("results", "away", "quantification_error", *FEW, "--format", "csv")
     table = pd.read_csv(io.StringIO(text))

@@ -103,6 +103,7 @@ def _jobs_in(toy: Toy, table: str) -> set[str]:
     return {row["job"] for row in rows}
 
 
+@pytest.mark.slow
 def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> None:
     toy = done
     before = tree(toy.root)
@@ -128,6 +129,7 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert len(toy.ok("status", "toy", "--superseded").splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     launch = ("launch", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
     first = toy.start(*launch, "study=one", "sleep_s=100", "resources.cpus=1000")
@@ -151,6 +153,7 @@ if "SUBMITIT_EXECUTOR" in os.environ:
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None:
     (toy.folder / "site").mkdir()
     (toy.folder / "site" / "sitecustomize.py").write_text(WITHOUT_WORKER)
@@ -172,6 +175,7 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
     assert "died" not in toy.ok("status", "light")
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "sleep_s=100")
     eventually(lambda: toy.root.exists() and toy.study("light").plans.exists() and toy.states("light").get("running"))

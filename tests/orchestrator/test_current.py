@@ -34,6 +34,7 @@ def test_only_what_is_new_runs(toy: Toy) -> None:
     assert sorted(toy.executions().values()) == [1] * 9
 
 
+@pytest.mark.slow
 def test_another_study_uses_what_is_done(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
     assert (
@@ -53,6 +54,7 @@ def test_superseded_jobs_that_wait_or_run_are_dropped(toy: Toy) -> None:
     assert toy.states() == {"done": 6}
 
 
+@pytest.mark.slow
 def test_data_that_moves_is_the_same_and_data_that_changes_is_stale(toy: Toy) -> None:
     (toy.data / "table.csv").write_text("a,b\n1,2\n")
     assert toy.launch("--wait").returncode == 0
@@ -117,6 +119,7 @@ def test_what_is_cancelled_before_it_could_start_stays_cancelled(toy: Toy) -> No
     assert toy.states() == {"cancelled": 6}
 
 
+@pytest.mark.slow
 def test_a_link_to_a_study_is_another_name_for_it(toy: Toy) -> None:
     assert toy.launch("--wait", "--limit", "1", experiment="light").returncode == 0
     (toy.root / "latest").symlink_to("light")
@@ -127,6 +130,7 @@ def test_a_link_to_a_study_is_another_name_for_it(toy: Toy) -> None:
     assert set(toy.executions().values()) == {1}
 
 
+@pytest.mark.slow
 def test_what_another_study_has_done_can_be_done_again_here(toy: Toy) -> None:
     assert toy.launch("--wait", "study=one", experiment="light").returncode == 0
     assert toy.launch("--wait", "study=two", "--rerun", "seed=0", experiment="light").returncode == 0
@@ -148,6 +152,7 @@ def run(work):
 """
 
 
+@pytest.mark.slow
 def test_code_that_is_edited_while_it_runs_is_not_the_code_of_the_result(toy: Toy) -> None:
     file = toy.folder / "toy" / "edited.py"
     file.write_text(EDITED)

@@ -92,6 +92,7 @@ def test_nothing_is_done_in_a_copy(finished: Toy, tmp_path: Path, words: list[st
     assert tree(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     assert toy.launch("seed=0", experiment="light").returncode == 0
@@ -108,6 +109,7 @@ def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
     assert bring(toy, copy, checkpoints=True) == Fetched({"light": 0}, 0)
 
 
+@pytest.mark.slow
 def test_a_study_that_has_done_jobs_of_it_comes_along(toy: Toy, tmp_path: Path) -> None:
     toy.launch("seed=0", experiment="light")
     toy.launch("seed=0,1", "study=more", experiment="light")
@@ -140,6 +142,7 @@ def at_work(toy: Toy) -> Iterator[Toy]:
     toy.settle()
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_study_at_work_agrees_with_itself(at_work: Toy, tmp_path: Path) -> None:
     """What is told to be done is there, and nobody seems to have died, at whatever moment the copy was made."""
     copy, done = tmp_path / "copy", [0]
@@ -167,6 +170,7 @@ def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> No
     assert states(tmp_path / "copy") == {"cancelled": 1}
 
 
+@pytest.mark.slow
 def test_jobs_at_work_in_a_copy_keep_no_other_study_waiting(toy: Toy, tmp_path: Path) -> None:
     toy.launch("sleep_s=1", "seed=0", "fold=0", "--detach", experiment="light")
     eventually(lambda: toy.states("light") == {"running": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
 from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator.gc import Collector, Garbage, delete, size_of
@@ -40,6 +41,7 @@ def test_a_finished_study_has_only_checkpoints_to_give(toy: Toy) -> None:
     assert toy.ok("logs", "seed=0", "fold=0") == "seed 0, attempt 1\n"
 
 
+@pytest.mark.slow
 def test_what_was_replaced_goes_and_what_replaced_it_stays(toy: Toy) -> None:
     toy.launch("seed=0", "signal=1.0", experiment="light")
     toy.launch("seed=0", "--replace", experiment="light")
@@ -52,6 +54,7 @@ def test_what_was_replaced_goes_and_what_replaced_it_stays(toy: Toy) -> None:
     assert len(toy.ok("status", "light", "--superseded").splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_results_that_another_study_uses_stay(toy: Toy) -> None:
     toy.launch("seed=0", "signal=1.0", experiment="light")
     toy.launch("seed=0", "signal=1.0", "study=second", experiment="light")
@@ -91,6 +94,7 @@ def test_interrupted_jobs_keep_what_they_continue_from(toy: Toy) -> None:
     assert items(toy, "--checkpoints", "--superseded", "--failed") == {}
 
 
+@pytest.mark.slow
 def test_older_results_and_unfinished_ones_are_left_over(toy: Toy) -> None:
     toy.launch("seed=0", "fold=0", experiment="light")
     toy.launch("seed=0", "fold=0", "--rerun", "seed=0", experiment="light")
@@ -117,6 +121,7 @@ def test_deleting_passes_over_what_has_gone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_each_thing_is_named_once(toy: Toy) -> None:
     toy.launch("seed=0", "signal=1.0", "sleep_s=0.05", experiment="light")
     toy.launch("seed=0", "--replace", experiment="light")

@@ -113,6 +113,7 @@ def _in_order_of_splits(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame[frame["split"] == split] for split in sorted(SPLITS)])
 
 
+@pytest.mark.slow
 def test_lost_predictions_are_imported_again_and_never_run(toy: Toy) -> None:
     predictions().to_csv(toy.folder / "thorax.csv", index=False)
     assert toy.launch("--wait", "study=away", experiment="light").returncode == 0

@@ -76,6 +76,7 @@ def test_a_full_disk_leaves_the_rest_waiting(toy: Toy) -> None:
     assert status["failures"][0]["kind"] == "disk"
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_tried_again(toy: Toy) -> None:
     status = trouble(toy, "memory", "failures.kinds.oom_host.wait_s=0", attempts=1)
     assert status["states"]["done"] == 1

@@ -73,6 +73,7 @@ def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> No
     assert results(toy.study()) == undisturbed
 
 
+@pytest.mark.slow
 def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     eventually(lambda: jobs(toy.study()))
@@ -97,6 +98,7 @@ def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
     assert toy.states() == {"done": 6}
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_kills(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "deaf_seeds=[0,1]")
     eventually(lambda: jobs(toy.study()))
@@ -155,6 +157,7 @@ def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
     assert set(told(toy.study(), "done").values()) == {1}
 
 
+@pytest.mark.slow
 def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:
     base = ("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     launchers = [toy.start(*base, f"study={name}") for name in ("one", "two")]
@@ -169,6 +172,7 @@ def _is_over(submission: Submission) -> bool:
     return submission.liveness() == "dead"
 
 
+@pytest.mark.slow
 def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy) -> None:
     assert toy.launch("--limit", "1", "study=one", experiment="light").returncode == 0
     shutil.copytree(toy.study("one").plans, toy.study("two").plans)
@@ -182,6 +186,7 @@ def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy)
     assert set(toy.executions().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(toy: Toy) -> None:
     assert toy.launch("--wait", "study=one", experiment="light").returncode == 0
     shutil.copytree(toy.study("one").plans, toy.study("two").plans)
@@ -193,6 +198,7 @@ def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(
     assert toy.states("two") == {"done": 6}
 
 
+@pytest.mark.slow
 def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
     files = list(toy.study().events.iterdir())
@@ -204,12 +210,14 @@ def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
     assert set(toy.executions().values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_half_written_event_is_left_for_later(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
     (toy.study().events / "someone.jsonl").write_text('{"e":"started","t":1,"n":9,"jo')
     assert toy.states() == {"done": 6}
 
 
+@pytest.mark.slow
 def test_a_damaged_event_is_passed_over_and_named(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
     (file,) = toy.study().events.iterdir()

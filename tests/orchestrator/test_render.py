@@ -191,6 +191,7 @@ def test_what_cannot_be_recorded_is_refused(toy: Toy, args: list[str], told: str
 # --- as they do a study -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_command_files_do_a_study_once(toy: Toy) -> None:
     folder = rendered(toy, "shell", "--separator", "echo between").rename(toy.folder / 'it\'s $(moved); "here"')
     first = run(toy, "bash", folder / "01_fit.sh")
@@ -223,6 +224,7 @@ def test_commands_at_once_make_one_plan_and_do_each_job_once(toy: Toy) -> None:
     assert toy.states("light") == {"done": 2, "waiting": 4}
 
 
+@pytest.mark.slow
 def test_a_failed_job_ends_with_1_and_its_command_tries_again(toy: Toy) -> None:
     folder = rendered(toy, "shell", "fold=0", experiment="light")
     (toy.data / "broken-0").touch()
@@ -263,6 +265,7 @@ def test_a_cancelled_job_comes_back_with_its_command(toy: Toy) -> None:
     assert set(toy.executions()) == {one, other}, third
 
 
+@pytest.mark.slow
 def test_a_child_waits_for_a_person_to_run_its_parents(toy: Toy) -> None:
     folder = rendered(toy, "shell", "seed=0")
     child = ids_of(folder)[-1]
@@ -274,6 +277,7 @@ def test_a_child_waits_for_a_person_to_run_its_parents(toy: Toy) -> None:
     assert "is done already" in record(toy, folder, child).stdout
 
 
+@pytest.mark.slow
 def test_a_launch_takes_what_no_command_has_done(toy: Toy) -> None:
     folder = rendered(toy, "shell", experiment="light")
     assert record(toy, folder, ids_of(folder)[0]).returncode == 0
@@ -281,6 +285,7 @@ def test_a_launch_takes_what_no_command_has_done(toy: Toy) -> None:
     assert set(toy.executions().values()) == {1}
 
 
+@pytest.mark.slow
 def test_jobs_that_stand_elsewhere_are_not_replaced(toy: Toy) -> None:
     folder = rendered(toy, "shell", experiment="light")
     one = ids_of(folder)[0]

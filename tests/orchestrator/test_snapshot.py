@@ -31,6 +31,7 @@ def kept(toy: Toy) -> list[Path]:
 LAUNCH = (f"run={RUN}", "fold=0", "cluster.slots=1")
 
 
+@pytest.mark.slow
 def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
@@ -60,6 +61,7 @@ def test_whatever_a_configuration_names_is_part_of_it(toy: Toy) -> None:
     assert names == {"first.py", "second.py", "deep.py"}
 
 
+@pytest.mark.slow
 def test_jobs_in_fresh_processes_run_it_too(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1", "cluster.warm=off", *LAUNCH, experiment="light")
@@ -119,6 +121,7 @@ def test_code_that_is_as_it_was_is_written_once(toy: Toy) -> None:
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
+@pytest.mark.slow
 def test_two_launches_at_once(toy: Toy) -> None:
     write_code(toy, "old")
     (toy.folder / "go").touch()
@@ -172,6 +175,7 @@ def garbage(toy: Toy) -> list[Path]:
     return [Path(item["path"]) for item in items if item["kind"] == "snapshots"]
 
 
+@pytest.mark.slow
 def test_show_says_which_code_a_result_comes_from(toy: Toy) -> None:
     git = ["git", "-C", str(toy.folder), "-c", "user.name=a", "-c", "user.email=a@b"]
     (toy.folder / "go").touch()

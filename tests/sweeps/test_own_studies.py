@@ -29,6 +29,7 @@ def door(toy: Toy, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_jobs_are_the_same_whichever_door_one_came_in_by(toy: Toy) -> None:
     overrides = ("seed=3,4", "fold=range(0,2)", "signal=1.5")
     swept = door(toy, "experiment=light", *overrides, "hydra.launcher.resources.memory=2GB", "-m")

@@ -13,6 +13,7 @@ from sweeps.strangers import Stranger
 from toyproject import eventually, tree
 
 
+@pytest.mark.slow
 def test_sweep_gives_each_job_what_hydra_would(stranger: Stranger) -> None:
     said = stranger.sweep("model=small,large", "seed=1", "hydra.job.chdir=true", "hydra.sweep.dir=out")
     assert "train: 2 done" in said
@@ -126,6 +127,7 @@ def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: Stranger) -> Non
     assert not (stranger.folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: Stranger) -> None:
     stranger.sweep("lr=0.1,0.2")
     config = stranger.folder / "conf" / "model" / "small.yaml"

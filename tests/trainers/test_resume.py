@@ -44,6 +44,7 @@ def killed(tmp_path: Path) -> Killed:
     return run
 
 
+@pytest.mark.slow
 def test_kills_change_no_bit_and_neither_does_the_fork(
     compose: Callable[..., dict[str, Any]],
     work: Callable[..., Work],

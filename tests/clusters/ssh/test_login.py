@@ -77,6 +77,7 @@ def test_arguments_arrive_as_they_were_given(laptop: Laptop) -> None:
     assert not list(laptop.server.home.rglob("broken*"))
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_one_line(laptop: Laptop) -> None:
     cases = [
         ("nowhere.invalid", 3, "nowhere.invalid: "),
@@ -264,6 +265,7 @@ def test_a_fetch_over_ssh_moves_what_is_new(laptop: Laptop) -> None:
     assert "did you mean 'toy'" in wrong.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.slurm
 def test_a_launch_onto_slurm_behind_the_login_host(laptop_of_slurm: Laptop) -> None:
     laptop = laptop_of_slurm

@@ -16,6 +16,7 @@ def toy(tmp_path: Path, on_slurm: object) -> Toy:
     return make_toy(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_doctor_says_what_the_cluster_offers_and_what_a_node_sees(toy: Toy) -> None:
     found = json.loads(toy.ok("doctor", "--probe", "--set", "resources.gpus=1", "--json"))
     assert {one["level"] for one in found} <= {"ok", "warning"}
