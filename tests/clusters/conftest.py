@@ -104,7 +104,7 @@ class Project(ABC):
 
     def wait_with_status(self, study: str = "light", seconds: float = 60, **states: int) -> None:
         """As `wait`, while somebody looks at the status, which moves things on."""
-        eventually(lambda: self.toy.states(study) == states, seconds)
+        eventually(lambda: self.toy.states(study) == states, seconds, lambda: self.situation(study))
 
     def submissions(self, study: str = "light") -> list[Submission]:
         """All that were ever made, the oldest first."""

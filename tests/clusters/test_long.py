@@ -108,7 +108,7 @@ def test_scheduler_that_has_forgotten_the_study(project_alone: SlurmProject, slu
     slurm_alone.restart("slurmctld")
     slurm_alone.cancel("earlier")
     assert project_alone.job_states() == {}
-    project_alone.wait_with_status(done=JOBS, seconds=90)
+    project_alone.wait_with_status(done=JOBS, seconds=240)
     assert set(project_alone.toy.executions().values()) <= {1, 2}
     project_alone.settle()
     assert project_alone.is_at_rest()
