@@ -32,6 +32,7 @@ def test_code_and_configuration_are_edited_while_jobs_are_queued(either: Project
     assert spoken(study) == {OLD: [0, 1, 2], NEW: [3]}
 
 
+@pytest.mark.slow
 def test_what_is_tried_again_keeps_its_code(either: Project) -> None:
     """A job runs out of memory, and is handed over again with more of it after the code was edited."""
     toy = either.toy

@@ -63,6 +63,7 @@ def test_stages_follow_each_other_alone(project: SlurmProject) -> None:
     assert project.each_once(4)
 
 
+@pytest.mark.slow
 def test_jobs_are_packed_into_tasks(project: SlurmProject) -> None:
     project.launch("cluster.jobs_per_task=3", "cluster.slots=2", "seed=range(0,4)")
     project.wait(done=12)
@@ -201,6 +202,7 @@ def test_what_a_job_sees_on_a_node(project: SlurmProject) -> None:
     assert len(set(environment["CUDA_VISIBLE_DEVICES"].split(","))) == 2
 
 
+@pytest.mark.slow
 def test_log_of_a_running_job_can_be_followed(project: SlurmProject) -> None:
     project.launch("seed=1", "fold=0", "sleep_s=1.5")
     begun(project, 1)

@@ -81,7 +81,7 @@ def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str
         assert composed(loader, *overrides) == composed(peer, *overrides)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(files=trees(), chosen=st.permutations([(left, right) for left in ("one", "two") for right in ("one", "two")]))
 def test_composes_what_hydra_composes(files: dict[str, str], chosen: list[tuple[str, str]]) -> None:
     Composer()

@@ -59,6 +59,7 @@ def test_tables_as_files_to_read_and_in_the_report(away: Toy) -> None:
     assert parts(away) == before
 
 
+@pytest.mark.slow
 def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
     assert away.launch("study=away", "--limit", "2").returncode == 0
     ended = away.inside("results", "away", "quantification", "--ratios", "1,20", "--methods", "CC", "--format", "csv")

@@ -88,6 +88,7 @@ def test_resume_tries_failed_jobs_again(toy: Toy) -> None:
     assert toy.states("light") == {"done": 6}
 
 
+@pytest.mark.slow
 def test_selections_start_only_what_they_name(toy: Toy) -> None:
     toy.launch("--where", "fold=1", "--limit", "1", experiment="light")
     assert toy.states("light") == {"waiting": 5, "done": 1}
@@ -192,6 +193,7 @@ def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy)
     assert "dead_workers" not in toy.json("status", "light"), "the newest worker ended in order"
 
 
+@pytest.mark.slow
 def test_one_job_is_not_called_jobs(toy: Toy) -> None:
     one = ("--config-dir", "conf", "experiment=light", "seed=1", "fold=0", "fail_seeds=[1]")
     said = [toy.ok("plan", *one)]
@@ -205,6 +207,7 @@ def test_one_job_is_not_called_jobs(toy: Toy) -> None:
         assert part in text
 
 
+@pytest.mark.slow
 def test_out_of_fold_tables_know_of_folds_that_were_never_planned(toy: Toy) -> None:
     assert toy.launch("+task={folds: {k: 5}}", "seed=0").returncode == 0
     refused = toy.inside("results", "toy", "oof")
@@ -251,6 +254,7 @@ def test_the_root_may_be_named(toy: Toy, tmp_path: Path) -> None:
     assert toy.json("status", "light", "--root", str(other))["states"]["done"] == 1
 
 
+@pytest.mark.slow
 def test_a_second_study_with_one_more_seed_runs_that_seed(done: Toy) -> None:
     toy = done
     planned = toy.plan("study=second", "seed=0,1,2")["stages"]["train"]
@@ -296,6 +300,7 @@ def test_cancelled_jobs_come_back_with_resume(toy: Toy) -> None:
     eventually(lambda: toy.states("light").get("running") == 1)
 
 
+@pytest.mark.slow
 def test_logs_follow_an_attempt_to_its_end(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=1.0", "seed=0", "fold=0", experiment="light")
     followed = toy.inside("logs", "seed=0", "fold=0", "-f")
@@ -329,6 +334,7 @@ def test_show_and_explain(done: Toy) -> None:
     assert "one job" in toy.ok("explain", one["id"][:8], "seed=0 fold=0")
 
 
+@pytest.mark.slow
 def test_run_touches_neither_ledger_nor_store(toy: Toy) -> None:
     toy.launch("seed=0", "fold=0", experiment="light")
     toy.settle()
@@ -366,6 +372,7 @@ class Terminal:
         os.write(self._own, f"{line}\n".encode())
 
 
+@pytest.mark.slow
 def test_the_debugger_opens_where_a_job_raises_and_leaves_no_trace(toy: Toy) -> None:
     toy.launch("seed=1", "fold=0", "fail_seeds=[1]", experiment="light")
     toy.settle()

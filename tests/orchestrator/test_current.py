@@ -83,6 +83,7 @@ def test_resuming_with_more_memory_keeps_the_ids(toy: Toy) -> None:
     assert len(toy.executions()) == 6
 
 
+@pytest.mark.slow
 def test_a_moved_root_still_works(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
     elsewhere = toy.folder / "elsewhere"
@@ -164,6 +165,7 @@ def test_code_that_is_edited_while_it_runs_is_not_the_code_of_the_result(toy: To
     assert (stage["done"], stage["stale"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_plan_that_came_in_between_is_not_replaced_unasked(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     def overtaken(*args: Any, **options: Any) -> Plan:
         plan = make_plan(*args, **options)

@@ -155,6 +155,7 @@ def test_a_copy_of_a_study_at_work_agrees_with_itself(at_work: Toy, tmp_path: Pa
     print(f"{len(set(done))} different moments")
 
 
+@pytest.mark.slow
 def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> None:
     """A copy does not age: nobody asks whether the processes of its home are still there."""
     toy.launch("sleep_s=60", "seed=0", "fold=0", "--detach", experiment="light")

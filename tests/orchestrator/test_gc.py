@@ -77,6 +77,7 @@ def test_failed_jobs_give_their_checkpoints_and_keep_their_logs(toy: Toy) -> Non
     assert Path(failed["log"]).exists()
 
 
+@pytest.mark.slow
 def test_what_jobs_at_work_need_stays(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=30.0", "seed=0", "fold=0", experiment="light")
     eventually(lambda: list(toy.root.rglob("slept.txt")))
@@ -86,6 +87,7 @@ def test_what_jobs_at_work_need_stays(toy: Toy) -> None:
     assert before <= set(tree(toy.root))
 
 
+@pytest.mark.slow
 def test_interrupted_jobs_keep_what_they_continue_from(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=30.0", "seed=0", "fold=0", experiment="light")
     eventually(lambda: list(toy.root.rglob("slept.txt")))

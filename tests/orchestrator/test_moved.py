@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from toyproject import Toy
 
 _TELLS_OF_PROCESSES = ("submitit", "worker.log")
@@ -26,6 +27,7 @@ def places_named(root: Path, text: str) -> list[str]:
     return [str(path.relative_to(root)) for path in kept if text.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_moved_root_goes_on(done: Toy) -> None:
     # The study was computed under another root, and copied to this one.
     toy = moved(done)

@@ -93,6 +93,7 @@ def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
     assert toy.states() == {"failed": 5, "waiting": 7}
 
 
+@pytest.mark.slow
 def test_a_success_between_shows_that_it_is_not_the_code(toy: Toy) -> None:
     toy.launch("--wait", "seed=range(0,12)", "fold=0", "fail_seeds=[0,1,2,3,5,6,7,8]", "cluster.slots=1")
     assert toy.states() == {"failed": 8, "done": 4}
@@ -113,6 +114,7 @@ def test_any_text_of_an_error_is_told(toy: Toy) -> None:
     assert failure["reason"].startswith("ValueError: cannot read \\udce9t\\udce9.csv \U0001f600")
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_is_resumed_whatever_the_clocks_say(toy: Toy) -> None:
     toy.launch("--wait", "--limit", "1", experiment="light")
     toy.ok("cancel", "light")

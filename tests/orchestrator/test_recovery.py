@@ -136,6 +136,7 @@ def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
     assert toy.states("light") == {"waiting": 6}
 
 
+@pytest.mark.slow
 def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "cluster.warm=off", "sleep_s=50")
     eventually(lambda: jobs(toy.study("light")))

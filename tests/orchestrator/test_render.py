@@ -210,6 +210,7 @@ def test_command_files_do_a_study_once(toy: Toy) -> None:
     assert json.loads(toy.ok("plan", "-cd", "conf", "experiment=chain", "--json"))["arrays"] == []
 
 
+@pytest.mark.slow
 def test_commands_at_once_make_one_plan_and_do_each_job_once(toy: Toy) -> None:
     folder = rendered(toy, "shell", "sleep_s=0.5", experiment="light")
     one, other = ids_of(folder)[:2]

@@ -26,6 +26,7 @@ def test_the_machines_defaults_stand_before_the_command_line(toy: Toy) -> None:
     assert '"data": "/mine"' in out.read_text()
 
 
+@pytest.mark.slow
 def test_the_root_may_be_the_machines(toy: Toy) -> None:
     _write(toy, f"root: {toy.folder / 'there'}\n")
     launched = toy.seedfold("launch", "--wait", "--config-dir", "conf", "experiment=toy", "seed=0", SEEDFOLD_ROOT="")

@@ -50,6 +50,7 @@ def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
     assert (stage["done"], stage["stale"]) == (4, 3)
 
 
+@pytest.mark.slow
 def test_whatever_a_configuration_names_is_part_of_it(toy: Toy) -> None:
     for name, code in (("first", "Net = 1"), ("second", "Net = 2"), ("deep", "Loss = 3"), ("stranger", "")):
         (toy.folder / f"{name}.py").write_text(code)
@@ -105,6 +106,7 @@ def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
     assert toy.states("light") == {"done": 2, "cancelled": 1}
 
 
+@pytest.mark.slow
 def test_code_that_is_as_it_was_is_written_once(toy: Toy) -> None:
     (toy.folder / "go").touch()
     write_code(toy, "old")
@@ -237,6 +239,7 @@ def test_packages_that_are_mentioned_or_imported_from_beside(tmp_path: Path) -> 
     assert own_files(*take(tmp_path, "lab", "empty")) == {"lab/thing.py", "helper/deep.py", "lone.py"}
 
 
+@pytest.mark.slow
 def test_a_huge_folder_beside_the_code_costs_nothing(tmp_path: Path) -> None:
     write(tmp_path, "lab/thing.py")
     write(tmp_path, *(f"lab/data/{group}/{number}.txt" for group in range(250) for number in range(40)))
