@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,7 @@ class Recipe:
     classes: int | None = None
 
 
-class Learner(pl.LightningModule):
+class Learner(pl.LightningModule, ABC):
     """Trains a network; ``position`` says how far it is and holds the metric history.
 
     A subclass says what the network returns by head (`forward`), how a batch is augmented, and leaves the metrics of a
@@ -146,9 +147,9 @@ class Learner(pl.LightningModule):
             )
         self.position.loss_sum = total
 
+    @abstractmethod
     def augmented(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return a batch as training sees it, drawn from ``stream``; only called where there is augmentation."""
-        raise NotImplementedError
 
     def finite(self, loss: float) -> float:
         """Return a validation loss; raises NonFiniteFailure if it is not finite."""
