@@ -58,11 +58,6 @@ class Composition:
     tree: Mapping[str, Any]
     hydra: Any
 
-    @cached_property
-    def config(self) -> DictConfig:
-        """The one of this stage."""
-        return self.make()
-
 
 @dataclass(frozen=True)
 class Base:
@@ -107,6 +102,11 @@ class Composed(Composition):
     applied: dict[int, frozenset[int] | None]
     """Axes, by number, whose values Hydra has to apply: these values, or all (None)."""
 
+    @cached_property
+    def config(self) -> DictConfig:
+        """What Hydra applies values to copies of."""
+        return self.make()
+
 
 class Expansion:
     """The points of one stage with everything that is remembered between them."""
@@ -120,7 +120,6 @@ class Expansion:
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder, base.composer.conventions)
         # The keys of other people's programs mean what they want.
         self._has_folds = not base.composer.conventions.lazy
-        self._partly: dict[str, set[str]] = {}
         self._composed: OrderedDict[Point, Composed] = OrderedDict()
         self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()

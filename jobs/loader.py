@@ -65,6 +65,9 @@ class SharingLoader(ConfigLoaderImpl):
             )
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        if repo.get_sources() != self.repository.get_sources():
+            # A composition with a search path of its own finds other files under the same names.
+            return super()._compose_config_from_defaults_list(defaults, repo)
         contents = [self._content(default, repo) for default in defaults]
         known = [content for content in contents if content is not None]
         if len(known) < len(contents) or not all(_are_independent(key, known) for key in _keys(known)):
@@ -159,12 +162,13 @@ def _is_unsettled(node: Any, key: str) -> bool:
     """Whether what is merged onto a node depends on something outside its top-level key.
 
     An interpolation that stands for a container is replaced by it; what is merged onto a container that is null is
-    resolved first.
+    resolved first. What Hydra says of itself refers to nothing but itself.
     """
     if not node._is_interpolation():
         return isinstance(node, Container) and node._is_none()
     text = str(node._value())
-    return text.startswith("${") and text.endswith("}") and not text.startswith(f"${{{key}.")
+    is_hydras = key == "hydra" and text.startswith("${hydra.") and "${" not in text[2:]
+    return text.startswith("${") and text.endswith("}") and not is_hydras
 
 
 def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:

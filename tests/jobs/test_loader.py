@@ -68,12 +68,16 @@ def _facts(node: Any, place: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
             yield from _facts(child, (*place, key))
 
 
-def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str]]) -> None:
-    """Compose each choice with a loader that remembers the ones before, and with Hydra's own."""
+def write(folder: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         path = folder / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str]]) -> None:
+    """Compose each choice with a loader that remembers the ones before, and with Hydra's own."""
+    write(folder, files)
     search_path = create_config_search_path(str(folder))
     loader, peer = SharingLoader(copy.deepcopy(search_path)), ConfigLoaderImpl(search_path)
     for left, right in chosen:
@@ -89,15 +93,29 @@ def test_composes_what_hydra_composes(files: dict[str, str], chosen: list[tuple[
         compare(Path(folder), files, [*chosen, chosen[0]])
 
 
-@pytest.mark.parametrize("reference", ["${a}", "${oc.create:${a}}"])
-def test_what_is_merged_onto_an_interpolation_depends_on_what_it_stands_for(tmp_path: Path, reference: str) -> None:
+@pytest.mark.parametrize(
+    ("m", "package"), [("${a}", "m"), ("${oc.create:${a}}", "m"), ({"w": "${a}", "v": "${m.w}"}, "m.v")]
+)
+def test_what_is_merged_onto_an_interpolation_depends_on_what_it_stands_for(
+    tmp_path: Path, m: object, package: str
+) -> None:
     Composer()
-    files = {
-        "config": _text({"defaults": ["_self_", {"right": "one"}, {"left": "one"}], "a": {"x": 1}, "m": reference})
-    }
+    order = ["_self_", {"right": "one"}, {"left": "one"}]
+    files = {"config": _text({"defaults": order, "a": {"x": 1}, "m": m})}
     files |= {f"right/{name}": f"# @package a\nx: {value}" for name, value in (("one", 5), ("two", 7))}
-    files |= {f"left/{name}": "# @package m\ny: 2" for name in ("one", "two")}
+    files |= {f"left/{name}": f"# @package {package}\ny: 2" for name in ("one", "two")}
     compare(tmp_path, files, [("one", "one"), ("one", "two"), ("two", "one")])
+
+
+def test_other_folders_have_other_files_of_the_same_name(tmp_path: Path) -> None:
+    Composer()
+    write(tmp_path / "main", {"config": "defaults: [left: one]\n", "left/one": "x: 1"})
+    for value in (2, 3):
+        write(tmp_path / f"more{value}", {"left/new": f"x: {value}"})
+    loader = SharingLoader(create_config_search_path(str(tmp_path / "main")))
+    for value in (2, 3):
+        overrides = ["left=new", f"hydra.searchpath=[file://{tmp_path}/more{value}]"]
+        assert loader.load_configuration("config", overrides, RunMode.RUN, from_shell=False).left.x == value
 
 
 @pytest.mark.parametrize("experiment", ["prevalence_shifts", "mgmt"])
