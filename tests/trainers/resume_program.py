@@ -1,8 +1,9 @@
 """Runs one job again and again in forked children, killing each after a random while, until one gets to its end.
 
-Arguments: configuration (JSON file), folder, rounds, seed, the longest life of a child as a share of the time that an
-undisturbed one takes, and the number of processes that train together. ``rounds`` is the number of kills wanted;
-folder/whole and folder/killed hold what an undisturbed and a killed job published.
+Arguments: configuration (JSON file), folder, the fewest and the most kills, seed, the longest life of a child as a
+share of the time that an undisturbed one takes, and the number of processes that train together. A job that ends
+before it has been killed often enough begins anew, and its children live half as long: how fast a busy machine is
+changes from one second to the next. folder/whole and folder/killed hold what both jobs published.
 """
 
 from __future__ import annotations
@@ -43,7 +44,18 @@ def attempt(config: Any, fit: Path, staging: Path, life: float | None) -> bool:
     return True
 
 
-def main(config_file: str, folder: str, rounds: str, seed: str, longest: str, ranks: str = "1") -> None:
+def killed(config: Any, root: Path, most: int, longest: float, chance: random.Random) -> int:
+    """Run the job until it gets to its end; return how often it was killed."""
+    shutil.rmtree(root / "fit_killed", ignore_errors=True)
+    kills = 0
+    while not attempt(
+        config, root / "fit_killed", root / "killed", chance.uniform(0.0, longest) if kills < most else None
+    ):
+        kills += 1
+    return kills
+
+
+def main(config_file: str, folder: str, fewest: str, most: str, seed: str, longest: str, ranks: str = "1") -> None:
     fit_predict.devices = lambda *_: int(ranks)
     for module in fit_predict.PRELOAD:
         import_module(module)
@@ -51,15 +63,12 @@ def main(config_file: str, folder: str, rounds: str, seed: str, longest: str, ra
     config, root = json.loads(Path(config_file).read_text()), Path(folder)
     start = time.monotonic()
     assert attempt(config, root / "fit_whole", root / "whole", None)
-    undisturbed = time.monotonic() - start
-    chance, kills = random.Random(int(seed)), 0
-    ended = False
-    while not ended and kills < int(rounds):
-        ended = attempt(config, root / "fit_killed", root / "killed", chance.uniform(0.0, float(longest)) * undisturbed)
-        kills += not ended
-    if not ended:
-        assert attempt(config, root / "fit_killed", root / "killed", None)
-    (root / "record.json").write_text(json.dumps({"kills": kills, "threads": threads}))
+    seconds = float(longest) * (time.monotonic() - start)
+    chance, kills = random.Random(int(seed)), -1
+    while kills < int(fewest):
+        kills = killed(config, root, int(most), seconds, chance)
+        seconds /= 2
+    (root / "record.json").write_text(json.dumps({"threads": threads}))
 
 
 if __name__ == "__main__":
