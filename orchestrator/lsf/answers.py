@@ -48,7 +48,7 @@ def answer(submissions: Iterable[Submission], dialect: str, timeout_s: float) ->
     asked = list(submissions)
     rows = list(_rows(asked, dialect, timeout_s))
     views = [_View(one, rows) for one in asked]
-    told = _histories(views, timeout_s)
+    told = _told(views, timeout_s)
     reasons = _reasons(views, timeout_s)
     return {view.submission.token: view.states(told, reasons) for view in views}
 
@@ -131,14 +131,33 @@ class _View:
         return self.marks.get(index, TaskMark())
 
 
-def _histories(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], ends.Told]:
+def _told(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], ends.Told]:
+    unclear = [(view.number, view.unclear()) for view in views if view.number is not None]
     asked: list[str] = []
-    for view in views:
-        indices = view.unclear()
-        if indices and view.number is not None:
-            few = [f"{view.number}[{index + 1}]" for index in indices]
-            asked += few if len(few) <= _FEW else [view.number]
-    return ends.tell_apart(*queries.histories(asked, timeout_s)) if asked else {}
+    for number, indices in unclear:
+        few = [_element(number, index) for index in indices]
+        asked += few if len(few) <= _FEW else [number]
+    told = ends.tell_apart(*queries.histories(asked, timeout_s)) if asked else {}
+    together = [
+        (number, index)
+        for number, indices in unclear
+        for index in indices
+        if (number, 0) in told and (number, index + 1) not in told
+    ]
+    return told | dict(_told_singly(together[:_FEW], timeout_s))
+
+
+def _told_singly(tasks: Iterable[tuple[str, int]], timeout_s: float) -> Iterator[tuple[tuple[str, int], ends.Told]]:
+    """Ask for one at a time: some servers tell of several elements together, and do not say what is whose."""
+    for number, index in tasks:
+        found = ends.tell_apart(queries.history(_element(number, index), timeout_s))
+        if (number, 0) not in found:
+            return
+        yield (number, index + 1), found[number, 0]
+
+
+def _element(number: str, index: int) -> str:
+    return f"{number}[{index + 1}]"
 
 
 def _reasons(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], str]:

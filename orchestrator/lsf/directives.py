@@ -17,6 +17,9 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN = re.compile(r"[\w.:/@%-]+", re.ASCII)
 _UNIT = re.compile(r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*[\"']?([KMGT])B?", re.IGNORECASE | re.MULTILINE)
 _PER_MB = {"KB": 1024, "MB": 1, "GB": 1 / 1024, "TB": 1 / 1024**2}
+# Where a site names no unit, limits are in KB, and what is reserved is in MB as host memory is: in KB, it would be more
+# than any host has, and the job would wait for ever.
+_LIMIT_UNIT, _RESERVED_UNIT = "KB", "MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,8 @@ class Request:
     """What one job, or each element of an array of ``count`` jobs, asks for.
 
     ``select`` are conditions on a host, ``rusage`` what is reserved beside the memory, ``after`` the ids of jobs that
-    have to end before. ``memory_unit`` is that of bare numbers, ``gpu_resource`` what GPUs are called; a dialect that
-    has units and ``-gpu`` needs neither.
+    have to end before. ``memory_unit`` is that of bare numbers, None where the site names none, ``gpu_resource`` what
+    GPUs are called; a dialect that has units and ``-gpu`` needs neither.
     """
 
     name: str
@@ -52,7 +55,7 @@ class Request:
     group: str | None = None
     mail: str | None = None
     rerunnable: bool = False
-    memory_unit: str = "KB"
+    memory_unit: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,7 +93,7 @@ def _options(request: Request) -> Iterator[tuple[str, Any]]:
     yield "n", request.cpus
     yield "R", requirement(request)
     if request.memory_mb is not None and request.memory_limit:
-        yield "M", memory(request, request.memory_mb)
+        yield "M", memory(request, request.memory_mb, _LIMIT_UNIT)
     if request.minutes is not None:
         yield "W", f"{request.minutes // 60:02d}:{request.minutes % 60:02d}"
     if request.new and request.warning_min is not None:
@@ -129,7 +132,7 @@ def requirement(request: Request) -> str:
     reserved = list(request.rusage)
     if request.memory_mb is not None:
         slots = request.cpus if request.memory_per_slot else 1
-        reserved.insert(0, f"mem={memory(request, -(-request.memory_mb // slots))}")
+        reserved.insert(0, f"mem={memory(request, -(-request.memory_mb // slots), _RESERVED_UNIT)}")
     if request.gpus and not request.new:
         reserved.append(f"{_gpu_resource(request)}={request.gpus}")
     parts = [f"select[{' && '.join(request.select)}]"] if request.select else []
@@ -139,11 +142,11 @@ def requirement(request: Request) -> str:
     return " ".join(parts)
 
 
-def memory(request: Request, megabytes: int) -> str:
-    """An amount of memory: with its unit where that is understood, else as a bare number."""
+def memory(request: Request, megabytes: int, usual: str) -> str:
+    """An amount of memory: with its unit where that is understood, else as a bare number, in the ``usual`` unit."""
     if request.new:
         return f"{megabytes}MB"
-    return str(-int(-megabytes * _PER_MB[request.memory_unit] // 1))
+    return str(-int(-megabytes * _PER_MB[request.memory_unit or usual] // 1))
 
 
 def _gpu_resource(request: Request) -> str:
@@ -160,11 +163,11 @@ def _gpu(request: Request) -> str:
     return f"num={request.gpus}:j_exclusive=yes{model}{least}"
 
 
-def site_memory_unit() -> str:
-    """The unit of bare numbers, as ``lsf.conf`` says; KB where it says nothing, or cannot be read."""
+def site_memory_unit() -> str | None:
+    """The unit of bare numbers, as ``lsf.conf`` says; None where it says nothing, or cannot be read."""
     try:
         text = Path(os.environ.get("LSF_ENVDIR", "/etc"), "lsf.conf").read_text(errors="replace")
     except OSError:
-        return "KB"
+        return None
     found = _UNIT.findall(text)
-    return f"{found[-1].upper()}B" if found else "KB"
+    return f"{found[-1].upper()}B" if found else None

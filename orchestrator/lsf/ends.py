@@ -43,7 +43,7 @@ _TERMS: Mapping[str, tuple[Kind | Literal["cancelled"], str]] = {
 }
 _OWN_WARNING = int(signal.SIGUSR2)
 _BLANKS = re.compile(r"\s+")
-_SECTION = re.compile(r"^[ \t]*Job <(\d+)(?:\[(\d+)\])?>", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t]*Job (?:Id )?<(\d+)(?:\[(\d+)\])?>", re.MULTILINE)
 _STATUS = re.compile(r"Status<(\w+)>")
 _BEGUN = re.compile(r"[Ss]tartedon|[Dd]ispatchedto|(?:[Ss]tarted|[Dd]ispatched)\d+Task|\[\d+\]started|Starting\(Pid")
 _ON = re.compile(r"(?:[Ss]tarted|[Dd]ispatched)[^<;]{0,60}?<([^>]+)>")
@@ -123,7 +123,10 @@ def _seconds(told: Sequence[str]) -> float | None:
 
 
 def tell_apart(*texts: str) -> dict[tuple[str, int], Told]:
-    """Sort what each command said by job and index; the index of a job that is no array is 0."""
+    """Sort what each command said by job and index.
+
+    The index of a job that is no array is 0, and that of what was said of several elements together.
+    """
     found: dict[tuple[str, int], list[str]] = {}
     for text in texts:
         for key, section in _sections(text):

@@ -168,5 +168,6 @@ def findings(dialect: str, largest_array: int, timeout_s: float) -> Iterator[Fin
     up = [host for host in there if host.up]
     text = f"{len(up)} of {len(there)} up, of up to {max((host.slots for host in there), default=0)} slots"
     yield Finding("ok" if up else "problem", "hosts", text, "" if up else "ask the site")
-    unit = "" if dialect == "lsf10" else f", memory in {site_memory_unit()}"
-    yield Finding("ok", "limits", f"arrays of up to {largest_array}{unit}")
+    unit = site_memory_unit() or "MB, and limits of it in KB"
+    text = "" if dialect == "lsf10" else f", memory in {unit}"
+    yield Finding("ok", "limits", f"arrays of up to {largest_array}{text}")

@@ -29,6 +29,7 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _WARNING = re.compile(r"\W*warning\b", re.IGNORECASE)
+_HISTORY = ("bhist", "-l")
 _FIELDS = "jobid jobindex stat job_name exec_host exit_code exit_reason"
 
 
@@ -140,7 +141,12 @@ def pending_reasons(ids: Sequence[str], timeout_s: float) -> str:
 
 def histories(selection: Sequence[str], timeout_s: float) -> list[str]:
     """Everything that LSF says of jobs, in its own long form: of those that it shows, and what it remembers of all."""
-    return [_told(command, selection, timeout_s) for command in (["bjobs", "-a", "-l"], ["bhist", "-l"])]
+    return [_told(command, selection, timeout_s) for command in (["bjobs", "-a", "-l"], _HISTORY)]
+
+
+def history(job: str, timeout_s: float) -> str:
+    """What LSF remembers of one job; nothing where it does not say."""
+    return _told(_HISTORY, [job], timeout_s)
 
 
 def _told(command: Sequence[str], selection: Sequence[str], timeout_s: float) -> str:

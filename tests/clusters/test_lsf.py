@@ -19,7 +19,14 @@ from toyproject import eventually, tree
 
 pytestmark = pytest.mark.slow
 
-EVERYTHING = {"noise": True, "refused_ids": True, "random_order": True, "no_noheader": True, "in_progress": True}
+EVERYTHING = {
+    "noise": True,
+    "refused_ids": True,
+    "random_order": True,
+    "no_noheader": True,
+    "in_progress": True,
+    "id_heads": True,
+}
 ALL_AT_ONCE: dict[str, Any] = {
     **EVERYTHING,
     "memory_unenforced": True,
@@ -30,6 +37,7 @@ ALL_AT_ONCE: dict[str, Any] = {
     "away": 0.1,
     "unread": 0.2,
     "no_history": 0.5,
+    "whole_arrays": 0.5,
     "lost_reply": {"times": 1},
     "hung_reply": {"times": 1},
     "nonsense": {"bsub": {"times": 1}, "bkill": {"times": 1}, "bqueues": 0.2, "bjobs": 0.1},
@@ -274,12 +282,15 @@ def test_a_task_that_cannot_begin_fails_its_jobs_once(on: LsfProject) -> None:
 
 
 @CLASSIC
-def test_tasks_that_lsf_has_forgotten_are_looked_up_in_its_history(on: LsfProject) -> None:
-    on.lsf.configure(clean_period=0.5)
-    on.launch("cluster.setup=['exit 7']", "cluster.settle_s=1", "cluster.keeper=false")
+@pytest.mark.parametrize("odd", [{}, {"whole_arrays": True, "id_heads": True}], ids=["apart", "together"])
+def test_tasks_that_lsf_has_forgotten_are_looked_up_in_its_history(on: LsfProject, odd: dict[str, Any]) -> None:
+    on.lsf.configure(clean_period=0.5, oddities=odd)
+    on.launch("cluster.setup=['exit $((LSB_JOBINDEX + 6))']", "cluster.settle_s=1", "cluster.keeper=false")
     on.settle()
     on.wait_with_status(failed=JOBS)
     assert len(on.submissions()) == 1
+    codes = [failure["reason"].split("code ")[1].split()[0] for failure in failures(on)]
+    assert sorted(codes, key=int) == [str(index + 6) for index in range(1, JOBS + 1)]
 
 
 @CLASSIC

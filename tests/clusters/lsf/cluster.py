@@ -228,7 +228,7 @@ class Lsf:
 
     def _configure(self, settings: Settings) -> None:
         settings.write(self.folder / "settings.json")
-        unit = "" if settings.unit_for_limits == "KB" else f"LSF_UNIT_FOR_LIMITS={settings.unit_for_limits}\n"
+        unit = f"LSF_UNIT_FOR_LIMITS={settings.unit_for_limits}\n" if settings.unit_for_limits else ""
         (self.folder / "conf" / "lsf.conf").write_text(f"LSF_BINDIR={self.bin}\n{unit}")
 
     def _tell(self, command: str, *arguments: str) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from clusters.lsf.dependencies import name_matches
-from clusters.lsf.jobs import Job
-from clusters.lsf.listing import SPECS, fits_spec, submission_line, tail
+from clusters.lsf.jobs import Job, Request
+from clusters.lsf.listing import SPECS, fits_spec, head_word, submission_line, tail
 from clusters.lsf.options import BadOption, getopt
 from clusters.lsf.replies import Reply, refuse_usage, stamp, wrapped
 from clusters.lsf.system import System
@@ -57,13 +58,29 @@ def wanted(job: Job, flags: set[str], values: dict[str, str], specs: Sequence[st
 
 def at_length(system: System, jobs: Sequence[Job], wrap: bool) -> str:
     rule = "-" * 78 + "\n"
+    if system.oddities.strikes("whole_arrays"):
+        jobs = [whole([job for job in jobs if job.request is request]) for request in requests(jobs)]
     return rule.join(entry(system, job, wrap) for job in jobs) + "\n"
+
+
+def requests(jobs: Sequence[Job]) -> list[Request]:
+    """Each once; the elements of an array share theirs."""
+    return list({id(job.request): job.request for job in jobs}.values())
+
+
+def whole(elements: Sequence[Job]) -> Job:
+    """An array as a job of its own, with everything that happened to these elements."""
+    events = sorted((event for job in elements for event in job.events), key=lambda event: event.time)
+    first = elements[0]
+    indices = first.request.array.indices if first.request.array else ()
+    name = f"{first.request.name}[{indices[0]}-{indices[-1]}]" if indices else first.request.name
+    return replace(first, index=0, request=replace(first.request, name=name), events=events)
 
 
 def entry(system: System, job: Job, wrap: bool) -> str:
     request = job.request
     name = f" Job Name <{job.name}>," if request.name else ""
-    head = f"Job <{job.label}>,{name} User <{request.user}>, Project <{request.project}>"
+    head = f"{head_word(system)} <{job.label}>,{name} User <{request.user}>, Project <{request.project}>"
     lines = [f"{head}, Command <{request.shown_command}>", submission_line(system, job, queue=True)]
     lines += [f"{stamp(event.time)}: {event.text}" for event in job.events]
     text = "\n".join(wrapped(line) if wrap else line for line in lines)

@@ -224,14 +224,18 @@ def long_entry(system: System, job: Job, wrap: Callable[[str], str]) -> str:
     name = f" Job Name <{job.name}>," if request.name else ""
     group = f" Job Group <{request.group}>," if request.group else ""
     head = (
-        f"Job <{job.label}>,{name} User <{request.user}>, Project <{request.project}>,{group} Status <{state}>, "
-        f"Queue <{request.queue}>, Command <{request.shown_command}>"
+        f"{head_word(system)} <{job.label}>,{name} User <{request.user}>, Project <{request.project}>,{group}"
+        f" Status <{state}>, Queue <{request.queue}>, Command <{request.shown_command}>"
     )
     lines = ["", *(wrap(line) for line in [head, submission_line(system, job)])]
     lines += limits(system, job)
     if job.started and state not in PENDING:
         lines.append(wrap(start_line(system, job)))
     return "\n".join([*lines, *fate(system, job, state, wrap), *parameters(job)]) + "\n"
+
+
+def head_word(system: System) -> str:
+    return "Job Id" if system.oddities.strikes("id_heads") else "Job"
 
 
 def submission_line(system: System, job: Job, queue: bool = False) -> str:

@@ -13,6 +13,8 @@ Asking
     ``no_noheader``      bjobs has no option ``-noheader``
     ``nonsense``         commands that print what is no answer and exit 0
     ``no_history``       bhist cannot open its file
+    ``whole_arrays``     bhist -l tells of an array as of one job, without a word on which element is meant
+    ``id_heads``         what bjobs -l and bhist -l tell begins with ``Job Id``
     ``unread``           bjobs cannot be answered: a communication error, exit 255
 Ending
     ``in_progress``      bkill on an array that runs and waits says ``Operation is in progress``, exit 255, and works

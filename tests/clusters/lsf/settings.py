@@ -74,7 +74,7 @@ class Settings:
     max_job_array_size: int = 1000
     first_id: int = 101
     max_id: int = 999_999
-    unit_for_limits: str = "KB"
+    unit_for_limits: str | None = None
     max_pending: int | None = None
     max_slots_per_user: int | None = None
     preemption: Literal["suspend", "terminate", "requeue"] = "suspend"
@@ -90,9 +90,14 @@ class Settings:
         return not self.classic if self.exit_reasons is None else self.exit_reasons
 
     @property
-    def unit(self) -> int:
-        """In bytes: that of numbers which bear none."""
-        return UNITS[self.unit_for_limits]
+    def limit_unit(self) -> int:
+        """In bytes: that of ``-M``, where a number bears none."""
+        return UNITS[self.unit_for_limits or "KB"]
+
+    @property
+    def reserved_unit(self) -> int:
+        """In bytes: that of ``rusage[mem=…]``, where a number bears none."""
+        return UNITS[self.unit_for_limits or "MB"]
 
     def scaled(self, seconds: float) -> float:
         return seconds * self.time_scale

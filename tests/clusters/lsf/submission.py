@@ -196,17 +196,17 @@ def memory_limit(text: str | None, settings: Settings) -> int | None:
     if text is None:
         return None
     try:
-        return memory(text, settings)
+        return memory(text, settings.limit_unit, settings)
     except ValueError:
         raise Refused(f"{text}: Bad MEMLIMIT specification") from None
 
 
-def memory(text: str, settings: Settings) -> int:
-    """In bytes; a number alone is in the site's unit, and an old server knows nothing else."""
+def memory(text: str, unit: int, settings: Settings) -> int:
+    """In bytes; a number alone is in that ``unit``, and an old server knows nothing else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]B?)?", text.strip().upper())
     if match is None or (match[2] and settings.classic):
         raise ValueError(text)
-    return int(float(match[1]) * (UNITS[match[2]] if match[2] else settings.unit))
+    return int(float(match[1]) * (UNITS[match[2]] if match[2] else unit))
 
 
 def begin(text: str | None) -> float | None:
@@ -304,7 +304,8 @@ def read_usage(body: str, found: Found, settings: Settings) -> None:
         if name in {"duration", "decay"}:
             continue
         try:
-            amount = memory(value.partition("/")[0], settings) if name == "mem" else float(value.partition("/")[0])
+            number, unit = value.partition("/")[0], settings.reserved_unit
+            amount = memory(number, unit, settings) if name == "mem" else float(number)
         except ValueError:
             raise Refused("Bad resource requirement syntax") from None
         if name not in NUMERIC or not sign:

@@ -17,7 +17,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cluster import Cluster, known_keys
 from seedfold.orchestrator.lsf.asking import array_request
-from seedfold.orchestrator.lsf.directives import Request, directive, lines, memory, site_memory_unit
+from seedfold.orchestrator.lsf.directives import Request, directive, lines, requirement, site_memory_unit
 from seedfold.orchestrator.submissions import Array
 
 GIVEN = {
@@ -99,32 +99,35 @@ def test_a_value_stays_one_word_of_a_shell_or_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "dialect", "written"),
+    ("unit", "dialect", "reserved", "limit"),
     [
-        ("KB", "classic", "1536000"),
-        ("MB", "classic", "1500"),
-        ("GB", "classic", "2"),
-        ("TB", "classic", "1"),
-        ("KB", "lsf10", "1500MB"),
-        ("GB", "lsf10", "1500MB"),
+        (None, "classic", "1500", "1536000"),
+        ("KB", "classic", "1536000", "1536000"),
+        ("MB", "classic", "1500", "1500"),
+        ("GB", "classic", "2", "2"),
+        ("TB", "classic", "1", "1"),
+        (None, "lsf10", "1500MB", "1500MB"),
+        ("GB", "lsf10", "1500MB", "1500MB"),
     ],
 )
-def test_memory_is_written_in_the_units_of_the_site(unit: str, dialect: str, written: str) -> None:
-    assert memory(Request("x", "/x", dialect, memory_unit=unit), 1500) == written
+def test_memory_is_written_in_the_units_of_the_site(unit: str | None, dialect: str, reserved: str, limit: str) -> None:
+    request = Request("x", "/x", dialect, memory_unit=unit, memory_mb=1500)
+    assert f"rusage[mem={reserved}]" in requirement(request)
+    assert f"#BSUB -M {limit}" in lines(request)
 
 
 @pytest.mark.parametrize(
     ("conf", "unit"),
     [
         ("LSF_UNIT_FOR_LIMITS=MB\n", "MB"),
-        ("# LSF_UNIT_FOR_LIMITS=MB\n", "KB"),
+        ("# LSF_UNIT_FOR_LIMITS=MB\n", None),
         ("LSF_X=1\n  LSF_UNIT_FOR_LIMITS = G\n", "GB"),
         ("LSF_UNIT_FOR_LIMITS=TB\n", "TB"),
-        (None, "KB"),
+        (None, None),
     ],
 )
 def test_the_unit_of_the_site_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conf: str | None, unit: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conf: str | None, unit: str | None
 ) -> None:
     if conf is not None:
         (tmp_path / "lsf.conf").write_text(conf)
