@@ -65,8 +65,8 @@ class Advanced:
 
     def __str__(self) -> str:
         counts = {"sent": self.sent, "held back": self.held, "closed": self.closed, "tried again": self.renewed}
-        told = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count) or "nothing to do"
-        return "; ".join([told, *self.problems])
+        told = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count)
+        return "; ".join([told, *self.problems] if told else self.problems) or "nothing to do"
 
 
 def advance(root: Root, study: StudyFolder) -> Advanced:
@@ -301,17 +301,17 @@ class _Step:
         for submission in [one for one in arrays if self._is_to_send(one)]:
             limit = _limit(submission)
             full = full or (limit is not None and queued + submission.task_count + 1 > limit)
-            if full or not self._send_one(submission):
+            if not full and self._send_one(submission):
+                queued += submission.task_count + 1
+            elif not submission.is_void():
                 self.done.held += submission.task_count
                 full = full or self._queue_is_full(submission)
-            else:
-                queued += submission.task_count + 1
         if self.done.held and not queued:
             self._look_again_later([one for one in arrays if self._is_to_send(one)])
 
     def _queue_is_full(self, submission: Submission) -> bool:
         trial = last_trial(submission)
-        return trial is not None and trial.refused and not submission.is_void()
+        return trial is not None and trial.refused
 
     def _look_again_later(self, held: Sequence[Submission]) -> None:
         """Nothing of this study is queued, so no keeper will come: strangers fill the queue up to its limit."""

@@ -61,6 +61,7 @@ class Lsf:
 
     def check(self, submission: Submission) -> None:
         """See `Backend.check`. LSF itself has no trial, and takes some things that it never starts."""
+        offer.check_dialect(self._own.dialect, self._timeout_s)
         request = self._request(submission)
         self._write(submission, request)
         offer.check(request, self._timeout_s)
@@ -100,6 +101,7 @@ class Lsf:
 
     def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
         """See `Backend.submit_probe`."""
+        offer.check_dialect(self._own.dialect, self._timeout_s)
         executor = self._executor(folder)
         request = replace(
             small_request(self._cluster, self._batch.for_resources(resources), self._find_dialect()),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.backend import RefusedError
 from seedfold.orchestrator.finding import Finding
 from seedfold.orchestrator.lsf import queries
@@ -41,7 +42,7 @@ class Queue:
         """Say it in a line."""
         limits = []
         if self.minutes is not None:
-            limits.append(f"at most {self.minutes / 60:g} h")
+            limits.append(f"at most {self.minutes / 60:g} h" if self.minutes >= 60 else f"at most {self.minutes:g} min")
         if self.memory_mb is not None:
             limits.append(f"at most {self.memory_mb / 1024:g} GB")
         limits += [] if self.open else ["closed"]
@@ -120,6 +121,12 @@ def _memory(timeout_s: float) -> dict[str, float]:
         if amount:
             found[fields[0]] = float(amount[1]) * _MB[amount[2]]
     return found
+
+
+def check_dialect(configured: str, timeout_s: float) -> None:
+    """Raise UsageError for the newer dialect where LSF does not speak it; the older one is understood everywhere."""
+    if configured == "lsf10" and queries.find_dialect(timeout_s) == "classic":
+        raise UsageError("cluster.dialect: lsf10 is not what this LSF speaks (bjobs has no -json); write auto")
 
 
 def check(request: Request, timeout_s: float) -> None:

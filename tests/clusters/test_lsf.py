@@ -336,6 +336,7 @@ def test_a_number_that_a_stranger_has_now_is_left_alone(on: LsfProject) -> None:
         ("cluster.partition=nowhere", "queues are gpu, short, normal, low, theirs"),
         ("cluster.partition=short", "lets no job run for 65 min"),
         ("cluster.partition=theirs", "is not for you, but for somebody"),
+        ("cluster.dialect=lsf10", "bjobs has no -json"),
         ("resources.cpus=5", "the largest has 4"),
         ("resources.memory=70GB", "the largest has 64.0 GB"),
         ("resources.gpus=1", "cluster.gpu_resource"),

@@ -179,7 +179,9 @@ def test_queue_that_looks_empty_ends_no_running_task(either: Project) -> None:
 def test_what_is_refused_later_has_failed_with_the_schedulers_words(either: Project) -> None:
     why = REFUSED[either.scheduler]
     toy = submitting(either, f'echo "{why}" >&2; exit 255')
-    assert "was refused" in toy.inside("launch", *either.arguments("light", *SOON)).stdout
+    told = toy.inside("launch", *either.arguments("light", *SOON)).stdout
+    assert "was refused" in told
+    assert "held back" not in told
     assert either.states() == {"failed": JOBS}
     assert why.removesuffix(". Job not submitted.")[-40:] in either.toy.ok("status", "light")
     assert either.is_at_rest()

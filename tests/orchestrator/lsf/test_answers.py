@@ -221,6 +221,6 @@ PRIO NICE STATUS          MAX JL/U JL/P JL/H NJOBS  PEND   RUN SSUSP USUSP  RSV
 def test_queues_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offer.queries, "shown", lambda command, timeout_s: QUEUES)
     assert [queue.text() for queue in offer.queues(1)] == [
-        "short (at most 0.166667 h, at most 8 GB)",
+        "short (at most 10 min, at most 8 GB)",
         "old (closed)",
     ]
