@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from clusters.lsf.cluster import Lsf
 from clusters.lsf.cluster import running as running_lsf
 from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster
+from clusters.slurm.configuration import QOS_WITH_FEW
 from toyproject import Toy, eventually, make_toy
 
 from seedfold.orchestrator.failures import Policies
@@ -241,6 +243,18 @@ def project(slurm: Cluster, tmp_path: Path) -> Iterator[SlurmProject]:
     project = project_on(slurm, tmp_path / "project")
     yield project
     project.clear()
+
+
+@pytest.fixture
+def few(slurm: Cluster) -> Iterator[str]:
+    """The QOS that takes few jobs of a user, with none in it, for one test at a time: everybody's jobs count.
+
+    Whoever asks for it does so before `project`, whose jobs are then gone when the next one gets it.
+    """
+    with (slurm.folder / "few.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        eventually(lambda: not slurm.run("squeue", "-h", "-q", QOS_WITH_FEW))
+        yield QOS_WITH_FEW
 
 
 @pytest.fixture

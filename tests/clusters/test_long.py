@@ -44,11 +44,11 @@ def slow_down(project: SlurmProject, jobs: int = JOBS) -> None:
     eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
 
 
-@pytest.mark.timeout(900)
-def test_200_jobs_pass_a_limit_of_50_with_nobody_there(project: SlurmProject) -> None:
+@pytest.mark.timeout(1200)
+def test_200_jobs_pass_a_limit_of_50_with_nobody_there(few: str, project: SlurmProject) -> None:
     (project.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
     project.toy.write_experiment("greedy", GREEDY_STUDY)
-    project.launch("cluster.qos=few", "cluster.max_submitted=50", experiment="greedy")
+    project.launch(f"cluster.qos={few}", "cluster.max_submitted=50", experiment="greedy")
     project.wait("greedy", seconds=800, done=201)
     assert executions(project) == [1] * 200
     ledger = project.ledger("greedy")

@@ -190,8 +190,9 @@ def test_what_is_refused_later_has_failed_with_the_schedulers_words(either: Proj
 
 
 @pytest.mark.slurm
-def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(project: SlurmProject) -> None:
-    told = project.launch("cluster.qos=few", "seed=range(0,17)")
+@pytest.mark.timeout(1200)
+def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(few: str, project: SlurmProject) -> None:
+    told = project.launch(f"cluster.qos={few}", "seed=range(0,17)")
     assert "cluster.max_submitted" in told
     assert "cluster.max_submitted" in project.toy.ok("status", "light")
     assert len(project.job_states()) == 1
@@ -201,10 +202,11 @@ def test_array_that_a_limit_never_takes_is_told_and_can_be_cut(project: SlurmPro
 
 
 @pytest.mark.slurm
-def test_queue_that_is_full_of_others_takes_the_study_later(project: SlurmProject, slurm_name: str) -> None:
-    options = ("--qos=few", "--begin=now+1hour", "--array=0-49", "--output=/dev/null", "--wrap=true")
+@pytest.mark.timeout(1200)
+def test_queue_that_is_full_of_others_takes_the_study_later(few: str, project: SlurmProject, slurm_name: str) -> None:
+    options = (f"--qos={few}", "--begin=now+1hour", "--array=0-49", "--output=/dev/null", "--wrap=true")
     project.slurm.submit(f"--job-name={slurm_name}", *options)
-    assert "6 tasks held back; the queue is full" in project.launch("cluster.qos=few", "cluster.max_submitted=50")
+    assert "6 tasks held back; the queue is full" in project.launch(f"cluster.qos={few}", "cluster.max_submitted=50")
     assert project.is_at_rest() is False
     project.slurm.cancel(slurm_name)
     come_to_rest(project)
