@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _PREFIX = "seedfold_"
-_OWN = ("root", "wait", "resume", "replace", "volatile", "resources")
+_FLAGS = ("wait", "resume", "replace")
+_OWN = ("root", *_FLAGS, "volatile", "resources")
 _OUR_TREE = "seedfold.conf"
 
 
@@ -80,6 +81,11 @@ class Request:
             raise UsageError(f"hydra.launcher.{key}: {value!r} is neither true nor false")
         return value
 
+    def check_flags(self) -> None:
+        """Raise UsageError if one of them is neither true nor false, before anything is done."""
+        for key in _FLAGS:
+            self.flag(key)
+
     @property
     def root(self) -> Root:
         """The folder that holds the study. Raises UsageError if it is a file."""
@@ -119,12 +125,23 @@ class Request:
     def _cluster(self) -> dict[str, Any]:
         """The settings of the executor; the site's where the program leaves them as they come."""
         given = {key: value for key, value in self.launcher.items() if key not in _OWN}
+        _check_cluster(given)
         site = site_settings().get("cluster")
         if not isinstance(site, Mapping) or site.get("name") != self.cluster_name:
             return given
         usual = _read(f"cluster/{self.cluster_name}.yaml")
         untouched = {key: value for key, value in site.items() if key != "name" and given.get(key) == usual.get(key)}
         return given | untouched
+
+
+def _check_cluster(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for a setting that cannot be, under the name that it has here."""
+    from seedfold.orchestrator.cluster import Cluster
+
+    try:
+        Cluster.parse(given)
+    except UsageError as error:
+        raise UsageError(str(error).replace("cluster.", "hydra.launcher.", 1)) from None
 
 
 def _plain(node: DictConfig, key: Any) -> Any:

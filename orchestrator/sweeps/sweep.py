@@ -34,6 +34,8 @@ def sweep(request: Request, arguments: Sequence[str]) -> Sequence[JobReturn]:
     Returns what the jobs returned, nothing where nobody waits for them.
     """
     with _errors_as_exits():
+        if request.is_our_launcher:
+            request.check_flags()
         if request.is_our_study:
             return _our_study(request, arguments)
         from seedfold.jobs.program import load_sweep
@@ -52,6 +54,7 @@ def sweep(request: Request, arguments: Sequence[str]) -> Sequence[JobReturn]:
 def launch(request: Request, points: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
     """Do the points that another sweeper made; return what each returned, in order."""
     with _errors_as_exits():
+        request.check_flags()
         if request.is_our_study:
             raise UsageError("hydra/sweeper: Seedfold's own studies are swept by hydra/sweeper=seedfold")
         from seedfold.jobs.program import load_points

@@ -118,6 +118,20 @@ def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: Stranger
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("hydra.launcher.wait=maybe", "hydra.launcher.wait: 'maybe' is neither true nor false"),
+        ("+hydra.launcher.slotz=2", "hydra.launcher.slotz: unknown key (did you mean 'slots'?)"),
+    ],
+)
+def test_mistakes_in_the_launchers_settings_start_nothing(stranger: Stranger, given: str, says: str) -> None:
+    assert says in stranger.sweep("seed=1", given, code=2)
+    assert stranger.executions() == []
+    assert not (stranger.folder / "runs").exists()
+
+
+@pytest.mark.slow
 def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: Stranger) -> None:
     derive = "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: two}}"
     stranger.run("-m", "hydra/sweeper=seedfold", "model=small,large", "seed=1", derive)
