@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seedfold.orchestrator.backend import Phase, TaskState
@@ -17,30 +18,39 @@ _WELL = "its task ended"
 _NOT_YET: Mapping[str, Phase] = {"PEND": "pending", "PSUSP": "pending", "WAIT": "pending", "PROV": "pending"}
 _HELD = "held by a person"
 _UNEXPLAINED = "is queued"
+_REQUEUED = "queued again, and held back for a moment"
 _REASONS = {
     "new job is waiting for scheduling": "LSF has not looked at it yet",
     "job dependency condition not satisfied": "waits for jobs before it",
     "dependency condition invalid": "can never run: what it depends on is unknown",
-    "the job array has reached its running element limit": "throttled by cluster.throttle",
+    "dependency condition invalid or never satisfied": "can never run: what it depends on did not happen",
     "job array has reached its running element limit": "throttled by cluster.throttle",
-    "the queue has reached its job slot limit": "the queue runs no more jobs",
-    "the user has reached his/her job slot limit": "you have as many jobs running as you may",
-    "the user has reached his/her job slot limit of the queue": "you have as many jobs running as the queue lets you",
+    "queue has reached its job slot limit": "the queue runs no more jobs",
+    "user has reached his/her job slot limit": "you have as many jobs running as you may",
+    "user has reached his/her job slot limit of the queue": "you have as many jobs running as the queue lets you",
     "user has reached the per-user job slot limit of the queue": "you have as many jobs running as the queue lets you",
     "job slot limit reached": "as many jobs run as may",
-    "the specified job group has reached its job limit": "the job group runs no more jobs",
+    "specified job group has reached its job limit": "the job group runs no more jobs",
     "job's requirements for resource reservation not satisfied": "waits for free resources",
     "job's resource requirements not satisfied": "waits for a host that has what it asks for",
-    "not enough job slot(s)": "waits for free slots",
+    "not enough job slot": "waits for free slots",
+    "not enough processors to meet the job's spanning requirement": "waits for free slots on one host",
     "not enough slots or resources for whole duration of the job": "waits for free resources",
-    "the queue is inactivated by its administrator": "the queue is closed",
-    "the queue is inactivated by its time windows": "the queue is closed at this time of the day",
-    "waiting for re-scheduling after being requeued": "queued again, and held back for a moment",
-    "requeued job is waiting for rescheduling": "queued again, and held back for a moment",
+    "just started a job recently": "waits a moment: its host has just been given another",
+    "queue is inactivated by its administrator": "the queue is closed",
+    "queue is inactivated by the administrator": "the queue is closed",
+    "queue is inactivated by its time windows": "the queue is closed at this time of the day",
+    "waiting for re-scheduling after being requeued": _REQUEUED,
+    "requeued job is waiting for rescheduling": _REQUEUED,
+    "requeue the job for the next run": _REQUEUED,
     "job's specified start time has not been reached": "is not to start yet",
+    "job has a specified start time": "is not to start yet",
     "job was suspended by the user while pending": _HELD,
     "job was suspended by the user": _HELD,
+    "job was suspended by lsf admin or root while pending": "held by an administrator",
 }
+"""By what LSF says, without the article before it and what stands in brackets."""
+_ASIDE = re.compile(r"\s*\([^)]*\)|^the ")
 
 
 def answer(submissions: Iterable[Submission], dialect: str, timeout_s: float) -> dict[str, dict[int, TaskState]]:
@@ -170,5 +180,5 @@ def _reasons(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], 
 
 def in_words(said: str) -> str:
     """Why a job waits; LSF's own words where nobody knows better ones."""
-    plain = said.rstrip(".; ").partition(":")[0].lower()
+    plain = _ASIDE.sub("", said.lower()).rstrip(".; ").partition(":")[0]
     return _REASONS.get(plain, said.rstrip(".; "))

@@ -90,6 +90,14 @@ def test_reasons_of_pending_jobs_are_put_in_words() -> None:
     assert {key: in_words(reason) for key, reason in read_reasons(said).items()} == {
         ("105", 1): "waits for jobs before it"
     }
+    known = {
+        " The job array has reached its running element limit;": "throttled by cluster.throttle",
+        " Job's requirements for resource reservation not satisfied (Resource: mem);": "waits for free resources",
+        " Not enough job slot(s): 3 hosts;": "waits for free slots",
+        " Dependency condition invalid or never satisfied;": "can never run: what it depends on did not happen",
+        " The job was suspended by the user while pending;": "held by a person",
+    }
+    assert {said: in_words(said.strip()) for said in known} == known
     assert in_words("A reason that nobody has heard of;") == "A reason that nobody has heard of"
 
 
