@@ -273,7 +273,11 @@ class System:
 
     def _selected(self, name: str, host: Host, request: Request) -> bool:
         """Whether a host is what ``select[…]`` asks for; `Refused` when that cannot be understood."""
-        facts = {"hname": name, "mem": host.memory / self.settings.unit, "maxmem": host.memory / self.settings.unit}
+        facts = {
+            "hname": name,
+            "mem": host.memory / self.settings.reserved_unit,
+            "maxmem": host.memory / self.settings.reserved_unit,
+        }
         facts |= {"ncpus": host.slots, "ngpus": host.gpus, "type": "X86_64", "model": "X86_64", "ut": 0, "tmp": 1e9}
         facts |= {"swp": 1e9, "r15s": 0, "r1m": 0, "r15m": 0}
 
@@ -293,7 +297,9 @@ class System:
             return value == "any" or (fact == value) is (sign in {"=", "=="})
         number, unit = value.rstrip("KMGTB"), value.lstrip("0123456789.")
         try:
-            return compare(sign, float(str(fact)), float(number) * (UNITS[unit] / self.settings.unit if unit else 1))
+            return compare(
+                sign, float(str(fact)), float(number) * (UNITS[unit] / self.settings.reserved_unit if unit else 1)
+            )
         except (ValueError, KeyError):
             raise Refused("Bad resource requirement syntax") from None
 
