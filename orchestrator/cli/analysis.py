@@ -73,7 +73,8 @@ def print_means(name: str, table: pd.DataFrame) -> None:
     from seedfold.results.prevalence.means import means
 
     if table.empty:
-        raise UsageError(f"{name}: no ratio is possible for any task, so there are no rows")
+        tasks = "task of two classes" if name == "decisions" else "task"
+        raise UsageError(f"{name}: no ratio is possible for any {tasks}, so there are no rows")
     print_frame(means(name, table))
     over = f"{counted(table['task'].nunique(), 'task')} and {counted(table['ratio'].nunique(), 'ratio')}"
     say(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")

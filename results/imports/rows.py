@@ -43,6 +43,8 @@ def refuse(file: Path, row: int | None, column: str, problem: str) -> NoReturn:
 
 def logit_columns(file: Path, names: Sequence[str]) -> list[str]:
     """Return the columns of logits in the order of classes. Raises UsageError if one is missing or misspelt."""
+    if len(names) == 1:
+        refuse(file, None, names[0], "is the only one; commas go between the columns of a csv file")
     found = [name for name in names if name.startswith("logit")]
     for name in found:
         if not _LOGIT.fullmatch(name):

@@ -25,6 +25,8 @@ def read_torch_list(file: Path) -> Rows:
     rows = _load(file)
     if not isinstance(rows, list):
         raise UsageError(f"{file}: holds no list of {{logits, target, sample_id}}, but {type(rows).__name__}")
+    if not rows:
+        raise UsageError(f"{file}: has no rows")
     for number, row in enumerate(rows):
         _check_row(file, number, row, rows[0])
     ids = np.array([row["sample_id"] for row in rows], dtype=object)

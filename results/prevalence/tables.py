@@ -19,6 +19,7 @@ from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.jobs.where import axis_named
 from seedfold.jobs.work import OUTPUTS, DataFailure
 from seedfold.results.axes import address_frame, axis_names
+from seedfold.results.predictions import find_predictions
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.run import Run
 from seedfold.results.store import FileRecord, load_result
@@ -159,7 +160,7 @@ def analyse(
     check_table(name)
     usable = _analysable(runs)
     if not usable:
-        raise UsageError(f"{name}: no finished job predicts the splits {', '.join(SPLITS)}")
+        raise UsageError(f"{name}: no finished job predicts the splits {', '.join(SPLITS)}{_others(runs)}")
     parts = [Part.of(PARTS.get(name, name), run, files, settings, cache) for run, files in usable]
     _make(parts, workers, progress)
     return assemble(name, parts, len(runs))
@@ -200,6 +201,12 @@ def _analysable(runs: Sequence[Run]) -> list[_Usable]:
     """Return the runs that predict the three splits, each with the files of its result."""
     results = [(run, load_result(run.folder).files) for run in runs if (run.folder / _FILES[0]).exists()]
     return [(run, files) for run, files in results if predicts(files)]
+
+
+def _others(runs: Sequence[Run]) -> str:
+    """Which splits there are instead, which may only have other names; nothing where there is none."""
+    splits = sorted({split for run in runs for split in find_predictions(run.folder)})
+    return f"; there are {', '.join(splits)}" if splits else ""
 
 
 def predicts(files: Collection[str]) -> bool:

@@ -13,6 +13,9 @@ import pytest
 from shifts import predictions
 from toyproject import Toy, eventually, make_toy, tree
 
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.cli.analysis import print_means
+
 FEW = ("--ratios", "1,2", "--methods", "CC,ACC")
 TASKS = ("hip", "knee", "thorax")
 
@@ -96,6 +99,12 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     assert [words for words in says if words not in ended.stderr] == [], ended.stderr
     assert tree(shared.folder) == before
+
+
+@pytest.mark.parametrize(("table", "says"), [("calibration", "any task,"), ("decisions", "any task of two classes,")])
+def test_a_table_without_rows_says_why(table: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        print_means(table, pd.DataFrame(columns=["task", "ratio"]))
 
 
 @pytest.mark.slow

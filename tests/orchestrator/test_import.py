@@ -191,6 +191,7 @@ BAD = [
     Bad("no such file", "", ("none.csv", "no such file"), ("none.csv",)),
     Bad("no rows", HEADER, ("bad.csv", "no rows")),
     Bad("nothing at all", "", ("bad.csv", "CSV")),
+    Bad("semicolons", GOOD.replace(",", ";"), ("sample_id;target", "commas")),
     Bad("no ids", GOOD.replace("sample_id", "sampleid"), ("column sample_id", "missing", "'sampleid'")),
     Bad("no target", GOOD.replace("target", "label"), ("column target", "missing")),
     Bad("no logits", "sample_id,target,split\na,0,dev_cal\n", ("column logit_0", "missing")),
@@ -223,6 +224,7 @@ BAD = [
     Bad("a study with a slash", GOOD, ("a/b",), options=("--study", "a/b")),
     Bad("code in place of data", "", ("evil.pt", "cannot be read"), ("dev_cal=evil.pt",)),
     Bad("a list of something else", "", ("row 1, column target", "missing"), ("dev_cal=other.pt",)),
+    Bad("an empty list", "", ("empty.pt", "no rows"), ("dev_cal=empty.pt",)),
     Bad("rows of several widths", "", ("row 2, column logits", "(3,)", "(2,)"), ("dev_cal=ragged.pt",)),
 ]  # fmt: skip
 
@@ -239,6 +241,7 @@ def test_bad_input_is_one_line_and_writes_nothing(bad: Bad, toy: Toy) -> None:
     torch.save([{"logits": torch.zeros(2), "sample_id": "a"}], toy.folder / "other.pt")
     rows = [{"logits": torch.zeros(width), "target": 0, "sample_id": str(width)} for width in (2, 3)]
     torch.save(rows, toy.folder / "ragged.pt")
+    torch.save([], toy.folder / "empty.pt")
     before = tree(toy.folder)
     ended = toy.inside("import", *bad.files, *bad.options)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr

@@ -78,7 +78,7 @@ def test_what_cannot_be_analysed_is_left_out_and_counted(shifted: Shifted, tmp_p
         "1 job lacks one of the splits dev_cal, dev_test, app_test: left out",
         "1 ratio of a task is impossible, with too few samples of a class: no rows",
     ]
-    with pytest.raises(UsageError, match="no finished job predicts the splits"):
+    with pytest.raises(UsageError, match="app_test; there are app_test, dev_cal"):
         analyse("quantification", runs[3:], settings, tmp_path / "cache")
 
 
