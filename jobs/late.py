@@ -1,18 +1,28 @@
-"""Late references, ``${result:STAGE,KEY}``, when a job starts: values of upstream stages take their places."""
+"""Late references, ``${result:STAGE,KEY}``, when a job starts: values of upstream stages take their places.
+
+Every worker and every job imports this module, few have a late reference: OmegaConf is imported where there is one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError
-
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.references import LATE, is_late, register_late_references
 
 Lookup = Callable[[str, str], Any]
 """The value of a stage by its dotted key."""
+
+LATE = "result"
+
+
+def is_late(value: Any) -> bool:
+    """Whether a value holds a late reference at any depth."""
+    if isinstance(value, dict):
+        return any(is_late(item) for item in value.values())
+    if isinstance(value, list):
+        return any(is_late(item) for item in value)
+    return isinstance(value, str) and f"${{{LATE}:" in value
 
 
 def resolve(config: Mapping[str, Any], lookup: Lookup) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -36,6 +46,11 @@ def resolve(config: Mapping[str, Any], lookup: Lookup) -> tuple[dict[str, Any], 
 
 
 def _value(text: str, key: str, lookup: Lookup) -> Any:
+    from omegaconf import DictConfig, ListConfig, OmegaConf
+    from omegaconf.errors import InterpolationResolutionError
+
+    from seedfold.jobs.references import register_late_references
+
     raised: list[Exception] = []
 
     def asked(*arguments: Any) -> Any:

@@ -16,9 +16,9 @@ from omegaconf._utils import split_key
 from omegaconf.grammar_parser import parse
 from omegaconf.grammar_visitor import GrammarVisitor
 
+from seedfold.jobs.late import LATE
 from seedfold.jobs.patterns import Path
 
-LATE = "result"
 MISSING = "???"
 """Hydra's mark of a value that has to be given."""
 
@@ -44,15 +44,6 @@ def _keep(*arguments: Any) -> str:
 def _argument(value: Any) -> str:
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return text if _WORD.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def is_late(value: Any) -> bool:
-    """Whether a value holds a late reference at any depth."""
-    if isinstance(value, dict):
-        return any(is_late(item) for item in value.values())
-    if isinstance(value, list):
-        return any(is_late(item) for item in value)
-    return isinstance(value, str) and f"${{{LATE}:" in value
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.late import resolve
-from seedfold.jobs.references import is_late
+from seedfold.jobs.late import is_late, resolve
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.claims import attempts_begun, claim
 from seedfold.orchestrator.code import note_loaded, record_code

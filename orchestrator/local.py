@@ -40,7 +40,7 @@ def dispatch(submission: Submission) -> None:
 def _submit(folder: Path) -> None:
     import submitit
 
-    from seedfold.orchestrator.worker import work
+    from seedfold.orchestrator.seat import work
 
     executor = submitit.LocalExecutor(folder=folder / "submitit")
     executor.update_parameters(timeout_min=_NO_LIMIT_MIN, tasks_per_node=1)

@@ -17,6 +17,8 @@ Message = dict[str, Any]
 """``{"m": kind, "job": id, …}``. From the template: ready, spawned, exit; from a job: started, done, failed,
 interrupted, blocked, declined."""
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -87,3 +89,8 @@ def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dic
     """
     kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM", "LSB_", "SUBMITIT_"))}
     return {**kept, **own}
+
+
+def single_threaded() -> dict[str, str]:
+    """Environment under which libraries start no threads of their own: those for numbers, and Arrow's allocator."""
+    return {**dict.fromkeys(_THREAD_VARIABLES, "1"), "JE_ARROW_MALLOC_CONF": "background_thread:false"}

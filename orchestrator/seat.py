@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,3 +51,17 @@ class Seat:
     def go_on(self) -> bool:
         """Ask for the same task to be started again; False if nobody will start it."""
         return False
+
+
+def work(folder: str, visible_gpus: str | None) -> None:
+    """Take up the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: what submitit is handed.
+
+    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: submitit puts its own choice there.
+    """
+    from seedfold.orchestrator.submissions import Submission
+    from seedfold.orchestrator.worker import sit_down
+
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if visible_gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
+    sit_down(Submission.read(Path(folder)), Seat())

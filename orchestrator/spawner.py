@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.messages import LineBuffer, Message, Request
-from seedfold.orchestrator.template import single_threaded
+from seedfold.orchestrator.messages import LineBuffer, Message, Request, single_threaded
 
 _TEMPLATE = "seedfold.orchestrator.template"
 

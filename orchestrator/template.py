@@ -21,14 +21,7 @@ from pathlib import Path
 from seedfold.orchestrator.child import run_attempt
 from seedfold.orchestrator.code import note_loaded
 from seedfold.orchestrator.death import die_with_parent, signal_group
-from seedfold.orchestrator.messages import LineBuffer, Request, job_environment, send
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def single_threaded() -> dict[str, str]:
-    """Environment under which libraries start no threads of their own: those for numbers, and Arrow's allocator."""
-    return {**dict.fromkeys(_THREAD_VARIABLES, "1"), "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+from seedfold.orchestrator.messages import LineBuffer, Request, job_environment, send, single_threaded
 
 
 def _preload(runs: Sequence[str]) -> None:

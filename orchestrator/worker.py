@@ -12,7 +12,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.claims import attempts_begun, is_published
@@ -358,17 +357,6 @@ class Worker:
             else:
                 self._tell_failed(running, lost, 0)
         self.spawner.restart()
-
-
-def work(folder: str, visible_gpus: str | None) -> None:
-    """Take up the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: what submitit is handed.
-
-    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: submitit puts its own choice there.
-    """
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    if visible_gpus is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
-    sit_down(Submission.read(Path(folder)), Seat())
 
 
 def sit_down(submission: Submission, seat: Seat) -> None:
