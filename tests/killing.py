@@ -7,6 +7,7 @@ import random
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -40,7 +41,16 @@ def workers(study: StudyFolder) -> list[psutil.Process]:
     if not study.plans.is_dir():
         return []
     identities = [submission.worker() for submission in Ledger(study).live]
-    return [psutil.Process(worker.pid) for worker in identities if worker and worker.liveness() == "alive"]
+    alive = (worker.pid for worker in identities if worker and worker.liveness() == "alive")
+    return [process for pid in alive for process in _process(pid)]
+
+
+def _process(pid: int) -> list[psutil.Process]:
+    """None where it ended a moment ago."""
+    try:
+        return [psutil.Process(pid)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def templates(study: StudyFolder) -> list[psutil.Process]:
@@ -48,10 +58,10 @@ def templates(study: StudyFolder) -> list[psutil.Process]:
     return [child for worker in workers(study) for child in _children(worker)]
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _children(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
     """Those of a process that may end at this moment."""
     try:
-        return process.children()
+        return process.children(recursive=recursive)
     except psutil.NoSuchProcess:
         return []
 
@@ -59,6 +69,14 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 def jobs(study: StudyFolder) -> list[psutil.Process]:
     """The processes of jobs."""
     return [child for template in templates(study) for child in _children(template)]
+
+
+def kill_jobs(study: StudyFolder) -> None:
+    """Kill every job without a word, and what it has started."""
+    for job in jobs(study):
+        for process in (job, *_children(job, recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 VICTIMS: dict[str, Callable[[StudyFolder], list[psutil.Process]]] = {

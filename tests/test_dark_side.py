@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from killing import jobs, results
-from toyproject import SEEDFOLD
+from image_study import Place, in_training
+from killing import results
 
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.layout import StudyFolder
 
 pytest.importorskip("monai")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -22,50 +18,17 @@ STUDY = ("experiment=dark_side", "size=tiny", "paths.data=data", "--wait")
 OUTPUTS = {"submission.npz", "known.npz", "dice.csv", "dice_volumes.csv", "dice.svg", "slices.png"}
 
 
-class Place:
-    """A folder with the data, in which commands run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
-        self.run("make-data", "dark_side", "--out", "data")
-
-    def start(self, *args: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([SEEDFOLD, *args], cwd=self.folder, env=self.environment, text=True, **pipes)
-
-    def run(self, *args: str) -> str:
-        started = self.start(*args)
-        output, _ = started.communicate(timeout=1500)
-        assert started.returncode == 0, output
-        return output
-
-    def study(self, root: str, name: str = "dark_side") -> StudyFolder:
-        return Root(self.folder / root).study(name)
-
-
-def kill_all_jobs(study: StudyFolder, launched: subprocess.Popen[str], when: str) -> None:
-    """Kill every job without a word, once there is a file that a job of a kind goes on from."""
-    while not list(study.path.glob(f"jobs/*/*/{when}")) and launched.poll() is None:
-        time.sleep(0.02)
-    for process in jobs(study):
-        for each in [process, *process.children(recursive=True)]:
-            try:
-                each.kill()
-            except psutil.NoSuchProcess:
-                continue
+def in_a_volume(study: StudyFolder) -> bool:
+    """Whether a part of a volume has its masks."""
+    return any(study.path.glob("jobs/*/*/volumes/test/*.json"))
 
 
 def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, "dark_side")
     place.run("launch", *STUDY, "--root", "whole")
-    launched = place.start("launch", *STUDY, "--root", "killed", "checkpoint.every_seconds=0")
-    kill_all_jobs(place.study("killed"), launched, "previous.ckpt")
-    launched.communicate(timeout=1500)
-    launched = place.start("resume", "dark_side", "--wait", "--root", "killed")
-    kill_all_jobs(place.study("killed"), launched, "volumes/test/*.json")
-    launched.communicate(timeout=1500)
-    place.run("resume", "dark_side", "--wait", "--root", "killed")
+    place.kill("launch", *STUDY, "checkpoint.every_seconds=0", when=in_training)
+    place.kill("resume", "dark_side", "--wait", when=in_a_volume)
+    place.resume()
     whole, killed = place.study("whole"), place.study("killed")
     assert results(whole) == results(killed)
     first, second = (_outputs(study) for study in (whole, killed))

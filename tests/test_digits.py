@@ -16,7 +16,7 @@ from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.layout import Root, StudyFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ASKED = ("experiment=digits", "size=tiny", "seed=0,1", "fold=0,1", "trainer.max_epochs=4")
 JOBS = 8
 

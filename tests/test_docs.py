@@ -61,7 +61,7 @@ def _missing(shown: str, printed: str) -> str | None:
 
 def _marked(page: Path) -> object:
     return pytest.param(
-        page, id=_name(page), marks=[pytest.mark.slow, pytest.mark.timeout(600)] if _name(page) in TRAINING else []
+        page, id=_name(page), marks=[pytest.mark.slow, pytest.mark.timeout(1800)] if _name(page) in TRAINING else []
     )
 
 

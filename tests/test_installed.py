@@ -12,7 +12,7 @@ from installing import clean_copy, environment_with
 
 SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NETWORK = '''
 from torch import nn

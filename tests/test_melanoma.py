@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from killing import jobs, results
+from image_study import Place, in_training
+from killing import results
 from sklearn.metrics import roc_auc_score
-from toyproject import SEEDFOLD
 
 from seedfold.jobs.study import load_study
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.layout import StudyFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = "melanoma"
 ASKED = (f"experiment={STUDY}", "size=tiny", "paths.data=data", "--wait")
 OUT_OF_FOLD = {"roc.svg", "precision_recall.svg", "confusion.svg", "oof_predictions.svg"}
@@ -27,42 +23,17 @@ BLEND = {"oof.csv", "auc.csv", "weights.csv", "submission.csv"}
 LEARNING = {"learning.svg", "schedule.svg", "test_predictions.svg"}
 
 
-def start(place: Path, root: str, *args: str) -> subprocess.Popen[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    environment = {**os.environ, "HOME": str(place), "TMPDIR": str(place)}
-    return subprocess.Popen([SEEDFOLD, *args, "--root", root], cwd=place, env=environment, text=True, **pipes)
-
-
-def done(place: Path, root: str, *args: str) -> None:
-    started = start(place, root, *args)
-    output, _ = started.communicate(timeout=1000)
-    assert started.returncode == 0, output
-
-
-def kill_all_jobs_in_training(study: StudyFolder) -> None:
-    while not list(study.path.glob("jobs/*/*/previous.ckpt")):
-        time.sleep(0.05)
-    for process in jobs(study):
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-
-
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
 def test_killed_or_not_the_study_ends_with_the_same_submission(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    command = [SEEDFOLD, "make-data", STUDY, "--out", "data"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    done(tmp_path, "whole", "launch", *ASKED)
-    launched = start(tmp_path, "killed", "launch", *ASKED)
-    whole, killed = (Root(tmp_path / root).study(STUDY) for root in ("whole", "killed"))
-    kill_all_jobs_in_training(killed)
-    launched.communicate(timeout=1000)
-    done(tmp_path, "killed", "resume", STUDY, "--wait")
+    place = Place(tmp_path, STUDY)
+    place.run("launch", *ASKED, "--root", "whole")
+    place.kill("launch", *ASKED, when=in_training)
+    place.resume()
+    whole, killed = (place.study(root) for root in ("whole", "killed"))
     assert results(whole) == results(killed)
     for stage, tables, figures in (
         ("submit", SUBMIT, OUT_OF_FOLD | LEARNING),
@@ -78,12 +49,11 @@ def test_killed_or_not_the_study_ends_with_the_same_submission(tmp_path: Path) -
 
 def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    command = [SEEDFOLD, "make-data", STUDY, "--size", "small", "--out", "data"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    place = Place(tmp_path, STUDY, STUDY, "--size", "small")
     one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=12")
     small = (f"experiment={STUDY}", "size=small", "paths.data=data", "--wait", *one)
-    done(tmp_path, "runs", "launch", *small, "predict.tta=1,5", "archive=true")
-    outputs = Root(tmp_path / "runs").study(STUDY).outputs
+    place.run("launch", *small, "predict.tta=1,5", "archive=true", "--root", "runs")
+    outputs = place.study("runs").outputs
     auc = pd.read_csv(outputs / "blend" / "auc.csv")
     scores = auc[auc["fold"] == "all"].set_index("model")["auroc"]
     network = scores["model.channels=[8,16] task.side=32"]

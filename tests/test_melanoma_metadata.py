@@ -2,73 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from killing import jobs, results
+from image_study import Place, in_the_middle
+from killing import results
 from sklearn.metrics import roc_auc_score
-from toyproject import SEEDFOLD
 
 import seedfold
-from seedfold.orchestrator.layout import Root, StudyFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = "melanoma_metadata"
 ASKED = (f"experiment={STUDY}", "size=tiny", "paths.data=data", "task.folds.k=2", "fold=0,1", "--wait")
 MODELS = ["logistic_balanced", "naive_bayes", "random_forest"]
 FIGURES = {f"{name}.svg" for name in ("target", "sex", "diagnosis", "anatom_site_general_challenge", "age_approx")}
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
+def test_killed_or_not_the_models_end_with_the_same_files(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    subprocess.run([SEEDFOLD, "make-data", "melanoma", "--out", "data"], cwd=tmp_path, check=True, capture_output=True)
-    return tmp_path
-
-
-def start(place: Path, root: str, *args: str) -> subprocess.Popen[str]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    environment = {**os.environ, "HOME": str(place), "TMPDIR": str(place)}
-    return subprocess.Popen([SEEDFOLD, *args, "--root", root], cwd=place, env=environment, text=True, **pipes)
-
-
-def done(place: Path, root: str, *args: str) -> None:
-    started = start(place, root, *args)
-    output, _ = started.communicate(timeout=500)
-    assert started.returncode == 0, output
-
-
-def kill_the_jobs_in_the_middle(study: StudyFolder) -> None:
-    """Kill what runs once something is done, and before all is."""
-    while not list(study.path.glob("store/*/*/result.json")) or not jobs(study):
-        time.sleep(0.02)
-    for process in jobs(study):
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-
-
-def test_killed_or_not_the_models_end_with_the_same_files(place: Path) -> None:
-    done(place, "whole", "launch", *ASKED)
-    launched = start(place, "killed", "launch", *ASKED)
-    whole, killed = (Root(place / root).study(STUDY) for root in ("whole", "killed"))
-    kill_the_jobs_in_the_middle(killed)
-    launched.communicate(timeout=500)
-    done(place, "killed", "resume", STUDY, "--wait")
+    place = Place(tmp_path, STUDY, "melanoma")
+    place.run("launch", *ASKED, "--root", "whole")
+    place.kill("launch", *ASKED, when=in_the_middle)
+    place.resume()
+    whole, killed = (place.study(root) for root in ("whole", "killed"))
     assert results(killed) == results(whole)
     for name in ("meta_pred.csv", "oof.csv", "auc.csv"):
         assert (whole.outputs / "mean" / name).read_bytes() == (killed.outputs / "mean" / name).read_bytes(), name
     assert {path.name for path in (whole.outputs / "describe").iterdir()} == FIGURES
     assert (whole.outputs / "mean" / "test_predictions.svg").exists()
-    _check_test_predictions(place, whole.outputs / "mean")
-    _check_scores(place, whole.outputs / "mean")
+    _check_test_predictions(tmp_path, whole.outputs / "mean")
+    _check_scores(tmp_path, whole.outputs / "mean")
 
 
 def _check_test_predictions(place: Path, outputs: Path) -> None:

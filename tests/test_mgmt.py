@@ -3,75 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
-from killing import jobs, results
-from toyproject import SEEDFOLD
+from image_study import Place, in_training
+from killing import results
 
 import seedfold
-from seedfold.orchestrator.layout import Root, StudyFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=mgmt", "size=tiny", "paths.data=data", "--wait")
 HEADS = {"last", *(f"block_{number}" for number in range(1, 6))}
 TABLES = {"ensemble.csv", "members.csv", "oof.csv", "submission.csv"}
 FIGURES = {"classes.svg", "ensemble.svg", "learning.svg", "schedule.svg", "test_predictions.svg"}
 
 
-class Place:
-    """A folder with the data, in which commands run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
-
-    def start(self, root: str, *args: str) -> subprocess.Popen[str]:
-        command = [SEEDFOLD, *args, "--root", str(self.folder / root)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **pipes)
-
-    def run(self, root: str, *args: str) -> str:
-        started = self.start(root, *args)
-        output, _ = started.communicate(timeout=500)
-        assert started.returncode == 0, output
-        return output
-
-    def study(self, root: str) -> StudyFolder:
-        return Root(self.folder / root).study("mgmt")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    made = Place(tmp_path)
-    subprocess.run([SEEDFOLD, "make-data", "mgmt", "--out", "data"], cwd=tmp_path, check=True, capture_output=True)
-    return made
-
-
-def kill_all_jobs_in_training(study: StudyFolder) -> None:
-    """Kill every job without a word, once one has checkpoints to go on from."""
-    while not list(study.path.glob("jobs/*/*/previous.ckpt")):
-        time.sleep(0.05)
-    for process in jobs(study):
-        with_children = [process, *process.children(recursive=True)]
-        for each in with_children:
-            try:
-                each.kill()
-            except psutil.NoSuchProcess:
-                continue
-
-
-def test_killed_or_not_the_study_ends_with_the_same_files(place: Place) -> None:
-    place.run("whole", "launch", *STUDY)
-    launched = place.start("killed", "launch", *STUDY)
-    kill_all_jobs_in_training(place.study("killed"))
-    launched.communicate(timeout=500)
-    place.run("killed", "resume", "mgmt", "--wait")
+def test_killed_or_not_the_study_ends_with_the_same_files(tmp_path: Path) -> None:
+    place = Place(tmp_path, "mgmt")
+    place.run("launch", *STUDY, "--root", "whole")
+    place.kill("launch", *STUDY, when=in_training)
+    place.resume()
     assert results(place.study("killed")) == results(place.study("whole"))
     whole, killed = (place.study(root).outputs / "ensemble" for root in ("whole", "killed"))
     assert {path.name for path in whole.iterdir()} == TABLES | FIGURES
@@ -83,7 +35,7 @@ def test_killed_or_not_the_study_ends_with_the_same_files(place: Place) -> None:
 
 def _check_heads(place: Place) -> None:
     table = pd.DataFrame(
-        json.loads(place.run("whole", "results", "mgmt", "metrics", "--stage", "train", "--format", "json"))
+        json.loads(place.run("results", "mgmt", "metrics", "--stage", "train", "--format", "json", "--root", "whole"))
     )
     assert set(table["head"]) == HEADS
     assert set(table["split"]) == {"val"}, "the labels of the test cohort are not told"
@@ -106,7 +58,7 @@ def _check_outputs(place: Place) -> None:
     curve = pd.read_csv(folder / "ensemble.csv")
     assert curve["samples"].unique().tolist() == [len(development)]
     assert set(curve["chosen_on"]) == {"own fold", "other folds", "other folds, n too"}
-    place.run("whole", "results", "mgmt", "top", "--min-accuracy", "0.5", "--out", "top.csv")
+    place.run("results", "mgmt", "top", "--min-accuracy", "0.5", "--out", "top.csv", "--root", "whole")
     assert (place.folder / "top.csv").read_bytes() == (folder / "ensemble.csv").read_bytes()
     listed = seedfold.study("mgmt", place.folder / "whole").top(members="head=last")
     assert listed[listed["chosen_on"] == "own fold"]["n"].max() == 2

@@ -17,7 +17,7 @@ from toyproject import SEEDFOLD
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=prevalence_shifts", "size=tiny", "paths.data=data")
 WHOLE = {"done": 47, "blocked": 2}
 
@@ -42,7 +42,7 @@ class Place:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=1500,
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from killing import jobs, results
+from image_study import Place, in_training
+from killing import results
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from toyproject import SEEDFOLD
 
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.layout import StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=seti", "size=tiny", "paths.data=data", "--wait")
 TABLES = {"oof.csv", "oof_1.csv", "submission.csv", "submission_1.csv", "auc.csv"}
 OUT_OF_FOLD = {"roc.svg", "precision_recall.svg", "confusion.svg", "oof_predictions.svg"}
@@ -27,46 +23,11 @@ FIGURES = {"learning.svg", "schedule.svg", "test_predictions.svg", *OUT_OF_FOLD}
 SURVEY = {"folds.csv", "balance_folds.csv", "balance_shards.csv", "classes.svg", "samples.png"}
 
 
-class Place:
-    """A folder with the data, in which commands run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
-        self.run("make-data", "seti", "--out", "data")
-
-    def start(self, *args: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([SEEDFOLD, *args], cwd=self.folder, env=self.environment, text=True, **pipes)
-
-    def run(self, *args: str) -> str:
-        started = self.start(*args)
-        output, _ = started.communicate(timeout=800)
-        assert started.returncode == 0, output
-        return output
-
-    def study(self, root: str, name: str = "seti") -> StudyFolder:
-        return Root(self.folder / root).study(name)
-
-
-def kill_all_jobs_in_training(study: StudyFolder) -> None:
-    while not list(study.path.glob("jobs/*/*/previous.ckpt")):
-        time.sleep(0.05)
-    for process in jobs(study):
-        for each in [process, *process.children(recursive=True)]:
-            try:
-                each.kill()
-            except psutil.NoSuchProcess:
-                continue
-
-
 def test_killed_or_not_the_study_ends_with_the_same_submission(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, "seti")
     place.run("launch", *STUDY, "--root", "whole")
-    launched = place.start("launch", *STUDY, "--root", "killed")
-    kill_all_jobs_in_training(place.study("killed"))
-    launched.communicate(timeout=800)
-    place.run("resume", "seti", "--wait", "--root", "killed")
+    place.kill("launch", *STUDY, when=in_training)
+    place.resume()
     whole, killed = place.study("whole"), place.study("killed")
     assert results(whole) == results(killed)
     assert {path.name for path in (whole.outputs / "submit").iterdir()} == TABLES | FIGURES

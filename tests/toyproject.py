@@ -22,6 +22,8 @@ from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.process import ProcessIdentity
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
+PATIENCE_S = 240.0
+"""How long tests wait for what comes at once on an idle machine: it may be many times as slow for a while."""
 
 LIGHT = '''
 """Jobs that take milliseconds and import nothing: they fail, sleep or die where the configuration says so."""
@@ -78,11 +80,11 @@ def misbehave(config, data):
 
 
 def sleep(work, seconds):
-    """Sleep, keeping how far it came: a job that is interrupted sleeps only what is left."""
-    slept = work.folder / "slept.txt"
+    """Sleep, and as long as data/hold is there; an interrupted job keeps how far it came, and sleeps what is left."""
+    slept, hold = work.folder / "slept.txt", Path(work.config["paths"]["data"]) / "hold"
     # Empty if the job was killed between opening and writing it.
     done = float((slept.read_text() if slept.exists() else "") or 0.0)
-    while done < seconds:
+    while done < seconds or hold.exists():
         time.sleep(0.02)
         done += 0.02
         slept.write_text(str(done))
@@ -137,7 +139,8 @@ die_seeds: []
 deaf_seeds: []
 trainer:
   max_steps: 100
-# data/broken-SEED makes a job of that seed fail, data/table.csv is read by all, data/executions.txt counts.
+# data/broken-SEED makes a job of that seed fail, data/table.csv is read by all, data/executions.txt counts; while
+# data/hold is there, jobs sleep.
 paths:
   data: data
 resources: {cpus: 1, memory: 1GB, time: 5min}
@@ -181,7 +184,7 @@ class Toy:
         """The folder of a study under the root."""
         return Root(self.root).study(name)
 
-    def seedfold(self, *args: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    def seedfold(self, *args: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in the project's folder, without a terminal."""
         return subprocess.run(
             [SEEDFOLD, *args],
@@ -242,6 +245,14 @@ class Toy:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
+    def hold(self) -> None:
+        """Have jobs that begin, or sleep already, sleep until `release`, however long a test takes meanwhile."""
+        (self.data / "hold").touch()
+
+    def release(self) -> None:
+        """Let the jobs go on that wait for it."""
+        (self.data / "hold").unlink()
+
     def states(self, study: str = "toy") -> dict[str, int]:
         """The study's counts by state, without those that are zero."""
         return {state: count for state, count in self.json("status", study)["states"].items() if count}
@@ -280,12 +291,23 @@ def tree(folder: Path) -> Mapping[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def eventually(holds: Callable[[], object], seconds: float = 60.0, situation: Callable[[], str] = lambda: "") -> None:
+def eventually(
+    holds: Callable[[], object], seconds: float = PATIENCE_S, situation: Callable[[], str] = lambda: ""
+) -> None:
     """Wait until ``holds()`` is true; fail when it is not after that many seconds, and tell the situation then."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"it did not happen in time\n{situation()}"
         time.sleep(0.05)
+
+
+def heard(process: subprocess.Popen[str], text: str, told_on: str = "stdout") -> None:
+    """Wait until a process has printed a line with this text; what it had printed before is gone."""
+    stream = getattr(process, told_on)
+    lines: list[str] = []
+    while not lines or text not in lines[-1]:
+        lines.append(stream.readline())
+        assert lines[-1], f"ended with {process.wait()} and never said {text!r}: {lines}"
 
 
 def make_toy(folder: Path) -> Toy:

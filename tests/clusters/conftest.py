@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from clusters.lsf.cluster import running as running_lsf
 from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import QOS_WITH_FEW
-from toyproject import Toy, eventually, make_toy
+from toyproject import PATIENCE_S, Toy, eventually, make_toy
 
 from seedfold.orchestrator.failures import Policies
 from seedfold.orchestrator.layout import Root
@@ -95,7 +96,7 @@ class Project(ABC):
         standings = Standings(Root(self.toy.root), ledger, Policies.parse(header.settings["failures"]))
         return dict(Counter(standings.of(job.id).state for job in ledger.plans.current.values()))
 
-    def wait(self, study: str = "light", seconds: float = 60, **states: int) -> None:
+    def wait(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
         """Wait until exactly so many jobs stand so, and ask nothing of the scheduler meanwhile."""
         eventually(lambda: self.states(study) == states, seconds, lambda: self.situation(study))
 
@@ -104,9 +105,15 @@ class Project(ABC):
         events = (path.read_text() for path in sorted(self.toy.study(study).path.glob("events/*.jsonl")))
         return "\n".join([str(self.states(study)), str(self.job_states()), *events])
 
-    def wait_with_status(self, study: str = "light", seconds: float = 60, **states: int) -> None:
+    def wait_with_status(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
         """As `wait`, while somebody looks at the status, which moves things on."""
-        eventually(lambda: self.toy.states(study) == states, seconds, lambda: self.situation(study))
+        eventually(lambda: self._asked(study) == states, seconds, lambda: self.situation(study))
+
+    def _asked(self, study: str) -> dict[str, int]:
+        """How many jobs stand how, as `status` says, also where the scheduler did not answer it in time."""
+        asked = self.toy.inside("status", study, "--json")
+        assert asked.returncode in {0, 3}, asked.stdout + asked.stderr
+        return {state: count for state, count in json.loads(asked.stdout)["states"].items() if count}
 
     def submissions(self, study: str = "light") -> list[Submission]:
         """All that were ever made, the oldest first."""

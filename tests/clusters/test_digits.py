@@ -14,7 +14,7 @@ from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.layout import Root, StudyFolder
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 DIGITS = ("experiment=digits", "size=tiny", "sampling.imbalance_ratio=1,10", "trainer.max_epochs=1")
 JOBS = 200
 PER_TASK = 20
@@ -24,7 +24,7 @@ def _launch(folder: Path, *args: str) -> StudyFolder:
     own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
     command = [SEEDFOLD, "launch", "--wait", *DIGITS, *args]
     ended = subprocess.run(
-        command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=1000, check=False
+        command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=1500, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return Root(folder / "runs").study("digits")

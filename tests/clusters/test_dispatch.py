@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from clusters.conftest import JOBS, SlurmProject, with_fake
 from clusters.slurm.processes import processes
-from toyproject import CHAIN, eventually, tree
+from toyproject import CHAIN, PATIENCE_S, eventually, tree
 
 pytestmark = pytest.mark.slurm
 
@@ -40,6 +41,12 @@ def environments() -> Iterator[list[str]]:
 def begun(project: SlurmProject, jobs: int) -> None:
     """Wait until so many jobs have begun to sleep."""
     eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
+
+
+def go_on(project: SlurmProject) -> None:
+    """Release a job when it has begun for the second time."""
+    eventually(lambda: list(project.toy.executions().values()) == [2])
+    project.toy.release()
 
 
 def test_all_jobs_get_done_with_the_results_of_this_machine(project: SlurmProject) -> None:
@@ -93,10 +100,12 @@ def test_arrays_are_no_larger_than_the_queue_allows(project: SlurmProject) -> No
 
 @pytest.mark.slow
 def test_warning_has_a_job_continue_where_it_was(project: SlurmProject) -> None:
-    project.launch("seed=1", "fold=0", "sleep_s=2")
+    project.toy.hold()
+    project.launch("seed=1", "fold=0")
     task = f"{project.number()}_0"
     begun(project, 1)
     project.slurm.run("scancel", "--signal=USR2", "--batch", task)
+    go_on(project)
     project.wait(done=1)
     assert restarts(project, task) == 1
     assert list(project.toy.executions().values()) == [2]
@@ -109,10 +118,12 @@ def test_warning_has_a_job_continue_where_it_was(project: SlurmProject) -> None:
 
 @pytest.mark.slow
 def test_requeue_from_outside_continues(project: SlurmProject) -> None:
-    project.launch("seed=1", "fold=0", "sleep_s=2")
+    project.toy.hold()
+    project.launch("seed=1", "fold=0")
     task = f"{project.number()}_0"
     begun(project, 1)
     project.slurm.run("scontrol", "requeue", task)
+    go_on(project)
     project.wait(done=1)
     assert list(project.toy.executions().values()) == [2]
     assert project.is_at_rest()
@@ -120,7 +131,8 @@ def test_requeue_from_outside_continues(project: SlurmProject) -> None:
 
 @pytest.mark.slow
 def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: SlurmProject) -> None:
-    project.launch("seed=0,1", "fold=0", "sleep_s=2", "cluster.throttle=1")
+    project.toy.hold()
+    project.launch("seed=0,1", "fold=0", "cluster.throttle=1")
     number = project.number()
     begun(project, 1)
     project.slurm.run("scancel", f"{number}_1")
@@ -130,12 +142,13 @@ def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Slu
     assert "cancelled in SLURM" in project.toy.ok("show", "seed=0", "fold=0")
     assert "cancelled in SLURM" in project.toy.ok("show", "seed=1", "fold=0")
     assert project.is_at_rest()
+    project.toy.release()
     project.toy.ok("resume", "light")
     project.wait(done=2)
 
 
 def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: SlurmProject) -> None:
-    project.launch("seed=1", "fold=0", "sleep_s=60", "cluster.keeper=false")
+    project.launch("seed=1", "fold=0", "sleep_s=600", "cluster.keeper=false")
     begun(project, 1)
     project.slurm.run("scancel", project.number())
     project.settle()
@@ -145,16 +158,19 @@ def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: SlurmProject)
 
 @pytest.mark.slow
 def test_warning_before_the_worker_listens_harms_nothing(project: SlurmProject) -> None:
-    project.launch(f"cluster.setup=['touch {project.toy.folder}/at', 'sleep 2']", "seed=1", "fold=0")
-    eventually((project.toy.folder / "at").exists)
+    at, go = (project.toy.folder / name for name in ("at", "go"))
+    project.launch(f"cluster.setup=['touch {at}', 'until [ -e {go} ]; do sleep 0.1; done']", "seed=1", "fold=0")
+    eventually(at.exists)
     project.slurm.run("scancel", "--signal=USR2", "--batch", f"{project.number()}_0")
+    time.sleep(1.0)
+    go.touch()
     project.wait(done=1)
     assert project.each_once(1)
 
 
 @pytest.mark.slow
 def test_cancel_ends_running_and_queued_tasks(project: SlurmProject) -> None:
-    project.launch("sleep_s=60", "cluster.throttle=2")
+    project.launch("sleep_s=600", "cluster.throttle=2")
     begun(project, 2)
     assert "cancelled 6 jobs" in project.toy.ok("cancel", "light")
     project.settle()
@@ -212,8 +228,8 @@ def test_log_of_a_running_job_can_be_followed(project: SlurmProject) -> None:
 
 
 def test_nothing_stays_behind_on_the_launching_machine(project: SlurmProject) -> None:
-    process = project.toy.start("launch", *project.arguments("light", "sleep_s=30", "seed=1", "fold=0"), "--detach")
-    assert process.communicate(timeout=60)[0].startswith("light: 1 job, submitted 1")
+    process = project.toy.start("launch", *project.arguments("light", "sleep_s=600", "seed=1", "fold=0"), "--detach")
+    assert process.communicate(timeout=PATIENCE_S)[0].startswith("light: 1 job, submitted 1")
     begun(project, 1)
     root = f"SEEDFOLD_ROOT={project.toy.root}"
     ours = [environment for environment in environments() if root in environment]

@@ -36,7 +36,7 @@ def run(work):
         while not is_told(work):
             time.sleep(0.01)
         os.kill(parent_of(os.getppid()), signal.SIGKILL)
-        time.sleep(60)
+        time.sleep(600)
 '''
 
 
@@ -102,12 +102,12 @@ def test_task_that_cannot_begin_fails_its_jobs_once(project: SlurmProject, overr
 
 
 @pytest.mark.parametrize(
-    "body", ["exit 1", pytest.param("sleep 60", marks=pytest.mark.slow), 'echo "sacct: error: refused" >&2; exit 1']
+    "body", ["exit 1", pytest.param("sleep 600", marks=pytest.mark.slow), 'echo "sacct: error: refused" >&2; exit 1']
 )
 def test_works_where_nothing_keeps_account(project: SlurmProject, body: str) -> None:
     toy = with_fake(project.toy, "sacct", body)
     unaccounted = SlurmProject(toy, project.slurm)
-    unaccounted.launch("cluster.setup=['exit 7']", "seed=0", "cluster.query_timeout_s=2")
+    unaccounted.launch("cluster.setup=['exit 7']", "seed=0", f"cluster.query_timeout_s={5 if 'sleep' in body else 60}")
     unaccounted.wait_with_status(failed=3)
     assert {failure["reason"] for failure in failures(project)} == {"its task failed before the job began"}
     assert unaccounted.is_at_rest()

@@ -18,7 +18,7 @@ from toyproject import SEEDFOLD
 from seedfold.orchestrator.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger import Ledger
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 PACKED = ("cluster=slurm", "cluster.jobs_per_task=20", "cluster.throttle=1")
 
 
@@ -95,7 +95,7 @@ def _run(folder: Path, *args: str) -> None:
     own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
     command, environment = [SEEDFOLD, *args], {**os.environ, **own}
     ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=800, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1500, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 

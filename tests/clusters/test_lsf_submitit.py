@@ -32,7 +32,9 @@ class Count:
         Path("begun").write_text(str(done))
         while done < number:
             self.done = done = done + 1
-            time.sleep(0.2)
+            while done == 5 and not Path("go").exists():
+                Path("five").touch()
+                time.sleep(0.05)
         return f"{done} of {number}"
 
     def checkpoint(self, number, done=0):
@@ -49,10 +51,12 @@ one = executor.submit(add, 2, 3)
 failed = executor.submit(fail)
 array = executor.map_array(add, range(20), range(20))
 counting = executor.submit(Count(), 40)
-while not Path("begun").exists():
+while not Path("five").exists():
     time.sleep(0.1)
-time.sleep(1)
 counting._interrupt()
+while Path("begun").read_text() in {"", "0"}:
+    time.sleep(0.1)
+Path("go").touch()
 killed = executor.submit(time.sleep, 600)
 while killed.state != "RUN":
     time.sleep(0.5)
@@ -78,7 +82,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_function_an_array_and_a_job_with_checkpoints(python: Path, lsf: Lsf, tmp_path: Path) -> None:
     lsf.oddities(noise=True, random_order=True)
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 from clusters.conftest import JOBS, Project, SlurmProject, arrays, with_fake
-from toyproject import Toy, eventually
+from toyproject import PATIENCE_S, Toy, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +116,7 @@ def test_many_who_advance_at_once_send_once(either: Project) -> None:
     time.sleep(1.1)
     several = [either.toy.start("advance", "light") for _ in range(4)]
     for process in several:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, out + error
     come_to_rest(either)
     assert sent(either) == 1
@@ -126,7 +126,7 @@ def test_many_who_advance_at_once_send_once(either: Project) -> None:
 @pytest.mark.slurm
 def test_number_that_a_stranger_has_now_is_left_alone(project: SlurmProject, slurm_name: str) -> None:
     """A scheduler that was killed has forgotten the newest jobs, and gives their numbers to others."""
-    wrap = ("--array=0-5", "--output=/dev/null", "--wrap=exec sleep 120")
+    wrap = ("--array=0-5", "--output=/dev/null", "--wrap=exec sleep 600")
     number = project.slurm.submit(f"--job-name={slurm_name}", *wrap)
     toy = submitting(project, f"echo {number}")
     toy.ok("launch", *project.arguments("light", *SOON, "cluster.keeper=false"))
@@ -146,7 +146,8 @@ def test_number_that_a_stranger_has_now_is_left_alone(project: SlurmProject, slu
     ids=["hangs", "nonsense", "another", "fails"],
 )
 def test_queue_that_cannot_be_read_harms_nothing(either: Project, answer: str) -> None:
-    impatient = ("cluster.settle_s=1", "cluster.query_timeout_s=2", "sleep_s=12")
+    impatient = ("cluster.settle_s=1", "cluster.query_timeout_s=5")
+    either.toy.hold()
     either.launch(*impatient)
     toy = with_fake(either.toy, either.asks, answer)
     time.sleep(1.1)
@@ -159,6 +160,7 @@ def test_queue_that_cannot_be_read_harms_nothing(either: Project, answer: str) -
         assert ended.returncode == 3, f"{command}: {ended.returncode} {ended.stdout} {ended.stderr}"
         assert either.asks in ended.stdout + ended.stderr
     assert "failed" not in either.states()
+    either.toy.release()
     # Where nothing could be submitted, nothing was written.
     either.launch(*impatient, "seed=0,1,2")
     either.wait_with_status(done=9)
@@ -166,12 +168,14 @@ def test_queue_that_cannot_be_read_harms_nothing(either: Project, answer: str) -
 
 
 def test_queue_that_looks_empty_ends_no_running_task(either: Project) -> None:
-    either.launch("cluster.settle_s=1", "sleep_s=3")
+    either.toy.hold()
+    either.launch("cluster.settle_s=1")
     either.wait(running=JOBS)
     toy = with_fake(either.toy, either.asks, "exit 0")
     forgetful = with_fake(toy, {"slurm": "sacct", "lsf": "bhist"}[either.scheduler], "exit 0")
     time.sleep(1.1)
     forgetful.ok("advance", "light")
+    either.toy.release()
     come_to_rest(either)
     assert len(either.submissions()) == 1
 

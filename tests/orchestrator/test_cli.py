@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toyproject import SEEDFOLD, Toy, eventually, tree
+from toyproject import PATIENCE_S, SEEDFOLD, Toy, eventually, heard, tree
 
 from seedfold.orchestrator.launch import stop_workers
 
@@ -133,13 +133,13 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
 @pytest.mark.slow
 def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     launch = ("launch", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
-    first = toy.start(*launch, "study=one", "sleep_s=100", "resources.cpus=1000")
+    first = toy.start(*launch, "study=one", "sleep_s=600", "resources.cpus=1000")
     eventually(lambda: toy.root.exists() and toy.study("one").plans.exists() and toy.states("one") == {"running": 1})
     second = toy.start(*launch, "study=two")
     eventually(lambda: toy.study("two").plans.exists() and "waits for a place: " in toy.ok("status", "two"))
     toy.ok("cancel", "one")
-    said, _ = second.communicate(timeout=60)
-    first.communicate(timeout=60)
+    said, _ = second.communicate(timeout=PATIENCE_S)
+    first.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0
     assert re.search(r"^two: waits for a place: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
     assert said.count("waits for") == 1
@@ -178,11 +178,11 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy) -> None:
-    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "sleep_s=100")
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "sleep_s=600")
     eventually(lambda: toy.root.exists() and toy.study("light").plans.exists() and toy.states("light").get("running"))
     assert "dead_workers" not in toy.json("status", "light")
     toy.kill_workers()
-    said, _ = launcher.communicate(timeout=60)
+    said, _ = launcher.communicate(timeout=PATIENCE_S)
     assert "died; its log: " in said
     assert [dead["jobs"] for dead in toy.json("status", "light")["dead_workers"]] == [6]
     toy.ok("resume", "light", "--detach")
@@ -278,10 +278,11 @@ def test_stages_follow_each_other(toy: Toy) -> None:
 
 
 def test_interrupting_a_launch_keeps_what_the_jobs_have_done(toy: Toy) -> None:
-    launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=20.0", "seed=0", "fold=0")
-    eventually(lambda: toy.study("light").plans.is_dir() and toy.states("light").get("running") == 1)
+    launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=600", "seed=0", "fold=0")
+    heard(launch, "submitted")
+    eventually(lambda: [file for file in toy.study("light").path.glob("jobs/*/*/slept.txt") if file.read_text()])
     launch.send_signal(signal.SIGINT)
-    out, err = launch.communicate(timeout=60)
+    out, err = launch.communicate(timeout=PATIENCE_S)
     assert launch.returncode == 130
     assert "stopping: running jobs write a checkpoint" in err
     assert "seedfold resume light" in out
@@ -291,7 +292,7 @@ def test_interrupting_a_launch_keeps_what_the_jobs_have_done(toy: Toy) -> None:
 
 
 def test_cancelled_jobs_come_back_with_resume(toy: Toy) -> None:
-    assert toy.launch("--detach", "sleep_s=30.0", "seed=0", experiment="light").returncode == 0
+    assert toy.launch("--detach", "sleep_s=600", "seed=0", experiment="light").returncode == 0
     eventually(lambda: "running" in toy.states("light"))
     assert "cancelled 3 jobs" in toy.ok("cancel", "light")
     eventually(lambda: toy.states("light") == {"cancelled": 3})
@@ -511,25 +512,32 @@ def test_colours_only_where_they_are_wanted(toy: Toy) -> None:
 def test_a_terminal_shows_progress_while_jobs_run(toy: Toy) -> None:
     if shutil.which("script") is None:
         pytest.skip("no script(1) to make a terminal with")
-    command = f"{SEEDFOLD} launch -cd conf experiment=light sleep_s=1.0 seed=0"
-    shown = subprocess.run(
+    command = f"{SEEDFOLD} launch -cd conf experiment=light seed=0"
+    toy.hold()
+    launch = subprocess.Popen(
         ["script", "-qec", command, os.devnull],
         cwd=toy.folder,
         env={**toy.environment, "TERM": "xterm"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "train seed=0 fold=0" in shown
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert launch.stdout is not None
+    seen = b""
+    while b"train seed=0 fold=0" not in seen:
+        seen += os.read(launch.stdout.fileno(), 4096)
+        assert launch.poll() is None, seen
+    toy.release()
+    shown = (seen + launch.communicate()[0]).decode()
+    assert launch.returncode == 0
     assert "\x1b[?25l" in shown, "nothing was drawn live"
     assert "3 done" in shown.splitlines()[-2]
 
 
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
-    launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=30.0", "seed=0", "fold=0")
+    launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=600", "seed=0", "fold=0")
     eventually(lambda: toy.study("light").plans.is_dir() and toy.states("light").get("running") == 1)
     toy.kill_workers()
-    out, _ = launch.communicate(timeout=60)
+    out, _ = launch.communicate(timeout=PATIENCE_S)
     assert launch.returncode == 1
     assert "1 job is not done: seedfold resume light" in out

@@ -49,7 +49,7 @@ def test_another_study_uses_what_is_done(toy: Toy) -> None:
 
 @pytest.mark.slow
 def test_superseded_jobs_that_wait_or_run_are_dropped(toy: Toy) -> None:
-    toy.seedfold("launch", "--detach", "--config-dir", "conf", "experiment=toy", "sleep_s=60")
+    toy.seedfold("launch", "--detach", "--config-dir", "conf", "experiment=toy", "sleep_s=600")
     assert toy.launch("--wait", "--replace").returncode == 0
     assert toy.states() == {"done": 6}
 
@@ -109,7 +109,7 @@ def test_what_is_cancelled_before_it_could_start_stays_cancelled(toy: Toy) -> No
     slow = "PRELOAD = ('toy.heavy',)\nfrom toy.work import run\n"
     (toy.folder / "toy" / "slow.py").write_text(slow)
     (toy.folder / "toy" / "heavy.py").write_text("import time\ntime.sleep(3)\n")
-    toy.seedfold("launch", "--detach", "--config-dir", "conf", "experiment=toy", "run=toy.slow.run", "sleep_s=30")
+    toy.seedfold("launch", "--detach", "--config-dir", "conf", "experiment=toy", "run=toy.slow.run", "sleep_s=600")
     time.sleep(2.0)
     toy.ok("cancel", "toy")
     toy.settle()
@@ -160,7 +160,7 @@ def test_code_that_is_edited_while_it_runs_is_not_the_code_of_the_result(toy: To
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.edited.run", "--limit", "1")
     eventually(lambda: (toy.folder / "begun").exists())
     file.write_text(EDITED.replace("NUMBER = 1", "NUMBER = 2"))
-    launcher.communicate(timeout=60)
+    launcher.communicate(timeout=240)
     stage = toy.plan("run=toy.edited.run", "--check", "code", experiment="light")["stages"]["train"]
     assert (stage["done"], stage["stale"]) == (1, 1)
 

@@ -61,7 +61,7 @@ def test_damage_that_keeps_size_and_time_is_found(done: Toy) -> None:
 
 @pytest.mark.slow
 def test_dead_workers_and_lost_jobs_are_told(toy: Toy) -> None:
-    toy.launch("--detach", "sleep_s=30.0", "seed=0", "fold=0,1,2", experiment="light")
+    toy.launch("--detach", "sleep_s=600", "seed=0", "fold=0,1,2", experiment="light")
     eventually(lambda: toy.states("light").get("running"))
     toy.kill_workers()
     eventually(lambda: "running" not in toy.states("light"))

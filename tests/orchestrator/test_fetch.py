@@ -158,7 +158,7 @@ def test_a_copy_of_a_study_at_work_agrees_with_itself(at_work: Toy, tmp_path: Pa
 @pytest.mark.slow
 def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> None:
     """A copy does not age: nobody asks whether the processes of its home are still there."""
-    toy.launch("sleep_s=60", "seed=0", "fold=0", "--detach", experiment="light")
+    toy.launch("sleep_s=600", "seed=0", "fold=0", "--detach", experiment="light")
     eventually(lambda: toy.states("light") == {"running": 1})
     bring(toy, tmp_path / "copy")
     toy.ok("cancel", "light")
@@ -173,11 +173,13 @@ def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_jobs_at_work_in_a_copy_keep_no_other_study_waiting(toy: Toy, tmp_path: Path) -> None:
-    toy.launch("sleep_s=1", "seed=0", "fold=0", "--detach", experiment="light")
+    toy.hold()
+    toy.launch("seed=0", "fold=0", "--detach", experiment="light")
     eventually(lambda: toy.states("light") == {"running": 1})
     bring(toy, tmp_path / "copy")
+    toy.release()
     copy = of(toy, tmp_path / "copy")
-    assert copy.launch("sleep_s=1", "seed=0", "fold=0", "study=mine", experiment="light").returncode == 0
+    assert copy.launch("seed=0", "fold=0", "study=mine", experiment="light").returncode == 0
     assert copy.states("mine") == {"done": 1}
     toy.settle()
 

@@ -94,7 +94,7 @@ def test_launch_resume_cancel(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None
     assert list(status["state"]) == ["done", "failed"]
     (toy.data / "broken-1").unlink()
     assert list(study.resume(where="seed=1")["state"]) == ["done", "done"]
-    study.launch("fold=0", "sleep_s=30.0", replace=True, wait=False)
+    study.launch("fold=0", "sleep_s=600", replace=True, wait=False)
     eventually(lambda: "running" in set(study.status()["state"]))
     study.cancel()
     eventually(lambda: set(study.status()["state"]) == {"cancelled"})

@@ -79,7 +79,7 @@ def test_failed_jobs_give_their_checkpoints_and_keep_their_logs(toy: Toy) -> Non
 
 @pytest.mark.slow
 def test_what_jobs_at_work_need_stays(toy: Toy) -> None:
-    toy.launch("--detach", "sleep_s=30.0", "seed=0", "fold=0", experiment="light")
+    toy.launch("--detach", "sleep_s=600", "seed=0", "fold=0", experiment="light")
     eventually(lambda: list(toy.root.rglob("slept.txt")))
     before = set(tree(toy.root))
     assert items(toy, "--checkpoints", "--superseded", "--failed") == {}
@@ -89,7 +89,7 @@ def test_what_jobs_at_work_need_stays(toy: Toy) -> None:
 
 @pytest.mark.slow
 def test_interrupted_jobs_keep_what_they_continue_from(toy: Toy) -> None:
-    toy.launch("--detach", "sleep_s=30.0", "seed=0", "fold=0", experiment="light")
+    toy.launch("--detach", "sleep_s=600", "seed=0", "fold=0", experiment="light")
     eventually(lambda: list(toy.root.rglob("slept.txt")))
     toy.kill_workers()
     eventually(lambda: toy.states("light") == {"lost": 1})

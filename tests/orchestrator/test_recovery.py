@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from killing import VICTIMS, Store, jobs, kill_one, results, told, workers
-from toyproject import Toy, eventually, make_toy
+from toyproject import PATIENCE_S, Toy, eventually, heard, make_toy
 
 from seedfold.orchestrator.ledger import Ledger
 from seedfold.orchestrator.local import dispatch
@@ -32,7 +32,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.mark.parametrize(
     ("seed", "rounds"),
-    [(1, 3), pytest.param(2, 20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])],
+    [(1, 3), pytest.param(2, 20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds: int) -> None:
     dice = random.Random(seed)
@@ -57,10 +57,12 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> None:
+    toy.hold()
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    eventually(lambda: told(toy.study(), "started"))
+    eventually(lambda: told(toy.study(), "started") and toy.executions())
     VICTIMS[victim](toy.study())[0].kill()
-    launcher.communicate(timeout=60)
+    toy.release()
+    launcher.communicate(timeout=PATIENCE_S)
     if victim == "job":
         assert launcher.returncode == 1
         assert toy.states() == {"done": 5, "failed": 1}
@@ -78,22 +80,24 @@ def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     eventually(lambda: jobs(toy.study()))
     os.killpg(launcher.pid, signal.SIGHUP)
-    launcher.communicate(timeout=20)
+    launcher.communicate(timeout=PATIENCE_S)
     eventually(lambda: toy.states() == {"done": 6})
     assert set(toy.executions().values()) == {1}
 
 
 def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
-    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "sleep_s=1.5")
-    eventually(lambda: jobs(toy.study()))
-    time.sleep(0.5)
+    toy.hold()
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy")
+    heard(launcher, "submitted")
+    eventually(toy.executions)
     launcher.send_signal(signal.SIGINT)
-    _, stderr = launcher.communicate(timeout=60)
+    _, stderr = launcher.communicate(timeout=PATIENCE_S)
     assert launcher.returncode == 130, stderr
     assert workers(toy.study()) == []
     assert told(toy.study(), "failed") == Counter()
     assert sum(told(toy.study(), "interrupted").values()) >= 1
     assert set(toy.states()) <= {"waiting", "done"}
+    toy.release()
     toy.ok("resume", "toy", "--wait", "cluster.grace_s=1")
     assert toy.states() == {"done": 6}
 
@@ -101,12 +105,14 @@ def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
 @pytest.mark.slow
 def test_a_second_ctrl_c_kills(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "deaf_seeds=[0,1]")
-    eventually(lambda: jobs(toy.study()))
+    heard(launcher, "submitted")
+    eventually(toy.executions)
     launcher.send_signal(signal.SIGINT)
+    heard(launcher, "stopping", "stderr")
     time.sleep(1.0)
     assert launcher.poll() is None
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=30)
+    launcher.communicate(timeout=PATIENCE_S)
     assert launcher.returncode == 130
     eventually(lambda: not workers(toy.study()))
     assert set(toy.states()) == {"waiting"}
@@ -126,22 +132,23 @@ def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
     (toy.folder / "toy" / "hang.py").write_text(HANG)
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.hang.run")
     eventually(lambda: (toy.folder / "imported").exists())
-    time.sleep(2.0)  # The worker hands over its first jobs meanwhile: without any it would end at once.
+    heard(launcher, "submitted")
+    time.sleep(2.0)  # The worker hands over its first jobs meanwhile: without any it ends at once, and rightly so.
     launcher.send_signal(signal.SIGINT)
-    time.sleep(1.0)
-    assert launcher.poll() is None
+    heard(launcher, "stopping", "stderr")
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=30)
+    launcher.communicate(timeout=PATIENCE_S)
     assert launcher.returncode == 130
     assert toy.states("light") == {"waiting": 6}
 
 
 @pytest.mark.slow
 def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None:
-    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "cluster.warm=off", "sleep_s=50")
+    launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "cluster.warm=off", "sleep_s=600")
+    heard(launcher, "submitted")
     eventually(lambda: jobs(toy.study("light")))
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=30)
+    launcher.communicate(timeout=PATIENCE_S)
     assert launcher.returncode == 130
     assert told(toy.study("light"), "failed") == Counter()
     assert toy.states("light") == {"waiting": 6}
@@ -151,7 +158,7 @@ def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None
 def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
     launchers = [toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS) for _ in range(4)]
     for launcher in launchers:
-        launcher.communicate(timeout=120)
+        launcher.communicate(timeout=PATIENCE_S)
         assert launcher.returncode == 0
     assert toy.states() == {"done": 6}
     assert set(toy.executions().values()) == {1}
@@ -163,7 +170,7 @@ def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:
     base = ("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     launchers = [toy.start(*base, f"study={name}") for name in ("one", "two")]
     for launcher in launchers:
-        launcher.communicate(timeout=120)
+        launcher.communicate(timeout=PATIENCE_S)
         assert launcher.returncode == 0
     assert toy.states("one") == toy.states("two") == {"done": 6}
     assert set(toy.executions().values()) == {1}

@@ -38,7 +38,6 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(60)
 def test_many_requests_at_once_are_all_served(packages: Path) -> None:
     (packages / "quick.py").write_text("def run(work):\n    raise ValueError('x' * 500)\n")
     spawner, heard = Spawner("on", ["quick.run"]), Counter[str]()
@@ -49,12 +48,11 @@ def test_many_requests_at_once_are_all_served(packages: Path) -> None:
         heard.update(message["m"] for message in spawner.messages(0.1))
         return heard["exit"] == 150
 
-    eventually(all_ended, 50)
+    eventually(all_ended)
     assert heard["failed"] == 150
     spawner.close()
 
 
-@pytest.mark.timeout(30)
 def test_a_template_that_hangs_in_an_import_holds_nobody_up(packages: Path) -> None:
     (packages / "quick.py").write_text("import time\ntime.sleep(1000)\n")
     spawner = Spawner("on", ["quick.run"])

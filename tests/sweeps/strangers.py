@@ -99,7 +99,7 @@ class Stranger:
     def run(self, *args: str, code: int = 0) -> str:
         """Run the program, which has to end with that code; return what it printed."""
         process = self.start(*args)
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(timeout=300)
         assert process.returncode == code, f"{process.returncode}\n{out}\n{error}"
         return out + error
 

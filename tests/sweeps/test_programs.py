@@ -92,7 +92,7 @@ def test_interrupted_program_stops_its_jobs(stranger: Stranger) -> None:
     program = stranger.start("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", "seed=1", "wait_for=go")
     stranger.wait_for_executions(1)
     program.send_signal(signal.SIGINT)
-    program.communicate(timeout=60)
+    program.communicate(timeout=240)
     assert program.returncode == 130
     assert stranger.toy.states("train") == {"waiting": 1}
 

@@ -69,7 +69,7 @@ class Lsf:
             server = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.folder
             )
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not self.is_up:
             if server.poll() is not None or time.monotonic() > end:
                 raise LsfError(f"the fake LSF does not start: {(self.folder / 'log').read_text()}")
@@ -79,7 +79,7 @@ class Lsf:
         """Kill its jobs and end it."""
         if self.is_up:
             self._tell("@stop")
-            end = time.monotonic() + 10
+            end = time.monotonic() + 120
             while self.is_up and time.monotonic() < end:
                 time.sleep(0.01)
 
@@ -174,7 +174,7 @@ class Lsf:
         """
         return dict(self._tell("@states", job))
 
-    def wait_for(self, job: str, states: Collection[str] = FINISHED, seconds: float = 30) -> dict[str, str]:
+    def wait_for(self, job: str, states: Collection[str] = FINISHED, seconds: float = 240) -> dict[str, str]:
         """Wait until each element of a job is in one of these states; `LsfError` when it is not in time."""
         end = time.monotonic() + seconds
         while not (now := self.job_states(job)) or not set(now.values()) <= set(states):

@@ -11,7 +11,7 @@ import pytest
 from clusters.lsf.cluster import Lsf
 from clusters.lsf.oddities import NAMES, Oddities
 from clusters.lsf.settings import Dialect
-from toyproject import eventually
+from toyproject import PATIENCE_S, eventually, heard
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +41,12 @@ def test_lost_reply(lsf: Lsf) -> None:
 
 def test_reply_that_never_comes(lsf: Lsf) -> None:
     lsf.oddities(hung_reply=True)
+    waiting = subprocess.Popen(["bsub", "true"], env=lsf.environment, stdout=subprocess.PIPE)
+    eventually(lambda: list(lsf.job_states()) == ["101"])
     with pytest.raises(subprocess.TimeoutExpired):
-        lsf.ask("bsub", "true", timeout=1)
-    assert list(lsf.job_states()) == ["101"]
+        waiting.communicate(timeout=1)
+    waiting.kill()
+    waiting.communicate()
 
 
 def test_refused_job_takes_an_id(lsf: Lsf) -> None:
@@ -78,11 +81,10 @@ def test_submission_in_an_outage_goes_through_later(lsf: Lsf) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        time.sleep(0.5)
+        heard(waiting, "still trying", "stderr")
         assert lsf.job_states() == {}
-    out, err = waiting.communicate(timeout=20)
+    out, _ = waiting.communicate(timeout=PATIENCE_S)
     assert out == "Job <102> is submitted to default queue <normal>.\n"
-    assert "still trying" in err
     assert "late" in lsf.run("bjobs", "-a", "-w", "101")
     assert len(lsf.ids()) == 2
 
@@ -130,10 +132,11 @@ def test_rows_in_any_order(lsf: Lsf) -> None:
 
 
 def test_bjobs_is_behind(lsf: Lsf) -> None:
-    lsf.oddities(stale=1.0)
+    lsf.oddities(stale=1000.0)
     lsf.submit("true")
     assert lsf.ask("bjobs", "-a", "101").stderr == "Job <101> is not found\n"
     lsf.wait_for("101")
+    lsf.oddities(stale=0.5)
     eventually(lambda: "DONE" in lsf.ask("bjobs", "-a", "101").stdout)
 
 

@@ -20,6 +20,7 @@ import getpass
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -150,6 +151,17 @@ class Cluster:
         self.start(name)
 
     @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Kill slurmctld at the end, and start it with what it had on disk at the beginning, however long that took."""
+        state, before = self.folder / "state", self.folder / "state.before"
+        shutil.copytree(state, before)
+        yield
+        self.kill("slurmctld")
+        shutil.rmtree(state)
+        before.rename(state)
+        self.start("slurmctld")
+
+    @contextmanager
     def without(self, name: str) -> Iterator[None]:
         """Take a daemon away for a while: ``with cluster.without("slurmdbd")`` there is no accounting."""
         self.stop(name)
@@ -195,7 +207,7 @@ class Cluster:
             raise ClusterError(f"squeue: {ended.stderr.strip()}")
         return dict(line.split() for line in ended.stdout.splitlines())
 
-    def wait_for(self, job: str, states: Collection[str] = ENDED, seconds: float = 60) -> dict[str, str]:
+    def wait_for(self, job: str, states: Collection[str] = ENDED, seconds: float = 240) -> dict[str, str]:
         """Wait until each task of a job is in one of these states; `ClusterError` when it is not in time."""
         end = time.monotonic() + seconds
         while not (now := self.job_states(job)) or not set(now.values()) <= set(states):

@@ -138,7 +138,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     )
     server = Server(folder, home, process)
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not _listens(port):
             assert process.poll() is None, (folder / "sshd.log").read_text()
             assert time.monotonic() < end

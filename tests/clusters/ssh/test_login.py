@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from clusters.ssh.conftest import Laptop
-from toyproject import SEEDFOLD, eventually, tree
+from toyproject import PATIENCE_S, SEEDFOLD, eventually, tree
 
 ARGUMENTS = """#!/usr/bin/env python3
 import json, os, sys
@@ -158,10 +158,10 @@ def test_resume_takes_the_code_of_today(laptop: Laptop) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_is_heard_there(laptop: Laptop) -> None:
-    process = laptop.toy.start("launch", *laptop.arguments("sleep_s=100", "seed=0", "fold=0"))
+    process = laptop.toy.start("launch", *laptop.arguments("sleep_s=600", "seed=0", "fold=0"))
     eventually(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, out + err
     assert "running jobs write a checkpoint" in err
     assert "1 waiting" in out
@@ -169,7 +169,7 @@ def test_ctrl_c_is_heard_there(laptop: Laptop) -> None:
 
 @pytest.mark.slow
 def test_a_terminal_there_is_the_terminal_here(laptop: Laptop) -> None:
-    asked = laptop.arguments("seed=0", "fold=0", "sleep_s=100")
+    asked = laptop.arguments("seed=0", "fold=0", "sleep_s=600")
     laptop.ok("launch", *asked, "--detach")
     eventually(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
     watching = Screen(laptop, "watch", "light")
@@ -224,7 +224,7 @@ class Screen:
     def end(self) -> int:
         eventually(lambda: not self._read())
         os.close(self._master)
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=PATIENCE_S)
 
 
 @pytest.mark.slow
@@ -234,7 +234,7 @@ def test_a_launch_whose_connection_breaks_is_done_once(laptop: Laptop) -> None:
     process = laptop.toy.start("launch", *words)
     eventually(lambda: list(laptop.study().path.glob("plans/*")))
     assert laptop.server.break_connections()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 3, out + err
     assert "the connection ended before the command did" in err
     assert "light: 6 done" in laptop.ok("launch", *words)
@@ -284,7 +284,7 @@ def test_a_launch_onto_slurm_whose_connection_breaks_is_done_once(laptop_of_slur
     process = laptop.toy.start("launch", *laptop.arguments())
     eventually(lambda: list(laptop.study().path.glob("submissions/*/sending.1")))
     laptop.server.break_connections()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     laptop.launch()
     eventually(lambda: laptop.states() == {"done": 6})
     assert sorted(laptop.there.executions().values()) == [1] * 6

@@ -1,0 +1,66 @@
+"""A study of images in a folder of its own: its sample data, commands there, and jobs that are killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from killing import jobs, kill_jobs
+from toyproject import SEEDFOLD
+
+from seedfold.orchestrator.layout import Root, StudyFolder
+
+_PATIENCE_S = 1500
+
+
+class Place:
+    """A folder with sample data in ``data``, in which commands run; every command names its root."""
+
+    def __init__(self, folder: Path, study: str, *make_data: str) -> None:
+        self.folder, self.name = folder, study
+        self.environment = {**os.environ, "HOME": str(folder), "TMPDIR": str(folder)}
+        self.run("make-data", *(make_data or (study,)), "--out", "data")
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start the command."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.Popen([SEEDFOLD, *args], cwd=self.folder, env=self.environment, text=True, **pipes)
+
+    def run(self, *args: str) -> str:
+        """Run the command, which has to succeed; return what it printed."""
+        started = self.start(*args)
+        output, _ = started.communicate(timeout=_PATIENCE_S)
+        assert started.returncode == 0, output
+        return output
+
+    def study(self, root: str, name: str = "") -> StudyFolder:
+        """The folder of a study under a root."""
+        return Root(self.folder / root).study(name or self.name)
+
+    def kill(self, *args: str, when: Callable[[StudyFolder], object]) -> None:
+        """Run a command with ``--root killed``, and kill every job without a word as soon as ``when(study)`` holds.
+
+        On a machine so fast that it never does, nobody is killed.
+        """
+        launched, study = self.start(*args, "--root", "killed"), self.study("killed")
+        while not when(study) and launched.poll() is None:
+            time.sleep(0.02)
+        kill_jobs(study)
+        launched.communicate(timeout=_PATIENCE_S)
+
+    def resume(self) -> None:
+        """Have done what is left under the root ``killed``."""
+        self.run("resume", self.name, "--wait", "--root", "killed")
+
+
+def in_training(study: StudyFolder) -> bool:
+    """Whether a job has checkpoints to go on from."""
+    return any(study.path.glob("jobs/*/*/previous.ckpt"))
+
+
+def in_the_middle(study: StudyFolder) -> bool:
+    """Whether something is done, and something at work."""
+    return any(study.path.glob("store/*/*/result.json")) and bool(jobs(study))
