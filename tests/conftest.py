@@ -17,6 +17,21 @@ from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, however long each takes; `--hypothesis-profile=search` looks for others.
+_STEADY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", _STEADY)
+settings.register_profile("steady", _STEADY, derandomize=True)
+settings.load_profile("steady")
+DURATIONS = Path(__file__).with_name("durations.txt")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: a long one that begins last keeps all processors but one waiting."""
+    lines = (line.split(maxsplit=1) for line in DURATIONS.read_text().splitlines() if not line.startswith("#"))
+    seconds = {name: float(number) for number, name in lines}
+    items.sort(key=lambda item: -seconds.get(item.nodeid, 0.0))
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import kill_one, results, told
-from toyproject import SEEDFOLD
+from killing import jobs, kill_one, results, told
+from toyproject import SEEDFOLD, eventually
 
 from seedfold.orchestrator.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ASKED = ("experiment=digits", "size=tiny", "seed=0,1", "fold=0,1", "trainer.max_epochs=4")
+KILLS = 10
 JOBS = 8
 
 
@@ -57,13 +58,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     return digits
 
 
-def test_twenty_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
+def test_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
     dice, digits = random.Random(20), Digits(tmp_path)
     command = ("launch", "--wait", *ASKED)
     killed: list[str] = []
-    for _ in range(20):
+    while len(killed) < KILLS and (not killed or digits.states() != {"done": JOBS}):
         launcher = digits.start(*command)
-        time.sleep(dice.uniform(0.5, 8.0))
+        eventually(lambda launcher=launcher: jobs(digits.study) or launcher.poll() is not None)
+        time.sleep(dice.uniform(0.0, 3.0))
         killed.append(kill_one(digits.study, launcher, dice))
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()

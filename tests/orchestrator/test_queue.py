@@ -184,7 +184,9 @@ def test_a_look_asks_about_few_jobs_however_many_are_queued(states: States) -> N
     assert states.asked < 10 * rounds
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_every_job_starts_once_after_its_parents_or_not_at_all(data: st.DataObject, tmp_path: Path) -> None:
     states, jobs = States(tmp_path), []

@@ -76,7 +76,7 @@ def train(tmp_path: Path, compose: Callable[..., dict[str, Any]]) -> Train:
         file.write_text(json.dumps(compose("experiment=breast_cancer", "trainer.max_epochs=3", *overrides)))
         command = [sys.executable, "-c", PROGRAM, str(file), str(folder), str(count), trouble]
         ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command, capture_output=True, text=True, timeout=1200, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
         return Outcome(ended.returncode, ended.stdout + ended.stderr, folder)
 
