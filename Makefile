@@ -5,6 +5,8 @@ ROOT ?= runs
 CLUSTER ?= build/slurm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Slow tests wait for timers and schedulers much of their time: one more at a time than there are processors.
+WAITING = $(shell $(PYTHON) -c "import os; print(1 + min(4, os.cpu_count() or 1))")
 
 .PHONY: demo test test-slow lint cluster cluster-down clean
 
@@ -17,7 +19,7 @@ test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 test-slow: $(READY)  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -m slow -n $(WAITING) --maxschedchunk 1
 
 cluster:  ## a real SLURM on this machine, for the tests and to play with; says how to use it
 	$(PYTHON) tests/clusters/slurm/cluster.py up --folder $(CLUSTER)

@@ -99,7 +99,11 @@ def _quoted(value: Any) -> Any:
         return [_quoted(item) for item in value]
     if isinstance(value, dict):
         return {key: _quoted(item) for key, item in value.items()}
-    return QuotedString(text=value, quote=Quote.single) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Hydra leaves escapes in interpolations as they are, where OmegaConf would take an escaped quote for an error.
+    double = "${" in value and "'" in value and '"' not in value
+    return QuotedString(text=value, quote=Quote.double if double else Quote.single)
 
 
 def override_text(prefix: str, key: str, value: Any) -> str:

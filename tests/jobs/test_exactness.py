@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -218,6 +218,7 @@ def some_point_fails(folder: Path, case: Case) -> bool:
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@example(Case({"pick": "x", "a": None, "m": {"x": 1}}, axes={"a": ["${oc.decode:'3'}", "it's ${pick}"]}))
 @given(cases())
 def test_points_are_what_hydra_composes(case: Case) -> None:
     assume(check(case))
