@@ -31,7 +31,9 @@ class Exported:
 
     def network(self) -> nn.Module:
         """Build the network and give it its weights; raises ConfigFailure where they do not fit."""
-        network = build(self.model, "model")
+        # What training began with has been replaced, and need not be here.
+        begun = {"pretrained": None} if "pretrained" in self.model else {}
+        network = build({**self.model, **begun}, "model")
         try:
             network.load_state_dict(dict(self.state_dict))
         except (AttributeError, RuntimeError) as error:

@@ -193,6 +193,35 @@ def test_networks_have_as_many_parameters_as_published(name: str, millions: floa
 
 @pytest.mark.parametrize(
     ("name", "count"),
+    # S, M, L: torchvision's pages of its networks; XL: timm's table, 208.12 million.
+    [("s", 21_458_488), ("m", 54_139_356), ("l", 118_515_272), ("xl", 208_119_808)],
+)
+def test_networks_of_the_second_kind_have_as_many_parameters_as_elsewhere(name: str, count: int) -> None:
+    pytest.importorskip("monai")
+    with torch.device("meta"):
+        network = build(efficientnet(name=f"efficientnetv2-{name}", classes=1000), "model")
+        assert network(torch.rand(2, 3, 64, 96)).shape == (2, 1000)
+    assert sum(each.numel() for each in network.parameters()) == count
+
+
+def test_weights_of_other_programs_are_taken_by_their_order(tmp_path: Path) -> None:
+    pytest.importorskip("monai")
+    torch.manual_seed(0)
+    network = build(efficientnet(name="efficientnetv2-s", classes=2), "model").eval()
+    own = network.state_dict()
+    weights = {f"features.{i}.{key.rpartition('.')[2]}": own[key] for i, key in enumerate(own)}
+    torch.save(weights, tmp_path / "elsewhere.pt")
+    given = {"name": "efficientnetv2-s", "pretrained": str(tmp_path / "elsewhere.pt")}
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(build(efficientnet(**given, classes=2), "model").eval()(images), network(images))
+    with pytest.raises(DataFailure, match=r"elsewhere\.pt: is of another network, to judge by"):
+        build(efficientnet(**(given | {"name": "efficientnetv2-m"}), classes=2), "model")
+    with pytest.raises(DataFailure, match=r"elsewhere\.pt: is of another network, to judge by"):
+        build(efficientnet(**(given | {"name": "efficientnet-b0"}), classes=2), "model")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
     # Those of the published networks for 1000 classes, less these classes' rows and with one instead.
     [("b2", 7_702_403), ("b4", 17_550_409), ("b6", 40_738_009)],
 )

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seedfold.jobs.work import ConfigFailure
+from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.build import build
+from seedfold.trainers.efficientnet import efficientnet
+from seedfold.trainers.exported import Exported
 
 pytest.importorskip("monai")
+from seedfold.trainers.models.efficientnet_v2 import EfficientNetV2Encoder
 
 Compose = Callable[..., dict[str, Any]]
 
@@ -96,17 +99,20 @@ def _decoder(widths: list[int], decoder: list[int]) -> int:
         ("b0", [16, 24, 40, 112, 320], 1280, 5.3),
         ("b8", [32, 56, 88, 248, 704], 2816, 87.4),
         ("l2", [72, 104, 176, 480, 1376], 5504, 480),
+        # Tan and Le 2021, table 7, with the digits that torchvision's and timm's pages give.
+        ("v2-l", [32, 64, 96, 224, 640], 1280, 118.515),
+        ("v2-xl", [32, 64, 96, 256, 640], 1280, 208.120),
     ],
 )
 def test_parameters_are_those_of_the_published_encoder_and_of_the_decoder(
     compose: Compose, name: str, widths: list[int], classifier: int, published: float
 ) -> None:
     with torch.device("meta"):
-        network = unet(compose, f"model.name=efficientnet-{name}")
+        network = unet(compose, f"model.name=efficientnet{'' if name.startswith('v2') else '-'}{name}")
     encoder = parameters(network) - _decoder(widths, [256, 128, 64, 32, 16])
     left_out = widths[-1] * classifier + 2 * classifier + 1000 * classifier + 1000
-    colours = 2 * 9 * network.network.encoder._conv_stem.out_channels
-    assert encoder + left_out + colours == pytest.approx(published * 1e6, rel=0.005)
+    stem = next(network.network.encoder.parameters())
+    assert encoder + left_out + 2 * stem.numel() == pytest.approx(published * 1e6, rel=0.005)
 
 
 def test_images_of_any_size_keep_it_and_the_edge_changes_nothing_behind_it(compose: Compose) -> None:
@@ -125,6 +131,27 @@ def test_what_cannot_be_built_is_told(compose: Compose) -> None:
         unet(compose, "model.name=efficientnet-b9")
     with pytest.raises(ConfigFailure, match=r"model.decoder_channels: 2 widths for 5 blocks"):
         unet(compose, "model.decoder_channels=[32,16]")
+
+
+def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_ones_need_them_no_more(
+    compose: Compose, tmp_path: Path
+) -> None:
+    colours = efficientnet("efficientnetv2-s", in_channels=3, classes=7).eval()
+    torch.save(colours.state_dict(), tmp_path / "weights.pt")
+    given = ("model.name=efficientnetv2-s", f"model.pretrained={tmp_path / 'weights.pt'}")
+    network = unet(compose, *given).eval()
+    images = torch.randn(2, 1, 32, 64)
+    with torch.no_grad():
+        own = network.network.encoder(images)
+        those = EfficientNetV2Encoder.forward(colours, images.expand(-1, 3, -1, -1))
+    assert [each.shape[1] for each in own] == [24, 48, 64, 160, 256]
+    assert all(torch.allclose(mine, other, atol=1e-4) for mine, other in zip(own, those, strict=True))
+    (tmp_path / "weights.pt").unlink()
+    model = compose("task=dark_side", "model=efficientnet_unet", *given)["model"]
+    again = Exported(model, network.state_dict(), upright=False, epoch=0).network().eval()
+    assert torch.equal(again(images), network(images))
+    with pytest.raises(DataFailure, match=r"weights\.pt: no such file; put the weights there"):
+        unet(compose, *given)
 
 
 @pytest.mark.slow

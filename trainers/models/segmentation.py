@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure
+from seedfold.trainers.pretrained import begin_with
 
 _NEEDED = "needs MONAI ({}); pip install 'seedfold[images]'"
 # Of the classifier that an encoder is made from, and used by no U-Net.
@@ -42,17 +43,22 @@ def efficientnet_unet(
     classes: int,
     decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
     dropout: float = 0.0,
+    pretrained: str | None = None,
 ) -> AnySize:
-    """Return a U-Net (Ronneberger et al. 2015) whose encoder is the EfficientNet ``name``, with random weights.
+    """Return a U-Net (Ronneberger et al. 2015) whose encoder is the EfficientNet ``name``.
 
-    ``decoder_channels`` are the widths of its five decoder blocks. Raises ConfigFailure without MONAI or for an unknown
-    name.
+    ``decoder_channels`` are the widths of its five decoder blocks; ``pretrained`` names weights that the encoder begins
+    with, see `seedfold.trainers.pretrained`. Raises ConfigFailure without MONAI or for an unknown name, DataFailure for
+    weights that are not there or do not fit.
     """
     try:
         from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE, FlexibleUNet
+
+        from seedfold.trainers.models.efficientnet_v2 import EfficientNetV2Encoder
     except ImportError as error:
         raise ConfigFailure(f"model: a U-Net {_NEEDED.format(error)}") from error
-    known = [each for each in FLEXUNET_BACKBONE.register_dict if each.startswith("efficientnet-")]
+    FLEXUNET_BACKBONE.register_class(EfficientNetV2Encoder)
+    known = [each for each in FLEXUNET_BACKBONE.register_dict if each.startswith("efficientnet")]
     if name not in known:
         raise ConfigFailure(f"model.name: {name!r} is none of {', '.join(known)}{did_you_mean(name, known)}")
     if len(decoder_channels) != _HALVINGS:
@@ -60,8 +66,11 @@ def efficientnet_unet(
     network = FlexibleUNet(
         in_channels, classes, name, decoder_channels=tuple(decoder_channels), dropout=dropout, pretrained=False
     )
+    if pretrained is not None:
+        begin_with(network.encoder, name, pretrained)
     for unused in _CLASSIFIER:
-        setattr(network.encoder, unused, nn.Identity())
+        if hasattr(network.encoder, unused):
+            setattr(network.encoder, unused, nn.Identity())
     return AnySize(network, 2**_HALVINGS)
 
 

@@ -1,0 +1,104 @@
+"""Weights to begin with: a file, or published ones, which are looked for where torch keeps them and never fetched.
+
+Jobs run where there may be no network.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.locations import locate
+from seedfold.jobs.work import ConfigFailure, DataFailure
+
+_HEAD = "_fc."
+# What MONAI's EfficientNets and ours have behind their blocks; an encoder has none of it.
+_CLASSIFIER = ("_conv_head.weight", *(f"_bn1.{part}" for part in ("weight", "bias", "running_mean", "running_var")))
+# Of batch normalisation with a momentum, which has no use for it; published weights do not have it.
+_COUNTER = "num_batches_tracked"
+# Names of published weights, and what MONAI calls those of a network.
+_PUBLISHED = {"imagenet": "efficientnet-{}", "advprop": "{}-ap"}
+
+
+def begin_with(network: Any, name: str, pretrained: str) -> None:
+    """Give an EfficientNet, or an encoder made of one, the weights ``pretrained`` of ``name``.
+
+    ``pretrained`` is a file with a state dict as torch.save writes it, or ``imagenet`` or ``advprop``. Weights of other
+    programs are taken by their order where they have other names. The last layer is left out where it is another, and
+    a network for one channel adds up the weights of colours. Raises DataFailure for weights that are not there or are
+    of another network, ConfigFailure for those that nobody has published.
+    """
+    file = _weights_file(name, pretrained)
+    own = network.state_dict()
+    weights = _of_own_channels(own, _by_own_names(own, _read(file)))
+    wrong = [key for key in _body(own) if _shape(own, key) != _shape(weights, key)]
+    wrong += [key for key in _body(weights) if key not in own and key not in _CLASSIFIER]
+    if wrong:
+        raise DataFailure(f"model.pretrained: {file}: is of another network, to judge by {wrong[0]}")
+    fitting = {key: value for key, value in weights.items() if _shape(own, key) == _shape(weights, key)}
+    network.load_state_dict(fitting, strict=False)
+
+
+def _weights_file(name: str, pretrained: str) -> Path:
+    """Return the file; raises DataFailure that says where weights come from and where they are to be put."""
+    if pretrained not in _PUBLISHED:
+        return _file(pretrained)
+    import torch
+    from monai.networks.nets.efficientnet import url_map
+
+    address = url_map.get(_PUBLISHED[pretrained].format(name.removeprefix("efficientnet-")))
+    if address is None:
+        raise ConfigFailure(f"model.pretrained: nobody has published weights {pretrained} of {name}; give a file")
+    file = Path(torch.hub.get_dir(), "checkpoints", address.rpartition("/")[2])
+    if not file.exists():
+        raise DataFailure(f"model.pretrained: {pretrained} of {name} is not here; download {address} to {file}")
+    return file
+
+
+def _file(pretrained: str) -> Path:
+    try:
+        file = locate(pretrained)
+    except UsageError as error:
+        raise DataFailure(f"model.pretrained: {error}") from error
+    if not file.exists():
+        known = ", ".join(_PUBLISHED)
+        raise DataFailure(f"model.pretrained: {file}: no such file; put the weights there, or name one of {known}")
+    return file
+
+
+def _body(weights: dict[str, Any]) -> list[str]:
+    return [key for key in weights if not key.startswith(_HEAD) and not key.endswith(_COUNTER)]
+
+
+def _by_own_names(own: dict[str, Any], weights: dict[str, Any]) -> dict[str, Any]:
+    """Rename weights: published ones name a block by its number alone, MONAI by its stage as well; others by order."""
+    stages = {re.sub(r"^_blocks\.\d+\.(\d+\.)", r"_blocks.\1", key): key for key in own}
+    names = [*(key for key in _body(own) if key not in _CLASSIFIER), *_CLASSIFIER, "_fc.weight", "_fc.bias"]
+    found = {key: value for key, value in weights.items() if not key.endswith(_COUNTER)}
+    if names[0] not in found and len(found) <= len(names):
+        return dict(zip(names, found.values(), strict=False))
+    return {key if key in own else stages.get(key, key): value for key, value in weights.items()}
+
+
+def _of_own_channels(own: dict[str, Any], weights: dict[str, Any]) -> dict[str, Any]:
+    first = next(iter(own))
+    if first in weights and own[first].shape[1] == 1:
+        weights[first] = weights[first].sum(1, keepdim=True)
+    return weights
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+        return dict(weights)
+    except (OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise DataFailure(f"model.pretrained: {file}: {str(error).splitlines()[0]}") from error
+
+
+def _shape(weights: dict[str, Any], key: str) -> tuple[int, ...] | None:
+    return tuple(weights[key].shape) if key in weights else None
