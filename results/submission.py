@@ -7,6 +7,7 @@ Each value of it has its own tables; the highest is what is submitted. For peopl
 - ``submission.csv``, or another name: id and target, the mean over the folds of the probability of class 1, by id;
 - the same of the other values, as ``oof_PASSES.csv`` and ``submission_PASSES.csv``;
 - ``auc.csv``: area under the ROC curve per value and fold, and of all out-of-fold predictions together (fold ``all``);
+- ``passes.csv`` and ``passes.svg``, where there are several values: whether more passes are better;
 - figures: ``learning.svg``, ``schedule.svg``, ``test_predictions.svg``, and those of `seedfold.results.oof_figures`.
 """
 
@@ -25,6 +26,7 @@ from seedfold.results.averaging import Mean
 from seedfold.results.folds import FOLD
 from seedfold.results.metrics import auroc, probabilities
 from seedfold.results.parents import parent_runs
+from seedfold.results.passes import compare_passes
 from seedfold.results.pooling import pool, read_runs
 from seedfold.results.predictions import HeadPredictions
 from seedfold.results.run import Run
@@ -40,6 +42,7 @@ PRELOAD = (
     "sklearn.metrics",
     "seedfold.results.oof_figures",
     "seedfold.results.submission_figures",
+    "scipy.stats",
 )
 ALL = "all"
 
@@ -96,6 +99,8 @@ def run(work: Work) -> None:
     scores.to_csv(work.outputs / "auc.csv", index=False)
     for row in scores[scores["fold"] == ALL].itertuples(index=False):
         _log.info("%s %s: out-of-fold AUC %.4f", settings.passes, row[0], row.auroc)
+    if len(variants) > 1:
+        compare_passes(work.outputs, [each.passes for each in variants], out_of_fold, scores)
     draw_figures(work.outputs, variants[-1].runs, submitted[-1]["target"])
     draw_oof_figures(work.outputs, out_of_fold[-1])
 

@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = "melanoma"
 ASKED = (f"experiment={STUDY}", "size=tiny", "paths.data=data", "--wait")
 OUT_OF_FOLD = {"roc.svg", "precision_recall.svg", "confusion.svg", "oof_predictions.svg"}
-SUBMIT = {"oof.csv", "oof_1.csv", "submission_noensemble.csv", "submission_noensemble_1.csv", "auc.csv"}
+SUBMIT = {"oof.csv", "oof_1.csv", "submission_noensemble.csv", "submission_noensemble_1.csv", "auc.csv", "passes.csv"}
 BLEND = {"oof.csv", "auc.csv", "weights.csv", "submission.csv"}
-LEARNING = {"learning.svg", "schedule.svg", "test_predictions.svg"}
+LEARNING = {"passes.svg", "learning.svg", "schedule.svg", "test_predictions.svg"}
 
 
 def names(folder: Path) -> set[str]:

@@ -17,9 +17,9 @@ from seedfold.orchestrator.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=seti", "size=tiny", "paths.data=data", "--wait")
-TABLES = {"oof.csv", "oof_1.csv", "submission.csv", "submission_1.csv", "auc.csv"}
+TABLES = {"oof.csv", "oof_1.csv", "submission.csv", "submission_1.csv", "auc.csv", "passes.csv"}
 OUT_OF_FOLD = {"roc.svg", "precision_recall.svg", "confusion.svg", "oof_predictions.svg"}
-FIGURES = {"learning.svg", "schedule.svg", "test_predictions.svg", *OUT_OF_FOLD}
+FIGURES = {"passes.svg", "learning.svg", "schedule.svg", "test_predictions.svg", *OUT_OF_FOLD}
 SURVEY = {"folds.csv", "balance_folds.csv", "balance_shards.csv", "classes.svg", "samples.png"}
 
 
