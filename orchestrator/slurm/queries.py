@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -103,11 +104,11 @@ def queue(names: Sequence[str], timeout_s: float) -> Iterator[Row]:
 
 
 def _is_recent(end: str) -> bool:
-    """Whether a time, as SLURM writes it, is so near that accounting may not have heard of it."""
+    """Whether a time, as SLURM writes it, is so near, or not known yet, that accounting may not have heard of it."""
     try:
         return datetime.now().timestamp() - datetime.fromisoformat(end).timestamp() < _ACCOUNTED_S
     except ValueError:
-        return False
+        return True
 
 
 def _state(array: str, word: str, reason: str, starts: str) -> TaskState:
@@ -144,12 +145,14 @@ def ended(array: str, word: str, exit_code: str = "", memory: tuple[int, int] = 
 
 
 def accounted(ids: Sequence[str], timeout_s: float) -> list[Row] | None:
-    """The tasks of these arrays that have ended, as accounting knows them; None where there is no accounting."""
-    try:
-        printed = ask(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", _ACCOUNT], timeout_s)
-    except UnreachableError:
-        return None
-    return list(_ended_rows(printed))
+    """The tasks of these arrays that have ended, as accounting knows them; None where there is no accounting.
+
+    It is asked twice before that is believed: what it does not say is never learnt.
+    """
+    for _ in range(2):
+        with suppress(UnreachableError):
+            return list(_ended_rows(ask(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", _ACCOUNT], timeout_s)))
+    return None
 
 
 def _ended_rows(printed: str) -> Iterator[Row]:
