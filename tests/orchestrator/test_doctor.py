@@ -13,7 +13,7 @@ from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator.dispatch import doctor
 from seedfold.orchestrator.dispatch.doctor import examine_machine, file_system
-from seedfold.orchestrator.dispatch.launch import stop_workers
+from seedfold.orchestrator.dispatch.wait import stop_workers
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.worker.slots import Gpu
