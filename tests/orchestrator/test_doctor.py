@@ -25,6 +25,12 @@ def _quick_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_ASK_TORCH", "print('[\"2.9\", null, 0]')")
 
 
+@pytest.fixture(autouse=True)
+def _no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for no cluster: its programs may be installed here, and nobody answer them."""
+    monkeypatch.setattr("seedfold.orchestrator.cli.doctor._COMMANDS", {})
+
+
 def findings(toy: Toy, *arguments: str) -> dict[str, dict[str, str]]:
     found = json.loads(toy.inside("doctor", "--json", *arguments).stdout)
     return {f"{one['level']} {one['topic']}": one for one in found}
