@@ -18,8 +18,10 @@ import pytest
 
 HERE = Path(__file__).parent.parent
 TRAINING = {
-    "README.md",
-    *(f"docs/{name}.md" for name in ("studies", "prevalence", "python", "hydra", "hospital", "your_own")),
+    *("docs/tutorials/tour.md", "docs/tutorials/your-own.md"),
+    *(f"docs/how-to/{name}.md" for name in ("coming-from", "data", "hydra", "python", "stages")),
+    "docs/explanation/identity.md",
+    *(f"docs/studies/{name}.md" for name in ("hospital", "prevalence")),
 }
 """Pages whose blocks take a minute."""
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
@@ -87,7 +89,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_task_a_model_and_a_study_of_your_own_are_fewer_than_sixty_lines() -> None:
-    files = _FILE.findall((HERE / "docs" / "your_own.md").read_text())
+    files = _FILE.findall((HERE / "docs" / "tutorials" / "your-own.md").read_text())
     assert len(files) == 5
     assert 40 < sum(bool(line.strip()) for text in files for line in text.splitlines()) < 60
 
