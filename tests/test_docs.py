@@ -19,8 +19,7 @@ import pytest
 HERE = Path(__file__).parent.parent
 TRAINING = {
     *("docs/tutorials/tour.md", "docs/tutorials/your-own.md"),
-    *(f"docs/how-to/{name}.md" for name in ("coming-from", "data", "hydra", "python", "stages")),
-    "docs/explanation/identity.md",
+    *(f"docs/how-to/{name}.md" for name in ("data", "hydra", "python", "stages")),
     *(f"docs/studies/{name}.md" for name in ("hospital", "prevalence")),
 }
 """Pages whose blocks take a minute."""
