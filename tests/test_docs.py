@@ -104,3 +104,10 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target, _ in links if not (page.parent / target).exists()] == []
     inside = [(page.parent / target if target else page, anchor[1:]) for target, anchor in links if anchor]
     assert [(_name(other), anchor) for other, anchor in inside if anchor not in _anchors(other)] == []
+
+
+def test_the_index_names_every_page() -> None:
+    docs = HERE / "docs"
+    linked = {(docs / target).resolve() for target, _ in _LINK.findall((docs / "README.md").read_text())}
+    pages = {page for page in docs.rglob("*.md") if page.parent.name != "decisions"} - {docs / "README.md"}
+    assert pages - linked == set()
