@@ -28,14 +28,14 @@ from unittest.mock import patch
 import yaml
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.code import record_code
-from seedfold.orchestrator.events import EventWriter
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger import done_event
-from seedfold.orchestrator.plans import PlanHeader, write_plan
-from seedfold.orchestrator.process import ProcessIdentity
-from seedfold.orchestrator.reads import ReadRecorder
-from seedfold.results.store import publish
+from seedfold.orchestrator.code.data_reads import ReadRecorder
+from seedfold.orchestrator.code.digests import record_code
+from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
+from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.reader import done_event
+from seedfold.results.store.published import publish
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
 WORKERS = 20
@@ -105,11 +105,11 @@ def finish(study: StudyFolder, job: JobDescription, code: str, events: EventWrit
 
 def make_study(project: Path, jobs: int) -> None:
     """Make the study, all of it done, without flushing every file to disk."""
-    from seedfold.orchestrator.launch import make_plan
+    from seedfold.orchestrator.dispatch.launch import make_plan
 
     write_experiment(project, jobs)
     root = Root(project / "runs")
-    with patch("os.fsync"), patch("seedfold.orchestrator.events.time", wraps=time) as clock:
+    with patch("os.fsync"), patch("seedfold.orchestrator.ledger.events.time", wraps=time) as clock:
         plan = make_plan(root, ["experiment=large", f"paths.data={project / 'data'}"], [project / "conf"])
         root.mark()
         header = PlanHeader.now(["experiment=large"], [project / "conf"], plan.study.settings, project)

@@ -20,10 +20,10 @@ import pandas as pd
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.results.ensemble import ensemble
-from seedfold.results.predictions import read_heads, write_predictions
-from seedfold.results.query import accuracies
-from seedfold.results.run import Run
+from seedfold.results.ensembles.mean_ensemble import ensemble
+from seedfold.results.evaluation.query import accuracies
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.predictions import read_heads, write_predictions
 
 ROWS, CLASSES, MEMBERS = 12_000, 8, 50
 IDS = [f"sample_{number:06d}" for number in range(ROWS)]

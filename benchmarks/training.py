@@ -29,12 +29,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
-from seedfold.trainers import training
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Samples
-from seedfold.trainers.networks import MLP, SmallCNN
-from seedfold.trainers.process import prepare
-from seedfold.trainers.settings import TrainerSettings
+from seedfold.trainers.learning import training
+from seedfold.trainers.models.networks import MLP, SmallCNN
+from seedfold.trainers.setup.process import prepare
+from seedfold.trainers.setup.settings import TrainerSettings
 
 SHORT, LONG = 2, 8
 
@@ -93,7 +93,7 @@ def fit_seconds(network: nn.Module, data: JobData, batch_size: int, epochs: int)
     config = {
         "seed": 0,
         "optimizer": {"_target_": "torch.optim.Adam", "_partial_": True},
-        "loss": {"function": {"_target_": "seedfold.trainers.losses.CrossEntropy"}},
+        "loss": {"function": {"_target_": "seedfold.trainers.learning.losses.CrossEntropy"}},
         "trainer": {"max_epochs": epochs, "batch_size": batch_size, "metrics": ["accuracy"]},
     }
     with tempfile.TemporaryDirectory() as folder:

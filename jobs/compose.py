@@ -25,11 +25,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seedfold.jobs import conventions
-from seedfold.jobs.conventions import Conventions
+from seedfold.jobs import study_keys as conventions
+from seedfold.jobs.config_loader import SharingLoader
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.loader import SharingLoader
-from seedfold.jobs.references import register_late_references
+from seedfold.jobs.late_resolver import register_late_references
+from seedfold.jobs.study_keys import Conventions
 
 OURS = "pkg://seedfold.conf"
 ROOT = "config"

@@ -14,12 +14,12 @@ from typing import Any
 from omegaconf._utils import split_key
 
 from seedfold.jobs.canonical import canonical_json, plain
-from seedfold.jobs.conventions import Conventions
 from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
-from seedfold.jobs.late import is_late
+from seedfold.jobs.late_references import is_late
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.schema import StageSpec
-from seedfold.jobs.tree import strings
+from seedfold.jobs.shared_config import strings
+from seedfold.jobs.study_keys import Conventions
 
 
 def given(value: Any) -> Any:

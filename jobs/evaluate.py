@@ -16,9 +16,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.patterns import Path
-from seedfold.jobs.references import MISSING
-from seedfold.jobs.tree import strings
+from seedfold.jobs.shared_config import strings
 
 
 class Evaluator:

@@ -19,22 +19,22 @@ from typing import Any, cast
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.analysis import related
+from seedfold.jobs.axis_effects import related
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.evaluate import hydra_view
-from seedfold.jobs.folds import refuse_unknown_fold
+from seedfold.jobs.fold_axis import refuse_unknown_fold
 from seedfold.jobs.grammar import group_override, value_override
+from seedfold.jobs.group_template import PointValues, Template
 from seedfold.jobs.identity import Identity
+from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.matrix import Axis, Matrix, Point
-from seedfold.jobs.memory import Source
+from seedfold.jobs.memoization import Source
 from seedfold.jobs.paths import make_absolute
 from seedfold.jobs.patterns import Path
-from seedfold.jobs.references import MISSING
 from seedfold.jobs.schema import StageSpec
-from seedfold.jobs.template import PointValues, Template
-from seedfold.jobs.tree import has, keys, strings
+from seedfold.jobs.shared_config import has, keys, strings
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
 """Where things are and how jobs are got done; no part of identities."""

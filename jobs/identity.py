@@ -20,6 +20,7 @@ from typing import Any
 
 from seedfold.jobs.canonical import canonical_json, checked_key, encode_plain, plain, plain_float
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.moved import oldest_name
 from seedfold.jobs.patterns import Path, Patterns
 
 __all__ = ["SCHEMA", "Identity", "canonical_json", "digest", "identify"]
@@ -81,6 +82,7 @@ class Identity:
 
     def old_name(self, dotted: str) -> str:
         """Return the oldest name of a dotted key, class or function."""
+        dotted = oldest_name(dotted)
         for new, old in self.old_names:
             if dotted == new or dotted.startswith(f"{new}."):
                 dotted = old + dotted[len(new) :]
@@ -112,7 +114,7 @@ class Identity:
             items = (self.counted(item, (*path, str(index)), drop) for index, item in enumerate(value))
             return [{} if item is _GONE else item for item in items]
         if isinstance(value, str):
-            return self.old_name(value) if path[-1] == "_target_" and self.renames else value
+            return self.old_name(value) if path[-1] == "_target_" else value
         return plain_float(value) if isinstance(value, float) else plain(value, ".".join(path))
 
     def _counted_mapping(self, value: Mapping[str, Any], path: Path, drop: Patterns) -> Any:

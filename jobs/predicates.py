@@ -1,7 +1,7 @@
 """Predicates over the axes of one stage, compiled to sets of value numbers.
 
 A predicate is a mapping ``{axis: value | [values] | "<3"}`` of conditions that must all hold, or a text such as
-``"seed=1,2 fold>=3"`` (see `seedfold.jobs.where`).
+``"seed=1,2 fold>=3"`` (see `seedfold.jobs.conditions`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from seedfold.jobs.conditions import Where, axis_named, same
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.matrix import Matrix, Predicate, require_axis
-from seedfold.jobs.where import Where, axis_named, same
 
 _CONDITION = re.compile(r"\s*(!=|<=|>=|=|<|>)")
 

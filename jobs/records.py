@@ -20,7 +20,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.resources import Resources
-from seedfold.jobs.tree import Layout, SharedConfig, Values
+from seedfold.jobs.shared_config import Layout, SharedConfig, Values
 
 SHORT = 16
 """Groups of values with a longer text are written once and referred to."""

@@ -16,10 +16,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.compose import Composer, one_line_errors
-from seedfold.jobs.conventions import SWEEPER, TOP
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
 from seedfold.jobs.grammar import axis_values, cell_value
 from seedfold.jobs.matrix import Block
+from seedfold.jobs.study_keys import SWEEPER, TOP
 
 ONLY_STAGE = "train"
 _STAGE = ("run", *TOP, "uses", "resources")

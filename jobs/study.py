@@ -19,13 +19,13 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.edges import Join, read_edge, topological
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.expansion import Base, Expansion, place_study
+from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, digest
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.patterns import Patterns
 from seedfold.jobs.predicates import restrict
 from seedfold.jobs.schema import StageSpec, check_lengths, read_stages, study_name
-from seedfold.jobs.template import Template
-from seedfold.jobs.tree import SharedConfig, keys
+from seedfold.jobs.shared_config import SharedConfig, keys
 
 __all__ = ["Stage", "Study", "load_study"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from killing import jobs, kill_jobs
 from toyproject import SEEDFOLD
 
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 _PATIENCE_S = 1500
 

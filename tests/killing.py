@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 
-from seedfold.orchestrator.events import EventReader
-from seedfold.orchestrator.layout import StudyFolder
-from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.ledger.events import EventReader
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
 
 Store = dict[str, tuple[list[Any], list[Any]]]
 

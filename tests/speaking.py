@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toyproject import Toy
 
-from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.ledger.layout import StudyFolder
 
 RUN = "toy.spoken.run"
 _CODE = """

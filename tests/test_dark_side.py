@@ -10,7 +10,7 @@ import pytest
 from image_study import Place, in_training
 from killing import results
 
-from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.ledger.layout import StudyFolder
 
 pytest.importorskip("monai")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -14,7 +14,7 @@ import pytest
 from killing import jobs, kill_one, results, told
 from toyproject import SEEDFOLD, eventually
 
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ASKED = ("experiment=digits", "size=tiny", "seed=0,1", "fold=0,1", "trainer.max_epochs=4")

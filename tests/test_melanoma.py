@@ -12,7 +12,7 @@ from killing import results
 from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.study import load_study
-from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.ledger.layout import StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = "melanoma"

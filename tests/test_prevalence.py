@@ -14,8 +14,8 @@ import pytest
 from clusters.slurm.cluster import Cluster
 from toyproject import SEEDFOLD
 
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=prevalence_shifts", "size=tiny", "paths.data=data")

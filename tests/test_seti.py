@@ -12,8 +12,8 @@ from killing import results
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from seedfold.orchestrator.layout import StudyFolder
-from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=seti", "size=tiny", "paths.data=data", "--wait")

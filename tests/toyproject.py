@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger import Ledger
-from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.reader import Ledger
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
 PATIENCE_S = 240.0
@@ -97,10 +97,10 @@ WORK = '''
 
 import numpy as np
 
-from seedfold.results.predictions import write_predictions
+from seedfold.results.store.predictions import write_predictions
 from toy.light import prepare
 
-PRELOAD = ("seedfold.results.metrics", "seedfold.results.predictions")
+PRELOAD = ("seedfold.results.store.metrics", "seedfold.results.store.predictions")
 CLASSES = 3
 
 

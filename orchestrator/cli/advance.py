@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from seedfold.orchestrator.advance import advance
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.schedulers.advance import advance
 
 
 @click.command()

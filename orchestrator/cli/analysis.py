@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, counted
-from seedfold.orchestrator.analyses import analysis_of
 from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.overview import Overview
-from seedfold.orchestrator.runs import stale_runs
+from seedfold.orchestrator.state.finished_jobs import stale_runs
+from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.views.prevalence_tables import analysis_of
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import notes
 

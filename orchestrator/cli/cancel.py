@@ -9,10 +9,10 @@ import click
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, say
-from seedfold.orchestrator.launch import cancel
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.overview import name_of
-from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.dispatch.launch import cancel
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.overview import name_of
 
 _LISTED = 10
 

@@ -14,17 +14,17 @@ from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import Style, print_json, say
-from seedfold.orchestrator.cluster import Cluster
-from seedfold.orchestrator.doctor import (
+from seedfold.orchestrator.dispatch.doctor import (
     StoredResult,
     examine_machine,
     examine_store,
     examine_study,
     stored_results,
 )
-from seedfold.orchestrator.finding import Finding, Level
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.site import site_overrides
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.schedulers.findings import Finding, Level
+from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.site import site_overrides
 
 _PROBE_S = 300.0
 _COMMANDS = {"slurm": "sbatch", "lsf": "bsub"}
@@ -68,8 +68,8 @@ def _cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Find
     here = [name for name, command in _COMMANDS.items() if shutil.which(command)]
     if not probe and not here:
         return
-    from seedfold.orchestrator.backend import backend_of
-    from seedfold.orchestrator.probe import examine_node
+    from seedfold.orchestrator.dispatch.node_probe import examine_node
+    from seedfold.orchestrator.schedulers.registry import backend_of
 
     cluster, resources = _configured(here[0] if here else "slurm", overrides)
     backend = backend_of(cluster)

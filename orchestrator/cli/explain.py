@@ -12,9 +12,9 @@ from seedfold.jobs.errors import counted
 from seedfold.jobs.explain import Difference, difference
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, say
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.lookup import Found, find_job
-from seedfold.orchestrator.overview import Overview, name_of
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.job_lookup import Found, find_job
+from seedfold.orchestrator.state.overview import Overview, name_of
 
 
 @click.command()

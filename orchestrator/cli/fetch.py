@@ -14,13 +14,13 @@ import click
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import bytes_text, say
-from seedfold.orchestrator.cli.elsewhere import environment_there
+from seedfold.orchestrator.cli.remote import environment_there
 from seedfold.orchestrator.copies.fetching import Show, fetch
 from seedfold.orchestrator.copies.source import Folder, Remote, Source
-from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.connection import Connection
-from seedfold.orchestrator.login.script import seedfold_line
-from seedfold.orchestrator.login.settings import Login, login_of_host
+from seedfold.orchestrator.login.remote_command import seedfold_line
+from seedfold.orchestrator.settings.login import Login, login_of_host
 
 _REMOTE = re.compile(r"([^/:]+):(.*)", re.DOTALL)
 

@@ -15,11 +15,11 @@ from types import FrameType
 from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.cli.console import counts_text, hours_text, lines, say, show
 from seedfold.orchestrator.cli.status import failure_parts
-from seedfold.orchestrator.launch import Launched, Progress, Waiter, stop_workers
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.overview import Overview, axes_text, fallen_lines, nothing_to_do
-from seedfold.orchestrator.plans import Plans
-from seedfold.orchestrator.standing import ALIVE, STATES
+from seedfold.orchestrator.dispatch.launch import Launched, Progress, Waiter, stop_workers
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.state.job_states import ALIVE, STATES
+from seedfold.orchestrator.state.overview import Overview, axes_text, fallen_lines, nothing_to_do
 
 _INTERRUPTED = 130
 _RUNNING_SHOWN = 8

@@ -9,9 +9,9 @@ import click
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import bytes_text, print_json, say
-from seedfold.orchestrator.copies.home import refuse_copy
-from seedfold.orchestrator.gc import KINDS, Collector, Garbage, Kind, delete, short
-from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.ledger.copy_origin import refuse_copy
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.garbage_collection import KINDS, Collector, Garbage, Kind, delete, short
 
 _LISTED = 20
 _WHAT: dict[Kind, str] = {

@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
             if _CALLED in os.environ:
-                importlib.import_module("seedfold.orchestrator.login.leash").serve_caller()
+                importlib.import_module("seedfold.orchestrator.login.parent_watch").serve_caller()
             code = super().main(args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:

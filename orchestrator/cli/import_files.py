@@ -10,9 +10,9 @@ import click
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.imports import Imported, import_predictions
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.overview import name_of
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.imported_predictions import Imported, import_predictions
+from seedfold.orchestrator.state.overview import name_of
 
 
 @click.command()

@@ -9,12 +9,13 @@ import click
 
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.call import import_from_here
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.cli.follow import stay_or_leave
-from seedfold.orchestrator.launch import Launched, launch
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.selection import Selection
-from seedfold.orchestrator.snapshot import left_out
+from seedfold.orchestrator.code.snapshots import left_out
+from seedfold.orchestrator.dispatch.launch import Launched, launch
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
 
 
 @click.command()
@@ -42,7 +43,7 @@ def command(
 
     Ctrl-C has running jobs write a checkpoint; a second one kills them. Closing the terminal stops nothing.
     """
-    options.import_from_here()
+    import_from_here()
     launched = launch(
         root,
         overrides,

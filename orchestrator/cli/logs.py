@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.logs import AttemptLog, follow, whole
-from seedfold.orchestrator.lookup import find_job
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.job_logs import AttemptLog, follow, whole
+from seedfold.orchestrator.state.job_lookup import find_job
 
 
 @click.command()

@@ -21,5 +21,5 @@ def command(study: str, out: Path, size: str) -> None:
     The folder has to be empty, or hold what this command wrote there.
     """
     # By name, as all of trainers: nothing of it is imported by other commands.
-    importlib.import_module("seedfold.trainers.make_data").make(study, out, size)
+    importlib.import_module("seedfold.trainers.studies.sample_data").make(study, out, size)
     say(f"{out}: sample data for {study}, size {size}")

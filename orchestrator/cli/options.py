@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any, TypeVar, cast
 import click
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.orchestrator.layout import Root, find_root
+from seedfold.orchestrator.cli.call import note_root
+from seedfold.orchestrator.ledger.layout import Root, find_root
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,17 +28,8 @@ class Choice(click.Choice[str]):
             raise click.BadParameter(error.message.rstrip(".") + nearest, ctx, param) from error
 
 
-_ROOT_AS_GIVEN = f"{__name__}.root"
-
-
-def root_as_given(context: click.Context) -> str | None:
-    """What was written behind ``--root``; None if nothing was."""
-    given: str | None = context.meta[_ROOT_AS_GIVEN]
-    return given
-
-
 def _to_root(context: click.Context, parameter: click.Parameter, value: str | None) -> Root:
-    context.meta[_ROOT_AS_GIVEN] = value
+    note_root(context, value)
     root = find_root(value)
     if root.path.exists() and not root.path.is_dir():
         raise UsageError(f"--root {root.path}: is a file; name a folder")
@@ -76,7 +67,7 @@ def _stays(context: click.Context, options: Mapping[str, Any]) -> bool:
 def _here_or_there(function: F) -> F:
     @wraps(function)
     def run(*args: Any, login: str | None, **options: Any) -> Any:
-        from seedfold.orchestrator.login.settings import ElsewhereError, find_login
+        from seedfold.orchestrator.settings.login import ElsewhereError, find_login
 
         context = click.get_current_context()
         there = None if _stays(context, options) else find_login(login, options.get("overrides") or ())
@@ -85,7 +76,7 @@ def _here_or_there(function: F) -> F:
                 return function(*args, **options)
         except ElsewhereError as error:
             there = error.login
-        from seedfold.orchestrator.cli.elsewhere import run_there
+        from seedfold.orchestrator.cli.remote import run_there
 
         context.exit(run_there(context, there))
 
@@ -132,13 +123,6 @@ def waiting(function: F) -> F:
         default=None,
         help="Stay until the jobs are through, or return at once.",
     )(function)
-
-
-def import_from_here() -> None:
-    """Have a user's own package importable in this folder, as it is in the job."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
 
 
 job = click.argument("job", nargs=-1, metavar="JOB")

@@ -13,6 +13,7 @@ import click
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.call import import_from_here
 from seedfold.orchestrator.cli.console import (
     bytes_text,
     columns_with_counts,
@@ -22,10 +23,12 @@ from seedfold.orchestrator.cli.console import (
     say,
     show,
 )
-from seedfold.orchestrator.files import write_whole
-from seedfold.orchestrator.launch import make_plan
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.plan import (
+from seedfold.orchestrator.dispatch.launch import make_plan
+from seedfold.orchestrator.ledger.atomic_files import write_whole
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.job_states import STATES
+from seedfold.orchestrator.state.plan import (
     Plan,
     PlannedJob,
     Replacement,
@@ -35,8 +38,6 @@ from seedfold.orchestrator.plan import (
     mean_seconds,
     replaced_keys,
 )
-from seedfold.orchestrator.selection import Selection
-from seedfold.orchestrator.standing import STATES
 
 
 @click.command()
@@ -59,7 +60,7 @@ def command(
     root: Root,
 ) -> None:
     """Say what a launch with these OVERRIDES would start and why, in which arrays and at what cost."""
-    options.import_from_here()
+    import_from_here()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, check_code=check == "code")
     selection.check(plan.descriptions)

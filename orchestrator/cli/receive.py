@@ -7,11 +7,11 @@ import sys
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.login.shelf import Shelf
-from seedfold.orchestrator.plans import Plans
-from seedfold.orchestrator.sources import named_modules
-from seedfold.orchestrator.wire import BrokenWireError, Wire
+from seedfold.orchestrator.code.source_files import named_modules
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.login.project_store import Shelf
+from seedfold.orchestrator.login.wire import BrokenWireError, Wire
 
 
 @click.command(hidden=True)

@@ -9,12 +9,13 @@ import click
 
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.call import import_from_here, root_as_given
 from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.launch import make_plan
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.render import TARGETS, render
-from seedfold.orchestrator.script import Order
-from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.dispatch.launch import make_plan
+from seedfold.orchestrator.dispatch.render import TARGETS, render
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.schedulers.rendered_script import Order
+from seedfold.orchestrator.settings.selection import Selection
 
 
 @click.command()
@@ -45,14 +46,14 @@ def command(
     shell: a file of commands for each stage. sbatch, bsub: an array for each stage, and submit_all.sh. The commands
     write to --root if it is given here, else to the root that they find where they run.
     """
-    options.import_from_here()
+    import_from_here()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs)
     selection.check(plan.descriptions)
     order = Order(
         study=plan.study.name,
         settings=plan.study.settings,
-        root=options.root_as_given(context),
+        root=root_as_given(context),
         separator=separator,
         most=max_commands,
     )

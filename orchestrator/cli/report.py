@@ -8,9 +8,9 @@ import click
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.overview import Overview
-from seedfold.orchestrator.pages import report_of
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.views.report_page import report_of
 
 
 @click.command()

@@ -12,11 +12,11 @@ import click
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.overview import Overview
-from seedfold.orchestrator.runs import finished_runs, stale_runs
-from seedfold.orchestrator.tables import TABLES, TableRequest, table
-from seedfold.results.run import Run
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.finished_jobs import finished_runs, stale_runs
+from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.views.tables import TABLES, TableRequest, table
+from seedfold.results.store.finished_job import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ def _format(format: str | None, out: str | None) -> str | None:
 
 
 def _export(frame: pd.DataFrame, format: str, given: _Given) -> None:
-    from seedfold.results.export import export
+    from seedfold.results.tables.export import export
 
     frame, out = frame.head(given["limit"]) if given["limit"] else frame, given["out"]
     written = export(frame, format, Path(out) if out else None)

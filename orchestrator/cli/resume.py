@@ -9,11 +9,12 @@ import click
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.call import import_from_here
 from seedfold.orchestrator.cli.follow import stay_or_leave
 from seedfold.orchestrator.cli.launch import say_started
-from seedfold.orchestrator.launch import resume
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.selection import Selection
+from seedfold.orchestrator.dispatch.launch import resume
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
 
 
 @click.command()
@@ -48,7 +49,7 @@ def command(
 
     Overrides may change what does not identify a job, such as resources.memory=80GB.
     """
-    options.import_from_here()
+    import_from_here()
     selection = Selection.parse(where, stages, limit)
     launched = resume(
         root,

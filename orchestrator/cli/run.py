@@ -15,11 +15,16 @@ import click
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import RunInterrupted, Work
-from seedfold.orchestrator.child import find_run, start_logging
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.call import import_from_here
 from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.copies.home import refuse_copy
-from seedfold.orchestrator.foreground import (
+from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, Recorded
+from seedfold.orchestrator.ledger.copy_origin import refuse_copy
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.imported_predictions import is_import
+from seedfold.orchestrator.state.job_lookup import find_job
+from seedfold.orchestrator.state.overview import name_of
+from seedfold.orchestrator.worker.foreground import (
     Parents,
     hide_scheduler,
     import_as_launched,
@@ -28,11 +33,7 @@ from seedfold.orchestrator.foreground import (
     scratch_work,
     with_steps,
 )
-from seedfold.orchestrator.imports import is_import
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.lookup import find_job
-from seedfold.orchestrator.overview import name_of
-from seedfold.orchestrator.record import DescriptionsFile, Recorded
+from seedfold.orchestrator.worker.job_process import find_run, start_logging
 
 
 @click.command()
@@ -59,7 +60,7 @@ def command(
     With --record and a --jobs file that render wrote, the job is done as a launch would do it: once, and a second
     command for it does nothing. Exit code 0 says that it is done.
     """
-    options.import_from_here()
+    import_from_here()
     if record:
         if file is None or steps or debugger or study:
             raise UsageError("--record goes with --jobs FILE, and without --steps, --pdb and --study")

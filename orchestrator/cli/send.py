@@ -9,8 +9,8 @@ import click
 
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.copies.source import Folder, serve
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.wire import BrokenWireError, Wire
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.login.wire import BrokenWireError, Wire
 
 
 @click.command(hidden=True)

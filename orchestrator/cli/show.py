@@ -11,11 +11,11 @@ import click
 from seedfold.jobs.description import SHORT_ID
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import bytes_text, hours_text, print_json, say
-from seedfold.orchestrator.dossier import Dossier
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.lookup import find_job
-from seedfold.orchestrator.overview import axes_text
-from seedfold.results.store import Result
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.job_details import Dossier
+from seedfold.orchestrator.state.job_lookup import find_job
+from seedfold.orchestrator.state.overview import axes_text
+from seedfold.results.store.published import Result
 
 
 @click.command()

@@ -20,10 +20,12 @@ from seedfold.orchestrator.cli.console import (
     say,
     show,
 )
-from seedfold.orchestrator.copies.home import home_of
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.outlook import Outlook, look_ahead
-from seedfold.orchestrator.overview import (
+from seedfold.orchestrator.dispatch.queue_view import Outlook, look_ahead
+from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.job_states import STATES
+from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
     axes_text,
@@ -35,8 +37,6 @@ from seedfold.orchestrator.overview import (
     nothing_to_do,
     to_json,
 )
-from seedfold.orchestrator.selection import Selection
-from seedfold.orchestrator.standing import STATES
 
 
 @click.command()

@@ -14,12 +14,12 @@ import click
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import Line, lines, show, styled
 from seedfold.orchestrator.cli.status import status_parts
-from seedfold.orchestrator.copies.home import home_of
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.outlook import Outlook, look_ahead
-from seedfold.orchestrator.overview import JobView, Overview
-from seedfold.orchestrator.selection import Selection
-from seedfold.orchestrator.standing import ALIVE
+from seedfold.orchestrator.dispatch.queue_view import Outlook, look_ahead
+from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.job_states import ALIVE
+from seedfold.orchestrator.state.overview import JobView, Overview
 
 _ASK_EVERY_S = 15.0
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from seedfold.orchestrator.layout import StudyFolder
-from seedfold.results.store import RESULT
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.store.published import RESULT
 
 _OVER = ".over"
 _LATE = (RESULT, "fit.json")

@@ -17,9 +17,9 @@ from typing import IO
 
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.copies.contents import Entry
-from seedfold.orchestrator.copies.home import Home, home_of
 from seedfold.orchestrator.copies.source import Listing, Pieces, Source
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.copy_origin import Home, home_of
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 _TIMES = 5
 _UNFINISHED_S = 3600.0

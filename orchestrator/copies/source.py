@@ -10,10 +10,10 @@ from typing import BinaryIO, Protocol
 
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.copies.contents import Contents, Entry
-from seedfold.orchestrator.copies.home import home_of
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.overview import Overview
-from seedfold.orchestrator.wire import Wire
+from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.login.wire import Wire
+from seedfold.orchestrator.state.overview import Overview
 
 _PIECE = 1 << 18
 Wanted = Sequence[tuple[int, int]]

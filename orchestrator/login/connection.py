@@ -19,9 +19,9 @@ from types import FrameType
 from typing import IO
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, UsageError
-from seedfold.orchestrator.login.script import BEGIN
-from seedfold.orchestrator.login.settings import Login
-from seedfold.orchestrator.wire import BrokenWireError, Wire
+from seedfold.orchestrator.login.remote_command import BEGIN
+from seedfold.orchestrator.login.wire import BrokenWireError, Wire
+from seedfold.orchestrator.settings.login import Login
 
 _GONE = 255
 _PIECE = 1 << 16

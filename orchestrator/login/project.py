@@ -1,8 +1,8 @@
 """What of a project goes to the other side: code, configuration and tables, by content; data never.
 
-Modules and packages are those that a snapshot of the code would hold (see `seedfold.orchestrator.sources`), laid out by
-import name, and the user's folders of configuration and tables keep their places, so that over there the folder stands
-for the one here.
+Modules and packages are those that a snapshot of the code would hold (see `seedfold.orchestrator.code.source_files`),
+laid out by import name, and the user's folders of configuration and tables keep their places, so that over there the
+folder stands for the one here.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.provenance import describe_provenance
-from seedfold.orchestrator.sources import Source, find_sources, named_modules
+from seedfold.orchestrator.code.git_provenance import describe_provenance
+from seedfold.orchestrator.code.source_files import Source, find_sources, named_modules
 
 _OWN = "seedfold"
 _OUTSIDE = "conf.outside"

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.layout import Root, find_root
-from seedfold.orchestrator.site import site_settings
+from seedfold.orchestrator.ledger.layout import Root, find_root
+from seedfold.orchestrator.settings.site import site_settings
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-    from seedfold.jobs.program import Program, Sweep
+    from seedfold.jobs.hydra_program import Program, Sweep
 
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _PREFIX = "seedfold_"
@@ -99,14 +99,14 @@ class Request:
         """What is asked of the program. Raises UsageError where its function cannot be found by jobs."""
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-        from seedfold.jobs.program import Sweep
+        from seedfold.jobs.hydra_program import Sweep
 
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
         return Sweep(loader, self.config, _program(self.function), self.config.hydra.job.name, self._settings())
 
     def _settings(self) -> dict[str, Any]:
-        from seedfold.jobs.program import VOLATILE
+        from seedfold.jobs.hydra_program import VOLATILE
 
         ours = self.is_our_launcher
         return {
@@ -136,7 +136,7 @@ class Request:
 
 def _check_cluster(given: Mapping[str, Any]) -> None:
     """Raise UsageError for a setting that cannot be, under the name that it has here."""
-    from seedfold.orchestrator.cluster import Cluster
+    from seedfold.orchestrator.settings.cluster import Cluster
 
     try:
         Cluster.parse(given)
@@ -162,9 +162,9 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _program(function: Callable[..., Any]) -> Program:
-    from seedfold.jobs.program import Program
+    from seedfold.jobs.hydra_program import Program
     from seedfold.jobs.task_function import name_of
-    from seedfold.orchestrator.code import is_installed
+    from seedfold.orchestrator.code.digests import is_installed
 
     module, name, file = name_of(function)
     folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]

@@ -10,12 +10,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.program import overrides_of
-from seedfold.orchestrator.failures import Policies
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger import Ledger
-from seedfold.orchestrator.overview import name_of
-from seedfold.orchestrator.standing import Standing, Standings
+from seedfold.jobs.hydra_program import overrides_of
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.state.job_states import Standing, Standings
+from seedfold.orchestrator.state.overview import name_of
 
 _RETURN = "return.json"
 _TAIL = 8000

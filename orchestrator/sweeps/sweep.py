@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import SeedfoldError, UsageError
 from seedfold.orchestrator.cli.follow import follow
 from seedfold.orchestrator.cli.launch import say_started
-from seedfold.orchestrator.copies.home import refuse_copy
-from seedfold.orchestrator.launch import STOPPED, Launched, forgive, refuse_replacing, start
-from seedfold.orchestrator.launch import launch as launch_study
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.plan import Plan
+from seedfold.orchestrator.dispatch.launch import STOPPED, Launched, forgive, refuse_replacing, start
+from seedfold.orchestrator.dispatch.launch import launch as launch_study
+from seedfold.orchestrator.ledger.copy_origin import refuse_copy
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.plan import Plan
 from seedfold.orchestrator.sweeps.request import Request
 from seedfold.orchestrator.sweeps.returns import returns_of
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
-    from seedfold.jobs.program import ProgramStudy
+    from seedfold.jobs.hydra_program import ProgramStudy
 
 _INSTEAD = "give hydra.launcher.replace=true, or another hydra.job.name"
 _INTERRUPTED = 130
@@ -38,7 +38,7 @@ def sweep(request: Request, arguments: Sequence[str]) -> Sequence[JobReturn]:
             request.check_flags()
         if request.is_our_study:
             return _our_study(request, arguments)
-        from seedfold.jobs.program import load_sweep
+        from seedfold.jobs.hydra_program import load_sweep
 
         study = load_sweep(request.sweep(), arguments)
         if not request.is_our_launcher:
@@ -57,7 +57,7 @@ def launch(request: Request, points: Sequence[Sequence[str]]) -> Sequence[JobRet
         request.check_flags()
         if request.is_our_study:
             raise UsageError("hydra/sweeper: Seedfold's own studies are swept by hydra/sweeper=seedfold")
-        from seedfold.jobs.program import load_points
+        from seedfold.jobs.hydra_program import load_points
 
         study, order = load_points(request.sweep(), points)
         plan, launched, code = _do(request, study, request.arguments)
@@ -122,7 +122,7 @@ def _with_other_launcher(request: Request, study: ProgramStudy) -> Sequence[JobR
 
 def _our_study(request: Request, arguments: Sequence[str]) -> list[JobReturn]:
     """Launch one of Seedfold's own studies, as `seedfold launch` does."""
-    from seedfold.orchestrator.cli.options import import_from_here
+    from seedfold.orchestrator.cli.call import import_from_here
 
     if not request.is_our_launcher:
         raise UsageError("hydra/launcher: Seedfold's own studies are launched by seedfold_local, seedfold_slurm, …")
@@ -143,7 +143,7 @@ def _as_study_overrides(request: Request, arguments: Sequence[str]) -> Iterator[
     """What was said of the launcher, in a study's words: its cluster, and what its jobs ask for."""
     if request.cluster_name != "local" and not any(given.startswith("cluster=") for given in arguments):
         yield f"cluster={request.cluster_name}"
-    from seedfold.jobs.program import hydra_overrides
+    from seedfold.jobs.hydra_program import hydra_overrides
 
     for given in hydra_overrides(request.config):
         key = given.removeprefix("hydra.launcher.")

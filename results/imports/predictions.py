@@ -13,7 +13,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import DataFailure
 from seedfold.results.imports.rows import Rows, refuse
-from seedfold.results.predictions import file_name, write_predictions
+from seedfold.results.store.predictions import file_name, write_predictions
 
 HEAD = "main"
 _TORCH = (".pt", ".pth")

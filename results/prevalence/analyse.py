@@ -16,13 +16,13 @@ from seedfold.results.prevalence.charts import charts
 from seedfold.results.prevalence.estimate import EstimateSettings
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import TABLES, analyse, file_name, predicts
-from seedfold.results.run import Run
-from seedfold.results.store import Result, load_result
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.published import Result, load_result
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "torch", "seedfold.results.predictions", "matplotlib.figure")
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "torch", "seedfold.results.store.predictions", "matplotlib.figure")
 DEPLOYMENT = "app_test"
 _RATIO = "imbalance_ratio"
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seedfold.results.figures import Entry, Figure, figure_name, readable
-from seedfold.results.plots import SERIES, Line, lines, lines_file
+from seedfold.results.report.figures import Entry, Figure, figure_name, readable
+from seedfold.results.report.plots import SERIES, Line, lines, lines_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,9 +21,9 @@ from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.prevalence.members import read_members
 from seedfold.results.prevalence.quantify import QUANTIFIERS, Problem, prevalences, shares
 from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScaling, resample
-from seedfold.results.values import BLOCKED, write_values
+from seedfold.results.store.values import BLOCKED, write_values
 
-PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.predictions")
+PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.store.predictions")
 TABLE = "estimates.csv"
 Zeros = Literal["error", "epsilon", "as_published"]
 

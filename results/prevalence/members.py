@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
-from seedfold.results.predictions import HeadPredictions, file_name, read_heads
+from seedfold.results.store.predictions import HeadPredictions, file_name, read_heads
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.metrics import auroc
 from seedfold.results.prevalence.costs import METRICS, Setting, confusion, metrics, rarest
 from seedfold.results.prevalence.deployment import Deployment, Splits
 from seedfold.results.prevalence.priors import Priors
 from seedfold.results.prevalence.recalibrate import Calibrated, Known, Logits, Method, Row, calibrated, softmax
+from seedfold.results.store.metrics import auroc
 
 _SPLITS = ("dev_test", "app_test")
 Scores = dict[str, float]

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.conditions import axis_named
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
-from seedfold.jobs.where import axis_named
 from seedfold.jobs.work import OUTPUTS, DataFailure
-from seedfold.results.axes import address_frame, axis_names
-from seedfold.results.predictions import find_predictions
+from seedfold.results.evaluation.axes import address_frame, axis_names
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.run import Run
-from seedfold.results.store import FileRecord, load_result
-from seedfold.results.whole import replacing
+from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.predictions import find_predictions
+from seedfold.results.store.published import FileRecord, load_result
 
 if TYPE_CHECKING:
     import pandas as pd

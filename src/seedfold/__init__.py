@@ -1,17 +1,24 @@
 """Machine-learning experiment matrices, done once.
 
 The front door for notebooks: ``import seedfold as sf``, then ``sf.study("digits")``. Importing this module imports
-nothing else; see `seedfold.orchestrator.study.Study` for what a study can be asked.
+next to nothing else; see `seedfold.orchestrator.views.study.Study` for what a study can be asked.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
+from seedfold.jobs.moved import current_name
+
 if TYPE_CHECKING:
-    from seedfold.orchestrator.study import Study
+    from seedfold.orchestrator.views.study import Study
 
 __all__ = ["study"]
 
@@ -23,6 +30,32 @@ def study(name: str, root: str | Path | None = None, *, config_dirs: Sequence[st
     ``./runs``. ``config_dirs`` are folders with a configuration of your own, as in ``--config-dir``. Raises
     `seedfold.jobs.errors.UsageError` for a name that cannot be a folder's.
     """
-    from seedfold.orchestrator.study import Study
+    from seedfold.orchestrator.views.study import Study
 
     return Study.open(name, root, config_dirs)
+
+
+class _OldNames(MetaPathFinder):
+    """Imports a module of Seedfold that has moved by the name that it had: both names are one module."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        current = current_name(name) if name.startswith("seedfold.") else name
+        return None if current == name else ModuleSpec(name, _Alias(current))
+
+
+class _Alias(Loader):
+    def __init__(self, current: str) -> None:
+        self._current = current
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self._current)
+        self._own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The import system has written the old name over the module's own.
+        module.__spec__ = self._own
+
+
+# First in line: a package that has moved would otherwise load its modules once more under their old names.
+sys.meta_path.insert(0, _OldNames())

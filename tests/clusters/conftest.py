@@ -22,11 +22,11 @@ from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import QOS_WITH_FEW
 from toyproject import PATIENCE_S, Toy, eventually, make_toy
 
-from seedfold.orchestrator.failures import Policies
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.ledger import Ledger
-from seedfold.orchestrator.standing import Standings
-from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.state.job_states import Standings
 
 JOBS = 6
 """Number of jobs of the study ``light``."""

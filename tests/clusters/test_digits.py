@@ -12,7 +12,7 @@ from clusters.slurm.cluster import Cluster
 from killing import Store, results, told
 from toyproject import SEEDFOLD
 
-from seedfold.orchestrator.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 DIGITS = ("experiment=digits", "size=tiny", "sampling.imbalance_ratio=1,10", "trainer.max_epochs=1")

@@ -15,8 +15,8 @@ from clusters.slurm.cluster import Cluster
 from killing import told
 from toyproject import SEEDFOLD
 
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger import Ledger
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 PACKED = ("cluster=slurm", "cluster.jobs_per_task=20", "cluster.throttle=1")

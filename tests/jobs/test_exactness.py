@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seedfold.jobs.conventions import OURS
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.grammar import _quoted
 from seedfold.jobs.identity import identify
 from seedfold.jobs.study import load_study
+from seedfold.jobs.study_keys import OURS
 
 LEAVES = ("a", "b", "m.x", "m.y", "m.n.z", "m.n.w", "g.k", "g.deep.v", "l", "o.p")
 NEW = ("extra", "m.added", "q.r.s", "g.more")

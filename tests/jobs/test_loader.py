@@ -20,7 +20,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.compose import Composer
-from seedfold.jobs.loader import SharingLoader
+from seedfold.jobs.config_loader import SharingLoader
 
 KEYS = ("a", "b", "m")
 scalars = st.none() | st.integers(0, 3) | st.sampled_from(["text", "???"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import seedfold.conf
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.prevalence import loss_weights, scaled_prevalences
+from seedfold.trainers.studies.prevalence_shifts.deployment_weights import loss_weights, scaled_prevalences
 
 COUNTS = st.lists(st.integers(1, 100_000), min_size=2, max_size=23)
 RATIOS = st.integers(0, 18).map(lambda step: 1 + step / 2)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.scaling import linear_rate
+from seedfold.jobs.learning_rates import linear_rate
 from seedfold.jobs.study import load_study
 
 

@@ -9,7 +9,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.records import decode, encode
 from seedfold.jobs.study import load_study
-from seedfold.jobs.variation import with_unnamed_axes
+from seedfold.jobs.varying_keys import with_unnamed_axes
 
 DIGITS = ("experiment=digits", "size=tiny")
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedfold.jobs.conditions import Where
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.where import Where
 
 AXES = {"seed": 1, "fold": 3, "optimizer.lr": 0.1, "task": "a b", "flag": True, "none": None, "layers": [64, 64]}
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.claims import attempts_begun, claim, is_claimed_alive
-from seedfold.orchestrator.files import create_once
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.process import ProcessIdentity
-from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.claims import attempts_begun, claim, is_claimed_alive
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.submissions import Submission
 
 JOB = "ab" + "0" * 62
 FORK = multiprocessing.get_context("fork")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from toyproject import PATIENCE_S, SEEDFOLD, Toy, eventually, heard, tree
 
-from seedfold.orchestrator.launch import stop_workers
+from seedfold.orchestrator.dispatch.launch import stop_workers
 
 STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"}
 
@@ -150,7 +150,7 @@ WITHOUT_WORKER = """
 import os, sys
 
 if "SUBMITIT_EXECUTOR" in os.environ:
-    sys.modules["seedfold.orchestrator.worker"] = None
+    sys.modules["seedfold.orchestrator.worker.worker"] = None
 """
 
 
@@ -164,7 +164,7 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
     (token,) = [folder.name for folder in toy.study("light").submissions.iterdir()]
     (dead,) = toy.json("status", "light")["dead_workers"]
     assert (dead["submission"], dead["jobs"]) == (token, 6)
-    assert "seedfold.orchestrator.worker" in Path(dead["log"]).read_text()
+    assert "seedfold.orchestrator.worker.worker" in Path(dead["log"]).read_text()
     line = f"the worker of submission {token} died; its log: {dead['log']}; seedfold resume light goes on"
     assert line in ended.stdout
     assert line in toy.ok("status", "light")
@@ -432,7 +432,7 @@ def test_everything_fits_narrow_terminals(toy: Toy, columns: str) -> None:
 
 def test_help_and_status_import_little(finished: Toy) -> None:
     for arguments, heavy in {
-        ("--help",): ("rich", "yaml", "seedfold.orchestrator.ledger"),
+        ("--help",): ("rich", "yaml", "seedfold.orchestrator.ledger.reader"),
         ("status", "toy"): ("rich", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "torch", "submitit"),
     }.items():
         code = f"""import sys

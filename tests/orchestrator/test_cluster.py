@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.batch import Batch
-from seedfold.orchestrator.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.scheduler import Batch
 
 
 def test_the_shipped_configuration_is_the_default() -> None:

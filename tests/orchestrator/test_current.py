@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from toyproject import Toy, eventually, tree
 
-from seedfold.orchestrator.launch import make_plan
-from seedfold.orchestrator.plan import Plan
+from seedfold.orchestrator.dispatch.launch import make_plan
+from seedfold.orchestrator.state.plan import Plan
 
 
 def _rows(toy: Toy, study: str = "toy") -> list[dict[str, str]]:
@@ -172,7 +172,7 @@ def test_a_plan_that_came_in_between_is_not_replaced_unasked(toy: Toy, monkeypat
         toy.seedfold("launch", "--wait", "--config-dir", "conf", "experiment=light", "signal=3")
         return plan
 
-    monkeypatch.setattr("seedfold.orchestrator.launch.make_plan", overtaken)
+    monkeypatch.setattr("seedfold.orchestrator.dispatch.launch.make_plan", overtaken)
     late = toy.launch(experiment="light")
     assert (late.returncode, "signal 3 → 2.0" in late.stderr) == (2, True), late.stderr
     assert toy.states("light") == {"done": 6}

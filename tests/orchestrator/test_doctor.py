@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from toyproject import Toy, eventually, tree
 
-from seedfold.orchestrator import doctor
-from seedfold.orchestrator.doctor import examine_machine, file_system
-from seedfold.orchestrator.finding import Finding
-from seedfold.orchestrator.launch import stop_workers
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.slots import Gpu
+from seedfold.orchestrator.dispatch import doctor
+from seedfold.orchestrator.dispatch.doctor import examine_machine, file_system
+from seedfold.orchestrator.dispatch.launch import stop_workers
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.schedulers.findings import Finding
+from seedfold.orchestrator.worker.slots import Gpu
 
 
 @pytest.fixture(autouse=True)

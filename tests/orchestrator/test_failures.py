@@ -7,7 +7,7 @@ import pytest
 
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
-from seedfold.orchestrator.failures import Failure, Policies, classify, died
+from seedfold.orchestrator.settings.failures import Failure, Policies, classify, died
 
 
 def _raised(raiser: Callable[[], object]) -> Failure:

@@ -17,8 +17,8 @@ import seedfold as sf
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.copies.fetching import Fetched, fetch
 from seedfold.orchestrator.copies.source import Folder
-from seedfold.orchestrator.layout import Root
-from seedfold.orchestrator.overview import Overview
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.overview import Overview
 
 MANY = ("seed=range(0,40)", "cluster.slots=4", "--detach")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.files import Appender, create_once, write_whole
+from seedfold.orchestrator.ledger.atomic_files import Appender, create_once, write_whole
 
 _REWRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from seedfold.orchestrator.files import write_whole
+from seedfold.orchestrator.ledger.atomic_files import write_whole
 for number in range(10**9):
     write_whole(Path(sys.argv[1]), [f"{number % 10}" * 50_000, "end"])
 """
@@ -83,7 +83,7 @@ def test_a_link_whose_answer_was_lost_counts(tmp_path: Path, monkeypatch: pytest
 _FILL = """
 import resource, signal, sys
 from pathlib import Path
-from seedfold.orchestrator.files import Appender
+from seedfold.orchestrator.ledger.atomic_files import Appender
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 appender = Appender(Path(sys.argv[1]))

@@ -11,7 +11,7 @@ from toyproject import Toy, eventually
 
 import seedfold as sf
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.study import Study
+from seedfold.orchestrator.views.study import Study
 
 
 @pytest.fixture

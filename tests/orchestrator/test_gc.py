@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from toyproject import Toy, eventually, tree
 
-from seedfold.orchestrator.gc import Collector, Garbage, delete, size_of
-from seedfold.orchestrator.layout import Root
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.garbage_collection import Collector, Garbage, delete, size_of
 
 
 def items(toy: Toy, *options: str, study: str = "light") -> dict[str, set[str]]:

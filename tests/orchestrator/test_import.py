@@ -16,8 +16,8 @@ import pytest
 import torch
 from toyproject import Toy, tree
 
-import seedfold.orchestrator.imports as importing
-from seedfold.orchestrator.layout import Root
+import seedfold.orchestrator.state.imported_predictions as importing
+from seedfold.orchestrator.ledger.layout import Root
 from seedfold.results.imports.predictions import Source
 
 SPLITS = ("dev_cal", "dev_test", "app_test")

@@ -10,7 +10,7 @@ from toyproject import Toy
 ESTIMATES = """
 import json
 
-from seedfold.results.values import write_values
+from seedfold.results.store.values import write_values
 
 
 def estimate(work):

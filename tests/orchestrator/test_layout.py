@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.files import create_once
-from seedfold.orchestrator.layout import MARK, Root
+from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.layout import MARK, Root
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedfold.orchestrator.ledger import Record
+from seedfold.orchestrator.ledger.reader import Record
 
 ENDS = ("started", "interrupted", "failed", "done")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.login.script import BEGIN, seedfold_line
-from seedfold.orchestrator.login.settings import Login
+from seedfold.orchestrator.login.remote_command import BEGIN, seedfold_line
+from seedfold.orchestrator.settings.login import Login
 
 WORDS = ["'; touch broken; '", "$(touch broken)", "a\nb", "!!", "*", "~", "ü €", '"', "\\", "", "%s", "^a^b", "-x"]
 TELL = """#!/usr/bin/env python3

@@ -5,8 +5,8 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.layout import StudyFolder
-from seedfold.orchestrator.outputs import hand_out, outputs_of
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.outputs import hand_out, outputs_of
 
 
 def job(letter: str, axes: dict[str, Any]) -> JobDescription:

@@ -9,8 +9,8 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.plans import PlanHeader, Plans, read_header, write_plan
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_header, write_plan
 
 
 def _plan(study: StudyFolder, job: str, number: int) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.process import ProcessIdentity
+from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 
 
 def test_this_process_is_alive_under_its_identity_only() -> None:
@@ -50,9 +50,9 @@ def test_a_process_that_another_user_hides_is_neither_alive_nor_dead(monkeypatch
     def refuse(pid: int, number: int) -> None:
         raise PermissionError(pid)
 
-    monkeypatch.setattr("seedfold.orchestrator.process.Path.read_text", _no_such_file)
+    monkeypatch.setattr("seedfold.orchestrator.ledger.process_identity.Path.read_text", _no_such_file)
     monkeypatch.setattr("os.kill", refuse)
-    monkeypatch.setattr("seedfold.orchestrator.process._boot", lambda: hidden.boot)
+    monkeypatch.setattr("seedfold.orchestrator.ledger.process_identity._boot", lambda: hidden.boot)
     assert hidden.liveness() == "unknown"
     assert not hidden.signal(15)
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.layout import Root, StudyFolder
-from seedfold.orchestrator.queue import Queue, Shape, shape_of
-from seedfold.orchestrator.standing import Standing, Standings
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.state.job_states import Standing, Standings
+from seedfold.orchestrator.worker.job_queue import Queue, Shape, shape_of
 
 Running = dict[str, JobDescription]
 

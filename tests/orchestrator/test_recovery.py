@@ -15,9 +15,9 @@ import pytest
 from killing import VICTIMS, Store, jobs, kill_one, results, told, workers
 from toyproject import PATIENCE_S, Toy, eventually, heard, make_toy
 
-from seedfold.orchestrator.ledger import Ledger
-from seedfold.orchestrator.local import dispatch
-from seedfold.orchestrator.submissions import Submission
+from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.schedulers.local import dispatch
 
 SETTINGS = {"cluster": {"executor": "local"}, "failures": {}}
 SLOW_JOBS = ("sleep_s=0.3", "failures.kinds.node.wait_s=0")

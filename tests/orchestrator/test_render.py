@@ -24,9 +24,9 @@ from toyproject import SEEDFOLD, Toy, eventually, make_toy, tree
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.render import TARGETS, cut, render
-from seedfold.orchestrator.script import JOBS_FILE, Order
-from seedfold.orchestrator.slurm.script import directive
+from seedfold.orchestrator.dispatch.render import TARGETS, cut, render
+from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE, Order
+from seedfold.orchestrator.schedulers.slurm.script import directive
 
 GOLDEN = Path(__file__).with_name("golden")
 CLUSTER = ("cluster=slurm", "cluster.partition=long", "cluster.throttle=2", "cluster.setup=[module load cuda]")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.cluster import Cluster
-from seedfold.orchestrator.slots import Gpu, Machine
+from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.worker.slots import Gpu, Machine
 
 GB = 1024**3
 
@@ -51,8 +51,8 @@ def test_places_come_back_when_their_holder_is_killed(tmp_path: Path) -> None:
     holding = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
         "from seedfold.jobs.resources import Resources\n"
-        "from seedfold.orchestrator.slots import Machine\n"
-        "from seedfold.orchestrator.cluster import Cluster\n"
+        "from seedfold.orchestrator.worker.slots import Machine\n"
+        "from seedfold.orchestrator.settings.cluster import Cluster\n"
         "here = Machine(Cluster.parse({}), [])\n"
         "held = [here.acquire(Resources(), n) for n in range(here.cpus)]\n"
         "print(all(held), flush=True); input()\n"

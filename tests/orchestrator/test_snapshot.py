@@ -17,17 +17,17 @@ from toyproject import Toy, eventually
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.backend import RefusedError
-from seedfold.orchestrator.cluster import Cluster
-from seedfold.orchestrator.layout import StudyFolder
-from seedfold.orchestrator.slurm.backend import Slurm
-from seedfold.orchestrator.snapshot import left_out, modules, read_record, snapshots, take_snapshot
-from seedfold.orchestrator.sources import find_sources
-from seedfold.orchestrator.submissions import Array, Submission
+from seedfold.orchestrator.code.snapshots import left_out, read_record, take_snapshot
+from seedfold.orchestrator.code.source_files import find_sources
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.submissions import Array, Submission
+from seedfold.orchestrator.schedulers.backend import RefusedError
+from seedfold.orchestrator.schedulers.slurm.backend import Slurm
+from seedfold.orchestrator.settings.cluster import Cluster
 
 
 def kept(toy: Toy) -> list[Path]:
-    return sorted(snapshots(toy.study("light")).iterdir())
+    return sorted(toy.study("light").snapshots.iterdir())
 
 
 LAUNCH = (f"run={RUN}", "fold=0", "cluster.slots=1")
@@ -83,7 +83,7 @@ def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
     (toy.folder / "go").touch()
     toy.settle()
     assert spoken(toy.study("light")) == {"old new old new signal=2.0": [0]}
-    assert not snapshots(toy.study("light")).exists()
+    assert not toy.study("light").snapshots.exists()
     refused = toy.launch("cluster.snapshot=maybe", experiment="light")
     assert (refused.returncode, "cluster.snapshot: 'maybe' is neither true nor false" in refused.stderr) == (2, True)
 
@@ -205,7 +205,9 @@ def take(folder: Path, *names: str) -> tuple[StudyFolder, str]:
     """Keep modules of these names as of a launch in ``folder``; return where, and the snapshot's digest."""
     study = StudyFolder(folder / "runs" / "study")
     config = {"deep": [{"_target_": f"{name}.thing.Class"} for name in names]}
-    job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(), "seedfold.results.store.publish")
+    job = JobDescription(
+        "a" * 64, "study", "train", {}, config, (), Resources(), "seedfold.results.store.published.publish"
+    )
     return study, take_snapshot(study, [job], folder)
 
 
@@ -227,7 +229,7 @@ def test_what_is_code_is_copied_and_data_is_pointed_to(tmp_path: Path) -> None:
     study, digest = take(tmp_path, "lab")
     names = {"lab/__init__.py", "lab/nets/wide.py", "lab/words.json", "lab/weights.bin", "lab/scans"}
     assert own_files(study, digest) == names
-    place = modules(study, digest)
+    place = study.snapshot_modules(digest)
     links = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_symlink()}
     assert links == {"lab/weights.bin", "lab/scans", "data"}
     assert (place / "lab/scans/7.txt").exists()
@@ -262,7 +264,7 @@ def test_a_huge_folder_beside_the_code_costs_nothing(tmp_path: Path, monkeypatch
 
 
 def test_a_package_that_is_too_large_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seedfold.orchestrator.sources._MOST_FILES", 1000)
+    monkeypatch.setattr("seedfold.orchestrator.code.source_files._MOST_FILES", 1000)
     write(tmp_path, "lab/thing.py", *(f"huge/part{number}.py" for number in range(1001)))
     study, digest = take(tmp_path, "lab", "huge")
     assert own_files(study, digest) == {"lab/thing.py"}
@@ -281,10 +283,10 @@ def test_what_is_installed_is_not_copied(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_snapshot_that_was_cleared_in_part_is_made_whole(tmp_path: Path) -> None:
     write(tmp_path, "lab/thing.py", "lab/more/deep.py", text="X = 1\n")
     study, digest = take(tmp_path, "lab")
-    shutil.rmtree(modules(study, digest) / "lab/more")
+    shutil.rmtree(study.snapshot_modules(digest) / "lab/more")
     assert take(tmp_path, "lab") == (study, digest)
-    assert (modules(study, digest) / "lab/more/deep.py").read_text() == "X = 1\n"
-    (snapshots(study) / digest / "snapshot.json").unlink()
+    assert (study.snapshot_modules(digest) / "lab/more/deep.py").read_text() == "X = 1\n"
+    (study.snapshots / digest / "snapshot.json").unlink()
     assert take(tmp_path, "lab") == (study, digest)
     assert own_files(study, digest) == {"lab/thing.py", "lab/more/deep.py"}
 
@@ -310,4 +312,4 @@ def test_git_is_remembered(tmp_path: Path) -> None:
     study, digest = take(tmp_path, "lab")
     [changed] = [one for one in read_record(study, digest)["git"] if one["repository"] == str(tmp_path)]
     assert (changed["commit"], changed["changed"]) == (commit, True)
-    assert "+X = 2" in (snapshots(study) / digest / changed["diff"]).read_text()
+    assert "+X = 2" in (study.snapshots / digest / changed["diff"]).read_text()

@@ -11,8 +11,8 @@ from toyproject import eventually
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.messages import Request
-from seedfold.orchestrator.spawner import Spawner
+from seedfold.orchestrator.worker.messages import Request
+from seedfold.orchestrator.worker.template_client import Spawner
 
 
 def _request(root: Path, number: int) -> Request:

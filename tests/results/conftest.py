@@ -12,9 +12,9 @@ import pytest
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.results.predictions import write_predictions
-from seedfold.results.run import Run
-from seedfold.results.store import publish
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.predictions import write_predictions
+from seedfold.results.store.published import publish
 
 Split = tuple[Sequence[str], np.ndarray | None, Mapping[str, np.ndarray]]
 MakeRun = Callable[..., Run]

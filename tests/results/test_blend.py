@@ -11,11 +11,11 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results import blend_stage
-from seedfold.results.blend import chosen_weights, weights_without
-from seedfold.results.metrics import auroc, probabilities
-from seedfold.results.predictions import read_heads
-from seedfold.results.run import Run
+from seedfold.results.ensembles.blend_weights import chosen_weights, weights_without
+from seedfold.results.stages import blend as blend_stage
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.metrics import auroc, probabilities
+from seedfold.results.store.predictions import read_heads
 
 Make = Callable[..., Run]
 WEIGHTS = {"train": 0.3, "mean": 0.4}

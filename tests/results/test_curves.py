@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from seedfold.results.curves import curves
-from seedfold.results.metrics import probabilities
-from seedfold.results.oof import oof
-from seedfold.results.run import Run
+from seedfold.results.evaluation.curves import curves
+from seedfold.results.evaluation.out_of_fold import oof
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.metrics import probabilities
 
 Make = Callable[..., Run]
 MakeMany = Callable[..., list[Run]]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.ensemble import ensemble, ensemble_metrics
-from seedfold.results.metrics import classification
-from seedfold.results.run import Run
+from seedfold.results.ensembles.mean_ensemble import ensemble, ensemble_metrics
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.metrics import classification
 
 Make = Callable[..., Run]
 MakeMany = Callable[..., list[Run]]

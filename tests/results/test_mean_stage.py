@@ -10,8 +10,8 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results import mean_stage
-from seedfold.results.run import Run
+from seedfold.results.stages import mean as mean_stage
+from seedfold.results.store.finished_job import Run
 
 Make = Callable[..., Run]
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from seedfold.results.metrics import (
+from seedfold.results.store.metrics import (
     auroc,
     average_precision,
     classification,
@@ -16,7 +16,7 @@ from seedfold.results.metrics import (
     regression,
     score,
 )
-from seedfold.results.predictions import HeadPredictions
+from seedfold.results.store.predictions import HeadPredictions
 
 
 def sample(classes: int, n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

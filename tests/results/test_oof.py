@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.metrics import classification, log_probabilities
-from seedfold.results.oof import oof, oof_metrics
-from seedfold.results.run import Run
+from seedfold.results.evaluation.out_of_fold import oof, oof_metrics
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.metrics import classification, log_probabilities
 
 Make = Callable[..., Run]
 MakeMany = Callable[..., list[Run]]

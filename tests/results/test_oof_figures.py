@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seedfold.results.metrics import auroc, average_precision
-from seedfold.results.oof_figures import draw_oof_figures, other_folds_thresholds
+from seedfold.results.stages.out_of_fold_figures import draw_oof_figures, other_folds_thresholds
+from seedfold.results.store.metrics import auroc, average_precision
 
 
 def table() -> pd.DataFrame:

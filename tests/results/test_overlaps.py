@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seedfold.results.mask_results import (
+from seedfold.results.evaluation.overlaps import METRICS, Overlap
+from seedfold.trainers.studies.dark_side.mask_results import (
     NEW,
     TEST,
     OverlapRow,
@@ -16,7 +17,6 @@ from seedfold.results.mask_results import (
     read_volumes,
     write_tables,
 )
-from seedfold.results.overlaps import METRICS, Overlap
 
 
 def test_scores_are_those_of_all_voxels_together() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedfold.results.passes import compare_passes, passes_table
+from seedfold.results.stages.augmentation_passes import compare_passes, passes_table
 
 GENERATOR = np.random.default_rng(0)
 TARGETS = np.repeat([1, 0], [150, 450])

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import DataFailure, NonFiniteFailure
-from seedfold.results.predictions import (
+from seedfold.results.store.predictions import (
     configuration_digest,
     find_predictions,
     read_footer,

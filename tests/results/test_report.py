@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedfold.results import report, tables
-from seedfold.results.axes import group_runs
-from seedfold.results.figures import SERIES, labels, thinned
-from seedfold.results.report import write_report
-from seedfold.results.run import Run
-from seedfold.results.store import DamagedError
+from seedfold.results.evaluation.axes import group_runs
+from seedfold.results.report import page as report
+from seedfold.results.report.figures import SERIES, labels, thinned
+from seedfold.results.report.page import write_report
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.published import DamagedError
+from seedfold.results.tables import result_tables as tables
 
 Make = Callable[..., Run]
 MakeMany = Callable[..., list[Run]]

@@ -17,8 +17,8 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import DataFailure
-from seedfold.results.predictions import write_predictions
-from seedfold.results.store import DamagedError, damage, load_result, publish
+from seedfold.results.store.predictions import write_predictions
+from seedfold.results.store.published import DamagedError, damage, load_result, publish
 
 JOB = JobDescription("ab" * 32, "s", "train", {"seed": 1}, {"seed": 1}, (), Resources(), "a.b", "c")
 RECORD: dict[str, Any] = {
@@ -95,7 +95,7 @@ def test_publishing_twice_changes_nothing(tmp_path: Path) -> None:
 def test_publishing_beside_somebody_who_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     final = published(tmp_path)
     staging = stage(tmp_path / "again")
-    monkeypatch.setattr("seedfold.results.store._refuse_existing", lambda folder: None)
+    monkeypatch.setattr("seedfold.results.store.published._refuse_existing", lambda folder: None)
     with pytest.raises(OSError, match=r"not empty|exists"):
         publish(staging, final, RECORD)
     assert load_result(final).attempt == 2

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.results.run import Run
-from seedfold.results.submission import SubmissionSettings, find_variants
+from seedfold.results.stages.submission import SubmissionSettings, find_variants
+from seedfold.results.store.finished_job import Run
 
 
 def run(fold: int, passes: int | None = None, k: int = 3) -> Run:

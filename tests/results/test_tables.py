@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results import tables
-from seedfold.results.query import accuracies
-from seedfold.results.run import Run
-from seedfold.results.store import DamagedError, load_result
+from seedfold.results.evaluation.query import accuracies
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.published import DamagedError, load_result
+from seedfold.results.tables import result_tables as tables
 
 Make = Callable[..., Run]
 MakeMany = Callable[..., list[Run]]

@@ -11,11 +11,11 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.members import Member, read_members, validation_means
-from seedfold.results.metrics import probabilities
-from seedfold.results.predictions import HeadPredictions
-from seedfold.results.run import Run
-from seedfold.results.top_members import Choice, Ensembles, cross_fitted, make_ensembles
+from seedfold.results.ensembles.members import Member, read_members, validation_means
+from seedfold.results.ensembles.top_members import Choice, Ensembles, cross_fitted, make_ensembles
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.metrics import probabilities
+from seedfold.results.store.predictions import HeadPredictions
 
 MakeRuns = Callable[..., list[Run]]
 FOLDS, CASES, TESTED = 3, 45, 12

@@ -18,7 +18,7 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from toyproject import Toy, eventually
 
-from seedfold.jobs.program import VOLATILE, Program, Sweep
+from seedfold.jobs.hydra_program import VOLATILE, Program, Sweep
 
 PROGRAM = '''
 import logging

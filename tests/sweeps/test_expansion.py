@@ -14,9 +14,9 @@ from sweeps.strangers import Depth, Kind, Stranger, Typed, addresses, make_stran
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.hydra_program import load_points, load_sweep
 from seedfold.jobs.identity import identify
-from seedfold.jobs.program import load_points, load_sweep
-from seedfold.trainers.program.config import compose_job
+from seedfold.trainers.programs.config import compose_job
 
 
 @pytest.fixture(scope="module")

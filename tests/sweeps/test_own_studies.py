@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toyproject import Toy, make_toy
 
-from seedfold.orchestrator.plans import Plans
+from seedfold.orchestrator.ledger.plans import Plans
 
 
 @pytest.fixture

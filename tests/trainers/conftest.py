@@ -12,7 +12,7 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
-from seedfold.results.store import publish
+from seedfold.results.store.published import publish
 
 STUDY_KEYS = ("study", "matrix", "derive", "stages", "run", "resources", "size")
 

@@ -20,7 +20,7 @@ from mortal import kill, seconds_of
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
-from seedfold.trainers import fit_predict
+from seedfold.trainers.stages import fit_predict
 
 
 def main(config_file: str, folder: str, fewest: str, most: str, seed: str, longest: str, ranks: str = "1") -> None:

@@ -18,7 +18,7 @@ from mortal import kill, seconds_of
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
-from seedfold.trainers.data import partial_cache
+from seedfold.trainers.studies.prevalence_shifts import partial_cache
 
 
 def main(name: str, config_file: str, folder: str, fewest: str, most: str, seed: str) -> None:

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.build import build
 from seedfold.trainers.data.archive import with_archive
 from seedfold.trainers.data.folds import divide, shards_of, task_shards
 from seedfold.trainers.data.loading import load
-from seedfold.trainers.make_data import make
+from seedfold.trainers.setup.build import build
+from seedfold.trainers.studies.sample_data import make
 
 pytest.importorskip("PIL")
 Compose = Callable[..., dict[str, Any]]

@@ -9,9 +9,9 @@ import pytest
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
-from seedfold.trainers.data.cadences import Cadences
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.sampling import Order
+from seedfold.trainers.studies.seti.cadences import Cadences
 
 SHAPE = (6, 10, 8)
 

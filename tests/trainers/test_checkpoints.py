@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from seedfold.jobs.errors import UsageError
-from seedfold.trainers.checkpoints import (
+from seedfold.trainers.learning.checkpoint_files import (
     FIT,
     LAST,
     PREVIOUS,

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.build import build
-from seedfold.trainers.models.deep_supervision import DeepSupervisionCNN, StandardisedConv3d, block_channels
+from seedfold.trainers.setup.build import build
+from seedfold.trainers.studies.mgmt.deep_supervision import DeepSupervisionCNN, StandardisedConv3d, block_channels
 
 FOUR = dict.fromkeys(("t2w", "fla", "t1w", "t1c"), True)
 TWO = {**FOUR, "t2w": False, "t1w": False}
@@ -93,7 +93,7 @@ def test_only_wide_blocks_drop_values() -> None:
     ],
 )
 def test_what_cannot_be_built_is_a_failure_of_the_configuration(settings: dict[str, Any], says: str) -> None:
-    target = "seedfold.trainers.models.deep_supervision.DeepSupervisionCNN"
+    target = "seedfold.trainers.studies.mgmt.deep_supervision.DeepSupervisionCNN"
     with pytest.raises(ConfigFailure, match=says):
         build({"_target_": target, "modalities": FOUR, "size": [8, 8, 8], **settings}, "model")
 

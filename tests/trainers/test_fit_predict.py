@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
-from seedfold.results.metrics import auroc
-from seedfold.results.store import DamagedError
-from seedfold.trainers import fit_predict
+from seedfold.results.store.metrics import auroc
+from seedfold.results.store.published import DamagedError
 from seedfold.trainers.data.loading import load
+from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]
 MakeWork = Callable[..., Work]
@@ -146,7 +146,7 @@ def test_a_finished_fit_predicts_again_without_training(
     def refuse(*arguments: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("seedfold.trainers.training._train", refuse)
+    monkeypatch.setattr("seedfold.trainers.learning.training._train", refuse)
     fit_predict.run(second)
     assert results(first) == results(second)
 
@@ -235,7 +235,7 @@ def test_several_heads_share_one_target(compose: Compose, work: MakeWork, monkey
         torch.manual_seed(0)
         return TwoHeads()
 
-    monkeypatch.setattr("seedfold.trainers.training.seeded_network", two_heads)
+    monkeypatch.setattr("seedfold.trainers.learning.training.seeded_network", two_heads)
     job = work(config)
     fit_predict.run(job)
     test = predictions(job, "test")
@@ -254,7 +254,7 @@ def test_each_head_predicts_from_its_own_best_epoch_interrupted_or_not(
         torch.manual_seed(3)
         return TwoHeads()
 
-    monkeypatch.setattr("seedfold.trainers.training.seeded_network", two_heads)
+    monkeypatch.setattr("seedfold.trainers.learning.training.seeded_network", two_heads)
     own = ("trainer.max_epochs=6", "optimizer.lr=0.3", "trainer.head_monitor=auroc", "trainer.batch_size=200")
     config = compose("experiment=breast_cancer", "loss=binary", *own, "checkpoint.every_seconds=0")
     job = work(config)
@@ -481,9 +481,9 @@ def test_new_samples_are_predicted_from_kept_weights_without_any_training(
     (tmp_path / "new.csv").write_text("\n".join([data[0], *(data[1 + row] for row in rows)]) + "\n")
 
     source = {**config["task"]["source"], "path": str(tmp_path / "new.csv")}
-    monkeypatch.setattr("seedfold.trainers.training._train", None)
-    monkeypatch.setattr("seedfold.trainers.classical._fit", None)
-    monkeypatch.setattr("seedfold.trainers.fit_predict.load", None)
+    monkeypatch.setattr("seedfold.trainers.learning.training._train", None)
+    monkeypatch.setattr("seedfold.trainers.learning.classical._fit", None)
+    monkeypatch.setattr("seedfold.trainers.stages.fit_predict.load", None)
     again = work({**config, "predict": {**config["predict"], "source": source}})
     fit_predict.run(again)
     logits = [name for name in known if name.startswith("logit_")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.balance import balance_table
+from seedfold.trainers.data.fold_balance import balance_table
 from seedfold.trainers.data.folds import divide, permuted_folds, task_shards
 from seedfold.trainers.data.samples import UNKNOWN, Samples, check
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.orchestrator.failures import classify
-from seedfold.trainers import fit_predict
-from seedfold.trainers.loggers import PACKAGES, completed, loggers
+from seedfold.orchestrator.settings.failures import classify
+from seedfold.trainers.learning.loggers import PACKAGES, completed, loggers
+from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]
 MakeWork = Callable[..., Work]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.losses import BinaryCrossEntropy, CrossEntropy, HeadsLoss
+from seedfold.trainers.learning.losses import BinaryCrossEntropy, CrossEntropy, HeadsLoss
 
 LOGITS = torch.tensor([[1.0, -0.5, 0.2], [0.1, 0.9, -2.0], [0.0, 0.0, 3.0], [2.0, 1.0, 0.0]])
 TARGETS = torch.tensor([0, 2, 2, 1])

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli.make_data import command
 from seedfold.trainers.data.split_table import Fractions, split_counts
-from seedfold.trainers.make_data import make
+from seedfold.trainers.studies.sample_data import make
 
 Image = pytest.importorskip("PIL.Image")
 

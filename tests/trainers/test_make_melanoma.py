@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from seedfold.trainers.make_data import make
-from seedfold.trainers.make_data.melanoma import COLUMNS
+from seedfold.trainers.studies.melanoma.sample_data import COLUMNS
+from seedfold.trainers.studies.sample_data import make
 
 Image = pytest.importorskip("PIL.Image")
 

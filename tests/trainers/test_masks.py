@@ -15,14 +15,17 @@ import pytest
 import torch
 
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
-from seedfold.results.overlaps import Overlap
-from seedfold.trainers import exported, fit_masks, fit_predict
-from seedfold.trainers.build import build
+from seedfold.results.evaluation.overlaps import Overlap
 from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.slices import Slices
-from seedfold.trainers.exported import FILE, Exported, export
-from seedfold.trainers.make_data import make
-from seedfold.trainers.stages import infer, mean_masks, slices
+from seedfold.trainers.learning import exported_weights as exported
+from seedfold.trainers.learning.exported_weights import FILE, Exported, export
+from seedfold.trainers.setup.build import build
+from seedfold.trainers.stages import fit_masks, fit_predict
+from seedfold.trainers.studies.dark_side import infer_stage as infer
+from seedfold.trainers.studies.dark_side import mean_masks_stage as mean_masks
+from seedfold.trainers.studies.dark_side import slices_stage as slices
+from seedfold.trainers.studies.dark_side.slices import Slices
+from seedfold.trainers.studies.sample_data import make
 
 pytest.importorskip("monai")
 
@@ -143,9 +146,13 @@ def test_settings_of_training_that_cannot_be_are_named(
 def test_runs_for_classes_and_for_masks_name_each_other(
     config: Compose, parents: dict[str, Path], work: MakeWork, compose: Compose
 ) -> None:
-    with pytest.raises(ConfigFailure, match=r"run: the samples have masks, and seedfold.trainers.fit_masks.run learns"):
+    with pytest.raises(
+        ConfigFailure, match=r"run: the samples have masks, and seedfold.trainers.stages.fit_masks.run learns"
+    ):
         fit_predict.run(training(config, parents, work, "fit"))
-    with pytest.raises(ConfigFailure, match=r"run: the samples have no masks, and seedfold.trainers.fit_predict.run"):
+    with pytest.raises(
+        ConfigFailure, match=r"run: the samples have no masks, and seedfold.trainers.stages.fit_predict.run"
+    ):
         fit_masks.run(work(compose("experiment=breast_cancer")))
     unknown = work(config(), parents={"slices": parents["new_slices"]})
     with pytest.raises(DataFailure, match="the faults of its volumes are not known"):

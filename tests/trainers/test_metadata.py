@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.metadata import Metadata
 from seedfold.trainers.data.samples import UNKNOWN
+from seedfold.trainers.studies.melanoma.metadata import Metadata
 
 HEADER = "name,patient,sex,age,site,target"
 ROWS = (

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.augment import FlipAffineColor, Shift
-from seedfold.trainers.build import build
-from seedfold.trainers.networks import MLP, SmallCNN
-from seedfold.trainers.randomness import generator
+from seedfold.trainers.augmentation.batches import FlipAffineColor, Shift
+from seedfold.trainers.models.networks import MLP, SmallCNN
+from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.randomness import generator
 
 
 def test_the_networks_return_logits() -> None:
@@ -25,7 +25,7 @@ def test_the_networks_return_logits() -> None:
 
 
 def test_an_image_too_small_for_the_blocks_is_a_failure_of_the_configuration() -> None:
-    node = {"_target_": "seedfold.trainers.networks.SmallCNN", "in_channels": 1, "size": [2, 8], "classes": 2}
+    node = {"_target_": "seedfold.trainers.models.networks.SmallCNN", "in_channels": 1, "size": [2, 8], "classes": 2}
     with pytest.raises(ConfigFailure, match="model: ValueError: 2 blocks halve an image of 2x8 to nothing"):
         build(node, "model")
 
@@ -34,8 +34,8 @@ def test_an_image_too_small_for_the_blocks_is_a_failure_of_the_configuration() -
     ("node", "says"),
     [
         (None, "model: names nothing to build"),
-        ({"_target_": "seedfold.trainers.networks.MPL"}, "model: .*MPL"),
-        ({"_target_": "seedfold.trainers.networks.MLP", "feature": 3}, "model: TypeError: .*feature"),
+        ({"_target_": "seedfold.trainers.models.networks.MPL"}, "model: .*MPL"),
+        ({"_target_": "seedfold.trainers.models.networks.MLP", "feature": 3}, "model: TypeError: .*feature"),
     ],
 )
 def test_what_cannot_be_built_names_the_key_in_one_line(node: dict[str, object] | None, says: str) -> None:
@@ -115,7 +115,7 @@ def test_without_monai_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def efficientnet(**given: Any) -> dict[str, Any]:
-    target = "seedfold.trainers.efficientnet.efficientnet"
+    target = "seedfold.trainers.models.efficientnet.efficientnet"
     return {"_target_": target, "name": "efficientnet-b0", "in_channels": 3, "classes": 5, **given}
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import DataFailure, Work
-from seedfold.trainers import fit_predict
+from seedfold.trainers.stages import fit_predict
 
 config, staging = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 count, trouble = int(sys.argv[3]), sys.argv[4]

@@ -9,7 +9,7 @@ import torch
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.reading import read
 from seedfold.trainers.data.samples import Reads, Samples
-from seedfold.trainers.logits import logits_by_head
+from seedfold.trainers.learning.logits import logits_by_head
 
 IDS, TARGETS, INPUTS = ("a", "b", "c"), np.array([0, 1, 1], dtype=np.int16), np.ones((3, 2))
 

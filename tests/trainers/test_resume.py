@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.work import Work
-from seedfold.trainers import fit_predict
-from seedfold.trainers.make_data import make
+from seedfold.trainers.stages import fit_predict
+from seedfold.trainers.studies.sample_data import make
 
 PROGRAM = Path(__file__).with_name("resume_program.py")
 ONE_THREAD = {

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.build import build
-from seedfold.trainers.efficientnet import efficientnet
-from seedfold.trainers.exported import Exported
+from seedfold.trainers.learning.exported_weights import Exported
+from seedfold.trainers.models.efficientnet import efficientnet
+from seedfold.trainers.setup.build import build
 
 pytest.importorskip("monai")
 from seedfold.trainers.models.efficientnet_v2 import EfficientNetV2Encoder
@@ -157,10 +157,11 @@ def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_
 @pytest.mark.slow
 def test_a_small_network_learns_faults_from_slices(compose: Compose, work: Callable[..., Any], tmp_path: Path) -> None:
     """From volumes on disk to a mask of a volume that was never seen."""
-    from seedfold.trainers.data.slices import Slices, without_empty
-    from seedfold.trainers.make_data import make
-    from seedfold.trainers.make_data.dark_side import unusable
-    from seedfold.trainers.stages import slices
+    from seedfold.trainers.data.loading import without_empty
+    from seedfold.trainers.studies.dark_side import slices_stage as slices
+    from seedfold.trainers.studies.dark_side.sample_data import unusable
+    from seedfold.trainers.studies.dark_side.slices import Slices
+    from seedfold.trainers.studies.sample_data import make
 
     make("dark_side", tmp_path / "data", "tiny")
     given = (f"paths.data={tmp_path / 'data'}", "task.volumes.shape=[24,24,44]")

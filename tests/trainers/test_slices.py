@@ -17,16 +17,16 @@ import pytest
 
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
-from seedfold.trainers.data import slice_files
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.loading import load
+from seedfold.trainers.data.loading import load, without_empty
 from seedfold.trainers.data.samples import UNKNOWN, Samples
 from seedfold.trainers.data.sampling import Order
-from seedfold.trainers.data.slices import Slices, without_empty
-from seedfold.trainers.make_data import make
-from seedfold.trainers.make_data.dark_side import unusable
-from seedfold.trainers.stages import slices
+from seedfold.trainers.studies.dark_side import slice_files
+from seedfold.trainers.studies.dark_side import slices_stage as slices
+from seedfold.trainers.studies.dark_side.sample_data import unusable
+from seedfold.trainers.studies.dark_side.slices import Slices
+from seedfold.trainers.studies.sample_data import make
 
 Compose = Callable[..., dict[str, Any]]
 MakeWork = Callable[..., Work]

@@ -19,15 +19,17 @@ import pytest
 
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
-from seedfold.trainers import fit_predict
 from seedfold.trainers.data.batches import Position, TrainingBlocks
-from seedfold.trainers.data.cache import CachedImages, header
+from seedfold.trainers.data.image_cache import CachedImages, header
 from seedfold.trainers.data.images import ImageFolder
 from seedfold.trainers.data.loading import load
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.sampling import Order
-from seedfold.trainers.make_data import make
-from seedfold.trainers.stages import create, preprocess, split
+from seedfold.trainers.stages import fit_predict
+from seedfold.trainers.studies.prevalence_shifts import create_stage as create
+from seedfold.trainers.studies.prevalence_shifts import preprocess_stage as preprocess
+from seedfold.trainers.studies.prevalence_shifts import split_stage as split
+from seedfold.trainers.studies.sample_data import make
 
 pytest.importorskip("PIL")
 
@@ -170,7 +172,7 @@ class Decoded:
             return decode(source, file, content)
 
         monkeypatch.setattr(ImageFolder, "pixels", noted)
-        monkeypatch.setattr("seedfold.trainers.data.partial_cache._CHUNK_BYTES", 4 * 16 * 16 * 3)
+        monkeypatch.setattr("seedfold.trainers.studies.prevalence_shifts.partial_cache._CHUNK_BYTES", 4 * 16 * 16 * 3)
 
 
 def test_stopped_it_continues_with_what_is_whole(

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.augment import Augment, Shift
-from seedfold.trainers.build import build
-from seedfold.trainers.randomness import generator
-from seedfold.trainers.transforms import (
+from seedfold.trainers.augmentation.batches import Augment, Shift
+from seedfold.trainers.augmentation.transforms import (
     Affine,
     Brightness,
     CoarseDropout,
@@ -21,6 +19,8 @@ from seedfold.trainers.transforms import (
     Saturation,
     of_prediction,
 )
+from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.randomness import generator
 
 
 def changed(transform: Augment, images: Tensor, seed: int = 0) -> Tensor:

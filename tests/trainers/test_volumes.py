@@ -12,8 +12,8 @@ import pytest
 from seedfold.jobs.work import DataFailure
 from seedfold.trainers.data.loading import load
 from seedfold.trainers.data.samples import UNKNOWN, Samples
-from seedfold.trainers.data.volumes import Volumes
-from seedfold.trainers.make_data import make
+from seedfold.trainers.studies.mgmt.volumes import Volumes
+from seedfold.trainers.studies.sample_data import make
 
 MODALITIES = {"t2w": True, "fla": False, "t1w": False, "t1c": True}
 

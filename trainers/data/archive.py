@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.errors import counted
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.build import build
 from seedfold.trainers.data.folds import hold_out, shards_of, task_shards
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
+from seedfold.trainers.setup.build import build
 
 _KEY = "task.archive"
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seedfold.trainers.data.samples import Floats, Indices, Samples, StoredInputs
 from seedfold.trainers.data.sampling import Order
-from seedfold.trainers.ranks import ALONE, Ranks
+from seedfold.trainers.setup.ranks import ALONE, Ranks
 
 _BLOCK_BYTES = 64 * 1024**2
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.cache import IMAGES, INDEX, CachedImages
-from seedfold.trainers.data.published import published
+from seedfold.trainers.data.image_cache import IMAGES, INDEX, CachedImages
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.split_table import SPLIT_FILE, SPLITS, SplitTable, read_split
 from seedfold.trainers.data.tasks import Task, task_name
+from seedfold.trainers.data.upstream_files import published
 
 
 def cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Samples]:

@@ -6,8 +6,8 @@ sides of any division. The divisions depend on the samples and the seeds only, n
 
 Kinds: ``kfold``, ``stratified`` (by class), ``grouped`` and ``stratified_grouped`` are scikit-learn's splitters;
 ``permuted`` is a permutation modulo k; ``dealt`` (by class and group, however small) and ``triple_stratified`` (whole
-groups) are those of `seedfold.trainers.data.dealing`. Samples may first be divided into shards, or come in such, and
-whole shards then form the folds.
+groups) are those of `seedfold.trainers.data.stratified_parts`. Samples may first be divided into shards, or come in
+such, and whole shards then form the folds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.dealing import stratified, triple_stratified
 from seedfold.trainers.data.samples import Indices, Samples
+from seedfold.trainers.data.stratified_parts import stratified, triple_stratified
 
 Kind = Literal["kfold", "permuted", "stratified", "grouped", "stratified_grouped", "dealt", "triple_stratified"]
 GIVEN = "given"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.files import FileInputs
+from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.samples import (
     UNKNOWN,
     Floats,

@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.results.whole import replacing
-from seedfold.trainers.build import build
+from seedfold.results.store.atomic_files import replacing
 from seedfold.trainers.data.archive import with_archive
 from seedfold.trainers.data.cached_samples import cached_splits
 from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.published import published
 from seedfold.trainers.data.reading import read
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import to_long_tail
-from seedfold.trainers.data.slices import INDEX, without_empty
+from seedfold.trainers.data.upstream_files import SLICES_INDEX, published
+from seedfold.trainers.setup.build import build
 
 SCALING = "scaling.npz"
 NEW = "new"
@@ -100,7 +99,7 @@ def _sliced(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     task = config["task"]
     if task.get("standardize", "none") != "none":
         raise ConfigFailure(_IN_FILES)
-    folder = published(parents, INDEX).parent
+    folder = published(parents, SLICES_INDEX).parent
     samples: Samples = build(task["slices"], "task.slices").load(folder)
     if samples.masks is None:
         raise DataFailure(f"{folder}: the faults of its volumes are not known, and there is nothing to learn")
@@ -113,6 +112,11 @@ def _sliced(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     kept = _resampled(train, samples.targets, int(task["classes"]), config.get("sampling") or {})
     splits = {"val": samples.take(division.val), "test": samples.take(division.test)}
     return JobData(samples.take(kept), splits, int(task["classes"]))
+
+
+def without_empty(samples: Samples, rows: Indices) -> Indices:
+    """Return those of ``rows`` whose masks are not empty: what training without empty slices learns from."""
+    return rows[samples.targets[rows] > 0]
 
 
 def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:

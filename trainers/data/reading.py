@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.build import build
 from seedfold.trainers.data.samples import Reads, Samples, check
+from seedfold.trainers.setup.build import build
 
 _BAD_DATA = (LookupError, ValueError, EOFError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
 

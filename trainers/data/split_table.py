@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.results.whole import replacing
+from seedfold.results.store.atomic_files import replacing
 from seedfold.trainers.data.samples import Indices
 
 SPLIT_FILE = "split.csv"

@@ -1,1 +1,1 @@
-"""Networks of single studies, larger than those of `seedfold.trainers.networks`."""
+"""Networks of single studies, larger than those of `seedfold.trainers.models.networks`."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.pretrained import begin_with
+from seedfold.trainers.models.pretrained import begin_with
 
 _NEEDED = "needs MONAI ({}); pip install 'seedfold[images]'"
 # Of the classifier that an encoder is made from, and used by no U-Net.
@@ -48,8 +48,8 @@ def efficientnet_unet(
     """Return a U-Net (Ronneberger et al. 2015) whose encoder is the EfficientNet ``name``.
 
     ``decoder_channels`` are the widths of its five decoder blocks; ``pretrained`` names weights that the encoder begins
-    with, see `seedfold.trainers.pretrained`. Raises ConfigFailure without MONAI or for an unknown name, DataFailure for
-    weights that are not there or do not fit.
+    with, see `seedfold.trainers.models.pretrained`. Raises ConfigFailure without MONAI or for an unknown name,
+    DataFailure for weights that are not there or do not fit.
     """
     try:
         from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE, FlexibleUNet

@@ -1,7 +1,7 @@
 """Looks at the data of a task before anything is trained on it, and at what augmentation makes of it.
 
 For people it leaves ``folds.csv`` (sample_id, target, fold, and group and shard where there are such),
-``balance_folds.csv`` and ``balance_shards.csv`` (see `seedfold.trainers.data.balance`), ``classes.svg`` and
+``balance_folds.csv`` and ``balance_shards.csv`` (see `seedfold.trainers.data.fold_balance`), ``classes.svg`` and
 ``samples.png``.
 """
 
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import Work
-from seedfold.trainers.build import build
-from seedfold.trainers.data.balance import balance_table
+from seedfold.trainers.data.fold_balance import balance_table
 from seedfold.trainers.data.folds import hold_out, task_folds, task_shards
 from seedfold.trainers.data.reading import read
 from seedfold.trainers.data.samples import Indices, Samples
+from seedfold.trainers.setup.build import build
 
 PRELOAD = ("numpy", "pandas", "torch", "hydra.utils", "matplotlib.figure", "seedfold.trainers.stages.survey")
 _HELD_OUT = -1
@@ -108,7 +108,7 @@ def _augmented(samples: Samples, config: Mapping[str, Any]) -> Any:
     import torch
 
     from seedfold.trainers.data.batches import EvaluationBatches
-    from seedfold.trainers.randomness import generator
+    from seedfold.trainers.setup.randomness import generator
 
     [batch] = EvaluationBatches(samples, len(samples))
     inputs = batch.scaled_inputs()

@@ -14,7 +14,7 @@ from clusters.ssh.packages import find_sshd
 from clusters.ssh.server import Server, serving
 from toyproject import Toy, make_toy
 
-from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.ledger.layout import StudyFolder
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedfold.orchestrator.lsf import ends, offer, replies
-from seedfold.orchestrator.lsf.answers import in_words
-from seedfold.orchestrator.lsf.rows import WORDS, read_json, read_reasons, read_table
+from seedfold.orchestrator.schedulers.lsf import bsub_reply as replies
+from seedfold.orchestrator.schedulers.lsf import capabilities as offer
+from seedfold.orchestrator.schedulers.lsf import exit_reasons as ends
+from seedfold.orchestrator.schedulers.lsf.bjobs_rows import WORDS, read_json, read_reasons, read_table
+from seedfold.orchestrator.schedulers.lsf.task_states import in_words
 
 HEADER = "JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"
 TABLE = f"""\

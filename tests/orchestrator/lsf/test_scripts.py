@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 import seedfold.conf
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.cluster import Cluster, known_keys
-from seedfold.orchestrator.lsf.asking import array_request
-from seedfold.orchestrator.lsf.directives import Request, directive, lines, requirement, site_memory_unit
-from seedfold.orchestrator.submissions import Array
+from seedfold.orchestrator.ledger.submissions import Array
+from seedfold.orchestrator.schedulers.lsf.directives import Request, directive, lines, requirement, site_memory_unit
+from seedfold.orchestrator.schedulers.lsf.task_request import array_request
+from seedfold.orchestrator.settings.cluster import Cluster, known_keys
 
 GIVEN = {
     "executor": "lsf",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.orchestrator.slurm import offer, queries
+from seedfold.orchestrator.schedulers.slurm import capabilities as offer
+from seedfold.orchestrator.schedulers.slurm import queries
 
 Fake = Callable[..., None]
 

@@ -14,7 +14,7 @@ from seedfold.results.prevalence.deployment import Splits
 from seedfold.results.prevalence.quantification import quantification, quantification_error
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import Analysis, analyse, at_hand, notes, remember
-from seedfold.results.run import Run
+from seedfold.results.store.finished_job import Run
 
 METHODS = ("CC", "ACC")
 SETTINGS = AnalysisSettings(ratios=(1.0, 2.0, 5.0), methods=METHODS)

@@ -1,0 +1,193 @@
+"""Hydra's composing, with a memory for what compositions of a study have in common.
+
+A study composes dozens of configurations that differ in one part, its task. Hydra merges every part of each anew; here
+each top-level key is merged once for each list of files that say something about it. Files, defaults lists, overrides
+and Hydra's own node stay Hydra's work.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from hydra._internal import defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import InputDefault, ResultDefault
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import Container, DictConfig, OmegaConf, flag_override
+
+from seedfold.jobs.config_repository import RememberingRepository
+
+Place = tuple[Any, ...]
+Part = tuple[str, str]
+"""A configuration file, and the package that it is put in."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a part says below one top-level key: its places, and those of which merging asks what they stand for."""
+
+    places: frozenset[Place]
+    unsettled: frozenset[Place]
+
+
+Contents = Mapping[str, Said]
+
+
+class SharingLoader(ConfigLoaderImpl):
+    """Composes what Hydra's loader composes; what was merged before is copied."""
+
+    def __init__(self, search_path: ConfigSearchPath) -> None:
+        super().__init__(search_path)
+        self.repository = RememberingRepository(search_path)
+        self._contents: dict[Part, Contents | None] = {}
+        self._merged: dict[tuple[str, tuple[Part, ...]], bytes] = {}
+        self._wanted: Collection[str] | None = None
+
+    def _load_configuration_impl(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        with _choices_only_for_interpolations():
+            return super()._load_configuration_impl(
+                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+            )
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        if repo.get_sources() != self.repository.get_sources():
+            # A composition with a search path of its own finds other files under the same names.
+            return super()._compose_config_from_defaults_list(defaults, repo)
+        contents = [self._content(default, repo) for default in defaults]
+        known = [content for content in contents if content is not None]
+        if len(known) < len(contents) or not all(_are_independent(key, known) for key in _keys(known)):
+            return super()._compose_config_from_defaults_list(defaults, repo)
+        recipes = {
+            key: tuple(_part(default) for default, content in zip(defaults, known, strict=True) if key in content)
+            for key in _keys(known)
+        }
+        self._merge(
+            {key for key, recipe in recipes.items() if (key, recipe) not in self._merged}, recipes, defaults, repo
+        )
+        return _assembled({key: self._merged[key, recipe] for key, recipe in recipes.items()})
+
+    def _merge(
+        self,
+        keys: set[str],
+        recipes: Mapping[str, tuple[Part, ...]],
+        defaults: list[ResultDefault],
+        repo: IConfigRepository,
+    ) -> None:
+        """Merge what is said below these keys, and remember it."""
+        parts = {part for key in keys for part in recipes[key]}
+        self._wanted = keys
+        try:
+            merged = super()._compose_config_from_defaults_list([one for one in defaults if _part(one) in parts], repo)
+        finally:
+            self._wanted = None
+        for key in keys:
+            self._merged[key, recipes[key]] = pickle.dumps(_alone(key, merged._get_node(key)))
+
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        found = super()._load_single_config(default, repo)
+        if self._wanted is not None and isinstance(found.config, DictConfig):
+            for key in [key for key in found.config if key not in self._wanted]:
+                del found.config[key]
+        return found
+
+    def _content(self, default: ResultDefault, repo: IConfigRepository) -> Contents | None:
+        """Return what a part says by top-level key; None where the keys depend on more than what is said below them."""
+        part = _part(default)
+        if part not in self._contents:
+            self._contents[part] = _content(self._load_single_config(default, repo).config)
+        return self._contents[part]
+
+
+@contextmanager
+def _choices_only_for_interpolations() -> Iterator[None]:
+    """Hydra gathers all choices for each file anew, though hardly any defaults list has an interpolation."""
+    gather = defaults_list._create_interpolation_map
+
+    def gathered(overrides: defaults_list.Overrides, defaults_list: list[InputDefault], self_added: bool) -> DictConfig:
+        if any(default.is_interpolation() for default in defaults_list):
+            return gather(overrides, defaults_list, self_added)
+        return DictConfig({})
+
+    defaults_list._create_interpolation_map = gathered
+    try:
+        yield
+    finally:
+        defaults_list._create_interpolation_map = gather
+
+
+def _part(default: ResultDefault) -> Part:
+    return default.config_path or "", default.package or ""
+
+
+def _keys(contents: list[Contents]) -> list[str]:
+    """The top-level keys in the order in which merging meets them."""
+    return list(dict.fromkeys(key for content in contents for key in content))
+
+
+def _are_independent(key: str, contents: list[Contents]) -> bool:
+    """Whether merging what is said below a key asks for nothing that is said elsewhere."""
+    said = [content[key] for content in contents if key in content]
+    return not any(earlier.unsettled & later.places for earlier, later in combinations(said, 2))
+
+
+def _content(config: Any) -> Contents | None:
+    if not isinstance(config, DictConfig) or config._metadata.object_type is not dict or config._metadata.flags:
+        return None
+    return {str(key): _said(str(key), config._get_node(key)) for key in config}
+
+
+def _said(key: str, node: Any) -> Said:
+    nodes = list(_nodes(node, ()))
+    return Said(
+        frozenset(place for place, _ in nodes), frozenset(place for place, one in nodes if _is_unsettled(one, key))
+    )
+
+
+def _is_unsettled(node: Any, key: str) -> bool:
+    """Whether what is merged onto a node depends on something outside its top-level key.
+
+    An interpolation that stands for a container is replaced by it; what is merged onto a container that is null is
+    resolved first. What Hydra says of itself refers to nothing but itself.
+    """
+    if not node._is_interpolation():
+        return isinstance(node, Container) and node._is_none()
+    text = str(node._value())
+    is_hydras = key == "hydra" and text.startswith("${hydra.") and "${" not in text[2:]
+    return text.startswith("${") and text.endswith("}") and not is_hydras
+
+
+def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    yield place, node
+    if isinstance(node, DictConfig) and not (node._is_interpolation() or node._is_none() or node._is_missing()):
+        for key in node:
+            yield from _nodes(node._get_node(key), (*place, key))
+
+
+def _alone(key: str, node: Any) -> DictConfig:
+    config = OmegaConf.create()
+    with flag_override(config, "no_deepcopy_set_nodes", True):
+        config[key] = node
+    return config
+
+
+def _assembled(nodes: Mapping[str, bytes]) -> DictConfig:
+    config = OmegaConf.create()
+    with flag_override(config, "no_deepcopy_set_nodes", True):
+        for key, pickled in nodes.items():
+            config[key] = pickle.loads(pickled)._get_node(key)
+    return config

@@ -1,0 +1,237 @@
+"""A program that is not ours, started by ``@hydra.main``, as a study: each point of its sweep is a job.
+
+A job's configuration is what the program's own Hydra composes for the point, and under ``hydra`` what it takes to run
+the program's function with it (see `seedfold.trainers.programs.job`): ``task``, the function's dotted name, which
+counts for the id; and ``program``, ``node`` and ``num``, which do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import split_key
+
+from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_values
+from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.evaluate import hydra_view
+from seedfold.jobs.expansion import Base, Composition
+from seedfold.jobs.grammar import override_text
+from seedfold.jobs.group_template import Template
+from seedfold.jobs.identity import Identity
+from seedfold.jobs.matrix import Block, Matrix
+from seedfold.jobs.schema import StageSpec, check_name, read_sweeper
+from seedfold.jobs.shared_config import Layout, SharedConfig, at
+from seedfold.jobs.study import Study, matrix_of, stage_of
+from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
+
+RUN = "seedfold.trainers.programs.job.run"
+STAGE = "sweep"
+VOLATILE = ("hydra.program.**", "hydra.node.**", "hydra.num")
+"""What a job needs to know of the program and is no part of what it computes."""
+_NOT_FOR_JOBS = ("help", "hydra_help")
+
+
+@dataclass(frozen=True)
+class Program:
+    """The function that every job calls: where it is found, and what was around it when it was launched.
+
+    ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
+    imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch.
+    """
+
+    module: str
+    function: str
+    file: str
+    path: tuple[str, ...]
+    cwd: str
+    now: float
+
+    @property
+    def task(self) -> str:
+        """The dotted name of the function."""
+        return f"{self.module}.{self.function}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was asked of a program: its own Hydra's ``loader`` and composed ``config``, and its settings as a study."""
+
+    loader: ConfigLoaderImpl
+    config: DictConfig
+    program: Program
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def composer(self) -> ProgramComposer:
+        """What composes the configurations of its points."""
+        return ProgramComposer(self.loader, self.config.hydra.job.config_name, hydra_overrides(self.config))
+
+
+def hydra_overrides(config: DictConfig) -> list[str]:
+    """Return what the command line said of Hydra's own node, as it was said."""
+    said: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    return [str(one) for one in said]
+
+
+@dataclass(frozen=True)
+class _Base(Base):
+    """What is the same for all points, and what each composed configuration says to its jobs."""
+
+    program: Program
+    prefixes: Mapping[str, str]
+    told: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
+
+    def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
+        """See `Base.compose`. What we need of Hydra's node is put beside it."""
+        config = self.composer.compose([*self.fixed, *options])
+        types = dict(_types(config, self.program.module))
+        view = hydra_view(config)
+        node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
+        asked, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
+        with one_line_errors():
+            OmegaConf.set_struct(config, False)
+            config[LAUNCHER_RESOURCES] = asked or {}
+            config[SWEEPER] = {"derive": derive or {}}
+            config["hydra"] = {"task": self.program.task}
+        kept = {key: value for key, value in node.items() if key not in _NOT_FOR_JOBS}
+        program = asdict(self.program) | {"fixed": list(self.fixed), "prefixes": dict(self.prefixes), "types": types}
+        self.told[id(view)] = view, {"task": self.program.task, "program": program, "node": kept}
+        return Composition(config, lambda: config, plain_tree(config), view)
+
+
+def _types(node: DictConfig, main: str, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the class of every mapping that has a declared type, Hydra's own node aside."""
+    kind = node._metadata.object_type
+    if isinstance(kind, type) and kind is not dict and "<locals>" not in kind.__qualname__:
+        module = main if kind.__module__ == "__main__" else kind.__module__
+        yield path, f"{module}:{kind.__qualname__}"
+    for key in map(str, node):
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not _is_special(child) and (path or key != "hydra"):
+            yield from _types(child, main, f"{path}.{key}" if path else key)
+
+
+def _is_special(node: DictConfig) -> bool:
+    return node._is_none() or node._is_missing() or node._is_interpolation()
+
+
+@dataclass(frozen=True)
+class ProgramStudy(Study):
+    """The jobs of a sweep."""
+
+    _layouts: dict[int, tuple[Layout, Layout]] = field(default_factory=dict, repr=False)
+    _numbers: list[int] = field(default_factory=list, repr=False)
+
+    def jobs(self) -> Iterator[JobDescription]:
+        """Yield every job, numbered as Hydra does, in matrix order; raises UsageError as `Study.jobs`."""
+        self._numbers.clear()
+        yield from super().jobs()
+
+    def _config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
+        known = self._layouts.get(id(config.layout))
+        layout = known[1] if known else self._layout(config.layout, template)
+        self._numbers.append(len(self._numbers))
+        return SharedConfig(layout, (*config.own, (self._numbers[-1],)))
+
+    def _layout(self, layout: Layout, template: Template) -> Layout:
+        assert isinstance(self._base, _Base)
+        told = self._base.told[id(template.hydra)][1]
+        whole = Layout({**layout.base, "hydra": told}, [*layout.groups, (("hydra", "num"),)])
+        self._layouts[id(layout)] = layout, whole
+        return whole
+
+    def points(self) -> list[list[str]]:
+        """Return the points as Hydra's overrides, derived values among them, as another launcher wants them."""
+        derived = [key.lstrip("+") for spec in self._specs for key in spec.derive]
+        return [
+            [*overrides_of(job), *(override_text("++", key, at(job.config, tuple(split_key(key)))) for key in derived)]
+            for job in self.jobs()
+        ]
+
+
+def overrides_of(job: JobDescription) -> list[str]:
+    """Return a job's point as Hydra's overrides: those of the whole sweep, then its axes."""
+    program = job.config["hydra"]["program"]
+    axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
+    return [*program["fixed"], *axes]
+
+
+def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
+    """Read the sweep that ``arguments``, Hydra's overrides, ask for beside ``hydra.sweeper``.
+
+    Raises UsageError of one line for whatever is wrong, some of it when the jobs are listed.
+    """
+    composer = sweep.composer
+    parsed = tuple(composer.parse(arguments))
+    tables: dict[Path, None] = {}
+    stage = read_sweeper(composer, sweep.config, STAGE, RUN, lambda name: _find_table(name, tables))
+    once, changes = split_values(composer, CommandLine((), parsed, ()), [stage])
+    fixed = [one for one in once if not _names_point(composer, sweep, one)]
+    named = [AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True) for one in once if one not in fixed]
+    (stage,) = change_axes(composer, [stage], [*changes, *named])
+    return _study(sweep, composer, stage, fixed, tables)
+
+
+def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
+    """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
+
+    Raises UsageError where points differ in which keys they set, or in one that is part of no point's name.
+    """
+    composer = sweep.composer
+    parsed = [composer.parse(point) for point in points]
+    fixed = [one for one in parsed[0] if not _names_point(composer, sweep, one)]
+    same = [one.input_line for one in fixed]
+    rows = [[one for one in point if one.input_line not in same] for point in parsed]
+    keys = [one.get_key_element() for one in rows[0]]
+    if any([one.get_key_element() for one in row] != keys for row in rows):
+        raise UsageError("hydra/sweeper: its points set different keys; give hydra/sweeper=seedfold")
+    values = [[one.value() for one in row] for row in rows]
+    names = [canonical_json(row) for row in values]
+    once = dict(zip(names, values, strict=True))
+    columns = {key: list(column) for key, column in zip(keys, zip(*once.values(), strict=True), strict=True)}
+    blocks = (Block("hydra/sweeper", columns),) if columns else ()
+    numbers = {name: number for number, name in enumerate(once)}
+    study = _study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
+    return study, [numbers[name] for name in names]
+
+
+def _names_point(composer: ProgramComposer, sweep: Sweep, override: Override) -> bool:
+    """Whether an override with one value is part of a point's address: another value makes another job beside it."""
+    key = override.get_key_element().lstrip("+")
+    if override.is_delete() or Identity.from_config(sweep.settings["identity"]).dropped.covers(tuple(key.split("."))):
+        return False
+    try:
+        check_name(composer, "command line", key)
+    except UsageError:
+        return False
+    return True
+
+
+def _study(
+    sweep: Sweep, composer: ProgramComposer, stage: StageSpec, fixed: Iterable[Override], tables: Iterable[Path] = ()
+) -> ProgramStudy:
+    identity = Identity.from_config(sweep.settings["identity"])
+    matrix: Matrix = matrix_of(composer, stage, identity)
+    texts = tuple(str(override.input_line) for override in fixed)
+    prefixes = {axis.key: axis.prefix for axis in matrix.axes}
+    base = _Base(composer, texts, sweep.name, Path(sweep.program.cwd), identity, sweep.program, prefixes)
+    listed = (stage_of(stage, matrix),)
+    return ProgramStudy(sweep.name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
+
+
+def _find_table(name: str, tables: dict[Path, None]) -> Path:
+    file = Path(name).absolute()
+    if not file.is_file():
+        raise UsageError(f"{SWEEPER}.table {name}: no such file in {Path.cwd()}; correct the name")
+    tables[file] = None
+    return file

@@ -1,0 +1,96 @@
+"""Keys that no axis names and in which jobs of one stage differ all the same.
+
+Jobs that were added under another setting (``seed=3 trainer.max_epochs=1`` beside ``seed=0,1,2``) must not be averaged
+with the others as if nothing but the seed were different. What differs between the fixed parts of their configurations
+counts as one more axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.identity import Identity
+from seedfold.jobs.patterns import Path
+from seedfold.jobs.shared_config import Layout, SharedConfig
+
+_ABSENT = "(absent)"
+_CONTENT = ("imported",)
+"""What an imported job holds is no setting: two imports are told apart by their axes alone."""
+Fixed = dict[str, Any]
+
+
+def with_unnamed_axes(jobs: Sequence[JobDescription], identity: Identity) -> list[JobDescription]:
+    """Return the jobs, in their order, with one more axis for each key in which jobs of a stage differ unnamed.
+
+    Volatile keys do not count, nor do values that an axis or a derivation put in their place. A configuration group
+    that is an axis explains whatever differs between its options.
+    """
+    extra: dict[int, Mapping[str, Any]] = {}
+    for numbers in _comparable(jobs):
+        extra.update(_differences([(number, jobs[number]) for number in numbers], identity))
+    return [
+        replace(job, axes={**job.axes, **extra[number]}) if extra.get(number) else job
+        for number, job in enumerate(jobs)
+    ]
+
+
+def _comparable(jobs: Sequence[JobDescription]) -> Iterable[list[int]]:
+    """Group positions of jobs of one stage whose group axes agree."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, job in enumerate(jobs):
+        options = {key: value for key, value in job.axes.items() if not _is_value_axis(job, key)}
+        groups.setdefault((job.stage, canonical_json(options) if options else ""), []).append(number)
+    return groups.values()
+
+
+def _is_value_axis(job: JobDescription, key: str) -> bool:
+    path = tuple(key.split("."))
+    return isinstance(job.config, SharedConfig) and any(path in group for group in job.config.layout.groups)
+
+
+def _differences(jobs: Sequence[tuple[int, JobDescription]], identity: Identity) -> dict[int, Fixed]:
+    layouts = {id(job.config.layout): job for _, job in jobs if isinstance(job.config, SharedConfig)}
+    if len(layouts) < 2:
+        return {}
+    varying = {path for job in layouts.values() for group in _layout(job).groups for path in group}
+    fixed = {key: _fixed_part(job, varying, identity) for key, job in layouts.items()}
+    names = sorted({name for part in fixed.values() for name in part})
+    differing = [name for name in names if _differs(name, fixed.values())]
+    values = {key: {name: part.get(name, _ABSENT) for name in differing} for key, part in fixed.items()}
+    return {number: values[id(_layout(job))] for number, job in jobs} if differing else {}
+
+
+def _differs(name: str, parts: Iterable[Fixed]) -> bool:
+    return len({canonical_json(part.get(name, _ABSENT)) for part in parts}) > 1
+
+
+def _layout(job: JobDescription) -> Layout:
+    assert isinstance(job.config, SharedConfig)
+    return job.config.layout
+
+
+def _fixed_part(job: JobDescription, varying: Iterable[Path], identity: Identity) -> Fixed:
+    varying = set(varying)
+    leaves = _leaves(_layout(job).base, varying)
+    fixed = {".".join(path): value for path, value in leaves if not _is_no_setting(path, identity)}
+    return {key: job.texts.get(key, value) for key, value in fixed.items() if key not in job.axes}
+
+
+def _is_no_setting(path: Path, identity: Identity) -> bool:
+    return path[:1] == _CONTENT or identity.dropped.covers(path)
+
+
+def _leaves(tree: Any, varying: set[Path], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield the values that no point replaces; a list is one value."""
+    for key, value in tree.items():
+        here = (*path, str(key))
+        if here in varying:
+            continue
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, varying, here)
+        else:
+            yield here, value

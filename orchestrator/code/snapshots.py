@@ -1,0 +1,153 @@
+"""The code of a study as it was when jobs were submitted: what they run, whatever is edited meanwhile.
+
+``<root>/<study>/code/snapshots/DIGEST/`` is there whole or not at all: ``modules/`` is laid out by import name and is
+first on the path of workers and jobs, ``snapshot.json`` says what it holds and where that comes from. Equal content has
+one digest and is written once. Files that are only pointed to, and what lies beside the modules in the folder that
+they come from, are links to where it lies: a snapshot is of code, never of data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
+from seedfold.orchestrator.code.source_files import Source, Sources, find_sources, named_modules, program_folders
+from seedfold.orchestrator.ledger.atomic_files import write_whole
+from seedfold.orchestrator.ledger.layout import MARK, SNAPSHOT_RECORD, StudyFolder
+from seedfold.results.store.atomic_files import sync
+
+UNFINISHED = ".new-"
+_MANY = 200
+_HANDS = 8
+
+
+def read_record(study: StudyFolder, digest: str) -> dict[str, Any]:
+    """What a snapshot says of itself. Raises FileNotFoundError if it is gone."""
+    record: dict[str, Any] = json.loads((study.snapshots / digest / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
+    return record
+
+
+def left_out(study: StudyFolder, digests: Iterable[str | None]) -> list[str]:
+    """The packages that these snapshots do not hold because they are too large."""
+    return sorted({name for digest in set(digests) - {None} for name in read_record(study, str(digest))["left_out"]})
+
+
+def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Path) -> str:
+    """Keep the code that these jobs would run if they were started now in ``folder``; return its digest."""
+    jobs = list(jobs)
+    sources = find_sources(named_modules(jobs), folder, program_folders(jobs))
+    table = {name: _digest(source) for name, source in sources.files.items()}
+    digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
+    final = study.snapshots / digest
+    if (final / SNAPSHOT_RECORD).exists():
+        _restore(final / "modules", sources)
+        # It is in use: nobody is to clear it away now.
+        with contextlib.suppress(PermissionError):
+            os.utime(final)
+    else:
+        _write(final, sources, table, folder)
+    _link_neighbours(final / "modules", sources.roots, study.path.parent)
+    return digest
+
+
+def _digest(source: Source) -> str:
+    if source.content is None:
+        return f"-> {source.place}"
+    return hashlib.sha256(source.content).hexdigest()[:16] + ("x" if source.executable else "")
+
+
+def _write(final: Path, sources: Sources, table: dict[str, str], folder: Path) -> None:
+    """Write a snapshot beside its place and rename it; what somebody else wrote there meanwhile is as good."""
+    beside = final.with_name(f"{UNFINISHED}{os.urandom(6).hex()}")
+    (beside / "modules").mkdir(parents=True)
+    try:
+        _write_files(beside / "modules", sources.files)
+        record = {
+            "created": round(time.time(), 3),
+            "folder": str(folder),
+            "left_out": list(sources.left_out),
+            "git": [*save_provenance(sources, beside), *copy_provenance(folder, beside)],
+            "files": table,
+        }
+        write_whole(beside / SNAPSHOT_RECORD, [json.dumps(record, indent=1)])
+        _move(beside, final, sources)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _move(beside: Path, final: Path, sources: Sources) -> None:
+    try:
+        beside.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        _restore(final / "modules", sources)
+        with contextlib.suppress(FileExistsError):
+            os.link(beside / SNAPSHOT_RECORD, final / SNAPSHOT_RECORD)
+    sync(final.parent)
+
+
+def _write_files(place: Path, files: dict[str, Source]) -> None:
+    for folder in sorted({(place / name).parent for name in files}):
+        folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(_HANDS) as pool:
+        for _ in pool.map(lambda item: _write_file(place / item[0], item[1]), files.items()):
+            pass
+
+
+def _write_file(file: Path, source: Source) -> None:
+    """Write a file, not to be edited by mistake: a traceback leads people to it."""
+    if source.content is None:
+        file.symlink_to(source.place.absolute())
+        return
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o555 if source.executable else 0o444)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(source.content)
+        stream.flush()
+        os.fsync(handle)
+
+
+def _restore(place: Path, sources: Sources) -> None:
+    """Write again what has gone: file systems for scratch are cleared of what nobody has read for weeks."""
+    gone = {name: source for name, source in sources.files.items() if not (place / name).exists()}
+    for name, source in gone.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        beside = (place / name).with_name(f"{UNFINISHED}{os.urandom(6).hex()}")
+        _write_file(beside, source)
+        beside.rename(place / name)
+
+
+def _link_neighbours(place: Path, roots: Iterable[Path], results: Path) -> None:
+    """Have data found that code looks for beside its package; never other code, and never results."""
+    for root in roots:
+        for entry in _list_few(root):
+            if not _is_code(entry) and not results.is_relative_to(entry.path):
+                with contextlib.suppress(FileExistsError):
+                    (place / entry.name).symlink_to(entry.path)
+
+
+def _is_code(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith((".", "__")) or entry.name.endswith((".py", ".egg-info")):
+        return True
+    return entry.is_dir() and any(inner.name.endswith(".py") or inner.name == MARK for inner in _list_few(entry))
+
+
+def _list_few(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing where that is much, or nobody may look."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = list(islice(listing, _MANY + 1))
+    except OSError:
+        return []
+    return entries if len(entries) <= _MANY else []

@@ -1,0 +1,246 @@
+"""What this machine offers, and what is wrong with it or with a study. What is written for a trial is removed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.errors import SeedfoldError, counted
+from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.schedulers.findings import Finding
+from seedfold.orchestrator.settings.site import site_settings
+from seedfold.orchestrator.state.overview import Overview, each_once, fallen, name_of
+from seedfold.orchestrator.worker.slots import visible_gpus
+
+PACKAGES = ("seedfold", "torch", "pytorch-lightning", "hydra-core", "submitit", "pandas", "pyarrow", "duckdb")
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "cifs",
+    "smb3",
+    "ceph",
+    "glusterfs",
+    "panfs",
+    "wekafs",
+    "orangefs",
+}
+_LITTLE_DISK = 10 * 1024**3
+_TORCH_LIMIT_S = 120
+SKEW_WARNING_S, SKEW_PROBLEM_S = 2.0, 60.0
+_ASK_TORCH = (
+    "import json, torch; cuda = torch.cuda.is_available();"
+    "print(json.dumps([torch.__version__, torch.version.cuda, torch.cuda.device_count() if cuda else 0]))"
+)
+
+
+def examine_machine(root: Root) -> Iterator[Finding]:
+    """Look at this machine and at the root, cheapest first."""
+    yield _processors()
+    yield from _gpus_and_torch()
+    yield _packages()
+    yield _site_file()
+    yield from _root(root)
+
+
+def _processors() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    text = (
+        f"{len(os.sched_getaffinity(0))} CPUs, {_gigabytes(memory.available)} of {_gigabytes(memory.total)} memory free"
+    )
+    return Finding("ok", "machine", f"{os.uname().nodename}: {text}")
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1024**3:.1f} GB"
+
+
+def _gpus_and_torch() -> Iterator[Finding]:
+    gpus = visible_gpus()
+    listed = ", ".join(f"{gpu.index}: {_gigabytes(gpu.free_bytes)} free" for gpu in gpus)
+    yield Finding("ok", "GPUs", listed or "none that the driver shows")
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=_TORCH_LIMIT_S, check=True
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding("warning", "torch", f"its import took more than {_TORCH_LIMIT_S} s", "look at the file system")
+        return
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Finding("problem", "torch", f"cannot be imported: {last}", "install torch again in this environment")
+        return
+    yield _torch(len(gpus), *json.loads(asked.stdout))
+
+
+def _torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
+    build = f"CUDA {cuda}, {counted(devices, 'device')}" if cuda else "for CPUs only"
+    text = f"{release}, {build}"
+    if gpus and not devices:
+        text = f"{text}, but the driver shows {counted(gpus, 'GPU')}"
+        return Finding("warning", "torch", text, "install torch built for CUDA")
+    return Finding("ok", "torch", text)
+
+
+def _packages() -> Finding:
+    missing = []
+    listed = [f"python {sys.version.split()[0]}"]
+    for package in PACKAGES:
+        try:
+            listed.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        return Finding("problem", "packages", f"not installed: {', '.join(missing)}", "pip install seedfold again")
+    return Finding("ok", "packages", ", ".join(listed))
+
+
+def _site_file() -> Finding:
+    try:
+        settings = site_settings()
+    except SeedfoldError as error:
+        return Finding("problem", "site file", str(error), "mend or remove it")
+    return Finding("ok", "site file", ", ".join(settings) or "none")
+
+
+# --- the root ---------------------------------------------------------------------------------------------------------
+
+
+def _root(root: Root) -> Iterator[Finding]:
+    """Look at the root's file system, in the root, or where it would be created."""
+    place = next(folder for folder in (root.path, *root.path.parents) if folder.is_dir())
+    there = "" if place == root.path else f" does not exist yet; looking at {place}"
+    yield Finding("ok", "root", f"{root.path}{there}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield Finding(
+            "problem", "root", f"{place} is not writable", "name another folder with --root, or mend its rights"
+        )
+        return
+    yield _disk(place)
+    with _trial_folder(place) as trial:
+        yield _exclusive_link(trial)
+        yield _clock(trial)
+
+
+@contextmanager
+def _trial_folder(place: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=".doctor-", dir=place))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _disk(place: Path) -> Finding:
+    kind = file_system(place)
+    free = shutil.disk_usage(place).free
+    shared = "a network file system" if kind in _NETWORK or kind.startswith("fuse.") else "not a network file system"
+    text = f"{_gigabytes(free)} free on {kind}, {shared}"
+    if free < _LITTLE_DISK:
+        return Finding("warning", "disk", text, "seedfold gc STUDY says what may go")
+    return Finding("ok", "disk", text)
+
+
+def file_system(place: Path) -> str:
+    """Return the kind of file system that a folder is on, such as ``ext4`` or ``nfs4``."""
+    import psutil
+
+    resolved = place.resolve()
+    mounts = [one for one in psutil.disk_partitions(all=True) if resolved.is_relative_to(one.mountpoint)]
+    nearest = max(mounts, key=lambda one: len(one.mountpoint), default=None)
+    return str(nearest.fstype) if nearest else "unknown"
+
+
+def _exclusive_link(trial: Path) -> Finding:
+    try:
+        works = create_once(trial / "claim", "1") and not create_once(trial / "claim", "2")
+    except OSError as error:
+        return Finding("problem", "claims", f"no hard links here: {error}", "use a root on another file system")
+    if not works:
+        return Finding("problem", "claims", "a file could be created twice", "use a root on another file system")
+    return Finding("ok", "claims", "exclusive creation works")
+
+
+def _clock(trial: Path) -> Finding:
+    file = trial / "clock"
+    before = time.time()
+    file.touch()
+    skew = file.stat().st_mtime - before
+    text = f"the file system's clock differs by {abs(skew):.1f} s"
+    if abs(skew) > SKEW_PROBLEM_S:
+        return Finding("problem", "clock", text, "set the clocks; silence of a worker is judged by them")
+    if abs(skew) > SKEW_WARNING_S:
+        return Finding("warning", "clock", text, "have the clocks of host and file server set by NTP")
+    return Finding("ok", "clock", text)
+
+
+# --- a study ----------------------------------------------------------------------------------------------------------
+
+
+def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
+    """Look for what dead processes left behind in one study."""
+    overview = Overview(root, study.name)
+    views = each_once(overview.places())
+    lost = [view for view in views if view.state == "lost"]
+    dead = fallen(overview, views)
+    if lost:
+        text = f"{counted(len(lost), 'lost job')}, e.g. {name_of(lost[0].job)}: {lost[0].standing.reason}"
+        yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
+    for one in dead:
+        text = f"{one.fate()}, {counted(one.jobs, 'job waits', 'jobs wait')}"
+        yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
+    if not (lost or dead):
+        yield Finding("ok", study.name, f"{counted(len(views), 'job')}, nothing left behind by dead processes")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """A published result to be read through. ``name`` is for people."""
+
+    folder: Path
+    files: Any
+    name: str
+
+
+def stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
+    """The results of a study that count as done."""
+    found = []
+    for view in each_once(Overview(root, study.name).places()):
+        event = view.standing.event
+        if event is not None and event["e"] == "done" and view.standing.home == study:
+            found.append(StoredResult(study.published(view.job.id, event["n"]), event["files"], name_of(view.job)))
+    return found
+
+
+def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterator[Finding]:
+    """Read every byte of the results and compare with what was recorded."""
+    from seedfold.results.store.published import damage
+
+    count = broken = 0
+    for result in results:
+        count += 1
+        reason = damage(result.folder, result.files, deep=True)
+        if reason:
+            broken += 1
+            text = f"damaged: {result.name}: {reason}"
+            yield Finding(
+                "problem", study.name, text, f"remove {result.folder}; seedfold resume {study.name} runs it again"
+            )
+    if not broken:
+        yield Finding("ok", study.name, f"{counted(count, 'result')} read through, all whole")

@@ -1,0 +1,102 @@
+"""A one-minute job that says what a node of the cluster sees: the packages, a GPU, the root, the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.errors import UnreachableError, UsageError
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.dispatch.doctor import SKEW_PROBLEM_S, SKEW_WARNING_S
+from seedfold.orchestrator.ledger.atomic_files import create_once, write_whole
+from seedfold.orchestrator.schedulers.backend import Backend, RefusedError
+from seedfold.orchestrator.schedulers.findings import Finding, Level
+
+_SAID = "said.json"
+_LATE_S = 15.0
+
+
+def probe(folder: str, name: str) -> None:
+    """Say what this node sees, in a file in ``folder``: what the job does."""
+    said: dict[str, Any] = {"host": os.uname().nodename, "node": os.environ.get("SLURMD_NODENAME", "")}
+    said["gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    try:
+        import torch
+
+        said["torch"] = f"{torch.__version__}, {torch.cuda.device_count()} devices"
+    except ImportError as error:
+        said["error"] = str(error)
+    said["claims"] = create_once(Path(folder, name), "") and not create_once(Path(folder, name), "")
+    said["time"] = time.time()
+    write_whole(Path(folder, _SAID), [json.dumps(said)])
+    sys.exit(0)
+
+
+def examine_node(root: Path, backend: Backend, resources: Resources, wait_s: float) -> Iterator[Finding]:
+    """Run the probe on a node and say what came of it; waits at most ``wait_s`` seconds.
+
+    Raises UsageError if the scheduler refuses it, UnreachableError if it does not answer.
+    """
+    folder = root / f".probe-{os.urandom(4).hex()}"
+    folder.mkdir(parents=True)
+    try:
+        number = backend.submit_probe(folder, probe, [str(folder), "claim"], resources)
+    except RefusedError as error:
+        shutil.rmtree(folder)
+        raise UsageError(f"the scheduler refused the probe: {error}") from None
+    except (UsageError, UnreachableError):
+        shutil.rmtree(folder)
+        raise
+    yield Finding("ok", "probe", f"job {number} submitted; waits up to {wait_s:g} s for it")
+    said = _wait(folder, number, wait_s, backend)
+    if isinstance(said, Finding):
+        yield said
+        return
+    yield from _judge(said, bool(resources.gpus))
+    shutil.rmtree(folder)
+
+
+def _wait(folder: Path, number: str, wait_s: float, backend: Backend) -> dict[str, Any] | Finding:
+    end, gone = time.monotonic() + wait_s, None
+    while time.monotonic() < end:
+        if (folder / _SAID).exists():
+            said: dict[str, Any] = json.loads((folder / _SAID).read_text())
+            return {**said, "skew": said["time"] - time.time()}
+        state = backend.look_at(number)[0]
+        gone = gone or (None if state else time.monotonic())
+        if gone and time.monotonic() - gone > _LATE_S:
+            text = f"job {number} ended and left nothing in {folder}; its last words: {_last_words(folder)}"
+            return Finding("problem", "probe", text, "nodes have to see the root, and this Python, under the same path")
+        time.sleep(0.5)
+    reason = backend.look_at(number)[1] or "unknown"
+    text = f"job {number} has not run within {wait_s:g} s (reason: {reason})"
+    return Finding("warning", "probe", text, f"look into {folder} later, or cancel job {number}")
+
+
+def _last_words(folder: Path) -> str:
+    lines = [line for log in folder.glob("*.log") for line in log.read_text(errors="replace").strip().splitlines()]
+    return lines[-1] if lines else "none"
+
+
+def _judge(said: dict[str, Any], with_gpu: bool) -> Iterator[Finding]:
+    yield Finding("ok", "node", f"{said['node'] or said['host']} sees the root and this Python")
+    if "error" in said:
+        yield Finding("problem", "node's torch", said["error"], "install it in the environment that nodes use")
+    else:
+        yield Finding("ok", "node's torch", said["torch"])
+    if with_gpu and not said["gpus"]:
+        yield Finding(
+            "problem", "node's GPU", "asked for one, and none is visible", "ask the site how GPUs are asked for"
+        )
+    if not said["claims"]:
+        yield Finding("problem", "node's claims", "a file could be created twice", "use a root on another file system")
+    skew = abs(said["skew"])
+    level: Level = "problem" if skew > SKEW_PROBLEM_S else "warning" if skew > SKEW_WARNING_S else "ok"
+    remedy = "" if level == "ok" else "have the clocks set by NTP"
+    yield Finding(level, "node's clock", f"differs from this machine's by {skew:.1f} s at most", remedy)

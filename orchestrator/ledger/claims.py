@@ -1,0 +1,91 @@
+"""The right to run an attempt: a file that only one process can create.
+
+Attempt N of a job begins with the exclusive creation of ``claims/ab/ID.N`` by the process that computes it. The next
+attempt begins only when that process is known to be dead. Numbers may be missing: an attempt whose process died
+before it could claim, or stepped back, leaves none. Whoever finds the job claimed alive by another process, under any
+number and in any study of the root, before or after the own claim, steps back, so at most one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.copy_origin import home_of, liveness_in
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
+from seedfold.orchestrator.ledger.submissions import Submission
+
+RESULT = "result.json"
+
+
+def _holder(claim: Path) -> Liveness:
+    """Tell whether the process that holds a claim lives; the submission's worker answers where it cannot be seen."""
+    try:
+        record = json.loads(claim.read_text())
+    except FileNotFoundError:
+        # Withdrawn since it was listed.
+        return "dead"
+    known = liveness_in(StudyFolder(claim.parents[2]), ProcessIdentity(**record["process"]))
+    if known != "unknown":
+        return known
+    folder = claim.parents[2] / "submissions" / record["submission"]
+    return Submission.read(folder).liveness(*record["task"]) if folder.is_dir() else "dead"
+
+
+def _numbers(study: StudyFolder, job: str) -> Iterator[int]:
+    """The numbers of the attempts that anybody began, in no order."""
+    try:
+        names = os.listdir(study.claim(job, 1).parent)  # noqa: PTH208
+    except FileNotFoundError:
+        return
+    for name in names:
+        claimed, _, number = name.partition(".")
+        if claimed == job:
+            yield int(number)
+
+
+def attempts_begun(study: StudyFolder, job: str, known: int = 0) -> int:
+    """Number of the latest attempt that anybody began, at least ``known``."""
+    return max(known, max(_numbers(study, job), default=0))
+
+
+def _others_at_work(study: StudyFolder, job: str, own: Path | None = None) -> bool:
+    numbers = sorted(_numbers(study, job), reverse=True)
+    claims = (study.claim(job, number) for number in numbers)
+    return any(_holder(path) != "dead" for path in claims if path != own)
+
+
+def is_claimed_alive(study: StudyFolder, job: str) -> bool:
+    """Whether any attempt at a job is at work."""
+    return _others_at_work(study, job)
+
+
+def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
+    """Whether an attempt's result is there, whole."""
+    return (study.published(job, attempt) / RESULT).exists()
+
+
+def claim(
+    root: Root, study: StudyFolder, job: str, attempt: int, submission: str, task: tuple[int, int] = (0, 0)
+) -> str | None:
+    """Begin an attempt as the calling process, in a ``task`` (index, restart) of a submission.
+
+    Returns None if it is ours, else why it is not. The claim of an attempt that stepped back is withdrawn.
+    """
+    path = study.claim(job, attempt)
+    if attempts_begun(study, job) >= attempt:
+        return f"attempt {attempt} was begun by somebody else"
+    if is_claimed_alive(study, job):
+        return "an earlier attempt is still at work"
+    record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "task": task}
+    if not create_once(path, json.dumps(record)):
+        return f"attempt {attempt} was begun by somebody else"
+    for other in root.studies():
+        if home_of(other) is None and _others_at_work(other, job, own=path):
+            path.unlink()
+            return f"it runs in study {other.name}"
+    return None

@@ -1,0 +1,90 @@
+"""The only state of a study: what happened, as lines that are appended and never changed.
+
+Each process that has something to tell appends to a file of its own under ``events/``. Readers fold all files. A line
+that is not complete yet (its writer is in the middle of it, or died there) is left for the next reading. One that is
+damaged is passed over: claims and the store tell how far an attempt came, and at worst it runs again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, cast
+
+from seedfold.orchestrator.ledger.atomic_files import Appender
+
+Event = dict[str, Any]
+"""``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, cancelled, resumed."""
+
+
+class EventWriter:
+    """Tells what happened. Nothing is written before the first event."""
+
+    def __init__(self, folder: Path) -> None:
+        name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
+        self._file = Appender(folder / name)
+
+    def tell(self, what: str, /, **details: Any) -> Event:
+        """Append one event; when this returns it is on disk."""
+        event = {"e": what, "t": round(time.time(), 3), **details}
+        self._file.append(event)
+        return event
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class EventReader:
+    """Reads events as they come: each call of `new` gives those since the last, in the order of their times."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._offsets: dict[str, int] = {}
+        self.damaged: Counter[str] = Counter()
+        """Lines that could not be read, by the name of their file."""
+
+    def new(self) -> list[Event]:
+        """Return the events that were appended since the last call."""
+        events = [event for name, size in self._grown() for event in self._read(name, size)]
+        return sorted(events, key=itemgetter("t"))
+
+    def _grown(self) -> Iterator[tuple[str, int]]:
+        try:
+            entries = list(os.scandir(self._folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if entry.name.endswith(".jsonl"):
+                size = entry.stat().st_size
+                if size > self._offsets.get(entry.name, 0):
+                    yield entry.name, size
+
+    def _read(self, name: str, size: int) -> list[Event]:
+        start = self._offsets.get(name, 0)
+        with (self._folder / name).open("rb") as file:
+            file.seek(start)
+            data = file.read(size - start)
+        whole = data.rfind(b"\n") + 1
+        self._offsets[name] = start + whole
+        try:
+            return _parse(data[:whole])
+        except ValueError:
+            return list(self._readable(name, data[:whole]))
+
+    def _readable(self, name: str, lines: bytes) -> Iterator[Event]:
+        for line in lines.strip().split(b"\n"):
+            try:
+                yield from _parse(line)
+            except ValueError:
+                self.damaged[name] += 1
+
+
+def _parse(lines: bytes) -> list[Event]:
+    """Parse lines of JSON as one array, which is several times faster than one after the other."""
+    return cast("list[Event]", json.loads(b"[%b]" % lines.strip().replace(b"\n", b",")))

@@ -1,0 +1,34 @@
+"""Files for people, where people look: ``outputs/STAGE`` of a study, with a folder a job where a stage has axes.
+
+They are copies of what is in the result, made before it is published: a job that is killed in between runs again.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.evaluation.axes import axes_text
+from seedfold.results.store.atomic_files import replacing
+
+_UNFIT = re.compile(r"[^A-Za-z0-9=.,_-]+")
+_LONGEST = 100
+
+
+def outputs_of(study: StudyFolder, job: JobDescription) -> Path:
+    """Return the folder for the files of a job; two of one stage never share it."""
+    folder = study.outputs / job.stage
+    if not job.axes:
+        return folder
+    name = _UNFIT.sub("-", axes_text(job.axes).replace(" ", ","))
+    return folder / f"{name[:_LONGEST]}-{job.short_id}"
+
+
+def hand_out(files: Path, folder: Path) -> None:
+    """Copy a folder's files, if there is one, each whole; files of the same name are replaced."""
+    for file in sorted(path for path in files.rglob("*") if path.is_file()):
+        with replacing(folder / file.relative_to(files)) as beside:
+            shutil.copyfile(file, beside)

@@ -1,0 +1,157 @@
+"""The plans of a study on disk, and which jobs are current.
+
+Every launch that names something new writes one file: a first line that says who asked for what, then the job
+descriptions. The address of a job, (stage, axis values), belongs to the job that named it last: that one is current,
+the earlier ones are superseded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.records import decode, encode
+from seedfold.orchestrator.ledger.atomic_files import create_once, to_line, write_whole
+from seedfold.orchestrator.ledger.layout import StudyFolder
+
+Address = tuple[str, str]
+"""(stage, axis values as canonical text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanHeader:
+    """Who asked for what, and the settings that jobs of this plan run under (``cluster``, ``failures``, …)."""
+
+    time: float
+    user: str
+    host: str
+    command: tuple[str, ...]
+    folder: str
+    overrides: tuple[str, ...]
+    config_dirs: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def now(
+        cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
+    ) -> PlanHeader:
+        """Describe the plan that this process makes."""
+        return cls(
+            time=time.time(),
+            user=_user(),
+            host=os.uname().nodename,
+            command=tuple(sys.argv),
+            folder=str(folder),
+            overrides=tuple(overrides),
+            config_dirs=tuple(map(str, config_dirs)),
+            settings=dict(settings),
+        )
+
+
+def _user() -> str:
+    """The user's name, or number where nobody has named it, as in a container."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _next_name(folder: Path) -> str:
+    """A name that sorts behind every other, whatever the clocks of the hosts say."""
+    latest = max((int(file.name.split("-")[0]) for file in folder.glob("*.jsonl")), default=0)
+    return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
+
+
+def write_plan(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription]) -> Path:
+    """Write one plan, whole or not at all, and return its file."""
+    path = study.plans / _next_name(study.plans)
+    write_whole(path, _lines(header, jobs))
+    return path
+
+
+def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription], digest: str) -> None:
+    """Write the plan of that digest, unless it is there: of many that do so at once, with one time, one succeeds."""
+    if not any(study.plans.glob(f"*-{digest}.jsonl")):
+        name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
+        create_once(study.plans / name, "".join(_lines(header, jobs)))
+
+
+def _lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
+    return chain([to_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode(jobs)))
+
+
+def _plan_files(study: StudyFolder) -> list[Path]:
+    return sorted(file for file in study.plans.glob("*.jsonl") if not file.name.startswith("."))
+
+
+def read_header(path: Path) -> PlanHeader:
+    """Read who asked for a plan."""
+    with path.open(encoding="utf-8") as file:
+        record = json.loads(file.readline())
+    for key in ("command", "overrides", "config_dirs"):
+        record[key] = tuple(record[key])
+    return PlanHeader(**record)
+
+
+def read_jobs(path: Path) -> Iterator[JobDescription]:
+    """Read the descriptions of one plan."""
+    with path.open(encoding="utf-8") as file:
+        file.readline()
+        try:
+            yield from decode(file)
+        except SeedfoldError as error:
+            raise SeedfoldError(f"{path}: {error}") from error
+
+
+class Plans:
+    """All plans of a study, read as they come.
+
+    ``jobs`` has every job ever named, by id; ``current`` the job that holds each address (equal points of two stages
+    are one job with two addresses); ``superseded`` the ids that hold no address any more; ``header`` is the last one's.
+    """
+
+    def __init__(self, study: StudyFolder) -> None:
+        self.study = study
+        self.jobs: dict[str, JobDescription] = {}
+        self.current: dict[Address, JobDescription] = {}
+        self.header: PlanHeader | None = None
+        self.superseded: frozenset[str] = frozenset()
+        self._read: set[Path] = set()
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read plans that are new; tell whether there were any."""
+        files = _plan_files(self.study)
+        new = [path for path in files if path not in self._read]
+        if new and self._read and new[0] < max(self._read):
+            # Written at the same moment as one that was read before it: the names decide, for every reader alike.
+            self.current.clear()
+            new = files
+        for path in new:
+            for job in read_jobs(path):
+                self.jobs[job.id] = job
+                self.current[job.address] = job
+            self.header = read_header(path)
+            self._read.add(path)
+        if new:
+            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.current.values()})
+        return bool(new)
+
+    def current_ids(self) -> list[str]:
+        """The ids of the current jobs, each once, in the order in which they were planned."""
+        return list(dict.fromkeys(job.id for job in self.current.values()))
+
+    def superseded_ids(self) -> list[str]:
+        """The superseded ids, in the order in which they were planned."""
+        return [job for job in self.jobs if job in self.superseded]

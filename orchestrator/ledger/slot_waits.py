@@ -1,0 +1,25 @@
+"""What a worker waits for that has no place for any of its jobs: a line beside its submission, while that is so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seedfold.orchestrator.ledger.atomic_files import write_whole
+
+_NAME = "waits"
+
+
+def tell_wait(submission: Path, text: str) -> None:
+    """Say what the worker of the submission in this folder waits for; an empty text for nothing any more."""
+    if text:
+        write_whole(submission / _NAME, [text])
+    else:
+        (submission / _NAME).unlink(missing_ok=True)
+
+
+def wait_of(submission: Path) -> str:
+    """What was said last, which holds as long as the worker lives; an empty text for nothing."""
+    try:
+        return (submission / _NAME).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""

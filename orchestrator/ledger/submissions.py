@@ -1,0 +1,263 @@
+"""Submissions: which jobs were handed to whom, and whether anybody is still at work on them.
+
+``submissions/TOKEN/intent.json`` is on disk before anything is started. On this machine one worker does all of it; a
+scheduler runs it as an array of tasks, each with a worker of its own (see `seedfold.orchestrator.ledger.tasks`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.copy_origin import clock_of, liveness_in
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
+from seedfold.orchestrator.ledger.tasks import Tasks
+from seedfold.orchestrator.settings.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """How a scheduler runs a submission: tasks of ``per_task`` jobs, ``side_by_side`` of them at a time.
+
+    ``resources`` are those of one job; ``after`` are the tokens of submissions that have to end before; ``exclude`` are
+    nodes to stay away from.
+    """
+
+    stage: str
+    resources: Resources
+    per_task: int
+    side_by_side: int
+    after: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Array:
+        """Read the JSON form."""
+        resources = Resources.from_dict(record["resources"])
+        tuples = {key: tuple(record[key]) for key in ("after", "exclude")}
+        return cls(**{**record, "resources": resources, **tuples})
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Jobs handed over together, with the settings (``cluster``, ``failures``) that they run under.
+
+    ``rerun`` are those that have a result and are to be done again all the same, each with its latest attempt so far.
+    ``snapshot`` names the code that they run, None for what is there when they start.
+    ``array`` is None for a submission to this machine, which is one task. Commands that people run by hand are each a
+    task of a submission that hands nothing over (see `seedfold.orchestrator.dispatch.rendered_job`).
+    """
+
+    folder: Path
+    jobs: tuple[str, ...]
+    rerun: Mapping[str, int]
+    settings: Mapping[str, Any]
+    code_folder: str
+    launcher: ProcessIdentity
+    silent_s: float
+    array: Array | None
+    created: float
+    snapshot: str | None = None
+
+    @property
+    def _study(self) -> StudyFolder:
+        return StudyFolder(self.folder.parents[1])
+
+    @property
+    def token(self) -> str:
+        """The submission's unique name."""
+        return self.folder.name
+
+    @property
+    def log(self) -> Path:
+        """What a worker on this machine and everything that starts it printed."""
+        return self.folder / "worker.log"
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """What is known of its tasks."""
+        return Tasks(self.folder)
+
+    @property
+    def task_count(self) -> int:
+        """Number of its tasks."""
+        return 1 if self.array is None else -(-len(self.jobs) // self.array.per_task)
+
+    def jobs_of(self, index: int) -> tuple[str, ...]:
+        """The jobs of one task."""
+        if self.array is None:
+            return self.jobs
+        return self.jobs[index * self.array.per_task : (index + 1) * self.array.per_task]
+
+    @classmethod
+    def create(
+        cls,
+        study: StudyFolder,
+        jobs: Sequence[str],
+        settings: Mapping[str, Any],
+        code_folder: Path,
+        rerun: Mapping[str, int] | None = None,
+        array: Array | None = None,
+        token: str | None = None,
+        snapshot: str | None = None,
+    ) -> Submission:
+        """Put the intent on disk, under a new token unless one is given; raises FileExistsError if that is taken."""
+        folder = study.submissions / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
+        intent = {
+            "jobs": list(jobs),
+            "rerun": dict(rerun or {}),
+            "settings": dict(settings),
+            "code_folder": str(code_folder),
+            "snapshot": snapshot,
+            "launcher": ProcessIdentity.current().to_dict(),
+            "array": None if array is None else asdict(array),
+            "created": round(time.time(), 3),
+        }
+        if not create_once(folder / "intent.json", json.dumps(intent, indent=1)):
+            raise FileExistsError(folder)
+        return cls.read(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Submission:
+        """Read an intent. Raises FileNotFoundError where there is none (yet)."""
+        intent = json.loads((folder / "intent.json").read_text(encoding="utf-8"))
+        return cls(
+            folder=folder,
+            jobs=tuple(intent["jobs"]),
+            rerun=intent["rerun"],
+            settings=intent["settings"],
+            code_folder=intent["code_folder"],
+            launcher=ProcessIdentity(**intent["launcher"]),
+            silent_s=Cluster.parse(intent["settings"]["cluster"]).silent_s,
+            array=None if intent["array"] is None else Array.from_dict(intent["array"]),
+            created=intent["created"],
+            snapshot=intent.get("snapshot"),
+        )
+
+    def import_path(self) -> list[str]:
+        """What comes first on the path of the worker and its jobs. Raises UsageError if the snapshot is gone."""
+        return [
+            *([] if self.snapshot is None else [str(self._study.snapshot_modules(self.snapshot))]),
+            self.code_folder,
+        ]
+
+    def python_path(self) -> str:
+        """``PYTHONPATH`` for whatever this process starts to work on it."""
+        others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        return os.pathsep.join(dict.fromkeys(filter(None, [*self.import_path(), *others])))
+
+    def setup_lines(self) -> list[str]:
+        """Lines of shell by which a task runs the snapshot of the code itself, and not only its jobs do."""
+        if self.snapshot is None:
+            return []
+        return [f'export PYTHONPATH={shlex.quote(self.import_path()[0])}"${{PYTHONPATH:+:$PYTHONPATH}}"']
+
+    def worker(self) -> ProcessIdentity | None:
+        """The process that works on it on this machine; None if none has started yet, or a scheduler runs it."""
+        return self.tasks.worker(0) if self.array is None else None
+
+    def scheduler_id(self) -> str | None:
+        """The scheduler's number for it; None before it was submitted, as far as anybody knows."""
+        try:
+            record = json.loads((self.folder / "submitted.json").read_text())
+        except FileNotFoundError:
+            return None
+        return str(record["scheduler_id"])
+
+    def make_void(self, reason: str) -> None:
+        """Say that the scheduler will never take it: its jobs wait for a person."""
+        create_once(self.folder / "void", reason)
+
+    def is_void(self) -> bool:
+        """Whether the scheduler will never take it."""
+        return (self.folder / "void").exists()
+
+    def has_ended(self) -> bool:
+        """Whether a worker on this machine said that it is through; what a scheduler runs is judged task by task."""
+        return self.array is not None or self.tasks.mark(0).over
+
+    def liveness(self, index: int = 0, restart: int | None = None) -> Liveness:
+        """Tell whether somebody is at work on a task, or about to start; as it was after ``restart`` if that is given.
+
+        A task of a scheduler's lives until its worker or the scheduler says that it is over.
+        """
+        mark = self.tasks.mark(index)
+        if mark.over or (restart is not None and mark.started > restart):
+            return "dead"
+        if self.array is not None:
+            return "alive"
+        known = liveness_in(self._study, self.tasks.worker(index) or self._starter())
+        return known if known != "unknown" else self._by_heartbeat(index)
+
+    def _starter(self) -> ProcessIdentity:
+        """Who is about to start the worker: the submitted task once there is one, the launcher before."""
+        try:
+            return ProcessIdentity(**json.loads((self.folder / "submitted.json").read_text())["process"])
+        except FileNotFoundError:
+            return self.launcher
+
+    def _by_heartbeat(self, index: int) -> Liveness:
+        beaten = self.tasks.beaten(index) or (self.folder / "intent.json").stat().st_mtime
+        return "alive" if clock_of(self._study) - beaten < self.silent_s else "dead"
+
+    def open_jobs(self) -> list[str]:
+        """The jobs of the tasks that somebody is at work on, or will be."""
+        if self.array is None:
+            return list(self.jobs) if self.liveness() != "dead" else []
+        if self.is_void():
+            return []
+        marks = self.tasks.marks()
+        over = {index for index, mark in marks.items() if mark.over}
+        return [job for index in range(self.task_count) if index not in over for job in self.jobs_of(index)]
+
+
+class Submissions:
+    """The submissions of a study, read as they come. What is dead once is never asked about again."""
+
+    def __init__(self, study: StudyFolder) -> None:
+        self._folder = study.submissions
+        self._live: dict[str, Submission] = {}
+        self._seen: set[str] = set()
+        self.live: list[Submission] = []
+        """Those that somebody is at work on, or will be."""
+        self.queued: dict[str, Submission] = {}
+        """The jobs of their tasks that are not over."""
+        self.handed_over: dict[str, Submission] = {}
+        """Every job that was ever handed over, with the last submission that holds it."""
+
+    def refresh(self) -> None:
+        """Look again."""
+        for entry in self._entries():
+            if entry.name not in self._seen and Path(entry, "intent.json").exists():
+                self._take(Submission.read(Path(entry)))
+                self._seen.add(entry.name)
+        queued: dict[str, Submission] = {}
+        for token, submission in list(self._live.items()):
+            jobs = submission.open_jobs()
+            if not jobs:
+                del self._live[token]
+            queued.update(dict.fromkeys(jobs, submission))
+        self.live, self.queued = sorted(self._live.values(), key=lambda one: one.created), queued
+
+    def _take(self, submission: Submission) -> None:
+        self._live[submission.token] = submission
+        for job in submission.jobs:
+            last = self.handed_over.get(job)
+            if last is None or last.created <= submission.created:
+                self.handed_over[job] = submission
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        try:
+            return sorted(os.scandir(self._folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return []

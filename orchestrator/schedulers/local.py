@@ -1,0 +1,56 @@
+"""This machine as a cluster: one detached submitit task that works through a submission.
+
+The task is submitted from a short-lived process in its own session, with its output in a file: neither the terminal's
+end nor a Ctrl-C reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from seedfold.jobs.errors import UnreachableError
+from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.submissions import Submission
+
+# submitit ends a local task after two minutes unless told otherwise.
+_NO_LIMIT_MIN = 60 * 24 * 3650
+
+
+def dispatch(submission: Submission) -> None:
+    """Start the submission's worker, detached. Raises UnreachableError, naming the log, if that fails."""
+    with submission.log.open("ab") as log:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "seedfold.orchestrator.schedulers.local", str(submission.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": submission.python_path()},
+            start_new_session=True,
+            check=False,
+        )
+    if ended.returncode:
+        raise UnreachableError(f"the local worker did not start; see {submission.log}")
+
+
+def _submit(folder: Path) -> None:
+    import submitit
+
+    from seedfold.orchestrator.worker.local_task import work
+
+    executor = submitit.LocalExecutor(folder=folder / "submitit")
+    executor.update_parameters(timeout_min=_NO_LIMIT_MIN, tasks_per_node=1)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    task = executor.submit(work, str(folder), visible)
+    process = ProcessIdentity.of(int(task.job_id))
+    create_once(folder / "submitted.json", json.dumps({"process": process.to_dict(), "scheduler_id": task.job_id}))
+    # The task goes on by itself; submitit would otherwise wait for it when this process ends.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _submit(Path(sys.argv[1]))

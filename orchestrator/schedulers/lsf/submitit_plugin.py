@@ -1,0 +1,332 @@
+"""LSF for every program that uses submitit: ``submitit.AutoExecutor(folder, cluster="lsf")``.
+
+Every such program imports this module, whether or not it has an LSF, so that it imports nothing else before it is
+needed. No parameter has the name of one of another executor's, which submitit would then take for ours.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from submitit.core import core, job_environment, logger, utils
+
+if TYPE_CHECKING:
+    from seedfold.orchestrator.schedulers.lsf.directives import Request
+
+_ENDS = ("DONE", "EXIT", "GONE")
+# A job that is queued again is shown as ended for a moment.
+_CERTAIN_S = 5.0
+_PATIENCE_S = 60
+_LEFT_S = 60.0
+_GONE = re.compile(r"Job <(\d+)(?:\[(\d+)\])?> is not found")
+
+
+class LsfInfoWatcher(core.InfoWatcher):
+    """Asks `bjobs` about all jobs at once."""
+
+    def __init__(self, delay_s: int = 60) -> None:
+        super().__init__(delay_s)
+        self._ended_since: dict[str, float] = {}
+
+    def _make_command(self) -> list[str] | None:
+        asked = sorted({job.partition("_")[0] for job in self._registered - self._finished})
+        if not asked:
+            return None
+        # It fails where one of the jobs is unknown, and says all the same how the others are.
+        shell = f'LSB_NTRIES=1 timeout {_PATIENCE_S} bjobs -a -w "$@" 2>&1; true'
+        return ["bash", "-c", shell, "bjobs", *asked]
+
+    def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
+        """Return what the list says of each job, by submitit's name for it."""
+        from seedfold.orchestrator.schedulers.lsf.bjobs_rows import read_table
+
+        text = string.decode(errors="replace") if isinstance(string, bytes) else string
+        found = {
+            _name(row.id, row.index): {"JobID": _name(row.id, row.index), "State": row.word, "NodeList": row.host}
+            for row in read_table(text)[0]
+        }
+        for number, _ in _GONE.findall(text):
+            for job in self._registered - found.keys():
+                if job.partition("_")[0] == number:
+                    found[job] = {"JobID": job, "State": "GONE"}
+        self._note_ends(found)
+        return found
+
+    def _note_ends(self, found: dict[str, dict[str, str]]) -> None:
+        for job, info in found.items():
+            if info["State"] in _ENDS:
+                self._ended_since.setdefault(job, time.monotonic())
+            else:
+                self._ended_since.pop(job, None)
+
+    def get_state(self, job_id: str, mode: str = "standard") -> str:
+        """LSF's word for the state; ``UNKNOWN`` where it has none, and ``GONE`` for what it has forgotten."""
+        return self.get_info(job_id, mode=mode).get("State") or "UNKNOWN"
+
+    def is_done(self, job_id: str, mode: str = "standard") -> bool:
+        """Whether the job has ended and will not start again: whatever waits, is suspended or out of sight has not."""
+        if self.get_state(job_id, mode=mode) not in _ENDS:
+            return False
+        return time.monotonic() - self._ended_since.get(job_id, time.monotonic()) >= _CERTAIN_S
+
+
+def _name(number: str, index: int) -> str:
+    """submitit's name for a job: ``105``, or ``105_3`` for an element of an array."""
+    return f"{number}_{index}" if index else number
+
+
+def lsf_name(job_id: str) -> str:
+    """LSF's name for a job: ``105``, or ``105[3]`` for an element of an array."""
+    number, _, index = job_id.partition("_")
+    return f"{number}[{index}]" if index else number
+
+
+class LsfJob(core.Job[core.R]):
+    """A job of LSF."""
+
+    _cancel_command = "bkill"
+    watcher = LsfInfoWatcher()
+
+    def cancel(self, check: bool = True) -> None:
+        """End the job, or take it out of the queue."""
+        (subprocess.check_call if check else subprocess.call)([self._cancel_command, lsf_name(self.job_id)])
+
+    def _interrupt(self, timeout: bool = False) -> None:
+        """Send the warning that comes before a time limit."""
+        subprocess.check_call(["bkill", "-s", LsfJobEnvironment.USR_SIG, lsf_name(self.job_id)])
+
+
+class LsfJobEnvironment(job_environment.JobEnvironment):
+    """What a job sees of LSF. Jobs have one task."""
+
+    _env = {
+        "job_id": "LSB_JOBID",
+        "array_job_id": "LSB_JOBID",
+        "array_task_id": "LSB_JOBINDEX",
+        "num_tasks": "SUBMITIT_LSF_TASKS",
+        "num_nodes": "SUBMITIT_LSF_NODES",
+        "node": "SUBMITIT_LSF_NODE",
+        "global_rank": "SUBMITIT_LSF_RANK",
+        "local_rank": "SUBMITIT_LSF_LOCAL_RANK",
+    }
+
+    @property
+    def array_job_id(self) -> str | None:
+        """The number of the array; None for a job that is no array, whose index is 0."""
+        return self.raw_job_id if self.array_task_id else None
+
+    @property
+    def array_task_id(self) -> str | None:
+        """The index in the array, which begins with 1; None outside of arrays."""
+        index = os.environ.get(self._env["array_task_id"], "0")
+        return index if index.isdigit() and int(index) else None
+
+    @property
+    def hostnames(self) -> Sequence[str]:
+        """The hosts of the job."""
+        return list(dict.fromkeys(os.environ.get("LSB_HOSTS", "").split())) or [self.hostname]
+
+    def _requeue(self, countdown: int) -> None:
+        name = lsf_name(self.job_id)
+        queue_again(name, _PATIENCE_S)
+        logger.get_logger().info(f"Requeued job {name} ({countdown} remaining timeouts)")
+
+
+def queue_again(name: str, timeout_s: float) -> None:
+    """Have LSF put the job that this process is into the queue again, and wait for the end that this means.
+
+    A job that ended by itself in that moment might not start again. Raises CalledProcessError if LSF says no.
+    """
+    from seedfold.orchestrator.schedulers.lsf import queries
+
+    subprocess.run(["brequeue", name], env=queries.environment(), timeout=timeout_s, check=True)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    time.sleep(_LEFT_S)
+
+
+class LsfExecutor(core.PicklingExecutor):
+    """Submits functions to LSF, several at a time as arrays.
+
+    Beside what all executors take (``timeout_min``, ``mem_gb``, ``cpus_per_task``, ``gpus_per_node``, ``name``), each
+    with ``lsf_`` in front for `submitit.AutoExecutor`:
+
+    - ``queue``, ``project``, ``job_group``, ``notify`` (an address), ``after`` (ids of jobs that have to end before)
+    - ``select`` and ``rusage``: what stands in the brackets of a resource requirement
+    - ``running_limit``: how many elements of an array run at a time
+    - ``warning_min``: minutes before the limit at which the job is asked for a checkpoint
+    - ``before``: lines of shell before the work; ``bsub``: any other options of it, such as ``{"app": "x"}``
+    - ``dialect``: ``lsf10``, ``classic`` or ``auto``; ``memory_unit`` and ``gpu_resource`` are for the classic one:
+      the unit of bare numbers, ``KB``, ``MB`` or ``GB``, and the name of what it reserves for a GPU
+    """
+
+    job_class = LsfJob
+
+    def __init__(
+        self,
+        folder: Path | str,
+        max_num_timeout: int = 3,
+        max_pickle_size_gb: float = 1.0,
+        python: str | None = None,
+    ) -> None:
+        super().__init__(folder, max_num_timeout=max_num_timeout, max_pickle_size_gb=max_pickle_size_gb)
+        self.python = shlex.quote(sys.executable) if python is None else python
+        self._count: int | None = None
+
+    @classmethod
+    def affinity(cls) -> int:
+        """Where there is a `bsub`, it is for use."""
+        return -1 if shutil.which("bsub") is None else 2
+
+    @classmethod
+    def _valid_parameters(cls) -> set[str]:
+        return set(_DEFAULTS)
+
+    def _internal_update_parameters(self, **kwargs: Any) -> None:
+        unknown = sorted(set(kwargs) - set(_DEFAULTS) - _GENERIC)
+        if unknown:
+            known = ", ".join(sorted(_DEFAULTS))
+            raise ValueError(f"Unavailable parameter(s): {', '.join(unknown)}; there are {known}")
+        for name in ("nodes", "tasks_per_node"):
+            if kwargs.get(name, 1) != 1:
+                raise ValueError(f"{name}: jobs on LSF have one task on one host")
+        super()._internal_update_parameters(**kwargs)
+
+    def _internal_process_submissions(self, delayed_submissions: list[utils.DelayedSubmission]) -> list[core.Job[Any]]:
+        if len(delayed_submissions) == 1:
+            return list(super()._internal_process_submissions(delayed_submissions))
+        pickles = [self._dump(delayed) for delayed in delayed_submissions]
+        self._throttle()
+        self._count = len(pickles)
+        try:
+            first = self._submit_command(self._submitit_command_str)
+        finally:
+            self._count = None
+        jobs = [self.job_class(self.folder, f"{first.job_id}_{index}") for index in range(1, len(pickles) + 1)]
+        for job, pickle in zip(jobs, pickles, strict=True):
+            job.paths.move_temporary_file(pickle, "submitted_pickle")
+        return list(jobs)
+
+    def _dump(self, delayed: utils.DelayedSubmission) -> Path:
+        folder = utils.JobPaths.get_first_id_independent_folder(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = Path(folder, f"{uuid.uuid4().hex}.pkl")
+        delayed.set_timeout(self.parameters.get("timeout_min", 5), self.max_num_timeout)
+        delayed.dump(path)
+        return path
+
+    @property
+    def _submitit_command_str(self) -> str:
+        # Python takes the place of the shell, so that the warning signal is its own.
+        return f"exec {self.python} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"
+
+    def _num_tasks(self) -> int:
+        return 1
+
+    def _make_submission_file_text(self, command: str, uid: str) -> str:
+        output, errors = (self._log(name) for name in ("stdout", "stderr"))
+        redirect = [f"exec >> {_for_shell(output)} 2>> {_for_shell(errors)}"]
+        if self.parameters.get("stderr_to_stdout"):
+            redirect = [f"exec >> {_for_shell(output)} 2>&1"]
+        request = self._request(output.replace("%A", "%J").replace("%a", "%I"))
+        return script(request, [*redirect, *self._parameter("before")], command)
+
+    def _log(self, name: str) -> str:
+        """The path of a log, with ``%A`` for the number and ``%a`` for the index."""
+        path = str(getattr(utils.JobPaths(self.folder), name)).replace("%t", "0")
+        return path.replace("%j", "%A" if self._count is None else "%A_%a")
+
+    def _parameter(self, name: str) -> Any:
+        return self.parameters.get(name, _DEFAULTS[name])
+
+    def _request(self, output: str) -> Request:
+        from seedfold.orchestrator.schedulers.lsf import directives, queries
+
+        given, own = self.parameters, self._parameter
+        memory = given.get("mem_gb")
+        dialect = queries.find_dialect(_PATIENCE_S) if own("dialect") == "auto" else own("dialect")
+        unit = own("memory_unit")
+        return directives.Request(
+            name=re.sub(r"[^\w.-]", "_", given.get("name", "submitit"), flags=re.ASCII),
+            output=output if directives.is_safe(output) else "/dev/null",
+            dialect=dialect,
+            count=self._count,
+            throttle=own("running_limit"),
+            cpus=given.get("cpus_per_task", 1),
+            memory_mb=None if memory is None else round(1024 * memory),
+            minutes=given.get("timeout_min", 5),
+            warning_min=own("warning_min"),
+            gpus=given.get("gpus_per_node", 0),
+            gpu_resource=own("gpu_resource"),
+            select=tuple(filter(None, [own("select")])),
+            rusage=tuple(filter(None, [own("rusage")])),
+            after=tuple(map(str, own("after"))),
+            queue=own("queue"),
+            project=own("project"),
+            group=own("job_group"),
+            mail=own("notify"),
+            memory_unit=directives.site_memory_unit() if unit == "auto" else unit,
+            options=own("bsub"),
+        )
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        from seedfold.orchestrator.schedulers.lsf import queries
+
+        # What `bsub` reads from its standard input is no shell's to parse.
+        unset = " ".join(sorted(set(os.environ) - set(queries.environment())))
+        return ["bash", "-c", f'unset _ {unset}; exec bsub < "$1"', "bsub", str(submission_file_path)]
+
+    @staticmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:
+        from seedfold.orchestrator.schedulers.lsf.bsub_reply import read_number
+
+        text = string.decode(errors="replace") if isinstance(string, bytes) else string
+        number = read_number(text)
+        if number is None:
+            raise utils.FailedSubmissionError(f"bsub gave no number: {text!r}")
+        return number
+
+
+_GENERIC = {*core.EquivalenceDict.__annotations__, "stderr_to_stdout"}
+_DEFAULTS: dict[str, Any] = {
+    "queue": None,
+    "project": None,
+    "job_group": None,
+    "notify": None,
+    "after": (),
+    "select": None,
+    "rusage": None,
+    "running_limit": None,
+    "warning_min": 2,
+    "before": (),
+    "bsub": {},
+    "dialect": "auto",
+    "memory_unit": "auto",
+    "gpu_resource": None,
+}
+
+
+def script(request: Request, setup: Sequence[str], command: str) -> str:
+    """Return what `bsub` is to read."""
+    from seedfold.orchestrator.schedulers.lsf import directives
+
+    lines = ["#!/bin/bash", *directives.lines(request), "", *setup, "export SUBMITIT_EXECUTOR=lsf", command]
+    return "\n".join(lines) + "\n"
+
+
+def _for_shell(path: str) -> str:
+    """A path as a word of the shell, in which the job's own number and index stand for ``%A`` and ``%a``."""
+    variables = {"%A": '"${LSB_JOBID}"', "%a": '"${LSB_JOBINDEX}"'}
+    parts = re.split("(%A|%a)", path)
+    return "".join(variables.get(part) or (shlex.quote(part) if part else "") for part in parts)

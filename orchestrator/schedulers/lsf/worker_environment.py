@@ -1,0 +1,96 @@
+"""A worker's seat in a task of an LSF array."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.schedulers.lsf.submitit_plugin import queue_again
+from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledSeat, take_up
+from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.worker.environment import Interruption
+from seedfold.orchestrator.worker.slots import Machine, visible_gpus
+
+_TIMEOUT_S = 60.0
+_ENDING = {int(signal.SIGINT), int(signal.SIGTERM)}
+
+
+@dataclass(frozen=True)
+class LsfSeat(ScheduledSeat):
+    """What LSF gave to one element of an array. A warning has it queued again; `bkill` begins with an interrupt."""
+
+    received: list[int] = field(default_factory=list)
+
+    @property
+    def signals(self) -> Sequence[signal.Signals]:
+        """Those of LSF, and the alarm that stands in for a warning: some servers warn only at the limit itself."""
+        return *super().signals, signal.SIGALRM
+
+    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+        """As on other clusters; where LSF does not say which GPUs are the task's, those that no other task has."""
+        assert self.array is not None
+        if "CUDA_VISIBLE_DEVICES" in os.environ or not self.array.resources.gpus:
+            return super().machine(cluster, holder)
+        cpus = self.array.resources.cpus * self.array.side_by_side
+        return Machine(replace(cluster, slots=self.array.side_by_side), visible_gpus(), holder, cpus)
+
+    def set_alarm(self) -> None:
+        """Have this process warned in time, whatever LSF does."""
+        signal.setitimer(signal.ITIMER_REAL, max(1.0, self.limit_s - self.warning_s))
+
+    def interruption(self, received: int) -> Interruption | None:
+        """A stop near the time limit is the limit's; who ends the task is LSF's to say."""
+        self.received.append(received)
+        if received in _ENDING:
+            return None
+        return "timeout" if self.near_end() else "preempted"
+
+    @property
+    def ended_by(self) -> int | None:
+        """The first signal that ended the task, and did not only warn it."""
+        return next((number for number in self.received if number in _ENDING), None)
+
+    def go_on(self) -> bool:
+        """Queue the task again, unless somebody ends it."""
+        if self.ended_by is not None:
+            print(f"not queued again: {self.task} was sent signal {self.ended_by}", flush=True)
+            return False
+        print(f"queue {self.task} again", flush=True)
+        try:
+            queue_again(self.task, _TIMEOUT_S)
+        except (subprocess.SubprocessError, OSError) as error:
+            print(f"not queued again: {error}", flush=True)
+            return False
+        return True
+
+
+def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
+    """Do the jobs of the element of the array that this process is: what submitit is handed."""
+    from seedfold.orchestrator.worker.worker import sit_down
+
+    number, element = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
+    submission = take_up(folder, number, f"{number}_{element}_submitted.pkl")
+    seat = LsfSeat(
+        index=element - 1,
+        restart=_starts(submission, element - 1),
+        array=submission.array,
+        task=f"{number}[{element}]",
+        limit_s=limit_s,
+        warning_s=warning_s,
+    )
+    seat.set_alarm()
+    sit_down(submission, seat)
+    # A task that was ended from outside is not to look as if it had ended well. No result for submitit, which would be
+    # one more file per element that nobody reads.
+    sys.exit(0 if seat.ended_by is None else 128 + seat.ended_by)
+
+
+def _starts(submission: Submission, index: int) -> int:
+    """How often the task has started before: LSF does not count, but who starts again has ended before."""
+    return submission.tasks.mark(index).started + 1

@@ -1,0 +1,80 @@
+"""What every scheduler's tasks have in common: the seat of a worker, and the job that keeps a study going."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from seedfold.orchestrator.ledger.submissions import Array, Submission
+from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.worker.environment import Seat
+from seedfold.orchestrator.worker.slots import Gpu, Machine
+
+# How long a keeper stays, and how often it looks, while there is something that only a later look can tell.
+_KEEPER_S = 1200.0
+_KEEPER_PAUSE_S = 10.0
+_LATE_S = 75.0
+"""Schedulers look at limits every half minute or minute, and may warn so much earlier than they were asked to."""
+
+
+@dataclass(frozen=True)
+class ScheduledSeat(Seat):
+    """What a scheduler gave to one element of an array. ``limit_s`` and ``warning_s`` are those of the request."""
+
+    array: Array | None = None
+    task: str = ""
+    limit_s: float = 0.0
+    warning_s: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def scheduled(self) -> bool:
+        """A scheduler gave it."""
+        return True
+
+    @property
+    def look_every_s(self) -> float:
+        """Hundreds of tasks look at one file system."""
+        return 10.0
+
+    @property
+    def signals(self) -> Sequence[signal.Signals]:
+        """The warning before the time limit or a preemption, and the signals before an end."""
+        return signal.SIGUSR2, signal.SIGTERM, signal.SIGINT
+
+    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+        """The CPUs and GPUs of the task, which no other worker shares."""
+        assert self.array is not None
+        names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        cpus = self.array.resources.cpus * self.array.side_by_side
+        places = Path(tempfile.mkdtemp(prefix="seedfold-places-"))
+        # Free memory matters where a GPU is shared with strangers.
+        own = replace(cluster, slots=self.array.side_by_side, min_free_gpu_memory=None)
+        return Machine(own, [Gpu(name, 0) for name in names], holder, cpus, places)
+
+    def near_end(self) -> bool:
+        """Whether a warning that comes now can be the one before the time limit."""
+        return time.monotonic() - self.began >= self.limit_s - self.warning_s - _LATE_S
+
+
+def take_up(folder: str, number: str, pickle: str) -> Submission:
+    """Read the submission that this process is a task of, after noting the scheduler's number of the array.
+
+    Of an array that was sent twice, since the first answer was lost, one counts: everybody asks for its tasks only.
+    In the other one this ends the process.
+    """
+    from seedfold.orchestrator.schedulers.submission_attempts import note_number
+
+    Path(folder, pickle).unlink(missing_ok=True)
+    submission = Submission.read(Path(folder))
+    note_number(submission, number)
+    if submission.scheduler_id() != number:
+        print(f"this array was sent twice: {submission.scheduler_id()} does its work", flush=True)
+        sys.exit(0)
+    return submission

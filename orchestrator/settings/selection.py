@@ -1,0 +1,63 @@
+"""Which jobs of a study a command is about: by axis values, by stage, and at most so many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from seedfold.jobs.conditions import Where
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Conditions that must all hold; an empty selection takes every job."""
+
+    where: Where | None = None
+    stages: frozenset[str] = frozenset()
+    limit: int | None = None
+
+    @classmethod
+    def parse(cls, where: Sequence[str] = (), stages: Sequence[str] = (), limit: int | None = None) -> Selection:
+        """Read what people give as ``--where``, ``--stage`` and ``--limit``; raises UsageError for a bad condition."""
+        if limit is not None and limit < 1:
+            raise UsageError(f"--limit {limit}: not more than nothing; leave it out for all jobs")
+        return cls(_parse(where) if where else None, frozenset(stages), limit)
+
+    def check(self, jobs: Iterable[JobDescription]) -> None:
+        """Hold the names against all jobs of a study; raises UsageError for an unknown stage or axis."""
+        if not self.stages and self.where is None:
+            return
+        stages: dict[str, None] = {}
+        axes: dict[str, None] = {}
+        for job in jobs:
+            stages.setdefault(job.stage)
+            axes.update(dict.fromkeys(job.axes))
+        for stage in sorted(self.stages - set(stages)):
+            known = ", ".join(stages)
+            raise UsageError(f"--stage {stage}: no such stage{did_you_mean(stage, stages)}; stages: {known}")
+        if self.where is not None:
+            self.where.check(axes)
+
+    def takes(self, job: JobDescription) -> bool:
+        """Whether a job meets the conditions, the limit aside."""
+        if self.stages and job.stage not in self.stages:
+            return False
+        return self.where is None or self.where.matches(job.axes)
+
+    def apply(self, jobs: Iterable[T], of: Callable[[T], JobDescription]) -> list[T]:
+        """Return the selected of ``jobs``, in their order; ``of`` gives the description of each."""
+        return list(islice((job for job in jobs if self.takes(of(job))), self.limit))
+
+
+def _parse(where: Sequence[str]) -> Where:
+    from seedfold.jobs.conditions import Where
+
+    return Where.parse(" ".join(where))

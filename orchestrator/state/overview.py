@@ -1,0 +1,272 @@
+"""How a study stands, read once: its current jobs, what failed and why, and what a person should know beside.
+
+Nothing here writes. Numbers count jobs; a job that stands at two places of a study counts once in the whole, and once
+in each stage that it stands in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seedfold.jobs.description import SHORT_ID, JobDescription
+from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.dead_workers import Fallen, find_fallen
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.plans import Address
+from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.slot_waits import wait_of
+from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.imported_predictions import is_import
+from seedfold.orchestrator.state.job_states import Depth, Standing, Standings, count_states
+from seedfold.orchestrator.state.stale import Staleness
+
+_IDLE = frozenset({"waiting", "lost"})
+"""States of jobs that nobody has begun or will begin without being asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job and how it stands; ``stale`` says why a done job's result is not what would be computed today."""
+
+    job: JobDescription
+    standing: Standing
+    stale: str | None
+
+    @property
+    def state(self) -> str:
+        """The job's state."""
+        return self.standing.state
+
+    def failure(self) -> dict[str, Any]:
+        """What scripts are told of a failed job; ``log`` is None where nothing was printed.
+
+        Where the job never began on a cluster it is the log of its task.
+        """
+        event, home = self.standing.event or {}, self.standing.home
+        log = home.path / event["log"] if "log" in event else home.log(self.job.id, self.standing.attempt)
+        return {
+            "id": self.job.id,
+            "axes": dict(self.job.axes),
+            "kind": event.get("kind", "error"),
+            "reason": self.standing.reason,
+            "attempts": self.standing.attempt,
+            "log": str(log) if log.exists() else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one kind whose tracebacks differ only in numbers, addresses and paths; ``example`` is the first."""
+
+    kind: str
+    jobs: int
+    example: dict[str, Any]
+
+
+class Overview:
+    """The jobs of a study that exists. Raises UsageError if it does not."""
+
+    def __init__(self, root: Root, name: str, depth: Depth = "files") -> None:
+        self.root = root
+        self.folder: StudyFolder = root.existing(name)
+        self.ledger = Ledger(self.folder)
+        header = self.ledger.plans.header
+        self.settings: Mapping[str, Any] = header.settings if header else {}
+        self.standings = Standings(root, self.ledger, Policies.parse(self.settings.get("failures") or {}), depth=depth)
+        self._staleness = Staleness(self.standings)
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        self.standings.refresh()
+        self._staleness = Staleness(self.standings)
+
+    def view(self, job: JobDescription) -> JobView:
+        """Tell how one job stands."""
+        standing = self.standings.of(job.id)
+        return JobView(job, standing, self._staleness.of(job, standing))
+
+    def places(self, selection: Selection | None = None) -> list[JobView]:
+        """The job at each place of the study, in the order in which places were planned."""
+        jobs = self.ledger.plans.current.values()
+        return self._selected(jobs, selection)
+
+    def named(self) -> dict[Address, JobDescription]:
+        """The current jobs by place, with one more axis for each key in which jobs of a stage differ unnamed."""
+        from seedfold.jobs.identity import Identity
+        from seedfold.jobs.varying_keys import with_unnamed_axes
+
+        current = self.ledger.plans.current
+        identity = Identity.from_config(self.settings.get("identity"))
+        return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
+
+    def superseded(self, selection: Selection | None = None) -> list[JobView]:
+        """The jobs that were replaced."""
+        jobs = [self.ledger.plans.jobs[job] for job in self.ledger.plans.superseded_ids()]
+        return self._selected(jobs, selection)
+
+    def _selected(self, jobs: Iterable[JobDescription], selection: Selection | None) -> list[JobView]:
+        selection = selection or Selection()
+        selection.check(self.ledger.plans.jobs.values())
+        self.standings.prefetch()
+        return [self.view(job) for job in selection.apply(jobs, lambda job: job)]
+
+
+def each_once(views: Iterable[JobView]) -> list[JobView]:
+    """Leave out jobs that were seen already at another place."""
+    return list({view.job.id: view for view in views}.values())
+
+
+def to_json(study: str, views: Sequence[JobView]) -> dict[str, Any]:
+    """The shape that ``status --json`` prints."""
+    once = each_once(views)
+    stages: dict[str, list[Standing]] = {}
+    for view in views:
+        stages.setdefault(view.job.stage, []).append(view.standing)
+    return {
+        "study": study,
+        "jobs": len(once),
+        "states": count_states(view.standing for view in once),
+        "stages": {stage: count_states(standings) for stage, standings in stages.items()},
+        "failures": [view.failure() for view in once if view.state == "failed"],
+    }
+
+
+def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
+    """Group failed jobs by kind and normalised traceback, the most frequent first."""
+    groups: dict[tuple[str, str], list[JobView]] = {}
+    for view in each_once(views):
+        if view.state == "failed" and view.standing.event is not None:
+            event = view.standing.event
+            groups.setdefault((event["kind"], event["digest"]), []).append(view)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [FailureGroup(kind, len(members), members[0].failure()) for (kind, _), members in ordered]
+
+
+def nothing_to_do(views: Iterable[JobView]) -> Iterator[str]:
+    """Say how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
+    settled = Counter(view.standing.reason for view in views if view.standing.settled)
+    for reason, count in settled.items():
+        yield f"{counted(count, 'job has', 'jobs have')} nothing to do: {reason}"
+
+
+def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
+    """What a person should know beside the counts, one line each."""
+    once = each_once(views)
+    home = home_of(overview.folder)
+    found = [
+        home.text() if home else None,
+        _note_stale(once),
+        _note_superseded(overview),
+        _note_damaged(overview),
+        _note_mixed_code(once),
+        _note_wait(overview, once),
+        *fallen_lines(overview, once),
+        _note_idle(overview, once),
+        *_notes_on_imports(once),
+    ]
+    return [note for note in found if note]
+
+
+def _note_stale(views: Sequence[JobView]) -> str | None:
+    reasons = Counter(view.stale for view in views if view.stale)
+    if not reasons:
+        return None
+    listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
+    jobs = counted(reasons.total(), "done job is", "done jobs are")
+    return f"{jobs} stale: {listed}; to run again: seedfold launch … --rerun stale"
+
+
+def _note_superseded(overview: Overview) -> str | None:
+    count = len(overview.ledger.plans.superseded_ids())
+    return f"{counted(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
+
+
+def _note_damaged(overview: Overview) -> str | None:
+    damaged = overview.ledger.damaged
+    if not damaged:
+        return None
+    lines = counted(damaged.total(), "damaged line is", "damaged lines are")
+    return f"{lines} passed over in {overview.folder.events}: {', '.join(sorted(damaged))}"
+
+
+def _note_mixed_code(views: Iterable[JobView]) -> str | None:
+    """Name files of which the results saw different versions."""
+    standings = [view.standing for view in views if view.state == "done"]
+    records = {standing.event["code"]: standing.home for standing in standings if standing.event}
+    versions: dict[str, set[str]] = {}
+    for digest, home in records.items():
+        file = home.path / "code" / f"{digest}.json"
+        if file.exists():
+            for name, content in json.loads(file.read_text()).items():
+                versions.setdefault(name, set()).add(content)
+    mixed = sorted(name for name, contents in versions.items() if len(contents) > 1)
+    if not mixed:
+        return None
+    more = f" and {counted(len(mixed) - 3, 'more file')}" if len(mixed) > 3 else ""
+    return f"results come from different versions of the code: {', '.join(mixed[:3])}{more}"
+
+
+def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
+    """What the worker waits for, where none of the jobs runs."""
+    if any(view.state == "running" for view in views):
+        return None
+    return next(filter(None, (wait_of(submission.folder) for submission in overview.ledger.live)), None)
+
+
+def fallen(overview: Overview, views: Iterable[JobView]) -> list[Fallen]:
+    """The workers that died and left some of these jobs, which still wait."""
+    return find_fallen(overview.folder, {view.job.id for view in views if view.state in _IDLE})
+
+
+def fallen_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
+    """A line for each worker that died and left some of these jobs."""
+    return [one.text(overview.folder.name) for one in fallen(overview, views)]
+
+
+def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
+    idle = sum(view.state in _IDLE for view in views if not is_import(view.job))
+    if not idle or overview.ledger.live or home_of(overview.folder) is not None:
+        return None
+    return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
+
+
+def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
+    """Say which predictions have to be imported again: nobody can run what made them."""
+    for view in views:
+        if is_import(view.job) and view.state != "done":
+            yield f"{name_of(view.job)} is {view.state} ({view.standing.reason}): seedfold import the same files again"
+
+
+def axes_text(axes: Mapping[str, Any]) -> str:
+    """Axis values as people type them: ``seed=3 fold=1``."""
+    return " ".join(f"{key}={_value_text(value)}" for key, value in axes.items())
+
+
+def _value_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def name_of(job: JobDescription) -> str:
+    """A job as people are shown it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
+    return f"{job.id[:SHORT_ID]}  {job.stage} {axes_text(job.axes)}".rstrip()
+
+
+def axis_counts(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
+    """Count states by the values of an axis; raises UsageError for an axis that no job has."""
+    from seedfold.jobs.conditions import axis_named
+
+    known = list(dict.fromkeys(name for view in views for name in view.job.axes))
+    key = axis_named(axis, known)
+    if key is None:
+        raise UsageError(f"--by {axis}: no such axis{did_you_mean(axis, known)}; axes: {', '.join(known) or 'none'}")
+    values: dict[str, list[Standing]] = {}
+    for view in views:
+        if key in view.job.axes:
+            values.setdefault(_value_text(view.job.axes[key]), []).append(view.standing)
+    return {value: count_states(standings) for value, standings in values.items()}

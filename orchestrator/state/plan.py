@@ -1,0 +1,162 @@
+"""What would run, and why: the jobs of a study as it is written now, held against everything that is known of them.
+
+A plan writes nothing and reads no data, except to see whether files that results depend on have changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.explain import difference
+from seedfold.jobs.study import Study
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.state.job_states import ALIVE, STATES, Standing, Standings
+from seedfold.orchestrator.state.stale import Staleness
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """One job and how it stands. ``state`` is ``new`` for one that no plan has named before.
+
+    ``stale`` says why a done job's result is not what would be computed today (see
+    `seedfold.orchestrator.state.stale`).
+    """
+
+    job: JobDescription
+    standing: Standing
+    state: str
+    stale: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """An address that holds another job already, and how that one stands."""
+
+    old: JobDescription
+    new: JobDescription
+    state: str
+
+
+class Plan:
+    """The jobs of a study, each with its standing, in the order in which they would run."""
+
+    def __init__(self, root: Root, study: Study, import_roots: tuple[Path, ...] | None = None) -> None:
+        self.root = root
+        self.study = study
+        self.folder = root.study(study.name)
+        self.ledger = Ledger(self.folder)
+        Cluster.parse(study.settings["cluster"])
+        self.policies = Policies.parse(study.settings["failures"])
+        self.descriptions = list(study.jobs())
+        by_id = {job.id: job for job in self.descriptions}
+        self.standings = Standings(root, self.ledger, self.policies, by_id)
+        self.standings.prefetch()
+        staleness = Staleness(self.standings, import_roots)
+        self.jobs = [self._planned(job, staleness) for job in self.descriptions]
+
+    def _planned(self, job: JobDescription, staleness: Staleness) -> PlannedJob:
+        standing = self.standings.of(job.id)
+        unheard_of = job.id not in self.ledger.plans.jobs and standing.state == "waiting"
+        return PlannedJob(job, standing, "new" if unheard_of else standing.state, staleness.of(job, standing))
+
+    def replacements(self) -> list[Replacement]:
+        """Addresses that hold another job now."""
+        found = []
+        for planned in self.jobs:
+            old = self.ledger.plans.current.get(planned.job.address)
+            if old is not None and old.id != planned.job.id:
+                found.append(Replacement(old, planned.job, self.standings.of(old.id).state))
+        return found
+
+    def names_new(self) -> bool:
+        """Whether any job stands at an address where it has not been planned before."""
+        current = self.ledger.plans.current
+        return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
+
+    def startable(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
+        """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows.
+
+        ``rerun`` adds done jobs. A job whose parent neither is done or at work nor would be started is left out.
+        """
+        starting: dict[str, PlannedJob] = {}
+        for planned in self.jobs:
+            job = planned.job
+            if job.id in starting or planned.state in ALIVE:
+                continue
+            follows = any(parent in starting for parent in job.parents)
+            wanted = self._wants_start(planned) or rerun(planned) or (planned.state == "done" and follows)
+            wanted = wanted or (planned.state == "blocked" and (follows or not planned.standing.settled))
+            if wanted and all(self._comes(parent, starting) for parent in self.standings.parents(job)):
+                starting[job.id] = planned
+        return list(starting.values())
+
+    def _wants_start(self, planned: PlannedJob) -> bool:
+        if planned.state == "failed":
+            return not self.policies.exhausted(self.ledger.record(planned.job.id).failures())
+        return planned.state in {"new", "waiting", "lost"} or planned.stale == "parent"
+
+    def _comes(self, parent: str, starting: Mapping[str, PlannedJob]) -> bool:
+        state = self.standings.of(parent).state
+        return parent in starting or state == "done" or state in ALIVE
+
+
+def replaced_keys(replacements: Iterable[Replacement], identity: Mapping[str, Any]) -> list[str]:
+    """Say through which keys jobs would be replaced: ``trainer.max_epochs 40 → 1: 24 done, 2 running``."""
+    states: dict[str, Counter[str]] = {}
+    for replacement in replacements:
+        changed = [d for d in difference(replacement.old, replacement.new, identity) if d.counts]
+        keys = ", ".join(f"{change.key} {change.left} → {change.right}" for change in changed)
+        states.setdefault(keys, Counter())[replacement.state] += 1
+    return [
+        f"{keys}: {', '.join(f'{count} {state}' for state, count in counts.items())}" for keys, counts in states.items()
+    ]
+
+
+def count_by_stage(jobs: Sequence[PlannedJob]) -> dict[str, dict[str, int]]:
+    """Count the jobs of each stage by state, with ``jobs``, ``new`` and ``stale``; every key is always there."""
+    stages: dict[str, dict[str, int]] = {}
+    for planned in jobs:
+        empty: dict[str, int] = {"jobs": 0, "new": 0, **dict.fromkeys(map(str, STATES), 0), "stale": 0}
+        counts = stages.setdefault(planned.job.stage, empty)
+        counts["jobs"] += 1
+        counts[planned.state] += 1
+        counts["stale"] += planned.stale is not None
+    return stages
+
+
+def arrays(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
+    """Group jobs by stage and resources, as they would be submitted."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    for planned in jobs:
+        asked = planned.job.resources.to_dict()
+        group = groups.setdefault((planned.job.stage, repr(asked)), {"stage": planned.job.stage, "jobs": 0, **asked})
+        group["jobs"] += 1
+    return list(groups.values())
+
+
+def mean_seconds(jobs: Iterable[PlannedJob]) -> dict[str, float]:
+    """Mean run time in seconds of the finished jobs of each stage that has any."""
+    times: dict[str, list[float]] = {}
+    for planned in jobs:
+        if planned.standing.state == "done" and planned.standing.event is not None:
+            times.setdefault(planned.job.stage, []).append(planned.standing.event["seconds"])
+    return {stage: sum(seconds) / len(seconds) for stage, seconds in times.items()}
+
+
+def hours(starting: Iterable[PlannedJob], seconds: Mapping[str, float], unit: str) -> float | None:
+    """Hours of ``gpus`` or ``cpus`` that the jobs would take, from history; None where a stage has none."""
+    total = 0.0
+    for planned in starting:
+        amount = getattr(planned.job.resources, unit)
+        if amount and planned.job.stage not in seconds:
+            return None
+        total += amount * seconds.get(planned.job.stage, 0.0) / 3600
+    return round(total, 3)

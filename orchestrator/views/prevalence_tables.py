@@ -1,0 +1,57 @@
+"""Tables of prevalence shift over the finished jobs of a study; parts are kept under its ``cache/prevalence/``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.state.finished_jobs import finished_runs
+from seedfold.orchestrator.state.overview import Overview
+from seedfold.results.evaluation.axes import select
+from seedfold.results.prevalence.settings import AnalysisSettings
+from seedfold.results.prevalence.tables import Analysis, analyse, remember
+from seedfold.results.store.finished_job import Run
+
+
+def cache_of(study: StudyFolder) -> Path:
+    """Where parts of tables are kept: with the study, or with the user where the study is somebody else's."""
+    if os.access(study.path, os.W_OK):
+        return study.path / "cache" / "prevalence"
+    own = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(own).expanduser() / "seedfold" / study.name / "prevalence"
+
+
+def analysis_of(
+    overview: Overview,
+    name: str,
+    settings: AnalysisSettings,
+    where: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Analysis, list[Run]]:
+    """Return a table of the chosen finished jobs, computed on all cores where it is not there yet, and the jobs.
+
+    Raises UsageError where there is nothing to analyse.
+    """
+    study = overview.folder
+    runs = finished_runs(overview)
+    if not runs:
+        raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
+    chosen, _ = select(runs, where or None)
+    cache = cache_of(study)
+    found = analyse(name, _each_once(chosen), settings, cache, _cores(), progress)
+    remember(cache, name, settings)
+    return found, chosen
+
+
+def _each_once(runs: Sequence[Run]) -> list[Run]:
+    """A job that stands at two places of a study is analysed at the first."""
+    return list({run.id: run for run in reversed(runs)}.values())[::-1]
+
+
+def _cores() -> int:
+    import joblib
+
+    return int(joblib.cpu_count())

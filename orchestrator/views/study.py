@@ -1,0 +1,258 @@
+"""A study as notebooks see it: the same engine as the command, with tables as DataFrames.
+
+Each call reads what is on disk at that moment. What is wrong is raised as `seedfold.jobs.errors.SeedfoldError`, with
+the text that the command would print.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.dispatch import launch as launching
+from seedfold.orchestrator.ledger.layout import Root, find_root
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.finished_jobs import finished_runs
+from seedfold.orchestrator.state.job_details import Dossier
+from seedfold.orchestrator.state.job_logs import AttemptLog, whole
+from seedfold.orchestrator.state.job_lookup import find_job
+from seedfold.orchestrator.state.overview import Overview, axes_text
+from seedfold.orchestrator.views.tables import TableRequest, table
+from seedfold.results.store.published import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Where = str | None
+Zeros = Literal["error", "epsilon", "as_published"]
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study under a root. Conditions are as in ``--where``: ``"seed=1,2 fold>=3"``."""
+
+    name: str
+    root: Root
+    config_dirs: tuple[Path, ...] = ()
+
+    @classmethod
+    def open(cls, name: str, root: str | Path | None = None, config_dirs: Sequence[str | Path] = ()) -> Study:
+        """Open a study by name; it need not exist. Raises UsageError for a name that cannot be a folder's."""
+        found = find_root(root)
+        found.study(name)
+        return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs))
+
+    # --- how it stands ------------------------------------------------------------------------------------------------
+
+    def status(self, where: Where = None) -> pd.DataFrame:
+        """Return one row per place of the study: job, stage, axes, state, attempt, reason, stale."""
+        views = self._overview().places(_selection(where))
+        columns = ["state", "attempt", "reason", "stale"]
+        rows = [(view.state, view.standing.attempt, view.standing.reason, view.stale) for view in views]
+        return _frame([view.job for view in views], rows, columns)
+
+    def plan(self, *overrides: str) -> pd.DataFrame:
+        """Return one row per job that a launch would name: job, stage, axes, state, stale, whether it would start."""
+        plan = launching.make_plan(self.root, self._asked(overrides), self.config_dirs)
+        starting = {planned.job.id for planned in plan.startable()}
+        rows = [(planned.state, planned.stale, planned.job.id in starting) for planned in plan.jobs]
+        return _frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
+
+    # --- what came out ------------------------------------------------------------------------------------------------
+
+    def runs(self, where: Where = None) -> pd.DataFrame:
+        """Return one row per finished job, with its metrics in columns."""
+        return table("runs", self._request(where))
+
+    def metrics(self, by: Names = (), over: Names = (), where: Where = None) -> pd.DataFrame:
+        """Return metrics per job; or means and spread, ``by`` the axes that stay or ``over`` those that do not."""
+        return table("metrics", self._request(where, by=_names(by), over=_names(over)))
+
+    def predictions(self, split: Names = (), where: Where = None) -> pd.DataFrame:
+        """Return every prediction, with the logits and the axes of its job."""
+        return table("predictions", self._request(where, splits=_names(split)))
+
+    def oof(self, over: Names = "fold", where: Where = None, partial: bool = False) -> pd.DataFrame:
+        """Return out-of-fold predictions: each sample once per group. Raises UsageError where a fold is missing."""
+        return table("oof", self._request(where, over=_names(over), partial=partial))
+
+    def ensemble(self, over: Names = (), split: Names = (), where: Where = None, partial: bool = False) -> pd.DataFrame:
+        """Return mean probabilities over axes, by default over seeds."""
+        return table("ensemble", self._request(where, over=_names(over), splits=_names(split), partial=partial))
+
+    def top(
+        self,
+        split: Names = (),
+        where: Where = None,
+        partial: bool = False,
+        min_accuracy: float = 0.6,
+        rank_by: str = "auroc",
+        members: Names = (),
+    ) -> pd.DataFrame:
+        """Return the metrics of ensembles of the best heads of all models of each fold, for every number of them.
+
+        Members have a validation accuracy of ``min_accuracy``, or meet one of the conditions ``members``.
+        """
+        choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _names(members) or None}
+        return table("top", self._request(where, splits=_names(split), partial=partial, choice=choice))
+
+    def analysis(
+        self,
+        name: str,
+        where: Where = None,
+        *,
+        ratios: Sequence[float] | None = None,
+        methods: Names | None = None,
+        zeros: Zeros | None = None,
+        base_seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Return a table of prevalence shift, computed on all cores where it is not there yet.
+
+        quantification, quantification_error, calibration, performance or decisions, at ``ratios`` of the largest to
+        the smallest class of simulated deployments.
+        """
+        from seedfold.orchestrator.views.prevalence_tables import analysis_of
+        from seedfold.results.prevalence.settings import AnalysisSettings
+
+        settings = AnalysisSettings.given(
+            ratios=ratios, methods=None if methods is None else _names(methods), zeros=zeros, base_seed=base_seed
+        )
+        return analysis_of(self._overview(), name, settings, where or "")[0].table
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Write the report, by default in the study's folder, and return its path."""
+        from seedfold.orchestrator.views.report_page import report_of
+
+        return report_of(self._overview(), Path(out).absolute() if out else None)
+
+    def job(self, job: str = "", /, **axes: Any) -> Job:
+        """Return one job, named by the first characters of its id, its place as text, or by its axes.
+
+        ``study.job("1a2b3c")``, ``study.job("train seed=3 fold=1")`` and ``study.job(seed=3, fold=1)``; an axis with a
+        dotted key is named by its last component. Raises UsageError where no job or more than one answers.
+        """
+        words = [*job.split(), *axes_text(axes).split()]
+        return Job(self.root, Dossier(self.root, find_job(self.root, words, self.name)))
+
+    # --- getting it done ----------------------------------------------------------------------------------------------
+
+    def launch(self, *overrides: str, wait: bool = True, replace: bool = False, where: Where = None) -> pd.DataFrame:
+        """Start what is to be done, wait for it unless told not to, and return the status.
+
+        Interrupting the wait has running jobs write a checkpoint and stop.
+        """
+        launched = launching.launch(
+            self.root,
+            self._asked(overrides),
+            config_dirs=self.config_dirs,
+            selection=_selection(where),
+            replace=replace,
+        )
+        return self._after(launched, wait)
+
+    def resume(
+        self, *overrides: str, where: Where = None, kinds: Sequence[str] = (), wait: bool = True
+    ) -> pd.DataFrame:
+        """Start what is neither done nor alive, failed jobs included; otherwise as `launch`."""
+        selection = _selection(where)
+        return self._after(launching.resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait)
+
+    def cancel(self, where: Where = None) -> pd.DataFrame:
+        """Cancel what is not done, and return the status."""
+        launching.cancel(self.root, self.name, selection=_selection(where))
+        return self.status()
+
+    def _after(self, launched: launching.Launched, wait: bool) -> pd.DataFrame:
+        if wait:
+            try:
+                launching.Waiter(self.root, launched.study, launched.jobs).wait(lambda progress: None)
+            except KeyboardInterrupt:
+                launching.stop_workers(launched.study)
+                raise
+        return Study(launched.study.name, self.root).status()
+
+    def _asked(self, overrides: Sequence[str]) -> list[str]:
+        """Overrides for the composer: the experiment is the one of this study's name unless another is named."""
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        named = any(override.split("=")[0] in {"experiment", "+experiment"} for override in overrides)
+        return [*([] if named else [f"experiment={self.name}"]), *overrides]
+
+    def _overview(self) -> Overview:
+        return Overview(self.root, self.name)
+
+    def _request(self, where: Where, **options: Any) -> TableRequest:
+        overview = self._overview()
+        runs = finished_runs(overview)
+        if not runs:
+            raise UsageError(f"{self.name}: no job is done yet; see status()")
+        return TableRequest(runs, list(overview.named().values()), where or "", **options)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a study, as it stood when it was looked up."""
+
+    root: Root
+    dossier: Dossier
+
+    @property
+    def id(self) -> str:
+        """The full id."""
+        return self.dossier.job.id
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """Axis values by configuration key."""
+        return dict(self.dossier.job.axes)
+
+    @property
+    def state(self) -> str:
+        """The job's state."""
+        return self.dossier.view.state
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, as plain data."""
+        config: Mapping[str, Any] = self.dossier.job.to_dict()["config"]
+        return dict(config)
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The attempts so far: when, where, how they ended."""
+        return list(self.dossier.attempts())
+
+    @property
+    def log(self) -> str:
+        """What the latest attempt printed. Raises UsageError if there was none."""
+        log = AttemptLog.find(self.root, self.dossier.found, None, may_come=False)
+        return b"".join(whole(log)).decode(errors="replace")
+
+    @property
+    def result(self) -> Result | None:
+        """What the published result says of itself: files, metrics, provenance; None if there is none."""
+        return self.dossier.result()
+
+
+def _selection(where: Where) -> Selection:
+    return Selection.parse([where] if where else [])
+
+
+def _names(names: Names) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _frame(jobs: Sequence[Any], rows: Sequence[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    from seedfold.results.evaluation.axes import address_frame
+
+    frame = address_frame(jobs)
+    frame.insert(0, "job", [job.short_id for job in jobs])
+    return pd.concat([frame, pd.DataFrame(rows, columns=columns, index=frame.index)], axis=1)

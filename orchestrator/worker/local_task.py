@@ -1,0 +1,23 @@
+"""A worker on this machine, as submitit starts it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.worker.environment import Seat
+
+
+def work(folder: str, visible_gpus: str | None) -> None:
+    """Take up the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: what submitit is handed.
+
+    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: submitit puts its own choice there.
+    """
+    # What submitit loads on either side of the hand-over stays light.
+    from seedfold.orchestrator.worker.worker import sit_down
+
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    if visible_gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
+    sit_down(Submission.read(Path(folder)), Seat())

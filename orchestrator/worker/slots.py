@@ -1,0 +1,199 @@
+"""Places for jobs on this machine. They belong to machine and user: the workers of all studies share them.
+
+A slot is a lock file under the machine's temporary folder, held with flock while a job runs; the kernel frees it when
+its holder dies. Its text names the holder, for those who wait; it means nothing once the lock is free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedfold.jobs.errors import counted
+from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.settings.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU as the driver shows it. ``free_bytes`` of its memory are unused."""
+
+    index: str
+    free_bytes: int
+
+
+def visible_gpus() -> list[Gpu]:
+    """The GPUs of this machine that CUDA_VISIBLE_DEVICES allows; none where there is no driver."""
+    query = ["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (FileNotFoundError, subprocess.SubprocessError):
+        return []
+    rows = [[field.strip() for field in line.split(",")] for line in listed.splitlines() if line.strip()]
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = None if allowed is None else [name.strip() for name in allowed.split(",")]
+    return [
+        Gpu(index, int(free) * 1024**2)
+        for index, uuid, free in rows
+        if names is None or index in names or uuid in names
+    ]
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place that this process holds until `release`."""
+
+    handles: list[int]
+    gpus: tuple[str, ...]
+
+    def environment(self) -> dict[str, str]:
+        """What a job in this slot sees of the machine's GPUs: its own, or none."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
+
+    def release(self) -> None:
+        """Give the place back."""
+        for handle in self.handles:
+            os.close(handle)
+        self.handles.clear()
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"seedfold-{os.getuid()}" / "slots"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _try_lock(path: Path, holder: str) -> int | None:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, os.fsencode(holder), 0)
+    return handle
+
+
+def _holder_of(path: Path) -> str:
+    return os.fsdecode(path.read_bytes())
+
+
+def _lock_some(
+    folder: Path, names: Sequence[str], count: int, holder: str
+) -> tuple[list[tuple[str, int]] | None, list[Path]]:
+    """Lock ``count`` of the names, or none; return also those that turned out to be taken."""
+    held: list[tuple[str, int]] = []
+    taken: list[Path] = []
+    for name in names:
+        if len(held) == count:
+            return held, taken
+        handle = _try_lock(folder / name, holder)
+        if handle is None:
+            taken.append(folder / name)
+        else:
+            held.append((name, handle))
+    if len(held) == count:
+        return held, taken
+    for _, handle in held:
+        os.close(handle)
+    return None, taken
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Why a job got no place: it needs ``needed`` of ``places``, and ``holders``, folders of studies, have one each."""
+
+    needed: int
+    places: int
+    holders: tuple[str, ...]
+
+    def text(self, root: Path) -> str:
+        """Say it in a line. Studies outside ``root`` are named with their folder."""
+        if not self.holders:
+            return "waits for GPUs with enough free memory"
+        names = sorted({holder.removeprefix(f"{root}/") for holder in self.holders if holder})
+        wanted = "a place" if self.needed == 1 else f"{self.needed} places"
+        studies = "study" if len(names) == 1 else "studies"
+        return f"waits for {wanted}: {self._share()} taken" + (f" by {studies} {', '.join(names)}" if names else "")
+
+    def _share(self) -> str:
+        if len(self.holders) < self.places:
+            taken = len(self.holders)
+            return f"{taken} of {self.places} {'is' if taken == 1 else 'are'}"
+        return "the only one is" if self.places == 1 else f"all {self.places} are"
+
+
+class Machine:
+    """What this machine offers, as ``cluster`` configures it: CPU places, and ``jobs_per_gpu`` places on each GPU."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        gpus: Sequence[Gpu] | None = None,
+        holder: Path = Path(),
+        cpus: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """``holder`` is the folder of the study whose worker asks; ``folder`` has places that it shares with nobody."""
+        self.shortage: Shortage | None = None
+        """Why the last job that asked got no place, where others hold what it needs."""
+        self._holder = str(holder)
+        self.cpus = cpus or len(os.sched_getaffinity(0))
+        self._folder = folder or _folder()
+        self.gpus = list(visible_gpus() if gpus is None else gpus)
+        self.most_jobs = cluster.slots
+        self._per_gpu = cluster.jobs_per_gpu
+        self._least_free = cluster.min_free_gpu_memory or 0
+
+    def lacks(self, resources: Resources) -> str | None:
+        """What a job asks for that this machine can never give; None if it can."""
+        if resources.gpus > len(self.gpus):
+            return f"asks for {counted(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
+        return None
+
+    def acquire(self, resources: Resources, running: int) -> Slot | None:
+        """Take a place for a job beside ``running`` others of this worker; None if all are taken.
+
+        A job that asks for more CPUs than there are takes them all.
+        """
+        self.shortage = None
+        if self.most_jobs is not None and running >= self.most_jobs:
+            return None
+        if resources.gpus:
+            return self._acquire_gpus(resources.gpus)
+        return self._acquire_cpus(resources.cpus)
+
+    def _acquire_cpus(self, count: int) -> Slot | None:
+        places = max(self.cpus, self.most_jobs or 0)
+        held = self._lock([f"cpu-{index}" for index in range(places)], min(count, places))
+        return None if held is None else Slot([handle for _, handle in held], ())
+
+    def _acquire_gpus(self, count: int) -> Slot | None:
+        free = [gpu.index for gpu in self._with_free_memory()]
+        held = self._lock([f"gpu-{index}.{place}" for place in range(self._per_gpu) for index in free], count)
+        if held is None:
+            return None
+        indices = tuple(name.removeprefix("gpu-").split(".")[0] for name, _ in held)
+        slot = Slot([handle for _, handle in held], indices)
+        if len(set(indices)) < count:
+            slot.release()
+            return None
+        return slot
+
+    def _lock(self, names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
+        held, taken = _lock_some(self._folder, names, count, self._holder)
+        if held is None:
+            self.shortage = Shortage(count, len(names), tuple(map(_holder_of, taken)))
+        return held
+
+    def _with_free_memory(self) -> list[Gpu]:
+        if not self._least_free:
+            return self.gpus
+        known = {gpu.index for gpu in self.gpus}
+        return [gpu for gpu in visible_gpus() if gpu.index in known and gpu.free_bytes >= self._least_free]

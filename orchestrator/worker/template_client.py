@@ -1,0 +1,103 @@
+"""The worker's end of the template: start jobs, hear from them, start another template if it died."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.worker.messages import LineBuffer, Message, Request, single_threaded
+
+_TEMPLATE = "seedfold.orchestrator.worker.template"
+
+
+def named_callables(job: JobDescription) -> Iterator[str]:
+    """Yield the dotted names of what a job calls, whose modules are worth importing before it is started."""
+    yield job.run
+    program = job.config.get("hydra")
+    if program is not None:
+        yield program["task"]
+
+
+class Spawner:
+    """A running template process and the pipe on which it and its jobs report."""
+
+    def __init__(self, warm: str, runs: Sequence[str]) -> None:
+        self._options = json.dumps({"warm": warm, "runs": list(runs)})
+        self._start()
+
+    def _start(self) -> None:
+        self._lines, self._outgoing = LineBuffer(), bytearray()
+        self._pipe, report = os.pipe()
+        # Without -P the folder that this happens to be in would come before the snapshot of the code.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
+            stdin=subprocess.PIPE,
+            pass_fds=[report],
+            env={**os.environ, **single_threaded()},
+            start_new_session=True,
+        )
+        os.close(report)
+        assert self._process.stdin is not None
+        self._stdin = self._process.stdin.fileno()
+        os.set_blocking(self._stdin, False)
+
+    def request(self, request: Request) -> None:
+        """Ask for one attempt to be started. If the template is dead, `alive` will say so.
+
+        Never waits: a template that is busy, or has much to tell, gets the request from `messages`.
+        """
+        self._outgoing += request.to_line()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Write what the template takes now."""
+        try:
+            while self._outgoing:
+                del self._outgoing[: os.write(self._stdin, self._outgoing)]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._outgoing.clear()
+
+    def messages(self, timeout_s: float) -> list[Message]:
+        """Wait for messages, at most ``timeout_s`` seconds, and return those that came; pass on requests meanwhile."""
+        end = time.monotonic() + timeout_s
+        ready: list[int] = []
+        while not ready:
+            left = max(0.0, end - time.monotonic())
+            ready, writable, _ = select.select([self._pipe], [self._stdin] if self._outgoing else [], [], left)
+            if writable:
+                self._pass_on()
+            elif not ready:
+                return []
+        return [json.loads(line) for line in self._lines.feed(os.read(self._pipe, 1 << 16))]
+
+    def alive(self) -> bool:
+        """Whether the template lives."""
+        return self._process.poll() is None
+
+    def restart(self) -> None:
+        """Start another template in place of one that died."""
+        self._release()
+        self._start()
+
+    def kill(self) -> None:
+        """Kill the template, wherever it hangs; the kernel kills with it whatever it still runs."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the template, and with it whatever it still runs."""
+        self.kill()
+        self._release()
+
+    def _release(self) -> None:
+        assert self._process.stdin is not None
+        self._process.wait()
+        self._process.stdin.close()
+        os.close(self._pipe)

@@ -1,0 +1,39 @@
+"""Weights with which members' probabilities are averaged, chosen on predictions that no member has trained on.
+
+They are chosen by forward selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection
+from Libraries of Models", ICML 2004): round by round the member that improves the area under the ROC curve most is
+added once more; how often a member was taken is its weight.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from seedfold.results.store.metrics import auroc
+
+Array = npt.NDArray[np.float64]
+ROUNDS = 20
+
+
+def chosen_weights(predictions: Array, positive: npt.NDArray[np.bool_], rounds: int = ROUNDS) -> Array:
+    """Return weights (m,) that sum to 1 for probabilities (n, m); the earlier member where two are equally good.
+
+    ``positive`` (n,) must hold both kinds of samples. Of all rounds' weights the first of the largest area is returned.
+    """
+    taken, total = np.zeros(predictions.shape[1]), np.zeros(len(predictions))
+    best, area = taken, -1.0
+    for _ in range(rounds):
+        areas = [auroc(positive, total + column) for column in predictions.T]
+        member = int(np.argmax(areas))
+        total = total + predictions[:, member]
+        taken = taken + (np.arange(len(taken)) == member)
+        if areas[member] > area:
+            best, area = taken, areas[member]
+    return np.asarray(best / best.sum())
+
+
+def weights_without(predictions: Array, positive: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> Array:
+    """Return weights (k, m) for each of the k folds, ascending, chosen on the rows of the other folds alone."""
+    others = [folds != fold for fold in np.unique(folds)]
+    return np.stack([chosen_weights(predictions[rows], positive[rows]) for rows in others])

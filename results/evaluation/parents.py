@@ -1,0 +1,18 @@
+"""The parents of a job as runs, for stages that put results together."""
+
+from __future__ import annotations
+
+from seedfold.jobs.work import Work
+from seedfold.results.evaluation.axes import key_of
+from seedfold.results.store.finished_job import Run
+from seedfold.results.store.published import load_result
+
+
+def parent_runs(work: Work) -> list[Run]:
+    """Return the parents, in an order that does not depend on how they are listed."""
+    runs = []
+    for parent, folder in work.parents.items():
+        result = load_result(folder)
+        stage = work.stages.get(parent, result.stage)
+        runs.append(Run(parent, result.study, stage, result.axes, result.attempt, folder, config=result.config))
+    return sorted(runs, key=lambda each: key_of(each.stage, each.axes))

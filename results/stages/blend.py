@@ -1,0 +1,172 @@
+"""The job that blends its parents: a weighted mean of their probabilities; settings are ``blend``.
+
+Members are the settings of the parent stages (`seedfold.results.ensembles.blend_members`). There are two blends:
+
+- ``given``: by ``blend.weights``, what each member of a stage counts;
+- ``chosen``: by weights chosen on out-of-fold predictions (`seedfold.results.ensembles.blend_weights`). Its out-of-fold
+  predictions are those by weights that were chosen on the other folds, so that their score is not that of a choice on
+  the same samples.
+
+It leaves the one that ``blend.use`` names as predictions (head ``blend``), and for people ``oof.csv``, a file of test
+predictions, ``auc.csv``, ``weights.csv``, ``blend.svg``, and the figures of
+`seedfold.results.stages.out_of_fold_figures`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.settings import read_settings
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.results.ensembles.blend_members import (
+    DEVELOPMENT,
+    TEST,
+    Array,
+    Member,
+    Members,
+    find_members,
+    side_by_side,
+)
+from seedfold.results.ensembles.blend_weights import chosen_weights, weights_without
+from seedfold.results.evaluation.parents import parent_runs
+from seedfold.results.stages.mean import ALL, auc_table, mean_table, write_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRELOAD = (
+    "numpy",
+    "pandas",
+    "pyarrow.parquet",
+    "matplotlib.figure",
+    "sklearn.metrics",
+    "seedfold.results.stages.blend_figure",
+    "seedfold.results.stages.blend",
+    "seedfold.results.stages.out_of_fold_figures",
+)
+HEAD = "blend"
+GIVEN, CHOSEN = "given", "chosen"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """``blend``: what members count, which blend is used, the axis of passes, the file and its columns."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    use: str = GIVEN
+    passes: str = "predict.tta"
+    file: str = "submission.csv"
+    id: str = "id"
+    target: str = "target"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> BlendSettings:
+        """Read ``config.blend``; raises ConfigFailure for an unknown key, an unknown blend, or a negative weight."""
+        settings = read_settings(cls, config.get("blend"), "blend")
+        if settings.use not in (GIVEN, CHOSEN):
+            raise ConfigFailure(f"blend.use: {settings.use!r} is none of {GIVEN}, {CHOSEN}")
+        for stage, weight in settings.weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                raise ConfigFailure(f"blend.weights.{stage}: {weight!r} is no weight; a number from 0 on")
+        return settings
+
+
+@dataclass(frozen=True)
+class Blended:
+    """The probabilities of a blend, and the weights of members: for test samples, and by fold where these differ."""
+
+    development: Array
+    test: Array
+    weights: Array
+    by_fold: Mapping[Any, Array]
+
+
+def run(work: Work) -> None:
+    """Write predictions, tables and figures; raises ConfigFailure where members lack folds, or do not go together."""
+    settings = BlendSettings.of(work.config)
+    try:
+        found = find_members(parent_runs(work), settings.passes)
+        given = given_weights(found, settings.weights)
+        members = side_by_side(found)
+    except UsageError as error:
+        raise ConfigFailure(str(error)) from error
+    blends = {GIVEN: _given(members, given), CHOSEN: _chosen(members)}
+    _write_predictions(work, settings, members, blends[settings.use])
+    _write_tables(work, settings, members, blends)
+
+
+def _write_predictions(work: Work, settings: BlendSettings, members: Members, used: Blended) -> None:
+    test = members.predictions(TEST, used.test)
+    write_mean(work, DEVELOPMENT, members.predictions(DEVELOPMENT, used.development), HEAD)
+    write_mean(work, TEST, test, HEAD)
+    mean_table(test, settings.id, settings.target).to_csv(work.outputs / settings.file, index=False)
+
+
+def _write_tables(work: Work, settings: BlendSettings, members: Members, blends: Mapping[str, Blended]) -> None:
+    from seedfold.results.stages.blend_figure import draw_blend
+    from seedfold.results.stages.out_of_fold_figures import draw_oof_figures
+
+    oof, weights = _oof_table(members, blends, settings), _weights_table(members.members, blends)
+    scores = auc_table(oof, [*members.names, *blends])
+    for name, table in (("oof", oof), ("auc", scores), ("weights", weights)):
+        table.to_csv(work.outputs / f"{name}.csv", index=False)
+    for row in scores[scores["fold"] == ALL].itertuples(index=False):
+        _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
+    draw_blend(work.outputs / "blend.svg", scores, weights)
+    draw_oof_figures(work.outputs, oof)
+
+
+def _oof_table(members: Members, blends: Mapping[str, Blended], settings: BlendSettings) -> pd.DataFrame:
+    """Sample, target, fold, the probability by each member and blend, and ``pred``, that of the blend that is used."""
+    import pandas as pd
+
+    ids = members.predictions(DEVELOPMENT, blends[settings.use].development).rows.sample_ids
+    table = pd.DataFrame({settings.id: ids, "target": members.targets, "fold": members.folds})
+    columns = dict(zip(members.names, members.development.T, strict=True))
+    columns |= {name: each.development for name, each in blends.items()}
+    return table.assign(**columns, pred=blends[settings.use].development).sort_values(settings.id, ignore_index=True)
+
+
+def given_weights(members: Sequence[Member], weights: Mapping[str, float]) -> Array:
+    """Return what each member counts, of 1; raises UsageError for a stage without a weight, or a weight without one."""
+    stages = {member.stage for member in members}
+    for stage in weights:
+        if stage not in stages:
+            raise UsageError(f"blend.weights.{stage}: no such parent{did_you_mean(stage, stages)}")
+    for stage in sorted(stages - set(weights)):
+        raise UsageError(f"blend.weights: says nothing of stage {stage}; give what each of its members counts")
+    found = np.array([float(weights[member.stage]) for member in members])
+    if not found.sum():
+        raise UsageError("blend.weights: all are 0; give some weight")
+    return np.asarray(found / found.sum())
+
+
+def _given(members: Members, weights: Array) -> Blended:
+    return Blended(members.development @ weights, members.test @ weights, weights, {})
+
+
+def _chosen(members: Members) -> Blended:
+    positive, numbers = members.targets == 1, np.unique(members.folds)
+    by_fold = weights_without(members.development, positive, members.folds)
+    nested = (members.development * by_fold[np.searchsorted(numbers, members.folds)]).sum(axis=1)
+    weights = chosen_weights(members.development, positive)
+    return Blended(nested, members.test @ weights, weights, dict(zip(numbers.tolist(), by_fold, strict=True)))
+
+
+def _weights_table(members: Sequence[Member], blends: Mapping[str, Blended]) -> pd.DataFrame:
+    """Member, stage, and its weight in each blend; ``chosen_without_F`` are those by which fold F is predicted."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {"member": [each.name for each in members], "stage": [each.stage for each in members]}
+    for name, blend in blends.items():
+        columns[name] = blend.weights
+        columns |= {f"{name}_without_{fold}": weights for fold, weights in blend.by_fold.items()}
+    return pd.DataFrame(columns)

@@ -1,0 +1,251 @@
+"""Predictions of one job on one split: a Parquet file, written whole and checked before it is written.
+
+Columns: ``sample_id`` (string), ``target`` (int64 for classes, float64 for regression, null where unknown), ``head``
+(string), ``logit_0`` … ``logit_{k-1}`` (float32, k of the widest head, null beyond a head's own width). One block of
+rows per head, each in the order given. The footer says which job wrote it, of which configuration, with which
+versions, and which samples were expected. Reading never executes code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd  # noqa: F401  pyarrow imports it with the first array; here, processes forked later have it
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.work import DataFailure
+from seedfold.results.store.integrity import Floats, Targets, check_ids, check_range, checked_logits, checked_targets
+
+FOOTER_KEY = b"seedfold"
+SCHEMA = 1
+_SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_FILE = re.compile(r"predictions\.([A-Za-z0-9][A-Za-z0-9_-]*)\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a file of predictions says of itself. ``heads`` maps each head to the number of its logits."""
+
+    job: str
+    split: str
+    configuration: str
+    versions: Mapping[str, str]
+    samples: int
+    samples_digest: str
+    heads: Mapping[str, int]
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPredictions:
+    """One head's rows, in file order: targets (n,), which of these are known (n,), logits (n, k) float32.
+
+    ``ids`` (n,) is an Arrow array of strings, which compares far faster than one of Python objects.
+    """
+
+    head: str
+    ids: pa.Array
+    targets: npt.NDArray[Any]
+    known: npt.NDArray[np.bool_]
+    logits: Floats
+
+    @property
+    def sample_ids(self) -> npt.NDArray[np.object_]:
+        """The ids as an array of Python strings (n,)."""
+        return np.asarray(self.ids.to_numpy(zero_copy_only=False), dtype=object)
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether targets are real numbers rather than classes."""
+        return bool(self.targets.dtype.kind == "f")
+
+
+def file_name(split: str) -> str:
+    """Return the name of a split's file. Raises DataFailure for a split that cannot name one."""
+    if not _SPLIT.fullmatch(split):
+        raise DataFailure(f"split {split!r}: a split's name has letters, digits, '_' and '-' only")
+    return f"predictions.{split}.parquet"
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a file's name stands for, or None if it holds no predictions."""
+    match = _FILE.fullmatch(name)
+    return match[1] if match else None
+
+
+def find_predictions(folder: Path) -> dict[str, Path]:
+    """Map each split with predictions in a result's folder to its file, in alphabetic order."""
+    found = {split: path for path in folder.iterdir() if (split := split_of(path.name))}
+    return dict(sorted(found.items()))
+
+
+def write_predictions(
+    staging: Path,
+    split: str,
+    *,
+    job: JobDescription,
+    sample_ids: Sequence[str],
+    targets: npt.NDArray[Any] | None,
+    logits: Mapping[str, npt.NDArray[Any]],
+    expected: Collection[str],
+) -> None:
+    """Write one split's predictions to ``staging`` and wait until they are on disk.
+
+    ``logits`` maps each head to an array (n, k); a class head may have one logit (of class 1) or one per class, a
+    regression head has one column, the prediction. ``targets`` (n,) are class numbers or real numbers, masked or NaN
+    where unknown. ``expected`` are the ids that the split has.
+
+    Raises DataFailure where ids are repeated, missing or unexpected, where lengths or types do not fit, or where the
+    split is there already; NonFiniteFailure where a logit or target is infinite or a logit is not a number.
+    """
+    path = staging / file_name(split)
+    if path.exists():
+        raise DataFailure(f"split {split!r}: its predictions were written already")
+    check_ids(split, sample_ids, expected)
+    arrays = {head: checked_logits(split, head, values, sample_ids) for head, values in logits.items()}
+    if not arrays:
+        raise DataFailure(f"split {split!r}: there is no head, so there is nothing to keep")
+    truth = checked_targets(split, targets, sample_ids)
+    for head, values in arrays.items():
+        check_range(split, head, truth, values.shape[1], sample_ids)
+    _write(path, _table(sample_ids, truth, arrays), _footer(job, split, expected, arrays))
+
+
+def _table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Floats]) -> Any:
+    count, width = len(sample_ids), max(values.shape[1] for values in logits.values())
+    ids = pa.array(sample_ids, type=pa.string())
+    truth = pa.array(targets.values, mask=~targets.known)
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(np.repeat(np.arange(len(logits), dtype=np.int32), count)), pa.array(list(logits), type=pa.string())
+    )
+    columns = {
+        "sample_id": pa.chunked_array([ids] * len(logits)).combine_chunks(),
+        "target": pa.chunked_array([truth] * len(logits)).combine_chunks(),
+        "head": names,
+    }
+    for number in range(width):
+        parts = [_column(values, number, count) for values in logits.values()]
+        columns[f"logit_{number}"] = pa.chunked_array(parts, type=pa.float32()).combine_chunks()
+    return pa.table(columns)
+
+
+def _column(values: Floats, number: int, count: int) -> Any:
+    if number < values.shape[1]:
+        return pa.array(values[:, number])
+    return pa.nulls(count, type=pa.float32())
+
+
+def samples_digest(sample_ids: Collection[str]) -> str:
+    """Return the SHA-256 of a set of ids, whatever their order."""
+    return hashlib.sha256(json.dumps(sorted(sample_ids), ensure_ascii=False).encode()).hexdigest()
+
+
+def configuration_digest(config: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a configuration's canonical JSON."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {
+        "seedfold": version("seedfold"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+    }
+
+
+def _footer(job: JobDescription, split: str, expected: Collection[str], logits: Mapping[str, Floats]) -> Footer:
+    # In their own order, since most ids come sorted, and sorting those again costs nothing.
+    unique = dict.fromkeys(expected)
+    return Footer(
+        job=job.id,
+        split=split,
+        configuration=configuration_digest(job.config),
+        versions=_versions(),
+        samples=len(unique),
+        samples_digest=samples_digest(unique),
+        heads={head: values.shape[1] for head, values in logits.items()},
+    )
+
+
+def _write(path: Path, table: Any, footer: Footer) -> None:
+    # Dictionaries make columns of random floats larger and slower; streams of equal bytes compress.
+    floats = [name for name in table.column_names if name.startswith("logit_")]
+    if pa.types.is_floating(table.schema.field("target").type):
+        floats.append("target")
+    dictionaries = [name for name in ("target", "head") if name not in floats]
+    encoding = {**dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "sample_id": "DELTA_BYTE_ARRAY"}
+    described = table.replace_schema_metadata({FOOTER_KEY: json.dumps(asdict(footer), ensure_ascii=False)})
+    with path.open("xb") as file:
+        pq.write_table(described, file, compression="zstd", use_dictionary=dictionaries, column_encoding=encoding)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _footer_of(path: Path, metadata: Mapping[bytes, bytes] | None) -> Footer:
+    if not metadata or FOOTER_KEY not in metadata:
+        raise DataFailure(f"{path}: holds no predictions (its footer does not say which job wrote it)")
+    return Footer(**json.loads(metadata[FOOTER_KEY]))
+
+
+def read_footer(path: Path) -> Footer:
+    """Return what a file of predictions says of itself; raises DataFailure if it is none."""
+    return _footer_of(path, _read(path, schema_only=True))
+
+
+def _read(path: Path, schema_only: bool = False) -> Any:
+    try:
+        if schema_only:
+            return pq.read_schema(path).metadata
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataFailure(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+def read_predictions(path: Path) -> Any:
+    """Return the file's rows as an Arrow table, its footer in the schema's metadata; raises DataFailure if damaged."""
+    table = _read(path)
+    _footer_of(path, table.schema.metadata)
+    return table
+
+
+def read_heads(path: Path) -> Iterator[HeadPredictions]:
+    """Yield each head's rows as arrays, without the columns beyond its own width."""
+    table = read_predictions(path)
+    heads = _footer_of(path, table.schema.metadata).heads
+    count = table.num_rows // len(heads)
+    for number, (head, width) in enumerate(heads.items()):
+        yield _head(head, table.slice(number * count, count), width)
+
+
+def _head(head: str, block: Any, width: int) -> HeadPredictions:
+    target = block.column("target").combine_chunks()
+    fill = 0.0 if pa.types.is_floating(target.type) else 0
+    logits = np.empty((block.num_rows, width), dtype=np.float32)
+    for number in range(width):
+        logits[:, number] = block.column(f"logit_{number}").to_numpy()
+    return HeadPredictions(
+        head=head,
+        ids=block.column("sample_id").combine_chunks(),
+        targets=target.fill_null(fill).to_numpy(),
+        known=target.is_valid().to_numpy(zero_copy_only=False),
+        logits=logits,
+    )

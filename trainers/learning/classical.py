@@ -1,0 +1,125 @@
+"""Fitting and prediction with estimators of scikit-learn's kind: ``fit(X, y)`` and ``predict_proba`` or a decision.
+
+What fitting adds to an estimator is stored where it is plain arrays (linear models, naive Bayes). An estimator that
+holds other things (trees) is fitted again when it has to predict again: fitting is a function of the configuration
+and the data, and nothing is ever pickled.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.work import ConfigFailure, DataFailure, Work
+from seedfold.results.store.atomic_files import replacing
+from seedfold.trainers.data.loading import JobData
+from seedfold.trainers.data.samples import Floats, Samples
+from seedfold.trainers.learning.checkpoint_files import Checkpoints, Fit
+from seedfold.trainers.learning.validation import MAIN_HEAD
+from seedfold.trainers.setup.settings import TrainerSettings
+
+_log = logging.getLogger(__name__)
+
+WEIGHTS = "estimator.npz"
+
+
+def is_estimator(model: object) -> bool:
+    """Tell whether ``model`` is fitted by ``fit`` and scored by ``predict_proba`` or ``decision_function``."""
+    scores = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
+    return scores and hasattr(model, "fit") and hasattr(model, "get_params")
+
+
+def fitted(work: Work, estimator: Any, data: JobData) -> Any:
+    """Return the fitted estimator: from the job's folder if it is finished there, else fitted and recorded."""
+    files = Checkpoints(work.folder)
+    if files.finished() is not None and _restore(estimator, work.folder / WEIGHTS):
+        return estimator
+    _fit(work, estimator, data)
+    stored = _store(estimator, work.folder / WEIGHTS)
+    files.finish(Fit(1, None, {"last": WEIGHTS} if stored else {}, ()))
+    return estimator
+
+
+def _fit(work: Work, estimator: Any, data: JobData) -> None:
+    from threadpoolctl import threadpool_limits
+
+    weights = sample_weights(work, data)
+    extra = {} if weights is None else {"sample_weight": weights}
+    if extra and "sample_weight" not in inspect.signature(estimator.fit).parameters:
+        raise ConfigFailure(
+            f"model: {type(estimator).__name__} takes no sample weights; use loss.weighting=none and sampling=default"
+        )
+    with threadpool_limits(TrainerSettings.of(work.config).threads):
+        try:
+            estimator.fit(_flat(data.train), data.train.targets, **extra)
+        except ValueError as error:
+            raise DataFailure(f"model: {type(estimator).__name__} cannot be fitted: {error}") from error
+
+
+def sample_weights(work: Work, data: JobData) -> NDArray[np.float64] | None:
+    """Return weights (n,) that stand for ``loss.class_weights`` and balanced draws, or None if there are neither."""
+    given = (work.config.get("loss") or {}).get("class_weights")
+    balanced = (work.config.get("sampling") or {}).get("draw") == "balanced"
+    if given is None and not balanced:
+        return None
+    per_class = np.ones(data.classes) if given is None else np.asarray(given, dtype=np.float64)
+    if len(per_class) != data.classes:
+        raise ConfigFailure(f"loss.class_weights: {len(per_class)} weights for {data.classes} classes")
+    if balanced:
+        counts = np.bincount(data.train.targets, minlength=data.classes)
+        per_class = per_class * len(data.train) / (data.classes * np.maximum(counts, 1))
+    return per_class[data.train.targets]
+
+
+def predict(estimator: Any, samples: Samples, classes: int) -> dict[str, Floats]:
+    """Return logits {head: (n, classes)} float32: log probabilities, or decision values where there are none.
+
+    A class that training never saw gets the smallest probability of the type. A binary decision value becomes one
+    logit (n, 1).
+    """
+    if not hasattr(estimator, "predict_proba"):
+        decision = np.asarray(estimator.decision_function(_flat(samples)), dtype=np.float32)
+        return {MAIN_HEAD: decision.reshape(len(samples), -1)}
+    probabilities = np.zeros((len(samples), classes))
+    probabilities[:, estimator.classes_] = estimator.predict_proba(_flat(samples))
+    return {MAIN_HEAD: np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)}
+
+
+def _flat(samples: Samples) -> Floats:
+    if not isinstance(samples.inputs, np.ndarray):
+        raise ConfigFailure("model: an estimator needs all inputs in memory, and these stay in files; use a network")
+    return samples.inputs.reshape(len(samples), -1)
+
+
+def _store(estimator: Any, path: Path) -> bool:
+    """Write everything that fitting added to the estimator, if all of it is plain arrays and scalars."""
+    given = estimator.get_params(deep=False)
+    state = {name: np.asarray(value) for name, value in vars(estimator).items() if name not in given}
+    if any(array.dtype.kind not in "biufU" for array in state.values()):
+        return False
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **state)
+    with replacing(path) as beside:
+        beside.write_bytes(buffer.getbuffer())
+    return True
+
+
+def _restore(estimator: Any, path: Path) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            state = {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        return False
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        _log.warning("%s cannot be read (%s), fitting again", path.name, error)
+        return False
+    for name, array in state.items():
+        setattr(estimator, name, array if array.ndim else array.item())
+    return True

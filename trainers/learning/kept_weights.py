@@ -1,0 +1,39 @@
+"""Weights that were kept, here or elsewhere, for predicting without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.trainers.setup.settings import PredictSettings
+
+
+def kept_fit(work: Work, prediction: PredictSettings) -> Path:
+    """Return the folder of the job's training: its own, or with ``predict.weights: FOLDER`` that in another study.
+
+    Raises ConfigFailure where that study has not trained with this configuration.
+    """
+    place = prediction.elsewhere
+    if place is None:
+        return work.folder
+    if place.is_file():
+        return place.parent.absolute()
+    fit = work.description.fit
+    folder = place / "jobs" / fit[:2] / fit
+    if not folder.is_dir():
+        raise ConfigFailure(
+            f"predict.weights: {place} has no training with this configuration; it is the folder of a study "
+            "(ROOT/STUDY) that was launched with the same settings, but for predict and paths"
+        )
+    return folder.absolute()
+
+
+def refuse_training(prediction: PredictSettings) -> None:
+    """Raise ConfigFailure where only prediction is asked for, and there is nothing to predict from."""
+    if prediction.elsewhere is not None:
+        raise ConfigFailure(f"predict.weights: {prediction.elsewhere} holds no finished training that can be read")
+    if prediction.source:
+        raise ConfigFailure(
+            "predict.source: nothing has been trained with this configuration under this root; launch the study "
+            "without it first, or say where the weights are (predict.weights)"
+        )

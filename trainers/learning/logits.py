@@ -1,0 +1,39 @@
+"""What a network returns, as logits by head: whoever wrote it, a wrong shape is told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from seedfold.jobs.work import ConfigFailure
+from seedfold.trainers.learning.validation import MAIN_HEAD
+
+Heads = dict[str, Tensor]
+
+
+def logits_by_head(output: object, samples: int, classes: int | None) -> Heads:
+    """Return the logits (n, k) of each head; those of a network with one head go by `MAIN_HEAD`.
+
+    ``samples`` is n, and ``classes`` k, where k = 1 will do for two classes; None for no check of shapes. Raises
+    ConfigFailure.
+    """
+    if not isinstance(output, Tensor | Mapping):
+        raise ConfigFailure(
+            f"model: returns {type(output).__name__}; return logits (samples, classes), or a mapping of heads to logits"
+        )
+    heads = {MAIN_HEAD: output} if isinstance(output, Tensor) else dict(output)
+    if classes is not None:
+        for name, logits in heads.items():
+            _check(name, tuple(logits.shape), samples, classes)
+    return {name: logits if logits.ndim == 2 else logits.reshape(-1, 1) for name, logits in heads.items()}
+
+
+def _check(head: str, shape: tuple[int, ...], samples: int, classes: int) -> None:
+    right = [(samples, classes), *([(samples, 1), (samples,)] if classes == 2 else [])]
+    if shape not in right:
+        which = "" if head == MAIN_HEAD else f" in head {head!r}"
+        wanted = " or ".join(map(str, right))
+        raise ConfigFailure(
+            f"model: returns shape {shape}{which} for {samples} samples of {classes} classes; return logits {wanted}"
+        )

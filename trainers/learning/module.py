@@ -1,0 +1,197 @@
+"""What the Lightning modules share: a network learns with a loss, an optimizer and a schedule from the configuration.
+
+Optimisation is manual, so that a step, its place in the epoch and the schedule are the module's own: they can be
+taken down after any step and continued exactly (see `seedfold.trainers.learning.training_state`). Epoch means are
+accumulated in `Position`, not by Lightning.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from seedfold.jobs.work import ConfigFailure, NonFiniteFailure
+from seedfold.trainers.data.batches import Batch, Block, Position
+from seedfold.trainers.learning.losses import HeadsLoss
+from seedfold.trainers.setup.randomness import generator
+from seedfold.trainers.setup.ranks import ALONE, Ranks
+from seedfold.trainers.setup.settings import Mode
+
+_log = logging.getLogger(__name__)
+
+# The stream of the seed for augmentation, apart from those that order the data.
+_TRAIN_STREAM = 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network learns; ``steps`` is the number of batches an epoch, ``classes`` those of the task.
+
+    See `TrainerSettings` for the rest.
+    """
+
+    optimizer: Callable[..., Optimizer]
+    schedule: Callable[[Optimizer], LRScheduler] | None
+    steps: int
+    seed: int
+    accumulate: int = 1
+    clip: float | None = None
+    monitor: str = "val/loss"
+    head_monitor: str | None = None
+    head_mode: Mode = "max"
+    metrics: tuple[str, ...] = ()
+    augment: Callable[..., Any] | None = None
+    micro_batch: int | None = None
+    tta: int = 1
+    ranks: Ranks = ALONE
+    classes: int | None = None
+
+
+class Learner(pl.LightningModule, ABC):
+    """Trains a network; ``position`` says how far it is and holds the metric history.
+
+    A subclass says what the network returns by head (`forward`), how a batch is augmented, and leaves the metrics of a
+    validation pass in ``validation``.
+    """
+
+    def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: Recipe, position: Position) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network, self.loss, self.recipe, self.position = network, loss, recipe, position
+        self.after_step: Callable[[], None] = lambda: None
+        self._loss_sum = torch.zeros((), dtype=torch.float64)
+        self.validation: dict[str, float] = {}
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, if there is one, the schedule."""
+        try:
+            optimizer = self.recipe.optimizer(self.network.parameters())
+            schedules = [] if self.recipe.schedule is None else [self.recipe.schedule(optimizer)]
+        except (TypeError, ValueError) as error:
+            raise ConfigFailure(f"optimizer or schedule: {error}") from error
+        return [optimizer], schedules
+
+    def on_train_start(self) -> None:
+        """Continue the loss sum of a begun epoch."""
+        begun = self.position.loss_sum if self.recipe.ranks.first else 0.0
+        self._loss_sum = torch.tensor(begun, dtype=torch.float64, device=self._sum_device)
+
+    @property
+    def _sum_device(self) -> torch.device:
+        return torch.device(self.device)
+
+    def training_step(self, block: Block, block_index: int) -> None:
+        """Learn from each batch of the block in turn."""
+        optimizer = self.optimizers()
+        for offset, batch in enumerate(block.batches):
+            self._learn(batch, block.first + offset, optimizer)
+        self.settle()
+
+    def _learn(self, batch: Batch, step: int, optimizer: Any) -> None:
+        inputs, targets = batch.scaled_inputs(), batch.targets
+        if self.recipe.augment is not None:
+            own = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
+            stream = generator(self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *own)
+            inputs, targets = self.augmented(inputs, targets, stream)
+        window = self._window(step)
+        for part_inputs, part_targets, weight in self._parts(inputs, targets, batch):
+            loss = self.loss(self(part_inputs), part_targets)
+            part = loss if window == 1 else loss / window
+            self.manual_backward(part if weight == 1 else part * weight)
+            self._loss_sum += loss.detach() * (weight * batch.whole / self.recipe.ranks.count)
+        self.position.seen += batch.whole
+        self.position.step = step + 1
+        if self._ends_window(step):
+            if self.recipe.clip is not None:
+                self.clip_gradients(optimizer, self.recipe.clip, "norm")
+            optimizer.step()
+            optimizer.zero_grad()
+            self.after_step()
+
+    def _parts(self, inputs: Tensor, targets: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """Split what this process has of a batch into parts that fit its memory, each with the weight of its mean."""
+        number = self._number_of_parts(batch.whole)
+        parts = zip(inputs.tensor_split(number), targets.tensor_split(number), strict=True)
+        for part_inputs, part_targets in parts:
+            yield part_inputs, part_targets, batch.weight * (len(part_targets) / len(inputs))
+
+    def _number_of_parts(self, whole: int) -> int:
+        """The same for all processes, since they do each backward pass together; no part is empty."""
+        count, size = self.recipe.ranks.count, self.recipe.micro_batch
+        return 1 if size is None else min(math.ceil(whole / count / size), max(1, whole // count))
+
+    def _window(self, step: int) -> int:
+        start = step - step % self.recipe.accumulate
+        return min(self.recipe.accumulate, self.recipe.steps - start)
+
+    def _ends_window(self, step: int) -> bool:
+        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self.recipe.steps
+
+    def settle(self) -> None:
+        """Bring the position's loss sum up to date; raises NonFiniteFailure if a loss was not finite."""
+        total = self.recipe.ranks.sum(float(self._loss_sum))
+        if not math.isfinite(total):
+            raise NonFiniteFailure(
+                f"training loss became {total} in epoch {self.position.epoch}, at or before batch {self.position.step};"
+                " a lower learning rate or trainer.clip may help"
+            )
+        self.position.loss_sum = total
+
+    @abstractmethod
+    def augmented(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return a batch as training sees it, drawn from ``stream``; only called where there is augmentation."""
+
+    def finite(self, loss: float) -> float:
+        """Return a validation loss; raises NonFiniteFailure if it is not finite."""
+        if not math.isfinite(loss):
+            raise NonFiniteFailure(f"validation loss became {loss} in epoch {self.position.epoch}")
+        return loss
+
+    def note_validation(self, values: dict[str, float]) -> None:
+        """Take the metrics of a validation pass."""
+        self.validation = values
+        self.log_dict(values, logger=False, batch_size=1)
+
+    def head_values(self, row: Mapping[str, float]) -> dict[str, float]:
+        """Return what decides on each head's own best epoch; empty if heads have none of their own."""
+        return {}
+
+    def on_train_epoch_end(self) -> None:
+        """Write the epoch's row, tell the loggers, step the schedule and move on to the next epoch."""
+        self.settle()
+        row = {"epoch": self.position.epoch, **self._learning_rate()}
+        row |= {"train/loss": self.position.loss_sum / self.position.seen, **self.validation}
+        for logger in self.loggers:
+            logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, step=self.position.epoch)
+        self.log_dict({"train/loss": row["train/loss"]}, logger=False, batch_size=1)  # for callbacks that watch it
+        self._step_schedule(row)
+        _log.info("%s", "  ".join(f"{key} {value:.6g}" for key, value in row.items()))
+        self.position.next_epoch(row)
+        self._loss_sum.zero_()
+
+    def _learning_rate(self) -> Mapping[str, float]:
+        return {"lr": float(self.optimizers().optimizer.param_groups[0]["lr"])}  # type: ignore[union-attr]
+
+    def _step_schedule(self, row: Mapping[str, float]) -> None:
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(monitored(row, self.recipe.monitor))
+        elif schedule is not None:
+            schedule.step()  # type: ignore[union-attr]
+
+
+def monitored(row: Mapping[str, float], monitor: str, key: str = "monitor") -> float:
+    """Return the watched metric of an epoch; raises ConfigFailure if there is none of that name."""
+    if monitor not in row:
+        raise ConfigFailure(f"trainer.{key}: no metric {monitor!r}; known: {', '.join(row)}")
+    return row[monitor]

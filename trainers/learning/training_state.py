@@ -1,0 +1,184 @@
+"""Taking down and putting back everything that decides how training goes on.
+
+A full state holds weights, optimizer, schedule, precision, callbacks, position (with loss sum and metric history),
+best epoch and all random states. Training that is killed at any instant and started again continues from the newest
+one and ends with the same bits as training left alone (on the CPU, or on a GPU with deterministic algorithms).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from seedfold.jobs.work import RunInterrupted
+from seedfold.trainers.data.batches import Position
+from seedfold.trainers.learning.checkpoint_files import Best, Checkpoints, State
+from seedfold.trainers.learning.module import Learner, monitored
+from seedfold.trainers.setup.randomness import RandomState, random_state, set_random_state
+from seedfold.trainers.setup.ranks import ALONE, Ranks
+from seedfold.trainers.setup.settings import Mode
+
+_GO_ON, _SAVE, _STOP = range(3)
+
+
+@dataclass
+class Progress:
+    """What a state file says besides tensors; empty at the beginning. ``state`` is what to continue from."""
+
+    position: Position = field(default_factory=Position)
+    best: Best | None = None
+    heads: dict[str, Best] = field(default_factory=dict)
+    finished: bool = False
+    state: State | None = None
+
+    @classmethod
+    def of(cls, state: State | None) -> Progress:
+        """Read the position out of a full state, or begin."""
+        if state is None:
+            return cls()
+        best = state["best"] and Best(**state["best"])
+        heads = {head: Best(**own) for head, own in state.get("heads", {}).items()}
+        return cls(Position(**state["position"]), best, heads, state["finished"], state)
+
+    @property
+    def all_best(self) -> tuple[Best, ...]:
+        """The best epoch of the whole and those of the heads."""
+        return (*([] if self.best is None else [self.best]), *self.heads.values())
+
+
+class Checkpointer(Checkpoint):
+    """Saves after every epoch, every ``every_seconds`` in between, and when a stop is requested.
+
+    Lightning runs checkpoint callbacks after all others, so that a state saved at the end of an epoch has seen
+    early stopping and the schedule decide.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        *,
+        every_seconds: float | None,
+        mode: Mode,
+        stop_requested: Callable[[], bool],
+        report: Callable[[int, int], None],
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self._ranks = ranks
+        self._files, self._progress = checkpoints, progress
+        self._every, self._mode = every_seconds, mode
+        self._stop_requested, self._report = stop_requested, report
+        self._previous_best = progress.all_best
+        self._saved_at = time.monotonic()
+        self._trainer: pl.Trainer
+        self._module: Learner
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Continue from the state there is; from here on, watch every step."""
+        assert isinstance(pl_module, Learner)
+        self._trainer, self._module = trainer, pl_module
+        pl_module.after_step = self._after_step
+        if self._progress.state is not None:
+            _restore(trainer, pl_module, self._progress.state)
+            set_random_state(_random_of(self._progress.state, self._ranks))
+            self._progress.state = None
+
+    def _after_step(self) -> None:
+        asked = self._ranks.agree(self._asked())
+        if asked:
+            self._save()
+        if asked == _STOP:
+            raise RunInterrupted(f"stopped in epoch {self._progress.position.epoch}, with a checkpoint")
+
+    def _asked(self) -> int:
+        if self._stop_requested():
+            return _STOP
+        due = self._every is not None and time.monotonic() - self._saved_at >= self._every
+        return _SAVE if due else _GO_ON
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the weights of a new best epoch, save, and stop between epochs if asked to."""
+        position = self._progress.position
+        self._note_best(position.history[-1])
+        self._progress.finished = _is_over(trainer, position.epoch)
+        self._save()
+        self._report(position.epoch, trainer.max_epochs or 0)
+        if not self._progress.finished and self._ranks.agree(self._stop_requested()):
+            raise RunInterrupted(f"stopped after epoch {position.epoch - 1}, with a checkpoint")
+
+    def _note_best(self, row: Mapping[str, float]) -> None:
+        progress, epoch = self._progress, self._progress.position.epoch - 1
+        value = monitored(row, self._module.recipe.monitor)
+        progress.best = _better(progress.best, epoch, value, self._mode)
+        for head, own in self._module.head_values(row).items():
+            progress.heads[head] = _better(progress.heads.get(head), epoch, own, self._module.recipe.head_mode)
+        if self._ranks.first and any(best.epoch == epoch for best in progress.all_best):
+            self._files.save_best(epoch, value, self._module.state_dict())
+
+    def _save(self) -> None:
+        self._module.settle()
+        random = self._ranks.gather(random_state())
+        if self._ranks.first:
+            self._files.save_state(_full_state(self._trainer, self._module, self._progress, random))
+            self._files.forget_best(*self._progress.all_best, *self._previous_best)
+        self._previous_best = self._progress.all_best
+        self._saved_at = time.monotonic()
+        # Nobody stops, or goes on to what is not on disk, before it is there.
+        self._ranks.agree(_GO_ON)
+
+
+def _better(best: Best | None, epoch: int, value: float, mode: Mode) -> Best:
+    if best is None or (value < best.value if mode == "min" else value > best.value):
+        return Best.of(epoch, value)
+    return best
+
+
+def _is_over(trainer: pl.Trainer, epochs: int) -> bool:
+    stopped = trainer.should_stop and epochs >= (trainer.min_epochs or 1)
+    return stopped or epochs >= (trainer.max_epochs or 0)
+
+
+def _full_state(trainer: pl.Trainer, module: Learner, progress: Progress, random: Sequence[RandomState]) -> State:
+    return {
+        "state_dict": module.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+        "schedules": [entry.scheduler.state_dict() for entry in trainer.lr_scheduler_configs],
+        "precision": trainer.precision_plugin.state_dict(),
+        "callbacks": _callback_states(trainer),
+        "position": asdict(progress.position),
+        "best": progress.best and asdict(progress.best),
+        "heads": {head: asdict(own) for head, own in progress.heads.items()},
+        "should_stop": trainer.should_stop,
+        "finished": progress.finished,
+        "random": random[0],
+        "random_of_others": list(random[1:]),
+    }
+
+
+def _callback_states(trainer: pl.Trainer) -> dict[str, Any]:
+    states = {callback.state_key: callback.state_dict() for callback in trainer.callbacks}  # type: ignore[attr-defined]
+    return {key: state for key, state in states.items() if state}
+
+
+def _restore(trainer: pl.Trainer, module: Learner, state: Mapping[str, Any]) -> None:
+    module.load_state_dict(state["state_dict"])
+    for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    for entry, saved in zip(trainer.lr_scheduler_configs, state["schedules"], strict=True):
+        entry.scheduler.load_state_dict(saved)
+    trainer.precision_plugin.load_state_dict(state["precision"])
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if callback.state_key in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][callback.state_key])
+    trainer.should_stop = state["should_stop"]
+
+
+def _random_of(state: State, ranks: Ranks) -> RandomState:
+    """The random state of a rank; the first's where there were fewer when the state was saved."""
+    states: list[RandomState] = [state["random"], *state.get("random_of_others", ())]
+    return states[ranks.rank] if ranks.rank < len(states) else states[0]

@@ -1,0 +1,131 @@
+"""The job of a program that is not ours: its function, called with the configuration that its own Hydra composed.
+
+Nothing is composed again and nothing is unpickled. The program's module is imported by its name, from the snapshot of
+the code where there is one, else from its file; the function is what ``@hydra.main`` decorates. Hydra's own `run_job`
+calls it, so that logging, output folder, working directory and callbacks are as under Hydra's own launchers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.results.store.published import GIVEN_METRICS, MetricRecord
+from seedfold.trainers.programs.config import compose_job
+from seedfold.trainers.programs.module import find_function
+from seedfold.trainers.programs.output import OutputFolder
+
+PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
+RETURN = "return.json"
+"""What a finished job left: the `value` that its function returned, null where JSON has none, and its `output_dir`."""
+
+_log = logging.getLogger(__name__)
+
+
+def run(work: Work) -> None:
+    """Call the function; raises what it raises, RunInterrupted where it was asked to stop."""
+    told = work.config["hydra"]
+    _enter(Path(told["program"]["cwd"]))
+    _set_threads(work.description.resources.cpus)
+    _set_globals(told["program"]["now"], told["node"]["job"]["name"])
+    function = find_function(told["program"])
+    config = compose_job(work.description)
+    output = OutputFolder.of(work, config)
+    with _stopping(work, output):
+        done = _run_job(function, config, output)
+    # Reading it raises what the function raised.
+    _keep(work.staging, done.return_value, output)
+
+
+def _enter(folder: Path) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ConfigFailure(f"{folder}: the folder of the launch cannot be entered here ({error.strerror})") from error
+
+
+def _set_threads(cpus: int) -> None:
+    """Let libraries start as many threads as the job has CPUs, those that are loaded already as well."""
+    from threadpoolctl import threadpool_limits
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(cpus)
+    threadpool_limits(cpus)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(cpus)
+
+
+def _set_globals(launched: float, name: str) -> None:
+    """Have ``${now:...}`` be the time of the launch, for all jobs of a sweep alike, as Hydra has it."""
+    setup_globals()
+    moment = datetime.fromtimestamp(launched)
+    OmegaConf.register_new_resolver("now", moment.strftime, use_cache=True, replace=True)
+    JobRuntime.instance().set("name", name)
+
+
+def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobReturn:
+    context = HydraContext(config_loader=cast(Any, None), callbacks=Callbacks(config))
+    output.name_in(config)
+    return run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+
+
+class _Stopped(BaseException):
+    """Raised where the function happens to be: no ``except Exception`` of its own takes it for a failure."""
+
+
+@contextmanager
+def _stopping(work: Work, output: OutputFolder) -> Iterator[None]:
+    """Have SIGTERM end the function, unless it answers signals itself."""
+    if work.stop_requested():
+        raise RunInterrupted
+    before, began = signal.signal(signal.SIGTERM, _stop), time.time()
+    try:
+        yield
+    except _Stopped:
+        output.note_progress(began)
+        raise RunInterrupted("asked to stop") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
+
+
+def _keep(staging: Path, returned: Any, output: OutputFolder) -> None:
+    try:
+        value = json.loads(json.dumps(returned, default=_scalar))
+    except (TypeError, ValueError):
+        _log.warning("what the function returned is no JSON value and is not kept: %r", type(returned))
+        value = None
+    (staging / RETURN).write_text(json.dumps({"value": value, "output_dir": str(output.path)}))
+    (staging / GIVEN_METRICS).write_text(json.dumps(_metrics(value)))
+
+
+def _metrics(value: Any) -> list[MetricRecord]:
+    """Return the numbers that a function returned, one or a mapping of them, as metrics of its job."""
+    named = value if isinstance(value, dict) else {"value": value}
+    numbers = {str(name): float(one) for name, one in named.items() if type(one) in (int, float)}
+    return [MetricRecord(split="return", head="return", metric=name, value=one) for name, one in numbers.items()]
+
+
+def _scalar(value: Any) -> Any:
+    """Return the number that an array or a tensor of one element holds; raises TypeError for anything else."""
+    if getattr(value, "size", None) == 1 or (hasattr(value, "numel") and value.numel() == 1):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON value")

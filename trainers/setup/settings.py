@@ -1,0 +1,136 @@
+"""How a job trains and predicts: ``trainer``, ``checkpoint`` and ``predict`` of the configuration, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from seedfold.jobs.settings import read_settings
+from seedfold.jobs.work import ConfigFailure
+
+Mode = Literal["min", "max"]
+Weights = Literal["best", "last"]
+Keep = Literal["last+best", "last", "none"]
+"""Which checkpoints stay when a job is done."""
+
+_ACCELERATORS = ("cpu", "cuda")
+_LOSS = "loss"
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """``trainer``: the length and manner of training. Batches count samples; ``clip`` is the largest gradient norm.
+
+    With ``head_monitor``, ``loss`` or one of ``metrics``, each head keeps the weights of its own best epoch.
+    """
+
+    max_epochs: int
+    batch_size: int
+    min_epochs: int = 1
+    max_steps: int | None = None
+    eval_batch_size: int = 1024
+    drop_last: bool = False
+    accumulate: int = 1
+    micro_batch: int | None = None
+    clip: float | None = None
+    steps_per_execution: int = 32
+    accelerator: str = "cpu"
+    precision: str = "32-true"
+    threads: int = 1
+    deterministic: bool = True
+    monitor: str = "val/loss"
+    mode: Mode = "min"
+    head_monitor: str | None = None
+    metrics: tuple[str, ...] = ("accuracy",)
+    early_stopping: Mapping[str, Any] | None = None
+    callbacks: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
+            _at_least_one(getattr(self, name), f"trainer.{name}")
+        for name in ("max_steps", "micro_batch"):
+            if getattr(self, name) is not None:
+                _at_least_one(getattr(self, name), f"trainer.{name}")
+        if self.accelerator not in _ACCELERATORS:
+            raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is none of {', '.join(_ACCELERATORS)}")
+        _among(self.mode, get_args(Mode), "trainer.mode")
+        if self.min_epochs > self.max_epochs:
+            raise ConfigFailure(f"trainer.min_epochs: {self.min_epochs} is more than max_epochs {self.max_epochs}")
+        if self.head_monitor is not None:
+            _among(self.head_monitor, (_LOSS, *self.metrics), "trainer.head_monitor")
+
+    @property
+    def head_mode(self) -> Mode:
+        """Whether a smaller or a larger ``head_monitor`` is better: that of a loss, or of any metric."""
+        return "min" if self.head_monitor == _LOSS else "max"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> TrainerSettings:
+        """Read ``config.trainer``; raises ConfigFailure for an unknown key or an impossible value."""
+        given = dict(config.get("trainer") or {})
+        given["metrics"] = given.get("metrics") or ()
+        given["callbacks"] = given.get("callbacks") or {}
+        given["precision"] = str(given.get("precision", "32-true"))
+        return read_settings(cls, given, "trainer")
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """``checkpoint``: seconds between checkpoints inside an epoch (None: at its end only) and what is kept after."""
+
+    every_seconds: float | None = 600.0
+    keep: str = "last+best"
+
+    def __post_init__(self) -> None:
+        _among(self.keep, get_args(Keep), "checkpoint.keep")
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> CheckpointSettings:
+        """Read ``config.checkpoint``; raises ConfigFailure for an unknown key or value."""
+        return read_settings(cls, config.get("checkpoint"), "checkpoint")
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """``predict``: which splits, by the names that the data gives them, from which weights, over how many passes.
+
+    With ``source``, other samples are predicted, and nothing is trained.
+    """
+
+    splits: tuple[str, ...] = ("val", "test")
+    weights: str = "best"
+    tta: int = 1
+    source: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _at_least_one(self.tta, "predict.tta")
+        if not isinstance(self.weights, str) or (self.elsewhere is not None and not self.elsewhere.exists()):
+            known = ", ".join(get_args(Weights))
+            raise ConfigFailure(f"predict.weights: {self.weights!r} is none of {known}, and no file or folder either")
+
+    @property
+    def role(self) -> str:
+        """Which of the weights of a training are meant."""
+        return "best" if self.elsewhere else self.weights
+
+    @property
+    def elsewhere(self) -> Path | None:
+        """The file with weights, or the folder of the study that has trained, where the job shall not train itself."""
+        return None if self.weights in get_args(Weights) else Path(self.weights)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> PredictSettings:
+        """Read ``config.predict``; raises ConfigFailure for an unknown key or value."""
+        return read_settings(cls, config.get("predict"), "predict")
+
+
+def _at_least_one(value: object, key: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigFailure(f"{key}: {value!r} is no whole number of at least 1")
+
+
+def _among(value: object, known: tuple[str, ...], key: str) -> None:
+    if value not in known:
+        raise ConfigFailure(f"{key}: {value!r} is none of {', '.join(known)}")

@@ -1,0 +1,193 @@
+"""The usual job: fit a model on one fold, predict validation and test samples, put the predictions into staging.
+
+Fitting and predicting are two units of work. A fit that is finished in ``work.folder`` is not repeated: the job goes
+straight to predicting, from the weights kept there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seedfold.jobs.work import ConfigFailure, Work
+from seedfold.results.store.predictions import write_predictions
+from seedfold.results.store.published import DamagedError, damage
+from seedfold.trainers.data.loading import NEW, JobData, load, load_new
+from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
+from seedfold.trainers.learning import classical, training
+from seedfold.trainers.learning.checkpoint_files import FIT, Checkpoints, DamagedCheckpoint, Fit, clean_up
+from seedfold.trainers.learning.kept_weights import kept_fit, refuse_training
+from seedfold.trainers.learning.metric_history import write_history
+from seedfold.trainers.setup.process import backend, gpu_memory_cap, prepare
+from seedfold.trainers.setup.ranks import Ranks, on_ranks
+from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
+
+PRELOAD = (
+    "hydra.utils",
+    "numpy",
+    "pandas",
+    "pyarrow.parquet",
+    "pytorch_lightning",
+    "seedfold.results.store.metrics",
+    "seedfold.results.store.predictions",
+    "seedfold.results.store.published",
+    "seedfold.trainers.augmentation.batches",
+    "seedfold.trainers.data.images",
+    "seedfold.trainers.data.table",
+    "seedfold.trainers.stages.fit_predict",
+    "seedfold.trainers.learning.losses",
+    "seedfold.trainers.models.networks",
+    "seedfold.trainers.learning.schedules",
+    "seedfold.trainers.augmentation.transforms",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "threadpoolctl",
+    "torch",
+    "torch._dynamo",
+)
+"""Imported once by a warm worker. They touch no GPU, run no tensor operation, and start no thread in a process with
+OMP_NUM_THREADS, OPENBLAS_NUM_THREADS and MKL_NUM_THREADS at 1 and JE_ARROW_MALLOC_CONF=background_thread:false (or
+else Arrow's allocator starts one when it is imported)."""
+
+_log = logging.getLogger(__name__)
+
+Predict = Callable[[Samples], dict[str, Floats]]
+
+
+def run(work: Work) -> None:
+    """Fit (or continue, or skip) and predict, on all GPUs of the job; see `seedfold.jobs.work` for what is raised."""
+    settings = TrainerSettings.of(work.config)
+    CheckpointSettings.of(work.config)  # a wrong word there must not come out after training
+    PredictSettings.of(work.config)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    on_ranks(devices(work, settings), backend(settings), work, _run)
+
+
+def devices(work: Work, settings: TrainerSettings) -> int:
+    """How many devices train together: the GPUs that the job asks for."""
+    return max(1, work.description.resources.gpus) if settings.accelerator == "cuda" else 1
+
+
+def _run(work: Work, ranks: Ranks) -> None:
+    prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config), ranks.rank)
+    prediction = PredictSettings.of(work.config)
+    work = replace(work, folder=kept_fit(work, prediction))
+    if prediction.source:
+        data = load_new(work.config, work.reads, work.folder)
+    else:
+        data = load(work.config, work.reads, work.parents)
+    if data.train.masks is not None:
+        raise ConfigFailure("run: the samples have masks, and seedfold.trainers.stages.fit_masks.run learns these")
+    splits = _splits(prediction, data)
+    predict = _fitted(work, data, ranks)
+    for split in splits:
+        samples = data.evaluated[split]
+        if len(samples):
+            logits = predict(samples)
+            if ranks.first:
+                _write(work, split, samples, logits)
+
+
+def _splits(prediction: PredictSettings, data: JobData) -> tuple[str, ...]:
+    """The splits to predict; raises ConfigFailure for one that the data does not have."""
+    if prediction.source:
+        return (NEW,)
+    for split in prediction.splits:
+        if split not in data.evaluated:
+            raise ConfigFailure(f"predict.splits: {split!r} is none of {', '.join(data.evaluated)}")
+    return prediction.splits
+
+
+def after_publish(work: Work) -> None:
+    """Remove the checkpoints that ``checkpoint.keep`` does not keep.
+
+    Weights go only after everything that was published has been read back; raises DamagedError if it is not whole.
+    """
+    keep = CheckpointSettings.of(work.config).keep
+    reason = None if keep == "last+best" else damage(work.staging, deep=True)
+    if reason is not None:
+        raise DamagedError(f"{work.staging}: {reason}; the checkpoints stay")
+    clean_up(work.folder, keep)
+
+
+def _fitted(work: Work, data: JobData, ranks: Ranks) -> Predict:
+    model = training.seeded_network(work.config)
+    if classical.is_estimator(model):
+        if ranks.count > 1:
+            raise ConfigFailure("resources.gpus: an estimator uses one GPU at most")
+        if not (work.folder / FIT).exists():
+            refuse_training(PredictSettings.of(work.config))
+        _keep_scaling(work, data)
+        estimator = classical.fitted(work, model, data)
+        return lambda samples: classical.predict(estimator, samples, data.classes)
+    finished = fitted_network(work, model, data, ranks)
+    return lambda samples: training.predict(work, model, finished, samples, ranks)
+
+
+def fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Fit:
+    """Fit ``network``, or continue, or take the fit that is finished; its history goes into staging.
+
+    Raises ConfigFailure for what is no torch module, and as `training.fit` does.
+    """
+    from torch import nn
+
+    if not isinstance(network, nn.Module):
+        raise ConfigFailure(f"model: {type(network).__name__} is neither a torch module nor an estimator")
+    training.part_streams(work.config, ranks)
+    finished = _finished(work, ranks)
+    if finished is None:
+        refuse_training(PredictSettings.of(work.config))
+        if ranks.first:
+            _keep_scaling(work, data)
+        finished = training.fit(work, network, data, ranks)
+    if ranks.first and finished.history:
+        write_history(work.staging, finished.history)
+    return finished
+
+
+def _keep_scaling(work: Work, data: JobData) -> None:
+    if data.scaling is not None:
+        data.scaling.save(work.folder)
+
+
+def _finished(work: Work, ranks: Ranks) -> Fit | None:
+    """Return the finished fit if its weights can be read; otherwise training has to run, and says why.
+
+    What the first rank finds holds for all.
+    """
+    [finished, *_] = ranks.gather(_usable_fit(work) if ranks.first else None)
+    return finished  # type: ignore[no-any-return]
+
+
+def _usable_fit(work: Work) -> Fit | None:
+    weights = PredictSettings.of(work.config).elsewhere
+    if weights is not None and weights.is_file():
+        return Fit(0, None, {"best": str(weights.absolute())}, ())
+    files = Checkpoints(work.folder)
+    finished = files.finished()
+    if finished is None:
+        return None
+    try:
+        training.check_weights(work, finished)
+    except DamagedCheckpoint as error:
+        refuse_training(PredictSettings.of(work.config))
+        _log.warning("%s; training again", error)
+        files.discard_fit()
+        return None
+    return finished
+
+
+def _write(work: Work, split: str, samples: Samples, logits: dict[str, Floats]) -> None:
+    write_predictions(
+        work.staging,
+        split,
+        job=work.description,
+        sample_ids=samples.ids,
+        targets=np.ma.masked_equal(samples.targets, UNKNOWN),
+        logits=logits,
+        expected=samples.ids,
+    )

@@ -1,0 +1,130 @@
+"""What jobs that predict volumes leave in tables: which volumes, and how far what was found is what is true.
+
+``volumes.csv`` has a row a volume, ``overlaps.csv`` a row for each volume with a known mask, network, axis and
+orientation; axis and orientation are empty for the mean of all. Probabilities are in ``PART/VOLUME.npy``.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from seedfold.results.evaluation.overlaps import METRICS, Overlap
+from seedfold.results.store.published import MetricRecord
+
+TEST, NEW = "test", "new"
+"""The parts: volumes with known masks that were held out, and others."""
+ORIENTATIONS = ("original", "mirrored")
+MEAN = "mean"
+VOLUMES_FILE, OVERLAPS_FILE = "volumes.csv", "overlaps.csv"
+
+
+@dataclass(frozen=True)
+class VolumeRow:
+    """A predicted volume; ``swapped`` says that its own files have axes 0 and 1 in the other order."""
+
+    part: str
+    volume: str
+    swapped: bool
+    networks: int
+
+    @property
+    def file(self) -> str:
+        """The file with its probabilities, float16, axes in order."""
+        return f"{self.part}/{self.volume}.npy"
+
+
+@dataclass(frozen=True)
+class OverlapRow:
+    """What one look at a volume found, in voxels; without axis and orientation the mean of all looks."""
+
+    volume: str
+    network: str
+    axis: int | None
+    orientation: str | None
+    common: int
+    found: int
+    true: int
+
+    @classmethod
+    def of(cls, volume: str, network: str, axis: int | None, orientation: str | None, overlap: Overlap) -> OverlapRow:
+        """Say of which look an overlap is."""
+        return cls(volume, network, axis, orientation, overlap.common, overlap.found, overlap.true)
+
+    @property
+    def overlap(self) -> Overlap:
+        """The voxels."""
+        return Overlap(self.common, self.found, self.true)
+
+    @property
+    def look(self) -> tuple[str, int | None, str | None]:
+        """Network, axis and orientation."""
+        return self.network, self.axis, self.orientation
+
+
+def write_tables(folder: Path, volumes: Sequence[VolumeRow], overlaps: Sequence[OverlapRow]) -> None:
+    """Write both tables; that of overlaps only where masks are known."""
+    _write(folder / VOLUMES_FILE, volumes, VolumeRow)
+    if overlaps:
+        _write(folder / OVERLAPS_FILE, overlaps, OverlapRow)
+
+
+def _write(file: Path, rows: Sequence[Any], kind: type[Any]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, [field.name for field in fields(kind)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def read_volumes(folder: Path) -> list[VolumeRow]:
+    """Read the volumes of a job's result."""
+    with (folder / VOLUMES_FILE).open(newline="", encoding="utf-8") as stream:
+        return [
+            VolumeRow(row["part"], row["volume"], row["swapped"] == "True", int(row["networks"]))
+            for row in csv.DictReader(stream)
+        ]
+
+
+def read_overlaps(folder: Path) -> list[OverlapRow]:
+    """Read the overlaps of a job's result, none where no masks are known."""
+    file = folder / OVERLAPS_FILE
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [_overlap_row(row) for row in csv.DictReader(stream)]
+
+
+def _overlap_row(row: dict[str, str]) -> OverlapRow:
+    numbers = {key: int(row[key]) for key in ("common", "found", "true")}
+    axis = int(row["axis"]) if row["axis"] else None
+    return OverlapRow(row["volume"], row["network"], axis, row["orientation"] or None, **numbers)
+
+
+def by_look(rows: Iterable[OverlapRow]) -> dict[tuple[str, int | None, str | None], Overlap]:
+    """Add up the volumes of each network, axis and orientation, in the order in which these first appear."""
+    found: dict[tuple[str, int | None, str | None], Overlap] = {}
+    for row in rows:
+        found[row.look] = found.get(row.look, Overlap()) + row.overlap
+    return found
+
+
+def mask_metrics(rows: Iterable[OverlapRow]) -> list[MetricRecord]:
+    """Return the metrics of every look over all volumes, a head each."""
+    found = by_look(rows)
+    several = len({network for network, _, _ in found} - {MEAN}) > 1
+    return [
+        MetricRecord(split=TEST, head=_head(look, several), metric=name, value=metric(overlap))
+        for look, overlap in found.items()
+        for name, metric in METRICS.items()
+    ]
+
+
+def _head(look: tuple[str, int | None, str | None], several: bool) -> str:
+    network, axis, orientation = look
+    if axis is None:
+        return MEAN
+    text = f"axis {axis} {orientation}"
+    return f"{network} {text}" if several else text

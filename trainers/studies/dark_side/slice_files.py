@@ -1,0 +1,107 @@
+"""The slices of one volume on disk, which survive a kill at any instant.
+
+``slices0.npy`` and ``slices1.npy`` hold what is cut along axis 0 and along axis 1, float16 (slices, height, depth);
+``masks0.npy`` and ``masks1.npy`` (uint8) only those masks that are not empty. Last comes ``volume.json``, the record of
+the others. It
+is believed only if they have the digests it tells, and the sources are as they were.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seedfold.jobs.work import DataFailure
+from seedfold.results.store.atomic_files import replacing
+from seedfold.trainers.data.resumable_files import digest_of, name_again, save_array
+from seedfold.trainers.studies.dark_side.seismic import Amplitudes, Faults, SeismicVolumes, Volume
+
+AXES = (0, 1)
+RECORD = "volume.json"
+
+
+def slices_file(axis: int) -> str:
+    """The file with the slices along an axis."""
+    return f"slices{axis}.npy"
+
+
+def masks_file(axis: int) -> str:
+    """The file with the masks of those that have faults."""
+    return f"masks{axis}.npy"
+
+
+@dataclass(frozen=True)
+class SlicedVolume:
+    """What is on disk of a volume.
+
+    ``plan`` is a digest of all settings, ``sources`` has size and time of change of each source file, ``files`` the
+    digest of each file. ``swapped`` says that axes 0 and 1 of the sources are in the other order, ``faults`` how many
+    voxels of faults there are in each slice along each axis, None if faults are not known.
+    """
+
+    name: str
+    plan: str
+    sources: list[list[int]]
+    files: dict[str, str]
+    swapped: bool
+    faults: list[list[int]] | None
+
+
+def sources_of(volume: Volume) -> list[list[int]]:
+    """Return size and time of change of each file; raises DataFailure for one that is gone."""
+    try:
+        return [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in volume.files)]
+    except OSError as error:
+        raise DataFailure(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def known(folder: Path, volume: Volume, plan: str) -> SlicedVolume | None:
+    """Return what is whole in ``folder`` of this volume, plan and sources, else None."""
+    try:
+        record = SlicedVolume(**json.loads((folder / RECORD).read_text()))
+        whole = all(digest_of(folder / name) == digest for name, digest in record.files.items())
+    except (OSError, ValueError, TypeError):
+        return None
+    as_planned = (record.name, record.plan, record.sources) == (volume.name, plan, sources_of(volume))
+    return record if whole and as_planned else None
+
+
+def write(folder: Path, source: SeismicVolumes, volume: Volume, plan: str) -> SlicedVolume:
+    """Cut a volume into slices; raises DataFailure naming a file that cannot be used."""
+    sources = sources_of(volume)
+    faults = source.faults(volume)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)
+    contents = _contents(source.amplitudes(volume), faults)
+    digests = {name: save_array(folder / name, array) for name, array in contents}
+    counts = None if faults is None else [faults.sum((1 - axis, 2), dtype=np.int64).tolist() for axis in AXES]
+    record = SlicedVolume(volume.name, plan, sources, digests, volume.swapped, counts)
+    with replacing(folder / RECORD) as beside:
+        beside.write_text(json.dumps(asdict(record)))
+    return record
+
+
+def _contents(amplitudes: Amplitudes, faults: Faults | None) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Name each file with its content, one after the other: a volume is large."""
+    for axis in AXES:
+        yield slices_file(axis), np.moveaxis(amplitudes, axis, 0)
+        if faults is not None:
+            yield masks_file(axis), _not_empty(np.moveaxis(faults, axis, 0))
+
+
+def _not_empty(masks: Faults) -> Faults:
+    return masks[masks.any((1, 2))]
+
+
+def hand_over(folder: Path, volumes: Sequence[SlicedVolume], staging: Path) -> None:
+    """Give the files a second name in ``staging``, a folder a volume; where there are no such names, move them."""
+    for volume in volumes:
+        (staging / volume.name).mkdir()
+        for name in volume.files:
+            name_again(folder / volume.name / name, staging / volume.name / name)

@@ -1,0 +1,124 @@
+"""Cuts seismic volumes into slices along both horizontal axes, into the files of `slice_files`.
+
+The job's CPUs take a volume each, side by side. Stopped or killed, the next attempt checks what it finds and does the
+rest. ``index.parquet`` has a row for each slice: volume, whether axes 0 and 1 of its files are swapped, axis, position
+along it, row of its mask among those of the volume and axis (-1 for an empty one, which is not written), and voxels of
+faults (null where they are not known).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.errors import counted
+from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.trainers.data.upstream_files import SLICES_INDEX
+from seedfold.trainers.setup.build import build
+from seedfold.trainers.studies.dark_side.seismic import SeismicVolumes, Volume
+from seedfold.trainers.studies.dark_side.slice_files import AXES, SlicedVolume, hand_over, known, write
+from seedfold.trainers.studies.dark_side.slices import EMPTY
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PRELOAD = ("numpy", "pyarrow.parquet", "hydra.utils", "seedfold.trainers.studies.dark_side.slices_stage")
+
+
+def run(work: Work) -> None:
+    """Cut the volumes of ``task.volumes``, or of ``new_volumes`` in a stage that has no task.
+
+    Raises DataFailure naming a file that is missing or cannot be used.
+    """
+    source = _source(work.config)
+    volumes = source.volumes()
+    sliced = _all_sliced(source, volumes, work)
+    for file in (file for volume in volumes for file in volume.files):
+        work.reads(file)
+    hand_over(_partial(work), sliced, work.staging)
+    _write_index(work.staging / SLICES_INDEX, sliced, source.shape)
+
+
+def after_publish(work: Work) -> None:
+    """Remove what was kept to go on from."""
+    shutil.rmtree(_partial(work), ignore_errors=True)
+
+
+def _partial(work: Work) -> Path:
+    return work.folder / "slices"
+
+
+def _source(config: Mapping[str, Any]) -> SeismicVolumes:
+    task = config.get("task") or {}
+    key, node = ("task.volumes", task.get("volumes")) if task else ("new_volumes", config.get("new_volumes"))
+    source = build(node, key)
+    if not isinstance(source, SeismicVolumes):
+        raise ConfigFailure(f"{key}: {type(source).__name__} is no SeismicVolumes, and only these are cut")
+    return source
+
+
+def _plan(source: SeismicVolumes, volume: Volume) -> str:
+    """A digest of everything that decides the slices of a volume, but for its files; others may come and go."""
+    settings = {**asdict(source), "path": None, "swapped": volume.swapped, "excluded": None}
+    return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
+
+
+def _all_sliced(source: SeismicVolumes, volumes: list[Volume], work: Work) -> list[SlicedVolume]:
+    """Complete every volume; raises RunInterrupted between two when asked to stop."""
+    done: list[SlicedVolume] = []
+    with closing(_completed(source, volumes, work)) as completed:
+        for sliced in completed:
+            done.append(sliced)
+            work.progress(len(done), len(volumes))
+            if len(done) < len(volumes) and work.stop_requested():
+                raise RunInterrupted(
+                    f"stopped with {len(done)} of {counted(len(volumes), 'volume')} done; they are kept"
+                )
+    return sorted(done, key=lambda sliced: sliced.name)
+
+
+def _completed(source: SeismicVolumes, volumes: list[Volume], work: Work) -> Generator[SlicedVolume, None, None]:
+    def complete(volume: Volume) -> SlicedVolume:
+        folder, plan = _partial(work) / volume.name, _plan(source, volume)
+        return known(folder, volume, plan) or write(folder, source, volume, plan)
+
+    pool = ThreadPoolExecutor(work.description.resources.cpus, thread_name_prefix="slice")
+    try:
+        for future in as_completed([pool.submit(complete, volume) for volume in volumes]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_index(path: Path, volumes: list[SlicedVolume], shape: Sequence[int]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.concat_tables([_rows(volume, shape) for volume in volumes]), path, compression="zstd")
+
+
+def _rows(volume: SlicedVolume, shape: Sequence[int]) -> pa.Table:
+    import pyarrow as pa
+
+    counts = [shape[axis] for axis in AXES]
+    faults = [np.zeros(count, np.int64) for count in counts] if volume.faults is None else volume.faults
+    masks = [np.where(np.asarray(own) > 0, np.cumsum(np.asarray(own) > 0) - 1, EMPTY) for own in faults]
+    return pa.table(
+        {
+            "volume": pa.array([volume.name] * sum(counts), pa.string()),
+            "swapped": pa.array([volume.swapped] * sum(counts), pa.bool_()),
+            "axis": pa.array(np.repeat(AXES, counts), pa.int64()),
+            "position": pa.array(np.concatenate([np.arange(count) for count in counts]), pa.int64()),
+            "mask": pa.array(np.concatenate(masks), pa.int64()),
+            "faults": pa.array(np.concatenate(faults), pa.int64(), mask=np.full(sum(counts), volume.faults is None)),
+        }
+    )

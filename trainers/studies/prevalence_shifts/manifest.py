@@ -1,0 +1,79 @@
+"""The manifest: every image of every task, as one stage registered them for all later ones.
+
+``manifest.parquet`` has the columns task, sample_id, file (relative to the task's folder of images), target, bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.images import ImageFolder, LabelTable
+from seedfold.trainers.data.samples import Reads, existing
+from seedfold.trainers.data.tasks import Task, task_name
+from seedfold.trainers.data.upstream_files import any_published
+from seedfold.trainers.setup.build import build
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "manifest.parquet"
+
+
+def image_folder(task: Task) -> ImageFolder:
+    """Build ``task.source``; raises ConfigFailure if it is no folder of images."""
+    source = build(task.get("source"), "task.source")
+    if not isinstance(source, ImageFolder):
+        raise ConfigFailure(f"task.source: {type(source).__name__} is no ImageFolder, and only images are registered")
+    return source
+
+
+def registered(name: str, task: Task, reads: Reads) -> pa.Table:
+    """Read a task's table of labels and look at every file; raises DataFailure naming the row that has none."""
+    import pyarrow as pa
+
+    source = image_folder(task)
+    table = source.table(reads)
+    return pa.table(
+        {
+            "task": pa.array([name] * len(table), pa.string()),
+            "sample_id": pa.array(table.ids, pa.string()),
+            "file": pa.array(table.files, pa.string()),
+            "target": pa.array(table.targets),
+            "bytes": pa.array([source.size_on_disk(table, row) for row in range(len(table))], pa.int64()),
+        }
+    )
+
+
+def write_manifest(folder: Path, tables: Iterable[Any]) -> None:
+    """Write the rows of all tasks as one file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.concat_tables(list(tables)), folder / MANIFEST, compression="zstd")
+
+
+def label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> LabelTable:
+    """Return a task's images: from the manifest of a parent, else from the task's own table of labels.
+
+    Raises DataFailure where the manifest does not know the task.
+    """
+    manifest = any_published(parents, MANIFEST)
+    if manifest is None:
+        return image_folder(task).table(reads)
+    name = task_name(task)
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(manifest, filters=[("task", "=", name)])
+    if not rows.num_rows:
+        raise DataFailure(f"{manifest}: knows no task {name}; the stage that wrote it has to list it in tasks")
+    return LabelTable(
+        folder=existing(image_folder(task).path),
+        ids=tuple(rows.column("sample_id").to_pylist()),
+        files=tuple(rows.column("file").to_pylist()),
+        targets=np.asarray(rows.column("target").to_numpy(), dtype=np.int64),
+    )

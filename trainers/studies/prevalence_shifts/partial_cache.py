@@ -1,0 +1,140 @@
+"""A cache of images in the making, which survives a kill at any instant.
+
+Pixels are written in place, a chunk of consecutive images at a time, and flushed to disk; then a line in a journal says
+so, with a digest of the pixels and the size, time of change and digest of every source file. Whoever comes next
+believes no line: a chunk counts as done if its pixels have the digest and its sources are what they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seedfold.results.store.atomic_files import replacing, sync
+from seedfold.trainers.data.image_cache import IMAGES, Shape, header
+from seedfold.trainers.data.images import Pixels
+
+_CHUNK_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """What an image file was when it was decoded."""
+
+    bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive images from row ``start`` on, as they are in the cache."""
+
+    start: int
+    sha256: str
+    sources: tuple[SourceFile, ...]
+
+
+class PartialCache:
+    """``images.npy`` and its journal in ``folder``; ``plan`` is a digest of everything that decides the pixels.
+
+    What is there of another plan is removed. ``known`` are the chunks that the journal tells of, by first row.
+    """
+
+    def __init__(self, folder: Path, shape: Shape, plan: str) -> None:
+        self._folder, self._plan = folder, plan
+        self._images, self._journal = folder / IMAGES, folder / "journal.jsonl"
+        self._header = header(shape)
+        self._image_bytes = int(np.prod(shape[1:], dtype=np.int64))
+        self._count = shape[0]
+        self.known = {chunk.start: chunk for chunk in self._journalled()}
+        if not self._usable():
+            self._begin()
+        self._rewrite_journal()
+
+    @property
+    def chunks(self) -> list[range]:
+        """The rows of each chunk."""
+        size = max(1, _CHUNK_BYTES // self._image_bytes)
+        return [range(start, min(start + size, self._count)) for start in range(0, self._count, size)]
+
+    def _journalled(self) -> Iterator[Chunk]:
+        try:
+            first, *lines = self._journal.read_text().splitlines()
+            if json.loads(first) != {"plan": self._plan}:
+                return
+        except (FileNotFoundError, ValueError):
+            return
+        for line in lines:
+            try:
+                record = json.loads(line)
+                sources = tuple(SourceFile(**source) for source in record["sources"])
+                yield Chunk(record["start"], record["sha256"], sources)
+            except (ValueError, KeyError, TypeError):  # what was being written when the process was killed
+                return
+
+    def _usable(self) -> bool:
+        """Whether the images may be written to: of the right size, and not published under another name already."""
+        if not self.known:
+            return False
+        try:
+            status = self._images.stat()
+        except FileNotFoundError:
+            return False
+        return status.st_nlink == 1 and status.st_size == len(self._header) + self._count * self._image_bytes
+
+    def _begin(self) -> None:
+        self.known = {}
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        with self._images.open("xb") as file:
+            file.write(self._header)
+            file.truncate(len(self._header) + self._count * self._image_bytes)
+        sync(self._images)
+
+    def _rewrite_journal(self) -> None:
+        lines = [json.dumps({"plan": self._plan}), *(json.dumps(asdict(chunk)) for chunk in self.known.values())]
+        with replacing(self._journal) as beside:
+            beside.write_text("".join(f"{line}\n" for line in lines))
+
+    def holds(self, chunk: Chunk) -> bool:
+        """Whether the images of a chunk are on disk as they were written."""
+        with self._images.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), len(chunk.sources) * self._image_bytes, self._offset(chunk.start))
+        return hashlib.sha256(content).hexdigest() == chunk.sha256
+
+    def write(self, start: int, pixels: Pixels, sources: tuple[SourceFile, ...]) -> Chunk:
+        """Put the images from row ``start`` on to disk. `note` has to follow; several threads may write at a time."""
+        with self._images.open("r+b", buffering=0) as file:
+            content = memoryview(pixels.tobytes())
+            written = 0
+            while written < len(content):
+                written += os.pwrite(file.fileno(), content[written:], self._offset(start) + written)
+            os.fsync(file.fileno())
+        return Chunk(start, hashlib.sha256(content).hexdigest(), sources)
+
+    def note(self, chunk: Chunk) -> None:
+        """Remember that a chunk is done."""
+        with self._journal.open("a") as file:
+            file.write(json.dumps(asdict(chunk)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _offset(self, row: int) -> int:
+        return len(self._header) + row * self._image_bytes
+
+    def hand_over(self, staging: Path) -> None:
+        """Put the finished images into ``staging``, by a second name where the file system has such: until the result
+        is published, nothing is lost with the staging folder.
+        """
+        try:
+            (staging / IMAGES).hardlink_to(self._images)
+        except OSError:
+            shutil.move(self._images, staging / IMAGES)

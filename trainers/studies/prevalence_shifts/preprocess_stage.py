@@ -1,0 +1,142 @@
+"""Decodes and resizes all images of a task into one file, the cache of `image_cache`.
+
+The job's CPUs decode chunks side by side (Pillow lets other threads run meanwhile), each holding one chunk in memory.
+Stopped or killed, the next attempt checks what it finds and does the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.errors import counted
+from seedfold.jobs.work import DataFailure, RunInterrupted, Work
+from seedfold.trainers.data.image_cache import INDEX
+from seedfold.trainers.data.images import ImageFolder, LabelTable
+from seedfold.trainers.studies.prevalence_shifts.manifest import image_folder, label_table
+from seedfold.trainers.studies.prevalence_shifts.partial_cache import Chunk, PartialCache, SourceFile
+
+PRELOAD = (
+    "numpy",
+    "pandas",
+    "pyarrow.parquet",
+    "hydra.utils",
+    "seedfold.trainers.studies.prevalence_shifts.preprocess_stage",
+)
+
+
+def run(work: Work) -> None:
+    """Cache the images of ``task``; raises DataFailure naming a file that is missing or cannot be read."""
+    task: Mapping[str, Any] = work.config["task"]
+    source, table = image_folder(task), label_table(task, work.parents, work.reads)
+    cache = PartialCache(_partial(work), (len(table), *source.shape), _plan(source, table))
+    chunks = _all_chunks(_Decoder(source, table, cache), work)
+    cache.hand_over(work.staging)
+    _write_index(work.staging / INDEX, table, chunks)
+
+
+def after_publish(work: Work) -> None:
+    """Remove what was kept to go on from."""
+    shutil.rmtree(_partial(work), ignore_errors=True)
+
+
+def _partial(work: Work) -> Path:
+    return work.folder / "cache"
+
+
+def _plan(source: ImageFolder, table: LabelTable) -> str:
+    """A digest of everything that decides the pixels, but for the content of the files."""
+    how = [source.mode, source.resize, *source.shape]
+    return hashlib.sha256(canonical_json([how, table.ids, table.files]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """Fills a cache, chunk by chunk."""
+
+    source: ImageFolder
+    table: LabelTable
+    cache: PartialCache
+
+    def complete(self, rows: range) -> tuple[Chunk, bool]:
+        """Return a chunk that is in the cache, and whether it is new there."""
+        known = self.cache.known.get(rows.start)
+        if known is not None and self._unchanged(known, rows) and self.cache.holds(known):
+            return known, False
+        return self._decode(rows), True
+
+    def _unchanged(self, chunk: Chunk, rows: range) -> bool:
+        there = [self._status(row) for row in rows]
+        return there == [(source.bytes, source.mtime_ns) for source in chunk.sources]
+
+    def _status(self, row: int) -> tuple[int, int]:
+        self.source.size_on_disk(self.table, row)
+        status = (self.table.folder / self.table.files[row]).stat()
+        return status.st_size, status.st_mtime_ns
+
+    def _decode(self, rows: range) -> Chunk:
+        pixels = np.empty((len(rows), *self.source.shape), dtype=np.uint8)
+        sources = []
+        for place, row in enumerate(rows):
+            size, changed = self._status(row)
+            file = self.table.folder / self.table.files[row]
+            content = _content(file)
+            pixels[place] = self.source.pixels(file, content)
+            sources.append(SourceFile(size, changed, hashlib.sha256(content).hexdigest()))
+        return self.cache.write(rows.start, pixels, tuple(sources))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataFailure(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _all_chunks(decoder: _Decoder, work: Work) -> list[Chunk]:
+    """Complete every chunk; raises RunInterrupted between two when asked to stop."""
+    chunks: list[Chunk] = []
+    done, total = 0, len(decoder.table)
+    with closing(_completed(decoder, work.description.resources.cpus)) as completed:
+        for chunk, new in completed:
+            if new:
+                decoder.cache.note(chunk)
+            chunks.append(chunk)
+            done += len(chunk.sources)
+            work.progress(done, total)
+            if done < total and work.stop_requested():
+                raise RunInterrupted(f"stopped with {done} of {counted(total, 'image')} done; they are kept")
+    return sorted(chunks, key=lambda chunk: chunk.start)
+
+
+def _completed(decoder: _Decoder, threads: int) -> Generator[tuple[Chunk, bool], None, None]:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        for future in as_completed([pool.submit(decoder.complete, rows) for rows in decoder.cache.chunks]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_index(path: Path, table: LabelTable, chunks: list[Chunk]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sources = [source for chunk in chunks for source in chunk.sources]
+    columns = {
+        "row": pa.array(range(len(table)), pa.int64()),
+        "sample_id": pa.array(table.ids, pa.string()),
+        "target": pa.array(table.targets),
+        "bytes": pa.array([source.bytes for source in sources], pa.int64()),
+        "sha256": pa.array([source.sha256 for source in sources], pa.string()),
+    }
+    pq.write_table(pa.table(columns), path, compression="zstd")

@@ -1,0 +1,135 @@
+"""Cadences of spectrograms: one NumPy file a sample, several spectrograms on top of each other, read when needed.
+
+A cadence is observed with the telescope on and off target in turn; which of its positions become channels is
+configuration. Files lie in folders named by the first characters of their ids: ``train/0/00034abb3629.npy``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from seedfold.jobs.errors import counted
+from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.file_inputs import FileInputs
+from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check, existing
+from seedfold.trainers.data.table import Column, class_targets, column, read_frame, row_ids
+
+_TYPE = np.dtype("<f2")
+
+
+@dataclass(frozen=True)
+class Cadences:
+    """Read ``channels``, some of the positions of files of ``shape`` (positions, height, width), as float16.
+
+    ``path`` is the folder, ``labels_path`` the table; ``id`` and ``target`` are its columns. Without ``target`` classes
+    are unknown, as in a test set. Groups are the column ``group``, else the folders. Spectrograms are resized to
+    ``size`` (height, width) with antialiasing, if given. ``num_workers`` threads read.
+    """
+
+    path: str
+    labels_path: str
+    classes: int
+    id: Column = "id"
+    target: Column | None = "target"
+    group: Column | None = None
+    channels: Sequence[int] = (0, 2, 4)
+    shape: Sequence[int] = (6, 273, 256)
+    size: Sequence[int] | None = None
+    folder_characters: int = 1
+    num_workers: int = 1
+
+    def __post_init__(self) -> None:
+        for channel in self.channels:
+            if not 0 <= channel < self.shape[0]:
+                raise ConfigFailure(
+                    f"task.source.channels: {channel} is not among the {self.shape[0]} positions (from 0)"
+                )
+
+    def load(self, reads: Reads) -> Samples:
+        """Read the table and look for every file; raises DataFailure naming the row that has none."""
+        folder, table = existing(self.path), existing(self.labels_path)
+        reads(table)
+        frame = read_frame(table, text=[self.id])
+        ids = row_ids(frame, self.id, table)
+        known = self.target is not None
+        targets = self._targets(frame, table) if known else np.full(len(ids), UNKNOWN, dtype=np.int64)
+        group = [name[: self.folder_characters] for name in ids] if self.group is None else self._group(frame, table)
+        self._look_for(ids, folder, table)
+        samples = Samples(ids, self._inputs(folder, table, ids), targets, np.asarray(group))
+        return check(samples, str(table), self.classes, labelled=known)
+
+    def _targets(self, frame: Any, table: Path) -> Indices:
+        assert self.target is not None
+        return class_targets(frame[column(frame, self.target, table)], None, table)
+
+    def _group(self, frame: Any, table: Path) -> list[str]:
+        assert self.group is not None
+        return [str(value) for value in frame[column(frame, self.group, table)]]
+
+    def _place(self, name: str) -> str:
+        return f"{name[: self.folder_characters]}/{name}.npy"
+
+    def _look_for(self, ids: Sequence[str], folder: Path, table: Path) -> None:
+        """List the folders, which takes far less time than asking for every file."""
+        known = {name[: self.folder_characters] for name in ids}
+        folders = [folder / name for name in known if (folder / name).is_dir()]
+        there = {f"{one.name}/{file.name}" for one in folders for file in os.scandir(one)}
+        for row, name in enumerate(ids):
+            if self._place(name) not in there:
+                raise DataFailure(f"{table}: row {row + 1} names {folder / self._place(name)}, which does not exist")
+
+    def _inputs(self, folder: Path, table: Path, ids: tuple[str, ...]) -> FileInputs:
+        def read(row: int, into: NDArray[Any]) -> None:
+            self._read(folder / self._place(ids[row]), f"{table}: row {row + 1}", into)
+
+        height, width = self.size or self.shape[1:]
+        rows = np.arange(len(ids), dtype=np.int64)
+        return FileInputs(read, (len(self.channels), int(height), int(width)), _TYPE, rows, self.num_workers)
+
+    def _read(self, path: Path, where: str, into: NDArray[Any]) -> None:
+        whole = into.shape[1:] == tuple(self.shape[1:])
+        pixels = into if whole else np.empty((len(self.channels), *self.shape[1:]), dtype=_TYPE)
+        try:
+            with path.open("rb", buffering=0) as file:
+                self._read_channels(file, f"{path} ({where})", pixels)
+        except OSError as error:
+            raise DataFailure(f"{path} ({where}): cannot be read: {error.strerror}") from error
+        if not np.isfinite(pixels).all():
+            raise DataFailure(f"{path} ({where}): has a value that is infinite or no number")
+        if not whole:
+            into[:] = _resized(pixels, into.shape[1:])
+
+    def _read_channels(self, file: BinaryIO, where: str, pixels: NDArray[Any]) -> None:
+        self._check_header(file, where)
+        begin, size = file.tell(), pixels[0].nbytes
+        for place, channel in enumerate(self.channels):
+            if os.preadv(file.fileno(), [pixels[place].reshape(-1).data], begin + channel * size) != size:
+                raise DataFailure(f"{where}: is cut short at position {channel}")
+
+    def _check_header(self, file: BinaryIO, where: str) -> None:
+        try:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran, kind = read(file)
+        except ValueError as error:
+            raise DataFailure(f"{where}: is no NumPy file: {error}") from error
+        if fortran or kind != _TYPE or tuple(shape) != tuple(self.shape):
+            found = f"{counted(len(shape), 'axis', 'axes')} {shape} of {kind}"
+            raise DataFailure(f"{where}: has {found}; task.source.shape is {list(self.shape)} of float16")
+
+
+def _resized(pixels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    import torch
+    from torch.nn import functional
+
+    images = torch.from_numpy(pixels.astype(np.float32))[None]
+    scaled = functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return np.asarray(scaled[0].numpy().astype(_TYPE))
