@@ -19,8 +19,9 @@ from isolation import path_without_schedulers
 
 HERE = Path(__file__).parent.parent
 TRAINING = {
-    "README.md",
-    *(f"docs/{name}.md" for name in ("studies", "prevalence", "python", "hydra", "hospital", "your_own")),
+    *("docs/tutorials/tour.md", "docs/tutorials/your-own.md"),
+    *(f"docs/how-to/{name}.md" for name in ("data", "hydra", "python", "stages")),
+    *(f"docs/studies/{name}.md" for name in ("hospital", "prevalence")),
 }
 """Pages whose blocks take a minute."""
 PAGES = [HERE / "README.md", *sorted((HERE / "docs").rglob("*.md"))]
@@ -89,7 +90,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_task_a_model_and_a_study_of_your_own_are_fewer_than_sixty_lines() -> None:
-    files = _FILE.findall((HERE / "docs" / "your_own.md").read_text())
+    files = _FILE.findall((HERE / "docs" / "tutorials" / "your-own.md").read_text())
     assert len(files) == 5
     assert 40 < sum(bool(line.strip()) for text in files for line in text.splitlines()) < 60
 
@@ -105,3 +106,10 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target, _ in links if not (page.parent / target).exists()] == []
     inside = [(page.parent / target if target else page, anchor[1:]) for target, anchor in links if anchor]
     assert [(_name(other), anchor) for other, anchor in inside if anchor not in _anchors(other)] == []
+
+
+def test_the_index_names_every_page() -> None:
+    docs = HERE / "docs"
+    linked = {(docs / target).resolve() for target, _ in _LINK.findall((docs / "README.md").read_text())}
+    pages = {page for page in docs.rglob("*.md") if page.parent.name != "decisions"} - {docs / "README.md"}
+    assert pages - linked == set()
