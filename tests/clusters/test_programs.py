@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clusters.conftest import LsfProject, Project, SlurmProject
 from clusters.slurm.cluster import Cluster
-from sweeps.strangers import Stranger, make_stranger
+from strangers import Stranger, make_stranger
 from toyproject import eventually
 
 pytestmark = pytest.mark.slow

@@ -39,7 +39,7 @@ Parents = dict[str, Path]
 
 TASK = "brain_tumor_classification"
 SMALL = ("task.size=[16,16]", "task.class_counts=null")
-PROGRAM = Path(__file__).with_name("stage_program.py")
+PROGRAM = Path(__file__).parents[2] / "stage_program.py"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from seedfold.jobs.work import Work
 from seedfold.trainers.stages import fit_predict
 from seedfold.trainers.studies.sample_data import make
 
-PROGRAM = Path(__file__).with_name("resume_program.py")
+PROGRAM = Path(__file__).parents[1] / "resume_program.py"
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -1,7 +1,7 @@
 """Rendered files: as text, as bash reads them, and as they do a study.
 
 The scripts in ``golden/`` are what people see; a change that is meant is written anew with
-``PYTHONPATH=tests python tests/orchestrator/test_render.py``.
+``PYTHONPATH=tests python tests/orchestrator/dispatch/test_render.py``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweeps.strangers import Stranger
+from strangers import Stranger
 from toyproject import eventually, tree
 
 

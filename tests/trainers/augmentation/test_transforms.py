@@ -102,7 +102,7 @@ def test_coarse_dropout_blanks_squares_in_its_share_of_the_images() -> None:
 
 def test_passes_of_prediction_leave_out_what_is_for_training(compose: Callable[..., dict[str, Any]]) -> None:
     images = torch.rand(20, 3, 30, 30) + 1
-    augment = build(compose("augment=seti")["augment"], "augment")
+    augment = build(compose("augment=random_transforms")["augment"], "augment")
     holes = [bool((changed(one, images) == 0).any()) for one in (augment, of_prediction(augment))]
     assert holes == [True, False]
     shift = Shift(1)

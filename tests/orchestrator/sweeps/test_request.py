@@ -10,7 +10,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
-from sweeps.strangers import Depth, Kind, Stranger, Typed, addresses, make_stranger
+from strangers import Depth, Kind, Stranger, Typed, addresses, make_stranger
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
@@ -102,7 +102,7 @@ def test_points_of_another_sweeper_are_the_same_jobs(here: Stranger) -> None:
 @pytest.mark.parametrize("name", ["local", "slurm", "lsf"])
 def test_launchers_have_the_settings_of_the_clusters(here: Stranger, name: str) -> None:
     node = here.ask(f"hydra/launcher=seedfold_{name}").config.hydra.launcher
-    file = Path(__file__).parents[2] / "conf" / "cluster" / f"{name}.yaml"
+    file = Path(__file__).parents[3] / "conf" / "cluster" / f"{name}.yaml"
     settings = yaml.safe_load(file.read_text()) if file.exists() else {"executor": name}
     assert {key: node[key] for key in settings} == settings
     assert node.wait is True

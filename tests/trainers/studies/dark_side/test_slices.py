@@ -31,7 +31,7 @@ from seedfold.trainers.studies.sample_data import make
 Compose = Callable[..., dict[str, Any]]
 MakeWork = Callable[..., Work]
 
-PROGRAM = Path(__file__).with_name("stage_program.py")
+PROGRAM = Path(__file__).parents[2] / "stage_program.py"
 SIDE, DEPTH = 24, 44
 SWAPPED, PLAIN = "survey_2022_0001", "survey_2021_0003"
 

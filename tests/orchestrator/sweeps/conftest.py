@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweeps.strangers import Stranger, make_stranger
+from strangers import Stranger, make_stranger
 
 
 @pytest.fixture
