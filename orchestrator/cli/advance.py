@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.advance import advance
 
@@ -18,4 +18,4 @@ def command(study: str, root: Root) -> None:
 
     Nothing is done twice, however often and from wherever this is called.
     """
-    say(f"{study}: {advance(root, root.existing(study))}")
+    print_text(f"{study}: {advance(root, root.existing(study))}")

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, counted
-from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.state.finished_jobs import stale_runs
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.orchestrator.views.prevalence_tables import analysis_of
+from seedfold.orchestrator.views.prevalence_tables import compute_analysis
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import notes
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def settings_of(ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None) -> AnalysisSettings:
+def parse_settings(
+    ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None
+) -> AnalysisSettings:
     """Read the options. Raises UsageError for a ratio or a method that there is not."""
     return AnalysisSettings.given(
-        ratios=None if ratios is None else _ratios(ratios),
+        ratios=None if ratios is None else _parse_ratios(ratios),
         methods=None if methods is None else tuple(methods.split(",")),
         zeros=zeros,
         base_seed=base_seed,
     )
 
 
-def _ratios(text: str) -> tuple[float, ...]:
+def _parse_ratios(text: str) -> tuple[float, ...]:
     from seedfold.jobs.compose import Composer
     from seedfold.jobs.grammar import values_of
 
@@ -38,23 +40,23 @@ def _ratios(text: str) -> tuple[float, ...]:
     return tuple(values[0] if len(values) == 1 and isinstance(values[0], list) else values)
 
 
-def make_table(overview: Overview, name: str, settings: AnalysisSettings, where: str) -> pd.DataFrame:
+def make_prevalence_table(overview: Overview, name: str, settings: AnalysisSettings, where: str) -> pd.DataFrame:
     """Return the table, with a bar on a terminal while it is computed; what it leaves out is told."""
-    with _bar(f"{overview.folder.name} {name}") as progress:
-        found, runs = analysis_of(overview, name, settings, where, progress)
-    for note in [*notes(found), *_stale(overview, runs)]:
+    with _progress_bar(f"{overview.folder.name} {name}") as progress:
+        analysis, runs = compute_analysis(overview, name, settings, where, progress)
+    for note in [*notes(analysis), *_stale_notes(overview, runs)]:
         print(f"seedfold: {note}", file=sys.stderr)
-    return found.table
+    return analysis.table
 
 
-def _stale(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
+def _stale_notes(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
     count = stale_runs(runs)  # type: ignore[arg-type]
     if count:
         yield f"stale: {count} of {len(runs)} results; see seedfold status {overview.folder.name}"
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -77,4 +79,4 @@ def print_means(name: str, table: pd.DataFrame) -> None:
         raise UsageError(f"{name}: no ratio is possible for any {tasks}, so there are no rows")
     print_frame(means(name, table))
     over = f"{counted(table['task'].nunique(), 'task')} and {counted(table['ratio'].nunique(), 'ratio')}"
-    say(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")
+    print_text(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-_ROOT_AS_GIVEN = f"{__name__}.root"
+_ROOT_OPTION_KEY = f"{__name__}.root"
 
 
-def root_as_given(context: click.Context) -> str | None:
+def get_root_option(context: click.Context) -> str | None:
     """What was written behind ``--root``; None if nothing was."""
-    given: str | None = context.meta[_ROOT_AS_GIVEN]
+    given: str | None = context.meta[_ROOT_OPTION_KEY]
     return given
 
 
-def note_root(context: click.Context, value: str | None) -> None:
+def store_root_option(context: click.Context, value: str | None) -> None:
     """Keep what was written behind ``--root`` for `root_as_given`."""
-    context.meta[_ROOT_AS_GIVEN] = value
+    context.meta[_ROOT_OPTION_KEY] = value
 
 
-def import_from_here() -> None:
+def add_folder_to_import_path() -> None:
     """Have a user's own package importable in this folder, as it is in the job."""
     here = str(Path.cwd())
     if here not in sys.path:

@@ -8,19 +8,19 @@ import click
 
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_json, say
+from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.overview import name_of
 
-_LISTED = 10
+_MAX_LISTED = 10
 
 
 @click.command()
 @options.study
 @click.option("--pending", is_flag=True, help="Leave running jobs alone.")
-@options.selecting
+@options.selection
 @options.as_json
 @options.common
 def command(
@@ -38,9 +38,9 @@ def command(
         print_json({"study": study, "cancelled": [job.id for job in jobs]})
         return
     if not jobs:
-        say(f"{study}: nothing to cancel")
+        print_text(f"{study}: nothing to cancel")
         return
-    say(f"{study}: cancelled {counted(len(jobs), 'job')}; to start again: seedfold resume {study}")
-    say(*(f"  {name_of(job)}" for job in jobs[:_LISTED]))
-    if len(jobs) > _LISTED:
-        say(f"  … and {len(jobs) - _LISTED} more")
+    print_text(f"{study}: cancelled {counted(len(jobs), 'job')}; to start again: seedfold resume {study}")
+    print_text(*(f"  {name_of(job)}" for job in jobs[:_MAX_LISTED]))
+    if len(jobs) > _MAX_LISTED:
+        print_text(f"  … and {len(jobs) - _MAX_LISTED} more")

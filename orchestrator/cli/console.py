@@ -13,50 +13,50 @@ import click
 
 Style = Literal["", "bold", "dim", "red", "yellow"]
 _WIDTH_WITHOUT_TERMINAL = 10_000
-_USUAL_WIDTH = 80
+_DEFAULT_WIDTH = 80
 
 
 @dataclass(frozen=True)
-class Line:
+class StyledLine:
     """A line of text. The terminal wraps it, so that a path in it stays in one piece."""
 
     text: str
     style: Style = ""
 
 
-def width() -> int:
+def output_width() -> int:
     """Columns to print for: COLUMNS where it is set, else the terminal's, else any number."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdigit() and int(given):
-        return int(given)
+    columns_text = os.environ.get("COLUMNS", "")
+    if columns_text.isdigit() and int(columns_text):
+        return int(columns_text)
     if not sys.stdout.isatty():
         return _WIDTH_WITHOUT_TERMINAL
     # Terminals without a window, as `script` opens them in a batch job, say 0.
-    return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_WIDTH
+    return os.get_terminal_size(sys.stdout.fileno()).columns or _DEFAULT_WIDTH
 
 
-def lines(*texts: str, style: Style = "") -> list[Line]:
+def make_lines(*texts: str, style: Style = "") -> list[StyledLine]:
     """Return texts as lines of output."""
-    return [Line(text, style) for text in texts]
+    return [StyledLine(text, style) for text in texts]
 
 
-def show(parts: Iterable[Line]) -> None:
+def print_lines(lines: Iterable[StyledLine]) -> None:
     """Print lines."""
     plain = False if os.environ.get("NO_COLOR") else None
-    for part in parts:
-        click.echo(styled(part), color=plain)
+    for part in lines:
+        click.echo(to_ansi(part), color=plain)
 
 
-def styled(line: Line) -> str:
+def to_ansi(line: StyledLine) -> str:
     """Return a line with the codes of its style."""
     if line.style in {"bold", "dim"}:
         return click.style(line.text, **{line.style: True})
     return click.style(line.text, fg=line.style) if line.style else line.text
 
 
-def say(*texts: str, style: Style = "") -> None:
+def print_text(*texts: str, style: Style = "") -> None:
     """Print lines."""
-    show(lines(*texts, style=style))
+    print_lines(make_lines(*texts, style=style))
 
 
 def print_json(value: Any) -> None:
@@ -64,7 +64,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1))
 
 
-def columns_with_counts(rows: Iterable[Mapping[str, int]], names: Iterable[str]) -> list[str]:
+def nonzero_columns(rows: Iterable[Mapping[str, int]], names: Iterable[str]) -> list[str]:
     """Those of ``names`` that are not zero in all rows."""
     rows = list(rows)
     return [name for name in names if any(row.get(name) for row in rows)]
@@ -75,35 +75,35 @@ def counts_text(counts: Mapping[str, int], names: Iterable[str]) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in names if counts.get(name)) or "none"
 
 
-def counts_parts(title: str, rows: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> list[Line]:
+def counts_table(title: str, rows: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> list[StyledLine]:
     """Counts in columns, zeros left blank; or, where that is too wide for the terminal, one line per row in words."""
     cells = [
         [title, *names],
         *([row, *(str(counts.get(name) or "") for name in names)] for row, counts in rows.items()),
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    if sum(widths) + 2 * len(names) > width():
-        return lines(*(f"{row}: {counts_text(counts, names)}" for row, counts in rows.items()))
-    texts = [_aligned(row, widths) for row in cells]
-    return [*lines(texts[0], style="dim"), *lines(*texts[1:])]
+    if sum(widths) + 2 * len(names) > output_width():
+        return make_lines(*(f"{row}: {counts_text(counts, names)}" for row, counts in rows.items()))
+    texts = [_align_row(row, widths) for row in cells]
+    return [*make_lines(texts[0], style="dim"), *make_lines(*texts[1:])]
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
     first, *numbers = (
-        cell.ljust(size) if place == 0 else cell.rjust(size)
-        for place, (cell, size) in enumerate(zip(row, widths, strict=True))
+        cell.ljust(size) if column == 0 else cell.rjust(size)
+        for column, (cell, size) in enumerate(zip(row, widths, strict=True))
     )
     return "  ".join([first, *numbers]).rstrip()
 
 
-def hours_text(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A duration as people say it: ``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 100:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def bytes_text(size: float) -> str:
+def size_text(size: float) -> str:
     """A size as people say it, 1 GB = 1024³ bytes: ``3.2 GB``."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024:

@@ -13,13 +13,13 @@ import click
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import Style, print_json, say
+from seedfold.orchestrator.cli.console import Style, print_json, print_text
 from seedfold.orchestrator.dispatch.doctor import (
     StoredResult,
     examine_machine,
     examine_store,
     examine_study,
-    stored_results,
+    find_stored_results,
 )
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.findings import Finding, Level
@@ -46,33 +46,33 @@ def command(
     findings: list[Finding] = []
     # A misspelt study is told before the machine is looked at.
     folder = root.existing(study) if study else None
-    for finding in chain(examine_machine(root), _cluster(root, overrides, probe)):
+    for finding in chain(examine_machine(root), _examine_cluster(root, overrides, probe)):
         findings.append(finding)
         if not as_json:
-            _print(finding)
+            _print_finding(finding)
     for one in [folder] if folder else root.studies():
         checks = [*examine_study(root, one)]
         if folder:
-            checks += examine_store(one, _with_progress(stored_results(root, one), not as_json))
+            checks += examine_store(one, _with_progress(find_stored_results(root, one), not as_json))
         findings += checks
         if not as_json:
             for finding in checks:
-                _print(finding)
+                _print_finding(finding)
     if as_json:
         print_json([finding.to_dict() for finding in findings])
     context.exit(1 if any(finding.level == "problem" for finding in findings) else 0)
 
 
-def _cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Finding]:
+def _examine_cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Finding]:
     """Look at the cluster that this machine submits to, if there is one."""
-    here = [name for name, command in _COMMANDS.items() if shutil.which(command)]
-    if not probe and not here:
+    schedulers = [name for name, command in _COMMANDS.items() if shutil.which(command)]
+    if not probe and not schedulers:
         return
     from seedfold.orchestrator.dispatch.node_probe import examine_node
-    from seedfold.orchestrator.schedulers.registry import backend_of
+    from seedfold.orchestrator.schedulers.registry import get_backend
 
-    cluster, resources = _configured(here[0] if here else "slurm", overrides)
-    backend = backend_of(cluster)
+    cluster, resources = _read_cluster(schedulers[0] if schedulers else "slurm", overrides)
+    backend = get_backend(cluster)
     if backend is None:
         if probe:
             raise UsageError("--probe: cluster is this machine; add --set cluster=slurm or cluster=lsf")
@@ -86,30 +86,30 @@ def _cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Find
         yield Finding("problem", name, str(error), f"see whether {question} answers")
 
 
-def _configured(name: str, overrides: Sequence[str]) -> tuple[Cluster, Resources]:
+def _read_cluster(name: str, overrides: Sequence[str]) -> tuple[Cluster, Resources]:
     """The cluster that is meant, unless told otherwise ``name``, and what a job of it asks for."""
     from omegaconf import OmegaConf
 
     from seedfold.jobs.compose import Composer
 
-    given = [f"cluster={name}", *site_overrides([f"cluster={name}"]), *overrides]
-    config: Any = OmegaConf.to_container(Composer().compose(given, partial=True))
+    all_overrides = [f"cluster={name}", *site_overrides([f"cluster={name}"]), *overrides]
+    config: Any = OmegaConf.to_container(Composer().compose(all_overrides, partial=True))
     return Cluster.parse(config["cluster"]), Resources.parse(config["resources"])
 
 
-def _print(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     remedy = f": {finding.remedy}" if finding.remedy else ""
-    say(f"{finding.level:<8} {finding.topic}: {finding.text}{remedy}", style=_STYLES[finding.level])
+    print_text(f"{finding.level:<8} {finding.topic}: {finding.text}{remedy}", style=_STYLES[finding.level])
     sys.stdout.flush()
 
 
-def _with_progress(results: Sequence[StoredResult], shown: bool) -> Iterable[StoredResult]:
-    if not (shown and sys.stderr.isatty()):
+def _with_progress(results: Sequence[StoredResult], show_bar: bool) -> Iterable[StoredResult]:
+    if not (show_bar and sys.stderr.isatty()):
         return results
-    return _tracked(results)
+    return _with_progress_bar(results)
 
 
-def _tracked(results: Sequence[StoredResult]) -> Iterator[StoredResult]:
+def _with_progress_bar(results: Sequence[StoredResult]) -> Iterator[StoredResult]:
     from rich.console import Console
     from rich.progress import track
 

@@ -11,7 +11,7 @@ import click
 from seedfold.jobs.errors import counted
 from seedfold.jobs.explain import Difference, difference
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_json, say
+from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_lookup import Found, find_job
 from seedfold.orchestrator.state.overview import Overview, name_of
@@ -34,9 +34,9 @@ def command(first: str, second: str, study: str | None, as_json: bool, root: Roo
     if as_json:
         print_json(_to_json(left, right, differences))
         return
-    say(f"{left.study.name}  {name_of(left.job)}", f"{right.study.name}  {name_of(right.job)}")
-    say(*(f"  {_line(one)}" for one in differences))
-    say(_verdict(left, right, differences))
+    print_text(f"{left.study.name}  {name_of(left.job)}", f"{right.study.name}  {name_of(right.job)}")
+    print_text(*(f"  {_difference_text(one)}" for one in differences))
+    print_text(_verdict_text(left, right, differences))
 
 
 def _to_json(left: Found, right: Found, differences: list[Difference]) -> dict[str, Any]:
@@ -44,13 +44,13 @@ def _to_json(left: Found, right: Found, differences: list[Difference]) -> dict[s
     return {"jobs": [left.job.id, right.job.id], "same": left.job.id == right.job.id, "differences": listed}
 
 
-def _line(one: Difference) -> str:
+def _difference_text(one: Difference) -> str:
     left, right = (json.dumps(value, ensure_ascii=False, default=str) for value in (one.left, one.right))
     return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (does not count)")
 
 
-def _verdict(left: Found, right: Found, differences: list[Difference]) -> str:
+def _verdict_text(left: Found, right: Found, differences: list[Difference]) -> str:
     if left.job.id == right.job.id:
         return "one job: what differs does not count" if differences else "one job"
-    counting = sum(one.counts for one in differences)
-    return f"two jobs: they differ in {counted(counting, 'key that counts', 'keys that count')}"
+    differing_keys = sum(one.counts for one in differences)
+    return f"two jobs: they differ in {counted(differing_keys, 'key that counts', 'keys that count')}"

@@ -13,10 +13,10 @@ import click
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import bytes_text, say
-from seedfold.orchestrator.cli.remote import environment_there
-from seedfold.orchestrator.copies.fetching import Show, fetch
-from seedfold.orchestrator.copies.source import Folder, Remote, Source
+from seedfold.orchestrator.cli.console import print_text, size_text
+from seedfold.orchestrator.cli.remote import remote_environment
+from seedfold.orchestrator.copies.fetching import ShowProgress, fetch
+from seedfold.orchestrator.copies.source import LocalSource, RemoteSource, StudySource
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.connection import Connection
 from seedfold.orchestrator.login.remote_command import seedfold_line
@@ -35,28 +35,28 @@ def command(source: str, study: str, checkpoints: bool, root: Root) -> None:
 
     The copy holds descriptions, results and logs; what came before does not come again. HOST: alone is the root there.
     """
-    with _opened(source, root) as (place, opened), _progress() as show:
+    with _open_source(source, root) as (place, opened), _progress_bar() as show:
         fetched = fetch(opened, place, study, root, checkpoints, show)
     for name, files in fetched.files.items():
         also = "" if name == study else f", which has done jobs of {study}"
-        say(f"{name}{also}: {counted(files, 'file')} came" if files else f"{name}{also}: nothing new")
-    say(f"{bytes_text(fetched.bytes)}: seedfold status {study}", style="dim")
+        print_text(f"{name}{also}: {counted(files, 'file')} came" if files else f"{name}{also}: nothing new")
+    print_text(f"{size_text(fetched.bytes)}: seedfold status {study}", style="dim")
 
 
 @contextmanager
-def _opened(source: str, root: Root) -> Iterator[tuple[str, Source]]:
+def _open_source(source: str, root: Root) -> Iterator[tuple[str, StudySource]]:
     remote = _REMOTE.fullmatch(source)
     if remote is None:
-        yield "", Folder(_folder(source, root))
+        yield "", LocalSource(_local_root(source, root))
         return
-    known = login_of_host(remote[1])
-    login: Login = replace(known, root=remote[2] or known.root)
+    configured = login_of_host(remote[1])
+    login: Login = replace(configured, root=remote[2] or configured.root)
     words = ["send", *(["--root", login.root] if login.root else [])]
-    with Connection(login).talk(seedfold_line(login, words, environment_there())) as wire:
-        yield login.host, Remote(wire)
+    with Connection(login).open_wire(seedfold_line(login, words, remote_environment())) as wire:
+        yield login.host, RemoteSource(wire)
 
 
-def _folder(source: str, root: Root) -> Root:
+def _local_root(source: str, root: Root) -> Root:
     folder = Path(source).expanduser().absolute()
     if not folder.is_dir():
         raise UsageError(f"{source}: no such folder; write USER@HOST:ROOT for another machine")
@@ -66,7 +66,7 @@ def _folder(source: str, root: Root) -> Root:
 
 
 @contextmanager
-def _progress() -> Iterator[Show]:
+def _progress_bar() -> Iterator[ShowProgress]:
     """A bar of bytes, one for each look at the source, on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda done, total: None

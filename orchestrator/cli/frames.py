@@ -9,31 +9,34 @@ import pandas as pd
 from rich.table import Table
 
 from seedfold.jobs.errors import counted
-from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.cli.grid import console, fits, plain_table
+from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
 
 _ROWS_SHOWN = 60
-_FIRST_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
+_LEADING_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
 
 
 def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
     """Print a table: means and single metrics one column each, otherwise as it is."""
-    shown = _short_names(_side_by_side(frame) if "metric" in frame.columns else frame)
-    rows = shown.head(limit or _ROWS_SHOWN)
-    fitting = _fitting(rows)
-    if "metric" in frame.columns and not _has_a_metric(fitting, frame):
+    frame_shown = _shorten_names(_metrics_as_columns(frame) if "metric" in frame.columns else frame)
+    rows = frame_shown.head(limit or _ROWS_SHOWN)
+    fitting_frame = _drop_columns_to_fit(rows)
+    if "metric" in frame.columns and not _has_a_metric(fitting_frame, frame):
         _print_blocks(rows, set(frame["metric"]))
-        fitting = rows
+        fitting_frame = rows
     else:
-        console().print(_to_table(fitting))
-    hidden = [str(name) for name in shown.columns if name not in fitting.columns]
-    if len(rows) < len(shown):
-        say(f"… and {counted(len(shown) - len(rows), 'more row')}: --limit N, or --format csv for all", style="dim")
+        make_console().print(_to_table(fitting_frame))
+    hidden = [str(name) for name in frame_shown.columns if name not in fitting_frame.columns]
+    if len(rows) < len(frame_shown):
+        print_text(
+            f"… and {counted(len(frame_shown) - len(rows), 'more row')}: --limit N, or --format csv for all",
+            style="dim",
+        )
     if hidden:
-        say(f"not shown: {', '.join(hidden)}; --format csv has all", style="dim")
+        print_text(f"not shown: {', '.join(hidden)}; --format csv has all", style="dim")
 
 
-def _short_names(frame: pd.DataFrame) -> pd.DataFrame:
+def _shorten_names(frame: pd.DataFrame) -> pd.DataFrame:
     """Name axes by their last component where no other column ends so; ``--where`` takes them like that, too."""
     last = [str(name).split(".")[-1] for name in frame.columns]
     return frame.set_axis(
@@ -48,27 +51,27 @@ def _has_a_metric(shown: pd.DataFrame, frame: pd.DataFrame) -> bool:
 def _print_blocks(frame: pd.DataFrame, metrics: set[str]) -> None:
     """One block a row, for terminals too narrow for a table: what it is of, then a metric a line."""
     for row in frame.to_dict("records"):
-        texts = dict(zip(map(str, row), _texts(list(row.values())), strict=True))
-        say(" ".join(f"{name}={text}" for name, text in texts.items() if name not in metrics), style="bold")
+        texts = dict(zip(map(str, row), _cell_texts(list(row.values())), strict=True))
+        print_text(" ".join(f"{name}={text}" for name, text in texts.items() if name not in metrics), style="bold")
         for name, text in texts.items():
             if name in metrics:
-                say(f"  {name} {text}")
+                print_text(f"  {name} {text}")
 
 
-def _side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
+def _metrics_as_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per group and split, one column per metric."""
     frame = frame.assign(cell=[_cell(row) for row in frame.to_dict("records")])
     numbers = {"metric", "cell", "mean", "sd", "ci_low", "ci_high", "value", "undefined", "over"}
     keys = [name for name in frame.columns if name not in numbers and not _is_constant(frame, str(name))]
-    order = [*_FIRST_METRICS, *dict.fromkeys(frame["metric"])]
+    order = [*_LEADING_METRICS, *dict.fromkeys(frame["metric"])]
     metrics = [name for name in dict.fromkeys(order) if (frame["metric"] == name).any()]
     if not keys:
         return frame.set_index("metric")["cell"].reindex(metrics).to_frame().T.reset_index(drop=True)
     groups = frame[keys].astype(object).where(frame[keys].notna(), None).apply(tuple, axis=1)
-    wide: dict[Any, dict[str, Any]] = {}
+    rows: dict[Any, dict[str, Any]] = {}
     for key, metric, cell in zip(groups, frame["metric"], frame["cell"], strict=True):
-        wide.setdefault(key, dict(zip(keys, key, strict=True)))[metric] = cell
-    return pd.DataFrame(list(wide.values()), columns=[*keys, *metrics])
+        rows.setdefault(key, dict(zip(keys, key, strict=True)))[metric] = cell
+    return pd.DataFrame(list(rows.values()), columns=[*keys, *metrics])
 
 
 def _is_constant(frame: pd.DataFrame, name: str) -> bool:
@@ -84,9 +87,9 @@ def _cell(row: Mapping[Any, Any]) -> str:
     return f"{mean:.4f}" if spread is None or pd.isna(spread) else f"{mean:.4f} ± {spread:.4f}"
 
 
-def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
+def _drop_columns_to_fit(frame: pd.DataFrame) -> pd.DataFrame:
     """Leave out last columns until the table fits the terminal."""
-    while len(frame.columns) > 1 and not fits(_to_table(frame)):
+    while len(frame.columns) > 1 and not fits_terminal(_to_table(frame)):
         frame = frame.iloc[:, :-1]
     return frame
 
@@ -94,11 +97,11 @@ def _fitting(frame: pd.DataFrame) -> pd.DataFrame:
 def _to_table(frame: pd.DataFrame) -> Table:
     table = plain_table(*map(str, frame.columns))
     for row in frame.itertuples(index=False):
-        table.add_row(*_texts(row))
+        table.add_row(*_cell_texts(row))
     return table
 
 
-def _texts(values: Sequence[Any]) -> list[str]:
+def _cell_texts(values: Sequence[Any]) -> list[str]:
     return ["-" if _is_null(value) else f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
 
 

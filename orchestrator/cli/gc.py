@@ -8,13 +8,13 @@ import click
 
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import bytes_text, print_json, say
+from seedfold.orchestrator.cli.console import print_json, print_text, size_text
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.garbage_collection import KINDS, Collector, Garbage, Kind, delete, short
 
-_LISTED = 20
-_WHAT: dict[Kind, str] = {
+_MAX_LISTED = 20
+_KIND_TEXTS: dict[Kind, str] = {
     "leftovers": "unfinished results of attempts that are over, results that newer ones replaced",
     "snapshots": "copies of the code that no job and no result needs any more",
     "superseded": "results and checkpoints of jobs that were replaced",
@@ -25,9 +25,9 @@ _WHAT: dict[Kind, str] = {
 
 @click.command()
 @options.study
-@click.option("--checkpoints", is_flag=True, help=f"Also: {_WHAT['checkpoints']}.")
-@click.option("--superseded", is_flag=True, help=f"Also: {_WHAT['superseded']}.")
-@click.option("--failed", is_flag=True, help=f"Also: {_WHAT['failed']}.")
+@click.option("--checkpoints", is_flag=True, help=f"Also: {_KIND_TEXTS['checkpoints']}.")
+@click.option("--superseded", is_flag=True, help=f"Also: {_KIND_TEXTS['superseded']}.")
+@click.option("--failed", is_flag=True, help=f"Also: {_KIND_TEXTS['failed']}.")
 @click.option("--yes", is_flag=True, help="Delete it.")
 @options.as_json
 @options.common
@@ -38,7 +38,7 @@ def command(
 
     Never what a job at work or still to do needs, and never the result of a current job.
     """
-    asked = {
+    asked_kinds = {
         "leftovers": True,
         "snapshots": True,
         "superseded": superseded,
@@ -47,18 +47,18 @@ def command(
     }
     refuse_copy(root.existing(study))
     garbage = Collector(root, study).garbage
-    chosen = [one for one in garbage if asked[one.kind]]
+    chosen = [one for one in garbage if asked_kinds[one.kind]]
     freed = delete(chosen) if yes else 0
     if as_json:
         print_json(_to_json(study, chosen, freed, yes))
         return
     for kind in KINDS:
-        _print_kind(kind, [one for one in garbage if one.kind == kind], asked[kind])
+        _print_kind(kind, [one for one in garbage if one.kind == kind], asked_kinds[kind])
     total = sum(one.size for one in chosen)
     if yes:
-        say(f"deleted {counted(len(chosen), 'thing')}, {bytes_text(freed)}", style="bold")
+        print_text(f"deleted {counted(len(chosen), 'thing')}, {size_text(freed)}", style="bold")
     else:
-        say(f"{counted(len(chosen), 'thing')}, {bytes_text(total)}: add --yes to delete them", style="bold")
+        print_text(f"{counted(len(chosen), 'thing')}, {size_text(total)}: add --yes to delete them", style="bold")
 
 
 def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -> dict[str, object]:
@@ -74,13 +74,16 @@ def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -
     }
 
 
-def _print_kind(kind: Kind, garbage: Sequence[Garbage], asked: bool) -> None:
-    size = bytes_text(sum(one.size for one in garbage))
-    option = "" if asked else f" (with --{kind})"
-    say(f"{kind}: {len(garbage)}, {size}: {_WHAT[kind]}{option}", style="" if asked else "dim")
-    if asked:
-        say(
-            *(f"  {bytes_text(one.size):>9}  {short(one.job)}  {one.path.name}  {one.why}" for one in garbage[:_LISTED])
+def _print_kind(kind: Kind, garbage: Sequence[Garbage], is_asked: bool) -> None:
+    size = size_text(sum(one.size for one in garbage))
+    option = "" if is_asked else f" (with --{kind})"
+    print_text(f"{kind}: {len(garbage)}, {size}: {_KIND_TEXTS[kind]}{option}", style="" if is_asked else "dim")
+    if is_asked:
+        print_text(
+            *(
+                f"  {size_text(one.size):>9}  {short(one.job)}  {one.path.name}  {one.why}"
+                for one in garbage[:_MAX_LISTED]
+            )
         )
-        if len(garbage) > _LISTED:
-            say(f"  … and {len(garbage) - _LISTED} more; --json lists all")
+        if len(garbage) > _MAX_LISTED:
+            print_text(f"  … and {len(garbage) - _MAX_LISTED} more; --json lists all")

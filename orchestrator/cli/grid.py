@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from seedfold.orchestrator.cli.console import width
+from seedfold.orchestrator.cli.console import output_width
 
 _UNLIMITED = 100_000
 
 
-def console() -> Console:
+def make_console() -> Console:
     """A console on standard output that takes text as it is: brackets in axis values are no markup."""
-    return Console(markup=False, highlight=False, emoji=False, width=width())
+    return Console(markup=False, highlight=False, emoji=False, width=output_width())
 
 
 def plain_table(first: str, *columns: str) -> Table:
@@ -24,7 +24,7 @@ def plain_table(first: str, *columns: str) -> Table:
     return table
 
 
-def fits(table: Table) -> bool:
+def fits_terminal(table: Table) -> bool:
     """Whether a table's widest row fits the terminal."""
-    out = console()
+    out = make_console()
     return out.measure(table, options=out.options.update(width=_UNLIMITED)).maximum <= out.width

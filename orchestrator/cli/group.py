@@ -39,13 +39,13 @@ COMMANDS = {
     "make-data": "A small data set in the format of a study, to try it with.",
     "doctor": "What this machine offers, and what is wrong with it.",
 }
-_FOR_SEEDFOLD = ("receive", "send")
+_INTERNAL_COMMANDS = ("receive", "send")
 """What a Seedfold elsewhere calls here."""
-_MODULES = {"import": "import_files"}
+_MODULE_NAMES = {"import": "import_files"}
 """Where a command's name cannot be a module's."""
-_CALLED = "SEEDFOLD_CALLER"
-_INTERRUPTED = 130
-_STORE_REFUSES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
+_CALLER_VARIABLE = "SEEDFOLD_CALLER"
+_INTERRUPTED_EXIT_CODE = 130
+_STORE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -58,9 +58,9 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; None if there is none of that name."""
-        if cmd_name not in COMMANDS and cmd_name not in _FOR_SEEDFOLD:
+        if cmd_name not in COMMANDS and cmd_name not in _INTERNAL_COMMANDS:
             return None
-        module = _MODULES.get(cmd_name, cmd_name.replace("-", "_"))
+        module = _MODULE_NAMES.get(cmd_name, cmd_name.replace("-", "_"))
         command = importlib.import_module(f"seedfold.orchestrator.cli.{module}").command
         assert isinstance(command, click.Command)
         return command
@@ -70,7 +70,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is called; raises a usage error with the nearest name if there is none."""
         name = args[0]
-        if name not in (*COMMANDS, *_FOR_SEEDFOLD) and not name.startswith("-"):
+        if name not in (*COMMANDS, *_INTERNAL_COMMANDS) and not name.startswith("-"):
             raise click.UsageError(f"no command {name!r}{did_you_mean(name, COMMANDS)}; see seedfold --help", ctx)
         return super().resolve_command(ctx, args)
 
@@ -87,8 +87,8 @@ class LazyGroup(click.Group):
         # Known before anything is parsed or imported, so that errors of those can be seen as well.
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
-            if _CALLED in os.environ:
-                importlib.import_module("seedfold.orchestrator.login.parent_watch").serve_caller()
+            if _CALLER_VARIABLE in os.environ:
+                importlib.import_module("seedfold.orchestrator.login.parent_watch").check_and_watch_caller()
             code = super().main(args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
@@ -96,15 +96,15 @@ class LazyGroup(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except (Exception, KeyboardInterrupt) as error:
-            code = _tell(error, debug)
+            code = _print_error(error, debug)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: BaseException, debug: bool) -> int:
+def _print_error(error: BaseException, debug: bool) -> int:
     """Print an error as one line and return its exit code; with ``--debug`` its traceback comes first."""
     if isinstance(error, click.Abort | KeyboardInterrupt):
-        _say("interrupted")
-        return _INTERRUPTED
+        _print_message("interrupted")
+        return _INTERRUPTED_EXIT_CODE
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return 2
@@ -113,15 +113,15 @@ def _tell(error: BaseException, debug: bool) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, click.ClickException):
-        _say(_usage_text(error))
+        _print_message(_usage_text(error))
         return 2
     if isinstance(error, SeedfoldError):
-        _say(str(error))
+        _print_message(str(error))
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in _STORE_REFUSES and error.filename:
-        _say(f"{error.filename}: {error.strerror}; see who may write there and how much room is left")
+    if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
+        _print_message(f"{error.filename}: {error.strerror}; see who may write there and how much room is left")
         return UnreachableError.exit_code
-    _say(f"{type(error).__name__}: {error}; this was not expected, run again with --debug to see where")
+    _print_message(f"{type(error).__name__}: {error}; this was not expected, run again with --debug to see where")
     return 1
 
 
@@ -129,16 +129,18 @@ def _usage_text(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     if isinstance(error, click.NoSuchOption):
         known = [name for parameter in context.command.params for name in parameter.opts] if context else []
-        return f"no such option {error.option_name}{did_you_mean(error.option_name, known)}; see {_help_of(context)}"
+        return (
+            f"no such option {error.option_name}{did_you_mean(error.option_name, known)}; see {_help_command(context)}"
+        )
     text = error.format_message().rstrip(".")
-    return text if "--help" in text else f"{text}; see {_help_of(context)}"
+    return text if "--help" in text else f"{text}; see {_help_command(context)}"
 
 
-def _help_of(context: click.Context | None) -> str:
+def _help_command(context: click.Context | None) -> str:
     return f"{context.command_path if context else 'seedfold'} --help"
 
 
-def _say(text: str) -> None:
+def _print_message(text: str) -> None:
     print(f"seedfold: {' '.join(text.split())}", file=sys.stderr)
 
 

@@ -9,7 +9,7 @@ import click
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.imported_predictions import Imported, import_predictions
 from seedfold.orchestrator.state.overview import name_of
@@ -33,11 +33,11 @@ def command(
     from seedfold.results.imports.predictions import Source
 
     sources = [Source.parse(text) for text in files]
-    imported = import_predictions(root, study, sources, _axes(given), split_column, replaces)
-    _tell(study, imported)
+    imported = import_predictions(root, study, sources, _parse_axes(given), split_column, replaces)
+    _print_imported(study, imported)
 
 
-def _axes(given: Sequence[str]) -> dict[str, Any]:
+def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     """Axis values, read as Hydra reads them. Raises UsageError for anything but one value per key."""
     from seedfold.jobs.compose import Composer
     from seedfold.jobs.grammar import values_of
@@ -45,7 +45,7 @@ def _axes(given: Sequence[str]) -> dict[str, Any]:
 
     axes: dict[str, Any] = {}
     composer = Composer()
-    for override in composer.parse(list(given)):
+    for override in composer.parse(list(overrides)):
         key, values = override.key_or_group, values_of(override)
         if override.is_delete() or len(values) != 1 or key in axes:
             raise UsageError(f"--set {override.input_line}: one KEY=VALUE per axis is meant")
@@ -53,7 +53,7 @@ def _axes(given: Sequence[str]) -> dict[str, Any]:
     return axes
 
 
-def _tell(study: str, imported: Imported) -> None:
-    what = ", ".join(f"{split} {count}" for split, count in imported.samples.items())
+def _print_imported(study: str, imported: Imported) -> None:
+    samples_text = ", ".join(f"{split} {count}" for split, count in imported.samples.items())
     verb = "is there already" if imported.known else "imported"
-    say(f"{study}: {verb}: {name_of(imported.job)}", f"  {imported.classes} classes; samples: {what}")
+    print_text(f"{study}: {verb}: {name_of(imported.job)}", f"  {imported.classes} classes; samples: {samples_text}")

@@ -9,12 +9,12 @@ import click
 
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.call import import_from_here
-from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.cli.follow import stay_or_leave
+from seedfold.orchestrator.cli.call import add_folder_to_import_path
+from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.code.snapshots import left_out
 from seedfold.orchestrator.dispatch.launch import launch
-from seedfold.orchestrator.dispatch.submit import Launched
+from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 
@@ -22,10 +22,10 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.command()
 @options.overrides
 @options.config_dirs
-@options.waiting
+@options.wait
 @click.option("--replace", is_flag=True, help="Let jobs take the place of earlier ones with other settings.")
 @click.option("--rerun", metavar="stale|COND", help="Do done jobs again: all that are stale, or by axis values.")
-@options.selecting
+@options.selection
 @options.common
 @click.pass_context
 def command(
@@ -44,7 +44,7 @@ def command(
 
     Ctrl-C has running jobs write a checkpoint; a second one kills them. Closing the terminal stops nothing.
     """
-    import_from_here()
+    add_folder_to_import_path()
     launched = launch(
         root,
         overrides,
@@ -53,21 +53,21 @@ def command(
         replace=replace,
         rerun=rerun,
     )
-    say_started(launched)
-    context.exit(stay_or_leave(root, launched, wait))
+    print_started(launched)
+    context.exit(wait_if_asked(root, launched, wait))
 
 
-def say_started(launched: Launched) -> None:
+def print_started(launched: LaunchResult) -> None:
     """Say what was started, and what was not."""
     study, jobs = launched.study.name, counted(len(launched.jobs), "job")
     if not launched.started:
-        say(f"{study}: {jobs}, nothing to start")
-    elif launched.advanced is not None:
-        say(f"{study}: {jobs}, submitted {len(launched.started)}: {launched.advanced}")
+        print_text(f"{study}: {jobs}, nothing to start")
+    elif launched.advance_result is not None:
+        print_text(f"{study}: {jobs}, submitted {len(launched.started)}: {launched.advance_result}")
     else:
-        say(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log}")
+        print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log}")
     for name in left_out(launched.study, (one.snapshot for one in launched.submissions)):
-        say(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
-    if launched.exhausted:
-        failed = counted(launched.exhausted, "failed job is", "failed jobs are")
-        say(f"{failed} not tried again: seedfold resume {study}", style="yellow")
+        print_text(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
+    if launched.exhausted_count:
+        failed = counted(launched.exhausted_count, "failed job is", "failed jobs are")
+        print_text(f"{failed} not tried again: seedfold resume {study}", style="yellow")

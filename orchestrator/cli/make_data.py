@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.console import print_text
 
 
 @click.command()
@@ -22,4 +22,4 @@ def command(study: str, out: Path, size: str) -> None:
     """
     # By name, as all of trainers: nothing of it is imported by other commands.
     importlib.import_module("seedfold.trainers.studies.sample_data").make(study, out, size)
-    say(f"{out}: sample data for {study}, size {size}")
+    print_text(f"{out}: sample data for {study}, size {size}")

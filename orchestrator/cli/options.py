@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.orchestrator.cli.call import note_root
+from seedfold.orchestrator.cli.call import store_root_option
 from seedfold.orchestrator.ledger.layout import Root, find_root
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +29,7 @@ class Choice(click.Choice[str]):
 
 
 def _to_root(context: click.Context, parameter: click.Parameter, value: str | None) -> Root:
-    note_root(context, value)
+    store_root_option(context, value)
     root = find_root(value)
     if root.path.exists() and not root.path.is_dir():
         raise UsageError(f"--root {root.path}: is a file; name a folder")
@@ -44,7 +44,7 @@ def common(function: F) -> F:
         metavar="HOST",
         help="Run on that machine, over ssh; `here` for this one. Else: SEEDFOLD_LOGIN, cluster.login.",
     )
-    return local(login(_here_or_there(function)))
+    return local(login(_run_here_or_remotely(function)))
 
 
 def local(function: F) -> F:
@@ -59,26 +59,28 @@ def local(function: F) -> F:
     return root(debug(function))
 
 
-def _stays(context: click.Context, options: Mapping[str, Any]) -> bool:
+def _runs_on_this_machine(context: click.Context, options: Mapping[str, Any]) -> bool:
     """Whether a command works on a file of this machine, as scripts do that `render` writes."""
     return context.info_name == "run" and options.get("file") is not None
 
 
-def _here_or_there(function: F) -> F:
+def _run_here_or_remotely(function: F) -> F:
     @wraps(function)
     def run(*args: Any, login: str | None, **options: Any) -> Any:
         from seedfold.orchestrator.settings.login import ElsewhereError, find_login
 
         context = click.get_current_context()
-        there = None if _stays(context, options) else find_login(login, options.get("overrides") or ())
+        remote_login = (
+            None if _runs_on_this_machine(context, options) else find_login(login, options.get("overrides") or ())
+        )
         try:
-            if there is None:
+            if remote_login is None:
                 return function(*args, **options)
         except ElsewhereError as error:
-            there = error.login
-        from seedfold.orchestrator.cli.remote import run_there
+            remote_login = error.login
+        from seedfold.orchestrator.cli.remote import run_remotely
 
-        context.exit(run_there(context, there))
+        context.exit(run_remotely(context, remote_login))
 
     return cast("F", run)
 
@@ -86,7 +88,7 @@ def _here_or_there(function: F) -> F:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
-def selecting(function: F) -> F:
+def selection(function: F) -> F:
     """``--where``, ``--stage`` and ``--limit``: which jobs a command is about."""
     where = click.option("--where", metavar="COND", multiple=True, help="Axis values, e.g. 'seed=1,2 fold>=3'.")
     stage = click.option("--stage", "stages", metavar="STAGE", multiple=True, help="Jobs of this stage; repeatable.")
@@ -115,7 +117,7 @@ overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 study = click.argument("study")
 
 
-def waiting(function: F) -> F:
+def wait(function: F) -> F:
     """``--wait`` and ``--detach``: stay until the jobs are through, or return when they are handed over."""
     return click.option(
         "--wait/--detach",

@@ -13,15 +13,15 @@ import click
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.call import import_from_here
+from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import (
-    bytes_text,
-    columns_with_counts,
-    counts_parts,
-    hours_text,
+    counts_table,
+    duration_text,
+    nonzero_columns,
     print_json,
-    say,
-    show,
+    print_lines,
+    print_text,
+    size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
 from seedfold.orchestrator.ledger.atomic_files import write_whole
@@ -45,7 +45,7 @@ from seedfold.orchestrator.state.plan import (
 @options.config_dirs
 @click.option("--jobs", "file", metavar="FILE", help="Write every description as a line of JSON; - is standard output.")
 @click.option("--check", type=options.Choice(["code"]), help="Also find results of code that has changed since.")
-@options.selecting
+@options.selection
 @options.as_json
 @options.common
 def command(
@@ -60,7 +60,7 @@ def command(
     root: Root,
 ) -> None:
     """Say what a launch with these OVERRIDES would start and why, in which arrays and at what cost."""
-    import_from_here()
+    add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, check_code=check == "code")
     selection.check(plan.descriptions)
@@ -69,12 +69,12 @@ def command(
     if file is not None:
         _write_jobs(jobs, file)
     if as_json:
-        print_json(plan_json(plan, jobs, starting))
+        print_json(plan_to_json(plan, jobs, starting))
     elif file != "-":
         _print_plan(plan, jobs, starting)
 
 
-def plan_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> dict[str, Any]:
+def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> dict[str, Any]:
     """The shape that ``plan --json`` prints."""
     return {
         "study": plan.study.name,
@@ -99,34 +99,36 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
     replacements = plan.replacements()
     _print_title(plan, jobs, replacements)
     rows = count_by_stage(jobs)
-    show(counts_parts("stage", rows, ["jobs", *columns_with_counts(rows.values(), ("new", *STATES, "stale"))]))
-    say(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
+    print_lines(counts_table("stage", rows, ["jobs", *nonzero_columns(rows.values(), ("new", *STATES, "stale"))]))
+    print_text(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
     for array in arrays(starting):
-        say(f"  {array['stage']}: {_array_text(array)}")
+        print_text(f"  {array['stage']}: {_array_text(array)}")
     if starting:
-        say(_cost_text(plan, starting))
-    _print_hindrances(plan, jobs, starting)
+        print_text(_cost_text(plan, starting))
+    _print_not_started(plan, jobs, starting)
 
 
 def _print_title(plan: Plan, jobs: Sequence[PlannedJob], replacements: Sequence[Replacement]) -> None:
     """Say first what decides: how many jobs there are, and whether a launch would refuse them."""
     title = f"{plan.study.name}: {counted(len({planned.job.id for planned in jobs}), 'job')}"
     if not replacements:
-        say(title, style="bold")
+        print_text(title, style="bold")
         return
-    say(f"{title}; launch stops, unless told --replace, or study=NAME", style="yellow")
-    say(f"{counted(len(replacements), 'job')} would be replaced, through:", style="yellow")
-    say(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
+    print_text(f"{title}; launch stops, unless told --replace, or study=NAME", style="yellow")
+    print_text(f"{counted(len(replacements), 'job')} would be replaced, through:", style="yellow")
+    print_text(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
 
 
-def _starting_text(starting: Sequence[PlannedJob], launch: str) -> str:
+def _starting_text(starting: Sequence[PlannedJob], command_text: str) -> str:
     if not starting:
-        return f"{launch} would start nothing"
-    reasons = Counter(_why(planned) for planned in starting)
-    return f"{launch} would start {len(starting)}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
+        return f"{command_text} would start nothing"
+    reasons = Counter(_reason_text(planned) for planned in starting)
+    return f"{command_text} would start {len(starting)}: " + ", ".join(
+        f"{count} {why}" for why, count in reasons.items()
+    )
 
 
-def _why(planned: PlannedJob) -> str:
+def _reason_text(planned: PlannedJob) -> str:
     if planned.state == "done":
         return f"stale ({planned.stale})" if planned.stale else "after a parent that runs again"
     reasons = {"failed": "failed, to be tried again", "blocked": "after a parent that is tried again"}
@@ -135,7 +137,7 @@ def _why(planned: PlannedJob) -> str:
 
 def _array_text(array: dict[str, Any]) -> str:
     gpus = f", {array['gpus']} GPU" if array["gpus"] else ""
-    limits = f"{bytes_text(array['memory_bytes'])}, at most {hours_text(array['time_s'])}"
+    limits = f"{size_text(array['memory_bytes'])}, at most {duration_text(array['time_s'])}"
     return f"{counted(array['jobs'], 'job')}, each {array['cpus']} CPU{gpus}, {limits}"
 
 
@@ -148,12 +150,12 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
     return f"cost, from finished jobs: {', '.join(listed) or 'next to nothing'}"
 
 
-def _print_hindrances(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
+def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
     stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
     for reason, count in stale.items():
         stale_jobs = counted(count, "done job is", "done jobs are")
-        say(f"{stale_jobs} stale: {reason}; to run again: launch --rerun stale", style="yellow")
+        print_text(f"{stale_jobs} stale: {reason}; to run again: launch --rerun stale", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
-        left = counted(failed, "failed job is", "failed jobs are")
-        say(f"{left} not tried again by launch: seedfold resume {plan.study.name}", style="yellow")
+        not_retried = counted(failed, "failed job is", "failed jobs are")
+        print_text(f"{not_retried} not tried again by launch: seedfold resume {plan.study.name}", style="yellow")

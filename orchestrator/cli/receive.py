@@ -10,7 +10,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.code.source_files import named_modules
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import Plans
-from seedfold.orchestrator.login.project_store import Shelf
+from seedfold.orchestrator.login.project_store import ProjectStore
 from seedfold.orchestrator.login.wire import BrokenWireError, Wire
 
 
@@ -22,19 +22,19 @@ def command(study: str | None, root: Root) -> None:
     wire = Wire(sys.stdin.buffer, sys.stdout.buffer)
     modules = sorted(named_modules(Plans(root.existing(study)).current.values())) if study else []
     try:
-        wire.tell(root=str(root.path), modules=modules)
-        wire.tell(folder=str(_receive(wire, root)))
+        wire.send_message(root=str(root.path), modules=modules)
+        wire.send_message(folder=str(_receive_project(wire, root)))
     except BrokenWireError:
         # Whoever asked has no use for more, or is gone.
         return
 
 
-def _receive(wire: Wire, root: Root) -> object:
-    table = wire.hear()["files"]
-    shelf = Shelf(root)
-    missing = shelf.missing(table)
-    wire.tell(missing=missing)
+def _receive_project(wire: Wire, root: Root) -> object:
+    digests = wire.receive_message()["files"]
+    store = ProjectStore(root)
+    missing = store.missing_digests(digests)
+    wire.send_message(missing=missing)
     root.mark()
-    for digest, size in zip(missing, wire.hear()["sizes"], strict=True):
-        shelf.put(digest, wire.block(size))
-    return shelf.lay_out(table)
+    for digest, size in zip(missing, wire.receive_message()["sizes"], strict=True):
+        store.add_content(digest, wire.receive_bytes(size))
+    return store.create_project(digests)

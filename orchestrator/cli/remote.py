@@ -16,33 +16,34 @@ import click
 from click.core import ParameterSource
 
 from seedfold.jobs.errors import UsageError, counted
-from seedfold.orchestrator.cli.call import import_from_here, root_as_given
-from seedfold.orchestrator.login.connection import Connection, on_terminal
-from seedfold.orchestrator.login.project import Project, digest, gather, gather_code
-from seedfold.orchestrator.login.remote_command import CALLER, LEASH, seedfold_line, shell_line
+from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
+from seedfold.orchestrator.login.connection import Connection, is_on_terminal
+from seedfold.orchestrator.login.project import Project, content_digest, gather_code, gather_project
+from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STANDARD_INPUT, seedfold_line, shell_line
+from seedfold.orchestrator.login.wire import Wire
 from seedfold.orchestrator.settings.login import HERE, VARIABLE, Login, is_login
 from seedfold.orchestrator.settings.site import cluster_overrides
 from seedfold.results.store.atomic_files import replacing
 
-_OF_A_STUDY = ("plan", "launch", "render")
-_WRITES = {"plan": "file", "results": "out", "report": "out"}
-_PASSED_ON = ("COLUMNS", "NO_COLOR")
-_SHOWN = 3
+_PROJECT_COMMANDS = ("plan", "launch", "render")
+_OUTPUT_OPTIONS = {"plan": "file", "results": "out", "report": "out"}
+_PASSED_VARIABLES = ("COLUMNS", "NO_COLOR")
+_MAX_LISTED = 3
 
 
-def environment_there() -> dict[str, str]:
+def remote_environment() -> dict[str, str]:
     """What a Seedfold there has to know: that it is to do the work itself, who asks, and for what screen."""
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {CALLER: version("seedfold"), VARIABLE: HERE, **passed}
+    variables = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
+    return {CALLER_VERSION: version("seedfold"), VARIABLE: HERE, **variables}
 
 
-def run_there(context: click.Context, login: Login) -> int:
+def run_remotely(context: click.Context, login: Login) -> int:
     """Run the command of this context on a login host; return its exit code."""
-    return _Call(context, login).run()
+    return _RemoteCall(context, login).run()
 
 
 @dataclass(frozen=True)
-class _Call:
+class _RemoteCall:
     context: click.Context
     login: Login
 
@@ -57,31 +58,31 @@ class _Call:
 
     @property
     def root(self) -> str | None:
-        return root_as_given(self.context) or self.login.root
+        return get_root_option(self.context) or self.login.root
 
     @cached_property
     def overrides(self) -> list[str]:
         """Those given, without the login host; for a new study behind those of this machine's site file."""
-        given: Sequence[str] = self.context.params.get("overrides", ())
-        own = cluster_overrides(given) if self.name in _OF_A_STUDY else []
-        return [*own, *(override for override in given if not is_login(override))]
+        given_overrides: Sequence[str] = self.context.params.get("overrides", ())
+        site_overrides = cluster_overrides(given_overrides) if self.name in _PROJECT_COMMANDS else []
+        return [*site_overrides, *(override for override in given_overrides if not is_login(override))]
 
     def run(self) -> int:
         changes: dict[str, Any] = {"root": self.root, "overrides": self.overrides}
         folder = None
         self._refuse_to_render_here()
-        if self.name in _OF_A_STUDY:
-            project = self._gather()
+        if self.name in _PROJECT_COMMANDS:
+            project = self._gather_project()
             changes["config_dirs"] = project.config_dirs
-            changes["root"], folder = self._send(project)
+            changes["root"], folder = self._send_project(project)
         elif self.name == "resume" and self.context.params["folder"] is None:
-            changes["root"], changes["folder"] = self._send_again()
+            changes["root"], changes["folder"] = self._send_current_code()
         else:
-            self.connection.reach()
-        written = self.context.params.get(_WRITES.get(self.name, ""))
-        if written is None or written == "-":
-            return self._attend(changes, folder)
-        return self._attend_and_bring(changes, folder, Path(written))
+            self.connection.check_reachable()
+        output_file = self.context.params.get(_OUTPUT_OPTIONS.get(self.name, ""))
+        if output_file is None or output_file == "-":
+            return self._run_attached(changes, folder)
+        return self._run_and_fetch_file(changes, folder, Path(output_file))
 
     def _refuse_to_render_here(self) -> None:
         if self.name == "render" and not Path(self.context.params["out"]).is_absolute():
@@ -89,107 +90,107 @@ class _Call:
 
     # --- what goes there ---------------------------------------------------------------------------------------------
 
-    def _gather(self) -> Project:
-        import_from_here()
-        return gather(self.overrides, self.context.params["config_dirs"], Path.cwd())
+    def _gather_project(self) -> Project:
+        add_folder_to_import_path()
+        return gather_project(self.overrides, self.context.params["config_dirs"], Path.cwd())
 
-    def _send(self, project: Project) -> tuple[str, str]:
-        with self.connection.talk(self._receiver()) as wire:
-            root = str(wire.hear()["root"])
-            return root, _hand_over(wire, project)
+    def _send_project(self, project: Project) -> tuple[str, str]:
+        with self.connection.open_wire(self._receive_line()) as wire:
+            root = str(wire.receive_message()["root"])
+            return root, _send_missing_files(wire, project)
 
-    def _send_again(self) -> tuple[str, str | None]:
+    def _send_current_code(self) -> tuple[str, str | None]:
         """Send today's code of a study whose modules are here; where none is, it runs what it ran last."""
-        asked = [] if self.context.params["code"] == "original" else ["--study", self.context.params["study"]]
-        with self.connection.talk(self._receiver(*asked)) as wire:
-            hello = wire.hear()
-            project = gather_code(hello["modules"], Path.cwd())
-            return str(hello["root"]), _hand_over(wire, project) if project.files else None
+        study_option = [] if self.context.params["code"] == "original" else ["--study", self.context.params["study"]]
+        with self.connection.open_wire(self._receive_line(*study_option)) as wire:
+            greeting = wire.receive_message()
+            project = gather_code(greeting["modules"], Path.cwd())
+            return str(greeting["root"]), _send_missing_files(wire, project) if project.files else None
 
-    def _receiver(self, *asked: str) -> str:
+    def _receive_line(self, *study_option: str) -> str:
         root = ["--root", self.root] if self.root else []
-        return seedfold_line(self.login, ["receive", *root, *asked], environment_there())
+        return seedfold_line(self.login, ["receive", *root, *study_option], remote_environment())
 
     # --- what comes back ---------------------------------------------------------------------------------------------
 
-    def _line(self, changes: Mapping[str, Any], folder: str | None, terminal: bool) -> str:
-        environment = environment_there() | ({} if terminal else {LEASH: "1"})
-        return seedfold_line(self.login, list(_words(self.context, changes)), environment, folder, terminal)
+    def _command_line(self, changes: Mapping[str, Any], folder: str | None, on_terminal: bool) -> str:
+        environment = remote_environment() | ({} if on_terminal else {WATCH_STANDARD_INPUT: "1"})
+        return seedfold_line(self.login, list(_command_words(self.context, changes)), environment, folder, on_terminal)
 
-    def _attend(self, changes: Mapping[str, Any], folder: str | None) -> int:
+    def _run_attached(self, changes: Mapping[str, Any], folder: str | None) -> int:
         sys.stdout.flush()
-        if on_terminal():
-            return self.connection.sit_at(self._line(changes, folder, terminal=True))
-        return self.connection.listen(self._line(changes, folder, terminal=False), _print)
+        if is_on_terminal():
+            return self.connection.run_on_terminal(self._command_line(changes, folder, on_terminal=True))
+        return self.connection.run_streaming(self._command_line(changes, folder, on_terminal=False), _write_output)
 
-    def _attend_and_bring(self, changes: Mapping[str, Any], folder: str | None, file: Path) -> int:
+    def _run_and_fetch_file(self, changes: Mapping[str, Any], folder: str | None, file: Path) -> int:
         """Have a file written in a folder of its own there, and bring it; where the command failed there is none."""
         if file.is_dir():
             raise UsageError(f"{file}: is a folder; name a file")
-        away = f"/tmp/seedfold-{os.urandom(8).hex()}"
-        there = f"{away}/{file.name}"
-        self.connection.ask(shell_line(f"mkdir -m 700 {away}"))
-        said: list[bytes] = []
-        line = self._line({**changes, _WRITES[self.name]: there}, folder, terminal=False)
-        code = self.connection.listen(line, said.append)
+        remote_folder = f"/tmp/seedfold-{os.urandom(8).hex()}"
+        remote_file = f"{remote_folder}/{file.name}"
+        self.connection.output_of(shell_line(f"mkdir -m 700 {remote_folder}"))
+        output: list[bytes] = []
+        line = self._command_line({**changes, _OUTPUT_OPTIONS[self.name]: remote_file}, folder, on_terminal=False)
+        code = self.connection.run_streaming(line, output.append)
         if code == 0:
-            data = self.connection.ask(shell_line(f"cat < {shlex.quote(there)}"))
-            with replacing(file.absolute()) as beside:
-                beside.write_bytes(data)
-        self.connection.ask(shell_line(f"rm -rf {away}"))
-        _print(b"".join(said).replace(os.fsencode(there), os.fsencode(file)))
+            data = self.connection.output_of(shell_line(f"cat < {shlex.quote(remote_file)}"))
+            with replacing(file.absolute()) as temporary:
+                temporary.write_bytes(data)
+        self.connection.output_of(shell_line(f"rm -rf {remote_folder}"))
+        _write_output(b"".join(output).replace(os.fsencode(remote_file), os.fsencode(file)))
         return code
 
 
-def _print(data: bytes) -> None:
+def _write_output(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 
-def _hand_over(wire: Any, project: Project) -> str:
+def _send_missing_files(wire: Wire, project: Project) -> str:
     """Send what of a project is not there yet; return its folder there."""
-    _tell_left_out(project.left_out)
-    table = {name: digest(source) for name, source in project.files.items()}
-    contents = {digest(source): source.content or b"" for source in project.files.values()}
-    wire.tell(files=table)
-    missing: list[str] = wire.hear()["missing"]
-    wire.tell(sizes=[len(contents[one]) for one in missing])
+    _print_left_out(project.left_out)
+    digests = {name: content_digest(source) for name, source in project.files.items()}
+    contents = {content_digest(source): source.content or b"" for source in project.files.values()}
+    wire.send_message(files=digests)
+    missing: list[str] = wire.receive_message()["missing"]
+    wire.send_message(sizes=[len(contents[one]) for one in missing])
     for one in missing:
-        wire.send(contents[one])
+        wire.send_bytes(contents[one])
     wire.flush()
-    return str(wire.hear()["folder"])
+    return str(wire.receive_message()["folder"])
 
 
-def _tell_left_out(names: Sequence[str]) -> None:
+def _print_left_out(names: Sequence[str]) -> None:
     if names:
-        more = ", …" if len(names) > _SHOWN else ""
-        listed = f"{', '.join(names[:_SHOWN])}{more}"
+        more = ", …" if len(names) > _MAX_LISTED else ""
+        listed = f"{', '.join(names[:_MAX_LISTED])}{more}"
         text = f"{counted(len(names), 'large or compiled file')} of your packages stayed here: {listed}"
         print(f"seedfold: {text}", file=sys.stderr)
 
 
-def _words(context: click.Context, changes: Mapping[str, Any]) -> Iterator[str]:
+def _command_words(context: click.Context, changes: Mapping[str, Any]) -> Iterator[str]:
     """The words by which to call this command again, with some values changed."""
     assert context.info_name is not None
     yield context.info_name
-    behind: list[str] = []
+    arguments: list[str] = []
     for parameter in context.command.params:
         name = parameter.name
         if name is None or name == "login" or (name not in changes and not _is_given(context, name)):
             continue
         value = changes.get(name, context.params.get(name))
         if isinstance(parameter, click.Argument):
-            behind += map(str, value if isinstance(value, list | tuple) else [value])
+            arguments += map(str, value if isinstance(value, list | tuple) else [value])
         elif isinstance(parameter, click.Option):
-            yield from _option(parameter, value)
-    yield from ("--", *behind)
+            yield from _option_words(parameter, value)
+    yield from ("--", *arguments)
 
 
 def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _option(option: click.Option, value: Any) -> Iterator[str]:
+def _option_words(option: click.Option, value: Any) -> Iterator[str]:
     name = max(option.opts, key=len)
     if option.is_flag:
         # What is not handed to the command, such as --debug, was given if it is here.

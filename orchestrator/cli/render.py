@@ -9,12 +9,12 @@ import click
 
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.call import import_from_here, root_as_given
-from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.dispatch.launch import make_plan
 from seedfold.orchestrator.dispatch.render import TARGETS, render
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.schedulers.rendered_script import Order
+from seedfold.orchestrator.schedulers.rendered_script import RenderRequest
 from seedfold.orchestrator.settings.selection import Selection
 
 
@@ -25,7 +25,7 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.option("--out", metavar="DIR", required=True, help="The folder to write; it must be new or empty.")
 @click.option("--separator", metavar="COMMAND", help="A shell command between two commands, e.g. 'sleep 2'.")
 @click.option("--max-commands", type=click.IntRange(min=1), metavar="N", help="At most so many in a file or array.")
-@options.selecting
+@options.selection
 @options.common
 @click.pass_context
 def command(
@@ -46,18 +46,18 @@ def command(
     shell: a file of commands for each stage. sbatch, bsub: an array for each stage, and submit_all.sh. The commands
     write to --root if it is given here, else to the root that they find where they run.
     """
-    import_from_here()
+    add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs)
     selection.check(plan.descriptions)
-    order = Order(
+    order = RenderRequest(
         study=plan.study.name,
         settings=plan.study.settings,
-        root=root_as_given(context),
+        root=get_root_option(context),
         separator=separator,
-        most=max_commands,
+        max_commands=max_commands,
     )
     chosen = selection.apply(plan.descriptions, lambda job: job)
     files = render(Path(out), target, order, plan.descriptions, chosen)
-    say(f"{order.study}: {counted(len({job.id for job in chosen}), 'command')} in {counted(len(files), 'file')}")
-    say(*(f"  {file}" for file in files))
+    print_text(f"{order.study}: {counted(len({job.id for job in chosen}), 'command')} in {counted(len(files), 'file')}")
+    print_text(*(f"  {file}" for file in files))

@@ -10,7 +10,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.orchestrator.views.report_page import report_of
+from seedfold.orchestrator.views.report_page import write_study_report
 
 
 @click.command()
@@ -22,4 +22,4 @@ def command(study: str, out: str | None, root: Root) -> None:
     overview = Overview(root, study)
     if out is not None and Path(out).is_dir():
         raise UsageError(f"--out {out}: is a folder; name a file")
-    click.echo(report_of(overview, Path(out).absolute() if out else None))
+    click.echo(write_study_report(overview, Path(out).absolute() if out else None))

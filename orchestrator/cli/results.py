@@ -11,24 +11,24 @@ import click
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import say
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.finished_jobs import finished_runs, stale_runs
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.orchestrator.views.tables import TABLES, TableRequest, table
+from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.store.finished_job import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FORMATS = ("csv", "json", "parquet")
-_ZEROS = ("ratios", "zeros", "base-seed")
+_DEPLOYMENT_OPTIONS = ("ratios", "zeros", "base-seed")
 ANALYSES = {
     "quantification": ("ratios", "methods", "base-seed"),
     "quantification_error": ("ratios", "methods", "base-seed"),
-    "calibration": _ZEROS,
-    "performance": _ZEROS,
-    "decisions": _ZEROS,
+    "calibration": _DEPLOYMENT_OPTIONS,
+    "performance": _DEPLOYMENT_OPTIONS,
+    "decisions": _DEPLOYMENT_OPTIONS,
 }
 """The tables of prevalence shift, and the options that each has."""
 _OPTIONS_OF_TABLES = {
@@ -43,7 +43,7 @@ _OPTIONS_OF_TABLES = {
 _OPTIONS_OF_ANALYSES = {"ratios": "ratios", "methods": "methods", "zeros": "zeros", "base-seed": "base_seed"}
 
 
-class _Given(TypedDict):
+class GivenOptions(TypedDict):
     """What was given on the command line."""
 
     format: str | None
@@ -84,9 +84,9 @@ class _Given(TypedDict):
     help="What becomes of classes estimated to be absent.",
 )
 @click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
-@options.selecting
+@options.selection
 @options.common
-def command(study: str, name: str, root: Root, **given: Unpack[_Given]) -> None:
+def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Print or write a TABLE of a study: runs, metrics (default), predictions, oof, ensemble, top.
 
     top: ensembles of the best heads of all models of each fold, for every number of them.
@@ -96,73 +96,75 @@ def command(study: str, name: str, root: Root, **given: Unpack[_Given]) -> None:
 
     To read: metrics are means over seeds and folds, oof and ensemble their metrics. With --format or --out: every row.
     """
-    format = _format(given["format"], given["out"])
-    _refuse_unused(name, given)
+    format = _find_format(given_options["format"], given_options["out"])
+    _refuse_unused_options(name, given_options)
     overview = Overview(root, study)
     show = _show_analysis if name in ANALYSES else _show_table
-    show(overview, name, given, format)
+    show(overview, name, given_options, format)
 
 
-def _conditions(given: _Given) -> str:
-    stages = [f"stage={','.join(given['stages'])}"] if given["stages"] else []
-    return " ".join([*given["where"], *stages])
+def _conditions(given_options: GivenOptions) -> str:
+    stages = [f"stage={','.join(given_options['stages'])}"] if given_options["stages"] else []
+    return " ".join([*given_options["where"], *stages])
 
 
-def _show_analysis(overview: Overview, name: str, given: _Given, format: str | None) -> None:
-    from seedfold.orchestrator.cli.analysis import make_table, print_means, settings_of
+def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
+    from seedfold.orchestrator.cli.analysis import make_prevalence_table, parse_settings, print_means
 
-    settings = settings_of(given["ratios"], given["methods"], given["zeros"], given["base_seed"])
-    found = make_table(overview, name, settings, _conditions(given))
+    settings = parse_settings(
+        given_options["ratios"], given_options["methods"], given_options["zeros"], given_options["base_seed"]
+    )
+    found = make_prevalence_table(overview, name, settings, _conditions(given_options))
     if format is None:
         print_means(name, found)
     else:
-        _export(found, format, given)
+        _export(found, format, given_options)
 
 
-def _show_table(overview: Overview, name: str, given: _Given, format: str | None) -> None:
+def _show_table(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
     runs, study = finished_runs(overview), overview.folder.name
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    frame = table(name, _request(overview, runs, given), to_read=format is None)
+    frame = make_result_table(name, _table_request(overview, runs, given_options), summarized=format is None)
     if format is not None:
-        _export(frame, format, given)
+        _export(frame, format, given_options)
         return
     from seedfold.orchestrator.cli.frames import print_frame
 
-    print_frame(frame, given["limit"])
+    print_frame(frame, given_options["limit"])
     if stale_runs(runs):
         stale = f"{stale_runs(runs)} of {counted(len(runs), 'result')}"
-        say(f"stale: {stale}; see seedfold status {study}", style="yellow")
+        print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 
-def _request(overview: Overview, runs: Sequence[Run], given: _Given) -> TableRequest:
+def _table_request(overview: Overview, runs: Sequence[Run], given_options: GivenOptions) -> TableRequest:
     choice = {
-        "min_accuracy": given["min_accuracy"],
-        "rank_by": given["rank_by"],
-        "members": tuple(given["members"]) or None,
+        "min_accuracy": given_options["min_accuracy"],
+        "rank_by": given_options["rank_by"],
+        "members": tuple(given_options["members"]) or None,
     }
     return TableRequest(
         runs,
         list(overview.named().values()),
-        _conditions(given),
-        splits=tuple(given["splits"]),
-        by=tuple(given["by"]),
-        over=tuple(given["over"]),
-        partial=given["partial"],
-        choice={key: value for key, value in choice.items() if value is not None},
+        _conditions(given_options),
+        splits=tuple(given_options["splits"]),
+        by=tuple(given_options["by"]),
+        over=tuple(given_options["over"]),
+        partial=given_options["partial"],
+        member_choice={key: value for key, value in choice.items() if value is not None},
     )
 
 
-def _refuse_unused(name: str, given: _Given) -> None:
+def _refuse_unused_options(name: str, given_options: GivenOptions) -> None:
     """Raise UsageError for an option that the table does not have."""
     used = ANALYSES.get(name, _OPTIONS_OF_TABLES)
     for option, key in {**_OPTIONS_OF_TABLES, **_OPTIONS_OF_ANALYSES}.items():
-        value = given[key]  # type: ignore[literal-required]
+        value = given_options[key]  # type: ignore[literal-required]
         if value not in (None, (), False) and option not in used:
             raise UsageError(f"--{option}: the table {name} has no such option; see seedfold results --help")
 
 
-def _format(format: str | None, out: str | None) -> str | None:
+def _find_format(format: str | None, out: str | None) -> str | None:
     if out is not None and Path(out).is_dir():
         raise UsageError(f"--out {out}: is a folder; name a file")
     if out is None or format is not None:
@@ -173,14 +175,14 @@ def _format(format: str | None, out: str | None) -> str | None:
     return ending
 
 
-def _export(frame: pd.DataFrame, format: str, given: _Given) -> None:
+def _export(frame: pd.DataFrame, format: str, given_options: GivenOptions) -> None:
     from seedfold.results.tables.export import export
 
-    frame, out = frame.head(given["limit"]) if given["limit"] else frame, given["out"]
+    frame, out = frame.head(given_options["limit"]) if given_options["limit"] else frame, given_options["out"]
     written = export(frame, format, Path(out) if out else None)
     if written is not None:
         sys.stdout.flush()
         sys.stdout.buffer.write(written)
         sys.stdout.buffer.flush()
     else:
-        say(f"wrote {counted(len(frame), 'row')} to {out}")
+        print_text(f"wrote {counted(len(frame), 'row')} to {out}")

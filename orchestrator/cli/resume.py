@@ -9,9 +9,9 @@ import click
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.call import import_from_here
-from seedfold.orchestrator.cli.follow import stay_or_leave
-from seedfold.orchestrator.cli.launch import say_started
+from seedfold.orchestrator.cli.call import add_folder_to_import_path
+from seedfold.orchestrator.cli.follow import wait_if_asked
+from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -28,8 +28,8 @@ from seedfold.orchestrator.settings.selection import Selection
     help="Run the code as it is now, or as each job's last submission had it.",
 )
 @click.option("--folder", metavar="DIR", help="The project's folder, where it is not that of the last launch any more.")
-@options.waiting
-@options.selecting
+@options.wait
+@options.selection
 @options.common
 @click.pass_context
 def command(
@@ -49,7 +49,7 @@ def command(
 
     Overrides may change what does not identify a job, such as resources.memory=80GB.
     """
-    import_from_here()
+    add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     launched = resume(
         root,
@@ -58,14 +58,14 @@ def command(
         selection=selection,
         kinds=kinds,
         original_code=code == "original",
-        folder=_folder(folder),
+        folder=_parse_folder(folder),
     )
-    say_started(launched)
-    context.exit(stay_or_leave(root, launched, wait))
+    print_started(launched)
+    context.exit(wait_if_asked(root, launched, wait))
 
 
-def _folder(given: str | None) -> Path | None:
-    folder = None if given is None else Path(given).absolute()
+def _parse_folder(text: str | None) -> Path | None:
+    folder = None if text is None else Path(text).absolute()
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--folder {folder}: no such folder")
     return folder

@@ -16,9 +16,9 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.call import import_from_here
-from seedfold.orchestrator.cli.console import say
-from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, Recorded
+from seedfold.orchestrator.cli.call import add_folder_to_import_path
+from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJob
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.imported_predictions import is_import
@@ -60,45 +60,45 @@ def command(
     With --record and a --jobs file that render wrote, the job is done as a launch would do it: once, and a second
     command for it does nothing. Exit code 0 says that it is done.
     """
-    import_from_here()
+    add_folder_to_import_path()
     if record:
         if file is None or steps or debugger or study:
             raise UsageError("--record goes with --jobs FILE, and without --steps, --pdb and --study")
-        context.exit(_record(root, _only_word(job), Path(file)))
+        context.exit(_run_recorded(root, _single_id_prefix(job), Path(file)))
     work = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
-    say(f"{name_of(work.description)}", f"scratch folder {work.staging.parent}")
+    print_text(f"{name_of(work.description)}", f"scratch folder {work.staging.parent}")
     sys.stdout.flush()
-    context.exit(_run(work, debugger))
+    context.exit(_run_work(work, debugger))
 
 
-def _record(root: Root, prefix: str, file: Path) -> int:
+def _run_recorded(root: Root, prefix: str, file: Path) -> int:
     """Do a job for good. Returns the exit code."""
-    recorded = Recorded(root, DescriptionsFile(file), prefix, Path.cwd())
-    name, before = name_of(recorded.job), recorded.standing
-    if before.state == "done":
-        say(f"{name}: is done already")
+    recorded_job = RecordedJob(root, DescriptionsFile(file), prefix, Path.cwd())
+    name, state_before = name_of(recorded_job.job), recorded_job.job_state
+    if state_before.state == "done":
+        print_text(f"{name}: is done already")
         return 0
-    say(f"{name}: {'is at work already; waits' if before.state == 'running' else 'starts'}")
+    print_text(f"{name}: {'is at work already; waits' if state_before.state == 'running' else 'starts'}")
     sys.stdout.flush()
-    after = recorded.work()
-    log = after.home.log(recorded.job.id, after.attempt)
-    reason = after.reason or recorded.lacks()
-    reason = f": {reason}" if reason and after.state != "done" else ""
-    say(f"{name}: {after.state}{reason}" + (f"; log {log}" if log.exists() else ""))
-    return 0 if after.state == "done" else 1
+    state_after = recorded_job.run_job()
+    log = state_after.home.log(recorded_job.job.id, state_after.attempt)
+    reason = state_after.reason or recorded_job.missing_parent()
+    reason = f": {reason}" if reason and state_after.state != "done" else ""
+    print_text(f"{name}: {state_after.state}{reason}" + (f"; log {log}" if log.exists() else ""))
+    return 0 if state_after.state == "done" else 1
 
 
-def _only_word(words: Sequence[str]) -> str:
+def _single_id_prefix(words: Sequence[str]) -> str:
     if len(words) != 1 or "=" in words[0]:
         raise UsageError("--jobs takes one JOB by the first characters of its id")
     return words[0]
 
 
 def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
-    job = read_description(Path(file), _only_word(words))
+    job = read_description(Path(file), _single_id_prefix(words))
     if job.parents:
         raise UsageError(f"{job.short_id}: has parents, whose results a file does not hold; launch its study first")
-    return scratch_work(_limited(job, steps), Parents())
+    return scratch_work(_with_step_limit(job, steps), Parents())
 
 
 def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
@@ -107,20 +107,20 @@ def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps
     if is_import(found.job):
         raise UsageError(f"{found.job.short_id}: was imported, so there is nothing to run")
     import_as_launched(found.study)
-    return scratch_work(_limited(found.job, steps), parents_of(root, found.study, found.job))
+    return scratch_work(_with_step_limit(found.job, steps), parents_of(root, found.study, found.job))
 
 
-def _limited(job: JobDescription, steps: int | None) -> JobDescription:
+def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
     return job if steps is None else with_steps(job, steps)
 
 
-def _run(work: Work, debugger: bool) -> int:
+def _run_work(work: Work, debugger: bool) -> int:
     start_logging()
     hide_scheduler()
     try:
         find_run(work.description.run)(work)
     except RunInterrupted as interruption:
-        say(f"interrupted: {interruption}")
+        print_text(f"interrupted: {interruption}")
         return 1
     except Exception as error:
         traceback.print_exception(error)
@@ -130,5 +130,5 @@ def _run(work: Work, debugger: bool) -> int:
             pdb.post_mortem(error.__traceback__)
         return 1
     for path in sorted(path for path in work.staging.rglob("*") if path.is_file()):
-        say(f"wrote {path}")
+        print_text(f"wrote {path}")
     return 0

@@ -8,7 +8,7 @@ from contextlib import suppress
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.copies.source import Folder, serve
+from seedfold.orchestrator.copies.source import LocalSource, serve_source
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.wire import BrokenWireError, Wire
 
@@ -18,4 +18,4 @@ from seedfold.orchestrator.login.wire import BrokenWireError, Wire
 def command(root: Root) -> None:
     """Send what is asked for on standard input, until it closes."""
     with suppress(BrokenWireError):
-        serve(Folder(root), Wire(sys.stdin.buffer, sys.stdout.buffer))
+        serve_source(LocalSource(root), Wire(sys.stdin.buffer, sys.stdout.buffer))

@@ -10,7 +10,7 @@ import click
 
 from seedfold.jobs.description import SHORT_ID
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import bytes_text, hours_text, print_json, say
+from seedfold.orchestrator.cli.console import duration_text, print_json, print_text, size_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import Dossier
 from seedfold.orchestrator.state.job_lookup import find_job
@@ -25,72 +25,72 @@ from seedfold.results.store.published import Result
 @options.common
 def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
     """Show all that is known of a JOB."""
-    dossier = Dossier(root, find_job(root, job, study))
+    details = Dossier(root, find_job(root, job, study))
     if as_json:
-        print_json(dossier.to_json())
+        print_json(details.to_json())
         return
-    _print_description(dossier)
-    _print_code(dossier.code())
-    for attempt in dossier.attempts():
+    _print_description(details)
+    _print_code(details.code())
+    for attempt in details.attempts():
         _print_attempt(attempt)
-    result = dossier.result()
+    result = details.result()
     if result is not None:
-        _print_result(result, str(dossier.home.published(result.id, result.attempt)))
-    _print_config(dossier.job.to_dict()["config"])
+        _print_result(result, str(details.home.published(result.id, result.attempt)))
+    _print_config(details.job.to_dict()["config"])
 
 
-def _print_description(dossier: Dossier) -> None:
-    job, view = dossier.job, dossier.view
+def _print_description(details: Dossier) -> None:
+    job, view = details.job, details.view
     stale = f", stale: {view.stale}" if view.stale else ""
     reason = f": {view.standing.reason}" if view.standing.reason else ""
-    superseded = "" if dossier.current else ", superseded"
-    say(f"{job.stage} {axes_text(job.axes)}", style="bold")
-    say(f"id       {job.id}", f"study    {job.study}", f"state    {view.state}{reason}{stale}{superseded}")
-    say(f"run      {job.run}")
+    superseded = "" if details.current else ", superseded"
+    print_text(f"{job.stage} {axes_text(job.axes)}", style="bold")
+    print_text(f"id       {job.id}", f"study    {job.study}", f"state    {view.state}{reason}{stale}{superseded}")
+    print_text(f"run      {job.run}")
     asked = job.resources
     gpus = f", {asked.gpus} GPU" if asked.gpus else ""
-    say(f"asks for {asked.cpus} CPU{gpus}, {bytes_text(asked.memory_bytes)}, {hours_text(asked.time_s)}")
+    print_text(f"asks for {asked.cpus} CPU{gpus}, {size_text(asked.memory_bytes)}, {duration_text(asked.time_s)}")
     if job.parents:
-        say(f"after    {', '.join(parent[:12] for parent in job.parents)}")
+        print_text(f"after    {', '.join(parent[:12] for parent in job.parents)}")
 
 
 def _print_code(code: Mapping[str, Any] | None) -> None:
     if code is None:
         return
-    say(f"code     {code['folder']}{'' if code['git'] is not None else ', which is gone'}")
+    print_text(f"code     {code['folder']}{'' if code['git'] is not None else ', which is gone'}")
     for one in code["git"] or ():
         changes = f" and changes{': ' + one['diff'] if one['diff'] else ''}" if one["changed"] else ""
-        say(f"         {one['repository']}: commit {one['commit'][:SHORT_ID]}{changes}")
+        print_text(f"         {one['repository']}: commit {one['commit'][:SHORT_ID]}{changes}")
 
 
 def _print_attempt(attempt: Mapping[str, Any]) -> None:
     began, ended = attempt["started"], attempt["ended"]
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began)) if began else "never started"
-    took = f", {hours_text(ended - began)}" if began and ended else ""
+    took = f", {duration_text(ended - began)}" if began and ended else ""
     why = f": {attempt['kind'] or ''} {attempt['reason']}".replace(":  ", ": ") if attempt["reason"] else ""
     where = f" on {attempt['host']}" if attempt["host"] else ""
-    say(f"attempt {attempt['attempt']}  {attempt['state']}{why}", f"  {when}{where}{took}")
+    print_text(f"attempt {attempt['attempt']}  {attempt['state']}{why}", f"  {when}{where}{took}")
     if attempt["log"]:
-        say(f"  log {attempt['log']}")
+        print_text(f"  log {attempt['log']}")
 
 
 def _print_result(result: Result, folder: str) -> None:
-    say(f"result   {folder}")
-    say(*(f"  {name}  {bytes_text(file['bytes'])}" for name, file in result.files.items()))
-    say(*(f"  from {source['file']}" for source in result.provenance.get("files", ())))
+    print_text(f"result   {folder}")
+    print_text(*(f"  {name}  {size_text(file['bytes'])}" for name, file in result.files.items()))
+    print_text(*(f"  from {source['file']}" for source in result.provenance.get("files", ())))
     if not result.metrics:
         return
-    from seedfold.orchestrator.cli.grid import console, plain_table
+    from seedfold.orchestrator.cli.grid import make_console, plain_table
 
     table = plain_table("metric", "split", "head", "value")
     for metric in result.metrics:
         value = "-" if metric["value"] is None else f"{metric['value']:.4f}"
         table.add_row(metric["metric"], metric["split"], metric["head"], value)
-    console().print(table)
+    make_console().print(table)
 
 
 def _print_config(config: Mapping[str, Any]) -> None:
     import yaml
 
-    say("", "# the resolved configuration")
+    print_text("", "# the resolved configuration")
     click.echo(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), nl=False)

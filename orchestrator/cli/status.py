@@ -11,16 +11,16 @@ import click
 from seedfold.jobs.errors import UnreachableError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
-    Line,
-    columns_with_counts,
-    counts_parts,
+    StyledLine,
+    counts_table,
     counts_text,
-    lines,
+    make_lines,
+    nonzero_columns,
     print_json,
-    say,
-    show,
+    print_lines,
+    print_text,
 )
-from seedfold.orchestrator.dispatch.queue_view import Outlook, look_ahead
+from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
 from seedfold.orchestrator.ledger.copy_origin import home_of
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -43,7 +43,7 @@ from seedfold.orchestrator.state.overview import (
 @options.study
 @click.option("--by", metavar="AXIS", help="Count by the values of an axis.")
 @click.option("--superseded", is_flag=True, help="List the jobs that were replaced.")
-@options.selecting
+@options.selection
 @options.as_json
 @options.common
 @click.pass_context
@@ -61,61 +61,65 @@ def command(
     """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
     overview = Overview(root, study, depth="recent")
     selection = Selection.parse(where, stages, limit)
-    outlook = look_ahead(root, overview.ledger)
+    queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()
     views = overview.superseded(selection) if superseded else overview.places(selection)
     if as_json:
-        print_json(to_json(study, views) | _dead_workers(overview, views) | _queue(outlook) | _home(overview))
+        print_json(
+            to_json(study, views) | _dead_workers_json(overview, views) | _queue_json(queue_view) | _copy_json(overview)
+        )
     elif superseded:
-        say(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
+        print_text(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
     else:
-        table = by_axis_parts(views, by) if by is not None else []
-        show([*status_parts(overview, views), *lines(*outlook.lines(), style="yellow"), *table])
-    context.exit(UnreachableError.exit_code if outlook.unreachable else 0)
+        table = axis_lines(views, by) if by is not None else []
+        print_lines([*status_lines(overview, views), *make_lines(*queue_view.lines(), style="yellow"), *table])
+    context.exit(UnreachableError.exit_code if queue_view.unreachable else 0)
 
 
-def _queue(outlook: Outlook) -> dict[str, Any]:
+def _queue_json(queue_view: QueueView) -> dict[str, Any]:
     """One more key, where a scheduler has jobs waiting."""
-    return {"queue": [asdict(one) for one in outlook.waiting]} if outlook.waiting else {}
+    return {"queue": [asdict(one) for one in queue_view.queued]} if queue_view.queued else {}
 
 
-def _home(overview: Overview) -> dict[str, Any]:
+def _copy_json(overview: Overview) -> dict[str, Any]:
     """One more key, where the study lives elsewhere."""
-    home = home_of(overview.folder)
-    return {"copy": asdict(home)} if home else {}
+    origin = home_of(overview.folder)
+    return {"copy": asdict(origin)} if origin else {}
 
 
-def _dead_workers(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:
+def _dead_workers_json(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:
     """One more key, where there is something to say."""
-    found = [one.to_dict() for one in fallen(overview, views)]
-    return {"dead_workers": found} if found else {}
+    workers = [one.to_dict() for one in fallen(overview, views)]
+    return {"dead_workers": workers} if workers else {}
 
 
-def status_parts(overview: Overview, views: Sequence[JobView]) -> list[Line]:
+def status_lines(overview: Overview, views: Sequence[JobView]) -> list[StyledLine]:
     """Counts, failures and notes of a study."""
-    shape = to_json(overview.folder.name, views)
-    stages: Mapping[str, Mapping[str, int]] = shape["stages"]
-    title = f"{shape['study']}: {counted(shape['jobs'], 'job')}, {counts_text(shape['states'], STATES)}"
-    parts = lines(title, style="bold")
+    counts = to_json(overview.folder.name, views)
+    stages: Mapping[str, Mapping[str, int]] = counts["stages"]
+    title = f"{counts['study']}: {counted(counts['jobs'], 'job')}, {counts_text(counts['states'], STATES)}"
+    status = make_lines(title, style="bold")
     if len(stages) > 1:
-        parts += counts_parts("stage", stages, columns_with_counts([shape["states"]], STATES))
-    settled = lines(*nothing_to_do(views))
-    return [*parts, *failure_parts(views), *settled, *lines(*notes(overview, views), style="yellow")]
+        status += counts_table("stage", stages, nonzero_columns([counts["states"]], STATES))
+    nothing_left = make_lines(*nothing_to_do(views))
+    return [*status, *failure_lines(views), *nothing_left, *make_lines(*notes(overview, views), style="yellow")]
 
 
-def failure_parts(views: Sequence[JobView]) -> list[Line]:
+def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
     """Failures, one paragraph per kind and traceback, with one example of each."""
-    parts: list[Line] = []
+    paragraphs: list[StyledLine] = []
     for group in group_failures(views):
         example = group.example
-        parts += lines(f"{group.jobs} failed, {group.kind}: {example['reason']}", style="red")
-        parts += lines(f"  e.g. {example['id'][:12]} {axes_text(example['axes'])}, attempt {example['attempts']}")
+        paragraphs += make_lines(f"{group.jobs} failed, {group.kind}: {example['reason']}", style="red")
+        paragraphs += make_lines(
+            f"  e.g. {example['id'][:12]} {axes_text(example['axes'])}, attempt {example['attempts']}"
+        )
         if example["log"]:
-            parts += lines(f"  log  {example['log']}")
-    return parts
+            paragraphs += make_lines(f"  log  {example['log']}")
+    return paragraphs
 
 
-def by_axis_parts(views: Sequence[JobView], axis: str) -> list[Line]:
+def axis_lines(views: Sequence[JobView], axis: str) -> list[StyledLine]:
     """A table of states by the values of an axis."""
     rows = axis_counts(views, axis)
-    return counts_parts(axis, rows, columns_with_counts(rows.values(), STATES))
+    return counts_table(axis, rows, nonzero_columns(rows.values(), STATES))

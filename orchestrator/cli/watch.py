@@ -12,28 +12,28 @@ from math import inf
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import Line, lines, show, styled
-from seedfold.orchestrator.cli.status import status_parts
-from seedfold.orchestrator.dispatch.queue_view import Outlook, look_ahead
+from seedfold.orchestrator.cli.console import StyledLine, make_lines, print_lines, to_ansi
+from seedfold.orchestrator.cli.status import status_lines
+from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
 from seedfold.orchestrator.ledger.copy_origin import home_of
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import ALIVE
 from seedfold.orchestrator.state.overview import JobView, Overview
 
-_ASK_EVERY_S = 15.0
+_QUERY_EVERY_S = 15.0
 
 
 @click.command()
 @options.study
 @click.option("--every", type=click.FloatRange(min=0.2), default=1.0, metavar="S", help="Seconds between two looks.")
-@options.selecting
+@options.selection
 @options.common
 def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
     """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing."""
-    overview = Watched(root, study, depth="recent")
+    overview = WatchedStudy(root, study, depth="recent")
     selection = Selection.parse(where, stages, limit)
     try:
         if sys.stdout.isatty():
@@ -44,60 +44,60 @@ def command(
         return
 
 
-class Watched(Overview):
+class WatchedStudy(Overview):
     """An overview that brings the study forward on a cluster now and then."""
 
-    _asked_at = -inf
-    outlook = Outlook()
+    _queried_at = -inf
+    queue_view = QueueView()
 
     def refresh(self) -> None:
         """Read what is new; ask the scheduler, too, if that was a while ago."""
-        if time.monotonic() - self._asked_at > _ASK_EVERY_S:
-            self.outlook = look_ahead(self.root, self.ledger)
-            self._asked_at = time.monotonic()
+        if time.monotonic() - self._queried_at > _QUERY_EVERY_S:
+            self.queue_view = advance_and_view_queue(self.root, self.ledger)
+            self._queried_at = time.monotonic()
         super().refresh()
 
-    def is_over(self, views: Sequence[JobView]) -> bool:
+    def is_finished(self, views: Sequence[JobView]) -> bool:
         """Whether nobody is at work any more; in a copy nobody ever is."""
         return home_of(self.folder) is not None or not any(view.state in ALIVE for view in views)
 
-    def parts(self, views: Sequence[JobView]) -> list[Line]:
+    def shown_lines(self, views: Sequence[JobView]) -> list[StyledLine]:
         """The status, and what the scheduler said last."""
-        return [*status_parts(self, views), *lines(*self.outlook.lines(), style="yellow")]
+        return [*status_lines(self, views), *make_lines(*self.queue_view.lines(), style="yellow")]
 
 
-def _watch_live(overview: Watched, selection: Selection, every: float) -> None:
+def _watch_live(overview: WatchedStudy, selection: Selection, every: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from seedfold.orchestrator.cli.grid import console
+    from seedfold.orchestrator.cli.grid import make_console
 
     overview.refresh()
     views = overview.places(selection)
-    parts = overview.parts(views)
-    with _unbuffered_keys(), Live(Text(), console=console(), auto_refresh=False, transient=True) as live:
+    parts = overview.shown_lines(views)
+    with _unbuffered_keys(), Live(Text(), console=make_console(), auto_refresh=False, transient=True) as live:
         while True:
-            live.update(Text.from_ansi("\n".join(map(styled, parts))), refresh=True)
-            if overview.is_over(views) or _q_pressed(every):
+            live.update(Text.from_ansi("\n".join(map(to_ansi, parts))), refresh=True)
+            if overview.is_finished(views) or _q_pressed(every):
                 break
             overview.refresh()
             views = overview.places(selection)
-            parts = overview.parts(views)
-    show(parts)
+            parts = overview.shown_lines(views)
+    print_lines(parts)
 
 
-def _watch_plain(overview: Watched, selection: Selection, every: float) -> None:
+def _watch_plain(overview: WatchedStudy, selection: Selection, every: float) -> None:
     """Print the status each time that it has changed."""
-    shown: list[Line] = []
+    shown: list[StyledLine] = []
     overview.refresh()
     while True:
         views = overview.places(selection)
-        parts = overview.parts(views)
+        parts = overview.shown_lines(views)
         if shown != parts:
-            show(parts)
+            print_lines(parts)
             sys.stdout.flush()
             shown = parts
-        if overview.is_over(views):
+        if overview.is_finished(views):
             return
         time.sleep(every)
         overview.refresh()

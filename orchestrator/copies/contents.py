@@ -19,100 +19,104 @@ from typing import NamedTuple
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.store.published import RESULT
 
-_OVER = ".over"
-_LATE = (RESULT, "fit.json")
-_LOG = "log."
+_TASK_OVER = ".over"
+_COMPLETION_FILES = (RESULT, "fit.json")
+_LOG_PREFIX = "log."
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """A file by its name under the study's folder; one that ``grows`` is only ever appended to."""
 
     name: str
     size: int
     mtime_ns: int
-    grows: bool
+    append_only: bool
 
 
 @dataclass(frozen=True)
-class Contents:
+class StudyContents:
     """The files of a study for a copy, with its ``checkpoints`` or without."""
 
     study: StudyFolder
-    checkpoints: bool = False
+    with_checkpoints: bool = False
 
-    def entries(self) -> list[Entry]:
+    def list_entries(self) -> list[FileEntry]:
         """List them in the order in which they are to be written."""
-        over = {entry.name for entry in self._submissions() if entry.name.endswith(_OVER)}
-        events = [_whole_lines(self.study.path, entry) for entry in self._files("events", grows=True)]
-        submissions = [one for one in self._submissions() if not one.name.endswith(_OVER) or one.name in over]
+        ended_tasks = {entry.name for entry in self._list_submissions() if entry.name.endswith(_TASK_OVER)}
+        events = [_without_partial_line(self.study.path, entry) for entry in self._list_files("events", grows=True)]
+        submissions = [
+            one for one in self._list_submissions() if not one.name.endswith(_TASK_OVER) or one.name in ended_tasks
+        ]
         return [
-            *self._files("plans"),
-            *_late_last(self._files("store")),
-            *self._code(),
-            *_late_last(self._jobs()),
+            *self._list_files("plans"),
+            *_completion_files_last(self._list_files("store")),
+            *self._list_code(),
+            *_completion_files_last(self._list_jobs()),
             *submissions,
-            *self._files("claims"),
+            *self._list_files("claims"),
             *events,
         ]
 
-    def _files(self, folder: str, grows: bool = False) -> Iterator[Entry]:
-        yield from _walk(self.study.path, folder, grows)
+    def _list_files(self, folder: str, grows: bool = False) -> Iterator[FileEntry]:
+        yield from _walk_files(self.study.path, folder, grows)
 
-    def _submissions(self) -> Iterator[Entry]:
-        for entry in self._files("submissions"):
+    def _list_submissions(self) -> Iterator[FileEntry]:
+        for entry in self._list_files("submissions"):
             if not entry.name.endswith((".pkl", ".sh")):
-                yield entry._replace(grows=entry.name.endswith((".log", ".out", ".err")))
+                yield entry._replace(append_only=entry.name.endswith((".log", ".out", ".err")))
 
-    def _code(self) -> Iterator[Entry]:
+    def _list_code(self) -> Iterator[FileEntry]:
         """What is known of the code, without the code."""
         for file in sorted((self.study.path / "code").glob("*.json")):
-            yield from _entry(self.study.path, f"code/{file.name}")
+            yield from _read_entry(self.study.path, f"code/{file.name}")
         for file in sorted((self.study.path / "code" / "snapshots").glob("*/*")):
             if file.suffix in {".json", ".diff"} and not file.parent.name.startswith("."):
-                yield from _entry(self.study.path, file.relative_to(self.study.path).as_posix())
+                yield from _read_entry(self.study.path, file.relative_to(self.study.path).as_posix())
 
-    def _jobs(self) -> Iterator[Entry]:
-        for entry in self._files("jobs"):
-            inner = "/".join(entry.name.split("/")[3:])
-            if inner.startswith(_LOG):
-                yield entry._replace(grows=True)
-            elif self.checkpoints and inner and not inner.startswith("staging."):
+    def _list_jobs(self) -> Iterator[FileEntry]:
+        for entry in self._list_files("jobs"):
+            name_in_job = "/".join(entry.name.split("/")[3:])
+            if name_in_job.startswith(_LOG_PREFIX):
+                yield entry._replace(append_only=True)
+            elif self.with_checkpoints and name_in_job and not name_in_job.startswith("staging."):
                 yield entry
 
 
-def _walk(top: Path, folder: str, grows: bool = False) -> Iterator[Entry]:
+def _walk_files(study_folder: Path, folder: str, append_only: bool = False) -> Iterator[FileEntry]:
     """Every plain file, whole: what is hidden is being written."""
     try:
-        listed = sorted(os.scandir(top / folder), key=lambda one: one.name)
+        folder_entries = sorted(os.scandir(study_folder / folder), key=lambda one: one.name)
     except (FileNotFoundError, NotADirectoryError):
         return
-    for one in listed:
+    for one in folder_entries:
         name = f"{folder}/{one.name}"
         if one.name.startswith("."):
             continue
         if one.is_dir(follow_symlinks=False):
-            yield from _walk(top, name, grows)
+            yield from _walk_files(study_folder, name, append_only)
         elif one.is_file(follow_symlinks=False):
-            yield from _entry(top, name, grows)
+            yield from _read_entry(study_folder, name, append_only)
 
 
-def _entry(top: Path, name: str, grows: bool = False) -> Iterator[Entry]:
+def _read_entry(study_folder: Path, name: str, append_only: bool = False) -> Iterator[FileEntry]:
     try:
-        status = (top / name).stat()
+        status = (study_folder / name).stat()
     except FileNotFoundError:
         # Gone since it was listed.
         return
-    yield Entry(name, status.st_size, status.st_mtime_ns, grows)
+    yield FileEntry(name, status.st_size, status.st_mtime_ns, append_only)
 
 
-def _late_last(entries: Iterator[Entry]) -> list[Entry]:
+def _completion_files_last(entries: Iterator[FileEntry]) -> list[FileEntry]:
     """Have what says that a folder is whole behind the rest of it."""
-    return sorted(entries, key=lambda one: (one.name.rpartition("/")[0], one.name.rpartition("/")[2] in _LATE))
+    return sorted(
+        entries, key=lambda one: (one.name.rpartition("/")[0], one.name.rpartition("/")[2] in _COMPLETION_FILES)
+    )
 
 
-def _whole_lines(top: Path, entry: Entry) -> Entry:
+def _without_partial_line(study_folder: Path, entry: FileEntry) -> FileEntry:
     """Leave out a line that its writer is in the middle of, and may take back."""
-    with (top / entry.name).open("rb") as file:
+    with (study_folder / entry.name).open("rb") as file:
         size = entry.size
         while size:
             begin = max(0, size - 4096)

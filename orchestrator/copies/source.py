@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from seedfold.jobs.errors import UnreachableError, UsageError
-from seedfold.orchestrator.copies.contents import Contents, Entry
+from seedfold.orchestrator.copies.contents import FileEntry, StudyContents
 from seedfold.orchestrator.ledger.copy_origin import home_of
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.wire import Wire
 from seedfold.orchestrator.state.overview import Overview
 
-_PIECE = 1 << 18
-Wanted = Sequence[tuple[int, int]]
+_CHUNK_BYTES = 1 << 18
+WantedBytes = Sequence[tuple[int, int]]
 """Numbers of entries, each with the byte from which on it is wanted."""
-Pieces = Iterator[bytes]
+ByteChunks = Iterator[bytes]
 
 
 @dataclass(frozen=True)
@@ -30,107 +30,109 @@ class Listing:
 
     root: str
     time: float
-    entries: tuple[Entry, ...] = field(repr=False)
-    homes: tuple[str, ...] = ()
+    entries: tuple[FileEntry, ...] = field(repr=False)
+    other_studies: tuple[str, ...] = ()
 
 
-class Source(Protocol):
+class StudySource(Protocol):
     """Where studies are copied from."""
 
-    def look(self, study: str, checkpoints: bool) -> Listing:
+    def list_study(self, study: str, with_checkpoints: bool) -> Listing:
         """List a study. Raises UsageError if there is none, or if it is a copy itself."""
 
-    def read(self, wanted: Wanted) -> Iterator[tuple[Entry, Pieces | None]]:
+    def read_files(self, wanted: WantedBytes) -> Iterator[tuple[FileEntry, ByteChunks | None]]:
         """Yield files of the last listing as they are by now, each with its content; without one if it has gone.
 
         What grows is given as far as it was listed, so that files agree. Each has to be read before the next.
         """
 
 
-class Folder:
+class LocalSource:
     """A root on this machine."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
 
-    def look(self, study: str, checkpoints: bool) -> Listing:
+    def list_study(self, study: str, with_checkpoints: bool) -> Listing:
         """List a study."""
         folder = self._root.existing(study)
-        home = home_of(folder)
-        if home is not None:
-            raise UsageError(f"{folder.path} is a copy itself; fetch from {home.source}")
+        origin = home_of(folder)
+        if origin is not None:
+            raise UsageError(f"{folder.path} is a copy itself; fetch from {origin.source}")
         now = time.time()
-        self._folder, self._entries = folder, tuple(Contents(folder, checkpoints).entries())
-        return Listing(str(self._root.path), now, self._entries, self._homes(study))
+        self._folder, self._entries = folder, tuple(StudyContents(folder, with_checkpoints).list_entries())
+        return Listing(str(self._root.path), now, self._entries, self._other_studies(study))
 
-    def _homes(self, study: str) -> tuple[str, ...]:
+    def _other_studies(self, study: str) -> tuple[str, ...]:
         views = Overview(self._root, study).places()
         return tuple(sorted({view.standing.home.name for view in views} - {self._folder.name}))
 
-    def read(self, wanted: Wanted) -> Iterator[tuple[Entry, Pieces | None]]:
+    def read_files(self, wanted: WantedBytes) -> Iterator[tuple[FileEntry, ByteChunks | None]]:
         """Yield files."""
-        for number, begin in wanted:
-            yield self._open(self._entries[number], begin)
+        for number, first_byte in wanted:
+            yield self._open_entry(self._entries[number], first_byte)
 
-    def _open(self, entry: Entry, begin: int) -> tuple[Entry, Pieces | None]:
+    def _open_entry(self, entry: FileEntry, first_byte: int) -> tuple[FileEntry, ByteChunks | None]:
         try:
             file = (self._folder.path / entry.name).open("rb")
         except FileNotFoundError:
             return entry, None
         status = os.fstat(file.fileno())
-        if not entry.grows:
+        if not entry.append_only:
             # It may have been replaced since it was listed; the one that is open stays whole.
             entry = entry._replace(size=status.st_size, mtime_ns=status.st_mtime_ns)
-        return entry, _read(file, begin, entry.size - begin)
+        return entry, _read_chunks(file, first_byte, entry.size - first_byte)
 
 
-def _read(file: BinaryIO, begin: int, size: int) -> Pieces:
+def _read_chunks(file: BinaryIO, first_byte: int, size: int) -> ByteChunks:
     """Yield so many bytes. Raises UnreachableError if there are fewer: somebody has cut the file."""
     with file:
-        file.seek(begin)
+        file.seek(first_byte)
         while size:
-            piece = file.read(min(size, _PIECE))
-            if not piece:
+            chunk = file.read(min(size, _CHUNK_BYTES))
+            if not chunk:
                 raise UnreachableError(f"{file.name}: was cut while it was read; fetch again")
-            size -= len(piece)
-            yield piece
+            size -= len(chunk)
+            yield chunk
 
 
-class Remote:
+class RemoteSource:
     """A root behind a wire, at whose other end `serve` is called."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
-    def look(self, study: str, checkpoints: bool) -> Listing:
+    def list_study(self, study: str, with_checkpoints: bool) -> Listing:
         """List a study."""
-        self._wire.tell(look=study, checkpoints=checkpoints)
-        told = self._wire.hear()
-        self._entries = tuple(Entry(*entry) for entry in told["entries"])
-        return Listing(told["root"], told["time"], self._entries, tuple(told["homes"]))
+        self._wire.send_message(look=study, checkpoints=with_checkpoints)
+        reply = self._wire.receive_message()
+        self._entries = tuple(FileEntry(*entry) for entry in reply["entries"])
+        return Listing(reply["root"], reply["time"], self._entries, tuple(reply["homes"]))
 
-    def read(self, wanted: Wanted) -> Iterator[tuple[Entry, Pieces | None]]:
+    def read_files(self, wanted: WantedBytes) -> Iterator[tuple[FileEntry, ByteChunks | None]]:
         """Yield files."""
-        self._wire.tell(read=list(wanted))
-        for number, begin in wanted:
-            told = self._wire.hear()["entry"]
-            if told is None:
+        self._wire.send_message(read=list(wanted))
+        for number, first_byte in wanted:
+            entry_reply = self._wire.receive_message()["entry"]
+            if entry_reply is None:
                 yield self._entries[number], None
             else:
-                entry = Entry(*told)
-                yield entry, self._wire.block(entry.size - begin)
+                entry = FileEntry(*entry_reply)
+                yield entry, self._wire.receive_bytes(entry.size - first_byte)
 
 
-def serve(source: Folder, wire: Wire) -> None:
+def serve_source(source: LocalSource, wire: Wire) -> None:
     """Answer a `Remote` until it goes away."""
     while True:
-        asked = wire.hear()
-        if "look" in asked:
-            found = source.look(asked["look"], asked["checkpoints"])
-            wire.tell(root=found.root, time=found.time, homes=found.homes, entries=found.entries)
+        request = wire.receive_message()
+        if "look" in request:
+            listing = source.list_study(request["look"], request["checkpoints"])
+            wire.send_message(
+                root=listing.root, time=listing.time, homes=listing.other_studies, entries=listing.entries
+            )
             continue
-        for entry, pieces in source.read([(number, begin) for number, begin in asked["read"]]):
-            wire.tell(entry=None if pieces is None else entry)
-            for piece in pieces or ():
-                wire.send(piece)
+        for entry, chunks in source.read_files([(number, first_byte) for number, first_byte in request["read"]]):
+            wire.send_message(entry=None if chunks is None else entry)
+            for chunk in chunks or ():
+                wire.send_bytes(chunk)
         wire.flush()

@@ -25,7 +25,7 @@ from seedfold.orchestrator.state.overview import Overview, each_once, fallen, na
 from seedfold.orchestrator.worker.slots import visible_gpus
 
 PACKAGES = ("seedfold", "torch", "pytorch-lightning", "hydra-core", "submitit", "pandas", "pyarrow", "duckdb")
-_NETWORK = {
+_NETWORK_FILE_SYSTEMS = {
     "nfs",
     "nfs4",
     "lustre",
@@ -39,10 +39,10 @@ _NETWORK = {
     "wekafs",
     "orangefs",
 }
-_LITTLE_DISK = 10 * 1024**3
+_MIN_FREE_BYTES = 10 * 1024**3
 _TORCH_LIMIT_S = 120
 SKEW_WARNING_S, SKEW_PROBLEM_S = 2.0, 60.0
-_ASK_TORCH = (
+_TORCH_PROGRAM = (
     "import json, torch; cuda = torch.cuda.is_available();"
     "print(json.dumps([torch.__version__, torch.version.cuda, torch.cuda.device_count() if cuda else 0]))"
 )
@@ -50,14 +50,14 @@ _ASK_TORCH = (
 
 def examine_machine(root: Root) -> Iterator[Finding]:
     """Look at this machine and at the root, cheapest first."""
-    yield _processors()
-    yield from _gpus_and_torch()
-    yield _packages()
-    yield _site_file()
-    yield from _root(root)
+    yield _examine_processors()
+    yield from _examine_gpus_and_torch()
+    yield _examine_packages()
+    yield _examine_site_file()
+    yield from _examine_root(root)
 
 
-def _processors() -> Finding:
+def _examine_processors() -> Finding:
     import psutil
 
     memory = psutil.virtual_memory()
@@ -71,13 +71,13 @@ def _gigabytes(size: float) -> str:
     return f"{size / 1024**3:.1f} GB"
 
 
-def _gpus_and_torch() -> Iterator[Finding]:
+def _examine_gpus_and_torch() -> Iterator[Finding]:
     gpus = visible_gpus()
-    listed = ", ".join(f"{gpu.index}: {_gigabytes(gpu.free_bytes)} free" for gpu in gpus)
-    yield Finding("ok", "GPUs", listed or "none that the driver shows")
+    gpu_texts = ", ".join(f"{gpu.index}: {_gigabytes(gpu.free_bytes)} free" for gpu in gpus)
+    yield Finding("ok", "GPUs", gpu_texts or "none that the driver shows")
     try:
-        asked = subprocess.run(
-            [sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=_TORCH_LIMIT_S, check=True
+        process = subprocess.run(
+            [sys.executable, "-c", _TORCH_PROGRAM], capture_output=True, text=True, timeout=_TORCH_LIMIT_S, check=True
         )
     except subprocess.TimeoutExpired:
         yield Finding("warning", "torch", f"its import took more than {_TORCH_LIMIT_S} s", "look at the file system")
@@ -86,10 +86,10 @@ def _gpus_and_torch() -> Iterator[Finding]:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
         yield Finding("problem", "torch", f"cannot be imported: {last}", "install torch again in this environment")
         return
-    yield _torch(len(gpus), *json.loads(asked.stdout))
+    yield _examine_torch(len(gpus), *json.loads(process.stdout))
 
 
-def _torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
+def _examine_torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
     build = f"CUDA {cuda}, {counted(devices, 'device')}" if cuda else "for CPUs only"
     text = f"{release}, {build}"
     if gpus and not devices:
@@ -98,20 +98,20 @@ def _torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
     return Finding("ok", "torch", text)
 
 
-def _packages() -> Finding:
+def _examine_packages() -> Finding:
     missing = []
-    listed = [f"python {sys.version.split()[0]}"]
+    versions = [f"python {sys.version.split()[0]}"]
     for package in PACKAGES:
         try:
-            listed.append(f"{package} {version(package)}")
+            versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             missing.append(package)
     if missing:
         return Finding("problem", "packages", f"not installed: {', '.join(missing)}", "pip install seedfold again")
-    return Finding("ok", "packages", ", ".join(listed))
+    return Finding("ok", "packages", ", ".join(versions))
 
 
-def _site_file() -> Finding:
+def _examine_site_file() -> Finding:
     try:
         settings = site_settings()
     except SeedfoldError as error:
@@ -122,54 +122,61 @@ def _site_file() -> Finding:
 # --- the root ---------------------------------------------------------------------------------------------------------
 
 
-def _root(root: Root) -> Iterator[Finding]:
+def _examine_root(root: Root) -> Iterator[Finding]:
     """Look at the root's file system, in the root, or where it would be created."""
-    place = next(folder for folder in (root.path, *root.path.parents) if folder.is_dir())
-    there = "" if place == root.path else f" does not exist yet; looking at {place}"
-    yield Finding("ok", "root", f"{root.path}{there}")
-    if not os.access(place, os.W_OK | os.X_OK):
+    existing_folder = next(folder for folder in (root.path, *root.path.parents) if folder.is_dir())
+    missing_text = "" if existing_folder == root.path else f" does not exist yet; looking at {existing_folder}"
+    yield Finding("ok", "root", f"{root.path}{missing_text}")
+    if not os.access(existing_folder, os.W_OK | os.X_OK):
         yield Finding(
-            "problem", "root", f"{place} is not writable", "name another folder with --root, or mend its rights"
+            "problem",
+            "root",
+            f"{existing_folder} is not writable",
+            "name another folder with --root, or mend its rights",
         )
         return
-    yield _disk(place)
-    with _trial_folder(place) as trial:
-        yield _exclusive_link(trial)
-        yield _clock(trial)
+    yield _examine_disk(existing_folder)
+    with _scratch_folder(existing_folder) as scratch:
+        yield _examine_exclusive_creation(scratch)
+        yield _examine_clock(scratch)
 
 
 @contextmanager
-def _trial_folder(place: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=".doctor-", dir=place))
+def _scratch_folder(parent: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=".doctor-", dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
 
 
-def _disk(place: Path) -> Finding:
-    kind = file_system(place)
-    free = shutil.disk_usage(place).free
-    shared = "a network file system" if kind in _NETWORK or kind.startswith("fuse.") else "not a network file system"
+def _examine_disk(folder: Path) -> Finding:
+    kind = file_system_type(folder)
+    free = shutil.disk_usage(folder).free
+    shared = (
+        "a network file system"
+        if kind in _NETWORK_FILE_SYSTEMS or kind.startswith("fuse.")
+        else "not a network file system"
+    )
     text = f"{_gigabytes(free)} free on {kind}, {shared}"
-    if free < _LITTLE_DISK:
+    if free < _MIN_FREE_BYTES:
         return Finding("warning", "disk", text, "seedfold gc STUDY says what may go")
     return Finding("ok", "disk", text)
 
 
-def file_system(place: Path) -> str:
+def file_system_type(folder: Path) -> str:
     """Return the kind of file system that a folder is on, such as ``ext4`` or ``nfs4``."""
     import psutil
 
-    resolved = place.resolve()
-    mounts = [one for one in psutil.disk_partitions(all=True) if resolved.is_relative_to(one.mountpoint)]
+    resolved_folder = folder.resolve()
+    mounts = [one for one in psutil.disk_partitions(all=True) if resolved_folder.is_relative_to(one.mountpoint)]
     nearest = max(mounts, key=lambda one: len(one.mountpoint), default=None)
     return str(nearest.fstype) if nearest else "unknown"
 
 
-def _exclusive_link(trial: Path) -> Finding:
+def _examine_exclusive_creation(scratch: Path) -> Finding:
     try:
-        works = create_once(trial / "claim", "1") and not create_once(trial / "claim", "2")
+        works = create_once(scratch / "claim", "1") and not create_once(scratch / "claim", "2")
     except OSError as error:
         return Finding("problem", "claims", f"no hard links here: {error}", "use a root on another file system")
     if not works:
@@ -177,8 +184,8 @@ def _exclusive_link(trial: Path) -> Finding:
     return Finding("ok", "claims", "exclusive creation works")
 
 
-def _clock(trial: Path) -> Finding:
-    file = trial / "clock"
+def _examine_clock(scratch: Path) -> Finding:
+    file = scratch / "clock"
     before = time.time()
     file.touch()
     skew = file.stat().st_mtime - before
@@ -198,14 +205,14 @@ def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
     overview = Overview(root, study.name)
     views = each_once(overview.places())
     lost = [view for view in views if view.state == "lost"]
-    dead = fallen(overview, views)
+    dead_workers = fallen(overview, views)
     if lost:
         text = f"{counted(len(lost), 'lost job')}, e.g. {name_of(lost[0].job)}: {lost[0].standing.reason}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
-    for one in dead:
+    for one in dead_workers:
         text = f"{one.fate()}, {counted(one.jobs, 'job waits', 'jobs wait')}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
-    if not (lost or dead):
+    if not (lost or dead_workers):
         yield Finding("ok", study.name, f"{counted(len(views), 'job')}, nothing left behind by dead processes")
 
 
@@ -218,29 +225,29 @@ class StoredResult:
     name: str
 
 
-def stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
+def find_stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
     """The results of a study that count as done."""
-    found = []
+    results = []
     for view in each_once(Overview(root, study.name).places()):
         event = view.standing.event
         if event is not None and event["e"] == "done" and view.standing.home == study:
-            found.append(StoredResult(study.published(view.job.id, event["n"]), event["files"], name_of(view.job)))
-    return found
+            results.append(StoredResult(study.published(view.job.id, event["n"]), event["files"], name_of(view.job)))
+    return results
 
 
 def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterator[Finding]:
     """Read every byte of the results and compare with what was recorded."""
     from seedfold.results.store.published import damage
 
-    count = broken = 0
+    count = damaged = 0
     for result in results:
         count += 1
         reason = damage(result.folder, result.files, deep=True)
         if reason:
-            broken += 1
+            damaged += 1
             text = f"damaged: {result.name}: {reason}"
             yield Finding(
                 "problem", study.name, text, f"remove {result.folder}; seedfold resume {study.name} runs it again"
             )
-    if not broken:
+    if not damaged:
         yield Finding("ok", study.name, f"{counted(count, 'result')} read through, all whole")

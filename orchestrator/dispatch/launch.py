@@ -12,7 +12,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.code.target_check import refuse_absent_targets
-from seedfold.orchestrator.dispatch.submit import Launched, check_with_scheduler, code_of, submit
+from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
@@ -53,7 +53,7 @@ def launch(
     selection: Selection | None = None,
     replace: bool = False,
     rerun: str | None = None,
-) -> Launched:
+) -> LaunchResult:
     """Plan a study and start what is new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` for those whose data or code changed, else a where expression. Raises UsageError
@@ -63,17 +63,17 @@ def launch(
     refuse_copy(plan.folder)
     if selection is not None:
         selection.check(plan.descriptions)
-    starting = plan.startable(_rerun_test(rerun, plan.descriptions))
+    starting = plan.startable(_rerun_condition(rerun, plan.descriptions))
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
         refuse_replacing(plan)
-    return start(plan, starting, overrides, config_dirs)
+    return start_plan(plan, starting, overrides, config_dirs)
 
 
-def start(
+def start_plan(
     plan: Plan, starting: Sequence[PlannedJob], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
-) -> Launched:
+) -> LaunchResult:
     """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for."""
     root = plan.root
     refuse_absent_data(Path.cwd(), plan.study.settings)
@@ -82,19 +82,19 @@ def start(
         root.mark()
         header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
         write_plan(plan.folder, header, plan.descriptions)
-    code = code_of(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
-    submissions, advanced = submit(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
-    return Launched(
+    code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
+    return LaunchResult(
         study=plan.folder,
         jobs=tuple(dict.fromkeys(job.id for job in plan.descriptions)),
         started=tuple(planned.job for planned in starting),
         submissions=submissions,
-        advanced=advanced,
-        exhausted=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
+        advance_result=advanced,
+        exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 
 
-def refuse_replacing(plan: Plan, instead: str = "launch with --replace, or under another name with study=NAME") -> None:
+def refuse_replacing(plan: Plan, advice: str = "launch with --replace, or under another name with study=NAME") -> None:
     """Raise UsageError, which says what to do ``instead``, if other jobs stand in the places of the plan's."""
     # Somebody else may have planned while this plan was made.
     plan.ledger.plans.refresh()
@@ -102,7 +102,7 @@ def refuse_replacing(plan: Plan, instead: str = "launch with --replace, or under
     if replacements:
         keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
         raise UsageError(
-            f"{counted(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); {instead}"
+            f"{counted(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); {advice}"
         )
 
 
@@ -110,7 +110,7 @@ def _count_failed(jobs: Iterable[PlannedJob]) -> int:
     return sum(planned.state == "failed" for planned in jobs)
 
 
-def _rerun_test(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
+def _rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
     if rerun is None:
         return lambda planned: False
     if rerun == "stale":

@@ -18,23 +18,23 @@ from seedfold.orchestrator.ledger.atomic_files import create_once, write_whole
 from seedfold.orchestrator.schedulers.backend import Backend, RefusedError
 from seedfold.orchestrator.schedulers.findings import Finding, Level
 
-_SAID = "said.json"
-_LATE_S = 15.0
+_REPORT_FILE = "said.json"
+_FILE_DELAY_S = 15.0
 
 
 def probe(folder: str, name: str) -> None:
     """Say what this node sees, in a file in ``folder``: what the job does."""
-    said: dict[str, Any] = {"host": os.uname().nodename, "node": os.environ.get("SLURMD_NODENAME", "")}
-    said["gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    report: dict[str, Any] = {"host": os.uname().nodename, "node": os.environ.get("SLURMD_NODENAME", "")}
+    report["gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     try:
         import torch
 
-        said["torch"] = f"{torch.__version__}, {torch.cuda.device_count()} devices"
+        report["torch"] = f"{torch.__version__}, {torch.cuda.device_count()} devices"
     except ImportError as error:
-        said["error"] = str(error)
-    said["claims"] = create_once(Path(folder, name), "") and not create_once(Path(folder, name), "")
-    said["time"] = time.time()
-    write_whole(Path(folder, _SAID), [json.dumps(said)])
+        report["error"] = str(error)
+    report["claims"] = create_once(Path(folder, name), "") and not create_once(Path(folder, name), "")
+    report["time"] = time.time()
+    write_whole(Path(folder, _REPORT_FILE), [json.dumps(report)])
     sys.exit(0)
 
 
@@ -54,49 +54,49 @@ def examine_node(root: Path, backend: Backend, resources: Resources, wait_s: flo
         shutil.rmtree(folder)
         raise
     yield Finding("ok", "probe", f"job {number} submitted; waits up to {wait_s:g} s for it")
-    said = _wait(folder, number, wait_s, backend)
-    if isinstance(said, Finding):
-        yield said
+    report = _wait_for_report(folder, number, wait_s, backend)
+    if isinstance(report, Finding):
+        yield report
         return
-    yield from _judge(said, bool(resources.gpus))
+    yield from _findings_from_report(report, bool(resources.gpus))
     shutil.rmtree(folder)
 
 
-def _wait(folder: Path, number: str, wait_s: float, backend: Backend) -> dict[str, Any] | Finding:
-    end, gone = time.monotonic() + wait_s, None
+def _wait_for_report(folder: Path, number: str, wait_s: float, backend: Backend) -> dict[str, Any] | Finding:
+    end, gone_since = time.monotonic() + wait_s, None
     while time.monotonic() < end:
-        if (folder / _SAID).exists():
-            said: dict[str, Any] = json.loads((folder / _SAID).read_text())
-            return {**said, "skew": said["time"] - time.time()}
-        state = backend.look_at(number)[0]
-        gone = gone or (None if state else time.monotonic())
-        if gone and time.monotonic() - gone > _LATE_S:
-            text = f"job {number} ended and left nothing in {folder}; its last words: {_last_words(folder)}"
+        if (folder / _REPORT_FILE).exists():
+            report: dict[str, Any] = json.loads((folder / _REPORT_FILE).read_text())
+            return {**report, "skew": report["time"] - time.time()}
+        state = backend.queue_state(number)[0]
+        gone_since = gone_since or (None if state else time.monotonic())
+        if gone_since and time.monotonic() - gone_since > _FILE_DELAY_S:
+            text = f"job {number} ended and left nothing in {folder}; its last words: {_last_log_line(folder)}"
             return Finding("problem", "probe", text, "nodes have to see the root, and this Python, under the same path")
         time.sleep(0.5)
-    reason = backend.look_at(number)[1] or "unknown"
+    reason = backend.queue_state(number)[1] or "unknown"
     text = f"job {number} has not run within {wait_s:g} s (reason: {reason})"
     return Finding("warning", "probe", text, f"look into {folder} later, or cancel job {number}")
 
 
-def _last_words(folder: Path) -> str:
+def _last_log_line(folder: Path) -> str:
     lines = [line for log in folder.glob("*.log") for line in log.read_text(errors="replace").strip().splitlines()]
     return lines[-1] if lines else "none"
 
 
-def _judge(said: dict[str, Any], with_gpu: bool) -> Iterator[Finding]:
-    yield Finding("ok", "node", f"{said['node'] or said['host']} sees the root and this Python")
-    if "error" in said:
-        yield Finding("problem", "node's torch", said["error"], "install it in the environment that nodes use")
+def _findings_from_report(report: dict[str, Any], with_gpu: bool) -> Iterator[Finding]:
+    yield Finding("ok", "node", f"{report['node'] or report['host']} sees the root and this Python")
+    if "error" in report:
+        yield Finding("problem", "node's torch", report["error"], "install it in the environment that nodes use")
     else:
-        yield Finding("ok", "node's torch", said["torch"])
-    if with_gpu and not said["gpus"]:
+        yield Finding("ok", "node's torch", report["torch"])
+    if with_gpu and not report["gpus"]:
         yield Finding(
             "problem", "node's GPU", "asked for one, and none is visible", "ask the site how GPUs are asked for"
         )
-    if not said["claims"]:
+    if not report["claims"]:
         yield Finding("problem", "node's claims", "a file could be created twice", "use a root on another file system")
-    skew = abs(said["skew"])
+    skew = abs(report["skew"])
     level: Level = "problem" if skew > SKEW_PROBLEM_S else "warning" if skew > SKEW_WARNING_S else "ok"
     remedy = "" if level == "ok" else "have the clocks set by NTP"
     yield Finding(level, "node's clock", f"differs from this machine's by {skew:.1f} s at most", remedy)

@@ -14,7 +14,7 @@ from seedfold.orchestrator.schedulers.backend import TaskState
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedJobs:
     """Jobs that are queued for one reason. ``starts`` is when the scheduler expects the first of them to start."""
 
     reason: str
@@ -28,57 +28,60 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class QueueView:
     """Why jobs wait in a queue, and what a person should know of it; ``unreachable`` if the scheduler said nothing."""
 
-    waiting: tuple[Waiting, ...] = ()
+    queued: tuple[QueuedJobs, ...] = ()
     problems: tuple[str, ...] = ()
     unreachable: str | None = None
 
     def lines(self) -> list[str]:
         """All of it, one line each."""
         silent = [f"{self.unreachable}; what is said here was known before"] if self.unreachable else []
-        return [*(one.text() for one in self.waiting), *self.problems, *silent]
+        return [*(one.text() for one in self.queued), *self.problems, *silent]
 
 
-def look_ahead(root: Root, ledger: Ledger) -> Outlook:
+def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
     """Bring a study forward where a scheduler has jobs of it, and return what the scheduler says of them."""
     if home_of(ledger.study) is not None or not any(submission.array for submission in ledger.live):
-        return Outlook()
+        return QueueView()
     from seedfold.orchestrator.schedulers.advance import advance
 
     try:
-        done = advance(root, ledger.study)
+        result = advance(root, ledger.study)
     except UnreachableError as error:
-        return Outlook(unreachable=str(error))
+        return QueueView(unreachable=str(error))
     ledger.refresh()
-    groups = _Groups()
+    groups = _JobsByReason()
     for submission in ledger.live:
-        groups.add(submission, done.answer.get(submission.token) or {})
-    return Outlook(groups.waiting(), tuple(done.problems))
+        groups.add_submission(submission, result.task_states.get(submission.token) or {})
+    return QueueView(groups.queued_jobs(), tuple(result.problems))
 
 
 @dataclass(slots=True)
-class _Groups:
+class _JobsByReason:
     """Jobs by the reason for which they wait."""
 
     jobs: dict[str, int] = field(default_factory=dict)
-    starts: dict[str, list[str]] = field(default_factory=dict)
+    expected_starts: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, submission: Submission, states: Mapping[int, TaskState]) -> None:
+    def add_submission(self, submission: Submission, states: Mapping[int, TaskState]) -> None:
         """Count the jobs of one submission: those of pending tasks, and all where it was not sent yet."""
         if submission.array is not None and submission.scheduler_id() is None:
-            self._count("held back until there is room in the queue", len(submission.jobs), "")
+            self._add_jobs("held back until there is room in the queue", len(submission.jobs), "")
         for index, state in states.items():
             if state.phase == "pending":
-                self._count(state.reason, len(submission.jobs_of(index)), state.starts)
+                self._add_jobs(state.reason, len(submission.jobs_of(index)), state.expected_start)
 
-    def _count(self, reason: str, jobs: int, starts: str) -> None:
+    def _add_jobs(self, reason: str, jobs: int, expected_start: str) -> None:
         self.jobs[reason] = self.jobs.get(reason, 0) + jobs
-        if starts:
-            self.starts.setdefault(reason, []).append(starts)
+        if expected_start:
+            self.expected_starts.setdefault(reason, []).append(expected_start)
 
-    def waiting(self) -> tuple[Waiting, ...]:
+    def queued_jobs(self) -> tuple[QueuedJobs, ...]:
         """The groups, the largest first."""
         ordered = sorted(self.jobs.items(), key=lambda group: -group[1])
-        return tuple(Waiting(reason, jobs, min(self.starts.get(reason, []), default=None)) for reason, jobs in ordered)
+        return tuple(
+            QueuedJobs(reason, jobs, min(self.expected_starts.get(reason, []), default=None))
+            for reason, jobs in ordered
+        )

@@ -16,7 +16,14 @@ from seedfold.jobs.canonical import canonical_flat
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.rendered_job import SETTINGS_FILE
-from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE, Order, Part, Script, name_part, one_line
+from seedfold.orchestrator.schedulers.rendered_script import (
+    JOBS_FILE,
+    RenderRequest,
+    ScriptFile,
+    ScriptJobs,
+    require_one_line,
+    safe_name,
+)
 from seedfold.results.store.atomic_files import sync
 
 TARGETS: Mapping[str, str] = {
@@ -29,37 +36,43 @@ _LARGEST_ARRAY = 1000
 
 
 def render(
-    out: Path, target: str, order: Order, jobs: Sequence[JobDescription], chosen: Sequence[JobDescription]
+    out: Path,
+    target: str,
+    request: RenderRequest,
+    jobs: Sequence[JobDescription],
+    chosen_jobs: Sequence[JobDescription],
 ) -> list[str]:
     """Write the folder ``out`` with all ``jobs`` of a study and scripts for those chosen; return the scripts' names.
 
     Raises UsageError, and writes nothing, if there are none, the folder is not empty, or a value cannot be rendered.
     """
-    order.check()
-    _check_folder(out)
-    if not chosen:
-        raise UsageError(f"study {order.study}: no jobs to render")
-    parts = list(cut(chosen, order.most, arrays=target != "shell"))
-    scripts: list[Script] = list(import_module(TARGETS[target]).scripts(parts, order))
-    settings = json.dumps({"study": order.study, "settings": dict(order.settings)}, indent=1, ensure_ascii=False)
-    _write_folder(out, [Script(SETTINGS_FILE, settings + "\n", runs=False), *scripts], jobs)
+    request.check()
+    _check_output_folder(out)
+    if not chosen_jobs:
+        raise UsageError(f"study {request.study}: no jobs to render")
+    jobs_of_scripts = list(split_into_scripts(chosen_jobs, request.max_commands, arrays=target != "shell"))
+    scripts: list[ScriptFile] = list(import_module(TARGETS[target]).scripts(jobs_of_scripts, request))
+    settings = json.dumps({"study": request.study, "settings": dict(request.settings)}, indent=1, ensure_ascii=False)
+    _write_folder(out, [ScriptFile(SETTINGS_FILE, settings + "\n", executable=False), *scripts], jobs)
     return [one.name for one in scripts]
 
 
-def cut(jobs: Iterable[JobDescription], most: int | None, arrays: bool) -> Iterator[Part]:
+def split_into_scripts(jobs: Iterable[JobDescription], max_jobs: int | None, arrays: bool) -> Iterator[ScriptJobs]:
     """Cut jobs into parts of one stage, and in ``arrays`` of equal resources, of at most so many jobs each."""
-    most = most or (_LARGEST_ARRAY if arrays else None)
-    holding: dict[str, str] = {}
+    max_jobs = max_jobs or (_LARGEST_ARRAY if arrays else None)
+    script_of_job: dict[str, str] = {}
     stages = _by_stage(jobs)
-    for number, (stage, members) in enumerate(stages.items(), 1):
-        pieces = [piece for group in _groups(members, arrays) for piece in _pieces(group, most)]
-        for place, piece in enumerate(pieces, 1):
-            name = f"{number:0{max(2, len(str(len(stages))))}d}_{name_part(stage)}"
-            if len(pieces) > 1:
-                name += f"_{place:0{max(3, len(str(len(pieces))))}d}"
-            parents = {holding[parent]: None for job in piece for parent in job.parents if parent in holding}
-            yield Part(name, stage, piece, tuple(sorted(parents)))
-            holding |= {job.id: name for job in piece}
+    for number, (stage, jobs_of_stage) in enumerate(stages.items(), 1):
+        chunks = [piece for group in _group_by_resources(jobs_of_stage, arrays) for piece in _chunks(group, max_jobs)]
+        for chunk_number, piece in enumerate(chunks, 1):
+            name = f"{number:0{max(2, len(str(len(stages))))}d}_{safe_name(stage)}"
+            if len(chunks) > 1:
+                name += f"_{chunk_number:0{max(3, len(str(len(chunks))))}d}"
+            parents = {
+                script_of_job[parent]: None for job in piece for parent in job.parents if parent in script_of_job
+            }
+            yield ScriptJobs(name, stage, piece, tuple(sorted(parents)))
+            script_of_job |= {job.id: name for job in piece}
 
 
 def _by_stage(jobs: Iterable[JobDescription]) -> dict[str, list[JobDescription]]:
@@ -73,45 +86,45 @@ def _by_stage(jobs: Iterable[JobDescription]) -> dict[str, list[JobDescription]]
     return stages
 
 
-def _groups(jobs: Sequence[JobDescription], arrays: bool) -> list[list[JobDescription]]:
+def _group_by_resources(jobs: Sequence[JobDescription], arrays: bool) -> list[list[JobDescription]]:
     groups: dict[str, list[JobDescription]] = {}
     for job in jobs:
         groups.setdefault(canonical_flat(job.resources.to_dict()) if arrays else "", []).append(job)
     return list(groups.values())
 
 
-def _pieces(jobs: Sequence[JobDescription], most: int | None) -> Iterator[tuple[JobDescription, ...]]:
-    for start in range(0, len(jobs), most or len(jobs)):
-        yield tuple(jobs[start : start + (most or len(jobs))])
+def _chunks(jobs: Sequence[JobDescription], max_jobs: int | None) -> Iterator[tuple[JobDescription, ...]]:
+    for start in range(0, len(jobs), max_jobs or len(jobs)):
+        yield tuple(jobs[start : start + (max_jobs or len(jobs))])
 
 
-def _check_folder(out: Path) -> None:
-    one_line(str(out), "--out")
+def _check_output_folder(out: Path) -> None:
+    require_one_line(str(out), "--out")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UsageError(f"--out {out}: is no folder; name a new one")
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"--out {out}: is not empty; name a new folder, or remove this one first")
 
 
-def _write_folder(out: Path, files: Iterable[Script], jobs: Iterable[JobDescription]) -> None:
+def _write_folder(out: Path, files: Iterable[ScriptFile], jobs: Iterable[JobDescription]) -> None:
     final = out.absolute()
     final.parent.mkdir(parents=True, exist_ok=True)
-    beside = final.with_name(f".{final.name[:100]}.{os.urandom(6).hex()}")
+    temporary = final.with_name(f".{final.name[:100]}.{os.urandom(6).hex()}")
     try:
-        beside.mkdir()
-        with (beside / JOBS_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
+        temporary.mkdir()
+        with (temporary / JOBS_FILE).open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(json.dumps(job.to_dict(), ensure_ascii=False) + "\n" for job in jobs)
         for one in files:
-            (beside / one.name).write_bytes(one.text.encode(errors="surrogateescape"))
-            (beside / one.name).chmod(0o777 & ~_umask() if one.runs else 0o666 & ~_umask())
-        for path in (*beside.iterdir(), beside):
+            (temporary / one.name).write_bytes(one.text.encode(errors="surrogateescape"))
+            (temporary / one.name).chmod(0o777 & ~_read_umask() if one.executable else 0o666 & ~_read_umask())
+        for path in (*temporary.iterdir(), temporary):
             sync(path)
-        beside.rename(final)
+        temporary.rename(final)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

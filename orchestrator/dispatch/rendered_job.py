@@ -48,11 +48,13 @@ class DescriptionsFile:
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """The settings. Raises UsageError if they are not there."""
-        beside = self.path.with_name(SETTINGS_FILE)
+        settings_file = self.path.with_name(SETTINGS_FILE)
         try:
-            settings: Mapping[str, Any] = json.loads(beside.read_text(encoding="utf-8"))["settings"]
+            settings: Mapping[str, Any] = json.loads(settings_file.read_text(encoding="utf-8"))["settings"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"--record: {beside} cannot be read ({error}); seedfold render writes it") from error
+            raise UsageError(
+                f"--record: {settings_file} cannot be read ({error}); seedfold render writes it"
+            ) from error
         return settings
 
     @cached_property
@@ -60,11 +62,11 @@ class DescriptionsFile:
         """What tells the file from others, wherever it lies."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:_DIGEST]
 
-    def job(self, prefix: str) -> JobDescription:
+    def read_job(self, prefix: str) -> JobDescription:
         """One job. Raises UsageError as `read_description`."""
         return read_description(self.path, prefix)
 
-    def register(self, root: Root, study: StudyFolder, folder: Path) -> None:
+    def register_plan(self, root: Root, study: StudyFolder, folder: Path) -> None:
         """Have the study know of all jobs of the file, as if they were launched in ``folder``.
 
         Raises UsageError if other jobs stand in their places, or if they are of several studies.
@@ -80,11 +82,11 @@ class DescriptionsFile:
         write_plan_once(study, replace(header, time=self.path.stat().st_mtime), jobs, self.digest)
 
     def _refuse_replacing(self, root: Root, plans: Plans, jobs: Sequence[JobDescription]) -> None:
-        places = ((plans.current.get(job.address), job) for job in jobs)
-        pairs = [(old, new) for old, new in places if old is not None and old.id != new.id]
+        jobs_at_address = ((plans.current.get(job.address), job) for job in jobs)
+        pairs = [(old, new) for old, new in jobs_at_address if old is not None and old.id != new.id]
         if pairs:
-            standings = Standings(root, Ledger(plans.study), Policies.parse(self.settings["failures"]))
-            replacements = [Replacement(old, new, standings.of(old.id).state) for old, new in pairs]
+            states = Standings(root, Ledger(plans.study), Policies.parse(self.settings["failures"]))
+            replacements = [Replacement(old, new, states.of(old.id).state) for old, new in pairs]
             keys = "; ".join(replaced_keys(replacements, self.settings["identity"]))
             raise UsageError(
                 f"{counted(len(pairs), 'job')} of study {plans.study.name} would be replaced ({keys}); "
@@ -93,7 +95,7 @@ class DescriptionsFile:
 
 
 @dataclass(frozen=True)
-class CommandSeat(Seat):
+class CommandEnvironment(Seat):
     """The seat of one command: in a place of this machine, or of what a scheduler gave to the shell that runs it."""
 
     @property
@@ -103,17 +105,17 @@ class CommandSeat(Seat):
 
     def machine(self, cluster: Cluster, holder: Path) -> Machine:
         """The places, which all commands within one machine or one allocation share."""
-        allocation = _allocation(os.environ)
+        allocation = _find_allocation(os.environ)
         if allocation is None:
             return super().machine(cluster, holder)
         name, cpus = allocation
-        places = Path(tempfile.gettempdir(), f"seedfold-{os.getuid()}", name)
-        places.mkdir(parents=True, exist_ok=True, mode=0o700)
+        slots_folder = Path(tempfile.gettempdir(), f"seedfold-{os.getuid()}", name)
+        slots_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         gpus = [Gpu(index, 0) for index in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if index]
-        return Machine(replace(cluster, min_free_gpu_memory=None), gpus, holder, cpus, places)
+        return Machine(replace(cluster, min_free_gpu_memory=None), gpus, holder, cpus, slots_folder)
 
 
-def _allocation(environment: Mapping[str, str]) -> tuple[str, int | None] | None:
+def _find_allocation(environment: Mapping[str, str]) -> tuple[str, int | None] | None:
     """A name for what a scheduler gave, and its number of CPUs where that is said; None outside of schedulers."""
     if job := environment.get("SLURM_JOB_ID"):
         name, cpus = f"slurm-{job}", environment.get("SLURM_CPUS_ON_NODE", "")
@@ -124,53 +126,57 @@ def _allocation(environment: Mapping[str, str]) -> tuple[str, int | None] | None
     return name, int(cpus) if cpus.isdigit() else None
 
 
-class Recorded:
+class RecordedJob:
     """A job of a registered file, and how it stands. Raises UsageError if another job has taken its place since."""
 
     def __init__(self, root: Root, file: DescriptionsFile, prefix: str, folder: Path) -> None:
-        self.job, self._file, self._folder = file.job(prefix), file, folder
+        self.job, self._file, self._folder = file.read_job(prefix), file, folder
         self.study = root.study(self.job.study)
         refuse_copy(self.study)
-        file.register(root, self.study, folder)
+        file.register_plan(root, self.study, folder)
         self._ledger = Ledger(self.study)
         if self.job.id in self._ledger.plans.superseded:
             raise UsageError(
                 f"{self.job.short_id}: a later launch of study {self.study.name} has put another job in its place; "
                 "render again"
             )
-        self._standings = Standings(root, self._ledger, Policies.parse(file.settings["failures"]))
+        self._states = Standings(root, self._ledger, Policies.parse(file.settings["failures"]))
 
     @property
-    def standing(self) -> Standing:
+    def job_state(self) -> Standing:
         """How the job stands now."""
-        self._standings.refresh()
-        return self._standings.of(self.job.id)
+        self._states.refresh()
+        return self._states.of(self.job.id)
 
-    def lacks(self) -> str:
+    def missing_parent(self) -> str:
         """Say which parent is not done; an empty text if all are."""
-        states = {parent: self._standings.of(parent).state for parent in self.job.parents}
-        missing = (f"its parent {parent[:SHORT_ID]} is {state}" for parent, state in states.items() if state != "done")
-        return next(missing, "")
+        states = {parent: self._states.of(parent).state for parent in self.job.parents}
+        reasons = (f"its parent {parent[:SHORT_ID]} is {state}" for parent, state in states.items() if state != "done")
+        return next(reasons, "")
 
-    def work(self) -> Standing:
+    def run_job(self) -> Standing:
         """Do the job, with the retries that it has, or wait while somebody else does; return how it stands then.
 
         One that failed or was cancelled is handed over anew: who runs its command wants it.
         """
-        from seedfold.orchestrator.dispatch.resume import STOPPED, forgive
+        from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
         from seedfold.orchestrator.worker.worker import sit_down
 
-        kept = {key: self._file.settings[key] for key in ("cluster", "failures")}
-        if self.standing.state in STOPPED:
-            forgive(self.study, self._ledger, [self.job.id])
-            sit_down(Submission.create(self.study, [self.job.id], kept, self._folder), CommandSeat())
+        submission_settings = {key: self._file.settings[key] for key in ("cluster", "failures")}
+        if self.job_state.state in STOPPED_STATES:
+            record_resumed(self.study, self._ledger, [self.job.id])
+            sit_down(
+                Submission.create(self.study, [self.job.id], submission_settings, self._folder), CommandEnvironment()
+            )
         else:
-            own = replace(self._shared(kept), jobs=(self.job.id,), code_folder=str(self._folder))
+            own_submission = replace(
+                self._shared_submission(submission_settings), jobs=(self.job.id,), code_folder=str(self._folder)
+            )
             # A number that no other command has: a task that starts again would prove its earlier worker dead.
-            sit_down(own, CommandSeat(index=int.from_bytes(os.urandom(6))))
-        return self.standing
+            sit_down(own_submission, CommandEnvironment(index=int.from_bytes(os.urandom(6))))
+        return self.job_state
 
-    def _shared(self, settings: Mapping[str, Any]) -> Submission:
+    def _shared_submission(self, settings: Mapping[str, Any]) -> Submission:
         """The submission of all commands of the file."""
         token = f"commands-{self._file.digest}"
         with contextlib.suppress(FileExistsError):

@@ -34,58 +34,58 @@ class Progress:
 
     counts: Mapping[str, int]
     running: tuple[JobDescription, ...]
-    over: bool
+    is_over: bool
     waits_for: str = ""
 
 
-class Waiter:
+class JobWatcher:
     """Watches the jobs of a launch. Whoever works on them, and however often this is asked, nothing is changed."""
 
     def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
         self.jobs = jobs
-        self._named = frozenset(jobs)
-        self._done: dict[str, Standing] = {}
+        self._job_ids = frozenset(jobs)
+        self._done_states: dict[str, Standing] = {}
         self.ledger = Ledger(study)
         assert self.ledger.plans.header is not None
         policies = Policies.parse(self.ledger.plans.header.settings["failures"])
-        self.standings = Standings(root, self.ledger, policies)
+        self.states = Standings(root, self.ledger, policies)
         self._root = root
-        self._advance_at, self._pause_s = time.monotonic() + _FIRST_PAUSE_S, _FIRST_PAUSE_S
+        self._next_advance_at, self._advance_every_s = time.monotonic() + _FIRST_PAUSE_S, _FIRST_PAUSE_S
 
-    def look(self) -> Progress:
+    def poll(self) -> Progress:
         """Look once. A job that was seen done is not looked at again: of thousands, few are in question."""
-        self.standings.refresh()
-        standings = {job: self._done.get(job) or self.standings.of(job) for job in self.jobs}
-        self._done = {job: one for job, one in standings.items() if one.state == "done"}
-        running = tuple(self.ledger.plans.jobs[job] for job, one in standings.items() if one.state == "running")
-        over = not any(one.state in ALIVE for one in standings.values())
+        self.states.refresh()
+        states = {job: self._done_states.get(job) or self.states.of(job) for job in self.jobs}
+        self._done_states = {job: one for job, one in states.items() if one.state == "done"}
+        running = tuple(self.ledger.plans.jobs[job] for job, one in states.items() if one.state == "running")
+        over = not any(one.state in ALIVE for one in states.values())
         waits_for = "" if running or over else self._waits_for()
-        return Progress(count_states(standings.values()), running, over, waits_for)
+        return Progress(count_states(states.values()), running, over, waits_for)
 
     def _waits_for(self) -> str:
-        texts = (wait_of(one.folder) for one in self.ledger.live if not self._named.isdisjoint(one.jobs))
+        texts = (wait_of(one.folder) for one in self.ledger.live if not self._job_ids.isdisjoint(one.jobs))
         return next(filter(None, texts), "")
 
     def wait(self, show: Callable[[Progress], None]) -> Progress:
         """Look until nobody is at work on any of the jobs."""
-        while not (progress := self.look()).over:
+        while not (progress := self.poll()).is_over:
             show(progress)
             time.sleep(POLL_S)
-            self._advance()
+            self._advance_if_due()
         show(progress)
         return progress
 
-    def _advance(self) -> None:
+    def _advance_if_due(self) -> None:
         """See on a cluster, less and less often, what has ended without a word, and what is to follow."""
-        if time.monotonic() < self._advance_at or not any(one.array for one in self.ledger.live):
+        if time.monotonic() < self._next_advance_at or not any(one.array for one in self.ledger.live):
             return
         from seedfold.orchestrator.schedulers.advance import advance
 
         # A scheduler that does not answer is asked again later: the jobs go on without it.
         with contextlib.suppress(UnreachableError):
             advance(self._root, self.ledger.study)
-        self._pause_s = min(1.5 * self._pause_s, _LONGEST_PAUSE_S)
-        self._advance_at = time.monotonic() + self._pause_s
+        self._advance_every_s = min(1.5 * self._advance_every_s, _LONGEST_PAUSE_S)
+        self._next_advance_at = time.monotonic() + self._advance_every_s
 
 
 def stop_workers(study: StudyFolder) -> int:

@@ -8,31 +8,33 @@ import threading
 from importlib.metadata import version
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.login.remote_command import CALLER, LEASH
+from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STANDARD_INPUT
 
 
-def serve_caller() -> None:
+def check_and_watch_caller() -> None:
     """Do what a caller elsewhere asks for beside its command. Raises UsageError if it is of another version."""
-    caller = os.environ.pop(CALLER, None)
-    own = version("seedfold")
-    if caller is not None and caller != own:
+    caller_version = os.environ.pop(CALLER_VERSION, None)
+    own_version = version("seedfold")
+    if caller_version is not None and caller_version != own_version:
         host = os.uname().nodename
-        raise UsageError(f"seedfold is {own} on {host} and {caller} where you called it; install the same on both")
-    if os.environ.pop(LEASH, None):
-        _hold()
+        raise UsageError(
+            f"seedfold is {own_version} on {host} and {caller_version} where you called it; install the same on both"
+        )
+    if os.environ.pop(WATCH_STANDARD_INPUT, None):
+        _watch_standard_input()
 
 
-def _hold() -> None:
+def _watch_standard_input() -> None:
     """Take standard input for what the caller has to say, and leave the command an empty one."""
-    line, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    threading.Thread(target=_listen, args=(line,), daemon=True).start()
+    caller_input, empty_input = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty_input, 0)
+    os.close(empty_input)
+    threading.Thread(target=_pass_on_signals, args=(caller_input,), daemon=True).start()
 
 
-def _listen(line: int) -> None:
+def _pass_on_signals(caller_input: int) -> None:
     """Every byte is a Ctrl-C; the end is that of a terminal."""
-    while data := os.read(line, 16):
+    while data := os.read(caller_input, 16):
         for _ in data:
             os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGHUP)

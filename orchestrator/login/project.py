@@ -16,8 +16,8 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.code.git_provenance import describe_provenance
 from seedfold.orchestrator.code.source_files import Source, find_sources, named_modules
 
-_OWN = "seedfold"
-_OUTSIDE = "conf.outside"
+_OWN_PACKAGE = "seedfold"
+_OUTSIDE_FOLDER = "conf.outside"
 
 
 @dataclass(frozen=True)
@@ -29,55 +29,57 @@ class Project:
     config_dirs: tuple[str, ...] = ()
 
 
-def gather(overrides: Sequence[str], config_dirs: Sequence[Path], folder: Path) -> Project:
+def gather_project(overrides: Sequence[str], config_dirs: Sequence[Path], folder: Path) -> Project:
     """Compose a study as `launch` in ``folder`` would, and gather what it needs. Raises UsageError as that does."""
     from seedfold.jobs.study import load_study
 
     study = load_study(overrides, config_dirs=config_dirs, folder=folder)
-    names = _places(config_dirs, folder)
+    names_there = _names_there(config_dirs, folder)
     code = gather_code(named_modules(study.jobs()), folder)
-    texts = {**dict(_configuration(names)), **dict(_tables(study.tables, names, folder))}
-    return Project({**code.files, **texts}, code.left_out, tuple(names.values()))
+    text_files = {**dict(_configuration_files(names_there)), **dict(_table_files(study.tables, names_there, folder))}
+    return Project({**code.files, **text_files}, code.left_out, tuple(names_there.values()))
 
 
 def gather_code(modules: Iterable[str], folder: Path) -> Project:
     """Gather the modules of these names, and what they import, as a job launched in ``folder`` would find them."""
     sources = find_sources(modules, folder)
-    own = {name: file for name, file in sources.files.items() if name.partition("/")[0] != _OWN}
-    whole = {name: file for name, file in own.items() if file.content is not None}
-    git = describe_provenance(replace(sources, files=own)) if own else {}
-    told = {name: Source(folder / name, content) for name, content in git.items()}
-    return Project({**whole, **told}, (*sources.left_out, *sorted(own.keys() - whole.keys())))
+    own_files = {name: file for name, file in sources.files.items() if name.partition("/")[0] != _OWN_PACKAGE}
+    readable_files = {name: file for name, file in own_files.items() if file.content is not None}
+    git = describe_provenance(replace(sources, files=own_files)) if own_files else {}
+    git_files = {name: Source(folder / name, content) for name, content in git.items()}
+    return Project(
+        {**readable_files, **git_files}, (*sources.left_out, *sorted(own_files.keys() - readable_files.keys()))
+    )
 
 
-def digest(source: Source) -> str:
+def content_digest(source: Source) -> str:
     """Name a content: its SHA-256, and whether it may be executed."""
     assert source.content is not None
     return hashlib.sha256(source.content).hexdigest() + ("x" if source.executable else "")
 
 
-def _places(config_dirs: Iterable[Path], folder: Path) -> dict[Path, str]:
+def _names_there(config_dirs: Iterable[Path], folder: Path) -> dict[Path, str]:
     """Where folders of configuration lie there: at the same place below the project's folder, or beside it."""
-    inside = {path: path.relative_to(folder).as_posix() for path in config_dirs if path.is_relative_to(folder)}
-    return {path: inside.get(path, f"{_OUTSIDE}/{n}/{path.name}") for n, path in enumerate(config_dirs)}
+    relative_names = {path: path.relative_to(folder).as_posix() for path in config_dirs if path.is_relative_to(folder)}
+    return {path: relative_names.get(path, f"{_OUTSIDE_FOLDER}/{n}/{path.name}") for n, path in enumerate(config_dirs)}
 
 
-def _configuration(places: Mapping[Path, str]) -> Iterator[tuple[str, Source]]:
-    for folder, place in places.items():
+def _configuration_files(names_there: Mapping[Path, str]) -> Iterator[tuple[str, Source]]:
+    for folder, folder_name in names_there.items():
         for file in sorted(folder.rglob("*.yaml")):
             name = file.relative_to(folder).as_posix()
-            yield f"{place}/{name}" if place != "." else name, Source(file, file.read_bytes())
+            yield f"{folder_name}/{name}" if folder_name != "." else name, Source(file, file.read_bytes())
 
 
-def _tables(tables: Iterable[Path], places: Mapping[Path, str], folder: Path) -> Iterator[tuple[str, Source]]:
+def _table_files(tables: Iterable[Path], names_there: Mapping[Path, str], folder: Path) -> Iterator[tuple[str, Source]]:
     for file in tables:
-        yield _table_place(file, places, folder), Source(file, file.read_bytes())
+        yield _table_name_there(file, names_there, folder), Source(file, file.read_bytes())
 
 
-def _table_place(file: Path, places: Mapping[Path, str], folder: Path) -> str:
-    homes = {**places, folder: "."}
+def _table_name_there(file: Path, names_there: Mapping[Path, str], folder: Path) -> str:
+    name_of_folder = {**names_there, folder: "."}
     if ".." not in file.parts:
-        for home, place in homes.items():
-            if file.is_relative_to(home):
-                return (Path(place) / file.relative_to(home)).as_posix()
+        for project_folder, folder_name in name_of_folder.items():
+            if file.is_relative_to(project_folder):
+                return (Path(folder_name) / file.relative_to(project_folder)).as_posix()
     raise UsageError(f"table {file}: lies outside of {folder}, which is what goes to the login host; move it inside")

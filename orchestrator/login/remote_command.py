@@ -14,48 +14,48 @@ from collections.abc import Mapping, Sequence
 
 from seedfold.orchestrator.settings.login import Login
 
-CALLER, LEASH = "SEEDFOLD_CALLER", "SEEDFOLD_LEASH"
+CALLER_VERSION, WATCH_STANDARD_INPUT = "SEEDFOLD_CALLER", "SEEDFOLD_LEASH"
 """Version of the Seedfold that asks; whether standard input says when it is gone, and when it was interrupted."""
-_STREAMS = "exec 3>&1 4<&0 5>&2 </dev/null >/dev/null 2>&1"
-_SET_UP = "exec >&5 2>&5"
-_COMMAND = "<&4 >&3 3>&- 4<&- 5>&-"
-_NOT_HERE = "seedfold: {host}: {what}: {problem}"
+_SAVE_STREAMS = "exec 3>&1 4<&0 5>&2 </dev/null >/dev/null 2>&1"
+_SET_UP_STREAMS = "exec >&5 2>&5"
+_COMMAND_STREAMS = "<&4 >&3 3>&- 4<&- 5>&-"
+_ERROR_TEXT = "seedfold: {host}: {what}: {problem}"
 
 
-BEGIN = b"seedfold begins here\n"
+OUTPUT_BEGINS = b"seedfold begins here\n"
 """What comes before the output of a line: what is printed before is that of files which the user's shell reads."""
 
 
 def shell_line(script: str, terminal: bool = False) -> str:
     """Return a script as one line for ssh; without a ``terminal``, `BEGIN` is printed before all."""
     if not terminal:
-        script = f"echo {BEGIN.decode().strip()}\n{script}"
-    letters = base64.b64encode(os.fsencode(script)).decode()
-    return f"sh -c 'eval \"$(echo {letters} | base64 -d)\"'"
+        script = f"echo {OUTPUT_BEGINS.decode().strip()}\n{script}"
+    encoded = base64.b64encode(os.fsencode(script)).decode()
+    return f"sh -c 'eval \"$(echo {encoded} | base64 -d)\"'"
 
 
 def seedfold_line(
     login: Login,
-    words: Sequence[str],
+    arguments: Sequence[str],
     environment: Mapping[str, str],
     folder: str | None = None,
     terminal: bool = False,
 ) -> str:
     """Return the line that runs ``seedfold WORDS…`` there in ``folder``, by default at home."""
     program = shlex.split(login.command, comments=False)[0]
-    place = f"cd -- {shlex.quote(folder)}" if folder else 'cd "$HOME"'
-    inner = [
-        _SET_UP,
+    change_folder = f"cd -- {shlex.quote(folder)}" if folder else 'cd "$HOME"'
+    script_lines = [
+        _SET_UP_STREAMS,
         *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
         *login.setup,
-        f"{place} || {_complain(login, folder or 'the home folder', 'cannot be entered')}",
+        f"{change_folder} || {_fail_command(login, folder or 'the home folder', 'cannot be entered')}",
         f"command -v {shlex.quote(program)} >/dev/null || "
-        + _complain(login, program, "no such command there; name it with cluster.login.command or .setup"),
-        f"exec {login.command} {shlex.join(words)} {_COMMAND}",
+        + _fail_command(login, program, "no such command there; name it with cluster.login.command or .setup"),
+        f"exec {login.command} {shlex.join(arguments)} {_COMMAND_STREAMS}",
     ]
-    return shell_line(f"{_STREAMS}\nexec bash -l -c {shlex.quote(chr(10).join(inner))}", terminal)
+    return shell_line(f"{_SAVE_STREAMS}\nexec bash -l -c {shlex.quote(chr(10).join(script_lines))}", terminal)
 
 
-def _complain(login: Login, what: str, problem: str) -> str:
-    text = _NOT_HERE.format(host=login.host, what=what, problem=problem)
+def _fail_command(login: Login, subject: str, problem: str) -> str:
+    text = _ERROR_TEXT.format(host=login.host, what=subject, problem=problem)
     return f"{{ echo {shlex.quote(text)} >&2; exit 2; }}"

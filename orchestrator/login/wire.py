@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any
 
-_MARK = b"seedfold> "
-_PIECE = 1 << 18
+_MESSAGE_MARK = b"seedfold> "
+_CHUNK_BYTES = 1 << 18
 
 
 class BrokenWireError(Exception):
@@ -23,20 +23,20 @@ class Wire:
     def __init__(self, reader: IO[bytes], writer: IO[bytes]) -> None:
         self._reader, self._writer = reader, writer
 
-    def tell(self, **message: Any) -> None:
+    def send_message(self, **message: Any) -> None:
         """Send a message. Raises BrokenWireError if nobody is there."""
-        self.send(_MARK + json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        self.send_bytes(_MESSAGE_MARK + json.dumps(message, separators=(",", ":")).encode() + b"\n")
         self.flush()
 
-    def hear(self) -> dict[str, Any]:
+    def receive_message(self) -> dict[str, Any]:
         """Wait for the next message. Raises BrokenWireError if there comes none."""
         while line := self._reader.readline():
-            if line.startswith(_MARK) and line.endswith(b"\n"):
-                message: dict[str, Any] = json.loads(line[len(_MARK) :])
+            if line.startswith(_MESSAGE_MARK) and line.endswith(b"\n"):
+                message: dict[str, Any] = json.loads(line[len(_MESSAGE_MARK) :])
                 return message
         raise BrokenWireError
 
-    def send(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes) -> None:
         """Send a piece of a block whose size was told before."""
         try:
             self._writer.write(data)
@@ -50,11 +50,11 @@ class Wire:
         except BrokenPipeError:
             raise BrokenWireError from None
 
-    def block(self, size: int) -> Iterator[bytes]:
+    def receive_bytes(self, size: int) -> Iterator[bytes]:
         """Yield a block of that size in pieces. Raises BrokenWireError if it ends before."""
         while size:
-            piece = self._reader.read(min(size, _PIECE))
-            if not piece:
+            chunk = self._reader.read(min(size, _CHUNK_BYTES))
+            if not chunk:
                 raise BrokenWireError
-            size -= len(piece)
-            yield piece
+            size -= len(chunk)
+            yield chunk

@@ -16,17 +16,17 @@ from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.schedulers.ended_tasks import EndedTasks
+from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
 from seedfold.orchestrator.schedulers.retries import Retries
-from seedfold.orchestrator.schedulers.round import Advanced, Round
-from seedfold.orchestrator.schedulers.sending import Sending
+from seedfold.orchestrator.schedulers.round import AdvanceResult, AdvanceRound
+from seedfold.orchestrator.schedulers.sending import Submitter
 
 # How long a keeper stays, and how often it looks, while there is something that only a later look can tell.
-_KEEPER_S = 1200.0
+_KEEPER_LIFETIME_S = 1200.0
 _KEEPER_PAUSE_S = 10.0
 
 
-def advance(root: Root, study: StudyFolder) -> Advanced:
+def advance(root: Root, study: StudyFolder) -> AdvanceResult:
     """Take every step that can be taken now. Raises UnreachableError if the scheduler does not answer at all.
 
     Raises UsageError for the copy of a study.
@@ -34,40 +34,40 @@ def advance(root: Root, study: StudyFolder) -> Advanced:
     refuse_copy(study)
     ledger = Ledger(study)
     if not any(submission.array for submission in ledger.handed_over.values()):
-        return Advanced()
-    this_round = Round(root, study, ledger)
+        return AdvanceResult()
+    this_round = AdvanceRound(root, study, ledger)
     try:
-        _take_steps(this_round)
+        _run_steps(this_round)
     finally:
         this_round.events.close()
-    return this_round.done
+    return this_round.result
 
 
-def _take_steps(this_round: Round) -> None:
-    sending, ended = Sending(this_round, keep_going), EndedTasks(this_round)
-    arrays = this_round.arrays()
-    this_round.report_left_behind()
-    this_round.ask()
-    this_round.standings.refresh()
+def _run_steps(this_round: AdvanceRound) -> None:
+    submitter, ended_tasks = Submitter(this_round, keep_going), EndedTaskRecorder(this_round)
+    arrays = this_round.live_arrays()
+    this_round.report_orphaned()
+    this_round.query_schedulers()
+    this_round.states.refresh()
     for submission in arrays:
-        sending.find_number(submission)
-        ended.close(submission)
-        sending.send_keeper(submission)
-    this_round.standings.refresh()
-    Retries(this_round).hand_over()
-    this_round.standings.refresh()
-    sending.send()
+        submitter.find_lost_array_id(submission)
+        ended_tasks.close_tasks_of(submission)
+        submitter.submit_keeper_once(submission)
+    this_round.states.refresh()
+    Retries(this_round).make_intents_for_retries()
+    this_round.states.refresh()
+    submitter.submit_intents()
 
 
 def keep_going(root: str, study: str) -> None:
     """Start what is to follow in a study: what the keeper job does. Where it is too early to tell, it looks again."""
-    end = time.monotonic() + _KEEPER_S
-    while _keep(Root(Path(root)), study) and time.monotonic() < end:
+    end = time.monotonic() + _KEEPER_LIFETIME_S
+    while _advance_once(Root(Path(root)), study) and time.monotonic() < end:
         time.sleep(_KEEPER_PAUSE_S)
     sys.exit(0)
 
 
-def _keep(root: Root, study: str) -> bool:
+def _advance_once(root: Root, study: str) -> bool:
     """Advance once; tell whether that should be done again in a moment."""
     try:
         done = advance(root, root.study(study))
@@ -75,4 +75,4 @@ def _keep(root: Root, study: str) -> bool:
         print(error, flush=True)
         return True
     print(done, flush=True)
-    return done.put_off
+    return done.call_again

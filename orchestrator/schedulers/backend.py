@@ -27,25 +27,25 @@ class TaskState:
     person ended it, None where it ended in order; ``starts`` when it is expected to start; ``node`` where it was.
     """
 
-    id: str
+    array_id: str
     phase: Phase
-    word: str
+    scheduler_state: str
     reason: str = ""
     kind: Kind | Literal["cancelled"] | None = None
-    starts: str = ""
+    expected_start: str = ""
     node: str = ""
 
 
-Answer = Mapping[str, Mapping[int, TaskState]]
+StatusReply = Mapping[str, Mapping[int, TaskState]]
 """By the token of a submission, then by the index of the task. What is not there is not in the queue."""
 
 
 class RefusedError(Exception):
     """The scheduler did not take a submission, and said so. ``full`` tells that it may take it later."""
 
-    def __init__(self, text: str, full: bool = False) -> None:
-        super().__init__(text)
-        self.full = full
+    def __init__(self, message: str, queue_full: bool = False) -> None:
+        super().__init__(message)
+        self.queue_full = queue_full
 
 
 class Backend(Protocol):
@@ -54,7 +54,7 @@ class Backend(Protocol):
     def largest_array(self) -> int:
         """The most tasks that one array may have."""
 
-    def check(self, submission: Submission) -> None:
+    def check_submission(self, submission: Submission) -> None:
         """Have the scheduler look at a submission without taking it. Raises RefusedError."""
 
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
@@ -63,25 +63,27 @@ class Backend(Protocol):
         Raises RefusedError if the scheduler said no, UnreachableError if nobody knows what became of it.
         """
 
-    def submit_keeper(self, submission: Submission, after: str | None, call: Callable[[str, str], None]) -> None:
+    def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
         """Queue a small job that calls ``call`` with the root and the study's name.
 
         It starts when the array numbered ``after`` has ended, or in a few minutes. Raises as `submit`.
         """
 
-    def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
+    def submit_probe(
+        self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources
+    ) -> str:
         """Queue a job of two minutes that calls a function, and logs to the folder; return its number.
 
         Raises as `submit`, with what helps a person who was refused.
         """
 
-    def ask(self, submissions: Iterable[Submission]) -> Answer:
+    def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
         """How the tasks of all these submissions are, in one question, found by their names."""
 
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """Take tasks of an array out of the queue or end them; not those of a stranger's that has its number now."""
 
-    def look_at(self, number: str) -> tuple[str, str]:
+    def queue_state(self, job_number: str) -> tuple[str, str]:
         """The scheduler's word for the state of a job, empty when it has ended, and why it waits, if it does."""
 
     def findings(self) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from seedfold.jobs.errors import UnreachableError
 
 
 def run(
-    command: Sequence[str], timeout_s: float, environment: Mapping[str, str], given: str = ""
+    command: Sequence[str], timeout_s: float, environment: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with ``given`` on its standard input.
 
@@ -18,7 +18,7 @@ def run(
     try:
         return subprocess.run(
             command,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout_s,

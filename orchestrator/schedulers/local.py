@@ -21,10 +21,10 @@ from seedfold.orchestrator.ledger.submissions import Submission
 _NO_LIMIT_MIN = 60 * 24 * 3650
 
 
-def dispatch(submission: Submission) -> None:
+def start_worker(submission: Submission) -> None:
     """Start the submission's worker, detached. Raises UnreachableError, naming the log, if that fails."""
     with submission.log.open("ab") as log:
-        ended = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-m", "seedfold.orchestrator.schedulers.local", str(submission.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -33,19 +33,19 @@ def dispatch(submission: Submission) -> None:
             start_new_session=True,
             check=False,
         )
-    if ended.returncode:
+    if process.returncode:
         raise UnreachableError(f"the local worker did not start; see {submission.log}")
 
 
-def _submit(folder: Path) -> None:
+def _submit_local_task(folder: Path) -> None:
     import submitit
 
     from seedfold.orchestrator.worker.local_task import work
 
     executor = submitit.LocalExecutor(folder=folder / "submitit")
     executor.update_parameters(timeout_min=_NO_LIMIT_MIN, tasks_per_node=1)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    task = executor.submit(work, str(folder), visible)
+    visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    task = executor.submit(work, str(folder), visible_gpus)
     process = ProcessIdentity.of(int(task.job_id))
     create_once(folder / "submitted.json", json.dumps({"process": process.to_dict(), "scheduler_id": task.job_id}))
     # The task goes on by itself; submitit would otherwise wait for it when this process ends.
@@ -53,4 +53,4 @@ def _submit(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _submit(Path(sys.argv[1]))
+    _submit_local_task(Path(sys.argv[1]))

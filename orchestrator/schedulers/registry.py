@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.backend import Backend
 
 
-def backend_of(cluster: Cluster) -> Backend | None:
+def get_backend(cluster: Cluster) -> Backend | None:
     """The scheduler that ``cluster`` names; None for the local machine."""
     if cluster.executor == "slurm":
         from seedfold.orchestrator.schedulers.slurm.backend import Slurm

@@ -22,25 +22,25 @@ from seedfold.orchestrator.settings.scheduler import Batch
 
 JOBS_FILE = "jobs.jsonl"
 SUBMIT_FILE = "submit_all.sh"
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST_NAME = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RenderRequest:
     """What is to be rendered how. ``root`` is as a person wrote it; at most ``most`` commands go into a file."""
 
     study: str
     settings: Mapping[str, Any]
     root: str | None = None
     separator: str | None = None
-    most: int | None = None
+    max_commands: int | None = None
 
     def check(self) -> None:
         """Raise UsageError for what cannot stand in a script."""
         Cluster.parse(self.settings["cluster"])
         if self.root is not None:
-            one_line(self.root, "--root")
+            require_one_line(self.root, "--root")
         if self.separator is not None:
             _check_separator(self.separator)
 
@@ -54,33 +54,33 @@ class Order:
         """What the study says for schedulers; nothing in particular where it is meant for this machine."""
         return self.cluster.batch or Batch()
 
-    def command(self, job: str) -> str:
+    def job_command(self, job_id: str) -> str:
         """Return the command that does a job, which is a shell's word already, of the file that ``$jobs`` names."""
         batch = self.batch
         program = f"{shlex.quote(batch.python)} -m seedfold.orchestrator.cli" if batch.python else "seedfold"
         root = "" if self.root is None else f" --root {shlex.quote(self.root)}"
         wrapper = f"{batch.wrapper} " if batch.wrapper else ""
-        return f'{wrapper}{program} run {job} --jobs "$jobs" --record{root}'
+        return f'{wrapper}{program} run {job_id} --jobs "$jobs" --record{root}'
 
-    def setup(self, job: JobDescription) -> list[str]:
+    def setup_lines(self, job: JobDescription) -> list[str]:
         """Lines before the work."""
         return list(self.batch.for_resources(job.resources).setup)
 
-    def separated(self, lines: Iterable[str]) -> list[str]:
+    def with_separators(self, lines: Iterable[str]) -> list[str]:
         """Put the separator between lines."""
-        between = [] if self.separator is None else [self.separator]
-        listed = [part for line in lines for part in (line, *between)]
-        return listed[:-1] if between else listed
+        separator_lines = [] if self.separator is None else [self.separator]
+        separated_lines = [part for line in lines for part in (line, *separator_lines)]
+        return separated_lines[:-1] if separator_lines else separated_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScriptJobs:
     """The jobs of one file, all of one stage; ``after`` names the parts that their parents are in."""
 
     name: str
     stage: str
     jobs: tuple[JobDescription, ...]
-    after: tuple[str, ...]
+    parent_scripts: tuple[str, ...]
 
     @property
     def array(self) -> Array:
@@ -90,49 +90,50 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class ScriptFile:
     """A file to write: its name and text. ``runs`` tells whether a person starts it."""
 
     name: str
     text: str
-    runs: bool
+    executable: bool
 
 
-def script(name: str, lines: Sequence[str], runs: bool = True) -> Script:
+def make_script(name: str, lines: Sequence[str], executable: bool = True) -> ScriptFile:
     """Put a script together from its lines."""
-    return Script(name, "\n".join(lines) + "\n", runs)
+    return ScriptFile(name, "\n".join(lines) + "\n", executable)
 
 
-def array_script(
-    part: Part,
-    order: Order,
+def make_array_script(
+    jobs_of_script: ScriptJobs,
+    request: RenderRequest,
     suffix: str,
     directives: Iterable[str],
-    listed: Sequence[str],
+    task_lines: Sequence[str],
     *,
-    jobs: tuple[str, str],
-    own: str,
-) -> Script:
+    jobs_file_argument: tuple[str, str],
+    task_id_expression: str,
+) -> ScriptFile:
     """Return the script of a part's array, one task for each of the ``listed`` ids.
 
     ``jobs`` says in words where a task finds the path of the jobs' file, and names the shell's variable for it; ``own``
     is the shell's word for a task's own id.
     """
-    told, path = jobs
+    where, variable = jobs_file_argument
+    stage, count = printable(jobs_of_script.stage), counted(len(jobs_of_script.jobs), "job")
     lines = [
         "#!/bin/bash",
-        f"# Stage {shown(part.stage)} of study {order.study}: {counted(len(part.jobs), 'job')}, one task each.",
-        f"# Submit it in the project's folder, with the path of {JOBS_FILE} {told}.",
+        f"# Stage {stage} of study {request.study}: {count}, one task each.",
+        f"# Submit it in the project's folder, with the path of {JOBS_FILE} {where}.",
         *directives,
         "",
-        f"jobs=${{{path}:-{JOBS_FILE}}}",
+        f"jobs=${{{variable}:-{JOBS_FILE}}}",
         "ids=(",
-        *listed,
+        *task_lines,
         ")",
-        *order.setup(part.jobs[0]),
-        f"exec {order.command(own)}",
+        *request.setup_lines(jobs_of_script.jobs[0]),
+        f"exec {request.job_command(task_id_expression)}",
     ]
-    return script(f"{part.name}.{suffix}", lines, runs=False)
+    return make_script(f"{jobs_of_script.name}.{suffix}", lines, executable=False)
 
 
 SUBMIT_HEAD = (
@@ -143,51 +144,51 @@ SUBMIT_HEAD = (
 """How a script that submits all others begins to work: it knows the folder that they are in."""
 
 
-def short_ids(parts: Iterable[Part]) -> dict[str, str]:
+def short_ids(scripts: Iterable[ScriptJobs]) -> dict[str, str]:
     """Return, by id, as few of its first characters as tell the job from all others; twelve or more."""
-    ids = sorted({job.id for part in parts for job in part.jobs})
+    ids = sorted({job.id for part in scripts for job in part.jobs})
     length = 12
     while len({job[:length] for job in ids}) < len(ids):
         length += 1
     return {job: job[:length] for job in ids}
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return text that can stand in a comment, whatever it holds: in one line, and in UTF-8."""
     return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
-def name_part(text: str) -> str:
+def safe_name(text: str) -> str:
     """Return what of a text can stand in the name of a file or a job."""
     return re.sub(r"[^\w.-]", "_", text)[:_LONGEST_NAME]
 
 
-def place_of(job: JobDescription) -> str:
+def axes_comment(job: JobDescription) -> str:
     """The axis values of a job, for a comment."""
-    return shown(" ".join(f"{axis}={_text(value)}" for axis, value in job.axes.items()))
+    return printable(" ".join(f"{axis}={_value_text(value)}" for axis, value in job.axes.items()))
 
 
-def _text(value: Value) -> str:
+def _value_text(value: Value) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def one_line(text: str, what: str) -> str:
+def require_one_line(text: str, option: str) -> str:
     """Return the text. Raises UsageError if it holds a line's end or another character that cannot be seen."""
-    if _UNSEEN.search(text):
-        raise UsageError(f"{what}: '{shown(text)}' has ends of lines or control characters; write it without")
+    if _CONTROL_CHARACTERS.search(text):
+        raise UsageError(f"{option}: '{printable(text)}' has ends of lines or control characters; write it without")
     return text
 
 
 def _check_separator(separator: str) -> None:
     """Refuse what is no whole command: it would take the next one with it."""
-    one_line(separator, "--separator")
+    require_one_line(separator, "--separator")
     for text in (separator, f"{{ {separator}\n}}"):
         # A document that has no end is a warning only.
-        said = _parsed(text)
-        if said or not separator.strip():
+        syntax_errors = _syntax_errors(text)
+        if syntax_errors or not separator.strip():
             raise UsageError(f"--separator {separator!r}: is no whole shell command, such as 'sleep 2'")
 
 
-def _parsed(text: str) -> str:
-    ended = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, errors="replace", check=False)
-    return ended.stderr if ended.returncode == 0 else ended.stderr or "no shell command"
+def _syntax_errors(text: str) -> str:
+    process = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, errors="replace", check=False)
+    return process.stderr if process.returncode == 0 else process.stderr or "no shell command"

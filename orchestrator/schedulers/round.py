@@ -12,38 +12,43 @@ from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.schedulers.backend import Answer, Backend
-from seedfold.orchestrator.schedulers.registry import backend_of
-from seedfold.orchestrator.schedulers.submission_attempts import left_behind, was_tried
+from seedfold.orchestrator.schedulers.backend import Backend, StatusReply
+from seedfold.orchestrator.schedulers.registry import get_backend
+from seedfold.orchestrator.schedulers.submission_attempts import orphaned_folder, was_attempted
 from seedfold.orchestrator.settings.cluster import Cluster
 from seedfold.orchestrator.settings.failures import Policies
 from seedfold.orchestrator.state.job_states import Standings
 
-FINAL = frozenset({"done", "failed", "cancelled"})
+FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 
 
 @dataclass(slots=True)
-class Advanced:
+class AdvanceResult:
     """What one call did: numbers of tasks, and what the scheduler refused or did not answer.
 
     ``put_off`` tells that a later call, in a minute or so, will know more than this one.
     """
 
-    sent: int = 0
-    held: int = 0
+    submitted: int = 0
+    held_back: int = 0
     closed: int = 0
-    renewed: int = 0
-    put_off: bool = False
+    resubmitted: int = 0
+    call_again: bool = False
     problems: list[str] = field(default_factory=list)
-    answer: Answer = field(default_factory=dict)
+    task_states: StatusReply = field(default_factory=dict)
 
     def __str__(self) -> str:
-        counts = {"sent": self.sent, "held back": self.held, "closed": self.closed, "tried again": self.renewed}
-        told = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count)
-        return "; ".join([told, *self.problems] if told else self.problems) or "nothing to do"
+        counts = {
+            "sent": self.submitted,
+            "held back": self.held_back,
+            "closed": self.closed,
+            "tried again": self.resubmitted,
+        }
+        counts_text = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count)
+        return "; ".join([counts_text, *self.problems] if counts_text else self.problems) or "nothing to do"
 
 
-class Round:
+class AdvanceRound:
     """One call of `advance`."""
 
     def __init__(self, root: Root, study: StudyFolder, ledger: Ledger) -> None:
@@ -52,43 +57,49 @@ class Round:
         assert header is not None
         self.settings, self.folder = header.settings, Path(header.folder)
         self.policies = Policies.parse(self.settings["failures"])
-        self.standings = Standings(root, ledger, self.policies)
+        self.states = Standings(root, ledger, self.policies)
         self.events = EventWriter(study.events)
-        self.done = Advanced()
+        self.result = AdvanceResult()
         self._backends: dict[str, Backend] = {}
 
-    def ask(self) -> None:
+    def query_schedulers(self) -> None:
         """Ask each scheduler once about all arrays that somebody has tried to submit."""
-        for submissions in _by_executor([one for one in self.arrays() if was_tried(one)]).values():
-            self.done.answer = {**self.done.answer, **self.backend(submissions[0]).ask(submissions)}
+        for submissions in _group_by_executor([one for one in self.live_arrays() if was_attempted(one)]).values():
+            self.result.task_states = {
+                **self.result.task_states,
+                **self.backend_for(submissions[0]).query_tasks(submissions),
+            }
 
-    def arrays(self) -> list[Submission]:
+    def live_arrays(self) -> list[Submission]:
         """The live arrays of this root: of tasks that look for another place nothing is concluded."""
-        return [one for one in self.ledger.live if one.array and left_behind(one) is None]
+        return [one for one in self.ledger.live if one.array and orphaned_folder(one) is None]
 
-    def report_left_behind(self) -> None:
+    def report_orphaned(self) -> None:
         """Add a problem where tasks are queued that look for the root in another place."""
-        study, gone = self.study.name, [one for one in self.ledger.live if one.array and left_behind(one)]
-        if gone:
-            place, tasks = Path(left_behind(gone[0]) or "").parents[2], counted(sum(map(open_tasks, gone)), "task")
-            self.done.problems.append(
-                f"{tasks} queued when the root was {place} will not find it here, and nothing is concluded about them;"
-                " move it back, or take them out of the queue, then"
+        study, orphaned = self.study.name, [one for one in self.ledger.live if one.array and orphaned_folder(one)]
+        if orphaned:
+            old_root, tasks = (
+                Path(orphaned_folder(orphaned[0]) or "").parents[2],
+                counted(sum(map(count_open_tasks, orphaned)), "task"),
+            )
+            self.result.problems.append(
+                f"{tasks} queued when the root was {old_root} will not find it here,"
+                " and nothing is concluded about them; move it back, or take them out of the queue, then"
                 f" seedfold cancel {study} and seedfold resume {study}"
             )
 
-    def backend(self, submission: Submission) -> Backend:
+    def backend_for(self, submission: Submission) -> Backend:
         """The scheduler with the settings that the submission was planned with, which may differ from others'."""
         settings = submission.settings["cluster"]
         key = canonical_json(settings)
         if key not in self._backends:
-            backend = backend_of(Cluster.parse(settings))
+            backend = get_backend(Cluster.parse(settings))
             assert backend is not None
             self._backends[key] = backend
         return self._backends[key]
 
 
-def open_tasks(submission: Submission) -> int:
+def count_open_tasks(submission: Submission) -> int:
     """How many tasks of a submission have not ended."""
     return submission.task_count - sum(mark.over for mark in submission.tasks.marks().values())
 
@@ -99,14 +110,14 @@ def settle_s(submission: Submission) -> int:
     return 0 if batch is None else batch.settle_s
 
 
-def limit_of(submission: Submission) -> int | None:
+def queue_limit(submission: Submission) -> int | None:
     """The most tasks that the cluster may have queued of a user, where the configuration says so."""
     batch = Cluster.parse(submission.settings["cluster"]).batch
     return None if batch is None else batch.max_submitted
 
 
-def _by_executor(submissions: Iterable[Submission]) -> dict[str, list[Submission]]:
-    found: dict[str, list[Submission]] = {}
+def _group_by_executor(submissions: Iterable[Submission]) -> dict[str, list[Submission]]:
+    groups: dict[str, list[Submission]] = {}
     for submission in submissions:
-        found.setdefault(Cluster.parse(submission.settings["cluster"]).executor, []).append(submission)
-    return found
+        groups.setdefault(Cluster.parse(submission.settings["cluster"]).executor, []).append(submission)
+    return groups

@@ -1,4 +1,4 @@
-"""What every scheduler's tasks have in common: the seat of a worker, and the job that keeps a study going."""
+"""What every scheduler's tasks have in common: the environment of a worker."""
 
 from __future__ import annotations
 
@@ -16,22 +16,19 @@ from seedfold.orchestrator.settings.cluster import Cluster
 from seedfold.orchestrator.worker.environment import Seat
 from seedfold.orchestrator.worker.slots import Gpu, Machine
 
-# How long a keeper stays, and how often it looks, while there is something that only a later look can tell.
-_KEEPER_S = 1200.0
-_KEEPER_PAUSE_S = 10.0
-_LATE_S = 75.0
+_WARNING_TOLERANCE_S = 75.0
 """Schedulers look at limits every half minute or minute, and may warn so much earlier than they were asked to."""
 
 
 @dataclass(frozen=True)
-class ScheduledSeat(Seat):
+class ScheduledEnvironment(Seat):
     """What a scheduler gave to one element of an array. ``limit_s`` and ``warning_s`` are those of the request."""
 
     array: Array | None = None
-    task: str = ""
+    task_id: str = ""
     limit_s: float = 0.0
     warning_s: float = 0.0
-    began: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
 
     @property
     def scheduled(self) -> bool:
@@ -51,30 +48,30 @@ class ScheduledSeat(Seat):
     def machine(self, cluster: Cluster, holder: Path) -> Machine:
         """The CPUs and GPUs of the task, which no other worker shares."""
         assert self.array is not None
-        names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        gpu_names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         cpus = self.array.resources.cpus * self.array.side_by_side
-        places = Path(tempfile.mkdtemp(prefix="seedfold-places-"))
+        slots_folder = Path(tempfile.mkdtemp(prefix="seedfold-places-"))
         # Free memory matters where a GPU is shared with strangers.
-        own = replace(cluster, slots=self.array.side_by_side, min_free_gpu_memory=None)
-        return Machine(own, [Gpu(name, 0) for name in names], holder, cpus, places)
+        task_cluster = replace(cluster, slots=self.array.side_by_side, min_free_gpu_memory=None)
+        return Machine(task_cluster, [Gpu(name, 0) for name in gpu_names], holder, cpus, slots_folder)
 
-    def near_end(self) -> bool:
+    def is_near_time_limit(self) -> bool:
         """Whether a warning that comes now can be the one before the time limit."""
-        return time.monotonic() - self.began >= self.limit_s - self.warning_s - _LATE_S
+        return time.monotonic() - self.started_at >= self.limit_s - self.warning_s - _WARNING_TOLERANCE_S
 
 
-def take_up(folder: str, number: str, pickle: str) -> Submission:
+def read_task_submission(folder: str, array_id: str, pickle: str) -> Submission:
     """Read the submission that this process is a task of, after noting the scheduler's number of the array.
 
     Of an array that was sent twice, since the first answer was lost, one counts: everybody asks for its tasks only.
     In the other one this ends the process.
     """
-    from seedfold.orchestrator.schedulers.submission_attempts import note_number
+    from seedfold.orchestrator.schedulers.submission_attempts import record_array_id
 
     Path(folder, pickle).unlink(missing_ok=True)
     submission = Submission.read(Path(folder))
-    note_number(submission, number)
-    if submission.scheduler_id() != number:
+    record_array_id(submission, array_id)
+    if submission.scheduler_id() != array_id:
         print(f"this array was sent twice: {submission.scheduler_id()} does its work", flush=True)
         sys.exit(0)
     return submission

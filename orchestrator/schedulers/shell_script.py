@@ -7,33 +7,34 @@ from collections.abc import Iterator, Sequence
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.schedulers.rendered_script import (
     JOBS_FILE,
-    Order,
-    Part,
-    Script,
-    place_of,
-    script,
+    RenderRequest,
+    ScriptFile,
+    ScriptJobs,
+    axes_comment,
+    make_script,
+    printable,
     short_ids,
-    shown,
 )
 
 
-def scripts(parts: Sequence[Part], order: Order) -> Iterator[Script]:
+def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> Iterator[ScriptFile]:
     """Yield the file of each part."""
-    ids = short_ids(parts)
-    for part in parts:
-        commands = (f"{order.command(ids[job.id])}  # {place_of(job)}" for job in part.jobs)
+    ids = short_ids(jobs_of_scripts)
+    for part in jobs_of_scripts:
+        commands = (f"{request.job_command(ids[job.id])}  # {axes_comment(job)}" for job in part.jobs)
+        stage, count = printable(part.stage), counted(len(part.jobs), "job")
         lines = [
             "#!/bin/bash",
-            f"# Stage {shown(part.stage)} of study {order.study}: {counted(len(part.jobs), 'job')}, one command each.",
+            f"# Stage {stage} of study {request.study}: {count}, one command each.",
             "# Run it in the project's folder. What is done is not done again; 1 is returned if anything failed.",
             f'jobs=$(dirname -- "$0")/{JOBS_FILE}',
             "failed=0",
             "trap 'failed=1' ERR",
             "trap 'exit 130' INT",
-            *order.setup(part.jobs[0]),
+            *request.setup_lines(part.jobs[0]),
             "",
-            *order.separated(commands),
+            *request.with_separators(commands),
             "",
             'exit "$failed"',
         ]
-        yield script(f"{part.name}.sh", lines)
+        yield make_script(f"{part.name}.sh", lines)

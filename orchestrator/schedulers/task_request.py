@@ -9,11 +9,11 @@ from seedfold.orchestrator.ledger.submissions import Array, Submission
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.settings.scheduler import Batch
 
-_TEMPLATE_BYTES = 1024**3
+_TEMPLATE_PROCESS_BYTES = 1024**3
 _MIB = 1024**2
 
 
-def name_of(submission: Submission) -> str:
+def array_name(submission: Submission) -> str:
     """``STUDY.STAGE.TOKEN``: what an array is called, and found by."""
     assert submission.array is not None
     stage = re.sub(r"[^\w.-]", "_", submission.array.stage)
@@ -46,7 +46,7 @@ def warning_s(array: Array, batch: Batch) -> int:
 
 def memory_mib(array: Array) -> int:
     """Memory of a task in units of 1024² bytes: for the jobs that it holds, and what they are forked from."""
-    return -(-(array.resources.memory_bytes * array.side_by_side + _TEMPLATE_BYTES) // _MIB)
+    return -(-(array.resources.memory_bytes * array.side_by_side + _TEMPLATE_PROCESS_BYTES) // _MIB)
 
 
 def gpu_count(array: Array, per_gpu: int) -> int:

@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from seedfold.jobs.hydra_program import Program, Sweep
 
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
-_PREFIX = "seedfold_"
-_FLAGS = ("wait", "resume", "replace")
-_OWN = ("root", *_FLAGS, "volatile", "resources")
-_OUR_TREE = "seedfold.conf"
+_LAUNCHER_PREFIX = "seedfold_"
+_FLAG_KEYS = ("wait", "resume", "replace")
+_OWN_KEYS = ("root", *_FLAG_KEYS, "volatile", "resources")
+_SEEDFOLD_CONFIG = "seedfold.conf"
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """A program's ``config`` as its Hydra composed it for a sweep, and its task function."""
 
     context: HydraContext
-    function: Callable[..., Any]
+    task_function: Callable[..., Any]
     config: DictConfig
 
     @property
-    def is_our_launcher(self) -> bool:
+    def uses_seedfold_launcher(self) -> bool:
         """Whether Seedfold is to do the jobs as well."""
         return bool(self.config.hydra.launcher.get("_target_") == LAUNCHER)
 
     @property
-    def is_our_study(self) -> bool:
+    def is_seedfold_study(self) -> bool:
         """Whether this is Seedfold's own configuration, with its studies."""
         sources = self.config.hydra.runtime.config_sources
-        return any(source.provider == "main" and source.path == _OUR_TREE for source in sources)
+        return any(source.provider == "main" and source.path == _SEEDFOLD_CONFIG for source in sources)
 
     @property
     def arguments(self) -> list[str]:
         """What the command line says of the program's own configuration, as it was said."""
         from omegaconf import OmegaConf
 
-        said: Any = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
-        return [str(one) for one in said]
+        overrides: Any = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
+        return [str(one) for one in overrides]
 
     @property
     def config_dirs(self) -> tuple[Path, ...]:
@@ -63,39 +63,41 @@ class Request:
     @property
     def cluster_name(self) -> str:
         """The option of the group ``cluster`` that the launcher stands for."""
-        return str(self.config.hydra.runtime.choices["hydra/launcher"]).removeprefix(_PREFIX)
+        return str(self.config.hydra.runtime.choices["hydra/launcher"]).removeprefix(_LAUNCHER_PREFIX)
 
     @cached_property
-    def launcher(self) -> Mapping[str, Any]:
+    def launcher_settings(self) -> Mapping[str, Any]:
         """The launcher's settings, all but the resources resolved. Raises UsageError for one that cannot be."""
         from seedfold.jobs.compose import one_line_errors
 
         node = self.config.hydra.launcher
         with one_line_errors():
-            return {str(key): _plain(node, key) for key in node if key != "resources" and not str(key).startswith("_")}
+            return {
+                str(key): _plain_value(node, key) for key in node if key != "resources" and not str(key).startswith("_")
+            }
 
-    def flag(self, key: str) -> bool:
+    def get_flag(self, key: str) -> bool:
         """A setting that is true or false. Raises UsageError for another value."""
-        value = self.launcher[key]
+        value = self.launcher_settings[key]
         if not isinstance(value, bool):
             raise UsageError(f"hydra.launcher.{key}: {value!r} is neither true nor false")
         return value
 
     def check_flags(self) -> None:
         """Raise UsageError if one of them is neither true nor false, before anything is done."""
-        for key in _FLAGS:
-            self.flag(key)
+        for key in _FLAG_KEYS:
+            self.get_flag(key)
 
     @property
     def root(self) -> Root:
         """The folder that holds the study. Raises UsageError if it is a file."""
-        root = find_root(self.launcher["root"])
+        root = find_root(self.launcher_settings["root"])
         if root.path.exists() and not root.path.is_dir():
             raise UsageError(f"hydra.launcher.root: {root.path} is a file; name a folder")
         root.share()
         return root
 
-    def sweep(self) -> Sweep:
+    def make_sweep(self) -> Sweep:
         """What is asked of the program. Raises UsageError where its function cannot be found by jobs."""
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
@@ -103,65 +105,69 @@ class Request:
 
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
-        return Sweep(loader, self.config, _program(self.function), self.config.hydra.job.name, self._settings())
+        return Sweep(
+            loader, self.config, _make_program(self.task_function), self.config.hydra.job.name, self._study_settings()
+        )
 
-    def _settings(self) -> dict[str, Any]:
+    def _study_settings(self) -> dict[str, Any]:
         from seedfold.jobs.hydra_program import VOLATILE
 
-        ours = self.is_our_launcher
+        uses_launcher = self.uses_seedfold_launcher
         return {
-            "cluster": self._cluster() if ours else {},
-            "failures": _read("failures/default.yaml"),
-            "identity": {"volatile": [*VOLATILE, *(self._volatile() if ours else ())]},
+            "cluster": self._cluster_settings() if uses_launcher else {},
+            "failures": _read_config_file("failures/default.yaml"),
+            "identity": {"volatile": [*VOLATILE, *(self._volatile_patterns() if uses_launcher else ())]},
             "paths": {},
         }
 
-    def _volatile(self) -> list[str]:
-        given = self.launcher["volatile"] or []
-        if not isinstance(given, list):
-            raise UsageError(f"hydra.launcher.volatile: {given!r} is no list of patterns; write [{given}]")
-        return [str(pattern) for pattern in given]
+    def _volatile_patterns(self) -> list[str]:
+        patterns = self.launcher_settings["volatile"] or []
+        if not isinstance(patterns, list):
+            raise UsageError(f"hydra.launcher.volatile: {patterns!r} is no list of patterns; write [{patterns}]")
+        return [str(pattern) for pattern in patterns]
 
-    def _cluster(self) -> dict[str, Any]:
+    def _cluster_settings(self) -> dict[str, Any]:
         """The settings of the executor; the site's where the program leaves them as they come."""
-        given = {key: value for key, value in self.launcher.items() if key not in _OWN}
-        _check_cluster(given)
+        settings = {key: value for key, value in self.launcher_settings.items() if key not in _OWN_KEYS}
+        _check_cluster(settings)
         site = site_settings().get("cluster")
         if not isinstance(site, Mapping) or site.get("name") != self.cluster_name:
-            return given
-        usual = _read(f"cluster/{self.cluster_name}.yaml")
-        untouched = {key: value for key, value in site.items() if key != "name" and given.get(key) == usual.get(key)}
-        return given | untouched
+            return settings
+        defaults = _read_config_file(f"cluster/{self.cluster_name}.yaml")
+        site_values = {
+            key: value for key, value in site.items() if key != "name" and settings.get(key) == defaults.get(key)
+        }
+        return settings | site_values
 
 
-def _check_cluster(given: Mapping[str, Any]) -> None:
+def _check_cluster(settings: Mapping[str, Any]) -> None:
     """Raise UsageError for a setting that cannot be, under the name that it has here."""
     from seedfold.orchestrator.settings.cluster import Cluster
 
     try:
-        Cluster.parse(given)
+        Cluster.parse(settings)
     except UsageError as error:
         raise UsageError(str(error).replace("cluster.", "hydra.launcher.", 1)) from None
 
 
-def _plain(node: DictConfig, key: Any) -> Any:
+def _plain_value(node: DictConfig, key: Any) -> Any:
     from omegaconf import OmegaConf
 
     value = node[key]
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read_config_file(name: str) -> dict[str, Any]:
     """One of our own configuration files that needs no composing."""
     import yaml
 
     import seedfold.conf
 
-    read: dict[str, Any] = yaml.safe_load((Path(seedfold.conf.__file__).parent / name).read_text(encoding="utf-8"))
-    return read
+    content: dict[str, Any] = yaml.safe_load((Path(seedfold.conf.__file__).parent / name).read_text(encoding="utf-8"))
+    return content
 
 
-def _program(function: Callable[..., Any]) -> Program:
+def _make_program(function: Callable[..., Any]) -> Program:
     from seedfold.jobs.hydra_program import Program
     from seedfold.jobs.task_function import name_of
     from seedfold.orchestrator.code.digests import is_installed

@@ -17,15 +17,15 @@ from seedfold.orchestrator.settings.failures import Policies
 from seedfold.orchestrator.state.job_states import Standing, Standings
 from seedfold.orchestrator.state.overview import name_of
 
-_RETURN = "return.json"
-_TAIL = 8000
+_RETURN_FILE = "return.json"
+_LOG_TAIL_BYTES = 8000
 
 
 class FailedJobError(RuntimeError):
     """A job that did not get done: why, where its log is, and the end of that log, with the job's traceback."""
 
 
-def returns_of(
+def read_job_returns(
     root: Root, study: StudyFolder, jobs: Iterable[JobDescription], with_config: bool = True
 ) -> Iterator[JobReturn]:
     """Yield what each job returned, with its configuration, which takes milliseconds, where that is asked for.
@@ -34,33 +34,33 @@ def returns_of(
     """
     ledger = Ledger(study)
     assert ledger.plans.header is not None
-    standings = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
+    states = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
     for job in jobs:
-        yield _return_of(job, standings.of(job.id), _config_of(job) if with_config else None)
+        yield _read_job_return(job, states.of(job.id), _job_config(job) if with_config else None)
 
 
-def _config_of(job: JobDescription) -> DictConfig:
+def _job_config(job: JobDescription) -> DictConfig:
     return OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
 
 
-def _return_of(job: JobDescription, standing: Standing, config: DictConfig | None) -> JobReturn:
-    returned = JobReturn(overrides=overrides_of(job), cfg=config, task_name=job.study)
-    if standing.state != "done":
-        returned.status, returned.return_value = JobStatus.FAILED, FailedJobError(_why(job, standing))
-        return returned
-    left = json.loads((standing.home.published(job.id, standing.attempt) / _RETURN).read_text())
-    returned.working_dir = left["output_dir"]
-    returned.status, returned.return_value = JobStatus.COMPLETED, left["value"]
-    return returned
+def _read_job_return(job: JobDescription, job_state: Standing, config: DictConfig | None) -> JobReturn:
+    job_return = JobReturn(overrides=overrides_of(job), cfg=config, task_name=job.study)
+    if job_state.state != "done":
+        job_return.status, job_return.return_value = JobStatus.FAILED, FailedJobError(_failure_message(job, job_state))
+        return job_return
+    record = json.loads((job_state.home.published(job.id, job_state.attempt) / _RETURN_FILE).read_text())
+    job_return.working_dir = record["output_dir"]
+    job_return.status, job_return.return_value = JobStatus.COMPLETED, record["value"]
+    return job_return
 
 
-def _why(job: JobDescription, standing: Standing) -> str:
-    log = standing.home.log(job.id, standing.attempt)
-    head = f"{name_of(job)} is {standing.state}" + (f": {standing.reason}" if standing.reason else "")
-    return f"{head}\nlog {log}\n{_end_of(log)}" if log.exists() else head
+def _failure_message(job: JobDescription, job_state: Standing) -> str:
+    log = job_state.home.log(job.id, job_state.attempt)
+    summary = f"{name_of(job)} is {job_state.state}" + (f": {job_state.reason}" if job_state.reason else "")
+    return f"{summary}\nlog {log}\n{_log_tail(log)}" if log.exists() else summary
 
 
-def _end_of(log: Path) -> str:
+def _log_tail(log: Path) -> str:
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL))
+        file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
         return file.read().decode(errors="replace").rstrip()

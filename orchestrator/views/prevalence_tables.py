@@ -16,15 +16,15 @@ from seedfold.results.prevalence.tables import Analysis, analyse, remember
 from seedfold.results.store.finished_job import Run
 
 
-def cache_of(study: StudyFolder) -> Path:
+def find_cache_folder(study: StudyFolder) -> Path:
     """Where parts of tables are kept: with the study, or with the user where the study is somebody else's."""
     if os.access(study.path, os.W_OK):
         return study.path / "cache" / "prevalence"
-    own = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(own).expanduser() / "seedfold" / study.name / "prevalence"
+    user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(user_cache).expanduser() / "seedfold" / study.name / "prevalence"
 
 
-def analysis_of(
+def compute_analysis(
     overview: Overview,
     name: str,
     settings: AnalysisSettings,
@@ -40,18 +40,18 @@ def analysis_of(
     if not runs:
         raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
     chosen, _ = select(runs, where or None)
-    cache = cache_of(study)
-    found = analyse(name, _each_once(chosen), settings, cache, _cores(), progress)
+    cache = find_cache_folder(study)
+    analysis = analyse(name, _unique_by_id(chosen), settings, cache, _count_cores(), progress)
     remember(cache, name, settings)
-    return found, chosen
+    return analysis, chosen
 
 
-def _each_once(runs: Sequence[Run]) -> list[Run]:
+def _unique_by_id(runs: Sequence[Run]) -> list[Run]:
     """A job that stands at two places of a study is analysed at the first."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     import joblib
 
     return int(joblib.cpu_count())

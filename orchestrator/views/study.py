@@ -16,8 +16,8 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
 from seedfold.orchestrator.dispatch.resume import resume
-from seedfold.orchestrator.dispatch.submit import Launched
-from seedfold.orchestrator.dispatch.wait import Waiter, stop_workers
+from seedfold.orchestrator.dispatch.submit import LaunchResult
+from seedfold.orchestrator.dispatch.wait import JobWatcher, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.finished_jobs import finished_runs
@@ -25,7 +25,7 @@ from seedfold.orchestrator.state.job_details import Dossier
 from seedfold.orchestrator.state.job_logs import AttemptLog, whole
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import Overview, axes_text
-from seedfold.orchestrator.views.tables import TableRequest, table
+from seedfold.orchestrator.views.tables import TableRequest, make_result_table
 from seedfold.results.store.published import Result
 
 if TYPE_CHECKING:
@@ -55,39 +55,41 @@ class Study:
 
     def status(self, where: Where = None) -> pd.DataFrame:
         """Return one row per place of the study: job, stage, axes, state, attempt, reason, stale."""
-        views = self._overview().places(_selection(where))
+        views = self._read_overview().places(_parse_selection(where))
         columns = ["state", "attempt", "reason", "stale"]
         rows = [(view.state, view.standing.attempt, view.standing.reason, view.stale) for view in views]
-        return _frame([view.job for view in views], rows, columns)
+        return _jobs_frame([view.job for view in views], rows, columns)
 
     def plan(self, *overrides: str) -> pd.DataFrame:
         """Return one row per job that a launch would name: job, stage, axes, state, stale, whether it would start."""
-        plan = make_plan(self.root, self._asked(overrides), self.config_dirs)
+        plan = make_plan(self.root, self._add_experiment(overrides), self.config_dirs)
         starting = {planned.job.id for planned in plan.startable()}
         rows = [(planned.state, planned.stale, planned.job.id in starting) for planned in plan.jobs]
-        return _frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
+        return _jobs_frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
 
     # --- what came out ------------------------------------------------------------------------------------------------
 
     def runs(self, where: Where = None) -> pd.DataFrame:
         """Return one row per finished job, with its metrics in columns."""
-        return table("runs", self._request(where))
+        return make_result_table("runs", self._table_request(where))
 
     def metrics(self, by: Names = (), over: Names = (), where: Where = None) -> pd.DataFrame:
         """Return metrics per job; or means and spread, ``by`` the axes that stay or ``over`` those that do not."""
-        return table("metrics", self._request(where, by=_names(by), over=_names(over)))
+        return make_result_table("metrics", self._table_request(where, by=_as_tuple(by), over=_as_tuple(over)))
 
     def predictions(self, split: Names = (), where: Where = None) -> pd.DataFrame:
         """Return every prediction, with the logits and the axes of its job."""
-        return table("predictions", self._request(where, splits=_names(split)))
+        return make_result_table("predictions", self._table_request(where, splits=_as_tuple(split)))
 
     def oof(self, over: Names = "fold", where: Where = None, partial: bool = False) -> pd.DataFrame:
         """Return out-of-fold predictions: each sample once per group. Raises UsageError where a fold is missing."""
-        return table("oof", self._request(where, over=_names(over), partial=partial))
+        return make_result_table("oof", self._table_request(where, over=_as_tuple(over), partial=partial))
 
     def ensemble(self, over: Names = (), split: Names = (), where: Where = None, partial: bool = False) -> pd.DataFrame:
         """Return mean probabilities over axes, by default over seeds."""
-        return table("ensemble", self._request(where, over=_names(over), splits=_names(split), partial=partial))
+        return make_result_table(
+            "ensemble", self._table_request(where, over=_as_tuple(over), splits=_as_tuple(split), partial=partial)
+        )
 
     def top(
         self,
@@ -102,8 +104,10 @@ class Study:
 
         Members have a validation accuracy of ``min_accuracy``, or meet one of the conditions ``members``.
         """
-        choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _names(members) or None}
-        return table("top", self._request(where, splits=_names(split), partial=partial, choice=choice))
+        choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _as_tuple(members) or None}
+        return make_result_table(
+            "top", self._table_request(where, splits=_as_tuple(split), partial=partial, choice=choice)
+        )
 
     def analysis(
         self,
@@ -120,19 +124,19 @@ class Study:
         quantification, quantification_error, calibration, performance or decisions, at ``ratios`` of the largest to
         the smallest class of simulated deployments.
         """
-        from seedfold.orchestrator.views.prevalence_tables import analysis_of
+        from seedfold.orchestrator.views.prevalence_tables import compute_analysis
         from seedfold.results.prevalence.settings import AnalysisSettings
 
         settings = AnalysisSettings.given(
-            ratios=ratios, methods=None if methods is None else _names(methods), zeros=zeros, base_seed=base_seed
+            ratios=ratios, methods=None if methods is None else _as_tuple(methods), zeros=zeros, base_seed=base_seed
         )
-        return analysis_of(self._overview(), name, settings, where or "")[0].table
+        return compute_analysis(self._read_overview(), name, settings, where or "")[0].table
 
     def report(self, out: str | Path | None = None) -> Path:
         """Write the report, by default in the study's folder, and return its path."""
-        from seedfold.orchestrator.views.report_page import report_of
+        from seedfold.orchestrator.views.report_page import write_study_report
 
-        return report_of(self._overview(), Path(out).absolute() if out else None)
+        return write_study_report(self._read_overview(), Path(out).absolute() if out else None)
 
     def job(self, job: str = "", /, **axes: Any) -> Job:
         """Return one job, named by the first characters of its id, its place as text, or by its axes.
@@ -152,47 +156,49 @@ class Study:
         """
         launched = launch(
             self.root,
-            self._asked(overrides),
+            self._add_experiment(overrides),
             config_dirs=self.config_dirs,
-            selection=_selection(where),
+            selection=_parse_selection(where),
             replace=replace,
         )
-        return self._after(launched, wait)
+        return self._wait_and_get_status(launched, wait)
 
     def resume(
         self, *overrides: str, where: Where = None, kinds: Sequence[str] = (), wait: bool = True
     ) -> pd.DataFrame:
         """Start what is neither done nor alive, failed jobs included; otherwise as `launch`."""
-        selection = _selection(where)
-        return self._after(resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait)
+        selection = _parse_selection(where)
+        return self._wait_and_get_status(
+            resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait
+        )
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
         """Cancel what is not done, and return the status."""
-        cancel(self.root, self.name, selection=_selection(where))
+        cancel(self.root, self.name, selection=_parse_selection(where))
         return self.status()
 
-    def _after(self, launched: Launched, wait: bool) -> pd.DataFrame:
+    def _wait_and_get_status(self, launched: LaunchResult, wait: bool) -> pd.DataFrame:
         if wait:
             try:
-                Waiter(self.root, launched.study, launched.jobs).wait(lambda progress: None)
+                JobWatcher(self.root, launched.study, launched.jobs).wait(lambda progress: None)
             except KeyboardInterrupt:
                 stop_workers(launched.study)
                 raise
         return Study(launched.study.name, self.root).status()
 
-    def _asked(self, overrides: Sequence[str]) -> list[str]:
+    def _add_experiment(self, overrides: Sequence[str]) -> list[str]:
         """Overrides for the composer: the experiment is the one of this study's name unless another is named."""
-        here = str(Path.cwd())
-        if here not in sys.path:
-            sys.path.insert(0, here)
-        named = any(override.split("=")[0] in {"experiment", "+experiment"} for override in overrides)
-        return [*([] if named else [f"experiment={self.name}"]), *overrides]
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        names_experiment = any(override.split("=")[0] in {"experiment", "+experiment"} for override in overrides)
+        return [*([] if names_experiment else [f"experiment={self.name}"]), *overrides]
 
-    def _overview(self) -> Overview:
+    def _read_overview(self) -> Overview:
         return Overview(self.root, self.name)
 
-    def _request(self, where: Where, **options: Any) -> TableRequest:
-        overview = self._overview()
+    def _table_request(self, where: Where, **options: Any) -> TableRequest:
+        overview = self._read_overview()
         runs = finished_runs(overview)
         if not runs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
@@ -204,55 +210,55 @@ class Job:
     """One job of a study, as it stood when it was looked up."""
 
     root: Root
-    dossier: Dossier
+    details: Dossier
 
     @property
     def id(self) -> str:
         """The full id."""
-        return self.dossier.job.id
+        return self.details.job.id
 
     @property
     def axes(self) -> dict[str, Any]:
         """Axis values by configuration key."""
-        return dict(self.dossier.job.axes)
+        return dict(self.details.job.axes)
 
     @property
     def state(self) -> str:
         """The job's state."""
-        return self.dossier.view.state
+        return self.details.view.state
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration, as plain data."""
-        config: Mapping[str, Any] = self.dossier.job.to_dict()["config"]
+        config: Mapping[str, Any] = self.details.job.to_dict()["config"]
         return dict(config)
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts so far: when, where, how they ended."""
-        return list(self.dossier.attempts())
+        return list(self.details.attempts())
 
     @property
     def log(self) -> str:
         """What the latest attempt printed. Raises UsageError if there was none."""
-        log = AttemptLog.find(self.root, self.dossier.found, None, may_come=False)
+        log = AttemptLog.find(self.root, self.details.found, None, may_come=False)
         return b"".join(whole(log)).decode(errors="replace")
 
     @property
     def result(self) -> Result | None:
         """What the published result says of itself: files, metrics, provenance; None if there is none."""
-        return self.dossier.result()
+        return self.details.result()
 
 
-def _selection(where: Where) -> Selection:
+def _parse_selection(where: Where) -> Selection:
     return Selection.parse([where] if where else [])
 
 
-def _names(names: Names) -> tuple[str, ...]:
+def _as_tuple(names: Names) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _frame(jobs: Sequence[Any], rows: Sequence[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:
+def _jobs_frame(jobs: Sequence[Any], rows: Sequence[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     from seedfold.results.evaluation.axes import address_frame

@@ -28,43 +28,43 @@ class TableRequest:
     by: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
     partial: bool = False
-    choice: Mapping[str, Any] = field(default_factory=dict)
+    member_choice: Mapping[str, Any] = field(default_factory=dict)
     """Which members the table ``top`` is made of; see `seedfold.results.ensembles.top_members.Choice`."""
 
     @property
-    def common(self) -> dict[str, Any]:
+    def shared_arguments(self) -> dict[str, Any]:
         """Arguments that out-of-fold tables and ensembles share."""
         return {"partial": self.partial, "planned": self.planned, "where": self.where or None}
 
     @property
-    def some_splits(self) -> tuple[str, ...] | None:
+    def splits_or_none(self) -> tuple[str, ...] | None:
         """The splits asked for; None for all."""
         return self.splits or None
 
 
-def table(name: str, request: TableRequest, to_read: bool = False) -> pd.DataFrame:
+def make_result_table(name: str, request: TableRequest, summarized: bool = False) -> pd.DataFrame:
     """Return a table. ``to_read``: means and metrics in place of the rows that they are computed from.
 
     Raises UsageError for options that the table does not have, and for missing folds or members.
     """
     if request.by and name != "metrics":
         raise UsageError(f"--by: the table {name} has no means; it goes with metrics")
-    if request.choice and name != "top":
+    if request.member_choice and name != "top":
         raise UsageError(f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; they go with top")
     if request.over and name in {"runs", "predictions", "top"}:
         raise UsageError(f"--over: the table {name} averages over nothing; it goes with metrics, oof and ensemble")
     if request.by and request.over:
         raise UsageError("--by and --over exclude each other: --by names the axes that stay, --over those that do not")
-    makers: dict[str, Callable[[TableRequest, bool], pd.DataFrame]] = {
-        "runs": _runs,
-        "metrics": _metrics,
-        "predictions": _predictions,
-        "oof": _oof,
-        "ensemble": _ensemble,
-        "top": _top,
+    functions: dict[str, Callable[[TableRequest, bool], pd.DataFrame]] = {
+        "runs": _runs_table,
+        "metrics": _metrics_table,
+        "predictions": _predictions_table,
+        "oof": _oof_table,
+        "ensemble": _ensemble_table,
+        "top": _top_table,
     }
     _check_splits(request)
-    return makers[name](request, to_read)
+    return functions[name](request, summarized)
 
 
 def _check_splits(request: TableRequest) -> None:
@@ -72,80 +72,87 @@ def _check_splits(request: TableRequest) -> None:
         return
     from seedfold.results.store.predictions import find_predictions
 
-    known = sorted({split for run in request.runs for split in find_predictions(run.folder)})
+    known_splits = sorted({split for run in request.runs for split in find_predictions(run.folder)})
     for split in request.splits:
-        if split not in known:
-            raise UsageError(f"--split {split}: no run has it{did_you_mean(split, known)}; splits: {', '.join(known)}")
+        if split not in known_splits:
+            raise UsageError(
+                f"--split {split}: no run has it{did_you_mean(split, known_splits)}; splits: {', '.join(known_splits)}"
+            )
 
 
-def _runs(request: TableRequest, to_read: bool) -> pd.DataFrame:
+def _runs_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
     return tables.runs(request.runs, where=request.where or None)
 
 
-def _metrics(request: TableRequest, to_read: bool) -> pd.DataFrame:
+def _metrics_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
     where = " ".join([request.where, *([f"split={','.join(request.splits)}"] if request.splits else [])]) or None
     if request.by:
         return tables.metrics(request.runs, by=request.by, where=where)
-    if request.over or to_read:
+    if request.over or summarized:
         return tables.metric_means(request.runs, over=request.over or None, where=where)
     return tables.metrics(request.runs, where=where)
 
 
-def _predictions(request: TableRequest, to_read: bool) -> pd.DataFrame:
+def _predictions_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
-    return tables.predictions(request.runs, splits=request.some_splits, where=request.where or None)
+    return tables.predictions(request.runs, splits=request.splits_or_none, where=request.where or None)
 
 
-def _oof(request: TableRequest, to_read: bool) -> pd.DataFrame:
+def _oof_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
-    make = tables.oof_metrics if to_read else tables.oof
-    return make(request.runs, request.over or FOLD, split=_only_split(request), **request.common)
+    make = tables.oof_metrics if summarized else tables.oof
+    return make(request.runs, request.over or FOLD, split=_single_split(request), **request.shared_arguments)
 
 
-def _only_split(request: TableRequest) -> str:
+def _single_split(request: TableRequest) -> str:
     if len(request.splits) > 1:
         raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table is of one split")
     return request.splits[0] if request.splits else "val"
 
 
-def _ensemble(request: TableRequest, to_read: bool) -> pd.DataFrame:
+def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
-    make = tables.ensemble_metrics if to_read else tables.ensemble
-    return make(request.runs, request.over or _members(request.runs), splits=request.some_splits, **request.common)
+    make = tables.ensemble_metrics if summarized else tables.ensemble
+    return make(
+        request.runs,
+        request.over or _seed_axes(request.runs),
+        splits=request.splits_or_none,
+        **request.shared_arguments,
+    )
 
 
-def _top(request: TableRequest, to_read: bool) -> pd.DataFrame:
+def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.ensembles.members import read_members
     from seedfold.results.ensembles.top_members import Choice, make_ensembles
     from seedfold.results.evaluation.axes import select
 
-    choice = Choice(**request.choice)
+    choice = Choice(**request.member_choice)
     runs, _ = select(request.runs, request.where or None)
     if not request.partial:
-        _refuse_absent(runs, select(request.planned or (), request.where or None)[0])
+        _refuse_missing_jobs(runs, select(request.planned or (), request.where or None)[0])
     frame = make_ensembles(read_members(runs), choice).table()
     if request.splits:
         frame = frame[frame["split"].isin(request.splits)].reset_index(drop=True)
-    shown = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
-    return frame[shown] if to_read else frame
+    columns = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
+    return frame[columns] if summarized else frame
 
 
-def _refuse_absent(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
-    there = {run.id for run in runs}
-    absent = [job for job in planned if FOLD in job.axes and job.id not in there]
+def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
+    done_ids = {run.id for run in runs}
+    absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
         raise UsageError(f"top: {counted(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial")
 
 
-def _members(runs: Sequence[Run]) -> tuple[str, ...]:
+def _seed_axes(runs: Sequence[Run]) -> tuple[str, ...]:
     """The axes that members differ in unless told otherwise: seeds."""
     axes = dict.fromkeys(axis for run in runs for axis in run.axes)
     seeds = tuple(axis for axis in axes if axis.endswith("seed"))

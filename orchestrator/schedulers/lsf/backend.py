@@ -15,26 +15,24 @@ from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.schedulers.backend import Answer, RefusedError
+from seedfold.orchestrator.schedulers.backend import RefusedError, StatusReply
 from seedfold.orchestrator.schedulers.findings import Finding
-from seedfold.orchestrator.schedulers.lsf import bsub_reply as replies
-from seedfold.orchestrator.schedulers.lsf import capabilities as offer
-from seedfold.orchestrator.schedulers.lsf import queries
-from seedfold.orchestrator.schedulers.lsf.bjobs_rows import read_reasons
-from seedfold.orchestrator.schedulers.lsf.directives import Request
-from seedfold.orchestrator.schedulers.lsf.task_request import array_request, short, small_request
-from seedfold.orchestrator.schedulers.lsf.task_states import answer, in_words
-from seedfold.orchestrator.schedulers.task_request import keeper_name, name_of, setup_lines, time_limit_s, warning_s
+from seedfold.orchestrator.schedulers.lsf import bsub_reply, capabilities, queries
+from seedfold.orchestrator.schedulers.lsf.bjobs_rows import parse_pending_reasons
+from seedfold.orchestrator.schedulers.lsf.directives import JobRequest
+from seedfold.orchestrator.schedulers.lsf.task_request import array_request, one_cpu_request, short_job_name
+from seedfold.orchestrator.schedulers.lsf.task_states import find_task_states, readable_reason
+from seedfold.orchestrator.schedulers.task_request import array_name, keeper_name, setup_lines, time_limit_s, warning_s
 from seedfold.orchestrator.settings.cluster import Cluster
 from seedfold.orchestrator.settings.lsf import LsfSettings
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.lsf.executor import ArrayExecutor
 
-_KEEPER_MIN = 30
-_LATER = timedelta(minutes=3)
-_LARGEST = 1000
-_HARMLESS = re.compile(
+_KEEPER_LIMIT_MIN = 30
+_KEEPER_DELAY = timedelta(minutes=3)
+_DEFAULT_MAX_ARRAY = 1000
+_HARMLESS_ERRORS = re.compile(
     r"operation is in progress|already (been )?finished|is not found|being terminated", re.IGNORECASE
 )
 
@@ -45,15 +43,17 @@ class Lsf:
     def __init__(self, cluster: Cluster) -> None:
         assert cluster.batch is not None
         self._cluster, self._batch = cluster, cluster.batch
-        self._own = cluster.lsf or LsfSettings()
+        self._lsf_settings = cluster.lsf or LsfSettings()
         self._timeout_s = float(cluster.batch.query_timeout_s)
 
     def largest_array(self) -> int:
         """``MAX_JOB_ARRAY_SIZE``, which bounds the index."""
-        if self._own.max_array is not None:
-            return self._own.max_array
-        found = re.search(r"MAX_JOB_ARRAY_SIZE\s*[=:]?\s*(\d+)", queries.shown(["bparams", "-l"], self._timeout_s))
-        return int(found[1]) if found else _LARGEST
+        if self._lsf_settings.max_array is not None:
+            return self._lsf_settings.max_array
+        found = re.search(
+            r"MAX_JOB_ARRAY_SIZE\s*[=:]?\s*(\d+)", queries.site_output(["bparams", "-l"], self._timeout_s)
+        )
+        return int(found[1]) if found else _DEFAULT_MAX_ARRAY
 
     def log_name(self, number: str | None, index: int) -> str:
         """See `Backend.log_name`. LSF's indices begin with 1."""
@@ -61,144 +61,168 @@ class Lsf:
 
     # --- submitting --------------------------------------------------------------------------------------------------
 
-    def check(self, submission: Submission) -> None:
+    def check_submission(self, submission: Submission) -> None:
         """See `Backend.check`. LSF itself has no trial, and takes some things that it never starts."""
-        offer.check_dialect(self._own.dialect, self._timeout_s)
-        request = self._request(submission)
-        self._write(submission, request)
-        offer.check(request, self._timeout_s)
+        capabilities.check_dialect(self._lsf_settings.dialect, self._timeout_s)
+        request = self._array_request(submission)
+        self._write_script(submission, request)
+        capabilities.check_request(request, self._timeout_s)
 
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
         """See `Backend.submit`."""
-        request = replace(self._request(submission), after=tuple(after))
-        return self._unless_forgotten(request, lambda asked: self._send(submission, asked))
+        request = replace(self._array_request(submission), dependencies=tuple(after))
+        return self._submit_without_forgotten(request, lambda asked: self._submit_request(submission, asked))
 
-    def submit_keeper(self, submission: Submission, after: str | None, call: Callable[[str, str], None]) -> None:
+    def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
         """See `Backend.submit_keeper`."""
-        study, executor = submission.folder.parents[1], self._executor(submission.folder / "keeper")
+        study, executor = submission.folder.parents[1], self._make_executor(submission.folder / "keeper")
         setup, args = setup_lines(self._batch, submission), [str(study.parent), study.name]
         request = replace(
-            small_request(self._cluster, self._batch, self._dialect(submission)),
-            name=short(keeper_name(submission)),
+            one_cpu_request(self._cluster, self._batch, self._dialect_for(submission)),
+            name=short_job_name(keeper_name(submission)),
             memory_mb=1024,
-            minutes=_KEEPER_MIN,
+            minutes=_KEEPER_LIMIT_MIN,
             options={},
-            after=() if after is None else (after,),
-            begin=datetime.now() + _LATER if after is None else None,
+            dependencies=() if after is None else (after,),
+            begin=datetime.now() + _KEEPER_DELAY if after is None else None,
         )
 
-        def send(asked: Request) -> str:
-            return executor.send(executor.prepare(call, args, asked, setup))
+        def send(asked: JobRequest) -> str:
+            return executor.submit_script(executor.write_script(function, args, asked, setup))
 
         try:
-            self._unless_forgotten(request, send)
+            self._submit_without_forgotten(request, send)
         except RefusedError as error:
-            allowed = self._request(submission).minutes or _KEEPER_MIN
-            if error.full or allowed >= _KEEPER_MIN:
+            array_minutes = self._array_request(submission).minutes or _KEEPER_LIMIT_MIN
+            if error.queue_full or array_minutes >= _KEEPER_LIMIT_MIN:
                 raise
             # What the queue allows its jobs it allows their keeper.
-            self._unless_forgotten(replace(request, minutes=allowed), send)
+            self._submit_without_forgotten(replace(request, minutes=array_minutes), send)
 
-    def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
+    def submit_probe(
+        self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources
+    ) -> str:
         """See `Backend.submit_probe`."""
-        offer.check_dialect(self._own.dialect, self._timeout_s)
-        executor = self._executor(folder)
+        capabilities.check_dialect(self._lsf_settings.dialect, self._timeout_s)
+        executor = self._make_executor(folder)
         request = replace(
-            small_request(self._cluster, self._batch.for_resources(resources), self._find_dialect()),
+            one_cpu_request(self._cluster, self._batch.for_resources(resources), self._find_dialect()),
             name="seedfold-probe",
             memory_mb=2048,
             minutes=2,
             gpus=min(1, resources.gpus),
-            gpu_resource=self._own.gpu_resource,
+            gpu_resource=self._lsf_settings.gpu_resource,
         )
-        offer.check(request, self._timeout_s)
-        return executor.send(executor.prepare(call, args, request, self._batch.setup))
+        capabilities.check_request(request, self._timeout_s)
+        return executor.submit_script(executor.write_script(function, args, request, self._batch.setup))
 
-    def _send(self, submission: Submission, request: Request) -> str:
-        executor, script = self._write(submission, request)
-        return executor.send(script)
+    def _submit_request(self, submission: Submission, request: JobRequest) -> str:
+        executor, script = self._write_script(submission, request)
+        return executor.submit_script(script)
 
-    def _write(self, submission: Submission, request: Request) -> tuple[ArrayExecutor, Path]:
+    def _write_script(self, submission: Submission, request: JobRequest) -> tuple[ArrayExecutor, Path]:
         from seedfold.orchestrator.schedulers.lsf.worker_environment import work_in_task
 
-        array, executor = submission.array, self._executor(submission.folder)
+        array, executor = submission.array, self._make_executor(submission.folder)
         assert array is not None
         batch = self._batch.for_resources(array.resources)
         args = [str(submission.folder), float(time_limit_s(array, batch)), float(warning_s(array, batch))]
-        return executor, executor.prepare(work_in_task, args, request, setup_lines(batch, submission))
+        return executor, executor.write_script(work_in_task, args, request, setup_lines(batch, submission))
 
-    def _request(self, submission: Submission) -> Request:
+    def _array_request(self, submission: Submission) -> JobRequest:
         assert submission.array is not None
-        asked = array_request(submission.array, self._cluster, self._dialect(submission))
-        return replace(asked, name=short(name_of(submission)), count=submission.task_count)
+        request = array_request(submission.array, self._cluster, self._dialect_for(submission))
+        return replace(request, name=short_job_name(array_name(submission)), array_size=submission.task_count)
 
-    def _executor(self, folder: Path) -> ArrayExecutor:
+    def _make_executor(self, folder: Path) -> ArrayExecutor:
         from seedfold.orchestrator.schedulers.lsf.executor import ArrayExecutor
 
         python = shlex.quote(self._batch.python or sys.executable)
         return ArrayExecutor(folder, python, self._batch.wrapper, self._timeout_s)
 
-    def _unless_forgotten(self, request: Request, send: Callable[[Request], str]) -> str:
+    def _submit_without_forgotten(self, request: JobRequest, submit: Callable[[JobRequest], str]) -> str:
         """Send a request. LSF refuses to wait for jobs that it has forgotten; they ended long ago."""
         try:
-            return send(request)
+            return submit(request)
         except RefusedError as error:
-            known = self._known(request.after) if replies.is_about_dependency(str(error)) else request.after
-            if len(known) == len(request.after):
+            known_dependencies = (
+                self._known_to_lsf(request.dependencies)
+                if bsub_reply.is_dependency_refusal(str(error))
+                else request.dependencies
+            )
+            if len(known_dependencies) == len(request.dependencies):
                 raise
-        return send(replace(request, after=tuple(known)))
+        return submit(replace(request, dependencies=tuple(known_dependencies)))
 
-    def _known(self, numbers: Sequence[str]) -> list[str]:
+    def _known_to_lsf(self, job_numbers: Sequence[str]) -> list[str]:
         dialect = self._find_dialect()
-        listed = {row.id for number in numbers for row in queries.listed([number], dialect, self._timeout_s)}
-        return [number for number in numbers if number in listed]
+        listed_numbers = {
+            row.id for number in job_numbers for row in queries.list_jobs([number], dialect, self._timeout_s)
+        }
+        return [number for number in job_numbers if number in listed_numbers]
 
     # --- asking and cancelling ---------------------------------------------------------------------------------------
 
-    def ask(self, submissions: Iterable[Submission]) -> Answer:
+    def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
         """See `Backend.ask`."""
-        asked = list(submissions)
-        return answer(asked, self._dialect(asked[0]), self._timeout_s) if asked else {}
+        submission_list = list(submissions)
+        return (
+            find_task_states(submission_list, self._dialect_for(submission_list[0]), self._timeout_s)
+            if submission_list
+            else {}
+        )
 
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """See `Backend.cancel`."""
-        number, name = submission.scheduler_id(), short(name_of(submission))
-        wanted = {index + 1 for index in tasks}
-        if number is None or not wanted:
+        array_id, name = submission.scheduler_id(), short_job_name(array_name(submission))
+        lsf_indices = {index + 1 for index in tasks}
+        if array_id is None or not lsf_indices:
             return
-        rows = queries.listed([number], self._dialect(submission), self._timeout_s)
-        own = [row.index for row in rows if row.index in wanted and row.is_called(name, number) and not row.ended]
-        if own:
-            self._end(queries.elements(number, own))
+        rows = queries.list_jobs([array_id], self._dialect_for(submission), self._timeout_s)
+        open_indices = [
+            row.index for row in rows if row.index in lsf_indices and row.has_name(name, array_id) and not row.has_ended
+        ]
+        if open_indices:
+            self._kill(queries.element_ids(array_id, open_indices))
 
-    def _end(self, jobs: str) -> None:
-        ended = queries.run(["bkill", jobs], self._timeout_s)
-        said = queries.one_line(ended.stderr, ended.stdout)
-        if ended.returncode and not _HARMLESS.search(said):
-            raise UnreachableError(f"bkill failed: {said or ended.returncode}")
+    def _kill(self, job_ids: str) -> None:
+        process = queries.run(["bkill", job_ids], self._timeout_s)
+        message = queries.join_words(process.stderr, process.stdout)
+        if process.returncode and not _HARMLESS_ERRORS.search(message):
+            raise UnreachableError(f"bkill failed: {message or process.returncode}")
 
-    def look_at(self, number: str) -> tuple[str, str]:
+    def queue_state(self, job_number: str) -> tuple[str, str]:
         """See `Backend.look_at`."""
-        rows = [row for row in queries.listed([number], self._find_dialect(), self._timeout_s) if not row.ended]
+        rows = [
+            row for row in queries.list_jobs([job_number], self._find_dialect(), self._timeout_s) if not row.has_ended
+        ]
         if not rows:
             return "", ""
-        said = read_reasons(queries.pending_reasons([number], self._timeout_s)) if rows[0].pending else {}
-        return rows[0].word, in_words(said.get((number, 0), ""))
+        reasons = (
+            parse_pending_reasons(queries.read_pending_reasons([job_number], self._timeout_s))
+            if rows[0].is_pending
+            else {}
+        )
+        return rows[0].state, readable_reason(reasons.get((job_number, 0), ""))
 
     def findings(self) -> Iterator[Finding]:
         """See `Backend.findings`."""
-        yield from offer.findings(self._find_dialect(), self.largest_array(), self._timeout_s)
+        yield from capabilities.findings(self._find_dialect(), self.largest_array(), self._timeout_s)
 
     # --- which LSF it is ---------------------------------------------------------------------------------------------
 
-    def _dialect(self, submission: Submission) -> str:
+    def _dialect_for(self, submission: Submission) -> str:
         """Found out once, and kept beside the submission."""
-        if self._own.dialect != "auto":
-            return self._own.dialect
-        note = submission.folder / "lsf"
-        if not note.exists():
-            create_once(note, self._find_dialect())
-        return note.read_text(encoding="utf-8")
+        if self._lsf_settings.dialect != "auto":
+            return self._lsf_settings.dialect
+        dialect_file = submission.folder / "lsf"
+        if not dialect_file.exists():
+            create_once(dialect_file, self._find_dialect())
+        return dialect_file.read_text(encoding="utf-8")
 
     def _find_dialect(self) -> str:
-        return queries.find_dialect(self._timeout_s) if self._own.dialect == "auto" else self._own.dialect
+        return (
+            queries.find_dialect(self._timeout_s)
+            if self._lsf_settings.dialect == "auto"
+            else self._lsf_settings.dialect
+        )

@@ -12,14 +12,14 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.lsf import queries
-from seedfold.orchestrator.schedulers.lsf.directives import Request, site_memory_unit
+from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, read_memory_unit
 
-_QUEUE = re.compile(r"^\s*QUEUE:\s*(\S+)", re.MULTILINE)
-_DEFAULTS = re.compile(r"DEFAULT LIMITS:.*?(?=MAXIMUM LIMITS:|SCHEDULING|USERS:|\Z)", re.DOTALL)
+_QUEUE_NAME = re.compile(r"^\s*QUEUE:\s*(\S+)", re.MULTILINE)
+_DEFAULT_LIMITS = re.compile(r"DEFAULT LIMITS:.*?(?=MAXIMUM LIMITS:|SCHEDULING|USERS:|\Z)", re.DOTALL)
 _USERS = re.compile(r"^USERS:[ \t]*(.*)$", re.MULTILINE)
 _STATUS = re.compile(r"\b(Open|Closed):(\w+)")
-_NAMES = re.compile(r"[A-Z_]{5,}")
-_VALUES = re.compile(r"[\d.]+ min(?: of \S+)?|[\d.]+ [KMGT]B?\b|[\d.]+")
+_LIMIT_NAMES = re.compile(r"[A-Z_]{5,}")
+_LIMIT_VALUES = re.compile(r"[\d.]+ min(?: of \S+)?|[\d.]+ [KMGT]B?\b|[\d.]+")
 _MB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 
@@ -28,24 +28,28 @@ class Queue:
     """One queue, with its longest run in minutes and the most memory of a job, where it says so."""
 
     name: str
-    open: bool
-    minutes: float | None
-    memory_mb: float | None
+    is_open: bool
+    max_minutes: float | None
+    max_memory_mb: float | None
     users: tuple[str, ...] = ()
 
-    def takes(self, user: str) -> bool:
+    def admits(self, user: str) -> bool:
         """Whether a user may use it, as far as can be told: who belongs to a group, marked with a slash, cannot."""
-        open_to = (name == "all" or name.endswith("/") or name.startswith("~") for name in self.users)
-        return not self.users or user in self.users or any(open_to)
+        may_include_user = (name == "all" or name.endswith("/") or name.startswith("~") for name in self.users)
+        return not self.users or user in self.users or any(may_include_user)
 
     def text(self) -> str:
         """Say it in a line."""
         limits = []
-        if self.minutes is not None:
-            limits.append(f"at most {self.minutes / 60:g} h" if self.minutes >= 60 else f"at most {self.minutes:g} min")
-        if self.memory_mb is not None:
-            limits.append(f"at most {self.memory_mb / 1024:g} GB")
-        limits += [] if self.open else ["closed"]
+        if self.max_minutes is not None:
+            limits.append(
+                f"at most {self.max_minutes / 60:g} h"
+                if self.max_minutes >= 60
+                else f"at most {self.max_minutes:g} min"
+            )
+        if self.max_memory_mb is not None:
+            limits.append(f"at most {self.max_memory_mb / 1024:g} GB")
+        limits += [] if self.is_open else ["closed"]
         return f"{self.name} ({', '.join(limits)})" if limits else self.name
 
 
@@ -56,62 +60,64 @@ class Host:
     name: str
     slots: int
     memory_mb: float | None
-    up: bool
+    is_up: bool
 
 
-def queues(timeout_s: float) -> list[Queue]:
+def find_queues(timeout_s: float) -> list[Queue]:
     """Return the queues, as far as the site tells. Raises UnreachableError."""
-    said = queries.shown(["bqueues", "-l"], timeout_s)
-    heads = list(_QUEUE.finditer(said))
-    ends = [head.start() for head in heads[1:]] + [len(said)]
-    return [_queue(head[1], said[head.end() : end]) for head, end in zip(heads, ends, strict=False)]
+    output = queries.site_output(["bqueues", "-l"], timeout_s)
+    names = list(_QUEUE_NAME.finditer(output))
+    ends = [head.start() for head in names[1:]] + [len(output)]
+    return [_parse_queue(head[1], output[head.end() : end]) for head, end in zip(names, ends, strict=False)]
 
 
-def _queue(name: str, text: str) -> Queue:
-    limits = _limits(text)
+def _parse_queue(name: str, text: str) -> Queue:
+    limits = _parse_limits(text)
     status = _STATUS.search(text)
     minutes = re.match(r"([\d.]+) min", limits.get("RUNLIMIT", ""))
     memory = re.fullmatch(r"([\d.]+) ([KMGT])B?", limits.get("MEMLIMIT", ""))
     return Queue(
         name=name,
-        open=status is None or status[1] == "Open",
-        minutes=float(minutes[1]) if minutes else None,
-        memory_mb=float(memory[1]) * _MB[memory[2]] if memory else None,
+        is_open=status is None or status[1] == "Open",
+        max_minutes=float(minutes[1]) if minutes else None,
+        max_memory_mb=float(memory[1]) * _MB[memory[2]] if memory else None,
         users=tuple(users[1].split()) if (users := _USERS.search(text)) else (),
     )
 
 
-def _limits(text: str) -> dict[str, str]:
+def _parse_limits(text: str) -> dict[str, str]:
     """The limits of a queue by name, from lines of names with values below them."""
-    found: dict[str, str] = {}
-    for names, values in pairwise(_DEFAULTS.sub("", text).splitlines()):
-        listed, given = _NAMES.findall(names), _VALUES.findall(values)
-        if listed and len(listed) == len(given):
-            found |= dict(zip(listed, given, strict=True))
-    return found
+    limits: dict[str, str] = {}
+    for names, values in pairwise(_DEFAULT_LIMITS.sub("", text).splitlines()):
+        names_found, values_found = _LIMIT_NAMES.findall(names), _LIMIT_VALUES.findall(values)
+        if names_found and len(names_found) == len(values_found):
+            limits |= dict(zip(names_found, values_found, strict=True))
+    return limits
 
 
-def default_queue(timeout_s: float) -> str | None:
+def find_default_queue(timeout_s: float) -> str | None:
     """The queue of jobs that name none, where the site says it."""
-    found = re.search(r"DEFAULT[_ ]QUEUES?\s*[:=]\s*(\S+)", queries.shown(["bparams", "-l"], timeout_s), re.IGNORECASE)
+    found = re.search(
+        r"DEFAULT[_ ]QUEUES?\s*[:=]\s*(\S+)", queries.site_output(["bparams", "-l"], timeout_s), re.IGNORECASE
+    )
     return found[1].strip(",;") if found else None
 
 
-def hosts(timeout_s: float) -> list[Host]:
+def find_hosts(timeout_s: float) -> list[Host]:
     """Return the hosts that run jobs, as far as the site tells. Raises UnreachableError."""
-    memory = _memory(timeout_s)
-    found = []
-    for line in queries.shown(["bhosts", "-w"], timeout_s).splitlines():
+    memory = _memory_of_hosts(timeout_s)
+    host_list = []
+    for line in queries.site_output(["bhosts", "-w"], timeout_s).splitlines():
         fields = line.split()
         if len(fields) >= 5 and fields[3].isdigit():
             up = not fields[1].startswith(("unavail", "unreach", "closed_Adm"))
-            found.append(Host(fields[0], int(fields[3]), memory.get(fields[0]), up))
-    return found
+            host_list.append(Host(fields[0], int(fields[3]), memory.get(fields[0]), up))
+    return host_list
 
 
-def _memory(timeout_s: float) -> dict[str, float]:
+def _memory_of_hosts(timeout_s: float) -> dict[str, float]:
     """The memory of hosts in MB, by name; nothing where the site does not tell."""
-    lines = queries.shown(["lshosts", "-w"], timeout_s).splitlines()
+    lines = queries.site_output(["lshosts", "-w"], timeout_s).splitlines()
     header = lines[0].split() if lines else []
     if "maxmem" not in header:
         return {}
@@ -129,52 +135,52 @@ def check_dialect(configured: str, timeout_s: float) -> None:
         raise UsageError("cluster.dialect: lsf10 is not what this LSF speaks (bjobs has no -json); write auto")
 
 
-def check(request: Request, timeout_s: float) -> None:
+def check_request(request: JobRequest, timeout_s: float) -> None:
     """Raise RefusedError for what LSF would refuse, or take and never start, with what there is instead."""
-    known = {queue.name: queue for queue in queues(timeout_s)}
+    known = {queue.name: queue for queue in find_queues(timeout_s)}
     # Several may be named, of which LSF takes the first that will do.
-    asked = (request.queue or default_queue(timeout_s) or "").split()
-    unknown = [name for name in asked if name not in known]
+    queue_names = (request.queue or find_default_queue(timeout_s) or "").split()
+    unknown = [name for name in queue_names if name not in known]
     if known and unknown and request.queue is not None:
         raise RefusedError(f"there is no queue {unknown[0]}; queues are {', '.join(known)}")
-    if len(asked) == 1 and not unknown:
-        _check_limits(request, known[asked[0]], list(known.values()))
+    if len(queue_names) == 1 and not unknown:
+        _check_limits(request, known[queue_names[0]], list(known.values()))
     _check_size(request, timeout_s)
 
 
-def _check_limits(request: Request, queue: Queue, known: list[Queue]) -> None:
-    there_is = f"there is {', '.join(one.text() for one in known)}"
-    if not queue.open:
-        raise RefusedError(f"queue {queue.name} takes no jobs at present; {there_is}")
-    if not queue.takes(getpass.getuser()):
-        raise RefusedError(f"queue {queue.name} is not for you, but for {', '.join(queue.users)}; {there_is}")
-    if queue.minutes is not None and request.minutes is not None and request.minutes > queue.minutes:
-        raise RefusedError(f"queue {queue.name} lets no job run for {request.minutes} min; {there_is}")
-    if queue.memory_mb is not None and request.memory_mb is not None and request.memory_mb > queue.memory_mb:
-        raise RefusedError(f"queue {queue.name} gives no job {request.memory_mb / 1024:.1f} GB; {there_is}")
+def _check_limits(request: JobRequest, queue: Queue, known: list[Queue]) -> None:
+    queues_text = f"there is {', '.join(one.text() for one in known)}"
+    if not queue.is_open:
+        raise RefusedError(f"queue {queue.name} takes no jobs at present; {queues_text}")
+    if not queue.admits(getpass.getuser()):
+        raise RefusedError(f"queue {queue.name} is not for you, but for {', '.join(queue.users)}; {queues_text}")
+    if queue.max_minutes is not None and request.minutes is not None and request.minutes > queue.max_minutes:
+        raise RefusedError(f"queue {queue.name} lets no job run for {request.minutes} min; {queues_text}")
+    if queue.max_memory_mb is not None and request.memory_mb is not None and request.memory_mb > queue.max_memory_mb:
+        raise RefusedError(f"queue {queue.name} gives no job {request.memory_mb / 1024:.1f} GB; {queues_text}")
 
 
-def _check_size(request: Request, timeout_s: float) -> None:
-    there = hosts(timeout_s)
-    slots = max((host.slots for host in there), default=request.cpus)
+def _check_size(request: JobRequest, timeout_s: float) -> None:
+    known_hosts = find_hosts(timeout_s)
+    slots = max((host.slots for host in known_hosts), default=request.cpus)
     if request.cpus > slots:
         raise RefusedError(f"no host has {request.cpus} slots; the largest has {slots}")
-    memory = [host.memory_mb for host in there if host.memory_mb is not None]
-    if memory and len(memory) == len(there) and (request.memory_mb or 0) > max(memory):
-        asked, most = (request.memory_mb or 0) / 1024, max(memory) / 1024
-        raise RefusedError(f"no host has {asked:.1f} GB of memory; the largest has {most:.1f} GB")
+    memory = [host.memory_mb for host in known_hosts if host.memory_mb is not None]
+    if memory and len(memory) == len(known_hosts) and (request.memory_mb or 0) > max(memory):
+        asked, largest = (request.memory_mb or 0) / 1024, max(memory) / 1024
+        raise RefusedError(f"no host has {asked:.1f} GB of memory; the largest has {largest:.1f} GB")
 
 
 def findings(dialect: str, largest_array: int, timeout_s: float) -> Iterator[Finding]:
     """Say what the cluster offers: which LSF it is, queues, hosts, limits."""
     name = "IBM Spectrum LSF 10.1 or later" if dialect == "lsf10" else "a classic LSF, without -json and -gpu"
     yield Finding("ok", "LSF", name)
-    for queue in queues(timeout_s):
-        yield Finding("ok" if queue.open else "warning", "queue", queue.text())
-    there = hosts(timeout_s)
-    up = [host for host in there if host.up]
-    text = f"{len(up)} of {len(there)} up, of up to {max((host.slots for host in there), default=0)} slots"
+    for queue in find_queues(timeout_s):
+        yield Finding("ok" if queue.is_open else "warning", "queue", queue.text())
+    known_hosts = find_hosts(timeout_s)
+    up = [host for host in known_hosts if host.is_up]
+    text = f"{len(up)} of {len(known_hosts)} up, of up to {max((host.slots for host in known_hosts), default=0)} slots"
     yield Finding("ok" if up else "problem", "hosts", text, "" if up else "ask the site")
-    unit = site_memory_unit() or "MB, and limits of it in KB"
+    unit = read_memory_unit() or "MB, and limits of it in KB"
     text = "" if dialect == "lsf10" else f", memory in {unit}"
     yield Finding("ok", "limits", f"arrays of up to {largest_array}{text}")

@@ -13,17 +13,17 @@ from typing import Any
 from seedfold.jobs.errors import UsageError
 
 _UNSAFE = re.compile(r"[\"\\$`']")
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_PLAIN = re.compile(r"[\w.:/@%-]+", re.ASCII)
-_UNIT = re.compile(r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*[\"']?([KMGT])B?", re.IGNORECASE | re.MULTILINE)
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NEEDS_NO_QUOTES = re.compile(r"[\w.:/@%-]+", re.ASCII)
+_UNIT_SETTING = re.compile(r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*[\"']?([KMGT])B?", re.IGNORECASE | re.MULTILINE)
 _PER_MB = {"KB": 1024, "MB": 1, "GB": 1 / 1024, "TB": 1 / 1024**2}
 # Where a site names no unit, limits are in KB, and what is reserved is in MB as host memory is: in KB, it would be more
 # than any host has, and the job would wait for ever.
-_LIMIT_UNIT, _RESERVED_UNIT = "KB", "MB"
+_LIMIT_UNIT, _RESERVATION_UNIT = "KB", "MB"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class JobRequest:
     """What one job, or each element of an array of ``count`` jobs, asks for.
 
     ``select`` are conditions on a host, ``rusage`` what is reserved beside the memory, ``after`` the ids of jobs that
@@ -34,7 +34,7 @@ class Request:
     name: str
     output: str
     dialect: str
-    count: int | None = None
+    array_size: int | None = None
     throttle: int | None = None
     cpus: int = 1
     memory_mb: int | None = None
@@ -48,23 +48,23 @@ class Request:
     gpu_resource: str | None = None
     select: tuple[str, ...] = ()
     rusage: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
     begin: datetime | None = None
     queue: str | None = None
     project: str | None = None
-    group: str | None = None
+    job_group: str | None = None
     mail: str | None = None
     rerunnable: bool = False
     memory_unit: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def new(self) -> bool:
+    def is_lsf10(self) -> bool:
         """Whether the dialect has units, ``-gpu`` and a warning of its own."""
         return self.dialect == "lsf10"
 
 
-def lines(request: Request) -> list[str]:
+def directive_lines(request: JobRequest) -> list[str]:
     """Return the lines. Raises UsageError for what LSF might take for more than a value."""
     return [directive(option, value) for option, value in _options(request)]
 
@@ -74,44 +74,44 @@ def directive(option: str, value: Any) -> str:
     if value is True:
         return f"#BSUB -{option}"
     text = str(value)
-    if _UNSEEN.search(text):
+    if _CONTROL_CHARACTERS.search(text):
         raise UsageError(f"option {option} of bsub: {text!r} has ends of lines or control characters; write it without")
     # Requirements need quotes around some names; between double quotes they are safe.
     if _UNSAFE.search(text.replace("'", "") if option == "R" else text):
         raise UsageError(f"option {option} of bsub: {text!r} has quotes, backslashes or dollars; write it without")
-    return f"#BSUB -{option} {text}" if _PLAIN.fullmatch(text) else f'#BSUB -{option} "{text}"'
+    return f"#BSUB -{option} {text}" if _NEEDS_NO_QUOTES.fullmatch(text) else f'#BSUB -{option} "{text}"'
 
 
 def is_safe(text: str) -> bool:
     """Whether a text can be the value of an option."""
-    return not (_UNSEEN.search(text) or _UNSAFE.search(text))
+    return not (_CONTROL_CHARACTERS.search(text) or _UNSAFE.search(text))
 
 
-def _options(request: Request) -> Iterator[tuple[str, Any]]:
+def _options(request: JobRequest) -> Iterator[tuple[str, Any]]:
     yield "J", job_name(request)
     yield "o", request.output
     yield "n", request.cpus
-    yield "R", requirement(request)
+    yield "R", resource_requirement(request)
     if request.memory_mb is not None and request.memory_limit:
-        yield "M", memory(request, request.memory_mb, _LIMIT_UNIT)
+        yield "M", memory_text(request, request.memory_mb, _LIMIT_UNIT)
     if request.minutes is not None:
         yield "W", f"{request.minutes // 60:02d}:{request.minutes % 60:02d}"
-    if request.new and request.warning_min is not None:
+    if request.is_lsf10 and request.warning_min is not None:
         yield "wa", "USR2"
         yield "wt", request.warning_min
-    if request.new and request.gpus:
-        yield "gpu", _gpu(request)
+    if request.is_lsf10 and request.gpus:
+        yield "gpu", _gpu_option(request)
     if request.rerunnable:
         yield "r", True
-    if request.after:
-        yield "w", " && ".join(f"ended({number})" for number in request.after)
+    if request.dependencies:
+        yield "w", " && ".join(f"ended({number})" for number in request.dependencies)
     if request.begin is not None:
         yield "b", f"{request.begin:%m:%d:%H:%M}"
-    yield from _site(request)
+    yield from _site_options(request)
 
 
-def _site(request: Request) -> Iterator[tuple[str, Any]]:
-    named = {"q": request.queue, "P": request.project, "g": request.group, "u": request.mail}
+def _site_options(request: JobRequest) -> Iterator[tuple[str, Any]]:
+    named = {"q": request.queue, "P": request.project, "g": request.job_group, "u": request.mail}
     yield from ((option, value) for option, value in named.items() if value is not None)
     if request.mail is not None:
         yield "N", True
@@ -120,36 +120,36 @@ def _site(request: Request) -> Iterator[tuple[str, Any]]:
             yield option, value
 
 
-def job_name(request: Request) -> str:
+def job_name(request: JobRequest) -> str:
     """The job's name, with the range of its indices and how many run at a time."""
-    if request.count is None:
+    if request.array_size is None:
         return request.name
-    return f"{request.name}[1-{request.count}]{f'%{request.throttle}' if request.throttle else ''}"
+    return f"{request.name}[1-{request.array_size}]{f'%{request.throttle}' if request.throttle else ''}"
 
 
-def requirement(request: Request) -> str:
+def resource_requirement(request: JobRequest) -> str:
     """The resource requirement, in one string: of several, old servers read the last alone."""
-    reserved = list(request.rusage)
+    reservations = list(request.rusage)
     if request.memory_mb is not None:
         slots = request.cpus if request.memory_per_slot else 1
-        reserved.insert(0, f"mem={memory(request, -(-request.memory_mb // slots), _RESERVED_UNIT)}")
-    if request.gpus and not request.new:
-        reserved.append(f"{_gpu_resource(request)}={request.gpus}")
+        reservations.insert(0, f"mem={memory_text(request, -(-request.memory_mb // slots), _RESERVATION_UNIT)}")
+    if request.gpus and not request.is_lsf10:
+        reservations.append(f"{_require_gpu_resource(request)}={request.gpus}")
     parts = [f"select[{' && '.join(request.select)}]"] if request.select else []
     parts.append("span[hosts=1]")
-    if reserved:
-        parts.append(f"rusage[{','.join(reserved)}]")
+    if reservations:
+        parts.append(f"rusage[{','.join(reservations)}]")
     return " ".join(parts)
 
 
-def memory(request: Request, megabytes: int, usual: str) -> str:
+def memory_text(request: JobRequest, megabytes: int, default_unit: str) -> str:
     """An amount of memory: with its unit where that is understood, else as a bare number, in the ``usual`` unit."""
-    if request.new:
+    if request.is_lsf10:
         return f"{megabytes}MB"
-    return str(-int(-megabytes * _PER_MB[request.memory_unit or usual] // 1))
+    return str(-int(-megabytes * _PER_MB[request.memory_unit or default_unit] // 1))
 
 
-def _gpu_resource(request: Request) -> str:
+def _require_gpu_resource(request: JobRequest) -> str:
     if request.gpu_resource is None:
         raise UsageError(
             "cluster.gpu_resource: this LSF has no option -gpu; name what it reserves for a GPU, e.g. ngpus_excl_p"
@@ -157,17 +157,17 @@ def _gpu_resource(request: Request) -> str:
     return request.gpu_resource
 
 
-def _gpu(request: Request) -> str:
+def _gpu_option(request: JobRequest) -> str:
     model = f":gmodel={request.gpu_model}" if request.gpu_model else ""
-    least = f":gmem={request.gpu_memory_gb:g}G" if request.gpu_memory_gb else ""
-    return f"num={request.gpus}:j_exclusive=yes{model}{least}"
+    min_memory = f":gmem={request.gpu_memory_gb:g}G" if request.gpu_memory_gb else ""
+    return f"num={request.gpus}:j_exclusive=yes{model}{min_memory}"
 
 
-def site_memory_unit() -> str | None:
+def read_memory_unit() -> str | None:
     """The unit of bare numbers, as ``lsf.conf`` says; None where it says nothing, or cannot be read."""
     try:
         text = Path(os.environ.get("LSF_ENVDIR", "/etc"), "lsf.conf").read_text(errors="replace")
     except OSError:
         return None
-    found = _UNIT.findall(text)
+    found = _UNIT_SETTING.findall(text)
     return f"{found[-1].upper()}B" if found else None

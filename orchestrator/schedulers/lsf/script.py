@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from seedfold.orchestrator.schedulers.lsf.directives import lines
+from seedfold.orchestrator.schedulers.lsf.directives import directive_lines
 from seedfold.orchestrator.schedulers.lsf.task_request import array_request
 from seedfold.orchestrator.schedulers.rendered_script import (
     JOBS_FILE,
     SUBMIT_FILE,
     SUBMIT_HEAD,
-    Order,
-    Part,
-    Script,
-    array_script,
-    name_part,
-    place_of,
-    script,
+    RenderRequest,
+    ScriptFile,
+    ScriptJobs,
+    axes_comment,
+    make_array_script,
+    make_script,
+    safe_name,
     short_ids,
 )
 
-_OWN = '"${ids[LSB_JOBINDEX - 1]}"'
-_SUBMIT = r"""
+_TASK_ID = '"${ids[LSB_JOBINDEX - 1]}"'
+_SUBMIT_FUNCTION = r"""
 # Submits a file, with options of bsub in front of it; the number that LSF gave is then in $id.
 submit() {
     local said
@@ -34,49 +34,58 @@ submit() {
 """.strip().splitlines()
 
 
-def scripts(parts: Sequence[Part], order: Order) -> Iterator[Script]:
+def scripts(jobs_of_scripts: Sequence[ScriptJobs], render_request: RenderRequest) -> Iterator[ScriptFile]:
     """Yield the script of each part's array, and the one that submits all."""
-    ids = short_ids(parts)
-    for part in parts:
-        yield _array(part, order, [f"{ids[job.id]}  # {place_of(job)}" for job in part.jobs])
-    yield _submit_all(parts, order)
+    ids = short_ids(jobs_of_scripts)
+    for part in jobs_of_scripts:
+        yield _array_script(part, render_request, [f"{ids[job.id]}  # {axes_comment(job)}" for job in part.jobs])
+    yield _submit_all_script(jobs_of_scripts, render_request)
 
 
-def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
+def _array_script(jobs_of_script: ScriptJobs, render_request: RenderRequest, task_lines: Sequence[str]) -> ScriptFile:
     request = replace(
-        array_request(part.array, order.cluster, _dialect(order)),
-        name=f"{order.study}.{name_part(part.stage)}",
-        count=len(part.jobs),
-        output=f"{part.name}.%J.%I.out",
+        array_request(jobs_of_script.array, render_request.cluster, _script_dialect(render_request)),
+        name=f"{render_request.study}.{safe_name(jobs_of_script.stage)}",
+        array_size=len(jobs_of_script.jobs),
+        output=f"{jobs_of_script.name}.%J.%I.out",
         rerunnable=False,
     )
-    told = ("in SEEDFOLD_JOBS", "SEEDFOLD_JOBS")
-    return array_script(part, order, "bsub", lines(request), listed, jobs=told, own=_OWN)
+    jobs_file_argument = ("in SEEDFOLD_JOBS", "SEEDFOLD_JOBS")
+    return make_array_script(
+        jobs_of_script,
+        render_request,
+        "bsub",
+        directive_lines(request),
+        task_lines,
+        jobs_file_argument=jobs_file_argument,
+        task_id_expression=_TASK_ID,
+    )
 
 
-def _dialect(order: Order) -> str:
+def _script_dialect(render_request: RenderRequest) -> str:
     """The one that is configured; a script may be meant for another machine, which nobody can ask."""
-    configured = order.cluster.lsf.dialect if order.cluster.lsf else "auto"
+    configured = render_request.cluster.lsf.dialect if render_request.cluster.lsf else "auto"
     return "lsf10" if configured == "auto" else configured
 
 
-def _submit_all(parts: Sequence[Part], order: Order) -> Script:
-    numbers = {part.name: f"id{number}" for number, part in enumerate(parts, 1)}
-    written = [
+def _submit_all_script(jobs_of_scripts: Sequence[ScriptJobs], render_request: RenderRequest) -> ScriptFile:
+    variables = {part.name: f"id{number}" for number, part in enumerate(jobs_of_scripts, 1)}
+    submit_lines = [
         "#!/bin/bash",
-        f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
+        f"# Submits study {render_request.study}, stages in order. Run it in the project's folder;"
+        " output files go there.",
         *SUBMIT_HEAD,
         f'export SEEDFOLD_JOBS="$here/{JOBS_FILE}"',
         "unset BSUB_QUIET",
         "",
-        *_SUBMIT,
+        *_SUBMIT_FUNCTION,
         "",
-        *order.separated(_submission(part, numbers) for part in parts),
+        *render_request.with_separators(_submit_command(part, variables) for part in jobs_of_scripts),
     ]
-    return script(SUBMIT_FILE, written)
+    return make_script(SUBMIT_FILE, submit_lines)
 
 
-def _submission(part: Part, numbers: dict[str, str]) -> str:
-    condition = " && ".join(f"ended(${numbers[name]})" for name in part.after)
-    after = f' -w "{condition}"' if condition else ""
-    return f"submit {part.name}.bsub{after}; {numbers[part.name]}=$id"
+def _submit_command(jobs_of_script: ScriptJobs, variables: dict[str, str]) -> str:
+    condition = " && ".join(f"ended(${variables[name]})" for name in jobs_of_script.parent_scripts)
+    dependency = f' -w "{condition}"' if condition else ""
+    return f"submit {jobs_of_script.name}.bsub{dependency}; {variables[jobs_of_script.name]}=$id"

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 from submitit.core import core, job_environment, logger, utils
 
 if TYPE_CHECKING:
-    from seedfold.orchestrator.schedulers.lsf.directives import Request
+    from seedfold.orchestrator.schedulers.lsf.directives import JobRequest
 
-_ENDS = ("DONE", "EXIT", "GONE")
+_END_STATES = ("DONE", "EXIT", "GONE")
 # A job that is queued again is shown as ended for a moment.
-_CERTAIN_S = 5.0
-_PATIENCE_S = 60
-_LEFT_S = 60.0
-_GONE = re.compile(r"Job <(\d+)(?:\[(\d+)\])?> is not found")
+_CONFIRM_END_S = 5.0
+_TIMEOUT_S = 60
+_REQUEUE_WAIT_S = 60.0
+_JOB_NOT_FOUND = re.compile(r"Job <(\d+)(?:\[(\d+)\])?> is not found")
 
 
 class LsfInfoWatcher(core.InfoWatcher):
@@ -40,32 +40,36 @@ class LsfInfoWatcher(core.InfoWatcher):
         self._ended_since: dict[str, float] = {}
 
     def _make_command(self) -> list[str] | None:
-        asked = sorted({job.partition("_")[0] for job in self._registered - self._finished})
-        if not asked:
+        numbers = sorted({job.partition("_")[0] for job in self._registered - self._finished})
+        if not numbers:
             return None
         # It fails where one of the jobs is unknown, and says all the same how the others are.
-        shell = f'LSB_NTRIES=1 timeout {_PATIENCE_S} bjobs -a -w "$@" 2>&1; true'
-        return ["bash", "-c", shell, "bjobs", *asked]
+        shell = f'LSB_NTRIES=1 timeout {_TIMEOUT_S} bjobs -a -w "$@" 2>&1; true'
+        return ["bash", "-c", shell, "bjobs", *numbers]
 
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
         """Return what the list says of each job, by submitit's name for it."""
-        from seedfold.orchestrator.schedulers.lsf.bjobs_rows import read_table
+        from seedfold.orchestrator.schedulers.lsf.bjobs_rows import parse_table
 
         text = string.decode(errors="replace") if isinstance(string, bytes) else string
-        found = {
-            _name(row.id, row.index): {"JobID": _name(row.id, row.index), "State": row.word, "NodeList": row.host}
-            for row in read_table(text)[0]
+        infos = {
+            _submitit_job_id(row.id, row.index): {
+                "JobID": _submitit_job_id(row.id, row.index),
+                "State": row.state,
+                "NodeList": row.host,
+            }
+            for row in parse_table(text)[0]
         }
-        for number, _ in _GONE.findall(text):
-            for job in self._registered - found.keys():
+        for number, _ in _JOB_NOT_FOUND.findall(text):
+            for job in self._registered - infos.keys():
                 if job.partition("_")[0] == number:
-                    found[job] = {"JobID": job, "State": "GONE"}
-        self._note_ends(found)
-        return found
+                    infos[job] = {"JobID": job, "State": "GONE"}
+        self._record_end_times(infos)
+        return infos
 
-    def _note_ends(self, found: dict[str, dict[str, str]]) -> None:
-        for job, info in found.items():
-            if info["State"] in _ENDS:
+    def _record_end_times(self, infos: dict[str, dict[str, str]]) -> None:
+        for job, info in infos.items():
+            if info["State"] in _END_STATES:
                 self._ended_since.setdefault(job, time.monotonic())
             else:
                 self._ended_since.pop(job, None)
@@ -76,20 +80,20 @@ class LsfInfoWatcher(core.InfoWatcher):
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
         """Whether the job has ended and will not start again: whatever waits, is suspended or out of sight has not."""
-        if self.get_state(job_id, mode=mode) not in _ENDS:
+        if self.get_state(job_id, mode=mode) not in _END_STATES:
             return False
-        return time.monotonic() - self._ended_since.get(job_id, time.monotonic()) >= _CERTAIN_S
+        return time.monotonic() - self._ended_since.get(job_id, time.monotonic()) >= _CONFIRM_END_S
 
 
-def _name(number: str, index: int) -> str:
+def _submitit_job_id(job_number: str, index: int) -> str:
     """submitit's name for a job: ``105``, or ``105_3`` for an element of an array."""
-    return f"{number}_{index}" if index else number
+    return f"{job_number}_{index}" if index else job_number
 
 
-def lsf_name(job_id: str) -> str:
+def lsf_job_id(job_id: str) -> str:
     """LSF's name for a job: ``105``, or ``105[3]`` for an element of an array."""
-    number, _, index = job_id.partition("_")
-    return f"{number}[{index}]" if index else number
+    job_number, _, index = job_id.partition("_")
+    return f"{job_number}[{index}]" if index else job_number
 
 
 class LsfJob(core.Job[core.R]):
@@ -100,11 +104,11 @@ class LsfJob(core.Job[core.R]):
 
     def cancel(self, check: bool = True) -> None:
         """End the job, or take it out of the queue."""
-        (subprocess.check_call if check else subprocess.call)([self._cancel_command, lsf_name(self.job_id)])
+        (subprocess.check_call if check else subprocess.call)([self._cancel_command, lsf_job_id(self.job_id)])
 
     def _interrupt(self, timeout: bool = False) -> None:
         """Send the warning that comes before a time limit."""
-        subprocess.check_call(["bkill", "-s", LsfJobEnvironment.USR_SIG, lsf_name(self.job_id)])
+        subprocess.check_call(["bkill", "-s", LsfJobEnvironment.USR_SIG, lsf_job_id(self.job_id)])
 
 
 class LsfJobEnvironment(job_environment.JobEnvironment):
@@ -138,22 +142,22 @@ class LsfJobEnvironment(job_environment.JobEnvironment):
         return list(dict.fromkeys(os.environ.get("LSB_HOSTS", "").split())) or [self.hostname]
 
     def _requeue(self, countdown: int) -> None:
-        name = lsf_name(self.job_id)
-        queue_again(name, _PATIENCE_S)
-        logger.get_logger().info(f"Requeued job {name} ({countdown} remaining timeouts)")
+        lsf_id = lsf_job_id(self.job_id)
+        requeue_and_wait(lsf_id, _TIMEOUT_S)
+        logger.get_logger().info(f"Requeued job {lsf_id} ({countdown} remaining timeouts)")
 
 
-def queue_again(name: str, timeout_s: float) -> None:
+def requeue_and_wait(lsf_id: str, timeout_s: float) -> None:
     """Have LSF put the job that this process is into the queue again, and wait for the end that this means.
 
     A job that ended by itself in that moment might not start again. Raises CalledProcessError if LSF says no.
     """
     from seedfold.orchestrator.schedulers.lsf import queries
 
-    subprocess.run(["brequeue", name], env=queries.environment(), timeout=timeout_s, check=True)
+    subprocess.run(["brequeue", lsf_id], env=queries.clean_environment(), timeout=timeout_s, check=True)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    time.sleep(_LEFT_S)
+    time.sleep(_REQUEUE_WAIT_S)
 
 
 class LsfExecutor(core.PicklingExecutor):
@@ -182,7 +186,7 @@ class LsfExecutor(core.PicklingExecutor):
     ) -> None:
         super().__init__(folder, max_num_timeout=max_num_timeout, max_pickle_size_gb=max_pickle_size_gb)
         self.python = shlex.quote(sys.executable) if python is None else python
-        self._count: int | None = None
+        self._array_size: int | None = None
 
     @classmethod
     def affinity(cls) -> int:
@@ -191,12 +195,12 @@ class LsfExecutor(core.PicklingExecutor):
 
     @classmethod
     def _valid_parameters(cls) -> set[str]:
-        return set(_DEFAULTS)
+        return set(_DEFAULT_PARAMETERS)
 
     def _internal_update_parameters(self, **kwargs: Any) -> None:
-        unknown = sorted(set(kwargs) - set(_DEFAULTS) - _GENERIC)
+        unknown = sorted(set(kwargs) - set(_DEFAULT_PARAMETERS) - _GENERIC_PARAMETERS)
         if unknown:
-            known = ", ".join(sorted(_DEFAULTS))
+            known = ", ".join(sorted(_DEFAULT_PARAMETERS))
             raise ValueError(f"Unavailable parameter(s): {', '.join(unknown)}; there are {known}")
         for name in ("nodes", "tasks_per_node"):
             if kwargs.get(name, 1) != 1:
@@ -206,19 +210,19 @@ class LsfExecutor(core.PicklingExecutor):
     def _internal_process_submissions(self, delayed_submissions: list[utils.DelayedSubmission]) -> list[core.Job[Any]]:
         if len(delayed_submissions) == 1:
             return list(super()._internal_process_submissions(delayed_submissions))
-        pickles = [self._dump(delayed) for delayed in delayed_submissions]
+        pickles = [self._dump_pickle(delayed) for delayed in delayed_submissions]
         self._throttle()
-        self._count = len(pickles)
+        self._array_size = len(pickles)
         try:
             first = self._submit_command(self._submitit_command_str)
         finally:
-            self._count = None
+            self._array_size = None
         jobs = [self.job_class(self.folder, f"{first.job_id}_{index}") for index in range(1, len(pickles) + 1)]
         for job, pickle in zip(jobs, pickles, strict=True):
             job.paths.move_temporary_file(pickle, "submitted_pickle")
         return list(jobs)
 
-    def _dump(self, delayed: utils.DelayedSubmission) -> Path:
+    def _dump_pickle(self, delayed: utils.DelayedSubmission) -> Path:
         folder = utils.JobPaths.get_first_id_independent_folder(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         path = Path(folder, f"{uuid.uuid4().hex}.pkl")
@@ -235,71 +239,71 @@ class LsfExecutor(core.PicklingExecutor):
         return 1
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
-        output, errors = (self._log(name) for name in ("stdout", "stderr"))
-        redirect = [f"exec >> {_for_shell(output)} 2>> {_for_shell(errors)}"]
+        output, errors = (self._log_path(name) for name in ("stdout", "stderr"))
+        redirect = [f"exec >> {_shell_path(output)} 2>> {_shell_path(errors)}"]
         if self.parameters.get("stderr_to_stdout"):
-            redirect = [f"exec >> {_for_shell(output)} 2>&1"]
-        request = self._request(output.replace("%A", "%J").replace("%a", "%I"))
-        return script(request, [*redirect, *self._parameter("before")], command)
+            redirect = [f"exec >> {_shell_path(output)} 2>&1"]
+        request = self._job_request(output.replace("%A", "%J").replace("%a", "%I"))
+        return make_script(request, [*redirect, *self._parameter_or_default("before")], command)
 
-    def _log(self, name: str) -> str:
+    def _log_path(self, name: str) -> str:
         """The path of a log, with ``%A`` for the number and ``%a`` for the index."""
         path = str(getattr(utils.JobPaths(self.folder), name)).replace("%t", "0")
-        return path.replace("%j", "%A" if self._count is None else "%A_%a")
+        return path.replace("%j", "%A" if self._array_size is None else "%A_%a")
 
-    def _parameter(self, name: str) -> Any:
-        return self.parameters.get(name, _DEFAULTS[name])
+    def _parameter_or_default(self, name: str) -> Any:
+        return self.parameters.get(name, _DEFAULT_PARAMETERS[name])
 
-    def _request(self, output: str) -> Request:
+    def _job_request(self, output: str) -> JobRequest:
         from seedfold.orchestrator.schedulers.lsf import directives, queries
 
-        given, own = self.parameters, self._parameter
-        memory = given.get("mem_gb")
-        dialect = queries.find_dialect(_PATIENCE_S) if own("dialect") == "auto" else own("dialect")
-        unit = own("memory_unit")
-        return directives.Request(
-            name=re.sub(r"[^\w.-]", "_", given.get("name", "submitit"), flags=re.ASCII),
+        parameters, own_parameter = self.parameters, self._parameter_or_default
+        memory = parameters.get("mem_gb")
+        dialect = queries.find_dialect(_TIMEOUT_S) if own_parameter("dialect") == "auto" else own_parameter("dialect")
+        unit = own_parameter("memory_unit")
+        return directives.JobRequest(
+            name=re.sub(r"[^\w.-]", "_", parameters.get("name", "submitit"), flags=re.ASCII),
             output=output if directives.is_safe(output) else "/dev/null",
             dialect=dialect,
-            count=self._count,
-            throttle=own("running_limit"),
-            cpus=given.get("cpus_per_task", 1),
+            array_size=self._array_size,
+            throttle=own_parameter("running_limit"),
+            cpus=parameters.get("cpus_per_task", 1),
             memory_mb=None if memory is None else round(1024 * memory),
-            minutes=given.get("timeout_min", 5),
-            warning_min=own("warning_min"),
-            gpus=given.get("gpus_per_node", 0),
-            gpu_resource=own("gpu_resource"),
-            select=tuple(filter(None, [own("select")])),
-            rusage=tuple(filter(None, [own("rusage")])),
-            after=tuple(map(str, own("after"))),
-            queue=own("queue"),
-            project=own("project"),
-            group=own("job_group"),
-            mail=own("notify"),
-            memory_unit=directives.site_memory_unit() if unit == "auto" else unit,
-            options=own("bsub"),
+            minutes=parameters.get("timeout_min", 5),
+            warning_min=own_parameter("warning_min"),
+            gpus=parameters.get("gpus_per_node", 0),
+            gpu_resource=own_parameter("gpu_resource"),
+            select=tuple(filter(None, [own_parameter("select")])),
+            rusage=tuple(filter(None, [own_parameter("rusage")])),
+            dependencies=tuple(map(str, own_parameter("after"))),
+            queue=own_parameter("queue"),
+            project=own_parameter("project"),
+            job_group=own_parameter("job_group"),
+            mail=own_parameter("notify"),
+            memory_unit=directives.read_memory_unit() if unit == "auto" else unit,
+            options=own_parameter("bsub"),
         )
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         from seedfold.orchestrator.schedulers.lsf import queries
 
         # What `bsub` reads from its standard input is no shell's to parse.
-        unset = " ".join(sorted(set(os.environ) - set(queries.environment())))
+        unset = " ".join(sorted(set(os.environ) - set(queries.clean_environment())))
         return ["bash", "-c", f'unset _ {unset}; exec bsub < "$1"', "bsub", str(submission_file_path)]
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
-        from seedfold.orchestrator.schedulers.lsf.bsub_reply import read_number
+        from seedfold.orchestrator.schedulers.lsf.bsub_reply import parse_job_number
 
         text = string.decode(errors="replace") if isinstance(string, bytes) else string
-        number = read_number(text)
+        number = parse_job_number(text)
         if number is None:
             raise utils.FailedSubmissionError(f"bsub gave no number: {text!r}")
         return number
 
 
-_GENERIC = {*core.EquivalenceDict.__annotations__, "stderr_to_stdout"}
-_DEFAULTS: dict[str, Any] = {
+_GENERIC_PARAMETERS = {*core.EquivalenceDict.__annotations__, "stderr_to_stdout"}
+_DEFAULT_PARAMETERS: dict[str, Any] = {
     "queue": None,
     "project": None,
     "job_group": None,
@@ -317,15 +321,15 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def script(request: Request, setup: Sequence[str], command: str) -> str:
+def make_script(request: JobRequest, setup: Sequence[str], command: str) -> str:
     """Return what `bsub` is to read."""
     from seedfold.orchestrator.schedulers.lsf import directives
 
-    lines = ["#!/bin/bash", *directives.lines(request), "", *setup, "export SUBMITIT_EXECUTOR=lsf", command]
+    lines = ["#!/bin/bash", *directives.directive_lines(request), "", *setup, "export SUBMITIT_EXECUTOR=lsf", command]
     return "\n".join(lines) + "\n"
 
 
-def _for_shell(path: str) -> str:
+def _shell_path(path: str) -> str:
     """A path as a word of the shell, in which the job's own number and index stand for ``%A`` and ``%a``."""
     variables = {"%A": '"${LSB_JOBID}"', "%a": '"${LSB_JOBINDEX}"'}
     parts = re.split("(%A|%a)", path)

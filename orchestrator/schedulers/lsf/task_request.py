@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.submissions import Array
-from seedfold.orchestrator.schedulers.lsf.directives import Request, site_memory_unit
+from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, read_memory_unit
 from seedfold.orchestrator.schedulers.task_request import gpu_count, memory_mib, time_limit_s, warning_s
 from seedfold.orchestrator.settings.cluster import Cluster
 from seedfold.orchestrator.settings.lsf import LsfSettings
@@ -18,53 +18,53 @@ _GIB = 1024**3
 _LONGEST_NAME = 100
 
 
-def short(name: str) -> str:
+def short_job_name(name: str) -> str:
     """A name as LSF takes it, of plain characters, and not too long: its end, which has the token, is what tells."""
     return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-_LONGEST_NAME:]
 
 
-def small_request(cluster: Cluster, batch: Batch, dialect: str) -> Request:
+def one_cpu_request(cluster: Cluster, batch: Batch, dialect: str) -> JobRequest:
     """A request for one CPU, with what the site wants of all jobs. Raises UsageError for what LSF does not have."""
-    own = cluster.lsf or LsfSettings()
+    lsf_settings = cluster.lsf or LsfSettings()
     if batch.qos is not None:
         raise UsageError("cluster.qos: bsub has no such option; write what the site has instead in cluster.options")
-    return Request(
+    return JobRequest(
         name="seedfold",
         output="/dev/null",
         dialect=dialect,
-        select=tuple(_select(batch)),
-        rusage=() if own.rusage is None else (own.rusage,),
+        select=tuple(_host_conditions(batch)),
+        rusage=() if lsf_settings.rusage is None else (lsf_settings.rusage,),
         queue=batch.partition,
         project=batch.account,
-        group=own.job_group,
-        rerunnable=own.rerunnable,
-        memory_limit=own.enforce_memory,
-        memory_unit=site_memory_unit() if own.memory_unit == "auto" else own.memory_unit,
+        job_group=lsf_settings.job_group,
+        rerunnable=lsf_settings.rerunnable,
+        memory_limit=lsf_settings.enforce_memory,
+        memory_unit=read_memory_unit() if lsf_settings.memory_unit == "auto" else lsf_settings.memory_unit,
         options=batch.options,
     )
 
 
-def array_request(array: Array, cluster: Cluster, dialect: str) -> Request:
+def array_request(array: Array, cluster: Cluster, dialect: str) -> JobRequest:
     """What one task needs. Raises UsageError for what this LSF does not have."""
-    own, batch = cluster.lsf or LsfSettings(), (cluster.batch or Batch()).for_resources(array.resources)
+    lsf_settings, batch = cluster.lsf or LsfSettings(), (cluster.batch or Batch()).for_resources(array.resources)
     batch = replace(batch, exclude=(*batch.exclude, *array.exclude))
     return replace(
-        small_request(cluster, batch, dialect),
+        one_cpu_request(cluster, batch, dialect),
         throttle=batch.throttle,
         cpus=array.resources.cpus * array.side_by_side,
         memory_mb=memory_mib(array),
-        memory_per_slot=own.memory_per_slot,
+        memory_per_slot=lsf_settings.memory_per_slot,
         minutes=-(-time_limit_s(array, batch) // 60),
         warning_min=-(-warning_s(array, batch) // 60),
         gpus=gpu_count(array, cluster.jobs_per_gpu) if array.resources.gpus else 0,
         gpu_memory_gb=batch.gpu_memory / _GIB if batch.gpu_memory else None,
         gpu_model=batch.gpu_type(),
-        gpu_resource=own.gpu_resource,
+        gpu_resource=lsf_settings.gpu_resource,
         mail=batch.mail,
     )
 
 
-def _select(batch: Batch) -> Iterator[str]:
+def _host_conditions(batch: Batch) -> Iterator[str]:
     """Conditions on hosts. A name with other characters than words have needs quotes."""
     if batch.constraint is not None:
         yield batch.constraint

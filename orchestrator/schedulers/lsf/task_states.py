@@ -8,19 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.tasks import TaskMark
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
-from seedfold.orchestrator.schedulers.lsf import exit_reasons as ends
-from seedfold.orchestrator.schedulers.lsf import queries
-from seedfold.orchestrator.schedulers.lsf.bjobs_rows import Row, read_reasons
-from seedfold.orchestrator.schedulers.lsf.task_request import short
-from seedfold.orchestrator.schedulers.task_request import memory_mib, name_of
+from seedfold.orchestrator.schedulers.lsf import exit_reasons, queries
+from seedfold.orchestrator.schedulers.lsf.bjobs_rows import BjobsRow, parse_pending_reasons
+from seedfold.orchestrator.schedulers.lsf.task_request import short_job_name
+from seedfold.orchestrator.schedulers.task_request import array_name, memory_mib
 
-_FEW = 50
-_WELL = "its task ended"
-_NOT_YET: Mapping[str, Phase] = {"PEND": "pending", "PSUSP": "pending", "WAIT": "pending", "PROV": "pending"}
-_HELD = "held by a person"
-_UNEXPLAINED = "is queued"
-_REQUEUED = "queued again, and held back for a moment"
-_REASONS = {
+_MAX_SINGLE_QUERIES = 50
+_ENDED_IN_ORDER = "its task ended"
+_PENDING_PHASES: Mapping[str, Phase] = {"PEND": "pending", "PSUSP": "pending", "WAIT": "pending", "PROV": "pending"}
+_HELD_REASON = "held by a person"
+_UNKNOWN_REASON = "is queued"
+_REQUEUED_REASON = "queued again, and held back for a moment"
+_PENDING_REASONS = {
     "new job is waiting for scheduling": "LSF has not looked at it yet",
     "job dependency condition not satisfied": "waits for jobs before it",
     "dependency condition invalid": "can never run: what it depends on is unknown",
@@ -41,145 +40,159 @@ _REASONS = {
     "queue is inactivated by its administrator": "the queue is closed",
     "queue is inactivated by the administrator": "the queue is closed",
     "queue is inactivated by its time windows": "the queue is closed at this time of the day",
-    "waiting for re-scheduling after being requeued": _REQUEUED,
-    "requeued job is waiting for rescheduling": _REQUEUED,
-    "requeue the job for the next run": _REQUEUED,
+    "waiting for re-scheduling after being requeued": _REQUEUED_REASON,
+    "requeued job is waiting for rescheduling": _REQUEUED_REASON,
+    "requeue the job for the next run": _REQUEUED_REASON,
     "job's specified start time has not been reached": "is not to start yet",
     "job has a specified start time": "is not to start yet",
-    "job was suspended by the user while pending": _HELD,
-    "job was suspended by the user": _HELD,
+    "job was suspended by the user while pending": _HELD_REASON,
+    "job was suspended by the user": _HELD_REASON,
     "job was suspended by lsf admin or root while pending": "held by an administrator",
 }
 """By what LSF says, without the article before it and what stands in brackets."""
-_ASIDE = re.compile(r"\s*\([^)]*\)|^the ")
+_REMARK = re.compile(r"\s*\([^)]*\)|^the ")
 
 
-def answer(submissions: Iterable[Submission], dialect: str, timeout_s: float) -> dict[str, dict[int, TaskState]]:
+def find_task_states(
+    submissions: Iterable[Submission], dialect: str, timeout_s: float
+) -> dict[str, dict[int, TaskState]]:
     """Say how each task is, by token and index. Raises UnreachableError if LSF does not say it."""
-    asked = list(submissions)
-    rows = list(_rows(asked, dialect, timeout_s))
-    views = [_View(one, rows) for one in asked]
-    told = _told(views, timeout_s)
-    reasons = _reasons(views, timeout_s)
-    return {view.submission.token: view.states(told, reasons) for view in views}
+    submission_list = list(submissions)
+    rows = list(_list_rows(submission_list, dialect, timeout_s))
+    arrays = [_ListedArray(one, rows) for one in submission_list]
+    reports = _read_exit_reports(arrays, timeout_s)
+    reasons = _read_pending_reasons(arrays, timeout_s)
+    return {view.submission.token: view.task_states(reports, reasons) for view in arrays}
 
 
-def _rows(submissions: Sequence[Submission], dialect: str, timeout_s: float) -> Iterator[Row]:
+def _list_rows(submissions: Sequence[Submission], dialect: str, timeout_s: float) -> Iterator[BjobsRow]:
     """What is known by its number, and, where an answer of `bsub` was lost, everything there is."""
-    numbers = [number for number in (one.scheduler_id() for one in submissions) if number is not None]
-    yield from queries.listed(numbers, dialect, timeout_s)
-    if len(numbers) < len(submissions):
-        yield from queries.everything(dialect, timeout_s)
+    array_ids = [number for number in (one.scheduler_id() for one in submissions) if number is not None]
+    yield from queries.list_jobs(array_ids, dialect, timeout_s)
+    if len(array_ids) < len(submissions):
+        yield from queries.list_all_jobs(dialect, timeout_s)
 
 
-class _View:
+class _ListedArray:
     """What LSF lists of one submission: of the array that counts, since one may have been sent twice."""
 
-    def __init__(self, submission: Submission, rows: Iterable[Row]) -> None:
-        name, number = short(name_of(submission)), submission.scheduler_id()
+    def __init__(self, submission: Submission, rows: Iterable[BjobsRow]) -> None:
+        job_name, number = short_job_name(array_name(submission)), submission.scheduler_id()
         # A number may have been given to a stranger since.
-        own = [row for row in rows if row.index and row.is_called(name, number)]
-        self.submission, self.name = submission, name
-        self.number = number or min((row.id for row in own), key=int, default=None)
-        self.rows = {row.index - 1: row for row in own if row.id == self.number}
-        self.foreign = not self.rows and any(row.id == self.number for row in rows)
+        rows_of_name = [row for row in rows if row.index and row.has_name(job_name, number)]
+        self.submission, self.name = submission, job_name
+        self.array_id = number or min((row.id for row in rows_of_name), key=int, default=None)
+        self.rows = {row.index - 1: row for row in rows_of_name if row.id == self.array_id}
+        self.is_foreign = not self.rows and any(row.id == self.array_id for row in rows)
         self.marks = submission.tasks.marks()
 
-    def unclear(self) -> list[int]:
+    def unclear_tasks(self) -> list[int]:
         """Tasks that ended without saying so themselves, as LSF has it, or that it does not list any more."""
-        if self.number is None or self.foreign:
+        if self.array_id is None or self.is_foreign:
             return []
-        open_tasks = (index for index in range(self.submission.task_count) if not self._mark(index).over)
-        return [index for index in open_tasks if index not in self.rows or self.rows[index].word == "EXIT"]
+        open_tasks = (index for index in range(self.submission.task_count) if not self._mark_of(index).over)
+        return [index for index in open_tasks if index not in self.rows or self.rows[index].state == "EXIT"]
 
-    def pending(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether any task waits."""
-        return any(row.pending for row in self.rows.values())
+        return any(row.is_pending for row in self.rows.values())
 
-    def states(
-        self, told: Mapping[tuple[str, int], ends.Told], reasons: Mapping[tuple[str, int], str]
+    def task_states(
+        self, reports: Mapping[tuple[str, int], exit_reasons.ExitReport], reasons: Mapping[tuple[str, int], str]
     ) -> dict[int, TaskState]:
         """How its tasks are; of those that are missing LSF knows nothing."""
-        if self.number is None:
+        if self.array_id is None:
             return {}
-        found = {index: self._listed(index, row, told, reasons) for index, row in self.rows.items()}
-        for index in self.unclear():
-            remembered = told.get((self.number, index + 1))
-            if index in found or remembered is None or not remembered.is_called(self.name):
+        states = {index: self._state_from_row(index, row, reports, reasons) for index, row in self.rows.items()}
+        for index in self.unclear_tasks():
+            report = reports.get((self.array_id, index + 1))
+            if index in states or report is None or not report.may_be_named(self.name):
                 continue
-            if remembered.word:
-                found[index] = self._ended(index, remembered.word, remembered)
-        return found
+            if report.final_state:
+                states[index] = self._ended_task_state(index, report.final_state, report)
+        return states
 
-    def _listed(
+    def _state_from_row(
         self,
         index: int,
-        row: Row,
-        told: Mapping[tuple[str, int], ends.Told],
+        row: BjobsRow,
+        reports: Mapping[tuple[str, int], exit_reasons.ExitReport],
         reasons: Mapping[tuple[str, int], str],
     ) -> TaskState:
         key = (row.id, row.index)
-        word = row.word
-        if word == "EXIT" and key in told and told[key].status not in {"", "EXIT", "DONE"}:
+        lsf_state = row.state
+        if lsf_state == "EXIT" and key in reports and reports[key].state not in {"", "EXIT", "DONE"}:
             # It was on its way back into the queue.
-            word = told[key].status
-        if word in {"DONE", "EXIT"}:
-            return self._ended(index, word, told.get(key, ends.Told()), row)
-        phase = _NOT_YET.get(word, "running")
-        reason = reasons.get(key, _HELD if word == "PSUSP" else _UNEXPLAINED) if phase == "pending" else ""
-        return TaskState(row.id, phase, word, reason, node=row.host)
+            lsf_state = reports[key].state
+        if lsf_state in {"DONE", "EXIT"}:
+            return self._ended_task_state(index, lsf_state, reports.get(key, exit_reasons.ExitReport()), row)
+        phase = _PENDING_PHASES.get(lsf_state, "running")
+        reason = (
+            reasons.get(key, _HELD_REASON if lsf_state == "PSUSP" else _UNKNOWN_REASON) if phase == "pending" else ""
+        )
+        return TaskState(row.id, phase, lsf_state, reason, node=row.host)
 
-    def _ended(self, index: int, word: str, told: ends.Told, row: Row | None = None) -> TaskState:
-        assert self.number is not None
+    def _ended_task_state(
+        self, index: int, lsf_state: str, report: exit_reasons.ExitReport, row: BjobsRow | None = None
+    ) -> TaskState:
+        assert self.array_id is not None
         assert self.submission.array is not None
-        host, listed = (row.host, row.end) if row else (told.host, "")
-        if word == "DONE":
-            return TaskState(self.number, "ended", word, _WELL, node=host)
-        begun, asked_mb = self._mark(index).started >= 0, memory_mib(self.submission.array)
-        return ends.ended(self.number, told, asked_mb, begun=begun, host=host, listed=listed)
+        host, listed = (row.host, row.exit_text) if row else (report.host, "")
+        if lsf_state == "DONE":
+            return TaskState(self.array_id, "ended", lsf_state, _ENDED_IN_ORDER, node=host)
+        has_started, requested_mb = self._mark_of(index).started >= 0, memory_mib(self.submission.array)
+        return exit_reasons.ended_task_state(
+            self.array_id, report, requested_mb, has_started=has_started, host=host, listed_exit_text=listed
+        )
 
-    def _mark(self, index: int) -> TaskMark:
+    def _mark_of(self, index: int) -> TaskMark:
         return self.marks.get(index, TaskMark())
 
 
-def _told(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], ends.Told]:
-    unclear = [(view.number, view.unclear()) for view in views if view.number is not None]
-    asked: list[str] = []
-    for number, indices in unclear:
-        few = [_element(number, index) for index in indices]
-        asked += few if len(few) <= _FEW else [number]
-    told = ends.tell_apart(*queries.histories(asked, timeout_s)) if asked else {}
-    together = [
+def _read_exit_reports(
+    arrays: Iterable[_ListedArray], timeout_s: float
+) -> dict[tuple[str, int], exit_reasons.ExitReport]:
+    unclear_tasks = [(view.array_id, view.unclear_tasks()) for view in arrays if view.array_id is not None]
+    job_ids: list[str] = []
+    for number, indices in unclear_tasks:
+        element_ids = [_element_id(number, index) for index in indices]
+        job_ids += element_ids if len(element_ids) <= _MAX_SINGLE_QUERIES else [number]
+    reports = (
+        exit_reasons.parse_exit_reports(*queries.read_details_and_histories(job_ids, timeout_s)) if job_ids else {}
+    )
+    merged_tasks = [
         (number, index)
-        for number, indices in unclear
+        for number, indices in unclear_tasks
         for index in indices
-        if (number, 0) in told and (number, index + 1) not in told
+        if (number, 0) in reports and (number, index + 1) not in reports
     ]
-    return told | dict(_told_singly(together[:_FEW], timeout_s))
+    return reports | dict(_read_single_exit_reports(merged_tasks[:_MAX_SINGLE_QUERIES], timeout_s))
 
 
-def _told_singly(tasks: Iterable[tuple[str, int]], timeout_s: float) -> Iterator[tuple[tuple[str, int], ends.Told]]:
+def _read_single_exit_reports(
+    tasks: Iterable[tuple[str, int]], timeout_s: float
+) -> Iterator[tuple[tuple[str, int], exit_reasons.ExitReport]]:
     """Ask for one at a time: some servers tell of several elements together, and do not say what is whose."""
     for number, index in tasks:
-        found = ends.tell_apart(queries.history(_element(number, index), timeout_s))
-        if (number, 0) not in found:
+        reports = exit_reasons.parse_exit_reports(queries.read_history(_element_id(number, index), timeout_s))
+        if (number, 0) not in reports:
             return
-        yield (number, index + 1), found[number, 0]
+        yield (number, index + 1), reports[number, 0]
 
 
-def _element(number: str, index: int) -> str:
-    return f"{number}[{index + 1}]"
+def _element_id(array_id: str, index: int) -> str:
+    return f"{array_id}[{index + 1}]"
 
 
-def _reasons(views: Iterable[_View], timeout_s: float) -> dict[tuple[str, int], str]:
-    numbers = [view.number for view in views if view.number is not None and view.pending()]
-    if not numbers:
+def _read_pending_reasons(arrays: Iterable[_ListedArray], timeout_s: float) -> dict[tuple[str, int], str]:
+    array_ids = [view.array_id for view in arrays if view.array_id is not None and view.has_pending()]
+    if not array_ids:
         return {}
-    said = read_reasons(queries.pending_reasons(numbers, timeout_s))
-    return {key: in_words(reason) for key, reason in said.items()}
+    reasons = parse_pending_reasons(queries.read_pending_reasons(array_ids, timeout_s))
+    return {key: readable_reason(reason) for key, reason in reasons.items()}
 
 
-def in_words(said: str) -> str:
+def readable_reason(lsf_reason: str) -> str:
     """Why a job waits; LSF's own words where nobody knows better ones."""
-    plain = _ASIDE.sub("", said.lower()).rstrip(".; ").partition(":")[0]
-    return _REASONS.get(plain, said.rstrip(".; "))
+    key = _REMARK.sub("", lsf_reason.lower()).rstrip(".; ").partition(":")[0]
+    return _PENDING_REASONS.get(key, lsf_reason.rstrip(".; "))

@@ -11,21 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.schedulers.lsf.submitit_plugin import queue_again
-from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledSeat, take_up
+from seedfold.orchestrator.schedulers.lsf.submitit_plugin import requeue_and_wait
+from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
 from seedfold.orchestrator.settings.cluster import Cluster
 from seedfold.orchestrator.worker.environment import Interruption
 from seedfold.orchestrator.worker.slots import Machine, visible_gpus
 
 _TIMEOUT_S = 60.0
-_ENDING = {int(signal.SIGINT), int(signal.SIGTERM)}
+_END_SIGNALS = {int(signal.SIGINT), int(signal.SIGTERM)}
 
 
 @dataclass(frozen=True)
-class LsfSeat(ScheduledSeat):
+class LsfEnvironment(ScheduledEnvironment):
     """What LSF gave to one element of an array. A warning has it queued again; `bkill` begins with an interrupt."""
 
-    received: list[int] = field(default_factory=list)
+    signals_received: list[int] = field(default_factory=list)
 
     @property
     def signals(self) -> Sequence[signal.Signals]:
@@ -46,24 +46,24 @@ class LsfSeat(ScheduledSeat):
 
     def interruption(self, received: int) -> Interruption | None:
         """A stop near the time limit is the limit's; who ends the task is LSF's to say."""
-        self.received.append(received)
-        if received in _ENDING:
+        self.signals_received.append(received)
+        if received in _END_SIGNALS:
             return None
-        return "timeout" if self.near_end() else "preempted"
+        return "timeout" if self.is_near_time_limit() else "preempted"
 
     @property
-    def ended_by(self) -> int | None:
+    def end_signal(self) -> int | None:
         """The first signal that ended the task, and did not only warn it."""
-        return next((number for number in self.received if number in _ENDING), None)
+        return next((number for number in self.signals_received if number in _END_SIGNALS), None)
 
     def go_on(self) -> bool:
         """Queue the task again, unless somebody ends it."""
-        if self.ended_by is not None:
-            print(f"not queued again: {self.task} was sent signal {self.ended_by}", flush=True)
+        if self.end_signal is not None:
+            print(f"not queued again: {self.task_id} was sent signal {self.end_signal}", flush=True)
             return False
-        print(f"queue {self.task} again", flush=True)
+        print(f"queue {self.task_id} again", flush=True)
         try:
-            queue_again(self.task, _TIMEOUT_S)
+            requeue_and_wait(self.task_id, _TIMEOUT_S)
         except (subprocess.SubprocessError, OSError) as error:
             print(f"not queued again: {error}", flush=True)
             return False
@@ -74,23 +74,23 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
     from seedfold.orchestrator.worker.worker import sit_down
 
-    number, element = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
-    submission = take_up(folder, number, f"{number}_{element}_submitted.pkl")
-    seat = LsfSeat(
-        index=element - 1,
-        restart=_starts(submission, element - 1),
+    array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
+    submission = read_task_submission(folder, array_id, f"{array_id}_{element_index}_submitted.pkl")
+    environment = LsfEnvironment(
+        index=element_index - 1,
+        restart=_restart_count(submission, element_index - 1),
         array=submission.array,
-        task=f"{number}[{element}]",
+        task_id=f"{array_id}[{element_index}]",
         limit_s=limit_s,
         warning_s=warning_s,
     )
-    seat.set_alarm()
-    sit_down(submission, seat)
+    environment.set_alarm()
+    sit_down(submission, environment)
     # A task that was ended from outside is not to look as if it had ended well. No result for submitit, which would be
     # one more file per element that nobody reads.
-    sys.exit(0 if seat.ended_by is None else 128 + seat.ended_by)
+    sys.exit(0 if environment.end_signal is None else 128 + environment.end_signal)
 
 
-def _starts(submission: Submission, index: int) -> int:
+def _restart_count(submission: Submission, index: int) -> int:
     """How often the task has started before: LSF does not count, but who starts again has ended before."""
     return submission.tasks.mark(index).started + 1

@@ -7,20 +7,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Array, Submission
-from seedfold.orchestrator.schedulers.backend import Answer, RefusedError, TaskState
+from seedfold.orchestrator.schedulers.backend import RefusedError, StatusReply, TaskState
 from seedfold.orchestrator.schedulers.findings import Finding
-from seedfold.orchestrator.schedulers.slurm import capabilities as offer
-from seedfold.orchestrator.schedulers.slurm import queries
+from seedfold.orchestrator.schedulers.slurm import capabilities, queries
 from seedfold.orchestrator.schedulers.task_request import (
+    array_name,
     gpu_count,
     keeper_name,
     memory_mib,
-    name_of,
     setup_lines,
     time_limit_s,
     warning_s,
@@ -28,9 +27,12 @@ from seedfold.orchestrator.schedulers.task_request import (
 from seedfold.orchestrator.settings.cluster import Cluster
 from seedfold.orchestrator.settings.scheduler import Batch
 
-_KEEPER_MIN = 30
-_LATER_S = 120
-_MOST_NAMES = 200
+if TYPE_CHECKING:
+    from seedfold.orchestrator.schedulers.slurm.executor import ArrayExecutor
+
+_KEEPER_LIMIT_MIN = 30
+_KEEPER_DELAY_S = 120
+_MAX_NAMES = 200
 
 
 class Slurm:
@@ -43,76 +45,84 @@ class Slurm:
 
     def largest_array(self) -> int:
         """``MaxArraySize``, which bounds the index as well."""
-        return int(queries.setting("MaxArraySize", self._timeout_s) or 1001)
+        return int(queries.config_value("MaxArraySize", self._timeout_s) or 1001)
 
-    def check(self, submission: Submission) -> None:
+    def check_submission(self, submission: Submission) -> None:
         """See `Backend.check`."""
-        executor = self._executor(submission.folder)
+        executor = self._make_executor(submission.folder)
         try:
-            executor.test(self._prepare(executor, submission, ()))
+            executor.test_script(self._write_script(executor, submission, ()))
         except RefusedError as error:
-            raise self._helpful(error) from None
+            raise self._add_advice(error) from None
 
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
         """See `Backend.submit`."""
-        executor = self._executor(submission.folder)
-        return str(executor.send(self._prepare(executor, submission, after)))
+        executor = self._make_executor(submission.folder)
+        return str(executor.submit_script(self._write_script(executor, submission, after)))
 
-    def submit_keeper(self, submission: Submission, after: str | None, call: Callable[[str, str], None]) -> None:
+    def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
         """See `Backend.submit_keeper`."""
         study = submission.folder.parents[1]
-        executor = self._executor(submission.folder / "keeper")
-        asked = {
+        executor = self._make_executor(submission.folder / "keeper")
+        sbatch_options = {
             "job_name": keeper_name(submission),
             "mem": "1G",
             "cpus_per_task": 1,
             "requeue": True,
             "open-mode": "append",
-            **({"begin": f"now+{_LATER_S}"} if after is None else {"dependency": f"afterany:{after}"}),
+            **({"begin": f"now+{_KEEPER_DELAY_S}"} if after is None else {"dependency": f"afterany:{after}"}),
             **site_options(self._batch),
         }
         options = {
-            "time": _KEEPER_MIN,
+            "time": _KEEPER_LIMIT_MIN,
             "setup": setup_lines(self._batch, submission),
             "throttle": None,
             "count": None,
             "log": "keeper.log",
-            "sbatch": asked,
+            "sbatch": sbatch_options,
         }
-        executor.send(executor.prepare(call, [str(study.parent), study.name], options))
+        executor.submit_script(executor.write_script(function, [str(study.parent), study.name], options))
 
-    def submit_probe(self, folder: Path, call: Callable[..., None], args: Sequence[str], resources: Resources) -> str:
+    def submit_probe(
+        self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources
+    ) -> str:
         """See `Backend.submit_probe`."""
         batch = self._batch.for_resources(resources)
-        asked = {"job_name": "seedfold-probe", "mem": "2G", "cpus_per_task": 1, **site_options(batch), **batch.options}
+        sbatch_options = {
+            "job_name": "seedfold-probe",
+            "mem": "2G",
+            "cpus_per_task": 1,
+            **site_options(batch),
+            **batch.options,
+        }
         if resources.gpus:
-            asked["gres"] = "gpu:1"
+            sbatch_options["gres"] = "gpu:1"
         options = {
             "time": 2,
             "setup": batch.setup,
             "throttle": None,
             "count": None,
             "log": "probe.log",
-            "sbatch": asked,
+            "sbatch": sbatch_options,
         }
-        executor = self._executor(folder)
+        executor = self._make_executor(folder)
         try:
-            return str(executor.send(executor.prepare(call, args, options)))
+            return str(executor.submit_script(executor.write_script(function, args, options)))
         except RefusedError as error:
-            raise self._helpful(error) from None
+            raise self._add_advice(error) from None
 
-    def _helpful(self, error: RefusedError) -> RefusedError:
+    def _add_advice(self, error: RefusedError) -> RefusedError:
         """A refusal with what there is instead."""
-        said = offer.clean(str(error))
-        return RefusedError(f"{said}; {offer.of_use(said, self._timeout_s)}", error.full)
+        message = capabilities.clean_message(str(error))
+        return RefusedError(f"{message}; {capabilities.advice_on_refusal(message, self._timeout_s)}", error.queue_full)
 
-    def _executor(self, folder: Path) -> Any:
+    def _make_executor(self, folder: Path) -> ArrayExecutor:
         from seedfold.orchestrator.schedulers.slurm.executor import ArrayExecutor
 
         python = shlex.quote(self._batch.python or sys.executable)
         return ArrayExecutor(folder, python, self._batch.wrapper, self._timeout_s)
 
-    def _prepare(self, executor: Any, submission: Submission, after: Sequence[str]) -> Any:
+    def _write_script(self, executor: ArrayExecutor, submission: Submission, after: Sequence[str]) -> Path:
         from seedfold.orchestrator.schedulers.slurm.worker_environment import work_in_task
 
         array = submission.array
@@ -126,88 +136,94 @@ class Slurm:
             "throttle": batch.throttle,
             "count": submission.task_count,
             "log": "%A_%a.log",
-            "sbatch": request(submission, array, batch, after, warning),
+            "sbatch": array_options(submission, array, batch, after, warning),
         }
-        return executor.prepare(work_in_task, [str(submission.folder), float(limit), float(warning)], options)
+        return executor.write_script(work_in_task, [str(submission.folder), float(limit), float(warning)], options)
 
-    def ask(self, submissions: Iterable[Submission]) -> Answer:
+    def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
         """See `Backend.ask`. Tasks that have left the queue are looked up in accounting, where there is any."""
-        by_name = {name_of(submission): submission for submission in submissions}
-        names = list(by_name)
-        rows: dict[str, list[queries.Row]] = {name: [] for name in names}
-        for start in range(0, len(names), _MOST_NAMES):
-            for row in queries.queue(names[start : start + _MOST_NAMES], self._timeout_s):
-                if row.name not in rows:
-                    raise UnreachableError(f"squeue spoke of {row.name}, which nobody asked for")
-                rows[row.name].append(row)
-        found = {one.token: _of_one_array(rows[name], one.scheduler_id()) for name, one in by_name.items()}
-        self._look_up_ended(by_name, found)
-        return found
+        by_name = {array_name(submission): submission for submission in submissions}
+        array_names = list(by_name)
+        rows: dict[str, list[queries.TaskRow]] = {name: [] for name in array_names}
+        for start in range(0, len(array_names), _MAX_NAMES):
+            for row in queries.queued_tasks(array_names[start : start + _MAX_NAMES], self._timeout_s):
+                if row.array_name not in rows:
+                    raise UnreachableError(f"squeue spoke of {row.array_name}, which nobody asked for")
+                rows[row.array_name].append(row)
+        states = {one.token: _states_of_array(rows[name], one.scheduler_id()) for name, one in by_name.items()}
+        self._add_accounted_states(by_name, states)
+        return states
 
-    def _look_up_ended(self, by_name: dict[str, Submission], found: dict[str, dict[int, TaskState]]) -> None:
+    def _add_accounted_states(
+        self, by_name: dict[str, Submission], states_of_arrays: dict[str, dict[int, TaskState]]
+    ) -> None:
         """Ask accounting about arrays with tasks that are not in the queue, or that failed there for unknown reason."""
-        asked = []
+        array_ids = []
         for submission in by_name.values():
-            states, number = found[submission.token], submission.scheduler_id()
+            states, number = states_of_arrays[submission.token], submission.scheduler_id()
             unclear = any(state.phase == "ending" for state in states.values())
             if number is not None and (unclear or len(states) < submission.task_count):
-                asked.append(number)
-        rows = queries.accounted(asked, self._timeout_s) if asked else []
+                array_ids.append(number)
+        rows = queries.accounted_tasks(array_ids, self._timeout_s) if array_ids else []
         for row in rows or ():
-            submission_of = by_name.get(row.name)
-            if submission_of is None or row.state.id != submission_of.scheduler_id():
+            submission_of = by_name.get(row.array_name)
+            if submission_of is None or row.state.array_id != submission_of.scheduler_id():
                 continue
-            states = found[submission_of.token]
+            states = states_of_arrays[submission_of.token]
             if row.index not in states or states[row.index].phase == "ending":
                 states[row.index] = row.state
         if rows is None:
             # There is no accounting, so that nobody will ever know more.
-            for states in found.values():
+            for states in states_of_arrays.values():
                 states.update(
                     {index: replace(state, phase="ended") for index, state in states.items() if state.phase == "ending"}
                 )
 
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """See `Backend.cancel`."""
-        number = submission.scheduler_id()
-        listed = [f"{number}_{index}" for index in tasks]
-        if number is not None and listed:
-            queries.ask(["scancel", f"--name={name_of(submission)}", *listed], self._timeout_s)
+        array_id = submission.scheduler_id()
+        task_ids = [f"{array_id}_{index}" for index in tasks]
+        if array_id is not None and task_ids:
+            queries.output_of(["scancel", f"--name={array_name(submission)}", *task_ids], self._timeout_s)
 
-    def look_at(self, number: str) -> tuple[str, str]:
+    def queue_state(self, job_number: str) -> tuple[str, str]:
         """See `Backend.look_at`."""
-        said = queries.run(["squeue", "-h", "-j", number, "-o", "%T|%r"], self._timeout_s).stdout.strip()
-        word, _, reason = said.partition("|")
-        return word, reason
+        output = queries.run(["squeue", "-h", "-j", job_number, "-o", "%T|%r"], self._timeout_s).stdout.strip()
+        scheduler_state, _, reason = output.partition("|")
+        return scheduler_state, reason
 
     def findings(self) -> Iterator[Finding]:
         """See `Backend.findings`."""
-        yield from offer.findings(self._timeout_s)
+        yield from capabilities.findings(self._timeout_s)
 
     def log_name(self, number: str | None, index: int) -> str:
         """See `Backend.log_name`."""
         return f"{number}_{index}.log"
 
 
-def _of_one_array(rows: Sequence[queries.Row], number: str | None) -> dict[int, TaskState]:
+def _states_of_array(rows: Sequence[queries.TaskRow], array_id: str | None) -> dict[int, TaskState]:
     """The tasks of the array that counts: one whose answer was lost may have been sent twice."""
-    counts = number or min((row.state.id for row in rows), key=int, default=None)
-    return {row.index: row.state for row in rows if row.state.id == counts}
+    chosen_id = array_id or min((row.state.array_id for row in rows), key=int, default=None)
+    return {row.index: row.state for row in rows if row.state.array_id == chosen_id}
 
 
-def request(submission: Submission, array: Array, batch: Batch, after: Sequence[str], warning: int) -> dict[str, Any]:
+def array_options(
+    submission: Submission, array: Array, batch: Batch, dependencies: Sequence[str], warning: int
+) -> dict[str, Any]:
     """What `sbatch` is asked for. One task holds ``side_by_side`` jobs and the template that they are forked from."""
-    asked: dict[str, Any] = {"job_name": name_of(submission)}
-    if after:
-        asked |= {"dependency": f"afterany:{':'.join(after)}", "kill-on-invalid-dep": "yes"}
-    return asked | needs(array, batch, Cluster.parse(submission.settings["cluster"]).jobs_per_gpu, warning)
+    sbatch_options: dict[str, Any] = {"job_name": array_name(submission)}
+    if dependencies:
+        sbatch_options |= {"dependency": f"afterany:{':'.join(dependencies)}", "kill-on-invalid-dep": "yes"}
+    return sbatch_options | task_options(
+        array, batch, Cluster.parse(submission.settings["cluster"]).jobs_per_gpu, warning
+    )
 
 
-def needs(array: Array, batch: Batch, per_gpu: int, warning: int) -> dict[str, Any]:
+def task_options(array: Array, batch: Batch, per_gpu: int, warning: int) -> dict[str, Any]:
     """What one task needs, and what the site wants of all."""
-    resources, together = array.resources, array.side_by_side
-    asked: dict[str, Any] = {
-        "cpus_per_task": resources.cpus * together,
+    resources, side_by_side = array.resources, array.side_by_side
+    sbatch_options: dict[str, Any] = {
+        "cpus_per_task": resources.cpus * side_by_side,
         "mem": f"{memory_mib(array)}M",
         "signal": f"B:USR2@{warning}",
         "requeue": True,
@@ -215,14 +231,14 @@ def needs(array: Array, batch: Batch, per_gpu: int, warning: int) -> dict[str, A
     }
     if resources.gpus:
         kind = f"{batch.gpu_type()}:" if batch.gpu_type() else ""
-        asked["gres"] = f"gpu:{kind}{gpu_count(array, per_gpu)}"
+        sbatch_options["gres"] = f"gpu:{kind}{gpu_count(array, per_gpu)}"
     if batch.mail:
-        asked |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
-    return {**asked, **site_options(batch), **batch.options}
+        sbatch_options |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
+    return {**sbatch_options, **site_options(batch), **batch.options}
 
 
 def site_options(batch: Batch) -> dict[str, Any]:
     """Where a site wants a job to go, as options of `sbatch`."""
-    given = {"partition": batch.partition, "account": batch.account, "qos": batch.qos}
-    given |= {"constraint": batch.constraint, "exclude": ",".join(batch.exclude) or None}
-    return {key: value for key, value in given.items() if value is not None}
+    sbatch_options = {"partition": batch.partition, "account": batch.account, "qos": batch.qos}
+    sbatch_options |= {"constraint": batch.constraint, "exclude": ",".join(batch.exclude) or None}
+    return {key: value for key, value in sbatch_options.items() if value is not None}

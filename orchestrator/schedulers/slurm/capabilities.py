@@ -11,8 +11,8 @@ from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.slurm import queries
 
-_NOISE = re.compile(r"(sbatch: )?(error: )?(allocation failure: )?")
-_PARTITION = "%R|%l|%D|%c|%m|%G|%a"
+_REPEATED_TEXT = re.compile(r"(sbatch: )?(error: )?(allocation failure: )?")
+_SINFO_FIELDS = "%R|%l|%D|%c|%m|%G|%a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,55 +20,55 @@ class Partition:
     """One partition: its longest time as SLURM writes it, and what its largest node has, memory in MB."""
 
     name: str
-    longest: str
+    time_limit: str
     nodes: int
     cpus: int
     memory_mb: int
     gpus: str
-    up: bool
+    is_up: bool
 
     def text(self) -> str:
         """Say it in a line."""
         gpus = f", {self.gpus}" if self.gpus else ""
         memory = f"{self.memory_mb / 1024:.0f}GB"
-        state = "" if self.up else " (down)"
+        state = "" if self.is_up else " (down)"
         nodes = f"{self.nodes} nodes of up to {self.cpus} CPUs, {memory}{gpus}"
-        return f"{self.name}{state} ({nodes}; at most {self.longest})"
+        return f"{self.name}{state} ({nodes}; at most {self.time_limit})"
 
 
-def partitions(timeout_s: float) -> list[Partition]:
+def find_partitions(timeout_s: float) -> list[Partition]:
     """Return the partitions of the cluster. Raises UnreachableError."""
-    found: dict[str, Partition] = {}
-    for line in queries.ask(["sinfo", "-h", "-o", _PARTITION], timeout_s).splitlines():
+    by_name: dict[str, Partition] = {}
+    for line in queries.output_of(["sinfo", "-h", "-o", _SINFO_FIELDS], timeout_s).splitlines():
         name, longest, nodes, cpus, memory, gpus, state = line.split("|")
         gpus = "" if gpus == "(null)" else gpus.split("(")[0]
-        row = Partition(name, longest, int(nodes), _number(cpus), _number(memory), gpus, state == "up")
-        found[name] = _larger(found[name], row) if name in found else row
-    return list(found.values())
+        row = Partition(name, longest, int(nodes), _leading_number(cpus), _leading_number(memory), gpus, state == "up")
+        by_name[name] = _merge_partitions(by_name[name], row) if name in by_name else row
+    return list(by_name.values())
 
 
-def _number(text: str) -> int:
+def _leading_number(text: str) -> int:
     """The number in ``128+``, which SLURM writes where nodes differ."""
     return int(re.sub(r"\D.*", "", text) or 0)
 
 
-def _larger(one: Partition, other: Partition) -> Partition:
+def _merge_partitions(first: Partition, second: Partition) -> Partition:
     return Partition(
-        name=one.name,
-        longest=one.longest,
-        nodes=one.nodes + other.nodes,
-        cpus=max(one.cpus, other.cpus),
-        memory_mb=max(one.memory_mb, other.memory_mb),
-        gpus=", ".join(dict.fromkeys(filter(None, [one.gpus, other.gpus]))),
-        up=one.up or other.up,
+        name=first.name,
+        time_limit=first.time_limit,
+        nodes=first.nodes + second.nodes,
+        cpus=max(first.cpus, second.cpus),
+        memory_mb=max(first.memory_mb, second.memory_mb),
+        gpus=", ".join(dict.fromkeys(filter(None, [first.gpus, second.gpus]))),
+        is_up=first.is_up or second.is_up,
     )
 
 
-def accounts(timeout_s: float) -> list[str]:
+def find_accounts(timeout_s: float) -> list[str]:
     """Return the accounts that the user may use, each with its QOS; empty where nothing keeps account."""
     command = ["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", "format=account,qos"]
     try:
-        lines = queries.ask(command, timeout_s).splitlines()
+        lines = queries.output_of(command, timeout_s).splitlines()
     except UnreachableError:
         return []
     rows = (line.partition("|") for line in lines if line.strip())
@@ -77,37 +77,40 @@ def accounts(timeout_s: float) -> list[str]:
     )
 
 
-def clean(said: str) -> str:
+def clean_message(message: str) -> str:
     """What SLURM said, without what it says around it and says twice."""
-    parts = [_NOISE.sub("", part).strip() for part in re.split(r"(?=sbatch: error: )|(?=allocation failure: )", said)]
+    parts = [
+        _REPEATED_TEXT.sub("", part).strip()
+        for part in re.split(r"(?=sbatch: error: )|(?=allocation failure: )", message)
+    ]
     return "; ".join(dict.fromkeys(filter(None, parts)))
 
 
-def of_use(said: str, timeout_s: float) -> str:
+def advice_on_refusal(message: str, timeout_s: float) -> str:
     """What helps a person whom SLURM refused: names that it knows, or how large its nodes are."""
     try:
-        if "account" in said.lower() or "qos" in said.lower():
-            return _listed("yours are", accounts(timeout_s))
-        if "partition name" in said.lower():
-            return _listed("partitions are", (one.name for one in partitions(timeout_s)))
-        return _listed("there is", (one.text() for one in partitions(timeout_s)))
+        if "account" in message.lower() or "qos" in message.lower():
+            return _list_text("yours are", find_accounts(timeout_s))
+        if "partition name" in message.lower():
+            return _list_text("partitions are", (one.name for one in find_partitions(timeout_s)))
+        return _list_text("there is", (one.text() for one in find_partitions(timeout_s)))
     except (UnreachableError, ValueError):
         return "see sinfo"
 
 
-def _listed(what: str, names: Iterable[str]) -> str:
-    return f"{what} {', '.join(names) or 'unknown; ask the site'}"
+def _list_text(title: str, names: Iterable[str]) -> str:
+    return f"{title} {', '.join(names) or 'unknown; ask the site'}"
 
 
 def findings(timeout_s: float) -> Iterator[Finding]:
     """Say what the cluster offers: partitions, limits, accounting."""
-    for partition in partitions(timeout_s):
-        yield Finding("ok" if partition.up else "warning", "partition", partition.text())
-    limits = {name: queries.setting(name, timeout_s) for name in ("MaxArraySize", "MaxJobCount")}
+    for partition in find_partitions(timeout_s):
+        yield Finding("ok" if partition.is_up else "warning", "partition", partition.text())
+    limits = {name: queries.config_value(name, timeout_s) for name in ("MaxArraySize", "MaxJobCount")}
     yield Finding("ok", "limits", ", ".join(f"{name} {value}" for name, value in limits.items()))
-    storage = queries.setting("AccountingStorageType", timeout_s) or "none"
+    storage = queries.config_value("AccountingStorageType", timeout_s) or "none"
     if storage.endswith("none"):
         text = "none: how a job ended is known for minutes only, from the queue and from what it said itself"
         yield Finding("ok", "accounting", text)
     else:
-        yield Finding("ok", "accounting", f"accounts: {', '.join(accounts(timeout_s)) or 'none of yours'}")
+        yield Finding("ok", "accounting", f"accounts: {', '.join(find_accounts(timeout_s)) or 'none of yours'}")

@@ -23,28 +23,28 @@ from seedfold.orchestrator.schedulers.slurm import queries
 _PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
 # submitit counts time-outs, and takes every end under a limit of ten minutes for one; the worker decides instead.
-_NEVER = 10**6
-_UNANSWERED = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
+_MAX_TIMEOUTS = 10**6
+_NO_ANSWER_TEXTS = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
 # Until the worker listens, a warning would kill what it reaches. One that is lost costs what was done since it came.
-_DEAF = "trap '' USR2"
-_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
+_IGNORE_WARNING_LINE = "trap '' USR2"
+_QUEUE_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
 # Where SLURM names no limit, it may be the one on what is queued; a limit of another name stays in the way for ever.
-_MAYBE_FULL = "job submit limit"
+_MAYBE_QUEUE_FULL = "job submit limit"
 _NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
 
 
-def is_full(said: str) -> bool:
+def is_queue_full(message: str) -> bool:
     """Whether a refusal is for now only: so many jobs are queued that it takes no more."""
-    if _FULL.search(said):
+    if _QUEUE_FULL.search(message):
         return True
-    return _MAYBE_FULL in said and not _NAMED_LIMIT.search(said)
+    return _MAYBE_QUEUE_FULL in message and not _NAMED_LIMIT.search(message)
 
 
 class ArrayExecutor(submitit.SlurmExecutor):
     """Submits one call as an array of ``count`` elements, or as a job of its own where ``count`` is None."""
 
     def __init__(self, folder: Path, python: str, wrapper: str | None, timeout_s: float) -> None:
-        super().__init__(folder=folder, max_num_timeout=_NEVER, python=python)
+        super().__init__(folder=folder, max_num_timeout=_MAX_TIMEOUTS, python=python)
         self._wrapper = wrapper
         self._timeout_s = timeout_s
 
@@ -53,11 +53,15 @@ class ArrayExecutor(submitit.SlurmExecutor):
         """Not to be chosen by submitit itself; and what it looks for, `srun`, is not needed."""
         return 1
 
-    def prepare(self, call: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]) -> Path:
+    def write_script(self, function: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]) -> Path:
         """Write pickle and script, and return the script."""
         self.update_parameters(
             time=options["time"],
-            setup=[_DEAF, *options["setup"], self._name_pickle(array=options["count"] is not None)],
+            setup=[
+                _IGNORE_WARNING_LINE,
+                *options["setup"],
+                self._link_pickle_line(is_array=options["count"] is not None),
+            ],
             stderr_to_stdout=True,
             use_srun=False,
             wckey=None,
@@ -67,16 +71,16 @@ class ArrayExecutor(submitit.SlurmExecutor):
         if options["count"] is not None:
             self.parameters["map_count"] = options["count"]
         self.folder.mkdir(parents=True, exist_ok=True)
-        delayed = DelayedSubmission(call, *args)
-        delayed.set_timeout(options["time"], _NEVER)
+        delayed = DelayedSubmission(function, *args)
+        delayed.set_timeout(options["time"], _MAX_TIMEOUTS)
         delayed.dump(self.folder / _PICKLE)
         script = Path(self.folder / _SCRIPT)
         script.write_text(self._make_submission_file_text(self._submitit_command_str, ""), encoding="utf-8")
         return script
 
-    def _name_pickle(self, array: bool) -> str:
+    def _link_pickle_line(self, is_array: bool) -> str:
         folder = shlex.quote(str(self.folder))
-        number = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if array else "${SLURM_JOB_ID}"
+        number = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if is_array else "${SLURM_JOB_ID}"
         return f'ln -sfn {_PICKLE} {folder}/"{number}_submitted.pkl"'
 
     @property
@@ -85,23 +89,25 @@ class ArrayExecutor(submitit.SlurmExecutor):
         wrapper = f"{self._wrapper} " if self._wrapper else ""
         return f"exec {wrapper}{super()._submitit_command_str}"
 
-    def send(self, script: Path) -> str:
+    def submit_script(self, script: Path) -> str:
         """Have SLURM take the script; return the number that it gives.
 
         Raises RefusedError if it said no, UnreachableError if nobody knows whether it took it.
         """
-        ended = queries.run(["sbatch", "--parsable", str(script)], self._timeout_s)
-        said = " ".join(ended.stderr.split())
-        number = ended.stdout.strip().split(";")[0]
-        if ended.returncode == 0 and number.isdigit():
+        process = queries.run(["sbatch", "--parsable", str(script)], self._timeout_s)
+        message = " ".join(process.stderr.split())
+        number = process.stdout.strip().split(";")[0]
+        if process.returncode == 0 and number.isdigit():
             return number
-        if ended.returncode == 0 or any(word in said for word in _UNANSWERED):
-            raise UnreachableError(f"sbatch: {said or ended.stdout!r}; whether it took the jobs is found out later")
-        raise RefusedError(said, full=is_full(said))
+        if process.returncode == 0 or any(word in message for word in _NO_ANSWER_TEXTS):
+            raise UnreachableError(
+                f"sbatch: {message or process.stdout!r}; whether it took the jobs is found out later"
+            )
+        raise RefusedError(message, queue_full=is_queue_full(message))
 
-    def test(self, script: Path) -> None:
+    def test_script(self, script: Path) -> None:
         """Have SLURM look at a script. Raises RefusedError if it would not take it."""
-        ended = queries.run(["sbatch", "--test-only", str(script)], self._timeout_s)
-        if ended.returncode:
-            said = " ".join(ended.stderr.split())
-            raise RefusedError(said, full=is_full(said))
+        process = queries.run(["sbatch", "--test-only", str(script)], self._timeout_s)
+        if process.returncode:
+            message = " ".join(process.stderr.split())
+            raise RefusedError(message, queue_full=is_queue_full(message))

@@ -16,7 +16,7 @@ from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.settings.failures import Kind
 
 _PENDING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
-_ENDS: Mapping[str, tuple[Kind | None, str]] = {
+_END_REASONS: Mapping[str, tuple[Kind | None, str]] = {
     "COMPLETED": (None, "its task ended"),
     "TIMEOUT": ("timeout", "its task reached the time limit"),
     "DEADLINE": ("timeout", "its task reached its deadline"),
@@ -26,7 +26,7 @@ _ENDS: Mapping[str, tuple[Kind | None, str]] = {
     "OUT_OF_MEMORY": ("oom_host", "its task used more memory than it had asked for"),
     "REVOKED": ("error", "its task was revoked"),
 }
-_REASONS = {
+_PENDING_REASONS = {
     "Priority": "others come first",
     "Resources": "waits for free resources",
     "Dependency": "waits for jobs before it",
@@ -47,133 +47,153 @@ _REASONS = {
     "launch failed requeued held": "held, since its node could not start it",
 }
 _SIGNAL = re.compile(r"(\d+):(\d+)")
-_KILLED = 9
-_FIELDS = "%F|%K|%T|%r|%j|%S|%N|%e"
+_SIGKILL = 9
+_SQUEUE_FIELDS = "%F|%K|%T|%r|%j|%S|%N|%e"
 # Accounting says how a task failed; it learns of it a few seconds later.
-_ACCOUNTED_S = 60.0
-_ACCOUNT = "JobID,JobName,State,ExitCode,ReqMem,MaxRSS,NodeList"
+_ACCOUNTING_DELAY_S = 60.0
+_SACCT_FIELDS = "JobID,JobName,State,ExitCode,ReqMem,MaxRSS,NodeList"
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
-def environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """This environment without what a surrounding job left in it, which would become the request of the next."""
-    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
-    return {key: value for key, value in os.environ.items() if key in kept or not key.startswith(("SLURM_", "SBATCH_"))}
+    kept_variables = ("SLURM_CONF", "SLURM_CLUSTERS")
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key in kept_variables or not key.startswith(("SLURM_", "SBATCH_"))
+    }
 
 
 def run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     """Run one of SLURM's commands. Raises UnreachableError if it is not there or does not come back in time."""
-    return commands.run(command, timeout_s, environment())
+    return commands.run(command, timeout_s, clean_environment())
 
 
-def ask(command: Sequence[str], timeout_s: float) -> str:
+def output_of(command: Sequence[str], timeout_s: float) -> str:
     """Return what a command prints. Raises UnreachableError if it fails."""
-    ended = run(command, timeout_s)
-    if ended.returncode:
-        raise UnreachableError(f"{command[0]} failed: {' '.join(ended.stderr.split()) or ended.returncode}")
-    return ended.stdout
+    process = run(command, timeout_s)
+    if process.returncode:
+        raise UnreachableError(f"{command[0]} failed: {' '.join(process.stderr.split()) or process.returncode}")
+    return process.stdout
 
 
-def setting(name: str, timeout_s: float) -> str | None:
+def config_value(name: str, timeout_s: float) -> str | None:
     """One line of the cluster's configuration; None if it has none of that name."""
-    match = re.search(rf"^{name}\s*=\s*(.*)$", ask(["scontrol", "show", "config"], timeout_s), re.MULTILINE)
+    match = re.search(rf"^{name}\s*=\s*(.*)$", output_of(["scontrol", "show", "config"], timeout_s), re.MULTILINE)
     return match[1].strip() if match else None
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TaskRow:
     """One task as SLURM shows it, by the name of its array."""
 
-    name: str
+    array_name: str
     index: int
     state: TaskState
 
 
-def queue(names: Sequence[str], timeout_s: float) -> Iterator[Row]:
+def queued_tasks(array_names: Sequence[str], timeout_s: float) -> Iterator[TaskRow]:
     """The tasks with these names that are in the queue, or were a few minutes ago."""
-    listed = ask(["squeue", "-h", "-r", "-t", "all", f"--name={','.join(names)}", "-o", _FIELDS], timeout_s)
-    for line in listed.splitlines():
+    output = output_of(
+        ["squeue", "-h", "-r", "-t", "all", f"--name={','.join(array_names)}", "-o", _SQUEUE_FIELDS], timeout_s
+    )
+    for line in output.splitlines():
         fields = line.split("|")
-        if len(fields) != _FIELDS.count("|") + 1 or not fields[1].isdigit():
+        if len(fields) != _SQUEUE_FIELDS.count("|") + 1 or not fields[1].isdigit():
             raise UnreachableError(f"squeue said {line!r}, which makes no sense")
-        array, index, word, reason, name, starts, node, end = fields
-        state = _state(array, word, reason, "" if starts == "N/A" else starts)
-        if word == "FAILED" and _is_recent(end):
+        array, index, scheduler_state, reason, name, starts, node, end = fields
+        state = _task_state(array, scheduler_state, reason, "" if starts == "N/A" else starts)
+        if scheduler_state == "FAILED" and _is_recent(end):
             state = replace(state, phase="ending")
-        yield Row(name, int(index), replace(state, node=node))
+        yield TaskRow(name, int(index), replace(state, node=node))
 
 
 def _is_recent(end: str) -> bool:
     """Whether a time, as SLURM writes it, is so near, or not known yet, that accounting may not have heard of it."""
     try:
-        return datetime.now().timestamp() - datetime.fromisoformat(end).timestamp() < _ACCOUNTED_S
+        return datetime.now().timestamp() - datetime.fromisoformat(end).timestamp() < _ACCOUNTING_DELAY_S
     except ValueError:
         return True
 
 
-def _state(array: str, word: str, reason: str, starts: str) -> TaskState:
-    phase = _phase(word)
+def _task_state(array: str, scheduler_state: str, reason: str, expected_start: str) -> TaskState:
+    phase = _phase(scheduler_state)
     if phase == "ended":
-        return ended(array, word)
-    return TaskState(array, phase, word, _REASONS.get(reason, reason) if phase == "pending" else "", starts=starts)
+        return ended_task_state(array, scheduler_state)
+    return TaskState(
+        array,
+        phase,
+        scheduler_state,
+        _PENDING_REASONS.get(reason, reason) if phase == "pending" else "",
+        expected_start=expected_start,
+    )
 
 
-def _phase(word: str) -> Phase:
+def _phase(scheduler_state: str) -> Phase:
     """A word that nobody has heard of is no end."""
-    if word in _PENDING:
+    if scheduler_state in _PENDING:
         return "pending"
-    return "ended" if word in _ENDS or word in {"CANCELLED", "FAILED"} else "running"
+    return "ended" if scheduler_state in _END_REASONS or scheduler_state in {"CANCELLED", "FAILED"} else "running"
 
 
-def ended(array: str, word: str, exit_code: str = "", memory: tuple[int, int] = (0, 0)) -> TaskState:
+def ended_task_state(
+    array: str, scheduler_state: str, exit_code: str = "", memory: tuple[int, int] = (0, 0)
+) -> TaskState:
     """Say how a task ended: by SLURM's word, its exit code ``CODE:SIGNAL``, and (asked for, used) memory in bytes."""
-    state = word.split()[0].rstrip("+")
+    state = scheduler_state.split()[0].rstrip("+")
     if state == "CANCELLED":
-        by = word.removeprefix("CANCELLED").strip()
-        return TaskState(array, "ended", state, f"cancelled in SLURM {by}".strip(), "cancelled")
-    if state in _ENDS:
-        kind, reason = _ENDS[state]
+        canceller = scheduler_state.removeprefix("CANCELLED").strip()
+        return TaskState(array, "ended", state, f"cancelled in SLURM {canceller}".strip(), "cancelled")
+    if state in _END_REASONS:
+        kind, reason = _END_REASONS[state]
         return TaskState(array, "ended", state, reason, kind)
     match = _SIGNAL.match(exit_code)
     code, number = (int(match[1]), int(match[2])) if match else (0, 0)
-    asked, used = memory
-    if _KILLED in {code, number} and asked and used >= 0.95 * asked:
-        kind, reason = _ENDS["OUT_OF_MEMORY"]
+    requested, used = memory
+    if _SIGKILL in {code, number} and requested and used >= 0.95 * requested:
+        kind, reason = _END_REASONS["OUT_OF_MEMORY"]
         return TaskState(array, "ended", state, f"{reason}: {used / 1024**3:.1f} GB", kind)
-    how = f"was killed by signal {number or code}" if number or code == _KILLED else f"exited with code {code}"
-    return TaskState(array, "ended", state, f"the worker of its task {how}" if match else "its task failed", "error")
+    end_text = f"was killed by signal {number or code}" if number or code == _SIGKILL else f"exited with code {code}"
+    return TaskState(
+        array, "ended", state, f"the worker of its task {end_text}" if match else "its task failed", "error"
+    )
 
 
-def accounted(ids: Sequence[str], timeout_s: float) -> list[Row] | None:
+def accounted_tasks(array_ids: Sequence[str], timeout_s: float) -> list[TaskRow] | None:
     """The tasks of these arrays that have ended, as accounting knows them; None where there is no accounting.
 
     It is asked twice before that is believed: what it does not say is never learnt.
     """
     for _ in range(2):
         with suppress(UnreachableError):
-            return list(_ended_rows(ask(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", _ACCOUNT], timeout_s)))
+            return list(
+                _ended_rows(output_of(["sacct", "-n", "-P", "-j", ",".join(array_ids), "-o", _SACCT_FIELDS], timeout_s))
+            )
     return None
 
 
-def _ended_rows(printed: str) -> Iterator[Row]:
-    rows = [line.split("|") for line in printed.splitlines() if line.count("|") == _ACCOUNT.count(",")]
-    used = _used(rows)
-    for job, name, word, exit_code, asked, _, node in rows:
+def _ended_rows(output: str) -> Iterator[TaskRow]:
+    rows = [line.split("|") for line in output.splitlines() if line.count("|") == _SACCT_FIELDS.count(",")]
+    memory_used = _memory_used(rows)
+    for job, name, scheduler_state, exit_code, requested, _, node in rows:
         array, _, index = job.partition("_")
-        if index.isdigit() and word and _phase(word.split()[0].rstrip("+")) == "ended":
-            memory = (_bytes(asked), used.get(job, 0))
-            yield Row(name, int(index), replace(ended(array, word, exit_code, memory), node=node))
+        if index.isdigit() and scheduler_state and _phase(scheduler_state.split()[0].rstrip("+")) == "ended":
+            memory = (_parse_bytes(requested), memory_used.get(job, 0))
+            yield TaskRow(
+                name, int(index), replace(ended_task_state(array, scheduler_state, exit_code, memory), node=node)
+            )
 
 
-def _used(rows: Iterable[Sequence[str]]) -> dict[str, int]:
+def _memory_used(rows: Iterable[Sequence[str]]) -> dict[str, int]:
     """The most memory of any step, by task."""
-    most: dict[str, int] = {}
+    max_memory: dict[str, int] = {}
     for job, _, _, _, _, used, _ in rows:
         task = job.partition(".")[0]
-        most[task] = max(most.get(task, 0), _bytes(used))
-    return most
+        max_memory[task] = max(max_memory.get(task, 0), _parse_bytes(used))
+    return max_memory
 
 
-def _bytes(text: str) -> int:
+def _parse_bytes(text: str) -> int:
     match = re.match(r"([\d.]+)([KMGT]?)", text)
     return round(float(match[1]) * _UNITS.get(match[2], 1)) if match else 0

@@ -10,70 +10,79 @@ from seedfold.orchestrator.schedulers.rendered_script import (
     JOBS_FILE,
     SUBMIT_FILE,
     SUBMIT_HEAD,
-    Order,
-    Part,
-    Script,
-    array_script,
-    name_part,
-    one_line,
-    place_of,
-    script,
+    RenderRequest,
+    ScriptFile,
+    ScriptJobs,
+    axes_comment,
+    make_array_script,
+    make_script,
+    require_one_line,
+    safe_name,
     short_ids,
 )
-from seedfold.orchestrator.schedulers.slurm.backend import needs
+from seedfold.orchestrator.schedulers.slurm.backend import task_options
 from seedfold.orchestrator.schedulers.task_request import time_limit_s, warning_s
 
-_OWN = '"${ids[SLURM_ARRAY_TASK_ID - 1]}"'
+_TASK_ID = '"${ids[SLURM_ARRAY_TASK_ID - 1]}"'
 
 
-def scripts(parts: Sequence[Part], order: Order) -> Iterator[Script]:
+def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> Iterator[ScriptFile]:
     """Yield the script of each part's array, and the one that submits all."""
-    ids = short_ids(parts)
-    for part in parts:
-        yield _array(part, order, [f"{ids[job.id]}  # {place_of(job)}" for job in part.jobs])
-    yield _submit_all(parts, order)
+    ids = short_ids(jobs_of_scripts)
+    for part in jobs_of_scripts:
+        yield _array_script(part, request, [f"{ids[job.id]}  # {axes_comment(job)}" for job in part.jobs])
+    yield _submit_all_script(jobs_of_scripts, request)
 
 
 def directive(key: str, value: Any) -> str:
     """Return an option of `sbatch` as a line. SLURM takes a backslash for an escape even between single quotes."""
     if value is True:
         return f"#SBATCH --{key}"
-    text = one_line(str(value), f"option {key} of sbatch").replace("\\", "\\\\")
+    text = require_one_line(str(value), f"option {key} of sbatch").replace("\\", "\\\\")
     return f"#SBATCH --{key}={shlex.quote(text)}"
 
 
-def _array(part: Part, order: Order, listed: Sequence[str]) -> Script:
-    array = part.array
-    batch = order.batch.for_resources(array.resources)
+def _array_script(jobs_of_script: ScriptJobs, request: RenderRequest, task_lines: Sequence[str]) -> ScriptFile:
+    array = jobs_of_script.array
+    batch = request.batch.for_resources(array.resources)
     throttle = f"%{batch.throttle}" if batch.throttle else ""
-    needed = needs(array, batch, order.cluster.jobs_per_gpu, warning_s(array, batch))
-    asked = {
-        "job-name": f"{order.study}.{name_part(part.stage)}",
-        "array": f"1-{len(part.jobs)}{throttle}",
+    needed_options = task_options(array, batch, request.cluster.jobs_per_gpu, warning_s(array, batch))
+    sbatch_options = {
+        "job-name": f"{request.study}.{safe_name(jobs_of_script.stage)}",
+        "array": f"1-{len(jobs_of_script.jobs)}{throttle}",
         "time": -(-time_limit_s(array, batch) // 60),
-        "output": f"{part.name}.%A_%a.out",
-        **{key.replace("_", "-"): value for key, value in needed.items()},
+        "output": f"{jobs_of_script.name}.%A_%a.out",
+        **{key.replace("_", "-"): value for key, value in needed_options.items()},
     }
-    lines = [directive(key, value) for key, value in asked.items()]
-    return array_script(part, order, "sbatch", lines, listed, jobs=("behind its own", "1"), own=_OWN)
+    lines = [directive(key, value) for key, value in sbatch_options.items()]
+    return make_array_script(
+        jobs_of_script,
+        request,
+        "sbatch",
+        lines,
+        task_lines,
+        jobs_file_argument=("behind its own", "1"),
+        task_id_expression=_TASK_ID,
+    )
 
 
-def _submit_all(parts: Sequence[Part], order: Order) -> Script:
-    numbers = {part.name: f"id{number}" for number, part in enumerate(parts, 1)}
+def _submit_all_script(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> ScriptFile:
+    variables = {part.name: f"id{number}" for number, part in enumerate(jobs_of_scripts, 1)}
     lines = [
         "#!/bin/bash",
-        f"# Submits study {order.study}, stages in order. Run it in the project's folder; output files go there.",
+        f"# Submits study {request.study}, stages in order. Run it in the project's folder; output files go there.",
         *SUBMIT_HEAD,
         "",
-        *order.separated(_submission(part, numbers) for part in parts),
+        *request.with_separators(_submit_command(part, variables) for part in jobs_of_scripts),
         "",
-        *(f'echo "{part.name}: ${{{numbers[part.name]}%%;*}}"' for part in parts),
+        *(f'echo "{part.name}: ${{{variables[part.name]}%%;*}}"' for part in jobs_of_scripts),
     ]
-    return script(SUBMIT_FILE, lines)
+    return make_script(SUBMIT_FILE, lines)
 
 
-def _submission(part: Part, numbers: dict[str, str]) -> str:
+def _submit_command(jobs_of_script: ScriptJobs, variables: dict[str, str]) -> str:
     # What sbatch says with --parsable is the number, and behind a semicolon the cluster where there are several.
-    parents = ":".join(f"${{{numbers[name]}%%;*}}" for name in part.after)
-    after = f'--dependency="afterany:{parents}" --kill-on-invalid-dep=yes ' if parents else ""
-    return f'{numbers[part.name]}=$(sbatch --parsable {after}"$here/{part.name}.sbatch" "$here/{JOBS_FILE}")'
+    parent_ids = ":".join(f"${{{variables[name]}%%;*}}" for name in jobs_of_script.parent_scripts)
+    dependency = f'--dependency="afterany:{parent_ids}" --kill-on-invalid-dep=yes ' if parent_ids else ""
+    script = f'"$here/{jobs_of_script.name}.sbatch" "$here/{JOBS_FILE}"'
+    return f"{variables[jobs_of_script.name]}=$(sbatch --parsable {dependency}{script})"

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledSeat, take_up
+from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
 from seedfold.orchestrator.schedulers.slurm import queries
 from seedfold.orchestrator.worker.environment import Interruption
 
@@ -15,22 +15,22 @@ _TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class SlurmSeat(ScheduledSeat):
+class SlurmEnvironment(ScheduledEnvironment):
     """What SLURM gave to one element of an array."""
 
     def interruption(self, received: int) -> Interruption:
         """A stop near the time limit is the limit's; any other is a preemption."""
-        return "timeout" if self.near_end() else "preempted"
+        return "timeout" if self.is_near_time_limit() else "preempted"
 
     def go_on(self) -> bool:
         """Queue the task again, unless it has been cancelled or has ended otherwise for SLURM."""
         try:
-            state = queries.ask(["squeue", "-h", "-j", self.task, "-o", "%T"], _TIMEOUT_S).strip()
+            state = queries.output_of(["squeue", "-h", "-j", self.task_id, "-o", "%T"], _TIMEOUT_S).strip()
             if state != "RUNNING":
-                print(f"not queued again: SLURM says {state or 'nothing'} of {self.task}", flush=True)
+                print(f"not queued again: SLURM says {state or 'nothing'} of {self.task_id}", flush=True)
                 return False
-            print(f"queue {self.task} again", flush=True)
-            queries.ask(["scontrol", "requeue", self.task], _TIMEOUT_S)
+            print(f"queue {self.task_id} again", flush=True)
+            queries.output_of(["scontrol", "requeue", self.task_id], _TIMEOUT_S)
         except UnreachableError as error:
             print(f"not queued again: {error}", flush=True)
             return False
@@ -41,17 +41,17 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
     from seedfold.orchestrator.worker.worker import sit_down
 
-    number = os.environ["SLURM_ARRAY_JOB_ID"]
-    task = f"{number}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    submission = take_up(folder, number, f"{task}_submitted.pkl")
-    seat = SlurmSeat(
+    array_id = os.environ["SLURM_ARRAY_JOB_ID"]
+    task_id = f"{array_id}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    submission = read_task_submission(folder, array_id, f"{task_id}_submitted.pkl")
+    environment = SlurmEnvironment(
         index=int(os.environ["SLURM_ARRAY_TASK_ID"]),
         restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")),
         array=submission.array,
-        task=task,
+        task_id=task_id,
         limit_s=limit_s,
         warning_s=warning_s,
     )
-    sit_down(submission, seat)
+    sit_down(submission, environment)
     # Without a result for submitit, which would be one more file per element that nobody reads.
     sys.exit(0)

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
     from omegaconf import DictConfig
 
-    from seedfold.orchestrator.sweeps.request import Request
+    from seedfold.orchestrator.sweeps.request import SweepRequest
 
 
 class _Plugin:
     """What both have in common: their settings are read, unresolved, from the configuration."""
 
     def __init__(self, **settings: Any) -> None:
-        self._request: Request | None = None
+        self._request: SweepRequest | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra composed."""
-        from seedfold.orchestrator.sweeps.request import Request
+        from seedfold.orchestrator.sweeps.request import SweepRequest
 
-        self._request = Request(hydra_context, task_function, config)
+        self._request = SweepRequest(hydra_context, task_function, config)
 
 
 class SeedfoldSweeper(_Plugin, Sweeper):
@@ -40,10 +40,10 @@ class SeedfoldSweeper(_Plugin, Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Have everything done; exit with 1 if a job failed, with 2 for bad input."""
-        from seedfold.orchestrator.sweeps.sweep import sweep
+        from seedfold.orchestrator.sweeps.sweep import run_sweep
 
         assert self._request is not None
-        return sweep(self._request, arguments)
+        return run_sweep(self._request, arguments)
 
 
 class SeedfoldLauncher(_Plugin, Launcher):
@@ -51,10 +51,10 @@ class SeedfoldLauncher(_Plugin, Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Return what each job returned, in order; nothing where nobody waits for them."""
-        from seedfold.orchestrator.sweeps.sweep import launch
+        from seedfold.orchestrator.sweeps.sweep import launch_points
 
         assert self._request is not None
-        return launch(self._request, job_overrides)
+        return launch_points(self._request, job_overrides)
 
 
 class SeedfoldSearchPath(SearchPathPlugin):

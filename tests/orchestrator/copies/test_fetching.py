@@ -15,8 +15,8 @@ from toyproject import SEEDFOLD, Toy, eventually, tree
 
 import seedfold as sf
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.copies.fetching import Fetched, fetch
-from seedfold.orchestrator.copies.source import Folder
+from seedfold.orchestrator.copies.fetching import FetchResult, fetch
+from seedfold.orchestrator.copies.source import LocalSource
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.overview import Overview
 
@@ -28,8 +28,8 @@ def of(toy: Toy, folder: Path) -> Toy:
     return replace(toy, root=folder, environment={**toy.environment, "SEEDFOLD_ROOT": str(folder)})
 
 
-def bring(toy: Toy, folder: Path, study: str = "light", checkpoints: bool = False) -> Fetched:
-    return fetch(Folder(Root(toy.root)), "", study, Root(folder), checkpoints, lambda done, total: None)
+def bring(toy: Toy, folder: Path, study: str = "light", checkpoints: bool = False) -> FetchResult:
+    return fetch(LocalSource(Root(toy.root)), "", study, Root(folder), checkpoints, lambda done, total: None)
 
 
 def states(folder: Path, study: str = "light") -> Counter[str]:
@@ -98,7 +98,7 @@ def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
     assert toy.launch("seed=0", experiment="light").returncode == 0
     toy.settle()
     first = bring(toy, copy)
-    assert bring(toy, copy) == Fetched({"light": 0}, 0)
+    assert bring(toy, copy) == FetchResult({"light": 0}, 0)
     assert toy.launch("seed=0,1", experiment="light").returncode == 0
     toy.settle()
     second = bring(toy, copy)
@@ -106,7 +106,7 @@ def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
     assert states(copy) == {"done": 6}
     assert "slept.txt" not in "".join(files(copy / "light"))
     bring(toy, copy, checkpoints=True)
-    assert bring(toy, copy, checkpoints=True) == Fetched({"light": 0}, 0)
+    assert bring(toy, copy, checkpoints=True) == FetchResult({"light": 0}, 0)
 
 
 @pytest.mark.slow

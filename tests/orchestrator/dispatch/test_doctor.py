@@ -12,7 +12,7 @@ import pytest
 from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator.dispatch import doctor
-from seedfold.orchestrator.dispatch.doctor import examine_machine, file_system
+from seedfold.orchestrator.dispatch.doctor import examine_machine, file_system_type
 from seedfold.orchestrator.dispatch.wait import stop_workers
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.findings import Finding
@@ -22,7 +22,7 @@ from seedfold.orchestrator.worker.slots import Gpu
 @pytest.fixture(autouse=True)
 def _quick_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask a process that answers as torch would, without the seconds that its import takes."""
-    monkeypatch.setattr(doctor, "_ASK_TORCH", "print('[\"2.9\", null, 0]')")
+    monkeypatch.setattr(doctor, "_TORCH_PROGRAM", "print('[\"2.9\", null, 0]')")
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_a_clock_that_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_torch_that_does_not_import_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_ASK_TORCH", "raise ImportError('libcudart.so.12: cannot open')")
+    monkeypatch.setattr(doctor, "_TORCH_PROGRAM", "raise ImportError('libcudart.so.12: cannot open')")
     found = by_topic(list(examine_machine(Root(tmp_path))))
     assert (found["torch"].level, "libcudart.so.12" in found["torch"].text) == ("problem", True)
 
@@ -129,4 +129,4 @@ def test_a_site_file_that_is_no_mapping_is_a_problem(tmp_path: Path, monkeypatch
 
 
 def test_the_kind_of_a_file_system_is_known() -> None:
-    assert file_system(Path("/proc")) == "proc"
+    assert file_system_type(Path("/proc")) == "proc"

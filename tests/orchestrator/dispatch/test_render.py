@@ -24,8 +24,8 @@ from toyproject import SEEDFOLD, Toy, eventually, make_toy, tree
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.dispatch.render import TARGETS, cut, render
-from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE, Order
+from seedfold.orchestrator.dispatch.render import TARGETS, render, split_into_scripts
+from seedfold.orchestrator.schedulers.rendered_script import JOBS_FILE, RenderRequest
 from seedfold.orchestrator.schedulers.slurm.script import directive
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -113,16 +113,16 @@ def job(number: int, stage: str = "a", parents: Sequence[str] = (), **resources:
 def test_arrays_are_cut_by_resources_and_size_and_follow_those_of_their_parents() -> None:
     parents = [job(1), job(2, gpus=1), job(3)]
     child = job(4, "b", [parents[1].id])
-    parts = list(cut([*parents, child, parents[0]], None, arrays=True))
-    assert [(part.name, len(part.jobs), part.after) for part in parts] == [
+    parts = list(split_into_scripts([*parents, child, parents[0]], None, arrays=True))
+    assert [(part.name, len(part.jobs), part.parent_scripts) for part in parts] == [
         ("01_a_001", 2, ()),
         ("01_a_002", 1, ()),
         ("02_b", 1, ("01_a_002",)),
     ]
     many = [job(number) for number in range(2001)]
-    assert [len(part.jobs) for part in cut(many, None, arrays=True)] == [1000, 1000, 1]
-    assert [len(part.jobs) for part in cut(many, None, arrays=False)] == [2001]
-    assert [part.name for part in cut(many, 1500, arrays=False)] == ["01_a_001", "01_a_002"]
+    assert [len(part.jobs) for part in split_into_scripts(many, None, arrays=True)] == [1000, 1000, 1]
+    assert [len(part.jobs) for part in split_into_scripts(many, None, arrays=False)] == [2001]
+    assert [part.name for part in split_into_scripts(many, 1500, arrays=False)] == ["01_a_001", "01_a_002"]
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ def hostile_jobs(stages: Sequence[str], value: str) -> list[JobDescription]:
     return jobs
 
 
-def refusal(out: Path, target: str, order: Order, jobs: Sequence[JobDescription]) -> str | None:
+def refusal(out: Path, target: str, order: RenderRequest, jobs: Sequence[JobDescription]) -> str | None:
     """Render; return what was said if it was refused."""
     try:
         render(out, target, order, jobs, jobs)
@@ -410,7 +410,7 @@ def test_whatever_a_value_holds_bash_gets_it_or_it_is_refused(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         jobs = hostile_jobs(stages, value)
-        order = Order("s", {"cluster": {}}, root=root)
+        order = RenderRequest("s", {"cluster": {}}, root=root)
         refused = refusal(folder / name, target, order, jobs)
         if refused is not None:
             assert "ends of lines" in refused
@@ -434,7 +434,7 @@ def test_a_separator_takes_no_command_with_it_or_is_refused(separator: str) -> N
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         jobs = hostile_jobs(["a"], "x")
-        refused = refusal(folder / "out", "shell", Order("s", {"cluster": {}}, separator=separator), jobs)
+        refused = refusal(folder / "out", "shell", RenderRequest("s", {"cluster": {}}, separator=separator), jobs)
         if refused is not None:
             assert len(refused.splitlines()) == 1
             return

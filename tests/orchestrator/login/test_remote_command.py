@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.login.remote_command import BEGIN, seedfold_line
+from seedfold.orchestrator.login.remote_command import OUTPUT_BEGINS, seedfold_line
 from seedfold.orchestrator.settings.login import Login
 
 WORDS = ["'; touch broken; '", "$(touch broken)", "a\nb", "!!", "*", "~", "ü €", '"', "\\", "", "%s", "^a^b", "-x"]
@@ -33,7 +33,7 @@ def test_every_shell_reads_it_alike(shell: str, tmp_path: Path, monkeypatch: pyt
     ended = subprocess.run(
         [shell, "-c", line], cwd=folder, capture_output=True, input=b"not for the profile", check=True
     )
-    assert ended.stdout.startswith(BEGIN)
-    assert json.loads(ended.stdout.removeprefix(BEGIN)) == [WORDS, "a'b\"$c", str(folder)]
+    assert ended.stdout.startswith(OUTPUT_BEGINS)
+    assert json.loads(ended.stdout.removeprefix(OUTPUT_BEGINS)) == [WORDS, "a'b\"$c", str(folder)]
     assert ended.stderr == b""
     assert not (folder / "broken").exists()

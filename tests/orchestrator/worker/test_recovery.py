@@ -17,7 +17,7 @@ from toyproject import PATIENCE_S, Toy, eventually, heard, make_toy
 
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.schedulers.local import dispatch
+from seedfold.orchestrator.schedulers.local import start_worker
 
 SETTINGS = {"cluster": {"executor": "local"}, "failures": {}}
 SLOW_JOBS = ("sleep_s=0.3", "failures.kinds.node.wait_s=0")
@@ -187,7 +187,7 @@ def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy)
     names = list(Ledger(toy.study("one")).plans.jobs)
     queued = [Submission.create(toy.study(name), names, SETTINGS, toy.folder) for name in ("one", "two")]
     for submission in queued:
-        dispatch(submission)
+        start_worker(submission)
     for submission in queued:
         eventually(functools.partial(_is_over, submission))
     assert toy.states("one") == toy.states("two") == {"done": 6}
@@ -200,7 +200,7 @@ def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(
     shutil.copytree(toy.study("one").plans, toy.study("two").plans)
     names = list(toy.executions())
     submission = Submission.create(toy.study("two"), names, SETTINGS, toy.folder)
-    dispatch(submission)
+    start_worker(submission)
     eventually(lambda: submission.liveness() == "dead")
     assert set(toy.executions().values()) == {1}
     assert toy.states("two") == {"done": 6}

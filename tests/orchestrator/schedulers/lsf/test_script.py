@@ -16,7 +16,13 @@ import seedfold.conf
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Array
-from seedfold.orchestrator.schedulers.lsf.directives import Request, directive, lines, requirement, site_memory_unit
+from seedfold.orchestrator.schedulers.lsf.directives import (
+    JobRequest,
+    directive,
+    directive_lines,
+    read_memory_unit,
+    resource_requirement,
+)
 from seedfold.orchestrator.schedulers.lsf.task_request import array_request
 from seedfold.orchestrator.settings.cluster import Cluster, known_keys
 
@@ -59,12 +65,12 @@ COMMON = """\
 OWN = '#BSUB -wa USR2\n#BSUB -wt 2\n#BSUB -gpu "num=2:j_exclusive=yes:gmodel=small:gmem=10G"\n'
 
 
-def asked(**changed: Any) -> Request:
+def asked(**changed: Any) -> JobRequest:
     cluster = Cluster.parse({**GIVEN, **changed})
     assert cluster.lsf is not None
     request = array_request(ARRAY, cluster, cluster.lsf.dialect)
-    changes = {"name": "name", "count": 7, "after": ("3", "4"), "output": "/runs/%J_%I.log"}
-    return Request(**{field: getattr(request, field) for field in Request.__slots__} | changes)  # type: ignore[arg-type]
+    changes = {"name": "name", "array_size": 7, "dependencies": ("3", "4"), "output": "/runs/%J_%I.log"}
+    return JobRequest(**{field: getattr(request, field) for field in JobRequest.__slots__} | changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -75,12 +81,12 @@ def asked(**changed: Any) -> Request:
     ],
 )
 def test_directives(dialect: str, expected: str) -> None:
-    assert "\n".join(lines(asked(dialect=dialect))) + "\n" == expected
+    assert "\n".join(directive_lines(asked(dialect=dialect))) + "\n" == expected
 
 
 def test_a_job_of_its_own_can_begin_later() -> None:
-    request = Request(name="keeper", output="/x", dialect="classic", begin=datetime(2026, 3, 4, 5, 6))
-    assert lines(request) == [
+    request = JobRequest(name="keeper", output="/x", dialect="classic", begin=datetime(2026, 3, 4, 5, 6))
+    assert directive_lines(request) == [
         "#BSUB -J keeper",
         "#BSUB -o /x",
         "#BSUB -n 1",
@@ -111,9 +117,9 @@ def test_a_value_stays_one_word_of_a_shell_or_is_refused(text: str) -> None:
     ],
 )
 def test_memory_is_written_in_the_units_of_the_site(unit: str | None, dialect: str, reserved: str, limit: str) -> None:
-    request = Request("x", "/x", dialect, memory_unit=unit, memory_mb=1500)
-    assert f"rusage[mem={reserved}]" in requirement(request)
-    assert f"#BSUB -M {limit}" in lines(request)
+    request = JobRequest("x", "/x", dialect, memory_unit=unit, memory_mb=1500)
+    assert f"rusage[mem={reserved}]" in resource_requirement(request)
+    assert f"#BSUB -M {limit}" in directive_lines(request)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,7 @@ def test_the_unit_of_the_site_is_read(
     if conf is not None:
         (tmp_path / "lsf.conf").write_text(conf)
     monkeypatch.setenv("LSF_ENVDIR", str(tmp_path))
-    assert site_memory_unit() == unit
+    assert read_memory_unit() == unit
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,7 @@ def test_the_unit_of_the_site_is_read(
 )
 def test_what_cannot_be_is_named(changed: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as error:
-        lines(asked(**changed))
+        directive_lines(asked(**changed))
     assert says in str(error.value)
 
 

@@ -11,11 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedfold.orchestrator.schedulers.lsf import bsub_reply as replies
-from seedfold.orchestrator.schedulers.lsf import capabilities as offer
-from seedfold.orchestrator.schedulers.lsf import exit_reasons as ends
-from seedfold.orchestrator.schedulers.lsf.bjobs_rows import WORDS, read_json, read_reasons, read_table
-from seedfold.orchestrator.schedulers.lsf.task_states import in_words
+from seedfold.orchestrator.schedulers.lsf import bsub_reply, capabilities, exit_reasons
+from seedfold.orchestrator.schedulers.lsf.bjobs_rows import STATES, parse_json, parse_pending_reasons, parse_table
+from seedfold.orchestrator.schedulers.lsf.task_states import readable_reason
 
 HEADER = "JOBID   USER    STAT  QUEUE      FROM_HOST   EXEC_HOST   JOB_NAME   SUBMIT_TIME"
 TABLE = f"""\
@@ -30,13 +28,13 @@ TABLE = f"""\
 """
 
 names = st.text("abcXYZ019._-", min_size=1, max_size=30)
-rows = st.tuples(st.integers(1, 10**7), st.integers(1, 10**4), st.sampled_from(sorted(WORDS)), names, names)
+rows = st.tuples(st.integers(1, 10**7), st.integers(1, 10**4), st.sampled_from(sorted(STATES)), names, names)
 
 
 def test_a_table_is_read() -> None:
-    found, strange = read_table(TABLE)
+    found, strange = parse_table(TABLE)
     assert strange == []
-    assert [(row.id, row.index, row.word, row.name, row.host) for row in found] == [
+    assert [(row.id, row.index, row.state, row.name, row.host) for row in found] == [
         ("105", 3, "RUN", "st.train.tok", "n1"),
         ("105", 1, "PEND", "st.train.tok", ""),
         ("105", 12, "EXIT", "st.train.tok", "n2"),
@@ -45,9 +43,9 @@ def test_a_table_is_read() -> None:
         ("107", 2, "PEND", "*rain.tok1234", ""),
         ("108", 0, "RUN", "a b c", "n1"),
     ]
-    assert found[5].is_called("st.train.tok1234")
-    assert not found[5].is_called("st.other.tok1234x")
-    assert [row.ended for row in found] == [False, False, True, False, True, False, False]
+    assert found[5].has_name("st.train.tok1234")
+    assert not found[5].has_name("st.other.tok1234x")
+    assert [row.has_ended for row in found] == [False, False, True, False, True, False, False]
 
 
 @given(st.lists(rows, max_size=5), st.booleans())
@@ -61,35 +59,35 @@ def test_whatever_is_listed_is_read_from_either_form(
             f"{number:<7} {'me':<7} {word:<5} {'normal':<10} {'login1':<11} {where:<11} {name}[{index}] Nov  2 05:43"
         )
     expected = [(str(number), index, word, name) for number, index, word, _, name in listed]
-    table, strange = read_table("\n".join(lines))
+    table, strange = parse_table("\n".join(lines))
     assert strange == []
-    assert [(row.id, row.index, row.word, row.name) for row in table] == expected
+    assert [(row.id, row.index, row.state, row.name) for row in table] == expected
     records = [
         {"JOBID": str(number), "JOBINDEX": str(index), "STAT": word, "JOB_NAME": f"{name}[{index}]", "EXEC_HOST": host}
         for number, index, word, host, name in listed
     ]
     noise = "LSF is busy today\n" if pending else ""
-    found, strange = read_json(noise + json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}))
+    found, strange = parse_json(noise + json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}))
     assert strange == []
-    assert [(row.id, row.index, row.word, row.name) for row in found] == expected
+    assert [(row.id, row.index, row.state, row.name) for row in found] == expected
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_read_as_rows_or_is_strange(text: str) -> None:
-    for read in (read_table, read_json):
+    for read in (parse_table, parse_json):
         found, strange = read(text)
         assert found or strange or not text.strip() or "JOBID" in text.upper() or "found" in text.lower() or "{" in text
 
 
 @pytest.mark.parametrize("text", ["<html>log in first</html>", '{"RECORDS": 3}', '{"JOBS": 1}', "104|2|RUNNING\n"])
 def test_nonsense_is_strange(text: str) -> None:
-    assert read_table(text)[1]
-    assert read_json(text)[1]
+    assert parse_table(text)[1]
+    assert parse_json(text)[1]
 
 
 def test_reasons_of_pending_jobs_are_put_in_words() -> None:
     said = f"{HEADER}\n{TABLE.splitlines()[2]}\n Job dependency condition not satisfied;\n Something else;\n"
-    assert {key: in_words(reason) for key, reason in read_reasons(said).items()} == {
+    assert {key: readable_reason(reason) for key, reason in parse_pending_reasons(said).items()} == {
         ("105", 1): "waits for jobs before it"
     }
     known = {
@@ -99,11 +97,11 @@ def test_reasons_of_pending_jobs_are_put_in_words() -> None:
         " Dependency condition invalid or never satisfied;": "can never run: what it depends on did not happen",
         " The job was suspended by the user while pending;": "held by a person",
     }
-    assert {said: in_words(said.strip()) for said in known} == known
-    assert in_words("A reason that nobody has heard of;") == "A reason that nobody has heard of"
+    assert {said: readable_reason(said.strip()) for said in known} == known
+    assert readable_reason("A reason that nobody has heard of;") == "A reason that nobody has heard of"
 
 
-def told(*lines: str, when: float | None = None) -> ends.Told:
+def told(*lines: str, when: float | None = None) -> exit_reasons.ExitReport:
     """What `bhist -l` says of a task with these lines after its start, broken as LSF breaks its lines."""
     stamp = datetime.fromtimestamp(when if when is not None else time.time() - 3600).strftime("%a %b %d %H:%M:%S")
     text = "\n".join(
@@ -115,7 +113,9 @@ def told(*lines: str, when: float | None = None) -> ends.Told:
         ]
     )
     broken = "\n".join(("\n" + 21 * " ").join(wrap(line, 58, break_on_hyphens=True)) for line in text.splitlines())
-    [(key, found)] = ends.tell_apart(f"\n{broken}\n\nSummary of time in seconds spent in various states").items()
+    [(key, found)] = exit_reasons.parse_exit_reports(
+        f"\n{broken}\n\nSummary of time in seconds spent in various states"
+    ).items()
     assert key == ("12", 3)
     return found
 
@@ -155,16 +155,16 @@ def told(*lines: str, when: float | None = None) -> ends.Told:
     ],
 )
 def test_ends_have_a_kind_and_a_reason(lines: list[str], kind: str, says: str) -> None:
-    state = ends.ended("12", told(*lines), 2048, begun=True)
+    state = exit_reasons.ended_task_state("12", told(*lines), 2048, has_started=True)
     assert (state.phase, state.kind, state.node) == ("ended", kind, "n1")
     assert says in state.reason
 
 
 def test_an_end_of_this_moment_may_be_a_requeue() -> None:
     fresh = told("Exited with exit code 130.", when=time.time())
-    assert ends.ended("12", fresh, 2048, begun=True).phase == "ending"
+    assert exit_reasons.ended_task_state("12", fresh, 2048, has_started=True).phase == "ending"
     killed = told("Signal <KILL> requested by user or administrator <me>;", "Exited.", when=time.time())
-    assert ends.ended("12", killed, 2048, begun=True).phase == "ended"
+    assert exit_reasons.ended_task_state("12", killed, 2048, has_started=True).phase == "ended"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_end_of_this_moment_may_be_a_requeue() -> None:
     ],
 )
 def test_the_number_is_found_among_other_lines(said: str, number: str | None) -> None:
-    assert replies.read_number(said) == number
+    assert bsub_reply.parse_job_number(said) == number
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_the_number_is_found_among_other_lines(said: str, number: str | None) ->
     ],
 )
 def test_a_queue_that_is_full_takes_more_later(said: str, full: bool) -> None:
-    assert replies.is_refusal(said)
-    assert replies.is_full(said) is full
+    assert bsub_reply.is_refusal(said)
+    assert bsub_reply.is_queue_full(said) is full
 
 
 QUEUES = """
@@ -229,8 +229,8 @@ PRIO NICE STATUS          MAX JL/U JL/P JL/H NJOBS  PEND   RUN SSUSP USUSP  RSV
 
 
 def test_queues_have_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offer.queries, "shown", lambda command, timeout_s: QUEUES)
-    assert [queue.text() for queue in offer.queues(1)] == [
+    monkeypatch.setattr(capabilities.queries, "site_output", lambda command, timeout_s: QUEUES)
+    assert [queue.text() for queue in capabilities.find_queues(1)] == [
         "short (at most 10 min, at most 8 GB)",
         "old (closed)",
     ]

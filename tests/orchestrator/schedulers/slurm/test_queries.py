@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from seedfold.jobs.errors import UnreachableError
-from seedfold.orchestrator.schedulers.slurm import capabilities as offer
-from seedfold.orchestrator.schedulers.slurm import queries
+from seedfold.orchestrator.schedulers.slurm import capabilities, queries
 
 Fake = Callable[..., None]
 
@@ -41,12 +40,12 @@ QUEUE = """\
 
 def test_the_queue_is_read(fake: Fake) -> None:
     fake("squeue", QUEUE)
-    found = {row.index: row.state for row in queries.queue(["st.train.tok"], 10)}
+    found = {row.index: row.state for row in queries.queued_tasks(["st.train.tok"], 10)}
     phases = {index: state.phase for index, state in found.items()}
     assert phases == {2: "pending", 3: "pending", 0: "running", 4: "ended", 5: "running", 6: "running"}
     assert found[2].reason == "throttled by cluster.throttle"
     assert (found[4].kind, found[4].reason) == ("timeout", "its task reached the time limit")
-    assert {state.id for state in found.values()} == {"104"}
+    assert {state.array_id for state in found.values()} == {"104"}
     assert found[0].node == "n1"
 
 
@@ -54,19 +53,19 @@ def test_the_queue_is_read(fake: Fake) -> None:
 def test_nonsense_is_no_answer(fake: Fake, text: str) -> None:
     fake("squeue", text)
     with pytest.raises(UnreachableError, match="makes no sense"):
-        list(queries.queue(["a"], 10))
+        list(queries.queued_tasks(["a"], 10))
 
 
 def test_a_command_that_fails_hangs_or_is_missing_is_no_answer(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake("squeue", before="echo 'Unable to contact slurm controller' >&2; exit 1")
     with pytest.raises(UnreachableError, match="squeue failed: Unable to contact slurm controller"):
-        list(queries.queue(["a"], 10))
+        list(queries.queued_tasks(["a"], 10))
     fake("squeue", before="exec sleep 100")
     with pytest.raises(UnreachableError, match=r"squeue gave no answer in 0\.2 s"):
-        list(queries.queue(["a"], 0.2))
+        list(queries.queued_tasks(["a"], 0.2))
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UnreachableError, match="squeue: not found"):
-        list(queries.queue(["a"], 10))
+        list(queries.queued_tasks(["a"], 10))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_a_command_that_fails_hangs_or_is_missing_is_no_answer(fake: Fake, monke
     ],
 )
 def test_ends_have_a_kind_and_a_reason(word: str, code: str, memory: tuple[int, int], kind: str, says: str) -> None:
-    state = queries.ended("7", word, code, memory)
+    state = queries.ended_task_state("7", word, code, memory)
     assert (state.phase, state.kind) == ("ended", kind)
     assert says in state.reason
 
@@ -103,20 +102,20 @@ ACCOUNT = """\
 
 def test_accounting_tells_of_ends_only(fake: Fake) -> None:
     fake("sacct", ACCOUNT)
-    found = {row.index: row.state for row in queries.accounted(["12"], 10) or ()}
+    found = {row.index: row.state for row in queries.accounted_tasks(["12"], 10) or ()}
     assert {index: state.kind for index, state in found.items()} == {0: None, 1: "oom_host"}
     assert found[1].node == "n2"
 
 
 def test_without_accounting_nothing_is_known(fake: Fake) -> None:
     fake("sacct", before="echo 'Slurm accounting storage is disabled' >&2; exit 1")
-    assert queries.accounted(["12"], 10) is None
+    assert queries.accounted_tasks(["12"], 10) is None
 
 
 def test_what_a_surrounding_job_left_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SLURM_JOB_ID", "SLURM_MEM_PER_NODE", "SBATCH_PARTITION", "SLURM_CONF"):
         monkeypatch.setenv(name, "x")
-    left = {key for key in queries.environment() if key.startswith(("SLURM_", "SBATCH_"))}
+    left = {key for key in queries.clean_environment() if key.startswith(("SLURM_", "SBATCH_"))}
     assert left == {"SLURM_CONF"}
 
 
@@ -125,16 +124,18 @@ def test_a_refusal_is_said_once_and_with_what_there_is(fake: Fake) -> None:
         "sbatch: error: invalid partition specified: nix sbatch: error: "
         "allocation failure: Invalid partition name specified"
     )
-    assert offer.clean(said) == "invalid partition specified: nix; Invalid partition name specified"
+    assert capabilities.clean_message(said) == "invalid partition specified: nix; Invalid partition name specified"
     fake("sinfo", "debug|7-00:00:00|4|4+|64000|gpu:a100:4(S:0-1)|up\nlow|infinite|2|8|128000|(null)|down\n")
-    assert offer.of_use(offer.clean(said), 10) == "partitions are debug, low"
-    assert "debug (4 nodes of up to 4 CPUs, 62GB, gpu:a100:4; at most 7-00:00:00)" in offer.of_use("too much", 10)
-    assert "low (down)" in offer.of_use("too much", 10)
+    assert capabilities.advice_on_refusal(capabilities.clean_message(said), 10) == "partitions are debug, low"
+    assert "debug (4 nodes of up to 4 CPUs, 62GB, gpu:a100:4; at most 7-00:00:00)" in capabilities.advice_on_refusal(
+        "too much", 10
+    )
+    assert "low (down)" in capabilities.advice_on_refusal("too much", 10)
 
 
 @pytest.mark.slurm
 def test_the_real_ones_answer_as_expected(on_slurm: object, slurm_name: str) -> None:
-    assert list(queries.queue([slurm_name], 30)) == []
-    assert int(queries.setting("MaxArraySize", 30) or 0) > 0
-    assert {"debug", "gpu", "low", "high"} <= {one.name for one in offer.partitions(30)}
-    assert any(account.startswith("research") for account in offer.accounts(30))
+    assert list(queries.queued_tasks([slurm_name], 30)) == []
+    assert int(queries.config_value("MaxArraySize", 30) or 0) > 0
+    assert {"debug", "gpu", "low", "high"} <= {one.name for one in capabilities.find_partitions(30)}
+    assert any(account.startswith("research") for account in capabilities.find_accounts(30))
