@@ -5,10 +5,10 @@ ROOT ?= runs
 CLUSTER ?= build/slurm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Slow tests wait for timers and schedulers much of their time: one more at a time than there are processors.
-WAITING = $(shell $(PYTHON) -c "import os; print(1 + min(4, os.cpu_count() or 1))")
+# Long tests wait for timers and schedulers much of their time: twice as many at a time as there are processors.
+WAITING = $(shell $(PYTHON) -c "import os; print(2 * min(4, os.cpu_count() or 1))")
 
-.PHONY: demo test test-slow lint cluster cluster-down clean
+.PHONY: demo test test-slow test-all lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
 	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
@@ -20,6 +20,9 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow -n $(WAITING) --maxschedchunk 1
+
+test-all: $(READY)  ## all tests in one go: the fast ones run while the long ones wait
+	$(BIN)/python -m pytest -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
 
 cluster:  ## a real SLURM on this machine, for the tests and to play with; says how to use it
 	$(PYTHON) tests/clusters/slurm/cluster.py up --folder $(CLUSTER)

@@ -1,1 +1,4 @@
-"""What comes out: the store of predictions, tables, ensembles, reports."""
+"""What comes out: the store of predictions, tables, ensembles, reports.
+
+Its rooms may import from `jobs` alone. Read `store.published` first.
+"""

@@ -1,4 +1,4 @@
-"""The clusters that tests of every room may use; see `clusters.slurm.cluster`."""
+"""What holds for all tests, and the clusters that they may use; see `clusters.slurm.cluster`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
 from hypothesis import HealthCheck, settings
+from isolation import isolate
 
 # The same examples every time, however long each takes; `--hypothesis-profile=search` looks for others.
 _STEADY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +26,13 @@ settings.register_profile("search", _STEADY)
 settings.register_profile("steady", _STEADY, derandomize=True)
 settings.load_profile("steady")
 DURATIONS = Path(__file__).with_name("durations.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything is imported that looks at the environment."""
+    folder = Path(tempfile.mkdtemp(prefix="seedfold-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    isolate(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,6 +82,16 @@ def on_slurm(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """The cluster `slurm`, and the code under test in this process talks to it."""
     monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
     return slurm
+
+
+@pytest.fixture
+def where(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """What sends a whole study to SLURM, a few tasks a stage; nothing where no cluster is up: it is done here then."""
+    cluster = find_cluster()
+    if cluster is None:
+        return ()
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    return ("cluster=slurm", "cluster.jobs_per_task=20", "cluster.slots=2", "cluster.throttle=2")
 
 
 @pytest.fixture(params=["lsf10", "classic"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from killing import jobs, kill_jobs
+from killing import kill_jobs, told
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
 
 _PATIENCE_S = 1500
 
@@ -56,11 +58,11 @@ class Place:
         self.run("resume", self.name, "--wait", "--root", "killed")
 
 
+def each_done_once(study: StudyFolder) -> bool:
+    """Whether every job of a study was done, and none of them twice."""
+    return told(study, "done") == Counter(job.id for job in Ledger(study).plans.current.values())
+
+
 def in_training(study: StudyFolder) -> bool:
     """Whether a job has checkpoints to go on from."""
     return any(study.path.glob("jobs/*/*/previous.ckpt"))
-
-
-def in_the_middle(study: StudyFolder) -> bool:
-    """Whether something is done, and something at work."""
-    return any(study.path.glob("store/*/*/result.json")) and bool(jobs(study))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from image_study import Place, in_training
+from image_study import Place, each_done_once, in_training
 from killing import results
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -23,13 +23,15 @@ def in_a_volume(study: StudyFolder) -> bool:
     return any(study.path.glob("jobs/*/*/volumes/test/*.json"))
 
 
-def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path) -> None:
+def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path, where: tuple[str, ...]) -> None:
+    """Done elsewhere, where a cluster is up, and here with kills: once in training, once in the middle of a volume."""
     place = Place(tmp_path, "dark_side")
-    place.run("launch", *STUDY, "--root", "whole")
+    place.run("launch", *STUDY, *where, "--root", "whole")
     place.kill("launch", *STUDY, "checkpoint.every_seconds=0", when=in_training)
     place.kill("resume", "dark_side", "--wait", when=in_a_volume)
     place.resume()
     whole, killed = place.study("whole"), place.study("killed")
+    assert each_done_once(whole)
     assert results(whole) == results(killed)
     first, second = (_outputs(study) for study in (whole, killed))
     assert {path.name for path in first.iterdir()} == OUTPUTS

@@ -18,7 +18,7 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ASKED = ("experiment=digits", "size=tiny", "seed=0,1", "fold=0,1", "trainer.max_epochs=4")
-KILLS = 20
+KILLS = 6
 JOBS = 8
 
 
@@ -58,7 +58,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     return digits
 
 
-def test_twenty_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
+def test_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
     dice, digits = random.Random(20), Digits(tmp_path)
     command = ("launch", "--wait", *ASKED)
     killed: list[str] = []

@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from isolation import path_without_schedulers
 
 HERE = Path(__file__).parent.parent
 TRAINING = {
@@ -69,13 +70,14 @@ def _marked(page: Path) -> object:
 @pytest.mark.parametrize("page", [_marked(page) for page in PAGES if _blocks(page)])
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SEEDFOLD_ROOT", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     # Places for jobs belong to a machine and its temporary folder: ours are apart from those of other tests.
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    # `seedfold doctor` finds fault with a scheduler that is installed and does not answer.
+    path = path_without_schedulers(tmp_path / "tmp" / "programs")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), path]))
     monkeypatch.syspath_prepend(str(tmp_path))
     names: dict[str, object] = {"__name__": "__main__"}
     code, printed = "", ""

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from clusters.slurm.cluster import Cluster
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -69,10 +68,14 @@ class Place:
         return self.study.published(job.id, 1) / "predictions.app_test.parquet"
 
 
-def test_small_study_runs_from_end_to_end_and_only_what_went_missing_runs_again(tmp_path: Path) -> None:
+def test_small_study_runs_from_end_to_end_and_only_what_went_missing_runs_again(
+    tmp_path: Path, where: tuple[str, ...]
+) -> None:
+    """Done elsewhere, where a cluster is up; what went missing is done here."""
     place = Place(tmp_path)
-    place.run("launch", *STUDY, "--wait")
+    place.run("launch", *STUDY, *where, "--wait")
     assert place.states() == WHOLE
+    assert {attempt for _, attempt in place.attempts()} == {1}
     assert "nothing to start" in place.run("launch", *STUDY, "--wait")
     _check_tables(place)
 
@@ -103,11 +106,3 @@ def _check_tables(place: Place) -> None:
     assert {"estimation", "calibration_app_test", "drift", "regret", "stages", "spread"} <= figures
     page = Path(place.run("report", "prevalence_shifts").strip()).read_text()
     assert "What training anew is worth" in page
-
-
-@pytest.mark.slurm
-def test_small_study_runs_on_slurm(on_slurm: Cluster, tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.run("launch", *STUDY, "cluster=slurm", "cluster.jobs_per_task=10", "--wait")
-    assert place.states() == WHOLE
-    assert {attempt for _, attempt in place.attempts()} == {1}

@@ -292,13 +292,19 @@ def tree(folder: Path) -> Mapping[str, bytes]:
 
 
 def eventually(
-    holds: Callable[[], object], seconds: float = PATIENCE_S, situation: Callable[[], str] = lambda: ""
+    holds: Callable[[], object],
+    seconds: float = PATIENCE_S,
+    situation: Callable[[], str] = lambda: "",
+    pause_s: float = 0.05,
 ) -> None:
-    """Wait until ``holds()`` is true; fail when it is not after that many seconds, and tell the situation then."""
+    """Wait until ``holds()`` is true; fail when it is not after that many seconds, and tell the situation then.
+
+    ``pause_s`` is the time between two looks: longer where a look costs more than a glance at a file.
+    """
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"it did not happen in time\n{situation()}"
-        time.sleep(0.05)
+        time.sleep(pause_s)
 
 
 def heard(process: subprocess.Popen[str], text: str, told_on: str = "stdout") -> None:

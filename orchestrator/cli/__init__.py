@@ -1,4 +1,8 @@
-"""The `seedfold` command: one module a command, imported only when that command is called."""
+"""The `seedfold` command: one module for each command.
+
+It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state`, `worker`, `schedulers`,
+`login`, `dispatch`, `copies`, `views` of `orchestrator`. Read `group` first.
+"""
 
 from __future__ import annotations
 

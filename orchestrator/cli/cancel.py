@@ -9,7 +9,7 @@ import click
 from seedfold.jobs.errors import counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, say
-from seedfold.orchestrator.dispatch.launch import cancel
+from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.overview import name_of

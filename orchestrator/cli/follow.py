@@ -15,7 +15,8 @@ from types import FrameType
 from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.cli.console import counts_text, hours_text, lines, say, show
 from seedfold.orchestrator.cli.status import failure_parts
-from seedfold.orchestrator.dispatch.launch import Launched, Progress, Waiter, stop_workers
+from seedfold.orchestrator.dispatch.submit import Launched
+from seedfold.orchestrator.dispatch.wait import Progress, Waiter, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.state.job_states import ALIVE, STATES

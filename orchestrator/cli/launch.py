@@ -13,7 +13,8 @@ from seedfold.orchestrator.cli.call import import_from_here
 from seedfold.orchestrator.cli.console import say
 from seedfold.orchestrator.cli.follow import stay_or_leave
 from seedfold.orchestrator.code.snapshots import left_out
-from seedfold.orchestrator.dispatch.launch import Launched, launch
+from seedfold.orchestrator.dispatch.launch import launch
+from seedfold.orchestrator.dispatch.submit import Launched
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 

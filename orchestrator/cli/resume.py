@@ -12,7 +12,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import import_from_here
 from seedfold.orchestrator.cli.follow import stay_or_leave
 from seedfold.orchestrator.cli.launch import say_started
-from seedfold.orchestrator.dispatch.launch import resume
+from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 

@@ -1,1 +1,5 @@
-"""Copies of studies, to look at on another machine than the one on which they are worked on."""
+"""Copies of studies, to look at on another machine.
+
+It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state`, `worker`, `schedulers`,
+`login`, `dispatch` of `orchestrator`. Read `fetching` first.
+"""

@@ -157,7 +157,7 @@ class Recorded:
 
         One that failed or was cancelled is handed over anew: who runs its command wants it.
         """
-        from seedfold.orchestrator.dispatch.launch import STOPPED, forgive
+        from seedfold.orchestrator.dispatch.resume import STOPPED, forgive
         from seedfold.orchestrator.worker.worker import sit_down
 
         kept = {key: self._file.settings[key] for key in ("cluster", "failures")}

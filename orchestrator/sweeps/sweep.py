@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import SeedfoldError, UsageError
 from seedfold.orchestrator.cli.follow import follow
 from seedfold.orchestrator.cli.launch import say_started
-from seedfold.orchestrator.dispatch.launch import STOPPED, Launched, forgive, refuse_replacing, start
 from seedfold.orchestrator.dispatch.launch import launch as launch_study
+from seedfold.orchestrator.dispatch.launch import refuse_replacing, start
+from seedfold.orchestrator.dispatch.resume import STOPPED, forgive
+from seedfold.orchestrator.dispatch.submit import Launched
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.plan import Plan

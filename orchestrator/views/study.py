@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.dispatch import launch as launching
+from seedfold.orchestrator.dispatch.cancel import cancel
+from seedfold.orchestrator.dispatch.launch import launch, make_plan
+from seedfold.orchestrator.dispatch.resume import resume
+from seedfold.orchestrator.dispatch.submit import Launched
+from seedfold.orchestrator.dispatch.wait import Waiter, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.finished_jobs import finished_runs
@@ -58,7 +62,7 @@ class Study:
 
     def plan(self, *overrides: str) -> pd.DataFrame:
         """Return one row per job that a launch would name: job, stage, axes, state, stale, whether it would start."""
-        plan = launching.make_plan(self.root, self._asked(overrides), self.config_dirs)
+        plan = make_plan(self.root, self._asked(overrides), self.config_dirs)
         starting = {planned.job.id for planned in plan.startable()}
         rows = [(planned.state, planned.stale, planned.job.id in starting) for planned in plan.jobs]
         return _frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
@@ -146,7 +150,7 @@ class Study:
 
         Interrupting the wait has running jobs write a checkpoint and stop.
         """
-        launched = launching.launch(
+        launched = launch(
             self.root,
             self._asked(overrides),
             config_dirs=self.config_dirs,
@@ -160,19 +164,19 @@ class Study:
     ) -> pd.DataFrame:
         """Start what is neither done nor alive, failed jobs included; otherwise as `launch`."""
         selection = _selection(where)
-        return self._after(launching.resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait)
+        return self._after(resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait)
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
         """Cancel what is not done, and return the status."""
-        launching.cancel(self.root, self.name, selection=_selection(where))
+        cancel(self.root, self.name, selection=_selection(where))
         return self.status()
 
-    def _after(self, launched: launching.Launched, wait: bool) -> pd.DataFrame:
+    def _after(self, launched: Launched, wait: bool) -> pd.DataFrame:
         if wait:
             try:
-                launching.Waiter(self.root, launched.study, launched.jobs).wait(lambda progress: None)
+                Waiter(self.root, launched.study, launched.jobs).wait(lambda progress: None)
             except KeyboardInterrupt:
-                launching.stop_workers(launched.study)
+                stop_workers(launched.study)
                 raise
         return Study(launched.study.name, self.root).status()
 

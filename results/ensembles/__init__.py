@@ -1,1 +1,4 @@
-"""TODO."""
+"""Predictions of several models put together: means, blends, the best members.
+
+It may import from `jobs` and the rooms `store`, `evaluation` of `results`. Read `mean_ensemble` first.
+"""

@@ -1,1 +1,5 @@
-"""Predictions that were made elsewhere: read from files, checked row by row, and told apart by their content."""
+"""Predictions that were made elsewhere, read and checked.
+
+It may import from `jobs` and the rooms `store`, `evaluation`, `ensembles`, `tables` of `results`. Read `predictions`
+first.
+"""

@@ -1,1 +1,5 @@
-"""Prevalence shift: test sets at other class ratios, and how well their prevalences can be told."""
+"""Prevalence shift: test sets with other class ratios, and what they do to metrics and decisions.
+
+It may import from `jobs` and the rooms `store`, `evaluation`, `ensembles`, `tables`, `imports`, `report`, `stages` of
+`results`. Read `tables` first.
+"""

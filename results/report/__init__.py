@@ -1,1 +1,5 @@
-"""TODO."""
+"""The report of a study: one HTML page with tables and figures.
+
+It may import from `jobs` and the rooms `store`, `evaluation`, `ensembles`, `tables`, `imports` of `results`. Read
+`page` first.
+"""

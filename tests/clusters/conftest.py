@@ -98,7 +98,7 @@ class Project(ABC):
 
     def wait(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
         """Wait until exactly so many jobs stand so, and ask nothing of the scheduler meanwhile."""
-        eventually(lambda: self.states(study) == states, seconds, lambda: self.situation(study))
+        eventually(lambda: self.states(study) == states, seconds, lambda: self.situation(study), pause_s=0.2)
 
     def situation(self, study: str = "light") -> str:
         """What is known of a study, for whoever asks why a test failed."""
@@ -107,7 +107,7 @@ class Project(ABC):
 
     def wait_with_status(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
         """As `wait`, while somebody looks at the status, which moves things on."""
-        eventually(lambda: self._asked(study) == states, seconds, lambda: self.situation(study))
+        eventually(lambda: self._asked(study) == states, seconds, lambda: self.situation(study), pause_s=0.5)
 
     def _asked(self, study: str) -> dict[str, int]:
         """How many jobs stand how, as `status` says, also where the scheduler did not answer it in time."""
@@ -138,7 +138,7 @@ class Project(ABC):
 
     def settle(self) -> None:
         """Wait until the scheduler has nothing of this project left."""
-        eventually(lambda: not unended(self.job_states()))
+        eventually(lambda: not unended(self.job_states()), pause_s=0.2)
 
     def clear(self) -> None:
         """Cancel what is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from clusters.conftest import JOBS, SlurmProject
 from clusters.slurm.cluster import Cluster
+from clusters.slurm.configuration import FEW
 from toyproject import CHAIN, eventually
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -18,7 +19,7 @@ from toy.light import run as run_light
 
 
 def run(work):
-    if work.config["seed"] in (3, 77):
+    if work.config["seed"] in (3, 37):
         hoard = bytearray(1500 * 1024**2)
         for place in range(0, len(hoard), 4096):
             hoard[place] = 1
@@ -30,7 +31,7 @@ GREEDY_STUDY = (
     CHAIN.replace("study: chain", "study: greedy")
     .replace("run: toy.light.run", "run: toy.greedy.run")
     .replace("memory: 1GB", "memory: 400MB")
-    .replace("{seed: [0, 1], fold: [0, 1]}", "{seed: 'range(0,200)'}")
+    .replace("{seed: [0, 1], fold: [0, 1]}", "{seed: 'range(0,40)'}")
     .replace("matrix: {seed: [0, 1]}", "matrix: {fold: [0]}")
 )
 
@@ -45,25 +46,26 @@ def slow_down(project: SlurmProject, jobs: int = JOBS) -> None:
 
 
 @pytest.mark.timeout(1800)
-def test_200_jobs_pass_a_limit_of_50_with_nobody_there(few: str, project: SlurmProject) -> None:
+def test_many_jobs_pass_a_limit_of_few_with_nobody_there(few: str, project: SlurmProject) -> None:
     (project.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
     project.toy.write_experiment("greedy", GREEDY_STUDY)
-    project.launch(f"cluster.qos={few}", "cluster.max_submitted=50", experiment="greedy")
-    project.wait("greedy", seconds=800, done=201)
-    assert executions(project) == [1] * 200
+    project.launch(f"cluster.qos={few}", f"cluster.max_submitted={FEW}", experiment="greedy")
+    project.wait("greedy", seconds=800, done=41)
+    assert executions(project) == [1] * 40
     ledger = project.ledger("greedy")
     failures = [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
     assert [failure["kind"] for failure in failures] == ["oom_host", "oom_host"]
     [summary] = project.toy.study("greedy").path.glob("store/*/*/summary.txt")
-    assert summary.read_text() == "200 files of 200 parents"
+    assert summary.read_text() == "40 files of 40 parents"
     project.settle()
     assert project.is_at_rest("greedy")
 
 
 @pytest.mark.timeout(1800)
-def test_job_that_needs_three_times_its_limit_gets_done(project: SlurmProject) -> None:
+def test_job_that_needs_more_than_its_limit_gets_done(project: SlurmProject) -> None:
+    """SLURM looks every 30 seconds whether it is to warn."""
     limits = ("resources.time=1min", "cluster.margin_s=60", "cluster.warning_s=30")
-    project.launch("sleep_s=180", "seed=1", "fold=0", *limits)
+    project.launch("sleep_s=125", "seed=1", "fold=0", *limits)
     project.wait(seconds=900, done=1)
     [answer] = project.toy.study("light").path.glob("store/*/*/answer.txt")
     assert answer.read_text() == "2.0"

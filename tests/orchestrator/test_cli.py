@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from toyproject import PATIENCE_S, SEEDFOLD, Toy, eventually, heard, tree
 
-from seedfold.orchestrator.dispatch.launch import stop_workers
+from seedfold.orchestrator.dispatch.wait import stop_workers
 
 STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"}
 

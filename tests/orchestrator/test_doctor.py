@@ -13,7 +13,7 @@ from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator.dispatch import doctor
 from seedfold.orchestrator.dispatch.doctor import examine_machine, file_system
-from seedfold.orchestrator.dispatch.launch import stop_workers
+from seedfold.orchestrator.dispatch.wait import stop_workers
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.worker.slots import Gpu
@@ -23,6 +23,12 @@ from seedfold.orchestrator.worker.slots import Gpu
 def _quick_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask a process that answers as torch would, without the seconds that its import takes."""
     monkeypatch.setattr(doctor, "_ASK_TORCH", "print('[\"2.9\", null, 0]')")
+
+
+@pytest.fixture(autouse=True)
+def _no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for no cluster: its programs may be installed here, and nobody answer them."""
+    monkeypatch.setattr("seedfold.orchestrator.cli.doctor._COMMANDS", {})
 
 
 def findings(toy: Toy, *arguments: str) -> dict[str, dict[str, str]]:

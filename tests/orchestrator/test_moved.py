@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from toyproject import Toy
 
-_TELLS_OF_PROCESSES = ("submitit", "worker.log")
+# What ended processes have printed or been handed, and what Python keeps beside a module and corrects as it reads it.
+_PASSED_OVER = ("submitit", "worker.log", "__pycache__")
 
 
 def moved(toy: Toy) -> Toy:
@@ -21,9 +22,9 @@ def moved(toy: Toy) -> Toy:
 
 
 def places_named(root: Path, text: str) -> list[str]:
-    """Files below a root that hold a text, but for what processes that have ended have printed or been handed."""
+    """Files below a root that hold a text, but for those that are passed over."""
     files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    kept = (path for path in files if not set(_TELLS_OF_PROCESSES) & set(path.relative_to(root).parts))
+    kept = (path for path in files if not set(_PASSED_OVER) & set(path.relative_to(root).parts))
     return [str(path.relative_to(root)) for path in kept if text.encode() in path.read_bytes()]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from toyproject import Toy
 
+from seedfold.orchestrator.ledger import bulk_stat as presence
 from seedfold.orchestrator.ledger.bulk_stat import Listing, prefetch
-from seedfold.orchestrator.ledger.reader import bulk_stat as presence
 from seedfold.orchestrator.state import job_states as standing
 
 

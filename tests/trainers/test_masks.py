@@ -133,7 +133,7 @@ def test_training_goes_on_from_any_checkpoint_with_the_same_bits(
     [
         ("trainer.metrics=[dise]", "trainer.metrics: masks have no 'dise' .did you mean 'dice'"),
         ("augment.level=3", "augment.level: 3 is not among 0 to 2"),
-        ("predict.weights=.", "predict: other volumes are predicted from kept weights by"),
+        ("predict.weights=.", "predict: this job only trains; other volumes are predicted from its weights by a stage"),
     ],
 )
 def test_settings_of_training_that_cannot_be_are_named(

@@ -1,1 +1,5 @@
-"""What runs inside a job of a program that is not ours, started by ``@hydra.main``."""
+"""Jobs that run a program of somebody else, started by `@hydra.main`.
+
+It may import from `jobs`, `results` and the rooms `setup`, `data`, `augmentation`, `models`, `learning`, `stages` of
+`trainers`. Read `job` first.
+"""

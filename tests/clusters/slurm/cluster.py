@@ -3,7 +3,7 @@
 It has ``slurmctld``, ``slurmdbd`` with its database, ``munged``, and a ``slurmd`` for each node, ``n1`` and so on,
 with GPUs that are counted only. Partitions: ``debug`` (the default), ``gpu``, and ``low`` and ``high``: jobs in ``low``
 are preempted by all others, those in ``high`` preempt all others; the preempted are requeued. Accounts and QOS are
-enforced: the account is ``research``, the QOS are ``normal`` and ``few``, which takes no more than 50 jobs of a user at
+enforced: the account is ``research``, the QOS are ``normal`` and ``few``, which takes no more than 12 jobs of a user at
 a time.
 
 Everything is below one folder; several clusters, each in a folder of its own, can stand side by side. Only what was
@@ -37,6 +37,7 @@ if not __package__:  # run as a program
 from clusters.slurm.configuration import (
     ACCOUNT,
     CLUSTER,
+    FEW,
     FIRST_NODE,
     PORTS,
     QOS_WITH_FEW,
@@ -336,7 +337,7 @@ class Cluster:
         user = getpass.getuser()
         for what in (
             ["cluster", CLUSTER],
-            ["qos", QOS_WITH_FEW, "MaxSubmitJobsPerUser=50"],
+            ["qos", QOS_WITH_FEW, f"MaxSubmitJobsPerUser={FEW}"],
             ["account", ACCOUNT, "Description=tests", "Organization=tests"],
             ["user", user, f"Account={ACCOUNT}", f"DefaultAccount={ACCOUNT}"],
         ):

@@ -14,6 +14,7 @@ from pathlib import Path
 CLUSTER = "toy"
 ACCOUNT = "research"
 QOS_WITH_FEW = "few"
+FEW = 12  # jobs of a user that it takes
 PORTS = 64  # ports that a cluster keeps for itself, from its first on
 SLURMDBD, SLURMCTLD, FIRST_NODE = 0, 1, 2  # offsets
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import submitit
 from clusters.slurm.cluster import Cluster
+from clusters.slurm.configuration import FEW
 from clusters.slurm.processes import ClusterError, start_time
 
 pytestmark = pytest.mark.slurm
@@ -88,7 +89,7 @@ def test_what_is_not_there_is_refused(slurm: Cluster, slurm_name: str, option: s
 
 @pytest.mark.slow
 def test_qos_limits_submitted_jobs(slurm_alone: Cluster) -> None:
-    slurm_alone.submit(*sleep("few", "--qos=few", "--begin=now+1hour", "--array=0-48"))
+    slurm_alone.submit(*sleep("few", "--qos=few", "--begin=now+1hour", f"--array=0-{FEW - 2}"))
     last = slurm_alone.submit(*sleep("few", "--qos=few", "--begin=now+1hour"))
     with pytest.raises(ClusterError, match="job submit limit"):
         slurm_alone.submit(*sleep("few", "--qos=few"))

@@ -1,1 +1,5 @@
-"""TODO."""
+"""The study `melanoma`: skin lesions in photographs and tables: what is known of patients, and its sample data.
+
+Nothing outside this folder imports it: study files name what is in it. Read `sample_data` first, which writes small
+files in the real format.
+"""

@@ -1,0 +1,69 @@
+"""What a machine and its user happen to have changes no test: settings, colours, locale, GPUs, schedulers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+_PREFIXES = (
+    *("SEEDFOLD_", "HYDRA_", "SUBMITIT_", "MLFLOW_", "WANDB_"),
+    *("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_", "LSF_", "LSB_", "LS_", "BSUB_"),
+    *("LC_", "XDG_", "GIT_", "MPL"),
+)
+_NAMES = {
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
+    *("PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONOPTIMIZE", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONSTARTUP"),
+    *("PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS"),
+    # Every process would compile all modules again.
+    "PYTHONDONTWRITEBYTECODE",
+    *("CUDA_VISIBLE_DEVICES", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("LANGUAGE", "TZ"),
+}
+_KEPT = {"SLURM_CONF"}
+"""Which cluster the tests of clusters talk to."""
+_SCHEDULERS = {
+    *("sbatch", "squeue", "sacct", "sinfo", "scontrol", "scancel", "srun"),
+    *("bsub", "bjobs", "bkill", "bhist", "bhosts", "bqueues"),
+}
+
+
+def isolate(folder: Path) -> None:
+    """Give this process, and all that it starts, a home of its own in ``folder``, and defaults for everything else."""
+    for name in [name for name in os.environ if (name.startswith(_PREFIXES) or name in _NAMES) and name not in _KEPT]:
+        del os.environ[name]
+    sys.dont_write_bytecode = False
+    os.umask(0o022)
+    home, programs = folder / "home", folder / "bin"
+    for made in (home, programs):
+        made.mkdir()
+    _write_program(programs / "nvidia-smi", "echo 'no GPU is for the tests' >&2; exit 9")
+    path = os.environ.get("PATH", os.defpath)
+    os.environ.update({"HOME": str(home), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm"})
+    os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
+    # What matplotlib finds out about fonts is found out once for all tests, whatever home they give to a command.
+    os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / f"seedfold-tests-{os.getuid()}" / "matplotlib")
+
+
+def _write_program(file: Path, line: str) -> None:
+    file.write_text(f"#!/bin/sh\n{line}\n")
+    file.chmod(0o755)
+
+
+def path_without_schedulers(folder: Path) -> str:
+    """A PATH without the programs of SLURM and LSF: where they are, ``folder`` has links to everything beside them."""
+    places = []
+    for number, place in enumerate(os.environ["PATH"].split(os.pathsep)):
+        if any(Path(place, name).exists() for name in _SCHEDULERS):
+            beside = folder / str(number)
+            beside.mkdir(parents=True)
+            for program in Path(place).iterdir():
+                if program.name not in _SCHEDULERS:
+                    (beside / program.name).symlink_to(program)
+            place = str(beside)
+        places.append(place)
+    path = os.pathsep.join(places)
+    assert not any(shutil.which(name, path=path) for name in _SCHEDULERS)
+    return path
