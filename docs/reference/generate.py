@@ -136,9 +136,9 @@ def configuration_page() -> str:
         "# Configuration",
         "",
         "These are the groups of `conf/` and the options of each. `model=mlp` chooses an option, and `model.width=64`",
-        "changes a key of it. The value in the table is the one that the option has. Studies and their sizes are files as",
-        "well (`experiment=NAME`, `size=tiny`); read them in `conf/experiment` and `conf/sizes`. This page is generated",
-        "from the comments in `conf/` by `python docs/reference/generate.py`.",
+        "changes a key of it. The value in the table is the one that the option has. Studies and their sizes are",
+        "files as well (`experiment=NAME`, `size=tiny`); read them in `conf/experiment` and `conf/sizes`. This page is",
+        "generated from the comments in `conf/` by `python docs/reference/generate.py`.",
         "",
         *_file_lines(CONF / "config.yaml", ""),
     ]
