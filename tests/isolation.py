@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,9 @@ def isolate(folder: Path) -> None:
     for name in [name for name in os.environ if (name.startswith(_PREFIXES) or name in _NAMES) and name not in _KEPT]:
         del os.environ[name]
     sys.dont_write_bytecode = False
+    # Tests name their folders in lines for a shell, and have sockets there.
+    if not re.fullmatch(r"[\w./-]{1,60}", tempfile.gettempdir()):
+        os.environ["TMPDIR"], tempfile.tempdir = "/tmp", None
     os.umask(0o022)
     home, programs = folder / "home", folder / "bin"
     for made in (home, programs):
