@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -19,8 +20,7 @@ _NAMES = {
     *("PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS"),
     # Every process would compile all modules again.
     "PYTHONDONTWRITEBYTECODE",
-    *("CUDA_VISIBLE_DEVICES", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
-    *("LANGUAGE", "TZ"),
+    *("CUDA_VISIBLE_DEVICES", "LANGUAGE", "TZ"),
 }
 _KEPT = {"SLURM_CONF"}
 """Which cluster the tests of clusters talk to."""
@@ -35,6 +35,9 @@ def isolate(folder: Path) -> None:
     for name in [name for name in os.environ if (name.startswith(_PREFIXES) or name in _NAMES) and name not in _KEPT]:
         del os.environ[name]
     sys.dont_write_bytecode = False
+    # Tests name their folders in lines for a shell, and have sockets there.
+    if not re.fullmatch(r"[\w./-]{1,60}", tempfile.gettempdir()):
+        os.environ["TMPDIR"], tempfile.tempdir = "/tmp", None
     os.umask(0o022)
     home, programs = folder / "home", folder / "bin"
     for made in (home, programs):
@@ -42,6 +45,8 @@ def isolate(folder: Path) -> None:
     _write_program(programs / "nvidia-smi", "echo 'no GPU is for the tests' >&2; exit 9")
     path = os.environ.get("PATH", os.defpath)
     os.environ.update({"HOME": str(home), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm"})
+    # Tests run side by side: threads of theirs would only wait for each other.
+    os.environ.update(dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
     # What matplotlib finds out about fonts is found out once for all tests, whatever home they give to a command.
     os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / f"seedfold-tests-{os.getuid()}" / "matplotlib")

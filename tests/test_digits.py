@@ -26,6 +26,7 @@ class Digits:
     """A root of its own, and the command."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
         self.environment = {**os.environ, **own}
         self.folder = folder
@@ -50,16 +51,18 @@ class Digits:
         return {state: count for state, count in counts.items() if count}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digits:
-    digits = Digits(tmp_path_factory.mktemp("undisturbed"))
-    code, printed = digits.run("launch", "--wait", *ASKED)
+def test_kills_change_no_result_and_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    undisturbed, killed = (Digits(tmp_path / name) for name in ("undisturbed", "killed"))
+    code, printed = undisturbed.run("launch", "--wait", *ASKED)
     assert code == 0, printed
-    return digits
+    _kill_again_and_again(killed)
+    assert results(killed.study) == results(undisturbed.study)
+    assert set(told(killed.study, "done").values()) == {1}
+    _ask_again_and_for_more(undisturbed)
 
 
-def test_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
-    dice, digits = random.Random(20), Digits(tmp_path)
+def _kill_again_and_again(digits: Digits) -> None:
+    dice = random.Random(20)
     command = ("launch", "--wait", *ASKED)
     killed: list[str] = []
     while len(killed) < KILLS and (not killed or digits.states() != {"done": JOBS}):
@@ -75,11 +78,9 @@ def test_kills_change_no_result(undisturbed: Digits, tmp_path: Path) -> None:
     for _ in range(2):
         digits.run(*command)
     assert digits.states() == {"done": JOBS}, killed
-    assert results(digits.study) == results(undisturbed.study)
-    assert set(told(digits.study, "done").values()) == {1}
 
 
-def test_asking_again_and_asking_for_more(undisturbed: Digits) -> None:
+def _ask_again_and_for_more(undisturbed: Digits) -> None:
     code, printed = undisturbed.run("launch", "--wait", *ASKED)
     assert code == 0
     assert "nothing to start" in printed

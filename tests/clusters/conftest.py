@@ -230,6 +230,11 @@ def arrays(jobs: Iterable[str]) -> set[str]:
     return {job.replace("[", "_").partition("_")[0] for job in jobs if "_" in job or "[" in job}
 
 
+def begun(project: Project, jobs: int) -> None:
+    """Wait until so many jobs of the study ``light`` have begun to sleep."""
+    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
+
+
 def project_on(slurm: Cluster, folder: Path) -> SlurmProject:
     """Write the project into ``folder``; what its jobs are called is known to no one else."""
     toy = make_toy(folder)
@@ -270,6 +275,12 @@ def project_alone(slurm_alone: Cluster, tmp_path: Path) -> Iterator[SlurmProject
     project = project_on(slurm_alone, tmp_path / "project")
     yield project
     project.clear()
+
+
+@pytest.fixture
+def on(lsf: Lsf, tmp_path: Path) -> LsfProject:
+    """The project on the LSF of this test."""
+    return project_on_lsf(lsf, tmp_path / "project")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from clusters.conftest import JOBS, SlurmProject, with_fake
+from clusters.conftest import JOBS, SlurmProject, begun, with_fake
 from clusters.slurm.processes import processes
 from toyproject import CHAIN, PATIENCE_S, eventually, tree
 
@@ -36,11 +36,6 @@ def environments() -> Iterator[list[str]]:
     for pid in processes():
         with suppress(OSError):
             yield Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-
-
-def begun(project: SlurmProject, jobs: int) -> None:
-    """Wait until so many jobs have begun to sleep."""
-    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
 
 
 def go_on(project: SlurmProject) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clusters.conftest import JOBS, SlurmProject
+from clusters.conftest import JOBS, SlurmProject, begun
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import FEW
 from toyproject import CHAIN, eventually
@@ -40,11 +40,6 @@ def executions(project: SlurmProject) -> list[int]:
     return sorted(project.toy.executions().values())
 
 
-def slow_down(project: SlurmProject, jobs: int = JOBS) -> None:
-    """Wait until so many jobs have begun to sleep."""
-    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
-
-
 @pytest.mark.timeout(1800)
 def test_many_jobs_pass_a_limit_of_few_with_nobody_there(few: str, project: SlurmProject) -> None:
     (project.toy.folder / "toy" / "greedy.py").write_text(GREEDY)
@@ -78,7 +73,7 @@ def test_job_that_needs_more_than_its_limit_gets_done(project: SlurmProject) -> 
 def test_preempted_jobs_go_on(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     project_alone.toy.hold()
     project_alone.launch("cluster.partition=low", "seed=1", "fold=0,1")
-    slow_down(project_alone, 2)
+    begun(project_alone, 2)
     for node in slurm_alone.node_states():
         options = ("--partition=high", "--exclusive", f"--nodelist={node}", "--output=/dev/null")
         slurm_alone.submit("--job-name=urgent", *options, "--wrap=sleep 3")
@@ -94,7 +89,7 @@ def test_preempted_jobs_go_on(project_alone: SlurmProject, slurm_alone: Cluster)
 def test_daemon_killed_during_a_sweep(project_alone: SlurmProject, slurm_alone: Cluster, daemon: str) -> None:
     project_alone.toy.hold()
     project_alone.launch("cluster.settle_s=5")
-    slow_down(project_alone, 4)
+    begun(project_alone, 4)
     slurm_alone.wait_until_saved(project_alone.number())
     slurm_alone.kill(daemon)
     asked = project_alone.toy.inside("status", "light")
@@ -124,7 +119,7 @@ def test_scheduler_that_has_forgotten_the_study(project_alone: SlurmProject, slu
 def test_jobs_of_a_node_that_goes_down_go_on_elsewhere(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     project_alone.toy.hold()
     project_alone.launch("seed=1", "cluster.throttle=3")
-    slow_down(project_alone, 3)
+    begun(project_alone, 3)
     slurm_alone.node_down("n2")
     project_alone.toy.release()
     try:

@@ -74,15 +74,17 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
     """A Python with Seedfold from a wheel."""
-    folder = tmp_path_factory.mktemp("installed")
+    folder = tmp_path / "installed"
+    folder.mkdir()
     return environment_with(folder, [str(clean_copy(folder / "source"))]) / "python"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
 def test_a_function_an_array_and_a_job_with_checkpoints(python: Path, lsf: Lsf, tmp_path: Path) -> None:
     lsf.oddities(noise=True, random_order=True)
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -226,7 +226,7 @@ def test_points_are_what_hydra_composes(case: Case) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_many_points_are_what_hydra_composes(case: Case) -> None:
     assume(check(case))

@@ -22,9 +22,10 @@ from clusters.lsf import control, history, listing, reports
 from clusters.lsf.dependencies import matching
 from clusters.lsf.jobs import PENDING, Job
 from clusters.lsf.replies import Reply
+from clusters.lsf.running import TICK
 from clusters.lsf.settings import Settings
 from clusters.lsf.submission import Refused, Usage, request, wants_script
-from clusters.lsf.system import TICK, System
+from clusters.lsf.system import System
 
 RETRIES = 6
 NONSENSE = "<html><head><title>502 Bad Gateway</title></head></html>\nJOBID   USER    ST\n10\n"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clusters.lsf.dependencies import name_matches
+from clusters.lsf.job_fields import tail
 from clusters.lsf.jobs import Job, Request
-from clusters.lsf.listing import SPECS, fits_spec, head_word, submission_line, tail
+from clusters.lsf.listing import SPECS, fits_spec, head_word, submission_line
 from clusters.lsf.options import BadOption, getopt
 from clusters.lsf.replies import Reply, refuse_usage, stamp, wrapped
 from clusters.lsf.system import System

@@ -11,10 +11,22 @@ from dataclasses import dataclass, field
 
 from clusters.lsf import execution
 from clusters.lsf.dependencies import name_matches
-from clusters.lsf.jobs import FINISHED, PENDING, REASONS, SUSPENDED, Job
+from clusters.lsf.job_fields import (
+    counted_hosts,
+    exit_code,
+    exit_reason,
+    moment,
+    pending_reasons,
+    run_time,
+    short_time,
+    shown_state,
+    tail,
+)
+from clusters.lsf.jobs import FINISHED, PENDING, SUSPENDED, Job
 from clusters.lsf.options import BadOption, getopt
 from clusters.lsf.replies import Reply, refuse_usage, stamp, wrapped
-from clusters.lsf.system import System, end_line
+from clusters.lsf.running import end_line
+from clusters.lsf.system import System
 
 SPECS = re.compile(r"(\d+)(\[[\d,:\s-]+\])?")
 NARROW = "{:<7} {:<7.7} {:<5.5} {:<10.10} {:<11.11} {:<11.11} {:<10} {}"
@@ -137,16 +149,6 @@ def nothing(query: Query) -> str:
     return next((text for flag, text in NOTHING.items() if flag in query.flags), "No unfinished job found")
 
 
-def shown_state(system: System, job: Job) -> str:
-    """As bjobs says it: with delay, in the dialect's spelling, or what a test wants it to say."""
-    if job.shown_as:
-        return job.shown_as
-    behind = system.oddities.seconds("stale", "bjobs")
-    if behind and job.finished and time.time() - (job.ended or 0) < behind:
-        return "RUN" if job.started else "PEND"
-    return "ZOMBIE" if job.state == "ZOMBI" and not system.settings.classic else job.state
-
-
 # The table
 
 
@@ -178,22 +180,6 @@ def narrow_row(system: System, job: Job) -> list[str]:
     row = (job.id, job.request.user, state, job.request.queue, system.host_name, host, tail(job.name, 10))
     more = [" " * 45 + host for host in hosts[1:]] if state not in PENDING else []
     return [NARROW.format(*row, short_time(job.submitted)), *more]
-
-
-def tail(text: str, width: int) -> str:
-    return text if len(text) <= width else "*" + text[1 - width :]
-
-
-def counted_hosts(job: Job) -> str:
-    return ":".join(f"{slots}*{host}" if slots > 1 else host for host, slots in job.allocation.items())
-
-
-def short_time(when: float) -> str:
-    return time.strftime("%b %e %H:%M", time.localtime(when))
-
-
-def pending_reasons(job: Job) -> Sequence[str]:
-    return ("Job was suspended by the user while pending;",) if job.state == "PSUSP" else job.pending_reasons
 
 
 def arrays(jobs: Sequence[Job]) -> str:
@@ -346,26 +332,6 @@ def customized(system: System, query: Query, jobs: Sequence[Job], errors: list[s
         for line in lines
     )
     return Reply("".join(f"{line}\n" for line in shown), "".join(f"{error}\n" for error in errors), code)
-
-
-def exit_code(system: System, job: Job) -> str:
-    if shown_state(system, job) != "EXIT" or job.cpu is None:
-        return ""
-    return str(128 + job.exit_signal if job.exit_signal else job.exit_code or 0)
-
-
-def exit_reason(system: System, job: Job) -> str:
-    if shown_state(system, job) != "EXIT" or not job.reason:
-        return ""
-    return f"{job.reason}: {REASONS.get(job.reason, 'unknown')}"
-
-
-def moment(when: float | None) -> str:
-    return short_time(when) if when else ""
-
-
-def run_time(job: Job) -> str:
-    return f"{int((job.ended or time.time()) - job.started) if job.started else 0} second(s)"
 
 
 FIELDS: dict[str, Callable[[System, Job], str]] = {

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from clusters.lsf import execution
 from clusters.lsf.dependencies import NoSuchJob, UnequalArrays, bind, matching
-from clusters.lsf.expressions import Condition, SyntaxFault, compare, parse
+from clusters.lsf.expressions import Condition, SyntaxFault
 from clusters.lsf.jobs import PENDING, Job, Request
 from clusters.lsf.oddities import Oddities
-from clusters.lsf.settings import UNITS, Host, Queue, Settings
-from clusters.lsf.submission import SIGNALS, Refused
-
-TICK = 0.1
-MEMORY_TICK = 0.5
+from clusters.lsf.running import Running
+from clusters.lsf.settings import Host, Settings
+from clusters.lsf.submission import Refused
 
 
-class System:
+class System(Running):
     """All jobs of one cluster. Needs a running event loop."""
-
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder = folder
-        self.settings = settings
-        self.oddities = Oddities(settings.oddities)
-        self.jobs: list[Job] = []
-        self.replaced: list[Job] = []
-        self.host_name = socket.gethostname()
-        self.down: dict[str, bool] = {}
-        """Hosts whose daemon does not answer, and whether their jobs' processes are gone as well."""
-        self._conditions: dict[int, Condition[int]] = {}
-        self._placed: list[Job] = []
-        """Jobs that have hosts, so that nobody has to look through all others."""
-        self._next_id = settings.first_id
-        self._unreaped: dict[int, Job] = {}
-        self._ended_unseen: dict[int, Job] = {}
-        self._memory_looked_at = 0.0
-        self._is_due = False
-        (folder / "spool").mkdir(exist_ok=True)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take on other settings. Jobs stay."""
@@ -138,7 +114,7 @@ class System:
     def pending_of(self, user: str) -> int:
         return sum(job.state in PENDING and job.request.user == user for job in self.jobs)
 
-    # Scheduling
+    # Where and when they run
 
     def schedule(self) -> None:
         """Look at what waits, once for all that has happened meanwhile."""
@@ -160,9 +136,6 @@ class System:
                 if job.state == "PEND":  # as is true of the other elements of its array
                     hopeless[id(job.request)] = job.pending_reasons
         self._resume_preempted()
-
-    def queue(self, job: Job) -> Queue:
-        return self.settings.queues[job.request.queue]
 
     def _why_not_yet(self, job: Job, now: float) -> list[str]:
         """What a job waits for, limits and hosts aside."""
@@ -195,16 +168,6 @@ class System:
             return ["User has reached the per-user job slot limit of the queue;"]
         return []
 
-    def _running(self, whose: Callable[[Job], bool]) -> list[Job]:
-        return [job for job in self._placed if job.holds_slots and whose(job)]
-
-    def _hosts(self, request: Request) -> dict[str, Host]:
-        """Those that the queue and the job name."""
-        queue = self.settings.queues[request.queue]
-        named = request.resources.hosts or tuple(self.settings.hosts)
-        allowed = queue.hosts or tuple(self.settings.hosts)
-        return {name: self.settings.hosts[name] for name in named if name in allowed}
-
     def _place(self, job: Job) -> None:
         """Give it hosts and start it, or note why none takes it."""
         usable, reasons = self._usable(job)
@@ -220,88 +183,6 @@ class System:
         job.pending_reasons = tuple(
             f"{reason}: {len(hosts)} host{'s' if len(hosts) > 1 else ''};" for reason, hosts in reasons.items()
         )
-
-    def _usable(self, job: Job) -> tuple[dict[str, int], dict[str, list[str]]]:
-        """Free slots by host, and the reasons against the other hosts."""
-        usable: dict[str, int] = {}
-        reasons: dict[str, list[str]] = {}
-        ours = self._hosts(job.request)
-        for name, host in self.settings.hosts.items():
-            if reason := self._against(name, host, job, ours):
-                reasons.setdefault(reason, []).append(name)
-            else:
-                usable[name] = self.free_slots(name)
-        return usable, reasons
-
-    def _against(self, name: str, host: Host, job: Job, ours: Iterable[str]) -> str | None:
-        wanted = job.request.resources
-        if name not in ours:
-            return "Not specified in job submission"
-        if name in self.down:
-            return "Unable to reach slave batch server"
-        if wanted.select and not self._selected(name, host, job.request):
-            return "Job's resource requirements not satisfied"
-        if wanted.memory > host.memory - self._used(name, lambda job: job.request.resources.memory):
-            return "Job's requirements for resource reservation not satisfied (Resource: mem)"
-        if wanted.gpus > len(self._free_gpus(name)) or (wanted.gpus and wanted.gpu_memory > host.gpu_memory):
-            return "Job's requirements for reserving resource (ngpus_physical) not satisfied"
-        return None if self.free_slots(name) > 0 else "Job slot limit reached"
-
-    def free_slots(self, host: str) -> int:
-        return self.settings.hosts[host].slots - self._used(host, lambda job: job.allocation[host])
-
-    def _used(self, host: str, amount: Callable[[Job], int]) -> int:
-        return sum(amount(job) for job in self._running(lambda job: host in job.allocation))
-
-    def _free_gpus(self, host: str) -> list[int]:
-        taken = {gpu for job in self._running(lambda job: host in job.allocation) for gpu in job.gpus}
-        return [gpu for gpu in range(self.settings.hosts[host].gpus) if gpu not in taken]
-
-    def _allocate(self, job: Job, usable: dict[str, int]) -> dict[str, int] | None:
-        wanted = job.request.resources.slots
-        roomiest = max(usable, key=lambda name: usable[name], default="")
-        if usable.get(roomiest, 0) >= wanted:
-            return {roomiest: wanted}
-        if job.request.resources.one_host or sum(usable.values()) < wanted:
-            return None
-        allocation = {}
-        for name, free in usable.items():
-            if wanted:
-                allocation[name] = min(free, wanted)
-                wanted -= allocation[name]
-        return allocation
-
-    def _selected(self, name: str, host: Host, request: Request) -> bool:
-        """Whether a host is what ``select[…]`` asks for; `Refused` when that cannot be understood."""
-        facts = {
-            "hname": name,
-            "mem": host.memory / self.settings.reserved_unit,
-            "maxmem": host.memory / self.settings.reserved_unit,
-        }
-        facts |= {"ncpus": host.slots, "ngpus": host.gpus, "type": "X86_64", "model": "X86_64", "ut": 0, "tmp": 1e9}
-        facts |= {"swp": 1e9, "r15s": 0, "r1m": 0, "r15m": 0}
-
-        def leaf(name: str, arguments: list[str]) -> Condition[None]:
-            if not arguments or name not in facts or arguments[0] not in {">", "<", ">=", "<=", "==", "!=", "="}:
-                raise Refused("Bad resource requirement syntax")
-            holds = self._fact_holds(facts[name], *arguments)
-            return lambda _: holds
-
-        try:
-            return bool(parse(request.resources.select, leaf)(None))
-        except SyntaxFault:
-            raise Refused("Bad resource requirement syntax") from None
-
-    def _fact_holds(self, fact: object, sign: str, value: str) -> bool:
-        if isinstance(fact, str):
-            return value == "any" or (fact == value) is (sign in {"=", "=="})
-        number, unit = value.rstrip("KMGTB"), value.lstrip("0123456789.")
-        try:
-            return compare(
-                sign, float(str(fact)), float(number) * (UNITS[unit] / self.settings.reserved_unit if unit else 1)
-            )
-        except (ValueError, KeyError):
-            raise Refused("Bad resource requirement syntax") from None
 
     def _preempt_for(self, job: Job) -> bool:
         """Take slots from preemptable jobs; whether any became free at once."""
@@ -332,221 +213,6 @@ class System:
             if all(self.free_slots(host) >= slots for host, slots in job.allocation.items()):
                 job.is_preempted = False
                 self.resume(job)
-
-    # Running
-
-    def _start(self, job: Job, allocation: dict[str, int]) -> None:
-        job.allocation = allocation
-        self._placed.append(job)
-        first = next(iter(allocation))
-        job.gpus = tuple(self._free_gpus(first)[: job.request.resources.gpus])
-        job.state, job.started, job.ended, job.runs = "RUN", time.time(), None, job.runs + 1
-        job.exit_code = job.exit_signal = job.cpu = job.reason = None
-        job.is_ending = job.is_preempted = False
-        job.limit_from, job.pending_reasons = time.monotonic(), ()
-        job.pid = execution.start(job, self.folder, self._lsf_variables())
-        self._unreaped[job.pid] = job
-        hosts = " ".join(f"<{host}>" for host in job.exec_hosts)
-        several = f"{len(job.exec_hosts)} Hosts/Processors " if len(job.exec_hosts) > 1 else ""
-        home = job.request.environment.get("HOME", "/")
-        job.tell(f"Dispatched to {several}{hosts};")
-        job.tell(f"Starting (Pid {job.pid});")
-        job.tell(f"Running with execution home <{home}>, Execution CWD <{job.request.cwd}>, Execution Pid <{job.pid}>;")
-        self._limit(job)
-
-    def _lsf_variables(self) -> dict[str, str]:
-        return {
-            "LSF_ENVDIR": os.fspath(self.folder / "conf"),
-            "LSF_BINDIR": os.fspath(self.folder / "bin"),
-            "LSB_EXEC_CLUSTER": "fake",
-        }
-
-    def _later(self, job: Job, seconds: float, act: Callable[[], None]) -> None:
-        """Do something to this run of a job, if it still goes on then."""
-        run = job.runs
-
-        def check() -> None:
-            if job.runs == run and job.pid is not None:
-                act()
-
-        asyncio.get_running_loop().call_later(seconds, check)
-
-    def _limit(self, job: Job) -> None:
-        limit = self.run_limit(job)
-        if limit is not None:
-            warning = job.request.warning_signal
-            before = self.settings.scaled(limit - job.request.warning_time)
-            if warning and job.request.warning_time:
-                self._at(job, before, lambda: self.signal(job, SIGNALS[warning]))
-            self._at(job, self.settings.scaled(limit), lambda: self._limit_reached(job))
-
-    def run_limit(self, job: Job) -> float | None:
-        """In seconds, before scaling."""
-        queue = self.queue(job).run_limit
-        return job.request.run_limit or (60.0 * queue if queue else None)
-
-    def _at(self, job: Job, seconds: float, act: Callable[[], None]) -> None:
-        """Do it when the job has run so long; time in suspension does not count."""
-
-        def check() -> None:
-            left = job.limit_from + seconds - time.monotonic()
-            if job.suspended_since is not None or left > 0:
-                self._later(job, max(left, TICK), check)
-            elif not job.is_ending:
-                act()
-
-        check()
-
-    def _limit_reached(self, job: Job) -> None:
-        job.reason = "TERM_RUNLIMIT"
-        job.tell("RUNLIMIT termination action initiated (actpid 0);")
-        self.signal(job, signal.SIGUSR2)
-        self._later(job, self.settings.scaled(self.settings.grace), lambda: self.end(job, "TERM_RUNLIMIT"))
-
-    def signal(self, job: Job, number: int) -> None:
-        """Signal the processes of a job, wherever LSF can reach them."""
-        if job.pid is not None and not any(host in self.down for host in job.allocation):
-            execution.send(job.pid, number)
-
-    def end(self, job: Job, reason: str) -> None:
-        """INT, then TERM, then KILL."""
-        if job.is_ending:
-            return
-        job.is_ending, job.reason = True, job.reason or reason
-        if job.suspended_since is not None:
-            self.resume(job)
-        interval = self.settings.scaled(self.settings.terminate_interval)
-        for place, number in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)):
-            if place:
-                self._later(job, place * interval, lambda number=number: self.signal(job, number))
-            else:
-                self.signal(job, number)
-
-    def kill(self, job: Job, user: str, reason: str = "TERM_OWNER") -> None:
-        """What bkill does."""
-        job.tell(f"Signal <KILL> requested by user or administrator <{user}>;")
-        if job.state in PENDING:
-            job.reason = reason
-            self._finish(job, "EXIT", None)
-        elif job.state in {"UNKWN", "ZOMBI"}:
-            job.state, job.reason = "ZOMBI", reason
-        else:
-            self.end(job, reason)
-
-    def remove(self, job: Job, user: str) -> None:
-        """What ``bkill -r`` does: LSF forgets the job, whether its processes can be reached or not."""
-        self.kill(job, user, "TERM_FORCE_ADMIN")
-        if not job.finished:
-            if job.pid is not None:
-                execution.send(job.pid, signal.SIGKILL)
-                self._unreaped.pop(job.pid, None)
-            self._finish(job, "EXIT", None)
-
-    def begin_requeue(self, job: Job, user: str) -> None:
-        """What brequeue does to a job that runs or has ended."""
-        job.tell(f"Signal <REQUEUE_PEND> requested by user or administrator <{user}>;")
-        job.requeue = True
-        if job.finished:
-            self._back_to_queue(job)
-        else:
-            self.end(job, "TERM_REQUEUE_OWNER")
-
-    def suspend(self, job: Job) -> None:
-        """What bstop does."""
-        if job.state == "PEND":
-            job.state = "PSUSP"
-        elif job.state == "RUN":
-            self._suspend(job, "USUSP", "Suspended by the user or administrator")
-
-    def _suspend(self, job: Job, state: str, why: str) -> None:
-        job.state, job.suspended_since = state, time.monotonic()
-        job.tell(f"{why};")
-        self.signal(job, signal.SIGTSTP if state == "USUSP" else signal.SIGSTOP)
-        self.signal(job, signal.SIGSTOP)
-
-    def resume(self, job: Job) -> None:
-        """What bresume does."""
-        if job.state == "PSUSP":
-            job.state = "PEND"
-        elif job.suspended_since is not None:
-            job.limit_from += time.monotonic() - job.suspended_since
-            job.state, job.suspended_since = "RUN", None
-            self.signal(job, signal.SIGCONT)
-            job.tell("Running;")
-        self.schedule()
-
-    # Ending
-
-    def reap(self) -> None:
-        """See which jobs' processes have ended."""
-        for pid, job in list(self._unreaped.items()):
-            ended, status, usage = os.wait4(pid, os.WNOHANG)
-            if ended:
-                del self._unreaped[pid]
-                if job.pid == pid:
-                    self._ended(job, status, max(0.1, usage.ru_utime + usage.ru_stime))
-
-    def _ended(self, job: Job, status: int, cpu: float) -> None:
-        job.exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        job.exit_signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        job.cpu, job.ended = cpu, time.time()
-        execution.deliver(job, self.folder, self.host_name, self.settings.tells_exit_reasons)
-        if any(host in self.down for host in job.allocation):
-            self._ended_unseen[id(job)] = job
-        else:
-            self._conclude(job)
-
-    def _conclude(self, job: Job) -> None:
-        if job.succeeded:
-            self._finish(job, "DONE", job.ended)
-        else:
-            self._finish(job, "EXIT", job.ended)
-        values = (*job.request.requeue_exit_values, *self.queue(job).requeue_exit_values)
-        if job.requeue or (job.exit_code in values and not job.is_ending):
-            self._back_to_queue(job)
-
-    def _finish(self, job: Job, state: str, ended: float | None) -> None:
-        job.state, job.ended, job.pid, job.suspended_since = state, ended or time.time(), None, None
-        job.is_preempted = False
-        self._placed = [one for one in self._placed if one is not job]
-        job.tell(end_line(job).removesuffix(".") + ";")
-        if job.reason and self.settings.tells_exit_reasons and state == "EXIT":
-            job.tell(execution.completed(job))
-        self.schedule()
-
-    def _back_to_queue(self, job: Job) -> None:
-        """EXIT for a moment, then PEND again."""
-        job.in_transit, job.state, job.requeue, job.pid = True, "EXIT", False, None
-        self._placed = [one for one in self._placed if one is not job]
-
-        def pend() -> None:
-            job.in_transit, job.state = False, "PSUSP" if job.requeue_held else "PEND"
-            job.allocation, job.gpus, job.started, job.ended = {}, (), None, None
-            job.tell("Pending: Job has been requeued;")
-            self.schedule()
-
-        asyncio.get_running_loop().call_later(self.settings.requeue_pause, pend)
-
-    # Looking after it
-
-    def tick(self) -> None:
-        """What is not told but looked for."""
-        self.reap()
-        if any(job.state == "PEND" and job.request.begin is not None for job in self.jobs):
-            self.schedule()
-        if time.monotonic() - self._memory_looked_at > MEMORY_TICK:
-            self._memory_looked_at = time.monotonic()
-            self._enforce_memory()
-
-    def _enforce_memory(self) -> None:
-        if self.oddities.values.get("memory_unenforced"):
-            return
-        for job in self._running(lambda job: job.request.memory_limit is not None and job.pid is not None):
-            used = sum(process.memory for process in execution.family(job.pid or 0))
-            if used > (job.request.memory_limit or 0) and not job.is_ending and job.state == "RUN":
-                job.is_ending, job.reason = True, "TERM_MEMLIMIT"
-                job.tell("MEMLIMIT termination action initiated (actpid 0);")
-                self.signal(job, signal.SIGKILL)
 
     # Hosts
 
@@ -590,12 +256,3 @@ class System:
 
 def exceeds(number: int, limit: int | None) -> bool:
     return limit is not None and number > limit
-
-
-def end_line(job: Job) -> str:
-    """How bhist and bjobs tell the end."""
-    words = "Done successfully." if job.state == "DONE" else execution.ended_how(job)
-    if job.started is None:
-        return words
-    used = "unknown" if job.cpu is None else f"{job.cpu:.1f} seconds"
-    return f"{words} The CPU time used is {used}"

@@ -67,15 +67,14 @@ def test_kills_change_no_bit_and_neither_does_the_fork(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_many_kills_of_a_network_with_every_kind_of_randomness(
-    compose: Callable[..., dict[str, Any]], killed: Killed, seed: int
+    compose: Callable[..., dict[str, Any]], killed: Killed
 ) -> None:
     config = compose(
         "experiment=digits", "trainer.max_epochs=16", "augment=shift", "sampling=balanced", "trainer.accumulate=2",
         "optimizer=sgd", "sampling.imbalance_ratio=3", "checkpoint.every_seconds=0.02",
     )  # fmt: skip
-    record = killed(config, fewest=5, most=20, longest=0.3, seed=seed)
+    record = killed(config, fewest=5, most=20, longest=0.3, seed=1)
     assert record["killed"] == record["whole"]
 
 

@@ -44,7 +44,7 @@ def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None
     place = Place(tmp_path, STUDY, STUDY, "--size", "small")
     one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=12")
     small = (f"experiment={STUDY}", "size=small", "paths.data=data", "--wait", *one)
-    place.run("launch", *small, "predict.tta=1,5", "archive=true", "--root", "runs")
+    place.run("launch", *small, "predict.tta=1", "archive=true", "--root", "runs")
     outputs = place.study("runs").outputs
     auc = pd.read_csv(outputs / "blend" / "auc.csv")
     scores = auc[auc["fold"] == "all"].set_index("model")["auroc"]
