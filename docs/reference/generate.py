@@ -40,7 +40,7 @@ def _option_row(option: click.Option) -> tuple[str, str]:
 
 def _command_lines(name: str, command: click.Command) -> Iterator[str]:
     context = click.Context(command, info_name=f"seedfold {name}")
-    yield from (f"## {name}", "", "```text", command.get_usage(context).removeprefix("Usage: "), "```", "")
+    yield from (f"## {name}", "", "```sh", command.get_usage(context).removeprefix("Usage: "), "```", "")
     yield from (inspect.cleandoc(command.help or "").replace("\b", ""), "")
     options = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
     yield from _table(("option", "what it does"), [_option_row(option) for option in options])

@@ -15,6 +15,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.moved import current_name
 from seedfold.jobs.patterns import Path as Key
 from seedfold.jobs.shared_config import SharedConfig, strings
 from seedfold.orchestrator.code.source_files import module_places
@@ -28,7 +29,7 @@ def refuse_absent_targets(jobs: Iterable[JobDescription], folder: Path) -> None:
     for key, target in _targets(jobs):
         if target not in seen:
             seen.add(target)
-            reason = _absent(target, folder)
+            reason = _absent(current_name(target), folder)
             if reason is not None:
                 raise UsageError(f"{'.'.join(key)}: cannot import {target}: {reason}")
 
