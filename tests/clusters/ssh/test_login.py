@@ -119,7 +119,7 @@ def test_what_a_study_needs_goes_along_and_only_what_is_new(laptop: Laptop) -> N
     args = ["-cd", str(outside), *laptop.arguments("cluster=lab", experiment="tabled")]
     refused = laptop.run("launch", *args, "paths.data=data")
     assert refused.returncode == 2
-    assert "paths.data: data is a place beside the project" in refused.stderr
+    assert "paths.data: data lies beside the project" in refused.stderr
     assert "tabled: 2 done" in laptop.ok("launch", *args)
     contents = laptop.server.home / "lab" / ".projects" / "files"
     before = tree(contents)
