@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Slow tests wait for timers and schedulers much of their time: one more at a time than there are processors.
 WAITING = $(shell $(PYTHON) -c "import os; print(1 + min(4, os.cpu_count() or 1))")
 
-.PHONY: demo test test-slow lint cluster cluster-down clean
+.PHONY: demo test test-slow bench lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
 	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
@@ -20,6 +20,9 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow -n $(WAITING) --maxschedchunk 1
+
+bench: $(READY)  ## Seedfold beside its peers, one table; QUICK=1 takes small sizes
+	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
 
 cluster:  ## a real SLURM on this machine, for the tests and to play with; says how to use it
 	$(PYTHON) tests/clusters/slurm/cluster.py up --folder $(CLUSTER)
