@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Long tests wait for timers and schedulers much of their time: twice as many at a time as there are processors.
 WAITING = $(shell $(PYTHON) -c "import os; print(2 * min(4, os.cpu_count() or 1))")
 
-.PHONY: demo test test-slow test-all lint cluster cluster-down clean
+.PHONY: demo test test-slow test-all bench lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
 	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
@@ -23,6 +23,9 @@ test-slow: $(READY)  ## the tests that take longer
 
 test-all: $(READY)  ## all tests in one go: the fast ones run while the long ones wait
 	$(BIN)/python -m pytest -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
+
+bench: $(READY)  ## Seedfold beside its peers, one table; QUICK=1 takes small sizes
+	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
 
 cluster:  ## a real SLURM on this machine, for the tests and to play with; says how to use it
 	$(PYTHON) tests/clusters/slurm/cluster.py up --folder $(CLUSTER)

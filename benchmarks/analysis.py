@@ -1,16 +1,12 @@
 """What the analysis of the study of prevalence shift costs, on generated predictions in the sizes of its 30 tasks.
 
-    python benchmarks/analysis.py [TASK…] [--peer]
-
-All tasks unless some are named, each at all 19 ratios, one after the other in one process with one thread: seconds of
-processor time for each method of estimating prevalences and for each further table, over all tasks and for the task
-that takes longest.
-``--peer``: the same for scikit-learn's KernelDensity on the densities of that task, which QuaPy takes at every ratio.
+Each task is analysed at all 19 ratios, in one process with one thread. Figures are seconds of processor time, which
+others on the machine hardly change. The peer is scikit-learn's KernelDensity on the densities of the task that takes
+longest, which QuaPy takes at every ratio.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,6 +19,8 @@ from sklearn.neighbors import KernelDensity
 from threadpoolctl import threadpool_limits
 
 import seedfold.conf
+from benchmarks._figures import Figure, main, seconds
+from seedfold.jobs.errors import counted
 from seedfold.results.prevalence.calibration import calibration
 from seedfold.results.prevalence.decisions import decisions
 from seedfold.results.prevalence.deployment import Deployment, Splits
@@ -85,12 +83,12 @@ MAKERS: dict[str, Maker] = {method: estimating(method) for method in METHODS} | 
 }
 """What is measured, by its name in the table."""
 
+KERNELS = ("KDEyML", "KDEyHD", "KDEyCS")
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return the processor time that ``work`` takes, which others on the machine hardly change."""
-    begin = time.process_time()
-    work()
-    return time.process_time() - begin
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Return the processor time that ``work`` takes."""
+    return seconds(work, time.process_time)
 
 
 def measured(counts: Sequence[int]) -> dict[str, float]:
@@ -98,13 +96,13 @@ def measured(counts: Sequence[int]) -> dict[str, float]:
     known = splits(counts)
     simulated = deployments(known)
     return {
-        name: seconds(lambda maker=maker: list(maker(known, simulated)))  # type: ignore[misc]
+        name: cpu_seconds(lambda maker=maker: list(maker(known, simulated)))  # type: ignore[misc]
         for name, maker in MAKERS.items()
     }
 
 
-def peer(counts: Sequence[int]) -> dict[str, float]:
-    """Return the seconds of scikit-learn for what KDEyML, KDEyHD and KDEyCS of one task need once."""
+def kernel_densities(counts: Sequence[int]) -> float:
+    """Return the seconds of scikit-learn for what KDEyML, KDEyHD and KDEyCS of one task need at all ratios."""
     known = splits(counts)
     developed, pool = known.dev_test, known.app_test.probabilities
     fitted = [
@@ -113,30 +111,28 @@ def peer(counts: Sequence[int]) -> dict[str, float]:
     ]
     drawn = np.vstack([each.sample(10_000 // len(fitted), random_state=0) for each in fitted])
     whole = KernelDensity(bandwidth=0.1).fit(pool)
-    return {
-        "densities of the classes at a deployment": seconds(lambda: [each.score_samples(pool) for each in fitted]),
-        "density of a deployment at 10,000 points": seconds(lambda: whole.score_samples(drawn)),
-    }
+    once = cpu_seconds(lambda: [*(each.score_samples(pool) for each in fitted), whole.score_samples(drawn)])
+    return once * len(deployments(known))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("tasks", nargs="*")
-    parser.add_argument("--peer", action="store_true")
-    given = parser.parse_args()
+def measure(quick: bool) -> list[Figure]:
+    """Analyse all tasks, or one."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
         known = class_counts()
-        rows = {task: measured(known[task]) for task in given.tasks or known}
-        table = pd.DataFrame(rows).T
-        longest = str(table.sum(axis=1).idxmax())
-        shown = pd.DataFrame({f"{len(table)} tasks": table.sum(), longest: table.loc[longest]})
-        shown.loc["all"] = shown.sum()
-        print(shown.round(2).to_string())
-        if given.peer:
-            for name, value in peer(known[longest]).items():
-                print(f"scikit-learn, whole pool once, {name}: {value:.1f}")
+        tasks = [min(known, key=lambda task: sum(known[task]))] if quick else known
+        table = pd.DataFrame({task: measured(known[task]) for task in tasks})
+        longest = str(table.sum().idxmax())
+        peer = kernel_densities(known[longest])
+    total = table.sum(axis=1)
+    number = counted(len(tasks), "task")
+    tables = [name for name in MAKERS if name not in METHODS]
+    return [
+        Figure(f"CPU: KDEy of {longest}", table.loc[list(KERNELS), longest].sum(), peer, "scikit-learn KernelDensity"),
+        Figure(f"CPU: all estimates of prevalence, {number}", total[list(METHODS)].sum()),
+        *(Figure(f"CPU: {name}, {number}", total[name]) for name in tables),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -1,7 +1,6 @@
-"""Cost of a point: expanding and identifying 100,000 of them, against composing each with Hydra.
+"""Cost of a point: expanding and identifying it, against composing it with Hydra, and against the floor.
 
-Prints, from one run: microseconds and bytes a point, Hydra's ``compose`` for a sample of the same points, and the floor
-(sorted JSON and SHA-256 of a configuration of that size). Run it with ``python benchmarks/expansion.py [POINTS]``.
+The floor is sorted JSON and SHA-256 of a configuration of that size. Hydra composes a sample of the same points.
 """
 
 from __future__ import annotations
@@ -9,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+
+from benchmarks._figures import Figure, main, seconds
 
 SAMPLE = 20
 
@@ -66,43 +64,9 @@ def write_study(folder: Path, points: int) -> None:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long ``work`` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def resident() -> int:
     """Return the peak resident bytes of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def main() -> None:
-    from hydra import compose, initialize_config_dir
-
-    from seedfold.jobs.study import load_study
-
-    points = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_study(folder, points)
-        list(load_study(["seed=0"], primary=f"file://{folder}").jobs())
-        before = resident()
-        jobs = []
-        expanded = seconds(lambda: jobs.extend(load_study([], primary=f"file://{folder}").jobs())) / len(jobs)
-        memory = (resident() - before) / len(jobs)
-        config = dict(jobs[-1].config)
-        with initialize_config_dir(str(folder), version_base="1.3"):
-            overrides = [f"{key}={value}" for key, value in jobs[-1].axes.items()]
-            peer = seconds(lambda: [compose("config", overrides) for _ in range(SAMPLE)]) / SAMPLE
-    floor = seconds(lambda: [hashed(config) for _ in range(2000)]) / 2000
-    distinct = len({job.id for job in jobs})
-    print(f"{len(jobs)} points, {distinct} ids, {leaves(config)} keys")
-    print(f"expand and identify  {expanded * 1e6:9.1f} us a point, {expanded * len(jobs):.1f} s in all")
-    print(f"memory               {memory:9.0f} bytes a point")
-    print(f"hydra.compose        {peer * 1e6:9.1f} us a point: {peer / expanded:.0f} times as long")
-    print(f"sorted JSON + SHA    {floor * 1e6:9.1f} us a point: expanding takes {expanded / floor:.2f} times as long")
 
 
 def hashed(config: object) -> str:
@@ -110,10 +74,34 @@ def hashed(config: object) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def leaves(tree: object) -> int:
-    """Return the number of values in nested mappings."""
-    return sum(leaves(item) for item in tree.values()) if isinstance(tree, dict) else 1
+def measure(quick: bool) -> list[Figure]:
+    """Expand 100,000 points."""
+    from hydra import compose, initialize_config_dir
+
+    from seedfold.jobs.description import JobDescription
+    from seedfold.jobs.study import load_study
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_study(folder, 4_000 if quick else 100_000)
+        list(load_study(["seed=0"], primary=f"file://{folder}").jobs())
+        before = resident()
+        jobs: list[JobDescription] = []
+        expanded = seconds(lambda: jobs.extend(load_study([], primary=f"file://{folder}").jobs())) / len(jobs)
+        memory = (resident() - before) / len(jobs)
+        config = dict(jobs[-1].config)
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            overrides = [f"{key}={value}" for key, value in jobs[-1].axes.items()]
+            peer = seconds(lambda: [compose("config", overrides) for _ in range(SAMPLE)]) / SAMPLE
+    floor = seconds(lambda: [hashed(config) for _ in range(2000)]) / 2000
+    assert len({job.id for job in jobs}) == len(jobs)
+    name = f"expand and identify a point of {len(jobs):,}"
+    return [
+        Figure(name, expanded, peer, "hydra.compose", most=1e-4),
+        Figure(name, expanded, floor, "sorted JSON and SHA-256"),
+        Figure("memory of a point", memory, unit="B", most=2048),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

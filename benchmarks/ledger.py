@@ -1,32 +1,27 @@
 """What looking at a large study costs: ``seedfold status`` and ``seedfold plan`` where 100,000 jobs are done.
 
-    python benchmarks/ledger.py [--jobs N] [--rounds N] [--keep FOLDER]
-
 The study is made with the code that makes real ones: descriptions, a plan, events, published folders; only the calls
 that flush to disk are left out, and its jobs are told to have ended over the last ten days. Each command then runs in
 a fresh process: once cold, with nothing of the study in memory, then warm. Cold needs the right to empty the kernel's
-caches (root); without it only the contents of files are dropped. The CPU time of a command is compared with that of a
-scan: what any program has to do that keeps nothing between calls, parse each line and ask about each result.
-``--keep`` makes the study in a folder and leaves it there, or measures the one that is there.
+caches (root); without it only the contents of files are dropped. The peer is a scan: what any program has to do that
+keeps nothing between calls, parse each line and ask about each result.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import yaml
 
+from benchmarks._figures import Figure, main, medians, seconds
+from benchmarks._projects import seedfold
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.digests import record_code
@@ -37,10 +32,21 @@ from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.reader import done_event
 from seedfold.results.store.published import publish
 
-SEEDFOLD = Path(sys.executable).with_name("seedfold")
 WORKERS = 20
 DAYS = 10
 POINTS_PER_SEED = 100
+SCAN = """
+import json, os, sys
+from pathlib import Path
+
+runs = Path(sys.argv[1])
+for path in [*runs.glob("*/plans/*.jsonl"), *runs.glob("*/events/*.jsonl")]:
+    for line in path.read_bytes().splitlines():
+        json.loads(line)
+for prefix in os.scandir(runs / "large" / "store"):
+    for name in os.listdir(prefix.path):
+        os.stat(f"{prefix.path}/{name}/answer.txt")
+"""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,9 @@ class Case:
 CASES = (
     Case("status", ("status", "large"), 1, 5),
     Case("status --json", ("status", "large", "--json"), 1, 5),
-    Case("plan, 100 points", ("plan", "--config-dir", "conf", "experiment=large", "seed=0"), 1, 5),
+    Case("plan 100 points", ("plan", "--config-dir", "conf", "experiment=large", "seed=0"), 1, 5),
     # Making the points is a cost of its own, with a budget of its own: 0.1 ms a point.
-    Case("plan, all points", ("plan", "--config-dir", "conf", "experiment=large"), 11, 15),
+    Case("plan all points", ("plan", "--config-dir", "conf", "experiment=large"), 11, 15),
 )
 
 
@@ -132,71 +138,35 @@ def forget(folder: Path) -> str:
         for path in folder.rglob("*.jsonl"):
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return "contents of the ledger's files"
-    return "all caches of the kernel"
-
-
-def measure(project: Path, command: Sequence[str | Path]) -> tuple[float, float, float]:
-    """Return seconds, seconds of CPU and peak resident megabytes of one run of a command in a fresh process."""
-    environment = {**os.environ, "SEEDFOLD_ROOT": str(project / "runs"), "HOME": str(project)}
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, f"{command}: exit code {process.returncode}"
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        return "the ledger's contents"
+    return "the kernel's caches"
 
 
 def scan(project: Path) -> None:
     """Parse every line of the ledger and ask for the size of every published table, and nothing else."""
-    for path in [*project.glob("runs/*/plans/*.jsonl"), *project.glob("runs/*/events/*.jsonl")]:
-        for line in path.read_bytes().splitlines():
-            json.loads(line)
-    for prefix in os.scandir(project / "runs" / "large" / "store"):
-        for name in os.listdir(prefix.path):  # noqa: PTH208
-            os.stat(f"{prefix.path}/{name}/answer.txt")  # noqa: PTH116
+    subprocess.run([sys.executable, "-c", SCAN, project / "runs"], check=True)
 
 
-def report(project: Path, rounds: int) -> None:
-    """Print what each command takes, and what it may take."""
-    print(f"cold: without {forget(project)}; warm: median of {rounds}")
-    print(f"{'seedfold …':<20}{'cold s':>8}{'may':>6}{'warm s':>9}{'may':>6}{'CPU s':>8}{'x scan':>8}{'MB':>7}")
-    for case in CASES:
-        print_case(project, case, rounds)
+def figures(project: Path, case: Case, jobs: int, rounds: int) -> list[Figure]:
+    """Measure a command."""
+    forgotten = forget(project)
+    cold = seconds(lambda: seedfold(project, *case.arguments))
+    warm, scanned = medians(rounds, lambda: seedfold(project, *case.arguments), lambda: scan(project))
+    name = f"{case.name}, {jobs:,} done"
+    return [
+        Figure(f"{name}, warm", warm, scanned, "scan of the files", most=case.warm_s),
+        Figure(f"{name}, cold, without {forgotten}", cold, most=case.cold_s),
+    ]
 
 
-def print_case(project: Path, case: Case, rounds: int) -> None:
-    """Print a row of the table; scans and warm runs alternate, so that whatever else is at work slows both."""
-    command, floor = [SEEDFOLD, *case.arguments], [sys.executable, __file__, "--scan", project]
-    forget(project)
-    cold, *_ = measure(project, command)
-    warm, scans = zip(*((measure(project, command), measure(project, floor)) for _ in range(rounds)), strict=True)
-    seconds, cpu, memory = (statistics.median(column) for column in zip(*warm, strict=True))
-    ratio = cpu / statistics.median(one for _, one, _ in scans)
-    missed = "  over" if seconds > case.warm_s or cold > case.cold_s else ""
-    times = f"{cold:>8.2f}{case.cold_s:>6g}{seconds:>9.2f}{case.warm_s:>6g}"
-    print(f"{case.name:<20}{times}{cpu:>8.2f}{ratio:>8.2f}{memory:>7.0f}{missed}")
-
-
-def main() -> None:
-    """Make the study unless it is there, then measure."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--jobs", type=int, default=100_000)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--keep", type=Path)
-    arguments.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
-    given = arguments.parse_args()
-    if given.scan:
-        return scan(given.scan)
+def measure(quick: bool) -> list[Figure]:
+    """Make the study, and look at it."""
+    jobs = 500 if quick else 100_000
     with tempfile.TemporaryDirectory() as temporary:
-        project = (given.keep or Path(temporary)).absolute()
-        if not (project / "runs").exists():
-            begin = time.perf_counter()
-            make_study(project, given.jobs)
-            print(f"{given.jobs} done jobs made in {time.perf_counter() - begin:.0f} s")
-        report(project, given.rounds)
+        project = Path(temporary)
+        make_study(project, jobs)
+        return [figure for case in CASES for figure in figures(project, case, jobs, 1 if quick else 3)]
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

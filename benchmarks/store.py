@@ -1,23 +1,21 @@
 """The store against what people use instead: write and read a run, average 50 runs, accuracy over many runs.
 
-Run with ``python benchmarks/store.py [RUNS]`` (default 200 runs of 12,000 rows by 8 logits). Peers are measured in
-the same process on the same data; figures are medians, ratios are peer / Seedfold. The list of records is what
-per-sample ``.pt`` files hold, written with pickle.
+A run is 12,000 rows of 8 logits. Peers are measured in the same process on the same data. ``.pt list`` is a list with a
+dictionary for each sample, written with ``torch.save``. What would take a peer minutes is measured on fewer runs, and
+its figure is that for all.
 """
 
 from __future__ import annotations
 
-import pickle
-import statistics
-import sys
+import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from benchmarks._figures import Figure, main, medians, seconds
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.results.ensembles.mean_ensemble import ensemble
@@ -32,17 +30,8 @@ TARGETS = DRAW.integers(0, CLASSES, ROWS)
 LOGITS = DRAW.normal(size=(ROWS, CLASSES)).astype(np.float32)
 JOB = JobDescription("0" * 64, "benchmark", "train", {}, {}, (), Resources(), "none", "0" * 64)
 FILE = "predictions.test.parquet"
-
-
-def median(work: Callable[[], object], rounds: int = 9) -> float:
-    """Return the median of the milliseconds that ``work`` takes, after one round that does not count."""
-    work()
-    times = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times)
+TABLES = 10
+"""Runs of a peer that are read in place of all."""
 
 
 def ours(folder: Path, logits: np.ndarray = LOGITS) -> Path:
@@ -60,67 +49,77 @@ def csv(path: Path) -> Path:
     return path
 
 
-def npz(path: Path) -> Path:
-    np.savez(path, ids=np.array(IDS), targets=TARGETS, logits=LOGITS)
-    return path
-
-
 def records(path: Path) -> Path:
-    rows = [{"id": IDS[row], "target": int(TARGETS[row]), "logits": LOGITS[row].copy()} for row in range(ROWS)]
-    with path.open("wb") as file:
-        pickle.dump(rows, file)
+    """Write a run the way of evaluation loops: a dictionary for each sample."""
+    logits = torch.from_numpy(LOGITS)
+    rows = [{"id": IDS[row], "target": int(TARGETS[row]), "logits": logits[row].clone()} for row in range(ROWS)]
+    torch.save(rows, path)
     return path
 
 
-def read_npz(path: Path) -> np.ndarray:
-    with np.load(path) as content:
-        return content["logits"] + 0 * len(content["ids"]) + 0 * content["targets"][:, None]
+def one_run(folder: Path, quick: bool) -> list[Figure]:
+    """Write and read one run."""
+    files = ours(folder / "one"), csv(folder / "one.csv"), records(folder / "one.pt")
+    # Seconds a round for the list: it has a round less than the others.
+    write, write_csv = medians(2 if quick else 9, lambda: ours(folder / "one"), lambda: csv(files[1]))
+    read, read_csv = medians(2 if quick else 9, lambda: list(read_heads(files[0])), lambda: pd.read_csv(files[1]))
+    write_list, read_list = seconds(lambda: records(files[2])), seconds(lambda: torch.load(files[2]))
+    size, csv_size, list_size = (file.stat().st_size / ROWS for file in files)
+    return [
+        Figure("write one run", write, write_csv, "CSV", most=0.006),
+        Figure("write one run", write, write_list, ".pt list"),
+        Figure("read one run", read, read_csv, "CSV", most=0.005),
+        Figure("read one run", read, read_list, ".pt list"),
+        Figure("a row of one run", size, csv_size, "CSV", unit="B", most=34),
+        Figure("a row of one run", size, list_size, ".pt list", unit="B"),
+    ]
 
 
-def one_run(folder: Path) -> None:
-    peers: dict[str, tuple[Callable[[], Path], Callable[[Path], object]]] = {
-        "Seedfold": (lambda: ours(folder / "one"), lambda path: list(read_heads(path))),
-        "CSV": (lambda: csv(folder / "x.csv"), pd.read_csv),
-        "npz": (lambda: npz(folder / "x.npz"), read_npz),
-        "records": (lambda: records(folder / "x.pkl"), lambda path: pickle.loads(path.read_bytes())),
-    }
-    base: tuple[float, float, float] | None = None
-    id_bytes = sum(map(len, IDS)) / ROWS
-    print(f"one run, {ROWS:,} x {CLASSES}      write         read   bytes/row ({id_bytes:.0f} of them an id)")
-    for name, (write, read) in peers.items():
-        path = write()
-        figures = (median(write), median(lambda path=path, read=read: read(path)), path.stat().st_size / ROWS)
-        base = base or figures
-        ratios = [f"{figure:7.1f} ({figure / ours_:4.1f}x)" for figure, ours_ in zip(figures, base, strict=True)]
-        print(f"  {name:18}", *ratios)
-
-
-def many_runs(folder: Path, count: int) -> None:
-    source = ours(folder / "source")
-    runs = []
+def copies(folder: Path, count: int) -> list[Run]:
+    """Write so many runs."""
+    source, runs = ours(folder / "source"), []
     for number in range(count):
         target = folder / "many" / f"{number}"
         target.mkdir(parents=True)
-        (target / FILE).write_bytes(source.read_bytes())
+        shutil.copyfile(source, target / FILE)
         runs.append(Run(f"{number:064d}"[::-1], "benchmark", "train", {"seed": number}, 1, target))
-    paths = [csv(folder / f"{number}.csv") for number in range(10)]
-    members = runs[:MEMBERS]
-    averaged = median(lambda: ensemble(members, "seed"), 3)
-    by_csv = median(lambda: sum(pd.read_csv(path).iloc[:, 2:].to_numpy() for path in paths), 3) * MEMBERS / len(paths)
-    print(f"mean probability of {len(members)} runs: {averaged:.0f} ms; CSV {by_csv:.0f} ms ({by_csv / averaged:.1f}x)")
-    begin = time.perf_counter()
-    found = accuracies(runs)
-    seconds = time.perf_counter() - begin
+    return runs
+
+
+def csv_accuracies(paths: list[Path]) -> list[float]:
+    """Return the accuracy of each table."""
+    frames = map(pd.read_csv, paths)
+    return [(frame.iloc[:, 2:].to_numpy().argmax(axis=1) == frame["target"]).mean() for frame in frames]
+
+
+def many_runs(folder: Path, count: int, rounds: int) -> list[Figure]:
+    """Average 50 runs, and take the accuracy of all."""
+    runs, paths = copies(folder, count), [csv(folder / f"{number}.csv") for number in range(TABLES)]
+    averaged, by_csv = medians(
+        rounds,
+        lambda: ensemble(runs[:MEMBERS], "seed"),
+        lambda: sum(pd.read_csv(path).iloc[:, 2:].to_numpy() for path in paths),
+    )
+    by_list = seconds(lambda: torch.stack([row["logits"] for row in torch.load(folder / "one.pt")]))
+    found, judged = accuracies(runs), seconds(lambda: accuracies(runs))
+    assert len(found) == count
     assert np.allclose(found["accuracy"], (LOGITS.argmax(axis=1) == TARGETS).mean())
-    begin = time.perf_counter()
-    for path in paths:
-        frame = pd.read_csv(path)
-        (frame.iloc[:, 2:].to_numpy().argmax(axis=1) == frame["target"]).mean()
-    peer = (time.perf_counter() - begin) * count / len(paths)
-    print(f"accuracy of {count} runs: {seconds:.2f} s; CSV {peer:.2f} s ({peer / seconds:.1f}x)")
+    judged_csv = seconds(lambda: csv_accuracies(paths))
+    name, accuracy = f"average {MEMBERS} runs", f"accuracy of {count:,} runs"
+    return [
+        Figure(name, averaged, by_csv * MEMBERS / TABLES, "CSV", most=0.3),
+        Figure(name, averaged, by_list * MEMBERS, ".pt list"),
+        Figure(accuracy, judged, judged_csv * count / TABLES, "CSV", most=5),
+        Figure(accuracy, judged, by_list * count, ".pt list"),
+    ]
+
+
+def measure(quick: bool) -> list[Figure]:
+    """Measure a run, and 1,470 of them."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        return [*one_run(folder, quick), *many_runs(folder, MEMBERS if quick else 1_470, 1 if quick else 5)]
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as temporary:
-        one_run(Path(temporary))
-        many_runs(Path(temporary), int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main(measure)

@@ -1,30 +1,29 @@
 """From the command to everything queued on SLURM: seconds and files, against submitit and Hydra's submitit launcher.
 
-    python benchmarks/submission.py [--jobs N] [--hydra-jobs N]
-
-Needs a SLURM that answers and takes arrays of N tasks; jobs are submitted on hold, and cancelled afterwards. Hydra's
-launcher is measured with fewer jobs and compared per job; it is left out where it is not installed. Every peer starts
-from a fresh Python, as from a shell.
+A SLURM is brought up for it, in a folder and on ports of its own, where SLURM is installed. Jobs are submitted on hold.
+Hydra's launcher is measured with fewer jobs, and its figure is that for all; it is left out where it is not installed.
+Every contender starts from a fresh Python, as from a shell.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-SEEDFOLD = Path(sys.executable).with_name("seedfold")
-STUDY = """# @package _global_
-study: many
-run: trivial.run
-matrix: {{seed: "range(0,{jobs})"}}
-"""
+from benchmarks._figures import Figure, NotMeasured, main, seconds
+from benchmarks._projects import seedfold, write_study
+
+CLUSTER = Path(__file__).parents[1] / "tests" / "clusters" / "slurm" / "cluster.py"
+DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
+HYDRA_JOBS = 50
 SUBMITIT = """
 import sys, submitit
 
@@ -53,97 +52,99 @@ HYDRA_OPTIONS = [
 ]
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What it took to have ``jobs`` queued."""
-
-    name: str
-    jobs: int
-    seconds: float
-    files: int
-
-    def line(self, ours: Cost) -> str:
-        """One row of the table; ratios are per job."""
-        ratio = (self.seconds / self.jobs) / (ours.seconds / ours.jobs)
-        return (
-            f"{self.name:<26} {self.jobs:>7,} jobs {self.seconds:>8.2f} s {1e3 * self.seconds / self.jobs:>9.3f} ms/job"
-            f" ({ratio:5.1f}x) {self.files:>8,} files ({self.files / self.jobs:.3f} a job)"
-        )
-
-
-def timed(name: str, jobs: int, folder: Path, command: list[str]) -> Cost:
-    """Run a command in a folder; count the files that it leaves there."""
-    before = sum(path.is_file() for path in folder.rglob("*"))
-    begin = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    took = time.perf_counter() - begin
-    return Cost(name, jobs, took, sum(path.is_file() for path in folder.rglob("*")) - before)
+@contextmanager
+def slurm(folder: Path, jobs: int) -> Iterator[None]:
+    """Bring up a SLURM that takes arrays of so many jobs, and have the commands of this process talk to it."""
+    path = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
+    missing = [daemon for daemon in DAEMONS if not shutil.which(daemon, path=path)]
+    if missing:
+        raise NotMeasured(f"SLURM is not installed: {', '.join(missing)} not found; `make cluster` installs it")
+    where = ["--folder", str(folder)]
+    size = ["--nodes", "1", "--max-array-size", f"{jobs + 1}", "--port", "27000"]
+    try:
+        subprocess.run([sys.executable, CLUSTER, "up", *where, *size], check=True, stdout=subprocess.DEVNULL)
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+            del os.environ[name]
+        os.environ["SLURM_CONF"] = str(folder / "etc" / "slurm.conf")
+        yield
+    finally:
+        subprocess.run([sys.executable, CLUSTER, "down", *where], check=True)
 
 
-def seedfold(folder: Path, jobs: int, *overrides: str) -> Cost:
-    """Launch a study of so many jobs."""
-    experiments = folder / "conf" / "experiment"
-    experiments.mkdir(parents=True)
-    (folder / "trivial.py").write_text("def run(work):\n    pass\n")
-    (experiments / "many.yaml").write_text(STUDY.format(jobs=jobs))
-    options = ["experiment=many", "cluster=slurm", "+cluster.options.hold=true", "cluster.keeper=false", *overrides]
-    command = [str(SEEDFOLD), "launch", "--config-dir", "conf", "--root", "runs", *options]
-    return timed(" ".join(["seedfold launch", *overrides]), jobs, folder, command)
+def cost(folder: Path, submit: Callable[[], object]) -> tuple[float, int]:
+    """Return seconds, and the number of files that are left behind; cancel what was queued."""
+    before = files(folder)
+    took = seconds(submit)
+    left = files(folder) - before
+    subprocess.run(["scancel", "--me"], check=True)
+    return took, left
 
 
-def submitit_array(folder: Path, jobs: int) -> Cost:
+def files(folder: Path) -> int:
+    """Return the number of files below a folder."""
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def launch(project: Path, *overrides: str) -> None:
+    """Launch the study on SLURM."""
+    options = ["cluster=slurm", "+cluster.options.hold=true", "cluster.keeper=false", *overrides]
+    seedfold(project, "launch", "--config-dir", "conf", "experiment=many", *options)
+
+
+def submitit_array(folder: Path, jobs: int) -> None:
     """Submit the same with `map_array`."""
-    folder.mkdir()
-    (folder / "peer.py").write_text(SUBMITIT)
-    return timed("submitit map_array", jobs, folder, [sys.executable, "peer.py", str(jobs)])
+    subprocess.run([sys.executable, "-c", SUBMITIT, str(jobs)], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def hydra_launcher(folder: Path, jobs: int) -> Cost:
+def hydra_launcher(folder: Path) -> None:
     """Submit with Hydra's launcher, which waits for the jobs: it is stopped when all are queued."""
-    folder.mkdir()
     (folder / "peer.py").write_text(HYDRA)
-    begin = time.perf_counter()
-    waiting = subprocess.Popen([sys.executable, "peer.py", *HYDRA_OPTIONS, f"+seed=range(0,{jobs})"], cwd=folder)
-    while queued("peer") < jobs and waiting.poll() is None:
+    command = [sys.executable, "peer.py", *HYDRA_OPTIONS, f"+seed=range(0,{HYDRA_JOBS})"]
+    waiting = subprocess.Popen(command, cwd=folder)
+    while queued("peer") < HYDRA_JOBS and waiting.poll() is None:
         time.sleep(0.2)
-    took = time.perf_counter() - begin
     waiting.kill()
     waiting.wait()
-    return Cost("hydra-submitit-launcher", jobs, took, sum(path.is_file() for path in folder.rglob("*")))
 
 
 def queued(name: str) -> int:
-    """Tasks of that name in the queue."""
+    """Return the number of tasks of that name in the queue."""
     command = ["squeue", "--me", "-h", "-r", f"--name={name}", "-o", "%i"]
     return len(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
-def empty_queue() -> None:
-    """Cancel what the benchmark queued."""
-    subprocess.run(["scancel", "--me"], check=True)
+def compare(folder: Path, jobs: int) -> list[Figure]:
+    """Submit with all contenders."""
+    for name in ("ours", "packed", "submitit", "hydra"):
+        (folder / name).mkdir()
+    for name in ("ours", "packed"):
+        write_study(folder / name, "many", {"run": "trivial.run", "matrix": {"seed": f"range(0,{jobs})"}})
+    took, left = cost(folder, lambda: launch(folder / "ours"))
+    snapshot = files(folder / "ours" / "runs" / "many" / "code")
+    packed, _ = cost(folder, lambda: launch(folder / "packed", "cluster.jobs_per_task=100"))
+    array, array_files = cost(folder, lambda: submitit_array(folder / "submitit", jobs))
+    name, peer = f"submit {jobs:,} jobs", "submitit SLURM, map_array"
+    figures = [
+        Figure(name, took, array, peer, most=1),
+        Figure(f"{name}, 100 to a task", packed, array, peer),
+        Figure(f"{name}: files beside the snapshot", left - snapshot, array_files, peer, unit="files", most=10),
+        Figure(f"{name}: files of the snapshot of the code", snapshot, unit="files"),
+    ]
+    if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher"):
+        hydra, _ = cost(folder, lambda: hydra_launcher(folder / "hydra"))
+        figures.append(Figure(name, took, hydra * jobs / HYDRA_JOBS, "hydra-submitit-launcher"))
+    return figures
 
 
-def main() -> None:
-    """Measure all, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--hydra-jobs", type=int, default=50)
-    asked = parser.parse_args()
-    os.environ["COLUMNS"] = "120"
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        costs = [seedfold(folder / "ours", asked.jobs)]
-        empty_queue()
-        costs.append(seedfold(folder / "packed", asked.jobs, "cluster.jobs_per_task=100"))
-        empty_queue()
-        costs.append(submitit_array(folder / "submitit", asked.jobs))
-        empty_queue()
-        if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher"):
-            costs.append(hydra_launcher(folder / "hydra", asked.hydra_jobs))
-            empty_queue()
-    for cost in costs:
-        print(cost.line(costs[0]))
+def measure(quick: bool) -> list[Figure]:
+    """Submit 10,000 jobs."""
+    jobs = 100 if quick else 10_000
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with slurm(folder / "slurm", jobs):
+            (folder / "work").mkdir()
+            return compare(folder / "work", jobs)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

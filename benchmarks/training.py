@@ -1,15 +1,12 @@
 """What an epoch costs: Seedfold (with validation, metric history and a checkpoint flushed to disk) against plain loops.
 
-    python benchmarks/training.py [--rounds N]
-
-All contenders train the same network on the same tensors on one thread, in turn, several rounds in one run; the
-medians and their ratios to the plain loop over a DataLoader are printed. Seedfold's epoch is the difference between a
-long and a short fit, so that what is paid once a job is left out and printed by itself.
+All contenders train the same network on the same tensors on one thread, in turn, several rounds in one run; figures
+are medians. Seedfold's epoch is the difference between a long and a short fit, so that what is paid once a fit is left
+out and stands in a row of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import statistics
 import tempfile
@@ -26,6 +23,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks._figures import Figure, main
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
@@ -92,6 +90,7 @@ def fit_seconds(network: nn.Module, data: JobData, batch_size: int, epochs: int)
     """Return the seconds of a whole fit in a new folder."""
     config = {
         "seed": 0,
+        "task": {"classes": data.classes},
         "optimizer": {"_target_": "torch.optim.Adam", "_partial_": True},
         "loss": {"function": {"_target_": "seedfold.trainers.learning.losses.CrossEntropy"}},
         "trainer": {"max_epochs": epochs, "batch_size": batch_size, "metrics": ["accuracy"]},
@@ -106,39 +105,46 @@ def fit_seconds(network: nn.Module, data: JobData, batch_size: int, epochs: int)
 
 
 def compare(
-    name: str, network: Callable[[], nn.Module], shape: tuple[int, ...], *, batches: int, size: int, rounds: int
-) -> None:
-    """Print the medians of all contenders for one network."""
+    name: str,
+    network: Callable[[], nn.Module],
+    shape: tuple[int, ...],
+    *,
+    batches: int,
+    size: int,
+    rounds: int,
+    most_of_loop: float,
+) -> list[Figure]:
+    """Train one network with all contenders."""
     train = samples(batches * size, shape)
     data = JobData(train, {"val": samples(32, shape)}, 2)
     tensors = TensorDataset(torch.from_numpy(train.inputs), torch.from_numpy(train.targets))
     loader = DataLoader(tensors, batch_size=size, shuffle=True)
-    seconds: dict[str, list[float]] = {"DataLoader loop": [], "Lightning": [], "Seedfold": [], "once a fit": []}
+    measured = []
     for _ in range(rounds):
-        seconds["DataLoader loop"].append(plain_epoch(network(), loader))
-        seconds["Lightning"].append(lightning_epoch(network(), loader))
+        loop, lightning = plain_epoch(network(), loader), lightning_epoch(network(), loader)
         short, long = (fit_seconds(network(), data, size, epochs) for epochs in (SHORT, LONG))
-        seconds["Seedfold"].append((long - short) / (LONG - SHORT))
-        seconds["once a fit"].append(short - SHORT * seconds["Seedfold"][-1])
-    floor = statistics.median(seconds["DataLoader loop"])
-    print(f"{name}: {batches} batches of {size}, milliseconds an epoch (ratio to the DataLoader loop)")
-    for contender, values in seconds.items():
-        middle = statistics.median(values)
-        print(f"  {contender:<16} {1000 * middle:8.1f}   {middle / floor:5.2f}")
+        epoch = (long - short) / (LONG - SHORT)
+        measured.append((epoch, loop, lightning, short - SHORT * epoch))
+    epoch, loop, lightning, once = (statistics.median(column) for column in zip(*measured, strict=True))
+    return [
+        Figure(f"epoch of {name}, {batches} steps", epoch, loop, "loop over a DataLoader", most_of_peer=most_of_loop),
+        Figure(f"epoch of {name}, {batches} steps", epoch, lightning, "Lightning, all options off"),
+        Figure(f"once a fit of {name}", once),
+    ]
 
 
-def main() -> None:
+def measure(quick: bool) -> list[Figure]:
     """Compare a small MLP, where the loop is what costs, and a CNN, where it is not."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=7)
-    rounds = arguments.parse_args().rounds
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    compare("MLP", partial(MLP, 30, 2, [64, 64]), (30,), batches=79, size=32, rounds=rounds)
-    cnn = partial(SmallCNN, 1, [32, 32], 2, [16, 32])
-    compare("CNN", cnn, (1, 32, 32), batches=8, size=64, rounds=max(1, rounds // 2))
+    mlp, cnn = partial(MLP, 30, 2, [64, 64]), partial(SmallCNN, 1, [32, 32], 2, [16, 32])
+    few, many, batches = (1, 1, 2) if quick else (5, 9, 8)
+    return [
+        *compare("a small MLP", mlp, (30,), batches=79, size=32, rounds=many, most_of_loop=1.1),
+        *compare("a CNN", cnn, (1, 32, 32), batches=batches, size=64, rounds=few, most_of_loop=1.02),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)
