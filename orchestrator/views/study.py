@@ -106,7 +106,7 @@ class Study:
         """
         choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _as_tuple(members) or None}
         return make_result_table(
-            "top", self._table_request(where, splits=_as_tuple(split), partial=partial, choice=choice)
+            "top", self._table_request(where, splits=_as_tuple(split), partial=partial, member_choice=choice)
         )
 
     def analysis(
