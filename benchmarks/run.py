@@ -6,8 +6,11 @@ The exit code is 1 if a benchmark fails, after the others have run, or if a targ
 from __future__ import annotations
 
 import argparse
+import ctypes
 import importlib
 import multiprocessing
+import os
+import signal
 import sys
 import time
 import traceback
@@ -16,15 +19,37 @@ from pathlib import Path
 
 from benchmarks._figures import Figure, NotMeasured, show
 
+PR_SET_PDEATHSIG = 1
+
 
 def names() -> list[str]:
     """Return the benchmarks: all files here but this one and those that begin with an underscore."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.name != Path(__file__).name)
 
 
+def clean_up_and_end(number: int, frame: object) -> None:
+    """End in order when the runner has ended; the kernel says so once for each of its threads."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit()
+
+
+def end_with(runner: int) -> None:
+    """Have this process clean up and end when its runner ends, however that comes about."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, clean_up_and_end)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != runner:
+        os._exit(1)
+
+
 def measured(name: str, quick: bool) -> list[Figure]:
     """Run one benchmark in this process."""
-    figures: list[Figure] = importlib.import_module(f"benchmarks.{name}").measure(quick)
+    runner = os.getppid()
+    try:
+        figures: list[Figure] = importlib.import_module(f"benchmarks.{name}").measure(quick)
+    finally:
+        if os.getppid() != runner:  # a process of a pool waits for more work, also from a runner that is gone
+            os._exit(1)
     return figures
 
 
@@ -32,7 +57,8 @@ def measured_alone(name: str, quick: bool) -> list[Figure]:
     """Run a benchmark in a fresh process: what another one imported or left in memory changes what is measured."""
     begin = time.perf_counter()
     try:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn, initializer=end_with, initargs=(os.getpid(),)) as process:
             return process.submit(measured, name, quick).result()
     finally:
         print(f"{name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -43,6 +69,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="small sizes, to see that every benchmark works")
     quick = arguments.parse_args().quick
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else the benchmarks that are left would still be run
     figures: list[Figure] = []
     remarks, failed = [], False
     # Two at a time disturb each other, which only matters where the figures do.
