@@ -17,7 +17,7 @@ def get_root_option(context: click.Context) -> str | None:
 
 
 def store_root_option(context: click.Context, value: str | None) -> None:
-    """Keep what was written behind ``--root`` for `root_as_given`."""
+    """Keep what was written behind ``--root`` for `get_root_option`."""
     context.meta[_ROOT_OPTION_KEY] = value
 
 

@@ -35,7 +35,7 @@ class FileEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class StudyContents:
-    """The files of a study for a copy, with its ``checkpoints`` or without."""
+    """The files of a study for a copy, with its ``with_checkpoints`` or without."""
 
     study: StudyFolder
     with_checkpoints: bool = False

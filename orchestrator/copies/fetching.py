@@ -42,7 +42,7 @@ def fetch(
 ) -> FetchResult:
     """Bring the copy of a study under ``root`` up to date, and of those that have done jobs of it.
 
-    ``place`` says where the source is: a host, or nothing for a folder of this machine. Raises UsageError where a study
+    ``host`` says where the source is: a host, or nothing for a folder of this machine. Raises UsageError where a study
     lives under ``root``, or a copy of another one; UnreachableError if files change faster than they come.
     """
     result, waiting = FetchResult(), [study]

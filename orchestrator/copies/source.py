@@ -97,7 +97,7 @@ def _read_chunks(file: BinaryIO, first_byte: int, size: int) -> ByteChunks:
 
 
 class RemoteSource:
-    """A root behind a wire, at whose other end `serve` is called."""
+    """A root behind a wire, at whose other end `serve_source` is called."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -122,7 +122,7 @@ class RemoteSource:
 
 
 def serve_source(source: LocalSource, wire: Wire) -> None:
-    """Answer a `Remote` until it goes away."""
+    """Answer a `RemoteSource` until it goes away."""
     while True:
         request = wire.receive_message()
         if "look" in request:

@@ -95,7 +95,7 @@ def start_plan(
 
 
 def refuse_replacing(plan: Plan, advice: str = "launch with --replace, or under another name with study=NAME") -> None:
-    """Raise UsageError, which says what to do ``instead``, if other jobs stand in the places of the plan's."""
+    """Raise UsageError, which says what to do ``advice``, if other jobs stand in the places of the plan's."""
     # Somebody else may have planned while this plan was made.
     plan.ledger.plans.refresh()
     replacements = plan.replacements()

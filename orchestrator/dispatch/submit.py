@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 class LaunchResult:
     """What a launch or a resume did.
 
-    ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted`` counts
-    failed jobs that only `resume` tries again; ``advanced`` is what the scheduler took, None on this machine.
+    ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted_count``
+    counts failed jobs that only `resume` tries again; ``advance_result`` is what the scheduler took, None on this
+    machine.
     """
 
     study: StudyFolder

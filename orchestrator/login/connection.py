@@ -131,7 +131,7 @@ class Connection:
             return self._check_exit_code(subprocess.Popen(self._ssh_command(command_line, tty=True)).wait())
 
     def run_streaming(self, command_line: str, on_output: Callable[[bytes], object]) -> int:
-        """Run a line of shell without a terminal, and hear what it prints as it comes; otherwise as `sit_at`.
+        """Run a line of shell without a terminal, and hear what it prints as it comes; otherwise as `run_on_terminal`.
 
         Ctrl-C is passed on; where this process ends, the other side hears it by the end of its standard input.
         """
@@ -178,7 +178,7 @@ class _InterruptForwarder:
 
 @contextmanager
 def _catch_interrupts(on_interrupt: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C call ``pressed`` in place of ending this process."""
+    """Have Ctrl-C call ``on_interrupt`` in place of ending this process."""
 
     def handle_signal(number: int, frame: FrameType | None) -> None:
         on_interrupt()

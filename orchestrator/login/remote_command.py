@@ -27,7 +27,7 @@ OUTPUT_BEGINS = b"seedfold begins here\n"
 
 
 def shell_line(script: str, terminal: bool = False) -> str:
-    """Return a script as one line for ssh; without a ``terminal``, `BEGIN` is printed before all."""
+    """Return a script as one line for ssh; without a ``terminal``, `OUTPUT_BEGINS` is printed before all."""
     if not terminal:
         script = f"echo {OUTPUT_BEGINS.decode().strip()}\n{script}"
     encoded = base64.b64encode(os.fsencode(script)).decode()

@@ -22,9 +22,10 @@ Phase = Literal["pending", "running", "ending", "ended"]
 class TaskState:
     """What the scheduler says of one task of an array.
 
-    ``id`` is the number of the array; ``word`` the scheduler's own word for the state; ``reason`` why it is pending or
-    how it ended, for people; ``kind`` the failure that such an end is for a job that was at work, ``cancelled`` where a
-    person ended it, None where it ended in order; ``starts`` when it is expected to start; ``node`` where it was.
+    ``array_id`` is the number of the array; ``scheduler_state`` the scheduler's own word for the state; ``reason`` why
+    it is pending or how it ended, for people; ``kind`` the failure that such an end is for a job that was at work,
+    ``cancelled`` where a person ended it, None where it ended in order; ``expected_start`` when it is expected to
+    start; ``node`` where it was.
     """
 
     array_id: str
@@ -41,7 +42,7 @@ StatusReply = Mapping[str, Mapping[int, TaskState]]
 
 
 class RefusedError(Exception):
-    """The scheduler did not take a submission, and said so. ``full`` tells that it may take it later."""
+    """The scheduler did not take a submission, and said so. ``queue_full`` tells that it may take it later."""
 
     def __init__(self, message: str, queue_full: bool = False) -> None:
         super().__init__(message)
@@ -64,7 +65,7 @@ class Backend(Protocol):
         """
 
     def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
-        """Queue a small job that calls ``call`` with the root and the study's name.
+        """Queue a small job that calls ``function`` with the root and the study's name.
 
         It starts when the array numbered ``after`` has ended, or in a few minutes. Raises as `submit`.
         """

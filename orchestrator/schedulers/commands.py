@@ -11,7 +11,7 @@ from seedfold.jobs.errors import UnreachableError
 def run(
     command: Sequence[str], timeout_s: float, environment: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with ``given`` on its standard input.
+    """Run a command with ``stdin`` on its standard input.
 
     Raises UnreachableError if it is not there or does not come back in time.
     """

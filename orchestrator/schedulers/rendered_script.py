@@ -28,7 +28,7 @@ _LONGEST_NAME = 50
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """What is to be rendered how. ``root`` is as a person wrote it; at most ``most`` commands go into a file."""
+    """What is to be rendered how. ``root`` is as a person wrote it; a file holds at most ``max_commands`` commands."""
 
     study: str
     settings: Mapping[str, Any]
@@ -75,7 +75,7 @@ class RenderRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScriptJobs:
-    """The jobs of one file, all of one stage; ``after`` names the parts that their parents are in."""
+    """The jobs of one file, all of one stage; ``parent_scripts`` names the parts that their parents are in."""
 
     name: str
     stage: str
@@ -91,7 +91,7 @@ class ScriptJobs:
 
 @dataclass(frozen=True, slots=True)
 class ScriptFile:
-    """A file to write: its name and text. ``runs`` tells whether a person starts it."""
+    """A file to write: its name and text. ``executable`` tells whether a person starts it."""
 
     name: str
     text: str
@@ -113,10 +113,10 @@ def make_array_script(
     jobs_file_argument: tuple[str, str],
     task_id_expression: str,
 ) -> ScriptFile:
-    """Return the script of a part's array, one task for each of the ``listed`` ids.
+    """Return the script of a part's array, one task for each of the ``task_lines`` ids.
 
-    ``jobs`` says in words where a task finds the path of the jobs' file, and names the shell's variable for it; ``own``
-    is the shell's word for a task's own id.
+    ``jobs`` says in words where a task finds the path of the jobs' file, and names the shell's variable for it;
+    ``task_id_expression`` is the shell's word for a task's own id.
     """
     where, variable = jobs_file_argument
     stage, count = printable(jobs_of_script.stage), counted(len(jobs_of_script.jobs), "job")

@@ -26,7 +26,7 @@ FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 class AdvanceResult:
     """What one call did: numbers of tasks, and what the scheduler refused or did not answer.
 
-    ``put_off`` tells that a later call, in a minute or so, will know more than this one.
+    ``call_again`` tells that a later call, in a minute or so, will know more than this one.
     """
 
     submitted: int = 0

@@ -22,7 +22,7 @@ from seedfold.orchestrator.schedulers.backend import RefusedError
 class SubmissionAttempt:
     """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no.
 
-    ``time`` is when it began, or when nobody waited for its answer any more, if that was ``unheard``. ``folder`` is
+    ``time`` is when it began, or when nobody waited for its answer any more, if that was ``unanswered``. ``folder`` is
     where the submission lay then, which is what the scheduler knows.
     """
 

@@ -43,7 +43,7 @@ class TableRequest:
 
 
 def make_result_table(name: str, request: TableRequest, summarized: bool = False) -> pd.DataFrame:
-    """Return a table. ``to_read``: means and metrics in place of the rows that they are computed from.
+    """Return a table. ``summarized``: means and metrics in place of the rows that they are computed from.
 
     Raises UsageError for options that the table does not have, and for missing folds or members.
     """

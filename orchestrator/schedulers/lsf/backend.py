@@ -62,7 +62,7 @@ class Lsf:
     # --- submitting --------------------------------------------------------------------------------------------------
 
     def check_submission(self, submission: Submission) -> None:
-        """See `Backend.check`. LSF itself has no trial, and takes some things that it never starts."""
+        """See `Backend.check_submission`. LSF itself has no trial, and takes some things that it never starts."""
         capabilities.check_dialect(self._lsf_settings.dialect, self._timeout_s)
         request = self._array_request(submission)
         self._write_script(submission, request)
@@ -164,7 +164,7 @@ class Lsf:
     # --- asking and cancelling ---------------------------------------------------------------------------------------
 
     def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
-        """See `Backend.ask`."""
+        """See `Backend.query_tasks`."""
         submission_list = list(submissions)
         return (
             find_task_states(submission_list, self._dialect_for(submission_list[0]), self._timeout_s)
@@ -192,7 +192,7 @@ class Lsf:
             raise UnreachableError(f"bkill failed: {message or process.returncode}")
 
     def queue_state(self, job_number: str) -> tuple[str, str]:
-        """See `Backend.look_at`."""
+        """See `Backend.queue_state`."""
         rows = [
             row for row in queries.list_jobs([job_number], self._find_dialect(), self._timeout_s) if not row.has_ended
         ]

@@ -24,11 +24,11 @@ _LIMIT_UNIT, _RESERVATION_UNIT = "KB", "MB"
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What one job, or each element of an array of ``count`` jobs, asks for.
+    """What one job, or each element of an array of ``array_size`` jobs, asks for.
 
-    ``select`` are conditions on a host, ``rusage`` what is reserved beside the memory, ``after`` the ids of jobs that
-    have to end before. ``memory_unit`` is that of bare numbers, None where the site names none, ``gpu_resource`` what
-    GPUs are called; a dialect that has units and ``-gpu`` needs neither.
+    ``select`` are conditions on a host, ``rusage`` what is reserved beside the memory, ``dependencies`` the ids of jobs
+    that have to end before. ``memory_unit`` is that of bare numbers, None where the site names none, ``gpu_resource``
+    what GPUs are called; a dialect that has units and ``-gpu`` needs neither.
     """
 
     name: str
@@ -143,7 +143,7 @@ def resource_requirement(request: JobRequest) -> str:
 
 
 def memory_text(request: JobRequest, megabytes: int, default_unit: str) -> str:
-    """An amount of memory: with its unit where that is understood, else as a bare number, in the ``usual`` unit."""
+    """An amount of memory: with its unit where that is understood, else as a bare number, in ``default_unit``."""
     if request.is_lsf10:
         return f"{megabytes}MB"
     return str(-int(-megabytes * _PER_MB[request.memory_unit or default_unit] // 1))

@@ -156,8 +156,9 @@ def ended_task_state(
 ) -> TaskState:
     """Say how a task ended for which LSF says EXIT.
 
-    ``begun`` tells that a worker has sat in it, ``host`` where it ran by the list and ``listed`` what that said of its
-    end, ``asked_mb`` the memory that it had. A task whose end is so fresh that it may start again is ``ending``.
+    ``has_started`` tells that a worker has sat in it, ``host`` where it ran by the list and ``listed_exit_text`` what
+    that said of its end, ``requested_mb`` the memory that it had. A task whose end is so fresh that it may start again
+    is ``ending``.
     """
     report_text = report.last_run_text + _BLANKS.sub("", listed_exit_text)
     host = host or report.host

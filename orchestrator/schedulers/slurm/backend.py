@@ -48,7 +48,7 @@ class Slurm:
         return int(queries.config_value("MaxArraySize", self._timeout_s) or 1001)
 
     def check_submission(self, submission: Submission) -> None:
-        """See `Backend.check`."""
+        """See `Backend.check_submission`."""
         executor = self._make_executor(submission.folder)
         try:
             executor.test_script(self._write_script(executor, submission, ()))
@@ -141,7 +141,7 @@ class Slurm:
         return executor.write_script(work_in_task, [str(submission.folder), float(limit), float(warning)], options)
 
     def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
-        """See `Backend.ask`. Tasks that have left the queue are looked up in accounting, where there is any."""
+        """See `Backend.query_tasks`. Tasks that have left the queue are looked up in accounting, where there is any."""
         by_name = {array_name(submission): submission for submission in submissions}
         array_names = list(by_name)
         rows: dict[str, list[queries.TaskRow]] = {name: [] for name in array_names}
@@ -187,7 +187,7 @@ class Slurm:
             queries.output_of(["scancel", f"--name={array_name(submission)}", *task_ids], self._timeout_s)
 
     def queue_state(self, job_number: str) -> tuple[str, str]:
-        """See `Backend.look_at`."""
+        """See `Backend.queue_state`."""
         output = queries.run(["squeue", "-h", "-j", job_number, "-o", "%T|%r"], self._timeout_s).stdout.strip()
         scheduler_state, _, reason = output.partition("|")
         return scheduler_state, reason
