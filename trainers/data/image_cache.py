@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
+from seedfold.trainers.data.npy_files import read_header
 from seedfold.trainers.data.samples import Indices
 
 IMAGES, INDEX = "images.npy", "index.parquet"
@@ -33,14 +34,12 @@ def header(shape: Shape) -> bytes:
 
 def _read_header(file: BinaryIO, path: Path) -> Shape:
     try:
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError("another version of the format")
-        shape, fortran, kind = npy.read_array_header_1_0(file)
+        shape, fortran, kind = read_header(file)
     except ValueError as error:
         raise DataFailure(f"{path}: is no cache of images: {error}") from error
     if fortran or kind != np.uint8 or len(shape) != 4:
         raise DataFailure(f"{path}: is no cache of images: {kind} {shape}")
-    return tuple(shape)
+    return shape
 
 
 class CachedImages:

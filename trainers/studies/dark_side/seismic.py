@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.errors import counted, did_you_mean
 from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.npy_files import read_array
 from seedfold.trainers.data.samples import existing
 
 Amplitudes = NDArray[np.float16]
@@ -104,8 +105,8 @@ class SeismicVolumes:
 
     def _in_order(self, volume: Volume, path: Path, kinds: str) -> NDArray[Any]:
         try:
-            values: NDArray[Any] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            values: NDArray[Any] = read_array(path)
+        except (OSError, ValueError) as error:
             raise DataFailure(f"{path}: cannot be read as an array: {error}") from error
         if values.dtype.kind not in kinds:
             raise DataFailure(f"{path}: holds {values.dtype}, not real numbers")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.file_inputs import FileInputs
+from seedfold.trainers.data.npy_files import read_header
 from seedfold.trainers.data.samples import UNKNOWN, Indices, Samples
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
 from seedfold.trainers.studies.dark_side.slice_files import AXES, masks_file, slices_file
@@ -191,11 +191,8 @@ def _check_header(file: Path, header: _Header, count: int, first: _Header) -> No
 def _header(path: Path, dtype: np.dtype[Any]) -> _Header:
     try:
         with path.open("rb") as file:
-            version = npy.read_magic(file)
-            if version != (1, 0):
-                raise ValueError(f"version {version} of the format")
-            shape, fortran, kind = npy.read_array_header_1_0(file)
-            header, size = _Header(tuple(shape), file.tell()), os.fstat(file.fileno()).st_size
+            shape, fortran, kind = read_header(file)
+            header, size = _Header(shape, file.tell()), os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
         raise DataFailure(f"{path}: cannot be read as slices: {error}; {_AGAIN}") from error
     if fortran or kind != dtype or len(shape) != 3:

@@ -6,15 +6,16 @@ deviation that the table has for the case, and cut off; behind the modalities co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
+from seedfold.trainers.data.npy_files import Header, inspect_array, read_array
 from seedfold.trainers.data.samples import UNKNOWN, Flags, Floats, Indices, Reads, Samples, check, existing
 from seedfold.trainers.data.table import Column, class_targets, column, numbers, read_frame, row_ids
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REAL, _REAL_OR_BOOLEAN = "iuf", "biuf"
+Read = TypeVar("Read", Header, NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class StoredVolumes:
         """Look at the header of every file; raises DataFailure for one that is missing or of another shape or type."""
         for row in self._chosen.tolist():
             for number in range(len(self.files[row])):
-                self._opened(row, number, "r")
+                self._read_with(inspect_array, row, number)
 
     def gather(self, positions: Indices | slice) -> Floats:
         """Read cases (n, modalities + 1, *size), scaled and with the mask last."""
@@ -162,25 +164,25 @@ class StoredVolumes:
 
     def _voxels(self, row: int, number: int) -> Floats:
         # Not mapped: a file system that fails raises an error then, and does not kill the process.
-        voxels = np.asarray(self._opened(row, number, None), dtype=np.float32)
+        voxels = np.asarray(self._read_with(read_array, row, number), dtype=np.float32)
         if not np.isfinite(voxels).all():
             raise DataFailure(f"{self._place(row, number)}: has a missing or infinite voxel")
         return voxels
 
-    def _opened(self, row: int, number: int, mapped: Literal["r"] | None) -> NDArray[Any]:
+    def _read_with(self, read: Callable[[Path], Read], row: int, number: int) -> Read:
         file, is_mask = self.files[row][number], number == len(self.files[row]) - 1
         try:
-            volume: NDArray[Any] = np.load(file, mmap_mode=mapped, allow_pickle=False)
+            found = read(file)
         except FileNotFoundError:
             raise DataFailure(f"{self._place(row, number)}: does not exist") from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             raise DataFailure(f"{self._place(row, number)}: cannot be read as an array: {error}") from error
-        if volume.shape != self.size:
+        if found.shape != self.size:
             wanted = f"task.size is {list(self.size)}"
-            raise DataFailure(f"{self._place(row, number)}: has the shape {list(volume.shape)}, {wanted}")
-        if volume.dtype.kind not in (_REAL_OR_BOOLEAN if is_mask else _REAL):
-            raise DataFailure(f"{self._place(row, number)}: holds {volume.dtype}, not real numbers")
-        return volume
+            raise DataFailure(f"{self._place(row, number)}: has the shape {list(found.shape)}, {wanted}")
+        if found.dtype.kind not in (_REAL_OR_BOOLEAN if is_mask else _REAL):
+            raise DataFailure(f"{self._place(row, number)}: holds {found.dtype}, not real numbers")
+        return found
 
     def _place(self, row: int, number: int) -> str:
         return f"{self.files[row][number]} (row {row + 1} of {self.table})"

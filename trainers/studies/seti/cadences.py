@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from seedfold.jobs.errors import counted
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.file_inputs import FileInputs
+from seedfold.trainers.data.npy_files import read_header
 from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check, existing
 from seedfold.trainers.data.table import Column, class_targets, column, read_frame, row_ids
 
@@ -116,9 +116,7 @@ class Cadences:
 
     def _check_header(self, file: BinaryIO, where: str) -> None:
         try:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, fortran, kind = read(file)
+            shape, fortran, kind = read_header(file)
         except ValueError as error:
             raise DataFailure(f"{where}: is no NumPy file: {error}") from error
         if fortran or kind != _TYPE or tuple(shape) != tuple(self.shape):
