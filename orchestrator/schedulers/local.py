@@ -23,7 +23,7 @@ _NO_LIMIT_MIN = 60 * 24 * 3650
 
 def start_worker(submission: Submission) -> None:
     """Start the submission's worker, detached. Raises UnreachableError, naming the log, if that fails."""
-    with submission.log.open("ab") as log:
+    with submission.log_file.open("ab") as log:
         process = subprocess.run(
             [sys.executable, "-P", "-m", "seedfold.orchestrator.schedulers.local", str(submission.folder)],
             stdin=subprocess.DEVNULL,
@@ -34,7 +34,7 @@ def start_worker(submission: Submission) -> None:
             check=False,
         )
     if process.returncode:
-        raise UnreachableError(f"the local worker did not start; see {submission.log}")
+        raise UnreachableError(f"the local worker did not start; see {submission.log_file}")
 
 
 def _submit_local_task(folder: Path) -> None:
@@ -46,7 +46,7 @@ def _submit_local_task(folder: Path) -> None:
     executor.update_parameters(timeout_min=_NO_LIMIT_MIN, tasks_per_node=1)
     visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
     task = executor.submit(work, str(folder), visible_gpus)
-    process = ProcessIdentity.of(int(task.job_id))
+    process = ProcessIdentity.of_pid(int(task.job_id))
     create_once(folder / "submitted.json", json.dumps({"process": process.to_dict(), "scheduler_id": task.job_id}))
     # The task goes on by itself; submitit would otherwise wait for it when this process ends.
     os._exit(0)

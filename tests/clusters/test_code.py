@@ -24,7 +24,7 @@ def test_code_and_configuration_are_edited_while_jobs_are_queued(either: Project
     assert spoken(study) == {OLD: [0, 1, 2]}
     (first,) = either.submissions()
     assert first.snapshot is not None
-    assert seedfolds(study) == {study.snapshot_modules(first.snapshot) / "seedfold/jobs/work.py"}
+    assert seedfolds(study) == {study.snapshot_modules_folder(first.snapshot) / "seedfold/jobs/work.py"}
     either.launch("seed=0,1,2,3", "signal=2.0", *LAUNCH)
     either.wait(done=4)
     assert spoken(study) == {OLD: [0, 1, 2], NEW: [3]}

@@ -10,17 +10,17 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_header, write_plan
+from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_plan_header, write_plan
 
 
 def _plan(study: StudyFolder, job: str, number: int) -> Path:
     description = JobDescription(job * 64, "s", "train", {"seed": 0}, {}, (), Resources(), "toy.run", job * 64)
-    path = write_plan(study, PlanHeader.now([job], [], {}, study.path), [description])
+    path = write_plan(study, PlanHeader.create([job], [], {}, study.path), [description])
     return path.rename(path.with_name(f"{number:020d}-1-abc.jsonl"))
 
 
 def test_every_reader_finds_the_same_jobs_current_whichever_plan_it_saw_first(tmp_path: Path) -> None:
-    study = Root(tmp_path).study("s")
+    study = Root(tmp_path).study_folder("s")
     _plan(study, "b", 200)
     early = Plans(study)
     _plan(study, "a", 100)
@@ -35,7 +35,7 @@ def test_every_reader_finds_the_same_jobs_current_whichever_plan_it_saw_first(tm
 
 
 def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
-    study = Root(tmp_path).study("s")
+    study = Root(tmp_path).study_folder("s")
     path = _plan(study, "a", 100)
     path.write_text(path.read_text()[:-20] + "\n")
     with pytest.raises(SeedfoldError, match=path.name):
@@ -47,4 +47,4 @@ def test_a_user_without_a_name_is_a_number(tmp_path: Path, monkeypatch: pytest.M
         raise KeyError("getpwuid(): uid not found: 2001")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    assert read_header(_plan(Root(tmp_path).study("s"), "a", 100)).user.isdigit()
+    assert read_plan_header(_plan(Root(tmp_path).study_folder("s"), "a", 100)).user.isdigit()
