@@ -29,7 +29,7 @@ from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.orchestrator.ledger.reader import done_event
+from seedfold.orchestrator.ledger.reader import done_event_details
 from seedfold.results.store.published import publish
 
 WORKERS = 20
@@ -96,17 +96,17 @@ def write_experiment(project: Path, jobs: int) -> None:
 
 def finish(study: StudyFolder, job: JobDescription, code: str, events: EventWriter) -> None:
     """Have a job started, published and done."""
-    events.tell("started", job=job.id, n=1, process=ProcessIdentity.current().to_dict())
+    events.append("started", job=job.id, n=1, process=ProcessIdentity.current().to_dict())
     recorder = ReadRecorder(job.config)
     recorder(Path(job.config["paths"]["data"]) / "table.csv")
-    final, staging = study.published(job.id, 1), study.path / "staging"
+    final, staging = study.result_folder(job.id, 1), study.path / "staging"
     staging.mkdir()
     (staging / "answer.txt").write_text(job.id)
     described = {"id": job.id, "study": job.study, "stage": job.stage, "axes": job.axes, "run": job.run}
     facts = {"attempt": 1, "parents": {}, "reads": recorder.reads, "code": code}
     times = {"started": time.time() - 1, "ended": time.time()}
     record = {**described, **facts, **times, "config": {}, "provenance": {"host": os.uname().nodename}}
-    events.tell("done", **done_event(job.id, 1, publish(staging, final, record)))
+    events.append("done", **done_event_details(job.id, 1, publish(staging, final, record)))
 
 
 def make_study(project: Path, jobs: int) -> None:
@@ -117,11 +117,11 @@ def make_study(project: Path, jobs: int) -> None:
     root = Root(project / "runs")
     with patch("os.fsync"), patch("seedfold.orchestrator.ledger.events.time", wraps=time) as clock:
         plan = make_plan(root, ["experiment=large", f"paths.data={project / 'data'}"], [project / "conf"])
-        root.mark()
-        header = PlanHeader.now(["experiment=large"], [project / "conf"], plan.study.settings, project)
+        root.mark_as_root()
+        header = PlanHeader.create(["experiment=large"], [project / "conf"], plan.study.settings, project)
         write_plan(plan.folder, header, plan.descriptions)
         code = record_code(plan.folder)
-        writers = [EventWriter(plan.folder.events) for _ in range(WORKERS)]
+        writers = [EventWriter(plan.folder.events_folder) for _ in range(WORKERS)]
         now, count = time.time(), len(plan.descriptions)
         for number, job in enumerate(plan.descriptions):
             clock.time.return_value = now - (1 - number / count) * DAYS * 24 * 3600

@@ -40,7 +40,7 @@ class Place:
 
     def study(self, root: str, name: str = "") -> StudyFolder:
         """The folder of a study under a root."""
-        return Root(self.folder / root).study(name or self.name)
+        return Root(self.folder / root).study_folder(name or self.name)
 
     def kill(self, *args: str, when: Callable[[StudyFolder], object]) -> None:
         """Run a command with ``--root killed``, and kill every job without a word as soon as ``when(study)`` holds.
@@ -60,7 +60,7 @@ class Place:
 
 def each_done_once(study: StudyFolder) -> bool:
     """Whether every job of a study was done, and none of them twice."""
-    return told(study, "done") == Counter(job.id for job in Ledger(study).plans.current.values())
+    return told(study, "done") == Counter(job.id for job in Ledger(study).plans.current_jobs.values())
 
 
 def in_training(study: StudyFolder) -> bool:

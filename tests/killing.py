@@ -33,14 +33,14 @@ def results(study: StudyFolder) -> Store:
 
 def told(study: StudyFolder, kind: str) -> Counter[str]:
     """How often an event of a kind was told of each job."""
-    return Counter(event["job"] for event in EventReader(study.events).new() if event["e"] == kind)
+    return Counter(event["job"] for event in EventReader(study.events_folder).read_new() if event["e"] == kind)
 
 
 def workers(study: StudyFolder) -> list[psutil.Process]:
     """The workers that live."""
-    if not study.plans.is_dir():
+    if not study.plans_folder.is_dir():
         return []
-    identities = [submission.worker() for submission in Ledger(study).live]
+    identities = [submission.worker_process() for submission in Ledger(study).live_submissions]
     alive = (worker.pid for worker in identities if worker and worker.liveness() == "alive")
     return [process for pid in alive for process in _process(pid)]
 

@@ -33,7 +33,7 @@ class Digits:
 
     @property
     def study(self) -> StudyFolder:
-        return Root(self.folder / "runs").study("digits")
+        return Root(self.folder / "runs").study_folder("digits")
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
@@ -73,7 +73,7 @@ def _kill_again_and_again(digits: Digits) -> None:
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()
-        if digits.study.plans.is_dir():
+        if digits.study.plans_folder.is_dir():
             command = ("resume", "digits", "--wait")
     for _ in range(2):
         digits.run(*command)

@@ -182,7 +182,7 @@ class Toy:
 
     def study(self, name: str = "toy") -> StudyFolder:
         """The folder of a study under the root."""
-        return Root(self.root).study(name)
+        return Root(self.root).study_folder(name)
 
     def seedfold(self, *args: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in the project's folder, without a terminal."""
@@ -278,11 +278,11 @@ class Toy:
 
     def kill_workers(self) -> None:
         """Kill every worker of every study under the root, and thereby its jobs."""
-        for study in Root(self.root).studies():
-            for submission in Ledger(study).live:
-                worker = submission.worker()
+        for study in Root(self.root).study_folders():
+            for submission in Ledger(study).live_submissions:
+                worker = submission.worker_process()
                 if worker is not None:
-                    worker.signal(signal.SIGKILL)
+                    worker.send_signal(signal.SIGKILL)
 
 
 def tree(folder: Path) -> Mapping[str, bytes]:

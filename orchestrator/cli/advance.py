@@ -18,4 +18,4 @@ def command(study: str, root: Root) -> None:
 
     Nothing is done twice, however often and from wherever this is called.
     """
-    print_text(f"{study}: {advance(root, root.existing(study))}")
+    print_text(f"{study}: {advance(root, root.existing_study(study))}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli.console import print_text
-from seedfold.orchestrator.state.finished_jobs import stale_runs
+from seedfold.orchestrator.state.finished_jobs import count_stale
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
 from seedfold.results.prevalence.settings import AnalysisSettings
@@ -50,7 +50,7 @@ def make_prevalence_table(overview: Overview, name: str, settings: AnalysisSetti
 
 
 def _stale_notes(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
-    count = stale_runs(runs)  # type: ignore[arg-type]
+    count = count_stale(runs)  # type: ignore[arg-type]
     if count:
         yield f"stale: {count} of {len(runs)} results; see seedfold status {overview.folder.name}"
 

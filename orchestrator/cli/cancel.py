@@ -12,7 +12,7 @@ from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.overview import name_of
+from seedfold.orchestrator.state.overview import job_label
 
 _MAX_LISTED = 10
 
@@ -41,6 +41,6 @@ def command(
         print_text(f"{study}: nothing to cancel")
         return
     print_text(f"{study}: cancelled {counted(len(jobs), 'job')}; to start again: seedfold resume {study}")
-    print_text(*(f"  {name_of(job)}" for job in jobs[:_MAX_LISTED]))
+    print_text(*(f"  {job_label(job)}" for job in jobs[:_MAX_LISTED]))
     if len(jobs) > _MAX_LISTED:
         print_text(f"  … and {len(jobs) - _MAX_LISTED} more")

@@ -23,7 +23,7 @@ from seedfold.orchestrator.dispatch.doctor import (
 )
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.schedulers.findings import Finding, Level
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.site import site_overrides
 
 _PROBE_S = 300.0
@@ -45,12 +45,12 @@ def command(
     """Say what this machine and its cluster offer and what is wrong; with STUDY, read through its store as well."""
     findings: list[Finding] = []
     # A misspelt study is told before the machine is looked at.
-    folder = root.existing(study) if study else None
+    folder = root.existing_study(study) if study else None
     for finding in chain(examine_machine(root), _examine_cluster(root, overrides, probe)):
         findings.append(finding)
         if not as_json:
             _print_finding(finding)
-    for one in [folder] if folder else root.studies():
+    for one in [folder] if folder else root.study_folders():
         checks = [*examine_study(root, one)]
         if folder:
             checks += examine_store(one, _with_progress(find_stored_results(root, one), not as_json))
@@ -86,7 +86,7 @@ def _examine_cluster(root: Root, overrides: Sequence[str], probe: bool) -> Itera
         yield Finding("problem", name, str(error), f"see whether {question} answers")
 
 
-def _read_cluster(name: str, overrides: Sequence[str]) -> tuple[Cluster, Resources]:
+def _read_cluster(name: str, overrides: Sequence[str]) -> tuple[ClusterSettings, Resources]:
     """The cluster that is meant, unless told otherwise ``name``, and what a job of it asks for."""
     from omegaconf import OmegaConf
 
@@ -94,7 +94,7 @@ def _read_cluster(name: str, overrides: Sequence[str]) -> tuple[Cluster, Resourc
 
     all_overrides = [f"cluster={name}", *site_overrides([f"cluster={name}"]), *overrides]
     config: Any = OmegaConf.to_container(Composer().compose(all_overrides, partial=True))
-    return Cluster.parse(config["cluster"]), Resources.parse(config["resources"])
+    return ClusterSettings.parse(config["cluster"]), Resources.parse(config["resources"])
 
 
 def _print_finding(finding: Finding) -> None:

@@ -13,8 +13,8 @@ from seedfold.jobs.explain import Difference, difference
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.job_lookup import Found, find_job
-from seedfold.orchestrator.state.overview import Overview, name_of
+from seedfold.orchestrator.state.job_lookup import FoundJob, find_job
+from seedfold.orchestrator.state.overview import Overview, job_label
 
 
 @click.command()
@@ -34,12 +34,12 @@ def command(first: str, second: str, study: str | None, as_json: bool, root: Roo
     if as_json:
         print_json(_to_json(left, right, differences))
         return
-    print_text(f"{left.study.name}  {name_of(left.job)}", f"{right.study.name}  {name_of(right.job)}")
+    print_text(f"{left.study.name}  {job_label(left.job)}", f"{right.study.name}  {job_label(right.job)}")
     print_text(*(f"  {_difference_text(one)}" for one in differences))
     print_text(_verdict_text(left, right, differences))
 
 
-def _to_json(left: Found, right: Found, differences: list[Difference]) -> dict[str, Any]:
+def _to_json(left: FoundJob, right: FoundJob, differences: list[Difference]) -> dict[str, Any]:
     listed = [{"key": one.key, "left": one.left, "right": one.right, "counts": one.counts} for one in differences]
     return {"jobs": [left.job.id, right.job.id], "same": left.job.id == right.job.id, "differences": listed}
 
@@ -49,7 +49,7 @@ def _difference_text(one: Difference) -> str:
     return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (does not count)")
 
 
-def _verdict_text(left: Found, right: Found, differences: list[Difference]) -> str:
+def _verdict_text(left: FoundJob, right: FoundJob, differences: list[Difference]) -> str:
     if left.job.id == right.job.id:
         return "one job: what differs does not count" if differences else "one job"
     differing_keys = sum(one.counts for one in differences)

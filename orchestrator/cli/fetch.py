@@ -20,7 +20,7 @@ from seedfold.orchestrator.copies.source import LocalSource, RemoteSource, Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.connection import Connection
 from seedfold.orchestrator.login.remote_command import seedfold_line
-from seedfold.orchestrator.settings.login import Login, login_of_host
+from seedfold.orchestrator.settings.login import LoginHost, get_login_host
 
 _REMOTE = re.compile(r"([^/:]+):(.*)", re.DOTALL)
 
@@ -49,8 +49,8 @@ def _open_source(source: str, root: Root) -> Iterator[tuple[str, StudySource]]:
     if remote is None:
         yield "", LocalSource(_local_root(source, root))
         return
-    configured = login_of_host(remote[1])
-    login: Login = replace(configured, root=remote[2] or configured.root)
+    configured = get_login_host(remote[1])
+    login: LoginHost = replace(configured, root=remote[2] or configured.root)
     words = ["send", *(["--root", login.root] if login.root else [])]
     with Connection(login).open_wire(seedfold_line(login, words, remote_environment())) as wire:
         yield login.host, RemoteSource(wire)

@@ -19,8 +19,8 @@ from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
-from seedfold.orchestrator.state.job_states import ALIVE, STATES
-from seedfold.orchestrator.state.overview import Overview, axes_text, fallen_lines, nothing_to_do
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
+from seedfold.orchestrator.state.overview import Overview, axes_text, dead_worker_lines, nothing_to_do_lines
 
 _INTERRUPTED_EXIT_CODE = 130
 _RUNNING_SHOWN = 8
@@ -105,12 +105,12 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     """Print what came out, and return the exit code."""
     study, job_ids = launched.study.name, set(launched.jobs)
     overview = Overview(root, study)
-    views = [view for view in overview.places() if view.job.id in job_ids]
+    views = [view for view in overview.job_views() if view.job.id in job_ids]
     duration = f"; {duration_text(round(seconds, 1))}" if launched.submissions else ""
     print_text(f"{study}: {counts_text(progress.counts, STATES)}{duration}", style="bold")
-    print_lines([*failure_lines(views), *make_lines(*fallen_lines(overview, views), style="yellow")])
-    print_lines(make_lines(*nothing_to_do(views)))
-    settled = sum(view.standing.settled for view in views)
+    print_lines([*failure_lines(views), *make_lines(*dead_worker_lines(overview, views), style="yellow")])
+    print_lines(make_lines(*nothing_to_do_lines(views)))
+    settled = sum(view.job_state.has_nothing_to_do for view in views)
     unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
     if unfinished:
         print_lines(
@@ -146,7 +146,7 @@ class _PlainDisplay:
         if progress.waits_for and progress.waits_for != self._waits_for:
             print(f"{self._study}: {progress.waits_for}", flush=True)
             self._waits_for = progress.waits_for
-        ended = [count for state, count in progress.counts.items() if state not in ALIVE]
+        ended = [count for state, count in progress.counts.items() if state not in ACTIVE_STATES]
         if progress.is_over or ended == self._printed_counts or time.monotonic() - self._printed_at < _PLAIN_EVERY_S:
             return
         print(f"{self._study}: {counts_text(progress.counts, STATES)}", flush=True)

@@ -11,10 +11,17 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text, size_text
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.garbage_collection import KINDS, Collector, Garbage, Kind, delete, short
+from seedfold.orchestrator.state.garbage_collection import (
+    DELETABLE_KINDS,
+    DeletableFinder,
+    DeletableKind,
+    DeletablePath,
+    delete_paths,
+    short_id,
+)
 
 _MAX_LISTED = 20
-_KIND_TEXTS: dict[Kind, str] = {
+_KIND_TEXTS: dict[DeletableKind, str] = {
     "leftovers": "unfinished results of attempts that are over, results that newer ones replaced",
     "snapshots": "copies of the code that no job and no result needs any more",
     "superseded": "results and checkpoints of jobs that were replaced",
@@ -45,14 +52,14 @@ def command(
         "failed": failed,
         "checkpoints": checkpoints,
     }
-    refuse_copy(root.existing(study))
-    garbage = Collector(root, study).garbage
+    refuse_copy(root.existing_study(study))
+    garbage = DeletableFinder(root, study).deletable
     chosen = [one for one in garbage if asked_kinds[one.kind]]
-    freed = delete(chosen) if yes else 0
+    freed = delete_paths(chosen) if yes else 0
     if as_json:
         print_json(_to_json(study, chosen, freed, yes))
         return
-    for kind in KINDS:
+    for kind in DELETABLE_KINDS:
         _print_kind(kind, [one for one in garbage if one.kind == kind], asked_kinds[kind])
     total = sum(one.size for one in chosen)
     if yes:
@@ -61,9 +68,10 @@ def command(
         print_text(f"{counted(len(chosen), 'thing')}, {size_text(total)}: add --yes to delete them", style="bold")
 
 
-def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -> dict[str, object]:
+def _to_json(study: str, chosen: Sequence[DeletablePath], freed: int, deleted: bool) -> dict[str, object]:
     listed = [
-        {"kind": one.kind, "path": str(one.path), "job": one.job, "why": one.why, "bytes": one.size} for one in chosen
+        {"kind": one.kind, "path": str(one.path), "job": one.job_id, "why": one.reason, "bytes": one.size}
+        for one in chosen
     ]
     return {
         "study": study,
@@ -74,14 +82,14 @@ def _to_json(study: str, chosen: Sequence[Garbage], freed: int, deleted: bool) -
     }
 
 
-def _print_kind(kind: Kind, garbage: Sequence[Garbage], is_asked: bool) -> None:
+def _print_kind(kind: DeletableKind, garbage: Sequence[DeletablePath], is_asked: bool) -> None:
     size = size_text(sum(one.size for one in garbage))
     option = "" if is_asked else f" (with --{kind})"
     print_text(f"{kind}: {len(garbage)}, {size}: {_KIND_TEXTS[kind]}{option}", style="" if is_asked else "dim")
     if is_asked:
         print_text(
             *(
-                f"  {size_text(one.size):>9}  {short(one.job)}  {one.path.name}  {one.why}"
+                f"  {size_text(one.size):>9}  {short_id(one.job_id)}  {one.path.name}  {one.reason}"
                 for one in garbage[:_MAX_LISTED]
             )
         )

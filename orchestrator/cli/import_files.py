@@ -11,8 +11,8 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.imported_predictions import Imported, import_predictions
-from seedfold.orchestrator.state.overview import name_of
+from seedfold.orchestrator.state.imported_predictions import ImportResult, import_predictions
+from seedfold.orchestrator.state.overview import job_label
 
 
 @click.command()
@@ -53,7 +53,9 @@ def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     return axes
 
 
-def _print_imported(study: str, imported: Imported) -> None:
-    samples_text = ", ".join(f"{split} {count}" for split, count in imported.samples.items())
-    verb = "is there already" if imported.known else "imported"
-    print_text(f"{study}: {verb}: {name_of(imported.job)}", f"  {imported.classes} classes; samples: {samples_text}")
+def _print_imported(study: str, imported: ImportResult) -> None:
+    samples_text = ", ".join(f"{split} {count}" for split, count in imported.samples_by_split.items())
+    verb = "is there already" if imported.was_known else "imported"
+    print_text(
+        f"{study}: {verb}: {job_label(imported.job)}", f"  {imported.class_count} classes; samples: {samples_text}"
+    )

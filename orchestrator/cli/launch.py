@@ -12,7 +12,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.follow import wait_if_asked
-from seedfold.orchestrator.code.snapshots import left_out
+from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
@@ -65,8 +65,8 @@ def print_started(launched: LaunchResult) -> None:
     elif launched.advance_result is not None:
         print_text(f"{study}: {jobs}, submitted {len(launched.started)}: {launched.advance_result}")
     else:
-        print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log}")
-    for name in left_out(launched.study, (one.snapshot for one in launched.submissions)):
+        print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
+    for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):
         print_text(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
     if launched.exhausted_count:
         failed = counted(launched.exhausted_count, "failed job is", "failed jobs are")

@@ -8,7 +8,7 @@ import click
 
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.job_logs import AttemptLog, follow, whole
+from seedfold.orchestrator.state.job_logs import AttemptLog, follow_log, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
 
 
@@ -21,6 +21,6 @@ from seedfold.orchestrator.state.job_lookup import find_job
 def command(job: Sequence[str], following: bool, attempt: int | None, study: str | None, root: Root) -> None:
     """Print the log of a JOB."""
     found = find_job(root, job, study)
-    log = AttemptLog.find(root, found, attempt, may_come=following)
-    for chunk in follow(log) if following else whole(log):
+    log = AttemptLog.find(root, found, attempt, allow_pending=following)
+    for chunk in follow_log(log) if following else read_log(log):
         click.echo(chunk, nl=False)

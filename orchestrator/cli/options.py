@@ -33,7 +33,7 @@ def _to_root(context: click.Context, parameter: click.Parameter, value: str | No
     root = find_root(value)
     if root.path.exists() and not root.path.is_dir():
         raise UsageError(f"--root {root.path}: is a file; name a folder")
-    root.share()
+    root.apply_group_umask()
     return root
 
 
@@ -67,17 +67,17 @@ def _runs_on_this_machine(context: click.Context, options: Mapping[str, Any]) ->
 def _run_here_or_remotely(function: F) -> F:
     @wraps(function)
     def run(*args: Any, login: str | None, **options: Any) -> Any:
-        from seedfold.orchestrator.settings.login import ElsewhereError, find_login
+        from seedfold.orchestrator.settings.login import RemoteStudyError, find_login_host
 
         context = click.get_current_context()
         remote_login = (
-            None if _runs_on_this_machine(context, options) else find_login(login, options.get("overrides") or ())
+            None if _runs_on_this_machine(context, options) else find_login_host(login, options.get("overrides") or ())
         )
         try:
             if remote_login is None:
                 return function(*args, **options)
-        except ElsewhereError as error:
-            remote_login = error.login
+        except RemoteStudyError as error:
+            remote_login = error.login_host
         from seedfold.orchestrator.cli.remote import run_remotely
 
         context.exit(run_remotely(context, remote_login))

@@ -24,7 +24,7 @@ from seedfold.orchestrator.cli.console import (
     size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
-from seedfold.orchestrator.ledger.atomic_files import write_whole
+from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
@@ -32,10 +32,10 @@ from seedfold.orchestrator.state.plan import (
     Plan,
     PlannedJob,
     Replacement,
-    arrays,
     count_by_stage,
-    hours,
-    mean_seconds,
+    estimate_hours,
+    group_into_arrays,
+    mean_seconds_by_stage,
     replaced_keys,
 )
 
@@ -63,9 +63,9 @@ def command(
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, check_code=check == "code")
-    selection.check(plan.descriptions)
+    selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
-    starting = selection.apply(plan.startable(), lambda planned: planned.job)
+    starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
     if file is not None:
         _write_jobs(jobs, file)
     if as_json:
@@ -80,8 +80,8 @@ def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plan
         "study": plan.study.name,
         "jobs": len({planned.job.id for planned in jobs}),
         "stages": count_by_stage(jobs),
-        "arrays": arrays(starting),
-        "gpu_hours": hours(starting, mean_seconds(plan.jobs), "gpus"),
+        "arrays": group_into_arrays(starting),
+        "gpu_hours": estimate_hours(starting, mean_seconds_by_stage(plan.jobs), "gpus"),
     }
 
 
@@ -92,16 +92,16 @@ def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
         return
     if Path(file).is_dir():
         raise UsageError(f"--jobs {file}: is a folder; name a file")
-    write_whole(Path(file).absolute(), lines)
+    write_atomically(Path(file).absolute(), lines)
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    replacements = plan.replacements()
+    replacements = plan.find_replacements()
     _print_title(plan, jobs, replacements)
     rows = count_by_stage(jobs)
     print_lines(counts_table("stage", rows, ["jobs", *nonzero_columns(rows.values(), ("new", *STATES, "stale"))]))
     print_text(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
-    for array in arrays(starting):
+    for array in group_into_arrays(starting):
         print_text(f"  {array['stage']}: {_array_text(array)}")
     if starting:
         print_text(_cost_text(plan, starting))
@@ -142,8 +142,8 @@ def _array_text(array: dict[str, Any]) -> str:
 
 
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
-    seconds = mean_seconds(plan.jobs)
-    costs = [(unit, hours(starting, seconds, unit)) for unit in ("gpus", "cpus")]
+    seconds = mean_seconds_by_stage(plan.jobs)
+    costs = [(unit, estimate_hours(starting, seconds, unit)) for unit in ("gpus", "cpus")]
     if any(cost is None for _, cost in costs):
         return "cost: not known before one job of each stage is done"
     listed = [f"{cost:.2g} {unit[:3].upper()} hours" for unit, cost in costs if cost]

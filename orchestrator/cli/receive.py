@@ -20,7 +20,7 @@ from seedfold.orchestrator.login.wire import BrokenWireError, Wire
 def command(study: str | None, root: Root) -> None:
     """Take a project from standard input, and say where it lies."""
     wire = Wire(sys.stdin.buffer, sys.stdout.buffer)
-    modules = sorted(named_modules(Plans(root.existing(study)).current.values())) if study else []
+    modules = sorted(named_modules(Plans(root.existing_study(study)).current_jobs.values())) if study else []
     try:
         wire.send_message(root=str(root.path), modules=modules)
         wire.send_message(folder=str(_receive_project(wire, root)))
@@ -34,7 +34,7 @@ def _receive_project(wire: Wire, root: Root) -> object:
     store = ProjectStore(root)
     missing = store.missing_digests(digests)
     wire.send_message(missing=missing)
-    root.mark()
+    root.mark_as_root()
     for digest, size in zip(missing, wire.receive_message()["sizes"], strict=True):
         store.add_content(digest, wire.receive_bytes(size))
     return store.create_project(digests)

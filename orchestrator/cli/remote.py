@@ -21,8 +21,8 @@ from seedfold.orchestrator.login.connection import Connection, is_on_terminal
 from seedfold.orchestrator.login.project import Project, content_digest, gather_code, gather_project
 from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STANDARD_INPUT, seedfold_line, shell_line
 from seedfold.orchestrator.login.wire import Wire
-from seedfold.orchestrator.settings.login import HERE, VARIABLE, Login, is_login
-from seedfold.orchestrator.settings.site import cluster_overrides
+from seedfold.orchestrator.settings.login import LOGIN_VARIABLE, THIS_MACHINE, LoginHost, is_login_override
+from seedfold.orchestrator.settings.site import site_cluster_overrides
 from seedfold.results.store.atomic_files import replacing
 
 _PROJECT_COMMANDS = ("plan", "launch", "render")
@@ -34,10 +34,10 @@ _MAX_LISTED = 3
 def remote_environment() -> dict[str, str]:
     """What a Seedfold there has to know: that it is to do the work itself, who asks, and for what screen."""
     variables = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
-    return {CALLER_VERSION: version("seedfold"), VARIABLE: HERE, **variables}
+    return {CALLER_VERSION: version("seedfold"), LOGIN_VARIABLE: THIS_MACHINE, **variables}
 
 
-def run_remotely(context: click.Context, login: Login) -> int:
+def run_remotely(context: click.Context, login: LoginHost) -> int:
     """Run the command of this context on a login host; return its exit code."""
     return _RemoteCall(context, login).run()
 
@@ -45,7 +45,7 @@ def run_remotely(context: click.Context, login: Login) -> int:
 @dataclass(frozen=True)
 class _RemoteCall:
     context: click.Context
-    login: Login
+    login: LoginHost
 
     @cached_property
     def connection(self) -> Connection:
@@ -64,8 +64,8 @@ class _RemoteCall:
     def overrides(self) -> list[str]:
         """Those given, without the login host; for a new study behind those of this machine's site file."""
         given_overrides: Sequence[str] = self.context.params.get("overrides", ())
-        site_overrides = cluster_overrides(given_overrides) if self.name in _PROJECT_COMMANDS else []
-        return [*site_overrides, *(override for override in given_overrides if not is_login(override))]
+        site_overrides = site_cluster_overrides(given_overrides) if self.name in _PROJECT_COMMANDS else []
+        return [*site_overrides, *(override for override in given_overrides if not is_login_override(override))]
 
     def run(self) -> int:
         changes: dict[str, Any] = {"root": self.root, "overrides": self.overrides}

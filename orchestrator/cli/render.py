@@ -49,7 +49,7 @@ def command(
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs)
-    selection.check(plan.descriptions)
+    selection.check_names(plan.descriptions)
     order = RenderRequest(
         study=plan.study.name,
         settings=plan.study.settings,

@@ -13,7 +13,7 @@ from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import finished_runs, stale_runs
+from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.store.finished_job import Run
@@ -122,7 +122,7 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, f
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
-    runs, study = finished_runs(overview), overview.folder.name
+    runs, study = find_finished_jobs(overview), overview.folder.name
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
     frame = make_result_table(name, _table_request(overview, runs, given_options), summarized=format is None)
@@ -132,8 +132,8 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, form
     from seedfold.orchestrator.cli.frames import print_frame
 
     print_frame(frame, given_options["limit"])
-    if stale_runs(runs):
-        stale = f"{stale_runs(runs)} of {counted(len(runs), 'result')}"
+    if count_stale(runs):
+        stale = f"{count_stale(runs)} of {counted(len(runs), 'result')}"
         print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 
@@ -145,7 +145,7 @@ def _table_request(overview: Overview, runs: Sequence[Run], given_options: Given
     }
     return TableRequest(
         runs,
-        list(overview.named().values()),
+        list(overview.jobs_by_address().values()),
         _conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),

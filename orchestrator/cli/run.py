@@ -23,17 +23,17 @@ from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_lookup import find_job
-from seedfold.orchestrator.state.overview import name_of
+from seedfold.orchestrator.state.overview import job_label
 from seedfold.orchestrator.worker.foreground import (
-    Parents,
-    hide_scheduler,
-    import_as_launched,
-    parents_of,
-    read_description,
-    scratch_work,
-    with_steps,
+    ParentResults,
+    add_launch_folder_to_path,
+    find_parent_results,
+    make_scratch_work,
+    read_job_description,
+    remove_scheduler_variables,
+    with_step_limit,
 )
-from seedfold.orchestrator.worker.job_process import find_run, start_logging
+from seedfold.orchestrator.worker.job_process import import_run, start_logging
 
 
 @click.command()
@@ -66,7 +66,7 @@ def command(
             raise UsageError("--record goes with --jobs FILE, and without --steps, --pdb and --study")
         context.exit(_run_recorded(root, _single_id_prefix(job), Path(file)))
     work = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
-    print_text(f"{name_of(work.description)}", f"scratch folder {work.staging.parent}")
+    print_text(f"{job_label(work.description)}", f"scratch folder {work.staging.parent}")
     sys.stdout.flush()
     context.exit(_run_work(work, debugger))
 
@@ -74,14 +74,14 @@ def command(
 def _run_recorded(root: Root, prefix: str, file: Path) -> int:
     """Do a job for good. Returns the exit code."""
     recorded_job = RecordedJob(root, DescriptionsFile(file), prefix, Path.cwd())
-    name, state_before = name_of(recorded_job.job), recorded_job.job_state
+    name, state_before = job_label(recorded_job.job), recorded_job.job_state
     if state_before.state == "done":
         print_text(f"{name}: is done already")
         return 0
     print_text(f"{name}: {'is at work already; waits' if state_before.state == 'running' else 'starts'}")
     sys.stdout.flush()
     state_after = recorded_job.run_job()
-    log = state_after.home.log(recorded_job.job.id, state_after.attempt)
+    log = state_after.holding_study.log_file(recorded_job.job.id, state_after.attempt)
     reason = state_after.reason or recorded_job.missing_parent()
     reason = f": {reason}" if reason and state_after.state != "done" else ""
     print_text(f"{name}: {state_after.state}{reason}" + (f"; log {log}" if log.exists() else ""))
@@ -95,10 +95,10 @@ def _single_id_prefix(words: Sequence[str]) -> str:
 
 
 def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
-    job = read_description(Path(file), _single_id_prefix(words))
+    job = read_job_description(Path(file), _single_id_prefix(words))
     if job.parents:
         raise UsageError(f"{job.short_id}: has parents, whose results a file does not hold; launch its study first")
-    return scratch_work(_with_step_limit(job, steps), Parents())
+    return make_scratch_work(_with_step_limit(job, steps), ParentResults())
 
 
 def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
@@ -106,19 +106,19 @@ def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps
     refuse_copy(found.study)
     if is_import(found.job):
         raise UsageError(f"{found.job.short_id}: was imported, so there is nothing to run")
-    import_as_launched(found.study)
-    return scratch_work(_with_step_limit(found.job, steps), parents_of(root, found.study, found.job))
+    add_launch_folder_to_path(found.study)
+    return make_scratch_work(_with_step_limit(found.job, steps), find_parent_results(root, found.study, found.job))
 
 
 def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
-    return job if steps is None else with_steps(job, steps)
+    return job if steps is None else with_step_limit(job, steps)
 
 
 def _run_work(work: Work, debugger: bool) -> int:
     start_logging()
-    hide_scheduler()
+    remove_scheduler_variables()
     try:
-        find_run(work.description.run)(work)
+        import_run(work.description.run)(work)
     except RunInterrupted as interruption:
         print_text(f"interrupted: {interruption}")
         return 1

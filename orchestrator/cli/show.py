@@ -12,7 +12,7 @@ from seedfold.jobs.description import SHORT_ID
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import duration_text, print_json, print_text, size_text
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.job_details import Dossier
+from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import axes_text
 from seedfold.results.store.published import Result
@@ -25,25 +25,25 @@ from seedfold.results.store.published import Result
 @options.common
 def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
     """Show all that is known of a JOB."""
-    details = Dossier(root, find_job(root, job, study))
+    details = JobDetails(root, find_job(root, job, study))
     if as_json:
         print_json(details.to_json())
         return
     _print_description(details)
-    _print_code(details.code())
+    _print_code(details.snapshot_info())
     for attempt in details.attempts():
         _print_attempt(attempt)
-    result = details.result()
+    result = details.latest_result()
     if result is not None:
-        _print_result(result, str(details.home.published(result.id, result.attempt)))
+        _print_result(result, str(details.holding_study.result_folder(result.id, result.attempt)))
     _print_config(details.job.to_dict()["config"])
 
 
-def _print_description(details: Dossier) -> None:
+def _print_description(details: JobDetails) -> None:
     job, view = details.job, details.view
     stale = f", stale: {view.stale}" if view.stale else ""
-    reason = f": {view.standing.reason}" if view.standing.reason else ""
-    superseded = "" if details.current else ", superseded"
+    reason = f": {view.job_state.reason}" if view.job_state.reason else ""
+    superseded = "" if details.is_current else ", superseded"
     print_text(f"{job.stage} {axes_text(job.axes)}", style="bold")
     print_text(f"id       {job.id}", f"study    {job.study}", f"state    {view.state}{reason}{stale}{superseded}")
     print_text(f"run      {job.run}")

@@ -21,7 +21,7 @@ from seedfold.orchestrator.cli.console import (
     print_text,
 )
 from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
-from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
@@ -29,13 +29,13 @@ from seedfold.orchestrator.state.overview import (
     JobView,
     Overview,
     axes_text,
-    axis_counts,
-    fallen,
+    count_by_axis_value,
+    dead_workers_of,
     group_failures,
-    name_of,
-    notes,
-    nothing_to_do,
-    to_json,
+    job_label,
+    nothing_to_do_lines,
+    status_notes,
+    status_to_json,
 )
 
 
@@ -59,17 +59,20 @@ def command(
     root: Root,
 ) -> None:
     """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
-    overview = Overview(root, study, depth="recent")
+    overview = Overview(root, study, result_check="recent")
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()
-    views = overview.superseded(selection) if superseded else overview.places(selection)
+    views = overview.superseded_views(selection) if superseded else overview.job_views(selection)
     if as_json:
         print_json(
-            to_json(study, views) | _dead_workers_json(overview, views) | _queue_json(queue_view) | _copy_json(overview)
+            status_to_json(study, views)
+            | _dead_workers_json(overview, views)
+            | _queue_json(queue_view)
+            | _copy_json(overview)
         )
     elif superseded:
-        print_text(*(f"{view.state:<10} {name_of(view.job)}" for view in views))
+        print_text(*(f"{view.state:<10} {job_label(view.job)}" for view in views))
     else:
         table = axis_lines(views, by) if by is not None else []
         print_lines([*status_lines(overview, views), *make_lines(*queue_view.lines(), style="yellow"), *table])
@@ -83,26 +86,26 @@ def _queue_json(queue_view: QueueView) -> dict[str, Any]:
 
 def _copy_json(overview: Overview) -> dict[str, Any]:
     """One more key, where the study lives elsewhere."""
-    origin = home_of(overview.folder)
+    origin = read_copy_origin(overview.folder)
     return {"copy": asdict(origin)} if origin else {}
 
 
 def _dead_workers_json(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:
     """One more key, where there is something to say."""
-    workers = [one.to_dict() for one in fallen(overview, views)]
+    workers = [one.to_dict() for one in dead_workers_of(overview, views)]
     return {"dead_workers": workers} if workers else {}
 
 
 def status_lines(overview: Overview, views: Sequence[JobView]) -> list[StyledLine]:
     """Counts, failures and notes of a study."""
-    counts = to_json(overview.folder.name, views)
+    counts = status_to_json(overview.folder.name, views)
     stages: Mapping[str, Mapping[str, int]] = counts["stages"]
     title = f"{counts['study']}: {counted(counts['jobs'], 'job')}, {counts_text(counts['states'], STATES)}"
     status = make_lines(title, style="bold")
     if len(stages) > 1:
         status += counts_table("stage", stages, nonzero_columns([counts["states"]], STATES))
-    nothing_left = make_lines(*nothing_to_do(views))
-    return [*status, *failure_lines(views), *nothing_left, *make_lines(*notes(overview, views), style="yellow")]
+    nothing_left = make_lines(*nothing_to_do_lines(views))
+    return [*status, *failure_lines(views), *nothing_left, *make_lines(*status_notes(overview, views), style="yellow")]
 
 
 def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
@@ -110,7 +113,7 @@ def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
     paragraphs: list[StyledLine] = []
     for group in group_failures(views):
         example = group.example
-        paragraphs += make_lines(f"{group.jobs} failed, {group.kind}: {example['reason']}", style="red")
+        paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
         paragraphs += make_lines(
             f"  e.g. {example['id'][:12]} {axes_text(example['axes'])}, attempt {example['attempts']}"
         )
@@ -121,5 +124,5 @@ def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
 
 def axis_lines(views: Sequence[JobView], axis: str) -> list[StyledLine]:
     """A table of states by the values of an axis."""
-    rows = axis_counts(views, axis)
+    rows = count_by_axis_value(views, axis)
     return counts_table(axis, rows, nonzero_columns(rows.values(), STATES))

@@ -15,10 +15,10 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import StyledLine, make_lines, print_lines, to_ansi
 from seedfold.orchestrator.cli.status import status_lines
 from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
-from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.job_states import ALIVE
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import JobView, Overview
 
 _QUERY_EVERY_S = 15.0
@@ -33,7 +33,7 @@ def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
     """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing."""
-    overview = WatchedStudy(root, study, depth="recent")
+    overview = WatchedStudy(root, study, result_check="recent")
     selection = Selection.parse(where, stages, limit)
     try:
         if sys.stdout.isatty():
@@ -59,7 +59,7 @@ class WatchedStudy(Overview):
 
     def is_finished(self, views: Sequence[JobView]) -> bool:
         """Whether nobody is at work any more; in a copy nobody ever is."""
-        return home_of(self.folder) is not None or not any(view.state in ALIVE for view in views)
+        return read_copy_origin(self.folder) is not None or not any(view.state in ACTIVE_STATES for view in views)
 
     def shown_lines(self, views: Sequence[JobView]) -> list[StyledLine]:
         """The status, and what the scheduler said last."""
@@ -73,7 +73,7 @@ def _watch_live(overview: WatchedStudy, selection: Selection, every: float) -> N
     from seedfold.orchestrator.cli.grid import make_console
 
     overview.refresh()
-    views = overview.places(selection)
+    views = overview.job_views(selection)
     parts = overview.shown_lines(views)
     with _unbuffered_keys(), Live(Text(), console=make_console(), auto_refresh=False, transient=True) as live:
         while True:
@@ -81,7 +81,7 @@ def _watch_live(overview: WatchedStudy, selection: Selection, every: float) -> N
             if overview.is_finished(views) or _q_pressed(every):
                 break
             overview.refresh()
-            views = overview.places(selection)
+            views = overview.job_views(selection)
             parts = overview.shown_lines(views)
     print_lines(parts)
 
@@ -91,7 +91,7 @@ def _watch_plain(overview: WatchedStudy, selection: Selection, every: float) -> 
     shown: list[StyledLine] = []
     overview.refresh()
     while True:
-        views = overview.places(selection)
+        views = overview.job_views(selection)
         parts = overview.shown_lines(views)
         if shown != parts:
             print_lines(parts)

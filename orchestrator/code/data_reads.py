@@ -14,7 +14,7 @@ from seedfold.jobs.locations import locate
 from seedfold.orchestrator.code.digests import digest_file
 
 
-class Read(TypedDict):
+class FileRead(TypedDict):
     """What a file was when it was read: digest of its content, size in bytes, time of its last change in ns."""
 
     digest: str
@@ -22,11 +22,11 @@ class Read(TypedDict):
     mtime_ns: int
 
 
-Reads = dict[str, Read]
+FileReads = dict[str, FileRead]
 """By the label of the file, such as ``${paths.data}/labels.csv``."""
 
 
-def _bases(config: Mapping[str, Any]) -> dict[str, Path]:
+def _base_folders(config: Mapping[str, Any]) -> dict[str, Path]:
     paths = config.get("paths") or {}
     return {key: locate(value) for key, value in paths.items() if isinstance(value, str)}
 
@@ -35,46 +35,46 @@ class ReadRecorder:
     """Collects what a job reads."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._bases = _bases(config)
-        self.reads: Reads = {}
+        self._base_folders = _base_folders(config)
+        self.reads: FileReads = {}
 
     def __call__(self, path: Path) -> None:
         """Record one file, with its content as it is now."""
         path = path.absolute()
         status = path.stat()
-        self.reads[self._label(path)] = Read(
+        self.reads[self._label_of(path)] = FileRead(
             digest=digest_file(path), bytes=status.st_size, mtime_ns=status.st_mtime_ns
         )
 
-    def _label(self, path: Path) -> str:
-        for key, base in self._bases.items():
+    def _label_of(self, path: Path) -> str:
+        for key, base in self._base_folders.items():
             if path.is_relative_to(base.absolute()):
                 return f"${{paths.{key}}}/{path.relative_to(base.absolute())}"
         return str(path)
 
 
-def changed_read(reads: Mapping[str, Read], config: Mapping[str, Any]) -> str | None:
+def find_changed_file(reads: Mapping[str, FileRead], config: Mapping[str, Any]) -> str | None:
     """Name the first file whose content is not what was read; None if there is none.
 
     A file that is not here is no evidence of a change: a plan can be made where the data is not. Content is looked at
     only where size or time differ.
     """
-    bases = _bases(config)
+    bases = _base_folders(config)
     for label, read in reads.items():
-        path = _path(label, bases)
-        if path is not None and path.exists() and _differs(path, read):
+        path = _path_of_label(label, bases)
+        if path is not None and path.exists() and _has_changed(path, read):
             return label
     return None
 
 
-def _differs(path: Path, read: Read) -> bool:
+def _has_changed(path: Path, read: FileRead) -> bool:
     status = path.stat()
     if status.st_size != read["bytes"]:
         return True
     return status.st_mtime_ns != read["mtime_ns"] and digest_file(path) != read["digest"]
 
 
-def _path(label: str, bases: Mapping[str, Path]) -> Path | None:
+def _path_of_label(label: str, bases: Mapping[str, Path]) -> Path | None:
     if not label.startswith("${paths."):
         return Path(label)
     key, _, rest = label.removeprefix("${paths.").partition("}/")

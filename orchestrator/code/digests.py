@@ -17,7 +17,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 
 
 @lru_cache(maxsize=4096)
-def _digest(path: str, size: int, mtime_ns: int) -> str:
+def _cached_digest(path: str, size: int, mtime_ns: int) -> str:
     import hashlib
 
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
@@ -26,11 +26,11 @@ def _digest(path: str, size: int, mtime_ns: int) -> str:
 def digest_file(path: Path) -> str:
     """Return the first 16 hexadecimal digits of a file's SHA-256."""
     stat = path.stat()
-    return _digest(str(path), stat.st_size, stat.st_mtime_ns)
+    return _cached_digest(str(path), stat.st_size, stat.st_mtime_ns)
 
 
 @cache
-def _installation() -> tuple[str, ...]:
+def _installation_folders() -> tuple[str, ...]:
     import sysconfig
 
     paths = sysconfig.get_paths()
@@ -39,41 +39,43 @@ def _installation() -> tuple[str, ...]:
 
 def is_installed(file: str) -> bool:
     """Whether a file comes with Python or with an installed package, and so is not edited."""
-    return file.startswith(_installation()) or "/site-packages/" in file or "/dist-packages/" in file
+    return file.startswith(_installation_folders()) or "/site-packages/" in file or "/dist-packages/" in file
 
 
-_NO_PART_IN_RESULTS = "seedfold.orchestrator"
+_EXCLUDED_PACKAGE = "seedfold.orchestrator"
 
 
-def _own_files() -> Iterator[tuple[str, Path]]:
+def _loaded_source_files() -> Iterator[tuple[str, Path]]:
     """(path under the import root, file) of each loaded module that computes, and is Seedfold's or not installed."""
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
             continue
-        if name.startswith(_NO_PART_IN_RESULTS):
+        if name.startswith(_EXCLUDED_PACKAGE):
             continue
         if name.split(".")[0] == "seedfold" or not is_installed(file):
             suffix = "/__init__.py" if Path(file).name == "__init__.py" else ".py"
             yield name.replace(".", "/") + suffix, Path(file)
 
 
-_noted: dict[Path, str] = {}
+_digest_of_file: dict[Path, str] = {}
 
 
-def note_loaded() -> None:
+def digest_loaded_files() -> None:
     """Note the content of files loaded since the last call, to be called soon after they were imported."""
-    for _, path in _own_files():
-        if path not in _noted and path.exists():
-            _noted[path] = digest_file(path)
+    for _, path in _loaded_source_files():
+        if path not in _digest_of_file and path.exists():
+            _digest_of_file[path] = digest_file(path)
 
 
 def record_code(study: StudyFolder) -> str:
     """Record the code that this process has loaded; return the digest that names the record."""
     import hashlib
 
-    note_loaded()
-    table = json.dumps({name: _noted[path] for name, path in _own_files() if path in _noted}, indent=0)
+    digest_loaded_files()
+    table = json.dumps(
+        {name: _digest_of_file[path] for name, path in _loaded_source_files() if path in _digest_of_file}, indent=0
+    )
     digest = hashlib.sha256(table.encode()).hexdigest()[:16]
     file = study.path / "code" / f"{digest}.json"
     if not file.exists():
@@ -81,7 +83,7 @@ def record_code(study: StudyFolder) -> str:
     return digest
 
 
-def changed_code(study: StudyFolder, digest: str, import_roots: tuple[Path, ...]) -> str | None:
+def find_changed_code(study: StudyFolder, digest: str, import_roots: tuple[Path, ...]) -> str | None:
     """Name the first file that no longer has the recorded content, looked up under the import roots; None if none."""
     file = study.path / "code" / f"{digest}.json"
     if not file.exists():

@@ -22,94 +22,102 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
-from seedfold.orchestrator.code.source_files import Source, Sources, find_sources, named_modules, program_folders
-from seedfold.orchestrator.ledger.atomic_files import write_whole
-from seedfold.orchestrator.ledger.layout import MARK, SNAPSHOT_RECORD, StudyFolder
+from seedfold.orchestrator.code.source_files import (
+    SourceFile,
+    SourceFiles,
+    named_modules,
+    program_folders,
+    read_source_files,
+)
+from seedfold.orchestrator.ledger.atomic_files import write_atomically
+from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
 from seedfold.results.store.atomic_files import sync
 
-UNFINISHED = ".new-"
-_MANY = 200
-_HANDS = 8
+UNFINISHED_PREFIX = ".new-"
+_MAX_ENTRIES = 200
+_THREADS = 8
 
 
-def read_record(study: StudyFolder, digest: str) -> dict[str, Any]:
+def read_snapshot_record(study: StudyFolder, digest: str) -> dict[str, Any]:
     """What a snapshot says of itself. Raises FileNotFoundError if it is gone."""
-    record: dict[str, Any] = json.loads((study.snapshots / digest / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
+    record: dict[str, Any] = json.loads((study.snapshots_folder / digest / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
     return record
 
 
-def left_out(study: StudyFolder, digests: Iterable[str | None]) -> list[str]:
+def left_out_packages(study: StudyFolder, digests: Iterable[str | None]) -> list[str]:
     """The packages that these snapshots do not hold because they are too large."""
-    return sorted({name for digest in set(digests) - {None} for name in read_record(study, str(digest))["left_out"]})
+    return sorted(
+        {name for digest in set(digests) - {None} for name in read_snapshot_record(study, str(digest))["left_out"]}
+    )
 
 
 def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Path) -> str:
     """Keep the code that these jobs would run if they were started now in ``folder``; return its digest."""
     jobs = list(jobs)
-    sources = find_sources(named_modules(jobs), folder, program_folders(jobs))
-    table = {name: _digest(source) for name, source in sources.files.items()}
+    sources = read_source_files(named_modules(jobs), folder, program_folders(jobs))
+    table = {name: _source_digest(source) for name, source in sources.files.items()}
     digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
-    final = study.snapshots / digest
+    final = study.snapshots_folder / digest
     if (final / SNAPSHOT_RECORD).exists():
-        _restore(final / "modules", sources)
+        _rewrite_missing(final / "modules", sources)
         # It is in use: nobody is to clear it away now.
         with contextlib.suppress(PermissionError):
             os.utime(final)
     else:
-        _write(final, sources, table, folder)
-    _link_neighbours(final / "modules", sources.roots, study.path.parent)
+        _write_snapshot(final, sources, table, folder)
+    _link_data_files(final / "modules", sources.import_roots, study.path.parent)
     return digest
 
 
-def _digest(source: Source) -> str:
+def _source_digest(source: SourceFile) -> str:
     if source.content is None:
-        return f"-> {source.place}"
+        return f"-> {source.path}"
     return hashlib.sha256(source.content).hexdigest()[:16] + ("x" if source.executable else "")
 
 
-def _write(final: Path, sources: Sources, table: dict[str, str], folder: Path) -> None:
+def _write_snapshot(final: Path, sources: SourceFiles, table: dict[str, str], folder: Path) -> None:
     """Write a snapshot beside its place and rename it; what somebody else wrote there meanwhile is as good."""
-    beside = final.with_name(f"{UNFINISHED}{os.urandom(6).hex()}")
-    (beside / "modules").mkdir(parents=True)
+    temporary = final.with_name(f"{UNFINISHED_PREFIX}{os.urandom(6).hex()}")
+    (temporary / "modules").mkdir(parents=True)
     try:
-        _write_files(beside / "modules", sources.files)
+        _write_files(temporary / "modules", sources.files)
         record = {
             "created": round(time.time(), 3),
             "folder": str(folder),
-            "left_out": list(sources.left_out),
-            "git": [*save_provenance(sources, beside), *copy_provenance(folder, beside)],
+            "left_out": list(sources.left_out_packages),
+            "git": [*save_provenance(sources, temporary), *copy_provenance(folder, temporary)],
             "files": table,
         }
-        write_whole(beside / SNAPSHOT_RECORD, [json.dumps(record, indent=1)])
-        _move(beside, final, sources)
+        write_atomically(temporary / SNAPSHOT_RECORD, [json.dumps(record, indent=1)])
+        _publish(temporary, final, sources)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _move(beside: Path, final: Path, sources: Sources) -> None:
+def _publish(temporary: Path, final: Path, sources: SourceFiles) -> None:
     try:
-        beside.rename(final)
+        temporary.rename(final)
     except OSError:
         if not final.is_dir():
             raise
-        _restore(final / "modules", sources)
+        _rewrite_missing(final / "modules", sources)
         with contextlib.suppress(FileExistsError):
-            os.link(beside / SNAPSHOT_RECORD, final / SNAPSHOT_RECORD)
+            os.link(temporary / SNAPSHOT_RECORD, final / SNAPSHOT_RECORD)
     sync(final.parent)
 
 
-def _write_files(place: Path, files: dict[str, Source]) -> None:
-    for folder in sorted({(place / name).parent for name in files}):
+def _write_files(modules_folder: Path, files: dict[str, SourceFile]) -> None:
+    for folder in sorted({(modules_folder / name).parent for name in files}):
         folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(_HANDS) as pool:
-        for _ in pool.map(lambda item: _write_file(place / item[0], item[1]), files.items()):
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(lambda item: _write_file(modules_folder / item[0], item[1]), files.items()):
             pass
 
 
-def _write_file(file: Path, source: Source) -> None:
+def _write_file(file: Path, source: SourceFile) -> None:
     """Write a file, not to be edited by mistake: a traceback leads people to it."""
     if source.content is None:
-        file.symlink_to(source.place.absolute())
+        file.symlink_to(source.path.absolute())
         return
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o555 if source.executable else 0o444)
     with os.fdopen(handle, "wb") as stream:
@@ -118,36 +126,38 @@ def _write_file(file: Path, source: Source) -> None:
         os.fsync(handle)
 
 
-def _restore(place: Path, sources: Sources) -> None:
+def _rewrite_missing(modules_folder: Path, sources: SourceFiles) -> None:
     """Write again what has gone: file systems for scratch are cleared of what nobody has read for weeks."""
-    gone = {name: source for name, source in sources.files.items() if not (place / name).exists()}
-    for name, source in gone.items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        beside = (place / name).with_name(f"{UNFINISHED}{os.urandom(6).hex()}")
-        _write_file(beside, source)
-        beside.rename(place / name)
+    missing = {name: source for name, source in sources.files.items() if not (modules_folder / name).exists()}
+    for name, source in missing.items():
+        (modules_folder / name).parent.mkdir(parents=True, exist_ok=True)
+        temporary = (modules_folder / name).with_name(f"{UNFINISHED_PREFIX}{os.urandom(6).hex()}")
+        _write_file(temporary, source)
+        temporary.rename(modules_folder / name)
 
 
-def _link_neighbours(place: Path, roots: Iterable[Path], results: Path) -> None:
+def _link_data_files(modules_folder: Path, roots: Iterable[Path], root_folder: Path) -> None:
     """Have data found that code looks for beside its package; never other code, and never results."""
     for root in roots:
-        for entry in _list_few(root):
-            if not _is_code(entry) and not results.is_relative_to(entry.path):
+        for entry in _list_small_folder(root):
+            if not _is_code(entry) and not root_folder.is_relative_to(entry.path):
                 with contextlib.suppress(FileExistsError):
-                    (place / entry.name).symlink_to(entry.path)
+                    (modules_folder / entry.name).symlink_to(entry.path)
 
 
 def _is_code(entry: os.DirEntry[str]) -> bool:
     if entry.name.startswith((".", "__")) or entry.name.endswith((".py", ".egg-info")):
         return True
-    return entry.is_dir() and any(inner.name.endswith(".py") or inner.name == MARK for inner in _list_few(entry))
+    return entry.is_dir() and any(
+        inner.name.endswith(".py") or inner.name == ROOT_MARK for inner in _list_small_folder(entry)
+    )
 
 
-def _list_few(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+def _list_small_folder(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
     """What a folder holds; nothing where that is much, or nobody may look."""
     try:
         with os.scandir(folder) as listing:
-            entries = list(islice(listing, _MANY + 1))
+            entries = list(islice(listing, _MAX_ENTRIES + 1))
     except OSError:
         return []
-    return entries if len(entries) <= _MANY else []
+    return entries if len(entries) <= _MAX_ENTRIES else []

@@ -20,66 +20,66 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.shared_config import SharedConfig
 from seedfold.orchestrator.code.digests import is_installed
-from seedfold.orchestrator.ledger.layout import MARK
+from seedfold.orchestrator.ledger.layout import ROOT_MARK
 
-_OWN = "seedfold"
-_PLUGINS = "hydra_plugins"
+_OWN_PACKAGE = "seedfold"
+_PLUGIN_PACKAGE = "hydra_plugins"
 """Configurations name them; jobs have no use for them."""
-_LARGE = 1_000_000
-_CROWD = 200
-_MOST_FILES, _MOST_BYTES = 5_000, 100_000_000
-_CODE = (".py", ".pyi")
-_COMPILED = (".so", ".pyd")
-_LEFT_OUT = ("__pycache__", "node_modules")
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w \t.,]+))", re.MULTILINE)
-_PLAIN = frozenset({bool, int, float, type(None)})
-_SEARCHED_BY_PATH = (BuiltinImporter, FrozenImporter, PathFinder)
+_MAX_FILE_BYTES = 1_000_000
+_MAX_DATA_FILES = 200
+_MAX_PACKAGE_FILES, _MAX_PACKAGE_BYTES = 5_000, 100_000_000
+_CODE_SUFFIXES = (".py", ".pyi")
+_COMPILED_SUFFIXES = (".so", ".pyd")
+_IGNORED_NAMES = ("__pycache__", "node_modules")
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_IMPORT_STATEMENT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w \t.,]+))", re.MULTILINE)
+_SCALAR_TYPES = frozenset({bool, int, float, type(None)})
+_STANDARD_FINDERS = (BuiltinImporter, FrozenImporter, PathFinder)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A file as it was when it was read; without ``content``, a file or folder that is only pointed to."""
 
-    place: Path
+    path: Path
     content: bytes | None = None
     executable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class SourceFiles:
     """Files by their name below an import root, such as ``lab/networks.py``.
 
     ``roots`` are the folders that those of the user are imported from, ``left_out`` the packages that are too large.
     """
 
-    files: dict[str, Source]
-    roots: tuple[Path, ...]
-    left_out: tuple[str, ...]
+    files: dict[str, SourceFile]
+    import_roots: tuple[Path, ...]
+    left_out_packages: tuple[str, ...]
 
 
 def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
     """Return the top-level names of all that could be a module, class or function in descriptions of jobs."""
-    found, seen = set[str](), dict[int, object]()
+    names, seen = set[str](), dict[int, object]()
     for job in jobs:
-        found.add(job.run.partition(".")[0])
+        names.add(job.run.partition(".")[0])
         # Thousands of points share all of a configuration but a few values.
         config = job.config
-        _collect([config.layout.base, config.own] if isinstance(config, SharedConfig) else config, found, seen)
-    return found
+        _collect_names([config.layout.base, config.own] if isinstance(config, SharedConfig) else config, names, seen)
+    return names
 
 
-def _collect(value: Any, found: set[str], seen: dict[int, object]) -> None:
+def _collect_names(value: Any, names: set[str], seen: dict[int, object]) -> None:
     """Look through a value; what jobs share is looked through once, and held so that its number stays its own."""
-    if type(value) in _PLAIN or id(value) in seen:
+    if type(value) in _SCALAR_TYPES or id(value) in seen:
         return
     if isinstance(value, str):
-        if _DOTTED.fullmatch(value):
-            found.add(value.partition(".")[0])
+        if _DOTTED_NAME.fullmatch(value):
+            names.add(value.partition(".")[0])
     elif isinstance(value, Mapping | list | tuple):
         seen[id(value)] = value
         for inner in value.values() if isinstance(value, Mapping) else value:
-            _collect(inner, found, seen)
+            _collect_names(inner, names, seen)
 
 
 def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
@@ -88,93 +88,95 @@ def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
     return list(dict.fromkeys(folder for program in programs for folder in program["path"]))
 
 
-def find_sources(names: Iterable[str], folder: Path, further: Iterable[str] = ()) -> Sources:
+def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterable[str] = ()) -> SourceFiles:
     """Read the modules of these names, and those that they import, as jobs launched in ``folder`` would find them.
 
     ``further`` are folders in which they look last.
     """
-    path = [*_search_path(folder), *further]
-    files: dict[str, Source] = {}
+    path = [*_search_path(folder), *extra_folders]
+    files: dict[str, SourceFile] = {}
     roots: dict[Path, None] = {}
     left_out: list[str] = []
-    waiting, known = [_OWN, *sorted(names)], {_PLUGINS}
+    waiting, seen = [_OWN_PACKAGE, *sorted(names)], {_PLUGIN_PACKAGE}
     while waiting:
         name = waiting.pop()
-        if name in known or name in sys.stdlib_module_names:
+        if name in seen or name in sys.stdlib_module_names:
             continue
-        known.add(name)
-        places = _places(name, path) or []
-        found = _read_package(name, places)
-        if found is None:
+        seen.add(name)
+        paths = _find_paths(name, path) or []
+        package_files = _read_package(name, paths)
+        if package_files is None:
             left_out.append(name)
-        elif any(file.endswith((*_CODE, *_COMPILED)) for file in found):
-            files |= found
-            if name != _OWN:
-                roots |= dict.fromkeys(place.parent for place in places)
-                waiting.extend(_imported(found))
-    return Sources(dict(sorted(files.items())), tuple(roots), tuple(sorted(left_out)))
+        elif any(file.endswith((*_CODE_SUFFIXES, *_COMPILED_SUFFIXES)) for file in package_files):
+            files |= package_files
+            if name != _OWN_PACKAGE:
+                roots |= dict.fromkeys(package_path.parent for package_path in paths)
+                waiting.extend(_imported_modules(package_files))
+    return SourceFiles(dict(sorted(files.items())), tuple(roots), tuple(sorted(left_out)))
 
 
 def _search_path(folder: Path) -> list[str]:
     """Where a job would look: in its folder, then where this process does, save the folder that it happens to be in."""
     here = str(Path.cwd())
-    asked = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [str(folder), *(entry for entry in sys.path if entry and (entry != here or here in asked))]
+    python_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [str(folder), *(entry for entry in sys.path if entry and (entry != here or here in python_path))]
 
 
-def module_places(name: str, folder: Path) -> list[Path] | None:
+def find_module_paths(name: str, folder: Path) -> list[Path] | None:
     """Return the file or the folders of a top-level module, as jobs launched in ``folder`` would find it.
 
     There are none where the module is installed; None says that there is no such module.
     """
-    return _places(name, _search_path(folder))
+    return _find_paths(name, _search_path(folder))
 
 
-def _places(name: str, path: list[str]) -> list[Path] | None:
-    spec = PathFinder.find_spec(name, path) or _found_otherwise(name)
+def _find_paths(name: str, search_path: list[str]) -> list[Path] | None:
+    spec = PathFinder.find_spec(name, search_path) or _find_with_other_finders(name)
     if spec is None:
         return None
-    places = spec.submodule_search_locations if spec.submodule_search_locations is not None else [spec.origin or ""]
-    return [Path(place) for place in places if place and not is_installed(place)]
+    locations = spec.submodule_search_locations if spec.submodule_search_locations is not None else [spec.origin or ""]
+    return [Path(location) for location in locations if location and not is_installed(location)]
 
 
-def _found_otherwise(name: str) -> ModuleSpec | None:
+def _find_with_other_finders(name: str) -> ModuleSpec | None:
     """Ask the finders that editable installations bring along."""
-    finders = (finder for finder in sys.meta_path if finder not in _SEARCHED_BY_PATH)
+    finders = (finder for finder in sys.meta_path if finder not in _STANDARD_FINDERS)
     return next(filter(None, (finder.find_spec(name, None) for finder in finders)), None)
 
 
-def _imported(files: dict[str, Source]) -> set[str]:
+def _imported_modules(files: dict[str, SourceFile]) -> set[str]:
     """The top-level names of all that these files import, in functions as well."""
     names = set[str]()
     for source in files.values():
-        if source.content is not None and source.place.suffix == ".py":
-            for module, modules in _IMPORT.findall(source.content):
+        if source.content is not None and source.path.suffix == ".py":
+            for module, modules in _IMPORT_STATEMENT.findall(source.content):
                 listed = [module] if module else modules.split(b",")
-                names.update(one.strip().partition(b" ")[0].partition(b".")[0].decode() for one in listed)
+                names.update(
+                    imported_name.strip().partition(b" ")[0].partition(b".")[0].decode() for imported_name in listed
+                )
     return names - {""}
 
 
-def _read_package(name: str, places: Iterable[Path]) -> dict[str, Source] | None:
+def _read_package(name: str, paths: Iterable[Path]) -> dict[str, SourceFile] | None:
     """Read a module or package whole; None if it is too large for that."""
-    files: dict[str, Source] = {}
+    files: dict[str, SourceFile] = {}
     size = 0
-    for place in places:
-        for file, source in _read_folder(place, name, frozenset()) if place.is_dir() else _read_module(place, name):
+    for path in paths:
+        for file, source in _read_folder(path, name, frozenset()) if path.is_dir() else _read_module(path, name):
             files[file] = source
             size += len(source.content or b"")
-            if len(files) > _MOST_FILES or size > _MOST_BYTES:
+            if len(files) > _MAX_PACKAGE_FILES or size > _MAX_PACKAGE_BYTES:
                 return None
     return files
 
 
-def _read_module(place: Path, name: str) -> Iterator[tuple[str, Source]]:
-    source = _read_file(place)
+def _read_module(path: Path, name: str) -> Iterator[tuple[str, SourceFile]]:
+    source = _read_file(path)
     if source is not None:
-        yield name + "".join(place.suffixes), source
+        yield name + "".join(path.suffixes), source
 
 
-def _read_folder(folder: Path, name: str, above: frozenset[str]) -> Iterator[tuple[str, Source]]:
+def _read_folder(folder: Path, name: str, parent_folders: frozenset[str]) -> Iterator[tuple[str, SourceFile]]:
     """All files below a folder; only the folder itself where it holds data rather than code."""
     real = os.path.realpath(folder)
     try:
@@ -182,20 +184,20 @@ def _read_folder(folder: Path, name: str, above: frozenset[str]) -> Iterator[tup
     except PermissionError:
         entries = None
     if entries is None:
-        yield name, Source(folder)
+        yield name, SourceFile(folder)
         return
-    if real in above or any(entry.name == MARK for entry in entries):
+    if real in parent_folders or any(entry.name == ROOT_MARK for entry in entries):
         return
-    crowded = sum(not entry.name.endswith(_CODE) for entry in entries) > _CROWD
+    crowded = sum(not entry.name.endswith(_CODE_SUFFIXES) for entry in entries) > _MAX_DATA_FILES
     for entry in entries:
-        if entry.name.startswith(".") or entry.name in _LEFT_OUT or entry.name.endswith((".pyc", ".egg-info")):
+        if entry.name.startswith(".") or entry.name in _IGNORED_NAMES or entry.name.endswith((".pyc", ".egg-info")):
             continue
-        inner, place = f"{name}/{entry.name}", Path(entry.path)
+        inner, path = f"{name}/{entry.name}", Path(entry.path)
         if entry.is_dir():
-            yield from _read_folder(place, inner, above | {real})
+            yield from _read_folder(path, inner, parent_folders | {real})
         elif entry.is_file():
-            pointed = crowded and not entry.name.endswith(_CODE)
-            source = Source(place) if pointed else _read_file(place)
+            is_data = crowded and not entry.name.endswith(_CODE_SUFFIXES)
+            source = SourceFile(path) if is_data else _read_file(path)
             if source is not None:
                 yield inner, source
 
@@ -203,22 +205,24 @@ def _read_folder(folder: Path, name: str, above: frozenset[str]) -> Iterator[tup
 def _list_folder(folder: Path) -> list[os.DirEntry[str]] | None:
     """The entries by name; None for a folder of data: it holds no code, and is crowded, or a link to elsewhere."""
     with os.scandir(folder) as listing:
-        first = list(islice(listing, _CROWD + 1))
-        code = any(entry.name.endswith(_CODE) for entry in first)
-        if not code and (len(first) > _CROWD or folder.is_symlink()):
+        first = list(islice(listing, _MAX_DATA_FILES + 1))
+        code = any(entry.name.endswith(_CODE_SUFFIXES) for entry in first)
+        if not code and (len(first) > _MAX_DATA_FILES or folder.is_symlink()):
             return None
         return sorted([*first, *listing], key=lambda entry: entry.name)
 
 
-def _read_file(place: Path) -> Source | None:
+def _read_file(path: Path) -> SourceFile | None:
     """Read a file, or point to it; None if it has gone meanwhile."""
     try:
-        with place.open("rb") as file:
+        with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            if place.suffix in _COMPILED or (status.st_size > _LARGE and place.suffix not in _CODE):
-                return Source(place)
-            return Source(place, file.read(), bool(status.st_mode & 0o100))
+            if path.suffix in _COMPILED_SUFFIXES or (
+                status.st_size > _MAX_FILE_BYTES and path.suffix not in _CODE_SUFFIXES
+            ):
+                return SourceFile(path)
+            return SourceFile(path, file.read(), bool(status.st_mode & 0o100))
     except PermissionError:
-        return Source(place)
+        return SourceFile(path)
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -18,7 +18,7 @@ from typing import IO
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.copies.contents import FileEntry
 from seedfold.orchestrator.copies.source import ByteChunks, Listing, StudySource
-from seedfold.orchestrator.ledger.copy_origin import Home, home_of
+from seedfold.orchestrator.ledger.copy_origin import CopyOrigin, read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 _MAX_TRIES = 5
@@ -49,7 +49,7 @@ def fetch(
     while waiting:
         name = waiting.pop()
         result.files[name] = 0
-        other_studies = _fetch_study(_Copy(root.study(name), host, show), source, with_checkpoints, result)
+        other_studies = _fetch_study(_Copy(root.study_folder(name), host, show), source, with_checkpoints, result)
         waiting += [other for other in other_studies if other not in result.files]
     return result
 
@@ -79,22 +79,22 @@ class _Copy:
     def mark_as_copy(self, listing: Listing) -> None:
         """Make the folder a copy before anything else is in it."""
         source = self._source_text(listing)
-        origin = home_of(self.study)
-        if origin is None and self.study.plans.exists():
+        origin = read_copy_origin(self.study)
+        if origin is None and self.study.plans_folder.exists():
             raise UsageError(f"{self.study.path}: a study lives here; fetch into another folder with --root")
         if origin is not None and origin.source != source:
             raise UsageError(f"{self.study.path}: a copy of {origin.source}; fetch into another folder with --root")
         self._refuse_another_study(listing.entries)
         if origin is None:
-            Root(self.study.path.parent).mark()
-            Home(source).write(self.study)
+            Root(self.study.path.parent).mark_as_root()
+            CopyOrigin(source).write(self.study)
 
     def _source_text(self, listing: Listing) -> str:
         return f"{self.host}:{listing.root}" if self.host else listing.root
 
     def _refuse_another_study(self, entries: Iterable[FileEntry]) -> None:
         """A study of the same name that was begun anew shares no plan with the copy."""
-        own = {f"plans/{file.name}" for file in self.study.plans.glob("*.jsonl")}
+        own = {f"plans/{file.name}" for file in self.study.plans_folder.glob("*.jsonl")}
         if own and own.isdisjoint(entry.name for entry in entries):
             raise UsageError(f"{self.study.path}: the study was begun anew at its home; move this copy away")
 
@@ -106,7 +106,7 @@ class _Copy:
                 if file.relative_to(self.study.path).as_posix() not in listed_names:
                     file.unlink(missing_ok=True)
         self._remove_temporary_files()
-        Home(self._source_text(listing), listing.time).write(self.study)
+        CopyOrigin(self._source_text(listing), listing.time).write(self.study)
 
     def _remove_temporary_files(self) -> None:
         """What fetches that were killed left behind; not what one writes at this moment."""

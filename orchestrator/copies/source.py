@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.copies.contents import FileEntry, StudyContents
-from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.wire import Wire
 from seedfold.orchestrator.state.overview import Overview
@@ -55,8 +55,8 @@ class LocalSource:
 
     def list_study(self, study: str, with_checkpoints: bool) -> Listing:
         """List a study."""
-        folder = self._root.existing(study)
-        origin = home_of(folder)
+        folder = self._root.existing_study(study)
+        origin = read_copy_origin(folder)
         if origin is not None:
             raise UsageError(f"{folder.path} is a copy itself; fetch from {origin.source}")
         now = time.time()
@@ -64,8 +64,8 @@ class LocalSource:
         return Listing(str(self._root.path), now, self._entries, self._other_studies(study))
 
     def _other_studies(self, study: str) -> tuple[str, ...]:
-        views = Overview(self._root, study).places()
-        return tuple(sorted({view.standing.home.name for view in views} - {self._folder.name}))
+        views = Overview(self._root, study).job_views()
+        return tuple(sorted({view.job_state.holding_study.name for view in views} - {self._folder.name}))
 
     def read_files(self, wanted: WantedBytes) -> Iterator[tuple[FileEntry, ByteChunks | None]]:
         """Yield files."""

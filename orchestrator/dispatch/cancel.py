@@ -10,10 +10,10 @@ from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
-from seedfold.orchestrator.state.job_states import Standings
+from seedfold.orchestrator.state.job_states import JobStates
 
 _EVENT_GAP_S = 0.001
 
@@ -22,21 +22,23 @@ def cancel(
     root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False
 ) -> list[JobDescription]:
     """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the cancelled jobs."""
-    folder = root.existing(name)
+    folder = root.existing_study(name)
     refuse_copy(folder)
     ledger = Ledger(folder)
     assert ledger.plans.header is not None
-    states = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
+    states = JobStates(root, ledger, RetryPolicies.parse(ledger.plans.header.settings["failures"]))
     states_to_cancel = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
-    own_jobs = [job for job in unique_by_id(ledger.plans.current.values()) if not is_import(job)]
+    own_jobs = [job for job in unique_by_id(ledger.plans.current_jobs.values()) if not is_import(job)]
     jobs = [job for job in own_jobs if states.of(job.id).state in states_to_cancel]
     if selection is not None:
-        selection.check(ledger.plans.current.values())
+        selection.check_names(ledger.plans.current_jobs.values())
         jobs = selection.apply(jobs, lambda job: job)
     if jobs:
-        writer = EventWriter(folder.events)
-        now = max(time.time(), *(ledger.record(job.id).resumed_at + _EVENT_GAP_S for job in jobs))
-        writer.tell("cancelled", t=round(now, 3), jobs={job.id: ledger.record(job.id).latest for job in jobs})
+        writer = EventWriter(folder.events_folder)
+        now = max(time.time(), *(ledger.record_of(job.id).resumed_at + _EVENT_GAP_S for job in jobs))
+        writer.append(
+            "cancelled", t=round(now, 3), jobs={job.id: ledger.record_of(job.id).latest_attempt for job in jobs}
+        )
         writer.close()
         _remove_cancelled_from_queue(ledger)
     return jobs
@@ -44,7 +46,7 @@ def cancel(
 
 def _remove_cancelled_from_queue(ledger: Ledger) -> None:
     """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs; the others end alone."""
-    if not any(submission.array for submission in ledger.live):
+    if not any(submission.array for submission in ledger.live_submissions):
         return
     from seedfold.orchestrator.schedulers.ended_tasks import remove_cancelled_from_queue
 

@@ -20,8 +20,8 @@ from seedfold.jobs.errors import SeedfoldError, counted
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.schedulers.findings import Finding
-from seedfold.orchestrator.settings.site import site_settings
-from seedfold.orchestrator.state.overview import Overview, each_once, fallen, name_of
+from seedfold.orchestrator.settings.site import read_site_settings
+from seedfold.orchestrator.state.overview import Overview, dead_workers_of, job_label, unique_by_id
 from seedfold.orchestrator.worker.slots import visible_gpus
 
 PACKAGES = ("seedfold", "torch", "pytorch-lightning", "hydra-core", "submitit", "pandas", "pyarrow", "duckdb")
@@ -113,7 +113,7 @@ def _examine_packages() -> Finding:
 
 def _examine_site_file() -> Finding:
     try:
-        settings = site_settings()
+        settings = read_site_settings()
     except SeedfoldError as error:
         return Finding("problem", "site file", str(error), "mend or remove it")
     return Finding("ok", "site file", ", ".join(settings) or "none")
@@ -203,14 +203,14 @@ def _examine_clock(scratch: Path) -> Finding:
 def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
     """Look for what dead processes left behind in one study."""
     overview = Overview(root, study.name)
-    views = each_once(overview.places())
+    views = unique_by_id(overview.job_views())
     lost = [view for view in views if view.state == "lost"]
-    dead_workers = fallen(overview, views)
+    dead_workers = dead_workers_of(overview, views)
     if lost:
-        text = f"{counted(len(lost), 'lost job')}, e.g. {name_of(lost[0].job)}: {lost[0].standing.reason}"
+        text = f"{counted(len(lost), 'lost job')}, e.g. {job_label(lost[0].job)}: {lost[0].job_state.reason}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     for one in dead_workers:
-        text = f"{one.fate()}, {counted(one.jobs, 'job waits', 'jobs wait')}"
+        text = f"{one.exit_reason()}, {counted(one.job_count, 'job waits', 'jobs wait')}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     if not (lost or dead_workers):
         yield Finding("ok", study.name, f"{counted(len(views), 'job')}, nothing left behind by dead processes")
@@ -228,10 +228,12 @@ class StoredResult:
 def find_stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
     """The results of a study that count as done."""
     results = []
-    for view in each_once(Overview(root, study.name).places()):
-        event = view.standing.event
-        if event is not None and event["e"] == "done" and view.standing.home == study:
-            results.append(StoredResult(study.published(view.job.id, event["n"]), event["files"], name_of(view.job)))
+    for view in unique_by_id(Overview(root, study.name).job_views()):
+        event = view.job_state.event
+        if event is not None and event["e"] == "done" and view.job_state.holding_study == study:
+            results.append(
+                StoredResult(study.result_folder(view.job.id, event["n"]), event["files"], job_label(view.job))
+            )
     return results
 
 

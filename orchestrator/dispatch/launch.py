@@ -11,13 +11,13 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, counted
-from seedfold.orchestrator.code.target_check import refuse_absent_targets
+from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.login.project_store import refuse_absent_data
-from seedfold.orchestrator.settings.login import refuse_elsewhere
+from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.plan import Plan, PlannedJob, replaced_keys
@@ -32,9 +32,9 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path],
     from seedfold.jobs.study import load_study
 
     study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
-    refuse_elsewhere(study.settings["cluster"])
+    refuse_remote_study(study.settings["cluster"])
     plan = Plan(root, study, import_roots() if check_code else None)
-    refuse_absent_targets(plan.descriptions, Path.cwd())
+    refuse_missing_targets(plan.descriptions, Path.cwd())
     return plan
 
 
@@ -62,8 +62,8 @@ def launch(
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
     refuse_copy(plan.folder)
     if selection is not None:
-        selection.check(plan.descriptions)
-    starting = plan.startable(_rerun_condition(rerun, plan.descriptions))
+        selection.check_names(plan.descriptions)
+    starting = plan.startable_jobs(_rerun_condition(rerun, plan.descriptions))
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
@@ -78,9 +78,9 @@ def start_plan(
     root = plan.root
     refuse_absent_data(Path.cwd(), plan.study.settings)
     check_with_scheduler(plan.folder, starting, plan.study.settings)
-    if starting or plan.names_new():
-        root.mark()
-        header = PlanHeader.now(overrides, config_dirs, plan.study.settings, Path.cwd())
+    if starting or plan.has_new_addresses():
+        root.mark_as_root()
+        header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd())
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
@@ -98,7 +98,7 @@ def refuse_replacing(plan: Plan, advice: str = "launch with --replace, or under 
     """Raise UsageError, which says what to do ``advice``, if other jobs stand in the places of the plan's."""
     # Somebody else may have planned while this plan was made.
     plan.ledger.plans.refresh()
-    replacements = plan.replacements()
+    replacements = plan.find_replacements()
     if replacements:
         keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
         raise UsageError(

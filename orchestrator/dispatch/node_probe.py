@@ -14,7 +14,7 @@ from typing import Any
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.dispatch.doctor import SKEW_PROBLEM_S, SKEW_WARNING_S
-from seedfold.orchestrator.ledger.atomic_files import create_once, write_whole
+from seedfold.orchestrator.ledger.atomic_files import create_once, write_atomically
 from seedfold.orchestrator.schedulers.backend import Backend, RefusedError
 from seedfold.orchestrator.schedulers.findings import Finding, Level
 
@@ -34,7 +34,7 @@ def probe(folder: str, name: str) -> None:
         report["error"] = str(error)
     report["claims"] = create_once(Path(folder, name), "") and not create_once(Path(folder, name), "")
     report["time"] = time.time()
-    write_whole(Path(folder, _REPORT_FILE), [json.dumps(report)])
+    write_atomically(Path(folder, _REPORT_FILE), [json.dumps(report)])
     sys.exit(0)
 
 

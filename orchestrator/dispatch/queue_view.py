@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from seedfold.jobs.errors import UnreachableError, counted
-from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -43,7 +43,9 @@ class QueueView:
 
 def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
     """Bring a study forward where a scheduler has jobs of it, and return what the scheduler says of them."""
-    if home_of(ledger.study) is not None or not any(submission.array for submission in ledger.live):
+    if read_copy_origin(ledger.study) is not None or not any(
+        submission.array for submission in ledger.live_submissions
+    ):
         return QueueView()
     from seedfold.orchestrator.schedulers.advance import advance
 
@@ -53,7 +55,7 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
         return QueueView(unreachable=str(error))
     ledger.refresh()
     groups = _JobsByReason()
-    for submission in ledger.live:
+    for submission in ledger.live_submissions:
         groups.add_submission(submission, result.task_states.get(submission.token) or {})
     return QueueView(groups.queued_jobs(), tuple(result.problems))
 
@@ -71,7 +73,7 @@ class _JobsByReason:
             self._add_jobs("held back until there is room in the queue", len(submission.jobs), "")
         for index, state in states.items():
             if state.phase == "pending":
-                self._add_jobs(state.reason, len(submission.jobs_of(index)), state.expected_start)
+                self._add_jobs(state.reason, len(submission.jobs_of_task(index)), state.expected_start)
 
     def _add_jobs(self, reason: str, jobs: int, expected_start: str) -> None:
         self.jobs[reason] = self.jobs.get(reason, 0) + jobs

@@ -27,12 +27,12 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, write_plan_once
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import Standing, Standings
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobState, JobStates
 from seedfold.orchestrator.state.plan import Replacement, replaced_keys
-from seedfold.orchestrator.worker.environment import Seat
-from seedfold.orchestrator.worker.foreground import descriptions, read_description
+from seedfold.orchestrator.worker.environment import WorkerEnvironment
+from seedfold.orchestrator.worker.foreground import read_job_description, read_job_descriptions
 from seedfold.orchestrator.worker.slots import Gpu, Machine
 
 SETTINGS_FILE = "study.json"
@@ -64,28 +64,28 @@ class DescriptionsFile:
 
     def read_job(self, prefix: str) -> JobDescription:
         """One job. Raises UsageError as `read_description`."""
-        return read_description(self.path, prefix)
+        return read_job_description(self.path, prefix)
 
     def register_plan(self, root: Root, study: StudyFolder, folder: Path) -> None:
         """Have the study know of all jobs of the file, as if they were launched in ``folder``.
 
         Raises UsageError if other jobs stand in their places, or if they are of several studies.
         """
-        if any(study.plans.glob(f"*-{self.digest}.jsonl")):
+        if any(study.plans_folder.glob(f"*-{self.digest}.jsonl")):
             return
-        jobs = list(descriptions(self.path, self.path.read_text(encoding="utf-8")))
+        jobs = list(read_job_descriptions(self.path, self.path.read_text(encoding="utf-8")))
         if any(job.study != study.name for job in jobs):
             raise UsageError(f"--jobs {self.path}: has jobs of several studies; render each one for itself")
         self._refuse_replacing(root, Plans(study), jobs)
-        header = PlanHeader.now((), (), self.settings, folder)
-        root.mark()
+        header = PlanHeader.create((), (), self.settings, folder)
+        root.mark_as_root()
         write_plan_once(study, replace(header, time=self.path.stat().st_mtime), jobs, self.digest)
 
     def _refuse_replacing(self, root: Root, plans: Plans, jobs: Sequence[JobDescription]) -> None:
-        jobs_at_address = ((plans.current.get(job.address), job) for job in jobs)
+        jobs_at_address = ((plans.current_jobs.get(job.address), job) for job in jobs)
         pairs = [(old, new) for old, new in jobs_at_address if old is not None and old.id != new.id]
         if pairs:
-            states = Standings(root, Ledger(plans.study), Policies.parse(self.settings["failures"]))
+            states = JobStates(root, Ledger(plans.study), RetryPolicies.parse(self.settings["failures"]))
             replacements = [Replacement(old, new, states.of(old.id).state) for old, new in pairs]
             keys = "; ".join(replaced_keys(replacements, self.settings["identity"]))
             raise UsageError(
@@ -95,15 +95,15 @@ class DescriptionsFile:
 
 
 @dataclass(frozen=True)
-class CommandEnvironment(Seat):
+class CommandEnvironment(WorkerEnvironment):
     """The seat of one command: in a place of this machine, or of what a scheduler gave to the shell that runs it."""
 
     @property
-    def signals(self) -> Sequence[signal.Signals]:
+    def stop_signals(self) -> Sequence[signal.Signals]:
         """Those of a person, and the warning before a scheduler's time limit."""
         return signal.SIGTERM, signal.SIGINT, signal.SIGUSR2
 
-    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+    def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """The places, which all commands within one machine or one allocation share."""
         allocation = _find_allocation(os.environ)
         if allocation is None:
@@ -131,7 +131,7 @@ class RecordedJob:
 
     def __init__(self, root: Root, file: DescriptionsFile, prefix: str, folder: Path) -> None:
         self.job, self._file, self._folder = file.read_job(prefix), file, folder
-        self.study = root.study(self.job.study)
+        self.study = root.study_folder(self.job.study)
         refuse_copy(self.study)
         file.register_plan(root, self.study, folder)
         self._ledger = Ledger(self.study)
@@ -140,10 +140,10 @@ class RecordedJob:
                 f"{self.job.short_id}: a later launch of study {self.study.name} has put another job in its place; "
                 "render again"
             )
-        self._states = Standings(root, self._ledger, Policies.parse(file.settings["failures"]))
+        self._states = JobStates(root, self._ledger, RetryPolicies.parse(file.settings["failures"]))
 
     @property
-    def job_state(self) -> Standing:
+    def job_state(self) -> JobState:
         """How the job stands now."""
         self._states.refresh()
         return self._states.of(self.job.id)
@@ -154,18 +154,18 @@ class RecordedJob:
         reasons = (f"its parent {parent[:SHORT_ID]} is {state}" for parent, state in states.items() if state != "done")
         return next(reasons, "")
 
-    def run_job(self) -> Standing:
+    def run_job(self) -> JobState:
         """Do the job, with the retries that it has, or wait while somebody else does; return how it stands then.
 
         One that failed or was cancelled is handed over anew: who runs its command wants it.
         """
         from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
-        from seedfold.orchestrator.worker.worker import sit_down
+        from seedfold.orchestrator.worker.worker import run_task
 
         submission_settings = {key: self._file.settings[key] for key in ("cluster", "failures")}
         if self.job_state.state in STOPPED_STATES:
             record_resumed(self.study, self._ledger, [self.job.id])
-            sit_down(
+            run_task(
                 Submission.create(self.study, [self.job.id], submission_settings, self._folder), CommandEnvironment()
             )
         else:
@@ -173,7 +173,7 @@ class RecordedJob:
                 self._shared_submission(submission_settings), jobs=(self.job.id,), code_folder=str(self._folder)
             )
             # A number that no other command has: a task that starts again would prove its earlier worker dead.
-            sit_down(own_submission, CommandEnvironment(index=int.from_bytes(os.urandom(6))))
+            run_task(own_submission, CommandEnvironment(index=int.from_bytes(os.urandom(6))))
         return self.job_state
 
     def _shared_submission(self, settings: Mapping[str, Any]) -> Submission:
@@ -181,4 +181,4 @@ class RecordedJob:
         token = f"commands-{self._file.digest}"
         with contextlib.suppress(FileExistsError):
             return Submission.create(self.study, (), settings, self._folder, token=token)
-        return Submission.read(self.study.submissions / token)
+        return Submission.read(self.study.submissions_folder / token)

@@ -14,12 +14,12 @@ from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.failures import KINDS, Policies
-from seedfold.orchestrator.settings.overrides import apply_volatile
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.failures import FAILURE_KINDS, RetryPolicies
+from seedfold.orchestrator.settings.overrides import apply_volatile_overrides
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
-from seedfold.orchestrator.state.job_states import ALIVE, Standings
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.plan import PlannedJob
 
 STOPPED_STATES = frozenset({"failed", "cancelled"})
@@ -47,30 +47,30 @@ def resume(
     would make other jobs, or code that was not kept.
     """
     for kind in kinds:
-        if kind not in KINDS:
-            raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(KINDS)}")
-    study = root.existing(name)
+        if kind not in FAILURE_KINDS:
+            raise UsageError(f"--kind {kind}: no such kind of failure; known: {', '.join(FAILURE_KINDS)}")
+    study = root.existing_study(name)
     refuse_copy(study)
     ledger = Ledger(study)
     _advance_study(root, ledger)
     header = ledger.plans.header
     assert header is not None
     code_folder = folder or Path(header.folder)
-    jobs, settings = apply_volatile(list(ledger.plans.current.values()), header.settings, overrides)
-    Cluster.parse(settings["cluster"])
-    states = Standings(root, ledger, Policies.parse(settings["failures"]))
+    jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
+    ClusterSettings.parse(settings["cluster"])
+    states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
     own_jobs = [job for job in unique_by_id(jobs) if not is_import(job)]
     planned = [PlannedJob(job, standing := states.of(job.id), standing.state, None) for job in own_jobs]
     starting = _jobs_to_resume(planned, kinds)
     if selection is not None:
-        selection.check(jobs)
+        selection.check_names(jobs)
         starting = selection.apply(starting, lambda one: one.job)
     check_with_scheduler(study, starting, settings)
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
         if overrides or code_folder != Path(header.folder):
-            write_plan(study, PlanHeader.now(overrides, (), settings, code_folder), jobs)
+            write_plan(study, PlanHeader.create(overrides, (), settings, code_folder), jobs)
     submissions, advanced = submit_jobs(root, study, ledger, starting, settings, code_folder, code)
     return LaunchResult(
         study=study,
@@ -88,7 +88,7 @@ def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:
 
 def _advance_study(root: Root, ledger: Ledger) -> None:
     """Learn from the scheduler what has ended: what was cancelled there a moment ago would seem to be queued."""
-    if not any(submission.array for submission in ledger.live):
+    if not any(submission.array for submission in ledger.live_submissions):
         return
     from seedfold.orchestrator.schedulers.advance import advance
 
@@ -101,23 +101,25 @@ def _jobs_to_resume(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list
     states = {one.job.id: one.state for one in planned}
     starting: dict[str, PlannedJob] = {}
     for one in planned:
-        if one.state == "done" or one.state in ALIVE or (kinds and not _has_failed_as_kind(one, kinds)):
+        if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
             continue
-        if all(parent in starting or states.get(parent) in {"done", *ALIVE} for parent in one.job.parents):
+        if all(parent in starting or states.get(parent) in {"done", *ACTIVE_STATES} for parent in one.job.parents):
             starting[one.job.id] = one
     return list(starting.values())
 
 
 def _has_failed_as_kind(planned: PlannedJob, kinds: Sequence[str]) -> bool:
-    event = planned.standing.event
+    event = planned.job_state.event
     return planned.state == "failed" and event is not None and event["kind"] in kinds
 
 
 def record_resumed(study: StudyFolder, ledger: Ledger, stopped_jobs: Sequence[str]) -> None:
     """Give jobs that failed or were cancelled their retries back."""
     if stopped_jobs:
-        writer = EventWriter(study.events)
+        writer = EventWriter(study.events_folder)
         # Later than the cancellations that it answers, whatever the clocks of the hosts say.
-        now = max(time.time(), *(ledger.record(job).cancelled_at + _EVENT_GAP_S for job in stopped_jobs))
-        writer.tell("resumed", t=round(now, 3), jobs={job: ledger.record(job).latest for job in stopped_jobs})
+        now = max(time.time(), *(ledger.record_of(job).cancelled_at + _EVENT_GAP_S for job in stopped_jobs))
+        writer.append(
+            "resumed", t=round(now, 3), jobs={job: ledger.record_of(job).latest_attempt for job in stopped_jobs}
+        )
         writer.close()

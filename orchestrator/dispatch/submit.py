@@ -14,7 +14,7 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.local import start_worker
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.state.plan import PlannedJob
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class LaunchResult:
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
     """Raise UsageError for what the scheduler would refuse, before anything is written."""
-    if not starting or Cluster.parse(settings["cluster"]).batch is None:
+    if not starting or ClusterSettings.parse(settings["cluster"]).scheduler is None:
         return
     from seedfold.orchestrator.schedulers.backend import RefusedError
     from seedfold.orchestrator.schedulers.intents import test_submissions
@@ -64,12 +64,12 @@ def choose_snapshots(
     None stands for what is in ``folder`` when the job starts. Raises UsageError where there is no original.
     """
     snapshots: dict[str, str | None] = {}
-    today = [one.job for one in starting if not (original_code and one.job.id in ledger.handed_over)]
+    today = [one.job for one in starting if not (original_code and one.job.id in ledger.last_submission_of)]
     if today:
-        snapshot = take_snapshot(study, today, folder) if Cluster.parse(settings["cluster"]).snapshot else None
+        snapshot = take_snapshot(study, today, folder) if ClusterSettings.parse(settings["cluster"]).snapshot else None
         snapshots |= dict.fromkeys((job.id for job in today), snapshot)
     for job in (one.job for one in starting if one.job.id not in snapshots):
-        last_submission = ledger.handed_over[job.id]
+        last_submission = ledger.last_submission_of[job.id]
         if last_submission.snapshot is None:
             raise UsageError(f"--code original: {job.short_id} was submitted without a snapshot of the code")
         last_submission.import_path()
@@ -88,8 +88,10 @@ def submit_jobs(
 ) -> tuple[tuple[Submission, ...], AdvanceResult | None]:
     """Hand jobs over: to a worker on this machine, or as intents that `advance` sends to the scheduler."""
     jobs = [planned.job for planned in starting]
-    rerun_attempts = {one.job.id: ledger.record(one.job.id).latest for one in starting if one.state == "done"}
-    if Cluster.parse(settings["cluster"]).batch is not None:
+    rerun_attempts = {
+        one.job.id: ledger.record_of(one.job.id).latest_attempt for one in starting if one.state == "done"
+    }
+    if ClusterSettings.parse(settings["cluster"]).scheduler is not None:
         from seedfold.orchestrator.schedulers.advance import advance
         from seedfold.orchestrator.schedulers.intents import make_intents
 

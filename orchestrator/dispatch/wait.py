@@ -12,9 +12,9 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.ledger.slot_waits import wait_of
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import ALIVE, Standing, Standings, count_states
+from seedfold.orchestrator.ledger.slot_waits import read_wait
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, count_states
 
 POLL_S = 0.3
 
@@ -44,11 +44,11 @@ class JobWatcher:
     def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
         self.jobs = jobs
         self._job_ids = frozenset(jobs)
-        self._done_states: dict[str, Standing] = {}
+        self._done_states: dict[str, JobState] = {}
         self.ledger = Ledger(study)
         assert self.ledger.plans.header is not None
-        policies = Policies.parse(self.ledger.plans.header.settings["failures"])
-        self.states = Standings(root, self.ledger, policies)
+        policies = RetryPolicies.parse(self.ledger.plans.header.settings["failures"])
+        self.states = JobStates(root, self.ledger, policies)
         self._root = root
         self._next_advance_at, self._advance_every_s = time.monotonic() + _FIRST_PAUSE_S, _FIRST_PAUSE_S
 
@@ -58,12 +58,14 @@ class JobWatcher:
         states = {job: self._done_states.get(job) or self.states.of(job) for job in self.jobs}
         self._done_states = {job: one for job, one in states.items() if one.state == "done"}
         running = tuple(self.ledger.plans.jobs[job] for job, one in states.items() if one.state == "running")
-        over = not any(one.state in ALIVE for one in states.values())
+        over = not any(one.state in ACTIVE_STATES for one in states.values())
         waits_for = "" if running or over else self._waits_for()
         return Progress(count_states(states.values()), running, over, waits_for)
 
     def _waits_for(self) -> str:
-        texts = (wait_of(one.folder) for one in self.ledger.live if not self._job_ids.isdisjoint(one.jobs))
+        texts = (
+            read_wait(one.folder) for one in self.ledger.live_submissions if not self._job_ids.isdisjoint(one.jobs)
+        )
         return next(filter(None, texts), "")
 
     def wait(self, show: Callable[[Progress], None]) -> Progress:
@@ -77,7 +79,7 @@ class JobWatcher:
 
     def _advance_if_due(self) -> None:
         """See on a cluster, less and less often, what has ended without a word, and what is to follow."""
-        if time.monotonic() < self._next_advance_at or not any(one.array for one in self.ledger.live):
+        if time.monotonic() < self._next_advance_at or not any(one.array for one in self.ledger.live_submissions):
             return
         from seedfold.orchestrator.schedulers.advance import advance
 
@@ -90,5 +92,5 @@ class JobWatcher:
 
 def stop_workers(study: StudyFolder) -> int:
     """Ask this machine's workers of a study to stop; asked a second time they kill. Returns how many were asked."""
-    workers = [submission.worker() for submission in Ledger(study).live]
-    return sum(worker.signal(signal.SIGTERM) for worker in workers if worker is not None)
+    workers = [submission.worker_process() for submission in Ledger(study).live_submissions]
+    return sum(worker.send_signal(signal.SIGTERM) for worker in workers if worker is not None)

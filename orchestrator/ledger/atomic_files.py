@@ -14,35 +14,35 @@ from typing import Any
 from seedfold.results.store.atomic_files import replacing, sync
 
 
-def write_whole(path: Path, chunks: Iterable[str]) -> None:
+def write_atomically(path: Path, chunks: Iterable[str]) -> None:
     """Write or replace ``path``: a reader sees the old text or the new one, never a part."""
-    with replacing(path) as beside, beside.open("x", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
         file.writelines(chunks)
 
 
 def create_once(path: Path, text: str) -> bool:
     """Create ``path`` with ``text``; return False, changing nothing, if it is there already."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        sync(beside)
-        os.link(beside, path)
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        os.link(temporary, path)
     except FileExistsError:
         # A network file system that repeats a request whose answer was lost complains of its own link.
-        return beside.stat().st_nlink > 1
+        return temporary.stat().st_nlink > 1
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     sync(path.parent)
     return True
 
 
-def to_line(record: Mapping[str, Any]) -> str:
+def to_json_line(record: Mapping[str, Any]) -> str:
     """Return the record as one line of JSON, with its end of line."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-class Appender:
+class JsonLinesAppender:
     """Appends JSON lines to a file that only this object writes. Each line is one write, synced to disk."""
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +56,7 @@ class Appender:
             self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
             sync(self._path.parent)
         # What UTF-8 cannot say becomes the escape that JSON has for it.
-        self._write("".join(map(to_line, records)).encode(errors="backslashreplace"))
+        self._write("".join(map(to_json_line, records)).encode(errors="backslashreplace"))
         os.fsync(self._handle)
 
     def _write(self, data: bytes) -> None:

@@ -13,58 +13,62 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 
 T = TypeVar("T")
 THREADS = 16
-_BATCH = 500
-_SAMPLE = 20
+_BATCH_SIZE = 500
+_SAMPLE_SIZE = 20
 _SLOW_S = 100e-6
 """Seconds an item from which on it is worth to ask in several threads."""
 
 
-class Listing:
+class StoreListing:
     """Which results are there by name: one look at each of a store's few folders, instead of one at each result."""
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
 
-    def has(self, study: StudyFolder, job: str, attempt: int) -> bool:
+    def has_result(self, study: StudyFolder, job: str, attempt: int) -> bool:
         """Whether the folder of a published attempt is there."""
-        folder, _, name = study.published_text(job, attempt).rpartition("/")
+        folder, _, name = study.result_folder_text(job, attempt).rpartition("/")
         if folder not in self._names:
-            self._names[folder] = _names(folder)
+            self._names[folder] = _list_names(folder)
         return name in self._names[folder]
 
 
-def _names(folder: str) -> frozenset[str]:
+def _list_names(folder: str) -> frozenset[str]:
     try:
         return frozenset(os.listdir(folder))  # noqa: PTH208
     except FileNotFoundError:
         return frozenset()
 
 
-def prefetch(items: Iterable[T], paths: Callable[[T], Iterable[str]]) -> None:
+def prefetch_stats(items: Iterable[T], paths_of: Callable[[T], Iterable[str]]) -> None:
     """Have the kernel look up the ``paths`` of items, many at a time where that is slow, so that it then knows them.
 
     Of each batch a few are timed first: where the kernel knows them already, threads would only cost.
     """
 
-    def ask(batch: Sequence[T]) -> None:
-        for path in chain.from_iterable(map(paths, batch)):
+    def stat_paths(batch: Sequence[T]) -> None:
+        for path in chain.from_iterable(map(paths_of, batch)):
             with suppress(OSError):
                 os.stat(path)  # noqa: PTH116
 
-    slow = [batch for batch in _batches(iter(items)) if _seconds(ask, batch[:_SAMPLE]) > _SLOW_S * _SAMPLE]
+    slow = [
+        batch
+        for batch in _batches(iter(items))
+        if _time_call(stat_paths, batch[:_SAMPLE_SIZE]) > _SLOW_S * _SAMPLE_SIZE
+    ]
     if slow:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(THREADS) as pool:
-            pool.map(ask, slow)
+            pool.map(stat_paths, slow)
 
 
 def _batches(items: Iterator[T]) -> Iterator[list[T]]:
-    while batch := list(islice(items, _BATCH)):
+    while batch := list(islice(items, _BATCH_SIZE)):
         yield batch
 
 
-def _seconds(ask: Callable[[Sequence[T]], None], sample: Sequence[T]) -> float:
+def _time_call(function: Callable[[Sequence[T]], None], sample: Sequence[T]) -> float:
     begin = time.perf_counter()
-    ask(sample)
+    function(sample)
     return time.perf_counter() - begin

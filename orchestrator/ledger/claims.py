@@ -14,32 +14,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
-from seedfold.orchestrator.ledger.copy_origin import home_of, liveness_in
+from seedfold.orchestrator.ledger.copy_origin import process_liveness, read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
 
-RESULT = "result.json"
+RESULT_FILE = "result.json"
 
 
-def _holder(claim: Path) -> Liveness:
+def _holder_liveness(claim: Path) -> Liveness:
     """Tell whether the process that holds a claim lives; the submission's worker answers where it cannot be seen."""
     try:
         record = json.loads(claim.read_text())
     except FileNotFoundError:
         # Withdrawn since it was listed.
         return "dead"
-    known = liveness_in(StudyFolder(claim.parents[2]), ProcessIdentity(**record["process"]))
-    if known != "unknown":
-        return known
+    liveness = process_liveness(StudyFolder(claim.parents[2]), ProcessIdentity(**record["process"]))
+    if liveness != "unknown":
+        return liveness
     folder = claim.parents[2] / "submissions" / record["submission"]
     return Submission.read(folder).liveness(*record["task"]) if folder.is_dir() else "dead"
 
 
-def _numbers(study: StudyFolder, job: str) -> Iterator[int]:
+def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
     """The numbers of the attempts that anybody began, in no order."""
     try:
-        names = os.listdir(study.claim(job, 1).parent)  # noqa: PTH208
+        names = os.listdir(study.claim_file(job, 1).parent)  # noqa: PTH208
     except FileNotFoundError:
         return
     for name in names:
@@ -48,44 +48,44 @@ def _numbers(study: StudyFolder, job: str) -> Iterator[int]:
             yield int(number)
 
 
-def attempts_begun(study: StudyFolder, job: str, known: int = 0) -> int:
+def latest_attempt_number(study: StudyFolder, job: str, minimum: int = 0) -> int:
     """Number of the latest attempt that anybody began, at least ``known``."""
-    return max(known, max(_numbers(study, job), default=0))
+    return max(minimum, max(_claimed_attempts(study, job), default=0))
 
 
-def _others_at_work(study: StudyFolder, job: str, own: Path | None = None) -> bool:
-    numbers = sorted(_numbers(study, job), reverse=True)
-    claims = (study.claim(job, number) for number in numbers)
-    return any(_holder(path) != "dead" for path in claims if path != own)
+def _has_other_live_claim(study: StudyFolder, job: str, own_claim: Path | None = None) -> bool:
+    numbers = sorted(_claimed_attempts(study, job), reverse=True)
+    claims = (study.claim_file(job, number) for number in numbers)
+    return any(_holder_liveness(path) != "dead" for path in claims if path != own_claim)
 
 
-def is_claimed_alive(study: StudyFolder, job: str) -> bool:
+def has_live_claim(study: StudyFolder, job: str) -> bool:
     """Whether any attempt at a job is at work."""
-    return _others_at_work(study, job)
+    return _has_other_live_claim(study, job)
 
 
 def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
     """Whether an attempt's result is there, whole."""
-    return (study.published(job, attempt) / RESULT).exists()
+    return (study.result_folder(job, attempt) / RESULT_FILE).exists()
 
 
-def claim(
+def claim_attempt(
     root: Root, study: StudyFolder, job: str, attempt: int, submission: str, task: tuple[int, int] = (0, 0)
 ) -> str | None:
     """Begin an attempt as the calling process, in a ``task`` (index, restart) of a submission.
 
     Returns None if it is ours, else why it is not. The claim of an attempt that stepped back is withdrawn.
     """
-    path = study.claim(job, attempt)
-    if attempts_begun(study, job) >= attempt:
+    path = study.claim_file(job, attempt)
+    if latest_attempt_number(study, job) >= attempt:
         return f"attempt {attempt} was begun by somebody else"
-    if is_claimed_alive(study, job):
+    if has_live_claim(study, job):
         return "an earlier attempt is still at work"
     record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "task": task}
     if not create_once(path, json.dumps(record)):
         return f"attempt {attempt} was begun by somebody else"
-    for other in root.studies():
-        if home_of(other) is None and _others_at_work(other, job, own=path):
+    for other in root.study_folders():
+        if read_copy_origin(other) is None and _has_other_live_claim(other, job, own_claim=path):
             path.unlink()
             return f"it runs in study {other.name}"
     return None

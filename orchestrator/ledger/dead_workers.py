@@ -12,51 +12,51 @@ from seedfold.orchestrator.ledger.submissions import Submission
 
 
 @dataclass(frozen=True, slots=True)
-class Fallen:
+class DeadWorker:
     """A submission whose worker died, and how many ``jobs`` it left."""
 
     submission: Submission
-    jobs: int
+    job_count: int
 
     @property
-    def log(self) -> Path | None:
+    def log_file(self) -> Path | None:
         """The file with its last words: errors of the worker's process before what it said; None if there is none."""
         folder = self.submission.folder / "submitit"
-        printed = [*sorted(folder.glob("*.err")), *sorted(folder.glob("*.out")), self.submission.log]
+        printed = [*sorted(folder.glob("*.err")), *sorted(folder.glob("*.out")), self.submission.log_file]
         return next((file for file in printed if file.exists() and file.stat().st_size), None)
 
-    def fate(self) -> str:
+    def exit_reason(self) -> str:
         """What became of the worker."""
-        died = f"died; its log: {self.log}" if self.log else "never started"
+        died = f"died; its log: {self.log_file}" if self.log_file else "never started"
         return f"the worker of submission {self.submission.token} {died}"
 
-    def text(self, study: str) -> str:
+    def to_text(self, study_name: str) -> str:
         """Say it in a line, and what to do."""
-        return f"{self.fate()}; seedfold resume {study} goes on"
+        return f"{self.exit_reason()}; seedfold resume {study_name} goes on"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
             "submission": self.submission.token,
-            "log": str(self.log) if self.log else None,
-            "jobs": self.jobs,
+            "log": str(self.log_file) if self.log_file else None,
+            "jobs": self.job_count,
         }
 
 
-def find_fallen(study: StudyFolder, waiting: Collection[str]) -> list[Fallen]:
+def find_dead_workers(study: StudyFolder, waiting: Collection[str]) -> list[DeadWorker]:
     """Return the submissions that were the last to take up some of the ``waiting`` jobs, if their workers died."""
-    found, left = [], set(waiting)
-    for submission in _newest_first(study) if left else ():
-        jobs = left.intersection(submission.jobs)
-        left -= jobs
+    dead_workers, job_ids_left = [], set(waiting)
+    for submission in _newest_first(study) if job_ids_left else ():
+        jobs = job_ids_left.intersection(submission.jobs)
+        job_ids_left -= jobs
         if jobs and submission.liveness() == "dead" and not submission.has_ended():
-            found.append(Fallen(submission, len(jobs)))
-        if not left:
+            dead_workers.append(DeadWorker(submission, len(jobs)))
+        if not job_ids_left:
             break
-    return found
+    return dead_workers
 
 
 def _newest_first(study: StudyFolder) -> Iterator[Submission]:
-    intents = study.submissions.glob("*/intent.json")
+    intents = study.submissions_folder.glob("*/intent.json")
     for intent in sorted(intents, key=lambda file: (file.parent.name.rpartition("-")[0], file.stat().st_mtime))[::-1]:
         yield Submission.read(intent.parent)

@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-from seedfold.orchestrator.ledger.atomic_files import Appender
+from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
 
 Event = dict[str, Any]
 """``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, cancelled, resumed."""
@@ -27,11 +27,11 @@ class EventWriter:
 
     def __init__(self, folder: Path) -> None:
         name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
-        self._file = Appender(folder / name)
+        self._file = JsonLinesAppender(folder / name)
 
-    def tell(self, what: str, /, **details: Any) -> Event:
+    def append(self, event_kind: str, /, **details: Any) -> Event:
         """Append one event; when this returns it is on disk."""
-        event = {"e": what, "t": round(time.time(), 3), **details}
+        event = {"e": event_kind, "t": round(time.time(), 3), **details}
         self._file.append(event)
         return event
 
@@ -46,15 +46,15 @@ class EventReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._offsets: dict[str, int] = {}
-        self.damaged: Counter[str] = Counter()
+        self.damaged_lines: Counter[str] = Counter()
         """Lines that could not be read, by the name of their file."""
 
-    def new(self) -> list[Event]:
+    def read_new(self) -> list[Event]:
         """Return the events that were appended since the last call."""
-        events = [event for name, size in self._grown() for event in self._read(name, size)]
+        events = [event for name, size in self._grown_files() for event in self._read_new_lines(name, size)]
         return sorted(events, key=itemgetter("t"))
 
-    def _grown(self) -> Iterator[tuple[str, int]]:
+    def _grown_files(self) -> Iterator[tuple[str, int]]:
         try:
             entries = list(os.scandir(self._folder))
         except FileNotFoundError:
@@ -65,26 +65,26 @@ class EventReader:
                 if size > self._offsets.get(entry.name, 0):
                     yield entry.name, size
 
-    def _read(self, name: str, size: int) -> list[Event]:
+    def _read_new_lines(self, name: str, size: int) -> list[Event]:
         start = self._offsets.get(name, 0)
         with (self._folder / name).open("rb") as file:
             file.seek(start)
             data = file.read(size - start)
-        whole = data.rfind(b"\n") + 1
-        self._offsets[name] = start + whole
+        complete = data.rfind(b"\n") + 1
+        self._offsets[name] = start + complete
         try:
-            return _parse(data[:whole])
+            return _parse_lines(data[:complete])
         except ValueError:
-            return list(self._readable(name, data[:whole]))
+            return list(self._parse_undamaged(name, data[:complete]))
 
-    def _readable(self, name: str, lines: bytes) -> Iterator[Event]:
+    def _parse_undamaged(self, name: str, lines: bytes) -> Iterator[Event]:
         for line in lines.strip().split(b"\n"):
             try:
-                yield from _parse(line)
+                yield from _parse_lines(line)
             except ValueError:
-                self.damaged[name] += 1
+                self.damaged_lines[name] += 1
 
 
-def _parse(lines: bytes) -> list[Event]:
+def _parse_lines(lines: bytes) -> list[Event]:
     """Parse lines of JSON as one array, which is several times faster than one after the other."""
     return cast("list[Event]", json.loads(b"[%b]" % lines.strip().replace(b"\n", b",")))

@@ -14,21 +14,21 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.evaluation.axes import axes_text
 from seedfold.results.store.atomic_files import replacing
 
-_UNFIT = re.compile(r"[^A-Za-z0-9=.,_-]+")
-_LONGEST = 100
+_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9=.,_-]+")
+_MAX_NAME_LENGTH = 100
 
 
-def outputs_of(study: StudyFolder, job: JobDescription) -> Path:
+def output_folder(study: StudyFolder, job: JobDescription) -> Path:
     """Return the folder for the files of a job; two of one stage never share it."""
-    folder = study.outputs / job.stage
+    folder = study.outputs_folder / job.stage
     if not job.axes:
         return folder
-    name = _UNFIT.sub("-", axes_text(job.axes).replace(" ", ","))
-    return folder / f"{name[:_LONGEST]}-{job.short_id}"
+    name = _UNSAFE_CHARACTERS.sub("-", axes_text(job.axes).replace(" ", ","))
+    return folder / f"{name[:_MAX_NAME_LENGTH]}-{job.short_id}"
 
 
-def hand_out(files: Path, folder: Path) -> None:
+def copy_outputs(source: Path, target: Path) -> None:
     """Copy a folder's files, if there is one, each whole; files of the same name are replaced."""
-    for file in sorted(path for path in files.rglob("*") if path.is_file()):
-        with replacing(folder / file.relative_to(files)) as beside:
-            shutil.copyfile(file, beside)
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        with replacing(target / file.relative_to(source)) as temporary:
+            shutil.copyfile(file, temporary)

@@ -25,7 +25,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.moved import current_name, oldest_name
 from seedfold.jobs.records import decode, encode
-from seedfold.orchestrator.ledger.atomic_files import create_once, to_line, write_whole
+from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
 _JOB = '["job",'
@@ -50,13 +50,13 @@ class PlanHeader:
     settings: Mapping[str, Any]
 
     @classmethod
-    def now(
+    def create(
         cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
     ) -> PlanHeader:
         """Describe the plan that this process makes."""
         return cls(
             time=time.time(),
-            user=_user(),
+            user=_user_name(),
             host=os.uname().nodename,
             command=tuple(sys.argv),
             folder=str(folder),
@@ -66,7 +66,7 @@ class PlanHeader:
         )
 
 
-def _user() -> str:
+def _user_name() -> str:
     """The user's name, or number where nobody has named it, as in a container."""
     import getpass
 
@@ -76,7 +76,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _next_name(folder: Path) -> str:
+def _next_file_name(folder: Path) -> str:
     """A name that sorts behind every other, whatever the clocks of the hosts say."""
     latest = max((int(file.name.split("-")[0]) for file in folder.glob("*.jsonl")), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
@@ -84,20 +84,21 @@ def _next_name(folder: Path) -> str:
 
 def write_plan(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription]) -> Path:
     """Write one plan, whole or not at all, and return its file."""
-    path = study.plans / _next_name(study.plans)
-    write_whole(path, _lines(header, jobs))
+    path = study.plans_folder / _next_file_name(study.plans_folder)
+    write_atomically(path, _plan_lines(header, jobs))
     return path
 
 
 def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription], digest: str) -> None:
     """Write the plan of that digest, unless it is there: of many that do so at once, with one time, one succeeds."""
-    if not any(study.plans.glob(f"*-{digest}.jsonl")):
+    if not any(study.plans_folder.glob(f"*-{digest}.jsonl")):
         name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
-        create_once(study.plans / name, "".join(_lines(header, jobs)))
+        create_once(study.plans_folder / name, "".join(_plan_lines(header, jobs)))
 
 
-def _lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    return chain([to_line(asdict(header))], (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode(jobs)))
+def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
+    lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode(jobs))
+    return chain([to_json_line(asdict(header))], lines)
 
 
 def _named(line: str, name: Callable[[str], str]) -> str:
@@ -111,10 +112,10 @@ def _named(line: str, name: Callable[[str], str]) -> str:
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
-    return sorted(file for file in study.plans.glob("*.jsonl") if not file.name.startswith("."))
+    return sorted(file for file in study.plans_folder.glob("*.jsonl") if not file.name.startswith("."))
 
 
-def read_header(path: Path) -> PlanHeader:
+def read_plan_header(path: Path) -> PlanHeader:
     """Read who asked for a plan."""
     with path.open(encoding="utf-8") as file:
         record = json.loads(file.readline())
@@ -123,7 +124,7 @@ def read_header(path: Path) -> PlanHeader:
     return PlanHeader(**record)
 
 
-def read_jobs(path: Path) -> Iterator[JobDescription]:
+def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     """Read the descriptions of one plan."""
     with path.open(encoding="utf-8") as file:
         file.readline()
@@ -143,33 +144,33 @@ class Plans:
     def __init__(self, study: StudyFolder) -> None:
         self.study = study
         self.jobs: dict[str, JobDescription] = {}
-        self.current: dict[Address, JobDescription] = {}
+        self.current_jobs: dict[Address, JobDescription] = {}
         self.header: PlanHeader | None = None
         self.superseded: frozenset[str] = frozenset()
-        self._read: set[Path] = set()
+        self._files_read: set[Path] = set()
         self.refresh()
 
     def refresh(self) -> bool:
         """Read plans that are new; tell whether there were any."""
         files = _plan_files(self.study)
-        new = [path for path in files if path not in self._read]
-        if new and self._read and new[0] < max(self._read):
+        new = [path for path in files if path not in self._files_read]
+        if new and self._files_read and new[0] < max(self._files_read):
             # Written at the same moment as one that was read before it: the names decide, for every reader alike.
-            self.current.clear()
+            self.current_jobs.clear()
             new = files
         for path in new:
-            for job in read_jobs(path):
+            for job in read_plan_jobs(path):
                 self.jobs[job.id] = job
-                self.current[job.address] = job
-            self.header = read_header(path)
-            self._read.add(path)
+                self.current_jobs[job.address] = job
+            self.header = read_plan_header(path)
+            self._files_read.add(path)
         if new:
-            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.current.values()})
+            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.current_jobs.values()})
         return bool(new)
 
     def current_ids(self) -> list[str]:
         """The ids of the current jobs, each once, in the order in which they were planned."""
-        return list(dict.fromkeys(job.id for job in self.current.values()))
+        return list(dict.fromkeys(job.id for job in self.current_jobs.values()))
 
     def superseded_ids(self) -> list[str]:
         """The superseded ids, in the order in which they were planned."""

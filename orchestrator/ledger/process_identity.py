@@ -27,14 +27,14 @@ def _start_ticks(pid: int) -> int | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        _refuse_hidden(pid)
+        _raise_if_hidden(pid)
         return None
     # The command's name, in parentheses, may hold blanks and parentheses itself.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def _refuse_hidden(pid: int) -> None:
+def _raise_if_hidden(pid: int) -> None:
     # Signal 0 is never delivered; it is refused where there is a process, seen or not.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
@@ -50,7 +50,7 @@ class ProcessIdentity:
     boot: str
 
     @classmethod
-    def of(cls, pid: int) -> ProcessIdentity:
+    def of_pid(cls, pid: int) -> ProcessIdentity:
         """Identify a living process of this host. Raises ProcessLookupError if there is none."""
         start = _start_ticks(pid)
         if start is None:
@@ -60,7 +60,7 @@ class ProcessIdentity:
     @classmethod
     def current(cls) -> ProcessIdentity:
         """Identify the calling process."""
-        return cls.of(os.getpid())
+        return cls.of_pid(os.getpid())
 
     def liveness(self) -> Liveness:
         """Tell whether the process lives; ``unknown`` where this host cannot see it."""
@@ -73,7 +73,7 @@ class ProcessIdentity:
         except PermissionError:
             return "unknown"
 
-    def signal(self, number: int) -> bool:
+    def send_signal(self, number: int) -> bool:
         """Send a signal; False if the process is not alive, as far as this host can tell, or another user's."""
         if self.liveness() != "alive":
             return False

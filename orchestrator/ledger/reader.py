@@ -19,72 +19,72 @@ from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
 from seedfold.results.store.published import Result
 
-_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
+_EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
 
 
 @dataclass(slots=True)
-class Record:
+class JobRecord:
     """What the events say of one job."""
 
-    attempts: dict[int, Event] = field(default_factory=dict)
-    started: dict[int, Event] = field(default_factory=dict)
+    last_events: dict[int, Event] = field(default_factory=dict)
+    start_events: dict[int, Event] = field(default_factory=dict)
     cancelled_at: float = -inf
-    cancelled_how: str = ""
+    cancel_reason: str = ""
     resumed_at: float = -inf
-    resumed_after: int = -1
+    resumed_after_attempt: int = -1
 
-    def take(self, event: Event) -> None:
+    def add_event(self, event: Event) -> None:
         """Fold one event in."""
         kind, attempt = event["e"], int(event["n"])
         if kind == "cancelled":
             if event["t"] > self.cancelled_at:
-                self.cancelled_at, self.cancelled_how = event["t"], event.get("reason", "cancelled by a person")
+                self.cancelled_at, self.cancel_reason = event["t"], event.get("reason", "cancelled by a person")
         elif kind == "resumed":
             self.resumed_at = max(self.resumed_at, event["t"])
-            self.resumed_after = max(self.resumed_after, attempt)
+            self.resumed_after_attempt = max(self.resumed_after_attempt, attempt)
         else:
-            self._take_attempt(attempt, event)
+            self._add_attempt_event(attempt, event)
 
-    def _take_attempt(self, attempt: int, event: Event) -> None:
+    def _add_attempt_event(self, attempt: int, event: Event) -> None:
         if event["e"] == "started":
-            self.started[attempt] = event
-        known = self.attempts.get(attempt)
-        if known is None or _RANK[event["e"]] > _RANK[known["e"]]:
-            self.attempts[attempt] = event
+            self.start_events[attempt] = event
+        last_event = self.last_events.get(attempt)
+        if last_event is None or _EVENT_RANK[event["e"]] > _EVENT_RANK[last_event["e"]]:
+            self.last_events[attempt] = event
 
     @property
-    def latest(self) -> int:
+    def latest_attempt(self) -> int:
         """Number of the latest attempt; 0 if there was none."""
-        return max(self.attempts) if self.attempts else 0
+        return max(self.last_events) if self.last_events else 0
 
     @property
-    def end(self) -> Event | None:
+    def latest_event(self) -> Event | None:
         """The last that is known of the latest attempt."""
-        return self.attempts.get(self.latest)
+        return self.last_events.get(self.latest_attempt)
 
     @property
-    def done(self) -> Event | None:
+    def done_event(self) -> Event | None:
         """The latest ``done``: its predictions are the job's result, whatever happened to later attempts."""
-        finished = [number for number, event in self.attempts.items() if event["e"] == "done"]
-        return self.attempts[max(finished)] if finished else None
+        finished = [number for number, event in self.last_events.items() if event["e"] == "done"]
+        return self.last_events[max(finished)] if finished else None
 
     def failures(self) -> list[Event]:
         """The failed attempts since the job was last resumed by a person, in order."""
         return [
             event
-            for number, event in sorted(self.attempts.items())
-            if event["e"] == "failed" and number > self.resumed_after
+            for number, event in sorted(self.last_events.items())
+            if event["e"] == "failed" and number > self.resumed_after_attempt
         ]
 
     @property
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
         """Whether a person cancelled the job, nobody has resumed it since, and no attempt was through before it heard.
 
         An attempt that began at that moment changes nothing: it is stopped.
         """
         if self.cancelled_at <= self.resumed_at:
             return False
-        done = self.done
+        done = self.done_event
         return done is None or done["t"] <= self.cancelled_at
 
 
@@ -94,14 +94,14 @@ class Ledger:
     def __init__(self, study: StudyFolder) -> None:
         self.study = study
         self.plans = Plans(study)
-        self.live: list[Submission] = []
-        self.queued: dict[str, Submission] = {}
-        self.handed_over: Mapping[str, Submission] = {}
-        self.rerun: dict[str, int] = {}
-        self.cancelled: set[str] = set()
+        self.live_submissions: list[Submission] = []
+        self.open_submission_of: dict[str, Submission] = {}
+        self.last_submission_of: Mapping[str, Submission] = {}
+        self.rerun_attempts: dict[str, int] = {}
+        self.cancelled_jobs: set[str] = set()
         """Jobs that a person cancelled and nobody has resumed since."""
-        self._records: defaultdict[str, Record] = defaultdict(Record)
-        self._events = EventReader(study.events)
+        self._records: defaultdict[str, JobRecord] = defaultdict(JobRecord)
+        self._events = EventReader(study.events_folder)
         self._submissions = Submissions(study)
         self.refresh()
 
@@ -111,56 +111,58 @@ class Ledger:
         Submissions come first: whatever a worker told before it ended is then among the events that follow.
         """
         self._submissions.refresh()
-        self.live, self.queued = self._submissions.live, self._submissions.queued
-        self.handed_over = self._submissions.handed_over
-        self.rerun = {job: attempt for submission in self.live for job, attempt in submission.rerun.items()}
+        self.live_submissions, self.open_submission_of = self._submissions.live, self._submissions.open_submission_of
+        self.last_submission_of = self._submissions.last_submission_of
+        self.rerun_attempts = {
+            job: attempt for submission in self.live_submissions for job, attempt in submission.rerun_attempts.items()
+        }
         planned = self.plans.refresh()
-        events = self._events.new()
+        events = self._events.read_new()
         for event in events:
-            self._fold(event)
+            self._add_event(event)
         return planned or bool(events)
 
-    def _fold(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         if "jobs" not in event:
-            self._take(event["job"], event)
+            self._add_job_event(event["job"], event)
             return
         for job, attempt in event["jobs"].items():
-            self._take(job, {**event, "n": attempt})
+            self._add_job_event(job, {**event, "n": attempt})
 
-    def _take(self, job: str, event: Event) -> None:
-        record = self._records[job]
-        record.take(event)
-        if record.cancelled:
-            self.cancelled.add(job)
-        elif self.cancelled:
-            self.cancelled.discard(job)
+    def _add_job_event(self, job_id: str, event: Event) -> None:
+        record = self._records[job_id]
+        record.add_event(event)
+        if record.is_cancelled:
+            self.cancelled_jobs.add(job_id)
+        elif self.cancelled_jobs:
+            self.cancelled_jobs.discard(job_id)
 
     @property
-    def damaged(self) -> Counter[str]:
+    def damaged_lines(self) -> Counter[str]:
         """Lines of events that could not be read, by the name of their file."""
-        return self._events.damaged
+        return self._events.damaged_lines
 
-    def record(self, job: str) -> Record:
+    def record_of(self, job_id: str) -> JobRecord:
         """What the events say of a job; an empty record if they say nothing."""
-        return self._records.get(job) or Record()
+        return self._records.get(job_id) or JobRecord()
 
-    def done(self) -> Iterator[tuple[str, Event]]:
+    def done_events(self) -> Iterator[tuple[str, Event]]:
         """Yield each job whose latest attempt is done, with that event."""
         for job, record in self._records.items():
-            end = record.end
+            end = record.latest_event
             if end is not None and end["e"] == "done":
                 yield job, end
 
 
-def process_of(event: Event) -> ProcessIdentity:
+def process_of_event(event: Event) -> ProcessIdentity:
     """The process that a ``started`` event names."""
     return ProcessIdentity(**event["process"])
 
 
-def done_event(job: str, attempt: int, result: Result) -> dict[str, Any]:
+def done_event_details(job_id: str, attempt: int, result: Result) -> dict[str, Any]:
     """The details of a ``done`` event, from what the attempt published."""
     return {
-        "job": job,
+        "job": job_id,
         "n": attempt,
         "seconds": round(result.seconds, 3),
         "parents": result.parents,

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seedfold.orchestrator.ledger.atomic_files import write_whole
+from seedfold.orchestrator.ledger.atomic_files import write_atomically
 
-_NAME = "waits"
+_FILE_NAME = "waits"
 
 
-def tell_wait(submission: Path, text: str) -> None:
+def record_wait(submission_folder: Path, text: str) -> None:
     """Say what the worker of the submission in this folder waits for; an empty text for nothing any more."""
     if text:
-        write_whole(submission / _NAME, [text])
+        write_atomically(submission_folder / _FILE_NAME, [text])
     else:
-        (submission / _NAME).unlink(missing_ok=True)
+        (submission_folder / _FILE_NAME).unlink(missing_ok=True)
 
 
-def wait_of(submission: Path) -> str:
+def read_wait(submission_folder: Path) -> str:
     """What was said last, which holds as long as the worker lives; an empty text for nothing."""
     try:
-        return (submission / _NAME).read_text(encoding="utf-8")
+        return (submission_folder / _FILE_NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""

@@ -13,20 +13,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.atomic_files import create_once
-from seedfold.orchestrator.ledger.copy_origin import clock_of, liveness_in
+from seedfold.orchestrator.ledger.copy_origin import observation_time, process_liveness
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
-from seedfold.orchestrator.ledger.tasks import Tasks
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.ledger.tasks import TaskRecords
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Array:
+class TaskArray:
     """How a scheduler runs a submission: tasks of ``per_task`` jobs, ``side_by_side`` of them at a time.
 
     ``resources`` are those of one job; ``after`` are the tokens of submissions that have to end before; ``exclude`` are
@@ -41,7 +42,7 @@ class Array:
     exclude: tuple[str, ...] = ()
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> Array:
+    def from_dict(cls, record: Mapping[str, Any]) -> TaskArray:
         """Read the JSON form."""
         resources = Resources.from_dict(record["resources"])
         tuples = {key: tuple(record[key]) for key in ("after", "exclude")}
@@ -60,17 +61,17 @@ class Submission:
 
     folder: Path
     jobs: tuple[str, ...]
-    rerun: Mapping[str, int]
+    rerun_attempts: Mapping[str, int]
     settings: Mapping[str, Any]
     code_folder: str
     launcher: ProcessIdentity
     silent_s: float
-    array: Array | None
+    array: TaskArray | None
     created: float
     snapshot: str | None = None
 
     @property
-    def _study(self) -> StudyFolder:
+    def _study_folder(self) -> StudyFolder:
         return StudyFolder(self.folder.parents[1])
 
     @property
@@ -79,25 +80,25 @@ class Submission:
         return self.folder.name
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         """What a worker on this machine and everything that starts it printed."""
         return self.folder / "worker.log"
 
     @cached_property
-    def tasks(self) -> Tasks:
+    def tasks(self) -> TaskRecords:
         """What is known of its tasks."""
-        return Tasks(self.folder)
+        return TaskRecords(self.folder)
 
     @property
     def task_count(self) -> int:
         """Number of its tasks."""
         return 1 if self.array is None else -(-len(self.jobs) // self.array.per_task)
 
-    def jobs_of(self, index: int) -> tuple[str, ...]:
+    def jobs_of_task(self, task_index: int) -> tuple[str, ...]:
         """The jobs of one task."""
         if self.array is None:
             return self.jobs
-        return self.jobs[index * self.array.per_task : (index + 1) * self.array.per_task]
+        return self.jobs[task_index * self.array.per_task : (task_index + 1) * self.array.per_task]
 
     @classmethod
     def create(
@@ -106,16 +107,16 @@ class Submission:
         jobs: Sequence[str],
         settings: Mapping[str, Any],
         code_folder: Path,
-        rerun: Mapping[str, int] | None = None,
-        array: Array | None = None,
+        rerun_attempts: Mapping[str, int] | None = None,
+        array: TaskArray | None = None,
         token: str | None = None,
         snapshot: str | None = None,
     ) -> Submission:
         """Put the intent on disk, under a new token unless one is given; raises FileExistsError if that is taken."""
-        folder = study.submissions / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
+        folder = study.submissions_folder / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
         intent = {
             "jobs": list(jobs),
-            "rerun": dict(rerun or {}),
+            "rerun": dict(rerun_attempts or {}),
             "settings": dict(settings),
             "code_folder": str(code_folder),
             "snapshot": snapshot,
@@ -134,12 +135,12 @@ class Submission:
         return cls(
             folder=folder,
             jobs=tuple(intent["jobs"]),
-            rerun=intent["rerun"],
+            rerun_attempts=intent["rerun"],
             settings=intent["settings"],
             code_folder=intent["code_folder"],
             launcher=ProcessIdentity(**intent["launcher"]),
-            silent_s=Cluster.parse(intent["settings"]["cluster"]).silent_s,
-            array=None if intent["array"] is None else Array.from_dict(intent["array"]),
+            silent_s=ClusterSettings.parse(intent["settings"]["cluster"]).silent_s,
+            array=None if intent["array"] is None else TaskArray.from_dict(intent["array"]),
             created=intent["created"],
             snapshot=intent.get("snapshot"),
         )
@@ -147,7 +148,7 @@ class Submission:
     def import_path(self) -> list[str]:
         """What comes first on the path of the worker and its jobs. Raises UsageError if the snapshot is gone."""
         return [
-            *([] if self.snapshot is None else [str(self._study.snapshot_modules(self.snapshot))]),
+            *([] if self.snapshot is None else [str(self._study_folder.snapshot_modules_folder(self.snapshot))]),
             self.code_folder,
         ]
 
@@ -162,9 +163,9 @@ class Submission:
             return []
         return [f'export PYTHONPATH={shlex.quote(self.import_path()[0])}"${{PYTHONPATH:+:$PYTHONPATH}}"']
 
-    def worker(self) -> ProcessIdentity | None:
+    def worker_process(self) -> ProcessIdentity | None:
         """The process that works on it on this machine; None if none has started yet, or a scheduler runs it."""
-        return self.tasks.worker(0) if self.array is None else None
+        return self.tasks.worker_process(0) if self.array is None else None
 
     def scheduler_id(self) -> str | None:
         """The scheduler's number for it; None before it was submitted, as far as anybody knows."""
@@ -174,72 +175,74 @@ class Submission:
             return None
         return str(record["scheduler_id"])
 
-    def make_void(self, reason: str) -> None:
+    def mark_unsubmittable(self, reason: str) -> None:
         """Say that the scheduler will never take it: its jobs wait for a person."""
         create_once(self.folder / "void", reason)
 
-    def is_void(self) -> bool:
+    def is_unsubmittable(self) -> bool:
         """Whether the scheduler will never take it."""
         return (self.folder / "void").exists()
 
     def has_ended(self) -> bool:
         """Whether a worker on this machine said that it is through; what a scheduler runs is judged task by task."""
-        return self.array is not None or self.tasks.mark(0).over
+        return self.array is not None or self.tasks.record_of(0).is_over
 
-    def liveness(self, index: int = 0, restart: int | None = None) -> Liveness:
+    def liveness(self, task_index: int = 0, restart: int | None = None) -> Liveness:
         """Tell whether somebody is at work on a task, or about to start; as it was after ``restart`` if that is given.
 
         A task of a scheduler's lives until its worker or the scheduler says that it is over.
         """
-        mark = self.tasks.mark(index)
-        if mark.over or (restart is not None and mark.started > restart):
+        mark = self.tasks.record_of(task_index)
+        if mark.is_over or (restart is not None and mark.last_start > restart):
             return "dead"
         if self.array is not None:
             return "alive"
-        known = liveness_in(self._study, self.tasks.worker(index) or self._starter())
-        return known if known != "unknown" else self._by_heartbeat(index)
+        liveness = process_liveness(
+            self._study_folder, self.tasks.worker_process(task_index) or self._starting_process()
+        )
+        return liveness if liveness != "unknown" else self._liveness_by_heartbeat(task_index)
 
-    def _starter(self) -> ProcessIdentity:
+    def _starting_process(self) -> ProcessIdentity:
         """Who is about to start the worker: the submitted task once there is one, the launcher before."""
         try:
             return ProcessIdentity(**json.loads((self.folder / "submitted.json").read_text())["process"])
         except FileNotFoundError:
             return self.launcher
 
-    def _by_heartbeat(self, index: int) -> Liveness:
-        beaten = self.tasks.beaten(index) or (self.folder / "intent.json").stat().st_mtime
-        return "alive" if clock_of(self._study) - beaten < self.silent_s else "dead"
+    def _liveness_by_heartbeat(self, task_index: int) -> Liveness:
+        last_heartbeat = self.tasks.last_heartbeat(task_index) or (self.folder / "intent.json").stat().st_mtime
+        return "alive" if observation_time(self._study_folder) - last_heartbeat < self.silent_s else "dead"
 
     def open_jobs(self) -> list[str]:
         """The jobs of the tasks that somebody is at work on, or will be."""
         if self.array is None:
             return list(self.jobs) if self.liveness() != "dead" else []
-        if self.is_void():
+        if self.is_unsubmittable():
             return []
-        marks = self.tasks.marks()
-        over = {index for index, mark in marks.items() if mark.over}
-        return [job for index in range(self.task_count) if index not in over for job in self.jobs_of(index)]
+        marks = self.tasks.records()
+        over = {index for index, mark in marks.items() if mark.is_over}
+        return [job for index in range(self.task_count) if index not in over for job in self.jobs_of_task(index)]
 
 
 class Submissions:
     """The submissions of a study, read as they come. What is dead once is never asked about again."""
 
     def __init__(self, study: StudyFolder) -> None:
-        self._folder = study.submissions
+        self._folder = study.submissions_folder
         self._live: dict[str, Submission] = {}
         self._seen: set[str] = set()
         self.live: list[Submission] = []
         """Those that somebody is at work on, or will be."""
-        self.queued: dict[str, Submission] = {}
+        self.open_submission_of: dict[str, Submission] = {}
         """The jobs of their tasks that are not over."""
-        self.handed_over: dict[str, Submission] = {}
+        self.last_submission_of: dict[str, Submission] = {}
         """Every job that was ever handed over, with the last submission that holds it."""
 
     def refresh(self) -> None:
         """Look again."""
-        for entry in self._entries():
+        for entry in self._folder_entries():
             if entry.name not in self._seen and Path(entry, "intent.json").exists():
-                self._take(Submission.read(Path(entry)))
+                self._add(Submission.read(Path(entry)))
                 self._seen.add(entry.name)
         queued: dict[str, Submission] = {}
         for token, submission in list(self._live.items()):
@@ -247,16 +250,19 @@ class Submissions:
             if not jobs:
                 del self._live[token]
             queued.update(dict.fromkeys(jobs, submission))
-        self.live, self.queued = sorted(self._live.values(), key=lambda one: one.created), queued
+        self.live, self.open_submission_of = (
+            sorted(self._live.values(), key=attrgetter("created")),
+            queued,
+        )
 
-    def _take(self, submission: Submission) -> None:
+    def _add(self, submission: Submission) -> None:
         self._live[submission.token] = submission
         for job in submission.jobs:
-            last = self.handed_over.get(job)
-            if last is None or last.created <= submission.created:
-                self.handed_over[job] = submission
+            last_submission = self.last_submission_of.get(job)
+            if last_submission is None or last_submission.created <= submission.created:
+                self.last_submission_of[job] = submission
 
-    def _entries(self) -> list[os.DirEntry[str]]:
+    def _folder_entries(self) -> list[os.DirEntry[str]]:
         try:
             return sorted(os.scandir(self._folder), key=lambda entry: entry.name)
         except FileNotFoundError:

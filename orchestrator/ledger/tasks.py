@@ -19,84 +19,84 @@ from typing import Any
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 
-_MARK = re.compile(r"(\d+)\.(\d+)(\.over)?")
+_FILE_NAME = re.compile(r"(\d+)\.(\d+)(\.over)?")
 _NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
-class TaskMark:
+class TaskRecord:
     """What the names of the files say of one task: its latest start and its latest end, -1 where there is none."""
 
-    started: int = _NEVER
-    ended: int = _NEVER
+    last_start: int = _NEVER
+    last_end: int = _NEVER
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the task has ended and not started again since."""
-        return self.ended >= max(self.started, 0)
+        return self.last_end >= max(self.last_start, 0)
 
 
-class Tasks:
+class TaskRecords:
     """The marks of one submission."""
 
     def __init__(self, submission: Path) -> None:
         self._folder = submission / "tasks"
 
-    def start(self, index: int, restart: int) -> bool:
+    def record_start(self, index: int, restart: int) -> bool:
         """Sit down in a task as the calling process; False if somebody has, or if the task is over."""
-        if self.mark(index).ended >= restart:
+        if self.record_of(index).last_end >= restart:
             return False
-        return create_once(self._start(index, restart), json.dumps(ProcessIdentity.current().to_dict()))
+        return create_once(self._start_file(index, restart), json.dumps(ProcessIdentity.current().to_dict()))
 
-    def beat(self, index: int, restart: int) -> None:
+    def record_heartbeat(self, index: int, restart: int) -> None:
         """Give a sign of life."""
-        self._start(index, restart).touch()
+        self._start_file(index, restart).touch()
 
-    def end(self, index: int, restart: int, /, **words: Any) -> bool:
+    def record_end(self, index: int, restart: int, /, **details: Any) -> bool:
         """Say, once, that a task has ended for good, and why."""
-        return create_once(self._folder / f"{index}.{restart}.over", json.dumps(words))
+        return create_once(self._folder / f"{index}.{restart}.over", json.dumps(details))
 
-    def last_words(self, index: int) -> Mapping[str, Any]:
+    def end_details(self, index: int) -> Mapping[str, Any]:
         """What was said of the task's end."""
-        ended = self.mark(index).ended
+        ended = self.record_of(index).last_end
         record: dict[str, Any] = json.loads((self._folder / f"{index}.{ended}.over").read_text(encoding="utf-8"))
         return record
 
-    def worker(self, index: int) -> ProcessIdentity | None:
+    def worker_process(self, index: int) -> ProcessIdentity | None:
         """The process that sat down last; None if none has yet."""
-        started = self.mark(index).started
+        started = self.record_of(index).last_start
         if started == _NEVER:
             return None
-        return ProcessIdentity(**json.loads(self._start(index, started).read_text()))
+        return ProcessIdentity(**json.loads(self._start_file(index, started).read_text()))
 
-    def beaten(self, index: int) -> float | None:
+    def last_heartbeat(self, index: int) -> float | None:
         """When the task's latest worker gave its last sign of life, in seconds since the epoch; None if never."""
-        started = self.mark(index).started
-        return None if started == _NEVER else self._start(index, started).stat().st_mtime
+        started = self.record_of(index).last_start
+        return None if started == _NEVER else self._start_file(index, started).stat().st_mtime
 
-    def mark(self, index: int) -> TaskMark:
+    def record_of(self, index: int) -> TaskRecord:
         """What is known of one task."""
-        return self.marks().get(index, TaskMark())
+        return self.records().get(index, TaskRecord())
 
-    def marks(self) -> dict[int, TaskMark]:
+    def records(self) -> dict[int, TaskRecord]:
         """What is known of every task that has begun or ended."""
         try:
             names = os.listdir(self._folder)  # noqa: PTH208
         except FileNotFoundError:
             return {}
-        return _folded(names)
+        return _parse_file_names(names)
 
-    def _start(self, index: int, restart: int) -> Path:
+    def _start_file(self, index: int, restart: int) -> Path:
         return self._folder / f"{index}.{restart}"
 
 
-def _folded(names: list[str]) -> dict[int, TaskMark]:
-    found: dict[int, tuple[int, int]] = {}
+def _parse_file_names(names: list[str]) -> dict[int, TaskRecord]:
+    restarts_of_task: dict[int, tuple[int, int]] = {}
     for name in names:
-        match = _MARK.fullmatch(name)
+        match = _FILE_NAME.fullmatch(name)
         if match is None:
             continue
         index, restart = int(match[1]), int(match[2])
-        started, ended = found.get(index, (_NEVER, _NEVER))
-        found[index] = (started, max(ended, restart)) if match[3] else (max(started, restart), ended)
-    return {index: TaskMark(*times) for index, times in found.items()}
+        started, ended = restarts_of_task.get(index, (_NEVER, _NEVER))
+        restarts_of_task[index] = (started, max(ended, restart)) if match[3] else (max(started, restart), ended)
+    return {index: TaskRecord(*times) for index, times in restarts_of_task.items()}

@@ -21,7 +21,7 @@ from typing import IO
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, UsageError
 from seedfold.orchestrator.login.remote_command import OUTPUT_BEGINS
 from seedfold.orchestrator.login.wire import BrokenWireError, Wire
-from seedfold.orchestrator.settings.login import Login
+from seedfold.orchestrator.settings.login import LoginHost
 
 _SSH_FAILED = 255
 _CHUNK_BYTES = 1 << 16
@@ -42,7 +42,7 @@ _MAX_INTERRUPTS = 3
 class Connection:
     """Commands on one host."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: LoginHost) -> None:
         self.login = login
 
     @cached_property

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.code.git_provenance import describe_provenance
-from seedfold.orchestrator.code.source_files import Source, find_sources, named_modules
+from seedfold.orchestrator.code.git_provenance import provenance_files
+from seedfold.orchestrator.code.source_files import SourceFile, named_modules, read_source_files
 
 _OWN_PACKAGE = "seedfold"
 _OUTSIDE_FOLDER = "conf.outside"
@@ -24,7 +24,7 @@ _OUTSIDE_FOLDER = "conf.outside"
 class Project:
     """Files by their names there, each with its content; what was left out; the names of ``config_dirs`` there."""
 
-    files: Mapping[str, Source]
+    files: Mapping[str, SourceFile]
     left_out: tuple[str, ...] = ()
     config_dirs: tuple[str, ...] = ()
 
@@ -42,17 +42,17 @@ def gather_project(overrides: Sequence[str], config_dirs: Sequence[Path], folder
 
 def gather_code(modules: Iterable[str], folder: Path) -> Project:
     """Gather the modules of these names, and what they import, as a job launched in ``folder`` would find them."""
-    sources = find_sources(modules, folder)
+    sources = read_source_files(modules, folder)
     own_files = {name: file for name, file in sources.files.items() if name.partition("/")[0] != _OWN_PACKAGE}
     readable_files = {name: file for name, file in own_files.items() if file.content is not None}
-    git = describe_provenance(replace(sources, files=own_files)) if own_files else {}
-    git_files = {name: Source(folder / name, content) for name, content in git.items()}
+    git = provenance_files(replace(sources, files=own_files)) if own_files else {}
+    git_files = {name: SourceFile(folder / name, content) for name, content in git.items()}
     return Project(
-        {**readable_files, **git_files}, (*sources.left_out, *sorted(own_files.keys() - readable_files.keys()))
+        {**readable_files, **git_files}, (*sources.left_out_packages, *sorted(own_files.keys() - readable_files.keys()))
     )
 
 
-def content_digest(source: Source) -> str:
+def content_digest(source: SourceFile) -> str:
     """Name a content: its SHA-256, and whether it may be executed."""
     assert source.content is not None
     return hashlib.sha256(source.content).hexdigest() + ("x" if source.executable else "")
@@ -64,16 +64,18 @@ def _names_there(config_dirs: Iterable[Path], folder: Path) -> dict[Path, str]:
     return {path: relative_names.get(path, f"{_OUTSIDE_FOLDER}/{n}/{path.name}") for n, path in enumerate(config_dirs)}
 
 
-def _configuration_files(names_there: Mapping[Path, str]) -> Iterator[tuple[str, Source]]:
+def _configuration_files(names_there: Mapping[Path, str]) -> Iterator[tuple[str, SourceFile]]:
     for folder, folder_name in names_there.items():
         for file in sorted(folder.rglob("*.yaml")):
             name = file.relative_to(folder).as_posix()
-            yield f"{folder_name}/{name}" if folder_name != "." else name, Source(file, file.read_bytes())
+            yield f"{folder_name}/{name}" if folder_name != "." else name, SourceFile(file, file.read_bytes())
 
 
-def _table_files(tables: Iterable[Path], names_there: Mapping[Path, str], folder: Path) -> Iterator[tuple[str, Source]]:
+def _table_files(
+    tables: Iterable[Path], names_there: Mapping[Path, str], folder: Path
+) -> Iterator[tuple[str, SourceFile]]:
     for file in tables:
-        yield _table_name_there(file, names_there, folder), Source(file, file.read_bytes())
+        yield _table_name_there(file, names_there, folder), SourceFile(file, file.read_bytes())
 
 
 def _table_name_there(file: Path, names_there: Mapping[Path, str], folder: Path) -> str:

@@ -12,7 +12,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 
-from seedfold.orchestrator.settings.login import Login
+from seedfold.orchestrator.settings.login import LoginHost
 
 CALLER_VERSION, WATCH_STANDARD_INPUT = "SEEDFOLD_CALLER", "SEEDFOLD_LEASH"
 """Version of the Seedfold that asks; whether standard input says when it is gone, and when it was interrupted."""
@@ -35,7 +35,7 @@ def shell_line(script: str, terminal: bool = False) -> str:
 
 
 def seedfold_line(
-    login: Login,
+    login: LoginHost,
     arguments: Sequence[str],
     environment: Mapping[str, str],
     folder: str | None = None,
@@ -56,6 +56,6 @@ def seedfold_line(
     return shell_line(f"{_SAVE_STREAMS}\nexec bash -l -c {shlex.quote(chr(10).join(script_lines))}", terminal)
 
 
-def _fail_command(login: Login, subject: str, problem: str) -> str:
+def _fail_command(login: LoginHost, subject: str, problem: str) -> str:
     text = _ERROR_TEXT.format(host=login.host, what=subject, problem=problem)
     return f"{{ echo {shlex.quote(text)} >&2; exit 2; }}"

@@ -33,7 +33,7 @@ def advance(root: Root, study: StudyFolder) -> AdvanceResult:
     """
     refuse_copy(study)
     ledger = Ledger(study)
-    if not any(submission.array for submission in ledger.handed_over.values()):
+    if not any(submission.array for submission in ledger.last_submission_of.values()):
         return AdvanceResult()
     this_round = AdvanceRound(root, study, ledger)
     try:
@@ -70,7 +70,7 @@ def keep_going(root: str, study: str) -> None:
 def _advance_once(root: Root, study: str) -> bool:
     """Advance once; tell whether that should be done again in a moment."""
     try:
-        done = advance(root, root.study(study))
+        done = advance(root, root.study_folder(study))
     except UnreachableError as error:
         print(error, flush=True)
         return True

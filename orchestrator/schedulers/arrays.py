@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.submissions import Array
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.ledger.submissions import TaskArray
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 _RESERVED_FOR_KEEPERS = 2
 """Of a limit on what is queued: for the keepers of the array that runs and of the one that follows."""
@@ -19,16 +19,18 @@ class ArrayJobs:
     """The jobs of one array, in the order of its tasks, and the stages of their parents."""
 
     jobs: tuple[JobDescription, ...]
-    array: Array
+    array: TaskArray
 
 
-def split_into_arrays(jobs: Iterable[JobDescription], cluster: Cluster, max_array_size: int) -> Iterator[ArrayJobs]:
+def split_into_arrays(
+    jobs: Iterable[JobDescription], cluster: ClusterSettings, max_array_size: int
+) -> Iterator[ArrayJobs]:
     """Yield arrays, those of parents before those of their children."""
-    assert cluster.batch is not None
+    assert cluster.scheduler is not None
     max_tasks = max_array_size
-    if cluster.batch.max_submitted is not None:
+    if cluster.scheduler.max_submitted is not None:
         # Two arrays at a time: one runs out while the next one runs.
-        max_tasks = min(max_tasks, max(1, (cluster.batch.max_submitted - _RESERVED_FOR_KEEPERS) // 2))
+        max_tasks = min(max_tasks, max(1, (cluster.scheduler.max_submitted - _RESERVED_FOR_KEEPERS) // 2))
     for group in _group_by_stage_and_resources(jobs):
         array = make_array(group[0], len(group), cluster)
         size = max_tasks * array.per_task
@@ -36,12 +38,12 @@ def split_into_arrays(jobs: Iterable[JobDescription], cluster: Cluster, max_arra
             yield ArrayJobs(tuple(group[start : start + size]), array)
 
 
-def make_array(job: JobDescription, count: int, cluster: Cluster) -> Array:
+def make_array(job: JobDescription, count: int, cluster: ClusterSettings) -> TaskArray:
     """How ``count`` jobs like this one are packed into tasks."""
-    assert cluster.batch is not None
-    per_task = min(cluster.batch.jobs_per_task, count)
+    assert cluster.scheduler is not None
+    per_task = min(cluster.scheduler.jobs_per_task, count)
     side_by_side = cluster.slots or (cluster.jobs_per_gpu if job.resources.gpus else 1)
-    return Array(job.stage, job.resources, per_task, min(side_by_side, per_task))
+    return TaskArray(job.stage, job.resources, per_task, min(side_by_side, per_task))
 
 
 def _group_by_stage_and_resources(jobs: Iterable[JobDescription]) -> Sequence[list[JobDescription]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.settings.failures import Kind
+from seedfold.orchestrator.settings.failures import FailureKind
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.findings import Finding
@@ -32,7 +32,7 @@ class TaskState:
     phase: Phase
     scheduler_state: str
     reason: str = ""
-    kind: Kind | Literal["cancelled"] | None = None
+    kind: FailureKind | Literal["cancelled"] | None = None
     expected_start: str = ""
     node: str = ""
 

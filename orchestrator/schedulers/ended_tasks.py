@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from seedfold.orchestrator.ledger.checkpoint_progress import progressed
+from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
 from seedfold.orchestrator.ledger.claims import is_published
-from seedfold.orchestrator.ledger.reader import Ledger, Record
+from seedfold.orchestrator.ledger.reader import JobRecord, Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.ledger.tasks import TaskMark
+from seedfold.orchestrator.ledger.tasks import TaskRecord
 from seedfold.orchestrator.schedulers.backend import TaskState
 from seedfold.orchestrator.schedulers.registry import get_backend
 from seedfold.orchestrator.schedulers.round import FINAL_STATES, AdvanceRound, settle_s
 from seedfold.orchestrator.schedulers.submission_attempts import last_attempt, orphaned_folder, submitted_at
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure
 
 _VANISHED_REASON = "its task vanished from the queue"
@@ -32,10 +32,10 @@ class EndedTaskRecorder:
         """Judge the tasks that the scheduler says have ended, or no longer knows, and that never said so."""
         if submission.scheduler_id() is None:
             return
-        states, marks = self._round.result.task_states.get(submission.token) or {}, submission.tasks.marks()
+        states, marks = self._round.result.task_states.get(submission.token) or {}, submission.tasks.records()
         for index in range(submission.task_count):
-            mark = marks.get(index, TaskMark())
-            if mark.over:
+            mark = marks.get(index, TaskRecord())
+            if mark.is_over:
                 continue
             state = states.get(index) or self._state_of_vanished(submission, index, mark)
             if state is not None and state.phase == "ended":
@@ -44,7 +44,7 @@ class EndedTaskRecorder:
                 state is not None and state.phase == "ending"
             )
 
-    def _state_of_vanished(self, submission: Submission, index: int, mark: TaskMark) -> TaskState | None:
+    def _state_of_vanished(self, submission: Submission, index: int, mark: TaskRecord) -> TaskState | None:
         """How a task ended of which the scheduler says nothing; None as long as nobody can be sure that it has.
 
         A scheduler that has lost its memory, or is not itself, says nothing of tasks that are at work.
@@ -52,12 +52,12 @@ class EndedTaskRecorder:
         if time.time() - submitted_at(submission) < settle_s(submission):
             self._round.result.call_again = True
             return None
-        if mark.started >= 0 and _is_worker_alive(submission, index):
+        if mark.last_start >= 0 and _is_worker_alive(submission, index):
             return None
         return TaskState("", "ended", "", _VANISHED_REASON, "node")
 
-    def _close_task(self, submission: Submission, index: int, mark: TaskMark, state: TaskState) -> None:
-        jobs = submission.jobs_of(index)
+    def _close_task(self, submission: Submission, index: int, mark: TaskRecord, state: TaskState) -> None:
+        jobs = submission.jobs_of_task(index)
         started = [job for job in jobs if self._is_unfinished(job)]
         if state.kind == "cancelled":
             self._record_cancelled(jobs, state.reason)
@@ -70,13 +70,13 @@ class EndedTaskRecorder:
             log = f"submissions/{submission.token}/{name}"
             for job in jobs:
                 self._record_failure_before_start(job, log, state, submitted_at(submission))
-        submission.tasks.end(
-            index, max(mark.started, 0), by="scheduler", word=state.scheduler_state, reason=state.reason
+        submission.tasks.record_end(
+            index, max(mark.last_start, 0), by="scheduler", word=state.scheduler_state, reason=state.reason
         )
         self._round.result.closed += 1
 
     def _is_unfinished(self, job: str) -> bool:
-        last_event = self._round.ledger.record(job).end
+        last_event = self._round.ledger.record_of(job).latest_event
         return (
             last_event is not None
             and last_event["e"] == "started"
@@ -85,25 +85,25 @@ class EndedTaskRecorder:
 
     def _record_cancelled(self, jobs: Iterable[str], reason: str) -> None:
         unfinished = {
-            job: self._round.ledger.record(job).latest
+            job: self._round.ledger.record_of(job).latest_attempt
             for job in jobs
             if self._round.states.of(job).state not in FINAL_STATES
         }
         if unfinished:
-            self._round.events.tell("cancelled", jobs=unfinished, reason=reason)
+            self._round.events.append("cancelled", jobs=unfinished, reason=reason)
 
     def _record_end(self, job: str, state: TaskState) -> None:
-        event = self._round.ledger.record(job).end
+        event = self._round.ledger.record_of(job).latest_event
         assert event is not None
         kind = "node" if state.kind in {None, "cancelled"} else state.kind
         assert kind is not None
         assert kind != "cancelled"
         fit = self._round.ledger.plans.jobs[job].fit
-        if kind in _RESUMABLE_KINDS and progressed(self._round.study, fit, event["t"]):
-            self._round.events.tell("interrupted", job=job, n=event["n"], reason=state.reason)
+        if kind in _RESUMABLE_KINDS and has_progressed(self._round.study, fit, event["t"]):
+            self._round.events.append("interrupted", job=job, n=event["n"], reason=state.reason)
         else:
             failure = Failure(kind, state.reason, state.scheduler_state or "vanished")
-            self._round.events.tell("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
+            self._round.events.append("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
 
     def _record_failure_before_start(self, job: str, log: str, state: TaskState, submitted_at: float) -> None:
         """Record the failure of a job that was not at work when its task ended: it never began, or was stopped."""
@@ -111,55 +111,59 @@ class EndedTaskRecorder:
             return
         assert state.kind is not None
         assert state.kind != "cancelled"
-        record = self._round.ledger.record(job)
-        was_interrupted = record.end is not None and record.end["e"] == "interrupted" and record.end["t"] > submitted_at
+        record = self._round.ledger.record_of(job)
+        was_interrupted = (
+            record.latest_event is not None
+            and record.latest_event["e"] == "interrupted"
+            and record.latest_event["t"] > submitted_at
+        )
         if was_interrupted and state.kind in _RESUMABLE_KINDS and self._has_progressed(job, record):
             return
         reason = state.reason if was_interrupted else f"{state.reason} before the job began"
         failure = Failure(state.kind, reason, f"before-{state.scheduler_state}")
         details = {"peak": 0, "node": state.node, "log": log, **failure.to_dict()}
-        self._round.events.tell("failed", job=job, n=record.latest + 1, **details)
+        self._round.events.append("failed", job=job, n=record.latest_attempt + 1, **details)
 
-    def _has_progressed(self, job: str, record: Record) -> bool:
-        started = record.started.get(record.latest)
-        return started is not None and progressed(
+    def _has_progressed(self, job: str, record: JobRecord) -> bool:
+        started = record.start_events.get(record.latest_attempt)
+        return started is not None and has_progressed(
             self._round.study, self._round.ledger.plans.jobs[job].fit, started["t"]
         )
 
 
 def remove_cancelled_from_queue(ledger: Ledger) -> None:
     """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs."""
-    for submission in ledger.live:
-        number, marks = submission.scheduler_id(), submission.tasks.marks()
+    for submission in ledger.live_submissions:
+        number, marks = submission.scheduler_id(), submission.tasks.records()
         if submission.array is None:
             continue
         cancelled_tasks = [
             index
             for index in range(submission.task_count)
-            if index not in marks and ledger.cancelled.issuperset(submission.jobs_of(index))
+            if index not in marks and ledger.cancelled_jobs.issuperset(submission.jobs_of_task(index))
         ]
         if orphaned_folder(submission) is not None:
             _close_cancelled_tasks(submission, ledger)
             continue
-        backend = get_backend(Cluster.parse(submission.settings["cluster"]))
+        backend = get_backend(ClusterSettings.parse(submission.settings["cluster"]))
         if number is not None and backend is not None:
             backend.cancel(submission, cancelled_tasks)
         attempt = last_attempt(submission)
         for index in cancelled_tasks if number is not None or attempt is None or attempt.refused else ():
-            submission.tasks.end(index, 0, by="cancel")
+            submission.tasks.record_end(index, 0, by="cancel")
 
 
 def _close_cancelled_tasks(submission: Submission, ledger: Ledger) -> None:
     """Forget the tasks of cancelled jobs in a queue that knows another root: they are not for this one to cancel."""
-    marks = submission.tasks.marks()
+    marks = submission.tasks.records()
     for index in range(submission.task_count):
-        if ledger.cancelled.issuperset(submission.jobs_of(index)):
-            submission.tasks.end(index, max(marks.get(index, TaskMark()).started, 0), by="cancel")
+        if ledger.cancelled_jobs.issuperset(submission.jobs_of_task(index)):
+            submission.tasks.record_end(index, max(marks.get(index, TaskRecord()).last_start, 0), by="cancel")
 
 
 def _is_worker_alive(submission: Submission, index: int) -> bool:
     """Whether the worker of a task is at work; where that cannot be seen, its last sign of life tells."""
-    worker, last_heartbeat = submission.tasks.worker(index), submission.tasks.beaten(index)
+    worker, last_heartbeat = submission.tasks.worker_process(index), submission.tasks.last_heartbeat(index)
     if worker is None or last_heartbeat is None:
         return False
     liveness = worker.liveness()

@@ -16,7 +16,7 @@ from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.arrays import make_array, split_into_arrays
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.registry import get_backend
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 
 def make_intents(
@@ -35,11 +35,11 @@ def make_intents(
 
     ``code`` has the snapshot that each job runs; what is handed over again keeps its own.
     """
-    snapshots = snapshots or {job.id: ledger.handed_over[job.id].snapshot for job in jobs}
-    cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
+    snapshots = snapshots or {job.id: ledger.last_submission_of[job.id].snapshot for job in jobs}
+    cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = get_backend(cluster)
     assert backend is not None
-    token_of_job = {job: submission.token for job, submission in ledger.queued.items() if submission.array}
+    token_of_job = {job: submission.token for job, submission in ledger.open_submission_of.items() if submission.array}
     submissions = []
     max_array_size = backend.largest_array()
     groups_by_snapshot = [
@@ -65,13 +65,13 @@ def make_intents(
 
 def _resubmission_token(ledger: Ledger, jobs: Sequence[str]) -> str:
     """The same for everybody who sees the same attempts and submissions of these jobs."""
-    state_seen = [(job, ledger.record(job).latest, ledger.handed_over[job].token) for job in jobs]
+    state_seen = [(job, ledger.record_of(job).latest_attempt, ledger.last_submission_of[job].token) for job in jobs]
     return f"again-{hashlib.sha256(json.dumps(state_seen).encode()).hexdigest()[:16]}"
 
 
 def test_submissions(study: StudyFolder, jobs: Sequence[JobDescription], settings: Mapping[str, object]) -> None:
     """Have the scheduler look at one array of each kind; nothing is submitted. Raises RefusedError."""
-    cluster = Cluster.parse(settings["cluster"])  # type: ignore[arg-type]
+    cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = get_backend(cluster)
     assert backend is not None
     array_settings = {key: settings[key] for key in ("cluster", "failures")}

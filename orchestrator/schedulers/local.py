@@ -28,7 +28,7 @@ def start_worker(submission: Submission) -> None:
     Raises UsageError if the snapshot that it is to run is gone.
     """
     submission.import_path()
-    with submission.log.open("ab") as log:
+    with submission.log_file.open("ab") as log:
         process = subprocess.run(
             [sys.executable, "-P", "-m", "seedfold.orchestrator.schedulers.local", str(submission.folder)],
             stdin=subprocess.DEVNULL,
@@ -38,7 +38,7 @@ def start_worker(submission: Submission) -> None:
             check=False,
         )
     if process.returncode:
-        raise UnreachableError(f"the local worker did not start; see {submission.log}")
+        raise UnreachableError(f"the local worker did not start; see {submission.log_file}")
 
 
 def _submit_local_task(folder: Path) -> None:
@@ -52,7 +52,7 @@ def _submit_local_task(folder: Path) -> None:
     executor.update_parameters(timeout_min=_NO_LIMIT_MIN, tasks_per_node=1)
     visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
     task = executor.submit(PortableCall(work), str(folder), visible_gpus)
-    process = ProcessIdentity.of(int(task.job_id))
+    process = ProcessIdentity.of_pid(int(task.job_id))
     create_once(folder / "submitted.json", json.dumps({"process": process.to_dict(), "scheduler_id": task.job_id}))
     # The task goes on by itself; submitit would otherwise wait for it when this process ends.
     os._exit(0)

@@ -19,6 +19,7 @@ class PortableCall:
         self._function = function
 
     def __call__(self, *args: object) -> None:
+        """Call the function."""
         self._function(*args)
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.backend import Backend
 
 
-def get_backend(cluster: Cluster) -> Backend | None:
+def get_backend(cluster: ClusterSettings) -> Backend | None:
     """The scheduler that ``cluster`` names; None for the local machine."""
     if cluster.executor == "slurm":
         from seedfold.orchestrator.schedulers.slurm.backend import Slurm

@@ -16,9 +16,9 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription, Value
 from seedfold.jobs.errors import UsageError, counted
-from seedfold.orchestrator.ledger.submissions import Array
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.scheduler import Batch
+from seedfold.orchestrator.ledger.submissions import TaskArray
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 JOBS_FILE = "jobs.jsonl"
 SUBMIT_FILE = "submit_all.sh"
@@ -38,21 +38,21 @@ class RenderRequest:
 
     def check(self) -> None:
         """Raise UsageError for what cannot stand in a script."""
-        Cluster.parse(self.settings["cluster"])
+        ClusterSettings.parse(self.settings["cluster"])
         if self.root is not None:
             require_one_line(self.root, "--root")
         if self.separator is not None:
             _check_separator(self.separator)
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> ClusterSettings:
         """How the study is configured to run."""
-        return Cluster.parse(self.settings["cluster"])
+        return ClusterSettings.parse(self.settings["cluster"])
 
     @property
-    def batch(self) -> Batch:
+    def batch(self) -> SchedulerSettings:
         """What the study says for schedulers; nothing in particular where it is meant for this machine."""
-        return self.cluster.batch or Batch()
+        return self.cluster.scheduler or SchedulerSettings()
 
     def job_command(self, job_id: str) -> str:
         """Return the command that does a job, which is a shell's word already, of the file that ``$jobs`` names."""
@@ -83,10 +83,10 @@ class ScriptJobs:
     parent_scripts: tuple[str, ...]
 
     @property
-    def array(self) -> Array:
+    def array(self) -> TaskArray:
         """The part as an array with one job a task."""
         job = self.jobs[0]
-        return Array(self.stage, job.resources, per_task=1, side_by_side=1)
+        return TaskArray(self.stage, job.resources, per_task=1, side_by_side=1)
 
 
 @dataclass(frozen=True, slots=True)

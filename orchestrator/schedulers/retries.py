@@ -11,8 +11,8 @@ from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.intents import make_intents
 from seedfold.orchestrator.schedulers.round import AdvanceRound
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.state.job_states import ALIVE
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 
 
 class Retries:
@@ -24,7 +24,7 @@ class Retries:
     def make_intents_for_retries(self) -> None:
         """Hand over again what was handed over, is not done, and may still become so by itself."""
         jobs_to_resubmit: dict[str, JobDescription] = {}
-        current = self._round.ledger.plans.current.values()
+        current = self._round.ledger.plans.current_jobs.values()
         fits = {job.fit for job in current if self._round.states.of(job.id).state == "running"}
         for job in current:
             # What another job trains at this moment is handed over when that one is through.
@@ -40,31 +40,31 @@ class Retries:
             self._round.result.resubmitted += sum(one.task_count for one in self._make_intents(jobs, excluded_nodes))
 
     def _is_to_resubmit(self, job: JobDescription) -> bool:
-        last_submission = self._round.ledger.handed_over.get(job.id)
+        last_submission = self._round.ledger.last_submission_of.get(job.id)
         if last_submission is None or last_submission.array is None:
             return False
         job_state = self._round.states.of(job.id)
         if job_state.state == "failed":
-            return not self._round.policies.exhausted(self._round.ledger.record(job.id).failures())
-        if job_state.state not in {"waiting", "lost"} or last_submission.is_void():
+            return not self._round.policies.retries_are_exhausted(self._round.ledger.record_of(job.id).failures())
+        if job_state.state not in {"waiting", "lost"} or last_submission.is_unsubmittable():
             return False
         if job_state.event is not None and job_state.event["e"] == "done":
             # A result that went missing since is for a person to see, and to ask for again.
             return False
-        end_record = last_submission.tasks.last_words(
+        end_record = last_submission.tasks.end_details(
             last_submission.jobs.index(job.id) // last_submission.array.per_task
         )
         return not end_record.get("closed")
 
     def _are_parents_coming(self, job: JobDescription, jobs_to_resubmit: Mapping[str, JobDescription]) -> bool:
         states = ((parent, self._round.states.of(parent).state) for parent in job.parents)
-        return all(parent in jobs_to_resubmit or state == "done" or state in ALIVE for parent, state in states)
+        return all(parent in jobs_to_resubmit or state == "done" or state in ACTIVE_STATES for parent, state in states)
 
     def _next_resources(self, job: JobDescription) -> tuple[Resources, tuple[str, ...]]:
         """What a job asks for after its failures, and the nodes that it stays away from."""
         memory, time_limit, nodes = float(job.resources.memory_bytes), float(job.resources.time_s), set[str]()
-        for failure in self._round.ledger.record(job.id).failures():
-            policy = self._round.policies.of(failure["kind"])
+        for failure in self._round.ledger.record_of(job.id).failures():
+            policy = self._round.policies.policy_for(failure["kind"])
             memory, time_limit = memory * policy.memory, time_limit * policy.time
             if policy.other_node and failure.get("node"):
                 nodes.add(failure["node"])
@@ -73,8 +73,8 @@ class Retries:
 
     def _make_intents(self, jobs: Sequence[JobDescription], excluded_nodes: tuple[str, ...]) -> list[Submission]:
         """Write intents under tokens that follow from what is asked: of two who try, one succeeds."""
-        cluster = Cluster.parse(self._round.settings["cluster"])
-        if cluster.batch is None:
+        cluster = ClusterSettings.parse(self._round.settings["cluster"])
+        if cluster.scheduler is None:
             return []
         return make_intents(
             self._round.study,

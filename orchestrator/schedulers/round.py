@@ -15,9 +15,9 @@ from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.backend import Backend, StatusReply
 from seedfold.orchestrator.schedulers.registry import get_backend
 from seedfold.orchestrator.schedulers.submission_attempts import orphaned_folder, was_attempted
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import Standings
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobStates
 
 FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 
@@ -56,9 +56,9 @@ class AdvanceRound:
         header = ledger.plans.header
         assert header is not None
         self.settings, self.folder = header.settings, Path(header.folder)
-        self.policies = Policies.parse(self.settings["failures"])
-        self.states = Standings(root, ledger, self.policies)
-        self.events = EventWriter(study.events)
+        self.policies = RetryPolicies.parse(self.settings["failures"])
+        self.states = JobStates(root, ledger, self.policies)
+        self.events = EventWriter(study.events_folder)
         self.result = AdvanceResult()
         self._backends: dict[str, Backend] = {}
 
@@ -72,11 +72,14 @@ class AdvanceRound:
 
     def live_arrays(self) -> list[Submission]:
         """The live arrays of this root: of tasks that look for another place nothing is concluded."""
-        return [one for one in self.ledger.live if one.array and orphaned_folder(one) is None]
+        return [one for one in self.ledger.live_submissions if one.array and orphaned_folder(one) is None]
 
     def report_orphaned(self) -> None:
         """Add a problem where tasks are queued that look for the root in another place."""
-        study, orphaned = self.study.name, [one for one in self.ledger.live if one.array and orphaned_folder(one)]
+        study, orphaned = (
+            self.study.name,
+            [one for one in self.ledger.live_submissions if one.array and orphaned_folder(one)],
+        )
         if orphaned:
             old_root, tasks = (
                 Path(orphaned_folder(orphaned[0]) or "").parents[2],
@@ -93,7 +96,7 @@ class AdvanceRound:
         settings = submission.settings["cluster"]
         key = canonical_json(settings)
         if key not in self._backends:
-            backend = get_backend(Cluster.parse(settings))
+            backend = get_backend(ClusterSettings.parse(settings))
             assert backend is not None
             self._backends[key] = backend
         return self._backends[key]
@@ -101,23 +104,23 @@ class AdvanceRound:
 
 def count_open_tasks(submission: Submission) -> int:
     """How many tasks of a submission have not ended."""
-    return submission.task_count - sum(mark.over for mark in submission.tasks.marks().values())
+    return submission.task_count - sum(mark.is_over for mark in submission.tasks.records().values())
 
 
 def settle_s(submission: Submission) -> int:
     """Seconds in which the scheduler may not know yet of what was submitted."""
-    batch = Cluster.parse(submission.settings["cluster"]).batch
+    batch = ClusterSettings.parse(submission.settings["cluster"]).scheduler
     return 0 if batch is None else batch.settle_s
 
 
 def queue_limit(submission: Submission) -> int | None:
     """The most tasks that the cluster may have queued of a user, where the configuration says so."""
-    batch = Cluster.parse(submission.settings["cluster"]).batch
+    batch = ClusterSettings.parse(submission.settings["cluster"]).scheduler
     return None if batch is None else batch.max_submitted
 
 
 def _group_by_executor(submissions: Iterable[Submission]) -> dict[str, list[Submission]]:
     groups: dict[str, list[Submission]] = {}
     for submission in submissions:
-        groups.setdefault(Cluster.parse(submission.settings["cluster"]).executor, []).append(submission)
+        groups.setdefault(ClusterSettings.parse(submission.settings["cluster"]).executor, []).append(submission)
     return groups

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from seedfold.orchestrator.ledger.submissions import Array, Submission
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.worker.environment import Seat
+from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.slots import Gpu, Machine
 
 _WARNING_TOLERANCE_S = 75.0
@@ -21,31 +21,31 @@ _WARNING_TOLERANCE_S = 75.0
 
 
 @dataclass(frozen=True)
-class ScheduledEnvironment(Seat):
+class ScheduledEnvironment(WorkerEnvironment):
     """What a scheduler gave to one element of an array. ``limit_s`` and ``warning_s`` are those of the request."""
 
-    array: Array | None = None
+    array: TaskArray | None = None
     task_id: str = ""
     limit_s: float = 0.0
     warning_s: float = 0.0
     started_at: float = field(default_factory=time.monotonic)
 
     @property
-    def scheduled(self) -> bool:
+    def is_scheduled(self) -> bool:
         """A scheduler gave it."""
         return True
 
     @property
-    def look_every_s(self) -> float:
+    def refresh_every_s(self) -> float:
         """Hundreds of tasks look at one file system."""
         return 10.0
 
     @property
-    def signals(self) -> Sequence[signal.Signals]:
+    def stop_signals(self) -> Sequence[signal.Signals]:
         """The warning before the time limit or a preemption, and the signals before an end."""
         return signal.SIGUSR2, signal.SIGTERM, signal.SIGINT
 
-    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+    def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """The CPUs and GPUs of the task, which no other worker shares."""
         assert self.array is not None
         gpu_names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]

@@ -17,7 +17,7 @@ from seedfold.orchestrator.schedulers.submission_attempts import (
     record_refusal,
     record_unanswered,
 )
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure
 
 _LATE_KEEPER_EVERY_S = 100.0
@@ -51,7 +51,7 @@ class Submitter:
             queue_full = queue_full or (limit is not None and queued_tasks + submission.task_count + 1 > limit)
             if not queue_full and self._submit_array(submission):
                 queued_tasks += submission.task_count + 1
-            elif not submission.is_void():
+            elif not submission.is_unsubmittable():
                 self._round.result.held_back += submission.task_count
                 queue_full = queue_full or self._is_queue_full(submission)
         if self._round.result.held_back and not queued_tasks:
@@ -69,12 +69,12 @@ class Submitter:
 
     def _is_to_submit(self, submission: Submission) -> bool:
         """Whether a submission was never sent, or refused, or is one that nobody has heard of since."""
-        if submission.scheduler_id() is not None or submission.is_void():
+        if submission.scheduler_id() is not None or submission.is_unsubmittable():
             return False
         attempt = last_attempt(submission)
         if attempt is None or attempt.refused:
             return True
-        is_unanswered = time.time() - attempt.time > settle_s(submission) and not submission.tasks.marks()
+        is_unanswered = time.time() - attempt.time > settle_s(submission) and not submission.tasks.records()
         self._round.result.call_again = self._round.result.call_again or not is_unanswered
         return is_unanswered and not attempt.may_be_submitting()
 
@@ -123,8 +123,8 @@ class Submitter:
         self._round.result.problems.append(f"{submission.token} was refused: {error}")
         failure = Failure("config", f"the scheduler refused it: {error}", "refused")
         for job in submission.jobs:
-            number = self._round.ledger.record(job).latest + 1
-            self._round.events.tell("failed", job=job, n=number, peak=0, **failure.to_dict())
+            number = self._round.ledger.record_of(job).latest_attempt + 1
+            self._round.events.append("failed", job=job, n=number, peak=0, **failure.to_dict())
 
     def submit_keeper_once(self, submission: Submission) -> None:
         """Queue a keeper behind an array, unless somebody has; whoever sent the array may have died before."""
@@ -133,7 +133,7 @@ class Submitter:
             self._submit_keeper(submission, array_id)
 
     def _submit_keeper(self, submission: Submission, array_id: str | None) -> None:
-        batch = Cluster.parse(submission.settings["cluster"]).batch
+        batch = ClusterSettings.parse(submission.settings["cluster"]).scheduler
         if batch is None or not batch.keeper:
             return
         try:
@@ -146,7 +146,7 @@ class Submitter:
     def _dependencies(self, submission: Submission) -> list[str] | None:
         """The numbers of the arrays that have to end before; None while one of them has none."""
         assert submission.array is not None
-        live = {one.token: one for one in self._round.ledger.live}
+        live = {one.token: one for one in self._round.ledger.live_submissions}
         array_ids = []
         for token in submission.array.after:
             if token in live:

@@ -90,7 +90,7 @@ def record_refusal(submission: Submission, attempt_number: int, error: RefusedEr
     """Note that the scheduler said no; unless its queue was only full, it will say so again."""
     create_once(submission.folder / f"sending.{attempt_number}.refused", str(error))
     if not error.queue_full:
-        submission.make_void(str(error))
+        submission.mark_unsubmittable(str(error))
 
 
 def record_unanswered(submission: Submission, attempt_number: int) -> None:

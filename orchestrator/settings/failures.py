@@ -13,18 +13,18 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
 
-Kind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
+FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_VARIABLE = re.compile(r"0x[0-9a-fA-F]+|(?:/[\w.+-]+)+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_DISK_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_VARIABLE_PARTS = re.compile(r"0x[0-9a-fA-F]+|(?:/[\w.+-]+)+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One failed attempt. ``digest`` is equal for tracebacks that differ only in numbers, addresses and paths."""
 
-    kind: Kind
+    kind: FailureKind
     reason: str
     digest: str
 
@@ -33,7 +33,7 @@ class Failure:
         return {"kind": self.kind, "reason": self.reason, "digest": self.digest}
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def _cause_chain(error: BaseException) -> list[BaseException]:
     """The error and what caused it, outermost first."""
     chain: list[BaseException] = []
     current: BaseException | None = error
@@ -43,7 +43,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _kind_of(error: BaseException) -> Kind | None:
+def _kind_of(error: BaseException) -> FailureKind | None:
     name = type(error).__name__
     if isinstance(error, ConfigFailure | UsageError) or name in {"InstantiationException", "ConfigAttributeError"}:
         return "config"
@@ -51,32 +51,32 @@ def _kind_of(error: BaseException) -> Kind | None:
         return "data"
     if isinstance(error, NonFiniteFailure):
         return "nan"
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNOS:
         return "disk"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "oom_host"
     return "oom_gpu" if name == "OutOfMemoryError" or "CUDA out of memory" in str(error) else None
 
 
-def classify(error: BaseException) -> Failure:
+def failure_from_exception(error: BaseException) -> Failure:
     """Name the kind of an exception: the first that anything in its chain of causes has, else ``error``."""
-    chain = _chain(error)
-    kind: Kind = next((kind for kind in map(_kind_of, chain) if kind), "error")
+    chain = _cause_chain(error)
+    kind: FailureKind = next((kind for kind in map(_kind_of, chain) if kind), "error")
     message = str(error).strip().splitlines()
     reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return Failure(kind, _encodable(reason[:400]), _digest(error))
+    return Failure(kind, _escape_unencodable(reason[:400]), _traceback_digest(error))
 
 
-def _encodable(text: str) -> str:
+def _escape_unencodable(text: str) -> str:
     """The text with escapes for what UTF-8 cannot say, such as bytes of a file's name in another encoding."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def _digest(error: BaseException) -> str:
+def _traceback_digest(error: BaseException) -> str:
     import traceback
 
     frames = [(Path(frame.filename).name, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
-    return _short_hash([*map(str, frames), type(error).__name__, _VARIABLE.sub("#", str(error))])
+    return _short_hash([*map(str, frames), type(error).__name__, _VARIABLE_PARTS.sub("#", str(error))])
 
 
 def _short_hash(parts: Sequence[str]) -> str:
@@ -85,19 +85,19 @@ def _short_hash(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()[:12]
 
 
-def died(code: int, peak_bytes: int, oom_killed: bool) -> Failure:
+def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Failure:
     """Describe a process that ended without a word. ``code`` as in `subprocess`: negative for a signal."""
     peak = f"peak memory {peak_bytes / 1024**3:.1f} GB"
-    if code >= 0:
-        return Failure("error", f"the process exited with code {code} before its end; {peak}", f"exit-{code}")
-    name = signal.Signals(-code).name
-    if oom_killed and -code == signal.SIGKILL:
+    if exit_code >= 0:
+        return Failure("error", f"the process exited with code {exit_code} before its end; {peak}", f"exit-{exit_code}")
+    name = signal.Signals(-exit_code).name
+    if oom_killed and -exit_code == signal.SIGKILL:
         return Failure("oom_host", f"killed because the machine ran out of memory; {peak}", "oom-killed")
     return Failure("error", f"the process was killed by {name}; {peak}", f"signal-{name}")
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetryPolicy:
     """What follows a failure of one kind. ``wait_s`` in seconds.
 
     ``memory`` and ``time`` are factors of what is asked for the next time; ``other_node`` stays away from the node.
@@ -110,44 +110,47 @@ class Policy:
     other_node: bool = False
 
     @property
-    def asks_for_more(self) -> bool:
+    def needs_resubmission(self) -> bool:
         """Whether the next attempt needs to be submitted anew, with other resources or on another node."""
         return self.memory != 1 or self.time != 1 or self.other_node
 
 
-_POLICY_KEYS = dict.fromkeys(field.name for field in fields(Policy)).keys()
+_POLICY_KEYS = dict.fromkeys(field.name for field in fields(RetryPolicy)).keys()
 
 
 @dataclass(frozen=True, slots=True)
-class Policies:
+class RetryPolicies:
     """The policies of all kinds, as configured in ``conf/failures``."""
 
-    kinds: Mapping[str, Policy]
+    by_kind: Mapping[str, RetryPolicy]
     stop_after_identical: int
 
     @classmethod
-    def parse(cls, settings: Mapping[str, Any]) -> Policies:
+    def parse(cls, settings: Mapping[str, Any]) -> RetryPolicies:
         """Read ``failures`` of the configuration. Raises UsageError for an unknown kind or key."""
         kinds = dict(settings.get("kinds") or {})
         for kind, policy in kinds.items():
-            if kind not in KINDS:
-                raise UsageError(f"failures.kinds.{kind}: no such kind{did_you_mean(kind, KINDS)}; {', '.join(KINDS)}")
+            if kind not in FAILURE_KINDS:
+                raise UsageError(
+                    f"failures.kinds.{kind}: no such kind{did_you_mean(kind, FAILURE_KINDS)}; "
+                    f"known: {', '.join(FAILURE_KINDS)}"
+                )
             for key in set(policy) - _POLICY_KEYS:
                 raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: {', '.join(_POLICY_KEYS)}")
         stop = int(settings.get("stop_after_identical", 5))
-        return cls({kind: Policy(**policy) for kind, policy in kinds.items()}, stop)
+        return cls({kind: RetryPolicy(**policy) for kind, policy in kinds.items()}, stop)
 
-    def of(self, kind: str) -> Policy:
+    def policy_for(self, kind: str) -> RetryPolicy:
         """The policy of a kind; one that is not configured is never retried."""
-        return self.kinds.get(kind, Policy(retries=0, wait_s=0))
+        return self.by_kind.get(kind, RetryPolicy(retries=0, wait_s=0))
 
-    def retry(self, failures: Sequence[Mapping[str, Any]]) -> Policy | None:
+    def next_retry(self, failures: Sequence[Mapping[str, Any]]) -> RetryPolicy | None:
         """The policy under which the last of these failures is tried again; None if its retries are used up."""
         kind = failures[-1]["kind"]
-        policy = self.of(kind)
+        policy = self.policy_for(kind)
         used = sum(failure["kind"] == kind for failure in failures)
         return policy if used <= policy.retries else None
 
-    def exhausted(self, failures: Sequence[Mapping[str, Any]]) -> bool:
+    def retries_are_exhausted(self, failures: Sequence[Mapping[str, Any]]) -> bool:
         """Whether only a person can have the job tried again. One without failures, or forgiven, is not exhausted."""
-        return bool(failures) and self.retry(failures) is None
+        return bool(failures) and self.next_retry(failures) is None

@@ -13,17 +13,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.orchestrator.settings.site import site_cluster
+from seedfold.orchestrator.settings.site import site_cluster_keys
 
-VARIABLE = "SEEDFOLD_LOGIN"
-HERE = "here"
-KEY = "cluster.login"
-_OVERRIDE = re.compile(r"\+{0,2}cluster\.login(?=[=.])")
-_HOST = re.compile(r"[^\s\x00-\x1f-][^\s\x00-\x1f]*")
+LOGIN_VARIABLE = "SEEDFOLD_LOGIN"
+THIS_MACHINE = "here"
+LOGIN_KEY = "cluster.login"
+_LOGIN_OVERRIDE = re.compile(r"\+{0,2}cluster\.login(?=[=.])")
+_HOST_PATTERN = re.compile(r"[^\s\x00-\x1f-][^\s\x00-\x1f]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginHost:
     """A host, as ssh takes it.
 
     ``command`` are the shell's words for seedfold there, ``root`` is the folder of studies there, ``setup`` lines of
@@ -36,9 +36,9 @@ class Login:
     setup: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, given: Any, origin: str = KEY) -> Login:
+    def parse(cls, configured: Any, origin: str = LOGIN_KEY) -> LoginHost:
         """Read a host, or a mapping of the fields. Raises UsageError, naming the key, for whatever cannot be."""
-        record: Mapping[Any, Any] = given if isinstance(given, Mapping) else {"host": given}
+        record: Mapping[Any, Any] = configured if isinstance(configured, Mapping) else {"host": configured}
         known = [field.name for field in fields(cls)]
         for key in record:
             if key not in known:
@@ -50,47 +50,47 @@ class Login:
         for key, value in given_values.items():
             if not isinstance(value, str) or not value:
                 raise UsageError(f"{origin}.{key}: {value!r} is no text")
-        if not _HOST.fullmatch(given_values.get("host", "")):
+        if not _HOST_PATTERN.fullmatch(given_values.get("host", "")):
             raise UsageError(f"{origin}: {given_values.get('host')!r} names no host; write user@host")
-        return cls(**given_values, setup=_lines(setup, origin))
+        return cls(**given_values, setup=_parse_setup_lines(setup, origin))
 
 
-def _lines(given: Any, origin: str) -> tuple[str, ...]:
-    lines = [given] if isinstance(given, str) else given
+def _parse_setup_lines(value: Any, origin: str) -> tuple[str, ...]:
+    lines = [value] if isinstance(value, str) else value
     if not isinstance(lines, Sequence) or not all(isinstance(line, str) for line in lines):
         raise UsageError(f"{origin}.setup: expected a list of lines of shell")
     return tuple(lines)
 
 
-def is_login(override: str) -> bool:
+def is_login_override(override: str) -> bool:
     """Whether an override sets ``cluster.login`` or one of its keys."""
-    return _OVERRIDE.match(override) is not None
+    return _LOGIN_OVERRIDE.match(override) is not None
 
 
-def find_login(option: str | None, overrides: Sequence[str] = ()) -> Login | None:
+def find_login_host(option: str | None, overrides: Sequence[str] = ()) -> LoginHost | None:
     """Return where a command is to run; None for this machine, as far as is known before the study is composed."""
-    given = option or _from_overrides(overrides) or os.environ.get(VARIABLE)
-    if given == HERE:
-        os.environ[VARIABLE] = HERE
+    chosen = option or _login_from_overrides(overrides) or os.environ.get(LOGIN_VARIABLE)
+    if chosen == THIS_MACHINE:
+        os.environ[LOGIN_VARIABLE] = THIS_MACHINE
         return None
-    own = site_cluster(overrides).get("login")
-    known = None if own is None else Login.parse(own, f"site file: {KEY}")
-    if given is None:
-        return known
-    asked = Login.parse(given, "--login" if option else KEY)
+    site_value = site_cluster_keys(overrides).get("login")
+    site_login = None if site_value is None else LoginHost.parse(site_value, f"site file: {LOGIN_KEY}")
+    if chosen is None:
+        return site_login
+    requested = LoginHost.parse(chosen, "--login" if option else LOGIN_KEY)
     # The host of the site file, named again, has its other settings.
-    return known if known is not None and given == known.host else asked
+    return site_login if site_login is not None and chosen == site_login.host else requested
 
 
-def login_of_host(host: str) -> Login:
+def get_login_host(host: str) -> LoginHost:
     """The settings for a host: those of the site file if it is that one."""
-    own = site_cluster().get("login")
-    known = None if own is None else Login.parse(own, f"site file: {KEY}")
-    return known if known is not None and known.host == host else Login.parse(host, "host")
+    site_value = site_cluster_keys().get("login")
+    site_login = None if site_value is None else LoginHost.parse(site_value, f"site file: {LOGIN_KEY}")
+    return site_login if site_login is not None and site_login.host == host else LoginHost.parse(host, "host")
 
 
-def _from_overrides(overrides: Sequence[str]) -> Any:
-    chosen = [override for override in overrides if is_login(override)]
+def _login_from_overrides(overrides: Sequence[str]) -> Any:
+    chosen = [override for override in overrides if is_login_override(override)]
     if not chosen:
         return None
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -103,30 +103,30 @@ def _from_overrides(overrides: Sequence[str]) -> Any:
             key, value = override.key_or_group, override.value()
         except (HydraException, ValueError) as error:
             raise UsageError(f"{text}: {str(error).splitlines()[0]}") from error
-        if key == KEY:
+        if key == LOGIN_KEY:
             values = dict(value) if isinstance(value, Mapping) else {"host": value}
         else:
-            values[key.removeprefix(f"{KEY}.")] = value
-    return HERE if values == {"host": HERE} else values if set(values) - {"host"} else values["host"]
+            values[key.removeprefix(f"{LOGIN_KEY}.")] = value
+    return THIS_MACHINE if values == {"host": THIS_MACHINE} else values if set(values) - {"host"} else values["host"]
 
 
-def stays_here() -> bool:
+def must_run_locally() -> bool:
     """Whether this process was told to work on this machine, whatever is configured."""
-    return os.environ.get(VARIABLE) == HERE
+    return os.environ.get(LOGIN_VARIABLE) == THIS_MACHINE
 
 
-class ElsewhereError(UsageError):
+class RemoteStudyError(UsageError):
     """A study whose configuration says that it is worked on elsewhere; nothing has been written."""
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login_host: LoginHost) -> None:
         super().__init__(
-            f"{KEY} is {login.host}: commands run there, and notebooks read what seedfold fetch brings;"
-            f" with {VARIABLE}={HERE} this machine does the work"
+            f"{LOGIN_KEY} is {login_host.host}: commands run there, and notebooks read what seedfold fetch brings;"
+            f" with {LOGIN_VARIABLE}={THIS_MACHINE} this machine does the work"
         )
-        self.login = login
+        self.login_host = login_host
 
 
-def refuse_elsewhere(cluster: Mapping[str, Any]) -> None:
+def refuse_remote_study(cluster: Mapping[str, Any]) -> None:
     """Raise ElsewhereError if these settings name a login host and this process was not told to stay."""
-    if cluster.get("login") is not None and not stays_here():
-        raise ElsewhereError(Login.parse(cluster["login"]))
+    if cluster.get("login") is not None and not must_run_locally():
+        raise RemoteStudyError(LoginHost.parse(cluster["login"]))

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 Dialect = Literal["lsf10", "classic"]
-Unit = Literal["KB", "MB", "GB", "TB"]
-_CHOICES = {"dialect": ("auto", *get_args(Dialect)), "memory_unit": ("auto", *get_args(Unit))}
+MemoryUnit = Literal["KB", "MB", "GB", "TB"]
+_CHOICES = {"dialect": ("auto", *get_args(Dialect)), "memory_unit": ("auto", *get_args(MemoryUnit))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,44 +28,44 @@ class LsfSettings:
     max_array: int | None = None
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> LsfSettings:
+    def parse(cls, settings: Mapping[str, Any]) -> LsfSettings:
         """Read LSF's part of ``cluster``. Raises UsageError, naming the key, for whatever cannot be."""
-        return cls(**{key: _parsed(key, given[key]) for key in KEYS if given.get(key) is not None})
+        return cls(**{key: _parse_value(key, settings[key]) for key in KEYS if settings.get(key) is not None})
 
 
 KEYS = tuple(field.name for field in fields(LsfSettings))
 
 
-def _parsed(key: str, value: object) -> Any:
+def _parse_value(key: str, value: object) -> Any:
     if key in _CHOICES:
-        return _choice(key, value)
+        return _parse_choice(key, value)
     if key == "max_array":
-        return _count(key, value)
+        return _parse_count(key, value)
     if key in {"memory_per_slot", "enforce_memory", "rerunnable"}:
-        return _truth(key, value)
-    return _text(key, value)
+        return _parse_bool(key, value)
+    return _parse_text(key, value)
 
 
-def _choice(key: str, value: object) -> str:
+def _parse_choice(key: str, value: object) -> str:
     known = _CHOICES[key]
     if value not in known:
         raise UsageError(f"cluster.{key}: {value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}")
     return str(value)
 
 
-def _count(key: str, value: object) -> int:
+def _parse_count(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least 1")
     return value
 
 
-def _truth(key: str, value: object) -> bool:
+def _parse_bool(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"cluster.{key}: {value!r} is neither true nor false")
     return value
 
 
-def _text(key: str, value: object) -> str:
+def _parse_text(key: str, value: object) -> str:
     if not isinstance(value, str) or "\n" in value:
         raise UsageError(f"cluster.{key}: {value!r} is no text of one line")
     return value

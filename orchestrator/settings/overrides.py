@@ -12,10 +12,10 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.resources import Resources, parse_memory, parse_time
 
-_SETTINGS = ("cluster", "failures")
+_SETTINGS_GROUPS = ("cluster", "failures")
 
 
-def apply_volatile(
+def apply_volatile_overrides(
     jobs: Sequence[JobDescription], settings: Mapping[str, Any], overrides: Sequence[str]
 ) -> tuple[list[JobDescription], dict[str, Any]]:
     """Return the jobs and settings under the overrides; ids stay.
@@ -23,14 +23,14 @@ def apply_volatile(
     Raises UsageError, naming the key, for one that would change an identity.
     """
     changed = deepcopy(dict(settings))
-    parsed = _parse(overrides, settings)
+    parsed = _parse_overrides(overrides, settings)
     for key, value in parsed.items():
-        if key.split(".")[0] in _SETTINGS:
-            _put(changed, key, value)
-    return [_changed(job, parsed) for job in jobs], changed
+        if key.split(".")[0] in _SETTINGS_GROUPS:
+            _set_key(changed, key, value)
+    return [_with_values(job, parsed) for job in jobs], changed
 
 
-def _parse(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
     if not overrides:
         return {}
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -52,27 +52,27 @@ def _parse(overrides: Sequence[str], settings: Mapping[str, Any]) -> dict[str, A
     return values
 
 
-def _put(target: dict[str, Any], key: str, value: Any) -> None:
+def _set_key(target: dict[str, Any], key: str, value: Any) -> None:
     *folders, last = key.split(".")
     for folder in folders:
         target = target.setdefault(folder, {})
     target[last] = value
 
 
-def _changed(job: JobDescription, values: Mapping[str, Any]) -> JobDescription:
+def _with_values(job: JobDescription, values: Mapping[str, Any]) -> JobDescription:
     resources = {key.split(".", 1)[1]: value for key, value in values.items() if key.startswith("resources.")}
-    others = {key: value for key, value in values.items() if key.split(".")[0] not in (*_SETTINGS, "resources")}
+    others = {key: value for key, value in values.items() if key.split(".")[0] not in (*_SETTINGS_GROUPS, "resources")}
     if resources:
-        job = replace(job, resources=_merged(job.resources, resources))
+        job = replace(job, resources=_merge_resources(job.resources, resources))
     if others:
         config = deepcopy(job.to_dict()["config"])
         for key, value in others.items():
-            _put(config, key, value)
+            _set_key(config, key, value)
         job = replace(job, config=config)
     return job
 
 
-def _merged(resources: Resources, values: Mapping[str, Any]) -> Resources:
+def _merge_resources(resources: Resources, values: Mapping[str, Any]) -> Resources:
     checked = Resources.parse(values)
     fields: dict[str, Any] = {key: getattr(checked, key) for key in values if key in {"cpus", "gpus", "extra"}}
     if "memory" in values:

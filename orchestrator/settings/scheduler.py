@@ -9,12 +9,12 @@ from typing import Any
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.resources import Resources, parse_memory
 
-_PER_STAGE = ("partition", "account", "qos", "constraint", "exclude", "gpu_memory", "options")
+_PER_STAGE_KEYS = ("partition", "account", "qos", "constraint", "exclude", "gpu_memory", "options")
 """What ``resources.extra`` may set for a stage, or as a function of its axes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SchedulerSettings:
     """Settings of a scheduler; the fields are explained in ``conf/cluster/slurm.yaml`` and ``lsf.yaml``.
 
     ``gpu_memory`` and the values of ``gpu_types`` in bytes, times in seconds.
@@ -42,39 +42,41 @@ class Batch:
     query_timeout_s: int = 30
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Batch:
+    def parse(cls, settings: Mapping[str, Any]) -> SchedulerSettings:
         """Read the scheduler's part of ``cluster``. Raises UsageError, naming the key, for whatever cannot be."""
-        types = given.get("gpu_types") or {}
+        types = settings.get("gpu_types") or {}
         if not isinstance(types, Mapping):
             raise UsageError("cluster.gpu_types: a table of names and memory is needed, e.g. {a100: 40GB}")
         return cls(
-            **{key: _text(given, key) for key in ("partition", "account", "qos", "constraint")},
-            **{key: _text(given, key) for key in ("wrapper", "python", "mail")},
-            exclude=_texts(given, "exclude"),
-            setup=_texts(given, "setup"),
-            gpu_memory=None if given.get("gpu_memory") is None else parse_memory(given["gpu_memory"], "gpu_memory"),
+            **{key: _parse_text(settings, key) for key in ("partition", "account", "qos", "constraint")},
+            **{key: _parse_text(settings, key) for key in ("wrapper", "python", "mail")},
+            exclude=_parse_texts(settings, "exclude"),
+            setup=_parse_texts(settings, "setup"),
+            gpu_memory=None
+            if settings.get("gpu_memory") is None
+            else parse_memory(settings["gpu_memory"], "gpu_memory"),
             gpu_types={str(name): parse_memory(size, f"cluster.gpu_types.{name}") for name, size in types.items()},
-            options=_options(given),
-            jobs_per_task=_count(given, "jobs_per_task", 1) or 1,
-            throttle=_count(given, "throttle", None),
-            max_submitted=_count(given, "max_submitted", None, least=2),
-            margin_s=_count(given, "margin_s", 300, least=0) or 0,
-            warning_s=_count(given, "warning_s", 90) or 90,
-            keeper=bool(given.get("keeper", True)),
-            settle_s=_count(given, "settle_s", 60) or 60,
-            query_timeout_s=_count(given, "query_timeout_s", 30) or 30,
+            options=_parse_options(settings),
+            jobs_per_task=_parse_count(settings, "jobs_per_task", 1) or 1,
+            throttle=_parse_count(settings, "throttle", None),
+            max_submitted=_parse_count(settings, "max_submitted", None, minimum=2),
+            margin_s=_parse_count(settings, "margin_s", 300, minimum=0) or 0,
+            warning_s=_parse_count(settings, "warning_s", 90) or 90,
+            keeper=bool(settings.get("keeper", True)),
+            settle_s=_parse_count(settings, "settle_s", 60) or 60,
+            query_timeout_s=_parse_count(settings, "query_timeout_s", 30) or 30,
         )
 
-    def for_resources(self, resources: Resources) -> Batch:
+    def for_resources(self, resources: Resources) -> SchedulerSettings:
         """Return the settings for jobs that ask for something of their own in ``resources.extra``."""
-        given = resources.extra
-        for key in given:
-            if key not in _PER_STAGE:
-                raise UsageError(f"resources.extra.{key}: unknown key{did_you_mean(key, _PER_STAGE)}")
-        parsed = Batch.parse(given)
-        return replace(self, **{key: getattr(parsed, key) for key in given})
+        extra = resources.extra
+        for key in extra:
+            if key not in _PER_STAGE_KEYS:
+                raise UsageError(f"resources.extra.{key}: unknown key{did_you_mean(key, _PER_STAGE_KEYS)}")
+        parsed = SchedulerSettings.parse(extra)
+        return replace(self, **{key: getattr(parsed, key) for key in extra})
 
-    def gpu_type(self) -> str | None:
+    def choose_gpu_type(self) -> str | None:
         """The smallest type of GPU with the memory that is asked for; None where none is, or no types are named.
 
         Raises UsageError if no type has so much.
@@ -89,29 +91,29 @@ class Batch:
         return min(enough, key=lambda name: self.gpu_types[name])
 
 
-def _text(given: Mapping[str, Any], key: str) -> str | None:
-    value = given.get(key)
+def _parse_text(settings: Mapping[str, Any], key: str) -> str | None:
+    value = settings.get(key)
     if value is not None and (not isinstance(value, str | int) or isinstance(value, bool) or "\n" in str(value)):
         raise UsageError(f"cluster.{key}: {value!r} is no text of one line")
     return None if value is None or value == "" else str(value)
 
 
-def _texts(given: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = given.get(key) or ()
+def _parse_texts(settings: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = settings.get(key) or ()
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise UsageError(f"cluster.{key}: {value!r} is no list; write [{value}]")
     return tuple(map(str, value))
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    value = given.get("options") or {}
+def _parse_options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    value = settings.get("options") or {}
     if not isinstance(value, Mapping):
         raise UsageError(f"cluster.options: {value!r} is no table of options, e.g. {{reservation: course}}")
     return {str(key): option for key, option in value.items()}
 
 
-def _count(given: Mapping[str, Any], key: str, default: int | None, least: int = 1) -> int | None:
-    value = given.get(key, default)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-        raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least {least}")
+def _parse_count(settings: Mapping[str, Any], key: str, default: int | None, minimum: int = 1) -> int | None:
+    value = settings.get(key, default)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
+        raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least {minimum}")
     return value

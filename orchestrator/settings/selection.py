@@ -29,9 +29,9 @@ class Selection:
         """Read what people give as ``--where``, ``--stage`` and ``--limit``; raises UsageError for a bad condition."""
         if limit is not None and limit < 1:
             raise UsageError(f"--limit {limit}: not more than nothing; leave it out for all jobs")
-        return cls(_parse(where) if where else None, frozenset(stages), limit)
+        return cls(_parse_where(where) if where else None, frozenset(stages), limit)
 
-    def check(self, jobs: Iterable[JobDescription]) -> None:
+    def check_names(self, jobs: Iterable[JobDescription]) -> None:
         """Hold the names against all jobs of a study; raises UsageError for an unknown stage or axis."""
         if not self.stages and self.where is None:
             return
@@ -46,18 +46,18 @@ class Selection:
         if self.where is not None:
             self.where.check(axes)
 
-    def takes(self, job: JobDescription) -> bool:
+    def matches(self, job: JobDescription) -> bool:
         """Whether a job meets the conditions, the limit aside."""
         if self.stages and job.stage not in self.stages:
             return False
         return self.where is None or self.where.matches(job.axes)
 
-    def apply(self, jobs: Iterable[T], of: Callable[[T], JobDescription]) -> list[T]:
+    def apply(self, jobs: Iterable[T], description_of: Callable[[T], JobDescription]) -> list[T]:
         """Return the selected of ``jobs``, in their order; ``of`` gives the description of each."""
-        return list(islice((job for job in jobs if self.takes(of(job))), self.limit))
+        return list(islice((job for job in jobs if self.matches(description_of(job))), self.limit))
 
 
-def _parse(where: Sequence[str]) -> Where:
+def _parse_where(where: Sequence[str]) -> Where:
     from seedfold.jobs.conditions import Where
 
     return Where.parse(" ".join(where))

@@ -9,10 +9,10 @@ from typing import Any
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 SITE_FILE = Path("~/.config/seedfold/site.yaml")
-_KEYS = ("root", "paths", "cluster")
+_SECTIONS = ("root", "paths", "cluster")
 
 
-def site_settings() -> dict[str, Any]:
+def read_site_settings() -> dict[str, Any]:
     """Return this machine's settings; empty where there is no site file. Raises UsageError for what it cannot hold."""
     file = SITE_FILE.expanduser()
     if not file.exists():
@@ -24,10 +24,12 @@ def site_settings() -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UsageError(f"{file}: no YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(settings, dict):
-        raise UsageError(f"{file}: expected a mapping with {', '.join(_KEYS)}")
+        raise UsageError(f"{file}: expected a mapping with {', '.join(_SECTIONS)}")
     for key in settings:
-        if key not in _KEYS:
-            raise UsageError(f"{file}: {key}: unknown key{did_you_mean(str(key), _KEYS)}; known: {', '.join(_KEYS)}")
+        if key not in _SECTIONS:
+            raise UsageError(
+                f"{file}: {key}: unknown key{did_you_mean(str(key), _SECTIONS)}; known: {', '.join(_SECTIONS)}"
+            )
     return settings
 
 
@@ -37,43 +39,43 @@ def site_overrides(overrides: Sequence[str] = ()) -> list[str]:
     ``cluster`` is the name of an option, or a mapping of its keys; with ``name`` among them, they are those of that
     option, and are left out where ``overrides`` choose another.
     """
-    name, keys = _cluster_overrides(overrides)
-    return [*name, *_keys("paths", site_settings().get("paths")), *keys]
+    name, keys = _cluster_name_and_keys(overrides)
+    return [*name, *_key_overrides("paths", read_site_settings().get("paths")), *keys]
 
 
-def cluster_overrides(overrides: Sequence[str] = ()) -> list[str]:
+def site_cluster_overrides(overrides: Sequence[str] = ()) -> list[str]:
     """As `site_overrides`, without ``paths`` and the login host: what holds wherever the cluster is used from."""
-    name, keys = _cluster_overrides(overrides)
+    name, keys = _cluster_name_and_keys(overrides)
     return [*name, *(key for key in keys if not key.startswith("++cluster.login"))]
 
 
-def _cluster_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+def _cluster_name_and_keys(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """The choice of an option, and its keys."""
     from seedfold.jobs.grammar import group_override
 
-    cluster = site_settings().get("cluster")
+    cluster = read_site_settings().get("cluster")
     name = cluster if isinstance(cluster, str) else cluster.get("name") if isinstance(cluster, Mapping) else None
     chosen = [] if name is None else [group_override("", "cluster", str(name))]
-    return chosen, _keys("cluster", site_cluster(overrides))
+    return chosen, _key_overrides("cluster", site_cluster_keys(overrides))
 
 
-def site_cluster(overrides: Sequence[str] = ()) -> Mapping[str, Any]:
+def site_cluster_keys(overrides: Sequence[str] = ()) -> Mapping[str, Any]:
     """The keys of ``cluster`` of this machine, unless ``overrides`` choose another option than the one they are of."""
-    cluster = site_settings().get("cluster")
+    cluster = read_site_settings().get("cluster")
     if cluster is None or isinstance(cluster, str):
         return {}
     if not isinstance(cluster, Mapping):
         raise UsageError(f"{SITE_FILE.expanduser()}: cluster: expected a name, or a mapping of its keys")
     keys = {key: value for key, value in cluster.items() if key != "name"}
-    chosen = [given.partition("=")[2] for given in overrides if given.startswith("cluster=")]
+    chosen = [override.partition("=")[2] for override in overrides if override.startswith("cluster=")]
     return keys if "name" not in cluster or not chosen or chosen[-1] == str(cluster["name"]) else {}
 
 
-def _keys(section: str, given: Any) -> list[str]:
+def _key_overrides(section: str, settings: Any) -> list[str]:
     from seedfold.jobs.grammar import group_override
 
-    if given is None:
+    if settings is None:
         return []
-    if not isinstance(given, Mapping):
+    if not isinstance(settings, Mapping):
         raise UsageError(f"{SITE_FILE.expanduser()}: {section}: expected a mapping of its keys")
-    return [group_override("++", f"{section}.{key}", value) for key, value in given.items()]
+    return [group_override("++", f"{section}.{key}", value) for key, value in settings.items()]

@@ -11,33 +11,33 @@ from seedfold.results.store.finished_job import Run
 from seedfold.results.store.published import damage
 
 
-def finished_runs(overview: Overview, selection: Selection | None = None) -> list[Run]:
+def find_finished_jobs(overview: Overview, selection: Selection | None = None) -> list[Run]:
     """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
 
     Its axes are those of the study, and one more for each key in which jobs of a stage differ unnamed.
 
     A job that runs again, or failed to, keeps its older result, marked stale, until a newer one is complete.
     """
-    named = overview.named()
-    found = (_run(overview, view, named[view.job.address]) for view in overview.places(selection))
-    return [run for run in found if run is not None]
+    named = overview.jobs_by_address()
+    finished_jobs = (_finished_job(overview, view, named[view.job.address]) for view in overview.job_views(selection))
+    return [run for run in finished_jobs if run is not None]
 
 
-def _run(overview: Overview, view: JobView, job: JobDescription) -> Run | None:
-    standing = view.standing
-    if standing.state == "done":
-        folder = standing.home.published(job.id, standing.attempt)
-        return Run(job.id, job.study, job.stage, job.axes, standing.attempt, folder, view.stale, job.config)
-    older = overview.ledger.record(job.id).done
-    if older is None:
+def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> Run | None:
+    job_state = view.job_state
+    if job_state.state == "done":
+        folder = job_state.holding_study.result_folder(job.id, job_state.attempt)
+        return Run(job.id, job.study, job.stage, job.axes, job_state.attempt, folder, view.stale, job.config)
+    older_event = overview.ledger.record_of(job.id).done_event
+    if older_event is None:
         return None
-    folder = overview.folder.published(job.id, older["n"])
-    if damage(folder, older["files"]):
+    folder = overview.folder.result_folder(job.id, older_event["n"])
+    if damage(folder, older_event["files"]):
         return None
-    stale = f"attempt {older['n']}; a later one is {standing.state}"
-    return Run(job.id, job.study, job.stage, job.axes, older["n"], folder, stale, job.config)
+    stale = f"attempt {older_event['n']}; a later one is {job_state.state}"
+    return Run(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
 
 
-def stale_runs(runs: Iterable[Run]) -> int:
+def count_stale(jobs: Iterable[Run]) -> int:
     """How many of the runs no longer hold."""
-    return sum(run.stale is not None for run in runs)
+    return sum(run.stale is not None for run in jobs)

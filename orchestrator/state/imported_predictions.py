@@ -20,36 +20,36 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity, identify
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.code.digests import digest_file
-from seedfold.orchestrator.ledger.claims import attempts_begun, claim
+from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.orchestrator.ledger.reader import Ledger, done_event
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import Standings
+from seedfold.orchestrator.ledger.reader import Ledger, done_event_details
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.results.imports.run import NAME
 
 if TYPE_CHECKING:
     from seedfold.results.imports.predictions import Source
     from seedfold.results.imports.rows import Rows
 
-STAGE = "import"
-CONTENT = "imported"
+IMPORT_STAGE = "import"
+CONTENT_KEY = "imported"
 """The key of the configuration under which an imported job has the digest of each split."""
-_SETTINGS: Mapping[str, Any] = {"cluster": {"executor": "local"}, "failures": {}, "identity": {}, "paths": {}}
+_DEFAULT_SETTINGS: Mapping[str, Any] = {"cluster": {"executor": "local"}, "failures": {}, "identity": {}, "paths": {}}
 """Of a study that has nothing but imports."""
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What an import did: its job, rows by split, and whether the study held all of it before."""
 
     job: JobDescription
-    samples: Mapping[str, int]
-    classes: int
-    known: bool
+    samples_by_split: Mapping[str, int]
+    class_count: int
+    was_known: bool
 
 
 def is_import(job: JobDescription) -> bool:
@@ -58,8 +58,13 @@ def is_import(job: JobDescription) -> bool:
 
 
 def import_predictions(
-    root: Root, name: str, sources: Sequence[Source], axes: Mapping[str, Any], split_column: str | None, replaces: bool
-) -> Imported:
+    root: Root,
+    study_name: str,
+    sources: Sequence[Source],
+    axes: Mapping[str, Any],
+    split_column: str | None,
+    allow_replacing: bool,
+) -> ImportResult:
     """Take predictions into a study, which need not exist; what it holds already is not written again.
 
     Raises UsageError, before anything is written, for what is wrong with the files, and for axes that hold other
@@ -67,53 +72,53 @@ def import_predictions(
     """
     from seedfold.results.imports.predictions import content_digest, read_sources
 
-    study = root.study(name)
+    study = root.study_folder(study_name)
     refuse_copy(study)
     splits = read_sources(sources, split_column)
-    job = _describe(name, axes, {split: content_digest(rows) for split, rows in splits.items()})
+    job = _describe_job(study_name, axes, {split: content_digest(rows) for split, rows in splits.items()})
     ledger = Ledger(study)
-    _refuse_replacing(ledger, job, replaces)
-    held = Standings(root, ledger, Policies.parse({})).of(job.id)
-    if held.state == "running":
+    _refuse_replacing(ledger, job, allow_replacing)
+    job_state = JobStates(root, ledger, RetryPolicies.parse({})).of(job.id)
+    if job_state.state == "running":
         raise UsageError(f"job {job.short_id}: the same predictions are being imported at this moment")
-    root.mark()
-    if held.state != "done":
-        _publish(root, study, job, splits, sources)
+    root.mark_as_root()
+    if job_state.state != "done":
+        _publish_job(root, study, job, splits, sources)
         ledger.refresh()
-        _refuse_replacing(ledger, job, replaces)
-    current = job.address in ledger.plans.current
-    known = current and ledger.plans.current[job.address].id == job.id
-    if not known:
-        write_plan(study, _header(ledger, sources), [job])
+        _refuse_replacing(ledger, job, allow_replacing)
+    current = job.address in ledger.plans.current_jobs
+    was_known = current and ledger.plans.current_jobs[job.address].id == job.id
+    if not was_known:
+        write_plan(study, _make_plan_header(ledger, sources), [job])
     samples = {split: len(rows.ids) for split, rows in splits.items()}
     classes = max(2, next(iter(splits.values())).logits.shape[1])
-    return Imported(job, samples, classes, known and held.state == "done")
+    return ImportResult(job, samples, classes, was_known and job_state.state == "done")
 
 
-def _describe(study: str, axes: Mapping[str, Any], digests: Mapping[str, str]) -> JobDescription:
+def _describe_job(study_name: str, axes: Mapping[str, Any], digests: Mapping[str, str]) -> JobDescription:
     config: dict[str, Any] = {}
     for key, value in axes.items():
-        _put(config, key, value)
-    config[CONTENT] = dict(sorted(digests.items()))
-    found, fit = identify(NAME, config, (), Identity())
-    return JobDescription(found, study, STAGE, dict(axes), config, (), Resources(), NAME, fit)
+        _set_key(config, key, value)
+    config[CONTENT_KEY] = dict(sorted(digests.items()))
+    job_id, fit = identify(NAME, config, (), Identity())
+    return JobDescription(job_id, study_name, IMPORT_STAGE, dict(axes), config, (), Resources(), NAME, fit)
 
 
-def _put(config: dict[str, Any], key: str, value: Any) -> None:
+def _set_key(config: dict[str, Any], key: str, value: Any) -> None:
     *folders, last = key.split(".")
     inner = config
     for folder in folders:
         inner = inner.setdefault(folder, {})
         if not isinstance(inner, dict):
             raise UsageError(f"--set {key}: {folder} is a value already")
-    if last in inner or key == CONTENT:
+    if last in inner or key == CONTENT_KEY:
         raise UsageError(f"--set {key}: is set already")
     inner[last] = value
 
 
-def _refuse_replacing(ledger: Ledger, job: JobDescription, replaces: bool) -> None:
-    old = ledger.plans.current.get(job.address)
-    if old is not None and old.id != job.id and not replaces:
+def _refuse_replacing(ledger: Ledger, job: JobDescription, allow_replacing: bool) -> None:
+    old = ledger.plans.current_jobs.get(job.address)
+    if old is not None and old.id != job.id and not allow_replacing:
         axes = ", ".join(f"{key}={value}" for key, value in job.axes.items())
         raise UsageError(
             f"study {job.study} holds other predictions for {axes or 'no axes'} (job {old.short_id}); "
@@ -121,28 +126,28 @@ def _refuse_replacing(ledger: Ledger, job: JobDescription, replaces: bool) -> No
         )
 
 
-def _publish(
+def _publish_job(
     root: Root, study: StudyFolder, job: JobDescription, splits: Mapping[str, Rows], sources: Sequence[Source]
 ) -> None:
     from seedfold.results.imports.predictions import write_rows
     from seedfold.results.store.published import publish
 
-    number, started, events = attempts_begun(study, job.id) + 1, time.time(), EventWriter(study.events)
-    refused = claim(root, study, job.id, number, STAGE)
-    if refused:
-        raise UsageError(f"job {job.short_id}: {refused}; import again")
-    events.tell("started", job=job.id, n=number, process=ProcessIdentity.current().to_dict())
-    staging, final = study.job(job.id) / f"staging.{number}", study.published(job.id, number)
+    attempt, started, events = latest_attempt_number(study, job.id) + 1, time.time(), EventWriter(study.events_folder)
+    refusal = claim_attempt(root, study, job.id, attempt, IMPORT_STAGE)
+    if refusal:
+        raise UsageError(f"job {job.short_id}: {refusal}; import again")
+    events.append("started", job=job.id, n=attempt, process=ProcessIdentity.current().to_dict())
+    staging, final = study.job_folder(job.id) / f"staging.{attempt}", study.result_folder(job.id, attempt)
     staging.mkdir(parents=True)
     write_rows(staging, job, splits)
-    record = job.to_dict() | {"attempt": number, "parents": {}, "reads": {}, "code": "", "started": started}
-    record |= {"provenance": _provenance(sources), "ended": time.time()}
+    record = job.to_dict() | {"attempt": attempt, "parents": {}, "reads": {}, "code": "", "started": started}
+    record |= {"provenance": _make_provenance(sources), "ended": time.time()}
     result = publish(staging, final, record)
-    events.tell("done", **done_event(job.id, number, result))
+    events.append("done", **done_event_details(job.id, attempt, result))
     events.close()
 
 
-def _provenance(sources: Sequence[Source]) -> dict[str, Any]:
+def _make_provenance(sources: Sequence[Source]) -> dict[str, Any]:
     files = [
         {
             "file": str(source.file.absolute()),
@@ -155,19 +160,19 @@ def _provenance(sources: Sequence[Source]) -> dict[str, Any]:
     return {
         "host": os.uname().nodename,
         "pid": os.getpid(),
-        "submission": STAGE,
+        "submission": IMPORT_STAGE,
         "gpu": None,
         "python": sys.version.split()[0],
-        "user": PlanHeader.now((), (), {}, Path.cwd()).user,
+        "user": PlanHeader.create((), (), {}, Path.cwd()).user,
         "files": files,
     }
 
 
-def _header(ledger: Ledger, sources: Sequence[Source]) -> PlanHeader:
+def _make_plan_header(ledger: Ledger, sources: Sequence[Source]) -> PlanHeader:
     """Who imports; the settings and the folder of the study's jobs stay as they are."""
     names = [f"{source.split}={source.file}" if source.split else str(source.file) for source in sources]
-    last = ledger.plans.header
-    if last is None:
-        return PlanHeader.now([STAGE, *names], (), _SETTINGS, Path.cwd())
-    own = PlanHeader.now(last.overrides, (), last.settings, Path(last.folder))
-    return replace(own, config_dirs=last.config_dirs)
+    last_header = ledger.plans.header
+    if last_header is None:
+        return PlanHeader.create([IMPORT_STAGE, *names], (), _DEFAULT_SETTINGS, Path.cwd())
+    new_header = PlanHeader.create(last_header.overrides, (), last_header.settings, Path(last_header.folder))
+    return replace(new_header, config_dirs=last_header.config_dirs)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.ledger.claims import attempts_begun
-from seedfold.orchestrator.ledger.copy_origin import home_of
+from seedfold.orchestrator.ledger.claims import latest_attempt_number
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.job_lookup import Found
-from seedfold.orchestrator.state.job_states import ALIVE
+from seedfold.orchestrator.state.job_lookup import FoundJob
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import Overview
 
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 _POLL_S = 0.3
 
 
@@ -23,46 +23,46 @@ _POLL_S = 0.3
 class AttemptLog:
     """The log of one attempt at a job, in the study that holds it."""
 
-    study: Overview
-    job: str
+    overview: Overview
+    job_id: str
     attempt: int
 
     @property
     def path(self) -> Path:
         """The file, which need not exist yet."""
-        return self.study.folder.log(self.job, self.attempt)
+        return self.overview.folder.log_file(self.job_id, self.attempt)
 
     @classmethod
-    def find(cls, root: Root, found: Found, attempt: int | None, may_come: bool) -> AttemptLog:
+    def find(cls, root: Root, found_job: FoundJob, attempt: int | None, allow_pending: bool) -> AttemptLog:
         """Find the log of an attempt, by default of the latest; ``may_come`` accepts one that is about to start.
 
         Raises UsageError if there is none.
         """
-        standing = Overview(root, found.study.name).standings.of(found.job.id)
-        latest = attempts_begun(standing.home, found.job.id)
-        log = cls(Overview(root, standing.home.name), found.job.id, attempt or max(latest, 1))
-        if log.path.exists() or (may_come and standing.state in ALIVE):
+        job_state = Overview(root, found_job.study.name).states.of(found_job.job.id)
+        latest = latest_attempt_number(job_state.holding_study, found_job.job.id)
+        log = cls(Overview(root, job_state.holding_study.name), found_job.job.id, attempt or max(latest, 1))
+        if log.path.exists() or (allow_pending and job_state.state in ACTIVE_STATES):
             return log
-        told = f"the latest is {latest}" if latest else f"the job is {standing.state} and has not run"
-        raise UsageError(f"{found.job.short_id}: no log of attempt {log.attempt}; {told}")
+        attempts_text = f"the latest is {latest}" if latest else f"the job is {job_state.state} and has not run"
+        raise UsageError(f"{found_job.job.short_id}: no log of attempt {log.attempt}; {attempts_text}")
 
     def is_over(self) -> bool:
         """Whether the attempt has ended, or will never begin; in a copy nothing is added."""
-        self.study.refresh()
-        if home_of(self.study.folder) is not None:
+        self.overview.refresh()
+        if read_copy_origin(self.overview.folder) is not None:
             return True
-        later = attempts_begun(self.study.folder, self.job, self.attempt) > self.attempt
-        return later or self.study.standings.of(self.job).state not in ALIVE
+        later = latest_attempt_number(self.overview.folder, self.job_id, self.attempt) > self.attempt
+        return later or self.overview.states.of(self.job_id).state not in ACTIVE_STATES
 
 
-def whole(log: AttemptLog) -> Iterator[bytes]:
+def read_log(log: AttemptLog) -> Iterator[bytes]:
     """Yield the log as it is now."""
     with log.path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(_CHUNK_BYTES):
             yield chunk
 
 
-def follow(log: AttemptLog) -> Iterator[bytes]:
+def follow_log(log: AttemptLog) -> Iterator[bytes]:
     """Yield the log as it grows, until the attempt is over."""
     position = 0
     while True:
@@ -70,7 +70,7 @@ def follow(log: AttemptLog) -> Iterator[bytes]:
         if log.path.exists():
             with log.path.open("rb") as file:
                 file.seek(position)
-                while chunk := file.read(_CHUNK):
+                while chunk := file.read(_CHUNK_BYTES):
                     position += len(chunk)
                     yield chunk
         if over:

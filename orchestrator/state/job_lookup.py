@@ -11,52 +11,59 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
-from seedfold.orchestrator.state.overview import name_of
+from seedfold.orchestrator.state.overview import job_label
 
-LEAST_PREFIX = 4
-_ID = re.compile(rf"[0-9a-f]{{{LEAST_PREFIX},64}}")
-_SHOWN = 5
+MIN_PREFIX_LENGTH = 4
+_ID_PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX_LENGTH},64}}")
+_MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundJob:
     """A job in the study that names it."""
 
     study: StudyFolder
     job: JobDescription
 
 
-def find_job(root: Root, words: Sequence[str], study: str | None = None) -> Found:
+def find_job(root: Root, words: Sequence[str], study_name: str | None = None) -> FoundJob:
     """Find the one job that ``words`` name, in one study or in all of the root.
 
     Raises UsageError where no job or more than one answers, with what would.
     """
     if not words:
         raise UsageError("JOB is missing: write the first characters of its id, or its place, e.g. train seed=3 fold=1")
-    plans = [Plans(folder) for folder in ([root.existing(study)] if study else root.studies())]
+    plans = [Plans(folder) for folder in ([root.existing_study(study_name)] if study_name else root.study_folders())]
     if not plans:
         raise UsageError(f"no study under {root.path}; name another folder with --root")
     if len(words) == 1 and "=" not in words[0]:
-        found = _by_id(plans, words[0])
+        found = _find_by_id(plans, words[0])
         if found or not _is_stage(plans, words[0]):
-            return _only(found, words, f"no job's id begins so ({LEAST_PREFIX} characters or more); or name its place")
-    return _only(_by_place(plans, words), words, "no job of that place")
+            return _require_single(
+                found, words, f"no job's id begins so ({MIN_PREFIX_LENGTH} characters or more); or name its place"
+            )
+    return _require_single(_find_by_address(plans, words), words, "no job of that place")
 
 
-def _by_id(plans: Iterable[Plans], prefix: str) -> list[Found]:
-    if not _ID.fullmatch(prefix):
+def _find_by_id(plans: Iterable[Plans], prefix: str) -> list[FoundJob]:
+    if not _ID_PREFIX.fullmatch(prefix):
         return []
-    return [Found(one.study, job) for one in plans for job in one.jobs.values() if job.id.startswith(prefix)]
+    return [
+        FoundJob(study_plans.study, job)
+        for study_plans in plans
+        for job in study_plans.jobs.values()
+        if job.id.startswith(prefix)
+    ]
 
 
 def _is_stage(plans: Iterable[Plans], word: str) -> bool:
-    return any(stage == word for one in plans for stage, _ in one.current)
+    return any(stage == word for study_plans in plans for stage, _ in study_plans.current_jobs)
 
 
-def _by_place(plans: Sequence[Plans], words: Sequence[str]) -> list[Found]:
+def _find_by_address(plans: Sequence[Plans], words: Sequence[str]) -> list[FoundJob]:
     stages = [word for word in words if not re.search(r"[=<>]", word)]
     where = Where.parse(" ".join(word for word in words if word not in stages))
-    jobs = [Found(one.study, job) for one in plans for job in one.current.values()]
+    jobs = [FoundJob(study_plans.study, job) for study_plans in plans for job in study_plans.current_jobs.values()]
     known = {found.job.stage for found in jobs}
     for stage in stages:
         if stage not in known:
@@ -67,12 +74,14 @@ def _by_place(plans: Sequence[Plans], words: Sequence[str]) -> list[Found]:
     return [found for found in in_stage if where.matches(found.job.axes)]
 
 
-def _only(found: Sequence[Found], words: Sequence[str], none: str) -> Found:
-    asked = " ".join(words)
-    if not found:
-        raise UsageError(f"{asked}: {none}")
-    if len({one.job.id for one in found}) > 1:
-        shown = "; ".join(f"{one.study.name} {name_of(one.job)}" for one in found[:_SHOWN])
-        more = ", …" if len(found) > _SHOWN else ""
-        raise UsageError(f"{asked}: {len(found)} jobs answer to it: {shown}{more}; be more precise or name a --study")
-    return found[0]
+def _require_single(matches: Sequence[FoundJob], words: Sequence[str], if_none: str) -> FoundJob:
+    request_text = " ".join(words)
+    if not matches:
+        raise UsageError(f"{request_text}: {if_none}")
+    if len({match.job.id for match in matches}) > 1:
+        shown = "; ".join(f"{match.study.name} {job_label(match.job)}" for match in matches[:_MAX_LISTED])
+        more = ", …" if len(matches) > _MAX_LISTED else ""
+        raise UsageError(
+            f"{request_text}: {len(matches)} jobs answer to it: {shown}{more}; be more precise or name a --study"
+        )
+    return matches[0]

@@ -12,27 +12,27 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.bulk_stat import Listing, prefetch
-from seedfold.orchestrator.ledger.claims import is_claimed_alive, is_published
-from seedfold.orchestrator.ledger.copy_origin import home_of, liveness_in
+from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
+from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
+from seedfold.orchestrator.ledger.copy_origin import process_liveness, read_copy_origin
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger, Record, done_event, process_of
-from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.ledger.reader import JobRecord, Ledger, done_event_details, process_of_event
+from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.results.store.published import RESULT, damage, load_result
 
-State = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
-STATES: tuple[State, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
-ALIVE: frozenset[State] = frozenset({"submitted", "running"})
+StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
+STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
+ACTIVE_STATES: frozenset[StateName] = frozenset({"submitted", "running"})
 """States in which somebody is at work on the job, or will be without being asked."""
-Depth = Literal["files", "recent"]
+ResultCheck = Literal["files", "recent"]
 """How results are looked at: each file of each, or of those that are younger than a day, and older ones by name."""
 RECENT_S = 24 * 3600
-_STOPPED: frozenset[State] = frozenset({"failed", "blocked", "cancelled"})
+_STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JobState:
     """How one job stands.
 
     ``attempt`` is the latest one, or the one whose result counts where the job is done; ``home`` the study whose folder
@@ -40,176 +40,184 @@ class Standing:
     parent's result leaves it nothing to do: nobody need do anything about it.
     """
 
-    state: State
-    home: StudyFolder
+    state: StateName
+    holding_study: StudyFolder
     attempt: int = 0
     reason: str = ""
     event: Event | None = None
-    settled: bool = False
+    has_nothing_to_do: bool = False
 
 
-class Standings:
+class JobStates:
     """The standing of every job of a study. What was asked once is kept until `refresh`."""
 
     def __init__(
         self,
         root: Root,
         ledger: Ledger,
-        policies: Policies,
+        policies: RetryPolicies,
         jobs: Mapping[str, JobDescription] | None = None,
-        depth: Depth = "files",
+        result_check: ResultCheck = "files",
     ) -> None:
         """``jobs`` are asked for parents; those of the study's plans unless given."""
         self.root = root
         self.ledger = ledger
         self.policies = policies
         self._jobs = ledger.plans.jobs if jobs is None else jobs
-        self._known: dict[str, Standing] = {}
-        self._listing = Listing()
-        self._by_name_before = time.time() - RECENT_S if depth == "recent" else 0.0
-        self._others: dict[str, Ledger] = {}
-        self._others_read = False
+        self._state_of_job: dict[str, JobState] = {}
+        self._listing = StoreListing()
+        self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
+        self._other_ledgers: dict[str, Ledger] = {}
+        self._others_are_read = False
 
     def refresh(self) -> bool:
         """Forget what was found and read what is new; tell whether this study's files had any."""
-        self._known.clear()
-        self._listing = Listing()
-        self._others_read = False
+        self._state_of_job.clear()
+        self._listing = StoreListing()
+        self._others_are_read = False
         return self.ledger.refresh()
 
-    def prefetch(self) -> None:
+    def prefetch_results(self) -> None:
         """Look at the files of all results at once, where the file system is slow: all jobs will be asked about."""
-        recent = (done for done in self.ledger.done() if done[1]["t"] >= self._by_name_before)
-        prefetch(recent, lambda done: published_files(self.ledger.study, *done))
+        recent = (
+            job_and_event for job_and_event in self.ledger.done_events() if job_and_event[1]["t"] >= self._listed_before
+        )
+        prefetch_stats(recent, lambda done: result_files(self.ledger.study, *done))
 
-    def of(self, job: str) -> Standing:
+    def of(self, job_id: str) -> JobState:
         """Return how a job stands."""
-        if job not in self._known:
-            self._known[job] = self._find(job)
-        return self._known[job]
+        if job_id not in self._state_of_job:
+            self._state_of_job[job_id] = self._find_state(job_id)
+        return self._state_of_job[job_id]
 
-    def _find(self, job: str) -> Standing:
-        own = self._within(self.ledger, job)
-        if own.settled and self._is_outdated(own):
-            own = replace(own, state="waiting", reason="its parent has a newer result", settled=False)
-        if own.state == "done" or own.state in ALIVE:
-            return own
-        return self.elsewhere(job) or self._blocked(job, own) or own
+    def _find_state(self, job_id: str) -> JobState:
+        job_state = self._state_in_study(self.ledger, job_id)
+        if job_state.has_nothing_to_do and self._is_outdated(job_state):
+            reason = "its parent has a newer result"
+            job_state = replace(job_state, state="waiting", reason=reason, has_nothing_to_do=False)
+        if job_state.state == "done" or job_state.state in ACTIVE_STATES:
+            return job_state
+        return self.find_elsewhere(job_id) or self._blocked_by_parent(job_id, job_state) or job_state
 
-    def elsewhere(self, job: str) -> Standing | None:
+    def find_elsewhere(self, job_id: str) -> JobState | None:
         """How a job stands in another study of the root that has it done or at work; None if none has."""
-        found = (self._within(other, job) for other in self._read_others())
-        return next((standing for standing in found if _counts_elsewhere(standing)), None)
+        states = (self._state_in_study(other, job_id) for other in self._read_other_studies())
+        return next((job_state for job_state in states if _counts_for_others(job_state)), None)
 
-    def _read_others(self) -> Iterable[Ledger]:
-        if not self._others_read:
-            for study in self.root.studies():
-                if study.name in self._others:
-                    self._others[study.name].refresh()
+    def _read_other_studies(self) -> Iterable[Ledger]:
+        if not self._others_are_read:
+            for study in self.root.study_folders():
+                if study.name in self._other_ledgers:
+                    self._other_ledgers[study.name].refresh()
                 elif study.path != self.ledger.study.path:
-                    self._others[study.name] = Ledger(study)
-            self._others_read = True
-        return self._others.values()
+                    self._other_ledgers[study.name] = Ledger(study)
+            self._others_are_read = True
+        return self._other_ledgers.values()
 
-    def _blocked(self, job: str, own: Standing) -> Standing | None:
-        if own.state not in {"waiting", "lost"} or job not in self._jobs:
+    def _blocked_by_parent(self, job_id: str, own_state: JobState) -> JobState | None:
+        if own_state.state not in {"waiting", "lost"} or job_id not in self._jobs:
             return None
-        for parent in self.parents(self._jobs[job]):
-            found = self.of(parent)
-            if found.state in _STOPPED:
-                reason = f"parent {parent[:12]} is {found.state}"
-                return replace(own, state="blocked", reason=reason, settled=found.settled)
+        for parent in self.needed_parents(self._jobs[job_id]):
+            parent_state = self.of(parent)
+            if parent_state.state in _STOPPED_STATES:
+                reason = f"parent {parent[:12]} is {parent_state.state}"
+                done_with = parent_state.has_nothing_to_do
+                return replace(own_state, state="blocked", reason=reason, has_nothing_to_do=done_with)
         return None
 
-    def _is_outdated(self, verdict: Standing) -> bool:
-        assert verdict.event is not None
-        return any(self.of(parent).attempt != attempt for parent, attempt in verdict.event["parents"].items())
+    def _is_outdated(self, job_state: JobState) -> bool:
+        assert job_state.event is not None
+        return any(self.of(parent).attempt != attempt for parent, attempt in job_state.event["parents"].items())
 
-    def parents(self, job: JobDescription) -> list[str]:
+    def needed_parents(self, job: JobDescription) -> list[str]:
         """The parents that a job needs: of several of a stage, those that are not settled, if there are any."""
-        settled = {parent for parent in job.parents if self.of(parent).settled}
-        if not settled:
+        unneeded = {parent for parent in job.parents if self.of(parent).has_nothing_to_do}
+        if not unneeded:
             return list(job.parents)
-        left = {self.stage(parent) for parent in job.parents if parent not in settled}
-        return [parent for parent in job.parents if parent not in settled or self.stage(parent) not in left]
+        remaining_stages = {self.stage_of(parent) for parent in job.parents if parent not in unneeded}
+        return [
+            parent for parent in job.parents if parent not in unneeded or self.stage_of(parent) not in remaining_stages
+        ]
 
-    def stage(self, job: str) -> str:
+    def stage_of(self, job_id: str) -> str:
         """The stage of a job that is known."""
-        return self._jobs[job].stage if job in self._jobs else self.ledger.plans.jobs[job].stage
+        return self._jobs[job_id].stage if job_id in self._jobs else self.ledger.plans.jobs[job_id].stage
 
-    def _within(self, ledger: Ledger, job: str) -> Standing:
-        record = ledger.record(job)
-        standing = self._of_attempt(ledger.study, job, record)
-        if standing.state == "running":
-            return standing
-        if standing.state == "done" and standing.attempt > ledger.rerun.get(job, -1):
-            return standing
-        if record.cancelled:
-            return replace(standing, state="cancelled", reason=record.cancelled_how)
-        if standing.settled:
-            return standing
-        if job in ledger.queued and not self._exhausted(record):
-            return replace(standing, state="submitted")
-        return standing
+    def _state_in_study(self, ledger: Ledger, job_id: str) -> JobState:
+        record = ledger.record_of(job_id)
+        job_state = self._state_of_attempt(ledger.study, job_id, record)
+        if job_state.state == "running":
+            return job_state
+        if job_state.state == "done" and job_state.attempt > ledger.rerun_attempts.get(job_id, -1):
+            return job_state
+        if record.is_cancelled:
+            return replace(job_state, state="cancelled", reason=record.cancel_reason)
+        if job_state.has_nothing_to_do:
+            return job_state
+        if job_id in ledger.open_submission_of and not self._is_exhausted(record):
+            return replace(job_state, state="submitted")
+        return job_state
 
-    def _exhausted(self, record: Record) -> bool:
-        failed = record.end is not None and record.end["e"] == "failed"
-        return failed and self.policies.exhausted(record.failures())
+    def _is_exhausted(self, record: JobRecord) -> bool:
+        failed = record.latest_event is not None and record.latest_event["e"] == "failed"
+        return failed and self.policies.retries_are_exhausted(record.failures())
 
-    def _of_attempt(self, study: StudyFolder, job: str, record: Record) -> Standing:
-        latest = record.latest
-        end = record.attempts.get(latest)
+    def _state_of_attempt(self, study: StudyFolder, job_id: str, record: JobRecord) -> JobState:
+        latest = record.latest_attempt
+        end = record.last_events.get(latest)
         if end is None:
-            return Standing("waiting", study)
+            return JobState("waiting", study)
         if end["e"] == "done":
-            return self._done(study, job, end)
+            return self._state_of_done(study, job_id, end)
         if end["e"] == "failed":
-            return Standing("failed", study, latest, end["reason"], end)
+            return JobState("failed", study, latest, end["reason"], end)
         if end["e"] == "blocked":
-            return Standing("blocked", study, latest, end["reason"], end, settled=True)
+            return JobState("blocked", study, latest, end["reason"], end, has_nothing_to_do=True)
         if end["e"] == "interrupted":
-            return Standing("waiting", study, latest, end["reason"], end)
-        return _begun(study, job, latest, end)
+            return JobState("waiting", study, latest, end["reason"], end)
+        return _state_of_started(study, job_id, latest, end)
 
-    def _done(self, study: StudyFolder, job: str, event: Event) -> Standing:
-        if event["t"] < self._by_name_before and self._listing.has(study, job, event["n"]):
-            return Standing("done", study, event["n"], "", event)
-        return _done(study, job, event)
+    def _state_of_done(self, study: StudyFolder, job_id: str, event: Event) -> JobState:
+        if event["t"] < self._listed_before and self._listing.has_result(study, job_id, event["n"]):
+            return JobState("done", study, event["n"], "", event)
+        return _check_done(study, job_id, event)
 
 
-def _counts_elsewhere(standing: Standing) -> bool:
+def _counts_for_others(job_state: JobState) -> bool:
     """Whether a job need not be done, since another study has it; in a copy nobody is at work."""
-    return standing.state == "done" or (standing.state in ALIVE and home_of(standing.home) is None)
+    return job_state.state == "done" or (
+        job_state.state in ACTIVE_STATES and read_copy_origin(job_state.holding_study) is None
+    )
 
 
-def published_files(study: StudyFolder, job: str, event: Event) -> list[str]:
+def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
     """Return the files that a ``done`` event says are there."""
-    folder = study.published_text(job, event["n"])
+    folder = study.result_folder_text(job_id, event["n"])
     return [f"{folder}/{name}" for name in (*event["files"], RESULT)]
 
 
-def _done(study: StudyFolder, job: str, event: Event) -> Standing:
-    reason = damage(study.published_text(job, event["n"]), event["files"])
-    return Standing("lost" if reason else "done", study, event["n"], reason or "", event)
+def _check_done(study: StudyFolder, job_id: str, event: Event) -> JobState:
+    reason = damage(study.result_folder_text(job_id, event["n"]), event["files"])
+    return JobState("lost" if reason else "done", study, event["n"], reason or "", event)
 
 
-def _begun(study: StudyFolder, job: str, attempt: int, event: Event) -> Standing:
+def _state_of_started(study: StudyFolder, job_id: str, attempt: int, event: Event) -> JobState:
     """An attempt that told of its start and of nothing since."""
-    if liveness_in(study, process_of(event)) != "dead" and is_claimed_alive(study, job):
-        return Standing("running", study, attempt, event=event)
-    if is_published(study, job, attempt):
-        return _done(study, job, unnoticed(study, job, attempt))
-    return Standing("lost", study, attempt, "its process disappeared without a word", event)
+    if process_liveness(study, process_of_event(event)) != "dead" and has_live_claim(study, job_id):
+        return JobState("running", study, attempt, event=event)
+    if is_published(study, job_id, attempt):
+        return _check_done(study, job_id, unrecorded_done_event(study, job_id, attempt))
+    return JobState("lost", study, attempt, "its process disappeared without a word", event)
 
 
-def unnoticed(study: StudyFolder, job: str, attempt: int) -> Event:
+def unrecorded_done_event(study: StudyFolder, job_id: str, attempt: int) -> Event:
     """The ``done`` that nobody lived to tell, from what the attempt published."""
-    result = load_result(study.published(job, attempt))
-    return {"e": "done", "t": result.ended, **done_event(job, attempt, result)}
+    result = load_result(study.result_folder(job_id, attempt))
+    return {"e": "done", "t": result.ended, **done_event_details(job_id, attempt, result)}
 
 
-def count_states(standings: Iterable[Standing]) -> dict[str, int]:
+def count_states(states: Iterable[JobState]) -> dict[str, int]:
     """Count standings by state; every state has its key."""
     counts: dict[str, Any] = dict.fromkeys(STATES, 0)
-    counts.update(Counter(standing.state for standing in standings))
+    counts.update(Counter(job_state.state for job_state in states))
     return counts

@@ -14,19 +14,19 @@ from typing import Any
 
 from seedfold.jobs.description import SHORT_ID, JobDescription
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
-from seedfold.orchestrator.ledger.copy_origin import home_of
-from seedfold.orchestrator.ledger.dead_workers import Fallen, find_fallen
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
+from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Address
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.ledger.slot_waits import wait_of
-from seedfold.orchestrator.settings.failures import Policies
+from seedfold.orchestrator.ledger.slot_waits import read_wait
+from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
-from seedfold.orchestrator.state.job_states import Depth, Standing, Standings, count_states
-from seedfold.orchestrator.state.stale import Staleness
+from seedfold.orchestrator.state.job_states import JobState, JobStates, ResultCheck, count_states
+from seedfold.orchestrator.state.stale import StalenessChecker
 
-_IDLE = frozenset({"waiting", "lost"})
+_IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that nobody has begun or will begin without being asked."""
 
 
@@ -35,27 +35,27 @@ class JobView:
     """One job and how it stands; ``stale`` says why a done job's result is not what would be computed today."""
 
     job: JobDescription
-    standing: Standing
+    job_state: JobState
     stale: str | None
 
     @property
     def state(self) -> str:
         """The job's state."""
-        return self.standing.state
+        return self.job_state.state
 
-    def failure(self) -> dict[str, Any]:
+    def failure_json(self) -> dict[str, Any]:
         """What scripts are told of a failed job; ``log`` is None where nothing was printed.
 
         Where the job never began on a cluster it is the log of its task.
         """
-        event, home = self.standing.event or {}, self.standing.home
-        log = home.path / event["log"] if "log" in event else home.log(self.job.id, self.standing.attempt)
+        event, study = self.job_state.event or {}, self.job_state.holding_study
+        log = study.path / event["log"] if "log" in event else study.log_file(self.job.id, self.job_state.attempt)
         return {
             "id": self.job.id,
             "axes": dict(self.job.axes),
             "kind": event.get("kind", "error"),
-            "reason": self.standing.reason,
-            "attempts": self.standing.attempt,
+            "reason": self.job_state.reason,
+            "attempts": self.job_state.attempt,
             "log": str(log) if log.exists() else None,
         }
 
@@ -65,112 +65,114 @@ class FailureGroup:
     """Failures of one kind whose tracebacks differ only in numbers, addresses and paths; ``example`` is the first."""
 
     kind: str
-    jobs: int
+    job_count: int
     example: dict[str, Any]
 
 
 class Overview:
     """The jobs of a study that exists. Raises UsageError if it does not."""
 
-    def __init__(self, root: Root, name: str, depth: Depth = "files") -> None:
+    def __init__(self, root: Root, study_name: str, result_check: ResultCheck = "files") -> None:
         self.root = root
-        self.folder: StudyFolder = root.existing(name)
+        self.folder: StudyFolder = root.existing_study(study_name)
         self.ledger = Ledger(self.folder)
         header = self.ledger.plans.header
         self.settings: Mapping[str, Any] = header.settings if header else {}
-        self.standings = Standings(root, self.ledger, Policies.parse(self.settings.get("failures") or {}), depth=depth)
-        self._staleness = Staleness(self.standings)
+        self.states = JobStates(
+            root, self.ledger, RetryPolicies.parse(self.settings.get("failures") or {}), result_check=result_check
+        )
+        self._staleness = StalenessChecker(self.states)
 
     def refresh(self) -> None:
         """Read what is new."""
-        self.standings.refresh()
-        self._staleness = Staleness(self.standings)
+        self.states.refresh()
+        self._staleness = StalenessChecker(self.states)
 
-    def view(self, job: JobDescription) -> JobView:
+    def job_view(self, job: JobDescription) -> JobView:
         """Tell how one job stands."""
-        standing = self.standings.of(job.id)
-        return JobView(job, standing, self._staleness.of(job, standing))
+        job_state = self.states.of(job.id)
+        return JobView(job, job_state, self._staleness.stale_reason(job, job_state))
 
-    def places(self, selection: Selection | None = None) -> list[JobView]:
+    def job_views(self, selection: Selection | None = None) -> list[JobView]:
         """The job at each place of the study, in the order in which places were planned."""
-        jobs = self.ledger.plans.current.values()
-        return self._selected(jobs, selection)
+        jobs = self.ledger.plans.current_jobs.values()
+        return self._selected_views(jobs, selection)
 
-    def named(self) -> dict[Address, JobDescription]:
+    def jobs_by_address(self) -> dict[Address, JobDescription]:
         """The current jobs by place, with one more axis for each key in which jobs of a stage differ unnamed."""
         from seedfold.jobs.identity import Identity
         from seedfold.jobs.varying_keys import with_unnamed_axes
 
-        current = self.ledger.plans.current
+        current = self.ledger.plans.current_jobs
         identity = Identity.from_config(self.settings.get("identity"))
         return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
 
-    def superseded(self, selection: Selection | None = None) -> list[JobView]:
+    def superseded_views(self, selection: Selection | None = None) -> list[JobView]:
         """The jobs that were replaced."""
         jobs = [self.ledger.plans.jobs[job] for job in self.ledger.plans.superseded_ids()]
-        return self._selected(jobs, selection)
+        return self._selected_views(jobs, selection)
 
-    def _selected(self, jobs: Iterable[JobDescription], selection: Selection | None) -> list[JobView]:
+    def _selected_views(self, jobs: Iterable[JobDescription], selection: Selection | None) -> list[JobView]:
         selection = selection or Selection()
-        selection.check(self.ledger.plans.jobs.values())
-        self.standings.prefetch()
-        return [self.view(job) for job in selection.apply(jobs, lambda job: job)]
+        selection.check_names(self.ledger.plans.jobs.values())
+        self.states.prefetch_results()
+        return [self.job_view(job) for job in selection.apply(jobs, lambda job: job)]
 
 
-def each_once(views: Iterable[JobView]) -> list[JobView]:
+def unique_by_id(views: Iterable[JobView]) -> list[JobView]:
     """Leave out jobs that were seen already at another place."""
     return list({view.job.id: view for view in views}.values())
 
 
-def to_json(study: str, views: Sequence[JobView]) -> dict[str, Any]:
+def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
     """The shape that ``status --json`` prints."""
-    once = each_once(views)
-    stages: dict[str, list[Standing]] = {}
+    unique_views = unique_by_id(views)
+    stages: dict[str, list[JobState]] = {}
     for view in views:
-        stages.setdefault(view.job.stage, []).append(view.standing)
+        stages.setdefault(view.job.stage, []).append(view.job_state)
     return {
-        "study": study,
-        "jobs": len(once),
-        "states": count_states(view.standing for view in once),
-        "stages": {stage: count_states(standings) for stage, standings in stages.items()},
-        "failures": [view.failure() for view in once if view.state == "failed"],
+        "study": study_name,
+        "jobs": len(unique_views),
+        "states": count_states(view.job_state for view in unique_views),
+        "stages": {stage: count_states(states) for stage, states in stages.items()},
+        "failures": [view.failure_json() for view in unique_views if view.state == "failed"],
     }
 
 
 def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
     """Group failed jobs by kind and normalised traceback, the most frequent first."""
     groups: dict[tuple[str, str], list[JobView]] = {}
-    for view in each_once(views):
-        if view.state == "failed" and view.standing.event is not None:
-            event = view.standing.event
+    for view in unique_by_id(views):
+        if view.state == "failed" and view.job_state.event is not None:
+            event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return [FailureGroup(kind, len(members), members[0].failure()) for (kind, _), members in ordered]
+    return [FailureGroup(kind, len(members), members[0].failure_json()) for (kind, _), members in ordered]
 
 
-def nothing_to_do(views: Iterable[JobView]) -> Iterator[str]:
+def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
     """Say how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
-    settled = Counter(view.standing.reason for view in views if view.standing.settled)
-    for reason, count in settled.items():
+    count_of_reason = Counter(view.job_state.reason for view in views if view.job_state.has_nothing_to_do)
+    for reason, count in count_of_reason.items():
         yield f"{counted(count, 'job has', 'jobs have')} nothing to do: {reason}"
 
 
-def notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
+def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     """What a person should know beside the counts, one line each."""
-    once = each_once(views)
-    home = home_of(overview.folder)
-    found = [
-        home.text() if home else None,
-        _note_stale(once),
+    unique_views = unique_by_id(views)
+    origin = read_copy_origin(overview.folder)
+    found_notes = [
+        origin.to_text() if origin else None,
+        _note_stale(unique_views),
         _note_superseded(overview),
         _note_damaged(overview),
-        _note_mixed_code(once),
-        _note_wait(overview, once),
-        *fallen_lines(overview, once),
-        _note_idle(overview, once),
-        *_notes_on_imports(once),
+        _note_mixed_code(unique_views),
+        _note_wait(overview, unique_views),
+        *dead_worker_lines(overview, unique_views),
+        _note_idle(overview, unique_views),
+        *_notes_on_imports(unique_views),
     ]
-    return [note for note in found if note]
+    return [note for note in found_notes if note]
 
 
 def _note_stale(views: Sequence[JobView]) -> str | None:
@@ -188,20 +190,20 @@ def _note_superseded(overview: Overview) -> str | None:
 
 
 def _note_damaged(overview: Overview) -> str | None:
-    damaged = overview.ledger.damaged
+    damaged = overview.ledger.damaged_lines
     if not damaged:
         return None
     lines = counted(damaged.total(), "damaged line is", "damaged lines are")
-    return f"{lines} passed over in {overview.folder.events}: {', '.join(sorted(damaged))}"
+    return f"{lines} passed over in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
 
 
 def _note_mixed_code(views: Iterable[JobView]) -> str | None:
     """Name files of which the results saw different versions."""
-    standings = [view.standing for view in views if view.state == "done"]
-    records = {standing.event["code"]: standing.home for standing in standings if standing.event}
+    states = [view.job_state for view in views if view.state == "done"]
+    records = {job_state.event["code"]: job_state.holding_study for job_state in states if job_state.event}
     versions: dict[str, set[str]] = {}
-    for digest, home in records.items():
-        file = home.path / "code" / f"{digest}.json"
+    for digest, study in records.items():
+        file = study.path / "code" / f"{digest}.json"
         if file.exists():
             for name, content in json.loads(file.read_text()).items():
                 versions.setdefault(name, set()).add(content)
@@ -216,22 +218,22 @@ def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
     """What the worker waits for, where none of the jobs runs."""
     if any(view.state == "running" for view in views):
         return None
-    return next(filter(None, (wait_of(submission.folder) for submission in overview.ledger.live)), None)
+    return next(filter(None, (read_wait(submission.folder) for submission in overview.ledger.live_submissions)), None)
 
 
-def fallen(overview: Overview, views: Iterable[JobView]) -> list[Fallen]:
+def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWorker]:
     """The workers that died and left some of these jobs, which still wait."""
-    return find_fallen(overview.folder, {view.job.id for view in views if view.state in _IDLE})
+    return find_dead_workers(overview.folder, {view.job.id for view in views if view.state in _IDLE_STATES})
 
 
-def fallen_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
+def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
     """A line for each worker that died and left some of these jobs."""
-    return [one.text(overview.folder.name) for one in fallen(overview, views)]
+    return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
 
 
 def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
-    idle = sum(view.state in _IDLE for view in views if not is_import(view.job))
-    if not idle or overview.ledger.live or home_of(overview.folder) is not None:
+    idle = sum(view.state in _IDLE_STATES for view in views if not is_import(view.job))
+    if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return None
     return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
 
@@ -240,7 +242,8 @@ def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
     """Say which predictions have to be imported again: nobody can run what made them."""
     for view in views:
         if is_import(view.job) and view.state != "done":
-            yield f"{name_of(view.job)} is {view.state} ({view.standing.reason}): seedfold import the same files again"
+            reason = view.job_state.reason
+            yield f"{job_label(view.job)} is {view.state} ({reason}): seedfold import the same files again"
 
 
 def axes_text(axes: Mapping[str, Any]) -> str:
@@ -252,12 +255,12 @@ def _value_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def name_of(job: JobDescription) -> str:
+def job_label(job: JobDescription) -> str:
     """A job as people are shown it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
     return f"{job.id[:SHORT_ID]}  {job.stage} {axes_text(job.axes)}".rstrip()
 
 
-def axis_counts(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
+def count_by_axis_value(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
     """Count states by the values of an axis; raises UsageError for an axis that no job has."""
     from seedfold.jobs.conditions import axis_named
 
@@ -265,8 +268,8 @@ def axis_counts(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]
     key = axis_named(axis, known)
     if key is None:
         raise UsageError(f"--by {axis}: no such axis{did_you_mean(axis, known)}; axes: {', '.join(known) or 'none'}")
-    values: dict[str, list[Standing]] = {}
+    values: dict[str, list[JobState]] = {}
     for view in views:
         if key in view.job.axes:
-            values.setdefault(_value_text(view.job.axes[key]), []).append(view.standing)
-    return {value: count_states(standings) for value, standings in values.items()}
+            values.setdefault(_value_text(view.job.axes[key]), []).append(view.job_state)
+    return {value: count_states(states) for value, states in values.items()}

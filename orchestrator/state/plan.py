@@ -16,10 +16,10 @@ from seedfold.jobs.explain import difference
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import ALIVE, STATES, Standing, Standings
-from seedfold.orchestrator.state.stale import Staleness
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
+from seedfold.orchestrator.state.stale import StalenessChecker
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class PlannedJob:
     """
 
     job: JobDescription
-    standing: Standing
+    job_state: JobState
     state: str
     stale: str | None
 
@@ -51,37 +51,37 @@ class Plan:
     def __init__(self, root: Root, study: Study, import_roots: tuple[Path, ...] | None = None) -> None:
         self.root = root
         self.study = study
-        self.folder = root.study(study.name)
+        self.folder = root.study_folder(study.name)
         self.ledger = Ledger(self.folder)
-        Cluster.parse(study.settings["cluster"])
-        self.policies = Policies.parse(study.settings["failures"])
+        ClusterSettings.parse(study.settings["cluster"])
+        self.policies = RetryPolicies.parse(study.settings["failures"])
         self.descriptions = list(study.jobs())
         by_id = {job.id: job for job in self.descriptions}
-        self.standings = Standings(root, self.ledger, self.policies, by_id)
-        self.standings.prefetch()
-        staleness = Staleness(self.standings, import_roots)
-        self.jobs = [self._planned(job, staleness) for job in self.descriptions]
+        self.states = JobStates(root, self.ledger, self.policies, by_id)
+        self.states.prefetch_results()
+        staleness = StalenessChecker(self.states, import_roots)
+        self.jobs = [self._make_planned_job(job, staleness) for job in self.descriptions]
 
-    def _planned(self, job: JobDescription, staleness: Staleness) -> PlannedJob:
-        standing = self.standings.of(job.id)
-        unheard_of = job.id not in self.ledger.plans.jobs and standing.state == "waiting"
-        return PlannedJob(job, standing, "new" if unheard_of else standing.state, staleness.of(job, standing))
+    def _make_planned_job(self, job: JobDescription, staleness: StalenessChecker) -> PlannedJob:
+        job_state = self.states.of(job.id)
+        is_new = job.id not in self.ledger.plans.jobs and job_state.state == "waiting"
+        return PlannedJob(job, job_state, "new" if is_new else job_state.state, staleness.stale_reason(job, job_state))
 
-    def replacements(self) -> list[Replacement]:
+    def find_replacements(self) -> list[Replacement]:
         """Addresses that hold another job now."""
-        found = []
+        replacements = []
         for planned in self.jobs:
-            old = self.ledger.plans.current.get(planned.job.address)
+            old = self.ledger.plans.current_jobs.get(planned.job.address)
             if old is not None and old.id != planned.job.id:
-                found.append(Replacement(old, planned.job, self.standings.of(old.id).state))
-        return found
+                replacements.append(Replacement(old, planned.job, self.states.of(old.id).state))
+        return replacements
 
-    def names_new(self) -> bool:
+    def has_new_addresses(self) -> bool:
         """Whether any job stands at an address where it has not been planned before."""
-        current = self.ledger.plans.current
+        current = self.ledger.plans.current_jobs
         return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
 
-    def startable(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
+    def startable_jobs(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
         """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows.
 
         ``rerun`` adds done jobs. A job whose parent neither is done or at work nor would be started is left out.
@@ -89,23 +89,23 @@ class Plan:
         starting: dict[str, PlannedJob] = {}
         for planned in self.jobs:
             job = planned.job
-            if job.id in starting or planned.state in ALIVE:
+            if job.id in starting or planned.state in ACTIVE_STATES:
                 continue
             follows = any(parent in starting for parent in job.parents)
-            wanted = self._wants_start(planned) or rerun(planned) or (planned.state == "done" and follows)
-            wanted = wanted or (planned.state == "blocked" and (follows or not planned.standing.settled))
-            if wanted and all(self._comes(parent, starting) for parent in self.standings.parents(job)):
+            wanted = self._needs_start(planned) or rerun(planned) or (planned.state == "done" and follows)
+            wanted = wanted or (planned.state == "blocked" and (follows or not planned.job_state.has_nothing_to_do))
+            if wanted and all(self._is_parent_coming(parent, starting) for parent in self.states.needed_parents(job)):
                 starting[job.id] = planned
         return list(starting.values())
 
-    def _wants_start(self, planned: PlannedJob) -> bool:
+    def _needs_start(self, planned: PlannedJob) -> bool:
         if planned.state == "failed":
-            return not self.policies.exhausted(self.ledger.record(planned.job.id).failures())
+            return not self.policies.retries_are_exhausted(self.ledger.record_of(planned.job.id).failures())
         return planned.state in {"new", "waiting", "lost"} or planned.stale == "parent"
 
-    def _comes(self, parent: str, starting: Mapping[str, PlannedJob]) -> bool:
-        state = self.standings.of(parent).state
-        return parent in starting or state == "done" or state in ALIVE
+    def _is_parent_coming(self, parent: str, starting: Mapping[str, PlannedJob]) -> bool:
+        state = self.states.of(parent).state
+        return parent in starting or state == "done" or state in ACTIVE_STATES
 
 
 def replaced_keys(replacements: Iterable[Replacement], identity: Mapping[str, Any]) -> list[str]:
@@ -132,31 +132,33 @@ def count_by_stage(jobs: Sequence[PlannedJob]) -> dict[str, dict[str, int]]:
     return stages
 
 
-def arrays(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
+def group_into_arrays(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
     """Group jobs by stage and resources, as they would be submitted."""
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     for planned in jobs:
-        asked = planned.job.resources.to_dict()
-        group = groups.setdefault((planned.job.stage, repr(asked)), {"stage": planned.job.stage, "jobs": 0, **asked})
+        resources = planned.job.resources.to_dict()
+        group = groups.setdefault(
+            (planned.job.stage, repr(resources)), {"stage": planned.job.stage, "jobs": 0, **resources}
+        )
         group["jobs"] += 1
     return list(groups.values())
 
 
-def mean_seconds(jobs: Iterable[PlannedJob]) -> dict[str, float]:
+def mean_seconds_by_stage(jobs: Iterable[PlannedJob]) -> dict[str, float]:
     """Mean run time in seconds of the finished jobs of each stage that has any."""
     times: dict[str, list[float]] = {}
     for planned in jobs:
-        if planned.standing.state == "done" and planned.standing.event is not None:
-            times.setdefault(planned.job.stage, []).append(planned.standing.event["seconds"])
+        if planned.job_state.state == "done" and planned.job_state.event is not None:
+            times.setdefault(planned.job.stage, []).append(planned.job_state.event["seconds"])
     return {stage: sum(seconds) / len(seconds) for stage, seconds in times.items()}
 
 
-def hours(starting: Iterable[PlannedJob], seconds: Mapping[str, float], unit: str) -> float | None:
+def estimate_hours(jobs: Iterable[PlannedJob], seconds_by_stage: Mapping[str, float], unit: str) -> float | None:
     """Hours of ``gpus`` or ``cpus`` that the jobs would take, from history; None where a stage has none."""
     total = 0.0
-    for planned in starting:
+    for planned in jobs:
         amount = getattr(planned.job.resources, unit)
-        if amount and planned.job.stage not in seconds:
+        if amount and planned.job.stage not in seconds_by_stage:
             return None
-        total += amount * seconds.get(planned.job.stage, 0.0) / 3600
+        total += amount * seconds_by_stage.get(planned.job.stage, 0.0) / 3600
     return round(total, 3)

@@ -5,50 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.code.data_reads import Reads, changed_read
-from seedfold.orchestrator.code.digests import changed_code
+from seedfold.orchestrator.code.data_reads import FileReads, find_changed_file
+from seedfold.orchestrator.code.digests import find_changed_code
 from seedfold.orchestrator.ledger.events import Event
-from seedfold.orchestrator.state.job_states import Standing, Standings
+from seedfold.orchestrator.state.job_states import JobState, JobStates
 
 
-class Staleness:
+class StalenessChecker:
     """Why results are not what would be computed today. Each file is looked at once."""
 
-    def __init__(self, standings: Standings, import_roots: tuple[Path, ...] | None = None) -> None:
+    def __init__(self, states: JobStates, import_roots: tuple[Path, ...] | None = None) -> None:
         """``import_roots`` are where the code would be imported from; None leaves code unchecked."""
-        self._standings = standings
+        self._states = states
         self._import_roots = import_roots
-        self._data: dict[str, str | None] = {}
-        self._code: dict[tuple[str, str], str | None] = {}
+        self._data_cache: dict[str, str | None] = {}
+        self._code_cache: dict[tuple[str, str], str | None] = {}
 
-    def of(self, job: JobDescription, standing: Standing) -> str | None:
+    def stale_reason(self, job: JobDescription, job_state: JobState) -> str | None:
         """Return ``parent``, ``data FILE`` or ``code FILE`` for a done job whose result is stale; else None."""
-        if standing.state != "done" or standing.event is None:
+        if job_state.state != "done" or job_state.event is None:
             return None
-        event = standing.event
-        if any(self._standings.of(parent).attempt != attempt for parent, attempt in event["parents"].items()):
+        event = job_state.event
+        if any(self._states.of(parent).attempt != attempt for parent, attempt in event["parents"].items()):
             return "parent"
-        if any(parent not in event["parents"] for parent in self._standings.parents(job)):
+        if any(parent not in event["parents"] for parent in self._states.needed_parents(job)):
             return "parent"
-        changed = self._changed_data(event["reads"], job)
+        changed = self._find_changed_data(event["reads"], job)
         if changed:
             return f"data {changed}"
-        file = self._changed_code(standing, event)
+        file = self._find_changed_code(job_state, event)
         return f"code {file}" if file else None
 
-    def _changed_data(self, reads: Reads, job: JobDescription) -> str | None:
+    def _find_changed_data(self, reads: FileReads, job: JobDescription) -> str | None:
         if not reads:
             return None
         # Jobs of a study read the same few files; what they read, and where from, is told apart by its text.
         key = repr((reads, job.config.get("paths")))
-        if key not in self._data:
-            self._data[key] = changed_read(reads, job.config)
-        return self._data[key]
+        if key not in self._data_cache:
+            self._data_cache[key] = find_changed_file(reads, job.config)
+        return self._data_cache[key]
 
-    def _changed_code(self, standing: Standing, event: Event) -> str | None:
+    def _find_changed_code(self, job_state: JobState, event: Event) -> str | None:
         if self._import_roots is None:
             return None
-        key = (standing.home.name, event["code"])
-        if key not in self._code:
-            self._code[key] = changed_code(standing.home, event["code"], self._import_roots)
-        return self._code[key]
+        key = (job_state.holding_study.name, event["code"])
+        if key not in self._code_cache:
+            self._code_cache[key] = find_changed_code(job_state.holding_study, event["code"], self._import_roots)
+        return self._code_cache[key]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import Root, find_root
-from seedfold.orchestrator.settings.site import site_settings
+from seedfold.orchestrator.settings.site import read_site_settings
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -94,7 +94,7 @@ class SweepRequest:
         root = find_root(self.launcher_settings["root"])
         if root.path.exists() and not root.path.is_dir():
             raise UsageError(f"hydra.launcher.root: {root.path} is a file; name a folder")
-        root.share()
+        root.apply_group_umask()
         return root
 
     def make_sweep(self) -> Sweep:
@@ -130,7 +130,7 @@ class SweepRequest:
         """The settings of the executor; the site's where the program leaves them as they come."""
         settings = {key: value for key, value in self.launcher_settings.items() if key not in _OWN_KEYS}
         _check_cluster(settings)
-        site = site_settings().get("cluster")
+        site = read_site_settings().get("cluster")
         if not isinstance(site, Mapping) or site.get("name") != self.cluster_name:
             return settings
         defaults = _read_config_file(f"cluster/{self.cluster_name}.yaml")
@@ -142,10 +142,10 @@ class SweepRequest:
 
 def _check_cluster(settings: Mapping[str, Any]) -> None:
     """Raise UsageError for a setting that cannot be, under the name that it has here."""
-    from seedfold.orchestrator.settings.cluster import Cluster
+    from seedfold.orchestrator.settings.cluster import ClusterSettings
 
     try:
-        Cluster.parse(settings)
+        ClusterSettings.parse(settings)
     except UsageError as error:
         raise UsageError(str(error).replace("cluster.", "hydra.launcher.", 1)) from None
 

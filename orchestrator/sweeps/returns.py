@@ -13,9 +13,9 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.hydra_program import overrides_of
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import Standing, Standings
-from seedfold.orchestrator.state.overview import name_of
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobState, JobStates
+from seedfold.orchestrator.state.overview import job_label
 
 _RETURN_FILE = "return.json"
 _LOG_TAIL_BYTES = 8000
@@ -34,7 +34,7 @@ def read_job_returns(
     """
     ledger = Ledger(study)
     assert ledger.plans.header is not None
-    states = Standings(root, ledger, Policies.parse(ledger.plans.header.settings["failures"]))
+    states = JobStates(root, ledger, RetryPolicies.parse(ledger.plans.header.settings["failures"]))
     for job in jobs:
         yield _read_job_return(job, states.of(job.id), _job_config(job) if with_config else None)
 
@@ -43,20 +43,20 @@ def _job_config(job: JobDescription) -> DictConfig:
     return OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
 
 
-def _read_job_return(job: JobDescription, job_state: Standing, config: DictConfig | None) -> JobReturn:
+def _read_job_return(job: JobDescription, job_state: JobState, config: DictConfig | None) -> JobReturn:
     job_return = JobReturn(overrides=overrides_of(job), cfg=config, task_name=job.study)
     if job_state.state != "done":
         job_return.status, job_return.return_value = JobStatus.FAILED, FailedJobError(_failure_message(job, job_state))
         return job_return
-    record = json.loads((job_state.home.published(job.id, job_state.attempt) / _RETURN_FILE).read_text())
+    record = json.loads((job_state.holding_study.result_folder(job.id, job_state.attempt) / _RETURN_FILE).read_text())
     job_return.working_dir = record["output_dir"]
     job_return.status, job_return.return_value = JobStatus.COMPLETED, record["value"]
     return job_return
 
 
-def _failure_message(job: JobDescription, job_state: Standing) -> str:
-    log = job_state.home.log(job.id, job_state.attempt)
-    summary = f"{name_of(job)} is {job_state.state}" + (f": {job_state.reason}" if job_state.reason else "")
+def _failure_message(job: JobDescription, job_state: JobState) -> str:
+    log = job_state.holding_study.log_file(job.id, job_state.attempt)
+    summary = f"{job_label(job)} is {job_state.state}" + (f": {job_state.reason}" if job_state.reason else "")
     return f"{summary}\nlog {log}\n{_log_tail(log)}" if log.exists() else summary
 
 

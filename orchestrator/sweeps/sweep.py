@@ -84,7 +84,7 @@ def _launch_and_wait(
         refuse_replacing(plan, _REPLACE_ADVICE)
     if request.get_flag("resume"):
         plan = _plan_with_resumed(plan)
-    launched = start_plan(plan, plan.startable(), arguments)
+    launched = start_plan(plan, plan.startable_jobs(), arguments)
     print_started(launched)
     return plan, launched, wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
 
@@ -100,7 +100,7 @@ def _refuse_login(study: ProgramStudy) -> None:
 
 def _check_study_name(root: Root, name: str) -> None:
     try:
-        root.study(name)
+        root.study_folder(name)
     except UsageError as error:
         raise UsageError(f"hydra.job.name: {str(error).removeprefix('study: ')}; give hydra.job.name=NAME") from None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import finished_runs
+from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.evaluation.axes import select
 from seedfold.results.prevalence.settings import AnalysisSettings
@@ -36,7 +36,7 @@ def compute_analysis(
     Raises UsageError where there is nothing to analyse.
     """
     study = overview.folder
-    runs = finished_runs(overview)
+    runs = find_finished_jobs(overview)
     if not runs:
         raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
     chosen, _ = select(runs, where or None)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import finished_runs
-from seedfold.orchestrator.state.overview import Overview, notes, to_json
+from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
 from seedfold.results.store.finished_job import Run
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
     """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path."""
     from seedfold.results.report.page import write_report
 
-    views, runs = overview.places(), finished_runs(overview)
-    summary = to_json(overview.folder.name, views)
-    path = out or overview.folder.outputs / "report.html"
+    views, runs = overview.job_views(), find_finished_jobs(overview)
+    summary = status_to_json(overview.folder.name, views)
+    path = out or overview.folder.outputs_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_report(
         path,
@@ -29,8 +29,8 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         runs=runs,
         states=summary["states"],
         failures=summary["failures"],
-        overview=_report_summary(overview, summary, notes(overview, views)),
-        planned=list(overview.named().values()),
+        overview=_report_summary(overview, summary, status_notes(overview, views)),
+        planned=list(overview.jobs_by_address().values()),
         log_of=_log_path,
         more_figures=_prevalence_figures(overview, runs),
     )
@@ -68,5 +68,5 @@ def _report_summary(overview: Overview, overview_counts: dict[str, Any], notes_t
 
 def _log_path(run: Run) -> Path | None:
     """The log of the attempt that a run is the result of, in the study that holds it."""
-    log = StudyFolder(run.folder.parents[2]).log(run.id, run.attempt)
+    log = StudyFolder(run.folder.parents[2]).log_file(run.id, run.attempt)
     return log if log.exists() else None

@@ -20,9 +20,9 @@ from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.finished_jobs import finished_runs
-from seedfold.orchestrator.state.job_details import Dossier
-from seedfold.orchestrator.state.job_logs import AttemptLog, whole
+from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.job_details import JobDetails
+from seedfold.orchestrator.state.job_logs import AttemptLog, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import Overview, axes_text
 from seedfold.orchestrator.views.tables import TableRequest, make_result_table
@@ -48,22 +48,22 @@ class Study:
     def open(cls, name: str, root: str | Path | None = None, config_dirs: Sequence[str | Path] = ()) -> Study:
         """Open a study by name; it need not exist. Raises UsageError for a name that cannot be a folder's."""
         found = find_root(root)
-        found.study(name)
+        found.study_folder(name)
         return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs))
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 
     def status(self, where: Where = None) -> pd.DataFrame:
         """Return one row per place of the study: job, stage, axes, state, attempt, reason, stale."""
-        views = self._read_overview().places(_parse_selection(where))
+        views = self._read_overview().job_views(_parse_selection(where))
         columns = ["state", "attempt", "reason", "stale"]
-        rows = [(view.state, view.standing.attempt, view.standing.reason, view.stale) for view in views]
+        rows = [(view.state, view.job_state.attempt, view.job_state.reason, view.stale) for view in views]
         return _jobs_frame([view.job for view in views], rows, columns)
 
     def plan(self, *overrides: str) -> pd.DataFrame:
         """Return one row per job that a launch would name: job, stage, axes, state, stale, whether it would start."""
         plan = make_plan(self.root, self._add_experiment(overrides), self.config_dirs)
-        starting = {planned.job.id for planned in plan.startable()}
+        starting = {planned.job.id for planned in plan.startable_jobs()}
         rows = [(planned.state, planned.stale, planned.job.id in starting) for planned in plan.jobs]
         return _jobs_frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
 
@@ -145,7 +145,7 @@ class Study:
         dotted key is named by its last component. Raises UsageError where no job or more than one answers.
         """
         words = [*job.split(), *axes_text(axes).split()]
-        return Job(self.root, Dossier(self.root, find_job(self.root, words, self.name)))
+        return Job(self.root, JobDetails(self.root, find_job(self.root, words, self.name)))
 
     # --- getting it done ----------------------------------------------------------------------------------------------
 
@@ -199,10 +199,10 @@ class Study:
 
     def _table_request(self, where: Where, **options: Any) -> TableRequest:
         overview = self._read_overview()
-        runs = finished_runs(overview)
+        runs = find_finished_jobs(overview)
         if not runs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
-        return TableRequest(runs, list(overview.named().values()), where or "", **options)
+        return TableRequest(runs, list(overview.jobs_by_address().values()), where or "", **options)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Job:
     """One job of a study, as it stood when it was looked up."""
 
     root: Root
-    details: Dossier
+    details: JobDetails
 
     @property
     def id(self) -> str:
@@ -241,13 +241,13 @@ class Job:
     @property
     def log(self) -> str:
         """What the latest attempt printed. Raises UsageError if there was none."""
-        log = AttemptLog.find(self.root, self.details.found, None, may_come=False)
-        return b"".join(whole(log)).decode(errors="replace")
+        log = AttemptLog.find(self.root, self.details.found_job, None, allow_pending=False)
+        return b"".join(read_log(log)).decode(errors="replace")
 
     @property
     def result(self) -> Result | None:
         """What the published result says of itself: files, metrics, provenance; None if there is none."""
-        return self.details.result()
+        return self.details.latest_result()
 
 
 def _parse_selection(where: Where) -> Selection:

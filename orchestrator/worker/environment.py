@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.slots import Machine
 
 Interruption = Literal["timeout", "preempted"]
 
 
 @dataclass(frozen=True)
-class Seat:
+class WorkerEnvironment:
     """A seat on this machine: its places are shared with other workers, and a person stops and resumes it.
 
     ``index`` and ``restart`` say which task of the submission it is.
@@ -25,28 +25,28 @@ class Seat:
     restart: int = 0
 
     @property
-    def scheduled(self) -> bool:
+    def is_scheduled(self) -> bool:
         """Whether a scheduler gave the seat: it takes it back at its own time, and knows how the task ended."""
         return False
 
     @property
-    def look_every_s(self) -> float:
+    def refresh_every_s(self) -> float:
         """Seconds between two looks at what others have done, while nothing happens here."""
         return 0.0
 
     @property
-    def signals(self) -> Sequence[signal.Signals]:
+    def stop_signals(self) -> Sequence[signal.Signals]:
         """The signals at which the worker stops."""
         return signal.SIGTERM, signal.SIGINT
 
-    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+    def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """The places that the worker of the study in the folder ``holder`` may give to jobs."""
         return Machine(cluster, holder=holder)
 
-    def interruption(self, received: int) -> Interruption | None:
+    def interruption(self, signal_number: int) -> Interruption | None:
         """Why the scheduler stops the worker with the signal that it ``received``; None where a person does."""
         return None
 
-    def go_on(self) -> bool:
+    def requeue(self) -> bool:
         """Ask for the same task to be started again; False if nobody will start it."""
         return False

@@ -17,23 +17,23 @@ from seedfold.jobs.work import ConfigFailure, DataFailure, RunBlocked, Work
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.orchestrator.worker.job_process import late_values
+from seedfold.orchestrator.worker.job_process import resolve_late_references
 from seedfold.orchestrator.worker.messages import job_environment
 
 STEPS_KEY = "trainer.max_steps"
 
 
-def with_steps(job: JobDescription, steps: int) -> JobDescription:
+def with_step_limit(job: JobDescription, max_steps: int) -> JobDescription:
     """Return the job limited to so many training steps. Raises UsageError if its configuration has no such key."""
     config = deepcopy(job.to_dict()["config"])
     section, key = STEPS_KEY.split(".")
     if key not in (config.get(section) or {}):
         raise UsageError(f"--steps: the configuration of {job.short_id} has no {STEPS_KEY}; leave --steps out")
-    config[section][key] = steps
+    config[section][key] = max_steps
     return replace(job, config=config)
 
 
-def read_description(file: Path, prefix: str) -> JobDescription:
+def read_job_description(file: Path, id_prefix: str) -> JobDescription:
     """Find a job in a file of descriptions, one JSON object a line, by the first characters of its id.
 
     Raises UsageError if the file cannot be read, or none or more than one job answers.
@@ -43,22 +43,24 @@ def read_description(file: Path, prefix: str) -> JobDescription:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--jobs {file}: cannot be read: {error}") from error
     # Of thousands of lines few are read: an id stands in its own line, and in those of the job's children.
-    found = {job.id: job for job in descriptions(file, text, holding=prefix) if job.id.startswith(prefix)}
-    if len(found) != 1:
-        nearest = did_you_mean(prefix, (job.short_id for job in descriptions(file, text)))
-        raise UsageError(f"--jobs {file}: {len(found) or 'no'} jobs whose id begins with {prefix!r}{nearest}")
-    return found.popitem()[1]
+    matches = {
+        job.id: job for job in read_job_descriptions(file, text, containing=id_prefix) if job.id.startswith(id_prefix)
+    }
+    if len(matches) != 1:
+        nearest = did_you_mean(id_prefix, (job.short_id for job in read_job_descriptions(file, text)))
+        raise UsageError(f"--jobs {file}: {len(matches) or 'no'} jobs whose id begins with {id_prefix!r}{nearest}")
+    return matches.popitem()[1]
 
 
-def descriptions(file: Path, text: str, holding: str = "") -> Iterator[JobDescription]:
+def read_job_descriptions(file: Path, text: str, containing: str = "") -> Iterator[JobDescription]:
     """Read the lines of such a file that hold a word. Raises UsageError for one that is no description."""
     # Not `splitlines`: JSON leaves the other ends of lines that Unicode knows as they are.
     for number, line in enumerate(text.split("\n"), 1):
-        if line.strip() and holding in line:
-            yield _description(file, number, line)
+        if line.strip() and containing in line:
+            yield _parse_description(file, number, line)
 
 
-def _description(file: Path, number: int, line: str) -> JobDescription:
+def _parse_description(file: Path, number: int, line: str) -> JobDescription:
     try:
         return JobDescription.from_dict(json.loads(line))
     except (ValueError, KeyError, TypeError) as error:
@@ -66,28 +68,28 @@ def _description(file: Path, number: int, line: str) -> JobDescription:
 
 
 @dataclass(frozen=True)
-class Parents:
+class ParentResults:
     """The published folder of each parent that a job needs, and its stage."""
 
     folders: Mapping[str, Path] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
 
 
-def parents_of(root: Root, study: StudyFolder, job: JobDescription) -> Parents:
+def find_parent_results(root: Root, study: StudyFolder, job: JobDescription) -> ParentResults:
     """Return where a job's parents left their results. Raises UsageError for one that is not done."""
     if not job.parents:
-        return Parents()
-    standings = Overview(root, study.name).standings
+        return ParentResults()
+    states = Overview(root, study.name).states
     folders = {}
-    for parent in standings.parents(job):
-        standing = standings.of(parent)
-        if standing.state != "done":
-            raise UsageError(f"{job.short_id}: its parent {parent[:12]} is {standing.state}; it has to be done first")
-        folders[parent] = standing.home.published(parent, standing.attempt)
-    return Parents(folders, {parent: standings.stage(parent) for parent in folders})
+    for parent in states.needed_parents(job):
+        job_state = states.of(parent)
+        if job_state.state != "done":
+            raise UsageError(f"{job.short_id}: its parent {parent[:12]} is {job_state.state}; it has to be done first")
+        folders[parent] = job_state.holding_study.result_folder(parent, job_state.attempt)
+    return ParentResults(folders, {parent: states.stage_of(parent) for parent in folders})
 
 
-def import_as_launched(study: StudyFolder) -> None:
+def add_launch_folder_to_path(study: StudyFolder) -> None:
     """Have the packages importable that the last launch of the study had in its folder."""
     header = Plans(study).header
     folder = header.folder if header else str(Path.cwd())
@@ -95,19 +97,19 @@ def import_as_launched(study: StudyFolder) -> None:
         sys.path.insert(0, folder)
 
 
-def hide_scheduler() -> None:
+def remove_scheduler_variables() -> None:
     """Have this process see nothing of the scheduler whose allocation it is in, as is true of launched jobs."""
     for name in os.environ.keys() - job_environment(os.environ, {}).keys():
         del os.environ[name]
 
 
-def scratch_work(job: JobDescription, parents: Parents) -> Work:
+def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
     """Return an attempt at a job in a new folder of its own, which is kept.
 
     Raises UsageError if it needs a value that no parent has.
     """
     try:
-        config, _ = late_values(job, parents.folders, parents.stages)
+        config, _ = resolve_late_references(job, parents.folders, parents.stages)
     except (RunBlocked, ConfigFailure, DataFailure) as error:
         raise UsageError(f"{job.short_id}: {error}") from error
     folder = Path(tempfile.mkdtemp(prefix=f"seedfold-run-{job.short_id}-"))

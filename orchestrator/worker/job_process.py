@@ -25,13 +25,13 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import is_late, resolve
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.data_reads import ReadRecorder
-from seedfold.orchestrator.code.digests import note_loaded, record_code
-from seedfold.orchestrator.ledger.claims import attempts_begun, claim
+from seedfold.orchestrator.code.digests import digest_loaded_files, record_code
+from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.outputs import hand_out, outputs_of
+from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.orchestrator.settings.failures import classify
-from seedfold.orchestrator.worker.messages import Request, send
+from seedfold.orchestrator.settings.failures import failure_from_exception
+from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.results.store.published import publish
 from seedfold.results.store.values import read_value
 
@@ -43,50 +43,52 @@ class _StopFlag:
     """
 
     def __init__(self) -> None:
-        self.raised = False
+        self.is_set = False
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._raise)
+            signal.signal(number, self._set)
 
-    def _raise(self, number: int, frame: object) -> None:
-        self.raised = True
+    def _set(self, number: int, frame: object) -> None:
+        self.is_set = True
 
     def __call__(self) -> bool:
-        return self.raised
+        return self.is_set
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """Where one attempt lives."""
 
-    request: Request
+    request: AttemptRequest
     job: JobDescription
     root: Root
     study: StudyFolder
 
     @classmethod
-    def of(cls, request: Request) -> _Attempt:
+    def from_request(cls, request: AttemptRequest) -> _Attempt:
         root = Root(Path(request.root))
-        return cls(request, JobDescription.from_dict(request.job), root, root.study(request.study))
+        return cls(request, JobDescription.from_dict(request.job), root, root.study_folder(request.study))
 
     @property
-    def staging(self) -> Path:
-        return self.study.job(self.job.id) / f"staging.{self.request.attempt}"
+    def staging_folder(self) -> Path:
+        return self.study.job_folder(self.job.id) / f"staging.{self.request.attempt}"
 
-    def parents(self) -> dict[str, Path]:
+    def parent_folders(self) -> dict[str, Path]:
         return {
-            parent: self.root.study(study).published(parent, attempt)
+            parent: self.root.study_folder(study).result_folder(parent, attempt)
             for parent, (study, attempt) in self.request.parents.items()
         }
 
 
-def fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
+def find_fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
     """The folder of a fit: the one where another study under the root has finished it, else this study's own."""
-    own = study.job(fit)
-    finished = (folder.job(fit) for folder in root.studies() if (folder.job(fit) / "fit.json").exists())
+    own = study.job_folder(fit)
+    finished = (
+        folder.job_folder(fit) for folder in root.study_folders() if (folder.job_folder(fit) / "fit.json").exists()
+    )
     return own if own.exists() else next(finished, own)
 
 
-def late_values(
+def resolve_late_references(
     job: JobDescription, parents: Mapping[str, Path], stages: Mapping[str, str]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The job's configuration with values of its parents for late references, and these values by dotted key.
@@ -102,7 +104,7 @@ def late_values(
     return resolve(job.config, value)
 
 
-def find_run(name: str) -> Callable[[Work], None]:
+def import_run(name: str) -> Callable[[Work], None]:
     """Import the callable that a study's ``run`` names. Raises ConfigFailure if that does not work."""
     module_name, _, attribute = name.rpartition(".")
     try:
@@ -114,7 +116,7 @@ def find_run(name: str) -> Callable[[Work], None]:
     return found  # type: ignore[no-any-return]
 
 
-def _redirect(log: Path) -> None:
+def _redirect_output(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     sys.stdout.flush()
@@ -133,12 +135,12 @@ def start_logging() -> None:
 
 
 def _discard_old_staging(attempt: _Attempt) -> None:
-    for left in attempt.study.job(attempt.job.id).glob("staging.*"):
-        shutil.rmtree(left, ignore_errors=True)
-    attempt.staging.mkdir(parents=True)
+    for old_staging in attempt.study.job_folder(attempt.job.id).glob("staging.*"):
+        shutil.rmtree(old_staging, ignore_errors=True)
+    attempt.staging_folder.mkdir(parents=True)
 
 
-def _provenance(request: Request) -> dict[str, Any]:
+def _make_provenance(request: AttemptRequest) -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -148,24 +150,24 @@ def _provenance(request: Request) -> dict[str, Any]:
     }
 
 
-def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
+def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     started, job = time.time(), attempt.job
     _discard_old_staging(attempt)
     reads = ReadRecorder(job.config)
-    config, resolved = late_values(job, attempt.parents(), attempt.request.stages)
+    config, resolved = resolve_late_references(job, attempt.parent_folders(), attempt.request.stages)
     work = Work(
         description=replace(job, config=config),
         attempt=attempt.request.attempt,
-        folder=fit_folder(attempt.root, attempt.study, job.fit),
-        staging=attempt.staging,
-        parents=attempt.parents(),
+        folder=find_fit_folder(attempt.root, attempt.study, job.fit),
+        staging=attempt.staging_folder,
+        parents=attempt.parent_folders(),
         stages=attempt.request.stages,
         stop_requested=stop,
         reads=reads,
     )
     work.folder.mkdir(parents=True, exist_ok=True)
-    run = find_run(job.run)
-    note_loaded()
+    run = import_run(job.run)
+    digest_loaded_files()
     run(work)
     record = job.to_dict() | {
         "attempt": attempt.request.attempt,
@@ -173,32 +175,34 @@ def _compute(attempt: _Attempt, stop: _StopFlag) -> None:
         "resolved": resolved,
         "reads": reads.reads,
         "code": record_code(attempt.study),
-        "provenance": _provenance(attempt.request),
+        "provenance": _make_provenance(attempt.request),
         "started": started,
         "ended": time.time(),
     }
-    published = _publish(attempt, record)
+    published = _publish_result(attempt, record)
     if not attempt.request.fit_needed:
-        _clean_up(replace(work, staging=published))
+        _call_after_publish(replace(work, staging=published))
 
 
-class _Overtaken(Exception):
+class _AttemptOvertakenError(Exception):
     """Another attempt began meanwhile, because this one was believed dead: its result is the one that counts."""
 
 
-def _publish(attempt: _Attempt, record: dict[str, Any]) -> Path:
+def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
     number = attempt.request.attempt
-    if attempts_begun(attempt.study, attempt.job.id, number) > number:
-        shutil.rmtree(attempt.staging)
-        raise _Overtaken(f"attempt {number} was believed dead and a later one has begun; its result is discarded")
-    hand_out(attempt.staging / OUTPUTS, outputs_of(attempt.study, attempt.job))
-    final = attempt.study.published(attempt.job.id, number)
+    if latest_attempt_number(attempt.study, attempt.job.id, number) > number:
+        shutil.rmtree(attempt.staging_folder)
+        raise _AttemptOvertakenError(
+            f"attempt {number} was believed dead and a later one has begun; its result is discarded"
+        )
+    copy_outputs(attempt.staging_folder / OUTPUTS, output_folder(attempt.study, attempt.job))
+    final = attempt.study.result_folder(attempt.job.id, number)
     final.parent.mkdir(parents=True, exist_ok=True)
-    publish(attempt.staging, final, record)
+    publish(attempt.staging_folder, final, record)
     return final
 
 
-def _clean_up(work: Work) -> None:
+def _call_after_publish(work: Work) -> None:
     """Let the run's module clean up what it kept only until the result was safe."""
     module = sys.modules[work.description.run.rpartition(".")[0]]
     clean = getattr(module, "after_publish", None)
@@ -211,45 +215,45 @@ def _clean_up(work: Work) -> None:
         traceback.print_exc()
 
 
-def run_attempt(request: Request, report: int) -> int:
+def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
     """Run one attempt in the calling process, telling of it on the pipe ``report``. Returns the exit code."""
     os.environ.update(request.environment)
     stop = _StopFlag()
-    attempt = _Attempt.of(request)
-    job, number = attempt.job.id, request.attempt
+    attempt = _Attempt.from_request(request)
+    job, attempt_number = attempt.job.id, request.attempt
     try:
-        refused = claim(attempt.root, attempt.study, job, number, request.submission, request.task)
-        if refused:
-            send(report, "declined", job=job, reason=refused)
+        refusal = claim_attempt(attempt.root, attempt.study, job, attempt_number, request.submission, request.task)
+        if refusal:
+            send_message(report_pipe, "declined", job=job, reason=refusal)
             return 0
-        _redirect(attempt.study.log(job, number))
-        send(report, "started", job=job, n=number, process=ProcessIdentity.current().to_dict())
-        _compute(attempt, stop)
+        _redirect_output(attempt.study.log_file(job, attempt_number))
+        send_message(report_pipe, "started", job=job, n=attempt_number, process=ProcessIdentity.current().to_dict())
+        _run_and_publish(attempt, stop)
     except RunInterrupted as interruption:
-        send(report, "interrupted", job=job, n=number, reason=str(interruption) or "asked to stop")
+        send_message(report_pipe, "interrupted", job=job, n=attempt_number, reason=str(interruption) or "asked to stop")
         return 0
     except RunBlocked as verdict:
-        send(report, "blocked", job=job, n=number, reason=str(verdict))
+        send_message(report_pipe, "blocked", job=job, n=attempt_number, reason=str(verdict))
         return 0
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        return _report_failure(error, job, number, report)
-    send(report, "done", job=job, n=number)
+        return _report_failure(error, job, attempt_number, report_pipe)
+    send_message(report_pipe, "done", job=job, n=attempt_number)
     return 0
 
 
-def _report_failure(error: BaseException, job: str, number: int, report: int) -> int:
-    failure = classify(error)
+def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
+    failure = failure_from_exception(error)
     if isinstance(error, UsageError | ConfigFailure):
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     traceback.print_exception(error)
     sys.stderr.flush()
-    send(report, "failed", job=job, n=number, **failure.to_dict())
+    send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
     return 1
 
 
 def main() -> int:
     """Run the request on standard input in this fresh process; the pipe's number is the only argument."""
-    return run_attempt(Request.from_line(sys.stdin.readline()), int(sys.argv[1]))
+    return run_attempt(AttemptRequest.from_line(sys.stdin.readline()), int(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -14,44 +14,44 @@ from itertools import count
 from typing import Literal
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.claims import is_claimed_alive
-from seedfold.orchestrator.state.job_states import ALIVE, Standing, Standings
+from seedfold.orchestrator.ledger.claims import has_live_claim
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates
 
 Readiness = Literal["ready", "soon", "wait", "held", "never", "over"]
-Shape = tuple[int, int]
+SlotSize = tuple[int, int]
 """CPUs and GPUs that a job takes."""
 
 
-def shape_of(job: JobDescription) -> Shape:
+def slot_size(job: JobDescription) -> SlotSize:
     """Return what a job takes of the machine."""
     return job.resources.cpus, job.resources.gpus
 
 
-class Queue:
+class JobQueue:
     """Jobs in the order in which they should start; parents come before their children.
 
     One that is not ``patient`` has no hope for jobs that wait for what others have at work.
     """
 
-    def __init__(self, jobs: Iterable[JobDescription], standings: Standings, patient: bool = True) -> None:
-        self._standings = standings
-        self._hopes_for = {"ready", "soon", "wait"} if patient else {"ready", "soon"}
-        self._study = standings.ledger.study
+    def __init__(self, jobs: Iterable[JobDescription], states: JobStates, waits_for_others: bool = True) -> None:
+        self._states = states
+        self._may_still_start = {"ready", "soon", "wait"} if waits_for_others else {"ready", "soon"}
+        self._study = states.ledger.study
         self._jobs: dict[str, JobDescription] = {}
-        self._fits: Counter[str] = Counter()
-        self._numbers = count()
-        self._open: list[tuple[int, str]] = []
-        self._place: dict[str, tuple[int, str]] = {}
-        self._shapes: Counter[Shape] = Counter()
-        self._aside: dict[str, list[str]] = {}
-        self._left: set[str] = set()
+        self._jobs_per_fit: Counter[str] = Counter()
+        self._counter = count()
+        self._candidates: list[tuple[int, str]] = []
+        self._position: dict[str, tuple[int, str]] = {}
+        self._candidate_sizes: Counter[SlotSize] = Counter()
+        self._children_on_hold: dict[str, list[str]] = {}
+        self._parents_gone: set[str] = set()
         self._not_before: dict[str, float] = {}
-        self._closed: set[str] = set()
+        self._closed_stages: set[str] = set()
         self._all_closed = False
-        self.hopeful = True
+        self.may_have_more = True
         """Whether the last look found anything that is ready, or may become so by itself."""
         for job in jobs:
-            self.put(job)
+            self.add(job)
 
     def __contains__(self, job: str) -> bool:
         return job in self._jobs
@@ -59,134 +59,136 @@ class Queue:
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._jobs))
 
-    def put(self, job: JobDescription, wait_s: float = 0.0) -> None:
+    def add(self, job: JobDescription, delay_s: float = 0.0) -> None:
         """Queue a job behind the others, to start in ``wait_s`` seconds at the earliest."""
-        self.drop(job.id)
+        self.remove(job.id)
         self._jobs[job.id] = job
-        self._fits[job.fit] += 1
-        self._left.discard(job.id)
-        self._place[job.id] = (next(self._numbers), job.id)
-        self._open_up(job)
-        if wait_s:
-            self._not_before[job.id] = time.monotonic() + wait_s
+        self._jobs_per_fit[job.fit] += 1
+        self._parents_gone.discard(job.id)
+        self._position[job.id] = (next(self._counter), job.id)
+        self._add_candidate(job)
+        if delay_s:
+            self._not_before[job.id] = time.monotonic() + delay_s
 
-    def drop(self, job: str) -> None:
+    def remove(self, job_id: str) -> None:
         """Let go of a job, if it is here."""
-        found = self._jobs.pop(job, None)
+        found = self._jobs.pop(job_id, None)
         if found is None:
             return
-        self._fits[found.fit] -= 1
-        self._close_up(found)
-        del self._place[job]
-        if job in self._aside:
-            self._left.add(job)
+        self._jobs_per_fit[found.fit] -= 1
+        self._remove_candidate(found)
+        del self._position[job_id]
+        if job_id in self._children_on_hold:
+            self._parents_gone.add(job_id)
 
-    def _open_up(self, job: JobDescription) -> None:
-        insort(self._open, self._place[job.id])
-        self._shapes[shape_of(job)] += 1
+    def _add_candidate(self, job: JobDescription) -> None:
+        insort(self._candidates, self._position[job.id])
+        self._candidate_sizes[slot_size(job)] += 1
 
-    def _close_up(self, job: JobDescription) -> None:
+    def _remove_candidate(self, job: JobDescription) -> None:
         """Look at a job no more, if it is looked at."""
-        at = bisect_left(self._open, self._place[job.id])
-        if at == len(self._open) or self._open[at] != self._place[job.id]:
+        at = bisect_left(self._candidates, self._position[job.id])
+        if at == len(self._candidates) or self._candidates[at] != self._position[job.id]:
             return
-        del self._open[at]
-        self._shapes[shape_of(job)] -= 1
-        if not self._shapes[shape_of(job)]:
-            del self._shapes[shape_of(job)]
+        del self._candidates[at]
+        self._candidate_sizes[slot_size(job)] -= 1
+        if not self._candidate_sizes[slot_size(job)]:
+            del self._candidate_sizes[slot_size(job)]
 
-    def needs(self, fit: str) -> bool:
+    def needs_fit(self, fit: str) -> bool:
         """Whether a job that has not started will predict from a fit."""
-        return self._fits[fit] > 0
+        return self._jobs_per_fit[fit] > 0
 
     def close(self, stage: str | None = None) -> None:
         """Start no more jobs of a stage, or none at all."""
         if stage is None:
             self._all_closed = True
         else:
-            self._closed.add(stage)
+            self._closed_stages.add(stage)
 
     @property
-    def closed(self) -> bool:
+    def has_closed_stages(self) -> bool:
         """Whether jobs were left because more of them would fail in the same way."""
-        return self._all_closed or bool(self._closed)
+        return self._all_closed or bool(self._closed_stages)
 
-    def ready(self, running: Collection[str], fits: set[str], refused: set[Shape]) -> Iterator[JobDescription]:
+    def ready_jobs(
+        self, running: Collection[str], fits_in_use: set[str], full_sizes: set[SlotSize]
+    ) -> Iterator[JobDescription]:
         """Yield what may start now, beside ``running`` jobs that work on ``fits``.
 
         ``refused`` are shapes for which there is no room. The caller adds to all three as it goes: two jobs never
         work on one fit. Lets go of jobs that somebody else has done or given up meanwhile.
         """
-        self._bring_back(running)
-        self.hopeful = False
-        for _, name in list(self._open):
+        self._restore_children(running)
+        self.may_have_more = False
+        for _, name in list(self._candidates):
             job = self._jobs.get(name)
-            if job is None or shape_of(job) in refused:
+            if job is None or slot_size(job) in full_sizes:
                 continue
-            readiness = self._readiness(job, running, fits)
-            self.hopeful = self.hopeful or readiness in self._hopes_for
+            readiness = self._readiness_of(job, running, fits_in_use)
+            self.may_have_more = self.may_have_more or readiness in self._may_still_start
             if readiness == "over":
-                self.drop(job.id)
+                self.remove(job.id)
             elif readiness == "ready":
                 yield job
-                if self._shapes.keys() <= refused:
+                if self._candidate_sizes.keys() <= full_sizes:
                     return
         # Children of a job that was let go of just now are looked at the next time.
-        self.hopeful = self.hopeful or bool(self._left)
+        self.may_have_more = self.may_have_more or bool(self._parents_gone)
 
-    def _bring_back(self, running: Collection[str]) -> None:
+    def _restore_children(self, running: Collection[str]) -> None:
         """Look again at jobs whose parent was neither queued nor running any more."""
-        for parent in [parent for parent in self._left if parent not in running]:
-            self._left.remove(parent)
-            for child in self._aside.pop(parent):
+        for parent in [parent for parent in self._parents_gone if parent not in running]:
+            self._parents_gone.remove(parent)
+            for child in self._children_on_hold.pop(parent):
                 if child in self._jobs:
-                    self._open_up(self._jobs[child])
+                    self._add_candidate(self._jobs[child])
 
-    def _readiness(self, job: JobDescription, running: Collection[str], fits: Collection[str]) -> Readiness:
-        if self._all_closed or job.stage in self._closed:
+    def _readiness_of(self, job: JobDescription, running: Collection[str], fits_in_use: Collection[str]) -> Readiness:
+        if self._all_closed or job.stage in self._closed_stages:
             return "never"
-        if self._is_held(job, running):
+        if self._hold_for_parent(job, running):
             return "held"
         if self._not_before.get(job.id, 0.0) > time.monotonic():
             return "soon"
-        elsewhere = self._standings.elsewhere(job.id)
-        if self._is_over(job.id, elsewhere):
+        state_elsewhere = self._states.find_elsewhere(job.id)
+        if self._needs_no_run(job.id, state_elsewhere):
             return "over"
-        of_parents = self._of_parents(job)
+        of_parents = self._readiness_of_parents(job)
         if of_parents != "ready":
             return of_parents
         # What is only queued elsewhere may wait for what is queued here; who claims first does it.
-        at_work = elsewhere is not None and elsewhere.state == "running"
-        at_work = at_work or job.fit in fits or is_claimed_alive(self._study, job.id)
+        at_work = state_elsewhere is not None and state_elsewhere.state == "running"
+        at_work = at_work or job.fit in fits_in_use or has_live_claim(self._study, job.id)
         return "wait" if at_work else "ready"
 
-    def _is_over(self, job: str, elsewhere: Standing | None) -> bool:
+    def _needs_no_run(self, job_id: str, state_elsewhere: JobState | None) -> bool:
         """Whether nothing is to be done any more: another worker or study has, or a person wants it no longer."""
-        standing = self._standings.of(job)
-        if standing.settled or standing.state in {"done", "failed", "cancelled"}:
+        job_state = self._states.of(job_id)
+        if job_state.has_nothing_to_do or job_state.state in {"done", "failed", "cancelled"}:
             return True
-        done_elsewhere = elsewhere is not None and elsewhere.state == "done"
-        return done_elsewhere and job not in self._standings.ledger.rerun
+        done_elsewhere = state_elsewhere is not None and state_elsewhere.state == "done"
+        return done_elsewhere and job_id not in self._states.ledger.rerun_attempts
 
-    def _is_held(self, job: JobDescription, running: Collection[str]) -> bool:
+    def _hold_for_parent(self, job: JobDescription, running: Collection[str]) -> bool:
         """Put a job aside if a parent is queued or running.
 
         The last such parent is likely to end last, so that a job with thousands of them is looked at a few times.
         """
         for parent in reversed(job.parents):
             if parent in self._jobs or parent in running:
-                self._close_up(job)
-                self._aside.setdefault(parent, []).append(job.id)
+                self._remove_candidate(job)
+                self._children_on_hold.setdefault(parent, []).append(job.id)
                 if parent not in self._jobs:
-                    self._left.add(parent)
+                    self._parents_gone.add(parent)
                 return True
         return False
 
-    def _of_parents(self, job: JobDescription) -> Readiness:
-        found: Readiness = "ready"
-        for parent in self._standings.parents(job):
-            state = self._standings.of(parent).state
-            if state not in ALIVE and state != "done":
+    def _readiness_of_parents(self, job: JobDescription) -> Readiness:
+        readiness: Readiness = "ready"
+        for parent in self._states.needed_parents(job):
+            state = self._states.of(parent).state
+            if state not in ACTIVE_STATES and state != "done":
                 return "never"
-            found = "wait" if state in ALIVE else found
-        return found
+            readiness = "wait" if state in ACTIVE_STATES else readiness
+        return readiness

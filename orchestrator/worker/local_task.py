@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.worker.environment import Seat
+from seedfold.orchestrator.worker.environment import WorkerEnvironment
 
 
 def work(folder: str, visible_gpus: str | None) -> None:
@@ -15,9 +15,9 @@ def work(folder: str, visible_gpus: str | None) -> None:
     ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: submitit puts its own choice there.
     """
     # What submitit loads on either side of the hand-over stays light.
-    from seedfold.orchestrator.worker.worker import sit_down
+    from seedfold.orchestrator.worker.worker import run_task
 
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if visible_gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus
-    sit_down(Submission.read(Path(folder)), Seat())
+    run_task(Submission.read(Path(folder)), WorkerEnvironment())

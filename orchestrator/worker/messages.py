@@ -21,7 +21,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class AttemptRequest:
     """One attempt to start.
 
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
@@ -41,7 +41,7 @@ class Request:
     task: tuple[int, int] = (0, 0)
 
     @property
-    def id(self) -> str:
+    def job_id(self) -> str:
         """The job's id."""
         return str(self.job["id"])
 
@@ -50,7 +50,7 @@ class Request:
         return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode() + b"\n"
 
     @classmethod
-    def from_line(cls, line: bytes | str) -> Request:
+    def from_line(cls, line: bytes | str) -> AttemptRequest:
         """Read one line of JSON."""
         record = json.loads(line)
         record["parents"] = {job: (study, attempt) for job, (study, attempt) in record["parents"].items()}
@@ -58,16 +58,16 @@ class Request:
         return cls(**{**record, "task": (index, restart)})
 
 
-def send(handle: int, what: str, /, **details: Any) -> None:
+def send_message(pipe: int, message_kind: str, /, **details: Any) -> None:
     """Write one message. ``reason`` is cut so that the write stays whole."""
     if "reason" in details:
         reason = str(details["reason"])
         # A character takes up to 12 bytes where it is not ASCII.
         details["reason"] = reason[: 600 if reason.isascii() else 200]
-    line = json.dumps({"m": what, **details}, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps({"m": message_kind, **details}, separators=(",", ":")).encode() + b"\n"
     if len(line) > select.PIPE_BUF:
         raise ValueError(f"message of {len(line)} bytes")
-    os.write(handle, line)
+    os.write(pipe, line)
 
 
 class LineBuffer:
@@ -76,7 +76,7 @@ class LineBuffer:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def add_bytes(self, data: bytes) -> list[bytes]:
         """Add bytes; return the lines that became complete."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         return lines
@@ -91,6 +91,6 @@ def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dic
     return {**kept, **own}
 
 
-def single_threaded() -> dict[str, str]:
+def single_thread_variables() -> dict[str, str]:
     """Environment under which libraries start no threads of their own: those for numbers, and Arrow's allocator."""
     return {**dict.fromkeys(_THREAD_VARIABLES, "1"), "JE_ARROW_MALLOC_CONF": "background_thread:false"}

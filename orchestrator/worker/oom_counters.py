@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def _counter(file: Path) -> int:
+def _read_counter(file: Path) -> int:
     try:
         lines = file.read_text().splitlines()
     except OSError:
@@ -13,12 +13,12 @@ def _counter(file: Path) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def _own_cgroup() -> Path:
+def _own_cgroup_file() -> Path:
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     unified = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
     return Path("/sys/fs/cgroup") / unified.lstrip("/") / "memory.events"
 
 
-def oom_kills() -> int:
+def count_oom_kills() -> int:
     """Processes killed for lack of memory so far, on this machine or in this control group."""
-    return _counter(Path("/proc/vmstat")) + _counter(_own_cgroup())
+    return _read_counter(Path("/proc/vmstat")) + _read_counter(_own_cgroup_file())

@@ -22,7 +22,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def signal_group(pid: int, number: signal.Signals) -> None:
+def signal_job(pid: int, number: signal.Signals) -> None:
     """Send a signal to a job: SIGKILL to everything that it started, any other to its process alone."""
     with contextlib.suppress(ProcessLookupError):
         if number == signal.SIGKILL:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from seedfold.jobs.errors import counted
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +48,21 @@ def visible_gpus() -> list[Gpu]:
 class Slot:
     """A place that this process holds until `release`."""
 
-    handles: list[int]
+    lock_handles: list[int]
     gpus: tuple[str, ...]
 
-    def environment(self) -> dict[str, str]:
+    def environment_variables(self) -> dict[str, str]:
         """What a job in this slot sees of the machine's GPUs: its own, or none."""
         return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
 
     def release(self) -> None:
         """Give the place back."""
-        for handle in self.handles:
+        for handle in self.lock_handles:
             os.close(handle)
-        self.handles.clear()
+        self.lock_handles.clear()
 
 
-def _folder() -> Path:
+def _slots_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"seedfold-{os.getuid()}" / "slots"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
@@ -80,11 +80,11 @@ def _try_lock(path: Path, holder: str) -> int | None:
     return handle
 
 
-def _holder_of(path: Path) -> str:
+def _read_holder(path: Path) -> str:
     return os.fsdecode(path.read_bytes())
 
 
-def _lock_some(
+def _lock_all_or_none(
     folder: Path, names: Sequence[str], count: int, holder: str
 ) -> tuple[list[tuple[str, int]] | None, list[Path]]:
     """Lock ``count`` of the names, or none; return also those that turned out to be taken."""
@@ -106,27 +106,29 @@ def _lock_some(
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class SlotShortage:
     """Why a job got no place: it needs ``needed`` of ``places``, and ``holders``, folders of studies, have one each."""
 
     needed: int
-    places: int
+    slots: int
     holders: tuple[str, ...]
 
-    def text(self, root: Path) -> str:
+    def to_text(self, root: Path) -> str:
         """Say it in a line. Studies outside ``root`` are named with their folder."""
         if not self.holders:
             return "waits for GPUs with enough free memory"
         names = sorted({holder.removeprefix(f"{root}/") for holder in self.holders if holder})
         wanted = "a place" if self.needed == 1 else f"{self.needed} places"
         studies = "study" if len(names) == 1 else "studies"
-        return f"waits for {wanted}: {self._share()} taken" + (f" by {studies} {', '.join(names)}" if names else "")
+        return f"waits for {wanted}: {self._taken_text()} taken" + (
+            f" by {studies} {', '.join(names)}" if names else ""
+        )
 
-    def _share(self) -> str:
-        if len(self.holders) < self.places:
+    def _taken_text(self) -> str:
+        if len(self.holders) < self.slots:
             taken = len(self.holders)
-            return f"{taken} of {self.places} {'is' if taken == 1 else 'are'}"
-        return "the only one is" if self.places == 1 else f"all {self.places} are"
+            return f"{taken} of {self.slots} {'is' if taken == 1 else 'are'}"
+        return "the only one is" if self.slots == 1 else f"all {self.slots} are"
 
 
 class Machine:
@@ -134,49 +136,51 @@ class Machine:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterSettings,
         gpus: Sequence[Gpu] | None = None,
         holder: Path = Path(),
         cpus: int | None = None,
         folder: Path | None = None,
     ) -> None:
         """``holder`` is the folder of the study whose worker asks; ``folder`` has places that it shares with nobody."""
-        self.shortage: Shortage | None = None
+        self.shortage: SlotShortage | None = None
         """Why the last job that asked got no place, where others hold what it needs."""
         self._holder = str(holder)
         self.cpus = cpus or len(os.sched_getaffinity(0))
-        self._folder = folder or _folder()
+        self._slots_folder = folder or _slots_folder()
         self.gpus = list(visible_gpus() if gpus is None else gpus)
-        self.most_jobs = cluster.slots
-        self._per_gpu = cluster.jobs_per_gpu
-        self._least_free = cluster.min_free_gpu_memory or 0
+        self.max_jobs = cluster.slots
+        self._slots_per_gpu = cluster.jobs_per_gpu
+        self._min_free_bytes = cluster.min_free_gpu_memory or 0
 
-    def lacks(self, resources: Resources) -> str | None:
+    def missing_resources(self, resources: Resources) -> str | None:
         """What a job asks for that this machine can never give; None if it can."""
         if resources.gpus > len(self.gpus):
             return f"asks for {counted(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
         return None
 
-    def acquire(self, resources: Resources, running: int) -> Slot | None:
+    def acquire_slot(self, resources: Resources, running: int) -> Slot | None:
         """Take a place for a job beside ``running`` others of this worker; None if all are taken.
 
         A job that asks for more CPUs than there are takes them all.
         """
         self.shortage = None
-        if self.most_jobs is not None and running >= self.most_jobs:
+        if self.max_jobs is not None and running >= self.max_jobs:
             return None
         if resources.gpus:
             return self._acquire_gpus(resources.gpus)
         return self._acquire_cpus(resources.cpus)
 
     def _acquire_cpus(self, count: int) -> Slot | None:
-        places = max(self.cpus, self.most_jobs or 0)
-        held = self._lock([f"cpu-{index}" for index in range(places)], min(count, places))
+        slots = max(self.cpus, self.max_jobs or 0)
+        held = self._lock_slots([f"cpu-{index}" for index in range(slots)], min(count, slots))
         return None if held is None else Slot([handle for _, handle in held], ())
 
     def _acquire_gpus(self, count: int) -> Slot | None:
-        free = [gpu.index for gpu in self._with_free_memory()]
-        held = self._lock([f"gpu-{index}.{place}" for place in range(self._per_gpu) for index in free], count)
+        free = [gpu.index for gpu in self._gpus_with_free_memory()]
+        held = self._lock_slots(
+            [f"gpu-{index}.{slot_number}" for slot_number in range(self._slots_per_gpu) for index in free], count
+        )
         if held is None:
             return None
         indices = tuple(name.removeprefix("gpu-").split(".")[0] for name, _ in held)
@@ -186,14 +190,14 @@ class Machine:
             return None
         return slot
 
-    def _lock(self, names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
-        held, taken = _lock_some(self._folder, names, count, self._holder)
+    def _lock_slots(self, names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
+        held, taken = _lock_all_or_none(self._slots_folder, names, count, self._holder)
         if held is None:
-            self.shortage = Shortage(count, len(names), tuple(map(_holder_of, taken)))
+            self.shortage = SlotShortage(count, len(names), tuple(map(_read_holder, taken)))
         return held
 
-    def _with_free_memory(self) -> list[Gpu]:
-        if not self._least_free:
+    def _gpus_with_free_memory(self) -> list[Gpu]:
+        if not self._min_free_bytes:
             return self.gpus
         known = {gpu.index for gpu in self.gpus}
-        return [gpu for gpu in visible_gpus() if gpu.index in known and gpu.free_bytes >= self._least_free]
+        return [gpu for gpu in visible_gpus() if gpu.index in known and gpu.free_bytes >= self._min_free_bytes]

@@ -18,13 +18,19 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from seedfold.orchestrator.code.digests import note_loaded
+from seedfold.orchestrator.code.digests import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
-from seedfold.orchestrator.worker.messages import LineBuffer, Request, job_environment, send, single_threaded
-from seedfold.orchestrator.worker.parent_death import die_with_parent, signal_group
+from seedfold.orchestrator.worker.messages import (
+    AttemptRequest,
+    LineBuffer,
+    job_environment,
+    send_message,
+    single_thread_variables,
+)
+from seedfold.orchestrator.worker.parent_death import die_with_parent, signal_job
 
 
-def _preload(runs: Sequence[str]) -> None:
+def _import_preloads(runs: Sequence[str]) -> None:
     """Import what the runs declare. What fails here fails again, with its reason, in the job that needs it."""
     for run in runs:
         try:
@@ -35,7 +41,7 @@ def _preload(runs: Sequence[str]) -> None:
             traceback.print_exc()
 
 
-def unsafe_to_fork() -> str | None:
+def find_fork_hazard() -> str | None:
     """Why a child forked from this process would not be as good as a fresh one; None if it would be."""
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads > 1:
@@ -46,51 +52,51 @@ def unsafe_to_fork() -> str | None:
     return None
 
 
-class Template:
+class TemplateProcess:
     """Starts jobs on request and tells of their ends."""
 
-    def __init__(self, report: int, warm: str, runs: Sequence[str]) -> None:
-        self._report = report
-        self._jobs: dict[int, str] = {}
-        self._cold: dict[int, subprocess.Popen[bytes]] = {}
-        self._why_cold = self._warm_up(warm, runs)
-        send(report, "ready", reason=self._why_cold or "")
+    def __init__(self, report_pipe: int, warm: str, runs: Sequence[str]) -> None:
+        self._report_pipe = report_pipe
+        self._job_of_pid: dict[int, str] = {}
+        self._fresh_processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._no_fork_reason = self._import_and_check(warm, runs)
+        send_message(report_pipe, "ready", reason=self._no_fork_reason or "")
 
-    def _warm_up(self, warm: str, runs: Sequence[str]) -> str | None:
+    def _import_and_check(self, warm: str, runs: Sequence[str]) -> str | None:
         if warm == "off":
             return "switched off"
-        _preload(runs)
-        note_loaded()
-        reason = unsafe_to_fork()
+        _import_preloads(runs)
+        digest_loaded_files()
+        reason = find_fork_hazard()
         gc.freeze()
         return reason
 
-    def start(self, request: Request) -> None:
+    def start_attempt(self, request: AttemptRequest) -> None:
         """Start one attempt in a process group of its own."""
-        pid = self._spawn(request) if self._why_cold else self._fork(request)
-        self._jobs[pid] = request.id
-        send(self._report, "spawned", job=request.id, pid=pid)
+        pid = self._spawn_job(request) if self._no_fork_reason else self._fork_job(request)
+        self._job_of_pid[pid] = request.job_id
+        send_message(self._report_pipe, "spawned", job=request.job_id, pid=pid)
 
-    def _fork(self, request: Request) -> int:
+    def _fork_job(self, request: AttemptRequest) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                _become_job(parent)
-                code = run_attempt(request, self._report)
+                _set_up_job_process(parent)
+                code = run_attempt(request, self._report_pipe)
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
         return pid
 
-    def _spawn(self, request: Request) -> int:
+    def _spawn_job(self, request: AttemptRequest) -> int:
         parent = os.getpid()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "seedfold.orchestrator.worker.job_process", str(self._report)],
+            [sys.executable, "-P", "-u", "-m", "seedfold.orchestrator.worker.job_process", str(self._report_pipe)],
             stdin=subprocess.PIPE,
-            pass_fds=[self._report],
+            pass_fds=[self._report_pipe],
             env={**os.environ, **request.environment},
             start_new_session=True,
             preexec_fn=lambda: die_with_parent(parent),
@@ -98,34 +104,41 @@ class Template:
         assert process.stdin is not None
         process.stdin.write(request.to_line())
         process.stdin.close()
-        self._cold[process.pid] = process
+        self._fresh_processes[process.pid] = process
         return process.pid
 
-    def reap(self) -> None:
+    def reap_children(self) -> None:
         """Tell of every child that has ended, and end what it started and left behind: its place is taken next."""
-        while self._jobs:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
+        while self._job_of_pid:
+            child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if child is None:
                 return
             # The number of a group is not given away before its leader is waited for.
-            signal_group(ended.si_pid, signal.SIGKILL)
-            pid, status, usage = os.wait4(ended.si_pid, 0)
-            self._cold.pop(pid, None)
+            signal_job(child.si_pid, signal.SIGKILL)
+            pid, status, usage = os.wait4(child.si_pid, 0)
+            self._fresh_processes.pop(pid, None)
             code = os.waitstatus_to_exitcode(status)
-            send(self._report, "exit", job=self._jobs.pop(pid), pid=pid, code=code, peak=usage.ru_maxrss * 1024)
+            send_message(
+                self._report_pipe,
+                "exit",
+                job=self._job_of_pid.pop(pid),
+                pid=pid,
+                code=code,
+                peak=usage.ru_maxrss * 1024,
+            )
 
 
-def _become_job(parent: int) -> None:
+def _set_up_job_process(parent_pid: int) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    die_with_parent(parent)
+    die_with_parent(parent_pid)
     os.setsid()
     silent = os.open(os.devnull, os.O_RDONLY)
     os.dup2(silent, 0)
     gc.unfreeze()
 
 
-def _wakeup_at_child_end() -> int:
+def _make_child_end_pipe() -> int:
     """Return a handle that becomes readable when a child ends."""
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
@@ -135,24 +148,24 @@ def _wakeup_at_child_end() -> int:
     return readable
 
 
-def serve(template: Template) -> None:
+def serve_requests(template: TemplateProcess) -> None:
     """Take requests from standard input until it closes; then leave, and the kernel ends what still runs."""
-    ended, lines = _wakeup_at_child_end(), LineBuffer()
+    child_end, lines = _make_child_end_pipe(), LineBuffer()
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
-        selector.register(ended, selectors.EVENT_READ)
-        template.reap()
+        selector.register(child_end, selectors.EVENT_READ)
+        template.reap_children()
         while True:
             ready = {key.fd for key, _ in selector.select()}
-            if ended in ready:
-                os.read(ended, 4096)
-                template.reap()
+            if child_end in ready:
+                os.read(child_end, 4096)
+                template.reap_children()
             if 0 in ready:
                 data = os.read(0, 1 << 16)
                 if not data:
                     return
-                for line in lines.feed(data):
-                    template.start(Request.from_line(line))
+                for line in lines.add_bytes(data):
+                    template.start_attempt(AttemptRequest.from_line(line))
 
 
 def main() -> None:
@@ -162,10 +175,10 @@ def main() -> None:
     # A scheduler's warning is the worker's to hear: of all processes of a task, one answers it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    environment = job_environment(os.environ, single_threaded())
+    environment = job_environment(os.environ, single_thread_variables())
     os.environ.clear()
     os.environ.update(environment)
-    serve(Template(report, options["warm"], options["runs"]))
+    serve_requests(TemplateProcess(report, options["warm"], options["runs"]))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.worker.messages import LineBuffer, Message, Request, single_threaded
+from seedfold.orchestrator.worker.messages import AttemptRequest, LineBuffer, Message, single_thread_variables
 
 _TEMPLATE = "seedfold.orchestrator.worker.template"
 
 
-def named_callables(job: JobDescription) -> Iterator[str]:
+def callable_names(job: JobDescription) -> Iterator[str]:
     """Yield the dotted names of what a job calls, whose modules are worth importing before it is started."""
     yield job.run
     program = job.config.get("hydra")
@@ -24,7 +24,7 @@ def named_callables(job: JobDescription) -> Iterator[str]:
         yield program["task"]
 
 
-class Spawner:
+class TemplateClient:
     """A running template process and the pipe on which it and its jobs report."""
 
     def __init__(self, warm: str, runs: Sequence[str]) -> None:
@@ -32,14 +32,14 @@ class Spawner:
         self._start()
 
     def _start(self) -> None:
-        self._lines, self._outgoing = LineBuffer(), bytearray()
+        self._line_buffer, self._unsent_bytes = LineBuffer(), bytearray()
         self._pipe, report = os.pipe()
         # Without -P the folder that this happens to be in would come before the snapshot of the code.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
             stdin=subprocess.PIPE,
             pass_fds=[report],
-            env={**os.environ, **single_threaded()},
+            env={**os.environ, **single_thread_variables()},
             start_new_session=True,
         )
         os.close(report)
@@ -47,38 +47,38 @@ class Spawner:
         self._stdin = self._process.stdin.fileno()
         os.set_blocking(self._stdin, False)
 
-    def request(self, request: Request) -> None:
+    def start_attempt(self, request: AttemptRequest) -> None:
         """Ask for one attempt to be started. If the template is dead, `alive` will say so.
 
         Never waits: a template that is busy, or has much to tell, gets the request from `messages`.
         """
-        self._outgoing += request.to_line()
-        self._pass_on()
+        self._unsent_bytes += request.to_line()
+        self._write_unsent()
 
-    def _pass_on(self) -> None:
+    def _write_unsent(self) -> None:
         """Write what the template takes now."""
         try:
-            while self._outgoing:
-                del self._outgoing[: os.write(self._stdin, self._outgoing)]
+            while self._unsent_bytes:
+                del self._unsent_bytes[: os.write(self._stdin, self._unsent_bytes)]
         except BlockingIOError:
             return
         except BrokenPipeError:
-            self._outgoing.clear()
+            self._unsent_bytes.clear()
 
-    def messages(self, timeout_s: float) -> list[Message]:
+    def receive_messages(self, timeout_s: float) -> list[Message]:
         """Wait for messages, at most ``timeout_s`` seconds, and return those that came; pass on requests meanwhile."""
         end = time.monotonic() + timeout_s
         ready: list[int] = []
         while not ready:
             left = max(0.0, end - time.monotonic())
-            ready, writable, _ = select.select([self._pipe], [self._stdin] if self._outgoing else [], [], left)
+            ready, writable, _ = select.select([self._pipe], [self._stdin] if self._unsent_bytes else [], [], left)
             if writable:
-                self._pass_on()
+                self._write_unsent()
             elif not ready:
                 return []
-        return [json.loads(line) for line in self._lines.feed(os.read(self._pipe, 1 << 16))]
+        return [json.loads(line) for line in self._line_buffer.add_bytes(os.read(self._pipe, 1 << 16))]
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the template lives."""
         return self._process.poll() is None
 

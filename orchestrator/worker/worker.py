@@ -14,224 +14,230 @@ from dataclasses import dataclass, field
 from math import inf
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.checkpoint_progress import progressed
-from seedfold.orchestrator.ledger.claims import attempts_begun, is_published
+from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
+from seedfold.orchestrator.ledger.claims import is_published, latest_attempt_number
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
-from seedfold.orchestrator.ledger.slot_waits import tell_wait
+from seedfold.orchestrator.ledger.slot_waits import record_wait
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.failures import Failure, Policies, died
-from seedfold.orchestrator.state.job_states import Standings, unnoticed
-from seedfold.orchestrator.worker.environment import Interruption, Seat
-from seedfold.orchestrator.worker.job_queue import Queue, Shape, shape_of
-from seedfold.orchestrator.worker.messages import Message, Request
-from seedfold.orchestrator.worker.oom_counters import oom_kills
-from seedfold.orchestrator.worker.parent_death import signal_group
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, failure_from_exit
+from seedfold.orchestrator.state.job_states import JobStates, unrecorded_done_event
+from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
+from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
+from seedfold.orchestrator.worker.messages import AttemptRequest, Message
+from seedfold.orchestrator.worker.oom_counters import count_oom_kills
+from seedfold.orchestrator.worker.parent_death import signal_job
 from seedfold.orchestrator.worker.slots import Slot
-from seedfold.orchestrator.worker.template_client import Spawner, named_callables
+from seedfold.orchestrator.worker.template_client import TemplateClient, callable_names
 
-TICK_S = 0.5
+MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
-BEAT_S = 30.0
+HEARTBEAT_S = 30.0
 # Who ends a whole task, such as a node that shuts down, kills its processes one by one: it means the job only if the
 # worker is still there so many seconds later.
-_OUTLIVES_S = 3.0
+_TASK_KILL_S = 3.0
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningAttempt:
     """One attempt at work."""
 
     job: JobDescription
     attempt: int
     slot: Slot
-    oom_kills: int = field(default_factory=oom_kills)
-    since: float = field(default_factory=time.time)
+    oom_kills_before: int = field(default_factory=count_oom_kills)
+    started_at: float = field(default_factory=time.time)
     pid: int | None = None
-    last: Message | None = None
-    killed: str | None = None
+    last_message: Message | None = None
+    kill_reason: str | None = None
 
 
 class Worker:
     """Works on one task of one submission of one study."""
 
-    def __init__(self, root: Root, study: StudyFolder, submission: Submission, seat: Seat) -> None:
+    def __init__(self, root: Root, study: StudyFolder, submission: Submission, environment: WorkerEnvironment) -> None:
         settings = submission.settings
-        self.root, self.study, self.submission, self.seat = root, study, submission, seat
-        self.policies = Policies.parse(settings["failures"])
-        self.standings = Standings(root, Ledger(study), self.policies)
-        cluster = Cluster.parse(settings["cluster"])
-        self.machine = seat.machine(cluster, study.path)
-        self.waits_for = ""
-        self.events = EventWriter(study.events)
+        self.root, self.study, self.submission, self.environment = root, study, submission, environment
+        self.policies = RetryPolicies.parse(settings["failures"])
+        self.states = JobStates(root, Ledger(study), self.policies)
+        cluster = ClusterSettings.parse(settings["cluster"])
+        self.machine = environment.machine(cluster, study.path)
+        self.recorded_wait = ""
+        self.events = EventWriter(study.events_folder)
         self.grace_s = cluster.grace_s
-        self.jobs = [self.standings.ledger.plans.jobs[job] for job in submission.jobs_of(seat.index)]
-        self.queue = Queue(self.jobs, self.standings, patient=not seat.scheduled)
-        self.running: dict[str, _Running] = {}
-        self.identical: dict[str, tuple[str, int]] = {}
+        self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
+        self.queue = JobQueue(self.jobs, self.states, waits_for_others=not environment.is_scheduled)
+        self.running: dict[str, _RunningAttempt] = {}
+        self.identical_failures: dict[str, tuple[str, int]] = {}
         self.kill_at: float | None = None
-        self.looked_at = -inf
+        self.refreshed_at = -inf
         self.interruption: Interruption | None = None
-        self.spawner = Spawner(cluster.warm, sorted({name for job in self.jobs for name in named_callables(job)}))
+        self.template = TemplateClient(
+            cluster.warm, sorted({name for job in self.jobs for name in callable_names(job)})
+        )
 
     def run(self) -> None:
         """Work until nothing is left to do, or until asked to stop."""
-        for number in self.seat.signals:
+        for number in self.environment.stop_signals:
             signal.signal(number, lambda received, _: self.stop(received))
-        beaten = 0.0
+        last_heartbeat = 0.0
         try:
-            self._tell_of_earlier_starts()
+            self._record_earlier_interruptions()
             while self._step():
-                if time.monotonic() - beaten > BEAT_S:
-                    self.submission.tasks.beat(self.seat.index, self.seat.restart)
-                    beaten = time.monotonic()
+                if time.monotonic() - last_heartbeat > HEARTBEAT_S:
+                    self.submission.tasks.record_heartbeat(self.environment.index, self.environment.restart)
+                    last_heartbeat = time.monotonic()
         finally:
-            self.spawner.close()
+            self.template.close()
             self.events.close()
-        self._leave()
+        self._finish()
 
-    def stop(self, received: int) -> None:
+    def stop(self, signal_number: int) -> None:
         """First call: have running jobs write a checkpoint and start no more. Second call: kill them.
 
         A scheduler kills by itself, and may send several signals that mean the same.
         """
-        now, why = time.monotonic(), self.seat.interruption(received)
+        now, why = time.monotonic(), self.environment.interruption(signal_number)
         if self.kill_at is None:
             self.kill_at, self.interruption = now + self.grace_s, why
-        elif not self.seat.scheduled:
+        elif not self.environment.is_scheduled:
             self.kill_at = now
         for running in self.running.values():
-            self._signal(running, signal.SIGTERM)
+            self._signal_attempt(running, signal.SIGTERM)
 
     def _step(self) -> bool:
         """One round; tells whether another one can get anything done."""
-        for message in self.spawner.messages(TICK_S):
-            self._hear(message)
-        if not self.spawner.alive():
+        for message in self.template.receive_messages(MESSAGE_WAIT_S):
+            self._receive(message)
+        if not self.template.is_alive():
             self._replace_template()
-        self._look_around()
+        self._refresh()
         if self.kill_at is not None:
-            return self._wind_up(self.kill_at)
-        could_go_on = self._start_what_is_ready()
-        return bool(self.running) or could_go_on
+            return self._kill_if_due(self.kill_at)
+        may_have_more = self._start_ready_jobs()
+        return bool(self.running) or may_have_more
 
-    def _look_around(self) -> None:
+    def _refresh(self) -> None:
         """Read what others have done: less often where many workers would ask one file system all the time."""
-        if time.monotonic() - self.looked_at < self.seat.look_every_s:
+        if time.monotonic() - self.refreshed_at < self.environment.refresh_every_s:
             return
-        self.looked_at = time.monotonic()
-        if self.standings.refresh():
-            self._drop_unwanted()
+        self.refreshed_at = time.monotonic()
+        if self.states.refresh():
+            self._drop_cancelled_and_superseded()
 
-    def _wind_up(self, kill_at: float) -> bool:
+    def _kill_if_due(self, kill_at: float) -> bool:
         if time.monotonic() >= kill_at:
             for running in self.running.values():
-                self._kill(running, "stopped before it could write a checkpoint")
+                self._kill_attempt(running, "stopped before it could write a checkpoint")
             if any(running.pid is None for running in self.running.values()):
                 # The template hangs in an import.
-                self.spawner.kill()
+                self.template.kill()
         return bool(self.running)
 
-    def _leave(self) -> None:
+    def _finish(self) -> None:
         """Have the same task started again if it was stopped before its end; else say that it is over.
 
         Where the scheduler stopped it and will not start it again, how it ended is the scheduler's to say.
         """
         stopped = self.kill_at is not None
-        if stopped and self.seat.scheduled and any(self._unfinished(job) for job in self.jobs):
-            self.seat.go_on()
+        if stopped and self.environment.is_scheduled and any(self._is_unfinished(job) for job in self.jobs):
+            self.environment.requeue()
             return
-        self.submission.tasks.end(self.seat.index, self.seat.restart, by="worker", closed=self.queue.closed)
+        self.submission.tasks.record_end(
+            self.environment.index, self.environment.restart, by="worker", closed=self.queue.has_closed_stages
+        )
 
-    def _unfinished(self, job: JobDescription) -> bool:
-        standing = self.standings.of(job.id)
-        if standing.state == "failed":
-            return not self.policies.exhausted(self.standings.ledger.record(job.id).failures())
-        return standing.state not in {"done", "cancelled"} and not standing.settled
+    def _is_unfinished(self, job: JobDescription) -> bool:
+        job_state = self.states.of(job.id)
+        if job_state.state == "failed":
+            return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
+        return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
 
-    def _tell_of_earlier_starts(self) -> None:
+    def _record_earlier_interruptions(self) -> None:
         """Attempts of this very task before it was requeued ended with it, whether or not they could say so."""
-        for job in self.jobs if self.seat.restart else ():
-            standing = self.standings.of(job.id)
-            if standing.state == "lost" and standing.event is not None and standing.event["e"] == "started":
+        for job in self.jobs if self.environment.restart else ():
+            job_state = self.states.of(job.id)
+            if job_state.state == "lost" and job_state.event is not None and job_state.event["e"] == "started":
                 reason = "its task was requeued: preempted, or its node failed"
-                self.events.tell("interrupted", job=job.id, n=standing.attempt, reason=reason)
+                self.events.append("interrupted", job=job.id, n=job_state.attempt, reason=reason)
 
     # --- starting -------------------------------------------------------------------------------------------------
 
-    def _start_what_is_ready(self) -> bool:
+    def _start_ready_jobs(self) -> bool:
         """Start jobs while there is room; tells whether anything may still become ready."""
-        fits, refused = {running.job.fit for running in self.running.values()}, set[Shape]()
-        for job in self.queue.ready(self.running, fits, refused):
-            if self._start(job):
+        fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
+        for job in self.queue.ready_jobs(self.running, fits, full_sizes):
+            if self._start_job(job):
                 fits.add(job.fit)
             else:
-                refused.add(shape_of(job))
-        self._tell_wait(bool(refused) and not self.running)
-        return self.queue.hopeful
+                full_sizes.add(slot_size(job))
+        self._record_wait(bool(full_sizes) and not self.running)
+        return self.queue.may_have_more
 
-    def _tell_wait(self, waits: bool) -> None:
+    def _record_wait(self, waits: bool) -> None:
         """Say who has the places, as long as this worker has none itself."""
         shortage = self.machine.shortage if waits else None
-        text = shortage.text(self.root.path) if shortage else ""
-        if text != self.waits_for:
-            self.waits_for = text
-            tell_wait(self.submission.folder, text)
+        text = shortage.to_text(self.root.path) if shortage else ""
+        if text != self.recorded_wait:
+            self.recorded_wait = text
+            record_wait(self.submission.folder, text)
 
-    def _start(self, job: JobDescription) -> bool:
-        lacks = self.machine.lacks(job.resources)
-        if lacks:
-            self._tell_impossible(job, lacks)
+    def _start_job(self, job: JobDescription) -> bool:
+        reason = self.machine.missing_resources(job.resources)
+        if reason:
+            self._record_impossible(job, reason)
             return True
-        slot = self.machine.acquire(job.resources, len(self.running))
+        slot = self.machine.acquire_slot(job.resources, len(self.running))
         if slot is None:
             return False
-        attempt = attempts_begun(self.study, job.id, self.standings.ledger.record(job.id).latest) + 1
-        if attempt > 1 and self._adopt(job, attempt - 1):
+        attempt = latest_attempt_number(self.study, job.id, self.states.ledger.record_of(job.id).latest_attempt) + 1
+        if attempt > 1 and self._record_published_result(job, attempt - 1):
             slot.release()
             return True
-        self.queue.drop(job.id)
-        self.running[job.id] = _Running(job, attempt, slot)
-        self.spawner.request(self._request(job, attempt, slot))
+        self.queue.remove(job.id)
+        self.running[job.id] = _RunningAttempt(job, attempt, slot)
+        self.template.start_attempt(self._make_request(job, attempt, slot))
         return True
 
-    def _adopt(self, job: JobDescription, attempt: int) -> bool:
+    def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
         """Tell of the result of an attempt that published it and did not live to say so."""
-        known = self.standings.ledger.record(job.id).attempts.get(attempt)
-        self.looked_at = -inf
-        noticed = known is not None and known["e"] != "started"
-        if noticed or not is_published(self.study, job.id, attempt):
+        known_event = self.states.ledger.record_of(job.id).last_events.get(attempt)
+        self.refreshed_at = -inf
+        is_recorded = known_event is not None and known_event["e"] != "started"
+        if is_recorded or not is_published(self.study, job.id, attempt):
             return False
-        self._tell_done(job.id, attempt)
-        self.queue.drop(job.id)
+        self._record_done(job.id, attempt)
+        self.queue.remove(job.id)
         return True
 
-    def _request(self, job: JobDescription, attempt: int, slot: Slot) -> Request:
-        parents = {parent: self.standings.of(parent) for parent in self.standings.parents(job)}
-        return Request(
+    def _make_request(self, job: JobDescription, attempt: int, slot: Slot) -> AttemptRequest:
+        parents = {parent: self.states.of(parent) for parent in self.states.needed_parents(job)}
+        return AttemptRequest(
             root=str(self.root.path),
             study=self.study.name,
             submission=self.submission.token,
             attempt=attempt,
             job=job.to_dict(),
-            parents={parent: (standing.home.name, standing.attempt) for parent, standing in parents.items()},
-            stages={parent: self.standings.stage(parent) for parent in parents},
-            environment=slot.environment(),
-            fit_needed=self.queue.needs(job.fit),
-            task=(self.seat.index, self.seat.restart),
+            parents={
+                parent: (job_state.holding_study.name, job_state.attempt) for parent, job_state in parents.items()
+            },
+            stages={parent: self.states.stage_of(parent) for parent in parents},
+            environment=slot.environment_variables(),
+            fit_needed=self.queue.needs_fit(job.fit),
+            task=(self.environment.index, self.environment.restart),
         )
 
-    def _tell_impossible(self, job: JobDescription, lacks: str) -> None:
-        self.queue.drop(job.id)
-        attempt = self.standings.ledger.record(job.id).latest + 1
-        failure = Failure("config", f"the job {lacks}", "impossible")
-        self.events.tell("failed", job=job.id, n=attempt, **failure.to_dict())
+    def _record_impossible(self, job: JobDescription, reason: str) -> None:
+        self.queue.remove(job.id)
+        attempt = self.states.ledger.record_of(job.id).latest_attempt + 1
+        failure = Failure("config", f"the job {reason}", "impossible")
+        self.events.append("failed", job=job.id, n=attempt, **failure.to_dict())
 
     # --- hearing --------------------------------------------------------------------------------------------------
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if message["m"] == "ready":
             if message["reason"]:
                 print(f"jobs start in fresh processes: {message['reason']}", flush=True)
@@ -241,130 +247,134 @@ class Worker:
             return
         if message["m"] == "spawned":
             running.pid = message["pid"]
-            if running.killed:
-                self._signal(running, signal.SIGKILL)
+            if running.kill_reason:
+                self._signal_attempt(running, signal.SIGKILL)
         elif message["m"] == "started":
-            self.events.tell("started", job=running.job.id, n=running.attempt, process=message["process"])
+            self.events.append("started", job=running.job.id, n=running.attempt, process=message["process"])
             if self.kill_at is not None:
                 # It hears signals from now on; what was sent before is lost.
-                self._signal(running, signal.SIGTERM)
+                self._signal_attempt(running, signal.SIGTERM)
         elif message["m"] == "exit":
-            self._end(running, message)
+            self._record_end(running, message)
         else:
-            running.last = message
+            running.last_message = message
 
-    def _end(self, running: _Running, exit_message: Message) -> None:
+    def _record_end(self, running: _RunningAttempt, exit_message: Message) -> None:
         """Record how an attempt ended: by its own last word, by its publication, or by its exit status."""
         job, attempt = running.job, running.attempt
-        self.looked_at = -inf
+        self.refreshed_at = -inf
         del self.running[job.id]
         running.slot.release()
-        last = running.last["m"] if running.last else None
-        if last == "declined":
-            self.queue.put(job, 1.0)
-        elif last == "done" or is_published(self.study, job.id, attempt):
-            self._tell_done(job.id, attempt)
-            self.identical.pop(job.stage, None)
-        elif last == "blocked":
-            self._blocked(running)
-        elif last == "interrupted" or running.killed:
-            self._interrupted(running, exit_message["peak"])
+        last_kind = running.last_message["m"] if running.last_message else None
+        if last_kind == "declined":
+            self.queue.add(job, 1.0)
+        elif last_kind == "done" or is_published(self.study, job.id, attempt):
+            self._record_done(job.id, attempt)
+            self.identical_failures.pop(job.stage, None)
+        elif last_kind == "blocked":
+            self._record_blocked(running)
+        elif last_kind == "interrupted" or running.kill_reason:
+            self._record_interrupted(running, exit_message["peak"])
         else:
-            self._failed(running, exit_message)
+            self._record_exit(running, exit_message)
 
-    def _blocked(self, running: _Running) -> None:
+    def _record_blocked(self, running: _RunningAttempt) -> None:
         """Record a verdict, and on which results it rests: it holds as long as these do."""
-        assert running.last is not None
+        assert running.last_message is not None
         job = running.job
-        parents = {parent: self.standings.of(parent).attempt for parent in self.standings.parents(job)}
-        self.events.tell("blocked", job=job.id, n=running.attempt, reason=running.last["reason"], parents=parents)
+        parents = {parent: self.states.of(parent).attempt for parent in self.states.needed_parents(job)}
+        self.events.append(
+            "blocked", job=job.id, n=running.attempt, reason=running.last_message["reason"], parents=parents
+        )
 
-    def _interrupted(self, running: _Running, peak: int) -> None:
+    def _record_interrupted(self, running: _RunningAttempt, peak: int) -> None:
         """Record an end before the end: no failure, unless the scheduler stopped a job that got nowhere meanwhile."""
-        job, reason = running.job, running.killed or (running.last or {}).get("reason", "")
-        if self.interruption is None or progressed(self.study, job.fit, running.since):
-            self.events.tell("interrupted", job=job.id, n=running.attempt, reason=reason)
+        job, reason = running.job, running.kill_reason or (running.last_message or {}).get("reason", "")
+        if self.interruption is None or has_progressed(self.study, job.fit, running.started_at):
+            self.events.append("interrupted", job=job.id, n=running.attempt, reason=reason)
             return
         why = "the time limit came" if self.interruption == "timeout" else "it was preempted"
         failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
-        self._tell_failed(running, failure, peak)
+        self._record_failed(running, failure, peak)
 
-    def _tell_done(self, job: str, attempt: int) -> None:
-        event = unnoticed(self.study, job, attempt)
-        self.events.tell("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
+    def _record_done(self, job_id: str, attempt: int) -> None:
+        event = unrecorded_done_event(self.study, job_id, attempt)
+        self.events.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
 
-    def _failed(self, running: _Running, exit_message: Message) -> None:
+    def _record_exit(self, running: _RunningAttempt, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]
-        if code == -signal.SIGKILL and self.seat.scheduled:
-            time.sleep(_OUTLIVES_S)
-        failure = died(code, peak, oom_kills() > running.oom_kills)
-        if running.last is not None and running.last["m"] == "failed":
-            failure = Failure(running.last["kind"], running.last["reason"], running.last["digest"])
-        self._tell_failed(running, failure, peak)
+        if code == -signal.SIGKILL and self.environment.is_scheduled:
+            time.sleep(_TASK_KILL_S)
+        failure = failure_from_exit(code, peak, count_oom_kills() > running.oom_kills_before)
+        if running.last_message is not None and running.last_message["m"] == "failed":
+            failure = Failure(
+                running.last_message["kind"], running.last_message["reason"], running.last_message["digest"]
+            )
+        self._record_failed(running, failure, peak)
 
-    def _tell_failed(self, running: _Running, failure: Failure, peak: int) -> None:
+    def _record_failed(self, running: _RunningAttempt, failure: Failure, peak: int) -> None:
         job = running.job
-        self.events.tell("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
-        self.standings.refresh()
-        policy = self.policies.retry(self.standings.ledger.record(job.id).failures())
-        if policy is not None and not (self.seat.scheduled and policy.asks_for_more):
-            self.queue.put(job, policy.wait_s)
+        self.events.append("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
+        self.states.refresh()
+        policy = self.policies.next_retry(self.states.ledger.record_of(job.id).failures())
+        if policy is not None and not (self.environment.is_scheduled and policy.needs_resubmission):
+            self.queue.add(job, policy.wait_s)
             print(f"{job.short_id}: {failure.kind}; tries again in {policy.wait_s:g} s", flush=True)
-        self._watch_for_repetition(job, failure)
+        self._close_repeatedly_failing_stage(job, failure)
         if failure.kind == "disk":
             self.queue.close()
 
-    def _watch_for_repetition(self, job: JobDescription, failure: Failure) -> None:
-        digest, count = self.identical.get(job.stage, ("", 0))
+    def _close_repeatedly_failing_stage(self, job: JobDescription, failure: Failure) -> None:
+        digest, count = self.identical_failures.get(job.stage, ("", 0))
         count = count + 1 if digest == failure.digest else 1
-        self.identical[job.stage] = failure.digest, count
+        self.identical_failures[job.stage] = failure.digest, count
         if count >= self.policies.stop_after_identical:
             self.queue.close(job.stage)
             print(f"stage {job.stage}: {count} identical failures in a row; the rest is left waiting", flush=True)
 
     # --- interfering ----------------------------------------------------------------------------------------------
 
-    def _drop_unwanted(self) -> None:
+    def _drop_cancelled_and_superseded(self) -> None:
         """Let go of what was cancelled or superseded since."""
-        ledger = self.standings.ledger
-        for reason, jobs in (("superseded", ledger.plans.superseded), (_CANCELLED, ledger.cancelled)):
+        ledger = self.states.ledger
+        for reason, jobs in (("superseded", ledger.plans.superseded), (_CANCELLED, ledger.cancelled_jobs)):
             for job in jobs:
-                self.queue.drop(job)
+                self.queue.remove(job)
                 if job in self.running:
-                    self._kill(self.running[job], reason)
+                    self._kill_attempt(self.running[job], reason)
 
-    def _kill(self, running: _Running, reason: str) -> None:
-        running.killed = reason
-        self._signal(running, signal.SIGKILL)
+    def _kill_attempt(self, running: _RunningAttempt, reason: str) -> None:
+        running.kill_reason = reason
+        self._signal_attempt(running, signal.SIGKILL)
 
-    def _signal(self, running: _Running, number: signal.Signals) -> None:
+    def _signal_attempt(self, running: _RunningAttempt, number: signal.Signals) -> None:
         if running.pid is not None:
-            signal_group(running.pid, number)
+            signal_job(running.pid, number)
 
     def _replace_template(self) -> None:
         """The template died, and its jobs with it: what they did not finish continues under a new one."""
-        while messages := self.spawner.messages(0.0):
+        while messages := self.template.receive_messages(0.0):
             for message in messages:
-                self._hear(message)
+                self._receive(message)
         lost = Failure("node", "the process that jobs are forked from died", "template")
         for running in list(self.running.values()):
             del self.running[running.job.id]
             running.slot.release()
             if is_published(self.study, running.job.id, running.attempt):
-                self._tell_done(running.job.id, running.attempt)
-            elif running.killed:
-                self.events.tell("interrupted", job=running.job.id, n=running.attempt, reason=running.killed)
+                self._record_done(running.job.id, running.attempt)
+            elif running.kill_reason:
+                self.events.append("interrupted", job=running.job.id, n=running.attempt, reason=running.kill_reason)
             else:
-                self._tell_failed(running, lost, 0)
-        self.spawner.restart()
+                self._record_failed(running, lost, 0)
+        self.template.restart()
 
 
-def sit_down(submission: Submission, seat: Seat) -> None:
+def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     """Work in a seat, unless somebody else has taken it."""
-    if not submission.tasks.start(seat.index, seat.restart):
+    if not submission.tasks.record_start(environment.index, environment.restart):
         print("this task has a worker already, or is over", flush=True)
         return
     sys.path[:0] = submission.import_path()
     os.environ["PYTHONPATH"] = submission.python_path()
     study = StudyFolder(submission.folder.parents[1])
-    Worker(Root(study.path.parent), study, submission, seat).run()
+    Worker(Root(study.path.parent), study, submission, environment).run()

@@ -25,8 +25,8 @@ from toyproject import PATIENCE_S, Toy, eventually, make_toy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.settings.failures import Policies
-from seedfold.orchestrator.state.job_states import Standings
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobStates
 
 JOBS = 6
 """Number of jobs of the study ``light``."""
@@ -93,8 +93,8 @@ class Project(ABC):
         ledger = self.ledger(study)
         header = ledger.plans.header
         assert header is not None
-        standings = Standings(Root(self.toy.root), ledger, Policies.parse(header.settings["failures"]))
-        return dict(Counter(standings.of(job.id).state for job in ledger.plans.current.values()))
+        standings = JobStates(Root(self.toy.root), ledger, RetryPolicies.parse(header.settings["failures"]))
+        return dict(Counter(standings.of(job.id).state for job in ledger.plans.current_jobs.values()))
 
     def wait(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
         """Wait until exactly so many jobs stand so, and ask nothing of the scheduler meanwhile."""
@@ -117,7 +117,7 @@ class Project(ABC):
 
     def submissions(self, study: str = "light") -> list[Submission]:
         """All that were ever made, the oldest first."""
-        folders = self.toy.study(study).submissions.iterdir()
+        folders = self.toy.study(study).submissions_folder.iterdir()
         return sorted((Submission.read(folder) for folder in folders), key=lambda one: one.created)
 
     def number(self, study: str = "light") -> str:
@@ -128,7 +128,7 @@ class Project(ABC):
 
     def names(self) -> set[str]:
         """What the jobs of this project are called."""
-        return {name for study in Root(self.toy.root).studies() for name in self._names(study.name)}
+        return {name for study in Root(self.toy.root).study_folders() for name in self._names(study.name)}
 
     def _names(self, study: str) -> Iterator[str]:
         for submission in self.submissions(study):

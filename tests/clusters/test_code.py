@@ -25,7 +25,7 @@ def test_code_and_configuration_are_edited_while_jobs_are_queued(either: Project
     assert spoken(study) == {OLD: [0, 1, 2]}
     (first,) = either.submissions()
     assert first.snapshot is not None
-    assert seedfolds(study) == {study.snapshot_modules(first.snapshot) / "seedfold/jobs/work.py"}
+    assert seedfolds(study) == {study.snapshot_modules_folder(first.snapshot) / "seedfold/jobs/work.py"}
     either.launch("seed=0,1,2,3", "signal=2.0", *LAUNCH)
     either.wait(done=4)
     assert spoken(study) == {OLD: [0, 1, 2], NEW: [3]}
@@ -58,11 +58,11 @@ def test_what_is_tried_again_keeps_code_from_before_modules_moved(either: Projec
     either.settle()
     [first] = either.submissions()
     assert first.snapshot is not None
-    modules = study.snapshot_modules(first.snapshot)
+    modules = study.snapshot_modules_folder(first.snapshot)
     move_back(modules / "seedfold")
     toy.ok("resume", "light", "--code", "original", "cluster.keeper=true")
     either.wait(done=2)
     either.settle()
     assert seedfolds(study) == {modules / "seedfold/jobs/work.py"}
-    [log] = study.submissions.glob("*/keeper/*.log")
+    [log] = study.submissions_folder.glob("*/keeper/*.log")
     assert "nothing to do" in log.read_text()

@@ -27,7 +27,7 @@ def _launch(folder: Path, *args: str) -> StudyFolder:
         command, cwd=folder, env={**os.environ, **own}, capture_output=True, text=True, timeout=1500, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return Root(folder / "runs").study("digits")
+    return Root(folder / "runs").study_folder("digits")
 
 
 def _here(folder: Path) -> Store:
@@ -45,7 +45,7 @@ def test_packed_jobs_are_done_once_with_the_numbers_of_this_machine(on_slurm: Cl
     there = results(study)
     assert len(there) == JOBS
     assert set(told(study, "done").values()) == {1}
-    (intent,) = study.submissions.glob("*/intent.json")
+    (intent,) = study.submissions_folder.glob("*/intent.json")
     assert len(json.loads(intent.read_text())["jobs"]) == JOBS
     assert len(list((intent.parent / "tasks").glob("*.over"))) == JOBS // PER_TASK
     here = _here(tmp_path / "here")

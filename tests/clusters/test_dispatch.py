@@ -104,10 +104,10 @@ def test_warning_has_a_job_continue_where_it_was(project: SlurmProject) -> None:
     project.wait(done=1)
     assert restarts(project, task) == 1
     assert list(project.toy.executions().values()) == [2]
-    [job] = project.ledger().plans.current.values()
-    record = project.ledger().record(job.id)
-    assert [record.attempts[n]["e"] for n in (1, 2)] == ["interrupted", "done"]
-    slept = project.toy.study("light").log(job.id, 1).read_text()
+    [job] = project.ledger().plans.current_jobs.values()
+    record = project.ledger().record_of(job.id)
+    assert [record.last_events[n]["e"] for n in (1, 2)] == ["interrupted", "done"]
+    slept = project.toy.study("light").log_file(job.id, 1).read_text()
     assert slept.startswith("seed 1, attempt 1")
 
 

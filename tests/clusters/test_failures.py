@@ -43,7 +43,7 @@ def run(work):
 def failures(project: SlurmProject, study: str = "light") -> list[dict[str, Any]]:
     """The failed attempts of all jobs."""
     ledger = project.ledger(study)
-    return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
+    return [failure for job in ledger.plans.jobs for failure in ledger.record_of(job).failures()]
 
 
 @pytest.mark.slow

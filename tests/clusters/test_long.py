@@ -48,7 +48,7 @@ def test_many_jobs_pass_a_limit_of_few_with_nobody_there(few: str, project: Slur
     project.wait("greedy", seconds=800, done=41)
     assert executions(project) == [1] * 40
     ledger = project.ledger("greedy")
-    failures = [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
+    failures = [failure for job in ledger.plans.jobs for failure in ledger.record_of(job).failures()]
     assert [failure["kind"] for failure in failures] == ["oom_host", "oom_host"]
     [summary] = project.toy.study("greedy").path.glob("store/*/*/summary.txt")
     assert summary.read_text() == "40 files of 40 parents"

@@ -69,7 +69,7 @@ def go_on(project: LsfProject) -> None:
 def failures(project: LsfProject, study: str = "light") -> list[dict[str, Any]]:
     """The failed attempts of all jobs."""
     ledger = project.ledger(study)
-    return [failure for job in ledger.plans.jobs for failure in ledger.record(job).failures()]
+    return [failure for job in ledger.plans.jobs for failure in ledger.record_of(job).failures()]
 
 
 def insist(project: LsfProject, *command: str) -> None:
@@ -171,9 +171,9 @@ def test_a_warning_has_a_job_continue_where_it_was(on: LsfProject) -> None:
     go_on(on)
     on.wait(done=1)
     assert list(on.toy.executions().values()) == [2]
-    [job] = on.ledger().plans.current.values()
-    record = on.ledger().record(job.id)
-    assert [record.attempts[n]["e"] for n in (1, 2)] == ["interrupted", "done"]
+    [job] = on.ledger().plans.current_jobs.values()
+    record = on.ledger().record_of(job.id)
+    assert [record.last_events[n]["e"] for n in (1, 2)] == ["interrupted", "done"]
     assert len(on.submissions()) == 1
     come_to_rest(on)
 

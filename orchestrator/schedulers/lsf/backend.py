@@ -23,7 +23,7 @@ from seedfold.orchestrator.schedulers.lsf.directives import JobRequest
 from seedfold.orchestrator.schedulers.lsf.task_request import array_request, one_cpu_request, short_job_name
 from seedfold.orchestrator.schedulers.lsf.task_states import find_task_states, readable_reason
 from seedfold.orchestrator.schedulers.task_request import array_name, keeper_name, setup_lines, time_limit_s, warning_s
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.lsf import LsfSettings
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ _HARMLESS_ERRORS = re.compile(
 class Lsf:
     """The cluster whose `bsub` is on the path."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        assert cluster.batch is not None
-        self._cluster, self._batch = cluster, cluster.batch
+    def __init__(self, cluster: ClusterSettings) -> None:
+        assert cluster.scheduler is not None
+        self._cluster, self._batch = cluster, cluster.scheduler
         self._lsf_settings = cluster.lsf or LsfSettings()
-        self._timeout_s = float(cluster.batch.query_timeout_s)
+        self._timeout_s = float(cluster.scheduler.query_timeout_s)
 
     def largest_array(self) -> int:
         """``MAX_JOB_ARRAY_SIZE``, which bounds the index."""

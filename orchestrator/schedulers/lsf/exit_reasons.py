@@ -16,12 +16,12 @@ from typing import Literal
 
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.schedulers.lsf.bjobs_rows import parse_first_host
-from seedfold.orchestrator.settings.failures import Kind
+from seedfold.orchestrator.settings.failures import FailureKind
 
 _MEMORY = "its task used more memory than it had asked for"
 _TIME_LIMIT = "its task reached the time limit"
 _KILLED_BY_PERSON = "ended in LSF by a person"
-_TERM_REASONS: Mapping[str, tuple[Kind | Literal["cancelled"], str]] = {
+_TERM_REASONS: Mapping[str, tuple[FailureKind | Literal["cancelled"], str]] = {
     "MEMLIMIT": ("oom_host", _MEMORY),
     "SWAP": ("oom_host", "its task used more memory and swap than it had asked for"),
     "RUNLIMIT": ("timeout", _TIME_LIMIT),
@@ -171,7 +171,7 @@ def ended_task_state(
 
 def _exit_reason(
     report_text: str, has_started: bool, requested_mb: float
-) -> tuple[Kind | Literal["cancelled"], str, bool]:
+) -> tuple[FailureKind | Literal["cancelled"], str, bool]:
     """The kind, the reason, and whether nothing else can be meant."""
     for term in _TERM.findall(report_text):
         if term in _TERM_REASONS:
@@ -183,7 +183,7 @@ def _exit_reason(
     return *_exit_reason_by_code(report_text, requested_mb), False
 
 
-def _exit_reason_by_code(report_text: str, requested_mb: float) -> tuple[Kind | Literal["cancelled"], str]:
+def _exit_reason_by_code(report_text: str, requested_mb: float) -> tuple[FailureKind | Literal["cancelled"], str]:
     signal_number = _exit_signal(report_text)
     if signal_number == signal.SIGKILL and requested_mb and _memory_used_mb(report_text) >= 0.95 * requested_mb:
         return "oom_host", f"{_MEMORY}: {_memory_used_mb(report_text) / 1024:.1f} GB"

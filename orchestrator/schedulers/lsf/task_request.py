@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.ledger.submissions import Array
+from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, read_memory_unit
 from seedfold.orchestrator.schedulers.task_request import gpu_count, memory_mib, time_limit_s, warning_s
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.lsf import LsfSettings
-from seedfold.orchestrator.settings.scheduler import Batch
+from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 _GIB = 1024**3
 _LONGEST_NAME = 100
@@ -23,7 +23,7 @@ def short_job_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-_LONGEST_NAME:]
 
 
-def one_cpu_request(cluster: Cluster, batch: Batch, dialect: str) -> JobRequest:
+def one_cpu_request(cluster: ClusterSettings, batch: SchedulerSettings, dialect: str) -> JobRequest:
     """A request for one CPU, with what the site wants of all jobs. Raises UsageError for what LSF does not have."""
     lsf_settings = cluster.lsf or LsfSettings()
     if batch.qos is not None:
@@ -44,9 +44,12 @@ def one_cpu_request(cluster: Cluster, batch: Batch, dialect: str) -> JobRequest:
     )
 
 
-def array_request(array: Array, cluster: Cluster, dialect: str) -> JobRequest:
+def array_request(array: TaskArray, cluster: ClusterSettings, dialect: str) -> JobRequest:
     """What one task needs. Raises UsageError for what this LSF does not have."""
-    lsf_settings, batch = cluster.lsf or LsfSettings(), (cluster.batch or Batch()).for_resources(array.resources)
+    lsf_settings, batch = (
+        cluster.lsf or LsfSettings(),
+        (cluster.scheduler or SchedulerSettings()).for_resources(array.resources),
+    )
     batch = replace(batch, exclude=(*batch.exclude, *array.exclude))
     return replace(
         one_cpu_request(cluster, batch, dialect),
@@ -58,13 +61,13 @@ def array_request(array: Array, cluster: Cluster, dialect: str) -> JobRequest:
         warning_min=-(-warning_s(array, batch) // 60),
         gpus=gpu_count(array, cluster.jobs_per_gpu) if array.resources.gpus else 0,
         gpu_memory_gb=batch.gpu_memory / _GIB if batch.gpu_memory else None,
-        gpu_model=batch.gpu_type(),
+        gpu_model=batch.choose_gpu_type(),
         gpu_resource=lsf_settings.gpu_resource,
         mail=batch.mail,
     )
 
 
-def _host_conditions(batch: Batch) -> Iterator[str]:
+def _host_conditions(batch: SchedulerSettings) -> Iterator[str]:
     """Conditions on hosts. A name with other characters than words have needs quotes."""
     if batch.constraint is not None:
         yield batch.constraint

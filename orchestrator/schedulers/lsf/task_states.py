@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.ledger.tasks import TaskMark
+from seedfold.orchestrator.ledger.tasks import TaskRecord
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.schedulers.lsf import exit_reasons, queries
 from seedfold.orchestrator.schedulers.lsf.bjobs_rows import BjobsRow, parse_pending_reasons
@@ -84,13 +84,13 @@ class _ListedArray:
         self.array_id = number or min((row.id for row in rows_of_name), key=int, default=None)
         self.rows = {row.index - 1: row for row in rows_of_name if row.id == self.array_id}
         self.is_foreign = not self.rows and any(row.id == self.array_id for row in rows)
-        self.marks = submission.tasks.marks()
+        self.marks = submission.tasks.records()
 
     def unclear_tasks(self) -> list[int]:
         """Tasks that ended without saying so themselves, as LSF has it, or that it does not list any more."""
         if self.array_id is None or self.is_foreign:
             return []
-        open_tasks = (index for index in range(self.submission.task_count) if not self._mark_of(index).over)
+        open_tasks = (index for index in range(self.submission.task_count) if not self._mark_of(index).is_over)
         return [index for index in open_tasks if index not in self.rows or self.rows[index].state == "EXIT"]
 
     def has_pending(self) -> bool:
@@ -140,13 +140,13 @@ class _ListedArray:
         host, listed = (row.host, row.exit_text) if row else (report.host, "")
         if lsf_state == "DONE":
             return TaskState(self.array_id, "ended", lsf_state, _ENDED_IN_ORDER, node=host)
-        has_started, requested_mb = self._mark_of(index).started >= 0, memory_mib(self.submission.array)
+        has_started, requested_mb = self._mark_of(index).last_start >= 0, memory_mib(self.submission.array)
         return exit_reasons.ended_task_state(
             self.array_id, report, requested_mb, has_started=has_started, host=host, listed_exit_text=listed
         )
 
-    def _mark_of(self, index: int) -> TaskMark:
-        return self.marks.get(index, TaskMark())
+    def _mark_of(self, index: int) -> TaskRecord:
+        return self.marks.get(index, TaskRecord())
 
 
 def _read_exit_reports(

@@ -13,7 +13,7 @@ from pathlib import Path
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.lsf.submitit_plugin import requeue_and_wait
 from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment, read_task_submission
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.environment import Interruption
 from seedfold.orchestrator.worker.slots import Machine, visible_gpus
 
@@ -28,11 +28,11 @@ class LsfEnvironment(ScheduledEnvironment):
     signals_received: list[int] = field(default_factory=list)
 
     @property
-    def signals(self) -> Sequence[signal.Signals]:
+    def stop_signals(self) -> Sequence[signal.Signals]:
         """Those of LSF, and the alarm that stands in for a warning: some servers warn only at the limit itself."""
-        return *super().signals, signal.SIGALRM
+        return *super().stop_signals, signal.SIGALRM
 
-    def machine(self, cluster: Cluster, holder: Path) -> Machine:
+    def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """As on other clusters; where LSF does not say which GPUs are the task's, those that no other task has."""
         assert self.array is not None
         if "CUDA_VISIBLE_DEVICES" in os.environ or not self.array.resources.gpus:
@@ -44,10 +44,10 @@ class LsfEnvironment(ScheduledEnvironment):
         """Have this process warned in time, whatever LSF does."""
         signal.setitimer(signal.ITIMER_REAL, max(1.0, self.limit_s - self.warning_s))
 
-    def interruption(self, received: int) -> Interruption | None:
+    def interruption(self, signal_number: int) -> Interruption | None:
         """A stop near the time limit is the limit's; who ends the task is LSF's to say."""
-        self.signals_received.append(received)
-        if received in _END_SIGNALS:
+        self.signals_received.append(signal_number)
+        if signal_number in _END_SIGNALS:
             return None
         return "timeout" if self.is_near_time_limit() else "preempted"
 
@@ -56,7 +56,7 @@ class LsfEnvironment(ScheduledEnvironment):
         """The first signal that ended the task, and did not only warn it."""
         return next((number for number in self.signals_received if number in _END_SIGNALS), None)
 
-    def go_on(self) -> bool:
+    def requeue(self) -> bool:
         """Queue the task again, unless somebody ends it."""
         if self.end_signal is not None:
             print(f"not queued again: {self.task_id} was sent signal {self.end_signal}", flush=True)
@@ -72,7 +72,7 @@ class LsfEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
-    from seedfold.orchestrator.worker.worker import sit_down
+    from seedfold.orchestrator.worker.worker import run_task
 
     array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
     submission = read_task_submission(folder, array_id, f"{array_id}_{element_index}_submitted.pkl")
@@ -85,7 +85,7 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
         warning_s=warning_s,
     )
     environment.set_alarm()
-    sit_down(submission, environment)
+    run_task(submission, environment)
     # A task that was ended from outside is not to look as if it had ended well. No result for submitit, which would be
     # one more file per element that nobody reads.
     sys.exit(0 if environment.end_signal is None else 128 + environment.end_signal)
@@ -93,4 +93,4 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
 
 def _restart_count(submission: Submission, index: int) -> int:
     """How often the task has started before: LSF does not count, but who starts again has ended before."""
-    return submission.tasks.mark(index).started + 1
+    return submission.tasks.record_of(index).last_start + 1

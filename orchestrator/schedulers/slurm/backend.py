@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.ledger.submissions import Array, Submission
+from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
 from seedfold.orchestrator.schedulers.backend import RefusedError, StatusReply, TaskState
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.slurm import capabilities, queries
@@ -24,8 +24,8 @@ from seedfold.orchestrator.schedulers.task_request import (
     time_limit_s,
     warning_s,
 )
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.scheduler import Batch
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.slurm.executor import ArrayExecutor
@@ -38,10 +38,10 @@ _MAX_NAMES = 200
 class Slurm:
     """The cluster whose `sbatch` is on the path."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        assert cluster.batch is not None
-        self._batch = cluster.batch
-        self._timeout_s = float(cluster.batch.query_timeout_s)
+    def __init__(self, cluster: ClusterSettings) -> None:
+        assert cluster.scheduler is not None
+        self._batch = cluster.scheduler
+        self._timeout_s = float(cluster.scheduler.query_timeout_s)
 
     def largest_array(self) -> int:
         """``MaxArraySize``, which bounds the index as well."""
@@ -208,18 +208,18 @@ def _states_of_array(rows: Sequence[queries.TaskRow], array_id: str | None) -> d
 
 
 def array_options(
-    submission: Submission, array: Array, batch: Batch, dependencies: Sequence[str], warning: int
+    submission: Submission, array: TaskArray, batch: SchedulerSettings, dependencies: Sequence[str], warning: int
 ) -> dict[str, Any]:
     """What `sbatch` is asked for. One task holds ``side_by_side`` jobs and the template that they are forked from."""
     sbatch_options: dict[str, Any] = {"job_name": array_name(submission)}
     if dependencies:
         sbatch_options |= {"dependency": f"afterany:{':'.join(dependencies)}", "kill-on-invalid-dep": "yes"}
     return sbatch_options | task_options(
-        array, batch, Cluster.parse(submission.settings["cluster"]).jobs_per_gpu, warning
+        array, batch, ClusterSettings.parse(submission.settings["cluster"]).jobs_per_gpu, warning
     )
 
 
-def task_options(array: Array, batch: Batch, per_gpu: int, warning: int) -> dict[str, Any]:
+def task_options(array: TaskArray, batch: SchedulerSettings, per_gpu: int, warning: int) -> dict[str, Any]:
     """What one task needs, and what the site wants of all."""
     resources, side_by_side = array.resources, array.side_by_side
     sbatch_options: dict[str, Any] = {
@@ -230,14 +230,14 @@ def task_options(array: Array, batch: Batch, per_gpu: int, warning: int) -> dict
         "open-mode": "append",
     }
     if resources.gpus:
-        kind = f"{batch.gpu_type()}:" if batch.gpu_type() else ""
+        kind = f"{batch.choose_gpu_type()}:" if batch.choose_gpu_type() else ""
         sbatch_options["gres"] = f"gpu:{kind}{gpu_count(array, per_gpu)}"
     if batch.mail:
         sbatch_options |= {"mail-user": batch.mail, "mail-type": "END,FAIL"}
     return {**sbatch_options, **site_options(batch), **batch.options}
 
 
-def site_options(batch: Batch) -> dict[str, Any]:
+def site_options(batch: SchedulerSettings) -> dict[str, Any]:
     """Where a site wants a job to go, as options of `sbatch`."""
     sbatch_options = {"partition": batch.partition, "account": batch.account, "qos": batch.qos}
     sbatch_options |= {"constraint": batch.constraint, "exclude": ",".join(batch.exclude) or None}

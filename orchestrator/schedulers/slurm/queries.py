@@ -13,10 +13,10 @@ from datetime import datetime
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers import commands
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
-from seedfold.orchestrator.settings.failures import Kind
+from seedfold.orchestrator.settings.failures import FailureKind
 
 _PENDING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
-_END_REASONS: Mapping[str, tuple[Kind | None, str]] = {
+_END_REASONS: Mapping[str, tuple[FailureKind | None, str]] = {
     "COMPLETED": (None, "its task ended"),
     "TIMEOUT": ("timeout", "its task reached the time limit"),
     "DEADLINE": ("timeout", "its task reached its deadline"),

@@ -18,11 +18,11 @@ _TIMEOUT_S = 60.0
 class SlurmEnvironment(ScheduledEnvironment):
     """What SLURM gave to one element of an array."""
 
-    def interruption(self, received: int) -> Interruption:
+    def interruption(self, signal_number: int) -> Interruption:
         """A stop near the time limit is the limit's; any other is a preemption."""
         return "timeout" if self.is_near_time_limit() else "preempted"
 
-    def go_on(self) -> bool:
+    def requeue(self) -> bool:
         """Queue the task again, unless it has been cancelled or has ended otherwise for SLURM."""
         try:
             state = queries.output_of(["squeue", "-h", "-j", self.task_id, "-o", "%T"], _TIMEOUT_S).strip()
@@ -39,7 +39,7 @@ class SlurmEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Do the jobs of the element of the array that this process is: what submitit is handed."""
-    from seedfold.orchestrator.worker.worker import sit_down
+    from seedfold.orchestrator.worker.worker import run_task
 
     array_id = os.environ["SLURM_ARRAY_JOB_ID"]
     task_id = f"{array_id}_{os.environ['SLURM_ARRAY_TASK_ID']}"
@@ -52,6 +52,6 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
         limit_s=limit_s,
         warning_s=warning_s,
     )
-    sit_down(submission, environment)
+    run_task(submission, environment)
     # Without a result for submitit, which would be one more file per element that nobody reads.
     sys.exit(0)

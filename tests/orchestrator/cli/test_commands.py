@@ -132,9 +132,11 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
 def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     launch = ("launch", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
     first = toy.start(*launch, "study=one", "sleep_s=600", "resources.cpus=1000")
-    eventually(lambda: toy.root.exists() and toy.study("one").plans.exists() and toy.states("one") == {"running": 1})
+    eventually(
+        lambda: toy.root.exists() and toy.study("one").plans_folder.exists() and toy.states("one") == {"running": 1}
+    )
     second = toy.start(*launch, "study=two")
-    eventually(lambda: toy.study("two").plans.exists() and "waits for a place: " in toy.ok("status", "two"))
+    eventually(lambda: toy.study("two").plans_folder.exists() and "waits for a place: " in toy.ok("status", "two"))
     toy.ok("cancel", "one")
     said, _ = second.communicate(timeout=PATIENCE_S)
     first.communicate(timeout=PATIENCE_S)
@@ -159,7 +161,7 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
     search = os.pathsep.join([str(toy.folder / "site"), os.environ.get("PYTHONPATH", "")])
     launch = ("launch", "--config-dir", "conf", "experiment=light")
     ended = toy.seedfold(*launch, PYTHONPATH=search)
-    (token,) = [folder.name for folder in toy.study("light").submissions.iterdir()]
+    (token,) = [folder.name for folder in toy.study("light").submissions_folder.iterdir()]
     (dead,) = toy.json("status", "light")["dead_workers"]
     assert (dead["submission"], dead["jobs"]) == (token, 6)
     assert "seedfold.orchestrator.worker.worker" in Path(dead["log"]).read_text()
@@ -177,7 +179,9 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "sleep_s=600")
-    eventually(lambda: toy.root.exists() and toy.study("light").plans.exists() and toy.states("light").get("running"))
+    eventually(
+        lambda: toy.root.exists() and toy.study("light").plans_folder.exists() and toy.states("light").get("running")
+    )
     assert "dead_workers" not in toy.json("status", "light")
     toy.kill_workers()
     said, _ = launcher.communicate(timeout=PATIENCE_S)

@@ -15,7 +15,7 @@ from toyproject import PATIENCE_S, SEEDFOLD, Toy, eventually
 
 def test_report_is_written_and_its_path_printed(done: Toy) -> None:
     path = Path(done.ok("report", "toy").strip())
-    assert path == done.study().outputs / "report.html"
+    assert path == done.study().outputs_folder / "report.html"
     assert "<html" in path.read_text()
 
 
@@ -107,7 +107,7 @@ def test_a_reader_that_leaves_early_is_no_error(finished: Toy) -> None:
 
 def test_an_unexpected_error_is_one_line_and_a_traceback_with_debug(toy: Toy) -> None:
     toy.launch("seed=0", "fold=0", experiment="light")
-    plan = next(toy.study("light").plans.glob("*.jsonl"))
+    plan = next(toy.study("light").plans_folder.glob("*.jsonl"))
     plan.rename(plan.with_suffix(".whole"))
     plan.write_text("not json\n")
     ended = toy.inside("status", "light")
@@ -158,7 +158,7 @@ def test_a_terminal_shows_progress_while_jobs_run(toy: Toy) -> None:
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
     launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=600", "seed=0", "fold=0")
-    eventually(lambda: toy.study("light").plans.is_dir() and toy.states("light").get("running") == 1)
+    eventually(lambda: toy.study("light").plans_folder.is_dir() and toy.states("light").get("running") == 1)
     toy.kill_workers()
     out, _ = launch.communicate(timeout=PATIENCE_S)
     assert launch.returncode == 1

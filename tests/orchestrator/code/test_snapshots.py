@@ -18,17 +18,17 @@ from toyproject import Toy, eventually
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.code.snapshots import left_out, read_record, take_snapshot
-from seedfold.orchestrator.code.source_files import find_sources
+from seedfold.orchestrator.code.snapshots import left_out_packages, read_snapshot_record, take_snapshot
+from seedfold.orchestrator.code.source_files import read_source_files
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.ledger.submissions import Array, Submission
+from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.slurm.backend import Slurm
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 
 def kept(toy: Toy) -> list[Path]:
-    return sorted(toy.study("light").snapshots.iterdir())
+    return sorted(toy.study("light").snapshots_folder.iterdir())
 
 
 LAUNCH = (f"run={RUN}", "fold=0", "cluster.slots=1")
@@ -61,7 +61,7 @@ def test_whatever_a_configuration_names_is_part_of_it(toy: Toy) -> None:
     experiment = toy.folder / "conf" / "experiment" / "light.yaml"
     experiment.write_text(experiment.read_text().partition("matrix:")[0] + f"model: {{}}\nmatrix: {study}\n")
     assert toy.launch("--wait", experiment="light").returncode == 0
-    names = {name for name in read_record(toy.study("light"), kept(toy)[0].name)["files"] if "/" not in name}
+    names = {name for name in read_snapshot_record(toy.study("light"), kept(toy)[0].name)["files"] if "/" not in name}
     assert names == {"first.py", "second.py", "deep.py"}
 
 
@@ -84,7 +84,7 @@ def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
     (toy.folder / "go").touch()
     toy.settle()
     assert spoken(toy.study("light")) == {"old new old new signal=2.0": [0]}
-    assert not toy.study("light").snapshots.exists()
+    assert not toy.study("light").snapshots_folder.exists()
     refused = toy.launch("cluster.snapshot=maybe", experiment="light")
     assert (refused.returncode, "cluster.snapshot: 'maybe' is neither true nor false" in refused.stderr) == (2, True)
 
@@ -227,7 +227,7 @@ def take(folder: Path, *names: str) -> tuple[StudyFolder, str]:
 
 
 def own_files(study: StudyFolder, digest: str) -> set[str]:
-    return {name for name in read_record(study, digest)["files"] if not name.startswith("seedfold/")}
+    return {name for name in read_snapshot_record(study, digest)["files"] if not name.startswith("seedfold/")}
 
 
 def write(folder: Path, *names: str, text: str = "") -> None:
@@ -244,7 +244,7 @@ def test_what_is_code_is_copied_and_data_is_pointed_to(tmp_path: Path) -> None:
     study, digest = take(tmp_path, "lab")
     names = {"lab/__init__.py", "lab/nets/wide.py", "lab/words.json", "lab/weights.bin", "lab/scans"}
     assert own_files(study, digest) == names
-    place = study.snapshot_modules(digest)
+    place = study.snapshot_modules_folder(digest)
     links = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_symlink()}
     assert links == {"lab/weights.bin", "lab/scans", "data"}
     assert (place / "lab/scans/7.txt").exists()
@@ -272,18 +272,18 @@ def test_a_huge_folder_beside_the_code_costs_nothing(tmp_path: Path, monkeypatch
             yield (entry for entry in listing if not seen.append(entry.path))
 
     monkeypatch.setattr(os, "scandir", noted)
-    found = find_sources({"lab", "data"}, tmp_path)
+    found = read_source_files({"lab", "data"}, tmp_path)
     monkeypatch.undo()
     assert {name for name in found.files if not name.startswith("seedfold/")} == {"lab/thing.py", "lab/data"}
     assert sum(path.startswith(str(tmp_path)) for path in seen) < 1000
 
 
 def test_a_package_that_is_too_large_is_left_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seedfold.orchestrator.code.source_files._MOST_FILES", 1000)
+    monkeypatch.setattr("seedfold.orchestrator.code.source_files._MAX_PACKAGE_FILES", 1000)
     write(tmp_path, "lab/thing.py", *(f"huge/part{number}.py" for number in range(1001)))
     study, digest = take(tmp_path, "lab", "huge")
     assert own_files(study, digest) == {"lab/thing.py"}
-    assert left_out(study, [None, digest]) == ["huge"]
+    assert left_out_packages(study, [None, digest]) == ["huge"]
 
 
 def test_what_is_installed_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,20 +298,20 @@ def test_what_is_installed_is_not_copied(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_snapshot_that_was_cleared_in_part_is_made_whole(tmp_path: Path) -> None:
     write(tmp_path, "lab/thing.py", "lab/more/deep.py", text="X = 1\n")
     study, digest = take(tmp_path, "lab")
-    shutil.rmtree(study.snapshot_modules(digest) / "lab/more")
+    shutil.rmtree(study.snapshot_modules_folder(digest) / "lab/more")
     assert take(tmp_path, "lab") == (study, digest)
-    assert (study.snapshot_modules(digest) / "lab/more/deep.py").read_text() == "X = 1\n"
-    (study.snapshots / digest / "snapshot.json").unlink()
+    assert (study.snapshot_modules_folder(digest) / "lab/more/deep.py").read_text() == "X = 1\n"
+    (study.snapshots_folder / digest / "snapshot.json").unlink()
     assert take(tmp_path, "lab") == (study, digest)
     assert own_files(study, digest) == {"lab/thing.py", "lab/more/deep.py"}
 
 
 def test_what_has_lost_its_code_is_refused_and_waits_for_a_person(tmp_path: Path) -> None:
     settings = {"cluster": {"executor": "slurm"}, "failures": {}}
-    array = Array("train", Resources(), 1, 1)
+    array = TaskArray("train", Resources(), 1, 1)
     lost = Submission.create(StudyFolder(tmp_path / "study"), ["a" * 64], settings, tmp_path, array=array, snapshot="b")
     with pytest.raises(RefusedError, match="the snapshot of the code is gone; seedfold resume study"):
-        Slurm(Cluster.parse(settings["cluster"])).submit(lost, ())
+        Slurm(ClusterSettings.parse(settings["cluster"])).submit(lost, ())
 
 
 def test_git_is_remembered(tmp_path: Path) -> None:
@@ -321,10 +321,10 @@ def test_git_is_remembered(tmp_path: Path) -> None:
         subprocess.run([*git, *words], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     write(tmp_path, "other.txt", text="changed, and no part of the code")
-    [clean] = [one for one in read_record(*take(tmp_path, "lab"))["git"] if one["repository"] == str(tmp_path)]
+    [clean] = [one for one in read_snapshot_record(*take(tmp_path, "lab"))["git"] if one["repository"] == str(tmp_path)]
     assert clean == {"repository": str(tmp_path), "commit": commit, "changed": False}
     write(tmp_path, "lab/thing.py", text="X = 2\n")
     study, digest = take(tmp_path, "lab")
-    [changed] = [one for one in read_record(study, digest)["git"] if one["repository"] == str(tmp_path)]
+    [changed] = [one for one in read_snapshot_record(study, digest)["git"] if one["repository"] == str(tmp_path)]
     assert (changed["commit"], changed["changed"]) == (commit, True)
-    assert "+X = 2" in (study.snapshots / digest / changed["diff"]).read_text()
+    assert "+X = 2" in (study.snapshots_folder / digest / changed["diff"]).read_text()

@@ -33,7 +33,7 @@ def bring(toy: Toy, folder: Path, study: str = "light", checkpoints: bool = Fals
 
 
 def states(folder: Path, study: str = "light") -> Counter[str]:
-    return Counter(view.state for view in Overview(Root(folder), study).places())
+    return Counter(view.state for view in Overview(Root(folder), study).job_views())
 
 
 def files(folder: Path) -> dict[str, bytes]:

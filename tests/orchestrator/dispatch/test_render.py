@@ -217,8 +217,8 @@ def test_commands_at_once_make_one_plan_and_do_each_job_once(toy: Toy) -> None:
     ended = [(command.communicate(timeout=240), command.returncode) for command in commands]
     assert [code for _, code in ended] == [0] * 4, ended
     assert toy.executions() == {one: 1, other: 1}
-    assert len(list(toy.study("light").plans.iterdir())) == 1
-    assert len(list(toy.study("light").submissions.iterdir())) == 1
+    assert len(list(toy.study("light").plans_folder.iterdir())) == 1
+    assert len(list(toy.study("light").submissions_folder.iterdir())) == 1
     assert toy.states("light") == {"done": 2, "waiting": 4}
 
 
@@ -238,7 +238,7 @@ def test_a_failed_job_ends_with_1_and_its_command_tries_again(toy: Toy) -> None:
 def test_a_stopped_job_goes_on_where_its_command_is_run_again(toy: Toy) -> None:
     folder = rendered(toy, "shell", "sleep_s=600.0", "seed=0", "fold=0", experiment="light")
     one = ids_of(folder)[0]
-    slept = toy.study("light").job(one) / "slept.txt"
+    slept = toy.study("light").job_folder(one) / "slept.txt"
     command = toy.start("run", one, "--jobs", str(folder / JOBS_FILE), "--record")
     eventually(lambda: slept.exists() and float(slept.read_text() or 0) > 1)
     command.send_signal(signal.SIGUSR2)
@@ -296,7 +296,7 @@ def test_jobs_that_stand_elsewhere_are_not_replaced(toy: Toy) -> None:
     refused = record(toy, other, ids_of(other)[0])
     assert refused.returncode == 2
     assert "6 jobs of study light would be replaced (signal" in refused.stderr
-    assert len(list(toy.study("light").plans.iterdir())) == 2
+    assert len(list(toy.study("light").plans_folder.iterdir())) == 2
 
 
 @pytest.mark.slow
@@ -344,7 +344,7 @@ def test_arrays_do_a_study_on_slurm(on_slurm: Cluster, slurm_name: str, toy: Toy
         on_slurm.wait_for(line.split(": ")[1])
     assert toy.states("chain") == {"done": 6}
     assert set(toy.executions().values()) == {1}
-    assert len(list(toy.study("chain").plans.iterdir())) == 1
+    assert len(list(toy.study("chain").plans_folder.iterdir())) == 1
     outputs = [file.read_text() for file in toy.folder.glob("0*.out")]
     assert sum("starts" in text and "done; log " in text for text in outputs) == 6
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.ledger.atomic_files import Appender, create_once, write_whole
+from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender, create_once, write_atomically
 
 _REWRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from seedfold.orchestrator.ledger.atomic_files import write_whole
+from seedfold.orchestrator.ledger.atomic_files import write_atomically
 for number in range(10**9):
-    write_whole(Path(sys.argv[1]), [f"{number % 10}" * 50_000, "end"])
+    write_atomically(Path(sys.argv[1]), [f"{number % 10}" * 50_000, "end"])
 """
 
 
@@ -46,7 +46,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_appended_records_come_back_in_order(tmp_path: Path) -> None:
-    appender = Appender(tmp_path / "events" / "one.jsonl")
+    appender = JsonLinesAppender(tmp_path / "events" / "one.jsonl")
     appender.append({"n": 1}, {"n": 2, "text": "ä\n"})
     appender.append({"n": 3})
     appender.close()
@@ -55,15 +55,15 @@ def test_appended_records_come_back_in_order(tmp_path: Path) -> None:
 
 
 def test_a_file_that_somebody_writes_is_not_appended_to(tmp_path: Path) -> None:
-    Appender(tmp_path / "one.jsonl").append({"n": 1})
+    JsonLinesAppender(tmp_path / "one.jsonl").append({"n": 1})
     with pytest.raises(FileExistsError):
-        Appender(tmp_path / "one.jsonl").append({"n": 2})
+        JsonLinesAppender(tmp_path / "one.jsonl").append({"n": 2})
 
 
 def test_writing_whole_replaces(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
-    write_whole(path, ["one", "two"])
-    write_whole(path, ["three"])
+    write_atomically(path, ["one", "two"])
+    write_atomically(path, ["three"])
     assert path.read_text() == "three"
     assert list(path.parent.iterdir()) == [path]
 
@@ -83,10 +83,10 @@ def test_a_link_whose_answer_was_lost_counts(tmp_path: Path, monkeypatch: pytest
 _FILL = """
 import resource, signal, sys
 from pathlib import Path
-from seedfold.orchestrator.ledger.atomic_files import Appender
+from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-appender = Appender(Path(sys.argv[1]))
+appender = JsonLinesAppender(Path(sys.argv[1]))
 appender.append({"n": 1})
 try:
     appender.append({"n": 2, "text": "x" * 200})
@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_no_half_line_behind(tmp_path: Path) -> None:
 
 
 def test_names_in_another_encoding_can_be_told_of(tmp_path: Path) -> None:
-    appender = Appender(tmp_path / "events.jsonl")
+    appender = JsonLinesAppender(tmp_path / "events.jsonl")
     appender.append({"reason": "no file \udce9t\udce9.csv"})
     appender.close()
     assert json.loads((tmp_path / "events.jsonl").read_text()) == {"reason": "no file \udce9t\udce9.csv"}

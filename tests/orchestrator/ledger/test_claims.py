@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
-from seedfold.orchestrator.ledger.claims import attempts_begun, claim, is_claimed_alive
+from seedfold.orchestrator.ledger.claims import claim_attempt, has_live_claim, latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Root:
 
 def _claim_and_stay(root: Root, study: str, attempt: int, start: Barrier, end: Barrier, claimed: Path) -> None:
     start.wait()
-    if claim(root, root.study(study), JOB, attempt, "token") is None:
+    if claim_attempt(root, root.study_folder(study), JOB, attempt, "token") is None:
         claimed.mkdir(exist_ok=True)
         (claimed / str(ProcessIdentity.current().pid)).touch()
     end.wait()
@@ -55,57 +55,57 @@ def test_equal_jobs_of_two_studies_are_never_claimed_twice(root: Root, tmp_path:
 
 
 def test_a_claim_is_alive_as_long_as_its_process(root: Root) -> None:
-    study = root.study("one")
-    assert not is_claimed_alive(study, JOB)
-    assert claim(root, study, JOB, 1, "token") is None
-    assert is_claimed_alive(study, JOB)
-    assert attempts_begun(study, JOB) == 1
-    assert claim(root, study, JOB, 1, "token") == "attempt 1 was begun by somebody else"
-    assert claim(root, root.study("two"), JOB, 1, "token") == "it runs in study one"
-    assert attempts_begun(root.study("two"), JOB) == 0
+    study = root.study_folder("one")
+    assert not has_live_claim(study, JOB)
+    assert claim_attempt(root, study, JOB, 1, "token") is None
+    assert has_live_claim(study, JOB)
+    assert latest_attempt_number(study, JOB) == 1
+    assert claim_attempt(root, study, JOB, 1, "token") == "attempt 1 was begun by somebody else"
+    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "it runs in study one"
+    assert latest_attempt_number(root.study_folder("two"), JOB) == 0
 
 
 def test_a_claim_of_the_dead_holds_nobody_up(root: Root) -> None:
-    study = root.study("one")
+    study = root.study_folder("one")
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of(child.pid)
-    create_once(study.claim(JOB, 1), json.dumps({"process": identity.to_dict(), "submission": "x"}))
-    assert is_claimed_alive(study, JOB)
+    identity = ProcessIdentity.of_pid(child.pid)
+    create_once(study.claim_file(JOB, 1), json.dumps({"process": identity.to_dict(), "submission": "x"}))
+    assert has_live_claim(study, JOB)
     child.kill()
     child.wait()
-    assert not is_claimed_alive(study, JOB)
-    assert claim(root, root.study("two"), JOB, 1, "token") is None
+    assert not has_live_claim(study, JOB)
+    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") is None
 
 
 def test_a_claim_on_another_host_lives_as_long_as_its_submission_beats(root: Root) -> None:
-    study = root.study("one")
+    study = root.study_folder("one")
     elsewhere = replace(ProcessIdentity.current(), host="node7")
-    folder = study.submissions / "token"
+    folder = study.submissions_folder / "token"
     settings = {"cluster": {"silent_s": 900}}
     intent = {"jobs": [], "rerun": [], "settings": settings, "code_folder": ".", "launcher": elsewhere.to_dict()}
     intent |= {"array": None, "created": 0.0}
     create_once(folder / "intent.json", json.dumps(intent))
     claimed = {"process": elsewhere.to_dict(), "submission": "token", "task": [0, 0]}
-    create_once(study.claim(JOB, 1), json.dumps(claimed))
-    assert is_claimed_alive(study, JOB)
-    Submission.read(folder).tasks.end(0, 0)
-    assert not is_claimed_alive(study, JOB)
+    create_once(study.claim_file(JOB, 1), json.dumps(claimed))
+    assert has_live_claim(study, JOB)
+    Submission.read(folder).tasks.record_end(0, 0)
+    assert not has_live_claim(study, JOB)
 
 
 def test_an_attempt_that_left_no_claim_hides_no_later_one(root: Root) -> None:
-    study = root.study("one")
-    assert claim(root, study, JOB, 2, "token") is None
-    assert is_claimed_alive(study, JOB)
-    assert attempts_begun(study, JOB) == 2
-    assert claim(root, root.study("two"), JOB, 1, "token") == "it runs in study one"
+    study = root.study_folder("one")
+    assert claim_attempt(root, study, JOB, 2, "token") is None
+    assert has_live_claim(study, JOB)
+    assert latest_attempt_number(study, JOB) == 2
+    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "it runs in study one"
 
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_no_attempt_begins_beside_one_that_lives(root: Root, number: int) -> None:
-    study = root.study("one")
-    assert claim(root, study, JOB, 2, "token") is None
-    assert claim(root, study, JOB, number, "token") is not None
-    assert attempts_begun(study, JOB) == 2
+    study = root.study_folder("one")
+    assert claim_attempt(root, study, JOB, 2, "token") is None
+    assert claim_attempt(root, study, JOB, number, "token") is not None
+    assert latest_attempt_number(study, JOB) == 2
 
 
 def test_attempts_that_race_under_different_numbers_are_never_both_at_work(root: Root, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
-from seedfold.orchestrator.ledger.layout import MARK, Root
+from seedfold.orchestrator.ledger.layout import ROOT_MARK, Root
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def umask() -> Iterator[None]:
 def test_what_is_created_is_open_to_whom_the_root_is(tmp_path: Path, mode: int, writable: bool) -> None:
     tmp_path.chmod(mode)
     root = Root(tmp_path)
-    root.mark()
-    claim = root.study("digits").claim("ab" * 32, 1)
+    root.mark_as_root()
+    claim = root.study_folder("digits").claim_file("ab" * 32, 1)
     create_once(claim, "{}")
     for created in (claim, claim.parent, claim.parent.parent):
         assert bool(created.stat().st_mode & 0o020) == writable
@@ -33,10 +33,10 @@ def test_what_is_created_is_open_to_whom_the_root_is(tmp_path: Path, mode: int, 
 
 
 def test_a_mark_that_somebody_else_set_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / MARK).touch()
-    os.utime(tmp_path / MARK, (1, 1))
-    Root(tmp_path).mark()
-    assert (tmp_path / MARK).stat().st_mtime == 1
+    (tmp_path / ROOT_MARK).touch()
+    os.utime(tmp_path / ROOT_MARK, (1, 1))
+    Root(tmp_path).mark_as_root()
+    assert (tmp_path / ROOT_MARK).stat().st_mtime == 1
 
 
 def test_links_to_studies_of_the_root_are_no_studies_of_their_own(tmp_path: Path) -> None:
@@ -45,6 +45,6 @@ def test_links_to_studies_of_the_root_are_no_studies_of_their_own(tmp_path: Path
         (folder / "plans").mkdir(parents=True)
     (root.path / "latest").symlink_to("digits")
     (root.path / "old").symlink_to(archive)
-    assert [study.name for study in root.studies()] == ["digits", "old"]
-    assert root.existing("latest") == root.existing("digits")
-    assert root.existing("old").path == root.path / "old"
+    assert [study.name for study in root.study_folders()] == ["digits", "old"]
+    assert root.existing_study("latest") == root.existing_study("digits")
+    assert root.existing_study("old").path == root.path / "old"

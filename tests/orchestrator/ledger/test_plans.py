@@ -11,17 +11,17 @@ from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.records import decode
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_header, write_plan
+from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_plan_header, write_plan
 
 
 def _plan(study: StudyFolder, job: str, number: int) -> Path:
     description = JobDescription(job * 64, "s", "train", {"seed": 0}, {}, (), Resources(), "toy.run", job * 64)
-    path = write_plan(study, PlanHeader.now([job], [], {}, study.path), [description])
+    path = write_plan(study, PlanHeader.create([job], [], {}, study.path), [description])
     return path.rename(path.with_name(f"{number:020d}-1-abc.jsonl"))
 
 
 def test_every_reader_finds_the_same_jobs_current_whichever_plan_it_saw_first(tmp_path: Path) -> None:
-    study = Root(tmp_path).study("s")
+    study = Root(tmp_path).study_folder("s")
     _plan(study, "b", 200)
     early = Plans(study)
     _plan(study, "a", 100)
@@ -40,9 +40,9 @@ def test_code_of_any_version_finds_what_a_plan_names(tmp_path: Path) -> None:
     new, old = "seedfold.trainers.learning.losses.CrossEntropy", "seedfold.trainers.losses.CrossEntropy"
     config = {"loss": {"_target_": new}, "others": [new, "mine.Loss"]}
     run, axes = "seedfold.trainers.stages.fit_predict.run", {"loss._target_": new}
-    study = Root(tmp_path).study("s")
+    study = Root(tmp_path).study_folder("s")
     job = JobDescription("a" * 64, "s", "train", axes, config, (), Resources(), run, "a" * 64)
-    plan = write_plan(study, PlanHeader.now([], [], {}, study.path), [job])
+    plan = write_plan(study, PlanHeader.create([], [], {}, study.path), [job])
     [on_disk] = decode(plan.read_text().splitlines()[1:])
     assert on_disk.run == "seedfold.trainers.fit_predict.run"
     assert on_disk.config == {"loss": {"_target_": old}, "others": [old, "mine.Loss"]}
@@ -52,7 +52,7 @@ def test_code_of_any_version_finds_what_a_plan_names(tmp_path: Path) -> None:
 
 
 def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
-    study = Root(tmp_path).study("s")
+    study = Root(tmp_path).study_folder("s")
     path = _plan(study, "a", 100)
     path.write_text(path.read_text()[:-20] + "\n")
     with pytest.raises(SeedfoldError, match=path.name):
@@ -64,4 +64,4 @@ def test_a_user_without_a_name_is_a_number(tmp_path: Path, monkeypatch: pytest.M
         raise KeyError("getpwuid(): uid not found: 2001")
 
     monkeypatch.setattr("getpass.getuser", nobody)
-    assert read_header(_plan(Root(tmp_path).study("s"), "a", 100)).user.isdigit()
+    assert read_plan_header(_plan(Root(tmp_path).study_folder("s"), "a", 100)).user.isdigit()

@@ -27,21 +27,21 @@ def test_a_reboot_kills_and_another_container_cannot_be_seen() -> None:
 
 def test_a_killed_process_is_dead_before_it_is_reaped() -> None:
     child = subprocess.Popen(["sleep", "60"])
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.of_pid(child.pid)
     assert identity.liveness() == "alive"
-    assert identity.signal(signal.SIGKILL)
+    assert identity.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert identity.liveness() == "dead"
     child.wait()
     assert identity.liveness() == "dead"
-    assert not identity.signal(signal.SIGTERM)
+    assert not identity.send_signal(signal.SIGTERM)
 
 
 def test_no_process_has_no_identity() -> None:
     child = subprocess.Popen(["true"])
     child.wait()
     with pytest.raises(ProcessLookupError):
-        ProcessIdentity.of(child.pid)
+        ProcessIdentity.of_pid(child.pid)
 
 
 def test_a_process_that_another_user_hides_is_neither_alive_nor_dead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_a_process_that_another_user_hides_is_neither_alive_nor_dead(monkeypatch
     monkeypatch.setattr("os.kill", refuse)
     monkeypatch.setattr("seedfold.orchestrator.ledger.process_identity._boot", lambda: hidden.boot)
     assert hidden.liveness() == "unknown"
-    assert not hidden.signal(15)
+    assert not hidden.send_signal(15)
 
 
 def _no_such_file(path: Path) -> str:

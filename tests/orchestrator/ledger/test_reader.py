@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedfold.orchestrator.ledger.reader import Record
+from seedfold.orchestrator.ledger.reader import JobRecord
 
 ENDS = ("started", "interrupted", "failed", "done")
 
@@ -21,27 +21,27 @@ def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
     return events
 
 
-def _fold(events: list[dict[str, Any]]) -> Record:
-    record = Record()
+def _fold(events: list[dict[str, Any]]) -> JobRecord:
+    record = JobRecord()
     for event in events:
-        record.take(event)
+        record.add_event(event)
     return record
 
 
 @given(histories(), st.randoms())
 def test_the_order_of_reading_does_not_matter(events: list[dict[str, Any]], random: Any) -> None:
     shuffled = random.sample(events, len(events))
-    assert {n: e["e"] for n, e in _fold(events).attempts.items()} == {
-        n: e["e"] for n, e in _fold(shuffled).attempts.items()
+    assert {n: e["e"] for n, e in _fold(events).last_events.items()} == {
+        n: e["e"] for n, e in _fold(shuffled).last_events.items()
     }
 
 
 @given(histories())
 def test_an_attempt_never_goes_backwards(events: list[dict[str, Any]]) -> None:
-    record, ranks = Record(), dict[int, int]()
+    record, ranks = JobRecord(), dict[int, int]()
     for event in events:
-        record.take(event)
-        for number, known in record.attempts.items():
+        record.add_event(event)
+        for number, known in record.last_events.items():
             rank = ENDS.index(known["e"])
             assert rank >= ranks.get(number, 0)
             ranks[number] = rank
@@ -50,13 +50,13 @@ def test_an_attempt_never_goes_backwards(events: list[dict[str, Any]]) -> None:
 @given(histories())
 def test_told_twice_is_told_once(events: list[dict[str, Any]]) -> None:
     once, twice = _fold(events), _fold(events + events)
-    assert (once.attempts, once.failures()) == (twice.attempts, twice.failures())
+    assert (once.last_events, once.failures()) == (twice.last_events, twice.failures())
 
 
 @given(histories())
 def test_a_result_counts_whatever_happens_to_later_attempts(events: list[dict[str, Any]]) -> None:
     done = [event["n"] for event in events if event["e"] == "done"]
-    found = _fold(events).done
+    found = _fold(events).done_event
     assert (found["n"] if found else None) == (max(done) if done else None)
 
 
@@ -66,27 +66,27 @@ def _event(kind: str, number: int, time: float) -> dict[str, Any]:
 
 def test_resuming_forgives_failures_and_a_cancellation() -> None:
     record = _fold([_event("started", 1, 1), _event("failed", 1, 2), _event("cancelled", 1, 3)])
-    assert record.cancelled
+    assert record.is_cancelled
     assert len(record.failures()) == 1
-    record.take(_event("resumed", 1, 4))
-    assert not record.cancelled
+    record.add_event(_event("resumed", 1, 4))
+    assert not record.is_cancelled
     assert record.failures() == []
 
 
 @given(st.permutations([_event("cancelled", 0, 1), _event("resumed", 0, 2), _event("started", 1, 3)]))
 def test_what_a_person_said_last_holds_in_whatever_order_it_is_read(events: list[dict[str, Any]]) -> None:
-    assert not _fold(events).cancelled
-    assert _fold([*events, _event("cancelled", 1, 4)]).cancelled
-    assert _fold([_event("cancelled", 1, 4), *events]).cancelled
+    assert not _fold(events).is_cancelled
+    assert _fold([*events, _event("cancelled", 1, 4)]).is_cancelled
+    assert _fold([_event("cancelled", 1, 4), *events]).is_cancelled
 
 
 def test_a_cancelled_job_that_nobody_resumed_stays_so() -> None:
-    assert not Record().cancelled
-    assert _fold([_event("cancelled", 0, 1)]).cancelled
-    assert _fold([_event("started", 1, 1), _event("cancelled", 1, 2)]).cancelled
+    assert not JobRecord().is_cancelled
+    assert _fold([_event("cancelled", 0, 1)]).is_cancelled
+    assert _fold([_event("started", 1, 1), _event("cancelled", 1, 2)]).is_cancelled
 
 
 def test_a_job_that_began_at_the_moment_of_its_cancellation_is_cancelled() -> None:
     events = [_event("cancelled", 0, 1), _event("started", 1, 2)]
-    assert _fold([*events, _event("interrupted", 1, 3)]).cancelled
-    assert not _fold([*events, _event("done", 1, 3)]).cancelled
+    assert _fold([*events, _event("interrupted", 1, 3)]).is_cancelled
+    assert not _fold([*events, _event("done", 1, 3)]).is_cancelled

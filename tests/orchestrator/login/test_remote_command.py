@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seedfold.orchestrator.login.remote_command import OUTPUT_BEGINS, seedfold_line
-from seedfold.orchestrator.settings.login import Login
+from seedfold.orchestrator.settings.login import LoginHost
 
 WORDS = ["'; touch broken; '", "$(touch broken)", "a\nb", "!!", "*", "~", "ü €", '"', "\\", "", "%s", "^a^b", "-x"]
 TELL = """#!/usr/bin/env python3
@@ -29,7 +29,7 @@ def test_every_shell_reads_it_alike(shell: str, tmp_path: Path, monkeypatch: pyt
     (tmp_path / "tell me").chmod(0o755)
     folder = tmp_path / "it's"
     folder.mkdir()
-    line = seedfold_line(Login("host", command="'../tell me'"), WORDS, {"X": "a'b\"$c"}, str(folder))
+    line = seedfold_line(LoginHost("host", command="'../tell me'"), WORDS, {"X": "a'b\"$c"}, str(folder))
     ended = subprocess.run(
         [shell, "-c", line], cwd=folder, capture_output=True, input=b"not for the profile", check=True
     )

@@ -7,15 +7,15 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.settings.cluster import Cluster
-from seedfold.orchestrator.settings.scheduler import Batch
+from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 
 def test_the_shipped_configuration_is_the_default() -> None:
     with initialize_config_module("seedfold.conf", version_base="1.3"):
         shipped = OmegaConf.to_container(compose("config").cluster)
     assert isinstance(shipped, dict)
-    assert Cluster.parse({str(key): value for key, value in shipped.items()}) == Cluster.parse({})
+    assert ClusterSettings.parse({str(key): value for key, value in shipped.items()}) == ClusterSettings.parse({})
 
 
 @pytest.mark.parametrize(
@@ -33,18 +33,18 @@ def test_the_shipped_configuration_is_the_default() -> None:
 )
 def test_what_cannot_be_is_named(given: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says.replace("(", r"\(")):
-        Cluster.parse(given)
+        ClusterSettings.parse(given)
 
 
 @pytest.mark.parametrize(("written", "read"), [(True, "on"), (False, "off"), ("off", "off"), ("auto", "auto")])
 def test_yaml_may_turn_on_and_off_into_truth_values(written: object, read: str) -> None:
-    assert Cluster.parse({"warm": written}).warm == read
+    assert ClusterSettings.parse({"warm": written}).warm == read
 
 
 def test_memory_of_a_gpu_chooses_among_the_types_of_the_site() -> None:
     site: dict[str, Any] = {"gpu_types": {"a100": "40GB", "rtx2080ti": "11GB", "h100": "80GB"}}
-    assert Batch.parse({**site, "gpu_memory": "12GB"}).gpu_type() == "a100"
-    assert Batch.parse({**site, "gpu_memory": "11GB"}).gpu_type() == "rtx2080ti"
-    assert Batch.parse(site).gpu_type() is None
+    assert SchedulerSettings.parse({**site, "gpu_memory": "12GB"}).choose_gpu_type() == "a100"
+    assert SchedulerSettings.parse({**site, "gpu_memory": "11GB"}).choose_gpu_type() == "rtx2080ti"
+    assert SchedulerSettings.parse(site).choose_gpu_type() is None
     with pytest.raises(UsageError, match=r"cluster.gpu_memory: no GPU has 90GB; .* h100 80GB"):
-        Batch.parse({**site, "gpu_memory": "90GB"}).gpu_type()
+        SchedulerSettings.parse({**site, "gpu_memory": "90GB"}).choose_gpu_type()

@@ -7,14 +7,14 @@ import pytest
 
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
-from seedfold.orchestrator.settings.failures import Failure, Policies, classify, died
+from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, failure_from_exception, failure_from_exit
 
 
 def _raised(raiser: Callable[[], object]) -> Failure:
     try:
         raiser()
     except Exception as error:
-        return classify(error)
+        return failure_from_exception(error)
     raise AssertionError("nothing was raised")
 
 
@@ -75,23 +75,23 @@ def test_tracebacks_are_one_whatever_numbers_and_paths_they_name() -> None:
     ],
 )
 def test_a_death_without_a_word(code: int, oom: bool, kind: str, says: str) -> None:
-    failure = died(code, 3 * 1024**3, oom)
+    failure = failure_from_exit(code, 3 * 1024**3, oom)
     assert failure.kind == kind
     assert says in failure.reason
     assert "3.0 GB" in failure.reason
 
 
 def test_retries_are_counted_by_kind() -> None:
-    policies = Policies.parse({"kinds": {"oom_host": {"retries": 2, "wait_s": 5}}})
+    policies = RetryPolicies.parse({"kinds": {"oom_host": {"retries": 2, "wait_s": 5}}})
     oom, error = {"kind": "oom_host"}, {"kind": "error"}
-    assert policies.retry([oom]) is not None
-    assert policies.retry([oom, error, oom]) is not None
-    assert policies.retry([oom, oom, oom]) is None
-    assert policies.retry([oom, error]) is None
+    assert policies.next_retry([oom]) is not None
+    assert policies.next_retry([oom, error, oom]) is not None
+    assert policies.next_retry([oom, oom, oom]) is None
+    assert policies.next_retry([oom, error]) is None
 
 
 def test_unknown_kinds_and_keys_are_named() -> None:
     with pytest.raises(UsageError, match="did you mean 'oom_host'"):
-        Policies.parse({"kinds": {"oom_hots": {"retries": 1, "wait_s": 0}}})
+        RetryPolicies.parse({"kinds": {"oom_hots": {"retries": 1, "wait_s": 0}}})
     with pytest.raises(UsageError, match="retry"):
-        Policies.parse({"kinds": {"error": {"retry": 1}}})
+        RetryPolicies.parse({"kinds": {"error": {"retry": 1}}})

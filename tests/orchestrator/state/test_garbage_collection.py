@@ -9,7 +9,7 @@ import pytest
 from toyproject import Toy, eventually, tree
 
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.garbage_collection import Collector, Garbage, delete, size_of
+from seedfold.orchestrator.state.garbage_collection import DeletableFinder, DeletablePath, delete_paths, size_of
 
 
 def items(toy: Toy, *options: str, study: str = "light") -> dict[str, set[str]]:
@@ -117,9 +117,9 @@ def test_older_results_and_unfinished_ones_are_left_over(toy: Toy) -> None:
 def test_deleting_passes_over_what_has_gone(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "file").write_bytes(b"x" * 100)
-    there = Garbage("leftovers", tmp_path / "here", "j", "why", size_of(tmp_path / "here"))
-    gone = Garbage("leftovers", tmp_path / "gone", "j", "why", 7)
-    assert delete([gone, there]) == 100
+    there = DeletablePath("leftovers", tmp_path / "here", "j", "why", size_of(tmp_path / "here"))
+    gone = DeletablePath("leftovers", tmp_path / "gone", "j", "why", 7)
+    assert delete_paths([gone, there]) == 100
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,7 +127,7 @@ def test_deleting_passes_over_what_has_gone(tmp_path: Path) -> None:
 def test_each_thing_is_named_once(toy: Toy) -> None:
     toy.launch("seed=0", "signal=1.0", "sleep_s=0.05", experiment="light")
     toy.launch("seed=0", "--replace", experiment="light")
-    paths = [one.path for one in Collector(Root(toy.root), "light").garbage]
+    paths = [one.path for one in DeletableFinder(Root(toy.root), "light").deletable]
     assert len(paths) == len(set(paths)) > 0
     inside_others = [path for path in paths for other in paths if other in path.parents]
     assert inside_others == []

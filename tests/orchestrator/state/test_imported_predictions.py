@@ -16,8 +16,8 @@ import pytest
 import torch
 from toyproject import Toy, tree
 
-import seedfold.orchestrator.state.imported_predictions as importing
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state import imported_predictions
 from seedfold.results.imports.predictions import Source
 
 SPLITS = ("dev_cal", "dev_test", "app_test")
@@ -136,12 +136,13 @@ def test_a_kill_before_any_write_leaves_all_or_nothing(tmp_path: Path) -> None:
     root, kills = Root(tmp_path / "runs"), 0
 
     def take_in() -> None:
-        importing.import_predictions(root, "away", [Source(tmp_path / "thorax.csv")], {"task": "t"}, None, False)
+        source = Source(tmp_path / "thorax.csv")
+        imported_predictions.import_predictions(root, "away", [source], {"task": "t"}, None, False)
 
     while _killed_before_write(kills, take_in):
         kills += 1
     assert kills > 10
-    done = [folder for folder in root.studies() if folder.name == "away"]
+    done = [folder for folder in root.study_folders() if folder.name == "away"]
     assert len(done) == 1
     # What the killed ones left is found, and what they published is not written again.
     published = list(done[0].path.glob("store/*/*/result.json"))

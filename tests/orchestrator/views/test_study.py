@@ -103,5 +103,5 @@ def test_launch_resume_cancel(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_report_is_a_file(done: Toy) -> None:
     path = sf.study("toy", done.root).report()
-    assert path == done.study().outputs / "report.html"
+    assert path == done.study().outputs_folder / "report.html"
     assert "<html" in Path(path).read_text()

@@ -13,7 +13,7 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.worker.job_process import run_attempt
-from seedfold.orchestrator.worker.messages import Request
+from seedfold.orchestrator.worker.messages import AttemptRequest
 
 JOB = JobDescription("a" * 64, "s", "train", {}, {}, (), Resources(), "toy.run", "a" * 64)
 
@@ -24,10 +24,10 @@ def test_a_claim_for_which_there_is_no_space_is_a_failure_of_the_disk(
     def full(*args: object) -> None:
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr("seedfold.orchestrator.worker.job_process.claim", full)
+    monkeypatch.setattr("seedfold.orchestrator.worker.job_process.claim_attempt", full)
     before, (heard, told) = signal.getsignal(signal.SIGTERM), os.pipe()
     try:
-        assert run_attempt(Request(str(tmp_path), "s", "token", 1, JOB.to_dict(), {}, {}), told) == 1
+        assert run_attempt(AttemptRequest(str(tmp_path), "s", "token", 1, JOB.to_dict(), {}, {}), told) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
         os.close(told)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.state.job_states import Standing, Standings
-from seedfold.orchestrator.worker.job_queue import Queue, Shape, shape_of
+from seedfold.orchestrator.state.job_states import JobState, JobStates
+from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
 
 Running = dict[str, JobDescription]
 
@@ -38,38 +38,38 @@ class States:
     """How jobs stand, as a test says; counts how often it is asked."""
 
     def __init__(self, folder: Path) -> None:
-        self.study: StudyFolder = Root(folder).study("s")
+        self.study: StudyFolder = Root(folder).study_folder("s")
         self.states: dict[str, str] = {}
         self.asked = 0
         self.ledger = self
-        self.rerun: dict[str, int] = {}
+        self.rerun_attempts: dict[str, int] = {}
         self.others: dict[str, str] = {}
 
-    def of(self, name: str) -> Standing:
+    def of(self, name: str) -> JobState:
         self.asked += 1
-        return Standing(cast("Any", self.states.get(name, "waiting")), self.study)
+        return JobState(cast("Any", self.states.get(name, "waiting")), self.study)
 
-    def parents(self, job: JobDescription) -> list[str]:
+    def needed_parents(self, job: JobDescription) -> list[str]:
         return list(job.parents)
 
-    def elsewhere(self, name: str) -> Standing | None:
+    def find_elsewhere(self, name: str) -> JobState | None:
         state = self.others.get(name)
-        return None if state is None else Standing(cast("Any", state), self.study)
+        return None if state is None else JobState(cast("Any", state), self.study)
 
 
-def queue_of(jobs: list[JobDescription], states: States) -> Queue:
-    return Queue(jobs, cast("Standings", states))
+def queue_of(jobs: list[JobDescription], states: States) -> JobQueue:
+    return JobQueue(jobs, cast("JobStates", states))
 
 
-def start(queue: Queue, running: Running, slots: int) -> list[str]:
+def start(queue: JobQueue, running: Running, slots: int) -> list[str]:
     """Start what is ready in ``slots`` places for one CPU each, as a worker does."""
     started = []
-    fits, refused = {one.fit for one in running.values()}, set[Shape]()
-    for ready in queue.ready(running, fits, refused):
+    fits, refused = {one.fit for one in running.values()}, set[SlotSize]()
+    for ready in queue.ready_jobs(running, fits, refused):
         if sum(one.resources.cpus for one in running.values()) + ready.resources.cpus > slots:
-            refused.add(shape_of(ready))
+            refused.add(slot_size(ready))
             continue
-        queue.drop(ready.id)
+        queue.remove(ready.id)
         running[ready.id] = ready
         fits.add(ready.fit)
         started.append(ready.id)
@@ -100,7 +100,7 @@ def test_the_children_of_a_failed_job_never_start(states: States) -> None:
     start(queue, running, 1)
     states.states[running.popitem()[0]] = "failed"
     assert start(queue, running, 1) == []
-    assert not queue.hopeful
+    assert not queue.may_have_more
     assert job(2).id in queue
 
 
@@ -109,7 +109,7 @@ def test_a_child_waits_for_a_parent_that_is_tried_again(states: States) -> None:
     start(queue, running, 1)
     name, again = running.popitem()
     states.states[name] = "submitted"
-    queue.put(again)
+    queue.add(again)
     assert numbers(start(queue, running, 2)) == [0]
     states.states[running.popitem()[0]] = "done"
     assert numbers(start(queue, running, 2)) == [1]
@@ -119,17 +119,17 @@ def test_a_closed_stage_leaves_no_hope_to_what_comes_after(states: States) -> No
     queue = queue_of([job(0, stage="fit"), job(1, 0, stage="sum")], states)
     queue.close("fit")
     assert start(queue, {}, 1) == []
-    assert not queue.hopeful
+    assert not queue.may_have_more
 
 
 def test_jobs_of_one_fit_run_one_after_the_other(states: States) -> None:
     queue, running = queue_of([job(0, fit=9), job(1, fit=9), job(2)], states), Running()
     assert numbers(start(queue, running, 3)) == [0, 2]
-    assert queue.needs(job(1, fit=9).fit)
-    assert queue.hopeful
+    assert queue.needs_fit(job(1, fit=9).fit)
+    assert queue.may_have_more
     states.states[running.pop(job(0).id).id] = "done"
     assert numbers(start(queue, running, 3)) == [1]
-    assert not queue.needs(job(1, fit=9).fit)
+    assert not queue.needs_fit(job(1, fit=9).fit)
 
 
 def test_a_small_job_starts_beside_large_ones_that_have_no_room(states: States) -> None:
@@ -155,20 +155,20 @@ def test_what_somebody_else_has_given_up_is_let_go_of(states: States, state: str
 def test_what_another_study_has_done_is_let_go_of_unless_it_is_to_be_done_again(states: States) -> None:
     queue = queue_of([job(0), job(1), job(2)], states)
     states.others = {job(0).id: "done", job(1).id: "done", job(2).id: "running"}
-    states.rerun = {job(1).id: 0}
+    states.rerun_attempts = {job(1).id: 0}
     assert numbers(start(queue, {}, 3)) == [1]
     assert [*queue] == [job(2).id]
-    assert queue.hopeful
+    assert queue.may_have_more
 
 
 def test_there_is_hope_for_a_child_whose_parent_was_let_go_of(states: States) -> None:
     queue, running = queue_of([job(0), job(1, 0), job(2, 1)], states), Running()
     assert numbers(start(queue, running, 1)) == [0]
     assert start(queue, running, 1) == []
-    queue.put(running.pop(job(0).id))
+    queue.add(running.pop(job(0).id))
     states.states[job(0).id] = "done"
     assert start(queue, running, 1) == []
-    assert queue.hopeful
+    assert queue.may_have_more
     assert numbers(start(queue, running, 1)) == [1]
 
 
@@ -203,7 +203,7 @@ def test_every_job_starts_once_after_its_parents_or_not_at_all(data: st.DataObje
         ended = data.draw(st.sampled_from(sorted(running)))
         states.states[running.pop(ended).id] = "failed" if int(ended) in failing else "done"
     assert len(set(started)) == len(started)
-    assert not queue.hopeful
+    assert not queue.may_have_more
     for name in queue:
         assert any(states.states.get(parent) != "done" for parent in jobs[int(name)].parents)
     assert len(started) + len(list(queue)) == len(jobs)

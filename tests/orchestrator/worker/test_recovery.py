@@ -44,7 +44,7 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()
-        if toy.study().plans.is_dir():
+        if toy.study().plans_folder.is_dir():
             command = ("resume", "toy", "--wait")
     # A job that was killed has failed, and whoever was waited for first may not have been all.
     for _ in range(2):
@@ -183,7 +183,7 @@ def _is_over(submission: Submission) -> bool:
 @pytest.mark.slow
 def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy) -> None:
     assert toy.launch("--limit", "1", "study=one", experiment="light").returncode == 0
-    shutil.copytree(toy.study("one").plans, toy.study("two").plans)
+    shutil.copytree(toy.study("one").plans_folder, toy.study("two").plans_folder)
     names = list(Ledger(toy.study("one")).plans.jobs)
     queued = [Submission.create(toy.study(name), names, SETTINGS, toy.folder) for name in ("one", "two")]
     for submission in queued:
@@ -197,7 +197,7 @@ def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy)
 @pytest.mark.slow
 def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(toy: Toy) -> None:
     assert toy.launch("--wait", "study=one", experiment="light").returncode == 0
-    shutil.copytree(toy.study("one").plans, toy.study("two").plans)
+    shutil.copytree(toy.study("one").plans_folder, toy.study("two").plans_folder)
     names = list(toy.executions())
     submission = Submission.create(toy.study("two"), names, SETTINGS, toy.folder)
     start_worker(submission)
@@ -209,7 +209,7 @@ def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(
 @pytest.mark.slow
 def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
-    files = list(toy.study().events.iterdir())
+    files = list(toy.study().events_folder.iterdir())
     for file in files:
         lines = file.read_text().splitlines(keepends=True)
         file.write_text("".join(line for line in lines if '"e":"done"' not in line))
@@ -221,19 +221,19 @@ def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
 @pytest.mark.slow
 def test_a_half_written_event_is_left_for_later(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
-    (toy.study().events / "someone.jsonl").write_text('{"e":"started","t":1,"n":9,"jo')
+    (toy.study().events_folder / "someone.jsonl").write_text('{"e":"started","t":1,"n":9,"jo')
     assert toy.states() == {"done": 6}
 
 
 @pytest.mark.slow
 def test_a_damaged_event_is_passed_over_and_named(toy: Toy) -> None:
     assert toy.launch("--wait").returncode == 0
-    (file,) = toy.study().events.iterdir()
+    (file,) = toy.study().events_folder.iterdir()
     lines = file.read_bytes().splitlines(keepends=True)
     spoilt = next(index for index, line in enumerate(lines) if b'"done"' in line)
     file.write_bytes(b"".join([*lines[:spoilt], lines[spoilt][:40] + b"\0\xff\n", *lines[spoilt + 1 :]]))
     assert toy.states() == {"done": 6}
-    assert f"1 damaged line is passed over in {toy.study().events}: {file.name}" in toy.ok("status", "toy")
+    assert f"1 damaged line is passed over in {toy.study().events_folder}: {file.name}" in toy.ok("status", "toy")
     assert "nothing to start" in toy.launch("--wait").stdout
 
 

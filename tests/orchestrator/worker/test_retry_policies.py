@@ -118,7 +118,7 @@ def test_any_text_of_an_error_is_told(toy: Toy) -> None:
 def test_a_cancelled_job_is_resumed_whatever_the_clocks_say(toy: Toy) -> None:
     toy.launch("--wait", "--limit", "1", experiment="light")
     toy.ok("cancel", "light")
-    (told,) = [file for file in toy.study("light").events.iterdir() if '"cancelled"' in file.read_text()]
+    (told,) = [file for file in toy.study("light").events_folder.iterdir() if '"cancelled"' in file.read_text()]
     ahead = json.loads(told.read_text()) | {"t": time.time() + 3600}
     told.write_text(json.dumps(ahead) + "\n")
     assert toy.states("light") == {"done": 1, "cancelled": 5}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.settings.cluster import Cluster
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.slots import Gpu, Machine
 
 GB = 1024**3
@@ -20,31 +20,31 @@ def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(gpus: int = 0, holder: str = "/runs/one", **cluster: Any) -> Machine:
-    return Machine(Cluster.parse(cluster), [Gpu(str(index), 16 * GB) for index in range(gpus)], Path(holder))
+    return Machine(ClusterSettings.parse(cluster), [Gpu(str(index), 16 * GB) for index in range(gpus)], Path(holder))
 
 
 def test_jobs_get_as_many_places_as_there_are_cpus() -> None:
     here = machine()
-    held = [here.acquire(Resources(), running) for running in range(here.cpus)]
+    held = [here.acquire_slot(Resources(), running) for running in range(here.cpus)]
     assert all(held)
-    assert here.acquire(Resources(), here.cpus) is None
+    assert here.acquire_slot(Resources(), here.cpus) is None
     assert held[0] is not None
     held[0].release()
-    assert here.acquire(Resources(), here.cpus - 1) is not None
+    assert here.acquire_slot(Resources(), here.cpus - 1) is not None
 
 
 def test_a_job_may_take_several_cpus_and_at_most_all() -> None:
     here = machine()
-    slot = here.acquire(Resources(cpus=here.cpus + 5), 0)
+    slot = here.acquire_slot(Resources(cpus=here.cpus + 5), 0)
     assert slot is not None
-    assert here.acquire(Resources(), 1) is None
+    assert here.acquire_slot(Resources(), 1) is None
 
 
 def test_two_workers_share_the_places_of_one_machine() -> None:
     one, other = machine(), machine()
-    held = [one.acquire(Resources(), running) for running in range(one.cpus)]
+    held = [one.acquire_slot(Resources(), running) for running in range(one.cpus)]
     assert all(held)
-    assert other.acquire(Resources(), 0) is None
+    assert other.acquire_slot(Resources(), 0) is None
 
 
 def test_places_come_back_when_their_holder_is_killed(tmp_path: Path) -> None:
@@ -52,64 +52,70 @@ def test_places_come_back_when_their_holder_is_killed(tmp_path: Path) -> None:
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
         "from seedfold.jobs.resources import Resources\n"
         "from seedfold.orchestrator.worker.slots import Machine\n"
-        "from seedfold.orchestrator.settings.cluster import Cluster\n"
-        "here = Machine(Cluster.parse({}), [])\n"
-        "held = [here.acquire(Resources(), n) for n in range(here.cpus)]\n"
+        "from seedfold.orchestrator.settings.cluster import ClusterSettings\n"
+        "here = Machine(ClusterSettings.parse({}), [])\n"
+        "held = [here.acquire_slot(Resources(), n) for n in range(here.cpus)]\n"
         "print(all(held), flush=True); input()\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "True\n"
-    assert machine().acquire(Resources(), 0) is None
+    assert machine().acquire_slot(Resources(), 0) is None
     holder.kill()
     holder.wait()
-    assert machine().acquire(Resources(), 0) is not None
+    assert machine().acquire_slot(Resources(), 0) is not None
 
 
 def test_slots_limit_the_jobs_of_a_worker() -> None:
-    assert machine(slots=2).acquire(Resources(), 2) is None
-    assert machine(slots=2).acquire(Resources(), 1) is not None
+    assert machine(slots=2).acquire_slot(Resources(), 2) is None
+    assert machine(slots=2).acquire_slot(Resources(), 1) is not None
 
 
 def test_gpu_jobs_spread_before_they_share() -> None:
     here = machine(gpus=2, jobs_per_gpu=2)
-    slots = [here.acquire(Resources(gpus=1), running) for running in range(5)]
-    assert [slot and slot.environment()["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["0", "1", "0", "1", None]
+    slots = [here.acquire_slot(Resources(gpus=1), running) for running in range(5)]
+    assert [slot and slot.environment_variables()["CUDA_VISIBLE_DEVICES"] for slot in slots] == [
+        "0",
+        "1",
+        "0",
+        "1",
+        None,
+    ]
 
 
 def test_a_job_on_two_gpus_gets_two_different_ones() -> None:
     here = machine(gpus=2, jobs_per_gpu=2)
-    assert here.acquire(Resources(gpus=1), 0) is not None
-    slot = here.acquire(Resources(gpus=2), 1)
+    assert here.acquire_slot(Resources(gpus=1), 0) is not None
+    slot = here.acquire_slot(Resources(gpus=2), 1)
     assert slot is None or set(slot.gpus) == {"0", "1"}
 
 
 def test_a_job_without_gpus_sees_none() -> None:
-    slot = machine(gpus=1).acquire(Resources(), 0)
+    slot = machine(gpus=1).acquire_slot(Resources(), 0)
     assert slot is not None
-    assert slot.environment() == {"CUDA_VISIBLE_DEVICES": ""}
+    assert slot.environment_variables() == {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def test_what_the_machine_can_never_give_is_said() -> None:
-    assert machine(gpus=1).lacks(Resources(gpus=2)) == "asks for 2 GPUs; this machine has 1"
-    assert machine(gpus=2).lacks(Resources(gpus=2)) is None
+    assert machine(gpus=1).missing_resources(Resources(gpus=2)) == "asks for 2 GPUs; this machine has 1"
+    assert machine(gpus=2).missing_resources(Resources(gpus=2)) is None
 
 
 def wait_text(waiting: Machine, resources: Resources) -> str:
-    assert waiting.acquire(resources, 0) is None
+    assert waiting.acquire_slot(resources, 0) is None
     assert waiting.shortage is not None
-    return waiting.shortage.text(Path("/runs"))
+    return waiting.shortage.to_text(Path("/runs"))
 
 
 def test_who_waits_learns_who_has_the_places() -> None:
     waiting = machine(gpus=2, holder="/runs/three")
-    first = machine(gpus=2).acquire(Resources(gpus=1), 0)
+    first = machine(gpus=2).acquire_slot(Resources(gpus=1), 0)
     assert first is not None
     assert wait_text(waiting, Resources(gpus=2)) == "waits for 2 places: 1 of 2 is taken by study one"
-    assert machine(gpus=2, holder="/else/two").acquire(Resources(gpus=1), 0) is not None
+    assert machine(gpus=2, holder="/else/two").acquire_slot(Resources(gpus=1), 0) is not None
     assert wait_text(waiting, Resources(gpus=1)) == "waits for a place: all 2 are taken by studies /else/two, one"
     first.release()
-    assert machine(gpus=2, holder="/else/two").acquire(Resources(gpus=1), 0) is not None
+    assert machine(gpus=2, holder="/else/two").acquire_slot(Resources(gpus=1), 0) is not None
     assert wait_text(waiting, Resources(gpus=1)) == "waits for a place: all 2 are taken by study /else/two"
     lonely = machine(gpus=1, holder="/runs/three")
     assert wait_text(lonely, Resources(gpus=1)) == "waits for a place: the only one is taken by study /else/two"
@@ -117,9 +123,9 @@ def test_who_waits_learns_who_has_the_places() -> None:
 
 def test_a_job_that_gets_a_place_lacks_none() -> None:
     here = machine(gpus=1)
-    slot = here.acquire(Resources(gpus=1), 0)
+    slot = here.acquire_slot(Resources(gpus=1), 0)
     assert slot is not None
     assert wait_text(here, Resources(gpus=1)).endswith("by study one")
     slot.release()
-    assert here.acquire(Resources(gpus=1), 0) is not None
+    assert here.acquire_slot(Resources(gpus=1), 0) is not None
     assert here.shortage is None

@@ -11,11 +11,11 @@ from toyproject import eventually
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.worker.messages import Request
-from seedfold.orchestrator.worker.template_client import Spawner
+from seedfold.orchestrator.worker.messages import AttemptRequest
+from seedfold.orchestrator.worker.template_client import TemplateClient
 
 
-def _request(root: Path, number: int) -> Request:
+def _request(root: Path, number: int) -> AttemptRequest:
     name = f"{number:064d}"
     job = JobDescription(
         id=name,
@@ -28,7 +28,7 @@ def _request(root: Path, number: int) -> Request:
         run="quick.run",
         fit=name,
     )
-    return Request(str(root), "s", "token", 1, job.to_dict(), {}, {})
+    return AttemptRequest(str(root), "s", "token", 1, job.to_dict(), {}, {})
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_many_requests_at_once_are_all_served(packages: Path) -> None:
     (packages / "quick.py").write_text("def run(work):\n    raise ValueError('x' * 500)\n")
-    spawner, heard = Spawner("on", ["quick.run"]), Counter[str]()
+    spawner, heard = TemplateClient("on", ["quick.run"]), Counter[str]()
     for number in range(150):
-        spawner.request(_request(packages, number))
+        spawner.start_attempt(_request(packages, number))
 
     def all_ended() -> bool:
-        heard.update(message["m"] for message in spawner.messages(0.1))
+        heard.update(message["m"] for message in spawner.receive_messages(0.1))
         return heard["exit"] == 150
 
     eventually(all_ended)
@@ -55,9 +55,9 @@ def test_many_requests_at_once_are_all_served(packages: Path) -> None:
 
 def test_a_template_that_hangs_in_an_import_holds_nobody_up(packages: Path) -> None:
     (packages / "quick.py").write_text("import time\ntime.sleep(1000)\n")
-    spawner = Spawner("on", ["quick.run"])
+    spawner = TemplateClient("on", ["quick.run"])
     for number in range(50):
-        spawner.request(_request(packages, number))
-    assert spawner.messages(0.1) == []
-    assert spawner.alive()
+        spawner.start_attempt(_request(packages, number))
+    assert spawner.receive_messages(0.1) == []
+    assert spawner.is_alive()
     spawner.close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.orchestrator.settings.failures import classify
+from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.trainers.learning.loggers import PACKAGES, completed, loggers
 from seedfold.trainers.stages import fit_predict
 
@@ -27,7 +27,7 @@ def test_a_package_that_is_not_installed_is_named_in_one_line(compose: Compose, 
         fit_predict.run(work(config))
     name = config["logger"]["_target_"].rpartition(".")[2]
     assert PACKAGES[name] == option
-    failure = classify(caught.value)
+    failure = failure_from_exception(caught.value)
     told = f"logger: {name} needs {option}, which is not installed: pip install {option}"
     assert (failure.kind, failure.reason) == ("config", f"ConfigFailure: {told}")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import seedfold.conf
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
-from seedfold.orchestrator.ledger.submissions import Array
+from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.schedulers.lsf.directives import (
     JobRequest,
     directive,
@@ -24,7 +24,7 @@ from seedfold.orchestrator.schedulers.lsf.directives import (
     resource_requirement,
 )
 from seedfold.orchestrator.schedulers.lsf.task_request import array_request
-from seedfold.orchestrator.settings.cluster import Cluster, known_keys
+from seedfold.orchestrator.settings.cluster import ClusterSettings, known_keys
 
 GIVEN = {
     "executor": "lsf",
@@ -44,7 +44,7 @@ GIVEN = {
     "jobs_per_task": 4,
     "slots": 2,
 }
-ARRAY = Array("train", Resources(cpus=2, gpus=1, memory_bytes=2 * 1024**3, time_s=600), 4, 2, exclude=("bad",))
+ARRAY = TaskArray("train", Resources(cpus=2, gpus=1, memory_bytes=2 * 1024**3, time_s=600), 4, 2, exclude=("bad",))
 COMMON = """\
 #BSUB -J "name[1-7]%5"
 #BSUB -o /runs/%J_%I.log
@@ -66,7 +66,7 @@ OWN = '#BSUB -wa USR2\n#BSUB -wt 2\n#BSUB -gpu "num=2:j_exclusive=yes:gmodel=sma
 
 
 def asked(**changed: Any) -> JobRequest:
-    cluster = Cluster.parse({**GIVEN, **changed})
+    cluster = ClusterSettings.parse({**GIVEN, **changed})
     assert cluster.lsf is not None
     request = array_request(ARRAY, cluster, cluster.lsf.dialect)
     changes = {"name": "name", "array_size": 7, "dependencies": ("3", "4"), "output": "/runs/%J_%I.log"}
@@ -162,10 +162,10 @@ def test_what_cannot_be_is_named(changed: dict[str, Any], says: str) -> None:
 
 def test_keys_of_lsf_are_no_keys_of_slurm() -> None:
     with pytest.raises(UsageError, match=r"cluster\.dialect: unknown key"):
-        Cluster.parse({"executor": "slurm", "dialect": "auto"})
+        ClusterSettings.parse({"executor": "slurm", "dialect": "auto"})
 
 
 def test_the_shipped_configuration_has_every_key_at_its_default() -> None:
     shipped = yaml.safe_load((Path(seedfold.conf.__path__[0]) / "cluster" / "lsf.yaml").read_text())
-    assert Cluster.parse(shipped) == Cluster.parse({"executor": "lsf"})
+    assert ClusterSettings.parse(shipped) == ClusterSettings.parse({"executor": "lsf"})
     assert set(known_keys("lsf")) - set(shipped) == {"qos"}

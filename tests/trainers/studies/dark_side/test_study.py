@@ -42,7 +42,7 @@ def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path, where:
 
 
 def _outputs(study: StudyFolder) -> Path:
-    [folder] = (study.outputs / "ensemble").iterdir()
+    [folder] = (study.outputs_folder / "ensemble").iterdir()
     return folder
 
 
@@ -65,9 +65,9 @@ def _infer_from_a_folder_of_weights(place: Place, outputs: Path) -> None:
     """A job of its own makes the same masks, to the rounding of the probabilities that are kept."""
     place.run(
         "launch", "experiment=dark_side_infer", "size=tiny", "paths.data=data/test", "--root", "other", "--wait",
-        f"infer.weights={place.study('whole').outputs / 'train'}",
+        f"infer.weights={place.study('whole').outputs_folder / 'train'}",
     )  # fmt: skip
-    [file] = place.study("other", "dark_side_infer").outputs.glob("ensemble/submission.npz")
+    [file] = place.study("other", "dark_side_infer").outputs_folder.glob("ensemble/submission.npz")
     with np.load(file) as found, np.load(outputs / "submission.npz") as expected:
         assert sorted(found.files) == sorted(expected.files)
         assert all(np.mean(found[name] != expected[name]) < 1e-3 for name in found.files)

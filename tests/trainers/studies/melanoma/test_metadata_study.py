@@ -25,11 +25,11 @@ def test_the_models_run_from_tables_to_predictions(tmp_path: Path, where: tuple[
     place.run("launch", *ASKED, *where, "--root", "whole")
     whole = place.study("whole")
     assert each_done_once(whole)
-    assert {"meta_pred.csv", "oof.csv", "auc.csv"} <= {path.name for path in (whole.outputs / "mean").iterdir()}
-    assert {path.name for path in (whole.outputs / "describe").iterdir()} == FIGURES
-    assert (whole.outputs / "mean" / "test_predictions.svg").exists()
-    _check_test_predictions(tmp_path, whole.outputs / "mean")
-    _check_scores(tmp_path, whole.outputs / "mean")
+    assert {"meta_pred.csv", "oof.csv", "auc.csv"} <= {path.name for path in (whole.outputs_folder / "mean").iterdir()}
+    assert {path.name for path in (whole.outputs_folder / "describe").iterdir()} == FIGURES
+    assert (whole.outputs_folder / "mean" / "test_predictions.svg").exists()
+    _check_test_predictions(tmp_path, whole.outputs_folder / "mean")
+    _check_scores(tmp_path, whole.outputs_folder / "mean")
 
 
 def _check_test_predictions(place: Path, outputs: Path) -> None:

@@ -32,8 +32,8 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
     place.run("launch", *ASKED, *where, "--root", "whole")
     whole = place.study("whole")
     assert each_done_once(whole)
-    assert names(whole.outputs / "submit") == SUBMIT | OUT_OF_FOLD | LEARNING
-    assert names(whole.outputs / "blend") == BLEND | OUT_OF_FOLD | {"blend.svg"}
+    assert names(whole.outputs_folder / "submit") == SUBMIT | OUT_OF_FOLD | LEARNING
+    assert names(whole.outputs_folder / "blend") == BLEND | OUT_OF_FOLD | {"blend.svg"}
     assert len(list(whole.path.glob("jobs/*/*/fit.json"))) == 6 + 15, "passes share a training; 15 models of metadata"
     _check_out_of_fold(tmp_path / "data", whole)
     _check_submission(tmp_path / "data", whole)
@@ -45,7 +45,7 @@ def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None
     one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=12")
     small = (f"experiment={STUDY}", "size=small", "paths.data=data", "--wait", *one)
     place.run("launch", *small, "predict.tta=1", "archive=true", "--root", "runs")
-    outputs = place.study("runs").outputs
+    outputs = place.study("runs").outputs_folder
     auc = pd.read_csv(outputs / "blend" / "auc.csv")
     scores = auc[auc["fold"] == "all"].set_index("model")["auroc"]
     network = scores["model.channels=[8,16] task.side=32"]
@@ -56,24 +56,24 @@ def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None
 
 def _check_out_of_fold(data: Path, study: StudyFolder) -> None:
     known = pd.read_csv(data / "train.csv").set_index("image_name")
-    oof = pd.read_csv(study.outputs / "submit" / "oof.csv").set_index("image_name")
+    oof = pd.read_csv(study.outputs_folder / "submit" / "oof.csv").set_index("image_name")
     assert list(oof) == ["target", "pred", "fold"]
     assert sorted(oof.index) == sorted(known.index)
     assert (oof["target"] == known["target"][oof.index]).all()
     assert known["patient_id"].groupby(known["patient_id"]).size().max() > 1
     assert oof["fold"].groupby(known["patient_id"][oof.index]).nunique().max() == 1, "a patient validates in one fold"
-    scores = pd.read_csv(study.outputs / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
+    scores = pd.read_csv(study.outputs_folder / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
     for passes, name in ((1, "oof_1"), (3, "oof")):
-        own = pd.read_csv(study.outputs / "submit" / f"{name}.csv")
+        own = pd.read_csv(study.outputs_folder / "submit" / f"{name}.csv")
         assert scores[passes, "all"] == pytest.approx(roc_auc_score(own["target"], own["pred"]))
 
 
 def _check_submission(data: Path, study: StudyFolder) -> None:
-    blend, submit = study.outputs / "blend", study.outputs / "submit"
+    blend, submit = study.outputs_folder / "blend", study.outputs_folder / "submit"
     submission = pd.read_csv(blend / "submission.csv")
     assert list(submission) == ["image_name", "target"]
     assert submission["image_name"].tolist() == sorted(pd.read_csv(data / "test.csv")["image_name"])
-    oof, metadata = pd.read_csv(blend / "oof.csv"), pd.read_csv(study.outputs / "mean" / "oof.csv")
+    oof, metadata = pd.read_csv(blend / "oof.csv"), pd.read_csv(study.outputs_folder / "mean" / "oof.csv")
     one, networks = pd.read_csv(submit / "oof.csv"), [name for name in oof if name.startswith("model.channels")]
     assert len(networks) == 2
     assert oof["image_name"].tolist() == one["image_name"].tolist()

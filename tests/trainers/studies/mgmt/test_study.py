@@ -23,7 +23,7 @@ def test_the_study_runs_from_volumes_to_its_files(tmp_path: Path, where: tuple[s
     place.run("launch", *STUDY, *where, "--root", "whole")
     whole = place.study("whole")
     assert each_done_once(whole)
-    assert {path.name for path in (whole.outputs / "ensemble").iterdir()} == TABLES | FIGURES
+    assert {path.name for path in (whole.outputs_folder / "ensemble").iterdir()} == TABLES | FIGURES
     _check_heads(place)
     _check_outputs(place)
 
@@ -43,7 +43,7 @@ def _check_heads(place: Place) -> None:
 
 
 def _check_outputs(place: Place) -> None:
-    folder, cases = place.study("whole").outputs / "ensemble", pd.read_csv(place.folder / "data" / "cases.csv")
+    folder, cases = place.study("whole").outputs_folder / "ensemble", pd.read_csv(place.folder / "data" / "cases.csv")
     development, test = (cases[cases["cohort"] == cohort]["case"].tolist() for cohort in ("train", "test"))
     oof = pd.read_csv(folder / "oof.csv")
     assert sorted(oof["sample_id"]) == development

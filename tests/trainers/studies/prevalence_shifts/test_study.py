@@ -32,7 +32,7 @@ class Place:
 
     @property
     def study(self) -> StudyFolder:
-        return Root(self.folder / "runs").study("prevalence_shifts")
+        return Root(self.folder / "runs").study_folder("prevalence_shifts")
 
     def run(self, *args: str) -> str:
         ended = subprocess.run(
@@ -54,7 +54,9 @@ class Place:
     def attempts(self) -> Counter[tuple[str, int]]:
         """How many jobs of each stage are in which attempt."""
         ledger = Ledger(self.study)
-        return Counter((job.stage, ledger.record(job.id).latest) for job in ledger.plans.current.values())
+        return Counter(
+            (job.stage, ledger.record_of(job.id).latest_attempt) for job in ledger.plans.current_jobs.values()
+        )
 
     def table(self, name: str) -> pd.DataFrame:
         [file] = self.study.path.glob(f"outputs/analyse/{name}.parquet")
@@ -63,9 +65,9 @@ class Place:
     def predictions_of(self, stage: str, **axes: Any) -> Path:
         ledger = Ledger(self.study)
         [job] = [
-            job for job in ledger.plans.current.values() if job.stage == stage and axes.items() <= job.axes.items()
+            job for job in ledger.plans.current_jobs.values() if job.stage == stage and axes.items() <= job.axes.items()
         ]
-        return self.study.published(job.id, 1) / "predictions.app_test.parquet"
+        return self.study.result_folder(job.id, 1) / "predictions.app_test.parquet"
 
 
 def test_small_study_runs_from_end_to_end_and_only_what_went_missing_runs_again(

@@ -27,8 +27,8 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
     place.run("launch", *STUDY, *where, "--root", "whole")
     whole = place.study("whole")
     assert each_done_once(whole)
-    assert {path.name for path in (whole.outputs / "submit").iterdir()} == TABLES | FIGURES
-    assert {path.name for path in (whole.outputs / "survey").iterdir()} == SURVEY
+    assert {path.name for path in (whole.outputs_folder / "submit").iterdir()} == TABLES | FIGURES
+    assert {path.name for path in (whole.outputs_folder / "survey").iterdir()} == SURVEY
     assert len(list(whole.path.glob("jobs/*/*/fit.json"))) == 5, "passes of test-time augmentation share a training"
     _check_tables(place, whole)
     _train_on_records(place)
@@ -36,25 +36,25 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
 
 def _check_tables(place: Place, study: StudyFolder) -> None:
     labels = pd.read_csv(place.folder / "data" / "train_labels.csv").set_index("id")["target"]
-    folds = pd.read_csv(study.outputs / "survey" / "folds.csv").set_index("sample_id")
-    scores = pd.read_csv(study.outputs / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
+    folds = pd.read_csv(study.outputs_folder / "survey" / "folds.csv").set_index("sample_id")
+    scores = pd.read_csv(study.outputs_folder / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
     for passes, ending in ((1, "_1"), (3, "")):
-        oof = pd.read_csv(study.outputs / "submit" / f"oof{ending}.csv").set_index("image_id")
+        oof = pd.read_csv(study.outputs_folder / "submit" / f"oof{ending}.csv").set_index("image_id")
         assert sorted(oof.index) == sorted(labels.index)
         assert (oof["target"] == labels[oof.index]).all()
         assert (oof["fold"] == folds.loc[oof.index, "fold"]).all()
         assert scores[passes, "all"] == pytest.approx(roc_auc_score(oof["target"], oof["pred"]))
         second = oof[oof["fold"] == 1]
         assert scores[passes, "1"] == pytest.approx(roc_auc_score(second["target"], second["pred"]))
-        submission = pd.read_csv(study.outputs / "submit" / f"submission{ending}.csv")
+        submission = pd.read_csv(study.outputs_folder / "submit" / f"submission{ending}.csv")
         assert list(submission) == ["id", "target"]
         assert submission["id"].tolist() == sorted(pd.read_csv(place.folder / "data" / "sample_submission.csv")["id"])
         assert submission["target"].to_numpy() == pytest.approx(_mean_of_folds(study, passes, submission["id"]))
 
 
 def _mean_of_folds(study: StudyFolder, passes: int, ids: pd.Series[str]) -> NDArray[np.float64]:
-    chosen = [job for job in Ledger(study).plans.current.values() if job.axes.get("predict.tta") == passes]
-    tables = [pd.read_parquet(study.published(job.id, 1) / "predictions.test.parquet") for job in chosen]
+    chosen = [job for job in Ledger(study).plans.current_jobs.values() if job.axes.get("predict.tta") == passes]
+    tables = [pd.read_parquet(study.result_folder(job.id, 1) / "predictions.test.parquet") for job in chosen]
     assert len(tables) == 5
     assert all(table["target"].isna().all() for table in tables)
     logits = [table.set_index("sample_id").loc[ids, "logit_0"].to_numpy(float) for table in tables]
