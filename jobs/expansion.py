@@ -35,6 +35,7 @@ from seedfold.jobs.paths import make_absolute
 from seedfold.jobs.patterns import Path
 from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.shared_config import has, keys, strings
+from seedfold.jobs.value_types import refuse_text
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
 """Where things are and how jobs are got done; no part of identities."""
@@ -119,7 +120,7 @@ class Expansion:
         self._plain = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder, base.composer.conventions)
         # The keys of other people's programs mean what they want.
-        self._has_folds = not base.composer.conventions.lazy
+        self._is_study_file = not base.composer.conventions.lazy
         self._composed: OrderedDict[Point, Composed] = OrderedDict()
         self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
@@ -137,7 +138,7 @@ class Expansion:
             template, own = self._template(point)
             numbers = tuple([point[number] for number in own])
             values = template.point(numbers, lambda point=point: self.name(point))  # type: ignore[misc]
-            if self._has_folds:
+            if self._is_study_file:
                 self._check_fold(point, values)
             yield point, values, template
 
@@ -192,6 +193,7 @@ class Expansion:
         for number in self._plain:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
+            self._check_values(axis, tree)
             values = self._applied_values(axis, found.shared, tree)
             if values is None or values:
                 composed.applied[number] = values
@@ -222,6 +224,14 @@ class Expansion:
             f"{self._spec.place}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
             f" write +{axis.key} to add it"
         )
+
+    def _check_values(self, axis: Axis, tree: Mapping[str, Any]) -> None:
+        if axis.prefix or not self._is_study_file:
+            return
+        try:
+            refuse_text(axis.key, axis.values, tree)
+        except UsageError as error:
+            raise UsageError(f"{self._spec.place}: {error}") from error
 
     def _applied_values(self, axis: Axis, config: DictConfig, tree: Mapping[str, Any]) -> frozenset[int] | None:
         path = _path(axis)

@@ -11,6 +11,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.resources import Resources, parse_memory, parse_time
+from seedfold.jobs.value_types import refuse_text
 
 _SETTINGS_GROUPS = ("cluster", "failures")
 
@@ -67,6 +68,7 @@ def _with_values(job: JobDescription, values: Mapping[str, Any]) -> JobDescripti
     if others:
         config = deepcopy(job.to_dict()["config"])
         for key, value in others.items():
+            refuse_text(key, [value], config)
             _set_key(config, key, value)
         job = replace(job, config=config)
     return job
