@@ -35,13 +35,12 @@ def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> d
     if not overrides:
         return {}
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+
+    from seedfold.jobs.compose import one_line_errors
 
     identity = Identity.from_config(settings["identity"])
-    try:
+    with one_line_errors():
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise UsageError(str(error).splitlines()[0]) from error
     values = {}
     for override in parsed:
         key = override.key_or_group
