@@ -298,7 +298,7 @@ def test_cancelled_jobs_come_back_with_resume(toy: Toy) -> None:
     eventually(lambda: "running" in toy.states("light"))
     assert "cancelled 3 jobs" in toy.ok("cancel", "light")
     eventually(lambda: toy.states("light") == {"cancelled": 3})
-    assert toy.json("cancel", "light") == {"study": "light", "cancelled": []}
+    assert toy.json("cancel", "light") == {"study": "light", "cancelled": [], "running": []}
     toy.ok("resume", "light", "--detach", "--limit", "1")
     eventually(lambda: toy.states("light").get("running") == 1)
 
