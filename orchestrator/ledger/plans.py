@@ -24,7 +24,7 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.moved import current_name, oldest_name
-from seedfold.jobs.records import decode, encode
+from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
@@ -97,7 +97,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode(jobs))
+    lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
     return chain([to_json_line(asdict(header))], lines)
 
 
@@ -129,7 +129,7 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     with path.open(encoding="utf-8") as file:
         file.readline()
         try:
-            yield from decode(_named(line, current_name) for line in file)
+            yield from decode_jobs(_named(line, current_name) for line in file)
         except SeedfoldError as error:
             raise SeedfoldError(f"{path}: {error}") from error
 

@@ -8,7 +8,7 @@ import pytest
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.records import decode
+from seedfold.jobs.records import decode_jobs
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_plan_header, write_plan
@@ -43,7 +43,7 @@ def test_code_of_any_version_finds_what_a_plan_names(tmp_path: Path) -> None:
     study = Root(tmp_path).study_folder("s")
     job = JobDescription("a" * 64, "s", "train", axes, config, (), Resources(), run, "a" * 64)
     plan = write_plan(study, PlanHeader.create([], [], {}, study.path), [job])
-    [on_disk] = decode(plan.read_text().splitlines()[1:])
+    [on_disk] = decode_jobs(plan.read_text().splitlines()[1:])
     assert on_disk.run == "seedfold.trainers.fit_predict.run"
     assert on_disk.config == {"loss": {"_target_": old}, "others": [old, "mine.Loss"]}
     [read] = Plans(study).jobs.values()
