@@ -1,0 +1,194 @@
+"""Which jobs are compared: two values of an axis, and the pairs of jobs that differ in nothing else.
+
+A pair has the same seed, fold and other axes. Pairs that differ in seeds and folds alone are replicates of one
+comparison. Every other axis, such as the task or an imbalance ratio, makes a comparison of its own, so that like is
+compared with like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from seedfold.jobs.errors import UsageError
+from seedfold.results.evaluation.axes import (
+    axes_text,
+    axis_names,
+    find_axes,
+    key_of,
+    last_component,
+    value_text,
+    without,
+)
+from seedfold.results.evaluation.folds import FOLD, having, with_companions
+from seedfold.results.store.finished_job import Addressed, Run
+from seedfold.results.tables.result_tables import averaged_axes
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two jobs that differ in the compared axis alone; ``axes`` are the seed and fold that both have."""
+
+    first: Run
+    second: Run
+    axes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The pairs of two values ``a`` and ``b`` of the axis ``over``, within one stage and the same other ``axes``.
+
+    ``replicates`` are the axes in which pairs differ, ``fold_axes`` those of them that tell which of ``folds`` folds it
+    is. ``expected`` counts the pairs that there would be if both values had each seed and fold that one of them is
+    planned to have; ``unpaired`` names those that are not there.
+    """
+
+    stage: str
+    over: str
+    a: Any
+    b: Any
+    axes: Mapping[str, Any]
+    replicates: tuple[str, ...]
+    fold_axes: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    expected: int
+    unpaired: tuple[str, ...]
+    folds: int | None
+
+    @property
+    def fold(self) -> str | None:
+        """The axis of folds, if pairs are of several folds."""
+        several = any(len({value_text(pair.axes[name]) for pair in self.pairs}) > 1 for name in self.fold_axes)
+        return self.fold_axes[0] if several else None
+
+    @property
+    def name(self) -> str:
+        """What is compared, as text: ``none → ratio``."""
+        return f"{value_text(self.a)} → {value_text(self.b)}"
+
+
+def find_comparisons(runs: Sequence[Run], over: str, planned: Iterable[Addressed] | None = None) -> list[Comparison]:
+    """Return the comparisons of each two values of the axis ``over``, in the order in which values first appear.
+
+    ``planned`` are the places that the study has, done or not: they tell which pairs are missing, and which axes go
+    along with others. Raises UsageError for an unknown axis, and where nothing can be paired.
+    """
+    [axis] = find_axes(runs, [over])
+    places: list[Addressed] = list(runs if planned is None else planned)
+    averaged = averaged_axes(runs)
+    compared = [axis, *(name for name in with_companions(places, [axis]) if name not in (axis, *averaged))]
+    folds = [name for name in _axes_of_folds(places, averaged) if name not in compared]
+    axes = _Axes(axis, compared, tuple(dict.fromkeys([*averaged, *folds])), tuple(folds))
+    blocks: dict[str, _Block] = {}
+    for place in having(places, [axis]):
+        _block(blocks, place, axes).planned.append(place)
+    for run in having(runs, [axis]):
+        _block(blocks, run, axes).runs.append(run)
+    found = [each for block in blocks.values() for each in block.comparisons()]
+    if not any(each.pairs for each in found):
+        raise UsageError(_nothing_text(runs, axis))
+    return found
+
+
+def _axes_of_folds(places: Sequence[Addressed], averaged: Sequence[str]) -> list[str]:
+    """Return the fold, and the axes that go along with it, such as a file that holds its division of the samples."""
+    folds = [name for name in averaged if last_component(name) == FOLD]
+    return with_companions(places, folds) if folds else []
+
+
+def _nothing_text(runs: Sequence[Run], axis: str) -> str:
+    values = list(dict.fromkeys(value_text(run.axes[axis]) for run in having(runs, [axis])))
+    if len(values) == 1:
+        return f"{axis}: the jobs that are done have one value, {values[0]}; there is nothing to compare"
+    others = ", ".join(name for name in axis_names(runs) if name != axis) or "no other axis"
+    return f"{axis}: no two jobs that are done differ in it alone; they also differ in {others}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """The axis ``over``, those that go along with it, those of replicates, and those of them that tell the fold."""
+
+    over: str
+    compared: Sequence[str]
+    replicates: tuple[str, ...]
+    folds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """All jobs of a stage that have the same ``shared`` axes: those but the compared ones and the replicates."""
+
+    stage: str
+    axes: _Axes
+    shared: Mapping[str, Any]
+    planned: list[Addressed]
+    runs: list[Run]
+
+    def comparisons(self) -> Iterator[Comparison]:
+        over = self.axes.over
+        values = {value_text(place.axes[over]): place.axes[over] for place in [*self.planned, *self.runs]}
+        for (key_a, a), (key_b, b) in combinations(values.items(), 2):
+            yield self._comparison(key_a, a, key_b, b)
+
+    def _comparison(self, key_a: str, a: Any, key_b: str, b: Any) -> Comparison:
+        first, second = self._by_replicate(self.runs, key_a), self._by_replicate(self.runs, key_b)
+        every = {place: None for key in (key_a, key_b) for place in self._by_replicate(self.planned, key)}
+        every |= dict.fromkeys([*first, *second])
+        pairs = [
+            Pair(first[at], second[at], self._replicate(first[at])) for at in every if at in first and at in second
+        ]
+        unpaired = [
+            f"{at or self.stage}: {' and '.join(missing)} not done"
+            for at in every
+            if (missing := [key for key, found in ((key_a, first), (key_b, second)) if at not in found])
+        ]
+        return Comparison(
+            self.stage,
+            self.axes.over,
+            a,
+            b,
+            self.shared,
+            self.axes.replicates,
+            self.axes.folds,
+            tuple(pairs),
+            expected=len(every),
+            unpaired=tuple(unpaired),
+            folds=self._folds(),
+        )
+
+    def _by_replicate(self, places: Sequence[Any], key: str) -> dict[str, Any]:
+        return {
+            axes_text(self._replicate(place)): place
+            for place in places
+            if value_text(place.axes[self.axes.over]) == key
+        }
+
+    def _replicate(self, place: Addressed) -> dict[str, Any]:
+        return {name: place.axes[name] for name in self.axes.replicates if name in place.axes}
+
+    def _folds(self) -> int | None:
+        """Into how many folds the samples are cut: what the jobs are configured for, else as many as there are."""
+        if not self.axes.folds:
+            return None
+        axis = self.axes.folds[0]
+        configured = {count for run in self.runs if (count := configured_folds(run)) is not None}
+        there = {value_text(place.axes[axis]) for place in [*self.planned, *self.runs] if axis in place.axes}
+        return configured.pop() if len(configured) == 1 else len(there)
+
+
+def configured_folds(run: Run) -> int | None:
+    """Return ``task.folds.k`` of a run's configuration, None where it has none."""
+    node: Any = run.config
+    for key in ("task", "folds", "k"):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if type(node) is int else None
+
+
+def _block(blocks: dict[str, _Block], place: Addressed, axes: _Axes) -> _Block:
+    shared = without(place.axes, [*axes.compared, *axes.replicates])
+    key = key_of(place.stage, shared)
+    if key not in blocks:
+        blocks[key] = _Block(place.stage, axes, shared, [], [])
+    return blocks[key]
