@@ -20,7 +20,7 @@ import numpy.typing as npt
 from seedfold.jobs.conditions import Term
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.comparison.paired_tests import corrected_t_p, holm, mean_interval, signed_rank_p
-from seedfold.results.comparison.pairs import Comparison, Pair, find_comparisons
+from seedfold.results.comparison.pairs import Comparison, Pair, find_comparisons, select_places
 from seedfold.results.evaluation.axes import Selection, axes_text, column, key_of, select, value_text
 from seedfold.results.store.finished_job import Addressed, Run
 from seedfold.results.store.predictions import find_predictions, read_footer
@@ -42,7 +42,7 @@ _Key = tuple[str, str, str]
 class PairedMetric:
     """One metric of two values of an axis: ``difference`` is the mean of b minus a over ``n`` of ``expected`` pairs.
 
-    ``differences`` (m,) has one number for each division into training and test samples, or for each pair where jobs
+    ``differences`` has one number for each division into training and test samples, or for each pair where jobs
     are not of several folds. ``low`` and ``high`` are the bootstrap interval (95 %) of their mean, ``p`` is that of
     ``test``, and ``p_signed_rank`` that of Wilcoxon's test. What is not defined is None.
     """
@@ -60,7 +60,7 @@ class PairedMetric:
     p: float | None
     test: str
     p_signed_rank: float | None
-    differences: Array = field(repr=False)
+    differences: tuple[float, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
     p_adjusted: float | None = None
 
@@ -105,13 +105,9 @@ def compare_values(
     unknown axis or metric, and where nothing can be paired.
     """
     chosen, terms = select(runs, where, ROW_COLUMNS)
-    wanted = planned if planned is None or not chosen else _selected(planned, where)
+    wanted = None if planned is None else select_places(planned, where)
     found = [row for each in find_comparisons(chosen, over, wanted) for row in _compare(each, terms)]
     return adjust(_only(found, metrics))
-
-
-def _selected(planned: Sequence[Addressed], where: Selection) -> list[Addressed]:
-    return list(select(planned, where, ROW_COLUMNS)[0])  # type: ignore[type-var]
 
 
 def _only(rows: Sequence[PairedMetric], metrics: Sequence[str]) -> list[PairedMetric]:
@@ -170,7 +166,7 @@ def _paired(comparison: Comparison, key: _Key, values: Mapping[str, Mapping[_Key
         p=signed_rank if ratio is None else corrected_t_p(differences, ratio),
         test=SIGNED_RANK if ratio is None else CORRECTED_T,
         p_signed_rank=signed_rank,
-        differences=differences,
+        differences=tuple(differences.tolist()),
         notes=tuple(notes),
     )
 

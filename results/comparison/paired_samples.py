@@ -10,7 +10,7 @@ other samples; whether it holds for models that are trained anew is what pairs o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,10 @@ _FEWEST = 2
 
 @dataclass(frozen=True, slots=True)
 class SampleTest:
-    """One test on ``n`` samples of ``folds`` pairs of jobs; ``difference`` is b minus a; the interval is of 95 %."""
+    """One test on ``n`` samples of ``folds`` pairs of jobs; ``low`` and ``high`` (95 %) are of b minus a.
+
+    ``axes`` are those that tell a pair that was tested alone, from others that hold the same samples.
+    """
 
     metric: str
     test: str
@@ -51,6 +54,7 @@ class SampleTest:
     high: float
     p: float | None
     p_adjusted: float | None = None
+    axes: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self, a: Any, b: Any, shared: Mapping[str, Any]) -> dict[str, Any]:
         """Return the form that scripts read; ``shared`` are the axes that both models have."""
@@ -70,14 +74,15 @@ class SampleTest:
             "mean_b": self.mean_b,
             "split": self.split,
             "head": self.head,
-            "axes": dict(shared),
+            "axes": {**shared, **self.axes},
         }
 
 
 @dataclass(frozen=True)
 class _Samples:
-    """One head's rows of two models on the same samples, those with a known target."""
+    """One head's rows of a pair of models on the same samples, those with a known target."""
 
+    pair: Pair
     ids: Any
     targets: Array
     first: Array
@@ -128,6 +133,7 @@ def _align(pair: Pair, first: HeadPredictions, second: HeadPredictions) -> _Samp
     if not np.array_equal(first.targets[known], second.targets[order][known]):
         raise UsageError(f"{who}: head {first.head!r}: targets of the same samples differ; compare jobs of one task")
     return _Samples(
+        pair,
         first.ids.filter(known),
         first.targets[known],
         probabilities(first.logits[known]),
@@ -156,7 +162,7 @@ def _test_head(parts: Sequence[_Samples], split: str, head: str) -> list[SampleT
         return []
     ids = pa.chunked_array([part.ids for part in parts])
     if pc.count_distinct(ids).as_py() != len(ids):
-        return [test for part in parts for test in _tests([part], split, head)]
+        return [replace(test, axes=part.pair.axes) for part in parts for test in _tests([part], split, head)]
     return _tests(parts, split, head)
 
 

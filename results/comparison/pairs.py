@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from seedfold.jobs.conditions import Where, axis_named
 from seedfold.jobs.errors import UsageError
 from seedfold.results.evaluation.axes import (
+    Selection,
     axes_text,
     axis_names,
     find_axes,
     key_of,
     last_component,
+    parsed,
     value_text,
     without,
 )
@@ -34,6 +37,11 @@ class Pair:
     first: Run
     second: Run
     axes: Mapping[str, Any]
+
+    @property
+    def runs(self) -> tuple[Run, Run]:
+        """Both jobs."""
+        return self.first, self.second
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,19 @@ def find_comparisons(runs: Sequence[Run], over: str, planned: Iterable[Addressed
     if not any(each.pairs for each in found):
         raise UsageError(_nothing_text(runs, axis))
     return found
+
+
+def select_places(places: Sequence[Addressed], where: Selection) -> list[Addressed] | None:
+    """Return the places for which conditions on axes and stage hold; None where there are conditions on ids of jobs."""
+    terms = parsed(where).terms
+    if any(term.key == "job" for term in terms):
+        return None
+    known = axis_names(places)
+    on_axes = Where(tuple(term for term in terms if axis_named(term.key, known) is not None))
+    on_stage = [term for term in terms if term.key == "stage"]
+    return [
+        place for place in places if on_axes.matches(place.axes) and all(term.holds(place.stage) for term in on_stage)
+    ]
 
 
 def _axes_of_folds(places: Sequence[Addressed], averaged: Sequence[str]) -> list[str]:
