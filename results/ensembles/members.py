@@ -141,11 +141,27 @@ def fewest(ranking: Ranking) -> int:
     return min(len(members) for members in ranking.values())
 
 
-def validation_means(ranking: Ranking) -> list[HeadPredictions]:
-    """Return the ensembles of the best, the best two, … on the validation rows, each fold by its own."""
+def validation_folds(ranking: Ranking) -> list[list[HeadPredictions]]:
+    """Return the ensembles of the best, the best two, … on the validation rows of each fold, each fold by its own."""
     counted = fewest(ranking)
     folds = [list(islice(top_means(members, VALIDATION), counted)) for members in ranking.values()]
-    return [put_together(parts) for parts in zip(*folds, strict=True)]
+    return [list(parts) for parts in zip(*folds, strict=True)]
+
+
+def validation_means(ranking: Ranking) -> list[HeadPredictions]:
+    """Return the same ensembles with the rows of all folds put together."""
+    return [put_together(parts) for parts in validation_folds(ranking)]
+
+
+def mean_merit(folds: Sequence[HeadPredictions], metric: str) -> float:
+    """Return the mean `merit` of the folds in which the metric is defined, -infinity where it is in none.
+
+    Folds are scored one by one: metrics that rank samples would otherwise also rank those of one fold against those of
+    others, whose models need not agree in scale.
+    """
+    found = [merit(score(each), metric) for each in folds]
+    defined = [each for each in found if np.isfinite(each)]
+    return float(np.mean(defined)) if defined else -np.inf
 
 
 def means_over_folds(ranking: Ranking, split: str) -> list[HeadPredictions]:

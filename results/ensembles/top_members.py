@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,15 +21,15 @@ from seedfold.results.ensembles.members import (
     Member,
     Ranking,
     fewest,
+    mean_merit,
     means_over_folds,
-    merit,
     named,
     put_together,
     ranked,
     top_means,
-    validation_means,
+    validation_folds,
 )
-from seedfold.results.store.metrics import score
+from seedfold.results.store.metrics import LOWER_IS_BETTER, score
 from seedfold.results.store.predictions import HeadPredictions
 
 if TYPE_CHECKING:
@@ -71,11 +72,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """Ensembles on validation rows whose members other folds have chosen: for each n, and with n chosen there, too."""
+    """Ensembles on validation rows whose members other folds have chosen: for each n, and with n chosen there, too.
 
-    for_each_n: Sequence[HeadPredictions]
-    best: HeadPredictions
+    ``by_fold`` has for each n the rows of each fold, ``best_by_fold`` those of each fold by its own number ``n``.
+    """
+
+    by_fold: Sequence[Sequence[HeadPredictions]]
+    best_by_fold: Sequence[HeadPredictions]
     n: Mapping[str, int]
+
+    @property
+    def best(self) -> HeadPredictions:
+        """The rows of all folds, each by the number of members that the other folds chose."""
+        return put_together(self.best_by_fold)
 
 
 def cross_fitted(members: Sequence[Member], choice: Choice) -> CrossFitted | None:
@@ -95,11 +104,11 @@ def cross_fitted(members: Sequence[Member], choice: Choice) -> CrossFitted | Non
         chosen = _chosen(settings, others, choice)
         if not chosen:
             return None
-        best_n[fold] = best_number(validation_means({f: [each[f] for each in chosen] for f in others}), choice.rank_by)
+        best_n[fold] = best_number(validation_folds({f: [each[f] for each in chosen] for f in others}), choice.rank_by)
         curves[fold] = list(top_means([each[fold] for each in chosen], VALIDATION))
     number = min(map(len, curves.values()))
-    for_each_n = [put_together([curves[fold][n] for fold in folds]) for n in range(number)]
-    return CrossFitted(for_each_n, put_together([curves[fold][best_n[fold] - 1] for fold in folds]), best_n)
+    by_fold = [[curves[fold][n] for fold in folds] for n in range(number)]
+    return CrossFitted(by_fold, [curves[fold][best_n[fold] - 1] for fold in folds], best_n)
 
 
 _Setting = Mapping[str, Member]
@@ -123,25 +132,36 @@ def _chosen(settings: Sequence[_Setting], folds: Collection[str], choice: Choice
     return sorted(able, key=lambda each: -mean(each, choice.rank_by))
 
 
-def best_number(curve: Sequence[HeadPredictions], metric: str) -> int:
-    """Return the number of members, from 1, whose ensemble is best; the smallest of several."""
-    return int(np.argmax([merit(score(each), metric) for each in curve])) + 1
+def best_number(curve: Sequence[Sequence[HeadPredictions]], metric: str) -> int:
+    """Return the number of members, from 1, whose ensembles are best in the mean of the folds; the first of several."""
+    return int(np.argmax([mean_merit(folds, metric) for folds in curve])) + 1
 
 
 @dataclass(frozen=True)
 class Ensembles:
-    """All ensembles of a study. ``test`` has those of each other split; ``n`` is the number of members to use."""
+    """All ensembles of a study. ``test`` has those of each other split; ``n`` is the number of members to use.
+
+    ``by_fold`` has for each number of members the validation rows of each fold; ``rank_by`` has chosen.
+    """
 
     ranking: Ranking
-    validation: Sequence[HeadPredictions]
+    rank_by: str
+    by_fold: Sequence[Sequence[HeadPredictions]]
     honest: CrossFitted | None
     test: Mapping[str, Sequence[HeadPredictions]]
     n: int
 
+    @cached_property
+    def validation(self) -> Sequence[HeadPredictions]:
+        """For each number of members the validation rows of all folds."""
+        return [put_together(folds) for folds in self.by_fold]
+
     def table(self) -> pd.DataFrame:
         """Return split, chosen_on, n, models, samples and metrics, a row an ensemble; n is null where folds differ.
 
-        ``chosen_on`` says whose validation rows have chosen the members. Splits whose targets are unknown have no rows.
+        Metrics are of the rows of all folds together; ``mean_of_folds``, of the metric that ranks, is the mean over the
+        folds of validation rows, and null elsewhere. ``chosen_on`` says whose validation rows have chosen the members.
+        Splits whose targets are unknown have no rows.
         """
         import pandas as pd
 
@@ -149,13 +169,20 @@ class Ensembles:
         return frame.astype({"n": "Int64", "models": "Int64"})
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        yield from _curve(VALIDATION, OWN, self.validation, 1)
+        yield from self._validated(OWN, self.by_fold)
         if self.honest is not None:
-            yield from _curve(VALIDATION, OTHERS, self.honest.for_each_n, 1)
-            yield _row(VALIDATION, OTHERS_AND_N, None, None, self.honest.best)
+            yield from self._validated(OTHERS, self.honest.by_fold)
+            yield {**next(self._validated(OTHERS_AND_N, [self.honest.best_by_fold])), "n": None, "models": None}
         for split, curve in self.test.items():
             if curve[0].known.any():
-                yield from _curve(split, OWN, curve, len(self.ranking))
+                for n, each in enumerate(curve, start=1):
+                    yield {**_row(split, OWN, n, n * len(self.ranking), each), "mean_of_folds": None}
+
+    def _validated(self, chosen_on: str, curve: Sequence[Sequence[HeadPredictions]]) -> Iterator[dict[str, Any]]:
+        sign = -1 if self.rank_by in LOWER_IS_BETTER else 1
+        for n, folds in enumerate(curve, start=1):
+            mean = sign * mean_merit(folds, self.rank_by)
+            yield {**_row(VALIDATION, chosen_on, n, n, put_together(folds)), "mean_of_folds": mean}
 
     def members(self, metric: str) -> pd.DataFrame:
         """Return fold, rank, job, head, axes, accuracy and the metric that ranks, and whether the member is used."""
@@ -177,10 +204,6 @@ class Ensembles:
         return pd.DataFrame(rows)
 
 
-def _curve(split: str, chosen_on: str, curve: Sequence[HeadPredictions], folds: int) -> Iterator[dict[str, Any]]:
-    return (_row(split, chosen_on, n, n * folds, each) for n, each in enumerate(curve, start=1))
-
-
 def _row(split: str, chosen_on: str, n: int | None, models: int | None, head: HeadPredictions) -> dict[str, Any]:
     found = {"split": split, "chosen_on": chosen_on, "n": n, "models": models, "samples": int(head.known.sum())}
     return {**found, **score(head)}
@@ -193,11 +216,12 @@ def make_ensembles(members: Sequence[Member], choice: Choice) -> Ensembles:
     cannot be said, where they were chosen on their own. Raises UsageError where a fold has no member, or too few.
     """
     ranking = choice.ranking(members)
-    validation, honest = validation_means(ranking), cross_fitted(members, choice)
+    by_fold, honest = validation_folds(ranking), cross_fitted(members, choice)
     splits = [split for split in members[0].splits if split != VALIDATION]
-    curve = (validation if honest is None else honest.for_each_n)[: len(validation)]
+    curve = (by_fold if honest is None else honest.by_fold)[: len(by_fold)]
     number = best_number(curve, choice.rank_by) if choice.n is None else choice.n
     if not 1 <= number <= fewest(ranking):
         there = counted(fewest(ranking), "member")
         raise UsageError(f"ensemble.n: {number} is not from 1 to what every fold has, {there}")
-    return Ensembles(ranking, validation, honest, {split: means_over_folds(ranking, split) for split in splits}, number)
+    test = {split: means_over_folds(ranking, split) for split in splits}
+    return Ensembles(ranking, choice.rank_by, by_fold, honest, test, number)

@@ -35,7 +35,7 @@ from seedfold.results.ensembles.blend_members import (
 )
 from seedfold.results.ensembles.blend_weights import chosen_weights, weights_without
 from seedfold.results.evaluation.parents import parent_runs
-from seedfold.results.stages.mean import ALL, auc_table, mean_table, write_mean
+from seedfold.results.stages.mean import auc_table, log_areas, mean_table, write_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,9 +96,9 @@ def run(work: Work) -> None:
         found = find_members(parent_runs(work), settings.passes)
         given = given_weights(found, settings.weights)
         members = side_by_side(found)
+        blends = {GIVEN: _given(members, given), CHOSEN: _chosen(members)}
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
-    blends = {GIVEN: _given(members, given), CHOSEN: _chosen(members)}
     _write_predictions(work, settings, members, blends[settings.use])
     _write_tables(work, settings, members, blends)
 
@@ -118,8 +118,7 @@ def _write_tables(work: Work, settings: BlendSettings, members: Members, blends:
     scores = auc_table(oof, [*members.names, *blends])
     for name, table in (("oof", oof), ("auc", scores), ("weights", weights)):
         table.to_csv(work.outputs / f"{name}.csv", index=False)
-    for row in scores[scores["fold"] == ALL].itertuples(index=False):
-        _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
+    log_areas(scores)
     draw_blend(work.outputs / "blend.svg", scores, weights)
     draw_oof_figures(work.outputs, oof)
 
@@ -157,7 +156,7 @@ def _chosen(members: Members) -> Blended:
     positive, numbers = members.targets == 1, np.unique(members.folds)
     by_fold = weights_without(members.development, positive, members.folds)
     nested = (members.development * by_fold[np.searchsorted(numbers, members.folds)]).sum(axis=1)
-    weights = chosen_weights(members.development, positive)
+    weights = chosen_weights(members.development, positive, members.folds)
     return Blended(nested, members.test @ weights, weights, dict(zip(numbers.tolist(), by_fold, strict=True)))
 
 

@@ -24,6 +24,7 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.mean_ensemble import Ensemble, ensembles
 from seedfold.results.evaluation.averaging import MeanPredictions
 from seedfold.results.evaluation.axes import group_runs, value_text
+from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD, find_gaps, refuse, with_companions
 from seedfold.results.evaluation.parents import parent_runs
 from seedfold.results.evaluation.pooling import pool
@@ -74,8 +75,7 @@ def run(work: Work) -> None:
     oof.to_csv(work.outputs / "oof.csv", index=False)
     scores = auc_table(oof, [*oof.columns[3:]])
     scores.to_csv(work.outputs / "auc.csv", index=False)
-    for row in scores[scores["fold"] == ALL].itertuples(index=False):
-        _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
+    log_areas(scores)
     if TEST in means:
         submitted = mean_table(_only(means[TEST]), settings.id, settings.target)
         submitted.to_csv(work.outputs / settings.file, index=False)
@@ -128,24 +128,30 @@ def _folds(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def auc_table(oof: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return model, fold, n, auroc for the probabilities in ``columns``: a row a fold, their mean, and one of all."""
+    """Return model, fold, n, auroc for the probabilities in ``columns``: a row a fold, their mean, and one of all.
+
+    Folds that lack a class have no area, and no part in the mean.
+    """
     import pandas as pd
 
     return pd.DataFrame([row for name in columns for row in _scores(oof, name)])
 
 
 def _scores(oof: pd.DataFrame, name: str) -> Iterator[dict[str, Any]]:
-    model = MEAN if name == PREDICTION else name
-    folds = [(fold, own, _auroc(own, name)) for fold, own in oof.groupby("fold")]
-    for fold, own, score in folds:
-        yield {"model": model, "fold": fold, "n": len(own), "auroc": score}
-    mean = float(np.mean([score for _, _, score in folds]))
-    yield {"model": model, "fold": MEAN, "n": len(oof), "auroc": mean}
-    yield {"model": model, "fold": ALL, "n": len(oof), "auroc": _auroc(oof, name)}
+    positive, predicted, folds = oof["target"].to_numpy() == 1, oof[name].to_numpy(), oof["fold"].to_numpy()
+    areas: dict[Any, float] = fold_areas(positive, predicted, folds)
+    counts = {fold: int((folds == fold).sum()) for fold in areas}
+    areas |= {MEAN: mean_fold_area(positive, predicted, folds), ALL: auroc(positive, predicted)}
+    for fold, score in areas.items():
+        model = MEAN if name == PREDICTION else name
+        yield {"model": model, "fold": fold, "n": counts.get(fold, len(oof)), "auroc": score}
 
 
-def _auroc(rows: pd.DataFrame, name: str) -> float:
-    return auroc(rows["target"].to_numpy() == 1, rows[name].to_numpy())
+def log_areas(scores: pd.DataFrame) -> None:
+    """Tell the mean of the folds' areas of each model of an `auc_table`, and the area of all folds pooled."""
+    for fold, named in ((MEAN, "mean out-of-fold AUC of the folds"), (ALL, "of all folds pooled")):
+        for row in scores[scores["fold"] == fold].itertuples(index=False):
+            _log.info("%s: %s %.4f", row.model, named, row.auroc)
 
 
 def mean_table(mean: MeanPredictions, identifier: str, target: str) -> pd.DataFrame:

@@ -14,7 +14,7 @@ KEYS = ("metric", "a", "b", "n", "difference", "low", "high", "p", "p_adjusted",
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Toy:
-    """Two signals in the study ``toy``, one of its six pairs missing; and one seed of both, with fewer steps, in ``other``."""
+    """Two signals in the study ``toy``, one of six pairs missing; one seed of both in ``other``, with fewer steps."""
     project = make_toy(tmp_path_factory.mktemp("two"))
     assert project.launch("signal=0.5,2.0", "--where", "signal=2 seed=0,1").returncode == 0
     assert project.inside("resume", "toy", "--where", "signal=0.5 seed=0").returncode == 0
