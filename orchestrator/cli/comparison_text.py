@@ -37,7 +37,8 @@ Row = Mapping[str, Any]
 
 def print_comparison(table: ComparisonTable) -> None:
     """Print a table for each two values, split and head, and notes below all of them."""
-    axes = short_names(list(dict.fromkeys(name for row in table.rows for name in row["axes"])))
+    names = dict.fromkeys(name for row in table.rows for name in row["axes"])
+    axes = short_names([name for name in names if len({value_text(row["axes"].get(name)) for row in table.rows}) > 1])
     for _, rows in groupby(table.rows, key=_block_key):
         _print_block(list(rows), axes)
     _print_reading(table.rows)
@@ -50,7 +51,7 @@ def _block_key(row: Row) -> str:
 
 def _print_block(rows: Sequence[Row], axes: Mapping[str, str]) -> None:
     first = rows[0]
-    place = " ".join(f"{axes[name]}={value_text(value)}" for name, value in first["axes"].items())
+    place = " ".join(f"{axes[name]}={value_text(value)}" for name, value in first["axes"].items() if name in axes)
     head = "" if first["head"] == "main" else f", head {first['head']}"
     title = f"{value_text(first['a'])} → {value_text(first['b'])}"
     print_text(f"{title}{'  ' if place else ''}{place}  ({first['split']}{head}: {_counts(rows)})", style="bold")
@@ -101,12 +102,11 @@ def _signed(value: float | None) -> str:
 
 def _print_reading(rows: Sequence[Row]) -> None:
     tests = list(dict.fromkeys(str(row["test"]) for row in rows if row["test"]))
-    explained = "; ".join(_EXPLAINED[test] for test in tests)
     print_text(
         "difference: b minus a, the mean over the pairs; adjusted: p after Holm"
         if tests and tests[0] in (CORRECTED_T, SIGNED_RANK)
         else "difference: b minus a, on the same samples; adjusted: p after Holm",
-        *([explained] if explained else []),
+        *(_EXPLAINED[test] for test in tests),
         style="dim",
     )
     print_text(*_warnings(rows), style="yellow")
