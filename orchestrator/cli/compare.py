@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 
 import click
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.ledger.layout import Root
@@ -150,4 +150,4 @@ def _export(table: ComparisonTable, format: str, out: str | None) -> None:
         sys.stdout.buffer.write(written)
         sys.stdout.buffer.flush()
     else:
-        print_text(f"wrote {counted(len(frame), 'row')} to {out}")
+        print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")

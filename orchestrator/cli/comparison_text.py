@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.explain import Difference
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
@@ -17,7 +17,7 @@ from seedfold.results.comparison.paired_metrics import CORRECTED_T, SIGNED_RANK
 from seedfold.results.comparison.paired_samples import BOOTSTRAP, DELONG, MCNEMAR
 from seedfold.results.comparison.paired_tests import smallest_signed_rank_p
 from seedfold.results.comparison.two_runs import CurveDifference
-from seedfold.results.evaluation.axes import short_names, value_text
+from seedfold.results.evaluation.axes import format_value, short_names
 
 _UNDEFINED = "-"
 _COLUMNS = ("a", "b", "difference", "95 % interval", "p", "adjusted")
@@ -38,7 +38,7 @@ Row = Mapping[str, Any]
 def print_comparison(table: ComparisonTable) -> None:
     """Print a table for each two values, split and head, and notes below all of them."""
     names = dict.fromkeys(name for row in table.rows for name in row["axes"])
-    axes = short_names([name for name in names if len({value_text(row["axes"].get(name)) for row in table.rows}) > 1])
+    axes = short_names([name for name in names if len({format_value(row["axes"].get(name)) for row in table.rows}) > 1])
     for _, rows in groupby(table.rows, key=_block_key):
         _print_block(list(rows), axes)
     _print_reading(table.rows)
@@ -51,9 +51,9 @@ def _block_key(row: Row) -> str:
 
 def _print_block(rows: Sequence[Row], axes: Mapping[str, str]) -> None:
     first = rows[0]
-    place = " ".join(f"{axes[name]}={value_text(value)}" for name, value in first["axes"].items() if name in axes)
+    place = " ".join(f"{axes[name]}={format_value(value)}" for name, value in first["axes"].items() if name in axes)
     head = "" if first["head"] == "main" else f", head {first['head']}"
-    title = f"{value_text(first['a'])} → {value_text(first['b'])}"
+    title = f"{format_value(first['a'])} → {format_value(first['b'])}"
     print_text(f"{title}{'  ' if place else ''}{place}  ({first['split']}{head}: {_counts(rows)})", style="bold")
     several = len({row["test"] for row in rows}) > 1
     names = [f"{row['metric']} ({row['test']})" if several else str(row["metric"]) for row in rows]
@@ -71,10 +71,10 @@ def _print_block(rows: Sequence[Row], axes: Mapping[str, str]) -> None:
 def _counts(rows: Sequence[Row]) -> str:
     """How many pairs, of how many there would be; or how many samples."""
     if "expected" not in rows[0]:
-        return counted(rows[0]["n"], "sample")
+        return count_noun(rows[0]["n"], "sample")
     found = sorted({row["n"] for row in rows})
     shown = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
-    return f"{shown} of {counted(rows[0]['expected'], 'pair')}"
+    return f"{shown} of {count_noun(rows[0]['expected'], 'pair')}"
 
 
 def _cell(row: Row, column: str) -> str:
@@ -117,7 +117,8 @@ def _warnings(rows: Sequence[Row]) -> Iterable[str]:
     few = {n for n in few if smallest_signed_rank_p(n) >= _LEVEL}
     if few:
         n = max(few)
-        yield f"{counted(n, 'pair')}: Wilcoxon's p cannot be below {smallest_signed_rank_p(n):.3g}; more seeds can tell"
+        least = smallest_signed_rank_p(n)
+        yield f"{count_noun(n, 'pair')}: Wilcoxon's p cannot be below {least:.3g}; more seeds can tell"
     if any(row.get("independent") == 1 for row in rows):
         yield "one pair alone tells no difference from chance: add seeds or folds"
     if any(row["test"] == CORRECTED_T for row in rows):
@@ -151,7 +152,7 @@ def _key_text(one: Difference) -> str:
 
 def _print_metrics(rows: Sequence[Row]) -> None:
     head = "" if rows[0]["head"] == "main" else f", head {rows[0]['head']}"
-    samples = next((f": {counted(row['n'], 'sample')}" for row in rows if row["test"]), "")
+    samples = next((f": {count_noun(row['n'], 'sample')}" for row in rows if row["test"]), "")
     print_text(f"{rows[0]['split']}{head}{samples}", style="bold")
     for columns in (*_NARROWER, ("difference",)):
         found = plain_table("", *columns, "test")

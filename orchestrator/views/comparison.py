@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.results.evaluation.axes import Group, axis_names, select
-from seedfold.results.store.finished_job import Addressed, Run
+from seedfold.results.evaluation.axes import Group, axis_names, select_runs
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 
 if TYPE_CHECKING:
     from seedfold.results.comparison.pairs import Comparison
@@ -68,11 +68,11 @@ def compare_studies(first: Overview, second: Overview, request: ComparisonReques
     return _compare(runs, planned, STUDY, request)
 
 
-def _with_study(run: Run, overview: Overview) -> Run:
+def _with_study(run: FinishedJob, overview: Overview) -> FinishedJob:
     return replace(run, axes={**run.axes, STUDY: overview.folder.name})
 
 
-def _finished(overview: Overview) -> list[Run]:
+def _finished(overview: Overview) -> list[FinishedJob]:
     runs = find_finished_jobs(overview)
     if not runs:
         name = overview.folder.name
@@ -81,18 +81,18 @@ def _finished(overview: Overview) -> list[Run]:
 
 
 def _compare(
-    runs: Sequence[Run], planned: Sequence[Addressed], over: str, request: ComparisonRequest
+    runs: Sequence[FinishedJob], planned: Sequence[Addressed], over: str, request: ComparisonRequest
 ) -> ComparisonTable:
     _check_splits(runs, request.splits)
     compare = _compare_samples if request.samples else _compare_metrics
     rows, comparisons, notes = compare(runs, planned, over, request)
     stale = count_stale({run.id: run for each in comparisons for pair in each.pairs for run in pair.runs}.values())
-    notes += [f"stale: {counted(stale, 'result')} that would be computed anew; see seedfold status"] if stale else []
+    notes += [f"stale: {count_noun(stale, 'result')} that would be computed anew; see seedfold status"] if stale else []
     return ComparisonTable(rows, [*_unpaired_notes(comparisons), *notes])
 
 
 def _compare_metrics(
-    runs: Sequence[Run], planned: Sequence[Addressed], over: str, request: ComparisonRequest
+    runs: Sequence[FinishedJob], planned: Sequence[Addressed], over: str, request: ComparisonRequest
 ) -> tuple[list[dict[str, Any]], list[Comparison], list[str]]:
     from seedfold.results.comparison.paired_metrics import compare_values
 
@@ -102,12 +102,12 @@ def _compare_metrics(
 
 
 def _compare_samples(
-    runs: Sequence[Run], planned: Sequence[Addressed], over: str, request: ComparisonRequest
+    runs: Sequence[FinishedJob], planned: Sequence[Addressed], over: str, request: ComparisonRequest
 ) -> tuple[list[dict[str, Any]], list[Comparison], list[str]]:
     from seedfold.results.comparison.paired_samples import compare_samples
     from seedfold.results.comparison.pairs import find_comparisons, select_places
 
-    chosen, _ = select(runs, request.where or None, _ROW_COLUMNS)
+    chosen, _ = select_runs(runs, request.where or None, _ROW_COLUMNS)
     comparisons = find_comparisons(chosen, over, select_places(planned, request.where))
     rows = compare_samples(comparisons, request.splits)
     kept = [row for row in rows if not request.metrics or row["metric"] in request.metrics]
@@ -116,7 +116,7 @@ def _compare_samples(
     return kept, comparisons, []
 
 
-def _check_splits(runs: Sequence[Run], splits: Sequence[str]) -> None:
+def _check_splits(runs: Sequence[FinishedJob], splits: Sequence[str]) -> None:
     from seedfold.results.store.published import load_result
 
     if not splits:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.description import SHORT_ID
+from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.explain import Difference, difference
+from seedfold.jobs.explain import Difference, find_differences
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import FoundJob
 from seedfold.orchestrator.state.overview import Overview, job_label
 from seedfold.orchestrator.views.comparison import ComparisonRequest
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def compare_jobs(root: Root, left: FoundJob, right: FoundJob, request: Compariso
     from seedfold.results.comparison.two_runs import curve_differences, metric_rows, packages_of
 
     if left.job.id == right.job.id:
-        raise UsageError(f"{left.job.id[:SHORT_ID]}: both names are of one job; name another one")
+        raise UsageError(f"{left.job.id[:SHORT_ID_LENGTH]}: both names are of one job; name another one")
     details = [JobDetails(root, found) for found in (left, right)]
     results = [_result(each) for each in details]
     first, second = (_run(each, result) for each, result in zip(details, results, strict=True))
@@ -54,7 +54,7 @@ def compare_jobs(root: Root, left: FoundJob, right: FoundJob, request: Compariso
     packages = [packages_of(run, result) for run, result in zip((first, second), results, strict=True)]
     return JobDifferences(
         names=(_name(left), _name(right)),
-        configuration=difference(left.job, right.job, identity),
+        configuration=find_differences(left.job, right.job, identity),
         code=_differing(*tables),
         packages={key: value for key, value in _versions(*packages).items() if value[0] != value[1]},
         hosts=(_host(results[0]), _host(results[1])),
@@ -76,9 +76,9 @@ def _result(details: JobDetails) -> Result:
     return result
 
 
-def _run(details: JobDetails, result: Result) -> Run:
+def _run(details: JobDetails, result: Result) -> FinishedJob:
     folder = details.holding_study.result_folder(result.id, result.attempt)
-    return Run(result.id, details.job.study, details.job.stage, details.job.axes, result.attempt, folder)
+    return FinishedJob(result.id, details.job.study, details.job.stage, details.job.axes, result.attempt, folder)
 
 
 def _code_table(details: JobDetails, result: Result) -> Mapping[str, Any] | None:

@@ -21,8 +21,8 @@ from seedfold.jobs.conditions import Term
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.comparison.paired_tests import corrected_t_p, holm, mean_interval, signed_rank_p
 from seedfold.results.comparison.pairs import Comparison, Pair, find_comparisons, select_places
-from seedfold.results.evaluation.axes import Selection, axes_text, column, key_of, select, value_text
-from seedfold.results.store.finished_job import Addressed, Run
+from seedfold.results.evaluation.axes import Selection, address_key, format_axes, format_value, make_column, select_runs
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import find_predictions, read_footer
 from seedfold.results.store.published import load_result
 
@@ -92,7 +92,7 @@ class PairedMetric:
 
 
 def compare_values(
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     over: str,
     *,
     planned: Sequence[Addressed] | None = None,
@@ -104,7 +104,7 @@ def compare_values(
     ``where`` selects jobs by their axes, and rows by ``split``, ``head`` and ``metric``. Raises UsageError for an
     unknown axis or metric, and where nothing can be paired.
     """
-    chosen, terms = select(runs, where, ROW_COLUMNS)
+    chosen, terms = select_runs(runs, where, ROW_COLUMNS)
     wanted = None if planned is None else select_places(planned, where)
     found = [row for each in find_comparisons(chosen, over, wanted) for row in _compare(each, terms)]
     return adjust(_only(found, metrics))
@@ -130,7 +130,7 @@ def _compare(comparison: Comparison, terms: Iterable[Term]) -> list[PairedMetric
     return rows
 
 
-def _metrics(run: Run) -> dict[_Key, float | None]:
+def _metrics(run: FinishedJob) -> dict[_Key, float | None]:
     return {(each["split"], each["head"], each["metric"]): each["value"] for each in load_result(run.folder).metrics}
 
 
@@ -139,10 +139,10 @@ def _paired(comparison: Comparison, key: _Key, values: Mapping[str, Mapping[_Key
     notes = []
     for pair in comparison.pairs:
         first, second = values[pair.first.id].get(key), values[pair.second.id].get(key)
-        place = axes_text(pair.axes) or comparison.stage
+        place = format_axes(pair.axes) or comparison.stage
         if _is_missing(first) or _is_missing(second):
             which = [comparison.a] * _is_missing(first) + [comparison.b] * _is_missing(second)
-            notes.append(f"{place}: {key[2]} of {' and '.join(map(value_text, which))} is not defined")
+            notes.append(f"{place}: {key[2]} of {' and '.join(map(format_value, which))} is not defined")
         elif _samples(pair.first, key[0]) != _samples(pair.second, key[0]):
             notes.append(f"{place}: split {key[0]} has other samples in one of both")
         else:
@@ -179,9 +179,9 @@ def _independent(comparison: Comparison, rows: Sequence[tuple[Pair, float, float
     """Return both values (m, 2) for each division into training and test samples; for each pair without folds."""
     groups: dict[str, list[tuple[float, float]]] = {}
     for pair, first, second in rows:
-        place = axes_text(pair.axes)
+        place = format_axes(pair.axes)
         if comparison.fold is not None:
-            fold = value_text(pair.axes[comparison.fold])
+            fold = format_value(pair.axes[comparison.fold])
             place = f"{fold} {_samples(pair.first, _VALIDATION)} {_division(comparison, pair)}"
         groups.setdefault(place, []).append((first, second))
     return np.array([np.mean(found, axis=0) for found in groups.values()]).reshape(-1, 2)
@@ -190,7 +190,7 @@ def _independent(comparison: Comparison, rows: Sequence[tuple[Pair, float, float
 def _division(comparison: Comparison, pair: Pair) -> str:
     """Return the seeds that divide the samples, as far as their names tell."""
     told = [name for name in pair.axes if name != comparison.fold and ("fold" in name or "split" in name)]
-    return axes_text({name: pair.axes[name] for name in told})
+    return format_axes({name: pair.axes[name] for name in told})
 
 
 def _test_to_train(comparison: Comparison) -> float | None:
@@ -200,7 +200,7 @@ def _test_to_train(comparison: Comparison) -> float | None:
     return 1 / (comparison.folds - 1)
 
 
-def _samples(run: Run, split: str) -> str | None:
+def _samples(run: FinishedJob, split: str) -> str | None:
     return _samples_digest(run.folder, split)
 
 
@@ -215,7 +215,7 @@ def adjust(rows: Sequence[PairedMetric]) -> list[PairedMetric]:
     """Fill in ``p_adjusted``: after Holm, over the metrics of one head and split and all pairs of values."""
     families: dict[tuple[str, str, str], list[int]] = {}
     for at, row in enumerate(rows):
-        block = key_of(row.comparison.stage, row.comparison.axes)
+        block = address_key(row.comparison.stage, row.comparison.axes)
         families.setdefault((block, row.split, row.head), []).append(at)
     adjusted: dict[int, float | None] = {}
     for places in families.values():
@@ -232,7 +232,7 @@ def to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     columns = {name: _typed(name, [row.get(name) for row in rows]) for name in names}
     for name in axes:
         shown = f"axis {name}" if name in columns else name
-        columns[shown] = column([row["axes"].get(name) for row in rows])
+        columns[shown] = make_column([row["axes"].get(name) for row in rows])
     return pd.DataFrame(columns)
 
 
@@ -242,4 +242,4 @@ _NUMBERS = frozenset({"difference", "low", "high", "p", "p_adjusted", "mean_a", 
 def _typed(name: str, values: Sequence[Any]) -> pd.Series[Any]:
     import pandas as pd
 
-    return pd.Series(values, dtype="float64") if name in _NUMBERS else column(values)
+    return pd.Series(values, dtype="float64") if name in _NUMBERS else make_column(values)

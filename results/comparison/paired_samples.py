@@ -24,7 +24,7 @@ from seedfold.results.comparison.paired_tests import holm
 from seedfold.results.comparison.pairs import Comparison, Pair
 from seedfold.results.comparison.resampled_areas import Fold, resample_areas
 from seedfold.results.comparison.same_samples import Agreement, accuracy_interval, mcnemar_p
-from seedfold.results.evaluation.axes import key_of, without
+from seedfold.results.evaluation.axes import address_key, without_axes
 from seedfold.results.evaluation.query import split_files
 from seedfold.results.store.metrics import probabilities
 from seedfold.results.store.predictions import HeadPredictions, read_heads
@@ -218,6 +218,6 @@ def compare_samples(comparisons: Sequence[Comparison], splits: Sequence[str] = (
 def _by_seed(comparison: Comparison) -> Iterator[tuple[list[Pair], dict[str, Any]]]:
     groups: dict[str, list[Pair]] = {}
     for pair in comparison.pairs:
-        groups.setdefault(key_of("", without(pair.axes, comparison.fold_axes)), []).append(pair)
+        groups.setdefault(address_key("", without_axes(pair.axes, comparison.fold_axes)), []).append(pair)
     for pairs in groups.values():
-        yield pairs, without(pairs[0].axes, comparison.fold_axes)
+        yield pairs, without_axes(pairs[0].axes, comparison.fold_axes)

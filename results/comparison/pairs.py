@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from seedfold.jobs.conditions import Where, axis_named
+from seedfold.jobs.conditions import Where, find_axis
 from seedfold.jobs.errors import UsageError
 from seedfold.results.evaluation.axes import (
     Selection,
-    axes_text,
+    address_key,
     axis_names,
     find_axes,
-    key_of,
+    format_axes,
+    format_value,
     last_component,
-    parsed,
-    value_text,
-    without,
+    parse_where,
+    without_axes,
 )
-from seedfold.results.evaluation.folds import FOLD, having, with_companions
-from seedfold.results.store.finished_job import Addressed, Run
+from seedfold.results.evaluation.folds import FOLD_AXIS, add_zipped_axes, with_axes
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.tables.result_tables import averaged_axes
 
 
@@ -34,12 +34,12 @@ from seedfold.results.tables.result_tables import averaged_axes
 class Pair:
     """Two jobs that differ in the compared axis alone; ``axes`` are the seed and fold that both have."""
 
-    first: Run
-    second: Run
+    first: FinishedJob
+    second: FinishedJob
     axes: Mapping[str, Any]
 
     @property
-    def runs(self) -> tuple[Run, Run]:
+    def runs(self) -> tuple[FinishedJob, FinishedJob]:
         """Both jobs."""
         return self.first, self.second
 
@@ -68,16 +68,18 @@ class Comparison:
     @property
     def fold(self) -> str | None:
         """The axis of folds, if pairs are of several folds."""
-        several = any(len({value_text(pair.axes[name]) for pair in self.pairs}) > 1 for name in self.fold_axes)
+        several = any(len({format_value(pair.axes[name]) for pair in self.pairs}) > 1 for name in self.fold_axes)
         return self.fold_axes[0] if several else None
 
     @property
     def name(self) -> str:
         """What is compared, as text: ``none → ratio``."""
-        return f"{value_text(self.a)} → {value_text(self.b)}"
+        return f"{format_value(self.a)} → {format_value(self.b)}"
 
 
-def find_comparisons(runs: Sequence[Run], over: str, planned: Iterable[Addressed] | None = None) -> list[Comparison]:
+def find_comparisons(
+    runs: Sequence[FinishedJob], over: str, planned: Iterable[Addressed] | None = None
+) -> list[Comparison]:
     """Return the comparisons of each two values of the axis ``over``, in the order in which values first appear.
 
     ``planned`` are the places that the study has, done or not: they tell which pairs are missing, and which axes go
@@ -86,13 +88,13 @@ def find_comparisons(runs: Sequence[Run], over: str, planned: Iterable[Addressed
     [axis] = find_axes(runs, [over])
     places: list[Addressed] = list(runs if planned is None else planned)
     averaged = averaged_axes(runs)
-    compared = [axis, *(name for name in with_companions(places, [axis]) if name not in (axis, *averaged))]
+    compared = [axis, *(name for name in add_zipped_axes(places, [axis]) if name not in (axis, *averaged))]
     folds = [name for name in _axes_of_folds(places, averaged) if name not in compared]
     axes = _Axes(axis, compared, tuple(dict.fromkeys([*averaged, *folds])), tuple(folds))
     blocks: dict[str, _Block] = {}
-    for place in having(places, [axis]):
+    for place in with_axes(places, [axis]):
         _block(blocks, place, axes).planned.append(place)
-    for run in having(runs, [axis]):
+    for run in with_axes(runs, [axis]):
         _block(blocks, run, axes).runs.append(run)
     found = [each for block in blocks.values() for each in block.comparisons()]
     if not any(each.pairs for each in found):
@@ -102,11 +104,11 @@ def find_comparisons(runs: Sequence[Run], over: str, planned: Iterable[Addressed
 
 def select_places(places: Sequence[Addressed], where: Selection) -> list[Addressed] | None:
     """Return the places for which conditions on axes and stage hold; None where there are conditions on ids of jobs."""
-    terms = parsed(where).terms
+    terms = parse_where(where).terms
     if any(term.key == "job" for term in terms):
         return None
     known = axis_names(places)
-    on_axes = Where(tuple(term for term in terms if axis_named(term.key, known) is not None))
+    on_axes = Where(tuple(term for term in terms if find_axis(term.key, known) is not None))
     on_stage = [term for term in terms if term.key == "stage"]
     return [
         place for place in places if on_axes.matches(place.axes) and all(term.holds(place.stage) for term in on_stage)
@@ -115,12 +117,12 @@ def select_places(places: Sequence[Addressed], where: Selection) -> list[Address
 
 def _axes_of_folds(places: Sequence[Addressed], averaged: Sequence[str]) -> list[str]:
     """Return the fold, and the axes that go along with it, such as a file that holds its division of the samples."""
-    folds = [name for name in averaged if last_component(name) == FOLD]
-    return with_companions(places, folds) if folds else []
+    folds = [name for name in averaged if last_component(name) == FOLD_AXIS]
+    return add_zipped_axes(places, folds) if folds else []
 
 
-def _nothing_text(runs: Sequence[Run], axis: str) -> str:
-    values = list(dict.fromkeys(value_text(run.axes[axis]) for run in having(runs, [axis])))
+def _nothing_text(runs: Sequence[FinishedJob], axis: str) -> str:
+    values = list(dict.fromkeys(format_value(run.axes[axis]) for run in with_axes(runs, [axis])))
     if len(values) == 1:
         return f"{axis}: the jobs that are done have one value, {values[0]}; there is nothing to compare"
     others = ", ".join(name for name in axis_names(runs) if name != axis) or "no other axis"
@@ -145,11 +147,11 @@ class _Block:
     axes: _Axes
     shared: Mapping[str, Any]
     planned: list[Addressed]
-    runs: list[Run]
+    runs: list[FinishedJob]
 
     def comparisons(self) -> Iterator[Comparison]:
         over = self.axes.over
-        values = {value_text(place.axes[over]): place.axes[over] for place in [*self.planned, *self.runs]}
+        values = {format_value(place.axes[over]): place.axes[over] for place in [*self.planned, *self.runs]}
         for (key_a, a), (key_b, b) in combinations(values.items(), 2):
             yield self._comparison(key_a, a, key_b, b)
 
@@ -181,9 +183,9 @@ class _Block:
 
     def _by_replicate(self, places: Sequence[Any], key: str) -> dict[str, Any]:
         return {
-            axes_text(self._replicate(place)): place
+            format_axes(self._replicate(place)): place
             for place in places
-            if value_text(place.axes[self.axes.over]) == key
+            if format_value(place.axes[self.axes.over]) == key
         }
 
     def _replicate(self, place: Addressed) -> dict[str, Any]:
@@ -195,11 +197,11 @@ class _Block:
             return None
         axis = self.axes.folds[0]
         configured = {count for run in self.runs if (count := configured_folds(run)) is not None}
-        there = {value_text(place.axes[axis]) for place in [*self.planned, *self.runs] if axis in place.axes}
+        there = {format_value(place.axes[axis]) for place in [*self.planned, *self.runs] if axis in place.axes}
         return configured.pop() if len(configured) == 1 else len(there)
 
 
-def configured_folds(run: Run) -> int | None:
+def configured_folds(run: FinishedJob) -> int | None:
     """Return ``task.folds.k`` of a run's configuration, None where it has none."""
     node: Any = run.config
     for key in ("task", "folds", "k"):
@@ -208,8 +210,8 @@ def configured_folds(run: Run) -> int | None:
 
 
 def _block(blocks: dict[str, _Block], place: Addressed, axes: _Axes) -> _Block:
-    shared = without(place.axes, [*axes.compared, *axes.replicates])
-    key = key_of(place.stage, shared)
+    shared = without_axes(place.axes, [*axes.compared, *axes.replicates])
+    key = address_key(place.stage, shared)
     if key not in blocks:
         blocks[key] = _Block(place.stage, axes, shared, [], [])
     return blocks[key]

@@ -8,8 +8,8 @@ from typing import Any
 
 from seedfold.results.comparison.paired_samples import compare_predictions
 from seedfold.results.comparison.pairs import Pair
-from seedfold.results.evaluation.learning_curves import history
-from seedfold.results.store.finished_job import Run
+from seedfold.results.evaluation.learning_curves import read_histories
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import LOWER_IS_BETTER
 from seedfold.results.store.predictions import find_predictions, read_footer
 from seedfold.results.store.published import Result, load_result
@@ -26,7 +26,9 @@ class CurveDifference:
     best_epoch: tuple[int, int]
 
 
-def metric_rows(first: Run, second: Run, splits: Sequence[str], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def metric_rows(
+    first: FinishedJob, second: FinishedJob, splits: Sequence[str], metrics: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return a row a metric that both jobs have, in the form of `PairedMetric.to_dict`.
 
     Where both predicted the same samples, accuracy and area under the ROC curve have a test over these samples, and
@@ -54,7 +56,7 @@ def metric_rows(first: Run, second: Run, splits: Sequence[str], metrics: Sequenc
     return rows
 
 
-def _tests(first: Run, second: Run, splits: Sequence[str]) -> list[Any]:
+def _tests(first: FinishedJob, second: FinishedJob, splits: Sequence[str]) -> list[Any]:
     """Return the tests of the splits on which both hold the same samples."""
     files = [find_predictions(run.folder) for run in (first, second)]
     same = [
@@ -66,16 +68,16 @@ def _tests(first: Run, second: Run, splits: Sequence[str]) -> list[Any]:
     return compare_predictions([Pair(first, second, {})], chosen) if chosen else []
 
 
-def _values(run: Run) -> dict[tuple[str, str, str], float | None]:
+def _values(run: FinishedJob) -> dict[tuple[str, str, str], float | None]:
     return {(each["split"], each["head"], each["metric"]): each["value"] for each in load_result(run.folder).metrics}
 
 
-def curve_differences(first: Run, second: Run) -> list[CurveDifference]:
+def curve_differences(first: FinishedJob, second: FinishedJob) -> list[CurveDifference]:
     """Compare the columns that both histories have; the best loss is the lowest, the best of other columns the highest.
 
     Columns such as the learning rate, which are no result, are left out.
     """
-    mine, other = history([first]), history([second])
+    mine, other = read_histories([first]), read_histories([second])
     shared = [name for name in map(str, mine) if name in other and "/" in name]
     found = []
     for name in shared:
@@ -98,7 +100,7 @@ def _curve(name: str, both: Sequence[Any]) -> CurveDifference:
     )
 
 
-def packages_of(run: Run, result: Result) -> dict[str, str]:
+def packages_of(run: FinishedJob, result: Result) -> dict[str, str]:
     """Return the versions of Python and of the packages that computed a result, as far as they were recorded."""
     recorded: dict[str, str] = {}
     for file in find_predictions(run.folder).values():

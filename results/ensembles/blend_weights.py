@@ -20,7 +20,7 @@ Folds = npt.NDArray[np.int64]
 ROUNDS = 20
 
 
-def chosen_weights(predictions: Array, positive: npt.NDArray[np.bool_], folds: Folds, rounds: int = ROUNDS) -> Array:
+def choose_weights(predictions: Array, positive: npt.NDArray[np.bool_], folds: Folds, rounds: int = ROUNDS) -> Array:
     """Return weights (m,) that sum to 1 for probabilities (n, m); the earlier member where two are equally good.
 
     ``positive`` (n,) tells the classes, ``folds`` (n,) the folds. Of all rounds' weights the first of the largest area
@@ -28,19 +28,19 @@ def chosen_weights(predictions: Array, positive: npt.NDArray[np.bool_], folds: F
     """
     if not fold_areas(positive, predictions[:, 0], folds):
         raise UsageError("blend: no fold has samples of both classes, so that no weights can be chosen")
-    taken, total = np.zeros(predictions.shape[1]), np.zeros(len(predictions))
-    best, area = taken, -1.0
+    counts, total = np.zeros(predictions.shape[1]), np.zeros(len(predictions))
+    best, best_area = counts, -1.0
     for _ in range(rounds):
         areas = [mean_fold_area(positive, total + column, folds) for column in predictions.T]
         member = int(np.argmax(areas))
         total = total + predictions[:, member]
-        taken = taken + (np.arange(len(taken)) == member)
-        if areas[member] > area:
-            best, area = taken, areas[member]
+        counts = counts + (np.arange(len(counts)) == member)
+        if areas[member] > best_area:
+            best, best_area = counts, areas[member]
     return np.asarray(best / best.sum())
 
 
-def weights_without(predictions: Array, positive: npt.NDArray[np.bool_], folds: Folds) -> Array:
+def choose_weights_per_fold(predictions: Array, positive: npt.NDArray[np.bool_], folds: Folds) -> Array:
     """Return weights (k, m) for each of the k folds, ascending, chosen on the rows of the other folds alone."""
     others = [folds != fold for fold in np.unique(folds)]
-    return np.stack([chosen_weights(predictions[rows], positive[rows], folds[rows]) for rows in others])
+    return np.stack([choose_weights(predictions[rows], positive[rows], folds[rows]) for rows in others])

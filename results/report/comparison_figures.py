@@ -8,13 +8,13 @@ import numpy as np
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.comparison.paired_metrics import CORRECTED_T, PairedMetric, compare_values
-from seedfold.results.evaluation.axes import Group, axes_text, axis_names, last_component, value_text
+from seedfold.results.evaluation.axes import Group, axis_names, format_axes, format_value, last_component
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 from seedfold.results.report import plots
-from seedfold.results.report.figures import Entry, Figure, cut_note, figure_name, headline_metric, readable
+from seedfold.results.report.figures import Figure, LegendEntry, cut_note, figure_id, headline_metric, to_readable
 from seedfold.results.report.headline import UNDEFINED
-from seedfold.results.report.plots import SERIES, Differences
-from seedfold.results.store.finished_job import Addressed, Run
+from seedfold.results.report.plots import MAX_SERIES, Differences
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.published import load_result
 
 _AXES = 4
@@ -22,7 +22,7 @@ _MOST_VALUES = 12
 
 
 def comparison_figures(
-    runs: Sequence[Run], planned: Sequence[Addressed] | None = None, compare: Sequence[str] | None = None
+    runs: Sequence[FinishedJob], planned: Sequence[Addressed] | None = None, compare: Sequence[str] | None = None
 ) -> Iterator[Figure]:
     """Yield a figure for each axis of methods: the headline metric's difference for each two of its values.
 
@@ -43,12 +43,12 @@ def comparison_figures(
                 yield _figure(axis, key, rows)
 
 
-def _values(runs: Sequence[Run], axis: str) -> int:
-    return len({value_text(run.axes[axis]) for run in runs if axis in run.axes})
+def _values(runs: Sequence[FinishedJob], axis: str) -> int:
+    return len({format_value(run.axes[axis]) for run in runs if axis in run.axes})
 
 
 def _rows(
-    runs: Sequence[Run], axis: str, planned: Sequence[Addressed] | None, key: tuple[str, str, str]
+    runs: Sequence[FinishedJob], axis: str, planned: Sequence[Addressed] | None, key: tuple[str, str, str]
 ) -> list[PairedMetric]:
     split, head, metric = key
     try:
@@ -61,16 +61,16 @@ def _rows(
 
 def _figure(axis: str, key: tuple[str, str, str], rows: Sequence[PairedMetric]) -> Figure:
     split, _, metric = key
-    title = f"Difference in {readable(metric)} ({split}) by {readable(last_component(axis))}"
-    shown = rows[:SERIES]
+    title = f"Difference in {to_readable(metric)} ({split}) by {to_readable(last_component(axis))}"
+    shown = rows[:MAX_SERIES]
     drawn = [
         Differences(series, np.array(row.differences), row.difference or 0.0, row.low, row.high)
         for series, row in enumerate(shown)
     ]
     return Figure(
         title,
-        plots.differences(
-            figure_name(title, shown[0].comparison.stage), drawn, f"second minus first, {readable(metric)}"
+        plots.draw_differences(
+            figure_id(title, shown[0].comparison.stage), drawn, f"second minus first, {to_readable(metric)}"
         ),
         _caption(shown) + cut_note(len(shown), len(rows), "comparisons"),
         [_entry(series, row) for series, row in enumerate(shown)],
@@ -89,12 +89,12 @@ def _caption(rows: Sequence[PairedMetric]) -> str:
     )
 
 
-def _entry(series: int, row: PairedMetric) -> Entry:
+def _entry(series: int, row: PairedMetric) -> LegendEntry:
     own = row.comparison
-    place = axes_text({last_component(name): value for name, value in own.axes.items()})
+    place = format_axes({last_component(name): value for name, value in own.axes.items()})
     jobs = tuple(dict.fromkeys(run.id for pair in own.pairs for run in pair.runs))
     runs = {run.id: run for pair in own.pairs for run in pair.runs}
     group = Group(own.stage, {**own.axes, own.over: own.name}, tuple(runs[job] for job in jobs))
     p = UNDEFINED if row.p_adjusted is None else f"{row.p_adjusted:.3f}"
     value = f"{row.difference or 0.0:+.3f}, p {p} ({row.n} of {own.expected})"
-    return Entry(series, f"{own.name}{', ' if place else ''}{place}", "pairs", group, value)
+    return LegendEntry(series, f"{own.name}{', ' if place else ''}{place}", "pairs", group, value)

@@ -17,7 +17,7 @@ from seedfold.results.comparison.resampled_areas import Fold, resample_areas
 from seedfold.results.evaluation.fold_areas import fold_areas
 from seedfold.results.stages.figure_files import (
     COLOURS,
-    INK,
+    INK_COLOUR,
     WHY_POOLED_DIFFERS,
     figure_style,
     new_figure,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_NO_CHANGE = "no difference can be told"
+_UNDECIDED = "no difference can be told"
 _SUMMARIES = ("mean", "all")
 
 _log = logging.getLogger(__name__)
@@ -38,19 +38,19 @@ _log = logging.getLogger(__name__)
 def compare_passes(folder: Path, passes: Sequence[Any], tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> None:
     """Write ``passes.csv`` and ``passes.svg``, and tell what they say.
 
-    ``tables`` are those of `passes_table`; the first columns of ``scores`` are the number of passes and the fold, one
-    named auroc has the area.
+    ``tables`` are those of `make_passes_table`; the first columns of ``scores`` are the number of passes and the fold,
+    one named auroc has the area.
     """
-    found = passes_table(passes, tables)
+    found = make_passes_table(passes, tables)
     found.to_csv(folder / "passes.csv", index=False)
-    lines = [_sentence(row) for row in found.itertuples(index=False)]
+    lines = [_describe_row(row) for row in found.itertuples(index=False)]
     for line in [*lines, WHY_POOLED_DIFFERS.replace("\n", " ")]:
         _log.info("%s", line)
     with figure_style():
-        save_figure(_figure(scores, lines), folder / "passes.svg")
+        save_figure(_draw_passes(scores, lines), folder / "passes.svg")
 
 
-def passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def make_passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return a row for each number of passes after the first, held against the first on the same samples.
 
     ``tables`` are out-of-fold predictions with target, pred and fold, in one order. ``auroc`` is the mean of the folds'
@@ -62,12 +62,12 @@ def passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.Da
     import pandas as pd
 
     first = tables[0]
-    rows = [_compared(first, table) for table in tables[1:]]
+    rows = [_compare_tables(first, table) for table in tables[1:]]
     there = {"passes": passes[1:], "instead_of": [passes[0]] * len(rows)}
     return pd.DataFrame(there).join(pd.DataFrame(rows))
 
 
-def _compared(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+def _compare_tables(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
     targets, folds = first["target"].to_numpy(), first["fold"].to_numpy()
     before, after = first["pred"].to_numpy(), other["pred"].to_numpy()
     areas = [fold_areas(targets == 1, scores, folds) for scores in (before, after)]
@@ -81,7 +81,7 @@ def _compared(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
         "gain": found.difference,
         "low": found.low,
         "high": found.high,
-        "verdict": "better" if found.low > 0 else "worse" if found.high < 0 else _NO_CHANGE,
+        "verdict": "better" if found.low > 0 else "worse" if found.high < 0 else _UNDECIDED,
         "folds_better": sum(areas[1][fold] > area for fold, area in areas[0].items()),
         "folds": len(areas[0]),
         "pooled_instead_of": pooled[0],
@@ -89,7 +89,7 @@ def _compared(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _sentence(row: Any) -> str:
+def _describe_row(row: Any) -> str:
     interval = f"{row.low:+.4f} to {row.high:+.4f}"
     return (
         f"{row.passes} passes instead of {row.instead_of}: mean AUC of the folds {row.auroc:.4f} instead of "
@@ -98,13 +98,13 @@ def _sentence(row: Any) -> str:
     )
 
 
-def _figure(scores: pd.DataFrame, lines: Sequence[str]) -> Figure:
+def _draw_passes(scores: pd.DataFrame, lines: Sequence[str]) -> Figure:
     areas = scores.pivot(index="fold", columns=scores.columns[0], values="auroc")
     areas = areas.loc[list(dict.fromkeys(scores["fold"]))]
     figure = new_figure(5.2, 2.6 + 0.5 * len(lines))
     axes = figure.subplots()
     places = range(len(areas))
-    axes.vlines(places, areas.min(axis=1), areas.max(axis=1), color=INK, linewidth=0.6)
+    axes.vlines(places, areas.min(axis=1), areas.max(axis=1), color=INK_COLOUR, linewidth=0.6)
     for number, name in enumerate(areas):
         axes.plot(places, areas[name], "o", color=COLOURS[number % len(COLOURS)], markersize=5, label=f"{name}")
     summaries = [place for place, fold in enumerate(areas.index) if fold in _SUMMARIES]

@@ -17,17 +17,17 @@ from seedfold.results.comparison.paired_metrics import CORRECTED_T, SIGNED_RANK,
 from seedfold.results.comparison.paired_samples import BOOTSTRAP, DELONG, MCNEMAR, compare_predictions, compare_samples
 from seedfold.results.comparison.paired_tests import corrected_t_p, holm
 from seedfold.results.comparison.pairs import Pair, find_comparisons
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc, probabilities
 from seedfold.results.store.predictions import find_predictions, read_heads
 from seedfold.results.store.published import load_result
 
-Make = Callable[..., Run]
-MakeMany = Callable[..., list[Run]]
+Make = Callable[..., FinishedJob]
+MakeMany = Callable[..., list[FinishedJob]]
 METRIC = ("metric", "a", "b", "n", "difference", "low", "high", "p", "p_adjusted", "test")
 
 
-def value(run: Run, split: str, metric: str) -> float:
+def value(run: FinishedJob, split: str, metric: str) -> float:
     [found] = [
         each["value"] for each in load_result(run.folder).metrics if (each["split"], each["metric"]) == (split, metric)
     ]
@@ -40,7 +40,7 @@ def row(rows: list[PairedMetric], metric: str, split: str = "val") -> PairedMetr
     return found
 
 
-def measured(make_run: Make, tmp_path: Path, axes: dict[str, Any], **metrics: float | None) -> Run:
+def measured(make_run: Make, tmp_path: Path, axes: dict[str, Any], **metrics: float | None) -> FinishedJob:
     """A run without predictions that left these metrics."""
     made = make_run(axes)
     result = json.loads((made.folder / "result.json").read_text())
@@ -94,7 +94,7 @@ def test_p_is_corrected_over_the_metrics_of_a_split(make_cross_validation: MakeM
     assert alone.p_adjusted == alone.p
 
 
-def make_cross_validation_again(rows: list[PairedMetric]) -> list[Run]:
+def make_cross_validation_again(rows: list[PairedMetric]) -> list[FinishedJob]:
     """The runs behind rows."""
     return list({run.id: run for each in rows for pair in each.comparison.pairs for run in pair.runs}.values())
 
@@ -154,7 +154,7 @@ def test_an_unknown_metric_is_refused(make_cross_validation: MakeMany) -> None:
         compare_values(runs, "los")
 
 
-def two_models(make_run: Make, folds: int = 3) -> list[Run]:
+def two_models(make_run: Make, folds: int = 3) -> list[FinishedJob]:
     """Two models of two classes over folds, and on test samples that all folds share."""
     draw = np.random.default_rng(1)
     truth = np.arange(90) // folds % 2

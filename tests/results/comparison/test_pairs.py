@@ -12,16 +12,16 @@ import pytest
 from seedfold.jobs.errors import UsageError
 from seedfold.results.comparison.pairs import Comparison, find_comparisons
 from seedfold.results.evaluation.axes import Group
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
-Make = Callable[..., list[Run]]
-
-
-def run(**axes: Any) -> Run:
-    return Run(repr(sorted(axes.items())), "study", "train", axes, 1, Path("nowhere"))
+Make = Callable[..., list[FinishedJob]]
 
 
-def grid(**axes: list[Any]) -> list[Run]:
+def run(**axes: Any) -> FinishedJob:
+    return FinishedJob(repr(sorted(axes.items())), "study", "train", axes, 1, Path("nowhere"))
+
+
+def grid(**axes: list[Any]) -> list[FinishedJob]:
     points: list[dict[str, Any]] = [{}]
     for name, values in axes.items():
         points = [{**point, name: value} for point in points for value in values]

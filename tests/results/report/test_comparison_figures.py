@@ -7,10 +7,10 @@ from pathlib import Path
 
 from seedfold.results.report.comparison_figures import comparison_figures
 from seedfold.results.report.page import write_report
-from seedfold.results.report.plots import SERIES
-from seedfold.results.store.finished_job import Run
+from seedfold.results.report.plots import MAX_SERIES
+from seedfold.results.store.finished_job import FinishedJob
 
-MakeMany = Callable[..., list[Run]]
+MakeMany = Callable[..., list[FinishedJob]]
 
 
 def test_methods_are_compared_within_each_problem(make_cross_validation: MakeMany, tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ def test_a_study_may_say_what_it_compares(make_cross_validation: MakeMany) -> No
 def test_seeds_alone_are_tested_by_signed_ranks_and_many_comparisons_are_cut(make_cross_validation: MakeMany) -> None:
     runs = make_cross_validation(seeds=(0, 1, 2), folds=1, lr=(1, 2, 3, 4, 5))
     [figure] = comparison_figures([run for run in runs if run.axes["fold"] == 0])
-    assert len(figure.legend) == SERIES
+    assert len(figure.legend) == MAX_SERIES
     assert "Wilcoxon's signed rank test" in figure.caption
-    assert f"Shown are the first {SERIES} of 10 comparisons." in figure.caption
+    assert f"Shown are the first {MAX_SERIES} of 10 comparisons." in figure.caption
 
 
 def test_what_cannot_be_paired_has_no_figure(make_cross_validation: MakeMany) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedfold.results.stages.augmentation_passes import compare_passes, passes_table
+from seedfold.results.stages.augmentation_passes import compare_passes, make_passes_table
 from seedfold.results.store.metrics import auroc
 
 GENERATOR = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def table(p: np.ndarray) -> pd.DataFrame:
     ],
 )
 def test_a_difference_is_told_where_samples_show_one(more: np.ndarray, verdict: str) -> None:
-    [row] = passes_table([1, 11], [table(SIGNAL), table(more)]).to_dict("records")
+    [row] = make_passes_table([1, 11], [table(SIGNAL), table(more)]).to_dict("records")
     assert row["verdict"] == verdict
     assert row["low"] <= row["gain"] <= row["high"]
     assert row["gain"] == pytest.approx(row["auroc"] - row["auroc_instead_of"])
@@ -43,7 +43,7 @@ def test_a_difference_is_told_where_samples_show_one(more: np.ndarray, verdict: 
 def test_scales_that_line_up_do_not_make_worse_folds_better() -> None:
     """With one pass each fold has a scale of its own; more passes share one, and rank each fold a little worse."""
     apart, together = SIGNAL + 4.0 * FOLDS, SIGNAL - 0.4 * TARGETS
-    [row] = passes_table([1, 5], [table(apart), table(together)]).to_dict("records")
+    [row] = make_passes_table([1, 5], [table(apart), table(together)]).to_dict("records")
     assert row["pooled"] > row["pooled_instead_of"]
     assert (row["verdict"], row["folds_better"], row["folds"]) == ("worse", 0, 3)
 
@@ -51,7 +51,7 @@ def test_scales_that_line_up_do_not_make_worse_folds_better() -> None:
 def test_folds_that_lack_a_class_are_left_out() -> None:
     folds = np.where(TARGETS == 1, FOLDS % 2, FOLDS)
     tables = [table(p).assign(fold=folds) for p in (SIGNAL, SIGNAL + 0.5 * TARGETS)]
-    [row] = passes_table([1, 11], tables).to_dict("records")
+    [row] = make_passes_table([1, 11], tables).to_dict("records")
     assert (row["folds"], row["verdict"]) == (2, "better")
 
 
