@@ -14,6 +14,10 @@ from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_ta
 
 _ROWS_SHOWN = 60
 _LEADING_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
+_NUMBERS = frozenset(
+    {"metric", "cell", "mean", "sd", "n", "expected", "ci_low", "ci_high", "value", "undefined", "over"}
+)
+"""Columns that say something of one metric; the others say what a row is of."""
 
 
 def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
@@ -61,17 +65,20 @@ def _print_blocks(frame: pd.DataFrame, metrics: set[str]) -> None:
 def _metrics_as_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per group and split, one column per metric."""
     frame = frame.assign(cell=[_cell(row) for row in frame.to_dict("records")])
-    numbers = {"metric", "cell", "mean", "sd", "ci_low", "ci_high", "value", "undefined", "over"}
-    keys = [name for name in frame.columns if name not in numbers and not _is_constant(frame, str(name))]
+    keys = [name for name in frame.columns if name not in _NUMBERS and not _is_constant(frame, str(name))]
     order = [*_LEADING_METRICS, *dict.fromkeys(frame["metric"])]
     metrics = [name for name in dict.fromkeys(order) if (frame["metric"] == name).any()]
-    if not keys:
-        return frame.set_index("metric")["cell"].reindex(metrics).to_frame().T.reset_index(drop=True)
-    groups = frame[keys].astype(object).where(frame[keys].notna(), None).apply(tuple, axis=1)
+    texts = frame[keys].astype(object).where(frame[keys].notna(), None)
+    groups = list(map(tuple, texts.to_numpy().tolist()))
     rows: dict[Any, dict[str, Any]] = {}
     for key, metric, cell in zip(groups, frame["metric"], frame["cell"], strict=True):
         rows.setdefault(key, dict(zip(keys, key, strict=True)))[metric] = cell
-    return pd.DataFrame(list(rows.values()), columns=[*keys, *metrics])
+    if "mean" not in frame.columns:
+        return pd.DataFrame(list(rows.values()), columns=[*keys, *metrics])
+    # How many values a row's means should be of; a cell of fewer says so itself.
+    for key, expected in zip(groups, frame["expected"], strict=True):
+        rows[key]["n"] = expected
+    return pd.DataFrame(list(rows.values()), columns=[*keys, "n", *metrics])
 
 
 def _is_constant(frame: pd.DataFrame, name: str) -> bool:
@@ -82,9 +89,15 @@ def _is_constant(frame: pd.DataFrame, name: str) -> bool:
 def _cell(row: Mapping[Any, Any]) -> str:
     mean = row["mean"] if "mean" in row else row["value"]
     if pd.isna(mean):
-        return "-"
+        return "-" + _count_text(row)
     spread = row.get("sd")
-    return f"{mean:.4f}" if spread is None or pd.isna(spread) else f"{mean:.4f} ± {spread:.4f}"
+    text = f"{mean:.4f}" if spread is None or pd.isna(spread) else f"{mean:.4f} ± {spread:.4f}"
+    return text + _count_text(row)
+
+
+def _count_text(row: Mapping[Any, Any]) -> str:
+    """How many values a mean is of, where it should be of more."""
+    return f" ({row['n']} of {row['expected']})" if "expected" in row and row["n"] < row["expected"] else ""
 
 
 def _drop_columns_to_fit(frame: pd.DataFrame) -> pd.DataFrame:

@@ -122,16 +122,21 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, f
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
+    from seedfold.results.tables.metric_means import NOTES
+
     runs, study = find_finished_jobs(overview), overview.folder.name
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
     frame = make_result_table(name, _table_request(overview, runs, given_options), summarized=format is None)
     if format is not None:
         _export(frame, format, given_options)
+        for note in frame.attrs.get(NOTES, ()):
+            print(f"seedfold: {note}", file=sys.stderr)
         return
     from seedfold.orchestrator.cli.frames import print_frame
 
     print_frame(frame, given_options["limit"])
+    print_text(*frame.attrs.get(NOTES, ()), style="yellow")
     if count_stale(runs):
         stale = f"{count_stale(runs)} of {counted(len(runs), 'result')}"
         print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
@@ -143,10 +148,10 @@ def _table_request(overview: Overview, runs: Sequence[Run], given_options: Given
         "rank_by": given_options["rank_by"],
         "members": tuple(given_options["members"]) or None,
     }
-    return TableRequest(
+    return TableRequest.of_study(
+        overview,
         runs,
-        list(overview.jobs_by_address().values()),
-        _conditions(given_options),
+        where=_conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),
         over=tuple(given_options["over"]),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.results.store.finished_job import Run
 from seedfold.results.store.published import damage
+
+_ENDED_STATES = frozenset({"blocked", "cancelled", "lost"})
 
 
 def find_finished_jobs(overview: Overview, selection: Selection | None = None) -> list[Run]:
@@ -36,6 +38,19 @@ def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> Run
         return None
     stale = f"attempt {older_event['n']}; a later one is {job_state.state}"
     return Run(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
+
+
+def reasons_without_result(overview: Overview, finished_jobs: Sequence[Run]) -> dict[str, str]:
+    """Why jobs of the study have no result, by id: ``failed (nan)``, ``not finished (running)``."""
+    finished_ids = {job.id for job in finished_jobs}
+    jobs = (job for job in overview.ledger.plans.current_jobs.values() if job.id not in finished_ids)
+    return {job.id: _reason_without_result(overview.job_view(job)) for job in jobs}
+
+
+def _reason_without_result(view: JobView) -> str:
+    if view.state == "failed":
+        return f"failed ({view.failure_json()['kind']})"
+    return view.state if view.state in _ENDED_STATES else f"not finished ({view.state})"
 
 
 def count_stale(jobs: Iterable[Run]) -> int:

@@ -202,7 +202,7 @@ class Study:
         runs = find_finished_jobs(overview)
         if not runs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
-        return TableRequest(runs, list(overview.jobs_by_address().values()), where or "", **options)
+        return TableRequest.of_study(overview, runs, where=where or "", **options)
 
 
 @dataclass(frozen=True)

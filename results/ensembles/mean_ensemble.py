@@ -25,6 +25,7 @@ from seedfold.results.evaluation.folds import (
     refuse,
     with_companions,
 )
+from seedfold.results.evaluation.missing_values import count_by_group
 from seedfold.results.evaluation.out_of_fold import with_groups
 from seedfold.results.evaluation.pooling import pool, read_runs, target_column
 from seedfold.results.evaluation.query import split_files
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 TRAINED_ON = "train"
 OUT_OF_FOLD = ("val",)
+_COUNTS = ("n_members", "n", "expected")
 Heads = Mapping[str, HeadPredictions]
 
 
@@ -46,6 +48,8 @@ class Ensemble:
     group: Group
     split: str
     heads: Mapping[str, MeanPredictions]
+    expected: int
+    """Jobs that it should be made of."""
 
 
 def _members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[tuple[str, Heads]]:
@@ -59,7 +63,7 @@ def _members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[tuple[
         yield " ".join(run.short_id for run in member.runs), rows
 
 
-def _average(group: Group, split: str, pooled: Sequence[str]) -> Ensemble:
+def _average(group: Group, split: str, pooled: Sequence[str], expected: int) -> Ensemble:
     means: dict[str, Mean] = {}
     for name, heads in _members(group, split, pooled):
         if not means:
@@ -68,7 +72,7 @@ def _average(group: Group, split: str, pooled: Sequence[str]) -> Ensemble:
             raise UsageError(f"job {name}: has heads {sorted(heads)}, others of its ensemble {sorted(means)}")
         for head, rows in heads.items():
             means[head].add(rows, name)
-    return Ensemble(group, split, {head: mean.result() for head, mean in means.items()})
+    return Ensemble(group, split, {head: mean.result() for head, mean in means.items()}, expected)
 
 
 def ensembles(
@@ -95,9 +99,11 @@ def ensembles(
         _refuse_gaps(chosen, axes, folds, groups, wanted)
         if splits is None or set(splits) & set(out_of_fold):
             refuse(find_unplanned(plan or (), folds, where), "ensemble")
+    expected = count_by_group(having(wanted or (), axes), axes)
     for group in groups:
         for split in _splits(group, splits):
-            yield _average(group, split, folds if split in out_of_fold else [])
+            jobs = max(expected[group.key], len(group.runs))
+            yield _average(group, split, folds if split in out_of_fold else [], jobs)
 
 
 def _refuse_gaps(
@@ -127,11 +133,12 @@ def ensemble(
     planned: Iterable[Job] | None = None,
     where: Selection = None,
 ) -> pd.DataFrame:
-    """Return mean probabilities: stage, axes, split, sample_id, target, head, probability_0 …, n_members.
+    """Return mean probabilities: stage, axes, split, sample_id, target, head, probability_0 …, n_members, n, expected.
 
     Members are the runs of a group that differ in the axes ``over``; ``fold`` names the axis (and what is zipped with
     it) whose runs on the splits ``out_of_fold`` hold different rows, which are pooled. A head with one logit has two
     probabilities; a regression head has the column ``prediction``. Samples are in the order of the first member.
+    ``n`` and ``expected`` count the jobs of an ensemble, and those that it should have.
 
     Raises UsageError where members hold different samples, targets, heads or numbers of classes; where a fold is
     missing, or with ``planned`` (the places that the study has, done or not) any member, unless ``partial``.
@@ -144,7 +151,8 @@ def ensemble(
     parts = [_frame(each, mean) for each in found for mean in each.heads.values()]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if parts:
-        frame["n_members"] = frame.pop("n_members")
+        for name in _COUNTS:
+            frame[name] = frame.pop(name)
     return with_groups(frame)
 
 
@@ -158,7 +166,8 @@ def _frame(each: Ensemble, mean: MeanPredictions) -> pd.DataFrame:
         ["prediction"] if rows.is_regression else [f"probability_{number}" for number in range(mean.values.shape[1])]
     )
     frame[names] = mean.values
-    frame["n_members"] = np.int64(mean.members)
+    for name, count in zip(_COUNTS, (mean.members, len(each.group.runs), each.expected), strict=True):
+        frame[name] = np.int64(count)
     frame["group"] = pd.Series([each.group] * len(frame), dtype=object)
     return frame
 
@@ -174,7 +183,7 @@ def ensemble_metrics(
     planned: Iterable[Job] | None = None,
     where: Selection = None,
 ) -> pd.DataFrame:
-    """Return metrics of the ensembles: stage, axes, split, head, metric, value, samples, n_members.
+    """Return metrics of the ensembles: stage, axes, split, head, metric, value, samples, n_members, n, expected.
 
     Arguments and errors are those of `ensemble`.
     """
@@ -185,7 +194,8 @@ def ensemble_metrics(
     )
     rows = [
         {"group": each.group, "split": each.split, "head": head, "metric": metric, "value": value}
-        | {"samples": len(mean.rows.ids), "n_members": mean.members}
+        | {"samples": len(mean.rows.ids), "n_members": mean.members, "n": len(each.group.runs)}
+        | {"expected": each.expected}
         for each in found
         for head, mean in each.heads.items()
         for metric, value in mean.score().items()

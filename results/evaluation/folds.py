@@ -33,7 +33,7 @@ _MISSING = "missing"
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fold that a group lacks, or several that were never planned; ``how`` completes the sentence.
+    """A fold that a group lacks, or ``count`` that were never planned; ``how`` completes the sentence.
 
     ``samples`` is how many rows that costs, where another group tells.
     """
@@ -43,6 +43,7 @@ class Gap:
     fold: str
     samples: int | None = None
     how: str = _MISSING
+    count: int = 1
 
     def __str__(self) -> str:
         lost = "" if self.samples is None else f", {counted(self.samples, 'sample')}"
@@ -163,7 +164,7 @@ def _never_planned(key: str, absent: Sequence[_Absent], over: Sequence[str]) -> 
     name = Group(absent[0].stage, without(absent[0].axes, over), ()).name
     listed = ", ".join(str(each.axes[FOLD]) for each in absent)
     noun, verb = ("fold", "was") if len(absent) == 1 else ("folds", "were")
-    return Gap(key, name, f"{noun} {listed} of {absent[0].folds}", how=f"{verb} never planned")
+    return Gap(key, name, f"{noun} {listed} of {absent[0].folds}", how=f"{verb} never planned", count=len(absent))
 
 
 def refuse(gaps: Sequence[Gap], what: str) -> None:

@@ -65,6 +65,10 @@ class OutOfFold:
         """Whether a group has every fold."""
         return all(gap.key != group.key for gap in self.gaps)
 
+    def expected(self, group: Group) -> int:
+        """How many jobs a group should have: those that are there, and the folds that it lacks."""
+        return len(group.runs) + sum(gap.count for gap in self.gaps if gap.key == group.key)
+
     def rows(self, group: Group) -> dict[str, HeadPredictions]:
         """Return a group's rows by head."""
         return {head: pooled.rows for head, pooled in pool(group.runs, self.split).items()}
@@ -160,7 +164,8 @@ def oof_metrics(
 ) -> pd.DataFrame:
     """Return metrics of the pooled out-of-fold predictions: stage, axes, head, metric, value, samples, folds, complete.
 
-    Pooled: computed once over all samples, not averaged over folds. Raises as `oof` does.
+    Pooled: computed once over all samples, not averaged over folds. ``n`` and ``expected`` count the jobs that the
+    samples are from, and those that they should be from. Raises as `oof` does.
     """
     import pandas as pd
 
@@ -172,7 +177,10 @@ def oof_metrics(
         for counted in [{"group": group, "samples": len(pooled.sources), "folds": len(group.runs)}]
         for metric, value in score(pooled.rows).items()
     ]
-    return with_groups(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    if not frame.empty:
+        frame["n"], frame["expected"] = frame["folds"], [found.expected(group) for group in frame["group"]]
+    return with_groups(frame)
 
 
 def with_groups(frame: pd.DataFrame) -> pd.DataFrame:

@@ -17,14 +17,17 @@ _WIDE = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
 
 
 def means(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared (and the stage, if there are several), metric, mean, sd; undefined values left out.
+    """Return what is compared (and the stage, if there are several), metric, mean, sd, n, expected.
 
-    Of estimates, the errors are shown.
+    ``n`` counts the values, undefined ones left out; ``expected`` is the number that the row with the most has: some
+    methods exist for two classes only, so that rows are over different tasks. Of estimates, the errors are shown.
     """
     name, long = _long(name, table)
     keys = [*(["stage"] if "stage" in long else []), *_COMPARED[name], "metric"]
     grouped = long.groupby(keys, sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std").reset_index()
+    found = grouped.agg(mean="mean", sd="std", n="count", rows="size").reset_index()
+    found["expected"] = found.groupby([name for name in ("stage", "metric") if name in found])["rows"].transform("max")
+    return found.drop(columns="rows")
 
 
 def _long(name: str, table: pd.DataFrame) -> tuple[str, pd.DataFrame]:

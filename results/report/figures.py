@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component, short_names, value_text
+from seedfold.results.evaluation.axes import (
+    Group,
+    axes_text,
+    axis_names,
+    group_runs,
+    key_of,
+    last_component,
+    short_names,
+    value_text,
+    without,
+)
+from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
 from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
 from seedfold.results.evaluation.learning_curves import FILE, history, learning_curve
+from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
 from seedfold.results.report.headline import anchor, number
 from seedfold.results.report.plots import SERIES, Line
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import Addressed, Run
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import Result
 
@@ -90,8 +102,14 @@ def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
     return None
 
 
-def axis_figures(runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str]) -> Iterator[Figure]:
-    """Yield the headline metric against each numeric axis that is not averaged over, one series per other group."""
+def axis_figures(
+    runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str], planned: Sequence[Addressed] = ()
+) -> Iterator[Figure]:
+    """Yield the headline metric against each numeric axis that is not averaged over, one series per other group.
+
+    The points of a series are over the same repetitions, or the series breaks; ``planned`` places tell how many there
+    should be.
+    """
     for stage in dict.fromkeys(run.stage for run in runs):
         own = [run for run in runs if run.stage == stage]
         key = headline_metric([results[run.id] for run in own])
@@ -99,7 +117,7 @@ def axis_figures(runs: Sequence[Run], results: Mapping[str, Result], over: Seque
         if key is None:
             continue
         for axis in numeric[:_AXES]:
-            yield _axis_figure(own, results, over, axis, key)
+            yield _axis_figure(own, results, over, axis, key, [place for place in planned if place.stage == stage])
 
 
 def is_numeric(runs: Sequence[Run], axis: str) -> bool:
@@ -109,31 +127,53 @@ def is_numeric(runs: Sequence[Run], axis: str) -> bool:
 
 
 def _axis_figure(
-    runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str], axis: str, key: tuple[str, str, str]
+    runs: Sequence[Run],
+    results: Mapping[str, Result],
+    over: Sequence[str],
+    axis: str,
+    key: tuple[str, str, str],
+    planned: Sequence[Addressed],
 ) -> Figure:
     groups = group_runs([run for run in runs if axis in run.axes], [axis, *over])
     shown = groups[:SERIES]
-    found = [_along(series, group, results, axis, key) for series, group in enumerate(shown)]
+    expected: dict[str, set[str]] = {}
+    for place in planned:
+        group_key = key_of(place.stage, without(place.axes, [axis, *over]))
+        expected.setdefault(group_key, set()).add(_repetition(place, over))
+    means = [_along(group, results, axis, key, over, expected.get(group.key, set())) for group in shown]
+    found = [
+        Line(series, mean.x, mean.mean, mean.mean - mean.sd, mean.mean + mean.sd) for series, mean in enumerate(means)
+    ]
     split, _, metric = key
     title = f"{readable(metric)} ({split}) against {readable(last_component(axis))}"
     return Figure(
         title,
         plots.error_bars(figure_name(title, shown[0].stage), found, readable(last_component(axis)), readable(metric)),
-        f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{cut_note(len(shown), len(groups))}",
-        legend("along", shown, labels(shown)),
+        f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{count_note(means, 'repetitions')}"
+        f"{cut_note(len(shown), len(groups))}",
+        legend("along", shown, labels(shown), [mean.count_text for mean in means]),
     )
 
 
-def _along(series: int, group: Group, results: Mapping[str, Result], axis: str, key: tuple[str, str, str]) -> Line:
-    values: dict[float, list[float]] = {}
+def _along(
+    group: Group,
+    results: Mapping[str, Result],
+    axis: str,
+    key: tuple[str, str, str],
+    over: Sequence[str],
+    expected: set[str],
+) -> MeanLine:
+    values: dict[float, dict[str, float]] = {}
     for run in group.runs:
         for each in results[run.id].metrics:
-            if (each["split"], each["head"], each["metric"]) == key and each["value"] is not None:
-                values.setdefault(float(run.axes[axis]), []).append(each["value"])
-    x = sorted(values)
-    mean = np.array([np.mean(values[place]) for place in x])
-    sd = np.array([np.std(values[place], ddof=1) if len(values[place]) > 1 else 0.0 for place in x])
-    return Line(series, np.array(x), mean, mean - sd, mean + sd)
+            value = each["value"]
+            if (each["split"], each["head"], each["metric"]) == key and value is not None and is_defined(value):
+                values.setdefault(float(run.axes[axis]), {})[_repetition(run, over)] = value
+    return mean_line(values, expected)
+
+
+def _repetition(place: Addressed, over: Sequence[str]) -> str:
+    return axes_text({axis: place.axes[axis] for axis in over if axis in place.axes})
 
 
 def readable(metric: str) -> str:
@@ -241,7 +281,9 @@ def _curve_figure(own: Sequence[Drawn], curve: str, title: str, axes: tuple[str,
         "AUROC." if curve == "roc" else "average precision."
     )
     notes += " Mean over classes, each against the rest." if first[0]["class"] == "macro" else ""
-    notes += f" Mean of {len(first)} repetitions." if len(first) > 1 else ""
+    counts = sorted({len(each.curves[curve]) for each in own})
+    if counts[-1] > 1:
+        notes += f" Mean of {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} repetitions."
     groups = [each.group for each in own]
     return Figure(
         title + (f", head {own[0].head}" if own[0].head != "main" else ""),

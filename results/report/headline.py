@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seedfold.jobs.conditions import axis_named
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs, value_text
-from seedfold.results.store.finished_job import Run
+from seedfold.jobs.canonical import canonical_json
+from seedfold.results.evaluation.axes import Group, axis_names, group_runs
+from seedfold.results.evaluation.missing_values import count_by_group, is_defined
+from seedfold.results.evaluation.problem_axes import problem_axes
+from seedfold.results.store.finished_job import Addressed, Run
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
 from seedfold.results.store.published import Result
 
@@ -42,6 +44,14 @@ class Row:
     kind: str
     notes: Mapping[str, str] = field(default_factory=dict)
     incomplete: int = 0
+    expected: int = 0
+    """Jobs that the group should have, where that is known."""
+
+    @property
+    def jobs(self) -> str:
+        """How many jobs are behind the row, of how many."""
+        count = len(self.group.runs)
+        return f"{count} of {self.expected}" if count < self.expected else str(count)
 
     @property
     def anchor(self) -> str:
@@ -56,7 +66,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows with their axes and columns; ``cut`` is how many rows were left out."""
+    """Rows with their axes and columns; ``cut`` is how many rows were left out.
+
+    The best of a column is marked over the axes ``compared``, within each value of the axes ``problem``.
+    """
 
     axes: Sequence[str]
     columns: Sequence[str]
@@ -64,6 +77,12 @@ class Table:
     has_heads: bool
     has_stages: bool
     cut: int = 0
+    problem: Sequence[str] = ()
+
+    @property
+    def compared(self) -> list[str]:
+        """The axes of the methods."""
+        return [axis for axis in self.axes if axis not in self.problem]
 
 
 def number(value: float | None) -> str:
@@ -78,14 +97,24 @@ def anchor(kind: str, group: Group) -> str:
     return f"{kind}-{hashlib.sha256(group.key.encode()).hexdigest()[:12]}"
 
 
-def mean_table(runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str], limit: int) -> Table:
-    """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head."""
-    groups = group_runs(runs, over)
-    rows = [row for group in groups[:limit] for row in _mean_rows(group, results)]
-    return _table(rows, over, max(0, len(groups) - limit))
+def mean_table(
+    runs: Sequence[Run],
+    results: Mapping[str, Result],
+    over: Sequence[str],
+    limit: int,
+    planned: Iterable[Addressed] = (),
+    compare: Sequence[str] | None = None,
+) -> Table:
+    """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head.
+
+    A cell of fewer values than the group has ``planned`` places says so. ``compare`` is as in `problem_axes`.
+    """
+    groups, expected = group_runs(runs, over), count_by_group(planned, over)
+    rows = [row for group in groups[:limit] for row in _mean_rows(group, results, expected[group.key])]
+    return _table(rows, over, max(0, len(groups) - limit), compare)
 
 
-def _mean_rows(group: Group, results: Mapping[str, Result]) -> list[Row]:
+def _mean_rows(group: Group, results: Mapping[str, Result], expected: int) -> list[Row]:
     values: dict[str, dict[str, list[float | None]]] = {}
     for run in group.runs:
         for each in results[run.id].metrics:
@@ -93,18 +122,20 @@ def _mean_rows(group: Group, results: Mapping[str, Result]) -> list[Row]:
                 of_head = values.setdefault(each["head"], {})
                 of_head.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
     return [
-        Row(group, head, {name: _mean(found) for name, found in columns.items()}, "group")
+        Row(group, head, {name: _mean(found, expected) for name, found in columns.items()}, "group", expected=expected)
         for head, columns in values.items()
     ]
 
 
-def _mean(values: Iterable[float | None]) -> Cell:
-    found = [value for value in values if value is not None]
+def _mean(values: Sequence[float | None], expected: int) -> Cell:
+    found = [value for value in values if value is not None and is_defined(value)]
+    expected = max(expected, len(values))
+    count = f" ({len(found)} of {expected})" if len(found) < expected else ""
     if not found:
-        return Cell(UNDEFINED)
+        return Cell(UNDEFINED + count)
     mean = float(np.mean(found))
     spread = f" ± {number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
-    return Cell(number(mean) + spread, mean)
+    return Cell(number(mean) + spread + count, mean)
 
 
 @dataclass(slots=True)
@@ -117,11 +148,13 @@ class Scored:
     samples: set[int] = field(default_factory=set)
     folds: set[int] = field(default_factory=set)
     incomplete: int = 0
+    expected: int = 0
+    """Repetitions that there should be."""
 
     def row(self) -> Row:
         """Return the mean and standard deviation of each shown metric."""
         names = [name for name in SHOWN if any(name in scores for scores in self.scores)]
-        cells = {name: _mean([scores.get(name) for scores in self.scores]) for name in names}
+        cells = {name: _mean([scores.get(name) for scores in self.scores], self.expected) for name in names}
         notes = {"samples": _range(self.samples), "folds": _range(self.folds)}
         return Row(self.group, self.head, cells, "group", notes, self.incomplete)
 
@@ -131,27 +164,28 @@ def _range(counts: Iterable[int]) -> str:
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
-def _table(rows: list[Row], over: Sequence[str], cut: int) -> Table:
+def _table(rows: list[Row], over: Sequence[str], cut: int, compare: Sequence[str] | None) -> Table:
     columns = list(dict.fromkeys(name for row in rows for name in row.cells))
-    mark_best(rows, columns)
     axes = [axis for axis in axis_names([row.group for row in rows]) if axis not in over]
-    return Table(
-        axes, columns, rows, len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1, cut
-    )
+    problem = problem_axes(axes, compare)
+    mark_best(rows, columns, problem)
+    has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
+    return Table(axes, columns, rows, has_heads, has_stages, cut, problem)
 
 
-def pooled_table(scored: Iterable[Scored], over: Sequence[str], cut: int) -> Table:
+def pooled_table(
+    scored: Iterable[Scored], over: Sequence[str], cut: int, compare: Sequence[str] | None = None
+) -> Table:
     """Return the table of pooled out-of-fold metrics; ``over`` are the axes averaged over and the fold."""
-    return _table([each.row() for each in scored], over, cut)
+    return _table([each.row() for each in scored], over, cut, compare)
 
 
-def mark_best(rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Mark the best cells of each column among rows of one stage, head and task, if there are several."""
+def mark_best(rows: Sequence[Row], columns: Sequence[str], problem: Sequence[str]) -> None:
+    """Mark the best cells of each column among rows of one stage, head and problem, if there are several."""
     peers: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        task = axis_named("task", row.group.axes)
-        key = (row.group.stage, row.head, value_text(row.group.axes[task]) if task else "")
-        peers.setdefault(key, []).append(row)
+        own = {axis: value for axis, value in row.group.axes.items() if axis in problem}
+        peers.setdefault((row.group.stage, row.head, canonical_json(own)), []).append(row)
     for block in peers.values():
         for name in columns:
             cells = [row.cells[name] for row in block if name in row.cells and row.cells[name].value is not None]

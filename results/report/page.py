@@ -14,10 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.results.evaluation.axes import Group, axis_names, short_names, value_text
+from seedfold.results.evaluation.missing_values import (
+    PlaceNames,
+    Reasons,
+    find_missing_jobs,
+    find_undefined,
+    missing_lines,
+)
 from seedfold.results.imports.run import NAME as IMPORTED
 from seedfold.results.report.embedded_figures import left_figures
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
-from seedfold.results.report.headline import Row, mean_table, number
+from seedfold.results.report.headline import SHOWN, Row, mean_table, number
 from seedfold.results.report.plots import DARK, LIGHT
 from seedfold.results.report.pooled import pool_folds
 from seedfold.results.store.atomic_files import replacing
@@ -29,6 +36,8 @@ ROWS = 400
 """Rows of a table of groups."""
 JOBS = 3000
 """Rows of the table of jobs."""
+MISSING = 12
+"""Lines that say what means lack."""
 LISTED = 60
 """Jobs named in one list, and values of an axis."""
 
@@ -57,20 +66,24 @@ def write_report(
     planned: Iterable[Job] | None = None,
     log_of: LogOf | None = None,
     more_figures: Sequence[Figure] = (),
+    reasons: Reasons | None = None,
+    compare: Sequence[str] | None = None,
 ) -> None:
     """Write the report of a study to ``out``, replacing what was there whole.
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
     places that the study has, by which missing folds are known; ``log_of`` finds the log of a run. ``more_figures``
-    come last. Raises DamagedError for a run whose result is gone.
+    come last. ``reasons`` say why planned jobs have no result; ``compare`` names the axes of the methods that are
+    compared, as `problem_axes` takes them. Raises DamagedError for a run whose result is gone.
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
-    means = mean_table(runs, results, over, ROWS)
-    pooled = pool_folds(runs, over, planned, ROWS)
+    places = None if planned is None else list(planned)
+    means = mean_table(runs, results, over, ROWS, places or (), compare)
+    pooled = pool_folds(runs, over, places, ROWS, compare)
     figures = [
-        *axis_figures(runs, results, over),
+        *axis_figures(runs, results, over, places or ()),
         *learning_figures(runs, over),
         *curve_figures(pooled.drawn, pooled.every),
         *more_figures,
@@ -80,6 +93,7 @@ def write_report(
         study=study,
         averaged=over,
         means=means,
+        missing=_missing_lines(runs, results, places or (), reasons or {}),
         pooled=pooled,
         figures=figures,
         groups=_groups([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
@@ -91,6 +105,15 @@ def write_report(
     )
     with replacing(out) as beside:
         beside.write_text(page, encoding="utf-8")
+
+
+def _missing_lines(
+    runs: Sequence[Run], results: Mapping[str, Result], planned: Sequence[Job], reasons: Reasons
+) -> list[str]:
+    """Say which values the means of the table lack, and why."""
+    shown = [[each for each in results[run.id].metrics if each["metric"] in SHOWN] for run in runs]
+    missing = [*find_undefined(runs, shown), *find_missing_jobs(runs, planned, reasons)]
+    return missing_lines(missing, PlaceNames([*planned, *runs]), MISSING)
 
 
 def _of_page(states: Mapping[str, int], overview: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.work import DataFailure
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component
+from seedfold.results.evaluation.axes import Group, axis_names, group_runs, key_of, last_component, without
+from seedfold.results.evaluation.folds import having
 from seedfold.results.evaluation.out_of_fold import OutOfFold
 from seedfold.results.evaluation.query import split_files
 from seedfold.results.report.figures import Drawn
@@ -28,7 +30,13 @@ class PooledFolds:
     problems: list[str] = field(default_factory=list)
 
 
-def pool_folds(runs: Sequence[Run], over: Sequence[str], planned: Iterable[Job] | None, limit: int) -> PooledFolds:
+def pool_folds(
+    runs: Sequence[Run],
+    over: Sequence[str],
+    planned: Sequence[Job] | None,
+    limit: int,
+    compare: Sequence[str] | None = None,
+) -> PooledFolds:
     """Score the pooled validation rows of the first ``limit`` settings: groups of runs over the axes ``over``.
 
     What cannot be pooled becomes a problem, not an error: a report shows what there is.
@@ -41,13 +49,30 @@ def pool_folds(runs: Sequence[Run], over: Sequence[str], planned: Iterable[Job] 
     try:
         assembled = OutOfFold(able, fold, partial=True, planned=planned)
         found.problems = [str(gap) for gap in assembled.gaps]
-        _score(assembled, found, [*over, *assembled.over], limit)
+        repetitions = _count_repetitions(planned or (), [*over, *assembled.over], assembled.over)
+        _score(assembled, found, [*over, *assembled.over], limit, repetitions, compare)
     except (SeedfoldError, DataFailure) as error:
         found.problems.append(str(error))
     return found
 
 
-def _score(assembled: OutOfFold, found: PooledFolds, over: Sequence[str], limit: int) -> None:
+def _count_repetitions(planned: Sequence[Job], over: Sequence[str], folds: Sequence[str]) -> Counter[str]:
+    """Count the groups of folds that each setting should have, by the setting's key."""
+    repetitions = {
+        key_of(place.stage, without(place.axes, folds)): key_of(place.stage, without(place.axes, over))
+        for place in having(planned, folds)
+    }
+    return Counter(repetitions.values())
+
+
+def _score(
+    assembled: OutOfFold,
+    found: PooledFolds,
+    over: Sequence[str],
+    limit: int,
+    repetitions: Counter[str],
+    compare: Sequence[str] | None,
+) -> None:
     settings = group_runs([run for group in assembled.groups for run in group.runs], over)
     found.every = len(settings)
     setting_of = {run.id: setting for setting in settings[:limit] for run in setting.runs}
@@ -60,12 +85,12 @@ def _score(assembled: OutOfFold, found: PooledFolds, over: Sequence[str], limit:
             continue
         for head, rows in assembled.rows(group).items():
             key = (setting.key, head)
-            own = scored.setdefault(key, Scored(setting, head))
+            own = scored.setdefault(key, Scored(setting, head, expected=repetitions[setting.key]))
             _add(own, group, rows, assembled.is_complete(group))
             if setting.key in drawn_settings:
                 drawn.setdefault(key, Drawn(setting, head)).add(rows)
     found.drawn = list(drawn.values())
-    found.table = pooled_table(scored.values(), over, max(0, len(settings) - limit))
+    found.table = pooled_table(scored.values(), over, max(0, len(settings) - limit), compare)
 
 
 def _add(own: Scored, group: Group, rows: HeadPredictions, complete: bool) -> None:
