@@ -165,6 +165,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         origin.to_text() if origin else None,
         _note_stale(unique_views),
         _note_superseded(overview),
+        _note_nan(unique_views),
         _note_damaged(overview),
         _note_mixed_code(unique_views),
         _note_wait(overview, unique_views),
@@ -187,6 +188,16 @@ def _note_stale(views: Sequence[JobView]) -> str | None:
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
     return f"{counted(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
+
+
+def _note_nan(views: Iterable[JobView]) -> str | None:
+    """Name done jobs whose result has a metric that is not a number."""
+    marked = [view for view in views if view.state == "done" and view.job_state.event and "nan" in view.job_state.event]
+    if not marked:
+        return None
+    names = list(dict.fromkeys(name for view in marked for name in (view.job_state.event or {})["nan"]))
+    jobs, more = counted(len(marked), "done job has", "done jobs have"), ", …" if len(names) > 3 else ""
+    return f"{jobs} metrics that are nan: {', '.join(names[:3])}{more}; e.g. {job_label(marked[0].job)}"
 
 
 def _note_damaged(overview: Overview) -> str | None:

@@ -25,7 +25,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
-from seedfold.results.store.published import GIVEN_METRICS, MetricRecord
+from seedfold.results.store.published import GIVEN_METRICS, RETURNED, MetricRecord
 from seedfold.trainers.programs.config import compose_job
 from seedfold.trainers.programs.module import find_function
 from seedfold.trainers.programs.output import OutputFolder
@@ -121,7 +121,7 @@ def _metrics(value: Any) -> list[MetricRecord]:
     """Return the numbers that a function returned, one or a mapping of them, as metrics of its job."""
     named = value if isinstance(value, dict) else {"value": value}
     numbers = {str(name): float(one) for name, one in named.items() if type(one) in (int, float)}
-    return [MetricRecord(split="return", head="return", metric=name, value=one) for name, one in numbers.items()]
+    return [MetricRecord(split=RETURNED, head=RETURNED, metric=name, value=one) for name, one in numbers.items()]
 
 
 def _scalar(value: Any) -> Any:
