@@ -14,7 +14,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
-from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.state.overview import Overview, note_removed
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.store.finished_job import Run
 
@@ -62,6 +62,7 @@ class GivenOptions(TypedDict):
     where: Sequence[str]
     stages: Sequence[str]
     limit: int | None
+    with_removed: bool
 
 
 @click.command()
@@ -84,6 +85,7 @@ class GivenOptions(TypedDict):
     help="What becomes of classes estimated to be absent.",
 )
 @click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
+@options.with_removed
 @options.selection
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
@@ -98,7 +100,7 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     """
     format = _find_format(given_options["format"], given_options["out"])
     _refuse_unused_options(name, given_options)
-    overview = Overview(root, study)
+    overview = Overview(root, study, with_removed=given_options["with_removed"])
     show = _show_analysis if name in ANALYSES else _show_table
     show(overview, name, given_options, format)
 
@@ -128,15 +130,17 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, form
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
     frame = make_result_table(name, _table_request(overview, runs, given_options), summarized=format is None)
+    removed = note_removed(overview)
+    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else [])]
     if format is not None:
         _export(frame, format, given_options)
-        for note in frame.attrs.get(NOTES, ()):
+        for note in notes:
             print(f"seedfold: {note}", file=sys.stderr)
         return
     from seedfold.orchestrator.cli.frames import print_frame
 
     print_frame(frame, given_options["limit"])
-    print_text(*frame.attrs.get(NOTES, ()), style="yellow")
+    print_text(*notes, style="yellow")
     if count_stale(runs):
         stale = f"{count_stale(runs)} of {counted(len(runs), 'result')}"
         print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")

@@ -43,7 +43,7 @@ def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> Run
 def reasons_without_result(overview: Overview, finished_jobs: Sequence[Run]) -> dict[str, str]:
     """Why jobs of the study have no result, by id: ``failed (nan)``, ``not finished (running)``."""
     finished_ids = {job.id for job in finished_jobs}
-    jobs = (job for job in overview.ledger.plans.current_jobs.values() if job.id not in finished_ids)
+    jobs = (job for job in overview.jobs_at_addresses().values() if job.id not in finished_ids)
     return {job.id: _reason_without_result(overview.job_view(job)) for job in jobs}
 
 

@@ -15,6 +15,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.explain import difference
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.plans import Request
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
@@ -69,9 +70,9 @@ class Plan:
 
     def find_replacements(self) -> list[Replacement]:
         """Addresses that hold another job now."""
-        replacements = []
+        replacements, held_jobs = [], self.ledger.plans.held_jobs()
         for planned in self.jobs:
-            old = self.ledger.plans.current_jobs.get(planned.job.address)
+            old = held_jobs.get(planned.job.address)
             if old is not None and old.id != planned.job.id:
                 replacements.append(Replacement(old, planned.job, self.states.of(old.id).state))
         return replacements
@@ -80,6 +81,10 @@ class Plan:
         """Whether any job stands at an address where it has not been planned before."""
         current = self.ledger.plans.current_jobs
         return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
+
+    def jobs_to_remove(self, request: Request) -> list[JobDescription]:
+        """The current jobs that an earlier launch with this request named, and which the study no longer has."""
+        return self.ledger.plans.jobs_to_remove(request, {job.address for job in self.descriptions})
 
     def startable_jobs(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
         """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows.
