@@ -27,7 +27,7 @@ class Conventions:
 
 
 OURS = Conventions(
-    study=frozenset({*TOP, "study", "stages", "run", "resources", "identity", "hydra", "size", "let"}),
+    study=frozenset({*TOP, "study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report"}),
     unreferenced=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),
     resources="resources",
     chosen_once=frozenset({"experiment"}),

@@ -88,7 +88,7 @@ def start_plan(
     removed = [] if request is None else plan.jobs_to_remove(request)
     refuse_absent_data(Path.cwd(), plan.study.settings)
     check_with_scheduler(plan.folder, starting, plan.study.settings)
-    if starting or removed or plan.has_new_addresses():
+    if starting or removed or plan.has_new_addresses() or plan.changes_report():
         root.mark_as_root()
         header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd(), request)
         write_plan(plan.folder, header, plan.descriptions)

@@ -21,6 +21,7 @@ from seedfold.orchestrator.ledger.plans import Address
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.slot_waits import read_wait
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
@@ -88,6 +89,11 @@ class Overview:
             root, self.ledger, RetryPolicies.parse(self.settings.get("failures") or {}), result_check=result_check
         )
         self._staleness = StalenessChecker(self.states)
+
+    @property
+    def report_settings(self) -> ReportSettings:
+        """What the study says of its report."""
+        return ReportSettings.parse(self.settings.get("report"))
 
     def refresh(self) -> None:
         """Read what is new."""

@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.plans import Request
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
 from seedfold.orchestrator.state.stale import StalenessChecker
 
@@ -58,6 +59,8 @@ class Plan:
         self.policies = RetryPolicies.parse(study.settings["failures"])
         self.descriptions = list(study.jobs())
         by_id = {job.id: job for job in self.descriptions}
+        self.report_settings = ReportSettings.parse(study.settings.get("report"))
+        self.report_settings.check_axes(axis for job in self.descriptions for axis in job.axes)
         self.states = JobStates(root, self.ledger, self.policies, by_id)
         self.states.prefetch_results()
         staleness = StalenessChecker(self.states, import_roots)
@@ -81,6 +84,11 @@ class Plan:
         """Whether any job stands at an address where it has not been planned before."""
         current = self.ledger.plans.current_jobs
         return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
+
+    def changes_report(self) -> bool:
+        """Whether the report compares something else than at the last launch."""
+        header = self.ledger.plans.header
+        return header is not None and ReportSettings.parse(header.settings.get("report")) != self.report_settings
 
     def jobs_to_remove(self, request: Request) -> list[JobDescription]:
         """The current jobs that an earlier launch with this request named, and which the study no longer has."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _LAUNCHER_PREFIX = "seedfold_"
 _FLAG_KEYS = ("wait", "resume", "replace")
-_OWN_KEYS = ("root", *_FLAG_KEYS, "volatile", "failures", "resources")
+_OWN_KEYS = ("root", *_FLAG_KEYS, "volatile", "failures", "report", "resources")
 _SEEDFOLD_CONFIG = "seedfold.conf"
 
 
@@ -119,6 +119,7 @@ class SweepRequest:
             "failures": {**_read_config_file("failures/default.yaml"), **(self._failures() if uses_launcher else {})},
             "identity": {"volatile": [*VOLATILE, *(self._volatile_patterns() if uses_launcher else ())]},
             "paths": {},
+            "report": self.launcher_settings["report"] or {} if uses_launcher else {},
         }
 
     def _failures(self) -> dict[str, Any]:

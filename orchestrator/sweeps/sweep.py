@@ -154,7 +154,7 @@ def _launcher_overrides(request: SweepRequest, arguments: Sequence[str]) -> Iter
         key = given.removeprefix("hydra.launcher.")
         if key == given or key.split("=")[0] in {"root", "wait", "resume", "replace", "volatile"}:
             continue
-        yield key if key.startswith(("resources.", "failures.")) else f"cluster.{key}"
+        yield key if key.startswith(("resources.", "failures.", "report.")) else f"cluster.{key}"
 
 
 @contextmanager

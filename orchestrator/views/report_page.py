@@ -34,6 +34,7 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         log_of=_log_path,
         more_figures=_prevalence_figures(overview, runs),
         reasons=reasons_without_result(overview, runs),
+        compare=overview.report_settings.compare,
     )
     return path
 

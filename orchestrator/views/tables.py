@@ -46,7 +46,7 @@ class TableRequest:
     def of_study(cls, overview: Overview, runs: Sequence[Run], **options: Any) -> TableRequest:
         """Return the request for a table of a study's finished jobs ``runs``."""
         planned, reasons = list(overview.jobs_by_address().values()), reasons_without_result(overview, runs)
-        return cls(runs, planned, reasons, **options)
+        return cls(runs, planned, reasons, overview.report_settings.compare, **options)
 
     @property
     def splits_or_none(self) -> tuple[str, ...] | None:
