@@ -77,6 +77,9 @@ def print_means(name: str, table: pd.DataFrame) -> None:
     if table.empty:
         tasks = "task of two classes" if name == "decisions" else "task"
         raise UsageError(f"{name}: no ratio is possible for any {tasks}, so there are no rows")
-    print_frame(means(name, table))
+    frame = means(name, table)
+    print_frame(frame)
+    if (frame["n"] < frame["expected"]).any():
+        print_text("a mean of fewer values, as (5 of 6), is over other tasks or ratios than others", style="yellow")
     over = f"{counted(table['task'].nunique(), 'task')} and {counted(table['ratio'].nunique(), 'ratio')}"
     print_text(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")
