@@ -13,7 +13,7 @@ from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs, stale_reasons
 from seedfold.orchestrator.state.overview import Overview, note_removed
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.store.finished_job import Run
@@ -142,7 +142,7 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, form
     print_frame(frame, given_options["limit"])
     print_text(*notes, style="yellow")
     if count_stale(runs):
-        stale = f"{count_stale(runs)} of {counted(len(runs), 'result')}"
+        stale = f"{count_stale(runs)} of {counted(len(runs), 'result')} ({', '.join(stale_reasons(runs))})"
         print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 

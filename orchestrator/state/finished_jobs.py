@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from seedfold.jobs.description import JobDescription
@@ -56,3 +57,10 @@ def _reason_without_result(view: JobView) -> str:
 def count_stale(jobs: Iterable[Run]) -> int:
     """How many of the runs no longer hold."""
     return sum(run.stale is not None for run in jobs)
+
+
+def stale_reasons(jobs: Iterable[Run], listed: int = 3) -> list[str]:
+    """Why runs no longer hold: the most frequent reasons."""
+    reasons = Counter(run.stale for run in jobs if run.stale is not None)
+    more = ["…"] if len(reasons) > listed else []
+    return [*(reason for reason, _ in reasons.most_common(listed)), *more]

@@ -17,10 +17,12 @@ from seedfold.results.evaluation.missing_values import count_by_group, is_define
 from seedfold.results.evaluation.problem_axes import problem_axes
 from seedfold.results.store.finished_job import Addressed, Run
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
-from seedfold.results.store.published import Result
+from seedfold.results.store.published import MetricRecord, Result
 
 SHOWN = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
+MOST_OF_ITS_OWN = 8
+"""Metrics that the report shows of a job which has none of these, such as that of a program."""
 
 UNDEFINED = "–"  # noqa: RUF001
 
@@ -97,6 +99,11 @@ def anchor(kind: str, group: Group) -> str:
     return f"{kind}-{hashlib.sha256(group.key.encode()).hexdigest()[:12]}"
 
 
+def shown_metrics(result: Result) -> Sequence[MetricRecord]:
+    """Return the metrics of a job that the report shows."""
+    return [each for each in result.metrics if each["metric"] in SHOWN] or result.metrics[:MOST_OF_ITS_OWN]
+
+
 def mean_table(
     runs: Sequence[Run],
     results: Mapping[str, Result],
@@ -117,10 +124,9 @@ def mean_table(
 def _mean_rows(group: Group, results: Mapping[str, Result], expected: int) -> list[Row]:
     values: dict[str, dict[str, list[float | None]]] = {}
     for run in group.runs:
-        for each in results[run.id].metrics:
-            if each["metric"] in SHOWN:
-                of_head = values.setdefault(each["head"], {})
-                of_head.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
+        for each in shown_metrics(results[run.id]):
+            of_head = values.setdefault(each["head"], {})
+            of_head.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
     return [
         Row(group, head, {name: _mean(found, expected) for name, found in columns.items()}, "group", expected=expected)
         for head, columns in values.items()

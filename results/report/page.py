@@ -21,10 +21,11 @@ from seedfold.results.evaluation.missing_values import (
     find_undefined,
     missing_lines,
 )
+from seedfold.results.evaluation.uneven_means import uneven_notes
 from seedfold.results.imports.run import NAME as IMPORTED
 from seedfold.results.report.embedded_figures import left_figures
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
-from seedfold.results.report.headline import SHOWN, Row, mean_table, number
+from seedfold.results.report.headline import Row, mean_table, number, shown_metrics
 from seedfold.results.report.plots import DARK, LIGHT
 from seedfold.results.report.pooled import pool_folds
 from seedfold.results.store.atomic_files import replacing
@@ -110,10 +111,11 @@ def write_report(
 def _missing_lines(
     runs: Sequence[Run], results: Mapping[str, Result], planned: Sequence[Job], reasons: Reasons
 ) -> list[str]:
-    """Say which values the means of the table lack, and why."""
-    shown = [[each for each in results[run.id].metrics if each["metric"] in SHOWN] for run in runs]
+    """Say which values the means of the table lack, and why, and which count more often than others."""
+    shown = [shown_metrics(results[run.id]) for run in runs]
     missing = [*find_undefined(runs, shown), *find_missing_jobs(runs, planned, reasons)]
-    return missing_lines(missing, PlaceNames([*planned, *runs]), MISSING)
+    notes = uneven_notes(runs, planned, averaged_axes(runs))
+    return [*notes, *missing_lines(missing, PlaceNames([*planned, *runs]), MISSING)]
 
 
 def _of_page(states: Mapping[str, int], overview: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from seedfold.results.evaluation.missing_values import (
     missing_lines,
 )
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
+from seedfold.results.evaluation.uneven_means import uneven_notes
 from seedfold.results.store.finished_job import Job, Run
 from seedfold.results.store.published import MetricRecord, load_result
 
@@ -125,6 +126,7 @@ def metric_means(
     frame = frame[[*keys, *_COLUMNS]]
     told = [[each for each in found if _holds(each, terms)] for found in metrics]
     missing = [*find_undefined(chosen, told), *find_missing_jobs(chosen, planned, plan.reasons)]
+    notes += uneven_notes(chosen, planned, averaged, where)
     frame.attrs[NOTES] = [*notes, *missing_lines(missing, PlaceNames([*planned, *chosen]))]
     return frame
 
