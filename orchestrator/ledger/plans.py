@@ -21,10 +21,10 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.records import decode, encode
+from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.results.imports.run import NAME as IMPORT
+from seedfold.results.imports.run import IMPORT_RUN
 
 Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
@@ -117,7 +117,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    return chain([to_json_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode(jobs)))
+    return chain([to_json_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode_jobs(jobs)))
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
@@ -140,7 +140,7 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     with path.open(encoding="utf-8") as file:
         file.readline()
         try:
-            yield from decode(file)
+            yield from decode_jobs(file)
         except SeedfoldError as error:
             raise SeedfoldError(f"{path}: {error}") from error
 
@@ -186,7 +186,7 @@ class Plans:
             self.jobs[job.id] = job
             self.current_jobs[job.address] = job
             self.removed_jobs.pop(job.address, None)
-        if self.header.request is not None and any(job.run != IMPORT for job in jobs):
+        if self.header.request is not None and any(job.run != IMPORT_RUN for job in jobs):
             named = {job.address for job in jobs}
             for job in self.jobs_to_remove(self.header.request, named):
                 self.removed_jobs[job.address] = self.current_jobs.pop(job.address)

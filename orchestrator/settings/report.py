@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seedfold.jobs.conditions import axis_named
+from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 _KEYS = ("compare",)
@@ -38,6 +38,6 @@ class ReportSettings:
         """Raise UsageError for an axis that the study does not have."""
         known = list(dict.fromkeys(axes))
         for name in self.compare or ():
-            if axis_named(name, known) is None:
+            if find_axis(name, known) is None:
                 listed = ", ".join(known) or "none"
                 raise UsageError(f"report.compare: {name}: no such axis{did_you_mean(name, known)}; axes: {listed}")

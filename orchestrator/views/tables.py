@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.state.finished_jobs import reasons_without_result
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ FOLD = "fold"
 class TableRequest:
     """What a table is made of. ``planned`` are all jobs of the study: they tell what is missing."""
 
-    runs: Sequence[Run]
+    runs: Sequence[FinishedJob]
     planned: Sequence[JobDescription] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why planned jobs have no result, by id."""
@@ -43,7 +43,7 @@ class TableRequest:
         return {"partial": self.partial, "planned": self.planned, "where": self.where or None}
 
     @classmethod
-    def of_study(cls, overview: Overview, runs: Sequence[Run], **options: Any) -> TableRequest:
+    def of_study(cls, overview: Overview, runs: Sequence[FinishedJob], **options: Any) -> TableRequest:
         """Return the request for a table of a study's finished jobs ``runs``."""
         planned, reasons = list(overview.jobs_by_address().values()), reasons_without_result(overview, runs)
         return cls(runs, planned, reasons, overview.report_settings.compare, **options)
@@ -143,29 +143,31 @@ def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 
 def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.ensembles.members import read_members
-    from seedfold.results.ensembles.top_members import Choice, make_ensembles
-    from seedfold.results.evaluation.axes import select
+    from seedfold.results.ensembles.top_members import MemberChoice, make_ensembles
+    from seedfold.results.evaluation.axes import select_runs
 
-    choice = Choice(**request.member_choice)
-    runs, _ = select(request.runs, request.where or None)
+    choice = MemberChoice(**request.member_choice)
+    runs, _ = select_runs(request.runs, request.where or None)
     if not request.partial:
-        _refuse_missing_jobs(runs, select(request.planned or (), request.where or None)[0])
-    frame = make_ensembles(read_members(runs), choice).table()
+        _refuse_missing_jobs(runs, select_runs(request.planned or (), request.where or None)[0])
+    frame = make_ensembles(read_members(runs), choice).score_table()
     if request.splits:
         frame = frame[frame["split"].isin(request.splits)].reset_index(drop=True)
     columns = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
     return frame[columns] if summarized else frame
 
 
-def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
+def _refuse_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[JobDescription]) -> None:
     done_ids = {run.id for run in runs}
     absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
-        raise UsageError(f"top: {counted(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial")
+        raise UsageError(
+            f"top: {count_noun(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial"
+        )
 
 
-def _seed_axes(runs: Sequence[Run]) -> tuple[str, ...]:
+def _seed_axes(runs: Sequence[FinishedJob]) -> tuple[str, ...]:
     """The axes that members differ in unless told otherwise: seeds."""
     axes = dict.fromkeys(axis for run in runs for axis in run.axes)
     seeds = tuple(axis for axis in axes if axis.endswith("seed"))

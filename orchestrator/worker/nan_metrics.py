@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seedfold.jobs.work import NonFiniteFailure
 from seedfold.orchestrator.settings.failures import NanPolicy
-from seedfold.results.store.published import GIVEN_METRICS, RETURNED, MetricRecord, nan_metrics
+from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord, nan_metrics
 
 
 def refuse_nan_metrics(staging: Path, policy: NanPolicy) -> None:
@@ -15,7 +15,7 @@ def refuse_nan_metrics(staging: Path, policy: NanPolicy) -> None:
 
     ``auto`` keeps them, except where the only metric is what a program returned: nothing is left of such a result.
     """
-    file = staging / GIVEN_METRICS
+    file = staging / RUN_METRICS_FILE
     if policy == "keep" or not file.exists():
         return
     records: list[MetricRecord] = json.loads(file.read_text(encoding="utf-8"))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 
-from seedfold.results.evaluation.axes import axis_names, key_of, short_names, value_text, without
-from seedfold.results.store.finished_job import Addressed, Job, Run
+from seedfold.results.evaluation.axes import address_key, axis_names, format_value, short_names, without_axes
+from seedfold.results.store.finished_job import Addressed, FinishedJob, Job
 from seedfold.results.store.published import MetricRecord
 
 LISTED = 5
@@ -36,18 +36,18 @@ def is_defined(value: float | None) -> bool:
 
 def count_by_group(places: Iterable[Addressed], over: Sequence[str]) -> Counter[str]:
     """Count places by the key of their group, as `group_runs` makes groups."""
-    return Counter(key_of(place.stage, without(place.axes, over)) for place in places)
+    return Counter(address_key(place.stage, without_axes(place.axes, over)) for place in places)
 
 
-def find_missing_jobs(runs: Sequence[Run], planned: Sequence[Job], reasons: Reasons) -> list[MissingValue]:
+def find_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[Job], reasons: Reasons) -> list[MissingValue]:
     """Return the planned places that have no run, those that failed first."""
-    present = {key_of(run.stage, run.axes) for run in runs}
-    absent = [job for job in planned if key_of(job.stage, job.axes) not in present]
+    present = {address_key(run.stage, run.axes) for run in runs}
+    absent = [job for job in planned if address_key(job.stage, job.axes) not in present]
     missing = [MissingValue(job, reasons.get(job.id, NOT_FINISHED)) for job in absent]
     return sorted(missing, key=lambda value: value.reason.startswith(NOT_FINISHED))
 
 
-def find_undefined(runs: Sequence[Run], metrics: Sequence[Iterable[MetricRecord]]) -> list[MissingValue]:
+def find_undefined(runs: Sequence[FinishedJob], metrics: Sequence[Iterable[MetricRecord]]) -> list[MissingValue]:
     """Return the runs of which a metric is not a number or undefined; ``metrics`` are those of each run, in order.
 
     A metric that no run defines is told once.
@@ -89,7 +89,7 @@ class PlaceNames:
         values: dict[str, set[str]] = {}
         for place in places:
             for axis, value in place.axes.items():
-                values.setdefault(axis, set()).add(value_text(value))
+                values.setdefault(axis, set()).add(format_value(value))
         self._differing = [axis for axis, found in values.items() if len(found) > 1]
         self._short_names = short_names(axis_names(places))
         self._with_stage = len({place.stage for place in places}) > 1
@@ -106,7 +106,7 @@ class PlaceNames:
     def _parts(self, place: Addressed) -> list[str]:
         axes = [axis for axis in self._differing if axis in place.axes]
         stage = [place.stage] if self._with_stage else []
-        return [*stage, *(f"{self._short_names[axis]}={value_text(place.axes[axis])}" for axis in axes)]
+        return [*stage, *(f"{self._short_names[axis]}={format_value(place.axes[axis])}" for axis in axes)]
 
 
 def missing_lines(missing: Sequence[MissingValue], names: PlaceNames, listed: int = LISTED) -> list[str]:

@@ -15,11 +15,11 @@ from seedfold.jobs.canonical import canonical_json
 from seedfold.results.evaluation.axes import Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined
 from seedfold.results.evaluation.problem_axes import problem_axes
-from seedfold.results.store.finished_job import Addressed, Run
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
 from seedfold.results.store.published import MetricRecord, Result
 
-SHOWN = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
+SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
 MOST_OF_ITS_OWN = 8
 """Metrics that the report shows of a job which has none of these, such as that of a program."""
@@ -33,19 +33,19 @@ class Cell:
 
     text: str
     value: float | None = None
-    best: bool = False
+    is_best: bool = False
 
 
 @dataclass(slots=True)
-class Row:
-    """One group's numbers; ``kind`` of group and group are what its list of jobs is found by."""
+class ReportRow:
+    """One group's numbers; ``link_kind`` of group and group are what its list of jobs is found by."""
 
     group: Group
     head: str
     cells: dict[str, Cell]
-    kind: str
+    link_kind: str
     notes: Mapping[str, str] = field(default_factory=dict)
-    incomplete: int = 0
+    incomplete_groups: int = 0
     expected: int = 0
     """Jobs that the group should have, where that is known."""
 
@@ -58,27 +58,27 @@ class Row:
     @property
     def anchor(self) -> str:
         """Where the jobs behind the row are listed."""
-        return anchor(self.kind, self.group)
+        return group_anchor(self.link_kind, self.group)
 
     @property
-    def stale(self) -> int:
+    def stale_count(self) -> int:
         """How many of the jobs behind the row are stale."""
         return sum(run.stale is not None for run in self.group.runs)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Rows with their axes and columns; ``cut`` is how many rows were left out.
+class ReportTable:
+    """Rows with their axes and columns; ``left_out`` is how many rows were left out.
 
     The best of a column is marked over the axes ``compared``, within each value of the axes ``problem``.
     """
 
     axes: Sequence[str]
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[ReportRow]
     has_heads: bool
     has_stages: bool
-    cut: int = 0
+    left_out: int = 0
     problem: Sequence[str] = ()
 
     @property
@@ -87,65 +87,71 @@ class Table:
         return [axis for axis in self.axes if axis not in self.problem]
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Return a metric as text: three decimals, four digits where it is large, a dash where it is undefined."""
     if value is None or np.isnan(value):
         return UNDEFINED
     return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3f}"
 
 
-def anchor(kind: str, group: Group) -> str:
+def group_anchor(link_kind: str, group: Group) -> str:
     """Return the anchor of a group's list of jobs."""
-    return f"{kind}-{hashlib.sha256(group.key.encode()).hexdigest()[:12]}"
+    return f"{link_kind}-{hashlib.sha256(group.address_text.encode()).hexdigest()[:12]}"
 
 
 def shown_metrics(result: Result) -> Sequence[MetricRecord]:
     """Return the metrics of a job that the report shows."""
-    return [each for each in result.metrics if each["metric"] in SHOWN] or result.metrics[:MOST_OF_ITS_OWN]
+    return [each for each in result.metrics if each["metric"] in SHOWN_METRICS] or result.metrics[:MOST_OF_ITS_OWN]
 
 
-def mean_table(
-    runs: Sequence[Run],
+def make_mean_table(
+    runs: Sequence[FinishedJob],
     results: Mapping[str, Result],
     over: Sequence[str],
     limit: int,
     planned: Iterable[Addressed] = (),
     compare: Sequence[str] | None = None,
-) -> Table:
+) -> ReportTable:
     """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head.
 
     A cell of fewer values than the group has ``planned`` places says so. ``compare`` is as in `problem_axes`.
     """
     groups, expected = group_runs(runs, over), count_by_group(planned, over)
-    rows = [row for group in groups[:limit] for row in _mean_rows(group, results, expected[group.key])]
-    return _table(rows, over, max(0, len(groups) - limit), compare)
+    rows = [row for group in groups[:limit] for row in _mean_rows(group, results, expected[group.address_text])]
+    return _make_table(rows, over, max(0, len(groups) - limit), compare)
 
 
-def _mean_rows(group: Group, results: Mapping[str, Result], expected: int) -> list[Row]:
+def _mean_rows(group: Group, results: Mapping[str, Result], expected: int) -> list[ReportRow]:
     values: dict[str, dict[str, list[float | None]]] = {}
     for run in group.runs:
         for each in shown_metrics(results[run.id]):
-            of_head = values.setdefault(each["head"], {})
-            of_head.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
+            head_values = values.setdefault(each["head"], {})
+            head_values.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
     return [
-        Row(group, head, {name: _mean(found, expected) for name, found in columns.items()}, "group", expected=expected)
+        ReportRow(
+            group,
+            head,
+            {name: _mean_cell(found, expected) for name, found in columns.items()},
+            "group",
+            expected=expected,
+        )
         for head, columns in values.items()
     ]
 
 
-def _mean(values: Sequence[float | None], expected: int) -> Cell:
+def _mean_cell(values: Sequence[float | None], expected: int) -> Cell:
     found = [value for value in values if value is not None and is_defined(value)]
     expected = max(expected, len(values))
     count = f" ({len(found)} of {expected})" if len(found) < expected else ""
     if not found:
         return Cell(UNDEFINED + count)
     mean = float(np.mean(found))
-    spread = f" ± {number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
-    return Cell(number(mean) + spread + count, mean)
+    spread = f" ± {format_number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
+    return Cell(format_number(mean) + spread + count, mean)
 
 
 @dataclass(slots=True)
-class Scored:
+class PooledMetrics:
     """The pooled metrics of one head, once per value of the axes averaged over, and what they are made of."""
 
     group: Group
@@ -153,56 +159,58 @@ class Scored:
     scores: list[Scores] = field(default_factory=list)
     samples: set[int] = field(default_factory=set)
     folds: set[int] = field(default_factory=set)
-    incomplete: int = 0
+    incomplete_groups: int = 0
     expected: int = 0
     """Repetitions that there should be."""
 
-    def row(self) -> Row:
+    def to_row(self) -> ReportRow:
         """Return the mean and standard deviation of each shown metric."""
-        names = [name for name in SHOWN if any(name in scores for scores in self.scores)]
-        cells = {name: _mean([scores.get(name) for scores in self.scores], self.expected) for name in names}
-        notes = {"samples": _range(self.samples), "folds": _range(self.folds)}
-        return Row(self.group, self.head, cells, "group", notes, self.incomplete)
+        names = [name for name in SHOWN_METRICS if any(name in scores for scores in self.scores)]
+        cells = {name: _mean_cell([scores.get(name) for scores in self.scores], self.expected) for name in names}
+        notes = {"samples": _range_text(self.samples), "folds": _range_text(self.folds)}
+        return ReportRow(self.group, self.head, cells, "group", notes, self.incomplete_groups)
 
 
-def _range(counts: Iterable[int]) -> str:
+def _range_text(counts: Iterable[int]) -> str:
     found = sorted(counts)
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
-def _table(rows: list[Row], over: Sequence[str], cut: int, compare: Sequence[str] | None) -> Table:
+def _make_table(
+    rows: list[ReportRow], over: Sequence[str], left_out: int, compare: Sequence[str] | None
+) -> ReportTable:
     columns = list(dict.fromkeys(name for row in rows for name in row.cells))
     axes = [axis for axis in axis_names([row.group for row in rows]) if axis not in over]
     problem = problem_axes(axes, compare)
     mark_best(rows, columns, problem)
     has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
-    return Table(axes, columns, rows, has_heads, has_stages, cut, problem)
+    return ReportTable(axes, columns, rows, has_heads, has_stages, left_out, problem)
 
 
-def pooled_table(
-    scored: Iterable[Scored], over: Sequence[str], cut: int, compare: Sequence[str] | None = None
-) -> Table:
+def make_pooled_table(
+    scored: Iterable[PooledMetrics], over: Sequence[str], left_out: int, compare: Sequence[str] | None = None
+) -> ReportTable:
     """Return the table of pooled out-of-fold metrics; ``over`` are the axes averaged over and the fold."""
-    return _table([each.row() for each in scored], over, cut, compare)
+    return _make_table([each.to_row() for each in scored], over, left_out, compare)
 
 
-def mark_best(rows: Sequence[Row], columns: Sequence[str], problem: Sequence[str]) -> None:
+def mark_best(rows: Sequence[ReportRow], columns: Sequence[str], problem: Sequence[str]) -> None:
     """Mark the best cells of each column among rows of one stage, head and problem, if there are several."""
-    peers: dict[tuple[str, str, str], list[Row]] = {}
+    peers: dict[tuple[str, str, str], list[ReportRow]] = {}
     for row in rows:
         own = {axis: value for axis, value in row.group.axes.items() if axis in problem}
         peers.setdefault((row.group.stage, row.head, canonical_json(own)), []).append(row)
     for block in peers.values():
         for name in columns:
             cells = [row.cells[name] for row in block if name in row.cells and row.cells[name].value is not None]
-            _mark(cells, lower=name.split()[-1] in LOWER_IS_BETTER)
+            _mark_best_cells(cells, lower_is_better=name.split()[-1] in LOWER_IS_BETTER)
 
 
-def _mark(cells: Sequence[Cell], lower: bool) -> None:
+def _mark_best_cells(cells: Sequence[Cell], lower_is_better: bool) -> None:
     if len(cells) < 2:
         return
     values = [cell.value for cell in cells if cell.value is not None]
-    best = min(values) if lower else max(values)
+    best = min(values) if lower_is_better else max(values)
     if len(set(values)) > 1:
         for cell in cells:
-            cell.best = cell.value == best
+            cell.is_best = cell.value == best

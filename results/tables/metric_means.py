@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.conditions import Where
 from seedfold.results.evaluation.axes import (
     Selection,
     address_frame,
-    axes_text,
+    address_key,
     axis_names,
     find_axes,
-    key_of,
-    select,
+    format_axes,
+    parse_where,
     select_rows,
+    select_runs,
     short_names,
-    without,
+    without_axes,
 )
 from seedfold.results.evaluation.missing_values import (
     PlaceNames,
@@ -32,7 +34,7 @@ from seedfold.results.evaluation.missing_values import (
 )
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 from seedfold.results.evaluation.uneven_means import uneven_notes
-from seedfold.results.store.finished_job import Job, Run
+from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.published import MetricRecord, load_result
 
 if TYPE_CHECKING:
@@ -59,16 +61,16 @@ class StudyPlan:
 
     def select(self, where: Selection) -> list[Job]:
         """Return the jobs for which conditions hold."""
-        return [] if self.jobs is None else select(self.jobs, where, ROWS)[0]
+        return [] if self.jobs is None else select_runs(self.jobs, where, ROWS)[0]
 
 
-def metric_frame(runs: Sequence[Run], where: Selection) -> pd.DataFrame:
+def metric_frame(runs: Sequence[FinishedJob], where: Selection) -> pd.DataFrame:
     """Return metrics in long form: job, stage, axes, split, head, metric, value."""
-    chosen, terms = select(runs, where, ROWS)
+    chosen, terms = select_runs(runs, where, ROWS)
     return select_rows(_long(chosen, [load_result(run.folder).metrics for run in chosen]), terms)
 
 
-def _long(runs: Sequence[Run], metrics: Sequence[Sequence[MetricRecord]]) -> pd.DataFrame:
+def _long(runs: Sequence[FinishedJob], metrics: Sequence[Sequence[MetricRecord]]) -> pd.DataFrame:
     import pandas as pd
 
     frame = address_frame(runs)
@@ -82,13 +84,16 @@ def _long(runs: Sequence[Run], metrics: Sequence[Sequence[MetricRecord]]) -> pd.
     return frame
 
 
-def averaged_axes(runs: Sequence[Run]) -> list[str]:
+def averaged_axes(runs: Sequence[FinishedJob]) -> list[str]:
     """Return the axes that a mean runs over unless told otherwise: folds, and those whose name ends in ``seed``."""
     return [axis for axis in axis_names(runs) if is_repetition(axis)]
 
 
 def metric_means(
-    runs: Sequence[Run], over: Sequence[str] | None = None, where: Selection = None, plan: StudyPlan | None = None
+    runs: Sequence[FinishedJob],
+    over: Sequence[str] | None = None,
+    where: Selection = None,
+    plan: StudyPlan | None = None,
 ) -> pd.DataFrame:
     """Return mean, standard deviation and 95 % confidence interval of metrics over axes, grouped by all others.
 
@@ -100,7 +105,7 @@ def metric_means(
     Rows that would be means over different tasks, or other values of an axis that describes the problem, are means
     over those that all rows have, where there are any. ``attrs["notes"]`` of the table says so, and what is missing.
     """
-    chosen, terms = select(runs, where, ROWS)
+    chosen, terms = select_runs(runs, where, ROWS)
     metrics = [load_result(run.folder).metrics for run in chosen]
     plan = plan or StudyPlan()
     planned = plan.select(where)
@@ -109,7 +114,7 @@ def metric_means(
     averaged = [axis for axis in axes if axis in averaged]
     long = _long(chosen, metrics)
     counts = [len(each) for each in metrics]
-    long["_group"] = _repeated([key_of(run.stage, without(run.axes, averaged)) for run in chosen], counts)
+    long["_group"] = _repeated([address_key(run.stage, without_axes(run.axes, averaged)) for run in chosen], counts)
     problem = problem_axes(averaged, plan.compare)
     long["_problem"] = _repeated([_problem_text(run, problem) for run in chosen], counts)
     long = select_rows(long, terms)
@@ -126,7 +131,8 @@ def metric_means(
     frame = frame[[*keys, *_COLUMNS]]
     told = [[each for each in found if _holds(each, terms)] for found in metrics]
     missing = [*find_undefined(chosen, told), *find_missing_jobs(chosen, planned, plan.reasons)]
-    notes += uneven_notes(chosen, planned, averaged, where)
+    on_jobs = Where(tuple(term for term in parse_where(where).terms if term not in terms))
+    notes += uneven_notes(chosen, planned, averaged, on_jobs)
     frame.attrs[NOTES] = [*notes, *missing_lines(missing, PlaceNames([*planned, *chosen]))]
     return frame
 
@@ -135,9 +141,9 @@ def _repeated(texts: Sequence[str], counts: Sequence[int]) -> list[str]:
     return [text for text, count in zip(texts, counts, strict=True) for _ in range(count)]
 
 
-def _problem_text(run: Run, problem: Sequence[str]) -> str:
+def _problem_text(run: FinishedJob, problem: Sequence[str]) -> str:
     names = short_names(problem)
-    return axes_text({names[axis]: run.axes[axis] for axis in problem if axis in run.axes})
+    return format_axes({names[axis]: run.axes[axis] for axis in problem if axis in run.axes})
 
 
 def _holds(record: MetricRecord, terms: Sequence[Any]) -> bool:

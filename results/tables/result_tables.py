@@ -16,13 +16,13 @@ from seedfold.results.evaluation.axes import (
     address_frame,
     axis_names,
     find_axes,
-    select,
     select_rows,
+    select_runs,
 )
 from seedfold.results.evaluation.curves import curves
 from seedfold.results.evaluation.out_of_fold import oof, oof_metrics
 from seedfold.results.evaluation.query import connect, query, split_files
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.export import export
 from seedfold.results.tables.metric_means import ROWS, StudyPlan, averaged_axes, metric_frame, metric_means
@@ -46,11 +46,11 @@ __all__ = [
     "runs",
 ]
 
-_WHOLE = frozenset({"BIGINT", "INTEGER"})
-_ALL = "SELECT * EXCLUDE (run_number, row_number) FROM predictions ORDER BY run_number, row_number"
+_INTEGER_TYPES = frozenset({"BIGINT", "INTEGER"})
+_ALL_ROWS_SQL = "SELECT * EXCLUDE (run_number, row_number) FROM predictions ORDER BY run_number, row_number"
 
 
-def runs(runs: Sequence[Run], where: Selection = None) -> pd.DataFrame:
+def runs(runs: Sequence[FinishedJob], where: Selection = None) -> pd.DataFrame:
     """Return one row per run: job, stage, axes, attempt, seconds, host, stale, and every metric in a column.
 
     A metric's column is ``split.metric``, or ``split.head.metric`` where runs have several heads. Raises DamagedError
@@ -58,7 +58,7 @@ def runs(runs: Sequence[Run], where: Selection = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    chosen, _ = select(runs, where)
+    chosen, _ = select_runs(runs, where)
     results = [load_result(run.folder) for run in chosen]
     frame = address_frame(chosen)
     frame.insert(0, "job", [run.short_id for run in chosen])
@@ -66,10 +66,10 @@ def runs(runs: Sequence[Run], where: Selection = None) -> pd.DataFrame:
     frame["seconds"] = [round(result.seconds, 3) for result in results]
     frame["host"] = [result.provenance.get("host") for result in results]
     frame["stale"] = [run.stale for run in chosen]
-    return pd.concat([frame, _wide(results)], axis=1)
+    return pd.concat([frame, _metric_columns(results)], axis=1)
 
 
-def _wide(results: Sequence[Result]) -> pd.DataFrame:
+def _metric_columns(results: Sequence[Result]) -> pd.DataFrame:
     import pandas as pd
 
     heads = {each["head"] for result in results for each in result.metrics}
@@ -83,7 +83,7 @@ def _metric_column(each: Any, several_heads: bool) -> str:
 
 
 def metrics(
-    runs: Sequence[Run], by: Sequence[str] | None = None, where: Selection = None, plan: StudyPlan | None = None
+    runs: Sequence[FinishedJob], by: Sequence[str] | None = None, where: Selection = None, plan: StudyPlan | None = None
 ) -> pd.DataFrame:
     """Return metrics in long form: job, stage, axes, split, head, metric, value.
 
@@ -92,26 +92,30 @@ def metrics(
     """
     if by is None:
         return metric_frame(runs, where)
-    chosen, _ = select(runs, where, ROWS)
+    chosen, _ = select_runs(runs, where, ROWS)
     kept = find_axes(chosen, by)
     return metric_means(runs, [axis for axis in axis_names(chosen) if axis not in kept], where, plan)
 
 
-def predictions(runs: Sequence[Run], splits: Collection[str] | None = None, where: Selection = None) -> pd.DataFrame:
+def predictions(
+    runs: Sequence[FinishedJob], splits: Collection[str] | None = None, where: Selection = None
+) -> pd.DataFrame:
     """Return every prediction: job, split, sample_id, target, head, logits, stage, axes; in the order of runs and rows.
 
     Logits that a head does not have are null. ``where`` may also select ``split`` and ``head``.
     """
-    chosen, terms = select(runs, where, ("split", "head"))
-    with connect(chosen, _splits(chosen, splits, terms)) as connection:
-        found = connection.sql(_ALL)
-        whole = [name for name, kind in zip(found.columns, found.types, strict=True) if str(kind) in _WHOLE]
+    chosen, terms = select_runs(runs, where, ("split", "head"))
+    with connect(chosen, _choose_splits(chosen, splits, terms)) as connection:
+        found = connection.sql(_ALL_ROWS_SQL)
+        integer_columns = [
+            name for name, kind in zip(found.columns, found.types, strict=True) if str(kind) in _INTEGER_TYPES
+        ]
         frame = found.df()
     # A column with nulls arrives as floats: seed 3 is not 3.0.
-    frame = frame.astype({name: "Int64" for name in whole if frame[name].dtype.kind == "f"})
+    frame = frame.astype({name: "Int64" for name in integer_columns if frame[name].dtype.kind == "f"})
     return select_rows(frame, [term for term in terms if term.key == "head"])
 
 
-def _splits(runs: Sequence[Run], splits: Collection[str] | None, terms: Sequence[Term]) -> set[str]:
+def _choose_splits(runs: Sequence[FinishedJob], splits: Collection[str] | None, terms: Sequence[Term]) -> set[str]:
     known = {each.split for each in split_files(runs, splits)}
     return {split for split in known if all(term.holds(split) for term in terms if term.key == "split")}

@@ -8,7 +8,7 @@ import pytest
 from seedfold.jobs.work import NonFiniteFailure
 from seedfold.orchestrator.settings.failures import NanPolicy
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
-from seedfold.results.store.published import GIVEN_METRICS
+from seedfold.results.store.published import RUN_METRICS_FILE
 
 NAN = float("nan")
 ONE = [("return", "value", NAN)]
@@ -18,7 +18,7 @@ OF_A_STAGE = [("val", "loss", NAN)]
 
 def write(staging: Path, rows: list[tuple[str, str, float | None]]) -> Path:
     records = [{"split": split, "head": "main", "metric": metric, "value": value} for split, metric, value in rows]
-    (staging / GIVEN_METRICS).write_text(json.dumps(records))
+    (staging / RUN_METRICS_FILE).write_text(json.dumps(records))
     return staging
 
 

@@ -9,21 +9,21 @@ from seedfold.results.evaluation.missing_values import (
     find_undefined,
     missing_lines,
 )
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import load_result
 
-Make = Callable[..., Run]
+Make = Callable[..., FinishedJob]
 NAN = float("nan")
 
 
-def make_grid(make_run: Make, values: dict[tuple[int, int], float | None]) -> list[Run]:
+def make_grid(make_run: Make, values: dict[tuple[int, int], float | None]) -> list[FinishedJob]:
     return [
         make_run({"seed": seed, "fold": fold}, metrics=[("val", "main", "loss", value)])
         for (seed, fold), value in values.items()
     ]
 
 
-def lines(runs: list[Run], planned: list[Run], reasons: dict[str, str], **options: Any) -> list[str]:
+def lines(runs: list[FinishedJob], planned: list[FinishedJob], reasons: dict[str, str], **options: Any) -> list[str]:
     metrics = [load_result(run.folder).metrics for run in runs]
     missing = [*find_undefined(runs, metrics), *find_missing_jobs(runs, planned, reasons)]
     return missing_lines(missing, PlaceNames(planned), **options)

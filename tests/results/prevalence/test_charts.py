@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedfold.results.prevalence.charts import Chart, charts
+from seedfold.results.prevalence.charts import Chart, make_charts
 
 TASKS, RATIOS = ("hip", "knee"), (1.0, 2.0)
 
@@ -22,7 +22,7 @@ def rows(values: dict[tuple[Any, ...], float], *keys: str) -> pd.DataFrame:
 
 
 def drawn(name: str, table: pd.DataFrame) -> dict[str, Chart]:
-    return {chart.name: chart for chart in charts({name: table})}
+    return {chart.name: chart for chart in make_charts({name: table})}
 
 
 def test_errors_of_estimation_are_means_over_tasks() -> None:
@@ -61,7 +61,7 @@ def test_retrained_models_are_compared_and_speak_for_nothing_else() -> None:
 def test_a_file_has_its_legend_and_stands_alone() -> None:
     values = {("CC", "absolute_error"): 0.4, ("ACC", "absolute_error"): 0.125}
     [chart] = drawn("quantification_error", rows(values, "method", "metric")).values()
-    texts = {element.text for element in ET.fromstring(chart.svg()).iter() if element.text}
+    texts = {element.text for element in ET.fromstring(chart.to_svg_file()).iter() if element.text}
     assert {"CC", "ACC", "Error of estimated prevalences", "absolute error"} <= texts
     assert any("prefers-color-scheme: dark" in text for text in texts)
 
@@ -75,7 +75,7 @@ def test_a_task_that_drops_out_does_not_bend_the_line() -> None:
     easy = [{"task": "easy", "ratio": 1.0, "method": "CC", "metric": "absolute_error", "value": 100.0}]
     [chart] = drawn("quantification_error", pd.concat([table, pd.DataFrame(easy)], ignore_index=True)).values()
     assert chart.means["CC"].mean.tolist() == pytest.approx([0.9, 10.9])
-    assert [entry.value for entry in chart.figure().legend] == ["(2 of 3 tasks)"]
+    assert [entry.value for entry in chart.to_figure().legend] == ["(2 of 3 tasks)"]
     assert "Such a line is over the tasks that all its points have." in chart.caption
 
 
@@ -89,7 +89,7 @@ def test_a_line_breaks_where_few_tasks_have_all_ratios() -> None:
     [chart] = drawn("quantification_error", pd.concat([table, pd.DataFrame(others)], ignore_index=True)).values()
     [line] = chart.lines()
     assert np.isnan(line.y).tolist() == [False, True, False]
-    assert [entry.value for entry in chart.figure().legend] == ["(1 to 5 of 5 tasks)"]
+    assert [entry.value for entry in chart.to_figure().legend] == ["(1 to 5 of 5 tasks)"]
 
 
 def test_the_spread_over_tasks_is_a_band_or_a_number() -> None:
@@ -100,4 +100,4 @@ def test_the_spread_over_tasks_is_a_band_or_a_number() -> None:
     many = {(f"M{number}", "absolute_error"): 0.4 for number in range(5)}
     chart = drawn("quantification_error", rows(many, "method", "metric"))["estimation"]
     assert all(line.low is None for line in chart.lines())
-    assert [entry.value for entry in chart.figure().legend] == ["± 0.71"] * 5
+    assert [entry.value for entry in chart.to_figure().legend] == ["± 0.71"] * 5

@@ -6,15 +6,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.tables import result_tables as tables
 from seedfold.results.tables.metric_means import NOTES, StudyPlan
 
-Make = Callable[..., Run]
+Make = Callable[..., FinishedJob]
 NAN = float("nan")
 
 
-def run_of(make_run: Make, value: float | None, **axes: Any) -> Run:
+def run_of(make_run: Make, value: float | None, **axes: Any) -> FinishedJob:
     named = {key.replace("__", "."): axis for key, axis in axes.items()}
     return make_run(named, metrics=[("val", "main", "score", value)])
 
@@ -84,7 +84,7 @@ def test_a_study_that_compares_something_else_has_other_problems(make_run: Make)
 
 
 def test_a_metric_that_only_some_tasks_define_restricts_no_other(make_run: Make) -> None:
-    def make(task: str, model: str, auroc: float | None) -> Run:
+    def make(task: str, model: str, auroc: float | None) -> FinishedJob:
         return make_run(
             {"task": task, "model": model}, metrics=[("val", "main", "accuracy", 0.5), ("val", "main", "auroc", auroc)]
         )
