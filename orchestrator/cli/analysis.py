@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli.console import print_text
-from seedfold.orchestrator.state.finished_jobs import count_stale
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
 from seedfold.results.prevalence.settings import AnalysisSettings
@@ -40,19 +39,15 @@ def _parse_ratios(text: str) -> tuple[float, ...]:
     return tuple(values[0] if len(values) == 1 and isinstance(values[0], list) else values)
 
 
-def make_prevalence_table(overview: Overview, name: str, settings: AnalysisSettings, where: str) -> pd.DataFrame:
+def make_prevalence_table(
+    overview: Overview, name: str, settings: AnalysisSettings, where: str, across_code: bool = False
+) -> pd.DataFrame:
     """Return the table, with a bar on a terminal while it is computed; what it leaves out is told."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
-        analysis, runs = compute_analysis(overview, name, settings, where, progress)
-    for note in [*notes(analysis), *_stale_notes(overview, runs)]:
+        analysis, finished = compute_analysis(overview, name, settings, where, progress, across_code)
+    for note in [*notes(analysis), *finished.notes(overview.folder.name)]:
         print(f"seedfold: {note}", file=sys.stderr)
     return analysis.table
-
-
-def _stale_notes(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
-    count = count_stale(runs)  # type: ignore[arg-type]
-    if count:
-        yield f"stale: {count} of {len(runs)} results; see seedfold status {overview.folder.name}"
 
 
 @contextmanager

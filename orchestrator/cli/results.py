@@ -13,7 +13,7 @@ from seedfold.jobs.errors import UsageError, counted
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.store.finished_job import Run
@@ -59,6 +59,7 @@ class GivenOptions(TypedDict):
     methods: str | None
     zeros: str | None
     base_seed: int | None
+    across: str | None
     where: Sequence[str]
     stages: Sequence[str]
     limit: int | None
@@ -84,6 +85,7 @@ class GivenOptions(TypedDict):
     help="What becomes of classes estimated to be absent.",
 )
 @click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
+@options.across
 @options.selection
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
@@ -114,7 +116,8 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, f
     settings = parse_settings(
         given_options["ratios"], given_options["methods"], given_options["zeros"], given_options["base_seed"]
     )
-    found = make_prevalence_table(overview, name, settings, _conditions(given_options))
+    across_code = given_options["across"] == "code"
+    found = make_prevalence_table(overview, name, settings, _conditions(given_options), across_code)
     if format is None:
         print_means(name, found)
     else:
@@ -122,19 +125,21 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, f
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
-    runs, study = find_finished_jobs(overview), overview.folder.name
+    study = overview.folder.name
+    finished = find_by_code(overview, across_code=given_options["across"] == "code")
+    runs = finished.jobs
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
     frame = make_result_table(name, _table_request(overview, runs, given_options), summarized=format is None)
+    notes = [f"results: {note}" for note in finished.notes(study)]
     if format is not None:
         _export(frame, format, given_options)
+        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
         return
     from seedfold.orchestrator.cli.frames import print_frame
 
     print_frame(frame, given_options["limit"])
-    if count_stale(runs):
-        stale = f"{count_stale(runs)} of {counted(len(runs), 'result')}"
-        print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
+    print_text(*notes, style="yellow")
 
 
 def _table_request(overview: Overview, runs: Sequence[Run], given_options: GivenOptions) -> TableRequest:

@@ -29,6 +29,7 @@ from seedfold.orchestrator.settings.selection import Selection
 )
 @click.option("--folder", metavar="DIR", help="The project's folder, where it is not that of the last launch any more.")
 @options.wait
+@options.accept_code
 @options.selection
 @options.common
 @click.pass_context
@@ -40,6 +41,7 @@ def command(
     code: str,
     folder: str | None,
     wait: bool | None,
+    accept_code: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -59,8 +61,9 @@ def command(
         kinds=kinds,
         original_code=code == "original",
         folder=_parse_folder(folder),
+        accept=accept_code,
     )
-    print_started(launched)
+    print_started(launched, "resume")
     context.exit(wait_if_asked(root, launched, wait))
 
 

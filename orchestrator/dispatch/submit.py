@@ -27,7 +27,7 @@ class LaunchResult:
 
     ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted_count``
     counts failed jobs that only `resume` tries again; ``advance_result`` is what the scheduler took, None on this
-    machine.
+    machine. ``notes`` are lines on what has changed since jobs were done.
     """
 
     study: StudyFolder
@@ -36,6 +36,7 @@ class LaunchResult:
     submissions: tuple[Submission, ...]
     exhausted_count: int = 0
     advance_result: AdvanceResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:

@@ -54,6 +54,15 @@ class StudyFolder:
         """One folder per snapshot of code, named by its digest."""
         return self.path / "code" / "snapshots"
 
+    def code_record_file(self, digest: str) -> Path:
+        """What is known of the code that computed results."""
+        return self.path / "code" / f"{digest}.json"
+
+    @property
+    def accepted_changes_folder(self) -> Path:
+        """One file per set of changes of code that a person said to make no difference."""
+        return self.path / "code" / "accepted"
+
     def snapshot_modules_folder(self, digest: str) -> Path:
         """What comes first on the path of what runs a snapshot. Raises UsageError if it is gone."""
         folder = self.snapshots_folder / digest

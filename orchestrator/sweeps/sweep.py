@@ -85,7 +85,7 @@ def _launch_and_wait(
     if request.get_flag("resume"):
         plan = _plan_with_resumed(plan)
     launched = start_plan(plan, plan.startable_jobs(), arguments)
-    print_started(launched)
+    print_started(launched, launched.study.name)
     return plan, launched, wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
 
 
@@ -136,7 +136,7 @@ def _launch_seedfold_study(request: SweepRequest, arguments: Sequence[str]) -> l
     root, config_dirs = request.root, request.config_dirs
     overrides = [*arguments, *_launcher_overrides(request, arguments)]
     launched = launch_study(root, overrides, config_dirs=config_dirs, replace=request.get_flag("replace"))
-    print_started(launched)
+    print_started(launched, launched.study.name)
     code = wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
     if code:
         sys.exit(code)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.evaluation.axes import select
 from seedfold.results.prevalence.settings import AnalysisSettings
@@ -30,20 +30,22 @@ def compute_analysis(
     settings: AnalysisSettings,
     where: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Analysis, list[Run]]:
-    """Return a table of the chosen finished jobs, computed on all cores where it is not there yet, and the jobs.
+    across_code: bool = False,
+) -> tuple[Analysis, FinishedJobs]:
+    """Return a table of the chosen finished jobs, computed on all cores where it is not there yet, and all of them.
 
     Raises UsageError where there is nothing to analyse.
     """
     study = overview.folder
-    runs = find_finished_jobs(overview)
+    finished = find_by_code(overview, across_code=across_code)
+    runs = finished.jobs
     if not runs:
         raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
     chosen, _ = select(runs, where or None)
     cache = find_cache_folder(study)
     analysis = analyse(name, _unique_by_id(chosen), settings, cache, _count_cores(), progress)
     remember(cache, name, settings)
-    return analysis, chosen
+    return analysis, finished
 
 
 def _unique_by_id(runs: Sequence[Run]) -> list[Run]:

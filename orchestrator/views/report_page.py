@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from seedfold.results.report.figures import Figure
 
 
-def write_study_report(overview: Overview, out: Path | None = None) -> Path:
-    """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path."""
+def write_study_report(overview: Overview, out: Path | None = None, across_code: bool = False) -> Path:
+    """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path.
+
+    Results of several versions of the code are told apart, unless ``across_code``.
+    """
     from seedfold.results.report.page import write_report
 
-    views, runs = overview.job_views(), find_finished_jobs(overview)
+    views, runs = overview.job_views(), find_finished_jobs(overview, across_code=across_code)
     summary = status_to_json(overview.folder.name, views)
     path = out or overview.folder.outputs_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)

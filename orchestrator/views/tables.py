@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.conditions import split_conditions
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.results.evaluation.axes import CODE_AXES, axis_names, select
 from seedfold.results.store.finished_job import Run
 
 if TYPE_CHECKING:
@@ -64,7 +66,21 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
         "top": _top_table,
     }
     _check_splits(request)
-    return functions[name](request, summarized)
+    try:
+        return functions[name](_select_code(request), summarized)
+    except UsageError as error:
+        if name in {"oof", "ensemble", "top"} and any(axis in CODE_AXES for axis in axis_names(request.runs)):
+            raise UsageError(f"{error}; --across code puts versions of the code together") from error
+        raise
+
+
+def _select_code(request: TableRequest) -> TableRequest:
+    """The request with conditions on the version of the code applied to the runs: no plan knows of it."""
+    planned_axes = axis_names(request.planned or ())
+    on_code, others = split_conditions(request.where, [axis for axis in CODE_AXES if axis not in planned_axes])
+    if not on_code:
+        return request
+    return replace(request, runs=select(request.runs, on_code)[0], where=others)
 
 
 def _check_splits(request: TableRequest) -> None:
@@ -131,17 +147,47 @@ def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.ensembles.members import read_members
     from seedfold.results.ensembles.top_members import Choice, make_ensembles
-    from seedfold.results.evaluation.axes import select
 
     choice = Choice(**request.member_choice)
     runs, _ = select(request.runs, request.where or None)
-    if not request.partial:
-        _refuse_missing_jobs(runs, select(request.planned or (), request.where or None)[0])
-    frame = make_ensembles(read_members(runs), choice).table()
+    planned = [] if request.partial else select(request.planned or (), request.where or None)[0]
+
+    def make(same_code: Sequence[Run]) -> pd.DataFrame:
+        _refuse_missing_jobs(same_code, planned)
+        return make_ensembles(read_members(same_code), choice).table()
+
+    _refuse_missing_jobs(runs, planned)
+    frame = _top_of_each_code(runs, make)
     if request.splits:
         frame = frame[frame["split"].isin(request.splits)].reset_index(drop=True)
-    columns = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
+    columns = [
+        *(axis for axis in CODE_AXES if axis in frame),
+        "split",
+        "chosen_on",
+        "n",
+        "models",
+        "samples",
+        *dict.fromkeys(["accuracy", choice.rank_by]),
+    ]
     return frame[columns] if summarized else frame
+
+
+def _top_of_each_code(runs: Sequence[Run], make: Callable[[Sequence[Run]], pd.DataFrame]) -> pd.DataFrame:
+    """One table where all runs come from one version of the code, else one of each, with a column that names it."""
+    import pandas as pd
+
+    axis = next((axis for axis in CODE_AXES if axis in axis_names(runs)), None)
+    if axis is None:
+        return make(runs)
+    parts: dict[str, list[Run]] = {}
+    for run in runs:
+        parts.setdefault(str(run.axes.get(axis)), []).append(run)
+    frames = []
+    for version, same_code in parts.items():
+        frame = make(same_code)
+        frame.insert(0, axis, version)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
@@ -149,7 +195,10 @@ def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription])
     absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
-        raise UsageError(f"top: {counted(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial")
+        missing = f"{counted(len(absent), 'job')} {verb} not done"
+        version = {f"{axis}={run.axes[axis]}" for axis in CODE_AXES for run in runs if axis in run.axes}
+        by = f" by one version of the code ({version.pop()})" if len(version) == 1 else ""
+        raise UsageError(f"top: {missing}{by}; wait, or take what is there: --partial")
 
 
 def _seed_axes(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -24,8 +24,9 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import is_late, resolve
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
+from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.data_reads import ReadRecorder
-from seedfold.orchestrator.code.digests import digest_loaded_files, record_code
+from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
@@ -166,6 +167,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         reads=reads,
     )
     work.folder.mkdir(parents=True, exist_ok=True)
+    watch_opened_files()
     run = import_run(job.run)
     digest_loaded_files()
     run(work)
@@ -174,7 +176,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},
         "resolved": resolved,
         "reads": reads.reads,
-        "code": record_code(attempt.study),
+        "code": record_code(attempt.study, job.run),
         "provenance": _make_provenance(attempt.request),
         "started": started,
         "ended": time.time(),

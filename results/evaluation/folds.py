@@ -96,7 +96,7 @@ def find_gaps(groups: Sequence[Group], over: Sequence[str], planned: Iterable[Ad
     """Return the folds that groups lack, in the order of the groups; with a plan, also those of absent groups."""
     present = {group.key: {fold_text(run, over) for run in group.runs} for group in groups}
     names = {group.key: group.name for group in groups}
-    wanted = _wanted_by_peers(groups, over) if planned is None else _wanted_by_plan(list(planned), over, names)
+    wanted = _wanted_by_peers(groups, over) if planned is None else _wanted_by_plan(groups, list(planned), over, names)
     return [
         Gap(key, names[key], fold)
         for key, folds in wanted.items()
@@ -113,14 +113,19 @@ def _wanted_by_peers(groups: Sequence[Group], over: Sequence[str]) -> dict[str, 
 
 
 def _wanted_by_plan(
-    planned: Sequence[Addressed], over: Sequence[str], names: dict[str, str]
+    groups: Sequence[Group], planned: Sequence[Addressed], over: Sequence[str], names: dict[str, str]
 ) -> dict[str, dict[str, None]]:
+    # What no plan knows tells results apart as well, such as the code that computed them: each part should be whole.
+    unplanned = [axis for axis in axis_names(groups) if not any(axis in place.axes for place in planned)]
+    parts: dict[str, list[str]] = {}
+    for group in groups:
+        parts.setdefault(key_of(group.stage, without(group.axes, unplanned)), []).append(group.key)
     wanted: dict[str, dict[str, None]] = {}
     for place in having(planned, over):
         shared = Group(place.stage, without(place.axes, over), ())
-        key = shared.key
-        names.setdefault(key, shared.name)
-        wanted.setdefault(key, {})[fold_text(place, over)] = None
+        for key in parts.get(shared.key, [shared.key]):
+            names.setdefault(key, shared.name)
+            wanted.setdefault(key, {})[fold_text(place, over)] = None
     return wanted
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seedfold.results.evaluation.axes import CODE_AXES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,12 +19,13 @@ _WIDE = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
 
 
 def means(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared (and the stage, if there are several), metric, mean, sd; undefined values left out.
+    """Return what is compared, metric, mean, sd; undefined values left out; stages and versions of the code apart.
 
     Of estimates, the errors are shown.
     """
     name, long = _long(name, table)
-    keys = [*(["stage"] if "stage" in long else []), *_COMPARED[name], "metric"]
+    apart = [column for column in ("stage", *CODE_AXES) if column in long]
+    keys = [*apart, *_COMPARED[name], "metric"]
     grouped = long.groupby(keys, sort=False)["value"]
     return grouped.agg(mean="mean", sd="std").reset_index()
 
