@@ -15,6 +15,8 @@ from seedfold.orchestrator.settings.site import read_site_settings
 ROOT_MARK = ".seedfold"
 SNAPSHOT_RECORD = "snapshot.json"
 """Written last into the folder of a snapshot, which is whole when it is there."""
+CLEARED_MARK = "cleared"
+"""In a job's folder: what earlier attempts had kept there was removed, since the job was to be done again."""
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
