@@ -60,14 +60,15 @@ def command(
         selection=selection,
         kinds=kinds,
         original_code=code == "original",
-        folder=_parse_folder(folder),
+        folder=parse_folder(folder),
         accept=accept_code,
     )
     print_started(launched, "resume")
     context.exit(wait_if_asked(root, launched, wait))
 
 
-def _parse_folder(text: str | None) -> Path | None:
+def parse_folder(text: str | None) -> Path | None:
+    """Return the folder. Raises UsageError if there is none."""
     folder = None if text is None else Path(text).absolute()
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--folder {folder}: no such folder")

@@ -64,7 +64,7 @@ def launch(
         refuse_replacing(plan)
     if accept:
         plan = accept_and_plan_again(plan, selection)
-    starting = plan.startable_jobs(_rerun_condition(rerun, plan.descriptions))
+    starting = plan.startable_jobs(rerun_condition(rerun, plan.descriptions))
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     return start_plan(plan, starting, overrides, config_dirs)
@@ -125,7 +125,8 @@ def _count_failed(jobs: Iterable[PlannedJob]) -> int:
     return sum(planned.state == "failed" for planned in jobs)
 
 
-def _rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
+def rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
+    """Which done jobs are done again: none, those that are ``stale``, or those of a condition on their axes."""
     if rerun is None:
         return lambda planned: False
     if rerun == "stale":

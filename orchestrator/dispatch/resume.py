@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
@@ -43,14 +43,15 @@ def resume(
     original_code: bool = False,
     folder: Path | None = None,
     accept: bool = False,
+    choose: Callable[[Sequence[PlannedJob]], list[PlannedJob]] | None = None,
 ) -> LaunchResult:
     """Start exactly what is neither done nor alive, from its checkpoints, exhausted and cancelled jobs included.
 
     ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to
     jobs that failed so; ``original_code`` has each job run the code of its last submission instead of today's, which
     lies in ``folder``, by default the one of the last launch. ``accept`` first records that the code of today computes
-    the same as that of done jobs. Raises UsageError for an unknown kind, an override that would make other jobs, or
-    code that was not kept.
+    the same as that of done jobs. ``choose`` picks the jobs to start in place of all that. Raises UsageError for an
+    unknown kind, an override that would make other jobs, or code that was not kept.
     """
     for kind in kinds:
         if kind not in FAILURE_KINDS:
@@ -74,8 +75,8 @@ def resume(
         accept_code(study, comparison, planned if selection is None else selection.apply(planned, lambda one: one.job))
         comparison = compare_code(ledger, own_jobs, code_folder)
         planned = _judge(own_jobs, states, comparison)
-    starting = _jobs_to_resume(planned, kinds)
-    if selection is not None:
+    starting = _jobs_to_resume(planned, kinds) if choose is None else choose(planned)
+    if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
     starting, mixed = split_mixed(comparison, states, planned, starting)
     check_with_scheduler(study, starting, settings)

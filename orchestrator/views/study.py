@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
+from seedfold.orchestrator.dispatch.rerun import rerun
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, stop_workers
@@ -206,6 +207,13 @@ class Study:
         selection = _parse_selection(where)
         return self._wait_and_get_status(
             resume(self.root, self.name, overrides, selection=selection, kinds=kinds, accept=accept_code), wait
+        )
+
+    def rerun(self, *overrides: str, where: Where = None, stale: bool = False, wait: bool = True) -> pd.DataFrame:
+        """Do the done jobs of a selection again, or those of them that are ``stale``; otherwise as `launch`."""
+        selection = _parse_selection(where)
+        return self._wait_and_get_status(
+            rerun(self.root, self.name, overrides, selection=selection, only_stale=stale), wait
         )
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
