@@ -11,6 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.imported_code import find_code_files
 from seedfold.orchestrator.state.imported_predictions import ImportResult, import_predictions
 from seedfold.orchestrator.state.overview import job_label
 
@@ -21,19 +22,29 @@ from seedfold.orchestrator.state.overview import job_label
 @click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="An axis, e.g. task=thorax; repeatable.")
 @click.option("--split-column", metavar="NAME", help="The column that names each row's split; else `split`.")
 @click.option("--replace", "replaces", is_flag=True, help="Put them in the place of others with the same axes.")
+@click.option("--code", metavar="FILE", multiple=True, help="A file or package that made them; repeatable.")
 @options.local
 def command(
-    files: Sequence[str], study: str, given: Sequence[str], split_column: str | None, replaces: bool, root: Root
+    files: Sequence[str],
+    study: str,
+    given: Sequence[str],
+    split_column: str | None,
+    replaces: bool,
+    code: Sequence[str],
+    root: Root,
 ) -> None:
     """Take one model's predictions into a STUDY, as a job that is done.
 
     A FILE is csv or parquet with sample_id, target, logit_0, …, and split; or a list of {logits, target, sample_id}
     that torch saved. SPLIT=FILE says which split all of a file is. Rows keep their order.
+
+    With --code, tables keep apart what was made before and after a change of these files.
     """
     from seedfold.results.imports.predictions import Source
 
     sources = [Source.parse(text) for text in files]
-    imported = import_predictions(root, study, sources, _parse_axes(given), split_column, replaces)
+    code_files = find_code_files(code)
+    imported = import_predictions(root, study, sources, _parse_axes(given), split_column, replaces, code_files)
     _print_imported(study, imported)
 
 

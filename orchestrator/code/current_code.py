@@ -36,9 +36,10 @@ class CurrentCode:
 
     def _find(self, name: str) -> Path | str | None:
         top, _, rest = name.partition("/")
-        paths = self._module_paths(top.removesuffix(".py"))
+        paths = self._module_paths(top.removesuffix(".py")) if top else None
         if not paths:
-            return None
+            # Of imported predictions, people may name any file.
+            return self._folder / name if (self._folder / name).is_file() else None
         if not rest:
             return next((path for path in paths if path.name == top and path.is_file()), GONE)
         return next((path / rest for path in paths if (path / rest).is_file()), GONE)

@@ -66,19 +66,20 @@ def resume(
     jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
     ClusterSettings.parse(settings["cluster"])
     states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
-    own_jobs = [job for job in unique_by_id(jobs) if not is_import(job)]
+    known_jobs = unique_by_id(jobs)
     if selection is not None:
         selection.check_names(jobs)
-    comparison = compare_code(ledger, own_jobs, code_folder)
-    planned = _judge(own_jobs, states, comparison)
+    comparison = compare_code(ledger, known_jobs, code_folder)
+    judged = _judge(known_jobs, states, comparison)
     if accept:
-        accept_code(study, comparison, planned if selection is None else selection.apply(planned, lambda one: one.job))
-        comparison = compare_code(ledger, own_jobs, code_folder)
-        planned = _judge(own_jobs, states, comparison)
+        accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
+        comparison = compare_code(ledger, known_jobs, code_folder)
+        judged = _judge(known_jobs, states, comparison)
+    planned = [one for one in judged if not is_import(one.job)]
     starting = _jobs_to_resume(planned, kinds) if choose is None else choose(planned)
     if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
-    starting, mixed = split_mixed(comparison, states, planned, starting)
+    starting, mixed = split_mixed(comparison, states, judged, starting)
     check_with_scheduler(study, starting, settings)
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
@@ -93,7 +94,7 @@ def resume(
         submissions=submissions,
         advance_result=advanced,
         notes=code_notes(
-            comparison, planned, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+            comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
         ),
     )
 

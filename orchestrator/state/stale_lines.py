@@ -11,6 +11,7 @@ from seedfold.jobs.errors import counted
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.state.job_states import JobState
 from seedfold.orchestrator.state.stale import CODE, DATA, PARENT
+from seedfold.results.imports.run import NAME as IMPORTED
 
 _MAX_NAMES = 3
 
@@ -60,9 +61,11 @@ def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
     counts, done = count_stale_by_kind(judged), sum(one.job_state.state == "done" for one in judged)
     of_done = counted(done, "done job")
     if counts[CODE]:
+        it = _them(counts[CODE])
+        again = f"{ways.rerun} runs {it} again" if _can_run(judged) else "import what the code of today makes"
         yield (
             f"{counts[CODE]} of {of_done} {_was(counts[CODE])} computed by other code ({_names(judged, CODE)}): "
-            f"{ways.rerun} runs {_them(counts[CODE])} again, {ways.accept} keeps {_them(counts[CODE])}"
+            f"{again}, {ways.accept} keeps {it}"
         )
     if counts[DATA]:
         yield (
@@ -93,6 +96,11 @@ def package_line(jobs: Iterable[Judged], comparison: CodeComparison) -> str | No
 
 def _each_once(jobs: Iterable[Judged]) -> list[Judged]:
     return list({judged.job.id: judged for judged in jobs}.values())
+
+
+def _can_run(jobs: Iterable[Judged]) -> bool:
+    """Whether any job with other code is one that we can run: what was imported is not."""
+    return any(judged.job.run != IMPORTED for judged in jobs for change in judged.changes if _kind(change) == CODE)
 
 
 def _kind(change: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from toyproject import Toy
 
+import seedfold as sf
+
 OTHER = "2 of 2 done jobs were computed by other code (toy/work.py)"
 
 
@@ -100,3 +102,37 @@ def test_a_job_does_not_put_results_of_two_versions_together(toy: Toy) -> None:
     accepted = toy.ok("resume", "chain", "--accept-code", "--wait")
     assert "not started" not in accepted
     assert toy.states("chain") == {"done": 8}
+
+
+def test_edits_of_data_are_told_in_the_same_way_everywhere(toy: Toy) -> None:
+    (toy.data / "table.csv").write_text("1")
+    toy.launch("seed=0,1", "fold=0")
+    (toy.data / "table.csv").write_text("2, edited")
+    line = "2 of 2 done jobs read data that has changed since (${paths.data}/table.csv): "
+    assert f"launch: {line}--rerun stale runs them again" in toy.launch("seed=0,1", "fold=0").stdout
+    for command in ("results", "status", "watch", "resume"):
+        assert f"{line}seedfold rerun toy --stale runs them again" in toy.ok(command, "toy")
+    assert "read data that has changed since" in toy.inside("results", "toy", "--format", "csv").stderr
+    assert toy.json("status", "toy")["stale"] == {"code": 0, "data": 2, "parent": 0}
+
+
+def test_a_data_file_of_a_package_counts_as_its_code(toy: Toy) -> None:
+    (toy.folder / "toy" / "classes.json").write_text("[1]")
+    edit(toy, "    prepare(work)\n    config", "    prepare(work)\n    open(CLASSES).close()\n    config")
+    edit(toy, "CLASSES = 3\n", "CLASSES = __file__.replace('work.py', 'classes.json')\n")
+    for use in ("names), CLASSES", "% CLASSES", "eye(CLASSES"):
+        edit(toy, use, use.replace("CLASSES", "3"))
+    assert toy.launch("seed=0", "fold=0").returncode == 0
+    assert "other code" not in toy.ok("status", "toy")
+    (toy.folder / "toy" / "classes.json").write_text("[2]")
+    assert "1 of 1 done job was computed by other code (toy/classes.json)" in toy.ok("status", "toy")
+
+
+def test_the_notebook_is_warned_and_keeps_versions_apart(edited: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    edited.launch("seed=0,1,2", "fold=0")
+    monkeypatch.chdir(edited.folder)
+    study = sf.study("toy", root=edited.root)
+    with pytest.warns(UserWarning, match="2 of 3 done jobs were computed by other code"):
+        assert study.metrics(over="seed", where="split=test metric=accuracy")["code"].tolist() == ["old", "now"]
+    with pytest.warns(UserWarning, match="other code"):
+        assert len(study.metrics(over="seed", where="split=test metric=accuracy", across="code")) == 1
