@@ -25,6 +25,10 @@ class CodeKey:
     digest: str
     run: str
 
+    def __hash__(self) -> int:
+        # Thousands of results are looked up; the hash of a path takes longer than all the rest.
+        return hash((self.digest, self.run))
+
 
 class CodeComparison:
     """Compares the code of results of a study. Each file and each record is read once."""

@@ -48,6 +48,7 @@ class CodeVersions:
         self._comparison = comparison
         self._states = states
         self._keys: dict[tuple[str, int], frozenset[CodeKey]] = {}
+        self._own: dict[CodeKey, frozenset[CodeKey]] = {}
         ordered = sorted(attempts, key=lambda attempt: attempt.event["t"])
         keys = [self._code_of(attempt) for attempt in ordered]
         versions, self.files = _number_versions(comparison, list(dict.fromkeys(key for found in keys for key in found)))
@@ -77,11 +78,16 @@ class CodeVersions:
         """The code that a result depends on, that of its parents as well."""
         place = (attempt.job.id, int(attempt.event.get("n", 0)))
         if place not in self._keys:
-            own = [attempt.code, self._comparison.trained(attempt.code)]
-            found = {key for key in own if key is not None and self._comparison.record(key) is not None}
+            own = self._own_code(attempt.code)
             parents = filter(None, (self._parent(*parent) for parent in attempt.event["parents"].items()))
-            self._keys[place] = frozenset(found).union(*(self._code_of(parent) for parent in parents))
+            self._keys[place] = own.union(*(self._code_of(parent) for parent in parents))
         return self._keys[place]
+
+    def _own_code(self, code: CodeKey) -> frozenset[CodeKey]:
+        if code not in self._own:
+            keys = (code, self._comparison.trained(code))
+            self._own[code] = frozenset(key for key in keys if key and self._comparison.record(key))
+        return self._own[code]
 
     def _parent(self, job_id: str, number: int) -> FinishedAttempt | None:
         job = self._states.job(job_id)

@@ -81,13 +81,12 @@ def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
 
 def package_line(jobs: Iterable[Judged], comparison: CodeComparison) -> str | None:
     """Say which installed packages are others than those that computed results. No result is stale for that."""
+    done = [(judged.job_state, judged.job.run) for judged in _each_once(jobs) if judged.job_state.state == "done"]
+    keys = {CodeKey(state.holding_study, state.event["code"], run) for state, run in done if state.event is not None}
     found: dict[str, tuple[set[str], str]] = {}
-    for judged in _each_once(jobs):
-        event = judged.job_state.event
-        if judged.job_state.state == "done" and event is not None:
-            key = CodeKey(judged.job_state.holding_study, event["code"], judged.job.run)
-            for name, (then, now) in comparison.changed_packages(key).items():
-                found.setdefault(name, (set(), now))[0].add(then)
+    for key in keys:
+        for name, (then, now) in comparison.changed_packages(key).items():
+            found.setdefault(name, (set(), now))[0].add(then)
     if not found:
         return None
     changes = [f"{name} {', '.join(sorted(then))} → {now}" for name, (then, now) in sorted(found.items())]
