@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.code.accepted_changes import AcceptedChange, accept_changes
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -58,7 +58,7 @@ def code_notes(
     left = [planned for planned in jobs if planned.job.id not in started]
     lines = [*stale_lines(left, ways), package_line(left, comparison)]
     if mixed:
-        jobs_are = counted(mixed, "job is", "jobs are")
+        jobs_are = count_noun(mixed, "job is", "jobs are")
         lines.append(
             f"{jobs_are} not started, since {'its' if mixed == 1 else 'their'} parents come from several versions of "
             f"the code: {ways.rerun} or {ways.accept} makes them one"

@@ -49,7 +49,7 @@ def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> d
         if override.is_delete() or override.is_sweep_override():
             raise UsageError(f"{override.input_line}: resume takes plain KEY=VALUE")
         is_setting = key.split(".")[0] in (*_SETTINGS_GROUPS, _RESOURCES) and "." in key
-        if not is_setting and not identity.dropped.covers(tuple(key.split("."))):
+        if not is_setting and not identity.volatile_patterns.covers(tuple(key.split("."))):
             raise UsageError(f"{key}: identifies a job; launch the study with {override.input_line} instead")
         values[key] = override.value()
     return values

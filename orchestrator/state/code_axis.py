@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.state.code_versions import CodeVersions, FinishedAttempt
 from seedfold.orchestrator.state.job_states import JobStates
@@ -33,7 +33,7 @@ class CodeAxis:
         """Say that there are several versions, and why; None where there is one."""
         if not self.values:
             return None
-        versions = counted(len(set(self.values.values())), "version")
+        versions = count_noun(len(set(self.values.values())), "version")
         more = f" and {len(self.files) - _MAX_FILES} more" if len(self.files) > _MAX_FILES else ""
         listed = f" ({', '.join(self.files[:_MAX_FILES])}{more})" if self.files else ""
         return (

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import CodeAxis, find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
 from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.orchestrator.state.stale_lines import WaysOn, stale_lines
-from seedfold.results.store.finished_job import Run
-from seedfold.results.store.published import damage
+from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.published import find_damage
 
-_Finished = tuple[Run, FinishedAttempt]
+_Finished = tuple[FinishedJob, FinishedAttempt]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FinishedJobs:
     ``views`` are those of all jobs that were asked about.
     """
 
-    jobs: list[Run]
+    jobs: list[FinishedJob]
     code_axis: CodeAxis
     views: list[JobView]
 
@@ -35,11 +35,15 @@ class FinishedJobs:
         earlier = sum(view.state != "done" for view in self.views if view.job.id in {job.id for job in self.jobs})
         if earlier:
             verb = "is of an earlier attempt" if earlier == 1 else "are of earlier attempts"
-            lines.append(f"{earlier} of {counted(len(self.jobs), 'result')} {verb}; see seedfold status {study_name}")
+            lines.append(
+                f"{earlier} of {count_noun(len(self.jobs), 'result')} {verb}; see seedfold status {study_name}"
+            )
         return [line for line in lines if line]
 
 
-def find_finished_jobs(overview: Overview, selection: Selection | None = None, across_code: bool = False) -> list[Run]:
+def find_finished_jobs(
+    overview: Overview, selection: Selection | None = None, across_code: bool = False
+) -> list[FinishedJob]:
     """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
 
     Its axes are those of the study, and one more for each key in which jobs of a stage differ unnamed; the version of
@@ -64,7 +68,7 @@ def _code_axis(overview: Overview, finished: Sequence[_Finished]) -> CodeAxis:
     return find_code_axis(overview.code, overview.states, [attempt for _, attempt in finished])
 
 
-def _with_code(run: Run, axis: CodeAxis) -> Run:
+def _with_code(run: FinishedJob, axis: CodeAxis) -> FinishedJob:
     extra = axis.axes_of(run.id)
     return replace(run, axes={**run.axes, **extra}) if extra else run
 
@@ -73,19 +77,19 @@ def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> _Fi
     job_state = view.job_state
     if job_state.state == "done" and job_state.event is not None:
         folder = job_state.holding_study.result_folder(job.id, job_state.attempt)
-        run = Run(job.id, job.study, job.stage, job.axes, job_state.attempt, folder, view.stale, job.config)
+        run = FinishedJob(job.id, job.study, job.stage, job.axes, job_state.attempt, folder, view.stale, job.config)
         return run, FinishedAttempt(job, job_state.holding_study, job_state.event)
     older_event = overview.ledger.record_of(job.id).done_event
     if older_event is None:
         return None
     folder = overview.folder.result_folder(job.id, older_event["n"])
-    if damage(folder, older_event["files"]):
+    if find_damage(folder, older_event["files"]):
         return None
     stale = f"attempt {older_event['n']}; a later one is {job_state.state}"
-    run = Run(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
+    run = FinishedJob(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
     return run, FinishedAttempt(job, overview.folder, older_event)
 
 
-def count_stale(jobs: Iterable[Run]) -> int:
+def count_stale(jobs: Iterable[FinishedJob]) -> int:
     """How many of the runs no longer hold."""
     return sum(run.stale is not None for run in jobs)

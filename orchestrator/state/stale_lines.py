@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.state.job_states import JobState
 from seedfold.orchestrator.state.stale import CODE, DATA, PARENT
-from seedfold.results.imports.run import NAME as IMPORTED
+from seedfold.results.imports.run import IMPORT_RUN
 
 _MAX_NAMES = 3
 
@@ -59,7 +59,7 @@ def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
     """Say how many done jobs are stale, through which files, and how to go on."""
     judged = _each_once(jobs)
     counts, done = count_stale_by_kind(judged), sum(one.job_state.state == "done" for one in judged)
-    of_done = counted(done, "done job")
+    of_done = count_noun(done, "done job")
     if counts[CODE]:
         it = _them(counts[CODE])
         again = f"{ways.rerun} runs {it} again" if _can_run(judged) else "import what the code of today makes"
@@ -99,7 +99,7 @@ def _each_once(jobs: Iterable[Judged]) -> list[Judged]:
 
 def _can_run(jobs: Iterable[Judged]) -> bool:
     """Whether any job with other code is one that we can run: what was imported is not."""
-    return any(judged.job.run != IMPORTED for judged in jobs for change in judged.changes if _kind(change) == CODE)
+    return any(judged.job.run != IMPORT_RUN for judged in jobs for change in judged.changes if _kind(change) == CODE)
 
 
 def _kind(change: str) -> str:

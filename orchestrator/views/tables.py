@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.conditions import split_conditions
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
-from seedfold.results.evaluation.axes import CODE_AXES, axis_names, select
-from seedfold.results.store.finished_job import Run
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.results.evaluation.axes import CODE_AXES, axis_names, select_runs
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ FOLD = "fold"
 class TableRequest:
     """What a table is made of. ``planned`` are all jobs of the study: they tell which folds and members are missing."""
 
-    runs: Sequence[Run]
+    runs: Sequence[FinishedJob]
     planned: Sequence[JobDescription] | None = None
     where: str = ""
     splits: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class TableRequest:
     over: tuple[str, ...] = ()
     partial: bool = False
     member_choice: Mapping[str, Any] = field(default_factory=dict)
-    """Which members the table ``top`` is made of; see `seedfold.results.ensembles.top_members.Choice`."""
+    """Which members the table ``top`` is made of; see `seedfold.results.ensembles.top_members.MemberChoice`."""
 
     @property
     def shared_arguments(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _select_code(request: TableRequest) -> TableRequest:
     on_code, others = split_conditions(request.where, [axis for axis in CODE_AXES if axis not in planned_axes])
     if not on_code:
         return request
-    return replace(request, runs=select(request.runs, on_code)[0], where=others)
+    return replace(request, runs=select_runs(request.runs, on_code)[0], where=others)
 
 
 def _check_splits(request: TableRequest) -> None:
@@ -146,15 +146,15 @@ def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 
 def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.ensembles.members import read_members
-    from seedfold.results.ensembles.top_members import Choice, make_ensembles
+    from seedfold.results.ensembles.top_members import MemberChoice, make_ensembles
 
-    choice = Choice(**request.member_choice)
-    runs, _ = select(request.runs, request.where or None)
-    planned = [] if request.partial else select(request.planned or (), request.where or None)[0]
+    choice = MemberChoice(**request.member_choice)
+    runs, _ = select_runs(request.runs, request.where or None)
+    planned = [] if request.partial else select_runs(request.planned or (), request.where or None)[0]
 
-    def make(same_code: Sequence[Run]) -> pd.DataFrame:
+    def make(same_code: Sequence[FinishedJob]) -> pd.DataFrame:
         _refuse_missing_jobs(same_code, planned)
-        return make_ensembles(read_members(same_code), choice).table()
+        return make_ensembles(read_members(same_code), choice).score_table()
 
     _refuse_missing_jobs(runs, planned)
     frame = _top_of_each_code(runs, make)
@@ -172,14 +172,16 @@ def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     return frame[columns] if summarized else frame
 
 
-def _top_of_each_code(runs: Sequence[Run], make: Callable[[Sequence[Run]], pd.DataFrame]) -> pd.DataFrame:
+def _top_of_each_code(
+    runs: Sequence[FinishedJob], make: Callable[[Sequence[FinishedJob]], pd.DataFrame]
+) -> pd.DataFrame:
     """One table where all runs come from one version of the code, else one of each, with a column that names it."""
     import pandas as pd
 
     axis = next((axis for axis in CODE_AXES if axis in axis_names(runs)), None)
     if axis is None:
         return make(runs)
-    parts: dict[str, list[Run]] = {}
+    parts: dict[str, list[FinishedJob]] = {}
     for run in runs:
         parts.setdefault(str(run.axes.get(axis)), []).append(run)
     frames = []
@@ -190,18 +192,18 @@ def _top_of_each_code(runs: Sequence[Run], make: Callable[[Sequence[Run]], pd.Da
     return pd.concat(frames, ignore_index=True)
 
 
-def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
+def _refuse_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[JobDescription]) -> None:
     done_ids = {run.id for run in runs}
     absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
-        missing = f"{counted(len(absent), 'job')} {verb} not done"
+        missing = f"{count_noun(len(absent), 'job')} {verb} not done"
         version = {f"{axis}={run.axes[axis]}" for axis in CODE_AXES for run in runs if axis in run.axes}
         by = f" by one version of the code ({version.pop()})" if len(version) == 1 else ""
         raise UsageError(f"top: {missing}{by}; wait, or take what is there: --partial")
 
 
-def _seed_axes(runs: Sequence[Run]) -> tuple[str, ...]:
+def _seed_axes(runs: Sequence[FinishedJob]) -> tuple[str, ...]:
     """The axes that members differ in unless told otherwise: seeds."""
     axes = dict.fromkeys(axis for run in runs for axis in run.axes)
     seeds = tuple(axis for axis in axes if axis.endswith("seed"))

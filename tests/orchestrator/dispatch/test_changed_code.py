@@ -24,7 +24,7 @@ def fix_bug(toy: Toy) -> None:
 
 
 def codes(toy: Toy, *options: str) -> dict[str, str]:
-    rows = csv.DictReader(toy.ok("results", "toy", "runs", "--format", "csv", *options).splitlines())
+    rows = csv.DictReader(toy.output_of("results", "toy", "runs", "--format", "csv", *options).splitlines())
     return {row["seed"]: row.get("code", "") for row in rows}
 
 
@@ -43,33 +43,35 @@ def edited(toy: Toy) -> Toy:
 def test_every_command_says_so_and_results_are_kept_apart(edited: Toy) -> None:
     nothing = edited.launch("seed=0,1", "fold=0").stdout
     assert f"launch: {OTHER}: --rerun stale runs them again, --accept-code keeps them" in nothing
-    assert f"plan: {OTHER}" in edited.ok("plan", "-cd", "conf", "experiment=toy", "seed=0,1", "fold=0")
-    assert f"resume: {OTHER}: seedfold rerun toy --stale runs them again, --accept-code" in edited.ok("resume", "toy")
-    assert edited.json("status", "toy")["stale"] == {"code": 2, "data": 0, "parent": 0}
+    assert f"plan: {OTHER}" in edited.output_of("plan", "-cd", "conf", "experiment=toy", "seed=0,1", "fold=0")
+    assert f"resume: {OTHER}: seedfold rerun toy --stale runs them again, --accept-code" in edited.output_of(
+        "resume", "toy"
+    )
+    assert edited.json_of("status", "toy")["stale"] == {"code": 2, "data": 0, "parent": 0}
     # One version only: there is nothing to keep apart yet.
     assert set(codes(edited).values()) == {""}
 
     edited.launch("seed=0,1,2", "fold=0")
     assert codes(edited) == {"0": "old", "1": "old", "2": "now"}
     assert codes(edited, "--across", "code") == {"0": "", "1": "", "2": ""}
-    means = edited.ok("results", "toy", "--split", "test")
+    means = edited.output_of("results", "toy", "--split", "test")
     assert [line.split()[:3] for line in means.splitlines()[1:3]] == [["old", "test", "2"], ["now", "test", "1"]]
     assert "what 2 versions of the code (toy/work.py) computed is kept apart in the column code" in means
     assert "2 of 3 done jobs were computed by other code" in means
-    by_fold = edited.ok("results", "toy", "--by", "fold", "--split", "test", "--format", "csv")
+    by_fold = edited.output_of("results", "toy", "--by", "fold", "--split", "test", "--format", "csv")
     assert {row["code"] for row in csv.DictReader(by_fold.splitlines())} == {"old", "now"}
     for line in (
-        edited.ok("status", "toy"),
-        edited.ok("watch", "toy"),
-        Path(edited.ok("report", "toy").strip()).read_text(),
+        edited.output_of("status", "toy"),
+        edited.output_of("watch", "toy"),
+        Path(edited.output_of("report", "toy").strip()).read_text(),
     ):
         assert "2 of 3 done jobs were computed by other code (toy/work.py)" in line
-    refused = edited.inside("results", "toy", "ensemble")
+    refused = edited.run_in_process("results", "toy", "ensemble")
     assert refused.returncode == 2
     assert "code=old: seed 2 missing" in refused.stderr
     assert "--across code" in refused.stderr
-    assert edited.inside("results", "toy", "ensemble", "--across", "code").returncode == 0
-    assert edited.inside("results", "toy", "ensemble", "--where", "code=old", "--partial").returncode == 0
+    assert edited.run_in_process("results", "toy", "ensemble", "--across", "code").returncode == 0
+    assert edited.run_in_process("results", "toy", "ensemble", "--where", "code=old", "--partial").returncode == 0
 
 
 def test_accepting_and_running_again_both_unite(edited: Toy) -> None:
@@ -77,10 +79,10 @@ def test_accepting_and_running_again_both_unite(edited: Toy) -> None:
     again = edited.launch("seed=0,1,2", "fold=0", "--rerun", "stale", "--where", "seed=0")
     assert "launch: 1 of 2 done jobs was computed by other code" in again.stdout
     assert codes(edited) == {"0": "now", "1": "old", "2": "now"}
-    assert "other code" not in edited.ok("resume", "toy", "--accept-code")
+    assert "other code" not in edited.output_of("resume", "toy", "--accept-code")
     assert set(codes(edited).values()) == {""}
-    assert edited.json("status", "toy")["stale"]["code"] == 0
-    assert "± " in edited.ok("results", "toy")
+    assert edited.json_of("status", "toy")["stale"]["code"] == 0
+    assert "± " in edited.output_of("results", "toy")
 
 
 @pytest.mark.slow
@@ -98,8 +100,8 @@ def test_a_job_does_not_put_results_of_two_versions_together(toy: Toy) -> None:
     axes = ("stages.fit.matrix.fold=0,1,2",)
     refused = toy.launch(*axes, "--replace", experiment="chain").stdout
     assert "launch: 2 jobs are not started, since their parents come from several versions of the code" in refused
-    assert toy.json("status", "chain")["stages"]["sum"]["waiting"] == 2
-    accepted = toy.ok("resume", "chain", "--accept-code", "--wait")
+    assert toy.json_of("status", "chain")["stages"]["sum"]["waiting"] == 2
+    accepted = toy.output_of("resume", "chain", "--accept-code", "--wait")
     assert "not started" not in accepted
     assert toy.states("chain") == {"done": 8}
 
@@ -111,9 +113,9 @@ def test_edits_of_data_are_told_in_the_same_way_everywhere(toy: Toy) -> None:
     line = "2 of 2 done jobs read data that has changed since (${paths.data}/table.csv): "
     assert f"launch: {line}--rerun stale runs them again" in toy.launch("seed=0,1", "fold=0").stdout
     for command in ("results", "status", "watch", "resume"):
-        assert f"{line}seedfold rerun toy --stale runs them again" in toy.ok(command, "toy")
-    assert "read data that has changed since" in toy.inside("results", "toy", "--format", "csv").stderr
-    assert toy.json("status", "toy")["stale"] == {"code": 0, "data": 2, "parent": 0}
+        assert f"{line}seedfold rerun toy --stale runs them again" in toy.output_of(command, "toy")
+    assert "read data that has changed since" in toy.run_in_process("results", "toy", "--format", "csv").stderr
+    assert toy.json_of("status", "toy")["stale"] == {"code": 0, "data": 2, "parent": 0}
 
 
 def test_a_data_file_of_a_package_counts_as_its_code(toy: Toy) -> None:
@@ -123,9 +125,9 @@ def test_a_data_file_of_a_package_counts_as_its_code(toy: Toy) -> None:
     for use in ("names), CLASSES", "% CLASSES", "eye(CLASSES"):
         edit(toy, use, use.replace("CLASSES", "3"))
     assert toy.launch("seed=0", "fold=0").returncode == 0
-    assert "other code" not in toy.ok("status", "toy")
+    assert "other code" not in toy.output_of("status", "toy")
     (toy.folder / "toy" / "classes.json").write_text("[2]")
-    assert "1 of 1 done job was computed by other code (toy/classes.json)" in toy.ok("status", "toy")
+    assert "1 of 1 done job was computed by other code (toy/classes.json)" in toy.output_of("status", "toy")
 
 
 def test_the_notebook_is_warned_and_keeps_versions_apart(edited: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

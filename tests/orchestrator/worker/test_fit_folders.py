@@ -31,7 +31,7 @@ def answers(toy: Toy) -> list[str]:
 
 
 def codes(toy: Toy) -> list[str | None]:
-    rows = csv.DictReader(toy.ok("results", "light", "runs", "--format", "csv").splitlines())
+    rows = csv.DictReader(toy.output_of("results", "light", "runs", "--format", "csv").splitlines())
     return [row.get("code") for row in rows]
 
 
@@ -42,7 +42,7 @@ def test_a_job_that_is_done_again_trains_again(toy: Toy) -> None:
     file.write_text(TRAINING.replace("RATE = 1", "RATE = 2"))
     toy.launch(*RUN, "--rerun", "stale", experiment="light")
     assert answers(toy) == ["1", "2"]
-    assert toy.json("status", "light")["stale"]["code"] == 0
+    assert toy.json_of("status", "light")["stale"]["code"] == 0
 
 
 def test_what_old_weights_predict_is_old(toy: Toy) -> None:
