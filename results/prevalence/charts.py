@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seedfold.results.evaluation.axes import CODE_AXES
 from seedfold.results.report.figures import Figure, LegendEntry, figure_id, to_readable
 from seedfold.results.report.plots import MAX_SERIES, Line, draw_lines, draw_lines_file
 
@@ -78,8 +79,9 @@ def _rows_of_first_stage(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean_lines(table: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """One column per combination of ``keys``, in the order of the rows, over the ratios."""
-    labelled = table.assign(line=table[list(keys)].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
+    """One column per combination of ``keys``, in the order of the rows, over the ratios; versions of the code apart."""
+    keys = [*dict.fromkeys([*keys, *(axis for axis in CODE_AXES if axis in table)])]
+    labelled = table.assign(line=table[keys].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
     per_task = labelled.groupby(["line", "ratio", "task"], sort=False)[value].mean()
     wide = per_task.groupby(["ratio", "line"], sort=False).mean().unstack("line")
     return wide.sort_index()[list(dict.fromkeys(labelled["line"]))]
@@ -152,7 +154,7 @@ def _stages_chart(table: pd.DataFrame) -> Chart | None:
 def _spread_chart(table: pd.DataFrame) -> Chart | None:
     """How far jobs of one task, stage and ratio differ: over seeds in one stage, over splits in another."""
     own = _deployment_rows(table, ["accuracy", "balanced_accuracy"])
-    keys = [*(["stage"] if "stage" in own else []), "metric"]
+    keys = [*(column for column in ("stage", *CODE_AXES) if column in own), "metric"]
     spread = own.groupby([*keys, "task", "ratio"], sort=False, dropna=False)["value"].std().dropna().reset_index()
     if spread.empty:
         return None
