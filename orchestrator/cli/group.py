@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "Counts by state and stage, failures with their reasons.",
     "watch": "Status, live.",
     "resume": "Start what is neither done nor alive, from its checkpoints.",
+    "rerun": "Do finished jobs again: stale ones, or those that you name.",
     "cancel": "Cancel what is not done.",
     "advance": "What is to follow on a cluster; other commands do it, too.",
     "run": "One job in the foreground, in a scratch folder.",

@@ -11,6 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.imported_code import find_code_files
 from seedfold.orchestrator.state.imported_predictions import ImportResult, import_predictions
 from seedfold.orchestrator.state.overview import job_label
 
@@ -23,6 +24,7 @@ from seedfold.orchestrator.state.overview import job_label
 @click.option("--classes", metavar="NAMES", help="Where targets are names: the classes in the order of the logits.")
 @click.option("--unlabelled", is_flag=True, help="Take in samples whose class nobody knows, such as a deployment's.")
 @click.option("--replace", "replaces", is_flag=True, help="Put them in the place of others with the same axes.")
+@click.option("--code", metavar="FILE", multiple=True, help="A file or package that made them; repeatable.")
 @options.local
 def command(
     files: Sequence[str],
@@ -32,19 +34,23 @@ def command(
     classes: str | None,
     unlabelled: bool,
     replaces: bool,
+    code: Sequence[str],
     root: Root,
 ) -> None:
     """Take one model's predictions into a STUDY, as a job that is done.
 
     A FILE is csv or parquet with sample_id, target, logit_0, … or prob_0, …, and split; or a list of {logits, target,
     sample_id} that torch saved. SPLIT=FILE says which split all of a file is. Rows keep their order.
+
+    With --code, tables keep apart what was made before and after a change of these files.
     """
     from seedfold.results.imports.predictions import PredictionFile
     from seedfold.results.imports.rows import ReadOptions
 
     sources = [PredictionFile.parse(text) for text in files]
     options = ReadOptions(split_column, _parse_classes(classes), unlabelled)
-    imported = import_predictions(root, study, sources, _parse_axes(given), options, replaces)
+    code_files = find_code_files(code)
+    imported = import_predictions(root, study, sources, _parse_axes(given), options, replaces, code_files)
     _print_imported(study, imported)
 
 

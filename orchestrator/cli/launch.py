@@ -25,6 +25,7 @@ from seedfold.orchestrator.settings.selection import Selection
 @options.wait
 @click.option("--replace", is_flag=True, help="Let jobs take the place of earlier ones with other settings.")
 @click.option("--rerun", metavar="stale|COND", help="Do done jobs again: all that are stale, or by axis values.")
+@options.accept_code
 @options.selection
 @options.common
 @click.pass_context
@@ -35,6 +36,7 @@ def command(
     wait: bool | None,
     replace: bool,
     rerun: str | None,
+    accept_code: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -52,13 +54,14 @@ def command(
         selection=Selection.parse(where, stages, limit),
         replace=replace,
         rerun=rerun,
+        accept=accept_code,
     )
-    print_started(launched)
+    print_started(launched, "launch")
     context.exit(wait_if_asked(root, launched, wait))
 
 
-def print_started(launched: LaunchResult) -> None:
-    """Say what was started, and what was not."""
+def print_started(launched: LaunchResult, command_name: str) -> None:
+    """Say what was started, and what was not; lines on what has changed begin with the name of the command."""
     study, jobs = launched.study.name, count_noun(len(launched.jobs), "job")
     if not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
@@ -74,3 +77,4 @@ def print_started(launched: LaunchResult) -> None:
     if launched.exhausted_count:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again: seedfold resume {study}", style="yellow")
+    print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")

@@ -40,13 +40,14 @@ from seedfold.orchestrator.state.plan import (
     mean_seconds_by_stage,
     replaced_keys,
 )
+from seedfold.orchestrator.state.stale_lines import OPTIONS, package_line, stale_lines
 
 
 @click.command()
 @options.overrides
 @options.config_dirs
 @click.option("--jobs", "file", metavar="FILE", help="Write every description as a line of JSON; - is standard output.")
-@click.option("--check", type=options.Choice(["code"]), help="Also find results of code that has changed since.")
+@click.option("--check", type=options.Choice(["code"]), help="Code is always checked now.", hidden=True)
 @options.selection
 @options.as_json
 @options.common
@@ -64,7 +65,7 @@ def command(
     """Say what a launch with these OVERRIDES would start and why, in which arrays and at what cost."""
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    plan = make_plan(root, overrides, config_dirs, check_code=check == "code")
+    plan = make_plan(root, overrides, config_dirs)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
     starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
@@ -160,10 +161,11 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
-    for reason, count in stale.items():
-        stale_jobs = count_noun(count, "done job is", "done jobs are")
-        print_text(f"{stale_jobs} stale: {reason}; to run again: launch --rerun stale", style="yellow")
+    for line in stale_lines(jobs, OPTIONS):
+        print_text(f"plan: {line}", style="yellow")
+    packages = package_line(jobs, plan.code)
+    if packages:
+        print_text(f"plan: {packages}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
         not_retried = count_noun(failed, "failed job is", "failed jobs are")

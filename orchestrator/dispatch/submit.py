@@ -27,7 +27,8 @@ class LaunchResult:
 
     ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted_count``
     counts failed jobs that only `resume` tries again; ``removed`` are those whose points the study no longer has;
-    ``advance_result`` is what the scheduler took, None on this machine.
+    ``advance_result`` is what the scheduler took, None on this machine. ``notes`` are lines on what has changed since
+    jobs were done.
     """
 
     study: StudyFolder
@@ -37,6 +38,7 @@ class LaunchResult:
     exhausted_count: int = 0
     removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:

@@ -83,7 +83,7 @@ class PlanHeader:
         """Describe the plan that this process makes."""
         return cls(
             time=time.time(),
-            user=_user_name(),
+            user=user_name(),
             host=os.uname().nodename,
             command=tuple(sys.argv),
             folder=str(folder),
@@ -94,7 +94,7 @@ class PlanHeader:
         )
 
 
-def _user_name() -> str:
+def user_name() -> str:
     """The user's name, or number where nobody has named it, as in a container."""
     import getpass
 
