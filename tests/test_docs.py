@@ -20,7 +20,7 @@ from isolation import path_without_schedulers
 HERE = Path(__file__).parent.parent
 TRAINING = {
     *("docs/tutorials/tour.md", "docs/tutorials/your-own.md"),
-    *(f"docs/how-to/{name}.md" for name in ("data", "hydra", "python", "stages")),
+    *(f"docs/how-to/{name}.md" for name in ("compare", "data", "hydra", "python", "stages")),
     *(f"docs/studies/{name}.md" for name in ("hospital", "prevalence")),
 }
 """Pages whose blocks take a minute."""
