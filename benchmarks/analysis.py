@@ -24,12 +24,12 @@ from seedfold.jobs.errors import count_noun
 from seedfold.results.prevalence.calibration import calibration_rows
 from seedfold.results.prevalence.decisions import decision_rows
 from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.performance import performance_rows
 from seedfold.results.prevalence.priors import PriorEstimator
 from seedfold.results.prevalence.quantification import quantification_rows
 from seedfold.results.prevalence.quantify import METHODS
-from seedfold.results.prevalence.scaling import ImpossibleScalingError
+from seedfold.results.prevalence.resampling import ImpossibleScalingError
 
 RATIOS = [1 + step / 2 for step in range(19)]
 SKILL = 1.5

@@ -27,9 +27,9 @@ from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.digests import record_code
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.ledger import done_event_details
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.orchestrator.ledger.reader import done_event_details
 from seedfold.results.store.published import publish
 
 WORKERS = 20

@@ -27,11 +27,11 @@ from benchmarks._figures import Figure, main
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import Work
-from seedfold.trainers.data.loading import JobData
+from seedfold.trainers.data.job_data import JobData
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.learning import training
 from seedfold.trainers.models.networks import MLP, SmallCNN
-from seedfold.trainers.setup.process import prepare_process
+from seedfold.trainers.setup.process_limits import prepare_process
 from seedfold.trainers.setup.settings import TrainerSettings
 
 SHORT, LONG = 2, 8

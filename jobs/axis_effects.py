@@ -12,7 +12,7 @@ from typing import Any
 
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import find_dependencies, target_path
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.shared_config import walk_paths, walk_texts
 from seedfold.jobs.study_keys import Conventions
 

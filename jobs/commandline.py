@@ -15,11 +15,11 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
+from seedfold.jobs.axis_values import override_values
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.grammar import override_values
 from seedfold.jobs.matrix import Block
-from seedfold.jobs.schema import StageSpec, check_axis_name, check_lengths
+from seedfold.jobs.stages import StageSpec, check_axis_name, check_lengths
 
 _STAGE_AXIS = re.compile(r"(?:stages\.(?P<stage>[^.]+)\.)?matrix\.(?P<key>.+)")
 

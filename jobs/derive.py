@@ -13,12 +13,12 @@ from typing import Any
 
 from omegaconf._utils import split_key
 
-from seedfold.jobs.canonical import canonical_json, to_plain
+from seedfold.jobs.canonical_json import canonical_json, to_plain
 from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.late_references import has_late_reference
-from seedfold.jobs.patterns import KeyPath
-from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.shared_config import walk_texts
+from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.study_keys import Conventions
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seedfold.jobs.canonical import canonical_flat
+from seedfold.jobs.canonical_json import canonical_flat
 from seedfold.jobs.resources import Resources
 
 JsonValue = Any

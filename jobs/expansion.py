@@ -19,22 +19,22 @@ from typing import Any, cast
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 
+from seedfold.jobs.absolute_paths import make_absolute
 from seedfold.jobs.axis_effects import do_overlap
+from seedfold.jobs.axis_values import group_override, value_override
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.evaluate import pop_hydra_view
 from seedfold.jobs.fold_axis import refuse_unknown_fold
-from seedfold.jobs.grammar import group_override, value_override
 from seedfold.jobs.group_template import PointValues, Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import MISSING
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
-from seedfold.jobs.paths import make_absolute
-from seedfold.jobs.patterns import KeyPath
-from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.shared_config import has_path, walk_paths, walk_texts
+from seedfold.jobs.stages import StageSpec
+from seedfold.jobs.value_evaluation import pop_hydra_view
 from seedfold.jobs.value_types import refuse_text
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})

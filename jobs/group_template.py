@@ -14,16 +14,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from seedfold.jobs.axis_effects import Leaf, do_overlap, find_leaves
-from seedfold.jobs.canonical import require_text_key, to_plain
+from seedfold.jobs.canonical_json import require_text_key, to_plain
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.derive import Derivation
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.evaluate import Evaluator, dotted_key, refuse_missing
 from seedfold.jobs.hashed_text import HashedDocuments
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import find_dependencies
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.memoization import Numbers, ResultCache, ValueLookup, ValueSource
-from seedfold.jobs.patterns import KeyPath
 from seedfold.jobs.plain_references import NEEDS_OMEGACONF, ValueReader, make_reader, unresolved_paths
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.shared_config import (
@@ -37,6 +36,7 @@ from seedfold.jobs.shared_config import (
     walk_texts,
 )
 from seedfold.jobs.study_keys import STUDY_CONVENTIONS, Conventions
+from seedfold.jobs.value_evaluation import Evaluator, dotted_key, refuse_missing
 
 
 @dataclass(frozen=True)

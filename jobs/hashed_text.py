@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from seedfold.jobs.canonical import encode_plain
+from seedfold.jobs.canonical_json import encode_plain
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.shared_config import Layout, ValueGroups, ValueTree, insert_values, make_value_tree
 
 MAX_REMEMBERED = 1 << 14

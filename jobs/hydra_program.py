@@ -17,21 +17,21 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.axis_values import override_text
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.evaluate import pop_hydra_view
 from seedfold.jobs.expansion import Composition, StudyContext
-from seedfold.jobs.grammar import override_text
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.matrix import Block, Matrix
-from seedfold.jobs.schema import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.shared_config import Layout, SharedConfig, value_at
+from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
+from seedfold.jobs.value_evaluation import pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
 STAGE = "sweep"

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from seedfold.jobs.canonical import canonical_json, encode_plain, require_text_key, to_plain, to_plain_float
+from seedfold.jobs.canonical_json import canonical_json, encode_plain, require_text_key, to_plain, to_plain_float
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.moved import oldest_name
-from seedfold.jobs.patterns import KeyPath, Patterns
+from seedfold.jobs.key_patterns import KeyPath, Patterns
+from seedfold.jobs.moved_modules import oldest_name
 
 __all__ = ["SCHEMA", "Identity", "canonical_json", "compute_ids", "job_digest"]
 

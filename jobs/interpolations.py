@@ -15,8 +15,8 @@ from omegaconf._utils import split_key
 from omegaconf.grammar_parser import parse
 from omegaconf.grammar_visitor import GrammarVisitor
 
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.late_resolver import LATE_RESOLVER
-from seedfold.jobs.patterns import KeyPath
 
 MISSING = "???"
 """Hydra's mark of a value that has to be given."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import chain, product
 from typing import Any
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 Point = tuple[int, ...]

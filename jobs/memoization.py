@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 
 MAX_RESULTS = 1 << 15
 """The most results one memory keeps: the fastest axes repeat within that many points or not at all."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from seedfold.jobs.axis_effects import Leaf, do_overlap
 from seedfold.jobs.interpolations import MISSING, split_references, target_path
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.memoization import ValueSource
-from seedfold.jobs.patterns import KeyPath
 from seedfold.jobs.shared_config import has_path, value_at, walk_texts
 
 ValueReader = Callable[[Sequence[tuple[Any, ...]]], Any]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 
 ValueIndex = tuple[int, int]
 """Group and position of a value among the values of a point."""

@@ -17,16 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
 from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.edges import ParentJoin, read_edge, sort_topologically
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.expansion import Expansion, StudyContext, fill_in_study
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, job_digest
+from seedfold.jobs.key_patterns import Patterns
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
-from seedfold.jobs.patterns import Patterns
 from seedfold.jobs.predicates import with_predicates
-from seedfold.jobs.schema import StageSpec, check_lengths, read_stages, study_name
 from seedfold.jobs.shared_config import SharedConfig, walk_paths
+from seedfold.jobs.stage_parents import ParentJoin, read_edge, sort_topologically
+from seedfold.jobs.stages import StageSpec, check_lengths, read_stages, study_name
 from seedfold.jobs.value_types import refuse_text
 
 __all__ = ["Stage", "Study", "load_study"]

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.shared_config import Layout, SharedConfig
 
 _ABSENT = "(absent)"

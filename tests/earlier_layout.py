@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from seedfold.jobs.moved import oldest_name
+from seedfold.jobs.moved_modules import oldest_name
 
 _NAME = re.compile(r"\bseedfold(\.\w+)+")
 _NOTHING_MOVED = "\nMOVED.clear()\n_OLDEST_NAMES.clear()\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import count_events, job_processes, kill_random_process, read_results
+from killed_processes import count_events, job_processes, kill_random_process, read_results
 from toyproject import SEEDFOLD, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder

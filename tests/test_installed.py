@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installing import copy_repository, make_environment
+from installation import copy_repository, make_environment
 
 SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 

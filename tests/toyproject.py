@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.orchestrator.ledger.reader import Ledger
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
 WAIT_S = 240.0

@@ -49,8 +49,8 @@ def _parse_splits(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _parse_ratios(text: str) -> tuple[float, ...]:
+    from seedfold.jobs.axis_values import override_values
     from seedfold.jobs.compose import Composer
-    from seedfold.jobs.grammar import override_values
 
     [override] = Composer().parse_overrides([f"ratios={text}"])
     values = override_values(override)
@@ -89,7 +89,7 @@ def write_table(
     name: str, table: pd.DataFrame, by: Sequence[str], output: TableOutput, notes_below: Sequence[str]
 ) -> None:
     """Give out a table: its means, or every row where it is for programs and ``by`` asks for no means."""
-    from seedfold.results.prevalence.means import PEERS, summarise_table
+    from seedfold.results.prevalence.table_means import PEERS, summarise_table
 
     if table.empty:
         print_notes(notes_below)

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.explain import Difference
+from seedfold.jobs.job_differences import Difference
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
 from seedfold.orchestrator.views.comparison import ComparisonTable

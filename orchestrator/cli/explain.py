@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.explain import Difference, find_differences
+from seedfold.jobs.job_differences import Difference, find_differences
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.ledger.layout import Root

@@ -65,9 +65,9 @@ def _parse_classes(text: str | None) -> tuple[str, ...]:
 
 def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     """Axis values, read as Hydra reads them. Raises UsageError for anything but one value per key."""
+    from seedfold.jobs.axis_values import override_values
     from seedfold.jobs.compose import Composer
-    from seedfold.jobs.grammar import override_values
-    from seedfold.jobs.schema import check_axis_name
+    from seedfold.jobs.stages import check_axis_name
 
     axes: dict[str, Any] = {}
     composer = Composer()

@@ -30,7 +30,7 @@ from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
-from seedfold.orchestrator.state.plan import (
+from seedfold.orchestrator.state.launch_plan import (
     Plan,
     PlannedJob,
     Replacement,

@@ -11,7 +11,7 @@ from seedfold.orchestrator.code.source_files import named_modules
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.login.project_store import ProjectStore
-from seedfold.orchestrator.login.wire import BrokenWireError, Wire
+from seedfold.orchestrator.login.stream_protocol import BrokenWireError, Wire
 
 
 @click.command(hidden=True)

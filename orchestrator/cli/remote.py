@@ -18,9 +18,9 @@ from click.core import ParameterSource
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
 from seedfold.orchestrator.login.connection import Connection, is_on_terminal
-from seedfold.orchestrator.login.project import Project, content_digest, gather_code, gather_project
+from seedfold.orchestrator.login.project_files import Project, content_digest, gather_code, gather_project
 from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STANDARD_INPUT, seedfold_line, shell_line
-from seedfold.orchestrator.login.wire import Wire
+from seedfold.orchestrator.login.stream_protocol import Wire
 from seedfold.orchestrator.settings.login import LOGIN_VARIABLE, THIS_MACHINE, LoginHost, is_login_override
 from seedfold.orchestrator.settings.site import site_cluster_overrides
 from seedfold.results.store.atomic_files import replace_file

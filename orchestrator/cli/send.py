@@ -10,7 +10,7 @@ import click
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.copies.source import LocalSource, serve_source
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.login.wire import BrokenWireError, Wire
+from seedfold.orchestrator.login.stream_protocol import BrokenWireError, Wire
 
 
 @click.command(hidden=True)

@@ -31,7 +31,7 @@ from seedfold.orchestrator.code.source_files import (
 )
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.results.store.atomic_files import fsync_path
 
 UNFINISHED_PREFIX = ".new-"

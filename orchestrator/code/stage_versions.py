@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seedfold.jobs.moved import current_name
+from seedfold.jobs.moved_modules import current_name
 
 STAGE_VERSIONS: Mapping[str, int] = {}
 """The version of a stage's numbers, from 2 on, by the dotted name of its function, such as

@@ -15,8 +15,8 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.moved import current_name
-from seedfold.jobs.patterns import KeyPath as Key
+from seedfold.jobs.key_patterns import KeyPath as Key
+from seedfold.jobs.moved_modules import current_name
 from seedfold.jobs.shared_config import SharedConfig, walk_texts
 from seedfold.orchestrator.code.source_files import find_module_paths
 

@@ -12,7 +12,7 @@ from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.copies.contents import FileEntry, StudyContents
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.login.wire import Wire
+from seedfold.orchestrator.login.stream_protocol import Wire
 from seedfold.orchestrator.state.overview import Overview
 
 _CHUNK_BYTES = 1 << 18

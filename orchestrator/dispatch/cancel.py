@@ -10,7 +10,7 @@ from seedfold.orchestrator.dispatch.resume import unique_by_id
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import

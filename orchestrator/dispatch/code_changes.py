@@ -10,7 +10,7 @@ from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.code_versions import CodeVersions, FinishedAttempt
 from seedfold.orchestrator.state.job_states import JobStates
-from seedfold.orchestrator.state.plan import PlannedJob
+from seedfold.orchestrator.state.launch_plan import PlannedJob
 from seedfold.orchestrator.state.stale_lines import WaysOn, package_line, stale_lines
 
 

@@ -21,7 +21,7 @@ from seedfold.orchestrator.login.project_store import refuse_absent_data
 from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
-from seedfold.orchestrator.state.plan import Plan, PlannedJob, replaced_keys
+from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from seedfold.jobs.errors import UnreachableError, count_noun
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.backend import TaskState
 

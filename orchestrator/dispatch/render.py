@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from seedfold.jobs.canonical import canonical_flat
+from seedfold.jobs.canonical_json import canonical_flat
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.rendered_job import SETTINGS_FILE

@@ -24,13 +24,13 @@ from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, write_plan_once
-from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import JobState, JobStates
-from seedfold.orchestrator.state.plan import Replacement, replaced_keys
+from seedfold.orchestrator.state.launch_plan import Replacement, replaced_keys
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.foreground import read_job_description, read_job_descriptions
 from seedfold.orchestrator.worker.slots import Gpu, Machine

@@ -9,7 +9,7 @@ from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.plan import PlannedJob
+from seedfold.orchestrator.state.launch_plan import PlannedJob
 
 
 def rerun(

@@ -14,17 +14,17 @@ from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_sched
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
-from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import FAILURE_KINDS, RetryPolicies
-from seedfold.orchestrator.settings.overrides import apply_volatile_overrides
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_overrides
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
-from seedfold.orchestrator.state.plan import PlannedJob
-from seedfold.orchestrator.state.stale import StalenessChecker, compare_code
+from seedfold.orchestrator.state.launch_plan import PlannedJob
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
+from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 STOPPED_STATES = frozenset({"failed", "cancelled"})
 """States that only a person ends."""

@@ -11,14 +11,14 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.state.plan import PlannedJob
+from seedfold.orchestrator.state.launch_plan import PlannedJob
 
 if TYPE_CHECKING:
-    from seedfold.orchestrator.schedulers.round import AdvanceResult
+    from seedfold.orchestrator.schedulers.advance_round import AdvanceResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.description_lines import decode_jobs, encode_jobs
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.moved import current_name, oldest_name
-from seedfold.jobs.records import decode_jobs, encode_jobs
+from seedfold.jobs.moved_modules import current_name, oldest_name
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.imports.run import IMPORT_RUN

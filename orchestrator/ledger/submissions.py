@@ -1,7 +1,7 @@
 """Submissions: which jobs were handed to whom, and whether anybody is still at work on them.
 
 ``submissions/TOKEN/intent.json`` is on disk before anything is started. On this machine one worker does all of it; a
-scheduler runs it as an array of tasks, each with a worker of its own (see `seedfold.orchestrator.ledger.tasks`).
+scheduler runs it as an array of tasks, each with a worker of its own (see `seedfold.orchestrator.ledger.task_records`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.copy_origin import observation_time, process_liveness
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
-from seedfold.orchestrator.ledger.tasks import TaskRecords
+from seedfold.orchestrator.ledger.task_records import TaskRecords
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 

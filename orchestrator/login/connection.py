@@ -20,7 +20,7 @@ from typing import IO
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, UsageError
 from seedfold.orchestrator.login.remote_command import OUTPUT_BEGINS
-from seedfold.orchestrator.login.wire import BrokenWireError, Wire
+from seedfold.orchestrator.login.stream_protocol import BrokenWireError, Wire
 from seedfold.orchestrator.settings.login import LoginHost
 
 _SSH_FAILED = 255

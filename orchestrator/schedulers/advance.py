@@ -15,11 +15,11 @@ from pathlib import Path
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.schedulers.advance_round import AdvanceResult, AdvanceRound
+from seedfold.orchestrator.schedulers.array_submission import Submitter
 from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
 from seedfold.orchestrator.schedulers.retries import Retries
-from seedfold.orchestrator.schedulers.round import AdvanceResult, AdvanceRound
-from seedfold.orchestrator.schedulers.sending import Submitter
 
 # How long a keeper stays, and how often it looks, while there is something that only a later look can tell.
 _KEEPER_LIFETIME_S = 1200.0

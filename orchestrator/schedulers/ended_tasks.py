@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
 from seedfold.orchestrator.ledger.claims import is_published
-from seedfold.orchestrator.ledger.reader import JobRecord, Ledger
+from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.ledger.tasks import TaskRecord
+from seedfold.orchestrator.ledger.task_records import TaskRecord
+from seedfold.orchestrator.schedulers.advance_round import FINAL_STATES, AdvanceRound, settle_s
 from seedfold.orchestrator.schedulers.backend import TaskState
 from seedfold.orchestrator.schedulers.registry import get_backend
-from seedfold.orchestrator.schedulers.round import FINAL_STATES, AdvanceRound, settle_s
 from seedfold.orchestrator.schedulers.submission_attempts import last_attempt, orphaned_folder, submitted_at
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure

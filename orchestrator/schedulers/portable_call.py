@@ -1,7 +1,7 @@
 """Functions as submitit hands them to a process that imports Seedfold from a snapshot of the code.
 
 The snapshot may be older or newer than the last move of modules. The oldest name of a function is known to both: the
-old code has it, and newer code finds what has moved (see `seedfold.jobs.moved`).
+old code has it, and newer code finds what has moved (see `seedfold.jobs.moved_modules`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 
-from seedfold.jobs.moved import oldest_name
+from seedfold.jobs.moved_modules import oldest_name
 
 
 class PortableCall:

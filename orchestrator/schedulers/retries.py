@@ -9,8 +9,8 @@ from dataclasses import replace
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.schedulers.advance_round import AdvanceRound
 from seedfold.orchestrator.schedulers.intents import make_intents
-from seedfold.orchestrator.schedulers.round import AdvanceRound
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 

@@ -51,7 +51,7 @@ def site_cluster_overrides(overrides: Sequence[str] = ()) -> list[str]:
 
 def _cluster_name_and_keys(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """The choice of an option, and its keys."""
-    from seedfold.jobs.grammar import group_override
+    from seedfold.jobs.axis_values import group_override
 
     cluster = read_site_settings().get("cluster")
     name = cluster if isinstance(cluster, str) else cluster.get("name") if isinstance(cluster, Mapping) else None
@@ -72,7 +72,7 @@ def site_cluster_keys(overrides: Sequence[str] = ()) -> Mapping[str, Any]:
 
 
 def _key_overrides(section: str, settings: Any) -> list[str]:
-    from seedfold.jobs.grammar import group_override
+    from seedfold.jobs.axis_values import group_override
 
     if settings is None:
         return []

@@ -24,9 +24,9 @@ from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_nu
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.ledger import Ledger, done_event_details
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
-from seedfold.orchestrator.ledger.reader import Ledger, done_event_details
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.imported_code import record_imported_code
 from seedfold.orchestrator.state.job_states import JobStates

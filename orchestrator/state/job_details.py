@@ -8,7 +8,7 @@ from typing import Any
 from seedfold.orchestrator.code.snapshots import read_snapshot_record
 from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.reader import JobRecord
+from seedfold.orchestrator.ledger.ledger import JobRecord
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_lookup import FoundJob
 from seedfold.orchestrator.state.overview import JobView, Overview

@@ -17,7 +17,7 @@ from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
 from seedfold.orchestrator.ledger.copy_origin import process_liveness, read_copy_origin
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.reader import JobRecord, Ledger, done_event_details, process_of_event
+from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.results.store.published import RESULT_FILE, find_damage, load_result
 

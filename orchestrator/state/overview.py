@@ -17,8 +17,8 @@ from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Address
-from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.slot_waits import read_wait
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
@@ -27,8 +27,8 @@ from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
-from seedfold.orchestrator.state.stale import StalenessChecker, compare_code
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_line, stale_lines
+from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that nobody has begun or will begin without being asked."""

@@ -10,7 +10,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.state.job_states import JobState
-from seedfold.orchestrator.state.stale import CODE, DATA, PARENT
+from seedfold.orchestrator.state.staleness import CODE, DATA, PARENT
 from seedfold.results.imports.run import IMPORT_RUN
 
 _MAX_NAMES = 3
@@ -29,7 +29,7 @@ class Judged(Protocol):
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """See `seedfold.orchestrator.state.stale.StalenessChecker.find_changes`."""
+        """See `seedfold.orchestrator.state.staleness.StalenessChecker.find_changes`."""
 
 
 @dataclass(frozen=True, slots=True)

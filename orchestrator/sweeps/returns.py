@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.hydra_program import overrides_of
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import JobState, JobStates
 from seedfold.orchestrator.state.overview import job_label

@@ -22,7 +22,7 @@ from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.plan import Plan
+from seedfold.orchestrator.state.launch_plan import Plan
 from seedfold.orchestrator.state.stale_lines import WaysOn
 from seedfold.orchestrator.sweeps.request import OWN_KEYS, SweepRequest
 from seedfold.orchestrator.sweeps.returns import read_job_returns

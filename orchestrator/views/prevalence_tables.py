@@ -11,8 +11,8 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.evaluation.axes import axis_names, select_runs
-from seedfold.results.prevalence.means import check_columns
 from seedfold.results.prevalence.settings import AnalysisSettings
+from seedfold.results.prevalence.table_means import check_columns
 from seedfold.results.prevalence.tables import AnalysisTable, make_analysis, record_settings
 from seedfold.results.store.finished_job import FinishedJob
 

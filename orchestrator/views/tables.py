@@ -164,7 +164,7 @@ def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 
 
 def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
-    from seedfold.results.ensembles.members import read_members
+    from seedfold.results.ensembles.head_members import read_members
     from seedfold.results.ensembles.top_members import MemberChoice, make_ensembles
 
     choice = MemberChoice(**request.member_choice)

@@ -32,7 +32,7 @@ from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_o
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
+from seedfold.orchestrator.ledger.output_files import copy_outputs, output_folder
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.results.ensembles.members import (
+from seedfold.results.ensembles.head_members import (
     FOLD_PREFIX,
     VALIDATION_SPLIT,
     HeadMember,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.conditions import Term, Where, are_equal, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.store.finished_job import Addressed, FinishedJob, Job

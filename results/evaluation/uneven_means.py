@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.results.evaluation.axes import Selection, address_key, format_value, last_component, without_axes
 from seedfold.results.evaluation.folds import FOLD_AXIS, _find_unplanned_gaps
 from seedfold.results.evaluation.missing_values import PlaceNames

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.costs import (
+from seedfold.results.prevalence.decision_metrics import (
     DECISION_METRICS,
     Counts,
     Floats,

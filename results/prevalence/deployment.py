@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.members import PredictedSamples, read_mean_predictions
+from seedfold.results.prevalence.mean_predictions import PredictedSamples, read_mean_predictions
 from seedfold.results.prevalence.quantify import QuantificationProblem, estimate_prevalences
-from seedfold.results.prevalence.scaling import BASE_SEED, resample_rows
+from seedfold.results.prevalence.resampling import BASE_SEED, resample_rows
 from seedfold.results.prevalence.settings import REQUIRED_SPLITS
 
 

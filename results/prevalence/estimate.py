@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.settings import read_settings
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
-from seedfold.results.prevalence.members import read_mean_predictions
+from seedfold.results.prevalence.mean_predictions import read_mean_predictions
 from seedfold.results.prevalence.quantify import (
     QUANTIFIERS,
     QuantificationProblem,
@@ -26,7 +26,7 @@ from seedfold.results.prevalence.quantify import (
     estimate_prevalences,
     suggest_method,
 )
-from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScalingError, resample_rows
+from seedfold.results.prevalence.resampling import BASE_SEED, ImpossibleScalingError, resample_rows
 from seedfold.results.store.values import BLOCKED_KEY, write_values
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.store.predictions")

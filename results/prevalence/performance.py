@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.costs import (
+from seedfold.results.prevalence.decision_metrics import (
     DECISION_METRICS,
     MetricSettings,
     confusion_matrix,

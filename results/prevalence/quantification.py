@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.quantify import (
     DEFAULT_SEED,
     METHODS,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.priors import Prior, exact_prior
 
 if TYPE_CHECKING:

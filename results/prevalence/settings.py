@@ -9,7 +9,7 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.prevalence.quantify import METHODS, check_methods
-from seedfold.results.prevalence.scaling import BASE_SEED
+from seedfold.results.prevalence.resampling import BASE_SEED
 
 REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
 """To calibrate on; the balanced test set; the deployment."""

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.work import OUTPUTS, DataFailure
@@ -105,7 +105,7 @@ class TablePart:
         return (list(_compute_rows(self.table, splits, deployments, self.settings)) if deployments else []), impossible
 
     def _compute_unlabelled(self) -> list[dict[str, Any]]:
-        from seedfold.results.prevalence.members import read_mean_predictions
+        from seedfold.results.prevalence.mean_predictions import read_mean_predictions
         from seedfold.results.prevalence.quantification import quantification_without_labels
 
         folders, (_, dev_test, app_test) = [self.candidate.run.folder], self.settings.splits
@@ -147,7 +147,7 @@ def _single_threaded() -> Any:
 def _simulate_deployments(
     splits: PredictedSplits, ratios: Sequence[float], base_seed: int
 ) -> tuple[list[Deployment], list[float]]:
-    from seedfold.results.prevalence.scaling import ImpossibleScalingError
+    from seedfold.results.prevalence.resampling import ImpossibleScalingError
 
     possible, impossible = [], []
     for ratio in ratios:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.results.evaluation.axes import Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined
 from seedfold.results.evaluation.problem_axes import problem_axes

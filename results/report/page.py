@@ -26,8 +26,8 @@ from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
 from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
 from seedfold.results.report.headline import ReportRow, format_number, make_mean_table, shown_metrics
+from seedfold.results.report.out_of_fold_section import pool_folds
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
-from seedfold.results.report.pooled import pool_folds
 from seedfold.results.store.atomic_files import replace_file
 from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.published import Result, load_result

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.blend_members import (
     DEVELOPMENT_SPLIT,
@@ -34,7 +34,7 @@ from seedfold.results.ensembles.blend_members import (
     find_members,
 )
 from seedfold.results.ensembles.blend_weights import choose_weights, choose_weights_per_fold
-from seedfold.results.evaluation.parents import parent_runs
+from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.stages.mean import log_areas, make_auc_table, make_test_table, write_mean_predictions
 
 if TYPE_CHECKING:

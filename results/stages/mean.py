@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.mean_ensemble import Ensemble, iterate_ensembles
 from seedfold.results.evaluation.averaging import MeanPredictions
 from seedfold.results.evaluation.axes import format_value, group_runs
 from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD_AXIS, add_zipped_axes, find_gaps, refuse_gaps
-from seedfold.results.evaluation.parents import parent_runs
+from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.evaluation.pooling import pool_runs
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc

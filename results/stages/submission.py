@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.evaluation.averaging import RunningMean
 from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD_AXIS
-from seedfold.results.evaluation.parents import parent_runs
+from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.evaluation.pooling import pool_runs, read_runs
 from seedfold.results.stages.augmentation_passes import compare_passes
 from seedfold.results.store.finished_job import FinishedJob

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.ensembles.members import FOLD_PREFIX, VALIDATION_SPLIT, read_members
+from seedfold.results.ensembles.head_members import FOLD_PREFIX, VALIDATION_SPLIT, read_members
 from seedfold.results.ensembles.top_members import MemberChoice, TopMemberEnsembles, make_ensembles
-from seedfold.results.evaluation.parents import parent_runs
+from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.store.metrics import probabilities
 from seedfold.results.store.predictions import HeadPredictions, write_predictions
 

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.integrity import Floats, Targets, check_ids, check_range, require_logits, require_targets

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.moved import current_name
+from seedfold.jobs.moved_modules import current_name
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.views.study import Study

@@ -23,7 +23,7 @@ from clusters.slurm.configuration import QOS_WITH_FEW
 from toyproject import WAIT_S, Toy, make_toy, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import JobStates

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clusters.conftest import Project
+from code_versions import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
 from earlier_layout import move_back
-from speaking import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
 from toyproject import wait_until
 
 LAUNCH = (f"run={RUN}", "fold=0")

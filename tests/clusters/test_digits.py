@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters.slurm.cluster import Cluster
-from killing import StoredResults, count_events, read_results
+from killed_processes import StoredResults, count_events, read_results
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder

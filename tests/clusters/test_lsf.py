@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from clusters.conftest import JOBS, LsfProject, begun
 from clusters.lsf.oddities import NAMES
-from killing import count_events
+from killed_processes import count_events
 from toyproject import wait_until
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from clusters.lsf.cluster import Lsf
-from installing import copy_repository, make_environment
+from installation import copy_repository, make_environment
 
 PROGRAM = """
 import json

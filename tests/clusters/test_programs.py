@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clusters.conftest import LsfProject, Project, SlurmProject
 from clusters.slurm.cluster import Cluster
-from strangers import HydraProgram, make_hydra_program
+from hydra_program import HydraProgram, make_hydra_program
 from toyproject import wait_until
 
 pytestmark = pytest.mark.slow

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seedfold.jobs.axis_values import _quote_texts
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.grammar import _quote_texts
 from seedfold.jobs.identity import compute_ids
 from seedfold.jobs.study import load_study
 from seedfold.jobs.study_keys import STUDY_CONVENTIONS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedfold.jobs.canonical import canonical_flat, canonical_json
+from seedfold.jobs.canonical_json import canonical_flat, canonical_json
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import SCHEMA, Identity, compute_ids
 

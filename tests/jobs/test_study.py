@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedfold.jobs.axis_values import parse_cell, parse_simple_value
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.grammar import parse_cell, parse_simple_value
 from seedfold.jobs.study import load_study
 
 Content = dict[str, Any]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.description_lines import decode_jobs, encode_jobs
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.jobs.study import load_study
 from seedfold.jobs.varying_keys import with_unnamed_axes
 

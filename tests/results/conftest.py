@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.results.store.finished_job import FinishedJob

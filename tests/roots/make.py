@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 from clusters.lsf.cluster import running
-from killing import job_processes, kill_jobs, worker_processes
+from killed_processes import job_processes, kill_jobs, worker_processes
 from old_root import describe_study, make_project
 from toyproject import Toy, wait_until
 

@@ -18,7 +18,7 @@ from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.folds import hold_out, make_shards, make_task_shards
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 _CONFIG_KEY = "task.archive"
 _log = logging.getLogger(__name__)

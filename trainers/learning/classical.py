@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.store.atomic_files import replace_file
-from seedfold.trainers.data.loading import JobData
+from seedfold.trainers.data.job_data import JobData
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.learning.checkpoint_files import Checkpoints, FinishedFit
 from seedfold.trainers.learning.validation import MAIN_HEAD

@@ -1,4 +1,4 @@
-"""The Lightning module of every classifier; see `seedfold.trainers.learning.module` for how it learns."""
+"""The Lightning module of every classifier; see `seedfold.trainers.learning.learner` for how it learns."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from seedfold.trainers.augmentation.transforms import prediction_augmentation
 from seedfold.trainers.data.batches import Batch, Position
+from seedfold.trainers.learning.learner import Learner, TrainingRecipe, monitored_value
 from seedfold.trainers.learning.logits import Heads, to_logits_by_head
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.learning.module import Learner, TrainingRecipe, monitored_value
 from seedfold.trainers.learning.validation import metric_column, validation_metrics
 from seedfold.trainers.setup.randomness import make_generator
 

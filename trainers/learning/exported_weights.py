@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.learning.checkpoint_files import DamagedCheckpointError, load_checkpoint, save_checkpoint
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 EXPORTED_FILE = "weights.ckpt"
 _FORMAT = 1

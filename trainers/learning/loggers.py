@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 """What Lightning's loggers need and Seedfold does not install."""

@@ -1,6 +1,6 @@
 """The Lightning module of networks that give a class to every pixel.
 
-How modules learn is described in `seedfold.trainers.learning.module`.
+How modules learn is described in `seedfold.trainers.learning.learner`.
 
 A validation pass keeps numbers of pixels, not masks: metrics are those of the whole split, whatever its size.
 """
@@ -18,9 +18,9 @@ from seedfold.jobs.work import ConfigFailure
 from seedfold.results.evaluation.overlaps import METRICS, Overlap
 from seedfold.trainers.augmentation.mask_transforms import Levels
 from seedfold.trainers.data.batches import Batch, Position
+from seedfold.trainers.learning.learner import Learner, TrainingRecipe
 from seedfold.trainers.learning.logits import Heads
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.learning.module import Learner, TrainingRecipe
 from seedfold.trainers.learning.validation import MAIN_HEAD
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
-from seedfold.trainers.data.loading import JobData
+from seedfold.trainers.data.job_data import JobData
 from seedfold.trainers.data.samples import Floats, Samples
 from seedfold.trainers.data.sampling import make_order
 from seedfold.trainers.learning.checkpoint_files import (
@@ -26,13 +26,13 @@ from seedfold.trainers.learning.checkpoint_files import (
     load_checkpoint,
 )
 from seedfold.trainers.learning.classifier import Classifier
+from seedfold.trainers.learning.learner import Learner, TrainingRecipe
 from seedfold.trainers.learning.loggers import make_loggers
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.learning.module import Learner, TrainingRecipe
 from seedfold.trainers.learning.segmenter import Segmenter, check_mask_metrics
 from seedfold.trainers.learning.training_state import Checkpointer, TrainingProgress
 from seedfold.trainers.learning.validation import check_metrics
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.setup.randomness import derive_seed, seed_everything
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from seedfold.jobs.work import RunInterrupted
 from seedfold.trainers.data.batches import Position
 from seedfold.trainers.learning.checkpoint_files import BestEpoch, Checkpoints, State
-from seedfold.trainers.learning.module import Learner, monitored_value
+from seedfold.trainers.learning.learner import Learner, monitored_value
 from seedfold.trainers.setup.randomness import RandomState, get_random_state, set_random_state
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 from seedfold.trainers.setup.settings import MonitorMode

@@ -26,9 +26,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
-from seedfold.trainers.programs.config import compose_job_config
-from seedfold.trainers.programs.module import find_function
-from seedfold.trainers.programs.output import OutputFolder
+from seedfold.trainers.programs.job_config import compose_job_config
+from seedfold.trainers.programs.output_folder import OutputFolder
+from seedfold.trainers.programs.program_function import find_function
 
 PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
 RETURN_FILE = "return.json"

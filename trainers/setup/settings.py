@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from seedfold.jobs.settings import read_settings
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import ConfigFailure
 
 MonitorMode = Literal["min", "max"]

@@ -11,12 +11,12 @@ import json
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.evaluation.overlaps import METRICS
 from seedfold.results.store.published import RUN_METRICS_FILE, MetricRecord
-from seedfold.trainers.data.loading import load_data as load_data
+from seedfold.trainers.data.job_data import load_data as load_data
 from seedfold.trainers.learning import training
 from seedfold.trainers.learning.checkpoint_files import Checkpoints, FinishedFit, load_checkpoint
 from seedfold.trainers.learning.exported_weights import EXPORTED_FILE, ExportedWeights, export_weights
 from seedfold.trainers.learning.validation import MAIN_HEAD
-from seedfold.trainers.setup.process import distributed_backend, gpu_memory_cap, prepare_process
+from seedfold.trainers.setup.process_limits import distributed_backend, gpu_memory_cap, prepare_process
 from seedfold.trainers.setup.ranks import Ranks, run_on_ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
 from seedfold.trainers.stages import fit_predict

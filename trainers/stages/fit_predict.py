@@ -16,7 +16,7 @@ import numpy as np
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.store.predictions import write_predictions
 from seedfold.results.store.published import DamagedError, find_damage
-from seedfold.trainers.data.loading import NEW_SPLIT, JobData, load_data, load_new_samples
+from seedfold.trainers.data.job_data import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
 from seedfold.trainers.learning import classical, training
 from seedfold.trainers.learning.checkpoint_files import (
@@ -28,7 +28,7 @@ from seedfold.trainers.learning.checkpoint_files import (
 )
 from seedfold.trainers.learning.kept_weights import find_fit_folder, refuse_training
 from seedfold.trainers.learning.metric_history import write_history
-from seedfold.trainers.setup.process import distributed_backend, gpu_memory_cap, prepare_process
+from seedfold.trainers.setup.process_limits import distributed_backend, gpu_memory_cap, prepare_process
 from seedfold.trainers.setup.ranks import Ranks, run_on_ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
 

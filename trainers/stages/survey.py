@@ -16,9 +16,9 @@ import numpy as np
 from seedfold.jobs.work import Work
 from seedfold.trainers.data.fold_balance import make_balance_table
 from seedfold.trainers.data.folds import hold_out, make_task_folds, make_task_shards
-from seedfold.trainers.data.reading import read_source
 from seedfold.trainers.data.samples import Indices, Samples
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.data.source_reader import read_source
+from seedfold.trainers.setup.object_builder import build
 
 PRELOAD = ("numpy", "pandas", "torch", "hydra.utils", "matplotlib.figure", "seedfold.trainers.stages.survey")
 _HELD_OUT = -1

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seedfold.orchestrator.ledger.submissions import Submission
-from seedfold.orchestrator.ledger.tasks import TaskRecord
+from seedfold.orchestrator.ledger.task_records import TaskRecord
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.schedulers.lsf import exit_reasons, queries
 from seedfold.orchestrator.schedulers.lsf.bjobs_rows import BjobsRow, parse_pending_reasons

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 
 DEFAULT_SEED = 0
 """Of the points that KDEyHD draws."""

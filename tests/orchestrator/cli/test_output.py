@@ -62,7 +62,7 @@ def test_help_says_which_commands_that_look_submit_as_well(finished: Toy, comman
 
 def test_help_and_status_import_little(finished: Toy) -> None:
     for arguments, heavy in {
-        ("--help",): ("rich", "yaml", "seedfold.orchestrator.ledger.reader"),
+        ("--help",): ("rich", "yaml", "seedfold.orchestrator.ledger.ledger"),
         ("status", "toy"): ("rich", "hydra", "omegaconf", "pandas", "numpy", "pyarrow", "torch", "submitit"),
     }.items():
         code = f"""import sys

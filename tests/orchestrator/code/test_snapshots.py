@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from code_versions import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
 from earlier_layout import move_back
-from speaking import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
 from toyproject import Toy, wait_until
 
 from seedfold.jobs.description import JobDescription

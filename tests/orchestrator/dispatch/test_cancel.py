@@ -10,7 +10,7 @@ from toyproject import Toy, wait_until
 from seedfold.orchestrator.dispatch import cancel as module
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 
 
 def test_what_was_done_in_the_meantime_is_not_called_cancelled(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from toyproject import Toy, read_files, wait_until
 
 from seedfold.orchestrator.dispatch.launch import make_plan
-from seedfold.orchestrator.state.plan import Plan
+from seedfold.orchestrator.state.launch_plan import Plan
 
 
 def _rows(toy: Toy, study: str = "toy") -> list[dict[str, str]]:

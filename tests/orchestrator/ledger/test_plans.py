@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.description_lines import decode_jobs
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.records import decode_jobs
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, read_plan_header, study_request, write_plan

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from strangers import HydraProgram, make_hydra_program
+from hydra_program import HydraProgram, make_hydra_program
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 import pytest
-from strangers import HydraProgram
+from hydra_program import HydraProgram
 
 
 def edit(stranger: HydraProgram, old: str, new: str, file: str = "train.py") -> None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from strangers import HydraProgram
+from hydra_program import HydraProgram
 from toyproject import read_files, wait_until
 
 

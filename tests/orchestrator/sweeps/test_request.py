@@ -9,14 +9,14 @@ import pytest
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra_program import DepthConfig, HydraProgram, ModelKind, TypedConfig, axes_of_jobs, make_hydra_program
 from omegaconf import OmegaConf, open_dict
-from strangers import DepthConfig, HydraProgram, ModelKind, TypedConfig, axes_of_jobs, make_hydra_program
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.hydra_program import load_expanded_points, load_sweep
 from seedfold.jobs.identity import compute_ids
-from seedfold.trainers.programs.config import compose_job_config
+from seedfold.trainers.programs.job_config import compose_job_config
 
 
 @pytest.fixture(scope="module")

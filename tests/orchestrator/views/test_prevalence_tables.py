@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from shifts import make_predictions
+from shift_frames import make_predictions
 from toyproject import WAIT_S, Toy, make_toy, read_files
 
 from seedfold.jobs.errors import UsageError

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from killing import (
+from killed_processes import (
     VICTIMS,
     StoredResults,
     count_events,
@@ -23,7 +23,7 @@ from killing import (
 )
 from toyproject import WAIT_S, Toy, make_toy, wait_for_output, wait_until
 
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.local import start_worker
 

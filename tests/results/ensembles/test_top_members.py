@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.ensembles.members import HeadMember, mean_curves_on_validation, read_members
+from seedfold.results.ensembles.head_members import HeadMember, mean_curves_on_validation, read_members
 from seedfold.results.ensembles.top_members import MemberChoice, TopMemberEnsembles, cross_fit, make_ensembles
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import probabilities

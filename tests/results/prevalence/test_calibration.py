@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from shifting import make_predicted, make_splits
+from shift_samples import make_predicted, make_splits
 
 from seedfold.jobs.work import DataFailure
 from seedfold.results.prevalence.calibration import calibration_errors, calibration_rows
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.priors import PriorEstimator
 from seedfold.results.prevalence.recalibrate import CALIBRATION_VARIANTS, fit_calibrator, softmax
 

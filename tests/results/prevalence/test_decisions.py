@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shifting import make_predicted, make_splits
+from shift_samples import make_predicted, make_splits
 
-from seedfold.results.prevalence.costs import DECISION_METRICS, MetricSettings, confusion_matrix, decision_metrics
+from seedfold.results.prevalence.decision_metrics import (
+    DECISION_METRICS,
+    MetricSettings,
+    confusion_matrix,
+    decision_metrics,
+)
 from seedfold.results.prevalence.decisions import best_thresholds, decision_rows, metric_curves, threshold_grid
 from seedfold.results.prevalence.priors import PriorEstimator
 from seedfold.results.prevalence.recalibrate import CALIBRATION_VARIANTS, softmax

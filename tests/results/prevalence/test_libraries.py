@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from shifts import make_predictions
+from shift_frames import make_predictions
 
 from seedfold.results.prevalence.calibration import calibration_rows
 from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.performance import performance_rows
 from seedfold.results.prevalence.priors import PriorEstimator
 from seedfold.results.prevalence.quantification import quantification_rows

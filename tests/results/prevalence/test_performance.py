@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shifting import make_predicted, make_splits
+from shift_samples import make_predicted, make_splits
 from sklearn import metrics as sk
 from torchmetrics.functional import classification as tm
 
-from seedfold.results.prevalence.costs import (
+from seedfold.results.prevalence.decision_metrics import (
     DECISION_METRICS,
     MetricSettings,
     confusion_matrix,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import rel_entr
-from shifting import make_splits
+from shift_samples import make_splits
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.prevalence.quantification import quantification_error_rows, quantification_rows

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quantifying import METHODS as LITERAL
-from shifting import make_predicted
+from reference_quantifiers import METHODS as LITERAL
+from shift_samples import make_predicted
 from sklearn.neighbors import KernelDensity
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 from seedfold.results.prevalence.quantify import METHODS, QuantificationProblem, check_methods, estimate_prevalences
 from seedfold.results.prevalence.quantify.counts import adjust
 from seedfold.results.prevalence.quantify.densities import kernel_densities

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from shifts import COUNTS, make_predictions
+from shift_frames import COUNTS, make_predictions
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.prevalence.charts import make_charts

@@ -19,7 +19,7 @@ from seedfold.trainers.augmentation.transforms import (
     Saturation,
     prediction_augmentation,
 )
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.setup.randomness import make_generator
 
 

@@ -12,8 +12,8 @@ import pytest
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.archive import add_archive
 from seedfold.trainers.data.folds import divide_samples, make_shards, make_task_shards
-from seedfold.trainers.data.loading import load_data
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.data.job_data import load_data
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.studies.sample_data import make
 
 pytest.importorskip("PIL")

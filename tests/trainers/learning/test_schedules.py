@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seedfold.trainers.learning.schedules import RampSustainDecay, ramp_sustain_decay
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 SHAPE: dict[str, Any] = {"start": 5e-6, "max": 3e-4, "min": 1e-6, "ramp": 5, "sustain": 2, "decay": 0.8}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.augmentation.batches import FlipAffineColor, Shift
 from seedfold.trainers.models.networks import MLP, SmallCNN
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.setup.randomness import make_generator
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.learning.exported_weights import ExportedWeights
 from seedfold.trainers.models.efficientnet import efficientnet
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 pytest.importorskip("monai")
 from seedfold.trainers.models.efficientnet_v2 import EfficientNetV2Encoder
@@ -157,7 +157,7 @@ def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_
 @pytest.mark.slow
 def test_a_small_network_learns_faults_from_slices(compose: Compose, work: Callable[..., Any], tmp_path: Path) -> None:
     """From volumes on disk to a mask of a volume that was never seen."""
-    from seedfold.trainers.data.loading import drop_empty_slices
+    from seedfold.trainers.data.job_data import drop_empty_slices
     from seedfold.trainers.studies.dark_side import slices_stage as slices
     from seedfold.trainers.studies.dark_side.sample_data import unusable_volume_name
     from seedfold.trainers.studies.dark_side.slices import Slices

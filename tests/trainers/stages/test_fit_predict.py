@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
 from seedfold.results.store.metrics import auroc
-from seedfold.trainers.data.loading import load_data
+from seedfold.trainers.data.job_data import load_data
 from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]

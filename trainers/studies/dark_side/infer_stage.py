@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.settings import read_settings
+from seedfold.jobs.canonical_json import canonical_json
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.results.evaluation.overlaps import Overlap
 from seedfold.results.store.published import RUN_METRICS_FILE
@@ -40,8 +40,8 @@ from seedfold.trainers.data.resumable_files import (
 from seedfold.trainers.data.samples import Samples, require_data_path
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
 from seedfold.trainers.learning.exported_weights import ExportedWeights, find_exported, read_exported
-from seedfold.trainers.setup.build import build
-from seedfold.trainers.setup.process import gpu_memory_cap, prepare_process
+from seedfold.trainers.setup.object_builder import build
+from seedfold.trainers.setup.process_limits import gpu_memory_cap, prepare_process
 from seedfold.trainers.setup.settings import TrainerSettings
 from seedfold.trainers.studies.dark_side.mask_results import (
     MEAN_NETWORK,

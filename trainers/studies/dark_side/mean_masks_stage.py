@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.settings import read_settings
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.results.evaluation.axes import axis_names, format_axes, format_value
 from seedfold.results.evaluation.overlaps import METRICS, Overlap
-from seedfold.results.evaluation.parents import parent_runs
+from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import RUN_METRICS_FILE, MetricRecord
 from seedfold.trainers.data.samples import Samples

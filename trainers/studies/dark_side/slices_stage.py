@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.studies.dark_side.seismic import SeismicVolumes, VolumeFiles
 from seedfold.trainers.studies.dark_side.slice_files import (
     AXES,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedfold.jobs.settings import read_settings
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import Work
 from seedfold.trainers.data.samples import require_data_path
 from seedfold.trainers.data.table import find_column, read_frame, to_class_numbers

@@ -16,7 +16,7 @@ from seedfold.trainers.data.images import ImageFolder, LabelTable
 from seedfold.trainers.data.samples import Reads, require_data_path
 from seedfold.trainers.data.tasks import Task, task_name
 from seedfold.trainers.data.upstream_files import find_optional_upstream_file
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 if TYPE_CHECKING:
     import pyarrow as pa

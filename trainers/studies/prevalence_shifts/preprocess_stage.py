@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.image_cache import INDEX

@@ -19,7 +19,7 @@ from seedfold.results.evaluation.overlaps import Overlap
 from seedfold.trainers.data.folds import divide_samples
 from seedfold.trainers.learning import exported_weights as exported
 from seedfold.trainers.learning.exported_weights import EXPORTED_FILE, ExportedWeights, export_weights
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.stages import fit_masks, fit_predict
 from seedfold.trainers.studies.dark_side import infer_stage as infer
 from seedfold.trainers.studies.dark_side import mean_masks_stage as mean_masks

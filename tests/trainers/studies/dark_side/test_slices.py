@@ -19,7 +19,7 @@ from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.folds import divide_samples
-from seedfold.trainers.data.loading import drop_empty_slices, load_data
+from seedfold.trainers.data.job_data import drop_empty_slices, load_data
 from seedfold.trainers.data.samples import UNKNOWN, Samples
 from seedfold.trainers.data.sampling import TrainingOrder
 from seedfold.trainers.studies.dark_side import slice_files

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from image_study import ImageStudy, each_done_once, has_checkpoint
-from killing import read_results
+from killed_processes import read_results
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.studies.mgmt.deep_supervision import DeepSupervisionCNN, StandardisedConv3d, make_block_channels
 
 FOUR = dict.fromkeys(("t2w", "fla", "t1w", "t1c"), True)

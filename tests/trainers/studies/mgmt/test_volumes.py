@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.loading import load_data
+from seedfold.trainers.data.job_data import load_data
 from seedfold.trainers.data.samples import UNKNOWN, Samples
 from seedfold.trainers.studies.mgmt.volumes import Volumes
 from seedfold.trainers.studies.sample_data import make

@@ -22,7 +22,7 @@ from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import Position, TrainingBlocks
 from seedfold.trainers.data.image_cache import CachedImages, npy_header
 from seedfold.trainers.data.images import ImageFolder
-from seedfold.trainers.data.loading import load_data
+from seedfold.trainers.data.job_data import load_data
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.sampling import TrainingOrder
 from seedfold.trainers.stages import fit_predict

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedfold.orchestrator.ledger.reader import JobRecord
+from seedfold.orchestrator.ledger.ledger import JobRecord
 
 ENDS = ("started", "interrupted", "failed", "done")
 

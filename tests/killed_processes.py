@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from seedfold.orchestrator.ledger.events import EventReader
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 
 StoredResults = dict[str, tuple[list[Any], list[Any]]]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seedfold.jobs.canonical import canonical_json
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.backend import Backend, StatusReply
 from seedfold.orchestrator.schedulers.registry import get_backend

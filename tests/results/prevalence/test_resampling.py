@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.scaling import MIN_CLASS_SAMPLES, ImpossibleScalingError, resample_rows, scale_counts
+from seedfold.results.prevalence.resampling import (
+    MIN_CLASS_SAMPLES,
+    ImpossibleScalingError,
+    resample_rows,
+    scale_counts,
+)
 
 COUNTS = st.lists(st.integers(1, 5000), min_size=2, max_size=8)
 RATIOS = st.integers(0, 18).map(lambda step: 1 + step / 2)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seedfold.results.prevalence.deployment import PredictedSplits
-from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.mean_predictions import PredictedSamples
 
 
 def make_predicted(

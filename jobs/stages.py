@@ -15,9 +15,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seedfold.jobs.axis_values import axis_values, parse_cell
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.jobs.grammar import axis_values, parse_cell
 from seedfold.jobs.matrix import Block
 from seedfold.jobs.study_keys import SWEEPER, TOP_LEVEL_STAGE_KEYS
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.explain import find_differences
+from seedfold.jobs.job_differences import find_differences
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Request
-from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
-from seedfold.orchestrator.state.stale import StalenessChecker, compare_code
+from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class PlannedJob:
     """One job and how it stands. ``state`` is ``new`` for one that no plan has named before.
 
     ``changes`` say why a done job's result is not what would be computed today (see
-    `seedfold.orchestrator.state.stale`).
+    `seedfold.orchestrator.state.staleness`).
     """
 
     job: JobDescription

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.interpolations import MISSING
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.shared_config import walk_texts
 
 

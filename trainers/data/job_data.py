@@ -21,11 +21,11 @@ from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.archive import add_archive
 from seedfold.trainers.data.cached_samples import read_cached_splits
 from seedfold.trainers.data.folds import divide_samples
-from seedfold.trainers.data.reading import read_source
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.data.sampling import draw_long_tail
+from seedfold.trainers.data.source_reader import read_source
 from seedfold.trainers.data.upstream_files import SLICES_INDEX, find_upstream_file
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 SCALING_FILE = "scaling.npz"
 NEW_SPLIT = "new"

@@ -18,7 +18,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.shared_config import Layout, SharedConfig, ValueGroups
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.reading import read_source
 from seedfold.trainers.data.samples import Reads, Samples
+from seedfold.trainers.data.source_reader import read_source
 from seedfold.trainers.learning.logits import to_logits_by_head
 
 IDS, TARGETS, INPUTS = ("a", "b", "c"), np.array([0, 1, 1], dtype=np.int16), np.ones((3, 2))
@@ -39,7 +39,7 @@ def Given(found: object) -> Own:  # noqa: N802
 @pytest.fixture(autouse=True)
 def built(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hydra copies arguments; these are to stay what they are."""
-    monkeypatch.setattr("seedfold.trainers.data.reading.build", lambda node, key: Own(node["found"]))
+    monkeypatch.setattr("seedfold.trainers.data.source_reader.build", lambda node, key: Own(node["found"]))
 
 
 def test_samples_of_any_number_type_become_those_that_training_takes() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seedfold.jobs.settings import read_settings
+from seedfold.jobs.config_dataclasses import read_settings
 from seedfold.jobs.work import ConfigFailure
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from seedfold.jobs.canonical import encode_plain
+from seedfold.jobs.canonical_json import encode_plain
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.matrix import Matrix, Point, Predicate
 from seedfold.jobs.predicates import compile_predicate
-from seedfold.jobs.schema import StageSpec
+from seedfold.jobs.stages import StageSpec
 
 Parents = tuple[str, ...]
 

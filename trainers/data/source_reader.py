@@ -10,7 +10,7 @@ import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.samples import Reads, Samples, check_samples
-from seedfold.trainers.setup.build import build
+from seedfold.trainers.setup.object_builder import build
 
 _DATA_ERRORS = (LookupError, ValueError, EOFError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.schedulers.advance_round import AdvanceRound, count_open_tasks, queue_limit, settle_s
 from seedfold.orchestrator.schedulers.backend import RefusedError
-from seedfold.orchestrator.schedulers.round import AdvanceRound, count_open_tasks, queue_limit, settle_s
 from seedfold.orchestrator.schedulers.submission_attempts import (
     begin_attempt,
     last_attempt,

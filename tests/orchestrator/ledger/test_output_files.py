@@ -6,7 +6,7 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
+from seedfold.orchestrator.ledger.output_files import copy_outputs, output_folder
 
 
 def job(letter: str, axes: dict[str, Any]) -> JobDescription:

@@ -13,7 +13,7 @@ from seedfold.orchestrator.code.snapshots import snapshot_roots
 from seedfold.orchestrator.code.source_files import program_folders
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.events import Event
-from seedfold.orchestrator.ledger.reader import Ledger
+from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.state.job_states import JobState, JobStates
 
 PARENT, DATA, CODE = "parent", "data", "code"

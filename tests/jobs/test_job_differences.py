@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from seedfold.jobs.explain import ABSENT, Difference, find_differences
 from seedfold.jobs.identity import Identity
+from seedfold.jobs.job_differences import ABSENT, Difference, find_differences
 
 IDENTITY = {"volatile": ["paths.**", "**.num_workers"]}
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.means import TRUE, summarise_table
+from seedfold.results.prevalence.table_means import TRUE, summarise_table
 
 
 def errors() -> pd.DataFrame:

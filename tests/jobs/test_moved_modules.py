@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import seedfold
-from seedfold.jobs.moved import MOVED, current_name, oldest_name
+from seedfold.jobs.moved_modules import MOVED, current_name, oldest_name
 
 PACKAGE = Path(seedfold.__file__).parent
 

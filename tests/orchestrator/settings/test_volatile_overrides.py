@@ -6,7 +6,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.settings.login import find_login_host
-from seedfold.orchestrator.settings.overrides import apply_volatile_overrides
+from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_overrides
 
 SETTINGS = {"identity": {"volatile": ["checkpoint.**"]}}
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.description_lines import decode_jobs, encode_jobs
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.jobs.resources import Resources
 
 
