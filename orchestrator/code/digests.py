@@ -1,7 +1,8 @@
-"""Which code computed a result: the digests of the source files that were loaded and do not come with an installation.
+"""Which code computed a result: digests of the loaded source files that do not belong to an installed package.
 
-The table of files is kept once per content under ``<root>/<study>/code/``; results name it by its digest. A file counts
-with the content that it had when `digest_loaded_files` first saw it: what is edited later is not what the process runs.
+The table of files is stored under ``<root>/<study>/code/``, once for each content, and results name it by its digest.
+The content of a file is the one at the first call of `digest_loaded_files` that saw it, because later changes of the
+file do not change what the process runs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _installation_folders() -> tuple[str, ...]:
 
 
 def is_installed(file: str) -> bool:
-    """Whether a file comes with Python or with an installed package, and so is not edited."""
+    """Whether a file belongs to Python or to an installed package, and is therefore not edited."""
     return file.startswith(_installation_folders()) or "/site-packages/" in file or "/dist-packages/" in file
 
 
@@ -46,7 +47,7 @@ _EXCLUDED_PACKAGE = "seedfold.orchestrator"
 
 
 def _loaded_source_files() -> Iterator[tuple[str, Path]]:
-    """(path under the import root, file) of each loaded module that computes, and is Seedfold's or not installed."""
+    """(path under the import root, file) of the loaded modules that may change a result and are not installed."""
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
@@ -62,14 +63,14 @@ _digest_of_file: dict[Path, str] = {}
 
 
 def digest_loaded_files() -> None:
-    """Note the content of files loaded since the last call, to be called soon after they were imported."""
+    """Record the content of the files that were loaded since the last call. Call it soon after imports."""
     for _, path in _loaded_source_files():
         if path not in _digest_of_file and path.exists():
             _digest_of_file[path] = digest_file(path)
 
 
 def record_code(study: StudyFolder) -> str:
-    """Record the code that this process has loaded; return the digest that names the record."""
+    """Record the code that this process has loaded; return the digest of the record, which is its name."""
     import hashlib
 
     digest_loaded_files()
@@ -84,10 +85,13 @@ def record_code(study: StudyFolder) -> str:
 
 
 def find_changed_code(study: StudyFolder, digest: str, import_roots: tuple[Path, ...]) -> str | None:
-    """Name the first file that no longer has the recorded content, looked up under the import roots; None if none."""
+    """Return the first file, looked up under the import roots, that no longer has the recorded content.
+
+    None if there is none.
+    """
     file = study.path / "code" / f"{digest}.json"
     if not file.exists():
-        return f"no record {digest}"
+        return f"there is no record {digest}"
     table: Mapping[str, str] = json.loads(file.read_text())
     for name, recorded in table.items():
         found = next((root / name for root in import_roots if (root / name).exists()), None)

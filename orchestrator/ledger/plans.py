@@ -1,8 +1,8 @@
 """The plans of a study on disk, and which jobs are current.
 
-Every launch that names something new writes one file: a first line that says who asked for what, then the job
-descriptions. The address of a job, (stage, axis values), belongs to the job that named it last: that one is current,
-the earlier ones are superseded.
+Every launch that plans something new writes one file. Its first line says who launched and with which settings, and the
+other lines are the job descriptions. An address, (stage, axis values), belongs to the job that was planned last for it:
+this job is current, and the earlier jobs of the address are superseded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Address = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
-    """Who asked for what, and the settings that jobs of this plan run under (``cluster``, ``failures``, …)."""
+    """Who launched, with which overrides, and the settings (``cluster``, ``failures``, …) of the jobs of this plan."""
 
     time: float
     user: str
@@ -44,7 +44,7 @@ class PlanHeader:
     def create(
         cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
     ) -> PlanHeader:
-        """Describe the plan that this process makes."""
+        """Make the header of a plan of this process."""
         return cls(
             time=time.time(),
             user=_user_name(),
@@ -58,7 +58,7 @@ class PlanHeader:
 
 
 def _user_name() -> str:
-    """The user's name, or number where nobody has named it, as in a container."""
+    """The user's name, or the user's number where it has no name, as in a container."""
     import getpass
 
     try:
@@ -68,7 +68,7 @@ def _user_name() -> str:
 
 
 def _next_file_name(folder: Path) -> str:
-    """A name that sorts behind every other, whatever the clocks of the hosts say."""
+    """A name that sorts after all others, even where the clocks of the hosts differ."""
     latest = max((int(file.name.split("-")[0]) for file in folder.glob("*.jsonl")), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
@@ -81,7 +81,10 @@ def write_plan(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescrip
 
 
 def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription], digest: str) -> None:
-    """Write the plan of that digest, unless it is there: of many that do so at once, with one time, one succeeds."""
+    """Write the plan with that digest, unless it exists.
+
+    Of many processes that do so at once with equal times, one succeeds.
+    """
     if not any(study.plans_folder.glob(f"*-{digest}.jsonl")):
         name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
         create_once(study.plans_folder / name, "".join(_plan_lines(header, jobs)))
@@ -96,7 +99,7 @@ def _plan_files(study: StudyFolder) -> list[Path]:
 
 
 def read_plan_header(path: Path) -> PlanHeader:
-    """Read who asked for a plan."""
+    """Read the header of a plan."""
     with path.open(encoding="utf-8") as file:
         record = json.loads(file.readline())
     for key in ("command", "overrides", "config_dirs"):
@@ -115,10 +118,11 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 
 
 class Plans:
-    """All plans of a study, read as they come.
+    """All plans of a study; each `refresh` reads what is new.
 
-    ``jobs`` has every job ever named, by id; ``current`` the job that holds each address (equal points of two stages
-    are one job with two addresses); ``superseded`` the ids that hold no address any more; ``header`` is the last one's.
+    ``jobs`` has every job that was ever planned, by id; ``current`` has the current job of each address (equal points
+    of two stages are one job with two addresses); ``superseded`` has the ids of the jobs that have no address any more;
+    ``header`` is that of the last plan.
     """
 
     def __init__(self, study: StudyFolder) -> None:
@@ -131,11 +135,12 @@ class Plans:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read plans that are new; tell whether there were any."""
+        """Read plans that are new; return whether there were any."""
         files = _plan_files(self.study)
         new = [path for path in files if path not in self._files_read]
         if new and self._files_read and new[0] < max(self._files_read):
-            # Written at the same moment as one that was read before it: the names decide, for every reader alike.
+            # Another plan, written at the same moment, was read before it. The order of the names counts, for all
+            # readers alike.
             self.current_jobs.clear()
             new = files
         for path in new:
