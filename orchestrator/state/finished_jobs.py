@@ -1,4 +1,4 @@
-"""The finished jobs of a study, as tables and reports know them."""
+"""The finished jobs of a study, for tables and reports."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from seedfold.results.store.published import damage
 
 
 def find_finished_jobs(overview: Overview, selection: Selection | None = None) -> list[Run]:
-    """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
+    """One run for each address of the study whose job has a complete result; a job with two addresses gives two runs.
 
-    Its axes are those of the study, and one more for each key in which jobs of a stage differ unnamed.
+    A run has the axes of the study, and one more for each other key in which jobs of a stage differ.
 
-    A job that runs again, or failed to, keeps its older result, marked stale, until a newer one is complete.
+    A job that runs again, or failed in the new run, keeps its older result, marked as stale, until a newer one is
+    complete.
     """
     named = overview.jobs_by_address()
     finished_jobs = (_finished_job(overview, view, named[view.job.address]) for view in overview.job_views(selection))
@@ -39,5 +40,5 @@ def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> Run
 
 
 def count_stale(jobs: Iterable[Run]) -> int:
-    """How many of the runs no longer hold."""
+    """How many of the runs are stale."""
     return sum(run.stale is not None for run in jobs)

@@ -1,7 +1,7 @@
-"""How a study stands, read once: its current jobs, what failed and why, and what a person should know beside.
+"""An overview of a study, read once: its current jobs with their states, failures with their reasons, and notes.
 
-Nothing here writes. Numbers count jobs; a job that stands at two places of a study counts once in the whole, and once
-in each stage that it stands in.
+Nothing here writes. Numbers count jobs: a job with two addresses in a study counts once in the total, and once in each
+of its stages.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from seedfold.orchestrator.state.job_states import JobState, JobStates, ResultCh
 from seedfold.orchestrator.state.stale import StalenessChecker
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
-"""States of jobs that nobody has begun or will begin without being asked."""
+"""States of jobs that have not begun, and that may need a command to begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job and how it stands; ``stale`` says why a done job's result is not what would be computed today."""
+    """One job and its state; ``stale`` says why the result of a done job is stale."""
 
     job: JobDescription
     job_state: JobState
@@ -44,9 +44,9 @@ class JobView:
         return self.job_state.state
 
     def failure_json(self) -> dict[str, Any]:
-        """What scripts are told of a failed job; ``log`` is None where nothing was printed.
+        """The JSON form of a failed job, for scripts; ``log`` is None if nothing was printed.
 
-        Where the job never began on a cluster it is the log of its task.
+        If the job never began on a cluster, ``log`` is the log of its task.
         """
         event, study = self.job_state.event or {}, self.job_state.holding_study
         log = study.path / event["log"] if "log" in event else study.log_file(self.job.id, self.job_state.attempt)
@@ -89,17 +89,17 @@ class Overview:
         self._staleness = StalenessChecker(self.states)
 
     def job_view(self, job: JobDescription) -> JobView:
-        """Tell how one job stands."""
+        """Return the view of one job."""
         job_state = self.states.of(job.id)
         return JobView(job, job_state, self._staleness.stale_reason(job, job_state))
 
     def job_views(self, selection: Selection | None = None) -> list[JobView]:
-        """The job at each place of the study, in the order in which places were planned."""
+        """The job of each address of the study, in the order in which the addresses were planned."""
         jobs = self.ledger.plans.current_jobs.values()
         return self._selected_views(jobs, selection)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
-        """The current jobs by place, with one more axis for each key in which jobs of a stage differ unnamed."""
+        """The current jobs by address, with one more axis for each other key in which jobs of a stage differ."""
         from seedfold.jobs.identity import Identity
         from seedfold.jobs.varying_keys import with_unnamed_axes
 
@@ -120,7 +120,7 @@ class Overview:
 
 
 def unique_by_id(views: Iterable[JobView]) -> list[JobView]:
-    """Leave out jobs that were seen already at another place."""
+    """Leave out jobs that were seen already at another address."""
     return list({view.job.id: view for view in views}.values())
 
 
@@ -140,7 +140,7 @@ def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
 
 
 def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
-    """Group failed jobs by kind and normalised traceback, the most frequent first."""
+    """Group failed jobs by kind and by traceback without numbers, addresses and paths; the largest group first."""
     groups: dict[tuple[str, str], list[JobView]] = {}
     for view in unique_by_id(views):
         if view.state == "failed" and view.job_state.event is not None:
@@ -151,14 +151,14 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
 
 
 def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
-    """Say how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
+    """Return how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
     count_of_reason = Counter(view.job_state.reason for view in views if view.job_state.has_nothing_to_do)
     for reason, count in count_of_reason.items():
         yield f"{counted(count, 'job has', 'jobs have')} nothing to do: {reason}"
 
 
 def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
-    """What a person should know beside the counts, one line each."""
+    """Notes for people besides the counts, one line each."""
     unique_views = unique_by_id(views)
     origin = read_copy_origin(overview.folder)
     found_notes = [
@@ -181,12 +181,16 @@ def _note_stale(views: Sequence[JobView]) -> str | None:
         return None
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
     jobs = counted(reasons.total(), "done job is", "done jobs are")
-    return f"{jobs} stale: {listed}; to run again: seedfold launch … --rerun stale"
+    return f"{jobs} stale: {listed}; to run them again: seedfold launch … --rerun stale"
 
 
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
-    return f"{counted(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
+    return (
+        f"{counted(count, 'earlier job was', 'earlier jobs were')} replaced; to list them: --superseded"
+        if count
+        else None
+    )
 
 
 def _note_damaged(overview: Overview) -> str | None:
@@ -194,11 +198,11 @@ def _note_damaged(overview: Overview) -> str | None:
     if not damaged:
         return None
     lines = counted(damaged.total(), "damaged line is", "damaged lines are")
-    return f"{lines} passed over in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
+    return f"{lines} skipped in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
 
 
 def _note_mixed_code(views: Iterable[JobView]) -> str | None:
-    """Name files of which the results saw different versions."""
+    """Name the source files of which the results used different versions."""
     states = [view.job_state for view in views if view.state == "done"]
     records = {job_state.event["code"]: job_state.holding_study for job_state in states if job_state.event}
     versions: dict[str, set[str]] = {}
@@ -215,19 +219,19 @@ def _note_mixed_code(views: Iterable[JobView]) -> str | None:
 
 
 def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
-    """What the worker waits for, where none of the jobs runs."""
+    """What the worker waits for, if no job is running."""
     if any(view.state == "running" for view in views):
         return None
     return next(filter(None, (read_wait(submission.folder) for submission in overview.ledger.live_submissions)), None)
 
 
 def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWorker]:
-    """The workers that died and left some of these jobs, which still wait."""
+    """The dead workers that left some of these jobs, if the jobs still wait."""
     return find_dead_workers(overview.folder, {view.job.id for view in views if view.state in _IDLE_STATES})
 
 
 def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
-    """A line for each worker that died and left some of these jobs."""
+    """A line for each dead worker that left some of these jobs."""
     return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
 
 
@@ -235,15 +239,18 @@ def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
     idle = sum(view.state in _IDLE_STATES for view in views if not is_import(view.job))
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return None
-    return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
+    return (
+        f"{counted(idle, 'job waits', 'jobs wait')} and no worker is running; to"
+        f" start them: seedfold resume {overview.folder.name}"
+    )
 
 
 def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
-    """Say which predictions have to be imported again: nobody can run what made them."""
+    """Name the predictions that have to be imported again, because Seedfold cannot run what made them."""
     for view in views:
         if is_import(view.job) and view.state != "done":
             reason = view.job_state.reason
-            yield f"{job_label(view.job)} is {view.state} ({reason}): seedfold import the same files again"
+            yield f"{job_label(view.job)} is {view.state} ({reason}): run seedfold import with the same files again"
 
 
 def axes_text(axes: Mapping[str, Any]) -> str:
@@ -256,12 +263,12 @@ def _value_text(value: Any) -> str:
 
 
 def job_label(job: JobDescription) -> str:
-    """A job as people are shown it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
+    """A job as people see it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
     return f"{job.id[:SHORT_ID]}  {job.stage} {axes_text(job.axes)}".rstrip()
 
 
 def count_by_axis_value(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
-    """Count states by the values of an axis; raises UsageError for an axis that no job has."""
+    """Count states by the values of an axis. Raises UsageError for an axis that no job has."""
     from seedfold.jobs.conditions import axis_named
 
     known = list(dict.fromkeys(name for view in views for name in view.job.axes))

@@ -1,4 +1,4 @@
-"""Which results are not what would be computed today, and why: a parent, a file of data, or the code has changed."""
+"""Which results are stale, and why: a parent, a data file or the code has changed since."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from seedfold.orchestrator.state.job_states import JobState, JobStates
 
 
 class StalenessChecker:
-    """Why results are not what would be computed today. Each file is looked at once."""
+    """Finds why results are stale. Each file is read once."""
 
     def __init__(self, states: JobStates, import_roots: tuple[Path, ...] | None = None) -> None:
-        """``import_roots`` are where the code would be imported from; None leaves code unchecked."""
+        """``import_roots`` are the folders from which the code would be imported; with None the code is not checked."""
         self._states = states
         self._import_roots = import_roots
         self._data_cache: dict[str, str | None] = {}
@@ -39,7 +39,7 @@ class StalenessChecker:
     def _find_changed_data(self, reads: FileReads, job: JobDescription) -> str | None:
         if not reads:
             return None
-        # Jobs of a study read the same few files; what they read, and where from, is told apart by its text.
+        # Jobs of a study read the same few files. The key is the text of what they read, and from where.
         key = repr((reads, job.config.get("paths")))
         if key not in self._data_cache:
             self._data_cache[key] = find_changed_file(reads, job.config)
