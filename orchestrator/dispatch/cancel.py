@@ -1,4 +1,4 @@
-"""Cancelling jobs: nothing is deleted, and `resume` starts them again."""
+"""Cancels jobs. Nothing is deleted, and `resume` starts them again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _EVENT_GAP_S = 0.001
 def cancel(
     root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False
 ) -> list[JobDescription]:
-    """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the cancelled jobs."""
+    """Cancel the jobs that are not done.
+
+    Running jobs are killed, unless ``pending_only``. Returns the cancelled jobs.
+    """
     folder = root.existing_study(name)
     refuse_copy(folder)
     ledger = Ledger(folder)
@@ -45,7 +48,7 @@ def cancel(
 
 
 def _remove_cancelled_from_queue(ledger: Ledger) -> None:
-    """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs; the others end alone."""
+    """Cancel the scheduler's tasks that have not begun and have only cancelled jobs; other tasks end by themselves."""
     if not any(submission.array for submission in ledger.live_submissions):
         return
     from seedfold.orchestrator.schedulers.ended_tasks import remove_cancelled_from_queue

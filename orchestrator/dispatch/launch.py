@@ -1,7 +1,7 @@
-"""Starting what is to be done: launch, resume, cancel, and waiting for it.
+"""Launches a study: makes the plan, then starts the jobs that have to run.
 
-The order of writes: the plan names the jobs, the submission's intent says who shall do them, then the worker is
-started. A kill between any two leaves jobs waiting, never lost and never doubled.
+The order of writes is: the plan with the jobs, the intent of the submission, then the start of the worker. After a kill
+between any two of them jobs are waiting; none is lost and none runs twice.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from seedfold.orchestrator.state.plan import Plan, PlannedJob, replaced_keys
 
 
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], check_code: bool = False) -> Plan:
-    """Compose, expand and compare.
+    """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
-    Raises UsageError for what is wrong with the study, for classes that it names and that are not there, and if it
-    belongs elsewhere.
+    Raises UsageError for errors in the study file, for classes that do not exist, and for a study that has to run on a
+    login host.
     """
     from seedfold.jobs.study import load_study
 
@@ -39,7 +39,7 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path],
 
 
 def import_roots() -> tuple[Path, ...]:
-    """Where a job launched from here would import code from."""
+    """The folders from which a job launched here would import code."""
     import sys
 
     return (Path.cwd(), *(Path(entry) for entry in sys.path if entry))
@@ -54,10 +54,10 @@ def launch(
     replace: bool = False,
     rerun: str | None = None,
 ) -> LaunchResult:
-    """Plan a study and start what is new, waiting, lost, stale by parent or to be retried.
+    """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
-    ``rerun`` adds done jobs: ``stale`` for those whose data or code changed, else a where expression. Raises UsageError
-    if jobs would be replaced and ``replace`` is not set; nothing is written then.
+    ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
+    Raises UsageError if jobs would be replaced and ``replace`` is not set; nothing is written then.
     """
     plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
     refuse_copy(plan.folder)
@@ -74,7 +74,10 @@ def launch(
 def start_plan(
     plan: Plan, starting: Sequence[PlannedJob], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
 ) -> LaunchResult:
-    """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for."""
+    """Carry out a plan: write it, make a snapshot of the code, submit the jobs.
+
+    ``overrides`` are those of the command.
+    """
     root = plan.root
     refuse_absent_data(Path.cwd(), plan.study.settings)
     check_with_scheduler(plan.folder, starting, plan.study.settings)
@@ -94,9 +97,9 @@ def start_plan(
     )
 
 
-def refuse_replacing(plan: Plan, advice: str = "launch with --replace, or under another name with study=NAME") -> None:
-    """Raise UsageError, which says what to do ``advice``, if other jobs stand in the places of the plan's."""
-    # Somebody else may have planned while this plan was made.
+def refuse_replacing(plan: Plan, advice: str = "use --replace, or another name for the study with study=NAME") -> None:
+    """Raise UsageError, with the ``advice`` what to do, if addresses of the plan have other jobs."""
+    # Another process may have written a plan while this plan was made.
     plan.ledger.plans.refresh()
     replacements = plan.find_replacements()
     if replacements:

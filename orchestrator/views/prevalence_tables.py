@@ -1,4 +1,7 @@
-"""Tables of prevalence shift over the finished jobs of a study; parts are kept under its ``cache/prevalence/``."""
+"""Tables of prevalence shift over the finished jobs of a study.
+
+Computed parts are kept in its folder ``cache/prevalence/``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from seedfold.results.store.finished_job import Run
 
 
 def find_cache_folder(study: StudyFolder) -> Path:
-    """Where parts of tables are kept: with the study, or with the user where the study is somebody else's."""
+    """The folder for computed parts of tables: in the study or, if it belongs to another user, in this user's cache."""
     if os.access(study.path, os.W_OK):
         return study.path / "cache" / "prevalence"
     user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -31,9 +34,11 @@ def compute_analysis(
     where: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Analysis, list[Run]]:
-    """Return a table of the chosen finished jobs, computed on all cores where it is not there yet, and the jobs.
+    """Return a table of the chosen finished jobs, and the jobs.
 
-    Raises UsageError where there is nothing to analyse.
+    Parts that are not in the cache are computed on all cores.
+
+    Raises UsageError if there is nothing to analyse.
     """
     study = overview.folder
     runs = find_finished_jobs(overview)
@@ -47,7 +52,7 @@ def compute_analysis(
 
 
 def _unique_by_id(runs: Sequence[Run]) -> list[Run]:
-    """A job that stands at two places of a study is analysed at the first."""
+    """The runs, each job once: a job with two addresses is analysed at the first of them."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 

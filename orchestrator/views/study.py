@@ -1,7 +1,7 @@
-"""A study as notebooks see it: the same engine as the command, with tables as DataFrames.
+"""A study in Python, for notebooks: the same functions as the command, with tables as DataFrames.
 
-Each call reads what is on disk at that moment. What is wrong is raised as `seedfold.jobs.errors.SeedfoldError`, with
-the text that the command would print.
+Each call reads what is on disk at that moment. Errors are raised as `seedfold.jobs.errors.SeedfoldError`, with the text
+that the command would print.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Names = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Study:
-    """A study under a root. Conditions are as in ``--where``: ``"seed=1,2 fold>=3"``."""
+    """A study under a root. Conditions are written as in ``--where``: ``"seed=1,2 fold>=3"``."""
 
     name: str
     root: Root
@@ -46,35 +46,38 @@ class Study:
 
     @classmethod
     def open(cls, name: str, root: str | Path | None = None, config_dirs: Sequence[str | Path] = ()) -> Study:
-        """Open a study by name; it need not exist. Raises UsageError for a name that cannot be a folder's."""
+        """Open a study by name; it need not exist. Raises UsageError for a name that cannot be the name of a folder."""
         found = find_root(root)
         found.study_folder(name)
         return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs))
 
-    # --- how it stands ------------------------------------------------------------------------------------------------
+    # --- states ------------------------------------------------------------------------------------------------
 
     def status(self, where: Where = None) -> pd.DataFrame:
-        """Return one row per place of the study: job, stage, axes, state, attempt, reason, stale."""
+        """Return one row per address of the study: job, stage, axes, state, attempt, reason, stale."""
         views = self._read_overview().job_views(_parse_selection(where))
         columns = ["state", "attempt", "reason", "stale"]
         rows = [(view.state, view.job_state.attempt, view.job_state.reason, view.stale) for view in views]
         return _jobs_frame([view.job for view in views], rows, columns)
 
     def plan(self, *overrides: str) -> pd.DataFrame:
-        """Return one row per job that a launch would name: job, stage, axes, state, stale, whether it would start."""
+        """Return one row per job of the study file: job, stage, axes, state, stale, whether a launch would start it."""
         plan = make_plan(self.root, self._add_experiment(overrides), self.config_dirs)
         starting = {planned.job.id for planned in plan.startable_jobs()}
         rows = [(planned.state, planned.stale, planned.job.id in starting) for planned in plan.jobs]
         return _jobs_frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
 
-    # --- what came out ------------------------------------------------------------------------------------------------
+    # --- results ------------------------------------------------------------------------------------------------
 
     def runs(self, where: Where = None) -> pd.DataFrame:
         """Return one row per finished job, with its metrics in columns."""
         return make_result_table("runs", self._table_request(where))
 
     def metrics(self, by: Names = (), over: Names = (), where: Where = None) -> pd.DataFrame:
-        """Return metrics per job; or means and spread, ``by`` the axes that stay or ``over`` those that do not."""
+        """Return metrics per job.
+
+        Or means and spread, ``by`` the axes that are kept or ``over`` the axes that are averaged.
+        """
         return make_result_table("metrics", self._table_request(where, by=_as_tuple(by), over=_as_tuple(over)))
 
     def predictions(self, split: Names = (), where: Where = None) -> pd.DataFrame:
@@ -82,7 +85,7 @@ class Study:
         return make_result_table("predictions", self._table_request(where, splits=_as_tuple(split)))
 
     def oof(self, over: Names = "fold", where: Where = None, partial: bool = False) -> pd.DataFrame:
-        """Return out-of-fold predictions: each sample once per group. Raises UsageError where a fold is missing."""
+        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing."""
         return make_result_table("oof", self._table_request(where, over=_as_tuple(over), partial=partial))
 
     def ensemble(self, over: Names = (), split: Names = (), where: Where = None, partial: bool = False) -> pd.DataFrame:
@@ -119,10 +122,10 @@ class Study:
         zeros: Zeros | None = None,
         base_seed: int | None = None,
     ) -> pd.DataFrame:
-        """Return a table of prevalence shift, computed on all cores where it is not there yet.
+        """Return a table of prevalence shift; parts that are not in the cache are computed on all cores.
 
-        quantification, quantification_error, calibration, performance or decisions, at ``ratios`` of the largest to
-        the smallest class of simulated deployments.
+        The table is quantification, quantification_error, calibration, performance or decisions; ``ratios`` are those
+        of the largest to the smallest class in simulated deployments.
         """
         from seedfold.orchestrator.views.prevalence_tables import compute_analysis
         from seedfold.results.prevalence.settings import AnalysisSettings
@@ -139,20 +142,20 @@ class Study:
         return write_study_report(self._read_overview(), Path(out).absolute() if out else None)
 
     def job(self, job: str = "", /, **axes: Any) -> Job:
-        """Return one job, named by the first characters of its id, its place as text, or by its axes.
+        """Return one job, named by the first characters of its id, by its address as text, or by its axes.
 
         ``study.job("1a2b3c")``, ``study.job("train seed=3 fold=1")`` and ``study.job(seed=3, fold=1)``; an axis with a
-        dotted key is named by its last component. Raises UsageError where no job or more than one answers.
+        dotted key is named by its last component. Raises UsageError if no job or more than one job fits.
         """
         words = [*job.split(), *axes_text(axes).split()]
         return Job(self.root, JobDetails(self.root, find_job(self.root, words, self.name)))
 
-    # --- getting it done ----------------------------------------------------------------------------------------------
+    # --- commands ----------------------------------------------------------------------------------------------
 
     def launch(self, *overrides: str, wait: bool = True, replace: bool = False, where: Where = None) -> pd.DataFrame:
-        """Start what is to be done, wait for it unless told not to, and return the status.
+        """Start the jobs that have to run, wait for them unless ``wait`` is false, and return the status.
 
-        Interrupting the wait has running jobs write a checkpoint and stop.
+        If the wait is interrupted, running jobs write a checkpoint and stop.
         """
         launched = launch(
             self.root,
@@ -166,14 +169,14 @@ class Study:
     def resume(
         self, *overrides: str, where: Where = None, kinds: Sequence[str] = (), wait: bool = True
     ) -> pd.DataFrame:
-        """Start what is neither done nor alive, failed jobs included; otherwise as `launch`."""
+        """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`."""
         selection = _parse_selection(where)
         return self._wait_and_get_status(
             resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait
         )
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
-        """Cancel what is not done, and return the status."""
+        """Cancel the jobs that are not done, and return the status."""
         cancel(self.root, self.name, selection=_parse_selection(where))
         return self.status()
 
@@ -187,7 +190,7 @@ class Study:
         return Study(launched.study.name, self.root).status()
 
     def _add_experiment(self, overrides: Sequence[str]) -> list[str]:
-        """Overrides for the composer: the experiment is the one of this study's name unless another is named."""
+        """The overrides for the composer. Unless they name an experiment, it is the one with this study's name."""
         folder = str(Path.cwd())
         if folder not in sys.path:
             sys.path.insert(0, folder)
@@ -207,7 +210,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a study, as it stood when it was looked up."""
+    """One job of a study, with its state when it was looked up."""
 
     root: Root
     details: JobDetails
@@ -235,18 +238,18 @@ class Job:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The attempts so far: when, where, how they ended."""
+        """The attempts so far: when and where they ran, and how they ended."""
         return list(self.details.attempts())
 
     @property
     def log(self) -> str:
-        """What the latest attempt printed. Raises UsageError if there was none."""
+        """The log of the latest attempt. Raises UsageError if there was none."""
         log = AttemptLog.find(self.root, self.details.found_job, None, allow_pending=False)
         return b"".join(read_log(log)).decode(errors="replace")
 
     @property
     def result(self) -> Result | None:
-        """What the published result says of itself: files, metrics, provenance; None if there is none."""
+        """The record of the published result: files, metrics, provenance; None if there is no result."""
         return self.details.latest_result()
 
 

@@ -1,4 +1,4 @@
-"""The tables of a study by name, as `results` knows them, for people to read or with every row."""
+"""The result tables of a study by name, as summaries for people or with all rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ FOLD = "fold"
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """What a table is made of. ``planned`` are all jobs of the study: they tell which folds and members are missing."""
+    """The data and options of a table.
+
+    ``planned`` are all jobs of the study, which show which folds and members are missing.
+    """
 
     runs: Sequence[Run]
     planned: Sequence[JobDescription] | None = None
@@ -29,7 +32,7 @@ class TableRequest:
     over: tuple[str, ...] = ()
     partial: bool = False
     member_choice: Mapping[str, Any] = field(default_factory=dict)
-    """Which members the table ``top`` is made of; see `seedfold.results.ensembles.top_members.Choice`."""
+    """Which members the table ``top`` uses; see `seedfold.results.ensembles.top_members.Choice`."""
 
     @property
     def shared_arguments(self) -> dict[str, Any]:
@@ -38,23 +41,30 @@ class TableRequest:
 
     @property
     def splits_or_none(self) -> tuple[str, ...] | None:
-        """The splits asked for; None for all."""
+        """The splits that were asked for; None for all splits."""
         return self.splits or None
 
 
 def make_result_table(name: str, request: TableRequest, summarized: bool = False) -> pd.DataFrame:
-    """Return a table. ``summarized``: means and metrics in place of the rows that they are computed from.
+    """Return a table. With ``summarized``, means and metrics replace the rows from which they are computed.
 
     Raises UsageError for options that the table does not have, and for missing folds or members.
     """
     if request.by and name != "metrics":
-        raise UsageError(f"--by: the table {name} has no means; it goes with metrics")
+        raise UsageError(f"--by: the table {name} has no means; use --by with the table metrics")
     if request.member_choice and name != "top":
-        raise UsageError(f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; they go with top")
+        raise UsageError(
+            f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; use these options with the table top"
+        )
     if request.over and name in {"runs", "predictions", "top"}:
-        raise UsageError(f"--over: the table {name} averages over nothing; it goes with metrics, oof and ensemble")
+        raise UsageError(
+            f"--over: the table {name} averages nothing; use --over with the tables metrics, oof and ensemble"
+        )
     if request.by and request.over:
-        raise UsageError("--by and --over exclude each other: --by names the axes that stay, --over those that do not")
+        raise UsageError(
+            "--by and --over cannot be used together: --by names the axes that"
+            " are kept, --over the axes that are averaged"
+        )
     functions: dict[str, Callable[[TableRequest, bool], pd.DataFrame]] = {
         "runs": _runs_table,
         "metrics": _metrics_table,
@@ -76,7 +86,8 @@ def _check_splits(request: TableRequest) -> None:
     for split in request.splits:
         if split not in known_splits:
             raise UsageError(
-                f"--split {split}: no run has it{did_you_mean(split, known_splits)}; splits: {', '.join(known_splits)}"
+                f"--split {split}: no run has this split{did_you_mean(split, known_splits)};"
+                f" splits: {', '.join(known_splits)}"
             )
 
 
@@ -112,7 +123,7 @@ def _oof_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 
 def _single_split(request: TableRequest) -> str:
     if len(request.splits) > 1:
-        raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table is of one split")
+        raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table has only one split; name one")
     return request.splits[0] if request.splits else "val"
 
 
@@ -149,14 +160,16 @@ def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription])
     absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
-        raise UsageError(f"top: {counted(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial")
+        raise UsageError(
+            f"top: {counted(len(absent), 'job')} {verb} not done; wait, or use the finished jobs only with --partial"
+        )
 
 
 def _seed_axes(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The axes that members differ in unless told otherwise: seeds."""
+    """The axes in which members differ by default: the seeds."""
     axes = dict.fromkeys(axis for run in runs for axis in run.axes)
     seeds = tuple(axis for axis in axes if axis.endswith("seed"))
     if not seeds:
         known = ", ".join(axes) or "none"
-        raise UsageError(f"--over: no axis is a seed; name the axes whose jobs are averaged; axes: {known}")
+        raise UsageError(f"--over: the study has no axis of seeds; name the axes over which to average; axes: {known}")
     return seeds

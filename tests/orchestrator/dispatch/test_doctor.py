@@ -44,7 +44,7 @@ def test_a_sound_machine_and_study(finished: Toy) -> None:
     before = tree(finished.root)
     ended = finished.inside("doctor", "toy")
     assert ended.returncode == 0
-    assert "6 results read through, all whole" in ended.stdout
+    assert "6 results read completely; all are intact" in ended.stdout
     assert "exclusive creation works" in ended.stdout
     assert all(line.split()[0] in {"ok", "warning", "problem"} for line in ended.stdout.splitlines())
     assert tree(finished.root) == before

@@ -103,7 +103,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert tree(shared.folder) == before
 
 
-@pytest.mark.parametrize(("table", "says"), [("calibration", "any task,"), ("decisions", "any task of two classes,")])
+@pytest.mark.parametrize(("table", "says"), [("calibration", "any task$"), ("decisions", "any task of two classes$")])
 def test_a_table_without_rows_says_why(table: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         print_means(table, pd.DataFrame(columns=["task", "ratio"]))
