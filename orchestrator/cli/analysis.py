@@ -1,4 +1,4 @@
-"""The tables of prevalence shift on a terminal: options, a bar while they are computed, means to read."""
+"""The tables of prevalence shift on a terminal: options, a progress bar while they are computed, means for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def parse_settings(
     ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None
 ) -> AnalysisSettings:
-    """Read the options. Raises UsageError for a ratio or a method that there is not."""
+    """Read the options. Raises UsageError for a ratio that is not possible or a method that does not exist."""
     return AnalysisSettings.given(
         ratios=None if ratios is None else _parse_ratios(ratios),
         methods=None if methods is None else tuple(methods.split(",")),
@@ -41,7 +41,7 @@ def _parse_ratios(text: str) -> tuple[float, ...]:
 
 
 def make_prevalence_table(overview: Overview, name: str, settings: AnalysisSettings, where: str) -> pd.DataFrame:
-    """Return the table, with a bar on a terminal while it is computed; what it leaves out is told."""
+    """Return the table, with a progress bar on a terminal while it is computed; notes say what it leaves out."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
         analysis, runs = compute_analysis(overview, name, settings, where, progress)
     for note in [*notes(analysis), *_stale_notes(overview, runs)]:
@@ -70,13 +70,13 @@ def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_means(name: str, table: pd.DataFrame) -> None:
-    """Print the means over tasks, ratios and everything else that is not what the table compares."""
+    """Print the means over tasks, ratios and all other columns that the table does not compare."""
     from seedfold.orchestrator.cli.frames import print_frame
     from seedfold.results.prevalence.means import means
 
     if table.empty:
         tasks = "task of two classes" if name == "decisions" else "task"
-        raise UsageError(f"{name}: no ratio is possible for any {tasks}, so there are no rows")
+        raise UsageError(f"{name}: the table is empty, because no ratio is possible for any {tasks}")
     print_frame(means(name, table))
     over = f"{counted(table['task'].nunique(), 'task')} and {counted(table['ratio'].nunique(), 'ratio')}"
     print_text(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")

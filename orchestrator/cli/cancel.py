@@ -19,7 +19,7 @@ _MAX_LISTED = 10
 
 @click.command()
 @options.study
-@click.option("--pending", is_flag=True, help="Leave running jobs alone.")
+@click.option("--pending", is_flag=True, help="Cancel only jobs that have not begun.")
 @options.selection
 @options.as_json
 @options.common
@@ -32,7 +32,7 @@ def command(
     as_json: bool,
     root: Root,
 ) -> None:
-    """Cancel the jobs of a study that are not done; running ones are killed and keep their checkpoints."""
+    """Cancel the jobs of a study that are not done. Running jobs are killed; their checkpoints are kept."""
     jobs = cancel(root, study, selection=Selection.parse(where, stages, limit), pending_only=pending)
     if as_json:
         print_json({"study": study, "cancelled": [job.id for job in jobs]})
@@ -40,7 +40,7 @@ def command(
     if not jobs:
         print_text(f"{study}: nothing to cancel")
         return
-    print_text(f"{study}: cancelled {counted(len(jobs), 'job')}; to start again: seedfold resume {study}")
+    print_text(f"{study}: cancelled {counted(len(jobs), 'job')}; to start them again: seedfold resume {study}")
     print_text(*(f"  {job_label(job)}" for job in jobs[:_MAX_LISTED]))
     if len(jobs) > _MAX_LISTED:
         print_text(f"  … and {len(jobs) - _MAX_LISTED} more")

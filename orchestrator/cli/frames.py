@@ -1,4 +1,4 @@
-"""Tables of results on a terminal: metrics side by side, as many as fit."""
+"""Tables of results on a terminal: metrics side by side, as many as fit into its width."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEADING_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse"
 
 
 def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
-    """Print a table: means and single metrics one column each, otherwise as it is."""
+    """Print a table: means and metrics with one column per metric, other tables as they are."""
     frame_shown = _shorten_names(_metrics_as_columns(frame) if "metric" in frame.columns else frame)
     rows = frame_shown.head(limit or _ROWS_SHOWN)
     fitting_frame = _drop_columns_to_fit(rows)
@@ -37,7 +37,10 @@ def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
 
 
 def _shorten_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Name axes by their last component where no other column ends so; ``--where`` takes them like that, too."""
+    """Shorten names of axes to their last component if no other column ends with it.
+
+    ``--where`` accepts such names too.
+    """
     last = [str(name).split(".")[-1] for name in frame.columns]
     return frame.set_axis(
         [short if last.count(short) == 1 else name for short, name in zip(last, frame.columns, strict=True)], axis=1
@@ -49,7 +52,7 @@ def _has_a_metric(shown: pd.DataFrame, frame: pd.DataFrame) -> bool:
 
 
 def _print_blocks(frame: pd.DataFrame, metrics: set[str]) -> None:
-    """One block a row, for terminals too narrow for a table: what it is of, then a metric a line."""
+    """One block for each row, for terminals too narrow for a table: the axes, then one line for each metric."""
     for row in frame.to_dict("records"):
         texts = dict(zip(map(str, row), _cell_texts(list(row.values())), strict=True))
         print_text(" ".join(f"{name}={text}" for name, text in texts.items() if name not in metrics), style="bold")
@@ -75,7 +78,7 @@ def _metrics_as_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_constant(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a column says nothing: the same stage or head everywhere."""
+    """Whether a column has no information: the same stage or head in all rows."""
     return name in {"stage", "head", "group"} and frame[name].nunique(dropna=False) == 1
 
 
@@ -88,7 +91,7 @@ def _cell(row: Mapping[Any, Any]) -> str:
 
 
 def _drop_columns_to_fit(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out last columns until the table fits the terminal."""
+    """Leave out the last columns until the table fits the terminal."""
     while len(frame.columns) > 1 and not fits_terminal(_to_table(frame)):
         frame = frame.iloc[:, :-1]
     return frame

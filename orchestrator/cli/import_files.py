@@ -17,18 +17,27 @@ from seedfold.orchestrator.state.overview import job_label
 
 @click.command()
 @click.argument("files", metavar="[SPLIT=]FILE...", nargs=-1, required=True)
-@click.option("--study", metavar="STUDY", required=True, help="The study that takes them in; made if there is none.")
-@click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="An axis, e.g. task=thorax; repeatable.")
-@click.option("--split-column", metavar="NAME", help="The column that names each row's split; else `split`.")
-@click.option("--replace", "replaces", is_flag=True, help="Put them in the place of others with the same axes.")
+@click.option(
+    "--study", metavar="STUDY", required=True, help="Study to import into; it is created if it does not exist."
+)
+@click.option(
+    "--set",
+    "given",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Axis value of the predictions, e.g. task=thorax; repeatable.",
+)
+@click.option("--split-column", metavar="NAME", help="Column with the split of each row; default: split.")
+@click.option("--replace", "replaces", is_flag=True, help="Replace other predictions with the same axis values.")
 @options.local
 def command(
     files: Sequence[str], study: str, given: Sequence[str], split_column: str | None, replaces: bool, root: Root
 ) -> None:
-    """Take one model's predictions into a STUDY, as a job that is done.
+    """Import the predictions of one model into a STUDY, as a job that is done.
 
-    A FILE is csv or parquet with sample_id, target, logit_0, …, and split; or a list of {logits, target, sample_id}
-    that torch saved. SPLIT=FILE says which split all of a file is. Rows keep their order.
+    A FILE is a csv or parquet file with the columns sample_id, target, logit_0, … and split, or a file in which torch
+    saved a list of {logits, target, sample_id}. With SPLIT=FILE all rows of the file belong to that split. The order of
+    the rows is kept.
     """
     from seedfold.results.imports.predictions import Source
 
@@ -38,7 +47,7 @@ def command(
 
 
 def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
-    """Axis values, read as Hydra reads them. Raises UsageError for anything but one value per key."""
+    """Read axis values as Hydra does. Raises UsageError unless each key has exactly one value."""
     from seedfold.jobs.compose import Composer
     from seedfold.jobs.grammar import values_of
     from seedfold.jobs.schema import check_name
@@ -48,14 +57,14 @@ def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     for override in composer.parse(list(overrides)):
         key, values = override.key_or_group, values_of(override)
         if override.is_delete() or len(values) != 1 or key in axes:
-            raise UsageError(f"--set {override.input_line}: one KEY=VALUE per axis is meant")
+            raise UsageError(f"--set {override.input_line}: expected one KEY=VALUE for each axis")
         axes[check_name(composer, "--set", key)] = values[0]
     return axes
 
 
 def _print_imported(study: str, imported: ImportResult) -> None:
     samples_text = ", ".join(f"{split} {count}" for split, count in imported.samples_by_split.items())
-    verb = "is there already" if imported.was_known else "imported"
+    verb = "was imported before" if imported.was_known else "imported"
     print_text(
         f"{study}: {verb}: {job_label(imported.job)}", f"  {imported.class_count} classes; samples: {samples_text}"
     )

@@ -24,7 +24,7 @@ from seedfold.results.store.published import Result
 @options.as_json
 @options.common
 def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
-    """Show all that is known of a JOB."""
+    """Show the details of a JOB: its state, attempts, result, log files and configuration."""
     details = JobDetails(root, find_job(root, job, study))
     if as_json:
         print_json(details.to_json())

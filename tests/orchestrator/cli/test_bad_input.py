@@ -76,7 +76,7 @@ COMMANDS = [
     command("unknown axis of a job", "show", "sede=0", says=("sede", "did you mean 'seed'")),
     command("unknown stage of a job", "show", "trian", "seed=0", "fold=0", says=("trian", "did you mean 'train'")),
     command("no job of such values", "show", "seed=7", "fold=0", says=("seed=7 fold=0", "no job")),
-    command("attempt that was not", "logs", "seed=0", "fold=0", "--attempt", "9", says=("attempt 9", "latest is 1")),
+    command("attempt that was not", "logs", "seed=0", "fold=0", "--attempt", "9", says=("attempt 9", "attempt is 1")),
     command("explain with one job", "explain", "seed=0 fold=0", says=("JOB",)),
     command("unknown table", "results", "toy", "metrix", says=("metrix", "metrics")),
     command("unknown format", "results", "toy", "--format", "xls", says=("xls", "csv")),

@@ -91,7 +91,7 @@ def test_selections_start_only_what_they_name(toy: Toy) -> None:
     toy.launch("--where", "fold=1", "--limit", "1", experiment="light")
     assert toy.states("light") == {"waiting": 5, "done": 1}
     toy.settle()
-    assert "5 jobs wait and nobody is at work: seedfold resume light" in toy.ok("status", "light")
+    assert "5 jobs wait and no worker is running; to start them: seedfold resume light" in toy.ok("status", "light")
     assert toy.json("status", "light", "--where", "fold=1")["jobs"] == 2
     toy.ok("resume", "light", "--where", "seed=1 fold!=2")
     assert toy.states("light") == {"waiting": 3, "done": 3}
@@ -113,8 +113,8 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert tree(toy.root) == before
     said = toy.ok("plan", "-cd", "conf", "experiment=toy", "signal=0.5").splitlines()
     assert said[:2] == [
-        "toy: 6 jobs; launch stops, unless told --replace, or study=NAME",
-        "6 jobs would be replaced, through:",
+        "toy: 6 jobs; launch will refuse this without --replace or another study=NAME",
+        "6 jobs would be replaced, because of these keys:",
     ]
     assert said[2].startswith("  signal 2.0 → 0.5")
     assert [line for line in said if "would start" in line] == ["a launch with --replace would start 6: 6 new"]
@@ -136,12 +136,12 @@ def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
         lambda: toy.root.exists() and toy.study("one").plans_folder.exists() and toy.states("one") == {"running": 1}
     )
     second = toy.start(*launch, "study=two")
-    eventually(lambda: toy.study("two").plans_folder.exists() and "waits for a place: " in toy.ok("status", "two"))
+    eventually(lambda: toy.study("two").plans_folder.exists() and "waits for a slot: " in toy.ok("status", "two"))
     toy.ok("cancel", "one")
     said, _ = second.communicate(timeout=PATIENCE_S)
     first.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0
-    assert re.search(r"^two: waits for a place: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
+    assert re.search(r"^two: waits for a slot: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
     assert said.count("waits for") == 1
     assert "waits for" not in toy.ok("status", "two")
 
@@ -312,7 +312,7 @@ def test_logs_follow_an_attempt_to_its_end(toy: Toy) -> None:
     assert toy.ok("logs", "train", "seed=0", "--attempt", "1") == followed.stdout
     missing = toy.inside("logs", "seed=0", "--attempt", "2")
     assert missing.returncode == 2
-    assert "the latest is 1" in missing.stderr
+    assert "its latest attempt is 1" in missing.stderr
 
 
 @pytest.mark.slow
