@@ -41,7 +41,7 @@ def command(source: str, study: str, checkpoints: bool, root: Root) -> None:
     for name, files in fetched.files.items():
         also = "" if name == study else f" (it has done jobs of {study})"
         print_text(f"{name}{also}: {counted(files, 'file')} fetched" if files else f"{name}{also}: nothing new")
-    print_text(f"{size_text(fetched.bytes)}: seedfold status {study}", style="dim")
+    print_text(f"{size_text(fetched.bytes)}; to see the study: seedfold status {study}", style="dim")
 
 
 @contextmanager

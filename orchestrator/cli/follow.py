@@ -118,7 +118,7 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     if unfinished:
         print_lines(
             make_lines(
-                f"{counted(unfinished, 'job is', 'jobs are')} not done; to run again: seedfold resume {study}",
+                f"{counted(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
                 style="yellow",
             )
         )

@@ -63,9 +63,9 @@ def command(
         _print_kind(kind, [one for one in garbage if one.kind == kind], asked_kinds[kind])
     total = sum(one.size for one in chosen)
     if yes:
-        print_text(f"deleted {counted(len(chosen), 'thing')}, {size_text(freed)}", style="bold")
+        print_text(f"deleted {counted(len(chosen), 'item')}, {size_text(freed)}", style="bold")
     else:
-        print_text(f"{counted(len(chosen), 'thing')}, {size_text(total)}: add --yes to delete them", style="bold")
+        print_text(f"{counted(len(chosen), 'item')}, {size_text(total)}; to delete them: add --yes", style="bold")
 
 
 def _to_json(study: str, chosen: Sequence[DeletablePath], freed: int, deleted: bool) -> dict[str, object]:

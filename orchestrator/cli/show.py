@@ -51,7 +51,7 @@ def _print_description(details: JobDetails) -> None:
     gpus = f", {asked.gpus} GPU" if asked.gpus else ""
     print_text(f"asks for {asked.cpus} CPU{gpus}, {size_text(asked.memory_bytes)}, {duration_text(asked.time_s)}")
     if job.parents:
-        print_text(f"after    {', '.join(parent[:12] for parent in job.parents)}")
+        print_text(f"parents  {', '.join(parent[:12] for parent in job.parents)}")
 
 
 def _print_code(code: Mapping[str, Any] | None) -> None:
@@ -67,7 +67,8 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
     began, ended = attempt["started"], attempt["ended"]
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began)) if began else "never started"
     took = f", {duration_text(ended - began)}" if began and ended else ""
-    why = f": {attempt['kind'] or ''} {attempt['reason']}".replace(":  ", ": ") if attempt["reason"] else ""
+    kind = f" ({attempt['kind']})" if attempt["kind"] else ""
+    why = f"{kind}: {attempt['reason']}" if attempt["reason"] else ""
     where = f" on {attempt['host']}" if attempt["host"] else ""
     print_text(f"attempt {attempt['attempt']}  {attempt['state']}{why}", f"  {when}{where}{took}")
     if attempt["log"]:

@@ -162,4 +162,4 @@ def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
     toy.kill_workers()
     out, _ = launch.communicate(timeout=PATIENCE_S)
     assert launch.returncode == 1
-    assert "1 job is not done; to run again: seedfold resume light" in out
+    assert "1 job is not done; to continue: seedfold resume light" in out
