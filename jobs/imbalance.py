@@ -13,7 +13,7 @@ from seedfold.jobs.errors import UsageError
 Scheme = Literal["none", "ratio"]
 
 
-def long_tail(ratio: float, classes: int) -> list[float]:
+def long_tail_shares(ratio: float, classes: int) -> list[float]:
     """Return the share of each class, summing to 1, when the most frequent is ``ratio`` times the rarest.
 
     The shares fall geometrically, p_i ∝ ratio^(-i / (classes - 1)): the exponential long tail of Cui, Jia, Lin, Song
@@ -26,22 +26,22 @@ def long_tail(ratio: float, classes: int) -> list[float]:
         raise UsageError(
             f"sampling.imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1"
         )
-    parts = [float(ratio) ** (-number / (classes - 1)) for number in range(classes)]
-    total = sum(parts)
-    return [part / total for part in parts]
+    weights = [float(ratio) ** (-number / (classes - 1)) for number in range(classes)]
+    total = sum(weights)
+    return [part / total for part in weights]
 
 
 def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[float] | None:
     """Return one loss weight a class with mean 1, or None for no weighting.
 
-    ``ratio`` weighs each class by the inverse of its share in `long_tail`; without an imbalance (``ratio`` None or 1)
-    all weights are 1. Raises UsageError for another scheme.
+    ``ratio`` weighs each class by the inverse of its share in `long_tail_shares`; without an imbalance (``ratio`` None
+    or 1) all weights are 1. Raises UsageError for another scheme.
     """
     if scheme == "none":
         return None
     if scheme != "ratio":
         raise UsageError(f"loss.weighting: {scheme!r} is no way to weigh classes; none or ratio")
-    inverse = [1 / share for share in long_tail(1.0 if ratio is None else ratio, classes)]
+    inverse = [1 / share for share in long_tail_shares(1.0 if ratio is None else ratio, classes)]
     mean = sum(inverse) / classes
     return [weight / mean for weight in inverse]
 
@@ -65,13 +65,13 @@ def share_weights(scheme: Literal["none", "shares"], shares: list[float]) -> lis
 def long_tail_counts(available: list[int], ratio: float) -> list[int]:
     """Return how many samples of each class to keep, at most ``available``, so that the ratio becomes ``ratio``.
 
-    The largest numbers n_i = max(1, floor(s · p_i)) with s = min(available_i / p_i) over the shares p of `long_tail`:
-    as many samples as the data allow. Raises UsageError if a class has no sample.
+    The largest numbers n_i = max(1, floor(s · p_i)) with s = min(available_i / p_i) over the shares p of
+    `long_tail_shares`: as many samples as the data allow. Raises UsageError if a class has no sample.
     """
     if min(available, default=0) < 1:
         raise UsageError(f"sampling.imbalance_ratio: class {available.index(0)} has no training sample to keep")
-    shares = long_tail(ratio, len(available))
+    shares = long_tail_shares(ratio, len(available))
     scale = min(count / share for count, share in zip(available, shares, strict=True))
     # The small surplus keeps a count that is whole on paper from being lost to rounding.
     kept = [int(scale * share * (1 + 1e-12)) for share in shares]
-    return [max(1, min(count, there)) for count, there in zip(kept, available, strict=True)]
+    return [max(1, min(count, count_available)) for count, count_available in zip(kept, available, strict=True)]

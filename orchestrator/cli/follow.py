@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from seedfold.jobs.errors import SeedfoldError, counted
+from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.orchestrator.cli.console import counts_text, duration_text, make_lines, print_lines, print_text
 from seedfold.orchestrator.cli.status import failure_lines
 from seedfold.orchestrator.dispatch.submit import LaunchResult
@@ -118,7 +118,7 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     if unfinished:
         print_lines(
             make_lines(
-                f"{counted(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
+                f"{count_noun(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
                 style="yellow",
             )
         )

@@ -39,9 +39,9 @@ def command(
     saved a list of {logits, target, sample_id}. With SPLIT=FILE all rows of the file belong to that split. The order of
     the rows is kept.
     """
-    from seedfold.results.imports.predictions import Source
+    from seedfold.results.imports.predictions import PredictionFile
 
-    sources = [Source.parse(text) for text in files]
+    sources = [PredictionFile.parse(text) for text in files]
     imported = import_predictions(root, study, sources, _parse_axes(given), split_column, replaces)
     _print_imported(study, imported)
 
@@ -49,16 +49,16 @@ def command(
 def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     """Read axis values as Hydra does. Raises UsageError unless each key has exactly one value."""
     from seedfold.jobs.compose import Composer
-    from seedfold.jobs.grammar import values_of
-    from seedfold.jobs.schema import check_name
+    from seedfold.jobs.grammar import override_values
+    from seedfold.jobs.schema import check_axis_name
 
     axes: dict[str, Any] = {}
     composer = Composer()
-    for override in composer.parse(list(overrides)):
-        key, values = override.key_or_group, values_of(override)
+    for override in composer.parse_overrides(list(overrides)):
+        key, values = override.key_or_group, override_values(override)
         if override.is_delete() or len(values) != 1 or key in axes:
             raise UsageError(f"--set {override.input_line}: expected one KEY=VALUE for each axis")
-        axes[check_name(composer, "--set", key)] = values[0]
+        axes[check_axis_name(composer, "--set", key)] = values[0]
     return axes
 
 

@@ -69,7 +69,9 @@ def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
         names.add(job.run.partition(".")[0])
         # Thousands of points share all values of a configuration except a few.
         config = job.config
-        _collect_names([config.layout.base, config.own] if isinstance(config, SharedConfig) else config, names, seen)
+        _collect_names(
+            [config.layout.base, config.own_values] if isinstance(config, SharedConfig) else config, names, seen
+        )
     return names
 
 

@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
-from seedfold.jobs.description import SHORT_ID
+from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -239,4 +239,4 @@ def delete_paths(paths: Iterable[DeletablePath]) -> int:
 
 def short_id(job_id: str) -> str:
     """The first characters of a job's id, as people see it."""
-    return job_id[:SHORT_ID]
+    return job_id[:SHORT_ID_LENGTH]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 
@@ -159,7 +159,7 @@ class Machine:
     def missing_resources(self, resources: Resources) -> str | None:
         """What a job asks for and this machine does not have, in words; None if the machine has everything."""
         if resources.gpus > len(self.gpus):
-            return f"asks for {counted(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
+            return f"asks for {count_noun(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
         return None
 
     def acquire_slot(self, resources: Resources, running: int) -> Slot | None:
