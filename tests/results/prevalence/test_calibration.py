@@ -160,7 +160,7 @@ def test_knowing_the_prevalences_beats_not_knowing_them_in_a_deployment() -> Non
 def test_class_that_is_estimated_to_be_absent() -> None:
     task = make_splits(2, classes=3)
     deployment = task.deploy(2.0)
-    vars(deployment)["estimated"] = np.array([0.75, 0.25, 0.0])
+    vars(deployment)["estimated_prevalences"] = np.array([0.75, 0.25, 0.0])
     with pytest.raises(DataFailure, match="ratio 2: class 2 is estimated to be absent"):
         list(calibration_rows(task, [deployment], PriorEstimator("error")))
     for zeros, undefined in (("epsilon", set()), ("as_published", {("affine", "estimated")})):
