@@ -25,7 +25,7 @@ ByteChunks = Iterator[bytes]
 class Listing:
     """The list of a study's files at a ``time`` of its own clock, under its ``root``.
 
-    ``homes`` are the other studies of that root that have done jobs of it.
+    ``other_studies`` are the studies of that root that have done jobs of it.
     """
 
     root: str

@@ -33,7 +33,7 @@ def make_intents(
 ) -> list[Submission]:
     """Write the intents of jobs, cut into arrays; each array starts after those that have parents of its jobs.
 
-    ``code`` has the snapshot that each job runs; a job that is submitted again keeps its snapshot.
+    ``snapshots`` has the snapshot that each job runs; a job that is submitted again keeps its snapshot.
     """
     snapshots = snapshots or {job.id: ledger.last_submission_of[job.id].snapshot for job in jobs}
     cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]

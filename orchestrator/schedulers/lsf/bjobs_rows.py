@@ -27,8 +27,8 @@ STATES = _PENDING | _ENDED | {"RUN", "USUSP", "SSUSP", "UNKWN", "ZOMBI", "ZOMBIE
 class BjobsRow:
     """One job, or one element of an array, as LSF lists it. ``index`` is 0 for a job that is not an array.
 
-    A ``name`` that begins with ``*`` is the end of a longer name. ``host`` is empty before the start; ``end`` is the
-    exit reason, if the list has one.
+    A ``name`` that begins with ``*`` is the end of a longer name. ``host`` is empty before the start; ``exit_text`` is
+    the exit reason, if the list has one.
     """
 
     id: str
