@@ -154,8 +154,7 @@ class Connection:
     def _check_exit_code(self, exit_code: int) -> int:
         if exit_code == _SSH_FAILED or exit_code < 0:
             raise UnreachableError(
-                f"{self.login.host}: the connection ended before the command; jobs continue on the host, and the same"
-                " command again goes on from there"
+                f"{self.login.host}: the connection ended before the command; jobs continue on the host, and the same command continues from there"
             )
         return exit_code
 

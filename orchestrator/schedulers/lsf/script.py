@@ -23,7 +23,7 @@ from seedfold.orchestrator.schedulers.rendered_script import (
 
 _TASK_ID = '"${ids[LSB_JOBINDEX - 1]}"'
 _SUBMIT_FUNCTION = r"""
-# Submits a file, with options of bsub in front of it; the number that LSF gave is then in $id.
+# submit FILE [OPTION]...: submits FILE with these options of bsub; $id is then the number of the job.
 submit() {
     local said
     said=$(bsub "${@:2}" < "$here/$1")
