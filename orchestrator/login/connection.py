@@ -154,7 +154,8 @@ class Connection:
     def _check_exit_code(self, exit_code: int) -> int:
         if exit_code == _SSH_FAILED or exit_code < 0:
             raise UnreachableError(
-                f"{self.login.host}: the connection ended before the command; jobs continue on the host, and the same command continues from there"
+                f"{self.login.host}: the connection ended before the command; jobs continue on"
+                " the host, and the same command continues from there"
             )
         return exit_code
 
