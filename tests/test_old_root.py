@@ -131,7 +131,7 @@ def test_what_was_imported_is_still_there_and_is_nothing_to_run(old: Toy) -> Non
     assert "was imported before" in told
     refused = old.run_in_process("run", said("away")["jobs"][0]["id"])
     assert refused.returncode == 2
-    assert "was imported, so there is nothing to run" in refused.stderr
+    assert "was imported and cannot be run" in refused.stderr
 
 
 def test_tasks_that_wait_in_a_queue_find_what_they_are_to_call(old: Toy) -> None:
