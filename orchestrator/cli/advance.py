@@ -1,4 +1,4 @@
-"""``seedfold advance STUDY``: what is to follow on a cluster; every other command does it, too."""
+"""``seedfold advance STUDY``: what is to follow on a cluster; launch, resume, status and watch do it, too."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from seedfold.orchestrator.schedulers.advance import advance
 def command(study: str, root: Root) -> None:
     """Submit what waits for room in the queue, try again what failed, close what ended without a word.
 
-    Nothing is done twice, however often and from wherever this is called.
+    Nothing is done twice, however often and from wherever this is called. `launch`, `resume`, `status` and `watch` do
+    the same.
     """
     print_text(f"{study}: {advance(root, root.existing_study(study))}")

@@ -117,6 +117,8 @@ def _print_error(error: BaseException, debug: bool) -> int:
         return 2
     if isinstance(error, SeedfoldError):
         _print_message(str(error))
+        for note in getattr(error, "__notes__", ()):
+            print(note, file=sys.stderr)
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
         _print_message(f"{error.filename}: {error.strerror}; see who may write there and how much room is left")

@@ -58,7 +58,10 @@ def command(
     as_json: bool,
     root: Root,
 ) -> None:
-    """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
+    """Say how a study stands: jobs by state and stage, failures grouped, with one example of each.
+
+    On a cluster it also submits what is to follow, as `seedfold advance` does.
+    """
     overview = Overview(root, study, result_check="recent")
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)

@@ -32,7 +32,10 @@ _QUERY_EVERY_S = 15.0
 def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
-    """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing."""
+    """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing.
+
+    On a cluster it also submits what is to follow, as `seedfold advance` does.
+    """
     overview = WatchedStudy(root, study, result_check="recent")
     selection = Selection.parse(where, stages, limit)
     try:

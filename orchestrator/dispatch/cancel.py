@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.dispatch.resume import unique_by_id
@@ -18,10 +19,19 @@ from seedfold.orchestrator.state.job_states import JobStates
 _EVENT_GAP_S = 0.001
 
 
-def cancel(
-    root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False
-) -> list[JobDescription]:
-    """Cancel what is not done: running jobs are killed unless ``pending_only``. Returns the cancelled jobs."""
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """The jobs that were cancelled, without those that were done in the meantime.
+
+    ``running`` are those of them that their workers have not stopped yet: one that is done before that stays done.
+    """
+
+    jobs: tuple[JobDescription, ...] = ()
+    running: tuple[JobDescription, ...] = ()
+
+
+def cancel(root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False) -> CancelResult:
+    """Cancel what is not done: running jobs are killed unless ``pending_only``."""
     folder = root.existing_study(name)
     refuse_copy(folder)
     ledger = Ledger(folder)
@@ -41,7 +51,12 @@ def cancel(
         )
         writer.close()
         _remove_cancelled_from_queue(ledger)
-    return jobs
+    states.refresh()
+    state_names = {job.id: states.of(job.id).state for job in jobs}
+    return CancelResult(
+        jobs=tuple(job for job in jobs if state_names[job.id] != "done"),
+        running=tuple(job for job in jobs if state_names[job.id] == "running"),
+    )
 
 
 def _remove_cancelled_from_queue(ledger: Ledger) -> None:

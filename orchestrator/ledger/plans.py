@@ -3,15 +3,19 @@
 Every launch that names something new writes one file: a first line that says who asked for what, then the job
 descriptions. The address of a job, (stage, axis values), belongs to the job that named it last: that one is current,
 the earlier ones are superseded.
+
+Modules of Seedfold have their oldest names in the file, because a task that still waits in a queue reads it with the
+code of its snapshot. Whoever reads a plan gets the names that modules have in the code that reads it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,9 +23,14 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.moved import current_name, oldest_name
 from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
+
+_JOB = '["job",'
+_OWN = '"seedfold.'
+_OWN_NAME = re.compile(r'(?<=")seedfold(\.\w+)+(?=")')
 
 Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
@@ -88,7 +97,18 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    return chain([to_json_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode_jobs(jobs)))
+    lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
+    return chain([to_json_line(asdict(header))], lines)
+
+
+def _named(line: str, name: Callable[[str], str]) -> str:
+    """A line in which the functions and classes of Seedfold have the ``name`` of another version.
+
+    The line of a job itself has axis values, which are the user's own: addresses are made from them.
+    """
+    if _OWN not in line or line.startswith(_JOB):
+        return line
+    return _OWN_NAME.sub(lambda found: name(found[0]), line)
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
@@ -109,7 +129,7 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     with path.open(encoding="utf-8") as file:
         file.readline()
         try:
-            yield from decode_jobs(file)
+            yield from decode_jobs(_named(line, current_name) for line in file)
         except SeedfoldError as error:
             raise SeedfoldError(f"{path}: {error}") from error
 

@@ -29,7 +29,7 @@ class FoundJob:
 def find_job(root: Root, words: Sequence[str], study_name: str | None = None) -> FoundJob:
     """Find the one job that ``words`` name, in one study or in all of the root.
 
-    Raises UsageError where no job or more than one answers, with what would.
+    Raises UsageError where no job or more than one answers; its notes list the first of those that do.
     """
     if not words:
         raise UsageError("JOB is missing: write the first characters of its id, or its place, e.g. train seed=3 fold=1")
@@ -79,9 +79,10 @@ def _require_single(matches: Sequence[FoundJob], words: Sequence[str], if_none: 
     if not matches:
         raise UsageError(f"{request_text}: {if_none}")
     if len({match.job.id for match in matches}) > 1:
-        shown = "; ".join(f"{match.study.name} {job_label(match.job)}" for match in matches[:_MAX_LISTED])
-        more = ", …" if len(matches) > _MAX_LISTED else ""
-        raise UsageError(
-            f"{request_text}: {len(matches)} jobs answer to it: {shown}{more}; be more precise or name a --study"
-        )
+        error = UsageError(f"{request_text}: {len(matches)} jobs answer to it; be more precise or name a --study")
+        for match in matches[:_MAX_LISTED]:
+            error.add_note(f"  {match.study.name} {job_label(match.job)}")
+        if len(matches) > _MAX_LISTED:
+            error.add_note(f"  … and {len(matches) - _MAX_LISTED} more")
+        raise error
     return matches[0]
