@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": "The keys that make two jobs different.",
     "import": "Predictions that were made elsewhere, as a job that is done.",
     "results": "Tables: runs, metrics, predictions, out-of-fold, ensembles.",
+    "compare": "Two values of an axis, two studies or two jobs: what differs, and by chance?",
     "fetch": "Copy a study from where it lives, to look at it here.",
     "report": "One self-contained HTML page with tables and plots.",
     "gc": "What may be deleted, and how much room it takes.",

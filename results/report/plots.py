@@ -181,3 +181,32 @@ def draw_curves(name: str, series: Sequence[Line], x: str, y: str, diagonal: boo
         axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
 
     return draw_inline(name, plot)
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Differences (n,) of pairs, drawn in the colour of ``series``, with their mean and its interval, if it has one."""
+
+    series: int
+    each: Array
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+def draw_differences(name: str, found: Sequence[Differences], x: str) -> str:
+    """Return a figure of differences, a line below another for each of ``found``, with a line at zero."""
+
+    def plot(axes: Axes) -> None:
+        axes.axvline(0.0, color=_TEXT_MARKER, linewidth=0.8)
+        for place, line in enumerate(found):
+            colour = _SERIES_MARKERS[line.series]
+            axes.plot(line.each, [place] * len(line.each), "o", color=colour, markersize=3, alpha=0.4)
+            low, high = (line.mean if bound is None else bound for bound in (line.low, line.high))
+            axes.errorbar(
+                [line.mean], [place], xerr=[[line.mean - low], [high - line.mean]], color=colour, marker="D",
+                markersize=5, capsize=3, elinewidth=1.6,
+            )  # fmt: skip
+        axes.set(xlabel=x, ylim=(len(found) - 0.4, -0.6), yticks=[])
+
+    return draw_inline(name, plot)
