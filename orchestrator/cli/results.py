@@ -18,10 +18,11 @@ from seedfold.results.evaluation.axes import axis_names
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 from seedfold.results.store.finished_job import Run
 
-_DEPLOYMENT_OPTIONS = ("ratios", "zeros", "base-seed")
+_DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
+_ESTIMATE_OPTIONS = ("by", "split", "ratios", "methods", "base-seed")
 ANALYSES = {
-    "quantification": ("ratios", "methods", "base-seed"),
-    "quantification_error": ("ratios", "methods", "base-seed"),
+    "quantification": _ESTIMATE_OPTIONS,
+    "quantification_error": _ESTIMATE_OPTIONS,
     "calibration": _DEPLOYMENT_OPTIONS,
     "performance": _DEPLOYMENT_OPTIONS,
     "decisions": _DEPLOYMENT_OPTIONS,
@@ -61,15 +62,26 @@ class GivenOptions(OutputOptions):
 @options.study
 @click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES)), default="metrics")
 @output_options
-@click.option("--by", metavar="AXIS", multiple=True, help="metrics: means by these axes; repeatable.")
+@click.option(
+    "--by",
+    metavar="AXIS",
+    multiple=True,
+    help="metrics: means by these axes; of prevalence shift: means by these columns, e.g. ratio; repeatable.",
+)
 @click.option("--min-accuracy", type=float, metavar="X", help="top: least validation accuracy of a member; else 0.6.")
 @click.option("--rank-by", metavar="METRIC", help="top: what ranks the members; auroc unless given.")
 @click.option("--member", "members", metavar="WHERE", multiple=True, help="top: these, e.g. 'seed=0 head=last'.")
 @click.option("--over", metavar="AXIS", multiple=True, help="The axes that means, folds or ensembles run over.")
-@click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Only this split; repeatable.")
+@click.option(
+    "--split",
+    "splits",
+    metavar="SPLIT",
+    multiple=True,
+    help="Only this split; repeatable. Of prevalence shift: app_test=NAME where a study names its splits otherwise.",
+)
 @click.option("--partial", is_flag=True, help="oof, ensemble: take what is there where folds or members are missing.")
 @click.option("--ratios", metavar="RATIOS", help="Prevalence shift: 1,1.5,2 or 'range(1,10.5,0.5)', the default.")
-@click.option("--methods", metavar="NAMES", help="quantification: only these, e.g. ACC,EMQ.")
+@click.option("--methods", metavar="NAMES", help="quantification: only these, e.g. ACC,EMQ or acc,emq.")
 @click.option(
     "--zeros",
     type=options.Choice(("error", "epsilon", "as_published")),
@@ -103,16 +115,17 @@ def _conditions(given_options: GivenOptions) -> str:
 
 
 def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
-    from seedfold.orchestrator.cli.analysis import make_prevalence_table, parse_settings, print_means
+    from seedfold.orchestrator.cli.analysis import make_prevalence_table, parse_settings, write_table
 
     settings = parse_settings(
-        given_options["ratios"], given_options["methods"], given_options["zeros"], given_options["base_seed"]
+        given_options["ratios"],
+        given_options["methods"],
+        given_options["zeros"],
+        given_options["base_seed"],
+        given_options["splits"],
     )
-    found = make_prevalence_table(overview, name, settings, _conditions(given_options))
-    if output.is_for_programs:
-        output.write(found)
-    else:
-        print_means(name, found)
+    found, notes = make_prevalence_table(overview, name, settings, _conditions(given_options))
+    write_table(name, found, given_options["by"], output, notes)
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:

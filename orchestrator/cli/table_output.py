@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import click
 
@@ -58,14 +58,14 @@ def output_options(function: F) -> F:
 
 @dataclass(frozen=True)
 class TableOutput:
-    """Where a table goes and how. ``exact`` names columns that are not rounded, ``problem`` axes see `make_readable`."""
+    """Where a table goes and how."""
 
     options: OutputOptions
     format: str | None
 
     @classmethod
     def from_options(cls, given: OutputOptions) -> TableOutput:
-        """Find the format. Raises UsageError for a file whose ending tells none, and options that do not go together."""
+        """Find the format. Raises UsageError where an ending tells none, and for options that do not go together."""
         format = _find_format(given["format"], given["out"])
         if given["wide"] and format is not None:
             raise UsageError(f"--wide: goes with the table on the terminal; {format} has every column")

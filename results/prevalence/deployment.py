@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from seedfold.results.prevalence.members import Predicted, read_members
 from seedfold.results.prevalence.quantify import Problem, prevalences
 from seedfold.results.prevalence.scaling import BASE_SEED, resample
-
-SPLITS = ("dev_cal", "dev_test", "app_test")
+from seedfold.results.prevalence.settings import SPLITS
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,9 @@ class Splits:
     app_test: Predicted
 
     @classmethod
-    def read(cls, folders: Sequence[Path]) -> Splits:
-        """Read the splits from published folders; several are averaged. Raises as `read_members`."""
-        return cls(*(read_members(folders, split) for split in SPLITS))
+    def read(cls, folders: Sequence[Path], names: Sequence[str] = SPLITS) -> Splits:
+        """Read the splits, called ``names``, from published folders; several are averaged. Raises as `read_members`."""
+        return cls(*(read_members(folders, split) for split in names))
 
     def at(self, ratio: float, base_seed: int = BASE_SEED) -> Deployment:
         """Return the deployment at a ratio. Raises as `resample`: ImpossibleScaling, UsageError."""

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.prevalence.members import read_members
-from seedfold.results.prevalence.quantify import QUANTIFIERS, Problem, prevalences, shares
+from seedfold.results.prevalence.quantify import QUANTIFIERS, Problem, prevalences, shares, suggest_method
 from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScaling, resample
 from seedfold.results.store.values import BLOCKED, write_values
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.store.predictions")
 TABLE = "estimates.csv"
 Zeros = Literal["error", "epsilon", "as_published"]
+NOISE = 1e-12
+"""Estimates below this are zero: what a solver leaves of a class that it finds absent is rarely exactly 0."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,11 @@ class EstimateSettings:
     base_seed: int = BASE_SEED
 
     def __post_init__(self) -> None:
-        for name in (self.method, *self.methods):
-            if name not in QUANTIFIERS:
-                raise ConfigFailure(f"estimate.methods: {name!r} is none of {', '.join(QUANTIFIERS)}")
+        for key, names in {"method": (self.method,), "methods": self.methods}.items():
+            for name in names:
+                if name not in QUANTIFIERS:
+                    known = ", ".join(QUANTIFIERS)
+                    raise ConfigFailure(f"estimate.{key}: {name!r} is none of {known}{suggest_method(name)}")
         if self.zeros not in get_args(Zeros):
             raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is none of {', '.join(get_args(Zeros))}")
 
@@ -79,10 +83,15 @@ def _estimate(work: Work, settings: EstimateSettings, ratio: float, problem: Pro
             "prevalence": exact.tolist(),
             "estimates": {name: estimate.tolist() for name, estimate in estimates.items()},
             "method": settings.method,
-            "zeros": np.flatnonzero(estimates[settings.method] <= 0).tolist(),
+            "zeros": np.flatnonzero(find_absent(estimates[settings.method], settings.zeros)).tolist(),
             "weights": found,
         },
     )
+
+
+def find_absent(estimate: NDArray[np.float64], zeros: Zeros) -> NDArray[np.bool_]:
+    """Return which classes (k,) are estimated to be absent: those below `NOISE`, ``as_published`` only those at 0."""
+    return np.asarray(estimate <= 0 if zeros == "as_published" else estimate < NOISE)
 
 
 def weights(
@@ -94,7 +103,7 @@ def weights(
     An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a small
     number in its place, ``as_published`` leaves it as the published study has it.
     """
-    missing = np.flatnonzero(~(estimate > 0))
+    missing = np.flatnonzero(find_absent(estimate, zeros))
     if not np.isfinite(estimate).all():
         raise DataFailure(f"estimate: class {int(np.flatnonzero(~np.isfinite(estimate))[0])} has no finite prevalence")
     if len(missing) and zeros == "error":

@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from seedfold.jobs.conditions import axis_named
+from seedfold.jobs.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _COMPARED = {
+    "quantification": ["class"],
     "quantification_error": ["method"],
     "calibration": ["method", "priors", "split"],
     "performance": ["calibration", "priors", "split"],
     "decisions": ["calibration", "priors", "rule"],
 }
-_WIDE = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
+PEERS = {"calibration": ["split"], "performance": ["split"], "decisions": ["rule"]}
+"""Columns whose values are not compared with each other: the best value is looked for within each."""
+_METRIC_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
+_NUMBERS = ("metric", "value", "estimate", "prevalence", "threshold", "n")
+TRUE = "true"
+"""In place of a method: the prevalences that a deployment has."""
 
 
-def means(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared (and the stage, if there are several), metric, mean, sd; undefined values left out.
+def means(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the stage if there are several, ``by``, what the table compares, metric, mean, sd, n, expected.
 
-    Of estimates, the errors are shown.
+    ``n`` counts the values, undefined ones left out; ``expected`` is the number that the row of the group with the
+    most has: some methods exist for two classes only. Of estimates, ``metric`` is the method, or `TRUE`; without
+    ``by``, these are shown for each task and ratio. Raises UsageError for a column ``by`` that cannot be one.
     """
-    name, long = _long(name, table)
-    keys = [*(["stage"] if "stage" in long else []), *_COMPARED[name], "metric"]
-    grouped = long.groupby(keys, sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std").reset_index()
+    kept = _columns_to_keep(name, table, by)
+    long = _long(name, table)
+    groups = [*(["stage"] if "stage" in long else []), *kept]
+    keys = [*groups, *(column for column in [*_COMPARED[name], "metric"] if column not in groups)]
+    found = long.groupby(keys, sort=False, dropna=False)["value"].agg(mean="mean", sd="std", n="count", rows="size")
+    found = found.reset_index()
+    found["expected"] = found.groupby([*groups, "metric"], dropna=False)["rows"].transform("max")
+    return found.drop(columns="rows")
 
 
-def _long(name: str, table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    if name in _WIDE:
-        others = [column for column in table.columns if column not in _WIDE[name]]
-        return name, table.melt(others, _WIDE[name], "metric", "value")
-    if name == "quantification":
-        from seedfold.results.prevalence.tables import errors_of
+def _columns_to_keep(name: str, table: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    if name == "quantification" and not by:
+        return ["task", "ratio"]
+    known = [str(column) for column in table.columns if column not in _NUMBERS + tuple(_METRIC_COLUMNS.get(name, ()))]
+    for given in by:
+        if axis_named(given, known) is None:
+            listed = ", ".join(known)
+            raise UsageError(f"--by {given}: no such column of {name}{did_you_mean(given, known)}; columns: {listed}")
+    return [str(axis_named(given, known)) for given in dict.fromkeys(by)]
 
-        return "quantification_error", errors_of(table)
-    return name, table
+
+def _long(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    if name == "calibration":
+        metrics = _METRIC_COLUMNS[name]
+        return table.melt([column for column in table.columns if column not in metrics], metrics, "metric", "value")
+    return _estimates(table) if name == "quantification" else table
+
+
+def _estimates(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per job, ratio, class and method; the prevalences that are known count once, as the method `TRUE`."""
+    import pandas as pd
+
+    estimates = table.rename(columns={"method": "metric", "estimate": "value"}).drop(columns="prevalence")
+    first = table[table["method"] == table["method"].iloc[0]] if len(table) else table
+    true = first.drop(columns="estimate").rename(columns={"method": "metric", "prevalence": "value"})
+    true = true.assign(metric=TRUE)[true["value"].notna()]
+    return pd.concat([true, estimates], ignore_index=True) if len(true) else estimates

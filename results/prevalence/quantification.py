@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from seedfold.results.prevalence.deployment import Deployment, Splits
-from seedfold.results.prevalence.quantify import METHODS, SEED, Floats, Problem, checked, prevalences
+from seedfold.results.prevalence.members import Predicted
+from seedfold.results.prevalence.quantify import METHODS, SEED, WITHOUT_LABELS, Floats, Problem, checked, prevalences
 
 Row = dict[str, Any]
 _OF_A_CLASS = ("class", "prevalence", "estimate")
@@ -33,6 +34,25 @@ def quantification(
         for name in names
         for row in _classes(deployment.exact, estimates[name][number])
     )
+
+
+def quantification_without_labels(
+    developed: Predicted | None, deployed: Predicted, methods: Sequence[str] = METHODS, seed: int = SEED
+) -> Iterator[Row]:
+    """Return the columns of `quantification` for a deployment of which nobody knows the classes.
+
+    ``ratio`` and ``prevalence`` are NaN. Without labelled predictions ``developed``, so are the estimates of all
+    methods but `WITHOUT_LABELS`. Raises as `quantification`.
+    """
+    names, classes = checked(methods), deployed.classes
+    known = developed or Predicted(np.zeros(0, dtype=np.int64), np.zeros((0, classes), dtype=np.float32))
+    problem = Problem(known, deployed, [np.arange(len(deployed.targets))], seed)
+    unknown = np.full(classes, np.nan)
+    for name in names:
+        can_estimate = developed is not None or name in WITHOUT_LABELS
+        [estimate] = prevalences(name, problem) if can_estimate else [unknown]
+        for row in _classes(unknown, estimate):
+            yield {"ratio": np.nan, "n": len(deployed.targets), "method": name, **row}
 
 
 def _classes(exact: Floats, estimate: Floats) -> Iterator[Row]:

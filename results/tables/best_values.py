@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ERRORS = LOWER_IS_BETTER | {"absolute_error", "nkld", "cwce", "rbs", "bs", "nbs", "loss", "error", "mse"}
-_SCORES = frozenset(CLASSIFICATION) - LOWER_IS_BETTER | {"r2", "dice", "jaccard", "f1", "f1_rarest", "precision", "recall"}
+_SCORES = frozenset(CLASSIFICATION) - LOWER_IS_BETTER | {
+    "r2",
+    "dice",
+    "jaccard",
+    "f1",
+    "f1_rarest",
+    "precision",
+    "recall",
+}
 _COSTS = ("ec", "nec")
 
 

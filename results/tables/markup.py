@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from seedfold.results.tables.readable import DECIMALS, MISSING, Measured, ReadableTable, exact_text
 
@@ -57,9 +57,7 @@ def _with_spread(cell: Measured, decimals: int, before: str, after: str) -> str:
     return shown + (f" ± {sd}" if sd else "") + (f" ({count})" if count else "")
 
 
-def _styler(
-    table: ReadableTable, escape: str, number: Callable[[Measured], str], text: Callable[[str], str]
-) -> Styler:
+def _styler(table: ReadableTable, escape: str, number: Callable[[Measured], str], text: Callable[[str], str]) -> Styler:
     """A styler whose texts are escaped by pandas before ``text`` sees them."""
     frame = table.frame.map(lambda cell: cell if isinstance(cell, Measured) else exact_text(cell))
     styler = frame.reset_index(drop=True).style.hide(axis="index")

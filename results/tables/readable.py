@@ -35,7 +35,7 @@ class Measured:
     is_best: bool = False
 
     def texts(self, decimals: int = DECIMALS) -> tuple[str, str, str]:
-        """Return value, standard deviation and count as text: ``–`` where undefined, empty where there is none."""
+        """Return value, standard deviation and count as text: `MISSING` where undefined, empty where there is none."""
         value = MISSING if self.value is None else f"{self.value:.{decimals}f}"
         return value, "" if self.sd is None else f"{self.sd:.{decimals}f}", self.count
 
@@ -118,9 +118,7 @@ def _metrics_side_by_side(frame: pd.DataFrame, problem: Sequence[str]) -> Readab
     """One row per group and split, one column per metric."""
     import pandas as pd
 
-    keys = [
-        str(name) for name in frame.columns if name not in _METRIC_COLUMNS and not _says_nothing(frame, str(name))
-    ]
+    keys = [str(name) for name in frame.columns if name not in _METRIC_COLUMNS and not _says_nothing(frame, str(name))]
     is_best = find_best(frame, [name for name in keys if name in ("stage", "split", "head", *problem)])
     order = [*LEADING_METRICS, *dict.fromkeys(frame["metric"])]
     metrics = [name for name in dict.fromkeys(order) if (frame["metric"] == name).any()]
@@ -168,7 +166,5 @@ def _defined(value: Any) -> Any:
 def _with_short_names(table: ReadableTable) -> ReadableTable:
     """Name axes by their last component where no other column ends so; ``--where`` takes them like that, too."""
     last = [name if name in table.measured else last_component(name) for name in table.columns]
-    names = [
-        short if last.count(short) == 1 else name for short, name in zip(last, table.columns, strict=True)
-    ]
+    names = [short if last.count(short) == 1 else name for short, name in zip(last, table.columns, strict=True)]
     return ReadableTable(table.frame.set_axis(names, axis=1), table.measured)

@@ -16,7 +16,19 @@ from seedfold.results.prevalence.quantify import counts, histograms, kernels, pr
 from seedfold.results.prevalence.quantify.counts import shares
 from seedfold.results.prevalence.quantify.problem import SEED, Floats, Problem, Quantifier, Rows
 
-__all__ = ["METHODS", "QUANTIFIERS", "SEED", "Floats", "Problem", "Rows", "checked", "prevalences", "shares"]
+__all__ = [
+    "METHODS",
+    "QUANTIFIERS",
+    "SEED",
+    "WITHOUT_LABELS",
+    "Floats",
+    "Problem",
+    "Rows",
+    "checked",
+    "prevalences",
+    "shares",
+    "suggest_method",
+]
 
 QUANTIFIERS: Mapping[str, Quantifier] = {
     "CC": counts.classify_and_count,
@@ -32,14 +44,23 @@ QUANTIFIERS: Mapping[str, Quantifier] = {
 }
 """By the name that tables and configurations use."""
 METHODS = tuple(QUANTIFIERS)
+WITHOUT_LABELS = ("CC", "PCC")
+"""Methods that learn nothing from labelled samples."""
 
 
 def checked(methods: Sequence[str]) -> tuple[str, ...]:
-    """Return ``methods``; raises UsageError for one that there is not."""
+    """Return ``methods`` as `QUANTIFIERS` spells them, whatever their case; raises UsageError for an unknown one."""
+    known = {name.lower(): name for name in METHODS}
     for name in methods:
-        if name not in QUANTIFIERS:
-            raise UsageError(f"methods: {name!r} is none of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
-    return tuple(methods)
+        if name.lower() not in known:
+            raise UsageError(f"methods: {name!r} is none of {', '.join(METHODS)}{suggest_method(name)}")
+    return tuple(dict.fromkeys(known[name.lower()] for name in methods))
+
+
+def suggest_method(name: str) -> str:
+    """Return the method that is probably meant, as the end of a sentence; empty if there is none."""
+    exact = [method for method in METHODS if method.lower() == name.lower()]
+    return did_you_mean(name, METHODS) if not exact else f" (did you mean {exact[0]!r}?)"
 
 
 def prevalences(method: str, problem: Problem) -> list[Floats]:
