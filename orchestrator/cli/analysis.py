@@ -41,7 +41,10 @@ def _parse_splits(texts: Sequence[str]) -> tuple[str, ...]:
     for text in texts:
         split, equals, name = text.partition("=")
         if not equals or not name or split in names:
-            raise UsageError(f"--split {text}: one name for each of dev_cal, dev_test and app_test: app_test={text}")
+            raise UsageError(
+                f"--split {text}: in this table it names a split of the study, each of dev_cal, dev_test and app_test "
+                "once: --split app_test=NAME"
+            )
         names[split] = name
     return AnalysisSettings.names_of_splits(names)
 

@@ -53,7 +53,7 @@ def output_options(function: F) -> F:
         help="Decimals of metrics and other measured numbers; else 4, and all of them for programs.",
     )
     wide = click.option("--wide", is_flag=True, help="Every column, also where they do not fit the terminal.")
-    return cast("F", format(out(decimals(wide(function)))))
+    return format(out(decimals(wide(function))))
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,7 @@ def _in_order_of_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
         return (by_class[1],)
     stem = names[0].rpartition("_")[0]
     if list(by_class) == [0]:
-        refuse(
-            file, None, names[0], f"is the only one, which does not tell of which class; call it {stem}_1 or add that"
-        )
+        refuse(file, None, names[0], f"is the only one; a file has one a class, or that of class 1 as {stem}_1")
     for number in range(len(names)):
         if number not in by_class:
             refuse(file, None, f"{stem}_{number}", "missing; a file has one probability per class, from 0")

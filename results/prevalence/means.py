@@ -37,8 +37,8 @@ def means(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFram
     long = _long(name, table)
     groups = [*(["stage"] if "stage" in long else []), *kept]
     keys = [*groups, *(column for column in [*_COMPARED[name], "metric"] if column not in groups)]
-    found = long.groupby(keys, sort=False, dropna=False)["value"].agg(mean="mean", sd="std", n="count", rows="size")
-    found = found.reset_index()
+    grouped = long.groupby(keys, sort=False, dropna=False)["value"]
+    found: pd.DataFrame = grouped.agg(mean="mean", sd="std", n="count", rows="size").reset_index()
     found["expected"] = found.groupby([*groups, "metric"], dropna=False)["rows"].transform("max")
     return found.drop(columns="rows")
 

@@ -43,7 +43,7 @@ def find_best(frame: pd.DataFrame, peers: Sequence[str]) -> list[bool]:
     values = frame["mean" if "mean" in frame.columns else "value"]
     is_best = pd.Series(False, index=frame.index)
     for key, rows in values.groupby([frame[name].map(str) for name in ["metric", *peers]], sort=False):
-        lower = lower_is_better(key[0])
+        lower = lower_is_better(str(key[0]))
         if lower is not None and rows.nunique() > 1:
             is_best[rows.index] = rows == (rows.min() if lower else rows.max())
     return is_best.tolist()

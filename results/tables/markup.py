@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 Markup = Literal["latex", "markdown", "html"]
 MARKUPS: tuple[Markup, ...] = get_args(Markup)
-_LATEX_TEXT = {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", MISSING: "--"}
+_LATEX_TEXT = {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
 """What pandas does not escape, and what the fonts of a plain LaTeX document would show as something else."""
+_LATEX_MISSING = "--"
 _MARKDOWN_SPECIAL = re.compile(r"[\\|*<>\[\]`~&$#]|(?<!\w)_|_(?!\w)")
 
 
@@ -35,15 +36,17 @@ def _to_latex(table: ReadableTable, decimals: int) -> str:
 def _latex_number(cell: Measured, decimals: int) -> str:
     value, sd, count = cell.texts(decimals)
     if cell.value is None:
-        value = _LATEX_TEXT[MISSING]
+        value = _LATEX_MISSING
     else:
         shown = rf"\mathbf{{{value}}}" if cell.is_best else value
         value = f"${shown} \\pm {sd}$" if sd else f"${shown}$"
     return f"{value} ({count})" if count else value
 
 
-def _latex_text(escaped: str) -> str:
-    return "".join(_LATEX_TEXT.get(letter, letter) for letter in escaped)
+def _latex_text(escaped: object) -> str:
+    if escaped == MISSING:
+        return _LATEX_MISSING
+    return "".join(_LATEX_TEXT.get(letter, letter) for letter in str(escaped))
 
 
 def _to_html(table: ReadableTable, decimals: int) -> str:
@@ -57,7 +60,9 @@ def _with_spread(cell: Measured, decimals: int, before: str, after: str) -> str:
     return shown + (f" ± {sd}" if sd else "") + (f" ({count})" if count else "")
 
 
-def _styler(table: ReadableTable, escape: str, number: Callable[[Measured], str], text: Callable[[str], str]) -> Styler:
+def _styler(
+    table: ReadableTable, escape: str, number: Callable[[Measured], str], text: Callable[[object], str]
+) -> Styler:
     """A styler whose texts are escaped by pandas before ``text`` sees them."""
     frame = table.frame.map(lambda cell: cell if isinstance(cell, Measured) else exact_text(cell))
     styler = frame.reset_index(drop=True).style.hide(axis="index")

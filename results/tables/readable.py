@@ -19,7 +19,7 @@ LEADING_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse",
 RECORDS = ("host", "seconds", "attempt", "stale")
 """Columns of `runs` that say how a job was done, and not what came out."""
 _METRIC_COLUMNS = ("metric", "mean", "sd", "ci_low", "ci_high", "value", "undefined", "over", "n", "expected")
-MISSING = "–"  # noqa: RUF001
+MISSING = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,17 @@ def make_readable(frame: pd.DataFrame, exact: Collection[str] = (), problem: Seq
         table = _metrics_side_by_side(frame, problem)
     else:
         measured = [str(name) for name in _real_columns(frame) if name not in (*exact, *RECORDS)]
-        cells = {name: [Measured(_defined(value)) for value in frame[name]] for name in measured}
-        table = ReadableTable(frame.astype(object).assign(**cells), tuple(measured))
+        shown = frame.astype(object)
+        for name in measured:
+            shown[name] = _objects([Measured(_defined(value)) for value in frame[name]], frame.index)
+        table = ReadableTable(shown, tuple(measured))
     return _with_short_names(table)
+
+
+def _objects(values: Sequence[Any], index: pd.Index[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(values, index=index, dtype=object)
 
 
 def round_measured(frame: pd.DataFrame, decimals: int, exact: Collection[str] = ()) -> pd.DataFrame:
@@ -132,7 +140,8 @@ def _metrics_side_by_side(frame: pd.DataFrame, problem: Sequence[str]) -> Readab
     counts = ["n"] if {"n", "mean"} <= set(frame.columns) else []
     shown = pd.DataFrame(list(rows.values()), columns=[*keys, *counts, *metrics], dtype=object)
     for name in metrics:
-        shown[name] = [cell if isinstance(cell, Measured) else Measured(None) for cell in shown[name]]
+        cells = [cell if isinstance(cell, Measured) else Measured(None) for cell in shown[name]]
+        shown[name] = _objects(cells, shown.index)
     return ReadableTable(shown, tuple(metrics))
 
 

@@ -10,7 +10,7 @@ from sklearn.neighbors import KernelDensity
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.prevalence.members import Predicted
-from seedfold.results.prevalence.quantify import METHODS, Problem, prevalences
+from seedfold.results.prevalence.quantify import METHODS, Problem, checked, prevalences
 from seedfold.results.prevalence.quantify.counts import adjusted
 from seedfold.results.prevalence.quantify.densities import densities
 from seedfold.results.prevalence.quantify.simplex import on_simplex
@@ -158,6 +158,14 @@ def test_solver_finds_a_minimum_within(weights: list[float]) -> None:
     assert adjusted(np.eye(len(aim)), aim) == pytest.approx(aim, abs=1e-3)
 
 
-def test_method_that_there_is_not_is_named() -> None:
-    with pytest.raises(UsageError, match="methods: 'KDEYML' is none of CC, PCC"):
-        prevalences("KDEYML", problem([4, 2], [2, 2]))
+@pytest.mark.parametrize(("name", "says"), [("KDEyL", "did you mean 'KDEyML'"), ("accc", "is none of CC, PCC")])
+def test_method_that_there_is_not_is_named(name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=f"methods: '{name}' is none of CC, PCC") as raised:
+        prevalences(name, problem([4, 2], [2, 2]))
+    assert says in str(raised.value)
+
+
+def test_methods_are_found_whatever_their_case() -> None:
+    assert checked(["acc", "KDEYML", "hdy", "ACC"]) == ("ACC", "KDEyML", "HDy")
+    asked = problem([4, 2], [2, 2])
+    assert np.array_equal(prevalences("emq", asked)[0], prevalences("EMQ", asked)[0])

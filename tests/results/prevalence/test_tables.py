@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from shifts import COUNTS, predictions
 
 from seedfold.jobs.errors import UsageError
+from seedfold.results.prevalence.charts import charts
 from seedfold.results.prevalence.deployment import Splits
 from seedfold.results.prevalence.quantification import quantification, quantification_error
+from seedfold.results.prevalence.quantify import Problem, prevalences
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import Analysis, analyse, at_hand, notes, remember
 from seedfold.results.store.finished_job import Run
@@ -25,14 +28,25 @@ Shifted = Callable[..., Run]
 def shifted(make_run: Callable[..., Run]) -> Shifted:
     """Publish a run that predicts the three splits, or those named."""
 
-    def make(axes: dict[str, Any], seed: int = 0, splits: tuple[str, ...] = tuple(COUNTS), **changes: Any) -> Run:
+    def make(
+        axes: dict[str, Any],
+        seed: int = 0,
+        splits: tuple[str, ...] = tuple(COUNTS),
+        unlabelled: tuple[str, ...] = (),
+        names: dict[str, str] | None = None,
+        **changes: Any,
+    ) -> Run:
         frame = predictions(seed)
         logits = ["logit_0", "logit_1"]
         parts = {split: frame[frame["split"] == split] for split in splits}
         return make_run(
             axes,
             {
-                split: (part["sample_id"].tolist(), part["target"].to_numpy(), {"main": part[logits].to_numpy()})
+                (names or {}).get(split, split): (
+                    part["sample_id"].tolist(),
+                    None if split in unlabelled else part["target"].to_numpy(),
+                    {"main": part[logits].to_numpy()},
+                )
                 for split, part in parts.items()
             },
             **changes,
@@ -99,6 +113,74 @@ def test_parts_are_computed_once_and_again_where_they_are_gone(shifted: Shifted,
     other = make(AnalysisSettings(ratios=(1.0,), methods=METHODS)).table
     pd.testing.assert_frame_equal(other, first.table[first.table["ratio"] == 1.0].reset_index(drop=True))
     assert len(written(cache)) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and nothing of it", None])
+def test_a_damaged_part_is_computed_again(shifted: Shifted, tmp_path: Path, content: bytes | None) -> None:
+    runs, cache = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))], tmp_path / "cache"
+    first = analyse("quantification", runs, SETTINGS, cache).table
+    damaged, whole = written(cache)
+    before = damaged.read_bytes()
+    # A byte that has changed among the values is found by its page's checksum.
+    middle = len(before) // 8
+    flipped = before[:middle] + bytes([before[middle] ^ 0xFF]) + before[middle + 1 :]
+    damaged.write_bytes(flipped if content is None else content)
+    (cache / "latest.json").write_text('{"quantification": {"rat')
+    untouched = written(cache)[whole]
+    pd.testing.assert_frame_equal(analyse("quantification", runs, SETTINGS, cache).table, first)
+    assert written(cache)[whole] == untouched
+    assert damaged.read_bytes() == before
+    remember(cache, "quantification", SETTINGS)
+    pd.testing.assert_frame_equal(at_hand(runs, cache)["quantification"], first)
+    damaged.write_bytes(b"")
+    assert len(at_hand(runs, cache)["quantification"]) == len(first) / 2
+
+
+def test_of_a_deployment_without_labels_the_prevalences_are_estimated(shifted: Shifted, tmp_path: Path) -> None:
+    settings = AnalysisSettings(ratios=(1.0,), methods=("CC", "PCC", "ACC", "EMQ"))
+    known, clinic = shifted({"task": "hip"}), shifted({"task": "clinic"}, unlabelled=("app_test",))
+    alone = shifted({"task": "alone"}, splits=("app_test",), unlabelled=("app_test",))
+    found = analyse("quantification", [known, clinic, alone], settings, tmp_path / "cache")
+    table = found.table.set_index(["task", "method", "class"]).sort_index()
+    assert table.loc["hip", "ratio"].unique().tolist() == [1.0]
+    assert table.loc[["clinic", "alone"], ["ratio", "prevalence"]].isna().all(axis=None)
+    assert table.loc["clinic", "n"].unique().tolist() == [sum(COUNTS["app_test"])]
+    splits = Splits.read([known.folder])
+    whole = Problem(splits.dev_test, splits.app_test, [np.arange(sum(COUNTS["app_test"]))])
+    for method in settings.methods:
+        assert table.loc[("clinic", method), "estimate"].tolist() == prevalences(method, whole)[0].tolist()
+    assert table.loc["alone", "estimate"].notna().groupby("method").all().to_dict() == {
+        "ACC": False, "CC": True, "EMQ": False, "PCC": True
+    }  # fmt: skip
+    assert list(notes(found)) == [
+        "2 jobs have no labels in app_test: prevalences are estimated there, and nothing can say how well",
+        "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which adjust nothing",
+    ]
+    errors = analyse("quantification_error", [known, clinic], settings, tmp_path / "cache")
+    assert errors.table["task"].unique().tolist() == ["hip"]
+    assert list(notes(errors)) == [
+        "1 job has no labels in app_test: left out; the table quantification estimates prevalences there"
+    ]
+    with pytest.raises(UsageError, match="calibration: app_test has no labels, and calibration needs them"):
+        analyse("calibration", [clinic, alone], settings, tmp_path / "cache")
+    assert list(charts({"quantification": found.table[found.table["task"] == "clinic"]})) == []
+
+
+def test_splits_of_other_names_are_found_where_these_are_told(shifted: Shifted, tmp_path: Path) -> None:
+    names = {"dev_cal": "val", "dev_test": "test", "app_test": "clinic"}
+    own, other = shifted({"task": "hip"}), shifted({"task": "hip", "named": "otherwise"}, names=names)
+    with pytest.raises(UsageError, match=r"there are clinic, test, val: name them with --split dev_cal=NAME"):
+        analyse("calibration", [other], SETTINGS, tmp_path / "cache")
+    settings = replace(SETTINGS, splits=AnalysisSettings.names_of_splits(names))
+    found = analyse("calibration", [other], settings, tmp_path / "cache").table
+    expected = analyse("calibration", [own], SETTINGS, tmp_path / "cache").table
+    pd.testing.assert_frame_equal(found.drop(columns="named"), expected)
+    remember(tmp_path / "cache", "calibration", settings)
+    assert len(at_hand([other], tmp_path / "cache")["calibration"]) == len(expected)
+    with pytest.raises(UsageError, match=r"splits: 'dev_tset' is none of .* \(did you mean 'dev_test'\?\)"):
+        AnalysisSettings.names_of_splits({"dev_tset": "val"})
+    with pytest.raises(UsageError, match="each with a name of its own"):
+        AnalysisSettings(splits=AnalysisSettings.names_of_splits({"dev_cal": "dev_test"}))
 
 
 def test_what_is_at_hand_is_what_was_made_last(shifted: Shifted, tmp_path: Path) -> None:

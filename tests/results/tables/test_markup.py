@@ -42,11 +42,11 @@ def test_markdown_is_a_pipe_table_with_special_letters_escaped() -> None:
         r"| a_b \& 50% \| \<x\> | 6 | **0.917** ± 0.021 |",
     ]
     assert lines[3].endswith("| 6 | -0.500 (1 of 6) |")
-    assert lines[4].endswith("| 6 | – (0 of 6) |")
+    assert lines[4].endswith("| 6 | - (0 of 6) |")
     for line, name in zip(lines[2:], NASTY, strict=True):
         cells = re.split(r"(?<!\\)\|", line)
         assert len(cells) == 5
-        assert re.sub(r"\\([^\w\s])", r"\1", cells[1]).strip() == name
+        assert re.sub(r"\\([!-/:-@[-`{-~])", r"\1", cells[1]).strip() == name
 
 
 class _Cells(HTMLParser):
@@ -78,7 +78,7 @@ def test_html_holds_every_text_as_it_was() -> None:
     cells.feed(to_markup(table(), "html", 3))
     assert cells.rows[0] == ["weighting_%", "n", "accuracy"]
     assert [row[0] for row in cells.rows[1:]] == NASTY
-    assert [row[2] for row in cells.rows[1:]] == ["0.917 ± 0.021", "-0.500 (1 of 6)", "– (0 of 6)"]
+    assert [row[2] for row in cells.rows[1:]] == ["0.917 ± 0.021", "-0.500 (1 of 6)", "- (0 of 6)"]
     assert cells.bold == ["0.917"]
 
 

@@ -41,7 +41,7 @@ def test_metrics_stand_side_by_side_in_one_row_however_many_values_each_has() ->
 def test_a_mean_says_how_many_values_were_expected_where_some_are_missing() -> None:
     table = make_readable(means(n=[5, 5, 6, 0], expected=6, mean=[0.5, 0.7, 0.4, np.nan], undefined=0))
     assert table.frame["n"].tolist() == [6, 6]
-    assert [cell.texts(2) for cell in table.frame["auroc"]] == [("0.70", "0.20", "5 of 6"), ("–", "", "0 of 6")]
+    assert [cell.texts(2) for cell in table.frame["auroc"]] == [("0.70", "0.20", "5 of 6"), ("-", "", "0 of 6")]
 
 
 def test_the_best_is_looked_for_among_rows_of_one_problem() -> None:
@@ -90,7 +90,7 @@ def test_axes_keep_every_digit() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.30000000000000004, "0.3"), (123456.0, "123456"), (1e-5, "1e-05"), (None, "–"), (np.nan, "–"), (pd.NA, "–"),
+    [(0.30000000000000004, "0.3"), (123456.0, "123456"), (1e-5, "1e-05"), (None, "-"), (np.nan, "-"), (pd.NA, "-"),
      ("a\nb", "a b"), (True, "True"), ([1, 2], "[1, 2]")],
 )  # fmt: skip
 def test_cells_that_are_no_measurements(value: object, text: str) -> None:
