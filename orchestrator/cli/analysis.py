@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.state.finished_jobs import count_stale
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.prevalence.tables import notes
+from seedfold.results.prevalence.tables import describe_omissions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def parse_settings(
     ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None
 ) -> AnalysisSettings:
     """Read the options. Raises UsageError for a ratio or a method that there is not."""
-    return AnalysisSettings.given(
+    return AnalysisSettings.from_options(
         ratios=None if ratios is None else _parse_ratios(ratios),
         methods=None if methods is None else tuple(methods.split(",")),
         zeros=zeros,
@@ -33,10 +33,10 @@ def parse_settings(
 
 def _parse_ratios(text: str) -> tuple[float, ...]:
     from seedfold.jobs.compose import Composer
-    from seedfold.jobs.grammar import values_of
+    from seedfold.jobs.grammar import override_values
 
-    [override] = Composer().parse([f"ratios={text}"])
-    values = values_of(override)
+    [override] = Composer().parse_overrides([f"ratios={text}"])
+    values = override_values(override)
     return tuple(values[0] if len(values) == 1 and isinstance(values[0], list) else values)
 
 
@@ -44,7 +44,7 @@ def make_prevalence_table(overview: Overview, name: str, settings: AnalysisSetti
     """Return the table, with a bar on a terminal while it is computed; what it leaves out is told."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
         analysis, runs = compute_analysis(overview, name, settings, where, progress)
-    for note in [*notes(analysis), *_stale_notes(overview, runs)]:
+    for note in [*describe_omissions(analysis), *_stale_notes(overview, runs)]:
         print(f"seedfold: {note}", file=sys.stderr)
     return analysis.table
 
@@ -72,11 +72,11 @@ def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def print_means(name: str, table: pd.DataFrame) -> None:
     """Print the means over tasks, ratios and everything else that is not what the table compares."""
     from seedfold.orchestrator.cli.frames import print_frame
-    from seedfold.results.prevalence.means import means
+    from seedfold.results.prevalence.means import summarise_table
 
     if table.empty:
         tasks = "task of two classes" if name == "decisions" else "task"
         raise UsageError(f"{name}: no ratio is possible for any {tasks}, so there are no rows")
-    print_frame(means(name, table))
-    over = f"{counted(table['task'].nunique(), 'task')} and {counted(table['ratio'].nunique(), 'ratio')}"
+    print_frame(summarise_table(name, table))
+    over = f"{count_noun(table['task'].nunique(), 'task')} and {count_noun(table['ratio'].nunique(), 'ratio')}"
     print_text(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")

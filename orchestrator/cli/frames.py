@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
 
@@ -29,7 +29,7 @@ def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
     hidden = [str(name) for name in frame_shown.columns if name not in fitting_frame.columns]
     if len(rows) < len(frame_shown):
         print_text(
-            f"… and {counted(len(frame_shown) - len(rows), 'more row')}: --limit N, or --format csv for all",
+            f"… and {count_noun(len(frame_shown) - len(rows), 'more row')}: --limit N, or --format csv for all",
             style="dim",
         )
     if hidden:

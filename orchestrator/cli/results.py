@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,11 +133,11 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, form
 
     print_frame(frame, given_options["limit"])
     if count_stale(runs):
-        stale = f"{count_stale(runs)} of {counted(len(runs), 'result')}"
+        stale = f"{count_stale(runs)} of {count_noun(len(runs), 'result')}"
         print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
 
 
-def _table_request(overview: Overview, runs: Sequence[Run], given_options: GivenOptions) -> TableRequest:
+def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_options: GivenOptions) -> TableRequest:
     choice = {
         "min_accuracy": given_options["min_accuracy"],
         "rank_by": given_options["rank_by"],
@@ -185,4 +185,4 @@ def _export(frame: pd.DataFrame, format: str, given_options: GivenOptions) -> No
         sys.stdout.buffer.write(written)
         sys.stdout.buffer.flush()
     else:
-        print_text(f"wrote {counted(len(frame), 'row')} to {out}")
+        print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")

@@ -65,7 +65,9 @@ def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
         names.add(job.run.partition(".")[0])
         # Thousands of points share all of a configuration but a few values.
         config = job.config
-        _collect_names([config.layout.base, config.own] if isinstance(config, SharedConfig) else config, names, seen)
+        _collect_names(
+            [config.layout.base, config.own_values] if isinstance(config, SharedConfig) else config, names, seen
+        )
     return names
 
 

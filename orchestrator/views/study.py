@@ -127,7 +127,7 @@ class Study:
         from seedfold.orchestrator.views.prevalence_tables import compute_analysis
         from seedfold.results.prevalence.settings import AnalysisSettings
 
-        settings = AnalysisSettings.given(
+        settings = AnalysisSettings.from_options(
             ratios=ratios, methods=None if methods is None else _as_tuple(methods), zeros=zeros, base_seed=base_seed
         )
         return compute_analysis(self._read_overview(), name, settings, where or "")[0].table

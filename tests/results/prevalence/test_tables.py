@@ -7,26 +7,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from shifts import COUNTS, predictions
+from shifts import COUNTS, make_predictions
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.deployment import Splits
-from seedfold.results.prevalence.quantification import quantification, quantification_error
+from seedfold.results.prevalence.deployment import PredictedSplits
+from seedfold.results.prevalence.quantification import quantification_error_rows, quantification_rows
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.prevalence.tables import Analysis, analyse, at_hand, notes, remember
-from seedfold.results.store.finished_job import Run
+from seedfold.results.prevalence.tables import (
+    AnalysisTable,
+    describe_omissions,
+    make_analysis,
+    read_existing_tables,
+    record_settings,
+)
+from seedfold.results.store.finished_job import FinishedJob
 
 METHODS = ("CC", "ACC")
 SETTINGS = AnalysisSettings(ratios=(1.0, 2.0, 5.0), methods=METHODS)
-Shifted = Callable[..., Run]
+Shifted = Callable[..., FinishedJob]
 
 
 @pytest.fixture
-def shifted(make_run: Callable[..., Run]) -> Shifted:
+def shifted(make_run: Callable[..., FinishedJob]) -> Shifted:
     """Publish a run that predicts the three splits, or those named."""
 
-    def make(axes: dict[str, Any], seed: int = 0, splits: tuple[str, ...] = tuple(COUNTS), **changes: Any) -> Run:
-        frame = predictions(seed)
+    def make(
+        axes: dict[str, Any], seed: int = 0, splits: tuple[str, ...] = tuple(COUNTS), **changes: Any
+    ) -> FinishedJob:
+        frame = make_predictions(seed)
         logits = ["logit_0", "logit_1"]
         parts = {split: frame[frame["split"] == split] for split in splits}
         return make_run(
@@ -47,19 +55,21 @@ def written(cache: Path) -> dict[Path, int]:
 
 def test_a_table_has_the_rows_of_each_job_and_where_they_belong(shifted: Shifted, tmp_path: Path) -> None:
     runs = [shifted({"task": "hip", "seed": 3}, 0), shifted({"task": "knee"}, 1)]
-    found = analyse("quantification", runs, SETTINGS, tmp_path / "cache")
+    found = make_analysis("quantification", runs, SETTINGS, tmp_path / "cache")
     assert found.table.columns.tolist() == [
         "task", "ratio", "n", "method", "class", "prevalence", "estimate", "seed"
     ]  # fmt: skip
-    splits = Splits.read([runs[0].folder])
-    wanted = list(quantification(splits, [splits.at(ratio) for ratio in (1.0, 2.0, 5.0)], METHODS))
+    splits = PredictedSplits.read([runs[0].folder])
+    wanted = list(quantification_rows(splits, [splits.deploy(ratio) for ratio in (1.0, 2.0, 5.0)], METHODS))
     own = found.table[found.table["task"] == "hip"]
     assert own.drop(columns=["task", "seed"]).to_dict("records") == wanted
     assert own["seed"].unique().tolist() == [3]
     assert found.table.loc[found.table["task"] == "knee", "seed"].isna().all()
-    errors = analyse("quantification_error", runs, SETTINGS, tmp_path / "cache").table
+    errors = make_analysis("quantification_error", runs, SETTINGS, tmp_path / "cache").table
     assert errors.columns.tolist() == ["task", "ratio", "n", "method", "metric", "value", "seed"]
-    assert errors.loc[errors["task"] == "hip", "value"].tolist() == [r["value"] for r in quantification_error(wanted)]
+    assert errors.loc[errors["task"] == "hip", "value"].tolist() == [
+        r["value"] for r in quantification_error_rows(wanted)
+    ]
 
 
 def test_what_cannot_be_analysed_is_left_out_and_counted(shifted: Shifted, tmp_path: Path) -> None:
@@ -70,23 +80,23 @@ def test_what_cannot_be_analysed_is_left_out_and_counted(shifted: Shifted, tmp_p
         shifted({"task": "knee"}, splits=("dev_cal", "app_test")),
     ]
     settings = AnalysisSettings(ratios=(1.0, 2.0, 20.0), methods=("CC",))
-    found = analyse("quantification", runs, settings, tmp_path / "cache")
+    found = make_analysis("quantification", runs, settings, tmp_path / "cache")
     own = found.table[found.table["stage"] == "anew"]
     assert (own["ratio"].unique().tolist(), own["imbalance_ratio"].unique().tolist()) == ([2.0], [2.0])
     assert found.table.loc[found.table["stage"] == "train", "ratio"].unique().tolist() == [1.0, 2.0]
-    assert list(notes(found)) == [
+    assert list(describe_omissions(found)) == [
         "1 job lacks one of the splits dev_cal, dev_test, app_test: left out",
         "1 ratio of a task is impossible, with too few samples of a class: no rows",
     ]
     with pytest.raises(UsageError, match="app_test; there are app_test, dev_cal"):
-        analyse("quantification", runs[3:], settings, tmp_path / "cache")
+        make_analysis("quantification", runs[3:], settings, tmp_path / "cache")
 
 
 def test_parts_are_computed_once_and_again_where_they_are_gone(shifted: Shifted, tmp_path: Path) -> None:
     runs, cache = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))], tmp_path / "cache"
 
-    def make(settings: AnalysisSettings = SETTINGS) -> Analysis:
-        return analyse("quantification", runs, settings, cache)
+    def make(settings: AnalysisSettings = SETTINGS) -> AnalysisTable:
+        return make_analysis("quantification", runs, settings, cache)
 
     first, before = make(), written(cache)
     assert len(before) == 2
@@ -103,10 +113,10 @@ def test_parts_are_computed_once_and_again_where_they_are_gone(shifted: Shifted,
 
 def test_what_is_at_hand_is_what_was_made_last(shifted: Shifted, tmp_path: Path) -> None:
     runs, cache = [shifted({"task": "hip"})], tmp_path / "cache"
-    assert at_hand(runs, cache) == {}
-    made = analyse("quantification_error", runs, SETTINGS, cache).table
-    remember(cache, "quantification_error", SETTINGS)
-    there = at_hand([*runs, shifted({"task": "new"}, 5)], cache)
+    assert read_existing_tables(runs, cache) == {}
+    made = make_analysis("quantification_error", runs, SETTINGS, cache).table
+    record_settings(cache, "quantification_error", SETTINGS)
+    there = read_existing_tables([*runs, shifted({"task": "new"}, 5)], cache)
     assert set(there) == {"quantification", "quantification_error"}
     pd.testing.assert_frame_equal(there["quantification_error"], made)
 
@@ -115,7 +125,9 @@ def test_all_cores_give_what_one_gives(shifted: Shifted, tmp_path: Path) -> None
     runs = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))]
     seen: list[tuple[int, int]] = []
     alone, together = (
-        analyse("quantification", runs, SETTINGS, tmp_path / str(workers), workers, lambda *at: seen.append(at)).table
+        make_analysis(
+            "quantification", runs, SETTINGS, tmp_path / str(workers), workers, lambda *at: seen.append(at)
+        ).table
         for workers in (1, 2)
     )
     pd.testing.assert_frame_equal(alone, together)
