@@ -63,7 +63,7 @@ class DescriptionsFile:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:_DIGEST]
 
     def read_job(self, prefix: str) -> JobDescription:
-        """One job. Raises UsageError as `read_description`."""
+        """One job. Raises UsageError as `read_job_description`."""
         return read_job_description(self.path, prefix)
 
     def register_plan(self, root: Root, study: StudyFolder, folder: Path) -> None:

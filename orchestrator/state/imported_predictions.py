@@ -68,7 +68,7 @@ def import_predictions(
     """Take predictions into a study, which need not exist; what it holds already is not written again.
 
     Raises UsageError, before anything is written, for what is wrong with the files, and for axes that hold other
-    predictions unless it ``replaces`` them.
+    predictions unless ``allow_replacing`` says so.
     """
     from seedfold.results.imports.predictions import content_digest, read_prediction_files
 

@@ -33,11 +33,11 @@ _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancell
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """How one job stands.
+    """The state of one job.
 
-    ``attempt`` is the latest one, or the one whose result counts where the job is done; ``home`` the study whose folder
-    holds it; ``event`` the last that was told of that attempt. ``settled`` says that a job is blocked because a
-    parent's result leaves it nothing to do: nobody need do anything about it.
+    ``attempt`` is the latest one, or the one whose result counts where the job is done. ``holding_study`` is the study
+    whose folder holds it, and ``event`` the last event of that attempt. ``has_nothing_to_do`` says that a job is
+    blocked because a parent's result leaves it nothing to do: nobody has to act.
     """
 
     state: StateName

@@ -216,7 +216,7 @@ def _call_after_publish(work: Work) -> None:
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
-    """Run one attempt in the calling process, telling of it on the pipe ``report``. Returns the exit code."""
+    """Run one attempt in the calling process, reporting on the pipe ``report_pipe``. Returns the exit code."""
     os.environ.update(request.environment)
     stop = _StopFlag()
     attempt = _Attempt.from_request(request)
