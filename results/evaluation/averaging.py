@@ -74,7 +74,8 @@ class RunningMean:
         if missing or extra:
             raise UsageError(
                 f"{both}: head {head.head!r}: members hold different samples ({missing} only in the first, "
-                f"{extra} only in the second); average over an axis that leaves the samples alone, and name the fold axis"
+                f"{extra} only in the second); average over an axis that leaves the samples alone, "
+                "and name the fold axis"
             )
         return order
 
