@@ -20,20 +20,20 @@ from threadpoolctl import threadpool_limits
 
 import seedfold.conf
 from benchmarks._figures import Figure, main, seconds
-from seedfold.jobs.errors import counted
-from seedfold.results.prevalence.calibration import calibration
-from seedfold.results.prevalence.decisions import decisions
-from seedfold.results.prevalence.deployment import Deployment, Splits
-from seedfold.results.prevalence.members import Predicted
-from seedfold.results.prevalence.performance import performance
-from seedfold.results.prevalence.priors import Priors
-from seedfold.results.prevalence.quantification import quantification
+from seedfold.jobs.errors import count_noun
+from seedfold.results.prevalence.calibration import calibration_rows
+from seedfold.results.prevalence.decisions import decision_rows
+from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
+from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.performance import performance_rows
+from seedfold.results.prevalence.priors import PriorEstimator
+from seedfold.results.prevalence.quantification import quantification_rows
 from seedfold.results.prevalence.quantify import METHODS
-from seedfold.results.prevalence.scaling import ImpossibleScaling
+from seedfold.results.prevalence.scaling import ImpossibleScalingError
 
 RATIOS = [1 + step / 2 for step in range(19)]
 SKILL = 1.5
-Maker = Callable[[Splits, Sequence[Deployment]], Iterable[object]]
+Maker = Callable[[PredictedSplits, Sequence[Deployment]], Iterable[object]]
 
 
 def class_counts() -> dict[str, list[int]]:
@@ -43,43 +43,43 @@ def class_counts() -> dict[str, list[int]]:
     return {name: yaml.safe_load((folder / "task" / f"{name}.yaml").read_text())["class_counts"] for name in names}
 
 
-def predicted(counts: Sequence[int], seed: int) -> Predicted:
+def predicted(counts: Sequence[int], seed: int) -> PredictedSamples:
     """Return predictions on so many samples of each class."""
     random = np.random.default_rng(seed)
     targets = np.repeat(np.arange(len(counts)), counts)
     logits = random.normal(size=(len(targets), len(counts)))
     logits[np.arange(len(targets)), targets] += SKILL
-    return Predicted(targets, (SKILL * logits).astype(np.float32))
+    return PredictedSamples(targets, (SKILL * logits).astype(np.float32))
 
 
-def splits(trained: Sequence[int]) -> Splits:
+def splits(trained: Sequence[int]) -> PredictedSplits:
     """Return splits in the sizes that go with a training: a sixth, a balanced tenth of the whole, a half."""
     developed = int(0.1 * sum(trained) / 0.6 / len(trained))
     sizes = ([count // 6 for count in trained], [developed] * len(trained), [count // 2 for count in trained])
-    return Splits(*(predicted(counts, seed) for seed, counts in enumerate(sizes)))
+    return PredictedSplits(*(predicted(counts, seed) for seed, counts in enumerate(sizes)))
 
 
-def deployments(known: Splits) -> list[Deployment]:
+def deployments(known: PredictedSplits) -> list[Deployment]:
     """Return those that are possible."""
     found = []
     for ratio in RATIOS:
         try:
-            found.append(known.at(ratio))
-        except ImpossibleScaling:
+            found.append(known.deploy(ratio))
+        except ImpossibleScalingError:
             continue
     return found
 
 
 def estimating(method: str) -> Maker:
-    return lambda known, simulated: quantification(known, simulated, [method])
+    return lambda known, simulated: quantification_rows(known, simulated, [method])
 
 
-def judging(table: Callable[[Splits, Sequence[Deployment], Priors], Iterable[object]]) -> Maker:
-    return lambda known, simulated: table(known, simulated, Priors())
+def judging(table: Callable[[PredictedSplits, Sequence[Deployment], PriorEstimator], Iterable[object]]) -> Maker:
+    return lambda known, simulated: table(known, simulated, PriorEstimator())
 
 
 MAKERS: dict[str, Maker] = {method: estimating(method) for method in METHODS} | {
-    table.__name__: judging(table) for table in (calibration, performance, decisions)
+    table.__name__: judging(table) for table in (calibration_rows, performance_rows, decision_rows)
 }
 """What is measured, by its name in the table."""
 
@@ -107,7 +107,7 @@ def kernel_densities(counts: Sequence[int]) -> float:
     developed, pool = known.dev_test, known.app_test.probabilities
     fitted = [
         KernelDensity(bandwidth=0.1).fit(developed.probabilities[developed.targets == number])
-        for number in range(developed.classes)
+        for number in range(developed.class_count)
     ]
     drawn = np.vstack([each.sample(10_000 // len(fitted), random_state=0) for each in fitted])
     whole = KernelDensity(bandwidth=0.1).fit(pool)
@@ -125,7 +125,7 @@ def measure(quick: bool) -> list[Figure]:
         longest = str(table.sum().idxmax())
         peer = kernel_densities(known[longest])
     total = table.sum(axis=1)
-    number = counted(len(tasks), "task")
+    number = count_noun(len(tasks), "task")
     tables = [name for name in MAKERS if name not in METHODS]
     return [
         Figure(f"CPU: KDEy of {longest}", table.loc[list(KERNELS), longest].sum(), peer, "scikit-learn KernelDensity"),

@@ -19,8 +19,8 @@ from benchmarks._figures import Figure, main, medians, seconds
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.results.ensembles.mean_ensemble import ensemble
-from seedfold.results.evaluation.query import accuracies
-from seedfold.results.store.finished_job import Run
+from seedfold.results.evaluation.query import query_accuracies
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import read_heads, write_predictions
 
 ROWS, CLASSES, MEMBERS = 12_000, 8, 50
@@ -75,14 +75,14 @@ def one_run(folder: Path, quick: bool) -> list[Figure]:
     ]
 
 
-def copies(folder: Path, count: int) -> list[Run]:
+def copies(folder: Path, count: int) -> list[FinishedJob]:
     """Write so many runs."""
     source, runs = ours(folder / "source"), []
     for number in range(count):
         target = folder / "many" / f"{number}"
         target.mkdir(parents=True)
         shutil.copyfile(source, target / FILE)
-        runs.append(Run(f"{number:064d}"[::-1], "benchmark", "train", {"seed": number}, 1, target))
+        runs.append(FinishedJob(f"{number:064d}"[::-1], "benchmark", "train", {"seed": number}, 1, target))
     return runs
 
 
@@ -101,7 +101,7 @@ def many_runs(folder: Path, count: int, rounds: int) -> list[Figure]:
         lambda: sum(pd.read_csv(path).iloc[:, 2:].to_numpy() for path in paths),
     )
     by_list = seconds(lambda: torch.stack([row["logits"] for row in torch.load(folder / "one.pt")]))
-    found, judged = accuracies(runs), seconds(lambda: accuracies(runs))
+    found, judged = query_accuracies(runs), seconds(lambda: query_accuracies(runs))
     assert len(found) == count
     assert np.allclose(found["accuracy"], (LOGITS.argmax(axis=1) == TARGETS).mean())
     judged_csv = seconds(lambda: csv_accuracies(paths))

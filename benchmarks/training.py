@@ -31,7 +31,7 @@ from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.learning import training
 from seedfold.trainers.models.networks import MLP, SmallCNN
-from seedfold.trainers.setup.process import prepare
+from seedfold.trainers.setup.process import prepare_process
 from seedfold.trainers.setup.settings import TrainerSettings
 
 SHORT, LONG = 2, 8
@@ -98,7 +98,7 @@ def fit_seconds(network: nn.Module, data: JobData, batch_size: int, epochs: int)
     with tempfile.TemporaryDirectory() as folder:
         job = JobDescription("0" * 64, "benchmark", "train", {}, config, (), Resources(), "", "")
         work = Work(job, 1, Path(folder), Path(folder))
-        prepare(TrainerSettings.of(config))
+        prepare_process(TrainerSettings.from_config(config))
         started = time.perf_counter()
         training.fit(work, network, data)
         return time.perf_counter() - started

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.interpolations import dependencies, target
-from seedfold.jobs.patterns import Path
-from seedfold.jobs.shared_config import keys, strings
+from seedfold.jobs.interpolations import find_dependencies, target_path
+from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.shared_config import walk_paths, walk_texts
 from seedfold.jobs.study_keys import Conventions
 
 
@@ -21,42 +21,42 @@ from seedfold.jobs.study_keys import Conventions
 class Leaf:
     """A text with interpolations: what changes it, and whether it depends on the machine."""
 
-    path: Path
+    path: KeyPath
     text: str
     sources: frozenset[int]
-    machine: bool
+    depends_on_machine: bool
 
 
-class _Near:
+class _OverlapIndex:
     """Finds the paths that contain a path or lie in it."""
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._exact: dict[Path, list[int]] = defaultdict(list)
-        self._below: dict[Path, list[int]] = defaultdict(list)
+    def __init__(self, paths: Iterable[KeyPath]) -> None:
+        self._equal: dict[KeyPath, list[int]] = defaultdict(list)
+        self._inside: dict[KeyPath, list[int]] = defaultdict(list)
         for number, path in enumerate(paths):
-            self._exact[path].append(number)
+            self._equal[path].append(number)
             for length in range(len(path)):
-                self._below[path[:length]].append(number)
+                self._inside[path[:length]].append(number)
 
-    def to(self, path: Path) -> list[int]:
+    def overlapping(self, path: KeyPath) -> list[int]:
         """Return the numbers of the paths that contain ``path``, equal it, or lie in it."""
-        found = list(self._below.get(path, ()))
+        numbers = list(self._inside.get(path, ()))
         for length in range(len(path) + 1):
-            found += self._exact.get(path[:length], ())
-        return found
+            numbers += self._equal.get(path[:length], ())
+        return numbers
 
 
-def related(left: Path, right: Path) -> bool:
+def do_overlap(left: KeyPath, right: KeyPath) -> bool:
     """Whether one path contains the other."""
     shorter = min(len(left), len(right))
     return left[:shorter] == right[:shorter]
 
 
-def analyse(
+def find_leaves(
     tree: Mapping[str, Any],
-    sources: Sequence[Path],
+    sources: Sequence[KeyPath],
     identity: Identity,
-    wanted: Iterable[Path],
+    included_paths: Iterable[KeyPath],
     conventions: Conventions,
 ) -> list[Leaf]:
     """Return every text with interpolations in ``tree``, outside the places that ``sources`` set.
@@ -64,51 +64,65 @@ def analyse(
     A leaf's ``sources`` are the numbers of the sources that may change it, through other leaves as well. ``wanted`` are
     paths below the unreferenced keys of the ``conventions`` that are included all the same.
     """
-    texts = _texts(tree, sources, wanted, conventions.unreferenced)
-    places = [path for path, _ in texts]
-    near_leaf, near_source = _Near(places), _Near(sources)
-    volatile = _Near(
-        path for path in keys(tree) if path[0] not in conventions.unreferenced and identity.dropped.matches(path)
+    texts = _find_texts(tree, sources, included_paths, conventions.evaluated_once)
+    paths = [path for path, _ in texts]
+    leaf_index, source_index = _OverlapIndex(paths), _OverlapIndex(sources)
+    volatile_index = _OverlapIndex(
+        path
+        for path in walk_paths(tree)
+        if path[0] not in conventions.evaluated_once and identity.volatile_patterns.matches(path)
     )
-    direct: list[frozenset[int]] = []
-    machine: list[bool] = []
+    direct_sources: list[frozenset[int]] = []
+    on_machine: list[bool] = []
     edges: list[list[int]] = []
     for path, text in texts:
-        said = dependencies(text)
-        targets = [target(reference, path) for reference in said.references]
+        found = find_dependencies(text)
+        targets = [target_path(reference, path) for reference in found.references]
         everything = frozenset(range(len(sources)))
-        touched = frozenset(number for goal in targets for number in near_source.to(goal))
-        direct.append(everything if said.anything else touched)
-        machine.append(said.machine or any(_on_machine(goal, identity, volatile, conventions) for goal in targets))
-        edges.append([number for goal in targets for number in near_leaf.to(goal)])
-    return [Leaf(*texts[number], *_closure(number, direct, machine, edges)) for number in range(len(texts))]
+        touched_sources = frozenset(number for goal in targets for number in source_index.overlapping(goal))
+        direct_sources.append(everything if found.may_depend_on_anything else touched_sources)
+        on_machine.append(
+            found.depends_on_machine
+            or any(_depends_on_machine(goal, identity, volatile_index, conventions) for goal in targets)
+        )
+        edges.append([number for goal in targets for number in leaf_index.overlapping(goal)])
+    return [
+        Leaf(*texts[number], *_follow_edges(number, direct_sources, on_machine, edges)) for number in range(len(texts))
+    ]
 
 
-def _texts(
-    tree: Mapping[str, Any], sources: Sequence[Path], wanted: Iterable[Path], unreferenced: frozenset[str]
-) -> list[tuple[Path, str]]:
+def _find_texts(
+    tree: Mapping[str, Any], sources: Sequence[KeyPath], included_paths: Iterable[KeyPath], unreferenced: frozenset[str]
+) -> list[tuple[KeyPath, str]]:
     masked = set(sources)
-    kept = {key: value for key, value in tree.items() if key not in unreferenced}
-    found = [
+    referenced = {key: value for key, value in tree.items() if key not in unreferenced}
+    texts = [
         (path, text)
-        for path, text in strings(kept)
+        for path, text in walk_texts(referenced)
         if "${" in text and not any(path[:length] in masked for length in range(1, len(path) + 1))
     ]
-    for start in wanted:
+    for start in included_paths:
         inner: Any = tree
         for part in start:
             inner = inner[part]
         if start[0] in unreferenced:
-            found += [(path, text) for path, text in strings(inner, start) if "${" in text]
-    return found
+            texts += [(path, text) for path, text in walk_texts(inner, start) if "${" in text]
+    return texts
 
 
-def _on_machine(goal: Path, identity: Identity, volatile: _Near, conventions: Conventions) -> bool:
-    return not goal or goal[0] in conventions.study or identity.dropped.covers(goal) or bool(volatile.to(goal))
+def _depends_on_machine(
+    path: KeyPath, identity: Identity, volatile_index: _OverlapIndex, conventions: Conventions
+) -> bool:
+    return (
+        not path
+        or path[0] in conventions.study_keys
+        or identity.volatile_patterns.covers(path)
+        or bool(volatile_index.overlapping(path))
+    )
 
 
-def _closure(
-    start: int, direct: Sequence[frozenset[int]], machine: Sequence[bool], edges: Sequence[Sequence[int]]
+def _follow_edges(
+    start: int, direct_sources: Sequence[frozenset[int]], on_machine: Sequence[bool], edges: Sequence[Sequence[int]]
 ) -> tuple[frozenset[int], bool]:
     seen, waiting = {start}, [start]
     while waiting:
@@ -116,4 +130,4 @@ def _closure(
             if number not in seen:
                 seen.add(number)
                 waiting.append(number)
-    return frozenset().union(*(direct[number] for number in seen)), any(machine[number] for number in seen)
+    return frozenset().union(*(direct_sources[number] for number in seen)), any(on_machine[number] for number in seen)

@@ -15,32 +15,35 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
 _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def plain(value: Any, key: str = "") -> Any:
+def to_plain(value: Any, key: str = "") -> Any:
     """Return ``value`` as plain JSON data with canonical numbers; raises UsageError that names ``key`` otherwise."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN_TYPES:
         return value
     if kind is float:
-        return plain_float(value)
+        return to_plain_float(value)
     if isinstance(value, Mapping):
-        return {checked_key(name, key): plain(item, f"{key}.{name}" if key else name) for name, item in value.items()}
+        return {
+            require_text_key(name, key): to_plain(item, f"{key}.{name}" if key else name)
+            for name, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{key}[{index}]") for index, item in enumerate(value)]
+        return [to_plain(item, f"{key}[{index}]") for index, item in enumerate(value)]
     raise UsageError(
         f"{key or 'value'}: {kind.__name__} is no JSON value; use numbers, text, booleans, null, lists, mappings"
     )
 
 
-def plain_float(value: float) -> float | str:
+def to_plain_float(value: float) -> float | str:
     """Return ``value`` without a negative zero, and as text where it is not finite."""
     return value + 0.0 if math.isfinite(value) else str(value)
 
 
-def checked_key(name: object, key: str = "") -> str:
+def require_text_key(name: object, key: str = "") -> str:
     """Return ``name`` if it is a string; raises UsageError that names the mapping ``key`` otherwise."""
     if not isinstance(name, str):
         where = key or "mapping"
@@ -53,21 +56,21 @@ def canonical_json(value: Any) -> str:
 
     Raises UsageError for keys that are not strings and for values that JSON does not have.
     """
-    return _encode(plain(value))
+    return _encode(to_plain(value))
 
 
 def canonical_flat(values: Mapping[str, Any]) -> str:
     """Return what `canonical_json` does, quickly where the same keys and single values come again and again."""
-    items = values.values()
+    items_seen = values.values()
     try:
-        texts = tuple(map(_scalar_json, items, map(_kind, items)))
+        texts = tuple(map(_scalar_json, items_seen, map(_type_of, items_seen)))
     except TypeError:
         return canonical_json(values)
-    template, order = _object_template(tuple(values))
-    return template % (tuple([texts[place] for place in order]) if order else texts)
+    template, value_order = _object_template(tuple(values))
+    return template % (tuple([texts[place] for place in value_order]) if value_order else texts)
 
 
-_kind: Callable[[Any], Hashable] = type
+_type_of: Callable[[Any], Hashable] = type
 
 
 @lru_cache(maxsize=1 << 16)
@@ -79,9 +82,9 @@ def _scalar_json(value: Any, kind: Hashable) -> str:
 @lru_cache(maxsize=1024)
 def _object_template(names: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
     """Return an object with a ``%s`` for each value, and the order of values where it is not that of the names."""
-    places = tuple(sorted(range(len(names)), key=names.__getitem__))
-    entries = [_encode(checked_key(names[place])).replace("%", "%%") + ":%s" for place in places]
-    return "{" + ",".join(entries) + "}", () if places == tuple(range(len(names))) else places
+    order = tuple(sorted(range(len(names)), key=names.__getitem__))
+    entries = [_encode(require_text_key(names[place])).replace("%", "%%") + ":%s" for place in order]
+    return "{" + ",".join(entries) + "}", () if order == tuple(range(len(names))) else order
 
 
 def encode_plain(value: Any) -> str:

@@ -17,9 +17,9 @@ from hydra.core.override_parser.types import Override
 
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.grammar import values_of
+from seedfold.jobs.grammar import override_values
 from seedfold.jobs.matrix import Block
-from seedfold.jobs.schema import StageSpec, check_lengths, check_name
+from seedfold.jobs.schema import StageSpec, check_axis_name, check_lengths
 
 _STAGE_AXIS = re.compile(r"(?:stages\.(?P<stage>[^.]+)\.)?matrix\.(?P<key>.+)")
 
@@ -38,20 +38,20 @@ class AxisChange:
 class CommandLine:
     """Overrides by meaning: ``study`` shape the study itself, ``values`` are everything else, ``axes`` change axes."""
 
-    study: tuple[Override, ...]
-    values: tuple[Override, ...]
-    axes: tuple[AxisChange, ...]
+    study_overrides: tuple[Override, ...]
+    value_overrides: tuple[Override, ...]
+    axis_changes: tuple[AxisChange, ...]
 
 
 def read_command_line(composer: Composer, overrides: Sequence[str]) -> CommandLine:
     """Sort overrides by what they mean without knowing the study yet."""
     study, values, axes = [], [], []
-    for override in composer.parse(overrides):
-        key = _key(override)
+    for override in composer.parse_overrides(overrides):
+        key = _override_key(override)
         change = _STAGE_AXIS.fullmatch(key)
         if change is not None:
             axes.append(AxisChange(override, change["key"], change["stage"], in_one_stage=True))
-        elif _shapes_study(composer, override):
+        elif _is_study_override(composer, override):
             _refuse_sweep(override, key)
             if composer.is_group(key) and not override.is_delete() and override.value() is None:
                 composer.check_option(key, None)
@@ -61,15 +61,15 @@ def read_command_line(composer: Composer, overrides: Sequence[str]) -> CommandLi
     return CommandLine(tuple(study), tuple(values), tuple(axes))
 
 
-def _key(override: Override) -> str:
+def _override_key(override: Override) -> str:
     return override.key_or_group if override.package is None else f"{override.key_or_group}@{override.package}"
 
 
-def _shapes_study(composer: Composer, override: Override) -> bool:
+def _is_study_override(composer: Composer, override: Override) -> bool:
     top = re.split(r"[./]", override.key_or_group)[0]
     one_option = composer.is_group(override.key_or_group) and not override.is_sweep_override()
     conventions = composer.conventions
-    return top in conventions.study or top in conventions.chosen_once or one_option
+    return top in conventions.study_keys or top in conventions.chosen_once or one_option
 
 
 def _refuse_sweep(override: Override, key: str) -> None:
@@ -77,25 +77,27 @@ def _refuse_sweep(override: Override, key: str) -> None:
         raise UsageError(f"{override.input_line}: {key} has one value per study; start one study for each")
 
 
-def split_values(
-    composer: Composer, line: CommandLine, stages: Sequence[StageSpec]
+def split_overrides(
+    composer: Composer, command_line: CommandLine, stages: Sequence[StageSpec]
 ) -> tuple[tuple[Override, ...], tuple[AxisChange, ...]]:
     """Return the overrides that are Hydra's, and those that change axes, now that the stages are known."""
-    fixed: list[Override] = []
-    axes = list(line.axes)
-    stages = change_axes(composer, stages, line.axes)
-    for override in (*line.study, *line.values):
-        key = _key(override)
-        if any(spec.block_of(key) is not None for spec in stages) and not override.is_delete():
+    hydra_overrides: list[Override] = []
+    axes = list(command_line.axis_changes)
+    stages = change_axes(composer, stages, command_line.axis_changes)
+    for override in (*command_line.study_overrides, *command_line.value_overrides):
+        key = _override_key(override)
+        if any(spec.block_number(key) is not None for spec in stages) and not override.is_delete():
             axes.append(AxisChange(override, key))
         elif override.is_sweep_override():
-            axes.append(AxisChange(override, key, in_one_stage=True) if len(stages) == 1 else _ambiguous(override, key))
+            axes.append(
+                AxisChange(override, key, in_one_stage=True) if len(stages) == 1 else _refuse_ambiguous(override, key)
+            )
         else:
-            fixed.append(override)
-    return tuple(fixed), tuple(axes)
+            hydra_overrides.append(override)
+    return tuple(hydra_overrides), tuple(axes)
 
 
-def _ambiguous(override: Override, key: str) -> AxisChange:
+def _refuse_ambiguous(override: Override, key: str) -> AxisChange:
     raise UsageError(f"{override.input_line}: no stage has an axis {key}; write stages.STAGE.matrix.{key}=… to add one")
 
 
@@ -105,18 +107,18 @@ def change_axes(
     """Return the stages with their axes changed."""
     changed = tuple(stages)
     for change in changes:
-        wanted = _stages_of(change, changed)
-        changed = tuple(_change(composer, spec, change) if spec.name in wanted else spec for spec in changed)
+        stage_names = _stages_to_change(change, changed)
+        changed = tuple(_change_axis(composer, spec, change) if spec.name in stage_names else spec for spec in changed)
     return changed
 
 
-def _stages_of(change: AxisChange, stages: Sequence[StageSpec]) -> list[str]:
+def _stages_to_change(change: AxisChange, stages: Sequence[StageSpec]) -> list[str]:
     if change.in_one_stage:
-        return [_stage_named(change, stages)]
-    return [spec.name for spec in stages if spec.block_of(change.key) is not None]
+        return [_stage_to_change(change, stages)]
+    return [spec.name for spec in stages if spec.block_number(change.key) is not None]
 
 
-def _stage_named(change: AxisChange, stages: Sequence[StageSpec]) -> str:
+def _stage_to_change(change: AxisChange, stages: Sequence[StageSpec]) -> str:
     names, line = [spec.name for spec in stages], change.override.input_line
     if change.stage is None and len(names) > 1:
         raise UsageError(f"{line}: the study has several stages; write stages.STAGE.matrix.{change.key}")
@@ -126,45 +128,47 @@ def _stage_named(change: AxisChange, stages: Sequence[StageSpec]) -> str:
     return name
 
 
-def _change(composer: Composer, spec: StageSpec, change: AxisChange) -> StageSpec:
-    number = spec.block_of(change.key)
+def _change_axis(composer: Composer, spec: StageSpec, change: AxisChange) -> StageSpec:
+    block_number = spec.block_number(change.key)
     if change.override.is_delete():
-        return _without(spec, change, number)
-    values = values_of(change.override)
+        return _without_axis(spec, change, block_number)
+    values = override_values(change.override)
     if not values:
         raise UsageError(f"{change.override.input_line}: the axis has no values; give it some")
-    if number is None:
+    if block_number is None:
         prefix = "++" if change.override.is_add() or change.override.is_force_add() else ""
         if prefix and not change.override.key_or_group.endswith(f"matrix.{change.key}"):
             prefix = "+" if change.override.is_add() else "++"
-        check_name(composer, "matrix", change.key)
-        added = Block(str(change.override.input_line), {f"{prefix}{change.key}": values})
-        return replace(spec, blocks=(*spec.blocks, added))
-    block = _replaced(spec.blocks[number], change, values)
-    return replace(spec, blocks=(*spec.blocks[:number], block, *spec.blocks[number + 1 :]))
+        check_axis_name(composer, "matrix", change.key)
+        new_block = Block(str(change.override.input_line), {f"{prefix}{change.key}": values})
+        return replace(spec, blocks=(*spec.blocks, new_block))
+    block = _with_values(spec.blocks[block_number], change, values)
+    return replace(spec, blocks=(*spec.blocks[:block_number], block, *spec.blocks[block_number + 1 :]))
 
 
-def _without(spec: StageSpec, change: AxisChange, number: int | None) -> StageSpec:
-    if number is None:
-        raise UsageError(f"{change.override.input_line}: {spec.place} has no axis {change.key}; remove the override")
-    columns = {key: column for key, column in spec.blocks[number].columns.items() if key.lstrip("+") != change.key}
-    kept = (Block(spec.blocks[number].origin, columns),) if columns else ()
-    return replace(spec, blocks=(*spec.blocks[:number], *kept, *spec.blocks[number + 1 :]))
+def _without_axis(spec: StageSpec, change: AxisChange, block_number: int | None) -> StageSpec:
+    if block_number is None:
+        raise UsageError(f"{change.override.input_line}: {spec.label} has no axis {change.key}; remove the override")
+    columns = {
+        key: column for key, column in spec.blocks[block_number].columns.items() if key.lstrip("+") != change.key
+    }
+    remaining = (Block(spec.blocks[block_number].origin, columns),) if columns else ()
+    return replace(spec, blocks=(*spec.blocks[:block_number], *remaining, *spec.blocks[block_number + 1 :]))
 
 
-def _replaced(block: Block, change: AxisChange, values: list[Any]) -> Block:
-    key = block.has(change.key)
+def _with_values(block: Block, change: AxisChange, values: list[Any]) -> Block:
+    key = block.find_key(change.key)
     assert key is not None
     origin = str(change.override.input_line)
     if len(block.columns) == 1:
         return Block(origin, {key: values})
-    rows = [row for value in values for row, present in enumerate(block.columns[key]) if _identical(present, value)]
-    if all(any(_identical(present, value) for present in block.columns[key]) for value in values):
+    rows = [row for value in values for row, present in enumerate(block.columns[key]) if _are_identical(present, value)]
+    if all(any(_are_identical(present, value) for present in block.columns[key]) for value in values):
         return Block(origin, {name: [column[row] for row in rows] for name, column in block.columns.items()})
     changed = Block(origin, {**block.columns, key: values})
     check_lengths(changed)
     return changed
 
 
-def _identical(left: Any, right: Any) -> bool:
+def _are_identical(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)

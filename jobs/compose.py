@@ -26,13 +26,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs import study_keys as conventions
-from seedfold.jobs.config_loader import SharingLoader
+from seedfold.jobs.config_loader import CachingLoader
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.late_resolver import register_late_references
 from seedfold.jobs.study_keys import Conventions
 
-OURS = "pkg://seedfold.conf"
-ROOT = "config"
+SEEDFOLD_CONF = "pkg://seedfold.conf"
+ROOT_CONFIG = "config"
 
 
 class Composer:
@@ -41,25 +41,27 @@ class Composer:
     Raises UsageError where a user's folder does not exist or holds a file that shadows one of ours.
     """
 
-    conventions: Conventions = conventions.OURS
+    conventions: Conventions = conventions.STUDY_CONVENTIONS
 
-    def __init__(self, config_dirs: Sequence[Path] = (), primary: str = OURS) -> None:
+    def __init__(self, config_dirs: Sequence[Path] = (), primary: str = SEEDFOLD_CONF) -> None:
         setup_globals()
         register_late_references()
         if version.getbase() is None or not hasattr(version.getbase(), "release"):
             version.setbase("1.3")
-        self.primary = _folder_of(primary)
+        self.primary = _config_folder(primary)
         self.config_dirs = tuple(Path(folder).absolute() for folder in config_dirs)
         _refuse_shadows((self.primary, *self.config_dirs))
         search_path = create_config_search_path(primary)
         for folder in self.config_dirs:
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
-        self._compose_with(SharingLoader(search_path), ROOT)
+        self._set_loader(CachingLoader(search_path), ROOT_CONFIG)
 
-    def _compose_with(self, loader: ConfigLoaderImpl, root: str | None, always: Sequence[str] = ()) -> None:
+    def _set_loader(
+        self, loader: ConfigLoaderImpl, config_name: str | None, fixed_overrides: Sequence[str] = ()
+    ) -> None:
         self._loader = loader
-        self._root = root
-        self._always = list(always)
+        self._config_name = config_name
+        self._fixed_overrides = list(fixed_overrides)
         self._options: dict[str, list[str]] = {}
 
     def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
@@ -75,11 +77,11 @@ class Composer:
             return self._compose(overrides, RunMode.MULTIRUN)
 
     def _compose(self, overrides: Sequence[str], mode: RunMode) -> DictConfig:
-        given = [*self._always, *overrides]
+        all_overrides = [*self._fixed_overrides, *overrides]
         with one_line_errors():
-            return self._loader.load_configuration(self._root, given, mode, from_shell=False)
+            return self._loader.load_configuration(self._config_name, all_overrides, mode, from_shell=False)
 
-    def parse(self, overrides: Sequence[str]) -> list[Override]:
+    def parse_overrides(self, overrides: Sequence[str]) -> list[Override]:
         """Parse overrides as typed on a command line."""
         for override in overrides:
             self._refuse_bare_word(override)
@@ -89,10 +91,10 @@ class Composer:
     def _refuse_bare_word(self, override: str) -> None:
         if "=" in override or override.startswith("~"):
             return
-        meant = f"experiment={override}" if override in self.options("experiment") else "KEY=VALUE"
-        raise UsageError(f"{override}: no override; write {meant}")
+        suggestion = f"experiment={override}" if override in self.group_options("experiment") else "KEY=VALUE"
+        raise UsageError(f"{override}: no override; write {suggestion}")
 
-    def apply(self, overrides: Sequence[Override], config: DictConfig) -> None:
+    def apply_overrides(self, overrides: Sequence[Override], config: DictConfig) -> None:
         """Change ``config`` as Hydra does for these overrides."""
         with one_line_errors():
             ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)
@@ -101,7 +103,7 @@ class Composer:
         """Whether ``key`` names a config group, as ``model`` or ``db@backup``."""
         return bool(self._loader.repository.group_exists(key.partition("@")[0]))
 
-    def options(self, group: str) -> list[str]:
+    def group_options(self, group: str) -> list[str]:
         """Return the names that a config group offers."""
         if group not in self._options:
             self._options[group] = list(self._loader.get_group_options(group.partition("@")[0]))
@@ -112,11 +114,11 @@ class Composer:
         if option is None:
             raise UsageError(f"{group}=null: names no option; choose one, or ~{group} to leave {group} out")
         for name in option if isinstance(option, list) else [option]:
-            if "/" in str(name) or str(name) in self.options(group):
+            if "/" in str(name) or str(name) in self.group_options(group):
                 continue
-            raise UsageError(unknown_option(group, str(name), self.options(group)))
+            raise UsageError(unknown_option_message(group, str(name), self.group_options(group)))
 
-    def folder_of(self, config: str) -> Path | None:
+    def find_config_folder(self, config: str) -> Path | None:
         """Return the configuration folder that holds ``config``, such as ``experiment/digits``."""
         return next((root for root in (self.primary, *self.config_dirs) if (root / f"{config}.yaml").is_file()), None)
 
@@ -128,18 +130,18 @@ class ProgramComposer(Composer):
     own node, which hold for every job.
     """
 
-    conventions = conventions.PROGRAMS
+    conventions = conventions.PROGRAM_CONVENTIONS
 
-    def __init__(self, loader: ConfigLoaderImpl, root: str | None, always: Sequence[str] = ()) -> None:
+    def __init__(self, loader: ConfigLoaderImpl, config_name: str | None, fixed_overrides: Sequence[str] = ()) -> None:
         self.config_dirs = ()
-        self._compose_with(loader, root, always)
+        self._set_loader(loader, config_name, fixed_overrides)
 
-    def folder_of(self, config: str) -> Path | None:
+    def find_config_folder(self, config: str) -> Path | None:
         """Return None: what a program's configuration names is looked for in the folder of the launch."""
         return None
 
 
-def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
+def unknown_option_message(group: str, name: str, options: Sequence[str]) -> str:
     """Return the line for an option that a group does not offer."""
     known = ", ".join(options) or "none"
     return f"{group}={name}: no such {group}{did_you_mean(name, options)}; known: {known}"
@@ -152,41 +154,47 @@ def one_line_errors() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         # Hydra refuses some choices of a config group with a ValueError.
-        raise UsageError(describe(error)) from error
+        raise UsageError(describe_error(error)) from error
 
 
-def describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return one line for an error of Hydra, OmegaConf or YAML."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return unknown_option(group, name, list(error.options))
+        return unknown_option_message(group, name, list(error.options))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        first = _lines(error)[0]
+        first = _message_lines(error)[0]
         return f"{error.missing_cfg_file}: {first[0].lower()}{first[1:]}; correct the name or add the file"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{mark.name}, line {mark.line + 1}: {error.problem}; correct the YAML"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {_lines(error)[0]}; quote the value as Hydra's override grammar asks"
-    return "; ".join(_told(error))
+        return f"{error.override}: {_message_lines(error)[0]}; quote the value as Hydra's override grammar asks"
+    return "; ".join(_error_messages(error))
 
 
-def _told(error: BaseException) -> list[str]:
+def _error_messages(error: BaseException) -> list[str]:
     """Return the first lines of an error and of what OmegaConf said below it."""
-    lines = [line for line in _lines(error) if not line.startswith(("full_key:", "object_type", "reference_type"))]
+    lines = [
+        line for line in _message_lines(error) if not line.startswith(("full_key:", "object_type", "reference_type"))
+    ]
     key = getattr(error, "full_key", None)
-    head = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
+    messages = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
     cause = error.__cause__ or error.__context__
     if isinstance(cause, OmegaConfBaseException) and "To append" not in str(error):
-        head += [line for line in _told(cause) if not any(line in said or said in line for said in head)]
-    return head + [line for line in lines[1:2] if line.startswith(("To append", "Either remove"))]
+        messages += [
+            line
+            for line in _error_messages(cause)
+            if not any(line in known_message or known_message in line for known_message in messages)
+        ]
+    return messages + [line for line in lines[1:2] if line.startswith(("To append", "Either remove"))]
 
 
-def _lines(error: BaseException) -> list[str]:
+def _message_lines(error: BaseException) -> list[str]:
     return [re.sub(r"\s+", " ", line).strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
 
 
-def _folder_of(primary: str) -> Path:
+def _config_folder(primary: str) -> Path:
     if not primary.startswith("pkg://"):
         return Path(primary.removeprefix("file://"))
     import importlib.util

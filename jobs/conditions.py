@@ -22,8 +22,8 @@ _TERM = re.compile(r"\s*([^\s=!<>,'\"]+)(!=|<=|>=|=|<|>)")
 _CHUNK = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|(\[[^\]]*\]|\{[^}]*\})|\\(.)|([^\s'"\\,\[\]{}]+)""")
 _INT = re.compile(r"[+-]?(?:0|[1-9]\d*(?:_\d+)*)")
 _FLOAT = re.compile(r"[+-]?(?:(?:\d+\.\d*|\.\d+)(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)", re.IGNORECASE)
-_WORDS = {"null": None, "true": True, "false": False}
-_COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
+_SPECIAL_WORDS = {"null": None, "true": True, "false": False}
+_COMPARISONS: dict[Operator, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
     ">": lambda left, right: left > right,
@@ -31,16 +31,16 @@ _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
 }
 
 
-def typed(text: str) -> Any:
+def parse_word(text: str) -> Any:
     """Return an unquoted word as the number, bool or null that it looks like, else as text."""
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
+    if text.lower() in _SPECIAL_WORDS:
+        return _SPECIAL_WORDS[text.lower()]
     if _INT.fullmatch(text):
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def same(left: Any, right: Any) -> bool:
+def are_equal(left: Any, right: Any) -> bool:
     """Whether two axis values are equal to a person: 1 is 1.0, but true is not 1."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
@@ -49,7 +49,7 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _ordered(left: Any, right: Any) -> bool:
+def _are_comparable(left: Any, right: Any) -> bool:
     """Whether two values have an order: two numbers or two texts."""
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (left, right))
     return numbers or (isinstance(left, str) and isinstance(right, str))
@@ -66,11 +66,11 @@ class Term:
     def holds(self, value: Any) -> bool:
         """Whether an axis value satisfies the term."""
         if self.operator in ("=", "!="):
-            return any(same(value, wanted) for wanted in self.values) == (self.operator == "=")
-        return _ordered(value, self.values[0]) and _COMPARE[self.operator](value, self.values[0])
+            return any(are_equal(value, wanted) for wanted in self.values) == (self.operator == "=")
+        return _are_comparable(value, self.values[0]) and _COMPARISONS[self.operator](value, self.values[0])
 
 
-def axis_named(key: str, axes: Iterable[str]) -> str | None:
+def find_axis(key: str, axes: Iterable[str]) -> str | None:
     """Return the axis that ``key`` names in full or by its last component; None where there is none.
 
     Raises UsageError where several axes end in ``key``.
@@ -78,10 +78,10 @@ def axis_named(key: str, axes: Iterable[str]) -> str | None:
     known = list(axes)
     if key in known:
         return key
-    ending = [axis for axis in known if re.split(r"[./]", axis)[-1] == key]
-    if len(ending) > 1:
-        raise UsageError(f"{key}: several axes end in it ({', '.join(sorted(ending))}); write one in full")
-    return ending[0] if ending else None
+    matching = [axis for axis in known if re.split(r"[./]", axis)[-1] == key]
+    if len(matching) > 1:
+        raise UsageError(f"{key}: several axes end in it ({', '.join(sorted(matching))}); write one in full")
+    return matching[0] if matching else None
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ class Where:
         """Raise UsageError for a key that is none of ``known_axes``, with the nearest name."""
         known = list(known_axes)
         for term in self.terms:
-            if axis_named(term.key, known) is None:
+            if find_axis(term.key, known) is None:
                 axes = ", ".join(known) or "none"
                 raise UsageError(f"{term.key}: no such axis{did_you_mean(term.key, known)}; axes: {axes}")
 
     def matches(self, axes: Mapping[str, Any]) -> bool:
         """Whether all terms hold for one job's axis values."""
         for term in self.terms:
-            axis = axis_named(term.key, axes)
+            axis = find_axis(term.key, axes)
             if axis is None or not term.holds(axes[axis]):
                 return False
         return True
@@ -144,12 +144,12 @@ def _parse_value(text: str, position: int) -> tuple[Any, int]:
     if text.startswith("=", start):
         raise UsageError(f"{text!r}: {text[start:]!r} is no value; write one = and quote a value that starts with it")
     while (found := _CHUNK.match(text, position)) is not None:
-        single, double, bracketed, escaped, word = found.groups()
+        single, double, bracketed, escaped, bare_word = found.groups()
         quoted = quoted or single is not None or double is not None or escaped is not None
         unescaped = re.sub(r"\\(.)", r"\1", double) if double is not None else None
-        chunks.append(next(part for part in (single, unescaped, bracketed, escaped, word) if part is not None))
+        chunks.append(next(part for part in (single, unescaped, bracketed, escaped, bare_word) if part is not None))
         position = found.end()
     if not chunks:
         raise UsageError(f"{text!r}: a value is missing at {text[start:].strip()[:20]!r}; quote blanks")
     joined = "".join(chunks)
-    return (joined if quoted else typed(joined)), position
+    return (joined if quoted else parse_word(joined)), position

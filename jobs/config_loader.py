@@ -23,33 +23,33 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, OmegaConf, flag_override
 
-from seedfold.jobs.config_repository import RememberingRepository
+from seedfold.jobs.config_repository import CachingRepository
 
-Place = tuple[Any, ...]
-Part = tuple[str, str]
+NodePath = tuple[Any, ...]
+PlacedFile = tuple[str, str]
 """A configuration file, and the package that it is put in."""
 
 
 @dataclass(frozen=True)
-class Said:
+class KeyContent:
     """What a part says below one top-level key: its places, and those of which merging asks what they stand for."""
 
-    places: frozenset[Place]
-    unsettled: frozenset[Place]
+    paths: frozenset[NodePath]
+    context_dependent: frozenset[NodePath]
 
 
-Contents = Mapping[str, Said]
+FileContents = Mapping[str, KeyContent]
 
 
-class SharingLoader(ConfigLoaderImpl):
+class CachingLoader(ConfigLoaderImpl):
     """Composes what Hydra's loader composes; what was merged before is copied."""
 
     def __init__(self, search_path: ConfigSearchPath) -> None:
         super().__init__(search_path)
-        self.repository = RememberingRepository(search_path)
-        self._contents: dict[Part, Contents | None] = {}
-        self._merged: dict[tuple[str, tuple[Part, ...]], bytes] = {}
-        self._wanted: Collection[str] | None = None
+        self.repository = CachingRepository(search_path)
+        self._contents: dict[PlacedFile, FileContents | None] = {}
+        self._merged: dict[tuple[str, tuple[PlacedFile, ...]], bytes] = {}
+        self._wanted_keys: Collection[str] | None = None
 
     def _load_configuration_impl(
         self,
@@ -68,97 +68,109 @@ class SharingLoader(ConfigLoaderImpl):
         if repo.get_sources() != self.repository.get_sources():
             # A composition with a search path of its own finds other files under the same names.
             return super()._compose_config_from_defaults_list(defaults, repo)
-        contents = [self._content(default, repo) for default in defaults]
-        known = [content for content in contents if content is not None]
-        if len(known) < len(contents) or not all(_are_independent(key, known) for key in _keys(known)):
+        contents = [self._content_of(default, repo) for default in defaults]
+        readable = [content for content in contents if content is not None]
+        if len(readable) < len(contents) or not all(
+            _are_independent(key, readable) for key in _top_level_keys(readable)
+        ):
             return super()._compose_config_from_defaults_list(defaults, repo)
-        recipes = {
-            key: tuple(_part(default) for default, content in zip(defaults, known, strict=True) if key in content)
-            for key in _keys(known)
+        files_by_key = {
+            key: tuple(
+                _placed_file(default) for default, content in zip(defaults, readable, strict=True) if key in content
+            )
+            for key in _top_level_keys(readable)
         }
         self._merge(
-            {key for key, recipe in recipes.items() if (key, recipe) not in self._merged}, recipes, defaults, repo
+            {key for key, recipe in files_by_key.items() if (key, recipe) not in self._merged},
+            files_by_key,
+            defaults,
+            repo,
         )
-        return _assembled({key: self._merged[key, recipe] for key, recipe in recipes.items()})
+        return _join_nodes({key: self._merged[key, recipe] for key, recipe in files_by_key.items()})
 
     def _merge(
         self,
         keys: set[str],
-        recipes: Mapping[str, tuple[Part, ...]],
+        files_by_key: Mapping[str, tuple[PlacedFile, ...]],
         defaults: list[ResultDefault],
         repo: IConfigRepository,
     ) -> None:
         """Merge what is said below these keys, and remember it."""
-        parts = {part for key in keys for part in recipes[key]}
-        self._wanted = keys
+        placed_files = {part for key in keys for part in files_by_key[key]}
+        self._wanted_keys = keys
         try:
-            merged = super()._compose_config_from_defaults_list([one for one in defaults if _part(one) in parts], repo)
+            merged = super()._compose_config_from_defaults_list(
+                [default for default in defaults if _placed_file(default) in placed_files], repo
+            )
         finally:
-            self._wanted = None
+            self._wanted_keys = None
         for key in keys:
-            self._merged[key, recipes[key]] = pickle.dumps(_alone(key, merged._get_node(key)))
+            self._merged[key, files_by_key[key]] = pickle.dumps(_single_key_config(key, merged._get_node(key)))
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         found = super()._load_single_config(default, repo)
-        if self._wanted is not None and isinstance(found.config, DictConfig):
-            for key in [key for key in found.config if key not in self._wanted]:
+        if self._wanted_keys is not None and isinstance(found.config, DictConfig):
+            for key in [key for key in found.config if key not in self._wanted_keys]:
                 del found.config[key]
         return found
 
-    def _content(self, default: ResultDefault, repo: IConfigRepository) -> Contents | None:
+    def _content_of(self, default: ResultDefault, repo: IConfigRepository) -> FileContents | None:
         """Return what a part says by top-level key; None where the keys depend on more than what is said below them."""
-        part = _part(default)
-        if part not in self._contents:
-            self._contents[part] = _content(self._load_single_config(default, repo).config)
-        return self._contents[part]
+        placed_file = _placed_file(default)
+        if placed_file not in self._contents:
+            self._contents[placed_file] = _read_content(self._load_single_config(default, repo).config)
+        return self._contents[placed_file]
 
 
 @contextmanager
 def _choices_only_for_interpolations() -> Iterator[None]:
     """Hydra gathers all choices for each file anew, though hardly any defaults list has an interpolation."""
-    gather = defaults_list._create_interpolation_map
+    original = defaults_list._create_interpolation_map
 
-    def gathered(overrides: defaults_list.Overrides, defaults_list: list[InputDefault], self_added: bool) -> DictConfig:
+    def replacement(
+        overrides: defaults_list.Overrides, defaults_list: list[InputDefault], self_added: bool
+    ) -> DictConfig:
         if any(default.is_interpolation() for default in defaults_list):
-            return gather(overrides, defaults_list, self_added)
+            return original(overrides, defaults_list, self_added)
         return DictConfig({})
 
-    defaults_list._create_interpolation_map = gathered
+    defaults_list._create_interpolation_map = replacement
     try:
         yield
     finally:
-        defaults_list._create_interpolation_map = gather
+        defaults_list._create_interpolation_map = original
 
 
-def _part(default: ResultDefault) -> Part:
+def _placed_file(default: ResultDefault) -> PlacedFile:
     return default.config_path or "", default.package or ""
 
 
-def _keys(contents: list[Contents]) -> list[str]:
+def _top_level_keys(contents: list[FileContents]) -> list[str]:
     """The top-level keys in the order in which merging meets them."""
     return list(dict.fromkeys(key for content in contents for key in content))
 
 
-def _are_independent(key: str, contents: list[Contents]) -> bool:
+def _are_independent(key: str, contents: list[FileContents]) -> bool:
     """Whether merging what is said below a key asks for nothing that is said elsewhere."""
-    said = [content[key] for content in contents if key in content]
-    return not any(earlier.unsettled & later.places for earlier, later in combinations(said, 2))
+    key_contents = [content[key] for content in contents if key in content]
+    return not any(earlier.context_dependent & later.paths for earlier, later in combinations(key_contents, 2))
 
 
-def _content(config: Any) -> Contents | None:
+def _read_content(config: Any) -> FileContents | None:
     if not isinstance(config, DictConfig) or config._metadata.object_type is not dict or config._metadata.flags:
         return None
-    return {str(key): _said(str(key), config._get_node(key)) for key in config}
+    return {str(key): _key_content(str(key), config._get_node(key)) for key in config}
 
 
-def _said(key: str, node: Any) -> Said:
-    nodes = list(_nodes(node, ()))
-    return Said(
-        frozenset(place for place, _ in nodes), frozenset(place for place, one in nodes if _is_unsettled(one, key))
+def _key_content(key: str, node: Any) -> KeyContent:
+    nodes = list(_walk_nodes(node, ()))
+    return KeyContent(
+        frozenset(path for path, _ in nodes),
+        frozenset(place for place, inner in nodes if _depends_on_context(inner, key)),
     )
 
 
-def _is_unsettled(node: Any, key: str) -> bool:
+def _depends_on_context(node: Any, key: str) -> bool:
     """Whether what is merged onto a node depends on something outside its top-level key.
 
     An interpolation that stands for a container is replaced by it; what is merged onto a container that is null is
@@ -171,21 +183,21 @@ def _is_unsettled(node: Any, key: str) -> bool:
     return text.startswith("${") and text.endswith("}") and not is_hydras
 
 
-def _nodes(node: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    yield place, node
+def _walk_nodes(node: Any, path: NodePath) -> Iterator[tuple[NodePath, Any]]:
+    yield path, node
     if isinstance(node, DictConfig) and not (node._is_interpolation() or node._is_none() or node._is_missing()):
         for key in node:
-            yield from _nodes(node._get_node(key), (*place, key))
+            yield from _walk_nodes(node._get_node(key), (*path, key))
 
 
-def _alone(key: str, node: Any) -> DictConfig:
+def _single_key_config(key: str, node: Any) -> DictConfig:
     config = OmegaConf.create()
     with flag_override(config, "no_deepcopy_set_nodes", True):
         config[key] = node
     return config
 
 
-def _assembled(nodes: Mapping[str, bytes]) -> DictConfig:
+def _join_nodes(nodes: Mapping[str, bytes]) -> DictConfig:
     config = OmegaConf.create()
     with flag_override(config, "no_deepcopy_set_nodes", True):
         for key, pickled in nodes.items():

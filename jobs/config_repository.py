@@ -15,24 +15,24 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 
 
-class RememberingRepository(ConfigRepository):
+class CachingRepository(ConfigRepository):
     """Reads each file once, and hands out copies."""
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         """Look elsewhere from now on, and forget what was found."""
         super().initialize_sources(config_search_path)
-        self._read: dict[str, bytes] = {}
+        self._pickled_files: dict[str, bytes] = {}
         self._sources: dict[tuple[str, ObjectType | None], ConfigSource | None] = {}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> RememberingRepository:
+    def __deepcopy__(self, memo: dict[int, Any]) -> CachingRepository:
         """Return another one with the same memory, until either looks elsewhere. Hydra makes one per composition."""
         return copy.copy(self)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Return a copy of a file's content and defaults; None if there is no such file."""
-        known = self._read.get(config_path)
+        known = self._pickled_files.get(config_path)
         if known is None:
-            known = self._read[config_path] = pickle.dumps(super().load_config(config_path))
+            known = self._pickled_files[config_path] = pickle.dumps(super().load_config(config_path))
         found: ConfigResult | None = pickle.loads(known)
         return found
 

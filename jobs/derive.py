@@ -13,12 +13,12 @@ from typing import Any
 
 from omegaconf._utils import split_key
 
-from seedfold.jobs.canonical import canonical_json, plain
+from seedfold.jobs.canonical import canonical_json, to_plain
 from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
-from seedfold.jobs.late_references import is_late
-from seedfold.jobs.patterns import Path
+from seedfold.jobs.late_references import has_late_reference
+from seedfold.jobs.patterns import KeyPath
 from seedfold.jobs.schema import StageSpec
-from seedfold.jobs.shared_config import strings
+from seedfold.jobs.shared_config import walk_texts
 from seedfold.jobs.study_keys import Conventions
 
 
@@ -35,131 +35,137 @@ class Derivation:
     """
 
     key: str
-    path: Path
-    node: Path
+    target_path: KeyPath
+    arguments_path: KeyPath
     name: str
     function: Callable[..., Any]
-    place: str
+    stage_label: str
     values: list[tuple[Any]] = field(default_factory=list)
-    known: dict[str, int] = field(default_factory=dict)
-    _results: dict[str, int] = field(default_factory=dict)
+    number_by_arguments: dict[str, int] = field(default_factory=dict)
+    _number_by_result: dict[str, int] = field(default_factory=dict)
 
-    def number(self, arguments: Mapping[str, Any], point: Callable[[], str]) -> int:
+    def value_number(self, arguments: Mapping[str, Any], point_name: Callable[[], str]) -> int:
         """Return the number of the value for these arguments.
 
         Raises UsageError that names stage, point, function and what it raised where it raises, and where its result is
         no JSON value or its arguments are only known when the job starts.
         """
         text = canonical_json(arguments)
-        found = self.known.get(text)
+        found = self.number_by_arguments.get(text)
         if found is None:
-            value = self._compute(arguments, point)
-            found = self._results.setdefault(canonical_json(value), len(self.values))
+            value = self._compute(arguments, point_name)
+            found = self._number_by_result.setdefault(canonical_json(value), len(self.values))
             if found == len(self.values):
                 self.values.append((value,))
-            self.known[text] = found
+            self.number_by_arguments[text] = found
         return found
 
-    def _compute(self, arguments: Mapping[str, Any], point: Callable[[], str]) -> Any:
+    def _compute(self, arguments: Mapping[str, Any], point_name: Callable[[], str]) -> Any:
         for name, value in arguments.items():
-            if is_late(value) and self.function is not given:
-                raise UsageError(f"{self._at(point)}: {name} is only known when the job starts; derive nothing from it")
+            if has_late_reference(value) and self.function is not given:
+                raise UsageError(
+                    f"{self._error_place(point_name)}: {name} is only known when the job starts; derive nothing from it"
+                )
         try:
             result = self.function(**arguments)
         except SeedfoldError as error:
-            raise UsageError(f"{self._at(point)}: {self.name}: {error}") from error
+            raise UsageError(f"{self._error_place(point_name)}: {self.name}: {error}") from error
         except Exception as error:
-            raise UsageError(f"{self._at(point)}: {self.name} raised {_one_line(error)}") from error
-        return self._as_json(result, point)
+            raise UsageError(f"{self._error_place(point_name)}: {self.name} raised {_one_line_error(error)}") from error
+        return self._as_json(result, point_name)
 
-    def _as_json(self, result: Any, point: Callable[[], str]) -> Any:
+    def _as_json(self, result: Any, point_name: Callable[[], str]) -> Any:
         try:
-            value = _jsonable(result)
+            value = _to_jsonable(result)
             canonical_json(value)
         except UsageError as error:
-            raise UsageError(f"{self._at(point)}: the result is no JSON value ({error})") from error
-        if any("${" in text and not is_late(text) for _, text in strings(value)):
-            raise UsageError(f"{self._at(point)}: the result holds an interpolation; return a plain value")
+            raise UsageError(f"{self._error_place(point_name)}: the result is no JSON value ({error})") from error
+        if any("${" in text and not has_late_reference(text) for _, text in walk_texts(value)):
+            raise UsageError(
+                f"{self._error_place(point_name)}: the result holds an interpolation; return a plain value"
+            )
         return value
 
-    def _at(self, point: Callable[[], str]) -> str:
-        return f"{self.place}: derive.{self.key} at {point()}"
+    def _error_place(self, point_name: Callable[[], str]) -> str:
+        return f"{self.stage_label}: derive.{self.key} at {point_name()}"
 
 
-def _jsonable(value: Any) -> Any:
+def _to_jsonable(value: Any) -> Any:
     """Return ``value`` with tuples as lists and NumPy's numbers and arrays as Python's."""
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
-        return _jsonable(value.tolist())
+        return _to_jsonable(value.tolist())
     if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in value.items()}
+        return {key: _to_jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [_to_jsonable(item) for item in value]
     if isinstance(value, float):
         return float(value)
-    plain(value)
+    to_plain(value)
     return value
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line_error(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def read_derivations(spec: StageSpec, folder: FilePath, conventions: Conventions) -> tuple[Derivation, ...]:
     """Return a stage's derived keys in the order written; raises UsageError for what is no function."""
-    return tuple(_read(spec, folder, key, given, conventions) for key, given in spec.derive.items())
+    return tuple(_read_derivation(spec, folder, key, entry, conventions) for key, entry in spec.derive.items())
 
 
-def _read(spec: StageSpec, folder: FilePath, key: str, given: Any, conventions: Conventions) -> Derivation:
-    place = f"{spec.place}: derive.{key}"
+def _read_derivation(spec: StageSpec, folder: FilePath, key: str, entry: Any, conventions: Conventions) -> Derivation:
+    place = f"{spec.label}: derive.{key}"
     name = key.lstrip("+")
-    path = _path(name, conventions)
-    if not isinstance(given, dict) or not isinstance(given.get("_target_"), str):
+    path = _target_path(name, conventions)
+    if not isinstance(entry, dict) or not isinstance(entry.get("_target_"), str):
         raise UsageError(f"{place}: names no function; write {{_target_: package.module.function, ARGUMENT: value}}")
-    if path[0] in conventions.study and path[0] != conventions.resources:
+    if path[0] in conventions.study_keys and path[0] != conventions.resources_key:
         raise UsageError(f"{place}: {path[0]} describes the study and is not computed per point; choose another key")
-    target = given["_target_"]
-    return Derivation(name, path, (*spec.at, "derive", key), target, _function(place, target, folder), spec.place)
+    target = entry["_target_"]
+    return Derivation(
+        name, path, (*spec.config_path, "derive", key), target, _import_function(place, target, folder), spec.label
+    )
 
 
-def _path(name: str, conventions: Conventions) -> Path:
+def _target_path(name: str, conventions: Conventions) -> KeyPath:
     """Return where a derived value goes; what a job asks for may stand under a key with dots."""
-    head, inner = f"{conventions.resources}.", name.removeprefix(f"{conventions.resources}.")
+    head, inner = f"{conventions.resources_key}.", name.removeprefix(f"{conventions.resources_key}.")
     if name.startswith(head):
-        return (conventions.resources, *split_key(inner))
+        return (conventions.resources_key, *split_key(inner))
     return tuple(split_key(name))
 
 
-def _function(place: str, name: str, folder: FilePath) -> Callable[..., Any]:
+def _import_function(place: str, name: str, folder: FilePath) -> Callable[..., Any]:
     try:
-        with _importable(folder):
-            found = _locate(name)
+        with _on_import_path(folder):
+            found = _import_name(name)
     except Exception as error:
-        reason = str(error) if isinstance(error, _NameError) else _one_line(error)
+        reason = str(error) if isinstance(error, _ImportNameError) else _one_line_error(error)
         raise UsageError(f"{place}: cannot import {name} ({reason}); correct the name") from error
     if not callable(found):
         raise UsageError(f"{place}: {name} is no function; name one")
     return found  # type: ignore[no-any-return]
 
 
-class _NameError(Exception):
+class _ImportNameError(Exception):
     """A name that leads nowhere, in words of our own."""
 
 
-def _locate(name: str) -> Any:
+def _import_name(name: str) -> Any:
     """Return what a dotted name stands for. Hydra's own look-up says of a failure more than a line, and logs it."""
     parts = name.split(".")
-    module, rest = _longest_module(parts)
+    module, rest = _import_longest_module(parts)
     found: Any = module
     for part in rest:
         if not hasattr(found, part):
             where = ".".join(parts[: len(parts) - len(rest)])
-            raise _NameError(f"{where} has no {'.'.join(rest)}{did_you_mean(part, dir(found))}")
+            raise _ImportNameError(f"{where} has no {'.'.join(rest)}{did_you_mean(part, dir(found))}")
         found = getattr(found, part)
     return found
 
 
-def _longest_module(parts: list[str]) -> tuple[ModuleType, list[str]]:
+def _import_longest_module(parts: list[str]) -> tuple[ModuleType, list[str]]:
     """Import the module that the first parts name, as many as possible; return it and the rest."""
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
@@ -170,12 +176,12 @@ def _longest_module(parts: list[str]) -> tuple[ModuleType, list[str]]:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
         except ValueError as error:
-            raise _NameError("empty parts between its dots") from error
-    raise _NameError(f"no module {parts[0]}")
+            raise _ImportNameError("empty parts between its dots") from error
+    raise _ImportNameError(f"no module {parts[0]}")
 
 
 @contextmanager
-def _importable(folder: FilePath) -> Iterator[None]:
+def _on_import_path(folder: FilePath) -> Iterator[None]:
     """Let modules in the folder of the launch be imported, as they can be in the job."""
     added = str(folder) not in sys.path
     if added:

@@ -12,10 +12,10 @@ from typing import Any
 from seedfold.jobs.canonical import canonical_flat
 from seedfold.jobs.resources import Resources
 
-Value = Any
+JsonValue = Any
 """A JSON value: None, bool, int, float, str, list or dict with string keys."""
 
-SHORT_ID = 12
+SHORT_ID_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class JobDescription:
     id: str
     study: str
     stage: str
-    axes: Mapping[str, Value]
-    config: Mapping[str, Value]
+    axes: Mapping[str, JsonValue]
+    config: Mapping[str, JsonValue]
     parents: tuple[str, ...]
     resources: Resources
     run: str
@@ -43,14 +43,14 @@ class JobDescription:
     @property
     def short_id(self) -> str:
         """The first twelve characters of the id, as shown to people."""
-        return self.id[:SHORT_ID]
+        return self.id[:SHORT_ID_LENGTH]
 
     @property
     def address(self) -> tuple[str, str]:
         """(stage, axis values as canonical text): the place in the study that this job fills."""
         return self.stage, canonical_flat(self.axes)
 
-    def to_dict(self) -> dict[str, Value]:
+    def to_dict(self) -> dict[str, JsonValue]:
         """Return the JSON form: plain data at every depth."""
         return {
             "id": self.id,
@@ -66,7 +66,7 @@ class JobDescription:
         }
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Value]) -> JobDescription:
+    def from_dict(cls, record: Mapping[str, JsonValue]) -> JobDescription:
         """Read the JSON form; raises KeyError where a field is missing."""
         return cls(
             id=record["id"],

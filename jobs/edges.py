@@ -24,12 +24,12 @@ class Edge:
     """One entry of ``after``: the parent stage, the slice of it, and the axes to join on as (child, parent) numbers."""
 
     parent: str
-    chosen: Predicate
+    condition: Predicate
     child_axes: tuple[int, ...]
     parent_axes: tuple[int, ...]
 
 
-def topological(specs: Sequence[StageSpec]) -> list[StageSpec]:
+def sort_topologically(specs: Sequence[StageSpec]) -> list[StageSpec]:
     """Return stages so that parents come before children; raises UsageError for an unknown stage and for a circle."""
     by_name = {spec.name: spec for spec in specs}
     for spec in specs:
@@ -37,7 +37,7 @@ def topological(specs: Sequence[StageSpec]) -> list[StageSpec]:
             if parent not in by_name:
                 known = ", ".join(by_name)
                 raise UsageError(
-                    f"{spec.place}: after: no stage {parent}{did_you_mean(parent, by_name)}; stages: {known}"
+                    f"{spec.label}: after: no stage {parent}{did_you_mean(parent, by_name)}; stages: {known}"
                 )
     try:
         order = TopologicalSorter({spec.name: list(spec.after) for spec in specs}).static_order()
@@ -49,19 +49,21 @@ def topological(specs: Sequence[StageSpec]) -> list[StageSpec]:
 
 def read_edge(spec: StageSpec, child: Matrix, parent_name: str, parent: Matrix) -> Edge:
     """Return the edge from one stage to a parent stage; axes that the slice names are not joined."""
-    given = spec.after[parent_name]
-    place = f"{spec.place}: after.{parent_name}"
-    chosen = () if given is None else compile_predicate(place, given, parent)
-    sliced = {axis for axis, _ in chosen}
-    shared = [
-        (number, other)
+    slice_entry = spec.after[parent_name]
+    place = f"{spec.label}: after.{parent_name}"
+    condition = () if slice_entry is None else compile_predicate(place, slice_entry, parent)
+    sliced_axes = {axis for axis, _ in condition}
+    shared_axes = [
+        (number, parent_axis)
         for number, axis in enumerate(child.axes)
-        if (other := parent.index(axis.key)) is not None and other not in sliced
+        if (parent_axis := parent.axis_number(axis.key)) is not None and parent_axis not in sliced_axes
     ]
-    return Edge(parent_name, chosen, tuple(left for left, _ in shared), tuple(right for _, right in shared))
+    return Edge(
+        parent_name, condition, tuple(left for left, _ in shared_axes), tuple(right for _, right in shared_axes)
+    )
 
 
-class Join:
+class ParentJoin:
     """The parents of one stage's points.
 
     ``ids`` holds, per parent stage, its points with their ids.
@@ -73,55 +75,56 @@ class Join:
         child: Matrix,
         matrices: Mapping[str, Matrix],
         ids: Mapping[str, Sequence[tuple[Point, str]]],
-        name: Callable[[Point], str],
+        point_name: Callable[[Point], str],
     ) -> None:
         self._spec = spec
-        self._name = name
+        self._point_name = point_name
         self._edges = [read_edge(spec, child, parent, matrices[parent]) for parent in spec.after]
-        self._numbers = [self._translation(edge, child, matrices[edge.parent]) for edge in self._edges]
-        self._found = [_by_shared(edge, ids[edge.parent]) for edge in self._edges]
-        self._shared: dict[tuple[int, ...], tuple[Parents, str]] = {}
+        self._value_number_maps = [self._value_number_map(edge, child, matrices[edge.parent]) for edge in self._edges]
+        self._ids_by_values = [_group_ids(edge, ids[edge.parent]) for edge in self._edges]
+        self._joined_parents: dict[tuple[int, ...], tuple[Parents, str]] = {}
 
     @staticmethod
-    def _translation(edge: Edge, child: Matrix, parent: Matrix) -> list[list[int | None]]:
+    def _value_number_map(edge: Edge, child: Matrix, parent: Matrix) -> list[list[int | None]]:
         """Return, per joined axis, the parent's value number for each of the child's."""
         return [
-            [parent.axes[right].numbers.get(text) for text in child.axes[left].numbers]
+            [parent.axes[right].number_by_text.get(text) for text in child.axes[left].number_by_text]
             for left, right in zip(edge.child_axes, edge.parent_axes, strict=True)
         ]
 
-    def of(self, point: Point) -> tuple[Parents, str]:
+    def parents_of(self, point: Point) -> tuple[Parents, str]:
         """Return the ids of a point's parents and their canonical text.
 
         Raises UsageError that names the point where a parent stage has none for it.
         """
         if not self._edges:
             return (), "[]"
-        lists = [self._of_edge(number, point) for number in range(len(self._edges))]
+        lists = [self._parents_by_edge(number, point) for number in range(len(self._edges))]
         key = tuple(id(parents) for parents in lists)
-        known = self._shared.get(key)
+        known = self._joined_parents.get(key)
         if known is None:
             union = tuple(dict.fromkeys(parent for parents in lists for parent in parents))
-            known = self._shared[key] = (union, encode_plain(sorted(union)))
+            known = self._joined_parents[key] = (union, encode_plain(sorted(union)))
         return known
 
-    def _of_edge(self, number: int, point: Point) -> list[str]:
+    def _parents_by_edge(self, number: int, point: Point) -> list[str]:
         edge = self._edges[number]
         key = tuple(
-            translation[point[axis]] for axis, translation in zip(edge.child_axes, self._numbers[number], strict=True)
+            translation[point[axis]]
+            for axis, translation in zip(edge.child_axes, self._value_number_maps[number], strict=True)
         )
-        found = self._found[number].get(key)
+        found = self._ids_by_values[number].get(key)
         if not found:
             raise UsageError(
-                f"{self._spec.place}: {self._name(point)}: no parent in stage {edge.parent};"
+                f"{self._spec.label}: {self._point_name(point)}: no parent in stage {edge.parent};"
                 f" give {edge.parent} such a point, or change after.{edge.parent}"
             )
         return found
 
 
-def _by_shared(edge: Edge, ids: Sequence[tuple[Point, str]]) -> dict[tuple[Any, ...], list[str]]:
-    found: dict[tuple[Any, ...], list[str]] = {}
+def _group_ids(edge: Edge, ids: Sequence[tuple[Point, str]]) -> dict[tuple[Any, ...], list[str]]:
+    ids_by_values: dict[tuple[Any, ...], list[str]] = {}
     for point, job in ids:
-        if all(point[axis] in allowed for axis, allowed in edge.chosen):
-            found.setdefault(tuple(point[axis] for axis in edge.parent_axes), []).append(job)
-    return found
+        if all(point[axis] in allowed for axis, allowed in edge.condition):
+            ids_by_values.setdefault(tuple(point[axis] for axis in edge.parent_axes), []).append(job)
+    return ids_by_values

@@ -26,9 +26,9 @@ class UnreachableError(SeedfoldError):
     exit_code = 3
 
 
-def counted(count: int, one: str, several: str | None = None) -> str:
+def count_noun(count: int, singular: str, plural: str | None = None) -> str:
     """Return a count with its noun, and verb if need be: ``1 job``, ``3 jobs``; ``several`` is ``one`` with an s."""
-    return f"{count} {one}" if count == 1 else f"{count} {several or one + 's'}"
+    return f"{count} {singular}" if count == 1 else f"{count} {plural or singular + 's'}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

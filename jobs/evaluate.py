@@ -17,8 +17,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.interpolations import MISSING
-from seedfold.jobs.patterns import Path
-from seedfold.jobs.shared_config import strings
+from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.shared_config import walk_texts
 
 
 class Evaluator:
@@ -27,67 +27,71 @@ class Evaluator:
     ``make`` makes the configuration, when the first value is asked for.
     """
 
-    def __init__(self, make: Callable[[], DictConfig], sources: Sequence[Path], hydra: Any, place: str) -> None:
-        self._make = make
+    def __init__(
+        self, make_config: Callable[[], DictConfig], sources: Sequence[KeyPath], hydra: Any, place: str
+    ) -> None:
+        self._make_config = make_config
         self._sources = sources
         self._hydra = hydra
         self._place = place
-        self._numbers: list[int | None] = [None] * len(sources)
+        self._current_numbers: list[int | None] = [None] * len(sources)
 
     @cached_property
-    def _opened(self) -> tuple[DictConfig, list[Any]]:
+    def _config_and_parents(self) -> tuple[DictConfig, list[Any]]:
         """The configuration, and the nodes that sources are put into, which are made where they are not there."""
-        config = self._make()
+        config = self._make_config()
         OmegaConf.set_struct(config, False)
         OmegaConf.set_readonly(config, False)
-        return config, [_parent(config, path) for path in self._sources]
+        return config, [_ensure_parent_node(config, path) for path in self._sources]
 
-    def place(self, source: int, number: int, value: Any) -> None:
+    def set_source(self, source: int, number: int, value: Any) -> None:
         """Set a source to ``value``, known by its ``number``."""
-        if self._numbers[source] != number:
-            self._opened[1][source][self._sources[source][-1]] = value
-            self._numbers[source] = number
+        if self._current_numbers[source] != number:
+            self._config_and_parents[1][source][self._sources[source][-1]] = value
+            self._current_numbers[source] = number
 
-    def value(self, path: Path) -> Any:
+    def resolve(self, path: KeyPath) -> Any:
         """Return the resolved value at ``path`` as plain data.
 
         Raises UsageError of one line that names the key where it cannot be resolved or needs a missing value.
         """
         try:
-            with _hydra_of(self._hydra), one_line_errors():
-                node: Any = self._opened[0]
+            with _as_hydra_config(self._hydra), one_line_errors():
+                node: Any = self._config_and_parents[0]
                 for part in path[:-1]:
                     node = node._get_node(_index(node, part))
                 found = node[_index(node, path[-1])]
                 if OmegaConf.is_config(found):
                     found = OmegaConf.to_container(found, resolve=True, enum_to_str=True)
         except UsageError as error:
-            raise UsageError(f"{dotted(path)}: {_without_key(str(error), path)} ({self._place})") from error
+            raise UsageError(f"{dotted_key(path)}: {_without_key(str(error), path)} ({self._place})") from error
         refuse_missing(found, path, self._place)
         return found
 
 
-def dotted(path: Path) -> str:
+def dotted_key(path: KeyPath) -> str:
     """Return a path as people write it."""
     return ".".join(path)
 
 
-def refuse_missing(value: Any, path: Path, place: str) -> None:
+def refuse_missing(value: Any, path: KeyPath, place: str) -> None:
     """Raise UsageError where ``value`` holds Hydra's mark of a missing value."""
-    for inner, text in strings(value, path):
+    for inner, text in walk_texts(value, path):
         if text == MISSING:
-            raise UsageError(f"{dotted(inner)}: {place} needs a value that is missing; give {dotted(inner)}=VALUE")
+            raise UsageError(
+                f"{dotted_key(inner)}: {place} needs a value that is missing; give {dotted_key(inner)}=VALUE"
+            )
 
 
-def _without_key(message: str, path: Path) -> str:
-    return message.removeprefix(f"{dotted(path)}: ")
+def _without_key(message: str, path: KeyPath) -> str:
+    return message.removeprefix(f"{dotted_key(path)}: ")
 
 
 def _index(node: Any, part: str) -> Any:
     return int(part) if isinstance(node, ListConfig) else part
 
 
-def _parent(config: DictConfig, path: Path) -> Any:
+def _ensure_parent_node(config: DictConfig, path: KeyPath) -> Any:
     node: Any = config
     for part in path[:-1]:
         child = node._get_node(part)
@@ -98,7 +102,7 @@ def _parent(config: DictConfig, path: Path) -> Any:
 
 
 @contextmanager
-def _hydra_of(view: Any) -> Iterator[None]:
+def _as_hydra_config(view: Any) -> Iterator[None]:
     """Let ``${hydra:...}`` read the configuration being evaluated, also inside another Hydra program."""
     instance = HydraConfig.instance()
     before = instance.cfg
@@ -109,7 +113,7 @@ def _hydra_of(view: Any) -> Iterator[None]:
         instance.cfg = before
 
 
-def hydra_view(config: DictConfig) -> Any:
+def pop_hydra_view(config: DictConfig) -> Any:
     """Return what ``${hydra:...}`` should read for ``config``, and remove the ``hydra`` node from it."""
     instance = HydraConfig.instance()
     before = instance.cfg

@@ -19,30 +19,30 @@ from typing import Any, cast
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.axis_effects import related
+from seedfold.jobs.axis_effects import do_overlap
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.evaluate import hydra_view
+from seedfold.jobs.evaluate import pop_hydra_view
 from seedfold.jobs.fold_axis import refuse_unknown_fold
 from seedfold.jobs.grammar import group_override, value_override
 from seedfold.jobs.group_template import PointValues, Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.matrix import Axis, Matrix, Point
-from seedfold.jobs.memoization import Source
+from seedfold.jobs.memoization import ValueSource
 from seedfold.jobs.paths import make_absolute
-from seedfold.jobs.patterns import Path
+from seedfold.jobs.patterns import KeyPath
 from seedfold.jobs.schema import StageSpec
-from seedfold.jobs.shared_config import has, keys, strings
+from seedfold.jobs.shared_config import has_path, walk_paths, walk_texts
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
 """Where things are and how jobs are got done; no part of identities."""
 
-KEPT_COMPOSITIONS = 64
+MAX_COMPOSITIONS = 64
 """Stages of a study ask for the same compositions, and a copy costs a tenth."""
 
-KEPT_TEMPLATES = 1024
+MAX_TEMPLATES = 1024
 """Templates kept at a time: one costs as much as thousands of points."""
 
 
@@ -53,90 +53,90 @@ class Composition:
     ``shared`` is there to be looked at, ``make`` makes one that may be changed, which hardly anybody needs.
     """
 
-    shared: DictConfig
-    make: Callable[[], DictConfig]
+    shared_config: DictConfig
+    make_config: Callable[[], DictConfig]
     tree: Mapping[str, Any]
-    hydra: Any
+    hydra_view: Any
 
 
 @dataclass(frozen=True)
-class Base:
+class StudyContext:
     """What is the same for all stages of a study: Hydra's overrides, names and folders."""
 
     composer: Composer
-    fixed: tuple[str, ...]
-    study: str
+    fixed_overrides: tuple[str, ...]
+    study_name: str
     folder: FilePath
     identity: Identity
-    _known: dict[tuple[str, ...], Composition] = field(default_factory=dict, kw_only=True)
+    _compositions: dict[tuple[str, ...], Composition] = field(default_factory=dict, kw_only=True)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """Return what Hydra composes, with the study's name, absolute paths and a stage's ``resources`` in it.
 
         Stages ask for the same ones, which differ in ``resources`` alone.
         """
-        overrides = (*self.fixed, *options)
-        found = self._known.get(overrides) or self._compose(overrides)
+        overrides = (*self.fixed_overrides, *options)
+        found = self._compositions.get(overrides) or self._compose(overrides)
         if not resources:
             return found
-        config = found.make()
+        config = found.make_config()
         set_resources(config, resources)
         tree = {**found.tree, "resources": plain_tree(config["resources"])}
-        return Composition(found.shared, lambda: config, tree, found.hydra)
+        return Composition(found.shared_config, lambda: config, tree, found.hydra_view)
 
     def _compose(self, overrides: tuple[str, ...]) -> Composition:
         config = self.composer.compose(overrides)
-        view = hydra_view(config)
-        place_study(config, self.study, self.folder)
+        view = pop_hydra_view(config)
+        fill_in_study(config, self.study_name, self.folder)
         pickled = pickle.dumps(config)
-        known = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), plain_tree(config), view)
-        if len(self._known) < KEPT_COMPOSITIONS:
-            self._known[overrides] = known
-        return known
+        composition = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), plain_tree(config), view)
+        if len(self._compositions) < MAX_COMPOSITIONS:
+            self._compositions[overrides] = composition
+        return composition
 
 
 @dataclass(frozen=True)
-class Composed(Composition):
+class GroupComposition(Composition):
     """What the points of one combination of config groups are made from."""
 
-    applied: dict[int, frozenset[int] | None]
+    applied_by_hydra: dict[int, frozenset[int] | None]
     """Axes, by number, whose values Hydra has to apply: these values, or all (None)."""
 
     @cached_property
     def config(self) -> DictConfig:
         """What Hydra applies values to copies of."""
-        return self.make()
+        return self.make_config()
 
 
 class Expansion:
     """The points of one stage with everything that is remembered between them."""
 
-    def __init__(self, base: Base, spec: StageSpec, matrix: Matrix) -> None:
-        self._base = base
+    def __init__(self, context: StudyContext, spec: StageSpec, matrix: Matrix) -> None:
+        self._context = context
         self._spec = spec
         self.matrix = matrix
-        self._groups = [number for number, axis in enumerate(matrix.axes) if axis.is_group]
-        self._plain = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
-        self._derivations: tuple[Derivation, ...] = read_derivations(spec, base.folder, base.composer.conventions)
+        self._group_axes = [number for number, axis in enumerate(matrix.axes) if axis.is_group]
+        self._value_axes = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
+        self._derivations: tuple[Derivation, ...] = read_derivations(spec, context.folder, context.composer.conventions)
         # The keys of other people's programs mean what they want.
-        self._has_folds = not base.composer.conventions.lazy
-        self._composed: OrderedDict[Point, Composed] = OrderedDict()
-        self._simple: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
+        self._has_folds = not context.composer.conventions.leaves_to_job
+        self._compositions: OrderedDict[Point, GroupComposition] = OrderedDict()
+        self._templates_by_groups: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._check_options()
 
     def _check_options(self) -> None:
-        for number in self._groups:
+        for number in self._group_axes:
             axis = self.matrix.axes[number]
             for option in axis.values:
-                self._base.composer.check_option(axis.key, option)
+                self._context.composer.check_option(axis.key, option)
 
     def points(self) -> Iterator[tuple[Point, PointValues, Template]]:
         """Yield each point with its values; errors are UsageErrors that name stage and key or point."""
         for point in self.matrix.points():
-            template, own = self._template(point)
+            template, own = self._template_of(point)
             numbers = tuple([point[number] for number in own])
-            values = template.point(numbers, lambda point=point: self.name(point))  # type: ignore[misc]
+            values = template.point_values(numbers, lambda point=point: self.point_name(point))  # type: ignore[misc]
             if self._has_folds:
                 self._check_fold(point, values)
             yield point, values, template
@@ -145,59 +145,65 @@ class Expansion:
         try:
             refuse_unknown_fold(values.config)
         except UsageError as error:
-            raise UsageError(f"{self._spec.place}: {self.name(point)}: {error}") from error
+            raise UsageError(f"{self._spec.label}: {self.point_name(point)}: {error}") from error
 
-    def name(self, point: Point) -> str:
+    def point_name(self, point: Point) -> str:
         """Return how errors name a point."""
-        shown = ", ".join(f"{key}={value}" for key, value in self.matrix.values(point).items())
-        return shown or "its only point"
+        axes_text = ", ".join(f"{key}={value}" for key, value in self.matrix.values(point).items())
+        return axes_text or "its only point"
 
-    def _template(self, point: Point) -> tuple[Template, tuple[int, ...]]:
-        choice = tuple([point[number] for number in self._groups])
-        ready = _recall(self._simple, choice)
-        if ready is not None:
-            return cast("tuple[Template, tuple[int, ...]]", ready)
-        composed = _recall(self._composed, choice) or self._compose(choice)
-        if not composed.applied:
-            built = self._build(composed.make, composed.tree, composed.hydra)
-            return cast("tuple[Template, tuple[int, ...]]", _remember(self._simple, choice, built))
-        _remember(self._composed, choice, composed)
+    def _template_of(self, point: Point) -> tuple[Template, tuple[int, ...]]:
+        choice = tuple([point[number] for number in self._group_axes])
+        template = _get_recent(self._templates_by_groups, choice)
+        if template is not None:
+            return cast("tuple[Template, tuple[int, ...]]", template)
+        composed = _get_recent(self._compositions, choice) or self._compose_groups(choice)
+        if not composed.applied_by_hydra:
+            built = self._build_template(composed.make_config, composed.tree, composed.hydra_view)
+            return cast("tuple[Template, tuple[int, ...]]", _add_recent(self._templates_by_groups, choice, built))
+        _add_recent(self._compositions, choice, composed)
         return self._applied_template(composed, choice, point)
 
-    def _applied_template(self, composed: Composed, choice: Point, point: Point) -> tuple[Template, tuple[int, ...]]:
+    def _applied_template(
+        self, composed: GroupComposition, choice: Point, point: Point
+    ) -> tuple[Template, tuple[int, ...]]:
         """Return the template of a point some of whose axes Hydra has to apply."""
-        applied = [number for number, values in composed.applied.items() if values is None or point[number] in values]
-        key = (*choice, *[part for number in applied for part in (number, point[number])])
-        known = _recall(self._templates, key)
+        axis_numbers = [
+            number for number, values in composed.applied_by_hydra.items() if values is None or point[number] in values
+        ]
+        key = (*choice, *[part for number in axis_numbers for part in (number, point[number])])
+        known = _get_recent(self._templates, key)
         if known is None:
-            config = self._applied(composed, applied, point)
-            built = self._build(lambda: config, plain_tree(config), composed.hydra, applied)
-            known = _remember(self._templates, key, built)
+            config = self._apply_axes(composed, axis_numbers, point)
+            built = self._build_template(lambda: config, plain_tree(config), composed.hydra_view, axis_numbers)
+            known = _add_recent(self._templates, key, built)
         return cast("tuple[Template, tuple[int, ...]]", known)
 
-    def _compose(self, choice: Sequence[int]) -> Composed:
-        axes = [self.matrix.axes[number] for number in self._groups]
+    def _compose_groups(self, choice: Sequence[int]) -> GroupComposition:
+        axes = [self.matrix.axes[number] for number in self._group_axes]
         options = [
             group_override(axis.prefix, axis.key, axis.values[number])
             for axis, number in zip(axes, choice, strict=True)
         ]
-        found = self._base.compose(options, self._spec.resources)
-        parts = self._parts(found.tree)
+        found = self._context.compose(options, self._spec.resources)
+        parts = self._used_parts(found.tree)
         tree = {
             key: item if key not in parts else {child: value for child, value in item.items() if child in parts[key]}
             for key, item in found.tree.items()
             if parts.get(key, True)
         }
-        composed = Composed(found.shared, lambda: _without(found.make(), parts), tree, found.hydra, {})
-        for number in self._plain:
+        composed = GroupComposition(
+            found.shared_config, lambda: _keep_parts(found.make_config(), parts), tree, found.hydra_view, {}
+        )
+        for number in self._value_axes:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
-            values = self._applied_values(axis, found.shared, tree)
+            values = self._values_for_hydra(axis, found.shared_config, tree)
             if values is None or values:
-                composed.applied[number] = values
+                composed.applied_by_hydra[number] = values
         return composed
 
-    def _parts(self, tree: Mapping[str, Any]) -> dict[str, set[str]]:
+    def _used_parts(self, tree: Mapping[str, Any]) -> dict[str, set[str]]:
         """Return what the stage uses of each top-level key that it does not use whole.
 
         What is not in a job's configuration cannot change its identity.
@@ -205,64 +211,71 @@ class Expansion:
         if self._spec.uses is None:
             return {}
         derived = {split_key(key.lstrip("+"))[0] for key in self._spec.derive}
-        kept = {*self._spec.uses, *map(_top_of, self.matrix.axes), *derived, *ALWAYS_USED}
-        kept |= self._base.composer.conventions.study
+        keys_used_whole = {*self._spec.uses, *map(_top_level_key, self.matrix.axes), *derived, *ALWAYS_USED}
+        keys_used_whole |= self._context.composer.conventions.study_keys
         return {
             key: {use.partition(".")[2] for use in self._spec.uses if use.startswith(f"{key}.")}
             for key in tree
-            if str(key) not in kept
+            if str(key) not in keys_used_whole
         }
 
     def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
-        path = _path(axis)
-        if axis.prefix or has(tree, path) or _inside_other(path, tree):
+        path = _axis_path(axis)
+        if axis.prefix or has_path(tree, path) or _leads_through_value(path, tree):
             return
-        known = [".".join(path) for path in keys(tree)]
+        known = [".".join(path) for path in walk_paths(tree)]
         raise UsageError(
-            f"{self._spec.place}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
+            f"{self._spec.label}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
             f" write +{axis.key} to add it"
         )
 
-    def _applied_values(self, axis: Axis, config: DictConfig, tree: Mapping[str, Any]) -> frozenset[int] | None:
-        path = _path(axis)
-        others = [other for other in self._plain if self.matrix.axes[other] is not axis]
-        overlapping = any(related(path, _path(self.matrix.axes[other])) for other in others)
+    def _values_for_hydra(self, axis: Axis, config: DictConfig, tree: Mapping[str, Any]) -> frozenset[int] | None:
+        path = _axis_path(axis)
+        others = [other for other in self._value_axes if self.matrix.axes[other] is not axis]
+        overlapping = any(do_overlap(path, _axis_path(self.matrix.axes[other])) for other in others)
         if (
             overlapping
-            or _typed(config._get_node(path[0], validate_access=False))
+            or _has_declared_type(config._get_node(path[0], validate_access=False))
             or "[" in axis.key
-            or _inside_other(path, tree)
+            or _leads_through_value(path, tree)
         ):
             return None
-        existing = _existing(tree, path)
+        existing = _value_at(tree, path)
         merged = isinstance(existing, (dict, list))
         return frozenset(
             number for number, value in enumerate(axis.values) if _needs_hydra(axis, value, existing, merged)
         )
 
-    def _applied(self, composed: Composed, applied: Sequence[int], point: Point) -> DictConfig:
+    def _apply_axes(self, composed: GroupComposition, axis_numbers: Sequence[int], point: Point) -> DictConfig:
         """Return a configuration that Hydra has changed as these axes say."""
-        chosen = [self.matrix.axes[number] for number in applied]
-        values = [axis.values[point[number]] for axis, number in zip(chosen, applied, strict=True)]
+        chosen = [self.matrix.axes[number] for number in axis_numbers]
+        values = [axis.values[point[number]] for axis, number in zip(chosen, axis_numbers, strict=True)]
         config = copy.deepcopy(composed.config)
-        self._base.composer.apply(
+        self._context.composer.apply_overrides(
             [value_override(axis.prefix, axis.key, value) for axis, value in zip(chosen, values, strict=True)], config
         )
         return config
 
-    def _build(
-        self, make: Callable[[], DictConfig], tree: Mapping[str, Any], hydra: Any, applied: Sequence[int] = ()
+    def _build_template(
+        self,
+        make_config: Callable[[], DictConfig],
+        tree: Mapping[str, Any],
+        hydra: Any,
+        applied_axes: Sequence[int] = (),
     ) -> tuple[Template, tuple[int, ...]]:
-        own = tuple(number for number in self._plain if number not in applied)
-        sources = [Source(_path(self.matrix.axes[number]), _lookup(self.matrix.axes[number])) for number in own]
-        conventions = self._base.composer.conventions
+        set_axes = tuple(number for number in self._value_axes if number not in applied_axes)
+        sources = [
+            ValueSource(_axis_path(self.matrix.axes[number]), _value_lookup(self.matrix.axes[number]))
+            for number in set_axes
+        ]
+        conventions = self._context.composer.conventions
         template = Template(
-            make, tree, sources, self._derivations, self._base.identity, hydra, self._spec.place, conventions
+            make_config, tree, sources, self._derivations, self._context.identity, hydra, self._spec.label, conventions
         )
-        return template, own
+        return template, set_axes
 
 
-def _without(config: DictConfig, parts: Mapping[str, set[str]]) -> DictConfig:
+def _keep_parts(config: DictConfig, parts: Mapping[str, set[str]]) -> DictConfig:
     """Leave of these top-level keys only the parts named, or nothing."""
     OmegaConf.set_struct(config, False)
     for key, used in parts.items():
@@ -275,15 +288,15 @@ def _without(config: DictConfig, parts: Mapping[str, set[str]]) -> DictConfig:
     return config
 
 
-def _top_of(axis: Axis) -> str:
+def _top_level_key(axis: Axis) -> str:
     """The top-level key that an axis sets; that of a group is its package."""
     if not axis.is_group:
-        return _path(axis)[0]
+        return _axis_path(axis)[0]
     group, _, package = axis.key.partition("@")
     return (package or group.replace("/", ".")).split(".")[0]
 
 
-def place_study(config: DictConfig, study: str, folder: FilePath) -> None:
+def fill_in_study(config: DictConfig, study: str, folder: FilePath) -> None:
     """Fill in a composed configuration the study's name, and make its paths absolute."""
     with one_line_errors():
         OmegaConf.set_struct(config, False)
@@ -300,25 +313,25 @@ def set_resources(config: DictConfig, resources: Mapping[str, Any]) -> None:
         OmegaConf.set_struct(config, True)
 
 
-def _recall(known: OrderedDict[Point, Any], key: Point) -> Any:
-    found = known.get(key)
-    if found is not None and len(known) > KEPT_TEMPLATES // 2:
-        known.move_to_end(key)
+def _get_recent(cache: OrderedDict[Point, Any], key: Point) -> Any:
+    found = cache.get(key)
+    if found is not None and len(cache) > MAX_TEMPLATES // 2:
+        cache.move_to_end(key)
     return found
 
 
-def _remember(known: OrderedDict[Point, Any], key: Point, value: Any) -> Any:
-    if key not in known and len(known) >= KEPT_TEMPLATES:
-        known.popitem(last=False)
-    known[key] = value
+def _add_recent(cache: OrderedDict[Point, Any], key: Point, value: Any) -> Any:
+    if key not in cache and len(cache) >= MAX_TEMPLATES:
+        cache.popitem(last=False)
+    cache[key] = value
     return value
 
 
-def _path(axis: Axis) -> Path:
+def _axis_path(axis: Axis) -> KeyPath:
     return tuple(split_key(axis.key))
 
 
-def _lookup(axis: Axis) -> Any:
+def _value_lookup(axis: Axis) -> Any:
     entries: dict[int, tuple[Any]] = {}
 
     def value(number: int) -> tuple[Any]:
@@ -330,7 +343,7 @@ def _lookup(axis: Axis) -> Any:
     return value
 
 
-def _existing(tree: Mapping[str, Any], path: Path) -> Any:
+def _value_at(tree: Mapping[str, Any], path: KeyPath) -> Any:
     node: Any = tree
     for part in path:
         if not isinstance(node, dict) or part not in node:
@@ -339,7 +352,7 @@ def _existing(tree: Mapping[str, Any], path: Path) -> Any:
     return node
 
 
-def _inside_other(path: Path, tree: Any) -> bool:
+def _leads_through_value(path: KeyPath, tree: Any) -> bool:
     """Whether ``path`` leads through something that is no mapping: a list, an interpolation, a missing value, null."""
     for part in path[:-1]:
         if not isinstance(tree, dict):
@@ -350,15 +363,15 @@ def _inside_other(path: Path, tree: Any) -> bool:
     return not isinstance(tree, dict)
 
 
-def _needs_hydra(axis: Axis, value: Any, existing: Any, merged: bool) -> bool:
-    if merged and isinstance(value, (dict, list)):
+def _needs_hydra(axis: Axis, value: Any, existing: Any, is_merged: bool) -> bool:
+    if is_merged and isinstance(value, (dict, list)):
         return isinstance(value, dict) or isinstance(existing, dict)
     if axis.prefix == "+" and existing is not None and not isinstance(value, (dict, list)):
         return True
-    return any("${" in text or text == MISSING for _, text in strings(value))
+    return any("${" in text or text == MISSING for _, text in walk_texts(value))
 
 
-def _typed(node: Any) -> bool:
+def _has_declared_type(node: Any) -> bool:
     """Whether a node, or one inside it, has a declared type, by which OmegaConf converts or refuses values."""
     if node is None:
         return False
@@ -371,4 +384,4 @@ def _typed(node: Any) -> bool:
     if isinstance(node, DictConfig) and node._metadata.object_type not in (dict, None):
         return True
     names: Any = node.keys() if isinstance(node, DictConfig) else range(len(node))
-    return any(_typed(node._get_node(name)) for name in names)
+    return any(_has_declared_type(node._get_node(name)) for name in names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.description import SHORT_ID, JobDescription
+from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.identity import Identity, hashed_document
 
 ABSENT: Final = "(absent)"
@@ -24,7 +24,7 @@ class Difference:
     counts: bool
 
 
-def difference(
+def find_differences(
     left: JobDescription, right: JobDescription, identity: Identity | Mapping[str, Any] | None
 ) -> list[Difference]:
     """Return the differences of two jobs, those that count first: ``run``, ``parents``, then keys of the configuration.
@@ -33,35 +33,39 @@ def difference(
     shown as the short ids that only one of the jobs has.
     """
     settings = identity if isinstance(identity, Identity) else Identity.from_config(identity)
-    found = [*_of_run(left, right, settings), *_of_parents(left, right), *_of_config(left, right, settings)]
-    return sorted(found, key=lambda one: not one.counts)
+    found = [
+        *_run_differences(left, right, settings),
+        *_parent_differences(left, right),
+        *_config_differences(left, right, settings),
+    ]
+    return sorted(found, key=lambda difference: not difference.counts)
 
 
-def _of_run(left: JobDescription, right: JobDescription, identity: Identity) -> Iterator[Difference]:
+def _run_differences(left: JobDescription, right: JobDescription, identity: Identity) -> Iterator[Difference]:
     if left.run != right.run:
         yield Difference("run", left.run, right.run, identity.old_name(left.run) != identity.old_name(right.run))
 
 
-def _of_parents(left: JobDescription, right: JobDescription) -> Iterator[Difference]:
+def _parent_differences(left: JobDescription, right: JobDescription) -> Iterator[Difference]:
     only_left, only_right = set(left.parents) - set(right.parents), set(right.parents) - set(left.parents)
     if only_left or only_right:
-        yield Difference("parents", _short(only_left), _short(only_right), counts=True)
+        yield Difference("parents", _short_ids(only_left), _short_ids(only_right), counts=True)
 
 
-def _short(ids: set[str]) -> list[str]:
-    return sorted(parent[:SHORT_ID] for parent in ids)
+def _short_ids(ids: set[str]) -> list[str]:
+    return sorted(parent[:SHORT_ID_LENGTH] for parent in ids)
 
 
-def _of_config(left: JobDescription, right: JobDescription, identity: Identity) -> Iterator[Difference]:
+def _config_differences(left: JobDescription, right: JobDescription, identity: Identity) -> Iterator[Difference]:
     mine, other = dict(_leaves(left.config)), dict(_leaves(right.config))
     hashed, hashed_other = (dict(_leaves(hashed_document(job.config, identity, job.texts))) for job in (left, right))
     for key in dict.fromkeys((*mine, *other)):
-        if not _equal(mine, other, key):
-            counts = not _equal(hashed, hashed_other, identity.old_name(key))
+        if not _have_equal(mine, other, key):
+            counts = not _have_equal(hashed, hashed_other, identity.old_name(key))
             yield Difference(key, mine.get(key, ABSENT), other.get(key, ABSENT), counts)
 
 
-def _equal(left: Mapping[str, Any], right: Mapping[str, Any], key: str) -> bool:
+def _have_equal(left: Mapping[str, Any], right: Mapping[str, Any], key: str) -> bool:
     if (key in left) != (key in right):
         return False
     return key not in left or canonical_json(left[key]) == canonical_json(right[key])

@@ -16,14 +16,14 @@ def refuse_unknown_fold(config: Mapping[str, Any]) -> None:
     fold = config.get("fold")
     if not _is_count(fold):
         return
-    folds = _below(_below(config, "task"), "folds")
-    count = _below(folds, "k")
+    folds = _get_child(_get_child(config, "task"), "folds")
+    count = _get_child(folds, "k")
     if _is_count(count) and not 0 <= fold < count:
         known = "0" if count == 1 else f"0 to {count - 1}"
         raise UsageError(f"fold: {fold} is none of the folds of task.folds.k={count}, which are {known}; choose those")
 
 
-def _below(node: Any, key: str) -> Any:
+def _get_child(node: Any, key: str) -> Any:
     return node.get(key) if isinstance(node, Mapping) else None
 
 

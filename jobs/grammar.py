@@ -17,11 +17,11 @@ _INT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z_][\w./+-]*")
-_WORDS = frozenset({"null", "true", "false", "inf", "nan"})
+_SPECIAL_WORDS = frozenset({"null", "true", "false", "inf", "nan"})
 _TYPES = {"": OverrideType.CHANGE, "+": OverrideType.ADD, "++": OverrideType.FORCE_ADD}
 
 
-def values_of(override: Override) -> list[Any]:
+def override_values(override: Override) -> list[Any]:
     """Return the values that an override names: all of a sweep, or the one.
 
     Raises UsageError for a sweep whose values cannot be listed, such as ``interval(0,1)``.
@@ -34,44 +34,44 @@ def values_of(override: Override) -> list[Any]:
         return [Override._convert_value(value) for value in override.sweep_iterator()]
 
 
-def axis_values(composer: Composer, origin: str, key: str, given: Any) -> list[Any]:
+def axis_values(composer: Composer, origin: str, key: str, entry: Any) -> list[Any]:
     """Return the values of the axis ``key`` from what a study gives: a list, a scalar or a sweep.
 
     Raises UsageError for a mapping, a text that Hydra's grammar does not know, and an axis without values.
     """
-    if isinstance(given, dict):
+    if isinstance(entry, dict):
         raise UsageError(f"{origin}.{key}: a mapping is no axis; write a key with dots ({key}.NAME: values) or a list")
-    values = given if isinstance(given, list) else _parsed(composer, origin, key, given)
+    values = entry if isinstance(entry, list) else _parse_values(composer, origin, key, entry)
     if not values:
         raise UsageError(f"{origin}.{key}: the axis has no values; give it some or remove it")
     return values
 
 
-def _parsed(composer: Composer, origin: str, key: str, given: Any) -> list[Any]:
-    if not isinstance(given, str):
-        return [given]
-    simple = simple_value(given)
+def _parse_values(composer: Composer, origin: str, key: str, entry: Any) -> list[Any]:
+    if not isinstance(entry, str):
+        return [entry]
+    simple = parse_simple_value(entry)
     if simple is not None:
         return simple
     try:
-        return values_of(composer.parse([f"{key}={given}"])[0])
+        return override_values(composer.parse_overrides([f"{key}={entry}"])[0])
     except UsageError as error:
         raise UsageError(f"{origin}.{error}") from error
 
 
-def cell_value(composer: Composer, place: str, text: str) -> Any:
+def parse_cell(composer: Composer, place: str, text: str) -> Any:
     """Return one value from a table's cell, read with Hydra's grammar.
 
     Raises UsageError that names ``place`` for a text that is no single value.
     """
-    simple = simple_value(text)
-    values = simple if simple is not None else _parsed(composer, place, "cell", text)
+    simple = parse_simple_value(text)
+    values = simple if simple is not None else _parse_values(composer, place, "cell", text)
     if len(values) != 1:
         raise UsageError(f"{place}: {text!r} is more than one value; quote it ('{text}') if it is a text")
     return values[0]
 
 
-def simple_value(text: str) -> list[Any] | None:
+def parse_simple_value(text: str) -> list[Any] | None:
     """Return the one value of an ordinary number or word, or None where Hydra's parser has to decide.
 
     It gives what the parser gives, a thousand times faster: tables have many cells.
@@ -80,7 +80,7 @@ def simple_value(text: str) -> list[Any] | None:
         return [int(text)]
     if _FLOAT.fullmatch(text):
         return [float(text)]
-    return [text] if _IDENTIFIER.fullmatch(text) and text.lower() not in _WORDS else None
+    return [text] if _IDENTIFIER.fullmatch(text) and text.lower() not in _SPECIAL_WORDS else None
 
 
 def value_override(prefix: str, key: str, value: Any) -> Override:
@@ -91,14 +91,14 @@ def value_override(prefix: str, key: str, value: Any) -> Override:
 
 def group_override(prefix: str, group: str, option: Any) -> str:
     """Return the override that chooses ``option`` of a config group, as text in Hydra's grammar."""
-    return f"{prefix}{group}={Override._get_value_element_as_str(_quoted(option))}"
+    return f"{prefix}{group}={Override._get_value_element_as_str(_quote_texts(option))}"
 
 
-def _quoted(value: Any) -> Any:
+def _quote_texts(value: Any) -> Any:
     if isinstance(value, list):
-        return [_quoted(item) for item in value]
+        return [_quote_texts(item) for item in value]
     if isinstance(value, dict):
-        return {key: _quoted(item) for key, item in value.items()}
+        return {key: _quote_texts(item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
     # Hydra leaves escapes in interpolations as they are, where OmegaConf would take an escaped quote for an error.
@@ -108,6 +108,6 @@ def _quoted(value: Any) -> Any:
 
 def override_text(prefix: str, key: str, value: Any) -> str:
     """Return the override that sets ``key`` as people type it: with quotes only where Hydra's grammar asks for them."""
-    if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _WORDS:
+    if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _SPECIAL_WORDS:
         return f"{prefix}{key}={value}"
     return group_override(prefix, key, value)

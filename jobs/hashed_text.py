@@ -12,15 +12,15 @@ from typing import Any
 
 from seedfold.jobs.canonical import encode_plain
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.patterns import Path
-from seedfold.jobs.shared_config import Graft, Layout, Values, apply_graft, graft_of
+from seedfold.jobs.patterns import KeyPath
+from seedfold.jobs.shared_config import Layout, ValueGroups, ValueTree, insert_values, make_value_tree
 
-REMEMBERED = 1 << 14
+MAX_REMEMBERED = 1 << 14
 
 Numbers = tuple[int, ...]
 
 
-class Documents:
+class HashedDocuments:
     """The documents (what is hashed) of the points of one layout.
 
     ``texts`` are hashed instead of values, by path. ``depends`` holds, per group of the layout, the sources
@@ -28,94 +28,98 @@ class Documents:
     """
 
     def __init__(
-        self, identity: Identity, layout: Layout, texts: Mapping[Path, str], depends: Sequence[Sequence[int]]
+        self,
+        identity: Identity,
+        layout: Layout,
+        texts: Mapping[KeyPath, str],
+        sources_of_groups: Sequence[Sequence[int]],
     ) -> None:
         self._identity = identity
         paths = list(texts)
-        base = apply_graft(layout.base, graft_of([paths]), (tuple(texts.values()),)) if texts else layout.base
+        base = insert_values(layout.base, make_value_tree([paths]), (tuple(texts.values()),)) if texts else layout.base
         self._base: Mapping[str, Any] = base
-        self._graft = _without(graft_of(layout.groups), set(paths))
-        self._names = layout.names
-        self._whole = identity.renames_across(layout.names)
-        self._sources = {name: _sources(self._graft[name], depends) for name in self._graft}
+        self._value_tree = _without_paths(make_value_tree(layout.groups), set(paths))
+        self._top_level_keys = layout.top_level_keys
+        self._renames_across_keys = identity.has_renames_across(layout.top_level_keys)
+        self._sources = {name: _collect_sources(self._value_tree[name], sources_of_groups) for name in self._value_tree}
         self._prepare()
 
-    def _value(self, name: str, values: Values) -> Any:
-        graft = self._graft.get(name)
+    def _key_value(self, name: str, values: ValueGroups) -> Any:
+        graft = self._value_tree.get(name)
         if graft is None:
             return self._base[name]
-        return apply_graft(self._base.get(name), graft, values)
+        return insert_values(self._base.get(name), graft, values)
 
     def _prepare(self) -> None:
         self._pieces: list[tuple[str, str]] = []
-        self._changing: list[tuple[int, str, Callable[[Numbers], Any], dict[Any, tuple[str, str]]]] = []
+        self._changing_pieces: list[tuple[int, str, Callable[[Numbers], Any], dict[Any, tuple[str, str]]]] = []
         constant: list[tuple[str, str]] = []
-        for name in sorted(self._names):
-            if name not in self._graft:
-                constant.append(self._piece(name, self._base[name]))
+        for name in sorted(self._top_level_keys):
+            if name not in self._value_tree:
+                constant.append(self._make_piece(name, self._base[name]))
                 continue
-            self._pieces.append(_run_of(constant))
+            self._pieces.append(_join_pieces(constant))
             constant = []
-            self._changing.append((len(self._pieces), name, _key(self._sources[name]), {}))
+            self._changing_pieces.append((len(self._pieces), name, _key_reader(self._sources[name]), {}))
             self._pieces.append(("", ""))
-        self._pieces.append(_run_of(constant))
-        self._fit_differs = any(self._identity.touches_predict(name) for name in self._names)
+        self._pieces.append(_join_pieces(constant))
+        self._fit_differs = any(self._identity.may_be_predict_only(name) for name in self._top_level_keys)
 
-    def _piece(self, name: str, value: Any) -> tuple[str, str]:
-        whole = self._identity.piece(name, value, self._identity.dropped)
-        if not self._identity.touches_predict(name):
-            return whole, whole
-        return whole, self._identity.piece(name, value, self._identity.dropped_from_fit)
+    def _make_piece(self, name: str, value: Any) -> tuple[str, str]:
+        job_text = self._identity.canonical_member(name, value, self._identity.volatile_patterns)
+        if not self._identity.may_be_predict_only(name):
+            return job_text, job_text
+        return job_text, self._identity.canonical_member(name, value, self._identity.not_fit_patterns)
 
-    def of(self, numbers: Numbers, values: Values) -> tuple[str, str]:
+    def documents_of(self, numbers: Numbers, values: ValueGroups) -> tuple[str, str]:
         """Return the documents of a point's job and of its fit; the same object where they are equal."""
-        if self._whole:
-            return self._in_one_go(values)
+        if self._renames_across_keys:
+            return self._documents_at_once(values)
         pieces = list(self._pieces)
-        for position, name, key_of, known in self._changing:
+        for position, name, key_of, known in self._changing_pieces:
             key = key_of(numbers)
             piece = known.get(key)
             if piece is None:
-                if len(known) >= REMEMBERED:
+                if len(known) >= MAX_REMEMBERED:
                     known.clear()
-                piece = known[key] = self._piece(name, self._value(name, values))
+                piece = known[key] = self._make_piece(name, self._key_value(name, values))
             pieces[position] = piece
-        whole = "{" + ",".join([piece[0] for piece in pieces if piece[0]]) + "}"
+        job_text = "{" + ",".join([piece[0] for piece in pieces if piece[0]]) + "}"
         if not self._fit_differs:
-            return whole, whole
+            return job_text, job_text
         fit = "{" + ",".join([piece[1] for piece in pieces if piece[1]]) + "}"
-        return whole, whole if fit == whole else fit
+        return job_text, job_text if fit == job_text else fit
 
-    def _in_one_go(self, values: Values) -> tuple[str, str]:
-        tree = {name: self._value(name, values) for name in self._names}
-        whole = encode_plain(self._identity.document(tree, self._identity.dropped))
-        fit = encode_plain(self._identity.document(tree, self._identity.dropped_from_fit))
-        return whole, whole if fit == whole else fit
-
-
-def _run_of(pieces: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    whole, fit = (",".join(piece[kind] for piece in pieces if piece[kind]) for kind in (0, 1))
-    return whole, fit
+    def _documents_at_once(self, values: ValueGroups) -> tuple[str, str]:
+        tree = {name: self._key_value(name, values) for name in self._top_level_keys}
+        job_text = encode_plain(self._identity.document(tree, self._identity.volatile_patterns))
+        fit = encode_plain(self._identity.document(tree, self._identity.not_fit_patterns))
+        return job_text, job_text if fit == job_text else fit
 
 
-def _key(sources: Sequence[int]) -> Callable[[Numbers], Any]:
+def _join_pieces(pieces: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    job_text, fit = (",".join(piece[kind] for piece in pieces if piece[kind]) for kind in (0, 1))
+    return job_text, fit
+
+
+def _key_reader(sources: Sequence[int]) -> Callable[[Numbers], Any]:
     return itemgetter(*sources) if sources else lambda numbers: ()
 
 
-def _without(graft: Graft, paths: set[Path], at: Path = ()) -> Graft:
+def _without_paths(value_tree: ValueTree, paths: set[KeyPath], at: KeyPath = ()) -> ValueTree:
     """Return the graft without the slots at ``paths``."""
-    kept: Graft = {}
-    for part, inner in graft.items():
+    remaining: ValueTree = {}
+    for part, inner in value_tree.items():
         here = (*at, part)
         if isinstance(inner, tuple):
             if here not in paths:
-                kept[part] = inner
-        elif rest := _without(inner, paths, here):
-            kept[part] = rest
-    return kept
+                remaining[part] = inner
+        elif rest := _without_paths(inner, paths, here):
+            remaining[part] = rest
+    return remaining
 
 
-def _sources(graft: Any, depends: Sequence[Sequence[int]]) -> list[int]:
-    if isinstance(graft, tuple):
-        return list(depends[graft[0]])
-    return sorted({source for inner in graft.values() for source in _sources(inner, depends)})
+def _collect_sources(value_tree: Any, sources_of_groups: Sequence[Sequence[int]]) -> list[int]:
+    if isinstance(value_tree, tuple):
+        return list(sources_of_groups[value_tree[0]])
+    return sorted({source for inner in value_tree.values() for source in _collect_sources(inner, sources_of_groups)})

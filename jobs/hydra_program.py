@@ -18,26 +18,26 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_values
+from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.evaluate import hydra_view
-from seedfold.jobs.expansion import Base, Composition
+from seedfold.jobs.evaluate import pop_hydra_view
+from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.grammar import override_text
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.matrix import Block, Matrix
-from seedfold.jobs.schema import StageSpec, check_name, read_sweeper
-from seedfold.jobs.shared_config import Layout, SharedConfig, at
-from seedfold.jobs.study import Study, matrix_of, stage_of
+from seedfold.jobs.schema import StageSpec, check_axis_name, read_sweeper
+from seedfold.jobs.shared_config import Layout, SharedConfig, value_at
+from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 
 RUN = "seedfold.trainers.programs.job.run"
 STAGE = "sweep"
 VOLATILE = ("hydra.program.**", "hydra.node.**", "hydra.num")
 """What a job needs to know of the program and is no part of what it computes."""
-_NOT_FOR_JOBS = ("help", "hydra_help")
+_OMITTED_HYDRA_KEYS = ("help", "hydra_help")
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class ProgramSweep:
     """What was asked of a program: its own Hydra's ``loader`` and composed ``config``, and its settings as a study."""
 
     loader: ConfigLoaderImpl
     config: DictConfig
     program: Program
-    name: str
+    study_name: str
     settings: Mapping[str, Any]
 
     @property
@@ -79,49 +79,53 @@ class Sweep:
 
 def hydra_overrides(config: DictConfig) -> list[str]:
     """Return what the command line said of Hydra's own node, as it was said."""
-    said: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
-    return [str(one) for one in said]
+    overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    return [str(override) for override in overrides]
 
 
 @dataclass(frozen=True)
-class _Base(Base):
+class _ProgramContext(StudyContext):
     """What is the same for all points, and what each composed configuration says to its jobs."""
 
     program: Program
     prefixes: Mapping[str, str]
-    told: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
+    hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """See `Base.compose`. What we need of Hydra's node is put beside it."""
-        config = self.composer.compose([*self.fixed, *options])
-        types = dict(_types(config, self.program.module))
-        view = hydra_view(config)
+        config = self.composer.compose([*self.fixed_overrides, *options])
+        types = dict(_declared_types(config, self.program.module))
+        view = pop_hydra_view(config)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
-        asked, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
+        resources_entry, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
         with one_line_errors():
             OmegaConf.set_struct(config, False)
-            config[LAUNCHER_RESOURCES] = asked or {}
+            config[LAUNCHER_RESOURCES] = resources_entry or {}
             config[SWEEPER] = {"derive": derive or {}}
             config["hydra"] = {"task": self.program.task}
-        kept = {key: value for key, value in node.items() if key not in _NOT_FOR_JOBS}
-        program = asdict(self.program) | {"fixed": list(self.fixed), "prefixes": dict(self.prefixes), "types": types}
-        self.told[id(view)] = view, {"task": self.program.task, "program": program, "node": kept}
+        hydra_node = {key: value for key, value in node.items() if key not in _OMITTED_HYDRA_KEYS}
+        program = asdict(self.program) | {
+            "fixed": list(self.fixed_overrides),
+            "prefixes": dict(self.prefixes),
+            "types": types,
+        }
+        self.hydra_nodes[id(view)] = view, {"task": self.program.task, "program": program, "node": hydra_node}
         return Composition(config, lambda: config, plain_tree(config), view)
 
 
-def _types(node: DictConfig, main: str, path: str = "") -> Iterator[tuple[str, str]]:
+def _declared_types(node: DictConfig, main_module: str, path: str = "") -> Iterator[tuple[str, str]]:
     """Yield the dotted key and the class of every mapping that has a declared type, Hydra's own node aside."""
     kind = node._metadata.object_type
     if isinstance(kind, type) and kind is not dict and "<locals>" not in kind.__qualname__:
-        module = main if kind.__module__ == "__main__" else kind.__module__
+        module = main_module if kind.__module__ == "__main__" else kind.__module__
         yield path, f"{module}:{kind.__qualname__}"
     for key in map(str, node):
         child = node._get_node(key)
-        if isinstance(child, DictConfig) and not _is_special(child) and (path or key != "hydra"):
-            yield from _types(child, main, f"{path}.{key}" if path else key)
+        if isinstance(child, DictConfig) and not _is_unresolved(child) and (path or key != "hydra"):
+            yield from _declared_types(child, main_module, f"{path}.{key}" if path else key)
 
 
-def _is_special(node: DictConfig) -> bool:
+def _is_unresolved(node: DictConfig) -> bool:
     return node._is_none() or node._is_missing() or node._is_interpolation()
 
 
@@ -129,32 +133,35 @@ def _is_special(node: DictConfig) -> bool:
 class ProgramStudy(Study):
     """The jobs of a sweep."""
 
-    _layouts: dict[int, tuple[Layout, Layout]] = field(default_factory=dict, repr=False)
-    _numbers: list[int] = field(default_factory=list, repr=False)
+    _layouts_by_id: dict[int, tuple[Layout, Layout]] = field(default_factory=dict, repr=False)
+    _job_numbers: list[int] = field(default_factory=list, repr=False)
 
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, numbered as Hydra does, in matrix order; raises UsageError as `Study.jobs`."""
-        self._numbers.clear()
+        self._job_numbers.clear()
         yield from super().jobs()
 
-    def _config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
-        known = self._layouts.get(id(config.layout))
-        layout = known[1] if known else self._layout(config.layout, template)
-        self._numbers.append(len(self._numbers))
-        return SharedConfig(layout, (*config.own, (self._numbers[-1],)))
+    def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
+        known = self._layouts_by_id.get(id(config.layout))
+        layout = known[1] if known else self._extend_layout(config.layout, template)
+        self._job_numbers.append(len(self._job_numbers))
+        return SharedConfig(layout, (*config.own_values, (self._job_numbers[-1],)))
 
-    def _layout(self, layout: Layout, template: Template) -> Layout:
-        assert isinstance(self._base, _Base)
-        told = self._base.told[id(template.hydra)][1]
-        whole = Layout({**layout.base, "hydra": told}, [*layout.groups, (("hydra", "num"),)])
-        self._layouts[id(layout)] = layout, whole
-        return whole
+    def _extend_layout(self, layout: Layout, template: Template) -> Layout:
+        assert isinstance(self._context, _ProgramContext)
+        hydra_node = self._context.hydra_nodes[id(template.hydra_view)][1]
+        extended = Layout({**layout.base, "hydra": hydra_node}, [*layout.groups, (("hydra", "num"),)])
+        self._layouts_by_id[id(layout)] = layout, extended
+        return extended
 
-    def points(self) -> list[list[str]]:
+    def points_as_overrides(self) -> list[list[str]]:
         """Return the points as Hydra's overrides, derived values among them, as another launcher wants them."""
         derived = [key.lstrip("+") for spec in self._specs for key in spec.derive]
         return [
-            [*overrides_of(job), *(override_text("++", key, at(job.config, tuple(split_key(key)))) for key in derived)]
+            [
+                *overrides_of(job),
+                *(override_text("++", key, value_at(job.config, tuple(split_key(key)))) for key in derived),
+            ]
             for job in self.jobs()
         ]
 
@@ -166,67 +173,79 @@ def overrides_of(job: JobDescription) -> list[str]:
     return [*program["fixed"], *axes]
 
 
-def load_sweep(sweep: Sweep, arguments: Sequence[str]) -> ProgramStudy:
+def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     """Read the sweep that ``arguments``, Hydra's overrides, ask for beside ``hydra.sweeper``.
 
     Raises UsageError of one line for whatever is wrong, some of it when the jobs are listed.
     """
     composer = sweep.composer
-    parsed = tuple(composer.parse(arguments))
+    parsed = tuple(composer.parse_overrides(arguments))
     tables: dict[Path, None] = {}
     stage = read_sweeper(composer, sweep.config, STAGE, RUN, lambda name: _find_table(name, tables))
-    once, changes = split_values(composer, CommandLine((), parsed, ()), [stage])
-    fixed = [one for one in once if not _names_point(composer, sweep, one)]
-    named = [AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True) for one in once if one not in fixed]
-    (stage,) = change_axes(composer, [stage], [*changes, *named])
-    return _study(sweep, composer, stage, fixed, tables)
+    single_overrides, changes = split_overrides(composer, CommandLine((), parsed, ()), [stage])
+    fixed = [override for override in single_overrides if not _is_part_of_point(composer, sweep, override)]
+    point_changes = [
+        AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True)
+        for one in single_overrides
+        if one not in fixed
+    ]
+    (stage,) = change_axes(composer, [stage], [*changes, *point_changes])
+    return _make_study(sweep, composer, stage, fixed, tables)
 
 
-def load_points(sweep: Sweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
+def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
     """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
 
     Raises UsageError where points differ in which keys they set, or in one that is part of no point's name.
     """
     composer = sweep.composer
-    parsed = [composer.parse(point) for point in points]
-    fixed = [one for one in parsed[0] if not _names_point(composer, sweep, one)]
-    same = [one.input_line for one in fixed]
-    rows = [[one for one in point if one.input_line not in same] for point in parsed]
+    parsed = [composer.parse_overrides(point) for point in points]
+    fixed = [override for override in parsed[0] if not _is_part_of_point(composer, sweep, override)]
+    fixed_texts = [one.input_line for one in fixed]
+    rows = [[one for one in point if one.input_line not in fixed_texts] for point in parsed]
     keys = [one.get_key_element() for one in rows[0]]
     if any([one.get_key_element() for one in row] != keys for row in rows):
         raise UsageError("hydra/sweeper: its points set different keys; give hydra/sweeper=seedfold")
     values = [[one.value() for one in row] for row in rows]
     names = [canonical_json(row) for row in values]
-    once = dict(zip(names, values, strict=True))
-    columns = {key: list(column) for key, column in zip(keys, zip(*once.values(), strict=True), strict=True)}
+    values_by_name = dict(zip(names, values, strict=True))
+    columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    numbers = {name: number for number, name in enumerate(once)}
-    study = _study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
+    numbers = {name: number for number, name in enumerate(values_by_name)}
+    study = _make_study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
     return study, [numbers[name] for name in names]
 
 
-def _names_point(composer: ProgramComposer, sweep: Sweep, override: Override) -> bool:
+def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:
     """Whether an override with one value is part of a point's address: another value makes another job beside it."""
     key = override.get_key_element().lstrip("+")
-    if override.is_delete() or Identity.from_config(sweep.settings["identity"]).dropped.covers(tuple(key.split("."))):
+    if override.is_delete() or Identity.from_config(sweep.settings["identity"]).volatile_patterns.covers(
+        tuple(key.split("."))
+    ):
         return False
     try:
-        check_name(composer, "command line", key)
+        check_axis_name(composer, "command line", key)
     except UsageError:
         return False
     return True
 
 
-def _study(
-    sweep: Sweep, composer: ProgramComposer, stage: StageSpec, fixed: Iterable[Override], tables: Iterable[Path] = ()
+def _make_study(
+    sweep: ProgramSweep,
+    composer: ProgramComposer,
+    stage: StageSpec,
+    fixed: Iterable[Override],
+    tables: Iterable[Path] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
-    matrix: Matrix = matrix_of(composer, stage, identity)
+    matrix: Matrix = make_matrix(composer, stage, identity)
     texts = tuple(str(override.input_line) for override in fixed)
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
-    base = _Base(composer, texts, sweep.name, Path(sweep.program.cwd), identity, sweep.program, prefixes)
-    listed = (stage_of(stage, matrix),)
-    return ProgramStudy(sweep.name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
+    base = _ProgramContext(
+        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes
+    )
+    listed = (make_stage(stage, matrix),)
+    return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
 
 
 def _find_table(name: str, tables: dict[Path, None]) -> Path:

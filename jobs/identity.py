@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from seedfold.jobs.canonical import canonical_json, checked_key, encode_plain, plain, plain_float
+from seedfold.jobs.canonical import canonical_json, encode_plain, require_text_key, to_plain, to_plain_float
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.moved import oldest_name
-from seedfold.jobs.patterns import Path, Patterns
+from seedfold.jobs.patterns import KeyPath, Patterns
 
-__all__ = ["SCHEMA", "Identity", "canonical_json", "digest", "identify"]
+__all__ = ["SCHEMA", "Identity", "canonical_json", "compute_ids", "job_digest"]
 
 SCHEMA = 1
 _KEYS = ("volatile", "predict", "neutral", "renames")
-_GONE: Any = object()
+_NOT_COUNTED: Any = object()
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Identity:
     renames: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_config(cls, given: Mapping[str, Any] | None) -> Identity:
+    def from_config(cls, node: Mapping[str, Any] | None) -> Identity:
         """Read ``{volatile: [...], predict: [...], neutral: {...}, renames: {old: new}}``.
 
         Raises UsageError for an unknown key.
         """
-        settings = dict(given or {})
+        settings = dict(node or {})
         for key in settings:
             if key not in _KEYS:
                 raise UsageError(f"identity.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
@@ -61,93 +61,93 @@ class Identity:
         )
 
     @cached_property
-    def dropped(self) -> Patterns:
+    def volatile_patterns(self) -> Patterns:
         """The keys that are part of no id."""
         return Patterns(self.volatile)
 
     @cached_property
-    def dropped_from_fit(self) -> Patterns:
+    def not_fit_patterns(self) -> Patterns:
         """The keys that are not part of what is trained."""
         return Patterns((*self.volatile, *self.predict))
 
     @cached_property
-    def neutral_texts(self) -> dict[Path, str]:
+    def neutral_text_by_path(self) -> dict[KeyPath, str]:
         """The canonical text of each neutral value by its key."""
         return {tuple(key.split(".")): canonical_json(value) for key, value in self.neutral.items()}
 
     @cached_property
-    def old_names(self) -> tuple[tuple[str, str], ...]:
+    def new_and_old_names(self) -> tuple[tuple[str, str], ...]:
         """(new, old) names, the latest rename first."""
         return tuple((new, old) for old, new in reversed(list(self.renames.items())))
 
     def old_name(self, dotted: str) -> str:
         """Return the oldest name of a dotted key, class or function."""
         dotted = oldest_name(dotted)
-        for new, old in self.old_names:
+        for new, old in self.new_and_old_names:
             if dotted == new or dotted.startswith(f"{new}."):
                 dotted = old + dotted[len(new) :]
         return dotted
 
     def old_text(self, text: str) -> str:
         """Return an interpolation's text with its references under their oldest names."""
-        for new, old in self.old_names:
+        for new, old in self.new_and_old_names:
             text = re.sub(rf"(?<=\$\{{){re.escape(new)}(?=[.}}\[])", old.replace("\\", r"\\"), text)
         return text
 
-    def touches_predict(self, top: str) -> bool:
+    def may_be_predict_only(self, top: str) -> bool:
         """Whether a key at or below the top-level key ``top`` may only influence predictions."""
         heads = [pattern.split(".")[0] for pattern in self.predict]
         return any(head == "**" or Patterns([head]).matches((top,)) for head in heads)
 
-    def counted(self, value: Any, path: Path, drop: Patterns) -> Any:
+    def counted_part(self, value: Any, path: KeyPath, left_out: Patterns) -> Any:
         """Return the part of the value at ``path`` that counts, as plain data, or `GONE`."""
-        if drop.matches(path):
-            return _GONE
-        kept = self._counted_within(value, path, drop)
-        neutral = self.neutral_texts.get(path)
-        return _GONE if neutral is not None and encode_plain(kept) == neutral else kept
+        if left_out.matches(path):
+            return _NOT_COUNTED
+        kept = self._counted_within(value, path, left_out)
+        neutral = self.neutral_text_by_path.get(path)
+        return _NOT_COUNTED if neutral is not None and encode_plain(kept) == neutral else kept
 
-    def _counted_within(self, value: Any, path: Path, drop: Patterns) -> Any:
+    def _counted_within(self, value: Any, path: KeyPath, left_out: Patterns) -> Any:
         if isinstance(value, Mapping):
-            return self._counted_mapping(value, path, drop)
+            return self._counted_mapping(value, path, left_out)
         if isinstance(value, (list, tuple)):
-            items = (self.counted(item, (*path, str(index)), drop) for index, item in enumerate(value))
-            return [{} if item is _GONE else item for item in items]
+            items = (self.counted_part(item, (*path, str(index)), left_out) for index, item in enumerate(value))
+            return [{} if item is _NOT_COUNTED else item for item in items]
         if isinstance(value, str):
             return self.old_name(value) if path[-1] == "_target_" else value
-        return plain_float(value) if isinstance(value, float) else plain(value, ".".join(path))
+        return to_plain_float(value) if isinstance(value, float) else to_plain(value, ".".join(path))
 
-    def _counted_mapping(self, value: Mapping[str, Any], path: Path, drop: Patterns) -> Any:
+    def _counted_mapping(self, value: Mapping[str, Any], path: KeyPath, left_out: Patterns) -> Any:
         kept: dict[str, Any] = {}
         for key, item in value.items():
-            part = self.counted(item, (*path, checked_key(key, ".".join(path))), drop)
-            if part is not _GONE:
+            part = self.counted_part(item, (*path, require_text_key(key, ".".join(path))), left_out)
+            if part is not _NOT_COUNTED:
                 kept[key] = part
-        return _GONE if value and not kept and path else kept
+        return _NOT_COUNTED if value and not kept and path else kept
 
-    def document(self, config: Mapping[str, Any], drop: Patterns) -> dict[str, Any]:
+    def document(self, config: Mapping[str, Any], left_out: Patterns) -> dict[str, Any]:
         """Return the part of a whole configuration that counts, under its oldest names."""
-        kept: dict[str, Any] = self._counted_mapping(config, (), drop)
-        for new, old in self.old_names:
-            _move(kept, new.split("."), old.split("."))
-        return kept
+        counted: dict[str, Any] = self._counted_mapping(config, (), left_out)
+        for new, old in self.new_and_old_names:
+            _move_value(counted, new.split("."), old.split("."))
+        return counted
 
-    def piece(self, top: str, value: Any, drop: Patterns) -> str:
+    def canonical_member(self, top: str, value: Any, left_out: Patterns) -> str:
         """Return ``"top":canonical text`` of one top-level key, empty where nothing of it counts.
 
         The sorted pieces joined by commas are the canonical text of the document, unless `renames_across`.
         """
-        document = self.document({top: value}, drop)
+        document = self.document({top: value}, left_out)
         return encode_plain(document)[1:-1]
 
-    def renames_across(self, names: Iterable[str]) -> bool:
+    def has_renames_across(self, names: Iterable[str]) -> bool:
         """Whether a rename may move something between top-level keys of a configuration with these ``names``."""
         known = set(names)
-        tops = [(new.split(".")[0], old.split(".")[0]) for new, old in self.old_names]
+        tops = [(new.split(".")[0], old.split(".")[0]) for new, old in self.new_and_old_names]
         return any(new in known and new != old for new, old in tops)
 
 
-def _has(tree: Any, path: list[str]) -> bool:
+def _has_path(tree: Any, path: list[str]) -> bool:
     for part in path:
         if not isinstance(tree, Mapping) or part not in tree:
             return False
@@ -155,9 +155,9 @@ def _has(tree: Any, path: list[str]) -> bool:
     return True
 
 
-def _move(tree: dict[str, Any], source: list[str], target: list[str]) -> None:
+def _move_value(tree: dict[str, Any], source: list[str], target: list[str]) -> None:
     """Move the value at ``source`` to ``target``; a mapping that this leaves empty goes as well."""
-    if not _has(tree, source):
+    if not _has_path(tree, source):
         return
     parents = [tree]
     for part in source[:-1]:
@@ -171,13 +171,13 @@ def _move(tree: dict[str, Any], source: list[str], target: list[str]) -> None:
     tree[target[-1]] = value
 
 
-def digest(document: str, run: str, parents_text: str) -> str:
+def job_digest(document: str, run: str, parents_text: str) -> str:
     """Return the id of a job from the canonical texts of its configuration's document and of its sorted parents."""
     text = f'{{"config":{document},"parents":{parents_text},"run":{encode_plain(run)},"schema":{SCHEMA}}}'
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def with_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
+def replace_by_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
     """Return ``value`` with each dotted key of ``texts`` replaced by its text; what is untouched is shared."""
     if key in texts:
         return texts[key]
@@ -185,22 +185,22 @@ def with_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
     if not any(text_key.startswith(prefix) for text_key in texts):
         return value
     if isinstance(value, Mapping):
-        return {name: with_texts(item, texts, f"{prefix}{name}") for name, item in value.items()}
+        return {name: replace_by_texts(item, texts, f"{prefix}{name}") for name, item in value.items()}
     if isinstance(value, list):
-        return [with_texts(item, texts, f"{prefix}{index}") for index, item in enumerate(value)]
+        return [replace_by_texts(item, texts, f"{prefix}{index}") for index, item in enumerate(value)]
     return value
 
 
 def hashed_document(
-    config: Mapping[str, Any], identity: Identity, texts: Mapping[str, str], drop: Patterns | None = None
+    config: Mapping[str, Any], identity: Identity, texts: Mapping[str, str], left_out: Patterns | None = None
 ) -> dict[str, Any]:
     """Return what is hashed of a configuration; ``texts`` are hashed instead of the values at their dotted keys."""
     hashed = {key: identity.old_text(text) for key, text in texts.items()}
-    tree = with_texts(dict(config), hashed) if hashed else config
-    return identity.document(tree, drop or identity.dropped)
+    tree = replace_by_texts(dict(config), hashed) if hashed else config
+    return identity.document(tree, left_out or identity.volatile_patterns)
 
 
-def identify(
+def compute_ids(
     run: str,
     config: Mapping[str, Any],
     parents: Iterable[str],
@@ -212,7 +212,7 @@ def identify(
     ``texts`` holds, by dotted key, the text that is hashed instead of a value which depends on the machine.
     Raises UsageError for keys that are not strings and values that JSON does not have.
     """
-    name, parents_text = identity.old_name(run), encode_plain(sorted(parents))
-    whole = encode_plain(hashed_document(config, identity, texts or {}))
-    fit = encode_plain(hashed_document(config, identity, texts or {}, identity.dropped_from_fit))
-    return digest(whole, name, parents_text), digest(fit, name, parents_text)
+    old_run, parents_text = identity.old_name(run), encode_plain(sorted(parents))
+    document = encode_plain(hashed_document(config, identity, texts or {}))
+    fit = encode_plain(hashed_document(config, identity, texts or {}, identity.not_fit_patterns))
+    return job_digest(document, old_run, parents_text), job_digest(fit, old_run, parents_text)

@@ -13,7 +13,7 @@ from seedfold.jobs.errors import UsageError
 Scheme = Literal["none", "ratio"]
 
 
-def long_tail(ratio: float, classes: int) -> list[float]:
+def long_tail_shares(ratio: float, classes: int) -> list[float]:
     """Return the share of each class, summing to 1, when the most frequent is ``ratio`` times the rarest.
 
     The shares fall geometrically, p_i ∝ ratio^(-i / (classes - 1)): the exponential long tail of Cui, Jia, Lin, Song
@@ -26,9 +26,9 @@ def long_tail(ratio: float, classes: int) -> list[float]:
         raise UsageError(
             f"sampling.imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1"
         )
-    parts = [float(ratio) ** (-number / (classes - 1)) for number in range(classes)]
-    total = sum(parts)
-    return [part / total for part in parts]
+    weights = [float(ratio) ** (-number / (classes - 1)) for number in range(classes)]
+    total = sum(weights)
+    return [part / total for part in weights]
 
 
 def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[float] | None:
@@ -41,7 +41,7 @@ def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[flo
         return None
     if scheme != "ratio":
         raise UsageError(f"loss.weighting: {scheme!r} is no way to weigh classes; none or ratio")
-    inverse = [1 / share for share in long_tail(1.0 if ratio is None else ratio, classes)]
+    inverse = [1 / share for share in long_tail_shares(1.0 if ratio is None else ratio, classes)]
     mean = sum(inverse) / classes
     return [weight / mean for weight in inverse]
 
@@ -70,8 +70,8 @@ def long_tail_counts(available: list[int], ratio: float) -> list[int]:
     """
     if min(available, default=0) < 1:
         raise UsageError(f"sampling.imbalance_ratio: class {available.index(0)} has no training sample to keep")
-    shares = long_tail(ratio, len(available))
+    shares = long_tail_shares(ratio, len(available))
     scale = min(count / share for count, share in zip(available, shares, strict=True))
     # The small surplus keeps a count that is whole on paper from being lost to rounding.
     kept = [int(scale * share * (1 + 1e-12)) for share in shares]
-    return [max(1, min(count, there)) for count, there in zip(kept, available, strict=True)]
+    return [max(1, min(count, count_available)) for count, count_available in zip(kept, available, strict=True)]

@@ -9,48 +9,50 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.late_resolver import LATE, register_late_references
+from seedfold.jobs.late_resolver import LATE_RESOLVER, register_late_references
 
-Lookup = Callable[[str, str], Any]
+StageValueLookup = Callable[[str, str], Any]
 """The value of a stage by its dotted key."""
 
 
-def is_late(value: Any) -> bool:
+def has_late_reference(value: Any) -> bool:
     """Whether a value holds a late reference at any depth."""
     if isinstance(value, dict):
-        return any(is_late(item) for item in value.values())
+        return any(has_late_reference(item) for item in value.values())
     if isinstance(value, list):
-        return any(is_late(item) for item in value)
-    return isinstance(value, str) and f"${{{LATE}:" in value
+        return any(has_late_reference(item) for item in value)
+    return isinstance(value, str) and f"${{{LATE_RESOLVER}:" in value
 
 
-def resolve(config: Mapping[str, Any], lookup: Lookup) -> tuple[dict[str, Any], dict[str, Any]]:
+def resolve_late_references(
+    config: Mapping[str, Any], lookup: StageValueLookup
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fill in every late reference; return the configuration, and what was filled in by dotted key.
 
     Raises what ``lookup`` raises, UsageError for a reference that is not ``${result:STAGE,KEY}``.
     """
-    found: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
 
-    def filled(value: Any, at: tuple[str, ...]) -> Any:
+    def fill(value: Any, at: tuple[str, ...]) -> Any:
         if isinstance(value, Mapping):
-            return {key: filled(item, (*at, str(key))) for key, item in value.items()}
+            return {key: fill(item, (*at, str(key))) for key, item in value.items()}
         if isinstance(value, list):
-            return [filled(item, (*at, str(place))) for place, item in enumerate(value)]
-        if not is_late(value):
+            return [fill(item, (*at, str(place))) for place, item in enumerate(value)]
+        if not has_late_reference(value):
             return value
-        found[".".join(at)] = _value(value, ".".join(at), lookup)
-        return found[".".join(at)]
+        resolved[".".join(at)] = _resolve_text(value, ".".join(at), lookup)
+        return resolved[".".join(at)]
 
-    return filled(config, ()), found
+    return fill(config, ()), resolved
 
 
-def _value(text: str, key: str, lookup: Lookup) -> Any:
+def _resolve_text(text: str, key: str, lookup: StageValueLookup) -> Any:
     from omegaconf import DictConfig, ListConfig, OmegaConf
     from omegaconf.errors import InterpolationResolutionError
 
     raised: list[Exception] = []
 
-    def asked(*arguments: Any) -> Any:
+    def look_up(*arguments: Any) -> Any:
         try:
             if len(arguments) != 2:
                 raise UsageError(f"{key}: {text}: a late reference is ${{result:STAGE,KEY}}")
@@ -60,7 +62,7 @@ def _value(text: str, key: str, lookup: Lookup) -> Any:
             raised.append(error)
             raise
 
-    OmegaConf.register_new_resolver(LATE, asked, replace=True)
+    OmegaConf.register_new_resolver(LATE_RESOLVER, look_up, replace=True)
     try:
         value = OmegaConf.create({"value": text})["value"]
     except InterpolationResolutionError:

@@ -30,7 +30,7 @@ class Block:
     origin: str
     columns: Mapping[str, Sequence[Any]]
 
-    def has(self, name: str) -> str | None:
+    def find_key(self, name: str) -> str | None:
         """Return the key of the axis ``name`` in this block, or None."""
         return next((key for key in self.columns if key.lstrip("+") == name), None)
 
@@ -45,7 +45,7 @@ class Axis:
     values: tuple[Any, ...]
 
     @cached_property
-    def numbers(self) -> dict[str, int]:
+    def number_by_text(self) -> dict[str, int]:
         """The number of each value by its canonical text."""
         return {canonical_json(value): number for number, value in enumerate(self.values)}
 
@@ -61,12 +61,12 @@ class Matrix:
 
     def points(self) -> Iterator[Point]:
         """Yield the points that ``exclude`` and ``only`` leave, the last axis fastest."""
-        every = (tuple(chain.from_iterable(rows)) for rows in product(*self.rows))
+        all_points = (tuple(chain.from_iterable(rows)) for rows in product(*self.rows))
         if not self.exclude and not self.only:
-            yield from every
+            yield from all_points
             return
-        for point in every:
-            if _any(self.only, point, default=True) and not _any(self.exclude, point, default=False):
+        for point in all_points:
+            if _matches_any(self.only, point, default=True) and not _matches_any(self.exclude, point, default=False):
                 yield point
 
     @cached_property
@@ -83,12 +83,12 @@ class Matrix:
         """Return axis values by key."""
         return {axis.key: axis.values[number] for axis, number in zip(self.axes, point, strict=True)}
 
-    def index(self, key: str) -> int | None:
+    def axis_number(self, key: str) -> int | None:
         """Return the number of the axis ``key``, or None."""
         return next((number for number, axis in enumerate(self.axes) if axis.key == key), None)
 
 
-def _any(predicates: Sequence[Predicate], point: Point, *, default: bool) -> bool:
+def _matches_any(predicates: Sequence[Predicate], point: Point, *, default: bool) -> bool:
     if not predicates:
         return default
     return any(all(point[axis] in allowed for axis, allowed in predicate) for predicate in predicates)
@@ -104,8 +104,8 @@ def build_matrix(place: str, blocks: Sequence[Block], groups: frozenset[str]) ->
     for block in blocks:
         numbered = []
         for key, column in block.columns.items():
-            axis, numbers = _numbered(key, column, key.lstrip("+") in groups)
-            _refuse_second(place, axis.key, axes)
+            axis, numbers = _make_axis(key, column, key.lstrip("+") in groups)
+            _refuse_second_axis(place, axis.key, axes)
             axes.append(axis)
             numbered.append(numbers)
         rows.append(tuple(zip(*numbered, strict=True)))
@@ -113,12 +113,12 @@ def build_matrix(place: str, blocks: Sequence[Block], groups: frozenset[str]) ->
     return Matrix(tuple(axes), tuple(rows))
 
 
-def _numbered(key: str, column: Sequence[Any], is_group: bool) -> tuple[Axis, list[int]]:
+def _make_axis(key: str, column: Sequence[Any], is_group: bool) -> tuple[Axis, list[int]]:
     values: list[Any] = []
-    known: dict[str, int] = {}
+    number_by_text: dict[str, int] = {}
     numbers = []
     for value in column:
-        number = known.setdefault(canonical_json(value), len(values))
+        number = number_by_text.setdefault(canonical_json(value), len(values))
         if number == len(values):
             values.append(value)
         numbers.append(number)
@@ -126,7 +126,7 @@ def _numbered(key: str, column: Sequence[Any], is_group: bool) -> tuple[Axis, li
     return Axis(name, key[: len(key) - len(name)], is_group, tuple(values)), numbers
 
 
-def _refuse_second(place: str, key: str, axes: Sequence[Axis]) -> None:
+def _refuse_second_axis(place: str, key: str, axes: Sequence[Axis]) -> None:
     if any(axis.key == key for axis in axes):
         raise UsageError(f"{place}: the axis {key} is given in two places; remove one of them")
 
@@ -140,9 +140,9 @@ def _refuse_duplicates(block: Block, rows: Sequence[Point]) -> None:
         seen.add(row)
 
 
-def require_axis(place: str, key: str, matrix: Matrix) -> int:
+def require_axis_number(place: str, key: str, matrix: Matrix) -> int:
     """Return the number of the axis ``key``; raises UsageError with the nearest name."""
-    number = matrix.index(key)
+    number = matrix.axis_number(key)
     if number is None:
         known = [axis.key for axis in matrix.axes]
         raise UsageError(f"{place}: no axis {key}{did_you_mean(key, known)}; axes: {', '.join(known) or 'none'}")

@@ -7,42 +7,42 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from seedfold.jobs.patterns import Path
+from seedfold.jobs.patterns import KeyPath
 
-REMEMBERED = 1 << 15
+MAX_RESULTS = 1 << 15
 """The most results one memory keeps: the fastest axes repeat within that many points or not at all."""
 
 Numbers = tuple[int, ...]
-Lookup = Callable[[int], tuple[Any, ...]]
+ValueLookup = Callable[[int], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Source:
+class ValueSource:
     """A place whose value differs between points: its path, and its value by number."""
 
-    path: Path
-    value: Lookup
+    path: KeyPath
+    lookup: ValueLookup
 
 
-class Memory:
+class ResultCache:
     """Results by the numbers of the sources they depend on; forgets everything when it is full."""
 
     def __init__(self, sources: Sequence[int]) -> None:
         self.sources = tuple(sources)
-        self.key: Callable[[Numbers], Any] = itemgetter(*self.sources) if self.sources else _nothing
+        self.make_key: Callable[[Numbers], Any] = itemgetter(*self.sources) if self.sources else _empty_key
         self._results: dict[Any, Any] = {}
 
     def get(self, key: Any) -> Any:
         """Return what was kept under ``key``, or None."""
         return self._results.get(key)
 
-    def keep(self, key: Any, result: Any) -> Any:
+    def add(self, key: Any, result: Any) -> Any:
         """Keep and return ``result``."""
-        if len(self._results) >= REMEMBERED:
+        if len(self._results) >= MAX_RESULTS:
             self._results.clear()
         self._results[key] = result
         return result
 
 
-def _nothing(numbers: Numbers) -> tuple[()]:
+def _empty_key(numbers: Numbers) -> tuple[()]:
     return ()

@@ -122,22 +122,22 @@ MOVED: dict[str, str] = {
 }
 """The module's name now by its oldest name."""
 
-_OLDEST = {new: old for old, new in MOVED.items()}
+_OLDEST_NAMES = {new: old for old, new in MOVED.items()}
 
 
 @lru_cache(maxsize=4096)
 def oldest_name(dotted: str) -> str:
     """Return the name that a module, or something in a module, had first."""
-    return _replaced(dotted, _OLDEST)
+    return _replace_module(dotted, _OLDEST_NAMES)
 
 
 @lru_cache(maxsize=4096)
 def current_name(dotted: str) -> str:
     """Return the name that a module, or something in a module, has now."""
-    return _replaced(dotted, MOVED)
+    return _replace_module(dotted, MOVED)
 
 
-def _replaced(dotted: str, names: dict[str, str]) -> str:
+def _replace_module(dotted: str, names: dict[str, str]) -> str:
     """Replace the longest beginning of ``dotted`` that is one of ``names``."""
     module = dotted
     while module:

@@ -9,41 +9,41 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
-KEY = "paths"
+PATHS_KEY = "paths"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 def make_absolute(config: DictConfig, folder: Path) -> None:
     """Make the relative texts below ``paths`` absolute against ``folder``; texts with a scheme stay as they are."""
-    node = config._get_node(KEY)
+    node = config._get_node(PATHS_KEY)
     if isinstance(node, (DictConfig, ListConfig)) and not (node._is_none() or node._is_interpolation()):
-        _within(node, folder)
+        _make_tree_absolute(node, folder)
 
 
-def _within(node: Any, folder: Path) -> None:
+def _make_tree_absolute(node: Any, folder: Path) -> None:
     for name in list(node.keys()) if isinstance(node, DictConfig) else range(len(node)):
         child = node._get_node(name)
         if isinstance(child, (DictConfig, ListConfig)):
             if not (child._is_none() or child._is_missing() or child._is_interpolation()):
-                _within(child, folder)
+                _make_tree_absolute(child, folder)
         elif isinstance(child._value(), str) and _is_relative(node, name, child._value()):
-            node[name] = _joined(folder, child._value())
+            node[name] = _absolute_text(folder, child._value())
 
 
 def _is_relative(node: Any, name: Any, text: str) -> bool:
-    shown: Any = text
+    resolved: Any = text
     if text.startswith("${"):
         try:
-            shown = node[name]
+            resolved = node[name]
         except OmegaConfBaseException:
             # Whatever cannot be resolved here is reported, with its key, where a job needs it.
             return False
-    if not isinstance(shown, str) or shown == "???":
+    if not isinstance(resolved, str) or resolved == "???":
         return False
-    return not shown.startswith("/") and _SCHEME.match(shown) is None
+    return not resolved.startswith("/") and _SCHEME.match(resolved) is None
 
 
-def _joined(folder: Path, text: str) -> str:
+def _absolute_text(folder: Path, text: str) -> str:
     if text.startswith("~"):
         return str(Path(text).expanduser())
     root = str(folder.absolute()).replace("${", "\\${")

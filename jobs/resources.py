@@ -15,7 +15,7 @@ _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 _KEYS = ("cpus", "gpus", "memory", "time")
 
 
-def _parse(text: object, units: Mapping[str, int], key: str, example: str) -> int:
+def _parse_amount(text: object, units: Mapping[str, int], key: str, example: str) -> int:
     match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in units:
         known = ", ".join(units)
@@ -28,17 +28,17 @@ def _parse(text: object, units: Mapping[str, int], key: str, example: str) -> in
 
 def parse_memory(text: object, key: str = "resources.memory") -> int:
     """Return bytes for ``'4GB'`` (1 GB = 1024³ bytes). Raises UsageError for anything without a unit."""
-    return _parse(text, _BYTES, key, "4GB")
+    return _parse_amount(text, _BYTES, key, "4GB")
 
 
 def parse_time(text: object, key: str = "resources.time") -> int:
     """Return seconds for ``'90min'``, ``'4h'``. Raises UsageError for anything without a unit."""
-    return _parse(text, _SECONDS, key, "4h")
+    return _parse_amount(text, _SECONDS, key, "4h")
 
 
-def _count(value: object, key: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"resources.{key}: {value!r} is no whole number of at least {least}")
+def _require_count(value: object, key: str, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise UsageError(f"resources.{key}: {value!r} is no whole number of at least {minimum}")
     return value
 
 
@@ -53,20 +53,20 @@ class Resources:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> Resources:
+    def parse(cls, node: Mapping[str, Any]) -> Resources:
         """Build from a configuration such as ``{cpus: 2, memory: 8GB, time: 4h}``.
 
         Raises UsageError for an unknown key or an amount without a unit.
         """
-        for key in given:
+        for key in node:
             if key not in (*_KEYS, "extra"):
                 raise UsageError(f"resources.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
         return cls(
-            cpus=_count(given.get("cpus", 1), "cpus", 1),
-            gpus=_count(given.get("gpus", 0), "gpus", 0),
-            memory_bytes=parse_memory(given.get("memory", "4GB")),
-            time_s=parse_time(given.get("time", "1h")),
-            extra=dict(given.get("extra") or {}),
+            cpus=_require_count(node.get("cpus", 1), "cpus", 1),
+            gpus=_require_count(node.get("gpus", 0), "gpus", 0),
+            memory_bytes=parse_memory(node.get("memory", "4GB")),
+            time_s=parse_time(node.get("time", "1h")),
+            extra=dict(node.get("extra") or {}),
         )
 
     def to_dict(self) -> dict[str, Any]:

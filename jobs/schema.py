@@ -16,16 +16,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.compose import Composer, one_line_errors
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
-from seedfold.jobs.grammar import axis_values, cell_value
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.jobs.grammar import axis_values, parse_cell
 from seedfold.jobs.matrix import Block
-from seedfold.jobs.study_keys import SWEEPER, TOP
+from seedfold.jobs.study_keys import SWEEPER, TOP_LEVEL_STAGE_KEYS
 
-ONLY_STAGE = "train"
-_STAGE = ("run", *TOP, "uses", "resources")
-_SWEEPER = ("params", "zip", "table", "exclude", "only", "derive")
+DEFAULT_STAGE = "train"
+_STAGE_KEYS = ("run", *TOP_LEVEL_STAGE_KEYS, "uses", "resources")
+_SWEEPER_KEYS = ("params", "zip", "table", "exclude", "only", "derive")
 
-_RESERVED = frozenset(
+_RESERVED_NAMES = frozenset(
     {"job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"}
 )
 
@@ -40,7 +40,7 @@ class StageSpec:
     """
 
     name: str
-    at: tuple[str, ...]
+    config_path: tuple[str, ...]
     run: str
     blocks: tuple[Block, ...]
     exclude: tuple[Any, ...] = ()
@@ -51,13 +51,13 @@ class StageSpec:
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """How errors name the stage."""
         return f"stage {self.name}"
 
-    def block_of(self, key: str) -> int | None:
+    def block_number(self, key: str) -> int | None:
         """Return the number of the block that holds the axis ``key``."""
-        return next((number for number, block in enumerate(self.blocks) if block.has(key)), None)
+        return next((number for number, block in enumerate(self.blocks) if block.find_key(key)), None)
 
 
 TableFinder = Callable[[str], Path]
@@ -66,9 +66,9 @@ TableFinder = Callable[[str], Path]
 def read_stages(composer: Composer, config: DictConfig, find_table: TableFinder) -> tuple[StageSpec, ...]:
     """Return the stages of a composed study in the order written."""
     stages = config.get("stages") or {}
-    top = [key for key in TOP if config.get(key) is not None]
+    top = [key for key in TOP_LEVEL_STAGE_KEYS if config.get(key) is not None]
     if not stages:
-        return (_read_stage(composer, config, config, (), ONLY_STAGE, find_table),)
+        return (_read_stage(composer, config, config, (), DEFAULT_STAGE, find_table),)
     if top:
         raise UsageError(f"{top[0]}: a study has either stages or {top[0]} at the top; move it into a stage")
     if not OmegaConf.is_dict(stages):
@@ -82,11 +82,12 @@ def read_stages(composer: Composer, config: DictConfig, find_table: TableFinder)
 
 def _check_keys(name: str, node: Any) -> None:
     if node is not None and not OmegaConf.is_dict(node):
-        raise UsageError(f"stages.{name}: not a mapping; known keys: {', '.join(_STAGE)}")
+        raise UsageError(f"stages.{name}: not a mapping; known keys: {', '.join(_STAGE_KEYS)}")
     for key in node or ():
-        if key not in _STAGE:
+        if key not in _STAGE_KEYS:
             raise UsageError(
-                f"stages.{name}.{key}: unknown key{did_you_mean(str(key), _STAGE)}; known: {', '.join(_STAGE)}"
+                f"stages.{name}.{key}: unknown key{did_you_mean(str(key), _STAGE_KEYS)}; "
+                f"known: {', '.join(_STAGE_KEYS)}"
             )
 
 
@@ -97,59 +98,59 @@ def read_sweeper(composer: Composer, config: DictConfig, stage: str, run: str, f
     """
     node = config.hydra.sweeper
     for key in node:
-        if key not in _SWEEPER and not str(key).startswith("_"):
-            known = ", ".join(_SWEEPER)
-            raise UsageError(f"{SWEEPER}.{key}: unknown key{did_you_mean(str(key), _SWEEPER)}; known: {known}")
+        if key not in _SWEEPER_KEYS and not str(key).startswith("_"):
+            known = ", ".join(_SWEEPER_KEYS)
+            raise UsageError(f"{SWEEPER}.{key}: unknown key{did_you_mean(str(key), _SWEEPER_KEYS)}; known: {known}")
     blocks = [
         *_sweeper_blocks(composer, config),
-        *_zip_blocks(composer, f"{SWEEPER}.zip", _plain(node, "zip", resolve=True)),
-        *_table_blocks(composer, f"{SWEEPER}.table", _plain(node, "table", resolve=True), find_table),
+        *_zip_blocks(composer, f"{SWEEPER}.zip", _get_plain(node, "zip", resolve=True)),
+        *_table_blocks(composer, f"{SWEEPER}.table", _get_plain(node, "table", resolve=True), find_table),
     ]
     return StageSpec(
         name=stage,
-        at=(SWEEPER,),
+        config_path=(SWEEPER,),
         run=run,
         blocks=tuple(blocks),
-        exclude=_predicates(_plain(node, "exclude", resolve=True)),
-        only=_predicates(_plain(node, "only", resolve=True)),
-        derive=_mapping(f"{SWEEPER}.derive", _plain(node, "derive", resolve=False)),
+        exclude=_predicate_list(_get_plain(node, "exclude", resolve=True)),
+        only=_predicate_list(_get_plain(node, "only", resolve=True)),
+        derive=_require_mapping(f"{SWEEPER}.derive", _get_plain(node, "derive", resolve=False)),
     )
 
 
 def _read_stage(
-    composer: Composer, config: DictConfig, node: Any, at: tuple[str, ...], name: str, find_table: TableFinder
+    composer: Composer, config: DictConfig, node: Any, config_path: tuple[str, ...], name: str, find_table: TableFinder
 ) -> StageSpec:
-    def part(key: str, resolve: bool = True) -> Any:
-        return _plain(node, key, resolve=resolve)
+    def get(key: str, resolve: bool = True) -> Any:
+        return _get_plain(node, key, resolve=resolve)
 
-    prefix = "".join(f"{piece}." for piece in at)
+    prefix = "".join(f"{piece}." for piece in config_path)
     blocks = [
-        *_matrix_blocks(composer, f"{prefix}matrix", part("matrix")),
-        *_zip_blocks(composer, f"{prefix}zip", part("zip")),
-        *_table_blocks(composer, f"{prefix}table", part("table"), find_table),
+        *_matrix_blocks(composer, f"{prefix}matrix", get("matrix")),
+        *_zip_blocks(composer, f"{prefix}zip", get("zip")),
+        *_table_blocks(composer, f"{prefix}table", get("table"), find_table),
     ]
-    if not at:
+    if not config_path:
         blocks += _sweeper_blocks(composer, config)
     return StageSpec(
         name=name,
-        at=at,
-        run=_run(name, node.get("run") or config.get("run")),
+        config_path=config_path,
+        run=_require_run(name, node.get("run") or config.get("run")),
         blocks=tuple(blocks),
-        exclude=_predicates(part("exclude")),
-        only=_predicates(part("only")),
-        derive=_mapping(f"{prefix}derive", part("derive", resolve=False)),
-        after=_after(f"{prefix}after", part("after")),
-        uses=_uses(f"{prefix}uses", part("uses"), config) if at else None,
-        resources=_mapping(f"{prefix}resources", part("resources", resolve=False)) if at else {},
+        exclude=_predicate_list(get("exclude")),
+        only=_predicate_list(get("only")),
+        derive=_require_mapping(f"{prefix}derive", get("derive", resolve=False)),
+        after=_parse_after(f"{prefix}after", get("after")),
+        uses=_parse_uses(f"{prefix}uses", get("uses"), config) if config_path else None,
+        resources=_require_mapping(f"{prefix}resources", get("resources", resolve=False)) if config_path else {},
     )
 
 
-def _uses(place: str, given: Any, config: DictConfig) -> frozenset[str] | None:
-    if given is None:
+def _parse_uses(place: str, value: Any, config: DictConfig) -> frozenset[str] | None:
+    if value is None:
         return None
-    if not isinstance(given, list) or not all(isinstance(key, str) for key in given):
-        raise UsageError(f"{place}: {given!r} is no list of top-level keys; write [task, sampling]")
-    for key in given:
+    if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{place}: {value!r} is no list of top-level keys; write [task, sampling]")
+    for key in value:
         top, _, below = key.partition(".")
         known = [str(each) for each in config]
         if top not in known:
@@ -157,10 +158,10 @@ def _uses(place: str, given: Any, config: DictConfig) -> frozenset[str] | None:
         known = [str(each) for each in config[top]] if OmegaConf.is_dict(config[top]) else []
         if below and below not in known:
             raise UsageError(f"{place}: {key}: no such key in {top}{did_you_mean(below, known)}")
-    return frozenset(given)
+    return frozenset(value)
 
 
-def _plain(node: Any, key: str, *, resolve: bool) -> Any:
+def _get_plain(node: Any, key: str, *, resolve: bool) -> Any:
     with one_line_errors():
         value = node.get(key)
         if OmegaConf.is_config(value):
@@ -168,7 +169,7 @@ def _plain(node: Any, key: str, *, resolve: bool) -> Any:
         return value
 
 
-def _run(stage: str, run: Any) -> str:
+def _require_run(stage: str, run: Any) -> str:
     if not isinstance(run, str) or not run:
         raise UsageError(
             f"stage {stage}: no run; give the dotted name of what a job does (run: package.module.function)"
@@ -176,7 +177,7 @@ def _run(stage: str, run: Any) -> str:
     return run
 
 
-def _mapping(key: str, value: Any) -> Mapping[str, Any]:
+def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -184,45 +185,46 @@ def _mapping(key: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _predicates(value: Any) -> tuple[Any, ...]:
+def _predicate_list(value: Any) -> tuple[Any, ...]:
     return () if value is None else tuple(value) if isinstance(value, list) else (value,)
 
 
-def _after(key: str, value: Any) -> Mapping[str, Any]:
+def _parse_after(key: str, value: Any) -> Mapping[str, Any]:
     names = [value] if isinstance(value, str) else value
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         return dict.fromkeys(names)
-    return _mapping(key, value)
+    return _require_mapping(key, value)
 
 
-def check_name(composer: Composer, origin: str, key: str) -> str:
+def check_axis_name(composer: Composer, origin: str, key: str) -> str:
     """Return the name of an axis; raises UsageError for a name that tables, jobs or studies use for something else."""
     name = key.lstrip("+")
-    if name in _RESERVED or name.startswith("logit_"):
+    if name in _RESERVED_NAMES or name.startswith("logit_"):
         raise UsageError(f"{origin}.{key}: result tables have a column {name}; rename the key")
     top = name.split(".")[0].split("/")[0]
-    if name in composer.conventions.chosen_once or top in composer.conventions.study:
+    if name in composer.conventions.chosen_once or top in composer.conventions.study_keys:
         raise UsageError(
             f"{origin}.{key}: {top} is chosen once for a study and cannot be an axis; start one study each"
         )
     return key
 
 
-def _matrix_blocks(composer: Composer, origin: str, given: Any) -> list[Block]:
+def _matrix_blocks(composer: Composer, origin: str, value: Any) -> list[Block]:
     return [
-        Block(f"{origin}.{key}", {check_name(composer, origin, key): axis_values(composer, origin, key, values)})
-        for key, values in _mapping(origin, given).items()
+        Block(f"{origin}.{key}", {check_axis_name(composer, origin, key): axis_values(composer, origin, key, values)})
+        for key, values in _require_mapping(origin, value).items()
     ]
 
 
-def _zip_blocks(composer: Composer, origin: str, given: Any) -> list[Block]:
-    groups = given if isinstance(given, list) else [given]
-    return [_zip_block(composer, origin, _mapping(origin, group)) for group in groups if group]
+def _zip_blocks(composer: Composer, origin: str, value: Any) -> list[Block]:
+    groups = value if isinstance(value, list) else [value]
+    return [_zip_block(composer, origin, _require_mapping(origin, group)) for group in groups if group]
 
 
-def _zip_block(composer: Composer, origin: str, given: Mapping[str, Any]) -> Block:
+def _zip_block(composer: Composer, origin: str, entries: Mapping[str, Any]) -> Block:
     columns = {
-        check_name(composer, origin, key): axis_values(composer, origin, key, values) for key, values in given.items()
+        check_axis_name(composer, origin, key): axis_values(composer, origin, key, values)
+        for key, values in entries.items()
     }
     block = Block(origin, columns)
     check_lengths(block)
@@ -238,14 +240,14 @@ def check_lengths(block: Block) -> None:
 
 
 def _sweeper_blocks(composer: Composer, config: DictConfig) -> list[Block]:
-    params = _plain(OmegaConf.select(config, "hydra.sweeper") or {}, "params", resolve=True)
+    params = _get_plain(OmegaConf.select(config, "hydra.sweeper") or {}, "params", resolve=True)
     return _matrix_blocks(composer, "hydra.sweeper.params", params)
 
 
-def _table_blocks(composer: Composer, origin: str, given: Any, find_table: TableFinder) -> list[Block]:
-    if given is None:
+def _table_blocks(composer: Composer, origin: str, value: Any, find_table: TableFinder) -> list[Block]:
+    if value is None:
         return []
-    table: dict[str, Any] = {"file": given} if isinstance(given, str) else dict(_mapping(origin, given))
+    table: dict[str, Any] = {"file": value} if isinstance(value, str) else dict(_require_mapping(origin, value))
     for key in table:
         if key not in ("file", "rows", "columns"):
             known = ("file", "rows", "columns")
@@ -255,8 +257,8 @@ def _table_blocks(composer: Composer, origin: str, given: Any, find_table: Table
     file = find_table(table["file"])
     header, rows = _read_csv(file)
     columns: dict[str, str] = table.get("columns") or {name: name for name in header}
-    chosen = _rows(file, rows, table.get("rows"))
-    return [Block(str(file), _columns(composer, file, header, chosen, columns))]
+    chosen = _choose_rows(file, rows, table.get("rows"))
+    return [Block(str(file), _make_columns(composer, file, header, chosen, columns))]
 
 
 def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -276,17 +278,17 @@ def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, lines[1:]
 
 
-def _rows(file: Path, rows: list[tuple[int, list[str]]], wanted: Any) -> list[tuple[int, list[str]]]:
-    if wanted is None:
+def _choose_rows(file: Path, rows: list[tuple[int, list[str]]], row_numbers: Any) -> list[tuple[int, list[str]]]:
+    if row_numbers is None:
         return rows
-    for number in wanted if isinstance(wanted, list) else [wanted]:
+    for number in row_numbers if isinstance(row_numbers, list) else [row_numbers]:
         if isinstance(number, bool) or not isinstance(number, int) or not -len(rows) <= number < len(rows):
-            known = f"it has {counted(len(rows), 'row')}, 0 to {len(rows) - 1}, or -1 for the last"
+            known = f"it has {count_noun(len(rows), 'row')}, 0 to {len(rows) - 1}, or -1 for the last"
             raise UsageError(f"{file}: no row {number!r}; {known}")
-    return [rows[number] for number in (wanted if isinstance(wanted, list) else [wanted])]
+    return [rows[number] for number in (row_numbers if isinstance(row_numbers, list) else [row_numbers])]
 
 
-def _columns(
+def _make_columns(
     composer: Composer,
     file: Path,
     header: Sequence[str],
@@ -297,9 +299,11 @@ def _columns(
     for column, key in columns.items():
         if column not in header:
             raise UsageError(f"{file}: no column {column}{did_you_mean(column, header)}; columns: {', '.join(header)}")
-        at = header.index(column)
-        name = check_name(composer, str(file), str(key))
-        found[name] = [cell_value(composer, f"{file}, line {line}, {column}", row[at].strip()) for line, row in rows]
+        position = header.index(column)
+        name = check_axis_name(composer, str(file), str(key))
+        found[name] = [
+            parse_cell(composer, f"{file}, line {line}, {column}", row[position].strip()) for line, row in rows
+        ]
     return found
 
 

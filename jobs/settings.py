@@ -12,13 +12,13 @@ from seedfold.jobs.work import ConfigFailure
 Settings = TypeVar("Settings")
 
 
-def read_settings(cls: type[Settings], given: Mapping[str, Any] | None, place: str) -> Settings:
+def read_settings(cls: type[Settings], node: Mapping[str, Any] | None, place: str) -> Settings:
     """Return ``cls`` with the values in ``given``, lists as tuples; ``place`` is where they stand, such as ``trainer``.
 
     Raises ConfigFailure for a key that is unknown, or missing.
     """
     known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in (given or {}).items()}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in (node or {}).items()}
     for key in values:
         if key not in known:
             raise ConfigFailure(f"{place}.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")

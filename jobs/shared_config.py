@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from seedfold.jobs.patterns import Path
+from seedfold.jobs.patterns import KeyPath
 
-Slot = tuple[int, int]
+ValueIndex = tuple[int, int]
 """Group and position of a value among the values of a point."""
 
-Graft = dict[str, Any]
+ValueTree = dict[str, Any]
 """Nested mappings that end in slots, by path component."""
 
-Values = tuple[tuple[Any, ...], ...]
+ValueGroups = tuple[tuple[Any, ...], ...]
 
 
-def graft_of(groups: Sequence[Sequence[Path]]) -> Graft:
+def make_value_tree(groups: Sequence[Sequence[KeyPath]]) -> ValueTree:
     """Return the graft that puts value (g, i) at the path ``groups[g][i]``; no path may lie inside another."""
-    root: Graft = {}
+    root: ValueTree = {}
     for group, paths in enumerate(groups):
         for position, path in enumerate(paths):
             node = root
@@ -32,30 +32,30 @@ def graft_of(groups: Sequence[Sequence[Path]]) -> Graft:
     return root
 
 
-def apply_graft(base: Any, graft: Graft | Slot, values: Values) -> Any:
+def insert_values(base: Any, value_tree: ValueTree | ValueIndex, values: ValueGroups) -> Any:
     """Return ``base`` with the values in their places; everything else is shared with it."""
-    if isinstance(graft, tuple):
-        return values[graft[0]][graft[1]]
+    if isinstance(value_tree, tuple):
+        return values[value_tree[0]][value_tree[1]]
     copy: Any
     if isinstance(base, list):
         copy = list(base)
-        for part, inner in graft.items():
-            copy[int(part)] = apply_graft(base[int(part)], inner, values)
+        for part, inner in value_tree.items():
+            copy[int(part)] = insert_values(base[int(part)], inner, values)
         return copy
     copy = dict(base) if isinstance(base, Mapping) else {}
-    for part, inner in graft.items():
-        copy[part] = apply_graft(copy.get(part), inner, values)
+    for part, inner in value_tree.items():
+        copy[part] = insert_values(copy.get(part), inner, values)
     return copy
 
 
-def at(tree: Any, path: Path) -> Any:
+def value_at(tree: Any, path: KeyPath) -> Any:
     """Return the value at ``path``; raises LookupError where there is none."""
     for part in path:
         tree = tree[int(part)] if isinstance(tree, list) else tree[part]
     return tree
 
 
-def has(tree: Any, path: Path) -> bool:
+def has_path(tree: Any, path: KeyPath) -> bool:
     """Whether ``path`` exists in nested mappings."""
     for part in path:
         if not isinstance(tree, Mapping) or part not in tree:
@@ -64,34 +64,34 @@ def has(tree: Any, path: Path) -> bool:
     return True
 
 
-def strings(tree: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+def walk_texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Yield every text in nested data with its path."""
     if isinstance(tree, str):
         yield path, tree
     elif isinstance(tree, Mapping):
         for key, item in tree.items():
-            yield from strings(item, (*path, str(key)))
+            yield from walk_texts(item, (*path, str(key)))
     elif isinstance(tree, list):
         for index, item in enumerate(tree):
-            yield from strings(item, (*path, str(index)))
+            yield from walk_texts(item, (*path, str(index)))
 
 
-def with_texts_for_paths(tree: Any) -> Any:
+def paths_to_texts(tree: Any) -> Any:
     """Return nested data with paths of files, which a dataclass may declare, as texts."""
     if isinstance(tree, dict):
-        return {key: with_texts_for_paths(item) for key, item in tree.items()}
+        return {key: paths_to_texts(item) for key, item in tree.items()}
     if isinstance(tree, list):
-        return [with_texts_for_paths(item) for item in tree]
+        return [paths_to_texts(item) for item in tree]
     return str(tree) if isinstance(tree, PurePath) else tree
 
 
-def keys(tree: Any, path: Path = ()) -> Iterator[Path]:
+def walk_paths(tree: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
     """Yield the path of every key and element in nested data, parents first."""
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
     for key, item in items:
         here = (*path, str(key))
         yield here
-        yield from keys(item, here)
+        yield from walk_paths(item, here)
 
 
 class SharedConfig(Mapping[str, Any]):
@@ -100,23 +100,23 @@ class SharedConfig(Mapping[str, Any]):
     Reads like a dict of plain data and equals one. What it returns may be shared: never change it.
     """
 
-    __slots__ = ("layout", "own")
+    __slots__ = ("layout", "own_values")
 
-    def __init__(self, layout: Layout, values: Values) -> None:
+    def __init__(self, layout: Layout, values: ValueGroups) -> None:
         self.layout = layout
-        self.own = values
+        self.own_values = values
 
     def __getitem__(self, key: str) -> Any:
-        graft = self.layout.graft.get(key)
-        if graft is None:
+        value_tree = self.layout.value_tree.get(key)
+        if value_tree is None:
             return self.layout.base[key]
-        return apply_graft(self.layout.base.get(key), graft, self.own)
+        return insert_values(self.layout.base.get(key), value_tree, self.own_values)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.layout.names)
+        return iter(self.layout.top_level_keys)
 
     def __len__(self) -> int:
-        return len(self.layout.names)
+        return len(self.layout.top_level_keys)
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -130,10 +130,10 @@ class SharedConfig(Mapping[str, Any]):
 class Layout:
     """What the points of one template share: the base configuration, and where each point's own values go."""
 
-    __slots__ = ("base", "graft", "groups", "names")
+    __slots__ = ("base", "groups", "top_level_keys", "value_tree")
 
-    def __init__(self, base: Mapping[str, Any], groups: Sequence[Sequence[Path]]) -> None:
+    def __init__(self, base: Mapping[str, Any], groups: Sequence[Sequence[KeyPath]]) -> None:
         self.base = base
         self.groups = tuple(tuple(group) for group in groups)
-        self.graft = graft_of(self.groups)
-        self.names = tuple(dict.fromkeys((*base, *self.graft)))
+        self.value_tree = make_value_tree(self.groups)
+        self.top_level_keys = tuple(dict.fromkeys((*base, *self.value_tree)))

@@ -13,19 +13,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_values
-from seedfold.jobs.compose import OURS, Composer, one_line_errors
+from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
+from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.edges import Join, read_edge, topological
+from seedfold.jobs.edges import ParentJoin, read_edge, sort_topologically
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.jobs.expansion import Base, Expansion, place_study
+from seedfold.jobs.expansion import Expansion, StudyContext, fill_in_study
 from seedfold.jobs.group_template import Template
-from seedfold.jobs.identity import Identity, digest
+from seedfold.jobs.identity import Identity, job_digest
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.patterns import Patterns
-from seedfold.jobs.predicates import restrict
+from seedfold.jobs.predicates import with_predicates
 from seedfold.jobs.schema import StageSpec, check_lengths, read_stages, study_name
-from seedfold.jobs.shared_config import SharedConfig, keys
+from seedfold.jobs.shared_config import SharedConfig, walk_paths
 
 __all__ = ["Stage", "Study", "load_study"]
 
@@ -41,14 +41,14 @@ class Stage:
     count: int
 
 
-SETTINGS = ("cluster", "failures", "identity", "paths")
+SETTINGS_KEYS = ("cluster", "failures", "identity", "paths")
 """Top-level keys that hold for a whole study."""
 
 
-def _settings(config: DictConfig) -> dict[str, Any]:
+def _read_settings(config: DictConfig) -> dict[str, Any]:
     """Return the settings of a study as plain data, resolved without its axes."""
     with one_line_errors():
-        found = {key: config.get(key) for key in SETTINGS}
+        found = {key: config.get(key) for key in SETTINGS_KEYS}
         return {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value or {}
             for key, value in found.items()
@@ -68,7 +68,7 @@ class Study:
     stages: tuple[Stage, ...]
     settings: Mapping[str, Any]
     tables: tuple[Path, ...]
-    _base: Base = field(repr=False)
+    _context: StudyContext = field(repr=False)
     _specs: tuple[StageSpec, ...] = field(repr=False)
     _matrices: Mapping[str, Matrix] = field(repr=False)
 
@@ -80,7 +80,7 @@ class Study:
     @property
     def identity(self) -> Identity:
         """What counts for the ids of this study's jobs."""
-        return self._base.identity
+        return self._context.identity
 
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, parents first, in matrix order inside a stage.
@@ -90,23 +90,23 @@ class Study:
         ids: dict[str, list[tuple[Point, str]]] = {}
         wanted = {parent for spec in self._specs for parent in spec.after}
         for spec in self._specs:
-            known: list[tuple[Point, str]] = []
+            id_by_point: list[tuple[Point, str]] = []
             for point, job in self._stage_jobs(spec, ids):
                 if spec.name in wanted:
-                    known.append((point, job.id))
+                    id_by_point.append((point, job.id))
                 yield job
-            ids[spec.name] = known
+            ids[spec.name] = id_by_point
 
     def _stage_jobs(
         self, spec: StageSpec, ids: Mapping[str, Sequence[tuple[Point, str]]]
     ) -> Iterator[tuple[Point, JobDescription]]:
-        expansion = Expansion(self._base, spec, self._matrices[spec.name])
-        join = Join(spec, expansion.matrix, self._matrices, ids, expansion.name)
+        expansion = Expansion(self._context, spec, self._matrices[spec.name])
+        join = ParentJoin(spec, expansion.matrix, self._matrices, ids, expansion.point_name)
         run = self.identity.old_name(spec.run)
         for point, values, template in expansion.points():
-            parents, parents_text = join.of(point)
-            whole, fit = values.documents
-            job = digest(whole, run, parents_text)
+            parents, parents_text = join.parents_of(point)
+            document, fit = values.hashed_documents
+            job = job_digest(document, run, parents_text)
             yield (
                 point,
                 JobDescription(
@@ -114,16 +114,16 @@ class Study:
                     study=self.name,
                     stage=spec.name,
                     axes=expansion.matrix.values(point),
-                    config=self._config(values.config, template),
+                    config=self._job_config(values.config, template),
                     parents=parents,
                     resources=values.resources,
                     run=spec.run,
-                    fit=job if fit is whole else digest(fit, run, parents_text),
+                    fit=job if fit is document else job_digest(fit, run, parents_text),
                     texts=template.texts,
                 ),
             )
 
-    def _config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
+    def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         """Return what a job is told of its configuration."""
         return config
 
@@ -133,7 +133,7 @@ def load_study(
     *,
     config_dirs: Sequence[Path] = (),
     folder: Path | None = None,
-    primary: str = OURS,
+    primary: str = SEEDFOLD_CONF,
 ) -> Study:
     """Read the study that ``overrides`` ask for (Hydra's grammar), with the user's ``config_dirs`` beside our tree.
 
@@ -142,30 +142,30 @@ def load_study(
     """
     folder = Path.cwd() if folder is None else folder.absolute()
     composer = Composer(config_dirs, primary)
-    line = read_command_line(composer, overrides)
+    command_line = read_command_line(composer, overrides)
     tables: dict[Path, None] = {}
-    config, stages, fixed = _read(composer, line, folder, tables)
+    config, stages, fixed = _compose_study(composer, command_line, folder, tables)
     name = study_name(config)
-    ordered = topological(stages)
-    place_study(config, name, folder)
-    settings = _settings(config)
+    ordered = sort_topologically(stages)
+    fill_in_study(config, name, folder)
+    settings = _read_settings(config)
     identity = Identity.from_config(settings["identity"])
-    matrices = {spec.name: matrix_of(composer, spec, identity) for spec in ordered}
-    base = Base(composer, fixed, name, folder, identity)
+    matrices = {spec.name: make_matrix(composer, spec, identity) for spec in ordered}
+    base = StudyContext(composer, fixed, name, folder, identity)
     for spec in ordered:
         for parent in spec.after:
             read_edge(spec, matrices[spec.name], parent, matrices[parent])
-    listed = tuple(stage_of(spec, matrices[spec.name]) for spec in ordered)
-    return Study(name, listed, settings, tuple(tables), base, tuple(ordered), matrices)
+    stage_list = tuple(make_stage(spec, matrices[spec.name]) for spec in ordered)
+    return Study(name, stage_list, settings, tuple(tables), base, tuple(ordered), matrices)
 
 
-def stage_of(spec: StageSpec, matrix: Matrix) -> Stage:
+def make_stage(spec: StageSpec, matrix: Matrix) -> Stage:
     """Return what people are told of a stage."""
     return Stage(spec.name, spec.run, tuple(axis.key for axis in matrix.axes), tuple(spec.after), matrix.count)
 
 
-def _read(
-    composer: Composer, line: CommandLine, folder: Path, tables: dict[Path, None]
+def _compose_study(
+    composer: Composer, command_line: CommandLine, folder: Path, tables: dict[Path, None]
 ) -> tuple[DictConfig, tuple[StageSpec, ...], tuple[str, ...]]:
     """Compose the study, once to see its axes, and again where overrides of values remain; note its ``tables``."""
 
@@ -174,12 +174,12 @@ def _read(
         tables[found] = None
         return found
 
-    shaping = [str(override.input_line) for override in line.study]
-    config = composer.compose(shaping, partial=True)
+    study_overrides = [str(override.input_line) for override in command_line.study_overrides]
+    config = composer.compose(study_overrides, partial=True)
     stages = read_stages(composer, config, find_table)
-    fixed, changes = split_values(composer, line, stages)
-    texts = tuple(str(override.input_line) for override in fixed)
-    if list(texts) != shaping:
+    hydra_overrides, changes = split_overrides(composer, command_line, stages)
+    texts = tuple(str(override.input_line) for override in hydra_overrides)
+    if list(texts) != study_overrides:
         config = _compose_again(composer, texts, config)
         stages = read_stages(composer, config, find_table)
     return config, change_axes(composer, stages, changes), texts
@@ -189,17 +189,17 @@ def _compose_again(composer: Composer, overrides: Sequence[str], before: DictCon
     try:
         return composer.compose(overrides, partial=True)
     except UsageError as error:
-        raise _with_nearest(error, before) from error
+        raise _add_nearest_key(error, before) from error
 
 
-def _with_nearest(error: UsageError, config: DictConfig) -> UsageError:
+def _add_nearest_key(error: UsageError, config: DictConfig) -> UsageError:
     """Add the nearest existing key to an error about a key that cannot be overridden."""
     message = str(error)
     if not message.startswith("Could not override '"):
         return error
     key = message.split("'")[1]
     tree = OmegaConf.to_container(config, resolve=False)
-    known = [".".join(path) for path in keys(tree) if path[0] != "hydra"]
+    known = [".".join(path) for path in walk_paths(tree) if path[0] != "hydra"]
     if key in known:
         return error
     return UsageError(f"{key}: no such key in the configuration{did_you_mean(key, known)}; write +{key}=… to add it")
@@ -207,31 +207,31 @@ def _with_nearest(error: UsageError, config: DictConfig) -> UsageError:
 
 def _find_table(composer: Composer, config: DictConfig, folder: Path, name: str) -> Path:
     experiment = config.hydra.runtime.choices.get("experiment")
-    root = composer.folder_of(f"experiment/{experiment}") if experiment else None
-    places = [folder, *([root, (root / f"experiment/{experiment}.yaml").parent] if root else [])]
-    found = next((place / name for place in places if (place / name).is_file()), None)
+    root = composer.find_config_folder(f"experiment/{experiment}") if experiment else None
+    folders = [folder, *([root, (root / f"experiment/{experiment}.yaml").parent] if root else [])]
+    found = next((place / name for place in folders if (place / name).is_file()), None)
     if found is None:
-        shown = ", ".join(str(place) for place in dict.fromkeys(places))
+        shown = ", ".join(str(place) for place in dict.fromkeys(folders))
         raise UsageError(f"table {name}: no such file in {shown}; correct the name")
     return found
 
 
-def matrix_of(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
+def make_matrix(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
     """Return the points of a stage; raises UsageError for axes and predicates that cannot be."""
     names = {key.lstrip("+") for block in spec.blocks for key in block.columns}
     groups = frozenset(name for name in names if composer.is_group(name))
     for block in spec.blocks:
         check_lengths(block)
-    matrix = build_matrix(spec.place, spec.blocks, groups)
+    matrix = build_matrix(spec.label, spec.blocks, groups)
     _refuse_volatile(spec, matrix, identity)
-    return restrict(spec.place, matrix, spec.exclude, spec.only)
+    return with_predicates(spec.label, matrix, spec.exclude, spec.only)
 
 
 def _refuse_volatile(spec: StageSpec, matrix: Matrix, identity: Identity) -> None:
-    patterns: Patterns = identity.dropped
+    patterns: Patterns = identity.volatile_patterns
     for axis in matrix.axes:
         if patterns.covers(tuple(axis.key.replace("/", ".").split("."))) and len(axis.values) > 1:
             raise UsageError(
-                f"{spec.place}: {axis.key}: is no part of what a job computes (identity.volatile), so that its"
+                f"{spec.label}: {axis.key}: is no part of what a job computes (identity.volatile), so that its"
                 " values would be one job; remove the axis"
             )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TOP = ("matrix", "zip", "table", "exclude", "only", "derive", "after")
+TOP_LEVEL_STAGE_KEYS = ("matrix", "zip", "table", "exclude", "only", "derive", "after")
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,29 @@ class Conventions:
     leaves to the job, as Hydra does, what is missing, cannot be resolved yet, or depends on machine or moment.
     """
 
-    study: frozenset[str]
-    unreferenced: frozenset[str]
-    resources: str
+    study_keys: frozenset[str]
+    evaluated_once: frozenset[str]
+    resources_key: str
     chosen_once: frozenset[str] = frozenset()
-    lazy: bool = False
+    leaves_to_job: bool = False
 
 
-OURS = Conventions(
-    study=frozenset({*TOP, "study", "stages", "run", "resources", "identity", "hydra", "size", "let"}),
-    unreferenced=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),
-    resources="resources",
+STUDY_CONVENTIONS = Conventions(
+    study_keys=frozenset(
+        {*TOP_LEVEL_STAGE_KEYS, "study", "stages", "run", "resources", "identity", "hydra", "size", "let"}
+    ),
+    evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),
+    resources_key="resources",
     chosen_once=frozenset({"experiment"}),
 )
 
 LAUNCHER_RESOURCES = "hydra.launcher.resources"
 SWEEPER = "hydra.sweeper"
-PROGRAMS = Conventions(
-    study=frozenset({LAUNCHER_RESOURCES, SWEEPER}),
-    unreferenced=frozenset({SWEEPER}),
-    resources=LAUNCHER_RESOURCES,
-    lazy=True,
+PROGRAM_CONVENTIONS = Conventions(
+    study_keys=frozenset({LAUNCHER_RESOURCES, SWEEPER}),
+    evaluated_once=frozenset({SWEEPER}),
+    resources_key=LAUNCHER_RESOURCES,
+    leaves_to_job=True,
 )
 """Of a program that is not ours. Its configuration is its own: what we need of Hydra's node is kept beside it, under
 keys with dots, which no configuration file can have."""

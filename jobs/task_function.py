@@ -10,23 +10,23 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError
 
-_HYDRA = "hydra.main"
+_HYDRA_MODULE = "hydra.main"
 
 
-def unwrapped(module: ModuleType, name: str) -> Callable[..., Any] | None:
+def find_task_function(module: ModuleType, name: str) -> Callable[..., Any] | None:
     """Return what ``@hydra.main`` decorates under this qualified name, or what has that name; None if nothing has."""
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
     inner: Any = found
     while inner is not None:
-        if getattr(inner, "__globals__", {}).get("__name__") == _HYDRA:
+        if getattr(inner, "__globals__", {}).get("__name__") == _HYDRA_MODULE:
             return inner.__wrapped__  # type: ignore[no-any-return]
         inner = getattr(inner, "__wrapped__", None)
     return found if callable(found) else None
 
 
-def name_of(function: Callable[..., Any]) -> tuple[str, str, Path]:
+def task_function_name(function: Callable[..., Any]) -> tuple[str, str, Path]:
     """Return the module, the qualified name and the file under which jobs find a task function.
 
     The module of a script goes by the script's name, wherever that lies. Raises UsageError for a function that cannot
@@ -36,7 +36,7 @@ def name_of(function: Callable[..., Any]) -> tuple[str, str, Path]:
     file = getattr(module, "__file__", None)
     if module is None or file is None:
         raise UsageError(f"{function!r}: jobs cannot import it; put the program into a file")
-    if not name or unwrapped(module, name) is not function:
+    if not name or find_task_function(module, name) is not function:
         raise UsageError(
             f"{file}: {name or function!r} is not what the module has under that name, so that jobs cannot find it; "
             "decorate a function at the top of the module with @hydra.main"

@@ -14,13 +14,13 @@ from typing import Any
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.patterns import Path
+from seedfold.jobs.patterns import KeyPath
 from seedfold.jobs.shared_config import Layout, SharedConfig
 
 _ABSENT = "(absent)"
-_CONTENT = ("imported",)
+_CONTENT_KEYS = ("imported",)
 """What an imported job holds is no setting: two imports are told apart by their axes alone."""
-Fixed = dict[str, Any]
+FixedValues = dict[str, Any]
 
 
 def with_unnamed_axes(jobs: Sequence[JobDescription], identity: Identity) -> list[JobDescription]:
@@ -30,7 +30,7 @@ def with_unnamed_axes(jobs: Sequence[JobDescription], identity: Identity) -> lis
     that is an axis explains whatever differs between its options.
     """
     extra: dict[int, Mapping[str, Any]] = {}
-    for numbers in _comparable(jobs):
+    for numbers in _comparable_groups(jobs):
         extra.update(_differences([(number, jobs[number]) for number in numbers], identity))
     return [
         replace(job, axes={**job.axes, **extra[number]}) if extra.get(number) else job
@@ -38,7 +38,7 @@ def with_unnamed_axes(jobs: Sequence[JobDescription], identity: Identity) -> lis
     ]
 
 
-def _comparable(jobs: Sequence[JobDescription]) -> Iterable[list[int]]:
+def _comparable_groups(jobs: Sequence[JobDescription]) -> Iterable[list[int]]:
     """Group positions of jobs of one stage whose group axes agree."""
     groups: dict[tuple[str, str], list[int]] = {}
     for number, job in enumerate(jobs):
@@ -52,19 +52,19 @@ def _is_value_axis(job: JobDescription, key: str) -> bool:
     return isinstance(job.config, SharedConfig) and any(path in group for group in job.config.layout.groups)
 
 
-def _differences(jobs: Sequence[tuple[int, JobDescription]], identity: Identity) -> dict[int, Fixed]:
+def _differences(jobs: Sequence[tuple[int, JobDescription]], identity: Identity) -> dict[int, FixedValues]:
     layouts = {id(job.config.layout): job for _, job in jobs if isinstance(job.config, SharedConfig)}
     if len(layouts) < 2:
         return {}
     varying = {path for job in layouts.values() for group in _layout(job).groups for path in group}
     fixed = {key: _fixed_part(job, varying, identity) for key, job in layouts.items()}
     names = sorted({name for part in fixed.values() for name in part})
-    differing = [name for name in names if _differs(name, fixed.values())]
+    differing = [name for name in names if _has_several_values(name, fixed.values())]
     values = {key: {name: part.get(name, _ABSENT) for name in differing} for key, part in fixed.items()}
     return {number: values[id(_layout(job))] for number, job in jobs} if differing else {}
 
 
-def _differs(name: str, parts: Iterable[Fixed]) -> bool:
+def _has_several_values(name: str, parts: Iterable[FixedValues]) -> bool:
     return len({canonical_json(part.get(name, _ABSENT)) for part in parts}) > 1
 
 
@@ -73,18 +73,18 @@ def _layout(job: JobDescription) -> Layout:
     return job.config.layout
 
 
-def _fixed_part(job: JobDescription, varying: Iterable[Path], identity: Identity) -> Fixed:
+def _fixed_part(job: JobDescription, varying: Iterable[KeyPath], identity: Identity) -> FixedValues:
     varying = set(varying)
     leaves = _leaves(_layout(job).base, varying)
-    fixed = {".".join(path): value for path, value in leaves if not _is_no_setting(path, identity)}
+    fixed = {".".join(path): value for path, value in leaves if not _is_ignored(path, identity)}
     return {key: job.texts.get(key, value) for key, value in fixed.items() if key not in job.axes}
 
 
-def _is_no_setting(path: Path, identity: Identity) -> bool:
-    return path[:1] == _CONTENT or identity.dropped.covers(path)
+def _is_ignored(path: KeyPath, identity: Identity) -> bool:
+    return path[:1] == _CONTENT_KEYS or identity.volatile_patterns.covers(path)
 
 
-def _leaves(tree: Any, varying: set[Path], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def _leaves(tree: Any, varying: set[KeyPath], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Yield the values that no point replaces; a list is one value."""
     for key, value in tree.items():
         here = (*path, str(key))

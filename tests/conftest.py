@@ -18,7 +18,7 @@ from clusters.slurm.cluster import Cluster, find_cluster, running
 from clusters.slurm.configuration import PORTS, Settings
 from clusters.slurm.packages import missing_packages
 from hypothesis import HealthCheck, settings
-from isolation import isolate
+from isolation import isolate_environment
 
 # The same examples every time, however long each takes; `--hypothesis-profile=search` looks for others.
 _STEADY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before anything is imported that looks at the environment."""
     folder = Path(tempfile.mkdtemp(prefix="seedfold-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    isolate(folder)
+    isolate_environment(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from killing import kill_jobs, told
+from killing import count_events, kill_jobs
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
 
-_PATIENCE_S = 1500
+_WAIT_S = 1500
 
 
-class Place:
+class ImageStudy:
     """A folder with sample data in ``data``, in which commands run; every command names its root."""
 
     def __init__(self, folder: Path, study: str, *make_data: str) -> None:
@@ -34,24 +34,24 @@ class Place:
     def run(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""
         started = self.start(*args)
-        output, _ = started.communicate(timeout=_PATIENCE_S)
+        output, _ = started.communicate(timeout=_WAIT_S)
         assert started.returncode == 0, output
         return output
 
-    def study(self, root: str, name: str = "") -> StudyFolder:
+    def study_folder(self, root: str, name: str = "") -> StudyFolder:
         """The folder of a study under a root."""
         return Root(self.folder / root).study_folder(name or self.name)
 
-    def kill(self, *args: str, when: Callable[[StudyFolder], object]) -> None:
+    def kill_jobs_when(self, *args: str, condition: Callable[[StudyFolder], object]) -> None:
         """Run a command with ``--root killed``, and kill every job without a word as soon as ``when(study)`` holds.
 
         On a machine so fast that it never does, nobody is killed.
         """
-        launched, study = self.start(*args, "--root", "killed"), self.study("killed")
-        while not when(study) and launched.poll() is None:
+        launched, study = self.start(*args, "--root", "killed"), self.study_folder("killed")
+        while not condition(study) and launched.poll() is None:
             time.sleep(0.02)
         kill_jobs(study)
-        launched.communicate(timeout=_PATIENCE_S)
+        launched.communicate(timeout=_WAIT_S)
 
     def resume(self) -> None:
         """Have done what is left under the root ``killed``."""
@@ -60,9 +60,9 @@ class Place:
 
 def each_done_once(study: StudyFolder) -> bool:
     """Whether every job of a study was done, and none of them twice."""
-    return told(study, "done") == Counter(job.id for job in Ledger(study).plans.current_jobs.values())
+    return count_events(study, "done") == Counter(job.id for job in Ledger(study).plans.current_jobs.values())
 
 
-def in_training(study: StudyFolder) -> bool:
+def has_checkpoint(study: StudyFolder) -> bool:
     """Whether a job has checkpoints to go on from."""
     return any(study.path.glob("jobs/*/*/previous.ckpt"))

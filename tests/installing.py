@@ -7,10 +7,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-HERE = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parent.parent
 
 
-def environment_with(tmp_path: Path, requirement: list[str]) -> Path:
+def make_environment(tmp_path: Path, requirement: list[str]) -> Path:
     """A virtual environment with Seedfold installed from ``requirement``; its dependencies are those of this one."""
     env = tmp_path / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
@@ -22,13 +22,13 @@ def environment_with(tmp_path: Path, requirement: list[str]) -> Path:
     return env / "bin"
 
 
-def clean_copy(folder: Path) -> Path:
+def copy_repository(folder: Path) -> Path:
     """The repository as git has it: building leaves nothing in the working tree."""
     files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=HERE, capture_output=True, check=True
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=REPOSITORY, capture_output=True, check=True
     )
-    names = [name for name in files.stdout.decode().split("\0") if name and (HERE / name).exists()]
-    archive = subprocess.run(["tar", "-c", *names], cwd=HERE, capture_output=True, check=True)
+    names = [name for name in files.stdout.decode().split("\0") if name and (REPOSITORY / name).exists()]
+    archive = subprocess.run(["tar", "-c", *names], cwd=REPOSITORY, capture_output=True, check=True)
     folder.mkdir()
     subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
     return folder

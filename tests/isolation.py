@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-_PREFIXES = (
+_REMOVED_PREFIXES = (
     *("SEEDFOLD_", "HYDRA_", "SUBMITIT_", "MLFLOW_", "WANDB_"),
     *("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_", "LSF_", "LSB_", "LS_", "BSUB_"),
     *("LC_", "XDG_", "GIT_", "MPL"),
 )
-_NAMES = {
+_REMOVED_NAMES = {
     *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"),
     *("PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONOPTIMIZE", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONSTARTUP"),
     *("PYTHONUNBUFFERED", "PYTHONUTF8", "PYTHONWARNINGS"),
@@ -22,17 +22,21 @@ _NAMES = {
     "PYTHONDONTWRITEBYTECODE",
     *("CUDA_VISIBLE_DEVICES", "LANGUAGE", "TZ"),
 }
-_KEPT = {"SLURM_CONF"}
+_KEPT_NAMES = {"SLURM_CONF"}
 """Which cluster the tests of clusters talk to."""
-_SCHEDULERS = {
+_SCHEDULER_PROGRAMS = {
     *("sbatch", "squeue", "sacct", "sinfo", "scontrol", "scancel", "srun"),
     *("bsub", "bjobs", "bkill", "bhist", "bhosts", "bqueues"),
 }
 
 
-def isolate(folder: Path) -> None:
+def isolate_environment(folder: Path) -> None:
     """Give this process, and all that it starts, a home of its own in ``folder``, and defaults for everything else."""
-    for name in [name for name in os.environ if (name.startswith(_PREFIXES) or name in _NAMES) and name not in _KEPT]:
+    for name in [
+        name
+        for name in os.environ
+        if (name.startswith(_REMOVED_PREFIXES) or name in _REMOVED_NAMES) and name not in _KEPT_NAMES
+    ]:
         del os.environ[name]
     sys.dont_write_bytecode = False
     # Tests name their folders in lines for a shell, and have sockets there.
@@ -59,16 +63,16 @@ def _write_program(file: Path, line: str) -> None:
 
 def path_without_schedulers(folder: Path) -> str:
     """A PATH without the programs of SLURM and LSF: where they are, ``folder`` has links to everything beside them."""
-    places = []
-    for number, place in enumerate(os.environ["PATH"].split(os.pathsep)):
-        if any(Path(place, name).exists() for name in _SCHEDULERS):
-            beside = folder / str(number)
-            beside.mkdir(parents=True)
-            for program in Path(place).iterdir():
-                if program.name not in _SCHEDULERS:
-                    (beside / program.name).symlink_to(program)
-            place = str(beside)
-        places.append(place)
-    path = os.pathsep.join(places)
-    assert not any(shutil.which(name, path=path) for name in _SCHEDULERS)
+    folders = []
+    for number, path_entry in enumerate(os.environ["PATH"].split(os.pathsep)):
+        if any(Path(path_entry, name).exists() for name in _SCHEDULER_PROGRAMS):
+            links = folder / str(number)
+            links.mkdir(parents=True)
+            for program in Path(path_entry).iterdir():
+                if program.name not in _SCHEDULER_PROGRAMS:
+                    (links / program.name).symlink_to(program)
+            path_entry = str(links)
+        folders.append(path_entry)
+    path = os.pathsep.join(folders)
+    assert not any(shutil.which(name, path=path) for name in _SCHEDULER_PROGRAMS)
     return path

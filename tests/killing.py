@@ -17,12 +17,12 @@ from seedfold.orchestrator.ledger.events import EventReader
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
 
-Store = dict[str, tuple[list[Any], list[Any]]]
+StoredResults = dict[str, tuple[list[Any], list[Any]]]
 
 
-def results(study: StudyFolder) -> Store:
+def read_results(study: StudyFolder) -> StoredResults:
     """Per job its metrics and its tables of predictions; times and hosts are left out."""
-    found: Store = {}
+    found: StoredResults = {}
     for folder in (study.path / "store").glob("*/*"):
         job = folder.name.split(".")[0]
         assert job not in found, f"{job} has two results"
@@ -31,21 +31,21 @@ def results(study: StudyFolder) -> Store:
     return found
 
 
-def told(study: StudyFolder, kind: str) -> Counter[str]:
+def count_events(study: StudyFolder, kind: str) -> Counter[str]:
     """How often an event of a kind was told of each job."""
     return Counter(event["job"] for event in EventReader(study.events_folder).read_new() if event["e"] == kind)
 
 
-def workers(study: StudyFolder) -> list[psutil.Process]:
+def worker_processes(study: StudyFolder) -> list[psutil.Process]:
     """The workers that live."""
     if not study.plans_folder.is_dir():
         return []
     identities = [submission.worker_process() for submission in Ledger(study).live_submissions]
     alive = (worker.pid for worker in identities if worker and worker.liveness() == "alive")
-    return [process for pid in alive for process in _process(pid)]
+    return [process for pid in alive for process in _find_process(pid)]
 
 
-def _process(pid: int) -> list[psutil.Process]:
+def _find_process(pid: int) -> list[psutil.Process]:
     """None where it ended a moment ago."""
     try:
         return [psutil.Process(pid)]
@@ -53,9 +53,9 @@ def _process(pid: int) -> list[psutil.Process]:
         return []
 
 
-def templates(study: StudyFolder) -> list[psutil.Process]:
+def template_processes(study: StudyFolder) -> list[psutil.Process]:
     """The processes from which jobs are forked."""
-    return [child for worker in workers(study) for child in _children(worker)]
+    return [child for worker in worker_processes(study) for child in _children(worker)]
 
 
 def _children(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
@@ -66,36 +66,36 @@ def _children(process: psutil.Process, recursive: bool = False) -> list[psutil.P
         return []
 
 
-def jobs(study: StudyFolder) -> list[psutil.Process]:
+def job_processes(study: StudyFolder) -> list[psutil.Process]:
     """The processes of jobs."""
-    return [child for template in templates(study) for child in _children(template)]
+    return [child for template in template_processes(study) for child in _children(template)]
 
 
 def kill_jobs(study: StudyFolder) -> None:
     """Kill every job without a word, and what it has started."""
-    for job in jobs(study):
+    for job in job_processes(study):
         for process in (job, *_children(job, recursive=True)):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
 
 VICTIMS: dict[str, Callable[[StudyFolder], list[psutil.Process]]] = {
-    "worker": workers,
-    "template": templates,
-    "job": jobs,
+    "worker": worker_processes,
+    "template": template_processes,
+    "job": job_processes,
 }
 
 
-def kill_one(study: StudyFolder, launcher: subprocess.Popen[str], dice: random.Random) -> str:
+def kill_random_process(study: StudyFolder, launcher: subprocess.Popen[str], generator: random.Random) -> str:
     """Kill a random process of those that take part; tell which kind it was."""
-    kind = dice.choice(["launcher", *VICTIMS])
+    kind = generator.choice(["launcher", *VICTIMS])
     if kind == "launcher":
         launcher.kill()
         return kind
     try:
         victims = VICTIMS[kind](study)
         if victims:
-            dice.choice(victims).kill()
+            generator.choice(victims).kill()
     except psutil.NoSuchProcess:
         return "nobody"
     return kind if victims else "nobody"

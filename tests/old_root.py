@@ -23,69 +23,73 @@ ROOTS = Path(__file__).with_name("roots")
 RUNS = "runs"
 
 
-def record(version: str) -> Any:
+def read_record(version: str) -> Any:
     """What a version said of the root that it wrote."""
     return json.loads((ROOTS / f"{version}.json").read_text())
 
 
-def project(folder: Path) -> Toy:
+def make_project(folder: Path) -> Toy:
     """The commands in a project, with its root in ``runs``, and nothing of this machine's user around them."""
     for name in ("home", "tmp"):
         (folder.parent / name).mkdir(parents=True, exist_ok=True)
-    own = {"SEEDFOLD_ROOT": str(folder / RUNS), "LOGNAME": "ada", "COLUMNS": "100"}
-    own |= {"HOME": str(folder.parent / "home"), "TMPDIR": str(folder.parent / "tmp")}
-    return Toy(folder, folder / RUNS, {**os.environ, **own})
+    variables = {"SEEDFOLD_ROOT": str(folder / RUNS), "LOGNAME": "ada", "COLUMNS": "100"}
+    variables |= {"HOME": str(folder.parent / "home"), "TMPDIR": str(folder.parent / "tmp")}
+    return Toy(folder, folder / RUNS, {**os.environ, **variables})
 
 
 def unpack(version: str, folder: Path) -> Toy:
     """Unpack a project into ``folder``, which is then as one that was copied to another machine."""
     with tarfile.open(ROOTS / f"{version}.tar.gz") as archive:
         archive.extractall(folder, filter="data")
-    return project(folder / "project")
+    return make_project(folder / "project")
 
 
-def move_in(toy: Toy, version: str) -> None:
+def use_todays_folder(toy: Toy, version: str) -> None:
     """Have plans name the folder where the project lies now, as if it had been launched there.
 
     Reading needs no such thing. A plan says in which folder it was made and where data was, since jobs that wait are to
     find their code and data there; who copies a project to another machine says it anew with a launch.
     """
-    before = record(version)["folder"]
+    before = read_record(version)["folder"]
     for plan in toy.root.glob("*/plans/*.jsonl"):
         plan.write_text(plan.read_text().replace(before, str(toy.folder)))
 
 
-def described(toy: Toy, study: str, asked: Sequence[str]) -> dict[str, Any]:
+def describe_study(toy: Toy, study: str, arguments: Sequence[str]) -> dict[str, Any]:
     """What is said of a study: each job and its numbers, the predictions of all, and the ids that a plan has.
 
     ``asked`` is what it was launched with; nothing for a study that the command does not launch.
     """
     jobs = [
-        _job(toy.json("show", job, "--study", study))
+        _describe_job(toy.json_of("show", job, "--study", study))
         for job in dict.fromkeys(sf.study(study, toy.root).status()["job"])
     ]
-    return {"jobs": jobs, "predictions": _predictions(toy, study), "planned": _planned(toy, asked) if asked else None}
+    return {
+        "jobs": jobs,
+        "predictions": _describe_predictions(toy, study),
+        "planned": _planned_ids(toy, arguments) if arguments else None,
+    }
 
 
-def _job(shown: Any) -> dict[str, Any]:
-    said = {key: shown[key] for key in ("id", "fit", "stage", "axes", "parents", "state", "stale")}
-    metrics = shown["result"]["metrics"] if shown["result"] else []
-    return {**said, "attempts": [attempt["state"] for attempt in shown["attempts"]], "metrics": metrics}
+def _describe_job(details: Any) -> dict[str, Any]:
+    values = {key: details[key] for key in ("id", "fit", "stage", "axes", "parents", "state", "stale")}
+    metrics = details["result"]["metrics"] if details["result"] else []
+    return {**values, "attempts": [attempt["state"] for attempt in details["attempts"]], "metrics": metrics}
 
 
-def _planned(toy: Toy, asked: Sequence[str]) -> list[str]:
-    lines = toy.ok("plan", *asked, "--jobs", "-").splitlines()
+def _planned_ids(toy: Toy, arguments: Sequence[str]) -> list[str]:
+    lines = toy.output_of("plan", *arguments, "--jobs", "-").splitlines()
     return [json.loads(line)["id"] for line in lines]
 
 
-def _predictions(toy: Toy, study: str) -> dict[str, Any]:
+def _describe_predictions(toy: Toy, study: str) -> dict[str, Any]:
     """How many rows there are, and a digest of all numbers in them."""
-    listed = toy.inside("results", study, "predictions", "--format", "json")
+    listed = toy.run_in_process("results", study, "predictions", "--format", "json")
     rows = json.loads(listed.stdout) if listed.returncode == 0 else []
-    kept = [[row["job"], row["split"], row["sample_id"], row["target"], *_logits(row)] for row in rows]
-    text = "\n".join(json.dumps(row) for row in sorted(kept, key=str))
-    return {"rows": len(kept), "digest": hashlib.sha256(text.encode()).hexdigest()}
+    values = [[row["job"], row["split"], row["sample_id"], row["target"], *_logits_of(row)] for row in rows]
+    text = "\n".join(json.dumps(row) for row in sorted(values, key=str))
+    return {"rows": len(values), "digest": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _logits(row: dict[str, Any]) -> list[float | None]:
+def _logits_of(row: dict[str, Any]) -> list[float | None]:
     return [value for name, value in sorted(row.items()) if name.startswith("logit_")]

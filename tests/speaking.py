@@ -33,8 +33,8 @@ def run(work):
     (work.staging / "words.txt").write_text(" ".join(words))
     (work.staging / "seedfold.txt").write_text(seedfold.jobs.work.__file__)
 """
-OLD = "old old old old signal=2.0"
-NEW = "new new new new signal=2.0"
+OLD_WORDS = "old old old old signal=2.0"
+NEW_WORDS = "new new new new signal=2.0"
 
 
 def write_code(toy: Toy, word: str) -> None:
@@ -46,7 +46,7 @@ def write_code(toy: Toy, word: str) -> None:
     (toy.folder / "beside.py").write_text(f"WORD = '{word}'\n")
 
 
-def spoken(study: StudyFolder) -> dict[str, list[int]]:
+def read_words(study: StudyFolder) -> dict[str, list[int]]:
     """What finished jobs said, with the seeds of those that said it."""
     found: dict[str, list[int]] = {}
     for file in study.path.glob("store/*/*/words.txt"):
@@ -55,6 +55,6 @@ def spoken(study: StudyFolder) -> dict[str, list[int]]:
     return {words: sorted(seeds) for words, seeds in found.items()}
 
 
-def seedfolds(study: StudyFolder) -> set[Path]:
+def seedfold_folders(study: StudyFolder) -> set[Path]:
     """Where finished jobs had Seedfold from."""
     return {Path(file.read_text()) for file in study.path.glob("store/*/*/seedfold.txt")}

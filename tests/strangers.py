@@ -16,9 +16,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
-from toyproject import Toy, eventually
+from toyproject import Toy, wait_until
 
-from seedfold.jobs.hydra_program import VOLATILE, Program, Sweep
+from seedfold.jobs.hydra_program import VOLATILE, Program, ProgramSweep
 
 PROGRAM = '''
 import logging
@@ -68,11 +68,11 @@ steps: ${steps_of.${model.name}}
 steps_of: {small: 1, large: 2}
 """
 
-SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
+SEEDFOLD_PLUGINS = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 
 
 @dataclass(frozen=True)
-class Stranger:
+class HydraProgram:
     """The program, and how it is run. What it looks like to our commands is ``toy``."""
 
     folder: Path
@@ -105,54 +105,54 @@ class Stranger:
 
     def sweep(self, *args: str, code: int = 0) -> str:
         """Run it with ``-m`` and the two words."""
-        return self.run("-m", *SWEEPING, *args, code=code)
+        return self.run("-m", *SEEDFOLD_PLUGINS, *args, code=code)
 
     def executions(self) -> list[str]:
         """Which points have been entered, each as often as it was."""
         file = self.folder / "executions.txt"
         return sorted(file.read_text().split()) if file.exists() else []
 
-    def returned(self, study: str = "train") -> list[Any]:
+    def returned_values(self, study: str = "train") -> list[Any]:
         """What finished jobs returned."""
         files = (self.folder / "runs" / study).glob("store/*/*/return.json")
         return [json.loads(file.read_text())["value"] for file in files]
 
     def wait_for_executions(self, count: int) -> None:
         """Wait until so many jobs have begun."""
-        eventually(lambda: len(self.executions()) == count)
+        wait_until(lambda: len(self.executions()) == count)
 
-    def ask(self, *arguments: str, module: str = "train", root: str = "config") -> Sweep:
+    def make_sweep(self, *arguments: str, module: str = "train", root: str = "config") -> ProgramSweep:
         """What our sweeper is asked for such a command line, read in this process."""
         setup_globals()
         loader = ConfigLoaderImpl(create_config_search_path(str(self.folder / "conf")))
-        config = loader.load_configuration(root, [*SWEEPING, *arguments], RunMode.MULTIRUN)
+        config = loader.load_configuration(root, [*SEEDFOLD_PLUGINS, *arguments], RunMode.MULTIRUN)
         program = Program(module, "main", str(self.folder / "train.py"), (), str(self.folder), 0.0)
         identity = {"identity": {"volatile": list(VOLATILE)}, "cluster": {}, "failures": {}, "paths": {}}
-        return Sweep(loader, config, program, "train", identity)
+        return ProgramSweep(loader, config, program, "train", identity)
 
 
-class Kind(Enum):
+class ModelKind(Enum):
     FLAT = 1
     DEEP = 2
 
 
 @dataclass
-class Depth:
+class DepthConfig:
     layers: int = 2
 
 
 @dataclass
-class Typed:
+class TypedConfig:
     """A configuration as programs declare it that use no files."""
 
-    kind: Kind = Kind.FLAT
+    kind: ModelKind = ModelKind.FLAT
     folder: Path = Path("data")
-    depth: Depth = field(default_factory=Depth)
+    depth: DepthConfig = field(default_factory=DepthConfig)
     resources: int = 3
     number: int = "${hydra:job.num}"  # type: ignore[assignment]
 
 
-def make_stranger(folder: Path) -> Stranger:
+def make_hydra_program(folder: Path) -> HydraProgram:
     """Write the program into ``folder``."""
     files = {
         "train.py": PROGRAM,
@@ -167,11 +167,11 @@ def make_stranger(folder: Path) -> Stranger:
         (folder / name).write_text(text)
     for name in ("home", "tmp"):
         (folder / name).mkdir()
-    own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "100"}
-    kept = {key: value for key, value in os.environ.items() if key != "SEEDFOLD_ROOT"}
-    return Stranger(folder, {**kept, **own})
+    set_variables = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "100"}
+    environment = {key: value for key, value in os.environ.items() if key != "SEEDFOLD_ROOT"}
+    return HydraProgram(folder, {**environment, **set_variables})
 
 
-def addresses(jobs: Sequence[Any]) -> list[dict[str, Any]]:
+def axes_of_jobs(jobs: Sequence[Any]) -> list[dict[str, Any]]:
     """The axes of jobs."""
     return [dict(job.axes) for job in jobs]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import jobs, kill_one, results, told
-from toyproject import SEEDFOLD, eventually
+from killing import count_events, job_processes, kill_random_process, read_results
+from toyproject import SEEDFOLD, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
@@ -56,8 +56,8 @@ def test_kills_change_no_result_and_what_is_done_is_not_done_again(tmp_path: Pat
     code, printed = undisturbed.run("launch", "--wait", *ASKED)
     assert code == 0, printed
     _kill_again_and_again(killed)
-    assert results(killed.study) == results(undisturbed.study)
-    assert set(told(killed.study, "done").values()) == {1}
+    assert read_results(killed.study) == read_results(undisturbed.study)
+    assert set(count_events(killed.study, "done").values()) == {1}
     _ask_again_and_for_more(undisturbed)
 
 
@@ -67,9 +67,9 @@ def _kill_again_and_again(digits: Digits) -> None:
     killed: list[str] = []
     while len(killed) < KILLS and (not killed or digits.states() != {"done": JOBS}):
         launcher = digits.start(*command)
-        eventually(lambda launcher=launcher: jobs(digits.study) or launcher.poll() is not None)
+        wait_until(lambda launcher=launcher: job_processes(digits.study) or launcher.poll() is not None)
         time.sleep(dice.uniform(0.0, 3.0))
-        killed.append(kill_one(digits.study, launcher, dice))
+        killed.append(kill_random_process(digits.study, launcher, dice))
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()

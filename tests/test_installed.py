@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installing import clean_copy, environment_with
+from installing import copy_repository, make_environment
 
 SWEEPING = ("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local")
 
@@ -102,8 +102,8 @@ def _rings() -> str:
 
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str) -> None:
-    source = clean_copy(tmp_path / "source")
-    installed = environment_with(tmp_path, ["--editable", str(source)] if kind == "editable" else [str(source)])
+    source = copy_repository(tmp_path / "source")
+    installed = make_environment(tmp_path, ["--editable", str(source)] if kind == "editable" else [str(source)])
     where = subprocess.run(
         [installed / "python", "-c", "import seedfold; print(seedfold.__file__)"],
         capture_output=True,

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 from clusters.lsf.cluster import Lsf
-from old_root import described, move_in, record, unpack
-from toyproject import Toy, eventually
+from old_root import describe_study, read_record, unpack, use_todays_folder
+from toyproject import Toy, wait_until
 
 VERSION = "0.1"
-RECORD = record(VERSION)
+RECORD = read_record(VERSION)
 STUDIES = sorted(RECORD["studies"])
 LAUNCHED = [study for study in STUDIES if RECORD["studies"][study]["asked"]]
 HERE = ("cluster.snapshot=false", "cluster.slots=2")
@@ -42,7 +42,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 def moved(tmp_path: Path) -> Iterator[Toy]:
     """The project, to go on with."""
     toy = unpack(VERSION, tmp_path)
-    move_in(toy, VERSION)
+    use_todays_folder(toy, VERSION)
     yield toy
     toy.kill_workers()
 
@@ -74,7 +74,7 @@ def saved(toy: Toy, study: str) -> dict[str, Any]:
 
 def check_continued(toy: Toy, study: str, states: dict[str, Any]) -> None:
     """Each training went on from its state: it has the epochs that were learnt before, and logged the others only."""
-    jobs = [job for job in described(toy, study, ())["jobs"] if job["fit"] in states]
+    jobs = [job for job in describe_study(toy, study, ())["jobs"] if job["fit"] in states]
     assert {job["fit"] for job in jobs} == set(states)
     for job in jobs:
         position, attempt = states[job["fit"]]["position"], len(job["attempts"])
@@ -88,7 +88,7 @@ def check_continued(toy: Toy, study: str, states: dict[str, Any]) -> None:
 
 def check_kept(toy: Toy, study: str) -> None:
     """What was done is as it was, and nobody has tried it again."""
-    now = by_id(described(toy, study, ()))
+    now = by_id(describe_study(toy, study, ()))
     done = {job: each for job, each in by_id(said(study)).items() if each["state"] == "done"}
     assert {job: now[job] for job in done} == done
 
@@ -99,12 +99,12 @@ def check_kept(toy: Toy, study: str) -> None:
 @pytest.mark.parametrize("study", STUDIES)
 def test_each_job_is_what_and_how_it_was(old: Toy, study: str) -> None:
     before = {key: value for key, value in said(study).items() if key != "asked"}
-    assert described(old, study, asked(study)) == before
+    assert describe_study(old, study, asked(study)) == before
 
 
 @pytest.mark.parametrize("study", LAUNCHED)
 def test_a_plan_finds_each_job_in_its_place(old: Toy, study: str) -> None:
-    stages = old.json("plan", *asked(study))["stages"]
+    stages = old.json_of("plan", *asked(study))["stages"]
     states = Counter(job["state"] for job in said(study)["jobs"])
     assert sum(stage["new"] + stage["stale"] for stage in stages.values()) == 0
     assert {state: sum(stage[state] for stage in stages.values()) for state in states} == states
@@ -112,24 +112,24 @@ def test_a_plan_finds_each_job_in_its_place(old: Toy, study: str) -> None:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_report_shows_what_was_done(old: Toy, study: str) -> None:
-    page = Path(old.ok("report", study, "--out", str(old.folder / f"{study}.html")).strip()).read_text()
+    page = Path(old.output_of("report", study, "--out", str(old.folder / f"{study}.html")).strip()).read_text()
     done = [job for job in said(study)["jobs"] if job["state"] == "done"]
     assert done
     assert [job["id"][:12] for job in done if job["id"][:12] not in page] == []
 
 
 def test_status_knows_what_was_replaced_and_what_waits_in_a_queue_elsewhere(old: Toy) -> None:
-    replaced = [line.split()[0] for line in old.ok("status", "shapes", "--superseded").splitlines()]
+    replaced = [line.split()[0] for line in old.output_of("status", "shapes", "--superseded").splitlines()]
     assert Counter(replaced) == {"done": 1, "waiting": 9}
-    told = old.ok("status", "guesses")
+    told = old.output_of("status", "guesses")
     assert f"2 tasks queued when the root was {RECORD['folder']}/runs" in told
     assert old.states("guesses") == {"done": 1, "submitted": 2}
 
 
 def test_what_was_imported_is_still_there_and_is_nothing_to_run(old: Toy) -> None:
-    told = old.ok("import", "away.csv", "--study", "away", "--set", "site=north", "--set", "seed=3")
+    told = old.output_of("import", "away.csv", "--study", "away", "--set", "site=north", "--set", "seed=3")
     assert "is there already" in told
-    refused = old.inside("run", said("away")["jobs"][0]["id"])
+    refused = old.run_in_process("run", said("away")["jobs"][0]["id"])
     assert refused.returncode == 2
     assert "was imported, so there is nothing to run" in refused.stderr
 
@@ -148,18 +148,20 @@ def test_tasks_that_wait_in_a_queue_find_what_they_are_to_call(old: Toy) -> None
 def test_trainings_that_were_stopped_or_killed_go_on_from_their_states(moved: Toy) -> None:
     states = saved(moved, "digits")
     assert len(states) == 3
-    moved.ok("resume", "digits", "--wait")
+    moved.output_of("resume", "digits", "--wait")
     assert moved.states("digits") == {"done": 8}
     check_continued(moved, "digits", states)
     check_kept(moved, "digits")
-    assert "nothing to start" in moved.ok("launch", *asked("digits"), *HERE, "--wait")
-    assert len(json.loads(moved.ok("results", "digits", "oof", "--format", "json"))) == 4 * _development_samples(moved)
+    assert "nothing to start" in moved.output_of("launch", *asked("digits"), *HERE, "--wait")
+    assert len(json.loads(moved.output_of("results", "digits", "oof", "--format", "json"))) == 4 * _development_samples(
+        moved
+    )
 
 
 def _development_samples(toy: Toy) -> int:
     """How many samples the folds of one seed have together."""
     jobs = {job["id"][:12]: job for job in said("digits")["jobs"] if job["axes"]["seed"] == 0}
-    rows = json.loads(toy.ok("results", "digits", "predictions", "--split", "val", "--format", "json"))
+    rows = json.loads(toy.output_of("results", "digits", "predictions", "--split", "val", "--format", "json"))
     return sum(row["job"] in jobs for row in rows)
 
 
@@ -168,7 +170,7 @@ def test_stages_that_were_not_begun_follow_those_that_were_done(moved: Toy) -> N
     pytest.importorskip("monai")
     states = saved(moved, "dark_side")
     assert len(states) == 1
-    moved.ok("launch", *asked("dark_side"), *HERE, "--wait")
+    moved.output_of("launch", *asked("dark_side"), *HERE, "--wait")
     assert moved.states("dark_side") == {"done": 13}
     check_continued(moved, "dark_side", states)
     check_kept(moved, "dark_side")
@@ -180,7 +182,7 @@ def test_a_job_in_the_foreground_reads_weights_that_were_left_for_it(moved: Toy)
     """A network with other weights would find other faults."""
     pytest.importorskip("monai")
     [job] = [job for job in said("dark_side")["jobs"] if job["stage"] == "infer" and job["state"] == "done"]
-    ended = moved.seedfold("run", job["id"], "--study", "dark_side")
+    ended = moved.run("run", job["id"], "--study", "dark_side")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     [file] = [line.removeprefix("wrote ") for line in ended.stdout.splitlines() if line.endswith("/metrics.json")]
     values = [each["value"] for each in json.loads(Path(file).read_text())]
@@ -191,10 +193,10 @@ def test_a_job_in_the_foreground_reads_weights_that_were_left_for_it(moved: Toy)
 def test_studies_of_a_user_go_on_under_the_names_in_their_files(moved: Toy) -> None:
     states = saved(moved, "shapes")
     assert len(states) == 1
-    moved.inside("resume", "shapes", "--where", "fold=1", "--wait")
+    moved.run_in_process("resume", "shapes", "--where", "fold=1", "--wait")
     check_continued(moved, "shapes", states)
     check_kept(moved, "shapes")
-    by_stage = moved.json("status", "shapes")["stages"]
+    by_stage = moved.json_of("status", "shapes")["stages"]
     assert by_stage["train"]["done"] == 4
     assert {state: count for state, count in by_stage["count"].items() if count} == {
         "done": 2,
@@ -202,10 +204,10 @@ def test_studies_of_a_user_go_on_under_the_names_in_their_files(moved: Toy) -> N
         "failed": 2,
     }
     more = (*asked("shapes"), *HERE, "study=more", "--stage", "train")
-    planned = moved.json("plan", *asked("shapes"), "study=more")["stages"]["train"]
+    planned = moved.json_of("plan", *asked("shapes"), "study=more")["stages"]["train"]
     assert (planned["done"], planned["new"]) == (4, 0)
-    moved.ok("launch", *more, "trainer.max_epochs=2", "--where", "fold=0", "--wait")
-    assert moved.json("status", "more")["stages"]["train"]["done"] == 2
+    moved.output_of("launch", *more, "trainer.max_epochs=2", "--where", "fold=0", "--wait")
+    assert moved.json_of("status", "more")["stages"]["train"]["done"] == 2
 
 
 @pytest.mark.slow
@@ -213,12 +215,12 @@ def test_studies_of_a_user_go_on_under_the_names_in_their_files(moved: Toy) -> N
 def test_what_was_queued_elsewhere_is_queued_here(moved: Toy, lsf: Lsf) -> None:
     known = {**lsf.variables, "PATH": f"{lsf.bin}{os.pathsep}{moved.environment['PATH']}"}
     toy = replace(moved, environment={**moved.environment, **known})
-    toy.ok("cancel", "guesses")
+    toy.output_of("cancel", "guesses")
     assert toy.states("guesses") == {"done": 1, "cancelled": 2}
-    toy.ok("resume", "guesses", "cluster.options=null")
-    eventually(lambda: toy.states("guesses") == {"done": 3})
+    toy.output_of("resume", "guesses", "cluster.options=null")
+    wait_until(lambda: toy.states("guesses") == {"done": 3})
     assert sorted((toy.folder / "guessed.txt").read_text().split()) == ["0", "1", "2"]
-    eventually(lambda: set(lsf.job_states().values()) <= {"DONE"})
+    wait_until(lambda: set(lsf.job_states().values()) <= {"DONE"})
 
 
 @pytest.mark.slow

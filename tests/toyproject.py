@@ -22,10 +22,10 @@ from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.reader import Ledger
 
 SEEDFOLD = Path(sys.executable).with_name("seedfold")
-PATIENCE_S = 240.0
+WAIT_S = 240.0
 """How long tests wait for what comes at once on an idle machine: it may be many times as slow for a while."""
 
-LIGHT = '''
+LIGHT_MODULE = '''
 """Jobs that take milliseconds and import nothing: they fail, sleep or die where the configuration says so."""
 
 import os
@@ -92,7 +92,7 @@ def sleep(work, seconds):
             raise RunInterrupted(f"slept {done:.2f} s")
 '''
 
-WORK = '''
+WORK_MODULE = '''
 """Jobs that write predictions, and otherwise are as those of `toy.light`."""
 
 import numpy as np
@@ -125,7 +125,7 @@ def run(work):
         )
 '''
 
-DEFAULTS = """
+DEFAULT_CONFIG = """
 run: toy.light.run
 samples: 30
 fold: 0
@@ -146,12 +146,12 @@ paths:
 resources: {cpus: 1, memory: 1GB, time: 5min}
 """
 
-LIGHT_STUDY = "# @package _global_\n" + DEFAULTS + "study: light\nmatrix:\n  seed: [0, 1]\n  fold: range(0,3)\n"
-TOY = LIGHT_STUDY.replace("toy.light.run", "toy.work.run").replace("study: light", "study: toy")
+LIGHT_STUDY = "# @package _global_\n" + DEFAULT_CONFIG + "study: light\nmatrix:\n  seed: [0, 1]\n  fold: range(0,3)\n"
+TOY_STUDY = LIGHT_STUDY.replace("toy.light.run", "toy.work.run").replace("study: light", "study: toy")
 
-CHAIN = (
+CHAIN_STUDY = (
     "# @package _global_\n"
-    + DEFAULTS
+    + DEFAULT_CONFIG
     + """study: chain
 stages:
   fit:
@@ -184,7 +184,7 @@ class Toy:
         """The folder of a study under the root."""
         return Root(self.root).study_folder(name)
 
-    def seedfold(self, *args: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in the project's folder, without a terminal."""
         return subprocess.run(
             [SEEDFOLD, *args],
@@ -197,7 +197,7 @@ class Toy:
             stdin=subprocess.DEVNULL,
         )
 
-    def inside(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_in_process(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the command as `seedfold` does, but within this process, which has imported everything already."""
         from seedfold.orchestrator.cli.group import cli
 
@@ -212,23 +212,23 @@ class Toy:
         texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
         return subprocess.CompletedProcess(["seedfold", *args], int(exit.value.code or 0), *texts)
 
-    def ok(self, *args: str) -> str:
+    def output_of(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""
-        ended = self.inside(*args)
+        ended = self.run_in_process(*args)
         assert ended.returncode == 0, f"seedfold {' '.join(args)}: {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
         return ended.stdout
 
-    def json(self, *args: str) -> Any:
+    def json_of(self, *args: str) -> Any:
         """Run the command with ``--json``; return what it printed."""
-        return json.loads(self.ok(*args, "--json"))
+        return json.loads(self.output_of(*args, "--json"))
 
     def launch(self, *args: str, experiment: str = "toy") -> subprocess.CompletedProcess[str]:
         """``seedfold launch --config-dir conf experiment=…``."""
-        return self.inside("launch", "--config-dir", "conf", f"experiment={experiment}", *args)
+        return self.run_in_process("launch", "--config-dir", "conf", f"experiment={experiment}", *args)
 
     def plan(self, *args: str, experiment: str = "toy") -> Any:
         """``seedfold plan --json --config-dir conf experiment=…``, read."""
-        return self.json("plan", "--config-dir", "conf", f"experiment={experiment}", *args)
+        return self.json_of("plan", "--config-dir", "conf", f"experiment={experiment}", *args)
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start the command in a session of its own, and do not wait for it."""
@@ -245,17 +245,17 @@ class Toy:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def hold(self) -> None:
+    def hold_jobs(self) -> None:
         """Have jobs that begin, or sleep already, sleep until `release`, however long a test takes meanwhile."""
         (self.data / "hold").touch()
 
-    def release(self) -> None:
+    def release_jobs(self) -> None:
         """Let the jobs go on that wait for it."""
         (self.data / "hold").unlink()
 
     def states(self, study: str = "toy") -> dict[str, int]:
         """The study's counts by state, without those that are zero."""
-        return {state: count for state, count in self.json("status", study)["states"].items() if count}
+        return {state: count for state, count in self.json_of("status", study)["states"].items() if count}
 
     def executions(self) -> dict[str, int]:
         """How often each job's code has been entered, by job id."""
@@ -267,11 +267,11 @@ class Toy:
         """Write ``conf/experiment/NAME.yaml``."""
         (self.folder / "conf" / "experiment" / f"{name}.yaml").write_text(text)
 
-    def settle(self) -> None:
+    def wait_for_workers(self) -> None:
         """Wait until nothing that was started writes any more: a worker ends a moment after its last job."""
-        eventually(lambda: not any(self._still_there()))
+        wait_until(lambda: not any(self._workers_alive()))
 
-    def _still_there(self) -> Iterator[bool]:
+    def _workers_alive(self) -> Iterator[bool]:
         for file in self.root.glob("*/submissions/*/submitted.json"):
             process = json.loads(file.read_text())["process"]
             yield ProcessIdentity(**process).liveness() == "alive"
@@ -285,31 +285,31 @@ class Toy:
                     worker.send_signal(signal.SIGKILL)
 
 
-def tree(folder: Path) -> Mapping[str, bytes]:
+def read_files(folder: Path) -> Mapping[str, bytes]:
     """Every file below a folder with its content, for comparisons before and after."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def eventually(
-    holds: Callable[[], object],
-    seconds: float = PATIENCE_S,
-    situation: Callable[[], str] = lambda: "",
+def wait_until(
+    condition: Callable[[], object],
+    seconds: float = WAIT_S,
+    describe: Callable[[], str] = lambda: "",
     pause_s: float = 0.05,
 ) -> None:
     """Wait until ``holds()`` is true; fail when it is not after that many seconds, and tell the situation then.
 
     ``pause_s`` is the time between two looks: longer where a look costs more than a glance at a file.
     """
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"it did not happen in time\n{situation()}"
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not happen in time\n{describe()}"
         time.sleep(pause_s)
 
 
-def heard(process: subprocess.Popen[str], text: str, told_on: str = "stdout") -> None:
+def wait_for_output(process: subprocess.Popen[str], text: str, stream_name: str = "stdout") -> None:
     """Wait until a process has printed a line with this text; what it had printed before is gone."""
-    stream = getattr(process, told_on)
+    stream = getattr(process, stream_name)
     lines: list[str] = []
     while not lines or text not in lines[-1]:
         lines.append(stream.readline())
@@ -321,11 +321,11 @@ def make_toy(folder: Path) -> Toy:
     for name in ("toy", "conf/experiment", "data", "home", "tmp"):
         (folder / name).mkdir(parents=True)
     (folder / "toy" / "__init__.py").write_text("")
-    (folder / "toy" / "light.py").write_text(LIGHT)
-    (folder / "toy" / "work.py").write_text(WORK)
-    (folder / "conf" / "experiment" / "toy.yaml").write_text(TOY)
+    (folder / "toy" / "light.py").write_text(LIGHT_MODULE)
+    (folder / "toy" / "work.py").write_text(WORK_MODULE)
+    (folder / "conf" / "experiment" / "toy.yaml").write_text(TOY_STUDY)
     (folder / "conf" / "experiment" / "light.yaml").write_text(LIGHT_STUDY)
-    (folder / "conf" / "experiment" / "chain.yaml").write_text(CHAIN)
+    (folder / "conf" / "experiment" / "chain.yaml").write_text(CHAIN_STUDY)
     # A temporary folder of its own keeps the places for jobs apart from those of other tests on this machine.
-    own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
-    return Toy(folder, folder / "runs", {**os.environ, **own, "COLUMNS": "100"})
+    environment = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
+    return Toy(folder, folder / "runs", {**os.environ, **environment, "COLUMNS": "100"})

@@ -19,18 +19,20 @@ from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.study import load_study
 from seedfold.jobs.work import Work
 
-_MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-_PLUGINS = {"hydra/sweeper": "seedfold", "hydra/launcher": "seedfold_local"}
+_MULTIRUN_ARGUMENTS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+_SEEDFOLD_PLUGINS = {"hydra/sweeper": "seedfold", "hydra/launcher": "seedfold_local"}
 
 
 @hydra.main(version_base="1.3", config_path="pkg://seedfold.conf", config_name="config")
 def main(config: DictConfig) -> None:
     """Run the first job that the command line asks for."""
-    told = HydraConfig.get()
-    output = Path(told.runtime.output_dir)
-    config_dirs = [Path(one.path) for one in told.runtime.config_sources if one.provider == "command-line"]
+    hydra_config = HydraConfig.get()
+    output = Path(hydra_config.runtime.output_dir)
+    config_dirs = [
+        Path(source.path) for source in hydra_config.runtime.config_sources if source.provider == "command-line"
+    ]
     try:
-        job = next(load_study(list(told.overrides.task), config_dirs=config_dirs).jobs())
+        job = next(load_study(list(hydra_config.overrides.task), config_dirs=config_dirs).jobs())
     except SeedfoldError as error:
         print(f"seedfold: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -41,18 +43,18 @@ def main(config: DictConfig) -> None:
     print(f"results in {work.staging}")
 
 
-def with_plugins(arguments: Sequence[str]) -> list[str]:
+def add_plugins(arguments: Sequence[str]) -> list[str]:
     """Return a command line that sweeps with Seedfold unless it says with what."""
-    if not any(given in _MULTIRUN for given in arguments):
+    if not any(given in _MULTIRUN_ARGUMENTS for given in arguments):
         return list(arguments)
-    chosen = {given.partition("=")[0] for given in arguments}
-    added = [f"{group}={option}" for group, option in _PLUGINS.items() if group not in chosen]
+    chosen = {argument.partition("=")[0] for argument in arguments}
+    added = [f"{group}={option}" for group, option in _SEEDFOLD_PLUGINS.items() if group not in chosen]
     # Hydra wants all overrides in one place, before its flags or behind them.
-    overrides = (at for at, given in enumerate(arguments) if "=" in given and not given.startswith("-"))
+    overrides = (position for position, given in enumerate(arguments) if "=" in given and not given.startswith("-"))
     first = next(overrides, len(arguments))
     return [*arguments[:first], *added, *arguments[first:]]
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = with_plugins(sys.argv[1:])
+    sys.argv[1:] = add_plugins(sys.argv[1:])
     main()

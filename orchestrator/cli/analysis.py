@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.table_output import TableOutput
 from seedfold.orchestrator.state.finished_jobs import count_stale
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.prevalence.tables import notes
+from seedfold.results.prevalence.tables import describe_omissions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ def parse_settings(
     ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None, splits: Sequence[str]
 ) -> AnalysisSettings:
     """Read the options. Raises UsageError for a ratio, a method or a split that there is not."""
-    return AnalysisSettings.given(
+    return AnalysisSettings.from_options(
         splits=_parse_splits(splits) if splits else None,
         ratios=None if ratios is None else _parse_ratios(ratios),
         methods=None if methods is None else tuple(name.strip() for name in methods.split(",")),
@@ -51,10 +51,10 @@ def _parse_splits(texts: Sequence[str]) -> tuple[str, ...]:
 
 def _parse_ratios(text: str) -> tuple[float, ...]:
     from seedfold.jobs.compose import Composer
-    from seedfold.jobs.grammar import values_of
+    from seedfold.jobs.grammar import override_values
 
-    [override] = Composer().parse([f"ratios={text}"])
-    values = values_of(override)
+    [override] = Composer().parse_overrides([f"ratios={text}"])
+    values = override_values(override)
     return tuple(values[0] if len(values) == 1 and isinstance(values[0], list) else values)
 
 
@@ -64,7 +64,7 @@ def make_prevalence_table(
     """Return the table, with a bar on a terminal while it is computed, and notes on what it leaves out."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
         analysis, runs = compute_analysis(overview, name, settings, where, progress)
-    return analysis.table, [*notes(analysis), *_stale_notes(overview, runs)]
+    return analysis.table, [*describe_omissions(analysis), *_stale_notes(overview, runs)]
 
 
 def _stale_notes(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
@@ -91,7 +91,7 @@ def write_table(
     name: str, table: pd.DataFrame, by: Sequence[str], output: TableOutput, notes_below: Sequence[str]
 ) -> None:
     """Give out a table: its means, or every row where it is for programs and ``by`` asks for no means."""
-    from seedfold.results.prevalence.means import PEERS, means
+    from seedfold.results.prevalence.means import PEERS, summarise_table
 
     if table.empty:
         print_notes(notes_below)
@@ -102,7 +102,7 @@ def write_table(
         output.write(table, exact, notes=notes_below)
         return
     groups = [column for column in ("stage", "task", "ratio", *by) if column in table]
-    output.write(means(name, table, by), exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
+    output.write(summarise_table(name, table, by), exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
     if output.is_on_terminal:
         print_text(_means_of(name, table, by), style="dim")
 
@@ -112,7 +112,7 @@ def _means_of(name: str, table: pd.DataFrame, by: Sequence[str]) -> str:
     averaged = [column for column in ("task", "ratio") if column not in by]
     if name == "quantification" and not by:
         return "each task and ratio by itself, mean over its jobs; --format csv has each row"
-    counts = [counted(max(1, table[column].nunique()), column) for column in averaged]
+    counts = [count_noun(max(1, table[column].nunique()), column) for column in averaged]
     return f"mean ± standard deviation over {' and '.join(counts) or 'jobs'}; --format csv has each row"
 
 

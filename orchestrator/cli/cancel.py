@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.dispatch.cancel import cancel
@@ -40,7 +40,7 @@ def command(
     if not jobs:
         print_text(f"{study}: nothing to cancel")
         return
-    print_text(f"{study}: cancelled {counted(len(jobs), 'job')}; to start again: seedfold resume {study}")
+    print_text(f"{study}: cancelled {count_noun(len(jobs), 'job')}; to start again: seedfold resume {study}")
     print_text(*(f"  {job_label(job)}" for job in jobs[:_MAX_LISTED]))
     if len(jobs) > _MAX_LISTED:
         print_text(f"  … and {len(jobs) - _MAX_LISTED} more")

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from seedfold.jobs.errors import counted
-from seedfold.jobs.explain import Difference, difference
+from seedfold.jobs.errors import count_noun
+from seedfold.jobs.explain import Difference, find_differences
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text
 from seedfold.orchestrator.ledger.layout import Root
@@ -30,7 +30,7 @@ def command(first: str, second: str, study: str | None, as_json: bool, root: Roo
     """
     left, right = (find_job(root, shlex.split(words), study) for words in (first, second))
     identity = Overview(root, left.study.name).settings["identity"]
-    differences = difference(left.job, right.job, identity)
+    differences = find_differences(left.job, right.job, identity)
     if as_json:
         print_json(_to_json(left, right, differences))
         return
@@ -53,4 +53,4 @@ def _verdict_text(left: FoundJob, right: FoundJob, differences: list[Difference]
     if left.job.id == right.job.id:
         return "one job: what differs does not count" if differences else "one job"
     differing_keys = sum(one.counts for one in differences)
-    return f"two jobs: they differ in {counted(differing_keys, 'key that counts', 'keys that count')}"
+    return f"two jobs: they differ in {count_noun(differing_keys, 'key that counts', 'keys that count')}"

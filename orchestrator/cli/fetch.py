@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text, size_text
 from seedfold.orchestrator.cli.remote import remote_environment
@@ -39,7 +39,7 @@ def command(source: str, study: str, checkpoints: bool, root: Root) -> None:
         fetched = fetch(opened, place, study, root, checkpoints, show)
     for name, files in fetched.files.items():
         also = "" if name == study else f", which has done jobs of {study}"
-        print_text(f"{name}{also}: {counted(files, 'file')} came" if files else f"{name}{also}: nothing new")
+        print_text(f"{name}{also}: {count_noun(files, 'file')} came" if files else f"{name}{also}: nothing new")
     print_text(f"{size_text(fetched.bytes)}: seedfold status {study}", style="dim")
 
 

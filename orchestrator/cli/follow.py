@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from seedfold.jobs.errors import SeedfoldError, counted
+from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.orchestrator.cli.console import counts_text, duration_text, make_lines, print_lines, print_text
 from seedfold.orchestrator.cli.status import failure_lines
 from seedfold.orchestrator.dispatch.submit import LaunchResult
@@ -114,7 +114,9 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
     if unfinished:
         print_lines(
-            make_lines(f"{counted(unfinished, 'job is', 'jobs are')} not done: seedfold resume {study}", style="yellow")
+            make_lines(
+                f"{count_noun(unfinished, 'job is', 'jobs are')} not done: seedfold resume {study}", style="yellow"
+            )
         )
     else:
         print_text(f"seedfold results {study}  ·  seedfold report {study}")

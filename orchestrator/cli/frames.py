@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
 from seedfold.results.tables.readable import DECIMALS, Measured, ReadableTable, exact_text
@@ -27,7 +27,7 @@ def print_table(
     else:
         make_console(all_columns).print(_to_grid(shown, decimals))
     if len(rows.frame) < len(table.frame):
-        more = counted(len(table.frame) - len(rows.frame), "more row")
+        more = count_noun(len(table.frame) - len(rows.frame), "more row")
         print_text(f"… and {more}: --limit N, or --format csv for all", style="dim")
     hidden = [_hidden_text(table, name) for name in table.columns if shown is not None and name not in shown.columns]
     if hidden:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_text, size_text
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
@@ -63,9 +63,9 @@ def command(
         _print_kind(kind, [one for one in garbage if one.kind == kind], asked_kinds[kind])
     total = sum(one.size for one in chosen)
     if yes:
-        print_text(f"deleted {counted(len(chosen), 'thing')}, {size_text(freed)}", style="bold")
+        print_text(f"deleted {count_noun(len(chosen), 'thing')}, {size_text(freed)}", style="bold")
     else:
-        print_text(f"{counted(len(chosen), 'thing')}, {size_text(total)}: add --yes to delete them", style="bold")
+        print_text(f"{count_noun(len(chosen), 'thing')}, {size_text(total)}: add --yes to delete them", style="bold")
 
 
 def _to_json(study: str, chosen: Sequence[DeletablePath], freed: int, deleted: bool) -> dict[str, object]:

@@ -39,10 +39,10 @@ def command(
     A FILE is csv or parquet with sample_id, target, logit_0, … or prob_0, …, and split; or a list of {logits, target,
     sample_id} that torch saved. SPLIT=FILE says which split all of a file is. Rows keep their order.
     """
-    from seedfold.results.imports.predictions import Source
+    from seedfold.results.imports.predictions import PredictionFile
     from seedfold.results.imports.rows import ReadOptions
 
-    sources = [Source.parse(text) for text in files]
+    sources = [PredictionFile.parse(text) for text in files]
     options = ReadOptions(split_column, _parse_classes(classes), unlabelled)
     imported = import_predictions(root, study, sources, _parse_axes(given), options, replaces)
     _print_imported(study, imported)
@@ -60,16 +60,16 @@ def _parse_classes(text: str | None) -> tuple[str, ...]:
 def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     """Axis values, read as Hydra reads them. Raises UsageError for anything but one value per key."""
     from seedfold.jobs.compose import Composer
-    from seedfold.jobs.grammar import values_of
-    from seedfold.jobs.schema import check_name
+    from seedfold.jobs.grammar import override_values
+    from seedfold.jobs.schema import check_axis_name
 
     axes: dict[str, Any] = {}
     composer = Composer()
-    for override in composer.parse(list(overrides)):
-        key, values = override.key_or_group, values_of(override)
+    for override in composer.parse_overrides(list(overrides)):
+        key, values = override.key_or_group, override_values(override)
         if override.is_delete() or len(values) != 1 or key in axes:
             raise UsageError(f"--set {override.input_line}: one KEY=VALUE per axis is meant")
-        axes[check_name(composer, "--set", key)] = values[0]
+        axes[check_axis_name(composer, "--set", key)] = values[0]
     return axes
 
 

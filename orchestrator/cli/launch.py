@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import print_text
@@ -59,7 +59,7 @@ def command(
 
 def print_started(launched: LaunchResult) -> None:
     """Say what was started, and what was not."""
-    study, jobs = launched.study.name, counted(len(launched.jobs), "job")
+    study, jobs = launched.study.name, count_noun(len(launched.jobs), "job")
     if not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
     elif launched.advance_result is not None:
@@ -69,5 +69,5 @@ def print_started(launched: LaunchResult) -> None:
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):
         print_text(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
     if launched.exhausted_count:
-        failed = counted(launched.exhausted_count, "failed job is", "failed jobs are")
+        failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again: seedfold resume {study}", style="yellow")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import (
@@ -110,12 +110,12 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
 
 def _print_title(plan: Plan, jobs: Sequence[PlannedJob], replacements: Sequence[Replacement]) -> None:
     """Say first what decides: how many jobs there are, and whether a launch would refuse them."""
-    title = f"{plan.study.name}: {counted(len({planned.job.id for planned in jobs}), 'job')}"
+    title = f"{plan.study.name}: {count_noun(len({planned.job.id for planned in jobs}), 'job')}"
     if not replacements:
         print_text(title, style="bold")
         return
     print_text(f"{title}; launch stops, unless told --replace, or study=NAME", style="yellow")
-    print_text(f"{counted(len(replacements), 'job')} would be replaced, through:", style="yellow")
+    print_text(f"{count_noun(len(replacements), 'job')} would be replaced, through:", style="yellow")
     print_text(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
 
 
@@ -138,7 +138,7 @@ def _reason_text(planned: PlannedJob) -> str:
 def _array_text(array: dict[str, Any]) -> str:
     gpus = f", {array['gpus']} GPU" if array["gpus"] else ""
     limits = f"{size_text(array['memory_bytes'])}, at most {duration_text(array['time_s'])}"
-    return f"{counted(array['jobs'], 'job')}, each {array['cpus']} CPU{gpus}, {limits}"
+    return f"{count_noun(array['jobs'], 'job')}, each {array['cpus']} CPU{gpus}, {limits}"
 
 
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
@@ -153,9 +153,9 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
     stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
     for reason, count in stale.items():
-        stale_jobs = counted(count, "done job is", "done jobs are")
+        stale_jobs = count_noun(count, "done job is", "done jobs are")
         print_text(f"{stale_jobs} stale: {reason}; to run again: launch --rerun stale", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
-        not_retried = counted(failed, "failed job is", "failed jobs are")
+        not_retried = count_noun(failed, "failed job is", "failed jobs are")
         print_text(f"{not_retried} not tried again by launch: seedfold resume {plan.study.name}", style="yellow")

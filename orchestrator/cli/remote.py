@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
 from seedfold.orchestrator.login.connection import Connection, is_on_terminal
 from seedfold.orchestrator.login.project import Project, content_digest, gather_code, gather_project
@@ -23,7 +23,7 @@ from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STA
 from seedfold.orchestrator.login.wire import Wire
 from seedfold.orchestrator.settings.login import LOGIN_VARIABLE, THIS_MACHINE, LoginHost, is_login_override
 from seedfold.orchestrator.settings.site import site_cluster_overrides
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 
 _PROJECT_COMMANDS = ("plan", "launch", "render")
 _OUTPUT_OPTIONS = {"plan": "file", "results": "out", "report": "out"}
@@ -135,7 +135,7 @@ class _RemoteCall:
         code = self.connection.run_streaming(line, output.append)
         if code == 0:
             data = self.connection.output_of(shell_line(f"cat < {shlex.quote(remote_file)}"))
-            with replacing(file.absolute()) as temporary:
+            with replace_file(file.absolute()) as temporary:
                 temporary.write_bytes(data)
         self.connection.output_of(shell_line(f"rm -rf {remote_folder}"))
         _write_output(b"".join(output).replace(os.fsencode(remote_file), os.fsencode(file)))
@@ -165,7 +165,7 @@ def _print_left_out(names: Sequence[str]) -> None:
     if names:
         more = ", …" if len(names) > _MAX_LISTED else ""
         listed = f"{', '.join(names[:_MAX_LISTED])}{more}"
-        text = f"{counted(len(names), 'large or compiled file')} of your packages stayed here: {listed}"
+        text = f"{count_noun(len(names), 'large or compiled file')} of your packages stayed here: {listed}"
         print(f"seedfold: {text}", file=sys.stderr)
 
 

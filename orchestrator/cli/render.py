@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
 from seedfold.orchestrator.cli.console import print_text
@@ -59,5 +59,7 @@ def command(
     )
     chosen = selection.apply(plan.descriptions, lambda job: job)
     files = render(Path(out), target, order, plan.descriptions, chosen)
-    print_text(f"{order.study}: {counted(len({job.id for job in chosen}), 'command')} in {counted(len(files), 'file')}")
+    print_text(
+        f"{order.study}: {count_noun(len({job.id for job in chosen}), 'command')} in {count_noun(len(files), 'file')}"
+    )
     print_text(*(f"  {file}" for file in files))

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import click
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
@@ -16,7 +16,7 @@ from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.evaluation.axes import axis_names
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
 _DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
 _ESTIMATE_OPTIONS = ("by", "split", "ratios", "methods", "base-seed")
@@ -139,14 +139,14 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, outp
     output.write(frame, axes, problem, [] if output.is_for_programs else _notes(runs, study))
 
 
-def _notes(runs: Sequence[Run], study: str) -> list[str]:
+def _notes(runs: Sequence[FinishedJob], study: str) -> list[str]:
     stale = count_stale(runs)
     if not stale:
         return []
-    return [f"stale: {stale} of {counted(len(runs), 'result')}; see seedfold status {study}"]
+    return [f"stale: {stale} of {count_noun(len(runs), 'result')}; see seedfold status {study}"]
 
 
-def _table_request(overview: Overview, runs: Sequence[Run], given_options: GivenOptions) -> TableRequest:
+def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_options: GivenOptions) -> TableRequest:
     choice = {
         "min_accuracy": given_options["min_accuracy"],
         "rank_by": given_options["rank_by"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from seedfold.jobs.description import SHORT_ID
+from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import duration_text, print_json, print_text, size_text
 from seedfold.orchestrator.ledger.layout import Root
@@ -60,7 +60,7 @@ def _print_code(code: Mapping[str, Any] | None) -> None:
     print_text(f"code     {code['folder']}{'' if code['git'] is not None else ', which is gone'}")
     for one in code["git"] or ():
         changes = f" and changes{': ' + one['diff'] if one['diff'] else ''}" if one["changed"] else ""
-        print_text(f"         {one['repository']}: commit {one['commit'][:SHORT_ID]}{changes}")
+        print_text(f"         {one['repository']}: commit {one['commit'][:SHORT_ID_LENGTH]}{changes}")
 
 
 def _print_attempt(attempt: Mapping[str, Any]) -> None:

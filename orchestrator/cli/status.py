@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from seedfold.jobs.errors import UnreachableError, counted
+from seedfold.jobs.errors import UnreachableError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     StyledLine,
@@ -100,7 +100,7 @@ def status_lines(overview: Overview, views: Sequence[JobView]) -> list[StyledLin
     """Counts, failures and notes of a study."""
     counts = status_to_json(overview.folder.name, views)
     stages: Mapping[str, Mapping[str, int]] = counts["stages"]
-    title = f"{counts['study']}: {counted(counts['jobs'], 'job')}, {counts_text(counts['states'], STATES)}"
+    title = f"{counts['study']}: {count_noun(counts['jobs'], 'job')}, {counts_text(counts['states'], STATES)}"
     status = make_lines(title, style="bold")
     if len(stages) > 1:
         status += counts_table("stage", stages, nonzero_columns([counts["states"]], STATES))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import click
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 
@@ -120,19 +120,19 @@ class TableOutput:
         out = self.options["out"]
         written = export(frame, cast("Format", self.format), Path(out) if out else None)
         if written is None:
-            print_text(f"wrote {counted(len(frame), 'row')} to {out}")
+            print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")
         else:
             _print_bytes(written)
 
     def _write_bytes(self, text: bytes, rows: int) -> None:
-        from seedfold.results.store.atomic_files import replacing
+        from seedfold.results.store.atomic_files import replace_file
 
         if self.options["out"] is None:
             _print_bytes(text)
             return
-        with replacing(Path(self.options["out"])) as beside:
+        with replace_file(Path(self.options["out"])) as beside:
             beside.write_bytes(text)
-        print_text(f"wrote {counted(rows, 'row')} to {self.options['out']}")
+        print_text(f"wrote {count_noun(rows, 'row')} to {self.options['out']}")
 
 
 def _print_bytes(text: bytes) -> None:

@@ -1,7 +1,7 @@
 """Which code computed a result: the digests of the source files that were loaded and do not come with an installation.
 
 The table of files is kept once per content under ``<root>/<study>/code/``; results name it by its digest. A file counts
-with the content that it had when `note_loaded` first saw it: what is edited later is not what the process runs.
+with the content that it had when `digest_loaded_files` first saw it: what is edited later is not what the process runs.
 """
 
 from __future__ import annotations

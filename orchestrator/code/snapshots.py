@@ -31,7 +31,7 @@ from seedfold.orchestrator.code.source_files import (
 )
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
-from seedfold.results.store.atomic_files import sync
+from seedfold.results.store.atomic_files import fsync_path
 
 UNFINISHED_PREFIX = ".new-"
 _MAX_ENTRIES = 200
@@ -103,7 +103,7 @@ def _publish(temporary: Path, final: Path, sources: SourceFiles) -> None:
         _rewrite_missing(final / "modules", sources)
         with contextlib.suppress(FileExistsError):
             os.link(temporary / SNAPSHOT_RECORD, final / SNAPSHOT_RECORD)
-    sync(final.parent)
+    fsync_path(final.parent)
 
 
 def _write_files(modules_folder: Path, files: dict[str, SourceFile]) -> None:

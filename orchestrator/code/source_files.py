@@ -65,7 +65,9 @@ def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
         names.add(job.run.partition(".")[0])
         # Thousands of points share all of a configuration but a few values.
         config = job.config
-        _collect_names([config.layout.base, config.own] if isinstance(config, SharedConfig) else config, names, seen)
+        _collect_names(
+            [config.layout.base, config.own_values] if isinstance(config, SharedConfig) else config, names, seen
+        )
     return names
 
 
@@ -91,7 +93,7 @@ def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
 def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterable[str] = ()) -> SourceFiles:
     """Read the modules of these names, and those that they import, as jobs launched in ``folder`` would find them.
 
-    ``further`` are folders in which they look last.
+    ``extra_folders`` are folders in which they look last.
     """
     path = [*_search_path(folder), *extra_folders]
     files: dict[str, SourceFile] = {}

@@ -16,8 +16,8 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.moved import current_name
-from seedfold.jobs.patterns import Path as Key
-from seedfold.jobs.shared_config import SharedConfig, strings
+from seedfold.jobs.patterns import KeyPath as Key
+from seedfold.jobs.shared_config import SharedConfig, walk_texts
 from seedfold.orchestrator.code.source_files import find_module_paths
 
 _TARGET_KEY = "_target_"
@@ -47,7 +47,7 @@ def _find_targets(jobs: Iterable[JobDescription]) -> Iterator[tuple[Key, str]]:
             yield from _targets_in((), base)
         if not isinstance(config, SharedConfig):
             continue
-        for keys, values in zip(config.layout.groups, config.own, strict=True):
+        for keys, values in zip(config.layout.groups, config.own_values, strict=True):
             if id(values) not in seen:
                 seen[id(values)] = values
                 for key, value in zip(keys, values, strict=True):
@@ -55,7 +55,7 @@ def _find_targets(jobs: Iterable[JobDescription]) -> Iterator[tuple[Key, str]]:
 
 
 def _targets_in(key_prefix: Key, value: Any) -> Iterator[tuple[Key, str]]:
-    return ((key, text) for key, text in strings(value, key_prefix) if key[-1] == _TARGET_KEY)
+    return ((key, text) for key, text in walk_texts(value, key_prefix) if key[-1] == _TARGET_KEY)
 
 
 def _find_problem(target: str, folder: Path) -> str | None:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.results.store.published import RESULT
+from seedfold.results.store.published import RESULT_FILE
 
 _TASK_OVER = ".over"
-_COMPLETION_FILES = (RESULT, "fit.json")
+_COMPLETION_FILES = (RESULT_FILE, "fit.json")
 _LOG_PREFIX = "log."
 
 

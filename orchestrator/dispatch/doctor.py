@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.errors import SeedfoldError, counted
+from seedfold.jobs.errors import SeedfoldError, count_noun
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.schedulers.findings import Finding
@@ -90,10 +90,10 @@ def _examine_gpus_and_torch() -> Iterator[Finding]:
 
 
 def _examine_torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
-    build = f"CUDA {cuda}, {counted(devices, 'device')}" if cuda else "for CPUs only"
+    build = f"CUDA {cuda}, {count_noun(devices, 'device')}" if cuda else "for CPUs only"
     text = f"{release}, {build}"
     if gpus and not devices:
-        text = f"{text}, but the driver shows {counted(gpus, 'GPU')}"
+        text = f"{text}, but the driver shows {count_noun(gpus, 'GPU')}"
         return Finding("warning", "torch", text, "install torch built for CUDA")
     return Finding("ok", "torch", text)
 
@@ -207,13 +207,13 @@ def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
     lost = [view for view in views if view.state == "lost"]
     dead_workers = dead_workers_of(overview, views)
     if lost:
-        text = f"{counted(len(lost), 'lost job')}, e.g. {job_label(lost[0].job)}: {lost[0].job_state.reason}"
+        text = f"{count_noun(len(lost), 'lost job')}, e.g. {job_label(lost[0].job)}: {lost[0].job_state.reason}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     for one in dead_workers:
-        text = f"{one.exit_reason()}, {counted(one.job_count, 'job waits', 'jobs wait')}"
+        text = f"{one.exit_reason()}, {count_noun(one.job_count, 'job waits', 'jobs wait')}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     if not (lost or dead_workers):
-        yield Finding("ok", study.name, f"{counted(len(views), 'job')}, nothing left behind by dead processes")
+        yield Finding("ok", study.name, f"{count_noun(len(views), 'job')}, nothing left behind by dead processes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +239,12 @@ def find_stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
 
 def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterator[Finding]:
     """Read every byte of the results and compare with what was recorded."""
-    from seedfold.results.store.published import damage
+    from seedfold.results.store.published import find_damage
 
     count = damaged = 0
     for result in results:
         count += 1
-        reason = damage(result.folder, result.files, deep=True)
+        reason = find_damage(result.folder, result.files, check_content=True)
         if reason:
             damaged += 1
             text = f"damaged: {result.name}: {reason}"
@@ -252,4 +252,4 @@ def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterat
                 "problem", study.name, text, f"remove {result.folder}; seedfold resume {study.name} runs it again"
             )
     if not damaged:
-        yield Finding("ok", study.name, f"{counted(count, 'result')} read through, all whole")
+        yield Finding("ok", study.name, f"{count_noun(count, 'result')} read through, all whole")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
@@ -102,7 +102,7 @@ def refuse_replacing(plan: Plan, advice: str = "launch with --replace, or under 
     if replacements:
         keys = "; ".join(replaced_keys(replacements, plan.study.settings["identity"]))
         raise UsageError(
-            f"{counted(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); {advice}"
+            f"{count_noun(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); {advice}"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seedfold.jobs.errors import UnreachableError, counted
+from seedfold.jobs.errors import UnreachableError, count_noun
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
@@ -24,7 +24,7 @@ class QueuedJobs:
     def text(self) -> str:
         """Say it in a line."""
         expected = f"; the first is expected to start {self.starts}" if self.starts else ""
-        return f"{counted(self.jobs, 'job')} queued: {self.reason}{expected}"
+        return f"{count_noun(self.jobs, 'job')} queued: {self.reason}{expected}"
 
 
 @dataclass(frozen=True, slots=True)

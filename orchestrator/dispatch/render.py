@@ -24,7 +24,7 @@ from seedfold.orchestrator.schedulers.rendered_script import (
     require_one_line,
     safe_name,
 )
-from seedfold.results.store.atomic_files import sync
+from seedfold.results.store.atomic_files import fsync_path
 
 TARGETS: Mapping[str, str] = {
     "shell": "seedfold.orchestrator.schedulers.shell_script",
@@ -118,7 +118,7 @@ def _write_folder(out: Path, files: Iterable[ScriptFile], jobs: Iterable[JobDesc
             (temporary / one.name).write_bytes(one.text.encode(errors="surrogateescape"))
             (temporary / one.name).chmod(0o777 & ~_read_umask() if one.executable else 0o666 & ~_read_umask())
         for path in (*temporary.iterdir(), temporary):
-            sync(path)
+            fsync_path(path)
         temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

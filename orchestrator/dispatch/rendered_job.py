@@ -20,8 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seedfold.jobs.description import SHORT_ID, JobDescription
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, write_plan_once
@@ -63,7 +63,7 @@ class DescriptionsFile:
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:_DIGEST]
 
     def read_job(self, prefix: str) -> JobDescription:
-        """One job. Raises UsageError as `read_description`."""
+        """One job. Raises UsageError as `read_job_description`."""
         return read_job_description(self.path, prefix)
 
     def register_plan(self, root: Root, study: StudyFolder, folder: Path) -> None:
@@ -89,7 +89,7 @@ class DescriptionsFile:
             replacements = [Replacement(old, new, states.of(old.id).state) for old, new in pairs]
             keys = "; ".join(replaced_keys(replacements, self.settings["identity"]))
             raise UsageError(
-                f"{counted(len(pairs), 'job')} of study {plans.study.name} would be replaced ({keys}); "
+                f"{count_noun(len(pairs), 'job')} of study {plans.study.name} would be replaced ({keys}); "
                 "render under another name with study=NAME"
             )
 
@@ -151,7 +151,9 @@ class RecordedJob:
     def missing_parent(self) -> str:
         """Say which parent is not done; an empty text if all are."""
         states = {parent: self._states.of(parent).state for parent in self.job.parents}
-        reasons = (f"its parent {parent[:SHORT_ID]} is {state}" for parent, state in states.items() if state != "done")
+        reasons = (
+            f"its parent {parent[:SHORT_ID_LENGTH]} is {state}" for parent, state in states.items() if state != "done"
+        )
         return next(reasons, "")
 
     def run_job(self) -> JobState:

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedfold.results.store.atomic_files import replacing, sync
+from seedfold.results.store.atomic_files import fsync_path, replace_file
 
 
 def write_atomically(path: Path, chunks: Iterable[str]) -> None:
     """Write or replace ``path``: a reader sees the old text or the new one, never a part."""
-    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+    with replace_file(path) as temporary, temporary.open("x", encoding="utf-8") as file:
         file.writelines(chunks)
 
 
@@ -26,14 +26,14 @@ def create_once(path: Path, text: str) -> bool:
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         temporary.write_text(text, encoding="utf-8")
-        sync(temporary)
+        fsync_path(temporary)
         os.link(temporary, path)
     except FileExistsError:
         # A network file system that repeats a request whose answer was lost complains of its own link.
         return temporary.stat().st_nlink > 1
     finally:
         temporary.unlink(missing_ok=True)
-    sync(path.parent)
+    fsync_path(path.parent)
     return True
 
 
@@ -54,7 +54,7 @@ class JsonLinesAppender:
         if self._handle is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
-            sync(self._path.parent)
+            fsync_path(self._path.parent)
         # What UTF-8 cannot say becomes the escape that JSON has for it.
         self._write("".join(map(to_json_line, records)).encode(errors="backslashreplace"))
         os.fsync(self._handle)

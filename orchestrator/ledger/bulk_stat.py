@@ -41,7 +41,7 @@ def _list_names(folder: str) -> frozenset[str]:
 
 
 def prefetch_stats(items: Iterable[T], paths_of: Callable[[T], Iterable[str]]) -> None:
-    """Have the kernel look up the ``paths`` of items, many at a time where that is slow, so that it then knows them.
+    """Have the kernel look up the paths of items, many at a time where that is slow, so that it knows them afterwards.
 
     Of each batch a few are timed first: where the kernel knows them already, threads would only cost.
     """

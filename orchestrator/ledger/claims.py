@@ -49,7 +49,7 @@ def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
 
 
 def latest_attempt_number(study: StudyFolder, job: str, minimum: int = 0) -> int:
-    """Number of the latest attempt that anybody began, at least ``known``."""
+    """Number of the latest attempt that anybody began, at least ``minimum``."""
     return max(minimum, max(_claimed_attempts(study, job), default=0))
 
 

@@ -41,7 +41,7 @@ class EventWriter:
 
 
 class EventReader:
-    """Reads events as they come: each call of `new` gives those since the last, in the order of their times."""
+    """Reads events as they come: each call of `read_new` gives those since the last, in the order of their times."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

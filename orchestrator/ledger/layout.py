@@ -80,7 +80,7 @@ class StudyFolder:
         return Path(self.result_folder_text(job_id, attempt))
 
     def result_folder_text(self, job_id: str, attempt: int) -> str:
-        """`published` as text: for those who ask about every job of a study."""
+        """`result_folder` as text: for those who ask about every job of a study."""
         return f"{self.path}/store/{job_id[:2]}/{job_id}.{attempt}"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.results.evaluation.axes import axes_text
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.evaluation.axes import format_axes
+from seedfold.results.store.atomic_files import replace_file
 
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9=.,_-]+")
 _MAX_NAME_LENGTH = 100
@@ -23,12 +23,12 @@ def output_folder(study: StudyFolder, job: JobDescription) -> Path:
     folder = study.outputs_folder / job.stage
     if not job.axes:
         return folder
-    name = _UNSAFE_CHARACTERS.sub("-", axes_text(job.axes).replace(" ", ","))
+    name = _UNSAFE_CHARACTERS.sub("-", format_axes(job.axes).replace(" ", ","))
     return folder / f"{name[:_MAX_NAME_LENGTH]}-{job.short_id}"
 
 
 def copy_outputs(source: Path, target: Path) -> None:
     """Copy a folder's files, if there is one, each whole; files of the same name are replaced."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
-        with replacing(target / file.relative_to(source)) as temporary:
+        with replace_file(target / file.relative_to(source)) as temporary:
             shutil.copyfile(file, temporary)

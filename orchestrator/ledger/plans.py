@@ -19,7 +19,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.records import decode, encode
+from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
@@ -88,7 +88,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    return chain([to_json_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode(jobs)))
+    return chain([to_json_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode_jobs(jobs)))
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
@@ -109,7 +109,7 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     with path.open(encoding="utf-8") as file:
         file.readline()
         try:
-            yield from decode(file)
+            yield from decode_jobs(file)
         except SeedfoldError as error:
             raise SeedfoldError(f"{path}: {error}") from error
 

@@ -53,8 +53,8 @@ class TaskArray:
 class Submission:
     """Jobs handed over together, with the settings (``cluster``, ``failures``) that they run under.
 
-    ``rerun`` are those that have a result and are to be done again all the same, each with its latest attempt so far.
-    ``snapshot`` names the code that they run, None for what is there when they start.
+    ``rerun_attempts`` are the jobs that have a result and are to be done again all the same, each with its latest
+    attempt so far. ``snapshot`` names the code that they run, None for what is there when they start.
     ``array`` is None for a submission to this machine, which is one task. Commands that people run by hand are each a
     task of a submission that hands nothing over (see `seedfold.orchestrator.dispatch.rendered_job`).
     """

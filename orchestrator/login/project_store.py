@@ -15,7 +15,7 @@ from typing import Any
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 
 _FOLDER = ".projects"
 DigestTable = Mapping[str, str]
@@ -82,7 +82,7 @@ def _link_or_copy(content: Path, path: Path) -> None:
     except FileExistsError:
         return
     except OSError:
-        with replacing(path) as temporary:
+        with replace_file(path) as temporary:
             shutil.copy(content, temporary)
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seedfold.jobs.description import JobDescription, Value
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.description import JobDescription, JsonValue
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings
@@ -119,7 +119,7 @@ def make_array_script(
     ``task_id_expression`` is the shell's word for a task's own id.
     """
     where, variable = jobs_file_argument
-    stage, count = printable(jobs_of_script.stage), counted(len(jobs_of_script.jobs), "job")
+    stage, count = printable(jobs_of_script.stage), count_noun(len(jobs_of_script.jobs), "job")
     lines = [
         "#!/bin/bash",
         f"# Stage {stage} of study {request.study}: {count}, one task each.",
@@ -168,7 +168,7 @@ def axes_comment(job: JobDescription) -> str:
     return printable(" ".join(f"{axis}={_value_text(value)}" for axis, value in job.axes.items()))
 
 
-def _value_text(value: Value) -> str:
+def _value_text(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import Ledger
@@ -83,7 +83,7 @@ class AdvanceRound:
         if orphaned:
             old_root, tasks = (
                 Path(orphaned_folder(orphaned[0]) or "").parents[2],
-                counted(sum(map(count_open_tasks, orphaned)), "task"),
+                count_noun(sum(map(count_open_tasks, orphaned)), "task"),
             )
             self.result.problems.append(
                 f"{tasks} queued when the root was {old_root} will not find it here,"

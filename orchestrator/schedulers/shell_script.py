@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.schedulers.rendered_script import (
     JOBS_FILE,
     RenderRequest,
@@ -22,7 +22,7 @@ def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> It
     ids = short_ids(jobs_of_scripts)
     for part in jobs_of_scripts:
         commands = (f"{request.job_command(ids[job.id])}  # {axes_comment(job)}" for job in part.jobs)
-        stage, count = printable(part.stage), counted(len(part.jobs), "job")
+        stage, count = printable(part.stage), count_noun(len(part.jobs), "job")
         lines = [
             "#!/bin/bash",
             f"# Stage {stage} of study {request.study}: {count}, one command each.",

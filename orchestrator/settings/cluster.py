@@ -53,8 +53,8 @@ def _parse_bool(settings: Mapping[str, Any], key: str, default: bool) -> bool:
 class ClusterSettings:
     """Settings of an executor; the fields are explained in ``conf/cluster/``.
 
-    ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds. ``batch`` is what
-    a scheduler needs beside, None on the local machine; ``lsf`` what only LSF has.
+    ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds. ``scheduler``
+    holds what only a scheduler needs, and is None on the local machine; ``lsf`` holds what only LSF has.
     """
 
     executor: str

@@ -86,7 +86,7 @@ def _short_hash(parts: Sequence[str]) -> str:
 
 
 def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Failure:
-    """Describe a process that ended without a word. ``code`` as in `subprocess`: negative for a signal."""
+    """Describe a process that ended without a message. ``exit_code`` as in `subprocess`: negative for a signal."""
     peak = f"peak memory {peak_bytes / 1024**3:.1f} GB"
     if exit_code >= 0:
         return Failure("error", f"the process exited with code {exit_code} before its end; {peak}", f"exit-{exit_code}")

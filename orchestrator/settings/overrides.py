@@ -46,7 +46,7 @@ def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> d
         key = override.key_or_group
         if override.is_delete() or override.is_sweep_override():
             raise UsageError(f"{override.input_line}: resume takes plain KEY=VALUE")
-        if not identity.dropped.covers(tuple(key.split("."))):
+        if not identity.volatile_patterns.covers(tuple(key.split("."))):
             raise UsageError(f"{key}: identifies a job; launch the study with {override.input_line} instead")
         values[key] = override.value()
     return values

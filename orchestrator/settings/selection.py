@@ -53,7 +53,7 @@ class Selection:
         return self.where is None or self.where.matches(job.axes)
 
     def apply(self, jobs: Iterable[T], description_of: Callable[[T], JobDescription]) -> list[T]:
-        """Return the selected of ``jobs``, in their order; ``of`` gives the description of each."""
+        """Return the selected of ``jobs``, in their order; ``description_of`` gives the description of each."""
         return list(islice((job for job in jobs if self.matches(description_of(job))), self.limit))
 
 

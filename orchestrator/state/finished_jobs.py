@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.overview import JobView, Overview
-from seedfold.results.store.finished_job import Run
-from seedfold.results.store.published import damage
+from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.published import find_damage
 
 
-def find_finished_jobs(overview: Overview, selection: Selection | None = None) -> list[Run]:
+def find_finished_jobs(overview: Overview, selection: Selection | None = None) -> list[FinishedJob]:
     """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
 
     Its axes are those of the study, and one more for each key in which jobs of a stage differ unnamed.
@@ -23,21 +23,21 @@ def find_finished_jobs(overview: Overview, selection: Selection | None = None) -
     return [run for run in finished_jobs if run is not None]
 
 
-def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> Run | None:
+def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> FinishedJob | None:
     job_state = view.job_state
     if job_state.state == "done":
         folder = job_state.holding_study.result_folder(job.id, job_state.attempt)
-        return Run(job.id, job.study, job.stage, job.axes, job_state.attempt, folder, view.stale, job.config)
+        return FinishedJob(job.id, job.study, job.stage, job.axes, job_state.attempt, folder, view.stale, job.config)
     older_event = overview.ledger.record_of(job.id).done_event
     if older_event is None:
         return None
     folder = overview.folder.result_folder(job.id, older_event["n"])
-    if damage(folder, older_event["files"]):
+    if find_damage(folder, older_event["files"]):
         return None
     stale = f"attempt {older_event['n']}; a later one is {job_state.state}"
-    return Run(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
+    return FinishedJob(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
 
 
-def count_stale(jobs: Iterable[Run]) -> int:
+def count_stale(jobs: Iterable[FinishedJob]) -> int:
     """How many of the runs no longer hold."""
     return sum(run.stale is not None for run in jobs)

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
-from seedfold.jobs.description import SHORT_ID
+from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -235,4 +235,4 @@ def delete_paths(paths: Iterable[DeletablePath]) -> int:
 
 def short_id(job_id: str) -> str:
     """A job's id as shown to people."""
-    return job_id[:SHORT_ID]
+    return job_id[:SHORT_ID_LENGTH]

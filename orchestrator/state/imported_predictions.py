@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.identity import Identity, identify
+from seedfold.jobs.identity import Identity, compute_ids
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.code.digests import digest_file
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
@@ -29,11 +29,11 @@ from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.reader import Ledger, done_event_details
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.state.job_states import JobStates
-from seedfold.results.imports.run import NAME
+from seedfold.results.imports.run import IMPORT_RUN
 
 if TYPE_CHECKING:
-    from seedfold.results.imports.predictions import Source
-    from seedfold.results.imports.rows import ReadOptions, Rows
+    from seedfold.results.imports.predictions import PredictionFile
+    from seedfold.results.imports.rows import PredictionRows, ReadOptions
 
 IMPORT_STAGE = "import"
 CONTENT_KEY = "imported"
@@ -58,13 +58,13 @@ class ImportResult:
 
 def is_import(job: JobDescription) -> bool:
     """Whether a job is an import, which nobody can run."""
-    return job.run == NAME
+    return job.run == IMPORT_RUN
 
 
 def import_predictions(
     root: Root,
     study_name: str,
-    sources: Sequence[Source],
+    sources: Sequence[PredictionFile],
     axes: Mapping[str, Any],
     options: ReadOptions,
     allow_replacing: bool,
@@ -72,14 +72,14 @@ def import_predictions(
     """Take predictions into a study, which need not exist; what it holds already is not written again.
 
     Raises UsageError, before anything is written, for what is wrong with the files, and for axes that hold other
-    predictions unless it ``replaces`` them.
+    predictions unless ``allow_replacing`` says so.
     """
-    from seedfold.results.imports.predictions import content_digest, read_sources
+    from seedfold.results.imports.predictions import content_digest, read_prediction_files
     from seedfold.results.imports.rows import UNKNOWN
 
     study = root.study_folder(study_name)
     refuse_copy(study)
-    splits = read_sources(sources, options)
+    splits = read_prediction_files(sources, options)
     job = _describe_job(study_name, axes, {split: content_digest(rows) for split, rows in splits.items()})
     ledger = Ledger(study)
     _refuse_replacing(ledger, job, allow_replacing)
@@ -106,8 +106,8 @@ def _describe_job(study_name: str, axes: Mapping[str, Any], digests: Mapping[str
     for key, value in axes.items():
         _set_key(config, key, value)
     config[CONTENT_KEY] = dict(sorted(digests.items()))
-    job_id, fit = identify(NAME, config, (), Identity())
-    return JobDescription(job_id, study_name, IMPORT_STAGE, dict(axes), config, (), Resources(), NAME, fit)
+    job_id, fit = compute_ids(IMPORT_RUN, config, (), Identity())
+    return JobDescription(job_id, study_name, IMPORT_STAGE, dict(axes), config, (), Resources(), IMPORT_RUN, fit)
 
 
 def _set_key(config: dict[str, Any], key: str, value: Any) -> None:
@@ -133,7 +133,11 @@ def _refuse_replacing(ledger: Ledger, job: JobDescription, allow_replacing: bool
 
 
 def _publish_job(
-    root: Root, study: StudyFolder, job: JobDescription, splits: Mapping[str, Rows], sources: Sequence[Source]
+    root: Root,
+    study: StudyFolder,
+    job: JobDescription,
+    splits: Mapping[str, PredictionRows],
+    sources: Sequence[PredictionFile],
 ) -> None:
     from seedfold.results.imports.predictions import write_rows
     from seedfold.results.store.published import publish
@@ -153,13 +157,13 @@ def _publish_job(
     events.close()
 
 
-def _make_provenance(sources: Sequence[Source]) -> dict[str, Any]:
+def _make_provenance(sources: Sequence[PredictionFile]) -> dict[str, Any]:
     files = [
         {
-            "file": str(source.file.absolute()),
+            "file": str(source.path.absolute()),
             "split": source.split,
-            "bytes": source.file.stat().st_size,
-            "digest": digest_file(source.file),
+            "bytes": source.path.stat().st_size,
+            "digest": digest_file(source.path),
         }
         for source in sources
     ]
@@ -174,9 +178,9 @@ def _make_provenance(sources: Sequence[Source]) -> dict[str, Any]:
     }
 
 
-def _make_plan_header(ledger: Ledger, sources: Sequence[Source]) -> PlanHeader:
+def _make_plan_header(ledger: Ledger, sources: Sequence[PredictionFile]) -> PlanHeader:
     """Who imports; the settings and the folder of the study's jobs stay as they are."""
-    names = [f"{source.split}={source.file}" if source.split else str(source.file) for source in sources]
+    names = [f"{source.split}={source.path}" if source.split else str(source.path) for source in sources]
     last_header = ledger.plans.header
     if last_header is None:
         return PlanHeader.create([IMPORT_STAGE, *names], (), _DEFAULT_SETTINGS, Path.cwd())

@@ -34,7 +34,7 @@ class AttemptLog:
 
     @classmethod
     def find(cls, root: Root, found_job: FoundJob, attempt: int | None, allow_pending: bool) -> AttemptLog:
-        """Find the log of an attempt, by default of the latest; ``may_come`` accepts one that is about to start.
+        """Find the log of an attempt, by default of the latest; ``allow_pending`` accepts one that is about to start.
 
         Raises UsageError if there is none.
         """

@@ -19,7 +19,7 @@ from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.reader import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.results.store.published import RESULT, damage, load_result
+from seedfold.results.store.published import RESULT_FILE, find_damage, load_result
 
 StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
 STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
@@ -33,11 +33,11 @@ _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancell
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """How one job stands.
+    """The state of one job.
 
-    ``attempt`` is the latest one, or the one whose result counts where the job is done; ``home`` the study whose folder
-    holds it; ``event`` the last that was told of that attempt. ``settled`` says that a job is blocked because a
-    parent's result leaves it nothing to do: nobody need do anything about it.
+    ``attempt`` is the latest one, or the one whose result counts where the job is done. ``holding_study`` is the study
+    whose folder holds it, and ``event`` the last event of that attempt. ``has_nothing_to_do`` says that a job is
+    blocked because a parent's result leaves it nothing to do: nobody has to act.
     """
 
     state: StateName
@@ -193,11 +193,11 @@ def _counts_for_others(job_state: JobState) -> bool:
 def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
     """Return the files that a ``done`` event says are there."""
     folder = study.result_folder_text(job_id, event["n"])
-    return [f"{folder}/{name}" for name in (*event["files"], RESULT)]
+    return [f"{folder}/{name}" for name in (*event["files"], RESULT_FILE)]
 
 
 def _check_done(study: StudyFolder, job_id: str, event: Event) -> JobState:
-    reason = damage(study.result_folder_text(job_id, event["n"]), event["files"])
+    reason = find_damage(study.result_folder_text(job_id, event["n"]), event["files"])
     return JobState("lost" if reason else "done", study, event["n"], reason or "", event)
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seedfold.jobs.description import SHORT_ID, JobDescription
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
+from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -154,7 +154,7 @@ def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
     """Say how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
     count_of_reason = Counter(view.job_state.reason for view in views if view.job_state.has_nothing_to_do)
     for reason, count in count_of_reason.items():
-        yield f"{counted(count, 'job has', 'jobs have')} nothing to do: {reason}"
+        yield f"{count_noun(count, 'job has', 'jobs have')} nothing to do: {reason}"
 
 
 def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
@@ -180,20 +180,20 @@ def _note_stale(views: Sequence[JobView]) -> str | None:
     if not reasons:
         return None
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-    jobs = counted(reasons.total(), "done job is", "done jobs are")
+    jobs = count_noun(reasons.total(), "done job is", "done jobs are")
     return f"{jobs} stale: {listed}; to run again: seedfold launch … --rerun stale"
 
 
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
-    return f"{counted(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
+    return f"{count_noun(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
 
 
 def _note_damaged(overview: Overview) -> str | None:
     damaged = overview.ledger.damaged_lines
     if not damaged:
         return None
-    lines = counted(damaged.total(), "damaged line is", "damaged lines are")
+    lines = count_noun(damaged.total(), "damaged line is", "damaged lines are")
     return f"{lines} passed over in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
 
 
@@ -210,7 +210,7 @@ def _note_mixed_code(views: Iterable[JobView]) -> str | None:
     mixed = sorted(name for name, contents in versions.items() if len(contents) > 1)
     if not mixed:
         return None
-    more = f" and {counted(len(mixed) - 3, 'more file')}" if len(mixed) > 3 else ""
+    more = f" and {count_noun(len(mixed) - 3, 'more file')}" if len(mixed) > 3 else ""
     return f"results come from different versions of the code: {', '.join(mixed[:3])}{more}"
 
 
@@ -235,7 +235,7 @@ def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
     idle = sum(view.state in _IDLE_STATES for view in views if not is_import(view.job))
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return None
-    return f"{counted(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
+    return f"{count_noun(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
 
 
 def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
@@ -257,15 +257,15 @@ def _value_text(value: Any) -> str:
 
 def job_label(job: JobDescription) -> str:
     """A job as people are shown it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
-    return f"{job.id[:SHORT_ID]}  {job.stage} {axes_text(job.axes)}".rstrip()
+    return f"{job.id[:SHORT_ID_LENGTH]}  {job.stage} {axes_text(job.axes)}".rstrip()
 
 
 def count_by_axis_value(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
     """Count states by the values of an axis; raises UsageError for an axis that no job has."""
-    from seedfold.jobs.conditions import axis_named
+    from seedfold.jobs.conditions import find_axis
 
     known = list(dict.fromkeys(name for view in views for name in view.job.axes))
-    key = axis_named(axis, known)
+    key = find_axis(axis, known)
     if key is None:
         raise UsageError(f"--by {axis}: no such axis{did_you_mean(axis, known)}; axes: {', '.join(known) or 'none'}")
     values: dict[str, list[JobState]] = {}

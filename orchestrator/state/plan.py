@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.explain import difference
+from seedfold.jobs.explain import find_differences
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
@@ -112,7 +112,7 @@ def replaced_keys(replacements: Iterable[Replacement], identity: Mapping[str, An
     """Say through which keys jobs would be replaced: ``trainer.max_epochs 40 → 1: 24 done, 2 running``."""
     states: dict[str, Counter[str]] = {}
     for replacement in replacements:
-        changed = [d for d in difference(replacement.old, replacement.new, identity) if d.counts]
+        changed = [d for d in find_differences(replacement.old, replacement.new, identity) if d.counts]
         keys = ", ".join(f"{change.key} {change.left} → {change.right}" for change in changed)
         states.setdefault(keys, Counter())[replacement.state] += 1
     return [

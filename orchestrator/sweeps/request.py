@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext
     from omegaconf import DictConfig
 
-    from seedfold.jobs.hydra_program import Program, Sweep
+    from seedfold.jobs.hydra_program import Program, ProgramSweep
 
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _LAUNCHER_PREFIX = "seedfold_"
@@ -97,15 +97,15 @@ class SweepRequest:
         root.apply_group_umask()
         return root
 
-    def make_sweep(self) -> Sweep:
+    def make_sweep(self) -> ProgramSweep:
         """What is asked of the program. Raises UsageError where its function cannot be found by jobs."""
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-        from seedfold.jobs.hydra_program import Sweep
+        from seedfold.jobs.hydra_program import ProgramSweep
 
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
-        return Sweep(
+        return ProgramSweep(
             loader, self.config, _make_program(self.task_function), self.config.hydra.job.name, self._study_settings()
         )
 
@@ -169,10 +169,10 @@ def _read_config_file(name: str) -> dict[str, Any]:
 
 def _make_program(function: Callable[..., Any]) -> Program:
     from seedfold.jobs.hydra_program import Program
-    from seedfold.jobs.task_function import name_of
+    from seedfold.jobs.task_function import task_function_name
     from seedfold.orchestrator.code.digests import is_installed
 
-    module, name, file = name_of(function)
+    module, name, file = task_function_name(function)
     folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]
     path = [str(folder) for folder in folders if not is_installed(f"{folder}/")]
     return Program(module, name, str(file), tuple(dict.fromkeys(path)), str(Path.cwd()), time.time())

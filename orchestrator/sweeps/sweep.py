@@ -59,9 +59,9 @@ def launch_points(request: SweepRequest, points: Sequence[Sequence[str]]) -> Seq
         request.check_flags()
         if request.is_seedfold_study:
             raise UsageError("hydra/sweeper: Seedfold's own studies are swept by hydra/sweeper=seedfold")
-        from seedfold.jobs.hydra_program import load_points
+        from seedfold.jobs.hydra_program import load_expanded_points
 
-        study, job_numbers = load_points(request.make_sweep(), points)
+        study, job_numbers = load_expanded_points(request.make_sweep(), points)
         plan, launched, code = _launch_and_wait(request, study, request.arguments)
         if code == _INTERRUPTED_EXIT_CODE:
             sys.exit(code)
@@ -117,7 +117,7 @@ def _run_with_other_launcher(request: SweepRequest, study: ProgramStudy) -> Sequ
     from hydra.core.plugins import Plugins
 
     launcher = Plugins.instance().instantiate_launcher(request.context, request.task_function, request.config)
-    returns: Sequence[JobReturn] = launcher.launch(study.points(), initial_job_idx=0)
+    returns: Sequence[JobReturn] = launcher.launch(study.points_as_overrides(), initial_job_idx=0)
     for one in returns:
         # Reading the value raises the error of a job that failed.
         _ = one.return_value

@@ -10,10 +10,10 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.results.evaluation.axes import select
+from seedfold.results.evaluation.axes import select_runs
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.prevalence.tables import Analysis, analyse, remember
-from seedfold.results.store.finished_job import Run
+from seedfold.results.prevalence.tables import AnalysisTable, make_analysis, record_settings
+from seedfold.results.store.finished_job import FinishedJob
 
 
 def find_cache_folder(study: StudyFolder) -> Path:
@@ -30,7 +30,7 @@ def compute_analysis(
     settings: AnalysisSettings,
     where: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Analysis, list[Run]]:
+) -> tuple[AnalysisTable, list[FinishedJob]]:
     """Return a table of the chosen finished jobs, computed on all cores where it is not there yet, and the jobs.
 
     Raises UsageError where there is nothing to analyse.
@@ -39,14 +39,14 @@ def compute_analysis(
     runs = find_finished_jobs(overview)
     if not runs:
         raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
-    chosen, _ = select(runs, where or None)
+    chosen, _ = select_runs(runs, where or None)
     cache = find_cache_folder(study)
-    analysis = analyse(name, _unique_by_id(chosen), settings, cache, _count_cores(), progress)
-    remember(cache, name, settings)
+    analysis = make_analysis(name, _unique_by_id(chosen), settings, cache, _count_cores(), progress)
+    record_settings(cache, name, settings)
     return analysis, chosen
 
 
-def _unique_by_id(runs: Sequence[Run]) -> list[Run]:
+def _unique_by_id(runs: Sequence[FinishedJob]) -> list[FinishedJob]:
     """A job that stands at two places of a study is analysed at the first."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 

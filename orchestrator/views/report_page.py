@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     from seedfold.results.report.figures import Figure
@@ -31,23 +31,23 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         failures=summary["failures"],
         overview=_report_summary(overview, summary, status_notes(overview, views)),
         planned=list(overview.jobs_by_address().values()),
-        log_of=_log_path,
+        find_log=_log_path,
         more_figures=_prevalence_figures(overview, runs),
     )
     return path
 
 
-def _prevalence_figures(overview: Overview, runs: Sequence[Run]) -> list[Figure]:
+def _prevalence_figures(overview: Overview, runs: Sequence[FinishedJob]) -> list[Figure]:
     """Figures of the tables that were made before: a report computes none."""
     from seedfold.orchestrator.views.prevalence_tables import find_cache_folder
-    from seedfold.results.prevalence.tables import at_hand
+    from seedfold.results.prevalence.tables import read_existing_tables
 
-    tables = at_hand(runs, find_cache_folder(overview.folder))
+    tables = read_existing_tables(runs, find_cache_folder(overview.folder))
     if not tables:
         return []
-    from seedfold.results.prevalence.charts import charts
+    from seedfold.results.prevalence.charts import make_charts
 
-    return [chart.figure() for chart in charts(tables)]
+    return [chart.to_figure() for chart in make_charts(tables)]
 
 
 def _report_summary(overview: Overview, overview_counts: dict[str, Any], notes_text: list[str]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _report_summary(overview: Overview, overview_counts: dict[str, Any], notes_t
     }
 
 
-def _log_path(run: Run) -> Path | None:
+def _log_path(run: FinishedJob) -> Path | None:
     """The log of the attempt that a run is the result of, in the study that holds it."""
     log = StudyFolder(run.folder.parents[2]).log_file(run.id, run.attempt)
     return log if log.exists() else None

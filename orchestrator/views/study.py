@@ -130,7 +130,7 @@ class Study:
         from seedfold.orchestrator.views.prevalence_tables import compute_analysis
         from seedfold.results.prevalence.settings import AnalysisSettings
 
-        settings = AnalysisSettings.given(
+        settings = AnalysisSettings.from_options(
             ratios=ratios,
             methods=None if methods is None else _as_tuple(methods),
             zeros=zeros,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, counted, did_you_mean
-from seedfold.results.store.finished_job import Run
+from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ FOLD = "fold"
 class TableRequest:
     """What a table is made of. ``planned`` are all jobs of the study: they tell which folds and members are missing."""
 
-    runs: Sequence[Run]
+    runs: Sequence[FinishedJob]
     planned: Sequence[JobDescription] | None = None
     where: str = ""
     splits: tuple[str, ...] = ()
@@ -130,29 +130,31 @@ def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 
 def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.ensembles.members import read_members
-    from seedfold.results.ensembles.top_members import Choice, make_ensembles
-    from seedfold.results.evaluation.axes import select
+    from seedfold.results.ensembles.top_members import MemberChoice, make_ensembles
+    from seedfold.results.evaluation.axes import select_runs
 
-    choice = Choice(**request.member_choice)
-    runs, _ = select(request.runs, request.where or None)
+    choice = MemberChoice(**request.member_choice)
+    runs, _ = select_runs(request.runs, request.where or None)
     if not request.partial:
-        _refuse_missing_jobs(runs, select(request.planned or (), request.where or None)[0])
-    frame = make_ensembles(read_members(runs), choice).table()
+        _refuse_missing_jobs(runs, select_runs(request.planned or (), request.where or None)[0])
+    frame = make_ensembles(read_members(runs), choice).score_table()
     if request.splits:
         frame = frame[frame["split"].isin(request.splits)].reset_index(drop=True)
     columns = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
     return frame[columns] if summarized else frame
 
 
-def _refuse_missing_jobs(runs: Sequence[Run], planned: Sequence[JobDescription]) -> None:
+def _refuse_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[JobDescription]) -> None:
     done_ids = {run.id for run in runs}
     absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
-        raise UsageError(f"top: {counted(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial")
+        raise UsageError(
+            f"top: {count_noun(len(absent), 'job')} {verb} not done; wait, or take what is there: --partial"
+        )
 
 
-def _seed_axes(runs: Sequence[Run]) -> tuple[str, ...]:
+def _seed_axes(runs: Sequence[FinishedJob]) -> tuple[str, ...]:
     """The axes that members differ in unless told otherwise: seeds."""
     axes = dict.fromkeys(axis for run in runs for axis in run.axes)
     seeds = tuple(axis for axis in axes if axis.endswith("seed"))

@@ -44,7 +44,7 @@ class WorkerEnvironment:
         return Machine(cluster, holder=holder)
 
     def interruption(self, signal_number: int) -> Interruption | None:
-        """Why the scheduler stops the worker with the signal that it ``received``; None where a person does."""
+        """Why the scheduler stops the worker with ``signal_number``; None where a person does."""
         return None
 
     def requeue(self) -> bool:

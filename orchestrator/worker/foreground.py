@@ -17,7 +17,7 @@ from seedfold.jobs.work import ConfigFailure, DataFailure, RunBlocked, Work
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.orchestrator.worker.job_process import resolve_late_references
+from seedfold.orchestrator.worker.job_process import resolve_config_of_job
 from seedfold.orchestrator.worker.messages import job_environment
 
 STEPS_KEY = "trainer.max_steps"
@@ -109,7 +109,7 @@ def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
     Raises UsageError if it needs a value that no parent has.
     """
     try:
-        config, _ = resolve_late_references(job, parents.folders, parents.stages)
+        config, _ = resolve_config_of_job(job, parents.folders, parents.stages)
     except (RunBlocked, ConfigFailure, DataFailure) as error:
         raise UsageError(f"{job.short_id}: {error}") from error
     folder = Path(tempfile.mkdtemp(prefix=f"seedfold-run-{job.short_id}-"))

@@ -22,7 +22,7 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.late_references import is_late, resolve
+from seedfold.jobs.late_references import has_late_reference, resolve_late_references
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.digests import digest_loaded_files, record_code
@@ -88,20 +88,20 @@ def find_fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
     return own if own.exists() else next(finished, own)
 
 
-def resolve_late_references(
+def resolve_config_of_job(
     job: JobDescription, parents: Mapping[str, Path], stages: Mapping[str, str]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The job's configuration with values of its parents for late references, and these values by dotted key.
 
     Raises RunBlocked where a parent says that there is no value, ConfigFailure or DataFailure where it is unknown.
     """
-    if not is_late(dict(job.config)):
+    if not has_late_reference(dict(job.config)):
         return job.config, {}
 
     def value(stage: str, key: str) -> Any:
         return read_value(only_parent(parents, stages, stage), key)
 
-    return resolve(job.config, value)
+    return resolve_late_references(job.config, value)
 
 
 def import_run(name: str) -> Callable[[Work], None]:
@@ -154,7 +154,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     started, job = time.time(), attempt.job
     _discard_old_staging(attempt)
     reads = ReadRecorder(job.config)
-    config, resolved = resolve_late_references(job, attempt.parent_folders(), attempt.request.stages)
+    config, resolved = resolve_config_of_job(job, attempt.parent_folders(), attempt.request.stages)
     work = Work(
         description=replace(job, config=config),
         attempt=attempt.request.attempt,
@@ -216,7 +216,7 @@ def _call_after_publish(work: Work) -> None:
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
-    """Run one attempt in the calling process, telling of it on the pipe ``report``. Returns the exit code."""
+    """Run one attempt in the calling process, reporting on the pipe ``report_pipe``. Returns the exit code."""
     os.environ.update(request.environment)
     stop = _StopFlag()
     attempt = _Attempt.from_request(request)

@@ -30,7 +30,7 @@ def slot_size(job: JobDescription) -> SlotSize:
 class JobQueue:
     """Jobs in the order in which they should start; parents come before their children.
 
-    One that is not ``patient`` has no hope for jobs that wait for what others have at work.
+    Without ``waits_for_others`` there is no hope for jobs that wait for what others have at work.
     """
 
     def __init__(self, jobs: Iterable[JobDescription], states: JobStates, waits_for_others: bool = True) -> None:
@@ -114,9 +114,9 @@ class JobQueue:
     def ready_jobs(
         self, running: Collection[str], fits_in_use: set[str], full_sizes: set[SlotSize]
     ) -> Iterator[JobDescription]:
-        """Yield what may start now, beside ``running`` jobs that work on ``fits``.
+        """Yield what may start now, beside ``running`` jobs that work on ``fits_in_use``.
 
-        ``refused`` are shapes for which there is no room. The caller adds to all three as it goes: two jobs never
+        ``full_sizes`` are shapes for which there is no room. The caller adds to all three as it goes: two jobs never
         work on one fit. Lets go of jobs that somebody else has done or given up meanwhile.
         """
         self._restore_children(running)

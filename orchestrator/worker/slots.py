@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 
@@ -156,7 +156,7 @@ class Machine:
     def missing_resources(self, resources: Resources) -> str | None:
         """What a job asks for that this machine can never give; None if it can."""
         if resources.gpus > len(self.gpus):
-            return f"asks for {counted(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
+            return f"asks for {count_noun(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
         return None
 
     def acquire_slot(self, resources: Resources, running: int) -> Slot | None:

@@ -48,7 +48,7 @@ class TemplateClient:
         os.set_blocking(self._stdin, False)
 
     def start_attempt(self, request: AttemptRequest) -> None:
-        """Ask for one attempt to be started. If the template is dead, `alive` will say so.
+        """Ask for one attempt to be started. If the template is dead, `is_alive` will say so.
 
         Never waits: a template that is busy, or has much to tell, gets the request from `messages`.
         """

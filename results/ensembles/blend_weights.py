@@ -16,24 +16,24 @@ Array = npt.NDArray[np.float64]
 ROUNDS = 20
 
 
-def chosen_weights(predictions: Array, positive: npt.NDArray[np.bool_], rounds: int = ROUNDS) -> Array:
+def choose_weights(predictions: Array, positive: npt.NDArray[np.bool_], rounds: int = ROUNDS) -> Array:
     """Return weights (m,) that sum to 1 for probabilities (n, m); the earlier member where two are equally good.
 
     ``positive`` (n,) must hold both kinds of samples. Of all rounds' weights the first of the largest area is returned.
     """
-    taken, total = np.zeros(predictions.shape[1]), np.zeros(len(predictions))
-    best, area = taken, -1.0
+    counts, total = np.zeros(predictions.shape[1]), np.zeros(len(predictions))
+    best, best_area = counts, -1.0
     for _ in range(rounds):
         areas = [auroc(positive, total + column) for column in predictions.T]
         member = int(np.argmax(areas))
         total = total + predictions[:, member]
-        taken = taken + (np.arange(len(taken)) == member)
-        if areas[member] > area:
-            best, area = taken, areas[member]
+        counts = counts + (np.arange(len(counts)) == member)
+        if areas[member] > best_area:
+            best, best_area = counts, areas[member]
     return np.asarray(best / best.sum())
 
 
-def weights_without(predictions: Array, positive: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> Array:
+def choose_weights_per_fold(predictions: Array, positive: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> Array:
     """Return weights (k, m) for each of the k folds, ascending, chosen on the rows of the other folds alone."""
     others = [folds != fold for fold in np.unique(folds)]
-    return np.stack([chosen_weights(predictions[rows], positive[rows]) for rows in others])
+    return np.stack([choose_weights(predictions[rows], positive[rows]) for rows in others])

@@ -14,28 +14,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.evaluation.averaging import Mean, MeanPredictions
-from seedfold.results.evaluation.axes import Group, Selection, group_runs, select
+from seedfold.results.evaluation.averaging import MeanPredictions, RunningMean
+from seedfold.results.evaluation.axes import Group, Selection, group_runs, select_runs
 from seedfold.results.evaluation.folds import (
     Over,
+    _find_unplanned_gaps,
+    add_zipped_axes,
     find_gaps,
-    find_over,
-    find_unplanned,
-    having,
-    refuse,
-    with_companions,
+    find_over_axes,
+    refuse_gaps,
+    with_axes,
 )
-from seedfold.results.evaluation.out_of_fold import with_groups
-from seedfold.results.evaluation.pooling import pool, read_runs, target_column
+from seedfold.results.evaluation.out_of_fold import replace_group_column
+from seedfold.results.evaluation.pooling import pool_runs, read_runs, target_column
 from seedfold.results.evaluation.query import split_files
-from seedfold.results.store.finished_job import Job, Run
+from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.predictions import HeadPredictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAINED_ON = "train"
-OUT_OF_FOLD = ("val",)
+TRAINING_SPLIT = "train"
+OUT_OF_FOLD_SPLITS = ("val",)
 Heads = Mapping[str, HeadPredictions]
 
 
@@ -45,84 +45,88 @@ class Ensemble:
 
     group: Group
     split: str
-    heads: Mapping[str, MeanPredictions]
+    means_by_head: Mapping[str, MeanPredictions]
 
 
-def _members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[tuple[str, Heads]]:
+def _read_members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[tuple[str, Heads]]:
     """Yield a name and the rows of each member."""
     if not pooled:
         for run, found in zip(group.runs, read_runs(group.runs, split), strict=True):
             yield run.short_id, {head.head: head for head in found}
         return
     for member in group_runs(group.runs, pooled):
-        rows = {name: pooled_rows.rows for name, pooled_rows in pool(member.runs, split).items()}
+        rows = {name: pooled_rows.rows for name, pooled_rows in pool_runs(member.runs, split).items()}
         yield " ".join(run.short_id for run in member.runs), rows
 
 
-def _average(group: Group, split: str, pooled: Sequence[str]) -> Ensemble:
-    means: dict[str, Mean] = {}
-    for name, heads in _members(group, split, pooled):
+def _make_ensemble(group: Group, split: str, pooled_axes: Sequence[str]) -> Ensemble:
+    means: dict[str, RunningMean] = {}
+    for name, heads in _read_members(group, split, pooled_axes):
         if not means:
-            means = {head: Mean(rows, name) for head, rows in heads.items()}
+            means = {head: RunningMean(rows, name) for head, rows in heads.items()}
         if set(heads) != set(means):
             raise UsageError(f"job {name}: has heads {sorted(heads)}, others of its ensemble {sorted(means)}")
         for head, rows in heads.items():
             means[head].add(rows, name)
-    return Ensemble(group, split, {head: mean.result() for head, mean in means.items()})
+    return Ensemble(group, split, {head: mean.mean() for head, mean in means.items()})
 
 
-def ensembles(
-    runs: Sequence[Run],
+def iterate_ensembles(
+    runs: Sequence[FinishedJob],
     over: Over,
     *,
     splits: Collection[str] | None = None,
     fold: Over = "fold",
-    out_of_fold: Collection[str] = OUT_OF_FOLD,
+    out_of_fold: Collection[str] = OUT_OF_FOLD_SPLITS,
     partial: bool = False,
     planned: Iterable[Job] | None = None,
     where: Selection = None,
 ) -> Iterator[Ensemble]:
     """Yield the ensembles over some axes, per group of the other axes and per split; see `ensemble`."""
-    chosen, _ = select(runs, where)
+    chosen_runs, _ = select_runs(runs, where)
     plan = None if planned is None else list(planned)
-    wanted = None if plan is None else select(plan, where)[0]
-    given = find_over(chosen, over)
-    named = [axis for axis in given if axis in ([fold] if isinstance(fold, str) else fold)]
-    folds = with_companions(plan, named) if named else []
-    axes = list(dict.fromkeys([*given, *folds]))
-    groups = group_runs(having(chosen, axes), axes)
+    planned_chosen = None if plan is None else select_runs(plan, where)[0]
+    over_axes = find_over_axes(chosen_runs, over)
+    fold_axes = [axis for axis in over_axes if axis in ([fold] if isinstance(fold, str) else fold)]
+    folds = add_zipped_axes(plan, fold_axes) if fold_axes else []
+    axes = list(dict.fromkeys([*over_axes, *folds]))
+    groups = group_runs(with_axes(chosen_runs, axes), axes)
     if not partial:
-        _refuse_gaps(chosen, axes, folds, groups, wanted)
+        _refuse_missing_members(chosen_runs, axes, folds, groups, planned_chosen)
         if splits is None or set(splits) & set(out_of_fold):
-            refuse(find_unplanned(plan or (), folds, where), "ensemble")
+            refuse_gaps(_find_unplanned_gaps(plan or (), folds, where), "ensemble")
     for group in groups:
-        for split in _splits(group, splits):
-            yield _average(group, split, folds if split in out_of_fold else [])
+        for split in _choose_splits(group, splits):
+            yield _make_ensemble(group, split, folds if split in out_of_fold else [])
 
 
-def _refuse_gaps(
-    runs: Sequence[Run], axes: list[str], folds: list[str], groups: Sequence[Group], planned: Sequence[Job] | None
+def _refuse_missing_members(
+    runs: Sequence[FinishedJob],
+    axes: list[str],
+    folds: list[str],
+    groups: Sequence[Group],
+    planned: Sequence[Job] | None,
 ) -> None:
     if planned is not None:
-        refuse(find_gaps(groups, axes, planned), "ensemble")
+        refuse_gaps(find_gaps(groups, axes, planned), "ensemble")
     elif folds:
-        refuse(find_gaps(group_runs(having(runs, axes), folds), folds, None), "ensemble")
+        refuse_gaps(find_gaps(group_runs(with_axes(runs, axes), folds), folds, None), "ensemble")
 
 
-def _splits(group: Group, wanted: Collection[str] | None) -> list[str]:
-    if wanted is not None and TRAINED_ON in wanted:
-        raise UsageError(f"split {TRAINED_ON!r}: an ensemble is not scored on rows that its members trained on")
+def _choose_splits(group: Group, wanted: Collection[str] | None) -> list[str]:
+    if wanted is not None and TRAINING_SPLIT in wanted:
+        raise UsageError(f"split {TRAINING_SPLIT!r}: an ensemble is not scored on rows that its members trained on")
     found = dict.fromkeys(each.split for each in split_files(group.runs, wanted))
-    return [split for split in found if split != TRAINED_ON]
+    return [split for split in found if split != TRAINING_SPLIT]
 
 
 def ensemble(
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     over: Over,
     *,
     splits: Collection[str] | None = None,
     fold: Over = "fold",
-    out_of_fold: Collection[str] = OUT_OF_FOLD,
+    out_of_fold: Collection[str] = OUT_OF_FOLD_SPLITS,
     partial: bool = False,
     planned: Iterable[Job] | None = None,
     where: Selection = None,
@@ -138,38 +142,38 @@ def ensemble(
     """
     import pandas as pd
 
-    found = ensembles(
+    found = iterate_ensembles(
         runs, over, splits=splits, fold=fold, out_of_fold=out_of_fold, partial=partial, planned=planned, where=where
     )
-    parts = [_frame(each, mean) for each in found for mean in each.heads.values()]
+    parts = [_ensemble_table(each, mean) for each in found for mean in each.means_by_head.values()]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if parts:
         frame["n_members"] = frame.pop("n_members")
-    return with_groups(frame)
+    return replace_group_column(frame)
 
 
-def _frame(each: Ensemble, mean: MeanPredictions) -> pd.DataFrame:
+def _ensemble_table(each: Ensemble, mean: MeanPredictions) -> pd.DataFrame:
     import pandas as pd
 
-    rows = mean.rows
+    rows = mean.first_member
     columns = {"sample_id": rows.sample_ids, "target": target_column(rows), "head": rows.head}
     frame = pd.DataFrame({"split": each.split, **columns})
     names = (
         ["prediction"] if rows.is_regression else [f"probability_{number}" for number in range(mean.values.shape[1])]
     )
     frame[names] = mean.values
-    frame["n_members"] = np.int64(mean.members)
+    frame["n_members"] = np.int64(mean.member_count)
     frame["group"] = pd.Series([each.group] * len(frame), dtype=object)
     return frame
 
 
 def ensemble_metrics(
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     over: Over,
     *,
     splits: Collection[str] | None = None,
     fold: Over = "fold",
-    out_of_fold: Collection[str] = OUT_OF_FOLD,
+    out_of_fold: Collection[str] = OUT_OF_FOLD_SPLITS,
     partial: bool = False,
     planned: Iterable[Job] | None = None,
     where: Selection = None,
@@ -180,14 +184,14 @@ def ensemble_metrics(
     """
     import pandas as pd
 
-    found = ensembles(
+    found = iterate_ensembles(
         runs, over, splits=splits, fold=fold, out_of_fold=out_of_fold, partial=partial, planned=planned, where=where
     )
     rows = [
         {"group": each.group, "split": each.split, "head": head, "metric": metric, "value": value}
-        | {"samples": len(mean.rows.ids), "n_members": mean.members}
+        | {"samples": len(mean.first_member.ids), "n_members": mean.member_count}
         for each in found
-        for head, mean in each.heads.items()
-        for metric, value in mean.score().items()
+        for head, mean in each.means_by_head.items()
+        for metric, value in mean.metrics().items()
     ]
-    return with_groups(pd.DataFrame(rows))
+    return replace_group_column(pd.DataFrame(rows))

@@ -15,34 +15,34 @@ import numpy as np
 import pyarrow as pa
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.evaluation.averaging import Mean
-from seedfold.results.evaluation.axes import find_axes, key_of, select, without
-from seedfold.results.evaluation.folds import FOLD, fold_text, having
+from seedfold.results.evaluation.averaging import RunningMean
+from seedfold.results.evaluation.axes import address_key, find_axes, select_runs, without_axes
+from seedfold.results.evaluation.folds import FOLD_AXIS, fold_text, with_axes
 from seedfold.results.evaluation.pooling import read_runs
 from seedfold.results.evaluation.query import split_files
-from seedfold.results.store.finished_job import Run
-from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores, score
+from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores, head_metrics
 from seedfold.results.store.predictions import HeadPredictions
 
-VALIDATION, TRAINED_ON = "val", "train"
-PREFIX = f"{FOLD} "
+VALIDATION_SPLIT, TRAINING_SPLIT = "val", "train"
+FOLD_PREFIX = f"{FOLD_AXIS} "
 """What the text of a fold begins with."""
 
 _TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True)
-class Member:
+class HeadMember:
     """One head of one model, with its rows by split; ``fold`` is the model's fold as text.
 
     ``setting`` tells it from the other members of its fold, and is the same text in every fold.
     """
 
-    run: Run
+    run: FinishedJob
     head: str
     fold: str
     setting: str
-    splits: Mapping[str, HeadPredictions]
+    rows_by_split: Mapping[str, HeadPredictions]
 
     @property
     def name(self) -> str:
@@ -50,16 +50,16 @@ class Member:
         return f"{self.run.short_id}/{self.head}"
 
     @cached_property
-    def scores(self) -> Scores:
+    def metrics(self) -> Scores:
         """Its metrics on the validation rows of its fold."""
-        return score(self.splits[VALIDATION])
+        return head_metrics(self.rows_by_split[VALIDATION_SPLIT])
 
-    def merit(self, metric: str) -> float:
+    def merit_by(self, metric: str) -> float:
         """Return the `merit` of its scores."""
-        return merit(self.scores, metric)
+        return merit_of(self.metrics, metric)
 
 
-def merit(scores: Scores, metric: str) -> float:
+def merit_of(scores: Scores, metric: str) -> float:
     """Return a metric as a number of which more is better, -infinity where it is undefined.
 
     Raises UsageError for a metric that there is not.
@@ -72,44 +72,52 @@ def merit(scores: Scores, metric: str) -> float:
     return -found if metric in LOWER_IS_BETTER else found
 
 
-Ranking = Mapping[str, Sequence[Member]]
+Ranking = Mapping[str, Sequence[HeadMember]]
 """The members of each fold, the best first."""
 
 
-def read_members(runs: Sequence[Run], fold: str = FOLD) -> list[Member]:
+def read_members(runs: Sequence[FinishedJob], fold: str = FOLD_AXIS) -> list[HeadMember]:
     """Read every head of every run that validated, on all splits but the one trained on, in the order of the runs.
 
     Where some runs are of a fold, the others are none of these models. Raises UsageError where there is no run, and for
     a split that only some of them have.
     """
     files = split_files(runs)
-    able = [each.run for each in files if each.split == VALIDATION]
-    axes = find_axes(able, [fold]) if any(fold in run.axes for run in able) else []
-    able = having(able, axes)
-    if not able:
-        raise UsageError(f"ensemble: no run has predictions of split {VALIDATION!r}")
-    ids = {run.id for run in able}
-    splits = dict.fromkeys(each.split for each in files if each.run.id in ids and each.split != TRAINED_ON)
-    heads = {split: [{head.head: head for head in found} for found in read_runs(able, split)] for split in splits}
+    validated_runs = [each.run for each in files if each.split == VALIDATION_SPLIT]
+    axes = find_axes(validated_runs, [fold]) if any(fold in run.axes for run in validated_runs) else []
+    validated_runs = with_axes(validated_runs, axes)
+    if not validated_runs:
+        raise UsageError(f"ensemble: no run has predictions of split {VALIDATION_SPLIT!r}")
+    ids = {run.id for run in validated_runs}
+    splits = dict.fromkeys(each.split for each in files if each.run.id in ids and each.split != TRAINING_SPLIT)
+    heads = {
+        split: [{head.head: head for head in found} for found in read_runs(validated_runs, split)] for split in splits
+    }
     return [
-        Member(run, head, fold_text(run, axes), _setting(run, axes, head), {s: heads[s][at][head] for s in splits})
-        for at, run in enumerate(able)
-        for head in heads[VALIDATION][at]
+        HeadMember(
+            run,
+            head,
+            fold_text(run, axes),
+            _setting_text(run, axes, head),
+            {s: heads[s][position][head] for s in splits},
+        )
+        for position, run in enumerate(validated_runs)
+        for head in heads[VALIDATION_SPLIT][position]
     ]
 
 
-def _setting(run: Run, folds: Sequence[str], head: str) -> str:
-    return f"{key_of(run.stage, without(run.axes, folds))}/{head}"
+def _setting_text(run: FinishedJob, folds: Sequence[str], head: str) -> str:
+    return f"{address_key(run.stage, without_axes(run.axes, folds))}/{head}"
 
 
-def named(members: Sequence[Member], conditions: Collection[str]) -> list[Member]:
+def select_members(members: Sequence[HeadMember], conditions: Collection[str]) -> list[HeadMember]:
     """Return the members that meet any of the conditions, on axes, ``stage``, ``job`` and ``head``.
 
     Raises UsageError for a condition that none meets.
     """
     chosen: set[str] = set()
     for condition in conditions:
-        runs, terms = select([member.run for member in members], condition, ("head",))
+        runs, terms = select_runs([member.run for member in members], condition, ("head",))
         ids = {run.id for run in runs}
         found = {each.name for each in members if each.run.id in ids and all(term.holds(each.head) for term in terms)}
         if not found:
@@ -118,43 +126,49 @@ def named(members: Sequence[Member], conditions: Collection[str]) -> list[Member
     return [member for member in members if member.name in chosen]
 
 
-def ranked(members: Sequence[Member], metric: str) -> dict[str, list[Member]]:
+def rank_members(members: Sequence[HeadMember], metric: str) -> dict[str, list[HeadMember]]:
     """Return the members of each fold by a validation metric, the best first, and among equals the earlier."""
-    folds: dict[str, list[Member]] = {}
+    folds: dict[str, list[HeadMember]] = {}
     for member in members:
         folds.setdefault(member.fold, []).append(member)
-    return {fold: sorted(found, key=lambda each: -each.merit(metric)) for fold, found in folds.items()}
+    return {fold: sorted(found, key=lambda each: -each.merit_by(metric)) for fold, found in folds.items()}
 
 
-def top_means(members: Sequence[Member], split: str) -> Iterator[HeadPredictions]:
+def iterate_top_means(members: Sequence[HeadMember], split: str) -> Iterator[HeadPredictions]:
     """Yield the mean probabilities of the first member, of the first two, … on a split, as logits."""
-    mean = Mean(members[0].splits[split], members[0].name)
+    mean = RunningMean(members[0].rows_by_split[split], members[0].name)
     for member in members:
-        mean.add(member.splits[split], member.name)
-        found = mean.result()
-        logits = np.log(np.maximum(found.values, _TINY)).astype(np.float32)
-        yield HeadPredictions(f"top_{found.members}", found.rows.ids, found.rows.targets, found.rows.known, logits)
+        mean.add(member.rows_by_split[split], member.name)
+        ensemble = mean.mean()
+        logits = np.log(np.maximum(ensemble.values, _TINY)).astype(np.float32)
+        yield HeadPredictions(
+            f"top_{ensemble.member_count}",
+            ensemble.first_member.ids,
+            ensemble.first_member.targets,
+            ensemble.first_member.known,
+            logits,
+        )
 
 
-def fewest(ranking: Ranking) -> int:
+def fewest_members(ranking: Ranking) -> int:
     """Return how many members every fold has at least."""
     return min(len(members) for members in ranking.values())
 
 
-def validation_means(ranking: Ranking) -> list[HeadPredictions]:
+def mean_curves_on_validation(ranking: Ranking) -> list[HeadPredictions]:
     """Return the ensembles of the best, the best two, … on the validation rows, each fold by its own."""
-    counted = fewest(ranking)
-    folds = [list(islice(top_means(members, VALIDATION), counted)) for members in ranking.values()]
-    return [put_together(parts) for parts in zip(*folds, strict=True)]
+    count = fewest_members(ranking)
+    folds = [list(islice(iterate_top_means(members, VALIDATION_SPLIT), count)) for members in ranking.values()]
+    return [concatenate_heads(parts) for parts in zip(*folds, strict=True)]
 
 
-def means_over_folds(ranking: Ranking, split: str) -> list[HeadPredictions]:
+def mean_curve_over_folds(ranking: Ranking, split: str) -> list[HeadPredictions]:
     """Return the ensembles of the best, the best two, … of every fold on a split that is nobody's to train on."""
-    in_turn = [members[rank] for rank in range(fewest(ranking)) for members in ranking.values()]
-    return list(top_means(in_turn, split))[len(ranking) - 1 :: len(ranking)]
+    members_by_rank = [members[rank] for rank in range(fewest_members(ranking)) for members in ranking.values()]
+    return list(iterate_top_means(members_by_rank, split))[len(ranking) - 1 :: len(ranking)]
 
 
-def put_together(parts: Sequence[HeadPredictions]) -> HeadPredictions:
+def concatenate_heads(parts: Sequence[HeadPredictions]) -> HeadPredictions:
     """Return the rows of several folds, one after another."""
     return HeadPredictions(
         parts[0].head,

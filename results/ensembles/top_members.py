@@ -13,32 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.results.ensembles.members import (
-    PREFIX,
-    VALIDATION,
-    Member,
+    FOLD_PREFIX,
+    VALIDATION_SPLIT,
+    HeadMember,
     Ranking,
-    fewest,
-    means_over_folds,
-    merit,
-    named,
-    put_together,
-    ranked,
-    top_means,
-    validation_means,
+    concatenate_heads,
+    fewest_members,
+    iterate_top_means,
+    mean_curve_over_folds,
+    mean_curves_on_validation,
+    merit_of,
+    rank_members,
+    select_members,
 )
-from seedfold.results.store.metrics import score
+from seedfold.results.store.metrics import head_metrics
 from seedfold.results.store.predictions import HeadPredictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN, OTHERS, OTHERS_AND_N = "own fold", "other folds", "other folds, n too"
+OWN_FOLD, OTHER_FOLDS, OTHER_FOLDS_AND_N = "own fold", "other folds", "other folds, n too"
 
 
 @dataclass(frozen=True)
-class Choice:
+class MemberChoice:
     """Which members take part: those of at least ``min_accuracy``, or those that meet any condition in ``members``.
 
     ``rank_by`` orders them. ``n`` is the number of members to use; None for the best number.
@@ -49,127 +49,131 @@ class Choice:
     members: tuple[str, ...] | None = None
     n: int | None = None
 
-    def ranking(self, members: Sequence[Member]) -> Ranking:
+    def ranking(self, members: Sequence[HeadMember]) -> Ranking:
         """Return those that take part in each fold, the best first. Raises UsageError for a fold that has none."""
-        taking_part = members if self.members is None else named(members, self.members)
+        chosen = members if self.members is None else select_members(members, self.members)
         if self.members is None:
-            taking_part = [each for each in members if each.merit("accuracy") >= self.min_accuracy]
-        ranking = ranked(taking_part, self.rank_by)
+            chosen = [each for each in members if each.merit_by("accuracy") >= self.min_accuracy]
+        ranking = rank_members(chosen, self.rank_by)
         for fold in dict.fromkeys(member.fold for member in members):
             if fold not in ranking:
-                raise UsageError(f"ensemble: {self._nobody(members, fold)}")
+                raise UsageError(f"ensemble: {self._no_member_message(members, fold)}")
         return ranking
 
-    def _nobody(self, members: Sequence[Member], fold: str) -> str:
+    def _no_member_message(self, members: Sequence[HeadMember], fold: str) -> str:
         if self.members is not None:
             return f"{fold}: none of its members is listed; list some of every fold"
-        best = max(each.merit("accuracy") for each in members if each.fold == fold)
+        best = max(each.merit_by("accuracy") for each in members if each.fold == fold)
         return (
             f"{fold}: no member has an accuracy of {self.min_accuracy:g}, the best has {best:.3f}; lower min_accuracy"
         )
 
 
 @dataclass(frozen=True)
-class CrossFitted:
+class CrossFittedEnsembles:
     """Ensembles on validation rows whose members other folds have chosen: for each n, and with n chosen there, too."""
 
     for_each_n: Sequence[HeadPredictions]
     best: HeadPredictions
-    n: Mapping[str, int]
+    n_by_fold: Mapping[str, int]
 
 
-def cross_fitted(members: Sequence[Member], choice: Choice) -> CrossFitted | None:
+def cross_fit(members: Sequence[HeadMember], choice: MemberChoice) -> CrossFittedEnsembles | None:
     """Choose for each fold on the others; None where there is one fold only, or the others choose nobody.
 
     Only settings that every fold has can be chosen.
     """
-    given = members if choice.members is None else named(members, choice.members)
-    folds = list(dict.fromkeys(member.fold for member in given))
-    settings = _settings(given, folds)
+    allowed = members if choice.members is None else select_members(members, choice.members)
+    folds = list(dict.fromkeys(member.fold for member in allowed))
+    settings = _settings_in_all_folds(allowed, folds)
     if len(folds) < 2:
         return None
     curves: dict[str, list[HeadPredictions]] = {}
     best_n: dict[str, int] = {}
     for fold in folds:
         others = [other for other in folds if other != fold]
-        chosen = _chosen(settings, others, choice)
+        chosen = _choose_settings(settings, others, choice)
         if not chosen:
             return None
-        best_n[fold] = best_number(validation_means({f: [each[f] for each in chosen] for f in others}), choice.rank_by)
-        curves[fold] = list(top_means([each[fold] for each in chosen], VALIDATION))
+        best_n[fold] = best_member_count(
+            mean_curves_on_validation({f: [each[f] for each in chosen] for f in others}), choice.rank_by
+        )
+        curves[fold] = list(iterate_top_means([each[fold] for each in chosen], VALIDATION_SPLIT))
     number = min(map(len, curves.values()))
-    for_each_n = [put_together([curves[fold][n] for fold in folds]) for n in range(number)]
-    return CrossFitted(for_each_n, put_together([curves[fold][best_n[fold] - 1] for fold in folds]), best_n)
+    for_each_n = [concatenate_heads([curves[fold][n] for fold in folds]) for n in range(number)]
+    return CrossFittedEnsembles(
+        for_each_n, concatenate_heads([curves[fold][best_n[fold] - 1] for fold in folds]), best_n
+    )
 
 
-_Setting = Mapping[str, Member]
+_Setting = Mapping[str, HeadMember]
 """The members of one setting by fold."""
 
 
-def _settings(members: Sequence[Member], folds: Collection[str]) -> list[_Setting]:
-    found: dict[str, dict[str, Member]] = {}
+def _settings_in_all_folds(members: Sequence[HeadMember], folds: Collection[str]) -> list[_Setting]:
+    found: dict[str, dict[str, HeadMember]] = {}
     for member in members:
         found.setdefault(member.setting, {})[member.fold] = member
     return [each for each in found.values() if len(each) == len(folds)]
 
 
-def _chosen(settings: Sequence[_Setting], folds: Collection[str], choice: Choice) -> list[_Setting]:
+def _choose_settings(settings: Sequence[_Setting], folds: Collection[str], choice: MemberChoice) -> list[_Setting]:
     """The settings that these folds choose, the best first."""
 
     def mean(setting: _Setting, metric: str) -> float:
-        return float(np.mean([setting[fold].merit(metric) for fold in folds]))
+        return float(np.mean([setting[fold].merit_by(metric) for fold in folds]))
 
-    able = [each for each in settings if choice.members or mean(each, "accuracy") >= choice.min_accuracy]
-    return sorted(able, key=lambda each: -mean(each, choice.rank_by))
+    good_enough = [each for each in settings if choice.members or mean(each, "accuracy") >= choice.min_accuracy]
+    return sorted(good_enough, key=lambda each: -mean(each, choice.rank_by))
 
 
-def best_number(curve: Sequence[HeadPredictions], metric: str) -> int:
+def best_member_count(curve: Sequence[HeadPredictions], metric: str) -> int:
     """Return the number of members, from 1, whose ensemble is best; the smallest of several."""
-    return int(np.argmax([merit(score(each), metric) for each in curve])) + 1
+    return int(np.argmax([merit_of(head_metrics(each), metric) for each in curve])) + 1
 
 
 @dataclass(frozen=True)
-class Ensembles:
+class TopMemberEnsembles:
     """All ensembles of a study. ``test`` has those of each other split; ``n`` is the number of members to use."""
 
     ranking: Ranking
-    validation: Sequence[HeadPredictions]
-    honest: CrossFitted | None
-    test: Mapping[str, Sequence[HeadPredictions]]
+    validation_curve: Sequence[HeadPredictions]
+    cross_fitted: CrossFittedEnsembles | None
+    curve_by_test_split: Mapping[str, Sequence[HeadPredictions]]
     n: int
 
-    def table(self) -> pd.DataFrame:
+    def score_table(self) -> pd.DataFrame:
         """Return split, chosen_on, n, models, samples and metrics, a row an ensemble; n is null where folds differ.
 
         ``chosen_on`` says whose validation rows have chosen the members. Splits whose targets are unknown have no rows.
         """
         import pandas as pd
 
-        frame = pd.DataFrame(self._rows())
+        frame = pd.DataFrame(self._score_rows())
         return frame.astype({"n": "Int64", "models": "Int64"})
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        yield from _curve(VALIDATION, OWN, self.validation, 1)
-        if self.honest is not None:
-            yield from _curve(VALIDATION, OTHERS, self.honest.for_each_n, 1)
-            yield _row(VALIDATION, OTHERS_AND_N, None, None, self.honest.best)
-        for split, curve in self.test.items():
+    def _score_rows(self) -> Iterator[dict[str, Any]]:
+        yield from _curve_rows(VALIDATION_SPLIT, OWN_FOLD, self.validation_curve, 1)
+        if self.cross_fitted is not None:
+            yield from _curve_rows(VALIDATION_SPLIT, OTHER_FOLDS, self.cross_fitted.for_each_n, 1)
+            yield _score_row(VALIDATION_SPLIT, OTHER_FOLDS_AND_N, None, None, self.cross_fitted.best)
+        for split, curve in self.curve_by_test_split.items():
             if curve[0].known.any():
-                yield from _curve(split, OWN, curve, len(self.ranking))
+                yield from _curve_rows(split, OWN_FOLD, curve, len(self.ranking))
 
-    def members(self, metric: str) -> pd.DataFrame:
+    def member_table(self, metric: str) -> pd.DataFrame:
         """Return fold, rank, job, head, axes, accuracy and the metric that ranks, and whether the member is used."""
         import pandas as pd
 
         rows = [
             {
-                "fold": fold.removeprefix(PREFIX),
+                "fold": fold.removeprefix(FOLD_PREFIX),
                 "rank": rank,
                 "used": rank <= self.n,
                 "job": member.run.short_id,
                 "head": member.head,
             }
-            | {"accuracy": member.scores["accuracy"], metric: member.scores[metric]}
+            | {"accuracy": member.metrics["accuracy"], metric: member.metrics[metric]}
             | {name: str(value) for name, value in member.run.axes.items() if name != "fold"}
             for fold, members in self.ranking.items()
             for rank, member in enumerate(members, start=1)
@@ -177,27 +181,29 @@ class Ensembles:
         return pd.DataFrame(rows)
 
 
-def _curve(split: str, chosen_on: str, curve: Sequence[HeadPredictions], folds: int) -> Iterator[dict[str, Any]]:
-    return (_row(split, chosen_on, n, n * folds, each) for n, each in enumerate(curve, start=1))
+def _curve_rows(split: str, chosen_on: str, curve: Sequence[HeadPredictions], folds: int) -> Iterator[dict[str, Any]]:
+    return (_score_row(split, chosen_on, n, n * folds, each) for n, each in enumerate(curve, start=1))
 
 
-def _row(split: str, chosen_on: str, n: int | None, models: int | None, head: HeadPredictions) -> dict[str, Any]:
+def _score_row(split: str, chosen_on: str, n: int | None, models: int | None, head: HeadPredictions) -> dict[str, Any]:
     found = {"split": split, "chosen_on": chosen_on, "n": n, "models": models, "samples": int(head.known.sum())}
-    return {**found, **score(head)}
+    return {**found, **head_metrics(head)}
 
 
-def make_ensembles(members: Sequence[Member], choice: Choice) -> Ensembles:
+def make_ensembles(members: Sequence[HeadMember], choice: MemberChoice) -> TopMemberEnsembles:
     """Return the ensembles of the members that the choice lets take part.
 
     The number of members to use is the one that is best where the members were chosen on other folds; where that
     cannot be said, where they were chosen on their own. Raises UsageError where a fold has no member, or too few.
     """
     ranking = choice.ranking(members)
-    validation, honest = validation_means(ranking), cross_fitted(members, choice)
-    splits = [split for split in members[0].splits if split != VALIDATION]
-    curve = (validation if honest is None else honest.for_each_n)[: len(validation)]
-    number = best_number(curve, choice.rank_by) if choice.n is None else choice.n
-    if not 1 <= number <= fewest(ranking):
-        there = counted(fewest(ranking), "member")
-        raise UsageError(f"ensemble.n: {number} is not from 1 to what every fold has, {there}")
-    return Ensembles(ranking, validation, honest, {split: means_over_folds(ranking, split) for split in splits}, number)
+    validation, cross_fitted = mean_curves_on_validation(ranking), cross_fit(members, choice)
+    splits = [split for split in members[0].rows_by_split if split != VALIDATION_SPLIT]
+    curve = (validation if cross_fitted is None else cross_fitted.for_each_n)[: len(validation)]
+    number = best_member_count(curve, choice.rank_by) if choice.n is None else choice.n
+    if not 1 <= number <= fewest_members(ranking):
+        members_text = count_noun(fewest_members(ranking), "member")
+        raise UsageError(f"ensemble.n: {number} is not from 1 to what every fold has, {members_text}")
+    return TopMemberEnsembles(
+        ranking, validation, cross_fitted, {split: mean_curve_over_folds(ranking, split) for split in splits}, number
+    )

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.conditions import Term, Where, axis_named, same
+from seedfold.jobs.conditions import Term, Where, are_equal, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.results.store.finished_job import Addressed, Job, Run
+from seedfold.results.store.finished_job import Addressed, FinishedJob, Job
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Place = TypeVar("Place", bound=Addressed)
+AnyAddressed = TypeVar("AnyAddressed", bound=Addressed)
 AnyJob = TypeVar("AnyJob", bound=Job)
 Selection = str | Where | None
 _RUN_COLUMNS = ("stage", "job")
@@ -42,37 +42,37 @@ def short_names(axes: Sequence[str]) -> dict[str, str]:
     return {axis: short if counts[short := last_component(axis)] == 1 else axis for axis in axes}
 
 
-def find_axes(runs: Iterable[Addressed], wanted: Iterable[str]) -> list[str]:
+def find_axes(runs: Iterable[Addressed], names: Iterable[str]) -> list[str]:
     """Return the full names of axes given in full or by their last component.
 
     Raises UsageError, with the nearest name, for one that no run has.
     """
     known = axis_names(runs)
-    return [_known(name, axis_named(name, known), known) for name in wanted]
+    return [_require_axis(name, find_axis(name, known), known) for name in names]
 
 
-def _known(given: str, found: str | None, known: Sequence[str]) -> str:
-    if found is None:
+def _require_axis(name: str, axis: str | None, known: Sequence[str]) -> str:
+    if axis is None:
         listed = ", ".join(known) or "none"
-        raise UsageError(f"{given}: no such axis in these runs{did_you_mean(given, known)}; axes: {listed}")
-    return found
+        raise UsageError(f"{name}: no such axis in these runs{did_you_mean(name, known)}; axes: {listed}")
+    return axis
 
 
-def column(values: Sequence[Any]) -> pd.Series[Any]:
+def make_column(values: Sequence[Any]) -> pd.Series[Any]:
     """Return values as one typed column: whole numbers, numbers, truth values or text; nulls keep the type."""
     import pandas as pd
 
-    given = [value for value in values if value is not None]
-    kinds = {type(value) for value in given}
+    present = [value for value in values if value is not None]
+    kinds = {type(value) for value in present}
     if kinds == {bool}:
-        dtype = "bool" if len(given) == len(values) else "boolean"
+        dtype = "bool" if len(present) == len(values) else "boolean"
     elif kinds == {int}:
-        dtype = "int64" if len(given) == len(values) else "Int64"
+        dtype = "int64" if len(present) == len(values) else "Int64"
     elif kinds and kinds <= {int, float}:
-        dtype = "float64" if len(given) == len(values) else "Float64"
+        dtype = "float64" if len(present) == len(values) else "Float64"
     else:
         values = [value if value is None or isinstance(value, str) else canonical_json(value) for value in values]
-        dtype = "str" if given else "object"
+        dtype = "str" if present else "object"
     return pd.Series(values, dtype=dtype)
 
 
@@ -80,8 +80,8 @@ def address_frame(addressed: Sequence[Addressed]) -> pd.DataFrame:
     """Return one row per run: ``stage`` and one column per axis."""
     import pandas as pd
 
-    columns = {"stage": column([each.stage for each in addressed])}
-    columns |= {name: column([each.axes.get(name) for each in addressed]) for name in axis_names(addressed)}
+    columns = {"stage": make_column([each.stage for each in addressed])}
+    columns |= {name: make_column([each.axes.get(name) for each in addressed]) for name in axis_names(addressed)}
     return pd.DataFrame(columns)
 
 
@@ -91,73 +91,77 @@ class Group:
 
     stage: str
     axes: Mapping[str, Any]
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedJob, ...]
 
     @property
-    def key(self) -> str:
+    def address_text(self) -> str:
         """A text that no other group has."""
-        return key_of(self.stage, self.axes)
+        return address_key(self.stage, self.axes)
 
     @property
     def name(self) -> str:
         """The shared axis values as text, such as ``seed=7 model=mlp``; the stage where there are none."""
-        return axes_text(self.axes) or self.stage
+        return format_axes(self.axes) or self.stage
 
 
-def axes_text(axes: Mapping[str, Any]) -> str:
+def format_axes(axes: Mapping[str, Any]) -> str:
     """Return axis values as a person would type them: ``seed=7 model=mlp``."""
-    return " ".join(f"{name}={value_text(value)}" for name, value in axes.items())
+    return " ".join(f"{name}={format_value(value)}" for name, value in axes.items())
 
 
-def value_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return one axis value as text."""
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def key_of(stage: str, axes: Mapping[str, Any]) -> str:
+def address_key(stage: str, axes: Mapping[str, Any]) -> str:
     """Return a text that is equal exactly for equal places, whatever the order of the axes."""
     return canonical_json([stage, dict(axes)])
 
 
-def without(axes: Mapping[str, Any], over: Sequence[str]) -> dict[str, Any]:
+def without_axes(axes: Mapping[str, Any], over: Sequence[str]) -> dict[str, Any]:
     """Return the axes that are not in ``over``."""
     return {name: value for name, value in axes.items() if name not in over}
 
 
-def group_runs(runs: Sequence[Run], over: Sequence[str]) -> list[Group]:
+def group_runs(runs: Sequence[FinishedJob], over: Sequence[str]) -> list[Group]:
     """Group runs by stage and every axis that is not in ``over``, in the order of their first runs."""
-    members: dict[str, list[Run]] = {}
+    members: dict[str, list[FinishedJob]] = {}
     for run in runs:
-        members.setdefault(key_of(run.stage, without(run.axes, over)), []).append(run)
-    return [Group(found[0].stage, without(found[0].axes, over), tuple(found)) for found in members.values()]
+        members.setdefault(address_key(run.stage, without_axes(run.axes, over)), []).append(run)
+    return [Group(found[0].stage, without_axes(found[0].axes, over), tuple(found)) for found in members.values()]
 
 
-def parsed(where: Selection) -> Where:
+def parse_where(where: Selection) -> Where:
     """Return conditions given as text, parsed already, or not at all."""
     if isinstance(where, Where):
         return where
     return Where.parse(where) if where else Where()
 
 
-def select(
+def select_runs(
     runs: Sequence[AnyJob], where: Selection, row_columns: Sequence[str] = ()
 ) -> tuple[list[AnyJob], tuple[Term, ...]]:
     """Split conditions: return the runs for which those on axes, stage and job hold, and those on ``row_columns``.
 
     A job is named by the beginning of its id. Raises UsageError for a key that is none of these.
     """
-    condition = parsed(where)
+    condition = parse_where(where)
     axes = axis_names(runs)
     condition.check([*axes, *_RUN_COLUMNS, *row_columns])
-    by_axis = [term for term in condition.terms if axis_named(term.key, axes) is not None]
-    others = [term for term in condition.terms if term not in by_axis]
-    by_run = [term for term in others if term.key in _RUN_COLUMNS]
-    on_axes = Where(tuple(by_axis))
-    chosen = [run for run in runs if on_axes.matches(run.axes) and all(_holds(term, run) for term in by_run)]
+    axis_terms = [term for term in condition.terms if find_axis(term.key, axes) is not None]
+    others = [term for term in condition.terms if term not in axis_terms]
+    run_terms = [term for term in others if term.key in _RUN_COLUMNS]
+    axis_conditions = Where(tuple(axis_terms))
+    chosen = [
+        run
+        for run in runs
+        if axis_conditions.matches(run.axes) and all(_run_term_holds(term, run) for term in run_terms)
+    ]
     return chosen, tuple(term for term in others if term.key in row_columns)
 
 
-def _holds(term: Term, run: Job) -> bool:
+def _run_term_holds(term: Term, run: Job) -> bool:
     if term.key == "stage":
         return term.holds(run.stage)
     found = any(run.id.startswith(str(value)) for value in term.values)
@@ -172,6 +176,6 @@ def select_rows(frame: pd.DataFrame, terms: Iterable[Term]) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def agreement(left: Mapping[str, Any], right: Mapping[str, Any]) -> int:
+def count_equal_axes(left: Mapping[str, Any], right: Mapping[str, Any]) -> int:
     """Return on how many axes two places agree."""
-    return sum(name in right and same(value, right[name]) for name, value in left.items())
+    return sum(name in right and are_equal(value, right[name]) for name, value in left.items())

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from seedfold.results.evaluation.axes import Group, Selection
 from seedfold.results.evaluation.folds import Over
-from seedfold.results.evaluation.out_of_fold import OutOfFold, with_groups
-from seedfold.results.store.finished_job import Job, Run
+from seedfold.results.evaluation.out_of_fold import OutOfFold, replace_group_column
+from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.metrics import auroc, average_precision, probabilities
 from seedfold.results.store.predictions import HeadPredictions
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Curve = dict[str, Any]
-_GRID = np.linspace(0.0, 1.0, 201)
+_MEAN_CURVE_X = np.linspace(0.0, 1.0, 201)
 
 
 def curves(
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     over: Over = "fold",
     *,
     split: str = "val",
@@ -43,16 +43,16 @@ def curves(
 
     found = OutOfFold(runs, over, split, partial, planned, where)
     parts = [
-        _frame(curve, group, head).assign(complete=found.is_complete(group))
-        for group, heads in found.pooled()
+        _curve_table(curve, group, head).assign(complete=found.is_complete(group))
+        for group, heads in found.pooled_groups()
         for head, pooled in heads.items()
         for curve in head_curves(pooled.rows)
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return with_groups(frame)
+    return replace_group_column(frame)
 
 
-def _frame(curve: Curve, group: Group, head: str) -> pd.DataFrame:
+def _curve_table(curve: Curve, group: Group, head: str) -> pd.DataFrame:
     import pandas as pd
 
     points = pd.DataFrame(curve)
@@ -67,7 +67,7 @@ def head_curves(rows: HeadPredictions) -> Iterator[Curve]:
         return
     truth, p = rows.targets[rows.known], probabilities(rows.logits[rows.known])
     classes = [1] if p.shape[1] == 2 else range(p.shape[1])
-    for make in (_roc, _precision_recall):
+    for make in (_roc_curve, _precision_recall_curve):
         found = [
             make(truth == number, p[:, number], str(number)) for number in classes if 0 < (truth == number).mean() < 1
         ]
@@ -76,14 +76,14 @@ def head_curves(rows: HeadPredictions) -> Iterator[Curve]:
             yield {**mean_curve(found), "class": "macro"}
 
 
-def _roc(truth: Array, p: Array, name: str) -> Curve:
+def _roc_curve(truth: Array, p: Array, name: str) -> Curve:
     from sklearn.metrics import roc_curve
 
     x, y, threshold = roc_curve(truth, p)
     return {"class": name, "curve": "roc", "x": x, "y": y, "threshold": threshold, "area": auroc(truth, p)}
 
 
-def _precision_recall(truth: Array, p: Array, name: str) -> Curve:
+def _precision_recall_curve(truth: Array, p: Array, name: str) -> Curve:
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, threshold = precision_recall_curve(truth, p, drop_intermediate=True)
@@ -99,8 +99,8 @@ def _precision_recall(truth: Array, p: Array, name: str) -> Curve:
     }
 
 
-def mean_curve(found: Sequence[Curve]) -> Curve:
+def mean_curve(curves: Sequence[Curve]) -> Curve:
     """Return the mean of curves of one kind at 201 values of x, with the mean of their areas."""
-    heights = np.mean([np.interp(_GRID, curve["x"], curve["y"]) for curve in found], axis=0)
-    area = float(np.mean([curve["area"] for curve in found]))
-    return {**found[0], "x": _GRID, "y": heights, "threshold": np.nan, "area": area}
+    heights = np.mean([np.interp(_MEAN_CURVE_X, curve["x"], curve["y"]) for curve in curves], axis=0)
+    area = float(np.mean([curve["area"] for curve in curves]))
+    return {**curves[0], "x": _MEAN_CURVE_X, "y": heights, "threshold": np.nan, "area": area}

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seedfold.results.evaluation.axes import Group
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "epochs.csv"
-LOW, HIGH = 0.1, 0.9
+HISTORY_FILE = "epochs.csv"
+LOW_QUANTILE, HIGH_QUANTILE = 0.1, 0.9
 
 
-def history(runs: Sequence[Run]) -> pd.DataFrame:
+def read_histories(runs: Sequence[FinishedJob]) -> pd.DataFrame:
     """Return the epochs of all runs that kept a history: job, epoch, and the columns of their files."""
     import pandas as pd
 
     parts = []
     for run in runs:
-        file = run.folder / FILE
+        file = run.folder / HISTORY_FILE
         if file.exists():
             part = pd.read_csv(file)
             part.insert(0, "job", run.short_id)
@@ -36,15 +36,15 @@ def learning_curve(group: Group, column: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = history(group.runs)
+    found = read_histories(group.runs)
     if column not in found or "epoch" not in found:
         return pd.DataFrame({"epoch": [], "median": [], "low": [], "high": [], "runs": []})
     by_epoch = found.dropna(subset=[column]).groupby("epoch")[column]
     return pd.DataFrame(
         {
             "median": by_epoch.median(),
-            "low": by_epoch.quantile(LOW),
-            "high": by_epoch.quantile(HIGH),
+            "low": by_epoch.quantile(LOW_QUANTILE),
+            "high": by_epoch.quantile(HIGH_QUANTILE),
             "runs": by_epoch.size(),
         }
     ).reset_index()

@@ -9,28 +9,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from seedfold.results.evaluation.axes import Group, Selection, address_frame, agreement, axis_names, group_runs, select
+from seedfold.results.evaluation.axes import (
+    Group,
+    Selection,
+    address_frame,
+    axis_names,
+    count_equal_axes,
+    group_runs,
+    select_runs,
+)
 from seedfold.results.evaluation.folds import (
-    LISTED,
+    MAX_LISTED,
     Gap,
     Over,
+    _find_unplanned_gaps,
+    add_zipped_axes,
     find_gaps,
-    find_over,
-    find_unplanned,
+    find_over_axes,
     fold_text,
-    having,
-    refuse,
-    with_companions,
+    refuse_gaps,
+    with_axes,
 )
-from seedfold.results.evaluation.pooling import Pooled, pool, read_runs, target_column
-from seedfold.results.store.finished_job import Job, Run
-from seedfold.results.store.metrics import score
+from seedfold.results.evaluation.pooling import PooledHead, pool_runs, read_runs, target_column
+from seedfold.results.store.finished_job import FinishedJob, Job
+from seedfold.results.store.metrics import head_metrics
 from seedfold.results.store.predictions import HeadPredictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_DONORS = 3
+_MAX_PEERS = 3
 
 
 class OutOfFold:
@@ -43,57 +51,59 @@ class OutOfFold:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[FinishedJob],
         over: Over = "fold",
         split: str = "val",
         partial: bool = False,
         planned: Iterable[Job] | None = None,
         where: Selection = None,
     ) -> None:
-        chosen, _ = select(runs, where)
+        chosen, _ = select_runs(runs, where)
         plan = None if planned is None else list(planned)
-        wanted = None if plan is None else select(plan, where)[0]
-        self.over = with_companions(plan, find_over(chosen, over))
+        wanted = None if plan is None else select_runs(plan, where)[0]
+        self.over = add_zipped_axes(plan, find_over_axes(chosen, over))
         self.split = split
-        self.groups = group_runs(having(chosen, self.over), self.over)
-        self.gaps = [self._counted(gap, rank) for rank, gap in enumerate(find_gaps(self.groups, self.over, wanted))]
-        self.gaps += find_unplanned(plan or (), self.over, where)
+        self.groups = group_runs(with_axes(chosen, self.over), self.over)
+        self.gaps = [
+            self._with_sample_count(gap, rank) for rank, gap in enumerate(find_gaps(self.groups, self.over, wanted))
+        ]
+        self.gaps += _find_unplanned_gaps(plan or (), self.over, where)
         if not partial:
-            refuse(self.gaps, "out-of-fold")
+            refuse_gaps(self.gaps, "out-of-fold")
 
     def is_complete(self, group: Group) -> bool:
         """Whether a group has every fold."""
-        return all(gap.key != group.key for gap in self.gaps)
+        return all(gap.key != group.address_text for gap in self.gaps)
 
-    def rows(self, group: Group) -> dict[str, HeadPredictions]:
+    def heads_of(self, group: Group) -> dict[str, HeadPredictions]:
         """Return a group's rows by head."""
-        return {head: pooled.rows for head, pooled in pool(group.runs, self.split).items()}
+        return {head: pooled.rows for head, pooled in pool_runs(group.runs, self.split).items()}
 
-    def pooled(self) -> Iterator[tuple[Group, dict[str, Pooled]]]:
+    def pooled_groups(self) -> Iterator[tuple[Group, dict[str, PooledHead]]]:
         """Yield each group with its rows by head, and which run each row is from."""
         for group in self.groups:
-            yield group, pool(group.runs, self.split)
+            yield group, pool_runs(group.runs, self.split)
 
-    def _counted(self, gap: Gap, rank: int) -> Gap:
-        own = next((group for group in self.groups if group.key == gap.key), None)
-        if rank >= LISTED or own is None:
+    def _with_sample_count(self, gap: Gap, rank: int) -> Gap:
+        own_group = next((group for group in self.groups if group.address_text == gap.key), None)
+        if rank >= MAX_LISTED or own_group is None:
             return gap
-        return replace(gap, samples=self._lost(own, gap.fold))
+        return replace(gap, samples=self._count_lost_samples(own_group, gap.missing))
 
-    def _lost(self, own: Group, fold: str) -> int | None:
+    def _count_lost_samples(self, own_group: Group, fold: str) -> int | None:
         """Count the samples of ``fold`` in the group most like ``own`` that cuts the samples into the same folds."""
-        folds = self._samples(own)
-        peers = [group for group in self.groups if group.stage == own.stage and self._has(group, fold)]
-        for peer in sorted(peers, key=lambda group: -agreement(own.axes, group.axes))[:_DONORS]:
-            theirs = self._samples(peer)
-            if all(theirs.get(name) == samples for name, samples in folds.items()):
-                return len(theirs[fold])
+        own_samples = self._samples_by_fold(own_group)
+        peers = [group for group in self.groups if group.stage == own_group.stage and self._has_fold(group, fold)]
+        for peer in sorted(peers, key=lambda group: -count_equal_axes(own_group.axes, group.axes))[:_MAX_PEERS]:
+            peer_samples = self._samples_by_fold(peer)
+            if all(peer_samples.get(name) == samples for name, samples in own_samples.items()):
+                return len(peer_samples[fold])
         return None
 
-    def _has(self, group: Group, fold: str) -> bool:
+    def _has_fold(self, group: Group, fold: str) -> bool:
         return any(fold_text(run, self.over) == fold for run in group.runs)
 
-    def _samples(self, group: Group) -> dict[str, set[str]]:
+    def _samples_by_fold(self, group: Group) -> dict[str, set[str]]:
         heads = read_runs(group.runs, self.split)
         return {
             fold_text(run, self.over): set(found[0].sample_ids) for run, found in zip(group.runs, heads, strict=True)
@@ -101,7 +111,7 @@ class OutOfFold:
 
 
 def oof(
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     over: Over = "fold",
     *,
     split: str = "val",
@@ -121,21 +131,21 @@ def oof(
     found = OutOfFold(runs, over, split, partial, planned, where)
     axes = axis_names(run for group in found.groups for run in group.runs)
     parts = []
-    for group, heads in found.pooled():
-        places = _places(group, axes).assign(complete=found.is_complete(group))
-        parts += [_frame(pooled, places) for pooled in heads.values()]
-    return _ordered(pd.concat(parts, ignore_index=True), [*axes, "complete"]) if parts else pd.DataFrame()
+    for group, heads in found.pooled_groups():
+        addresses = _address_table(group, axes).assign(complete=found.is_complete(group))
+        parts += [_pooled_table(pooled, addresses) for pooled in heads.values()]
+    return _order_columns(pd.concat(parts, ignore_index=True), [*axes, "complete"]) if parts else pd.DataFrame()
 
 
-def _places(group: Group, axes: Sequence[str]) -> pd.DataFrame:
-    places = address_frame(group.runs)
-    places.insert(0, "job", [run.short_id for run in group.runs])
-    return places.reindex(columns=["job", "stage", *axes])
+def _address_table(group: Group, axes: Sequence[str]) -> pd.DataFrame:
+    addresses = address_frame(group.runs)
+    addresses.insert(0, "job", [run.short_id for run in group.runs])
+    return addresses.reindex(columns=["job", "stage", *axes])
 
 
-def _frame(pooled: Pooled, places: pd.DataFrame) -> pd.DataFrame:
+def _pooled_table(pooled: PooledHead, addresses: pd.DataFrame) -> pd.DataFrame:
     rows = pooled.rows
-    frame = places.iloc[pooled.sources].reset_index(drop=True)
+    frame = addresses.iloc[pooled.sources].reset_index(drop=True)
     frame["sample_id"] = rows.sample_ids
     frame["target"] = target_column(rows)
     frame["head"] = rows.head
@@ -144,13 +154,13 @@ def _frame(pooled: Pooled, places: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _ordered(frame: pd.DataFrame, last: Sequence[str]) -> pd.DataFrame:
+def _order_columns(frame: pd.DataFrame, last_columns: Sequence[str]) -> pd.DataFrame:
     logits = sorted((name for name in map(str, frame) if name.startswith("logit_")), key=lambda name: int(name[6:]))
-    return frame[["job", "sample_id", "target", "head", *logits, "stage", *last]]
+    return frame[["job", "sample_id", "target", "head", *logits, "stage", *last_columns]]
 
 
 def oof_metrics(
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     over: Over = "fold",
     *,
     split: str = "val",
@@ -167,15 +177,15 @@ def oof_metrics(
     found = OutOfFold(runs, over, split, partial, planned, where)
     rows = [
         {**counted, "head": head, "metric": metric, "value": value, "complete": found.is_complete(group)}
-        for group, heads in found.pooled()
+        for group, heads in found.pooled_groups()
         for head, pooled in heads.items()
         for counted in [{"group": group, "samples": len(pooled.sources), "folds": len(group.runs)}]
-        for metric, value in score(pooled.rows).items()
+        for metric, value in head_metrics(pooled.rows).items()
     ]
-    return with_groups(pd.DataFrame(rows))
+    return replace_group_column(pd.DataFrame(rows))
 
 
-def with_groups(frame: pd.DataFrame) -> pd.DataFrame:
+def replace_group_column(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table with the column ``group`` replaced by the stage and one column per axis of the groups."""
     import pandas as pd
 

@@ -22,7 +22,7 @@ class Overlap:
     true: int = 0
 
     @classmethod
-    def of(cls, found: NDArray[np.bool_], true: NDArray[np.bool_]) -> Overlap:
+    def from_masks(cls, found: NDArray[np.bool_], true: NDArray[np.bool_]) -> Overlap:
         """Compare two masks of one shape."""
         return cls(int((found & true).sum()), int(found.sum()), int(true.sum()))
 
@@ -32,22 +32,22 @@ class Overlap:
     @property
     def dice(self) -> float:
         """2 · common / (found + true); 1 where both are empty."""
-        return _quotient(2 * self.common, self.found + self.true)
+        return _ratio(2 * self.common, self.found + self.true)
 
     @property
     def jaccard(self) -> float:
         """Common / either; 1 where both are empty."""
-        return _quotient(self.common, self.found + self.true - self.common)
+        return _ratio(self.common, self.found + self.true - self.common)
 
     @property
     def precision(self) -> float:
         """The share of what was found that is true; 1 where nothing was found."""
-        return _quotient(self.common, self.found)
+        return _ratio(self.common, self.found)
 
     @property
     def recall(self) -> float:
         """The share of what is true that was found; 1 where nothing is true."""
-        return _quotient(self.common, self.true)
+        return _ratio(self.common, self.true)
 
 
 METRICS: Mapping[str, Callable[[Overlap], float]] = {
@@ -58,5 +58,5 @@ METRICS: Mapping[str, Callable[[Overlap], float]] = {
 }
 
 
-def _quotient(part: int, whole: int) -> float:
-    return part / whole if whole else 1.0
+def _ratio(part: int, total: int) -> float:
+    return part / total if total else 1.0

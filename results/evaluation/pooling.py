@@ -14,28 +14,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.results.evaluation.query import split_files
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import HeadPredictions, read_heads
 
 _READERS = 4
-_AHEAD = 16
+_READ_AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Pooled:
+class PooledHead:
     """One head's rows of several runs; ``sources`` (n,) holds the position of each row's run."""
 
     rows: HeadPredictions
     sources: npt.NDArray[np.int64]
 
 
-def _read(path: Path) -> list[HeadPredictions]:
+def _read_heads(path: Path) -> list[HeadPredictions]:
     return list(read_heads(path))
 
 
-def read_runs(runs: Sequence[Run], split: str) -> Iterator[list[HeadPredictions]]:
+def read_runs(runs: Sequence[FinishedJob], split: str) -> Iterator[list[HeadPredictions]]:
     """Yield the heads of each run on a split, in order, reading a few ahead.
 
     Raises UsageError for a run without that split, DataFailure for a damaged file.
@@ -46,59 +46,59 @@ def read_runs(runs: Sequence[Run], split: str) -> Iterator[list[HeadPredictions]
             raise UsageError(f"job {run.short_id}: has no predictions of split {split!r}")
     paths = iter([files[run.id] for run in runs])
     with ThreadPoolExecutor(_READERS) as readers:
-        while batch := list(islice(paths, _AHEAD)):
-            yield from readers.map(_read, batch)
+        while batch := list(islice(paths, _READ_AHEAD)):
+            yield from readers.map(_read_heads, batch)
 
 
-def pool(runs: Sequence[Run], split: str) -> dict[str, Pooled]:
+def pool_runs(runs: Sequence[FinishedJob], split: str) -> dict[str, PooledHead]:
     """Return the rows of all runs, in order, by head.
 
     Raises UsageError if heads, their widths or kinds of targets differ, or a sample appears twice.
     """
-    parts = list(read_runs(runs, split))
-    names = [part.head for part in parts[0]]
-    for run, part in zip(runs, parts, strict=True):
+    heads_by_run = list(read_runs(runs, split))
+    names = [part.head for part in heads_by_run[0]]
+    for run, part in zip(runs, heads_by_run, strict=True):
         if [each.head for each in part] != names:
             raise UsageError(f"jobs {runs[0].short_id} and {run.short_id}: their heads differ, so they do not pool")
-    return {name: _pool_head(runs, [part[number] for part in parts]) for number, name in enumerate(names)}
+    return {name: _pool_head(runs, [part[number] for part in heads_by_run]) for number, name in enumerate(names)}
 
 
-def _pool_head(runs: Sequence[Run], parts: Sequence[HeadPredictions]) -> Pooled:
-    for run, part in zip(runs, parts, strict=True):
-        check_alike(parts[0], part, f"jobs {runs[0].short_id} and {run.short_id}")
+def _pool_head(runs: Sequence[FinishedJob], heads: Sequence[HeadPredictions]) -> PooledHead:
+    for run, part in zip(runs, heads, strict=True):
+        check_same_kind(heads[0], part, f"jobs {runs[0].short_id} and {run.short_id}")
     rows = HeadPredictions(
-        head=parts[0].head,
-        ids=pa.concat_arrays([part.ids for part in parts]),
-        targets=np.concatenate([part.targets for part in parts]),
-        known=np.concatenate([part.known for part in parts]),
-        logits=np.concatenate([part.logits for part in parts]),
+        head=heads[0].head,
+        ids=pa.concat_arrays([part.ids for part in heads]),
+        targets=np.concatenate([part.targets for part in heads]),
+        known=np.concatenate([part.known for part in heads]),
+        logits=np.concatenate([part.logits for part in heads]),
     )
-    _refuse_repeats(runs, rows)
-    return Pooled(rows, np.repeat(np.arange(len(parts)), [len(part.ids) for part in parts]))
+    _refuse_repeated_samples(runs, rows)
+    return PooledHead(rows, np.repeat(np.arange(len(heads)), [len(part.ids) for part in heads]))
 
 
-def check_alike(first: HeadPredictions, other: HeadPredictions, who: str) -> None:
+def check_same_kind(first: HeadPredictions, other: HeadPredictions, jobs: str) -> None:
     """Raise UsageError unless two heads have the same number of logits and the same kind of targets."""
     if first.logits.shape[1] != other.logits.shape[1]:
         widths = f"{first.logits.shape[1]} and {other.logits.shape[1]}"
-        raise UsageError(f"{who}: head {first.head!r} has {widths} logits; select runs of one task")
+        raise UsageError(f"{jobs}: head {first.head!r} has {widths} logits; select runs of one task")
     if first.is_regression != other.is_regression:
         raise UsageError(
-            f"{who}: head {first.head!r} has classes in one, numbers in the other; select runs of one task"
+            f"{jobs}: head {first.head!r} has classes in one, numbers in the other; select runs of one task"
         )
 
 
-def _refuse_repeats(runs: Sequence[Run], rows: HeadPredictions) -> None:
+def _refuse_repeated_samples(runs: Sequence[FinishedJob], rows: HeadPredictions) -> None:
     import pandas as pd
 
     if pc.count_distinct(rows.ids).as_py() == len(rows.ids):
         return
     repeated = pd.unique(rows.sample_ids[pd.Index(rows.sample_ids).duplicated()])
-    who = " ".join(run.short_id for run in runs[:3])
+    jobs = " ".join(run.short_id for run in runs[:3])
     named = ", ".join(repr(each) for each in repeated[:3].tolist())
-    samples = counted(len(repeated), "sample is", "samples are")
+    samples = count_noun(len(repeated), "sample is", "samples are")
     raise UsageError(
-        f"out-of-fold: {samples} in more than one fold ({named}) of jobs {who}…; "
+        f"out-of-fold: {samples} in more than one fold ({named}) of jobs {jobs}…; "
         "an axis that tells these jobs apart is missing, or this axis is no partition"
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seedfold.jobs.conditions import axis_named
+from seedfold.jobs.conditions import find_axis
 from seedfold.results.evaluation.axes import last_component
 
 PROBLEM_GROUPS = ("task", "sampling", "split")
@@ -29,5 +29,5 @@ def problem_axes(axes: Iterable[str], compare: Sequence[str] | None = None) -> l
     candidates = [axis for axis in axes if not is_repetition(axis)]
     if compare is None:
         return [axis for axis in candidates if re.split(r"[./]", axis)[0] in PROBLEM_GROUPS]
-    compared = {axis_named(name, candidates) for name in compare}
+    compared = {find_axis(name, candidates) for name in compare}
     return [axis for axis in candidates if axis not in compared]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.evaluation.axes import address_frame, axis_names
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import find_predictions
 from seedfold.results.store.published import DamagedError
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-_GLOB = re.compile(r"([*?\[])")
+_GLOB_CHARACTERS = re.compile(r"([*?\[])")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFile:
     """One run's predictions of one split."""
 
-    run: Run
+    run: FinishedJob
     split: str
     path: Path
 
 
-def split_files(runs: Sequence[Run], splits: Collection[str] | None = None) -> list[SplitFile]:
+def split_files(runs: Sequence[FinishedJob], splits: Collection[str] | None = None) -> list[SplitFile]:
     """Return the files of predictions of runs, in their order; all splits, or those named.
 
     Raises DamagedError if a run's folder is gone, UsageError for a split that none of the runs has.
     """
-    found = [SplitFile(run, split, path) for run in runs for split, path in _found(run).items()]
+    found = [SplitFile(run, split, path) for run in runs for split, path in _find_predictions(run).items()]
     if splits is None:
         return found
     known = {each.split for each in found}
@@ -51,20 +51,20 @@ def split_files(runs: Sequence[Run], splits: Collection[str] | None = None) -> l
     return [each for each in found if each.split in splits]
 
 
-def _found(run: Run) -> dict[str, Path]:
+def _find_predictions(run: FinishedJob) -> dict[str, Path]:
     try:
         return find_predictions(run.folder)
     except FileNotFoundError:
         raise DamagedError(f"job {run.short_id}: {run.folder} is missing; run the job again") from None
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a column's name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager
-def connect(runs: Sequence[Run], splits: Collection[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(runs: Sequence[FinishedJob], splits: Collection[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection in memory that has the table ``predictions``. Raises UsageError if there is none to read."""
     import duckdb
 
@@ -73,14 +73,14 @@ def connect(runs: Sequence[Run], splits: Collection[str] | None = None) -> Itera
         raise UsageError("predictions: none of these runs has any; `seedfold status` says what is done")
     with duckdb.connect() as connection:
         connection.register("files", _file_frame(files))
-        connection.execute(_view(files, axis_names(runs)))
+        connection.execute(_view_sql(files, axis_names(runs)))
         yield connection
 
 
 def _file_frame(files: Sequence[SplitFile]) -> pd.DataFrame:
     import pandas as pd
 
-    places = address_frame([each.run for each in files])
+    addresses = address_frame([each.run for each in files])
     own = pd.DataFrame(
         {
             "path": [str(each.path.absolute()) for each in files],
@@ -89,13 +89,13 @@ def _file_frame(files: Sequence[SplitFile]) -> pd.DataFrame:
             "run_number": range(len(files)),
         }
     )
-    return pd.concat([own, places], axis=1)
+    return pd.concat([own, addresses], axis=1)
 
 
-def _view(files: Sequence[SplitFile], axes: Sequence[str]) -> str:
+def _view_sql(files: Sequence[SplitFile], axes: Sequence[str]) -> str:
     # DuckDB would read brackets and asterisks in a folder's name as a pattern, and key=value folders as columns.
-    paths = ", ".join(_text(_GLOB.sub(r"[\1]", str(each.path.absolute()))) for each in files)
-    columns = ", ".join(f"f.{quoted(name)}" for name in ["stage", *axes])
+    paths = ", ".join(_quote_text(_GLOB_CHARACTERS.sub(r"[\1]", str(each.path.absolute()))) for each in files)
+    columns = ", ".join(f"f.{quote_name(name)}" for name in ["stage", *axes])
     return f"""
         CREATE TEMP VIEW predictions AS
         SELECT f.job, f.split, p.* EXCLUDE (filename, file_row_number), {columns},
@@ -106,11 +106,11 @@ def _view(files: Sequence[SplitFile], axes: Sequence[str]) -> str:
     """
 
 
-def _text(value: str) -> str:
+def _quote_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def query(runs: Sequence[Run], sql: str, splits: Collection[str] | None = None) -> pd.DataFrame:
+def query(runs: Sequence[FinishedJob], sql: str, splits: Collection[str] | None = None) -> pd.DataFrame:
     """Return the answer to ``sql`` over the table ``predictions`` of these runs.
 
     Raises UsageError if there are no predictions or the SQL is wrong.
@@ -124,7 +124,7 @@ def query(runs: Sequence[Run], sql: str, splits: Collection[str] | None = None) 
             raise UsageError(f"query: {' '.join(str(error).split())}") from error
 
 
-def accuracies(runs: Sequence[Run], splits: Collection[str] | None = None) -> pd.DataFrame:
+def query_accuracies(runs: Sequence[FinishedJob], splits: Collection[str] | None = None) -> pd.DataFrame:
     """Return accuracy straight from the predictions, in one pass: job, split, head, accuracy, samples.
 
     Counts rows whose target is known; meant for class targets.
@@ -136,7 +136,7 @@ def accuracies(runs: Sequence[Run], splits: Collection[str] | None = None) -> pd
         return connection.execute(
             f"""
             SELECT f.job, f.split, head, accuracy, samples FROM (
-                SELECT run_number, head, avg(({_guess(width)} = target)::INT) AS accuracy,
+                SELECT run_number, head, avg(({_guessed_class_sql(width)} = target)::INT) AS accuracy,
                        count(target) AS samples, min(row_number) AS row_number
                 FROM (SELECT *, {largest} AS largest FROM predictions) GROUP BY run_number, head
             ) JOIN files AS f USING (run_number) ORDER BY run_number, row_number
@@ -144,7 +144,7 @@ def accuracies(runs: Sequence[Run], splits: Collection[str] | None = None) -> pd
         ).df()
 
 
-def _guess(width: int) -> str:
+def _guessed_class_sql(width: int) -> str:
     """Return the SQL of a row's guessed class: the first of the largest logits, or by the sign of a single one."""
     cases = " ".join(f"WHEN logit_{number} = largest THEN {number}" for number in range(width))
     single = "logit_1 IS NULL AND logit_0 > 0" if width > 1 else "logit_0 > 0"

@@ -32,7 +32,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
-class Rows:
+class PredictionRows:
     """n rows: ids (n,), classes (n,), logits (n, k) in single precision, and splits (n,) where they are told.
 
     A class is `UNKNOWN` where a sample has no label.
@@ -44,12 +44,12 @@ class Rows:
     logits: NDArray[np.float32]
     splits: Texts | None = None
 
-    def take(self, chosen: NDArray[np.bool_]) -> Rows:
+    def filter(self, chosen: NDArray[np.bool_]) -> PredictionRows:
         """The chosen rows, in their order."""
-        return Rows(self.file, self.ids[chosen], self.targets[chosen], self.logits[chosen])
+        return PredictionRows(self.file, self.ids[chosen], self.targets[chosen], self.logits[chosen])
 
 
-def refuse(file: Path, row: int | None, column: str, problem: str) -> NoReturn:
+def refuse_value(file: Path, row: int | None, column: str, problem: str) -> NoReturn:
     """Raise UsageError for one place of a file; ``row`` counts from 0."""
     place = f"row {row + 1}, column {column}" if row is not None else f"column {column}"
     raise UsageError(f"{file}: {place}: {problem}")
@@ -64,13 +64,13 @@ def class_numbers(file: Path, names: Texts, options: ReadOptions) -> NDArray[np.
     for row, name in enumerate(names):
         if name is not None and name not in numbers:
             listed = ", ".join(options.classes)
-            refuse(file, row, "target", f"{name!r} is none of the classes {listed}{did_you_mean(name, numbers)}")
+            refuse_value(file, row, "target", f"{name!r} is none of the classes {listed}{did_you_mean(name, numbers)}")
     return np.array([np.nan if name is None else numbers[name] for name in names], dtype=np.float64)
 
 
-def checked(
+def make_rows(
     file: Path, ids: Texts, targets: NDArray[Any], logits: NDArray[Any], splits: Texts | None, options: ReadOptions
-) -> Rows:
+) -> PredictionRows:
     """Return rows whose every value can be kept. Raises UsageError for the first that cannot.
 
     ``targets`` (n,) and ``logits`` (n, k) are real numbers, not a number where there was none.
@@ -87,18 +87,18 @@ def checked(
     unknown = np.isnan(targets) if options.unlabelled else np.zeros(len(targets), dtype=np.bool_)
     targets = np.where(unknown, UNKNOWN, targets)
     _check_targets(file, targets, unknown, classes)
-    return Rows(file, ids, targets.astype(np.int64), logits.astype(np.float32), splits)
+    return PredictionRows(file, ids, targets.astype(np.int64), logits.astype(np.float32), splits)
 
 
 def _check_repeated(file: Path, ids: Texts, splits: Texts | None) -> None:
     import pandas as pd
 
-    places = pd.DataFrame({"id": ids} | ({} if splits is None else {"split": splits}))
-    repeated = places.duplicated().to_numpy()
+    keys = pd.DataFrame({"id": ids} | ({} if splits is None else {"split": splits}))
+    repeated = keys.duplicated().to_numpy()
     if repeated.any():
         row = int(np.argmax(repeated))
-        first = int(np.argmax((places == places.iloc[row]).all(axis=1)))
-        refuse(file, row, "sample_id", f"{ids[row]!r} is there already, in row {first + 1}")
+        first = int(np.argmax((keys == keys.iloc[row]).all(axis=1)))
+        refuse_value(file, row, "sample_id", f"{ids[row]!r} is there already, in row {first + 1}")
 
 
 def _check_logits(file: Path, logits: NDArray[Any]) -> None:
@@ -106,7 +106,7 @@ def _check_logits(file: Path, logits: NDArray[Any]) -> None:
         finite = np.isfinite(logits.astype(np.float32))
     if not finite.all():
         row, column = (int(place) for place in np.argwhere(~finite)[0])
-        refuse(file, row, f"logit_{column}", f"{logits[row, column]} is no finite number")
+        refuse_value(file, row, f"logit_{column}", f"{logits[row, column]} is no finite number")
 
 
 def _check_targets(file: Path, targets: NDArray[Any], unknown: NDArray[np.bool_], classes: int) -> None:
@@ -117,9 +117,9 @@ def _check_targets(file: Path, targets: NDArray[Any], unknown: NDArray[np.bool_]
     _refuse_first(file, "target", outside, targets, f"is none of the classes 0 to {classes - 1} that the logits have")
 
 
-def _refuse_first(file: Path, column: str, wrong: NDArray[np.bool_], values: Any, problem: str) -> None:
-    if wrong.any():
-        row = int(np.argmax(wrong))
+def _refuse_first(file: Path, column: str, is_wrong: NDArray[np.bool_], values: Any, problem: str) -> None:
+    if is_wrong.any():
+        row = int(np.argmax(is_wrong))
         value = values[row]
         shown = "" if isinstance(value, str) or value is None else f"{value:g} "
-        refuse(file, row, column, shown + problem)
+        refuse_value(file, row, column, shown + problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import Work
 
-NAME = f"{__name__}.run"
+IMPORT_RUN = f"{__name__}.run"
 
 
 def run(work: Work) -> None:

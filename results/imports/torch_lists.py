@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.imports.rows import ReadOptions, Rows, Texts, checked, class_numbers, refuse
+from seedfold.results.imports.rows import PredictionRows, ReadOptions, Texts, class_numbers, make_rows, refuse_value
 
-KEYS = ("logits", "target", "sample_id")
-PREFIXES = ("dev_cal", "dev_test", "app_test")
+ROW_KEYS = ("logits", "target", "sample_id")
+SPLIT_PREFIXES = ("dev_cal", "dev_test", "app_test")
 """Splits that the ids of published files begin with, as in ``app_test_0001``."""
 
 
-def read_torch_list(file: Path, options: ReadOptions) -> Rows:
+def read_torch_list(file: Path, options: ReadOptions) -> PredictionRows:
     """Read a list of predictions; each row's split is told by its id where all ids begin with one of `PREFIXES`.
 
     Raises UsageError for a file that torch would have to execute, or rows that are no predictions.
     """
-    rows = _load(file)
+    rows = _load_list(file)
     if not isinstance(rows, list):
         raise UsageError(f"{file}: holds no list of {{logits, target, sample_id}}, but {type(rows).__name__}")
     if not rows:
@@ -32,7 +32,9 @@ def read_torch_list(file: Path, options: ReadOptions) -> Rows:
         _check_row(file, number, row, rows[0], options)
     ids = np.array([row["sample_id"] for row in rows], dtype=object)
     logits = np.array([np.asarray(row["logits"], dtype=np.float32) for row in rows])
-    return checked(file, ids, _targets(file, rows, options), logits.reshape(len(rows), -1), _splits(ids), options)
+    return make_rows(
+        file, ids, _targets(file, rows, options), logits.reshape(len(rows), -1), _splits_from_ids(ids), options
+    )
 
 
 def _targets(file: Path, rows: Sequence[Any], options: ReadOptions) -> NDArray[np.float64]:
@@ -48,7 +50,7 @@ def _plain(target: Any) -> Any:
     return target if isinstance(target, str) else np.asarray(target).item()
 
 
-def _load(file: Path) -> Any:
+def _load_list(file: Path) -> Any:
     import torch
 
     try:
@@ -59,16 +61,18 @@ def _load(file: Path) -> Any:
 
 
 def _check_row(file: Path, number: int, row: Any, first: Any, options: ReadOptions) -> None:
-    for key in KEYS:
+    for key in ROW_KEYS:
         if key == "target" and options.unlabelled and isinstance(row, dict):
             continue
         if not isinstance(row, dict) or key not in row:
-            refuse(file, number, key, f"missing; a row has {', '.join(KEYS)}")
+            refuse_value(file, number, key, f"missing; a row has {', '.join(ROW_KEYS)}")
     if not isinstance(row["sample_id"], str):
-        refuse(file, number, "sample_id", f"{row['sample_id']!r} is no text")
-    shape, wanted = (tuple(np.shape(one["logits"])) for one in (row, first))
-    if shape != wanted or len(shape) != 1 or shape == (0,):
-        refuse(file, number, "logits", f"shape {shape}; row 1 has {wanted}, and a row has one logit per class")
+        refuse_value(file, number, "sample_id", f"{row['sample_id']!r} is no text")
+    shape, first_shape = (tuple(np.shape(each_row["logits"])) for each_row in (row, first))
+    if shape != first_shape or len(shape) != 1 or shape == (0,):
+        refuse_value(
+            file, number, "logits", f"shape {shape}; row 1 has {first_shape}, and a row has one logit per class"
+        )
     _check_target(file, number, row.get("target"), options)
 
 
@@ -78,13 +82,13 @@ def _check_target(file: Path, number: int, given: Any, options: ReadOptions) -> 
     if isinstance(given, str):
         if not options.classes:
             problem = f"{given!r} is no number; name the classes, in the order of the logits: --classes NAME,NAME,…"
-            refuse(file, number, "target", problem)
+            refuse_value(file, number, "target", problem)
         return
     target = np.asarray(given)
     if target.size != 1 or target.dtype.kind not in "iuf":
-        refuse(file, number, "target", "is no single class number")
+        refuse_value(file, number, "target", "is no single class number")
 
 
-def _splits(ids: Texts) -> Texts | None:
-    found: Sequence[str | None] = [next((p for p in PREFIXES if name.startswith(f"{p}_")), None) for name in ids]
+def _splits_from_ids(ids: Texts) -> Texts | None:
+    found: Sequence[str | None] = [next((p for p in SPLIT_PREFIXES if name.startswith(f"{p}_")), None) for name in ids]
     return None if None in found else np.array(found, dtype=object)

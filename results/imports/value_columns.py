@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.imports.rows import refuse
+from seedfold.results.imports.rows import refuse_value
 
 _LOGIT = re.compile(r"logit_(0|[1-9][0-9]*)")
 _PROBABILITY = re.compile(r"(prob|proba|probability)_(0|[1-9][0-9]*)")
@@ -38,38 +38,36 @@ class ValueColumns:
         outside = ~((values >= 0) & (values <= 1))
         if outside.any():
             row, column = (int(place) for place in np.argwhere(outside)[0])
-            refuse(file, row, self.names[column], f"{values[row, column]:g} is no probability")
+            refuse_value(file, row, self.names[column], f"{values[row, column]:g} is no probability")
         if len(self.names) == 1:
             return np.asarray(np.log(np.maximum(values, _LEAST)) - np.log(np.maximum(1 - values, _LEAST)))
         sums = values.sum(axis=1)
         wrong = np.abs(sums - 1) > _SUM_TOLERANCE * len(self.names)
         if wrong.any():
             row = int(np.argmax(wrong))
-            refuse(file, row, self.names[0], f"the probabilities of all classes sum to {sums[row]:g}, not to 1")
+            refuse_value(file, row, self.names[0], f"the probabilities of all classes sum to {sums[row]:g}, not to 1")
         return np.asarray(np.log(np.maximum(values, _LEAST)))
 
 
 def find_value_columns(file: Path, names: Sequence[str]) -> ValueColumns:
     """Return the columns of logits or of probabilities. Raises UsageError if one is missing or misspelt."""
     if len(names) == 1:
-        refuse(file, None, names[0], "is the only one; commas go between the columns of a csv file")
+        refuse_value(file, None, names[0], "is the only one; commas go between the columns of a csv file")
     probabilities = [name for name in names if _PROBABILITY.fullmatch(name)]
     logits = [name for name in names if name.startswith("logit")]
     if probabilities and logits:
-        refuse(file, None, probabilities[0], f"beside {logits[0]}; a file has logits or probabilities, leave out one")
+        refuse_value(file, None, probabilities[0], f"beside {logits[0]}; a file has one of them; leave out the others")
     if probabilities:
         return ValueColumns(_in_order_of_classes(file, probabilities), are_probabilities=True)
     for name in logits:
         if not _LOGIT.fullmatch(name):
-            refuse(file, None, name, "no such column is known; logits are logit_0, logit_1, …")
+            refuse_value(file, None, name, "no such column is known; logits are logit_0, logit_1, …")
     for name in (name for name in names if not logits and name.startswith("prob")):
-        refuse(file, None, name, "no such column is known; probabilities are prob_0, prob_1, …")
+        refuse_value(file, None, name, "no such column is known; probabilities are prob_0, prob_1, …")
     wanted = tuple(f"logit_{number}" for number in range(max(1, len(logits))))
     for name in wanted:
         if name not in logits:
-            refuse(
-                file, None, name, "missing; a file has sample_id, target and one logit_N or prob_N per class, from 0"
-            )
+            refuse_value(file, None, name, "missing; a file has sample_id, target, and logit_N or prob_N per class")
     return ValueColumns(wanted, are_probabilities=False)
 
 
@@ -78,14 +76,14 @@ def _in_order_of_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         number = int(name.rpartition("_")[2])
         if number in by_class:
-            refuse(file, None, name, f"is there already, as {by_class[number]}")
+            refuse_value(file, None, name, f"is there already, as {by_class[number]}")
         by_class[number] = name
     if list(by_class) == [1]:
         return (by_class[1],)
     stem = names[0].rpartition("_")[0]
     if list(by_class) == [0]:
-        refuse(file, None, names[0], f"is the only one; a file has one a class, or that of class 1 as {stem}_1")
+        refuse_value(file, None, names[0], f"is the only one; a file has one a class, or that of class 1 as {stem}_1")
     for number in range(len(names)):
         if number not in by_class:
-            refuse(file, None, f"{stem}_{number}", "missing; a file has one probability per class, from 0")
+            refuse_value(file, None, f"{stem}_{number}", "missing; a file has one probability per class, from 0")
     return tuple(by_class[number] for number in range(len(names)))

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
-from seedfold.results.prevalence.charts import charts
+from seedfold.results.prevalence.charts import make_charts
 from seedfold.results.prevalence.estimate import EstimateSettings
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.prevalence.tables import TABLES, analyse, file_name, predicts
-from seedfold.results.store.finished_job import Run
+from seedfold.results.prevalence.tables import TABLE_NAMES, has_required_splits, make_analysis, table_file_name
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result, load_result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "torch", "seedfold.results.store.predictions", "matplotlib.figure")
-DEPLOYMENT = "app_test"
-_RATIO = "imbalance_ratio"
+DEPLOYMENT_SPLIT = "app_test"
+_RATIO_AXIS = "imbalance_ratio"
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,33 @@ class _Parent:
         return str(self.result.axes["task"])
 
     @property
-    def run(self) -> Run:
+    def run(self) -> FinishedJob:
         result = self.result
-        return Run(result.id, result.study, self.stage, result.axes, result.attempt, self.folder)
+        return FinishedJob(result.id, result.study, self.stage, result.axes, result.attempt, self.folder)
 
 
 def run(work: Work) -> None:
     """Write the tables and figures; raises ConfigFailure where no parent predicts the splits of a study."""
-    known = [_Parent(work.stages[parent], load_result(folder), folder) for parent, folder in work.parents.items()]
-    runs = [parent.run for parent in known if predicts(parent.result.files)]
+    parents = [_Parent(work.stages[parent], load_result(folder), folder) for parent, folder in work.parents.items()]
+    runs = [parent.run for parent in parents if has_required_splits(parent.result.files)]
     if not runs:
         raise ConfigFailure("analyse: no parent has predicted dev_cal, dev_test and app_test; see `after` of its stage")
-    settings, cache, cores = _settings(work, known), work.folder / "parts", work.description.resources.cpus
+    settings, cache, cores = _read_settings(work, parents), work.folder / "parts", work.description.resources.cpus
     tables = {}
-    for number, name in enumerate(TABLES):
-        tables[name] = analyse(name, runs, settings, cache, cores, _progress(work, number)).table
-        tables[name].to_parquet(work.outputs / file_name(name), index=False, compression="zstd")
-    spread([parent for parent in known if "task" in parent.result.axes]).to_csv(
+    for number, name in enumerate(TABLE_NAMES):
+        tables[name] = make_analysis(name, runs, settings, cache, cores, _make_progress(work, number)).table
+        tables[name].to_parquet(work.outputs / table_file_name(name), index=False, compression="zstd")
+    make_spread_table([parent for parent in parents if "task" in parent.result.axes]).to_csv(
         work.outputs / "spread.csv", index=False
     )
-    for chart in charts(tables):
-        (work.outputs / f"{chart.name}.svg").write_text(chart.svg(), encoding="utf-8")
+    for chart in make_charts(tables):
+        (work.outputs / f"{chart.name}.svg").write_text(chart.to_svg_file(), encoding="utf-8")
 
 
-def _settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:
+def _read_settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:
     """Those of the estimates, at the ratios that the study has."""
-    estimate = EstimateSettings.of(work.config)
-    ratios = sorted({float(ratio) for parent in parents if (ratio := parent.result.axes.get(_RATIO)) is not None})
+    estimate = EstimateSettings.from_config(work.config)
+    ratios = sorted({float(ratio) for parent in parents if (ratio := parent.result.axes.get(_RATIO_AXIS)) is not None})
     return AnalysisSettings(
         ratios=tuple(ratios) or None,
         methods=estimate.methods,
@@ -76,16 +76,16 @@ def _settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:
     )
 
 
-def _progress(work: Work, number: int) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
-        work.progress(number * total + done, len(TABLES) * total)
+def _make_progress(work: Work, number: int) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        work.progress(number * total + done, len(TABLE_NAMES) * total)
         if work.stop_requested():
-            raise RunInterrupted(f"table {number + 1} of {len(TABLES)}: {done} of {total} parts")
+            raise RunInterrupted(f"table {number + 1} of {len(TABLE_NAMES)}: {done} of {total} parts")
 
-    return tell
+    return report
 
 
-def spread(parents: list[_Parent]) -> pd.DataFrame:
+def make_spread_table(parents: list[_Parent]) -> pd.DataFrame:
     """Return task, stage, metric, jobs, mean, std: how much a metric of the whole deployment test set varies.
 
     Over training seeds in one stage, over split seeds in another: over whatever the jobs of a stage differ in.
@@ -97,7 +97,7 @@ def spread(parents: list[_Parent]) -> pd.DataFrame:
         {"task": parent.task, "stage": parent.stage, "metric": metric["metric"], "value": metric["value"]}
         for parent in parents
         for metric in parent.result.metrics
-        if metric["split"] == DEPLOYMENT and "imbalance_ratio" not in parent.result.axes
+        if metric["split"] == DEPLOYMENT_SPLIT and "imbalance_ratio" not in parent.result.axes
     ]
     if not rows:
         return pd.DataFrame()

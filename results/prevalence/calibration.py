@@ -10,48 +10,54 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.deployment import Deployment, Splits
-from seedfold.results.prevalence.priors import Priors
-from seedfold.results.prevalence.recalibrate import Logits, Row, calibrated, softmax
+from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
+from seedfold.results.prevalence.priors import PriorEstimator
+from seedfold.results.prevalence.recalibrate import Logits, Row, calibrate_deployments, softmax
 
-_EDGES = np.arange(0, 1.00001, 0.1)
-_UNDEFINED = {"cwce": np.nan, "rbs": np.nan, "bs": np.nan, "nbs": np.nan}
+_BIN_EDGES = np.arange(0, 1.00001, 0.1)
+_UNDEFINED_ERRORS = {"cwce": np.nan, "rbs": np.nan, "bs": np.nan, "nbs": np.nan}
 
 
-def calibration(splits: Splits, deployments: Sequence[Deployment], priors: Priors) -> Iterator[Row]:
+def calibration_rows(
+    splits: PredictedSplits, deployments: Sequence[Deployment], priors: PriorEstimator
+) -> Iterator[Row]:
     """Yield ratio, method, priors, split, cwce, rbs, bs, nbs of ``dev_test`` and of each deployment, ``app_test``.
 
     ``cwce`` is the mean over classes of the calibration error in ten bins, ``bs`` the squared error averaged over
     classes too, ``rbs`` the root of its sum over classes, ``nbs`` ``bs`` over that of always predicting the shares of
     the classes evaluated. Raises as `Priors.estimated`.
     """
-    for each in calibrated(splits, deployments, priors.estimated):
+    for each in calibrate_deployments(splits, deployments, priors.estimated_prior):
         for variant in each.variants:
-            place = {"ratio": each.deployment.ratio, "method": variant.method, "priors": variant.known}
-            yield {**place, "split": "dev_test", **errors(splits.dev_test.targets, variant.dev_test)}
-            yield {**place, "split": "app_test", **errors(each.deployment.sample.targets, variant.app_test)}
+            row = {"ratio": each.deployment.ratio, "method": variant.method, "priors": variant.priors}
+            yield {**row, "split": "dev_test", **calibration_errors(splits.dev_test.targets, variant.dev_test)}
+            yield {
+                **row,
+                "split": "app_test",
+                **calibration_errors(each.deployment.predicted.targets, variant.app_test),
+            }
 
 
-def errors(targets: NDArray[np.int64], logits: Logits) -> dict[str, float]:
+def calibration_errors(targets: NDArray[np.int64], logits: Logits) -> dict[str, float]:
     """Return cwce, rbs, bs and nbs of logits (n, k); all NaN if one is, and nbs where a single class is there."""
     probabilities = softmax(logits)
     if np.isnan(probabilities).any():
-        return dict(_UNDEFINED)
+        return dict(_UNDEFINED_ERRORS)
     truth = np.eye(probabilities.shape[1])[targets]
     brier, shares = float(np.square(truth - probabilities).mean()), truth.mean(axis=0)
     constant = float(1 - np.square(shares).sum()) / len(shares)
     return {
-        "cwce": _classwise(truth, probabilities),
+        "cwce": _classwise_error(truth, probabilities),
         "rbs": float(np.sqrt(len(shares) * brier)),
         "bs": brier,
         "nbs": brier / constant if shares.max() < 1 else np.nan,
     }
 
 
-def _classwise(truth: NDArray[np.float64], probabilities: Logits) -> float:
+def _classwise_error(truth: NDArray[np.float64], probabilities: Logits) -> float:
     """The distance of share and mean probability in each bin (l, u], by samples; 0 lies in no bin."""
     n, classes = probabilities.shape
-    places = np.searchsorted(_EDGES.astype(probabilities.dtype), probabilities, side="left")
-    cells = places + np.arange(classes) * (len(_EDGES) + 1)
-    gaps = np.bincount(cells.ravel(), (truth - probabilities).ravel(), minlength=classes * (len(_EDGES) + 1))
+    bins = np.searchsorted(_BIN_EDGES.astype(probabilities.dtype), probabilities, side="left")
+    cells = bins + np.arange(classes) * (len(_BIN_EDGES) + 1)
+    gaps = np.bincount(cells.ravel(), (truth - probabilities).ravel(), minlength=classes * (len(_BIN_EDGES) + 1))
     return float(np.abs(gaps.reshape(classes, -1)[:, 1:-1]).sum() / (n * classes))

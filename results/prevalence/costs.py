@@ -18,7 +18,7 @@ from seedfold.results.prevalence.priors import Prior
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-METRICS = (
+DECISION_METRICS = (
     "accuracy",
     "balanced_accuracy",
     "f1_rarest",
@@ -33,76 +33,76 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class MetricSettings:
     """What metrics are told: the class of F1, and the prevalences (k,) to expect, exact and as estimated."""
 
-    rarest: int
-    exact: Prior
-    estimated: Prior
+    rarest_class: int
+    exact_prior: Prior
+    estimated_prior: Prior
 
 
-def rarest(counts: Counts) -> int:
+def rarest_class(counts: Counts) -> int:
     """Return the class with the fewest samples, the first of several; 1 where all have as many."""
     return 1 if counts.min() == counts.max() else int(counts.argmin())
 
 
-def confusion(targets: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Counts:
+def confusion_matrix(targets: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> Counts:
     """Return the counts (k, k) of true class (row) and chosen class (column)."""
     return np.bincount(targets * classes + labels, minlength=classes**2).reshape(classes, classes)
 
 
-def metrics(counts: Counts, setting: Setting) -> Mapping[str, Floats]:
+def decision_metrics(counts: Counts, setting: MetricSettings) -> Mapping[str, Floats]:
     """Return the `METRICS` of confusions (…, k, k); NaN where a class is missing that a metric asks for.
 
     Balanced accuracy is the mean over the classes that are there. F1 and MCC are 0 where nothing is chosen rightly or
     a single class is chosen.
     """
     present = counts.sum(axis=-1) / counts.sum(axis=(-1, -2))[..., None]
-    priors = {"": present, "_exact": setting.exact, "_estimated": setting.estimated}
+    priors = {"": present, "_exact": setting.exact_prior, "_estimated": setting.estimated_prior}
     costs = {name: expected_cost(counts, prior) for name, prior in priors.items()}
     return {
-        "accuracy": _right(counts).sum(axis=-1) / counts.sum(axis=(-1, -2)),
-        "balanced_accuracy": np.nanmean(_share(_right(counts), counts.sum(axis=-1)), axis=-1),
-        "f1_rarest": _f1(counts, setting.rarest),
-        "mcc": _mcc(counts),
+        "accuracy": _correct_counts(counts).sum(axis=-1) / counts.sum(axis=(-1, -2)),
+        "balanced_accuracy": np.nanmean(_ratio(_correct_counts(counts), counts.sum(axis=-1)), axis=-1),
+        "f1_rarest": _f1_score(counts, setting.rarest_class),
+        "mcc": _mcc_score(counts),
         **{f"ec{name}": cost for name, cost in costs.items()},
-        **{f"nec{name}": _share(cost, _least_cost(priors[name], cost)) for name, cost in costs.items()},
+        **{f"nec{name}": _ratio(cost, _constant_choice_cost(priors[name], cost)) for name, cost in costs.items()},
     }
 
 
 def expected_cost(counts: Counts, prior: Prior) -> Floats:
     """Return the share of errors (…) were the classes as frequent as ``prior`` (…, k)."""
-    wrong = _share(counts.sum(axis=-1) - _right(counts), counts.sum(axis=-1))
+    wrong = _ratio(counts.sum(axis=-1) - _correct_counts(counts), counts.sum(axis=-1))
     return np.asarray(np.where(prior > 0, prior * wrong, 0.0).sum(axis=-1))
 
 
-def _least_cost(prior: Prior, like: Floats) -> Floats:
+def _constant_choice_cost(prior: Prior, like: Floats) -> Floats:
     """What it costs to choose always the most frequent class."""
     shares = prior.astype(np.float64)
     return np.broadcast_to(shares.sum(axis=-1) - shares.max(axis=-1), like.shape)
 
 
-def _right(counts: Counts) -> Counts:
+def _correct_counts(counts: Counts) -> Counts:
     return np.diagonal(counts, axis1=-2, axis2=-1)
 
 
-def _share(part: Counts | Floats, whole: Counts | Floats) -> Floats:
+def _ratio(part: Counts | Floats, total: Counts | Floats) -> Floats:
     """The quotient; NaN where there is nothing to have a share of."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+    return np.divide(part, total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 
-def _f1(counts: Counts, number: int) -> Floats:
+def _f1_score(counts: Counts, number: int) -> Floats:
     right = counts[..., number, number]
-    precision = np.nan_to_num(_share(right, counts[..., :, number].sum(axis=-1)))
-    recall = np.nan_to_num(_share(right, counts[..., number, :].sum(axis=-1)))
+    precision = np.nan_to_num(_ratio(right, counts[..., :, number].sum(axis=-1)))
+    recall = np.nan_to_num(_ratio(right, counts[..., number, :].sum(axis=-1)))
     both = precision + recall
     return np.asarray(2 * precision * recall / np.where(both > 0, both, 1.0))
 
 
-def _mcc(counts: Counts) -> Floats:
+def _mcc_score(counts: Counts) -> Floats:
     """Gorodkin's (2004) coefficient for k classes."""
     actual, chosen = counts.sum(axis=-1, dtype=np.float64), counts.sum(axis=-2, dtype=np.float64)
-    n, right = actual.sum(axis=-1), _right(counts).sum(axis=-1)
+    n, right = actual.sum(axis=-1), _correct_counts(counts).sum(axis=-1)
     spread = (n**2 - (chosen * chosen).sum(axis=-1)) * (n**2 - (actual * actual).sum(axis=-1))
     covariance = right * n - (actual * chosen).sum(axis=-1)
     return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0))

@@ -11,18 +11,32 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.costs import METRICS, Counts, Floats, Setting, metrics, rarest
-from seedfold.results.prevalence.deployment import Deployment, Splits
-from seedfold.results.prevalence.priors import Priors
-from seedfold.results.prevalence.recalibrate import Calibrated, Logits, Row, Variant, calibrated, softmax
+from seedfold.results.prevalence.costs import (
+    DECISION_METRICS,
+    Counts,
+    Floats,
+    MetricSettings,
+    decision_metrics,
+    rarest_class,
+)
+from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
+from seedfold.results.prevalence.priors import PriorEstimator
+from seedfold.results.prevalence.recalibrate import (
+    CalibratedDeployment,
+    CalibratedLogits,
+    Logits,
+    Row,
+    calibrate_deployments,
+    softmax,
+)
 
-_START = {"accuracy": 0.0, "balanced_accuracy": 0.0, "f1_rarest": 0.0, "mcc": -1.0}
+_WORST_VALUE = {"accuracy": 0.0, "balanced_accuracy": 0.0, "f1_rarest": 0.0, "mcc": -1.0}
 """What a threshold has to beat where more is better; of a cost, 1."""
-_HALF = 50
+_HALF_THRESHOLD = 50
 """The place of 0.5 among the thresholds."""
 
 
-def decisions(splits: Splits, deployments: Sequence[Deployment], priors: Priors) -> Iterator[Row]:
+def decision_rows(splits: PredictedSplits, deployments: Sequence[Deployment], priors: PriorEstimator) -> Iterator[Row]:
     """Yield ratio, calibration, priors, rule, metric, threshold, value on the deployment; nothing for k > 2 classes.
 
     ``rule`` tells where the threshold is the best of 0, 0.01, …, 1 for that metric: ``dev_test``, ``app_test`` (what
@@ -30,64 +44,75 @@ def decisions(splits: Splits, deployments: Sequence[Deployment], priors: Priors)
     normalised cost too. The ``…_estimated`` metrics choose by estimated prevalences; values are at those that are
     there. NaN where a logit is. Raises as `Priors.costing`.
     """
-    if splits.dev_cal.classes != 2:
+    if splits.dev_cal.class_count != 2:
         return
-    number = rarest(splits.dev_cal.counts)
-    for each in calibrated(splits, deployments, priors.costing):
+    rarest = rarest_class(splits.dev_cal.class_counts)
+    for each in calibrate_deployments(splits, deployments, priors.cost_prior):
         for variant in each.variants:
-            place = {"ratio": each.deployment.ratio, "calibration": variant.method, "priors": variant.known}
-            for row in _rows(splits, each, variant, number):
-                yield {**place, **row}
+            address = {"ratio": each.deployment.ratio, "calibration": variant.method, "priors": variant.priors}
+            for row in _rule_rows(splits, each, variant, rarest):
+                yield {**address, **row}
 
 
-def _rows(splits: Splits, each: Calibrated, variant: Variant, number: int) -> Iterator[Row]:
-    sample = each.deployment.sample
-    expected, there = Setting(number, each.exact, each.estimated), Setting(number, each.exact, each.exact)
-    limits, values = thresholds(), curves(sample.targets, variant.app_test, there)
+def _rule_rows(
+    splits: PredictedSplits, each: CalibratedDeployment, variant: CalibratedLogits, rarest: int
+) -> Iterator[Row]:
+    sample = each.deployment.predicted
+    development_settings, deployment_settings = (
+        MetricSettings(rarest, each.exact, each.estimated),
+        MetricSettings(rarest, each.exact, each.exact),
+    )
+    threshold_values, values = threshold_grid(), metric_curves(sample.targets, variant.app_test, deployment_settings)
     rules: dict[str, Mapping[str, int | None]] = {
-        "argmax": dict.fromkeys(METRICS, _HALF),
-        "dev_test": best_places(curves(splits.dev_test.targets, variant.dev_test, expected)),
-        "app_test": best_places(curves(sample.targets, variant.app_test, expected)),
+        "argmax": dict.fromkeys(DECISION_METRICS, _HALF_THRESHOLD),
+        "dev_test": best_thresholds(metric_curves(splits.dev_test.targets, variant.dev_test, development_settings)),
+        "app_test": best_thresholds(metric_curves(sample.targets, variant.app_test, development_settings)),
     }
-    for rule, places in rules.items():
-        for metric, place in places.items():
-            found = (np.nan, np.nan) if place is None else (round(float(limits[place]), 2), values[metric][place])
+    for rule, threshold_numbers in rules.items():
+        for metric, place in threshold_numbers.items():
+            found = (
+                (np.nan, np.nan) if place is None else (round(float(threshold_values[place]), 2), values[metric][place])
+            )
             yield {"rule": rule, "metric": metric, "threshold": found[0], "value": float(found[1])}
 
 
 @cache
-def thresholds() -> NDArray[np.float32]:
+def threshold_grid() -> NDArray[np.float32]:
     """Return 0, 0.01, …, 1 in single precision, as torch counts."""
     import torch
 
     return np.asarray(torch.arange(0, 1.01, 0.01).numpy())
 
 
-def curves(targets: NDArray[np.int64], logits: Logits, setting: Setting) -> Mapping[str, Floats]:
+def metric_curves(targets: NDArray[np.int64], logits: Logits, setting: MetricSettings) -> Mapping[str, Floats]:
     """Return each of `METRICS` at every one of the `thresholds`, for logits (n, 2); NaN if one is."""
     if np.isnan(logits).any():
-        return {name: np.full(len(thresholds()), np.nan) for name in METRICS}
-    return metrics(_confusions(targets, softmax(logits)[:, 0]), setting)
+        return {name: np.full(len(threshold_grid()), np.nan) for name in DECISION_METRICS}
+    return decision_metrics(_confusion_matrices(targets, softmax(logits)[:, 0]), setting)
 
 
-def _confusions(targets: NDArray[np.int64], zero: Logits) -> Counts:
+def _confusion_matrices(targets: NDArray[np.int64], probability_of_zero: Logits) -> Counts:
     """The counts (t, 2, 2) of true class and decision at each threshold, from the probability (n,) of class 0."""
     # How many thresholds are at most the probability: from the next on, class 1 is decided.
-    places = np.searchsorted(thresholds().astype(zero.dtype), zero, side="right")
-    size = len(thresholds()) + 1
-    ones = np.bincount(targets * size + places, minlength=2 * size).reshape(2, size).cumsum(axis=1).T
-    return np.stack([ones[-1] - ones[:-1], ones[:-1]], axis=-1)
+    positions = np.searchsorted(threshold_grid().astype(probability_of_zero.dtype), probability_of_zero, side="right")
+    size = len(threshold_grid()) + 1
+    counts_of_ones = np.bincount(targets * size + positions, minlength=2 * size).reshape(2, size).cumsum(axis=1).T
+    return np.stack([counts_of_ones[-1] - counts_of_ones[:-1], counts_of_ones[:-1]], axis=-1)
 
 
-def best_places(found: Mapping[str, Floats]) -> dict[str, int | None]:
+def best_thresholds(curves: Mapping[str, Floats]) -> dict[str, int | None]:
     """Return where each of `METRICS` is best among the `thresholds`, from its values there; None where one is NaN."""
-    places = {name: _first_best(name, found[name]) for name in METRICS if not name.startswith("nec")}
-    return places | {f"n{name}": place for name, place in places.items() if name.startswith("ec")}
+    thresholds_by_metric = {
+        name: _first_best_threshold(name, curves[name]) for name in DECISION_METRICS if not name.startswith("nec")
+    }
+    return thresholds_by_metric | {
+        f"n{name}": place for name, place in thresholds_by_metric.items() if name.startswith("ec")
+    }
 
 
-def _first_best(name: str, values: Floats) -> int | None:
+def _first_best_threshold(name: str, values: Floats) -> int | None:
     if np.isnan(values).any():
         return None
-    gains, start = (values, _START[name]) if name in _START else (-values, -1.0)
+    gains, start = (values, _WORST_VALUE[name]) if name in _WORST_VALUE else (-values, -1.0)
     best = int(gains.argmax())
     return best if gains[best] > start else 0

@@ -18,14 +18,20 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
-from seedfold.results.prevalence.members import read_members
-from seedfold.results.prevalence.quantify import QUANTIFIERS, Problem, prevalences, shares, suggest_method
-from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScaling, resample
-from seedfold.results.store.values import BLOCKED, write_values
+from seedfold.results.prevalence.members import read_mean_predictions
+from seedfold.results.prevalence.quantify import (
+    QUANTIFIERS,
+    QuantificationProblem,
+    class_shares,
+    estimate_prevalences,
+    suggest_method,
+)
+from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScalingError, resample_rows
+from seedfold.results.store.values import BLOCKED_KEY, write_values
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.store.predictions")
-TABLE = "estimates.csv"
-Zeros = Literal["error", "epsilon", "as_published"]
+ESTIMATES_FILE = "estimates.csv"
+ZeroPolicy = Literal["error", "epsilon", "as_published"]
 NOISE = 1e-12
 """Estimates below this are zero: what a solver leaves of a class that it finds absent is rarely exactly 0."""
 
@@ -36,7 +42,7 @@ class EstimateSettings:
 
     method: str = "ACC"
     methods: tuple[str, ...] = ("CC", "BBSE", "ACC")
-    zeros: Zeros = "epsilon"
+    zeros: ZeroPolicy = "epsilon"
     epsilon: float = 1e-8
     base_seed: int = BASE_SEED
 
@@ -46,35 +52,35 @@ class EstimateSettings:
                 if name not in QUANTIFIERS:
                     known = ", ".join(QUANTIFIERS)
                     raise ConfigFailure(f"estimate.{key}: {name!r} is none of {known}{suggest_method(name)}")
-        if self.zeros not in get_args(Zeros):
-            raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is none of {', '.join(get_args(Zeros))}")
+        if self.zeros not in get_args(ZeroPolicy):
+            raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is none of {', '.join(get_args(ZeroPolicy))}")
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> EstimateSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> EstimateSettings:
         """Read ``config.estimate``. Raises ConfigFailure for an unknown key or value."""
         return read_settings(cls, config.get("estimate"), "estimate")
 
 
 def run(work: Work) -> None:
     """Estimate from the parents' predictions; where the ratio is impossible, that is the result."""
-    settings, ratio = EstimateSettings.of(work.config), float(work.config["imbalance_ratio"])
+    settings, ratio = EstimateSettings.from_config(work.config), float(work.config["imbalance_ratio"])
     folders = list(work.parents.values())
-    trained, deployed = read_members(folders, "dev_test"), read_members(folders, "app_test")
+    development, deployment = read_mean_predictions(folders, "dev_test"), read_mean_predictions(folders, "app_test")
     try:
-        rows = resample(deployed.targets, deployed.classes, ratio, settings.base_seed)
-    except ImpossibleScaling as verdict:
-        write_values(work.staging, {"ratio": ratio, BLOCKED: f"imbalance ratio {ratio:g} is impossible: {verdict}"})
+        rows = resample_rows(deployment.targets, deployment.class_count, ratio, settings.base_seed)
+    except ImpossibleScalingError as verdict:
+        write_values(work.staging, {"ratio": ratio, BLOCKED_KEY: f"imbalance ratio {ratio:g} is impossible: {verdict}"})
         return
-    _estimate(work, settings, ratio, Problem(trained, deployed, [rows]))
+    _write_estimates(work, settings, ratio, QuantificationProblem(development, deployment, [rows]))
 
 
-def _estimate(work: Work, settings: EstimateSettings, ratio: float, problem: Problem) -> None:
+def _write_estimates(work: Work, settings: EstimateSettings, ratio: float, problem: QuantificationProblem) -> None:
     names = dict.fromkeys((*settings.methods, settings.method))
-    estimates = {name: prevalences(name, problem)[0] for name in names}
+    estimates = {name: estimate_prevalences(name, problem)[0] for name in names}
     [rows] = problem.samples
-    exact = shares(problem.pool.targets[rows], problem.classes)
-    _write_table(work.staging / TABLE, exact, estimates)
-    found = weights(estimates[settings.method], settings.zeros, settings.epsilon, _trained_shares(work.config))
+    exact = class_shares(problem.pool.targets[rows], problem.class_count)
+    _write_table(work.staging / ESTIMATES_FILE, exact, estimates)
+    found = loss_weights(estimates[settings.method], settings.zeros, settings.epsilon, _trained_shares(work.config))
     write_values(
         work.staging,
         {
@@ -89,29 +95,30 @@ def _estimate(work: Work, settings: EstimateSettings, ratio: float, problem: Pro
     )
 
 
-def find_absent(estimate: NDArray[np.float64], zeros: Zeros) -> NDArray[np.bool_]:
+def find_absent(estimate: NDArray[np.float64], zeros: ZeroPolicy) -> NDArray[np.bool_]:
     """Return which classes (k,) are estimated to be absent: those below `NOISE`, ``as_published`` only those at 0."""
     return np.asarray(estimate <= 0 if zeros == "as_published" else estimate < NOISE)
 
 
-def weights(
-    estimate: NDArray[np.float64], zeros: Zeros, epsilon: float, trained: NDArray[np.float64] | None
+def loss_weights(
+    estimate: NDArray[np.float64], zeros: ZeroPolicy, epsilon: float, trained_shares: NDArray[np.float64] | None
 ) -> list[float]:
     """Return one loss weight a class, summing to 1, from estimated prevalences (k,).
 
-    ``trained`` are the prevalences of a training that does not balance its classes, by which the estimate is divided.
+    ``trained_shares`` are the prevalences of a training that does not balance its classes; the estimate is divided by
+    them.
     An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a small
     number in its place, ``as_published`` leaves it as the published study has it.
     """
-    missing = np.flatnonzero(find_absent(estimate, zeros))
+    absent_classes = np.flatnonzero(find_absent(estimate, zeros))
     if not np.isfinite(estimate).all():
         raise DataFailure(f"estimate: class {int(np.flatnonzero(~np.isfinite(estimate))[0])} has no finite prevalence")
-    if len(missing) and zeros == "error":
-        raise DataFailure(f"estimate: class {int(missing[0])} is estimated to be absent; see estimate.zeros")
+    if len(absent_classes) and zeros == "error":
+        raise DataFailure(f"estimate: class {int(absent_classes[0])} is estimated to be absent; see estimate.zeros")
     if zeros == "epsilon":
         estimate = np.maximum(estimate, epsilon)
-    wanted = estimate if trained is None else estimate / trained
-    return [float(weight) for weight in wanted / wanted.sum()]
+    unscaled = estimate if trained_shares is None else estimate / trained_shares
+    return [float(weight) for weight in unscaled / unscaled.sum()]
 
 
 def _trained_shares(config: Mapping[str, Any]) -> NDArray[np.float64] | None:

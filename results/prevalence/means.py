@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seedfold.jobs.conditions import axis_named
+from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_COMPARED = {
+_COMPARED_COLUMNS = {
     "quantification": ["class"],
     "quantification_error": ["method"],
     "calibration": ["method", "priors", "split"],
@@ -26,7 +26,7 @@ TRUE = "true"
 """In place of a method: the prevalences that a deployment has."""
 
 
-def means(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Return the stage if there are several, ``by``, what the table compares, metric, mean, sd, n, expected.
 
     ``n`` counts the values, undefined ones left out; ``expected`` is the number that the row of the group with the
@@ -34,9 +34,9 @@ def means(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFram
     ``by``, these are shown for each task and ratio. Raises UsageError for a column ``by`` that cannot be one.
     """
     kept = _columns_to_keep(name, table, by)
-    long = _long(name, table)
+    long = _to_long(name, table)
     groups = [*(["stage"] if "stage" in long else []), *kept]
-    keys = [*groups, *(column for column in [*_COMPARED[name], "metric"] if column not in groups)]
+    keys = [*groups, *(column for column in [*_COMPARED_COLUMNS[name], "metric"] if column not in groups)]
     grouped = long.groupby(keys, sort=False, dropna=False)["value"]
     found: pd.DataFrame = grouped.agg(mean="mean", sd="std", n="count", rows="size").reset_index()
     found["expected"] = found.groupby([*groups, "metric"], dropna=False)["rows"].transform("max")
@@ -48,13 +48,13 @@ def _columns_to_keep(name: str, table: pd.DataFrame, by: Sequence[str]) -> list[
         return ["task", "ratio"]
     known = [str(column) for column in table.columns if column not in _NUMBERS + tuple(_METRIC_COLUMNS.get(name, ()))]
     for given in by:
-        if axis_named(given, known) is None:
+        if find_axis(given, known) is None:
             listed = ", ".join(known)
             raise UsageError(f"--by {given}: no such column of {name}{did_you_mean(given, known)}; columns: {listed}")
-    return [str(axis_named(given, known)) for given in dict.fromkeys(by)]
+    return [str(find_axis(given, known)) for given in dict.fromkeys(by)]
 
 
-def _long(name: str, table: pd.DataFrame) -> pd.DataFrame:
+def _to_long(name: str, table: pd.DataFrame) -> pd.DataFrame:
     if name == "calibration":
         metrics = _METRIC_COLUMNS[name]
         return table.melt([column for column in table.columns if column not in metrics], metrics, "metric", "value")

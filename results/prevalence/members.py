@@ -18,7 +18,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictedSamples:
     """n samples: classes ``targets`` (n,) and ``logits`` (n, k) float32, k at least 2, in the order of the file.
 
     Targets that are unknown are -1.
@@ -28,7 +28,7 @@ class Predicted:
     logits: NDArray[np.float32]
 
     @property
-    def classes(self) -> int:
+    def class_count(self) -> int:
         """k, at least 2."""
         return int(self.logits.shape[1])
 
@@ -45,16 +45,16 @@ class Predicted:
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
-    def counts(self) -> NDArray[np.int64]:
+    def class_counts(self) -> NDArray[np.int64]:
         """How many samples (k,) each class has."""
-        return np.bincount(self.targets, minlength=self.classes)
+        return np.bincount(self.targets, minlength=self.class_count)
 
-    def take(self, rows: NDArray[np.int64]) -> Predicted:
+    def take(self, rows: NDArray[np.int64]) -> PredictedSamples:
         """The samples at ``rows``, in that order."""
-        return Predicted(self.targets[rows], self.logits[rows])
+        return PredictedSamples(self.targets[rows], self.logits[rows])
 
 
-def read_members(folders: Sequence[Path], split: str, labelled: bool = True) -> Predicted:
+def read_mean_predictions(folders: Sequence[Path], split: str, labelled: bool = True) -> PredictedSamples:
     """Return what the models in these published folders predict on a split; of several, the mean of probabilities.
 
     Raises DataFailure where there is none, a target is unknown (unless not ``labelled``), or the models predicted other
@@ -62,25 +62,25 @@ def read_members(folders: Sequence[Path], split: str, labelled: bool = True) -> 
     """
     if not folders:
         raise DataFailure(f"split {split}: there are no predictions to read")
-    first, *others = (_only_head(folder / file_name(split), labelled) for folder in folders)
+    first, *others = (_read_only_head(folder / file_name(split), labelled) for folder in folders)
     for folder, other in zip(folders[1:], others, strict=True):
         if not other.ids.equals(first.ids):
             raise DataFailure(f"{folder / file_name(split)}: predicts other samples than {folders[0].name}")
     # A copy, since torch complains of arrays that cannot be written to.
     targets = np.where(first.known, first.targets, UNKNOWN).astype(np.int64)
-    members = [Predicted(targets, _two_columns(each.logits)) for each in (first, *others)]
+    members = [PredictedSamples(targets, _to_two_columns(each.logits)) for each in (first, *others)]
     if len(members) == 1:
         return members[0]
     mean = np.mean([member.probabilities for member in members], axis=0, dtype=np.float64)
-    return Predicted(targets, np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32))
+    return PredictedSamples(targets, np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32))
 
 
-def _two_columns(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_two_columns(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """A single logit is that of class 1 against class 0."""
     return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 
-def _only_head(path: Path, labelled: bool) -> HeadPredictions:
+def _read_only_head(path: Path, labelled: bool) -> HeadPredictions:
     heads = list(read_heads(path))
     if len(heads) != 1:
         raise DataFailure(f"{path}: has {len(heads)} heads; prevalences are estimated from one")

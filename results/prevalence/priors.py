@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
 from seedfold.results.prevalence.deployment import Deployment
-from seedfold.results.prevalence.estimate import Zeros, find_absent
+from seedfold.results.prevalence.estimate import ZeroPolicy, find_absent
 
 Prior = NDArray[np.floating[Any]]
 """Prevalences (k,), in the precision to compute with."""
 
 
-def exact(deployment: Deployment) -> Prior:
+def exact_prior(deployment: Deployment) -> Prior:
     """Return the prevalences that a deployment has, in single precision as the published study."""
-    return deployment.exact.astype(np.float32)
+    return deployment.exact_prevalences.astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Priors:
+class PriorEstimator:
     """What becomes of a class that is estimated to be absent, for which nothing can be calibrated.
 
     ``error`` refuses it. ``epsilon`` puts a small number in place of the zero and leaves the others as they are. Both
@@ -31,15 +31,19 @@ class Priors:
     where it is exactly 0.
     """
 
-    zeros: Zeros = "epsilon"
+    zeros: ZeroPolicy = "epsilon"
     epsilon: float = 1e-8
 
-    def estimated(self, deployment: Deployment) -> Prior:
+    def estimated_prior(self, deployment: Deployment) -> Prior:
         """Return the estimate, in double precision, for the table of calibrations.
 
         Raises DataFailure where predictions are not finite, or a class is estimated to be absent and that is an error.
         """
-        estimate = deployment.estimated if _is_finite(deployment) else np.full(deployment.sample.classes, np.nan)
+        estimate = (
+            deployment.estimated_prevalences
+            if _has_finite_logits(deployment)
+            else np.full(deployment.predicted.class_count, np.nan)
+        )
         if not np.isfinite(estimate).all():
             raise DataFailure(
                 f"ratio {deployment.ratio:g}: no prevalences can be estimated from infinite logits or NaN"
@@ -50,12 +54,12 @@ class Priors:
             raise DataFailure(f"{place} is estimated to be absent; see --zeros and estimate.zeros")
         return estimate if self.zeros == "as_published" else np.where(absent, self.epsilon, estimate)
 
-    def costing(self, deployment: Deployment) -> Prior:
+    def cost_prior(self, deployment: Deployment) -> Prior:
         """Return the estimate, in single precision and never zero, for metrics and thresholds. Raises likewise."""
-        estimate = self.estimated(deployment)
+        estimate = self.estimated_prior(deployment)
         return np.where(estimate <= 0, self.epsilon, estimate).astype(np.float32)
 
 
-def _is_finite(deployment: Deployment) -> bool:
+def _has_finite_logits(deployment: Deployment) -> bool:
     """Otherwise classes that were chosen from NaN would be estimated from without a word."""
-    return bool(np.isfinite(deployment.splits.dev_test.logits).all() and np.isfinite(deployment.sample.logits).all())
+    return bool(np.isfinite(deployment.splits.dev_test.logits).all() and np.isfinite(deployment.predicted.logits).all())

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.deployment import Deployment, Splits
-from seedfold.results.prevalence.members import Predicted
-from seedfold.results.prevalence.priors import Prior, exact
+from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
+from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.priors import Prior, exact_prior
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,9 +27,9 @@ Row = dict[str, Any]
 Floats = NDArray[np.float64]
 Logits = NDArray[np.floating[Any]]
 Method = Literal["none", "temperature", "affine"]
-Known = Literal["none", "exact", "estimated"]
+KnownPriors = Literal["none", "exact", "estimated"]
 
-VARIANTS: tuple[tuple[Method, Known], ...] = (
+CALIBRATION_VARIANTS: tuple[tuple[Method, KnownPriors], ...] = (
     ("none", "none"),
     ("temperature", "none"),
     ("temperature", "exact"),
@@ -39,7 +39,7 @@ VARIANTS: tuple[tuple[Method, Known], ...] = (
     ("affine", "estimated"),
 )
 """Each method with what it knows of the deployment's prevalences."""
-_ITERATIONS = {"maxiter": 100, "maxls": 40}
+_OPTIMIZER_OPTIONS = {"maxiter": 100, "maxls": 40}
 
 
 @dataclass(frozen=True)
@@ -49,48 +49,50 @@ class Calibrator:
     ``log_prior`` (k,) is added by an affine one that was fitted for a prior.
     """
 
-    point: Floats
+    parameters: Floats
     log_prior: Prior | None = None
 
     def __call__(self, logits: Logits) -> Logits:
         """Return calibrated log-probabilities (n, k); NaN throughout where fitting met a NaN."""
         import torch
 
-        if not self.point.size:
+        if not self.parameters.size:
             return logits
         prior = None if self.log_prior is None else torch.from_numpy(self.log_prior)
-        return np.asarray(_log_probabilities(torch.from_numpy(logits), torch.from_numpy(self.point), prior).numpy())
+        return np.asarray(
+            _log_probabilities(torch.from_numpy(logits), torch.from_numpy(self.parameters), prior).numpy()
+        )
 
 
-def _log_probabilities(logits: Tensor, point: Tensor, log_prior: Tensor | None) -> Tensor:
+def _log_probabilities(logits: Tensor, parameters: Tensor, log_prior: Tensor | None) -> Tensor:
     # A tensor of no dimensions does not raise the precision of what it is multiplied with; b does.
-    scores = point[0] * logits
-    if len(point) > 1:
-        scores = scores + point[1:]
+    scores = parameters[0] * logits
+    if len(parameters) > 1:
+        scores = scores + parameters[1:]
     if log_prior is not None:
         scores = scores + log_prior
     return scores - scores.logsumexp(dim=-1, keepdim=True)
 
 
 @dataclass
-class _Loss:
+class _LogLoss:
     """The log loss and its gradient at a point, and the last point that was asked for."""
 
     logits: Tensor
     targets: Tensor
     weights: Tensor
     log_prior: Tensor | None
-    last: Floats = field(default_factory=lambda: np.zeros(0))
+    last_parameters: Floats = field(default_factory=lambda: np.zeros(0))
 
-    def __call__(self, at: Floats) -> tuple[float, Floats]:
+    def __call__(self, parameters: Floats) -> tuple[float, Floats]:
         import torch
 
-        point = torch.from_numpy(at.copy()).requires_grad_()
+        point = torch.from_numpy(parameters.copy()).requires_grad_()
         chosen = _log_probabilities(self.logits, point, self.log_prior).gather(1, self.targets[:, None])[:, 0]
         loss = (self.weights * -chosen).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         value, gradient = float(loss.detach()), np.asarray(point.grad)
-        self.last = at.copy() if np.isfinite(value) else np.full_like(at, np.nan)
+        self.last_parameters = parameters.copy() if np.isfinite(value) else np.full_like(parameters, np.nan)
         return value, gradient
 
 
@@ -101,7 +103,7 @@ def softmax(logits: Logits) -> Logits:
     return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy())
 
 
-def fit(known: Predicted, method: Method, prior: Prior | None = None) -> Calibrator:
+def fit_calibrator(predicted: PredictedSamples, method: Method, prior: Prior | None = None) -> Calibrator:
     """Return the calibration that suits these predictions, at the prevalences ``prior`` (k,) instead of their own.
 
     A prior of 0 makes an affine calibration NaN. ``none`` takes no prior: ValueError.
@@ -114,26 +116,26 @@ def fit(known: Predicted, method: Method, prior: Prior | None = None) -> Calibra
             raise ValueError("a prior is of no use where nothing is calibrated")
         return Calibrator(np.zeros(0))
     log_prior = None if prior is None or method == "temperature" else torch.from_numpy(prior).log()
-    loss = _Loss(
-        torch.from_numpy(known.logits),
-        torch.from_numpy(known.targets),
-        torch.from_numpy(_weights(known, prior)),
+    loss = _LogLoss(
+        torch.from_numpy(predicted.logits),
+        torch.from_numpy(predicted.targets),
+        torch.from_numpy(_sample_weights(predicted, prior)),
         log_prior,
     )
-    start = _start(known.classes, method, log_prior)
-    minimize(loss, start, method="L-BFGS-B", jac=True, options=_ITERATIONS)
-    return Calibrator(loss.last, None if log_prior is None else log_prior.numpy())
+    start = _initial_parameters(predicted.class_count, method, log_prior)
+    minimize(loss, start, method="L-BFGS-B", jac=True, options=_OPTIMIZER_OPTIONS)
+    return Calibrator(loss.last_parameters, None if log_prior is None else log_prior.numpy())
 
 
-def _weights(known: Predicted, prior: Prior | None) -> Prior:
+def _sample_weights(predicted: PredictedSamples, prior: Prior | None) -> Prior:
     """One a sample: what its class should count over what it does."""
     if prior is None:
         return np.ones(1, dtype=np.float32)
-    shares = known.counts.astype(np.float32) / np.float32(len(known.targets))
-    return np.asarray(prior[known.targets] / shares[known.targets])
+    shares = predicted.class_counts.astype(np.float32) / np.float32(len(predicted.targets))
+    return np.asarray(prior[predicted.targets] / shares[predicted.targets])
 
 
-def _start(classes: int, method: Method, log_prior: Tensor | None) -> Floats:
+def _initial_parameters(classes: int, method: Method, log_prior: Tensor | None) -> Floats:
     """Where the scores of an affine calibration are the logits, whatever the prior."""
     if method == "temperature":
         return np.ones(1)
@@ -142,34 +144,44 @@ def _start(classes: int, method: Method, log_prior: Tensor | None) -> Floats:
 
 
 @dataclass(frozen=True)
-class Variant:
+class CalibratedLogits:
     """The logits (n, k) of the development and of the deployment test set under one of the `VARIANTS`."""
 
     method: Method
-    known: Known
+    priors: KnownPriors
     dev_test: Logits
     app_test: Logits
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CalibratedDeployment:
     """A deployment, its prevalences in the precision to compute with, and all `VARIANTS` in their order."""
 
     deployment: Deployment
     exact: Prior
     estimated: Prior
-    variants: tuple[Variant, ...]
+    variants: tuple[CalibratedLogits, ...]
 
 
-def calibrated(
-    splits: Splits, deployments: Sequence[Deployment], estimate: Callable[[Deployment], Prior]
-) -> Iterator[Calibrated]:
+def calibrate_deployments(
+    splits: PredictedSplits, deployments: Sequence[Deployment], estimate: Callable[[Deployment], Prior]
+) -> Iterator[CalibratedDeployment]:
     """Calibrate each deployment on ``dev_cal`` in every way. Raises what ``estimate`` does."""
-    fixed = {method: fit(splits.dev_cal, method) for method, known in VARIANTS if known == "none"}
+    calibrator_by_method = {
+        method: fit_calibrator(splits.dev_cal, method) for method, known in CALIBRATION_VARIANTS if known == "none"
+    }
     for deployment in deployments:
-        priors = {"exact": exact(deployment), "estimated": estimate(deployment)}
+        priors = {"exact": exact_prior(deployment), "estimated": estimate(deployment)}
         variants = []
-        for method, known in VARIANTS:
-            to = fixed[method] if known == "none" else fit(splits.dev_cal, method, priors[known])
-            variants.append(Variant(method, known, to(splits.dev_test.logits), to(deployment.sample.logits)))
-        yield Calibrated(deployment, **priors, variants=tuple(variants))
+        for method, known in CALIBRATION_VARIANTS:
+            calibrate = (
+                calibrator_by_method[method]
+                if known == "none"
+                else fit_calibrator(splits.dev_cal, method, priors[known])
+            )
+            variants.append(
+                CalibratedLogits(
+                    method, known, calibrate(splits.dev_test.logits), calibrate(deployment.predicted.logits)
+                )
+            )
+        yield CalibratedDeployment(deployment, **priors, variants=tuple(variants))

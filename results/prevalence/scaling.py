@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.errors import UsageError
 
-LEAST = 9
+MIN_CLASS_SAMPLES = 9
 """Fewest samples of a class."""
 BASE_SEED = 42
 
 Counts = NDArray[np.int64]
 
 
-class ImpossibleScaling(Exception):
+class ImpossibleScalingError(Exception):
     """A ratio that would leave too few samples of a class."""
 
 
-def scaled_counts(counts: Sequence[int], ratio: float) -> Counts:
+def scale_counts(counts: Sequence[int], ratio: float) -> Counts:
     """Return how many samples to keep of each class, so that max/min becomes ``ratio``.
 
     With R = max/min of ``counts``: for ratio ≥ R every class but the largest keeps trunc(c_i·max / (min·ratio)),
@@ -34,32 +34,36 @@ def scaled_counts(counts: Sequence[int], ratio: float) -> Counts:
     if not 1 <= ratio < float("inf"):
         raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
     if min(counts, default=0) < 1:
-        raise ImpossibleScaling(f"class {list(counts).index(min(counts))} has no samples")
-    given = np.asarray(counts, dtype=np.float32)
-    least, most = given.min(), given.max()
-    present, wanted = most / least, np.float32(ratio)
-    if wanted >= present:
-        kept = np.trunc(given * most / (least * wanted))
-        kept[given.argmax()] = most
+        raise ImpossibleScalingError(f"class {list(counts).index(min(counts))} has no samples")
+    counts_given = np.asarray(counts, dtype=np.float32)
+    smallest, largest = counts_given.min(), counts_given.max()
+    current_ratio, wanted_ratio = largest / smallest, np.float32(ratio)
+    if wanted_ratio >= current_ratio:
+        kept = np.trunc(counts_given * largest / (smallest * wanted_ratio))
+        kept[counts_given.argmax()] = largest
     else:
         # Published by torch, which divides a number by a tensor in two steps.
-        step = np.float32(1) / (present - np.float32(1)) * np.float32(ratio - 1)
-        kept = np.trunc(least + step * (given - least))
-    if kept.min() < LEAST:
+        step = np.float32(1) / (current_ratio - np.float32(1)) * np.float32(ratio - 1)
+        kept = np.trunc(smallest + step * (counts_given - smallest))
+    if kept.min() < MIN_CLASS_SAMPLES:
         number = int(kept.argmin())
-        left = int(kept[number])
-        raise ImpossibleScaling(f"ratio {ratio:g} would leave {left} samples of class {number}; {LEAST} are the least")
+        samples_left = int(kept[number])
+        raise ImpossibleScalingError(
+            f"ratio {ratio:g} would leave {samples_left} samples of class {number}; {MIN_CLASS_SAMPLES} are the least"
+        )
     return np.asarray(kept, dtype=np.int64)
 
 
-def resample(targets: NDArray[np.int64], classes: int, ratio: float, base_seed: int = BASE_SEED) -> NDArray[np.int64]:
+def resample_rows(
+    targets: NDArray[np.int64], classes: int, ratio: float, base_seed: int = BASE_SEED
+) -> NDArray[np.int64]:
     """Return the positions (m,) of a sample at ``ratio``, class after class, drawn without replacement.
 
     The seed is ``base_seed`` + 100·ratio, cut to a whole number. Raises as `scaled_counts`.
     """
     import torch
 
-    kept = scaled_counts(np.bincount(targets, minlength=classes).tolist(), ratio)
+    kept = scale_counts(np.bincount(targets, minlength=classes).tolist(), ratio)
     generator = torch.Generator().manual_seed(int(base_seed + 100 * ratio))
     drawn = []
     for number, count in enumerate(kept):

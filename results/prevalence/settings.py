@@ -8,21 +8,21 @@ from math import isfinite
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.results.prevalence.quantify import METHODS, checked
+from seedfold.results.prevalence.quantify import METHODS, check_methods
 from seedfold.results.prevalence.scaling import BASE_SEED
 
-SPLITS = ("dev_cal", "dev_test", "app_test")
+REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
 """To calibrate on; the balanced test set; the deployment."""
-RATIOS = tuple(1 + step / 2 for step in range(19))
+DEFAULT_RATIOS = tuple(1 + step / 2 for step in range(19))
 """The ratios of the published study: 1, 1.5, … 10."""
 
 
 @dataclass(frozen=True)
 class AnalysisSettings:
-    """``ratios`` of the simulated deployments, None for `RATIOS`; ``methods`` of estimation.
+    """``ratios`` of the simulated deployments, None for `DEFAULT_RATIOS`; ``methods`` of estimation.
 
     ``zeros`` says what becomes of a class that is estimated to be absent, ``epsilon`` what takes its place;
-    ``base_seed`` is that of the simulated deployments. ``splits`` are the names that a study has for `SPLITS`, in this
+    ``base_seed`` is that of the simulated deployments. ``splits`` are what a study calls `REQUIRED_SPLITS`, in this
     order. Raises UsageError for a ratio below 1, an unknown method, and a split that is named twice.
     """
 
@@ -31,29 +31,33 @@ class AnalysisSettings:
     zeros: Any = "epsilon"
     epsilon: float = 1e-8
     base_seed: int = BASE_SEED
-    splits: tuple[str, ...] = SPLITS
+    splits: tuple[str, ...] = REQUIRED_SPLITS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "methods", checked(self.methods))
-        if len(self.splits) != len(SPLITS) or len(set(self.splits)) < len(SPLITS):
-            named = ", ".join(f"{split}={name}" for split, name in zip(SPLITS, self.splits, strict=False))
-            raise UsageError(f"splits: {named}: {', '.join(SPLITS)} are three splits, each with a name of its own")
+        object.__setattr__(self, "methods", check_methods(self.methods))
+        if len(self.splits) != len(REQUIRED_SPLITS) or len(set(self.splits)) < len(REQUIRED_SPLITS):
+            named = ", ".join(f"{split}={name}" for split, name in zip(REQUIRED_SPLITS, self.splits, strict=False))
+            raise UsageError(
+                f"splits: {named}: {', '.join(REQUIRED_SPLITS)} are three splits, each with a name of its own"
+            )
         for ratio in self.ratios or ():
             if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not (isfinite(ratio) and ratio >= 1):
                 raise UsageError(f"ratios: {ratio!r} is no ratio of the largest to the smallest class; at least 1")
 
     @classmethod
-    def given(cls, **values: Any) -> AnalysisSettings:
+    def from_options(cls, **values: Any) -> AnalysisSettings:
         """Read settings of which None, or what is not there, is the default."""
         return cls.from_dict({name: value for name, value in values.items() if value is not None})
 
     @classmethod
     def names_of_splits(cls, mapping: Mapping[str, str]) -> tuple[str, ...]:
-        """Return ``splits`` from names by `SPLITS`; those that are not in it keep theirs. Raises UsageError."""
+        """Return ``splits`` from names by `REQUIRED_SPLITS`; those not in it keep theirs. Raises UsageError."""
         for split in mapping:
-            if split not in SPLITS:
-                raise UsageError(f"splits: {split!r} is none of {', '.join(SPLITS)}{did_you_mean(split, SPLITS)}")
-        return tuple(mapping.get(split, split) for split in SPLITS)
+            if split not in REQUIRED_SPLITS:
+                raise UsageError(
+                    f"splits: {split!r} is none of {', '.join(REQUIRED_SPLITS)}{did_you_mean(split, REQUIRED_SPLITS)}"
+                )
+        return tuple(mapping.get(split, split) for split in REQUIRED_SPLITS)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> AnalysisSettings:
@@ -61,14 +65,14 @@ class AnalysisSettings:
         lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
         return cls(**{**record, **lists})
 
-    def ratios_of(self, trained_for: Any) -> tuple[float, ...]:
+    def ratios_for(self, trained_for: Any) -> tuple[float, ...]:
         """Return the ratios to look at a job at: the one that it was trained for, or all."""
         if trained_for is None:
-            return tuple(map(float, self.ratios or RATIOS))
+            return tuple(map(float, self.ratios or DEFAULT_RATIOS))
         own = float(trained_for)
         return (own,) if self.ratios is None or own in self.ratios else ()
 
-    def of_table(self, name: str) -> dict[str, Any]:
+    def values_for_table(self, name: str) -> dict[str, Any]:
         """Return what a table's numbers depend on beside the ratios."""
         if name == "quantification":
             return {"methods": self.methods, "base_seed": self.base_seed}

@@ -8,32 +8,32 @@ from html import escape
 from pathlib import Path
 
 from seedfold.jobs.work import OUTPUTS
-from seedfold.results.evaluation.axes import axes_text
+from seedfold.results.evaluation.axes import format_axes
 from seedfold.results.report.figures import Figure
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
-MOST = 24
+MAX_FIGURES = 24
 """Figures that a report shows."""
-LARGEST = 8 * 1024**2
+MAX_BYTES = 8 * 1024**2
 """Bytes of a file that is embedded."""
-_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+_MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
-def left_figures(runs: Sequence[Run]) -> list[Figure]:
+def figures_left_by_jobs(runs: Sequence[FinishedJob]) -> list[Figure]:
     """Return the figures that runs left, in their order, as many as a report shows."""
-    files = [(run, file) for run in runs for file in _files(run.folder)]
-    return [_figure(run, file) for run, file in files[:MOST]]
+    files = [(run, file) for run in runs for file in _find_figure_files(run.folder)]
+    return [_embed_figure(run, file) for run, file in files[:MAX_FIGURES]]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _find_figure_files(folder: Path) -> Iterator[Path]:
     for file in sorted((folder / OUTPUTS).glob("*.*")):
-        if file.suffix in _TYPES and file.stat().st_size <= LARGEST:
+        if file.suffix in _MEDIA_TYPES and file.stat().st_size <= MAX_BYTES:
             yield file
 
 
-def _figure(run: Run, file: Path) -> Figure:
+def _embed_figure(run: FinishedJob, file: Path) -> Figure:
     title = file.stem.replace("_", " ")
     content = base64.b64encode(file.read_bytes()).decode()
-    image = f'<img alt="{escape(title)}" src="data:{_TYPES[file.suffix]};base64,{content}">'
-    place = axes_text(run.axes)
-    return Figure(title, image, f"Left by stage {run.stage}{f', {place}' if place else ''}, as {file.name}.")
+    image = f'<img alt="{escape(title)}" src="data:{_MEDIA_TYPES[file.suffix]};base64,{content}">'
+    axes = format_axes(run.axes)
+    return Figure(title, image, f"Left by stage {run.stage}{f', {axes}' if axes else ''}, as {file.name}.")

@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component, short_names, value_text
+from seedfold.results.evaluation.axes import Group, axis_names, format_value, group_runs, last_component, short_names
 from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
-from seedfold.results.evaluation.learning_curves import FILE, history, learning_curve
+from seedfold.results.evaluation.learning_curves import HISTORY_FILE, learning_curve, read_histories
 from seedfold.results.report import plots
-from seedfold.results.report.headline import anchor, number
-from seedfold.results.report.plots import SERIES, Line
-from seedfold.results.store.finished_job import Run
+from seedfold.results.report.headline import format_number, group_anchor
+from seedfold.results.report.plots import MAX_SERIES, Line
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_AXES = 4
-_POINTS = 300
-_PREFERRED = ("balanced_accuracy", "rmse", "accuracy")
+_MAX_AXES = 4
+_MAX_POINTS = 300
+_PREFERRED_METRICS = ("balanced_accuracy", "rmse", "accuracy")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LegendEntry:
     """One line of a legend: colour, text, the group whose jobs are behind it, and the series' number if it has one.
 
     A series without a group is made of all jobs.
@@ -39,7 +39,7 @@ class Entry:
 
     series: int
     label: str
-    kind: str
+    link_kind: str
     group: Group | None
     value: str = ""
     dashed: bool = False
@@ -47,7 +47,7 @@ class Entry:
     @property
     def anchor(self) -> str:
         """Where the jobs behind the series are listed; empty without a group."""
-        return anchor(self.kind, self.group) if self.group else ""
+        return group_anchor(self.link_kind, self.group) if self.group else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +57,32 @@ class Figure:
     title: str
     svg: str
     caption: str
-    legend: list[Entry] = field(default_factory=list)
+    legend: list[LegendEntry] = field(default_factory=list)
 
 
-def labels(groups: Sequence[Group], leaving: Sequence[str] = ()) -> list[str]:
+def make_labels(groups: Sequence[Group], left_out: Sequence[str] = ()) -> list[str]:
     """Return a short text for each group: the axes in which they differ, and the stage if that differs."""
-    names = [name for name in axis_names(groups) if name not in leaving]
-    told = [name for name in names if len({value_text(group.axes.get(name)) for group in groups}) > 1]
+    names = [name for name in axis_names(groups) if name not in left_out]
+    differing = [name for name in names if len({format_value(group.axes.get(name)) for group in groups}) > 1]
     stages = len({group.stage for group in groups}) > 1
-    return [_label(group, told, short_names(names), stages) for group in groups]
+    return [_make_label(group, differing, short_names(names), stages) for group in groups]
 
 
-def _label(group: Group, told: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
+def _make_label(group: Group, names: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
     parts = [group.stage] if with_stage else []
-    parts += [f"{short[name]}={value_text(group.axes[name])}" for name in told if name in group.axes]
+    parts += [f"{short[name]}={format_value(group.axes[name])}" for name in names if name in group.axes]
     return ", ".join(parts) or group.name
 
 
-def cut_note(shown: int, every: int, what: str = "groups") -> str:
+def cut_note(shown: int, total: int, what: str = "groups") -> str:
     """Return the sentence that says what was left out, empty if nothing was."""
-    return f" Shown are the first {shown} of {every} {what}." if every > shown else ""
+    return f" Shown are the first {shown} of {total} {what}." if total > shown else ""
 
 
 def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
     """Return (split, head, metric) to plot: the test split and balanced accuracy where there are such."""
     found = {(each["split"], each["head"], each["metric"]): None for result in results for each in result.metrics}
-    for metric in _PREFERRED:
+    for metric in _PREFERRED_METRICS:
         for wanted in ("test", "val", None):
             for key in found:
                 if key[2] == metric and wanted in (key[0], None):
@@ -90,41 +90,49 @@ def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
     return None
 
 
-def axis_figures(runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str]) -> Iterator[Figure]:
+def axis_figures(runs: Sequence[FinishedJob], results: Mapping[str, Result], over: Sequence[str]) -> Iterator[Figure]:
     """Yield the headline metric against each numeric axis that is not averaged over, one series per other group."""
     for stage in dict.fromkeys(run.stage for run in runs):
-        own = [run for run in runs if run.stage == stage]
-        key = headline_metric([results[run.id] for run in own])
-        numeric = [axis for axis in axis_names(own) if axis not in over and is_numeric(own, axis)]
+        stage_runs = [run for run in runs if run.stage == stage]
+        key = headline_metric([results[run.id] for run in stage_runs])
+        numeric = [axis for axis in axis_names(stage_runs) if axis not in over and is_numeric(stage_runs, axis)]
         if key is None:
             continue
-        for axis in numeric[:_AXES]:
-            yield _axis_figure(own, results, over, axis, key)
+        for axis in numeric[:_MAX_AXES]:
+            yield _axis_figure(stage_runs, results, over, axis, key)
 
 
-def is_numeric(runs: Sequence[Run], axis: str) -> bool:
+def is_numeric(runs: Sequence[FinishedJob], axis: str) -> bool:
     """Whether an axis has several values, all of them numbers."""
     values = [run.axes[axis] for run in runs if axis in run.axes]
-    return len(set(map(value_text, values))) > 1 and all(type(value) in (int, float) for value in values)
+    return len(set(map(format_value, values))) > 1 and all(type(value) in (int, float) for value in values)
 
 
 def _axis_figure(
-    runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str], axis: str, key: tuple[str, str, str]
+    runs: Sequence[FinishedJob],
+    results: Mapping[str, Result],
+    over: Sequence[str],
+    axis: str,
+    key: tuple[str, str, str],
 ) -> Figure:
     groups = group_runs([run for run in runs if axis in run.axes], [axis, *over])
-    shown = groups[:SERIES]
-    found = [_along(series, group, results, axis, key) for series, group in enumerate(shown)]
+    shown = groups[:MAX_SERIES]
+    found = [_metric_line(series, group, results, axis, key) for series, group in enumerate(shown)]
     split, _, metric = key
-    title = f"{readable(metric)} ({split}) against {readable(last_component(axis))}"
+    title = f"{to_readable(metric)} ({split}) against {to_readable(last_component(axis))}"
     return Figure(
         title,
-        plots.error_bars(figure_name(title, shown[0].stage), found, readable(last_component(axis)), readable(metric)),
+        plots.draw_error_bars(
+            figure_id(title, shown[0].stage), found, to_readable(last_component(axis)), to_readable(metric)
+        ),
         f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{cut_note(len(shown), len(groups))}",
-        legend("along", shown, labels(shown)),
+        make_legend("along", shown, make_labels(shown)),
     )
 
 
-def _along(series: int, group: Group, results: Mapping[str, Result], axis: str, key: tuple[str, str, str]) -> Line:
+def _metric_line(
+    series: int, group: Group, results: Mapping[str, Result], axis: str, key: tuple[str, str, str]
+) -> Line:
     values: dict[float, list[float]] = {}
     for run in group.runs:
         for each in results[run.id].metrics:
@@ -136,33 +144,35 @@ def _along(series: int, group: Group, results: Mapping[str, Result], axis: str, 
     return Line(series, np.array(x), mean, mean - sd, mean + sd)
 
 
-def readable(metric: str) -> str:
+def to_readable(metric: str) -> str:
     """Return a metric's or column's name for people."""
     return metric.replace("_", " ").replace("/", " ")
 
 
-def figure_name(*parts: str) -> str:
+def figure_id(*parts: str) -> str:
     """Return a short text that is unique to a figure, for the ids inside its SVG."""
     return "f" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
 
 
-def legend(kind: str, groups: Sequence[Group], texts: Sequence[str], values: Sequence[str] = ()) -> list[Entry]:
+def make_legend(
+    kind: str, groups: Sequence[Group], texts: Sequence[str], values: Sequence[str] = ()
+) -> list[LegendEntry]:
     """Return the legend of a figure whose series are groups, in order."""
-    given = values or [""] * len(groups)
+    value_texts = values or [""] * len(groups)
     return [
-        Entry(series, text, kind, group, value)
-        for series, (group, text, value) in enumerate(zip(groups, texts, given, strict=True))
+        LegendEntry(series, text, kind, group, value)
+        for series, (group, text, value) in enumerate(zip(groups, texts, value_texts, strict=True))
     ]
 
 
-def learning_figures(runs: Sequence[Run], over: Sequence[str]) -> Iterator[Figure]:
+def learning_figures(runs: Sequence[FinishedJob], over: Sequence[str]) -> Iterator[Figure]:
     """Yield, per stage, the loss and one validation metric by epoch: median and spread over the runs of a group."""
     for stage in dict.fromkeys(run.stage for run in runs):
-        own = [run for run in runs if run.stage == stage and (run.folder / FILE).exists()]
-        if not own:
+        stage_runs = [run for run in runs if run.stage == stage and (run.folder / HISTORY_FILE).exists()]
+        if not stage_runs:
             continue
-        groups = group_runs(own, over)
-        columns = list(map(str, history(own[:1])))
+        groups = group_runs(stage_runs, over)
+        columns = list(map(str, read_histories(stage_runs[:1])))
         losses = [name for name in columns if name.endswith("loss")]
         others = [name for name in columns if name.startswith("val") and name not in losses]
         for shown in filter(None, (losses, others[:1])):
@@ -170,7 +180,7 @@ def learning_figures(runs: Sequence[Run], over: Sequence[str]) -> Iterator[Figur
 
 
 def _learning_figure(stage: str, groups: Sequence[Group], columns: Sequence[str]) -> Figure:
-    shown = groups[:SERIES]
+    shown = groups[:MAX_SERIES]
     several = len(columns) > 1
     curves = [
         (series, column.startswith("train") and several, learning_curve(group, column))
@@ -178,15 +188,15 @@ def _learning_figure(stage: str, groups: Sequence[Group], columns: Sequence[str]
         for column in columns
     ]
     found = [_learning_line(series, dashed, curve) for series, dashed, curve in curves if len(curve)]
-    label = "loss" if several else readable(columns[0])
-    told = " Dashed: training, solid: validation." if several else ""
+    label = "loss" if several else to_readable(columns[0])
+    dash_note = " Dashed: training, solid: validation." if several else ""
     title = f"{label} by epoch" + (f" ({stage})" if stage != "train" else "")
     return Figure(
         title,
-        plots.lines(figure_name(title, stage), found, "epoch", label),
+        plots.draw_lines(figure_id(title, stage), found, "epoch", label),
         f"Median of the runs that reached the epoch; band from their 10 % to their 90 % quantile."
-        f"{told}{cut_note(len(shown), len(groups))}",
-        legend("group", shown, labels(shown)),
+        f"{dash_note}{cut_note(len(shown), len(groups))}",
+        make_legend("group", shown, make_labels(shown)),
     )
 
 
@@ -195,23 +205,23 @@ def _learning_line(series: int, dashed: bool, curve: pd.DataFrame) -> Line:
     return Line(series, epoch, median, low, high, dashed)
 
 
-def curve_figures(drawn: Sequence[Drawn], every: int) -> Iterator[Figure]:
+def curve_figures(pooled_curves: Sequence[PooledCurves], total: int) -> Iterator[Figure]:
     """Yield ROC and precision-recall curves per head, of the first groups of ``every``."""
-    for head in dict.fromkeys(each.head for each in drawn):
-        for curve, title, x, y in _KINDS:
-            own = [each for each in drawn if each.head == head and curve in each.curves]
+    for head in dict.fromkeys(each.head for each in pooled_curves):
+        for curve, title, x, y in _CURVE_KINDS:
+            own = [each for each in pooled_curves if each.head == head and curve in each.curves]
             if own:
-                yield _curve_figure(own[:SERIES], curve, title, (x, y), every)
+                yield _curve_figure(own[:MAX_SERIES], curve, title, (x, y), total)
 
 
-_KINDS = (
+_CURVE_KINDS = (
     ("roc", "Receiver operating characteristic", "false positive rate", "true positive rate"),
     ("pr", "Precision and recall", "recall", "precision"),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class PooledCurves:
     """One head's pooled curves by kind: as many of each as the axes averaged over have values."""
 
     group: Group
@@ -223,38 +233,40 @@ class Drawn:
         for kind, curve in {each["curve"]: each for each in head_curves(rows)}.items():
             self.curves.setdefault(kind, []).append(curve)
 
-    def line(self, series: int, kind: str) -> Line:
+    def mean_line(self, series: int, kind: str) -> Line:
         """Return the one curve, or the mean of several."""
         found = self.curves[kind]
         curve = found[0] if len(found) == 1 else mean_curve(found)
-        return Line(series, *thinned(curve["x"], curve["y"]))
+        return Line(series, *thin_curve(curve["x"], curve["y"]))
 
-    def area(self, kind: str) -> str:
+    def mean_area_text(self, kind: str) -> str:
         """Return the mean of the areas."""
-        return number(float(np.mean([curve["area"] for curve in self.curves[kind]])))
+        return format_number(float(np.mean([curve["area"] for curve in self.curves[kind]])))
 
 
-def _curve_figure(own: Sequence[Drawn], curve: str, title: str, axes: tuple[str, str], every: int) -> Figure:
-    lines = [each.line(series, curve) for series, each in enumerate(own)]
-    first = own[0].curves[curve]
+def _curve_figure(
+    pooled_curves: Sequence[PooledCurves], curve: str, title: str, axes: tuple[str, str], total: int
+) -> Figure:
+    lines = [each.mean_line(series, curve) for series, each in enumerate(pooled_curves)]
+    first = pooled_curves[0].curves[curve]
     notes = "Validation rows pooled over the folds; numbers are " + (
         "AUROC." if curve == "roc" else "average precision."
     )
     notes += " Mean over classes, each against the rest." if first[0]["class"] == "macro" else ""
     notes += f" Mean of {len(first)} repetitions." if len(first) > 1 else ""
-    groups = [each.group for each in own]
+    groups = [each.group for each in pooled_curves]
     return Figure(
-        title + (f", head {own[0].head}" if own[0].head != "main" else ""),
-        plots.curves(figure_name(title, own[0].head), lines, *axes, diagonal=curve == "roc"),
-        notes + cut_note(len(groups), every),
-        legend("group", groups, labels(groups), [each.area(curve) for each in own]),
+        title + (f", head {pooled_curves[0].head}" if pooled_curves[0].head != "main" else ""),
+        plots.draw_curves(figure_id(title, pooled_curves[0].head), lines, *axes, diagonal=curve == "roc"),
+        notes + cut_note(len(groups), total),
+        make_legend("group", groups, make_labels(groups), [each.mean_area_text(curve) for each in pooled_curves]),
     )
 
 
-def thinned(x: Array, y: Array) -> tuple[Array, Array]:
+def thin_curve(x: Array, y: Array) -> tuple[Array, Array]:
     """Return at most 300 of a curve's points, its ends among them, evenly along its length."""
-    if len(x) <= _POINTS:
+    if len(x) <= _MAX_POINTS:
         return x, y
     length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], _POINTS)))
+    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], _MAX_POINTS)))
     return x[kept], y[kept]

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seedfold.jobs.conditions import axis_named
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs, value_text
-from seedfold.results.store.finished_job import Run
+from seedfold.jobs.conditions import find_axis
+from seedfold.results.evaluation.axes import Group, axis_names, format_value, group_runs
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
 from seedfold.results.store.published import Result
 
-SHOWN = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
+SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
 
 UNDEFINED = "–"  # noqa: RUF001
@@ -29,86 +29,88 @@ class Cell:
 
     text: str
     value: float | None = None
-    best: bool = False
+    is_best: bool = False
 
 
 @dataclass(slots=True)
-class Row:
+class ReportRow:
     """One group's numbers; ``kind`` of group and group are what its list of jobs is found by."""
 
     group: Group
     head: str
     cells: dict[str, Cell]
-    kind: str
+    link_kind: str
     notes: Mapping[str, str] = field(default_factory=dict)
-    incomplete: int = 0
+    incomplete_groups: int = 0
 
     @property
     def anchor(self) -> str:
         """Where the jobs behind the row are listed."""
-        return anchor(self.kind, self.group)
+        return group_anchor(self.link_kind, self.group)
 
     @property
-    def stale(self) -> int:
+    def stale_count(self) -> int:
         """How many of the jobs behind the row are stale."""
         return sum(run.stale is not None for run in self.group.runs)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Rows with their axes and columns; ``cut`` is how many rows were left out."""
 
     axes: Sequence[str]
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[ReportRow]
     has_heads: bool
     has_stages: bool
-    cut: int = 0
+    left_out: int = 0
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Return a metric as text: three decimals, four digits where it is large, a dash where it is undefined."""
     if value is None or np.isnan(value):
         return UNDEFINED
     return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3f}"
 
 
-def anchor(kind: str, group: Group) -> str:
+def group_anchor(link_kind: str, group: Group) -> str:
     """Return the anchor of a group's list of jobs."""
-    return f"{kind}-{hashlib.sha256(group.key.encode()).hexdigest()[:12]}"
+    return f"{link_kind}-{hashlib.sha256(group.address_text.encode()).hexdigest()[:12]}"
 
 
-def mean_table(runs: Sequence[Run], results: Mapping[str, Result], over: Sequence[str], limit: int) -> Table:
+def make_mean_table(
+    runs: Sequence[FinishedJob], results: Mapping[str, Result], over: Sequence[str], limit: int
+) -> ReportTable:
     """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head."""
     groups = group_runs(runs, over)
     rows = [row for group in groups[:limit] for row in _mean_rows(group, results)]
-    return _table(rows, over, max(0, len(groups) - limit))
+    return _make_table(rows, over, max(0, len(groups) - limit))
 
 
-def _mean_rows(group: Group, results: Mapping[str, Result]) -> list[Row]:
+def _mean_rows(group: Group, results: Mapping[str, Result]) -> list[ReportRow]:
     values: dict[str, dict[str, list[float | None]]] = {}
     for run in group.runs:
         for each in results[run.id].metrics:
-            if each["metric"] in SHOWN:
-                of_head = values.setdefault(each["head"], {})
-                of_head.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
+            if each["metric"] in SHOWN_METRICS:
+                head_values = values.setdefault(each["head"], {})
+                head_values.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
     return [
-        Row(group, head, {name: _mean(found) for name, found in columns.items()}, "group")
+        ReportRow(group, head, {name: _mean_cell(found) for name, found in columns.items()}, "group")
         for head, columns in values.items()
     ]
 
 
-def _mean(values: Iterable[float | None]) -> Cell:
+def _mean_cell(values: Iterable[float | None]) -> Cell:
     found = [value for value in values if value is not None]
     if not found:
         return Cell(UNDEFINED)
     mean = float(np.mean(found))
-    spread = f" ± {number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
-    return Cell(number(mean) + spread, mean)
+    spread = f" ± {format_number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
+    return Cell(format_number(mean) + spread, mean)
 
 
 @dataclass(slots=True)
-class Scored:
+class PooledMetrics:
     """The pooled metrics of one head, once per value of the axes averaged over, and what they are made of."""
 
     group: Group
@@ -116,53 +118,53 @@ class Scored:
     scores: list[Scores] = field(default_factory=list)
     samples: set[int] = field(default_factory=set)
     folds: set[int] = field(default_factory=set)
-    incomplete: int = 0
+    incomplete_groups: int = 0
 
-    def row(self) -> Row:
+    def to_row(self) -> ReportRow:
         """Return the mean and standard deviation of each shown metric."""
-        names = [name for name in SHOWN if any(name in scores for scores in self.scores)]
-        cells = {name: _mean([scores.get(name) for scores in self.scores]) for name in names}
-        notes = {"samples": _range(self.samples), "folds": _range(self.folds)}
-        return Row(self.group, self.head, cells, "group", notes, self.incomplete)
+        names = [name for name in SHOWN_METRICS if any(name in scores for scores in self.scores)]
+        cells = {name: _mean_cell([scores.get(name) for scores in self.scores]) for name in names}
+        notes = {"samples": _range_text(self.samples), "folds": _range_text(self.folds)}
+        return ReportRow(self.group, self.head, cells, "group", notes, self.incomplete_groups)
 
 
-def _range(counts: Iterable[int]) -> str:
+def _range_text(counts: Iterable[int]) -> str:
     found = sorted(counts)
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
-def _table(rows: list[Row], over: Sequence[str], cut: int) -> Table:
+def _make_table(rows: list[ReportRow], over: Sequence[str], left_out: int) -> ReportTable:
     columns = list(dict.fromkeys(name for row in rows for name in row.cells))
     mark_best(rows, columns)
     axes = [axis for axis in axis_names([row.group for row in rows]) if axis not in over]
-    return Table(
-        axes, columns, rows, len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1, cut
+    return ReportTable(
+        axes, columns, rows, len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1, left_out
     )
 
 
-def pooled_table(scored: Iterable[Scored], over: Sequence[str], cut: int) -> Table:
+def make_pooled_table(scored: Iterable[PooledMetrics], over: Sequence[str], left_out: int) -> ReportTable:
     """Return the table of pooled out-of-fold metrics; ``over`` are the axes averaged over and the fold."""
-    return _table([each.row() for each in scored], over, cut)
+    return _make_table([each.to_row() for each in scored], over, left_out)
 
 
-def mark_best(rows: Sequence[Row], columns: Sequence[str]) -> None:
+def mark_best(rows: Sequence[ReportRow], columns: Sequence[str]) -> None:
     """Mark the best cells of each column among rows of one stage, head and task, if there are several."""
-    peers: dict[tuple[str, str, str], list[Row]] = {}
+    peers: dict[tuple[str, str, str], list[ReportRow]] = {}
     for row in rows:
-        task = axis_named("task", row.group.axes)
-        key = (row.group.stage, row.head, value_text(row.group.axes[task]) if task else "")
+        task = find_axis("task", row.group.axes)
+        key = (row.group.stage, row.head, format_value(row.group.axes[task]) if task else "")
         peers.setdefault(key, []).append(row)
     for block in peers.values():
         for name in columns:
             cells = [row.cells[name] for row in block if name in row.cells and row.cells[name].value is not None]
-            _mark(cells, lower=name.split()[-1] in LOWER_IS_BETTER)
+            _mark_best_cells(cells, lower_is_better=name.split()[-1] in LOWER_IS_BETTER)
 
 
-def _mark(cells: Sequence[Cell], lower: bool) -> None:
+def _mark_best_cells(cells: Sequence[Cell], lower_is_better: bool) -> None:
     if len(cells) < 2:
         return
     values = [cell.value for cell in cells if cell.value is not None]
-    best = min(values) if lower else max(values)
+    best = min(values) if lower_is_better else max(values)
     if len(set(values)) > 1:
         for cell in cells:
-            cell.best = cell.value == best
+            cell.is_best = cell.value == best

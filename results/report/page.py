@@ -13,32 +13,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seedfold.results.evaluation.axes import Group, axis_names, short_names, value_text
-from seedfold.results.imports.run import NAME as IMPORTED
-from seedfold.results.report.embedded_figures import left_figures
+from seedfold.results.evaluation.axes import Group, axis_names, format_value, short_names
+from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
+from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
-from seedfold.results.report.headline import Row, mean_table, number
-from seedfold.results.report.plots import DARK, LIGHT
+from seedfold.results.report.headline import ReportRow, format_number, make_mean_table
+from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
 from seedfold.results.report.pooled import pool_folds
-from seedfold.results.store.atomic_files import replacing
-from seedfold.results.store.finished_job import Job, Run
+from seedfold.results.store.atomic_files import replace_file
+from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.result_tables import averaged_axes
 
-ROWS = 400
+MAX_ROWS = 400
 """Rows of a table of groups."""
-JOBS = 3000
+MAX_JOBS = 3000
 """Rows of the table of jobs."""
-LISTED = 60
+MAX_LISTED = 60
 """Jobs named in one list, and values of an axis."""
 
-LogOf = Callable[[Run], Path | None]
+LogFinder = Callable[[FinishedJob], Path | None]
 Failure = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _JobRow:
-    run: Run
+    run: FinishedJob
     cells: Mapping[str, str]
     host: str
     seconds: str
@@ -50,12 +50,12 @@ def write_report(
     out: Path,
     *,
     study: str,
-    runs: Sequence[Run],
+    runs: Sequence[FinishedJob],
     states: Mapping[str, int],
     failures: Sequence[Failure],
     overview: Mapping[str, Any],
     planned: Iterable[Job] | None = None,
-    log_of: LogOf | None = None,
+    find_log: LogFinder | None = None,
     more_figures: Sequence[Figure] = (),
 ) -> None:
     """Write the report of a study to ``out``, replacing what was there whole.
@@ -67,45 +67,45 @@ def write_report(
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
-    means = mean_table(runs, results, over, ROWS)
-    pooled = pool_folds(runs, over, planned, ROWS)
+    means = make_mean_table(runs, results, over, MAX_ROWS)
+    pooled = pool_folds(runs, over, planned, MAX_ROWS)
     figures = [
         *axis_figures(runs, results, over),
         *learning_figures(runs, over),
-        *curve_figures(pooled.drawn, pooled.every),
+        *curve_figures(pooled.curves, pooled.setting_count),
         *more_figures,
-        *left_figures(runs),
+        *figures_left_by_jobs(runs),
     ]
-    page = _template().render(
+    page = _load_template().render(
         study=study,
         averaged=over,
         means=means,
         pooled=pooled,
         figures=figures,
-        groups=_groups([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
-        failures=_by_kind(failures, out.parent, {run.id for run in runs[:JOBS]}),
+        groups=_groups_by_anchor([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
+        failures=_group_failures(failures, out.parent, {run.id for run in runs[:MAX_JOBS]}),
         failed=len(failures),
-        jobs=[_job_row(run, results[run.id], means.columns, out.parent, log_of) for run in runs[:JOBS]],
-        **_of_page(states, overview),
-        **_of_runs(runs),
+        jobs=[_make_job_row(run, results[run.id], means.columns, out.parent, find_log) for run in runs[:MAX_JOBS]],
+        **_page_values(states, overview),
+        **_run_values(runs),
     )
-    with replacing(out) as beside:
-        beside.write_text(page, encoding="utf-8")
+    with replace_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
-def _of_page(states: Mapping[str, int], overview: Mapping[str, Any]) -> dict[str, Any]:
+def _page_values(states: Mapping[str, int], overview: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "light": LIGHT,
-        "dark": DARK,
-        "listed": LISTED,
+        "light": LIGHT_COLOURS,
+        "dark": DARK_COLOURS,
+        "listed": MAX_LISTED,
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "states": {state: count for state, count in states.items() if count},
-        "facts": {name: value_text(value) for name, value in overview.items() if not _is_table(value)},
-        "breakdowns": {name: _breakdown(value) for name, value in overview.items() if _is_table(value)},
+        "facts": {name: format_value(value) for name, value in overview.items() if not _is_table(value)},
+        "breakdowns": {name: _table_without_zeros(value) for name, value in overview.items() if _is_table(value)},
     }
 
 
-def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
+def _run_values(runs: Sequence[FinishedJob]) -> dict[str, Any]:
     names = axis_names(runs)
     return {
         "axes": _axis_values(runs),
@@ -114,18 +114,18 @@ def _of_runs(runs: Sequence[Run]) -> dict[str, Any]:
         "many_stages": len({run.stage for run in runs}) > 1,
         "total": len(runs),
         "stale": sum(run.stale is not None for run in runs),
-        "shown": {run.id for run in runs[:JOBS]},
+        "shown": {run.id for run in runs[:MAX_JOBS]},
     }
 
 
-def _template() -> Any:
+def _load_template() -> Any:
     import jinja2
 
     folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(
         loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["value"] = value_text
+    environment.filters["value"] = format_value
     return environment.get_template("report.html")
 
 
@@ -133,52 +133,54 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping) and all(isinstance(row, Mapping) for row in value.values())
 
 
-def _breakdown(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _table_without_zeros(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a mapping of mappings as rows, without the columns that are nothing but zero."""
     columns = dict.fromkeys(name for row in table.values() for name in row)
     used = [name for name in columns if any(row.get(name) for row in table.values())]
     return {"columns": used, "rows": {name: [row.get(key, "") for key in used] for name, row in table.items()}}
 
 
-def _axis_values(runs: Sequence[Run]) -> dict[str, list[str]]:
+def _axis_values(runs: Sequence[FinishedJob]) -> dict[str, list[str]]:
     values: dict[str, dict[str, None]] = {}
     for run in runs:
         for name, value in run.axes.items():
-            values.setdefault(name, {})[value_text(value)] = None
+            values.setdefault(name, {})[format_value(value)] = None
     return {name: list(found) for name, found in values.items()}
 
 
-def _by_kind(failures: Sequence[Failure], folder: Path, known: set[str]) -> dict[str, list[dict[str, Any]]]:
+def _group_failures(failures: Sequence[Failure], folder: Path, known: set[str]) -> dict[str, list[dict[str, Any]]]:
     kinds: dict[str, list[dict[str, Any]]] = {}
     for failure in failures:
         anchored = {"anchor": None if failure["id"] in known else f"job-{failure['id']}"}
-        link = _link(Path(failure["log"]), folder) if failure.get("log") else None
+        link = _relative_link(Path(failure["log"]), folder) if failure.get("log") else None
         kinds.setdefault(str(failure["kind"]), []).append({**failure, **anchored, "link": link})
     return dict(sorted(kinds.items(), key=lambda item: -len(item[1])))
 
 
-def _link(path: Path, folder: Path) -> str:
+def _relative_link(path: Path, folder: Path) -> str:
     """Return the relative address of a file from the page's folder, which keeps when both move."""
     from urllib.parse import quote
 
     return quote(os.path.relpath(path, folder) if path.is_absolute() else str(path))
 
 
-def _job_row(run: Run, result: Result, columns: Sequence[str], folder: Path, log_of: LogOf | None) -> _JobRow:
-    log = log_of(run) if log_of else None
+def _make_job_row(
+    run: FinishedJob, result: Result, columns: Sequence[str], folder: Path, find_log: LogFinder | None
+) -> _JobRow:
+    log = find_log(run) if find_log else None
     heads = {each["head"] for each in result.metrics}
     cells: dict[str, str] = {}
     for each in result.metrics:
         name = f"{each['split']} {each['metric']}"
         if name in columns:
-            text = number(each["value"]) + (f" ({each['head']})" if len(heads) > 1 else "")
+            text = format_number(each["value"]) + (f" ({each['head']})" if len(heads) > 1 else "")
             cells[name] = f"{cells[name]}, {text}" if name in cells else text
     host = str(result.provenance.get("host", ""))
-    link = _link(log, folder) if log and log.exists() else None
+    link = _relative_link(log, folder) if log and log.exists() else None
     return _JobRow(run, cells, host, f"{result.seconds:.1f}", link, can_run=result.run != IMPORTED)
 
 
-def _groups(rows: Sequence[Row], figures: Sequence[Figure]) -> dict[str, Group]:
+def _groups_by_anchor(rows: Sequence[ReportRow], figures: Sequence[Figure]) -> dict[str, Group]:
     """Return every group that a number or a legend leads to, by its anchor."""
     found = {row.anchor: row.group for row in rows}
     return found | {entry.anchor: entry.group for figure in figures for entry in figure.legend if entry.group}

@@ -18,15 +18,15 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SERIES = 8
+MAX_SERIES = 8
 """How many series a figure tells apart; the palette (Okabe and Ito's) is safe for the colour-blind."""
 
-LIGHT = ("#0072b2", "#d55e00", "#009e73", "#c66a9b", "#c98500", "#3fa3dc", "#5b6470", "#8d7a00")
-DARK = ("#4da3db", "#f0803c", "#2cc295", "#e09bc4", "#f2b93b", "#9ad6f7", "#9aa4b0", "#d6c53e")
+LIGHT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c66a9b", "#c98500", "#3fa3dc", "#5b6470", "#8d7a00")
+DARK_COLOURS = ("#4da3db", "#f0803c", "#2cc295", "#e09bc4", "#f2b93b", "#9ad6f7", "#9aa4b0", "#d6c53e")
 """Colours of series on a light and on a dark page."""
 
-_INK, _GRID = "#010203", "#040506"
-_MARKERS = [f"#0a0b{number:02x}" for number in range(SERIES)]
+_TEXT_MARKER, _GRID_MARKER = "#010203", "#040506"
+_SERIES_MARKERS = [f"#0a0b{number:02x}" for number in range(MAX_SERIES)]
 _SIZE = (4.2, 2.8)
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -40,8 +40,8 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.6,
-    "grid.color": _GRID,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
+    "grid.color": _GRID_MARKER,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _TEXT_MARKER),
 }
 
 Array = npt.NDArray[Any]
@@ -59,12 +59,12 @@ class Line:
     dashed: bool = False
 
 
-def draw(name: str, plot: Callable[[Axes], None]) -> str:
+def draw_inline(name: str, plot: Callable[[Axes], None]) -> str:
     """Return the SVG that ``plot`` draws; ``name`` makes its ids unique on a page."""
-    return _inline(_drawn(plot), name)
+    return _make_inline(_draw_svg(plot), name)
 
 
-def _drawn(plot: Callable[[Axes], None], labels: Sequence[str] = (), title: str = "") -> str:
+def _draw_svg(plot: Callable[[Axes], None], labels: Sequence[str] = (), title: str = "") -> str:
     """Return the SVG as matplotlib writes it, with a legend below where there are ``labels``."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -84,29 +84,29 @@ def _drawn(plot: Callable[[Axes], None], labels: Sequence[str] = (), title: str 
     return buffer.getvalue()
 
 
-def _with_own_colours(svg: str) -> str:
+def _with_colour_scheme(svg: str) -> str:
     """Have a file of its own follow the light or the dark of whoever shows it."""
     rules = [
-        f":root {{ color: {ink}; background: {page}; --grid: {grid}; {_variables(colours)} }}"
+        f":root {{ color: {ink}; background: {page}; --grid: {grid}; {_colour_variables(colours)} }}"
         for ink, page, grid, colours in (
-            ("#1c2024", "#ffffff", "#e6e8ea", LIGHT),
-            ("#e4e7ea", "#14171a", "#2b3137", DARK),
+            ("#1c2024", "#ffffff", "#e6e8ea", LIGHT_COLOURS),
+            ("#e4e7ea", "#14171a", "#2b3137", DARK_COLOURS),
         )
     ]
     style = f"<style>{rules[0]} @media (prefers-color-scheme: dark) {{ {rules[1]} }}</style>"
     # Programs that know no variables take the colour behind the comma.
-    for number, marker in enumerate(_MARKERS):
-        svg = svg.replace(marker, f"var(--series-{number}, {LIGHT[number]})")
-    svg = svg.replace(_INK, "currentColor").replace(_GRID, "var(--grid, #e6e8ea)")
+    for number, marker in enumerate(_SERIES_MARKERS):
+        svg = svg.replace(marker, f"var(--series-{number}, {LIGHT_COLOURS[number]})")
+    svg = svg.replace(_TEXT_MARKER, "currentColor").replace(_GRID_MARKER, "var(--grid, #e6e8ea)")
     end = svg.index(">", svg.index("<svg")) + 1
     return svg[:end] + style + svg[end:]
 
 
-def _variables(colours: Sequence[str]) -> str:
+def _colour_variables(colours: Sequence[str]) -> str:
     return " ".join(f"--series-{number}: {colour};" for number, colour in enumerate(colours))
 
 
-def _inline(text: str, name: str) -> str:
+def _make_inline(text: str, name: str) -> str:
     svg = text[text.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\s(xmlns(:\w+)?|version)="[^"]*"', "", svg)
@@ -116,27 +116,27 @@ def _inline(text: str, name: str) -> str:
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
     # Coordinates need no more digits; what is written on an axis keeps its own.
     svg = re.sub(r"(>[^<]+<)|(\d+\.\d\d)\d+", lambda found: found[1] or found[2], svg)
-    for number, marker in enumerate(_MARKERS):
+    for number, marker in enumerate(_SERIES_MARKERS):
         svg = svg.replace(marker, f"var(--series-{number})")
-    return svg.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
+    return svg.replace(_TEXT_MARKER, "currentColor").replace(_GRID_MARKER, "var(--grid)")
 
 
-def lines(name: str, found: Sequence[Line], x: str, y: str) -> str:
+def draw_lines(name: str, series: Sequence[Line], x: str, y: str) -> str:
     """Return a figure of lines with bands between ``low`` and ``high``."""
-    return draw(name, _lines(found, x, y))
+    return draw_inline(name, _line_plot(series, x, y))
 
 
-def lines_file(title: str, found: Sequence[Line], labels: Sequence[str], x: str, y: str) -> str:
+def draw_lines_file(title: str, series: Sequence[Line], labels: Sequence[str], x: str, y: str) -> str:
     """Return the same as the text of an SVG file, with its title and a legend below."""
-    return _with_own_colours(_drawn(_lines(found, x, y), labels, title))
+    return _with_colour_scheme(_draw_svg(_line_plot(series, x, y), labels, title))
 
 
-def _lines(found: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]:
+def _line_plot(series: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]:
     from matplotlib.ticker import MaxNLocator
 
     def plot(axes: Axes) -> None:
-        for line in found:
-            colour = _MARKERS[line.series]
+        for line in series:
+            colour = _SERIES_MARKERS[line.series]
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
             axes.plot(line.x, line.y, color=colour, linestyle="--" if line.dashed else "-")
@@ -146,38 +146,38 @@ def _lines(found: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]:
     return plot
 
 
-def error_bars(name: str, found: Sequence[Line], x: str, y: str) -> str:
+def draw_error_bars(name: str, series: Sequence[Line], x: str, y: str) -> str:
     """Return a figure of points with bars from ``low`` to ``high``; positive x over a wide range is logarithmic."""
 
     def plot(axes: Axes) -> None:
-        places = sorted({float(each) for line in found for each in line.x})
-        wide = places[0] > 0 and places[-1] / places[0] >= 20
-        step = min((b - a for a, b in pairwise(places)), default=1.0)
-        for position, line in enumerate(found):
+        x_values = sorted({float(each) for line in series for each in line.x})
+        wide = x_values[0] > 0 and x_values[-1] / x_values[0] >= 20
+        step = min((b - a for a, b in pairwise(x_values)), default=1.0)
+        for position, line in enumerate(series):
             # Series side by side, so that their bars do not hide each other.
-            off = (position - (len(found) - 1) / 2) * 0.035
+            off = (position - (len(series) - 1) / 2) * 0.035
             at = line.x * (1 + 2 * off) if wide else line.x + off * step
             low, high = (line.y if bound is None else bound for bound in (line.low, line.high))
             axes.errorbar(
-                at, line.y, [line.y - low, high - line.y], color=_MARKERS[line.series], marker="o", markersize=4,
+                at, line.y, [line.y - low, high - line.y], color=_SERIES_MARKERS[line.series], marker="o", markersize=4,
                 capsize=2.5, elinewidth=1,
             )  # fmt: skip
         axes.set(xlabel=x, ylabel=y, xscale="log" if wide else "linear")
-        if len(places) <= 12:
-            axes.set_xticks(places, [f"{place:g}" for place in places])
+        if len(x_values) <= 12:
+            axes.set_xticks(x_values, [f"{place:g}" for place in x_values])
             axes.minorticks_off()
 
-    return draw(name, plot)
+    return draw_inline(name, plot)
 
 
-def curves(name: str, found: Sequence[Line], x: str, y: str, diagonal: bool) -> str:
+def draw_curves(name: str, series: Sequence[Line], x: str, y: str, diagonal: bool) -> str:
     """Return a figure of curves in the unit square, with the diagonal of a guess where it means one."""
 
     def plot(axes: Axes) -> None:
         if diagonal:
-            axes.plot([0, 1], [0, 1], color=_GRID, linewidth=1)
-        for line in found:
-            axes.plot(line.x, line.y, color=_MARKERS[line.series])
+            axes.plot([0, 1], [0, 1], color=_GRID_MARKER, linewidth=1)
+        for line in series:
+            axes.plot(line.x, line.y, color=_SERIES_MARKERS[line.series])
         axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
 
-    return draw(name, plot)
+    return draw_inline(name, plot)

@@ -10,11 +10,11 @@ from seedfold.jobs.work import DataFailure
 from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component
 from seedfold.results.evaluation.out_of_fold import OutOfFold
 from seedfold.results.evaluation.query import split_files
-from seedfold.results.report.figures import Drawn
-from seedfold.results.report.headline import Scored, Table, pooled_table
-from seedfold.results.report.plots import SERIES
-from seedfold.results.store.finished_job import Job, Run
-from seedfold.results.store.metrics import score
+from seedfold.results.report.figures import PooledCurves
+from seedfold.results.report.headline import PooledMetrics, ReportTable, make_pooled_table
+from seedfold.results.report.plots import MAX_SERIES
+from seedfold.results.store.finished_job import FinishedJob, Job
+from seedfold.results.store.metrics import head_metrics
 from seedfold.results.store.predictions import HeadPredictions
 
 
@@ -22,54 +22,56 @@ from seedfold.results.store.predictions import HeadPredictions
 class PooledFolds:
     """A table, the curves to draw (of the first of ``every`` settings), and problems, one line each."""
 
-    table: Table | None = None
-    drawn: list[Drawn] = field(default_factory=list)
-    every: int = 0
+    table: ReportTable | None = None
+    curves: list[PooledCurves] = field(default_factory=list)
+    setting_count: int = 0
     problems: list[str] = field(default_factory=list)
 
 
-def pool_folds(runs: Sequence[Run], over: Sequence[str], planned: Iterable[Job] | None, limit: int) -> PooledFolds:
+def pool_folds(
+    runs: Sequence[FinishedJob], over: Sequence[str], planned: Iterable[Job] | None, limit: int
+) -> PooledFolds:
     """Score the pooled validation rows of the first ``limit`` settings: groups of runs over the axes ``over``.
 
     What cannot be pooled becomes a problem, not an error: a report shows what there is.
     """
-    found = PooledFolds()
-    able = [each.run for each in split_files(runs) if each.split == "val"]
-    fold = next((axis for axis in axis_names(able) if last_component(axis) == "fold"), None)
+    pooled = PooledFolds()
+    validated_runs = [each.run for each in split_files(runs) if each.split == "val"]
+    fold = next((axis for axis in axis_names(validated_runs) if last_component(axis) == "fold"), None)
     if fold is None:
-        return found
+        return pooled
     try:
-        assembled = OutOfFold(able, fold, partial=True, planned=planned)
-        found.problems = [str(gap) for gap in assembled.gaps]
-        _score(assembled, found, [*over, *assembled.over], limit)
+        out_of_fold = OutOfFold(validated_runs, fold, partial=True, planned=planned)
+        pooled.problems = [str(gap) for gap in out_of_fold.gaps]
+        _score_settings(out_of_fold, pooled, [*over, *out_of_fold.over], limit)
     except (SeedfoldError, DataFailure) as error:
-        found.problems.append(str(error))
-    return found
+        pooled.problems.append(str(error))
+    return pooled
 
 
-def _score(assembled: OutOfFold, found: PooledFolds, over: Sequence[str], limit: int) -> None:
-    settings = group_runs([run for group in assembled.groups for run in group.runs], over)
-    found.every = len(settings)
+def _score_settings(out_of_fold: OutOfFold, pooled: PooledFolds, over: Sequence[str], limit: int) -> None:
+    settings = group_runs([run for group in out_of_fold.groups for run in group.runs], over)
+    pooled.setting_count = len(settings)
     setting_of = {run.id: setting for setting in settings[:limit] for run in setting.runs}
-    drawn_settings = {setting.key for setting in settings[:SERIES]}
-    scored: dict[tuple[str, str], Scored] = {}
-    drawn: dict[tuple[str, str], Drawn] = {}
-    for group in assembled.groups:
+    drawn_settings = {setting.address_text for setting in settings[:MAX_SERIES]}
+    metrics_by_key: dict[tuple[str, str], PooledMetrics] = {}
+    curves_by_key: dict[tuple[str, str], PooledCurves] = {}
+    for group in out_of_fold.groups:
         setting = setting_of.get(group.runs[0].id)
         if setting is None:
             continue
-        for head, rows in assembled.rows(group).items():
-            key = (setting.key, head)
-            own = scored.setdefault(key, Scored(setting, head))
-            _add(own, group, rows, assembled.is_complete(group))
-            if setting.key in drawn_settings:
-                drawn.setdefault(key, Drawn(setting, head)).add(rows)
-    found.drawn = list(drawn.values())
-    found.table = pooled_table(scored.values(), over, max(0, len(settings) - limit))
+        for head, rows in out_of_fold.heads_of(group).items():
+            key = (setting.address_text, head)
+            metrics = metrics_by_key.setdefault(key, PooledMetrics(setting, head))
+            _add_group(metrics, group, rows, out_of_fold.is_complete(group))
+            if setting.address_text in drawn_settings:
+                curves_by_key.setdefault(key, PooledCurves(setting, head)).add(rows)
+    pooled.curves = list(curves_by_key.values())
+    pooled.table = make_pooled_table(metrics_by_key.values(), over, max(0, len(settings) - limit))
 
 
-def _add(own: Scored, group: Group, rows: HeadPredictions, complete: bool) -> None:
-    own.scores.append(score(rows))
-    own.samples.add(len(rows.ids))
-    own.folds.add(len(group.runs))
-    own.incomplete += not complete
+def _add_group(metrics: PooledMetrics, group: Group, rows: HeadPredictions, complete: bool) -> None:
+    metrics.scores.append(head_metrics(rows))
+    metrics.samples.add(len(rows.ids))
+    metrics.folds.add(len(group.runs))
+    metrics.incomplete_groups += not complete

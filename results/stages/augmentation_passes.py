@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seedfold.results.stages.figure_files import COLOURS, INK, figure_style, new_figure, save_figure
+from seedfold.results.stages.figure_files import COLOURS, INK_COLOUR, figure_style, new_figure, save_figure
 from seedfold.results.store.metrics import auroc
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 _RESAMPLES = 500
 _SEED = 42
-_NO_CHANGE = "no difference can be told"
+_UNDECIDED = "no difference can be told"
 
 _log = logging.getLogger(__name__)
 
@@ -32,16 +32,16 @@ def compare_passes(folder: Path, passes: Sequence[Any], tables: Sequence[pd.Data
     ``tables`` are those of `passes_table`; the first columns of ``scores`` are the number of passes and the fold, one
     named auroc has the area.
     """
-    found = passes_table(passes, tables)
+    found = make_passes_table(passes, tables)
     found.to_csv(folder / "passes.csv", index=False)
-    lines = [_sentence(row) for row in found.itertuples(index=False)]
+    lines = [_describe_row(row) for row in found.itertuples(index=False)]
     for line in lines:
         _log.info("%s", line)
     with figure_style():
-        save_figure(_figure(scores, lines), folder / "passes.svg")
+        save_figure(_draw_passes(scores, lines), folder / "passes.svg")
 
 
-def passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def make_passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return a row for each number of passes after the first, held against the first on the same samples.
 
     ``tables`` are out-of-fold predictions with target and pred, in one order. ``gain`` is the difference of the areas
@@ -51,12 +51,12 @@ def passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.Da
     import pandas as pd
 
     first = tables[0]
-    rows = [_compared(first, table) for table in tables[1:]]
-    there = {"passes": passes[1:], "instead_of": [passes[0]] * len(rows)}
-    return pd.DataFrame(there).join(pd.DataFrame(rows))
+    rows = [_compare_tables(first, table) for table in tables[1:]]
+    columns = {"passes": passes[1:], "instead_of": [passes[0]] * len(rows)}
+    return pd.DataFrame(columns).join(pd.DataFrame(rows))
 
 
-def _compared(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
+def _compare_tables(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
     from scipy.stats import bootstrap
 
     positive = first["target"].to_numpy() == 1
@@ -67,14 +67,14 @@ def _compared(first: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
         return auroc(positive[rows], after[rows]) - auroc(positive[rows], before[rows])
 
     classes = (np.flatnonzero(positive), np.flatnonzero(~positive))
-    given = {"n_resamples": _RESAMPLES, "vectorized": False, "method": "percentile"}
-    low, high = bootstrap(classes, gain, random_state=_SEED, **given).confidence_interval
-    verdict = "better" if low > 0 else "worse" if high < 0 else _NO_CHANGE
+    options = {"n_resamples": _RESAMPLES, "vectorized": False, "method": "percentile"}
+    low, high = bootstrap(classes, gain, random_state=_SEED, **options).confidence_interval
+    verdict = "better" if low > 0 else "worse" if high < 0 else _UNDECIDED
     areas = {"auroc_instead_of": auroc(positive, before), "auroc": auroc(positive, after)}
     return {**areas, "gain": gain(*classes), "low": low, "high": high, "verdict": verdict}
 
 
-def _sentence(row: Any) -> str:
+def _describe_row(row: Any) -> str:
     interval = f"{row.low:+.4f} to {row.high:+.4f}"
     return (
         f"{row.passes} passes instead of {row.instead_of}: AUC {row.auroc:.4f} instead of {row.auroc_instead_of:.4f}, "
@@ -82,16 +82,16 @@ def _sentence(row: Any) -> str:
     )
 
 
-def _figure(scores: pd.DataFrame, lines: Sequence[str]) -> Figure:
+def _draw_passes(scores: pd.DataFrame, lines: Sequence[str]) -> Figure:
     areas = scores.pivot(index="fold", columns=scores.columns[0], values="auroc")
     areas = areas.loc[list(dict.fromkeys(scores["fold"]))]
     figure = new_figure(5.2, 2.4 + 0.3 * len(lines))
     axes = figure.subplots()
-    places = range(len(areas))
-    axes.vlines(places, areas.min(axis=1), areas.max(axis=1), color=INK, linewidth=0.6)
+    positions = range(len(areas))
+    axes.vlines(positions, areas.min(axis=1), areas.max(axis=1), color=INK_COLOUR, linewidth=0.6)
     for number, name in enumerate(areas):
-        axes.plot(places, areas[name], "o", color=COLOURS[number % len(COLOURS)], markersize=5, label=f"{name}")
-    axes.set_xticks(places, [str(fold) for fold in areas.index])
+        axes.plot(positions, areas[name], "o", color=COLOURS[number % len(COLOURS)], markersize=5, label=f"{name}")
+    axes.set_xticks(positions, [str(fold) for fold in areas.index])
     axes.set(xlabel="fold", ylabel="area under the ROC curve")
     axes.legend(frameon=False, fontsize=8, title="passes", title_fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_title("\n".join(line.replace(", ", ",\n", 1) for line in lines), fontsize=8, loc="left")

@@ -25,17 +25,17 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.blend_members import (
-    DEVELOPMENT,
-    TEST,
+    DEVELOPMENT_SPLIT,
+    TEST_SPLIT,
     Array,
-    Member,
-    Members,
+    BlendMatrix,
+    BlendMember,
+    align_members,
     find_members,
-    side_by_side,
 )
-from seedfold.results.ensembles.blend_weights import chosen_weights, weights_without
+from seedfold.results.ensembles.blend_weights import choose_weights, choose_weights_per_fold
 from seedfold.results.evaluation.parents import parent_runs
-from seedfold.results.stages.mean import ALL, auc_table, mean_table, write_mean
+from seedfold.results.stages.mean import ALL_FOLDS, make_auc_table, make_test_table, write_mean_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,8 @@ PRELOAD = (
     "seedfold.results.stages.blend",
     "seedfold.results.stages.out_of_fold_figures",
 )
-HEAD = "blend"
-GIVEN, CHOSEN = "given", "chosen"
+BLEND_HEAD = "blend"
+GIVEN_BLEND, CHOSEN_BLEND = "given", "chosen"
 
 _log = logging.getLogger(__name__)
 
@@ -61,18 +61,18 @@ class BlendSettings:
     """``blend``: what members count, which blend is used, the axis of passes, the file and its columns."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
-    use: str = GIVEN
+    use: str = GIVEN_BLEND
     passes: str = "predict.tta"
     file: str = "submission.csv"
     id: str = "id"
     target: str = "target"
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> BlendSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> BlendSettings:
         """Read ``config.blend``; raises ConfigFailure for an unknown key, an unknown blend, or a negative weight."""
         settings = read_settings(cls, config.get("blend"), "blend")
-        if settings.use not in (GIVEN, CHOSEN):
-            raise ConfigFailure(f"blend.use: {settings.use!r} is none of {GIVEN}, {CHOSEN}")
+        if settings.use not in (GIVEN_BLEND, CHOSEN_BLEND):
+            raise ConfigFailure(f"blend.use: {settings.use!r} is none of {GIVEN_BLEND}, {CHOSEN_BLEND}")
         for stage, weight in settings.weights.items():
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
                 raise ConfigFailure(f"blend.weights.{stage}: {weight!r} is no weight; a number from 0 on")
@@ -80,7 +80,7 @@ class BlendSettings:
 
 
 @dataclass(frozen=True)
-class Blended:
+class Blend:
     """The probabilities of a blend, and the weights of members: for test samples, and by fold where these differ."""
 
     development: Array
@@ -91,51 +91,53 @@ class Blended:
 
 def run(work: Work) -> None:
     """Write predictions, tables and figures; raises ConfigFailure where members lack folds, or do not go together."""
-    settings = BlendSettings.of(work.config)
+    settings = BlendSettings.from_config(work.config)
     try:
         found = find_members(parent_runs(work), settings.passes)
-        given = given_weights(found, settings.weights)
-        members = side_by_side(found)
+        given_by_settings = make_given_weights(found, settings.weights)
+        members = align_members(found)
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
-    blends = {GIVEN: _given(members, given), CHOSEN: _chosen(members)}
+    blends = {GIVEN_BLEND: _blend_given(members, given_by_settings), CHOSEN_BLEND: _blend_chosen(members)}
     _write_predictions(work, settings, members, blends[settings.use])
     _write_tables(work, settings, members, blends)
 
 
-def _write_predictions(work: Work, settings: BlendSettings, members: Members, used: Blended) -> None:
-    test = members.predictions(TEST, used.test)
-    write_mean(work, DEVELOPMENT, members.predictions(DEVELOPMENT, used.development), HEAD)
-    write_mean(work, TEST, test, HEAD)
-    mean_table(test, settings.id, settings.target).to_csv(work.outputs / settings.file, index=False)
+def _write_predictions(work: Work, settings: BlendSettings, members: BlendMatrix, used: Blend) -> None:
+    test = members.to_predictions(TEST_SPLIT, used.test)
+    write_mean_predictions(
+        work, DEVELOPMENT_SPLIT, members.to_predictions(DEVELOPMENT_SPLIT, used.development), BLEND_HEAD
+    )
+    write_mean_predictions(work, TEST_SPLIT, test, BLEND_HEAD)
+    make_test_table(test, settings.id, settings.target).to_csv(work.outputs / settings.file, index=False)
 
 
-def _write_tables(work: Work, settings: BlendSettings, members: Members, blends: Mapping[str, Blended]) -> None:
+def _write_tables(work: Work, settings: BlendSettings, members: BlendMatrix, blends: Mapping[str, Blend]) -> None:
     from seedfold.results.stages.blend_figure import draw_blend
     from seedfold.results.stages.out_of_fold_figures import draw_oof_figures
 
-    oof, weights = _oof_table(members, blends, settings), _weights_table(members.members, blends)
-    scores = auc_table(oof, [*members.names, *blends])
+    oof, weights = _make_oof_table(members, blends, settings), _make_weights_table(members.members, blends)
+    scores = make_auc_table(oof, [*members.names, *blends])
     for name, table in (("oof", oof), ("auc", scores), ("weights", weights)):
         table.to_csv(work.outputs / f"{name}.csv", index=False)
-    for row in scores[scores["fold"] == ALL].itertuples(index=False):
+    for row in scores[scores["fold"] == ALL_FOLDS].itertuples(index=False):
         _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
     draw_blend(work.outputs / "blend.svg", scores, weights)
     draw_oof_figures(work.outputs, oof)
 
 
-def _oof_table(members: Members, blends: Mapping[str, Blended], settings: BlendSettings) -> pd.DataFrame:
+def _make_oof_table(members: BlendMatrix, blends: Mapping[str, Blend], settings: BlendSettings) -> pd.DataFrame:
     """Sample, target, fold, the probability by each member and blend, and ``pred``, that of the blend that is used."""
     import pandas as pd
 
-    ids = members.predictions(DEVELOPMENT, blends[settings.use].development).rows.sample_ids
+    ids = members.to_predictions(DEVELOPMENT_SPLIT, blends[settings.use].development).first_member.sample_ids
     table = pd.DataFrame({settings.id: ids, "target": members.targets, "fold": members.folds})
     columns = dict(zip(members.names, members.development.T, strict=True))
     columns |= {name: each.development for name, each in blends.items()}
     return table.assign(**columns, pred=blends[settings.use].development).sort_values(settings.id, ignore_index=True)
 
 
-def given_weights(members: Sequence[Member], weights: Mapping[str, float]) -> Array:
+def make_given_weights(members: Sequence[BlendMember], weights: Mapping[str, float]) -> Array:
     """Return what each member counts, of 1; raises UsageError for a stage without a weight, or a weight without one."""
     stages = {member.stage for member in members}
     for stage in weights:
@@ -143,25 +145,25 @@ def given_weights(members: Sequence[Member], weights: Mapping[str, float]) -> Ar
             raise UsageError(f"blend.weights.{stage}: no such parent{did_you_mean(stage, stages)}")
     for stage in sorted(stages - set(weights)):
         raise UsageError(f"blend.weights: says nothing of stage {stage}; give what each of its members counts")
-    found = np.array([float(weights[member.stage]) for member in members])
-    if not found.sum():
+    unscaled = np.array([float(weights[member.stage]) for member in members])
+    if not unscaled.sum():
         raise UsageError("blend.weights: all are 0; give some weight")
-    return np.asarray(found / found.sum())
+    return np.asarray(unscaled / unscaled.sum())
 
 
-def _given(members: Members, weights: Array) -> Blended:
-    return Blended(members.development @ weights, members.test @ weights, weights, {})
+def _blend_given(members: BlendMatrix, weights: Array) -> Blend:
+    return Blend(members.development @ weights, members.test @ weights, weights, {})
 
 
-def _chosen(members: Members) -> Blended:
+def _blend_chosen(members: BlendMatrix) -> Blend:
     positive, numbers = members.targets == 1, np.unique(members.folds)
-    by_fold = weights_without(members.development, positive, members.folds)
-    nested = (members.development * by_fold[np.searchsorted(numbers, members.folds)]).sum(axis=1)
-    weights = chosen_weights(members.development, positive)
-    return Blended(nested, members.test @ weights, weights, dict(zip(numbers.tolist(), by_fold, strict=True)))
+    by_fold = choose_weights_per_fold(members.development, positive, members.folds)
+    out_of_fold = (members.development * by_fold[np.searchsorted(numbers, members.folds)]).sum(axis=1)
+    weights = choose_weights(members.development, positive)
+    return Blend(out_of_fold, members.test @ weights, weights, dict(zip(numbers.tolist(), by_fold, strict=True)))
 
 
-def _weights_table(members: Sequence[Member], blends: Mapping[str, Blended]) -> pd.DataFrame:
+def _make_weights_table(members: Sequence[BlendMember], blends: Mapping[str, Blend]) -> pd.DataFrame:
     """Member, stage, and its weight in each blend; ``chosen_without_F`` are those by which fold F is predicted."""
     import pandas as pd
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seedfold.results.stages.figure_files import COLOURS, INK, figure_style, new_figure, save_figure
+from seedfold.results.stages.figure_files import COLOURS, INK_COLOUR, figure_style, new_figure, save_figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_ALL, _MEAN = "all", "mean"
+_ALL_FOLDS, _MEAN_OF_FOLDS = "all", "mean"
 
 
 def draw_blend(file: Path, scores: pd.DataFrame, weights: pd.DataFrame) -> None:
@@ -25,8 +25,8 @@ def draw_blend(file: Path, scores: pd.DataFrame, weights: pd.DataFrame) -> None:
     with figure_style():
         figure = new_figure(8.2, 1.2 + 0.3 * len(names))
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-        _areas(left, scores, names)
-        _weights(right, weights)
+        _draw_areas(left, scores, names)
+        _draw_weights(right, weights)
         left.set_yticks(range(len(names)), names, fontsize=8)
         left.set_ylim(len(names) - 0.5, -0.5)
         left.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
@@ -34,21 +34,21 @@ def draw_blend(file: Path, scores: pd.DataFrame, weights: pd.DataFrame) -> None:
         save_figure(figure, file)
 
 
-def _areas(axes: Axes, scores: pd.DataFrame, names: list[str]) -> None:
-    place = scores["model"].map(names.index)
-    pooled = (scores["fold"] == _ALL).to_numpy()
-    folds = ~pooled & (scores["fold"] != _MEAN).to_numpy()
-    axes.plot(scores["auroc"][folds], place[folds], "o", color=COLOURS[5], markersize=3, label="a fold")
-    axes.plot(scores["auroc"][pooled], place[pooled], "D", color=INK, markersize=5, label="all, out of fold")
+def _draw_areas(axes: Axes, scores: pd.DataFrame, names: list[str]) -> None:
+    rows = scores["model"].map(names.index)
+    pooled = (scores["fold"] == _ALL_FOLDS).to_numpy()
+    folds = ~pooled & (scores["fold"] != _MEAN_OF_FOLDS).to_numpy()
+    axes.plot(scores["auroc"][folds], rows[folds], "o", color=COLOURS[5], markersize=3, label="a fold")
+    axes.plot(scores["auroc"][pooled], rows[pooled], "D", color=INK_COLOUR, markersize=5, label="all, out of fold")
     axes.axhline(len(names) - 2.5, color="0.8", linewidth=0.8)
     axes.set_xlabel("area under the ROC curve")
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
 
 
-def _weights(axes: Axes, weights: pd.DataFrame) -> None:
-    places = np.arange(len(weights))
+def _draw_weights(axes: Axes, weights: pd.DataFrame) -> None:
+    positions = np.arange(len(weights))
     for number, (name, off) in enumerate((("given", -0.18), ("chosen", 0.18))):
         style: Any = {"color": COLOURS[number], "label": name}
-        axes.barh(places + off, weights[name], height=0.34, **style)
+        axes.barh(positions + off, weights[name], height=0.34, **style)
     axes.set_xlabel("weight")

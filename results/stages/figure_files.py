@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-INK = "#333333"
+INK_COLOUR = "#333333"
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "seedfold",

@@ -21,13 +21,13 @@ import numpy as np
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.ensembles.mean_ensemble import Ensemble, ensembles
+from seedfold.results.ensembles.mean_ensemble import Ensemble, iterate_ensembles
 from seedfold.results.evaluation.averaging import MeanPredictions
-from seedfold.results.evaluation.axes import group_runs, value_text
-from seedfold.results.evaluation.folds import FOLD, find_gaps, refuse, with_companions
+from seedfold.results.evaluation.axes import format_value, group_runs
+from seedfold.results.evaluation.folds import FOLD_AXIS, add_zipped_axes, find_gaps, refuse_gaps
 from seedfold.results.evaluation.parents import parent_runs
-from seedfold.results.evaluation.pooling import pool
-from seedfold.results.store.finished_job import Run
+from seedfold.results.evaluation.pooling import pool_runs
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc
 from seedfold.results.store.predictions import write_predictions
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "matplotlib.figure", "seedfold.results.stages.mean")
-ALL, MEAN, PREDICTION = "all", "mean", "pred"
-DEVELOPMENT, TEST = "val", "test"
+ALL_FOLDS, MEAN_NAME, PREDICTION_COLUMN = "all", "mean", "pred"
+DEVELOPMENT_SPLIT, TEST_SPLIT = "val", "test"
 
 _log = logging.getLogger(__name__)
 _TINY = np.finfo(np.float32).tiny
@@ -52,7 +52,7 @@ class MeanSettings:
     target: str = "target"
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> MeanSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> MeanSettings:
         """Read ``config.mean``; raises ConfigFailure for an unknown key."""
         return read_settings(cls, config.get("mean"), "mean")
 
@@ -61,110 +61,115 @@ def run(work: Work) -> None:
     """Write predictions and tables; raises ConfigFailure where a model lacks folds, or models do not go together."""
     from seedfold.results.stages.submission_figures import draw_predictions
 
-    settings, runs = MeanSettings.of(work.config), parent_runs(work)
+    settings, runs = MeanSettings.from_config(work.config), parent_runs(work)
     try:
-        _refuse_gaps(runs)
-        models = _by_split(runs, FOLD)
-        means = {split: found[0] for split, found in _by_split(runs, [settings.over, FOLD]).items()}
-        oof = _oof(models[DEVELOPMENT], means[DEVELOPMENT], settings)
+        _refuse_missing_folds(runs)
+        models = _ensembles_by_split(runs, FOLD_AXIS)
+        means = {split: found[0] for split, found in _ensembles_by_split(runs, [settings.over, FOLD_AXIS]).items()}
+        oof = _make_oof_table(models[DEVELOPMENT_SPLIT], means[DEVELOPMENT_SPLIT], settings)
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
     for split, each in means.items():
-        write_mean(work, split, _only(each), MEAN)
+        write_mean_predictions(work, split, _only_head(each), MEAN_NAME)
     oof.to_csv(work.outputs / "oof.csv", index=False)
-    scores = auc_table(oof, [*oof.columns[3:]])
+    scores = make_auc_table(oof, [*oof.columns[3:]])
     scores.to_csv(work.outputs / "auc.csv", index=False)
-    for row in scores[scores["fold"] == ALL].itertuples(index=False):
+    for row in scores[scores["fold"] == ALL_FOLDS].itertuples(index=False):
         _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
-    if TEST in means:
-        submitted = mean_table(_only(means[TEST]), settings.id, settings.target)
-        submitted.to_csv(work.outputs / settings.file, index=False)
-        draw_predictions(work.outputs, submitted[settings.target])
+    if TEST_SPLIT in means:
+        test_table = make_test_table(_only_head(means[TEST_SPLIT]), settings.id, settings.target)
+        test_table.to_csv(work.outputs / settings.file, index=False)
+        draw_predictions(work.outputs, test_table[settings.target])
 
 
-def _refuse_gaps(runs: Sequence[Run]) -> None:
+def _refuse_missing_folds(runs: Sequence[FinishedJob]) -> None:
     """Refuse where one model lacks a fold that another has; `ensembles` counts the folds that all should have."""
     if not runs:
         raise UsageError("mean: no parent has left predictions; see `after` of its stage")
-    folds = with_companions(runs, [FOLD])
-    refuse(find_gaps(group_runs(runs, folds), folds, None), "mean")
+    folds = add_zipped_axes(runs, [FOLD_AXIS])
+    refuse_gaps(find_gaps(group_runs(runs, folds), folds, None), "mean")
 
 
-def _by_split(runs: Sequence[Run], over: str | Sequence[str]) -> dict[str, list[Ensemble]]:
+def _ensembles_by_split(runs: Sequence[FinishedJob], over: str | Sequence[str]) -> dict[str, list[Ensemble]]:
     found: dict[str, list[Ensemble]] = {}
-    for each in ensembles(runs, over, planned=runs):
+    for each in iterate_ensembles(runs, over, planned=runs):
         found.setdefault(each.split, []).append(each)
-    if DEVELOPMENT not in found:
-        raise UsageError(f"mean: no parent has left predictions of split {DEVELOPMENT!r}; see `after` of its stage")
+    if DEVELOPMENT_SPLIT not in found:
+        raise UsageError(
+            f"mean: no parent has left predictions of split {DEVELOPMENT_SPLIT!r}; see `after` of its stage"
+        )
     return found
 
 
-def _only(each: Ensemble) -> MeanPredictions:
-    if len(each.heads) != 1:
-        raise UsageError(f"mean: these models have the heads {', '.join(each.heads)}; one is averaged")
-    [mean] = each.heads.values()
-    if mean.rows.is_regression or mean.values.shape[1] != 2:
+def _only_head(each: Ensemble) -> MeanPredictions:
+    if len(each.means_by_head) != 1:
+        raise UsageError(f"mean: these models have the heads {', '.join(each.means_by_head)}; one is averaged")
+    [mean] = each.means_by_head.values()
+    if mean.first_member.is_regression or mean.values.shape[1] != 2:
         raise UsageError("mean: the probability of class 1 of two is written; these models have other targets")
     return mean
 
 
-def _oof(models: Sequence[Ensemble], mean: Ensemble, settings: MeanSettings) -> pd.DataFrame:
+def _make_oof_table(models: Sequence[Ensemble], mean: Ensemble, settings: MeanSettings) -> pd.DataFrame:
     import pandas as pd
 
-    rows = _only(mean).rows
+    rows = _only_head(mean).first_member
     table = pd.DataFrame({settings.id: rows.sample_ids, "target": rows.targets})
-    table["fold"] = table[settings.id].map(_folds(models[0].group.runs))
+    table["fold"] = table[settings.id].map(_fold_by_sample(models[0].group.runs))
     for each in models:
-        own = _only(each)
-        probabilities = dict(zip(own.rows.sample_ids, own.values[:, 1], strict=True))
-        table[value_text(each.group.axes[settings.over])] = table[settings.id].map(probabilities)
-    table[PREDICTION] = _only(mean).values[:, 1]
+        own = _only_head(each)
+        probabilities = dict(zip(own.first_member.sample_ids, own.values[:, 1], strict=True))
+        table[format_value(each.group.axes[settings.over])] = table[settings.id].map(probabilities)
+    table[PREDICTION_COLUMN] = _only_head(mean).values[:, 1]
     return table.sort_values(settings.id, ignore_index=True)
 
 
-def _folds(runs: Sequence[Run]) -> dict[str, Any]:
-    [pooled] = pool(runs, DEVELOPMENT).values()
-    return {name: runs[at].axes[FOLD] for name, at in zip(pooled.rows.sample_ids, pooled.sources, strict=True)}
+def _fold_by_sample(runs: Sequence[FinishedJob]) -> dict[str, Any]:
+    [pooled] = pool_runs(runs, DEVELOPMENT_SPLIT).values()
+    return {
+        name: runs[position].axes[FOLD_AXIS]
+        for name, position in zip(pooled.rows.sample_ids, pooled.sources, strict=True)
+    }
 
 
-def auc_table(oof: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def make_auc_table(oof: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return model, fold, n, auroc for the probabilities in ``columns``: a row a fold, their mean, and one of all."""
     import pandas as pd
 
-    return pd.DataFrame([row for name in columns for row in _scores(oof, name)])
+    return pd.DataFrame([row for name in columns for row in _auc_rows(oof, name)])
 
 
-def _scores(oof: pd.DataFrame, name: str) -> Iterator[dict[str, Any]]:
-    model = MEAN if name == PREDICTION else name
-    folds = [(fold, own, _auroc(own, name)) for fold, own in oof.groupby("fold")]
+def _auc_rows(oof: pd.DataFrame, name: str) -> Iterator[dict[str, Any]]:
+    model = MEAN_NAME if name == PREDICTION_COLUMN else name
+    folds = [(fold, rows, _table_auroc(rows, name)) for fold, rows in oof.groupby("fold")]
     for fold, own, score in folds:
         yield {"model": model, "fold": fold, "n": len(own), "auroc": score}
     mean = float(np.mean([score for _, _, score in folds]))
-    yield {"model": model, "fold": MEAN, "n": len(oof), "auroc": mean}
-    yield {"model": model, "fold": ALL, "n": len(oof), "auroc": _auroc(oof, name)}
+    yield {"model": model, "fold": MEAN_NAME, "n": len(oof), "auroc": mean}
+    yield {"model": model, "fold": ALL_FOLDS, "n": len(oof), "auroc": _table_auroc(oof, name)}
 
 
-def _auroc(rows: pd.DataFrame, name: str) -> float:
+def _table_auroc(rows: pd.DataFrame, name: str) -> float:
     return auroc(rows["target"].to_numpy() == 1, rows[name].to_numpy())
 
 
-def mean_table(mean: MeanPredictions, identifier: str, target: str) -> pd.DataFrame:
+def make_test_table(mean: MeanPredictions, identifier: str, target: str) -> pd.DataFrame:
     """Return the columns ``identifier`` and ``target``, the probability of class 1, sorted by the first."""
     import pandas as pd
 
-    table = pd.DataFrame({identifier: mean.rows.sample_ids, target: mean.values[:, 1]})
+    table = pd.DataFrame({identifier: mean.first_member.sample_ids, target: mean.values[:, 1]})
     return table.sort_values(identifier, ignore_index=True)
 
 
-def write_mean(work: Work, split: str, mean: MeanPredictions, head: str) -> None:
+def write_mean_predictions(work: Work, split: str, mean: MeanPredictions, head: str) -> None:
     """Leave probabilities as predictions of a head."""
-    ids = list(mean.rows.sample_ids)
+    ids = list(mean.first_member.sample_ids)
     write_predictions(
         work.staging,
         split,
         job=work.description,
         sample_ids=ids,
-        targets=np.ma.masked_array(mean.rows.targets, ~mean.rows.known),
+        targets=np.ma.masked_array(mean.first_member.targets, ~mean.first_member.known),
         logits={head: np.log(np.maximum(mean.values, _TINY)).astype(np.float32)},
         expected=ids,
     )

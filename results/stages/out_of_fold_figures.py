@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seedfold.results.stages.figure_files import COLOURS, INK, figure_style, new_figure, save_figure
+from seedfold.results.stages.figure_files import COLOURS, INK_COLOUR, figure_style, new_figure, save_figure
 from seedfold.results.store.metrics import auroc, average_precision
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_HALF = 0.5
+_HALF_THRESHOLD = 0.5
 _BINS = 50
 
 
@@ -29,26 +29,26 @@ def draw_oof_figures(folder: Path, table: pd.DataFrame) -> None:
     area; that of precision and recall is the average precision.
     """
     with figure_style():
-        save_figure(_roc(table), folder / "roc.svg")
-        save_figure(_precision_recall(table), folder / "precision_recall.svg")
-        save_figure(_confusion(table), folder / "confusion.svg")
-        save_figure(_distributions(table), folder / "oof_predictions.svg")
+        save_figure(_draw_roc(table), folder / "roc.svg")
+        save_figure(_draw_precision_recall(table), folder / "precision_recall.svg")
+        save_figure(_draw_confusion(table), folder / "confusion.svg")
+        save_figure(_draw_distributions(table), folder / "oof_predictions.svg")
 
 
-def _parts(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Any]]:
+def _fold_lines(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Any]]:
     """Each fold that has both classes, then all: name, rows, and how the line is drawn."""
     for number, (fold, own) in enumerate(table.groupby("fold")):
         if own["target"].nunique() == 2:
             yield f"fold {fold}", own, {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.0, "alpha": 0.8}
-    yield "all", table, {"color": INK, "linewidth": 2.0}
+    yield "all", table, {"color": INK_COLOUR, "linewidth": 2.0}
 
 
-def _roc(table: pd.DataFrame) -> Figure:
+def _draw_roc(table: pd.DataFrame) -> Figure:
     from sklearn.metrics import roc_curve
 
-    figure, axes = _square("false positive rate", "true positive rate")
+    figure, axes = _square_figure("false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color="0.85", linewidth=1)
-    for name, own, line in _parts(table):
+    for name, own, line in _fold_lines(table):
         truth, p = own["target"].to_numpy(), own["pred"].to_numpy()
         x, y, _ = roc_curve(truth, p)
         axes.plot(x, y, label=f"{name}: {auroc(truth == 1, p):.3f}", **line)
@@ -56,12 +56,12 @@ def _roc(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _precision_recall(table: pd.DataFrame) -> Figure:
+def _draw_precision_recall(table: pd.DataFrame) -> Figure:
     from sklearn.metrics import precision_recall_curve
 
-    figure, axes = _square("recall", "precision")
+    figure, axes = _square_figure("recall", "precision")
     axes.axhline(table["target"].mean(), color="0.85", linewidth=1)
-    for name, own, line in _parts(table):
+    for name, own, line in _fold_lines(table):
         truth, p = own["target"].to_numpy(), own["pred"].to_numpy()
         precision, recall, _ = precision_recall_curve(truth, p)
         label = f"{name}: {average_precision(truth == 1, p):.3f}"
@@ -70,30 +70,32 @@ def _precision_recall(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _square(x: str, y: str) -> tuple[Figure, Axes]:
+def _square_figure(x: str, y: str) -> tuple[Figure, Axes]:
     figure = new_figure(4.2, 3.9)
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return figure, axes
 
 
-def _confusion(table: pd.DataFrame) -> Figure:
+def _draw_confusion(table: pd.DataFrame) -> Figure:
     figure = new_figure(6.4, 3.1)
     left, right = figure.subplots(1, 2)
     truth, p = table["target"].to_numpy(), table["pred"].to_numpy()
-    _draw_matrix(left, truth, p >= _HALF, f"from {_HALF:g} on")
-    _draw_matrix(right, truth, p >= other_folds_thresholds(table), "from a threshold of the other folds on")
+    _draw_confusion_matrix(left, truth, p >= _HALF_THRESHOLD, f"from {_HALF_THRESHOLD:g} on")
+    _draw_confusion_matrix(
+        right, truth, p >= thresholds_of_other_folds(table), "from a threshold of the other folds on"
+    )
     left.set_ylabel("class")
     return figure
 
 
-def _draw_matrix(axes: Axes, truth: npt.NDArray[Any], positive: npt.NDArray[Any], title: str) -> None:
+def _draw_confusion_matrix(axes: Axes, truth: npt.NDArray[Any], positive: npt.NDArray[Any], title: str) -> None:
     """Samples by class and prediction, shaded by their share of the class."""
     counts = np.bincount(2 * truth + positive, minlength=4).reshape(2, 2)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > _HALF else INK
+        colour = "white" if shares[row, column] > _HALF_THRESHOLD else INK_COLOUR
         axes.text(column, row, f"{count:,}\n{shares[row, column]:.1%}", ha="center", va="center", color=colour)
     axes.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted class")
     axes.set_title(title, fontsize=9)
@@ -101,7 +103,7 @@ def _draw_matrix(axes: Axes, truth: npt.NDArray[Any], positive: npt.NDArray[Any]
     axes.tick_params(length=0)
 
 
-def other_folds_thresholds(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+def thresholds_of_other_folds(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Return a threshold a row: where sensitivity + specificity (Youden 1950) is largest on the rows of other folds."""
     from sklearn.metrics import roc_curve
 
@@ -114,7 +116,7 @@ def other_folds_thresholds(table: pd.DataFrame) -> npt.NDArray[np.float64]:
     return found
 
 
-def _distributions(table: pd.DataFrame) -> Figure:
+def _draw_distributions(table: pd.DataFrame) -> Figure:
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     for number, (target, own) in enumerate(table.groupby("target")):

@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.evaluation.averaging import Mean
-from seedfold.results.evaluation.folds import FOLD
+from seedfold.results.evaluation.averaging import RunningMean
+from seedfold.results.evaluation.folds import FOLD_AXIS
 from seedfold.results.evaluation.parents import parent_runs
-from seedfold.results.evaluation.pooling import pool, read_runs
+from seedfold.results.evaluation.pooling import pool_runs, read_runs
 from seedfold.results.stages.augmentation_passes import compare_passes
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc, probabilities
 from seedfold.results.store.predictions import HeadPredictions
 
@@ -45,7 +45,7 @@ PRELOAD = (
     "seedfold.results.stages.submission_figures",
     "scipy.stats",
 )
-ALL = "all"
+ALL_FOLDS = "all"
 
 _log = logging.getLogger(__name__)
 
@@ -62,21 +62,21 @@ class SubmissionSettings:
     oof_id: str = "id"
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> SubmissionSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> SubmissionSettings:
         """Read ``config.submission``; raises ConfigFailure for an unknown key."""
         return read_settings(cls, config.get("submission"), "submission")
 
 
 @dataclass(frozen=True)
-class Variant:
+class PassesVariant:
     """The runs of all folds with one number of passes, in the order of their folds."""
 
     passes: Any
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedJob, ...]
 
-    def fold_of(self, number: int) -> int:
+    def fold_of_run(self, number: int) -> int:
         """The fold of the run of that number."""
-        return fold_of(self.runs[number])
+        return held_out_fold(self.runs[number])
 
 
 def run(work: Work) -> None:
@@ -84,101 +84,101 @@ def run(work: Work) -> None:
     from seedfold.results.stages.out_of_fold_figures import draw_oof_figures
     from seedfold.results.stages.submission_figures import draw_figures
 
-    settings = SubmissionSettings.of(work.config)
-    variants = find_variants(parent_runs(work), settings.passes)
+    settings = SubmissionSettings.from_config(work.config)
+    variants = group_by_passes(parent_runs(work), settings.passes)
     try:
-        out_of_fold = [oof_table(variant, settings) for variant in variants]
-        submitted = [submission_table(variant, settings) for variant in variants]
+        out_of_fold = [make_oof_table(variant, settings) for variant in variants]
+        test_tables = [make_submission_table(variant, settings) for variant in variants]
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
     file = Path(settings.file)
-    for variant, oof, submission in zip(variants, out_of_fold, submitted, strict=True):
+    for variant, oof, submission in zip(variants, out_of_fold, test_tables, strict=True):
         ending = "" if variant is variants[-1] else f"_{variant.passes}"
         oof.to_csv(work.outputs / f"oof{ending}.csv", index=False)
         submission.to_csv(work.outputs / f"{file.stem}{ending}{file.suffix}", index=False)
-    scores = auc_table(variants, out_of_fold, settings.passes)
+    scores = make_auc_table(variants, out_of_fold, settings.passes)
     scores.to_csv(work.outputs / "auc.csv", index=False)
-    for row in scores[scores["fold"] == ALL].itertuples(index=False):
+    for row in scores[scores["fold"] == ALL_FOLDS].itertuples(index=False):
         _log.info("%s %s: out-of-fold AUC %.4f", settings.passes, row[0], row.auroc)
     if len(variants) > 1:
         compare_passes(work.outputs, [each.passes for each in variants], out_of_fold, scores)
-    draw_figures(work.outputs, variants[-1].runs, submitted[-1]["target"])
+    draw_figures(work.outputs, variants[-1].runs, test_tables[-1]["target"])
     draw_oof_figures(work.outputs, out_of_fold[-1])
 
 
-def find_variants(runs: Sequence[Run], passes: str) -> list[Variant]:
+def group_by_passes(runs: Sequence[FinishedJob], passes: str) -> list[PassesVariant]:
     """Group runs by the axis ``passes``, ascending; raises ConfigFailure where a group has not each fold once."""
-    groups: dict[Any, list[Run]] = {}
+    groups: dict[Any, list[FinishedJob]] = {}
     for each in runs:
         groups.setdefault(each.axes.get(passes, 1), []).append(each)
     if not groups:
         raise ConfigFailure("submission: no parent has left predictions; see `after` of its stage")
-    return [Variant(value, tuple(_folds(groups[value], f"{passes}={value}"))) for value in sorted(groups)]
+    return [PassesVariant(value, tuple(_sort_by_fold(groups[value], f"{passes}={value}"))) for value in sorted(groups)]
 
 
-def _folds(runs: Sequence[Run], name: str) -> list[Run]:
-    ordered = sorted(runs, key=fold_of)
-    found = [fold_of(each) for each in ordered]
+def _sort_by_fold(runs: Sequence[FinishedJob], name: str) -> list[FinishedJob]:
+    ordered = sorted(runs, key=held_out_fold)
+    found = [held_out_fold(each) for each in ordered]
     wanted = list(range(int((ordered[0].config or {})["task"]["folds"]["k"])))
     if found != wanted:
-        there = counted(len(found), "job")
-        raise ConfigFailure(f"submission: {name} has {there} of folds {found}, it needs one of each of {wanted}")
+        jobs_text = count_noun(len(found), "job")
+        raise ConfigFailure(f"submission: {name} has {jobs_text} of folds {found}, it needs one of each of {wanted}")
     return ordered
 
 
-def fold_of(run: Run) -> int:
+def held_out_fold(run: FinishedJob) -> int:
     """The fold that a run held out."""
-    return int((run.config or {})[FOLD])
+    return int((run.config or {})[FOLD_AXIS])
 
 
-def oof_table(variant: Variant, settings: SubmissionSettings) -> pd.DataFrame:
+def make_oof_table(variant: PassesVariant, settings: SubmissionSettings) -> pd.DataFrame:
     """Return id, target, pred, fold of each development sample, sorted by id; raises UsageError if they do not pool."""
     import pandas as pd
 
-    [(_, pooled)] = _only(pool(variant.runs, settings.development))
-    folds = [variant.fold_of(source) for source in pooled.sources.tolist()]
+    [(_, pooled)] = _require_one_head(pool_runs(variant.runs, settings.development))
+    folds = [variant.fold_of_run(source) for source in pooled.sources.tolist()]
     rows = pooled.rows
-    columns = {"target": rows.targets, "pred": _positive(rows), "fold": folds}
+    columns = {"target": rows.targets, "pred": _probability_of_class_1(rows), "fold": folds}
     return pd.DataFrame({settings.oof_id: rows.sample_ids, **columns}).sort_values(settings.oof_id, ignore_index=True)
 
 
-def submission_table(variant: Variant, settings: SubmissionSettings) -> pd.DataFrame:
+def make_submission_table(variant: PassesVariant, settings: SubmissionSettings) -> pd.DataFrame:
     """Return id and the mean probability over the folds, each with the same weight, sorted by id."""
     import pandas as pd
 
-    mean: Mean | None = None
+    mean: RunningMean | None = None
     for each, heads in zip(variant.runs, read_runs(variant.runs, settings.test), strict=True):
-        [(_, head)] = _only({head.head: head for head in heads})
-        mean = mean or Mean(head, each.short_id)
+        [(_, head)] = _require_one_head({head.head: head for head in heads})
+        mean = mean or RunningMean(head, each.short_id)
         mean.add(head, each.short_id)
     assert mean is not None
-    result = mean.result()
-    table = pd.DataFrame({settings.id: result.rows.sample_ids, "target": result.values[:, 1]})
+    result = mean.mean()
+    table = pd.DataFrame({settings.id: result.first_member.sample_ids, "target": result.values[:, 1]})
     return table.sort_values(settings.id, ignore_index=True)
 
 
-def _only(heads: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _require_one_head(heads: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if len(heads) != 1:
         raise UsageError(f"submission: these networks have the heads {', '.join(heads)}; one is submitted")
     return list(heads.items())
 
 
-def _positive(rows: HeadPredictions) -> Any:
+def _probability_of_class_1(rows: HeadPredictions) -> Any:
     values = probabilities(rows.logits)
     if values.shape[1] != 2:
         raise UsageError(f"submission: {values.shape[1]} classes; the probability of class 1 of two is submitted")
     return values[:, 1]
 
 
-def auc_table(variants: Sequence[Variant], tables: Sequence[pd.DataFrame], passes: str) -> pd.DataFrame:
+def make_auc_table(variants: Sequence[PassesVariant], tables: Sequence[pd.DataFrame], passes: str) -> pd.DataFrame:
     """Return PASSES, fold, n, auroc: a row a fold, and one of all."""
     import pandas as pd
 
-    rows = [row for variant, table in zip(variants, tables, strict=True) for row in _scores(variant, table, passes)]
+    rows = [row for variant, table in zip(variants, tables, strict=True) for row in _auc_rows(variant, table, passes)]
     return pd.DataFrame(rows)
 
 
-def _scores(variant: Variant, table: pd.DataFrame, passes: str) -> Iterator[dict[str, Any]]:
-    for fold, own in [*table.groupby("fold"), (ALL, table)]:
-        score = auroc(own["target"].to_numpy() == 1, own["pred"].to_numpy())
-        yield {passes: variant.passes, "fold": fold, "n": len(own), "auroc": score}
+def _auc_rows(variant: PassesVariant, table: pd.DataFrame, passes: str) -> Iterator[dict[str, Any]]:
+    for fold, rows in [*table.groupby("fold"), (ALL_FOLDS, table)]:
+        score = auroc(rows["target"].to_numpy() == 1, rows["pred"].to_numpy())
+        yield {passes: variant.passes, "fold": fold, "n": len(rows), "auroc": score}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.results.evaluation.learning_curves import FILE
-from seedfold.results.stages.figure_files import COLOURS, INK, figure_style, new_figure, save_figure
-from seedfold.results.store.finished_job import Run
+from seedfold.results.evaluation.learning_curves import HISTORY_FILE
+from seedfold.results.stages.figure_files import COLOURS, INK_COLOUR, figure_style, new_figure, save_figure
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,51 +16,53 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_figures(folder: Path, runs: Sequence[Run], predicted: pd.Series[float]) -> None:
+def draw_figures(folder: Path, runs: Sequence[FinishedJob], predicted: pd.Series[float]) -> None:
     """Write ``learning.svg``, ``schedule.svg`` and ``test_predictions.svg``; runs are those of one fold each."""
     import pandas as pd
 
-    histories = [pd.read_csv(run.folder / FILE) for run in runs]
+    histories = [pd.read_csv(run.folder / HISTORY_FILE) for run in runs]
     configs = [dict(run.config or {}) for run in runs]
     with figure_style():
-        save_figure(_learning(histories, configs), folder / "learning.svg")
-        save_figure(schedule(histories), folder / "schedule.svg")
-        save_figure(histogram(predicted), folder / "test_predictions.svg")
+        save_figure(_draw_learning(histories, configs), folder / "learning.svg")
+        save_figure(draw_schedule(histories), folder / "schedule.svg")
+        save_figure(draw_histogram(predicted), folder / "test_predictions.svg")
 
 
 def draw_predictions(folder: Path, predicted: pd.Series[float]) -> None:
     """Write ``test_predictions.svg`` alone."""
     with figure_style():
-        save_figure(histogram(predicted), folder / "test_predictions.svg")
+        save_figure(draw_histogram(predicted), folder / "test_predictions.svg")
 
 
-def _learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figure:
+def _draw_learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figure:
     """A column a fold: losses above, the watched metric below, the best epoch marked in both."""
     count = len(histories)
     figure = new_figure(max(4.0, 2.3 * count), 4.2)
     grid: Any = figure.subplots(2, count, sharex="col", sharey="row", squeeze=False)
     for place, (history, config) in enumerate(zip(histories, configs, strict=True)):
-        monitor, best = _best(history, config)
-        _lines(grid[0, place], history, ["train/loss", "val/loss"], best)
-        _lines(grid[1, place], history, _like(history, monitor), best)
+        monitor, best = _best_epoch(history, config)
+        _plot_columns(grid[0, place], history, ["train/loss", "val/loss"], best)
+        _plot_columns(grid[1, place], history, _metric_columns(history, monitor), best)
         grid[0, place].set_title(f"fold {config['fold']}, best epoch {best + 1}", fontsize=9)
         grid[1, place].set_xlabel("epoch")
-        whole_numbers(grid[1, place])
+        use_integer_ticks(grid[1, place])
     grid[0, 0].set_ylabel("loss")
-    grid[1, 0].set_ylabel(_like(histories[0], _best(histories[0], configs[0])[0])[-1].removeprefix("val/"))
+    grid[1, 0].set_ylabel(
+        _metric_columns(histories[0], _best_epoch(histories[0], configs[0])[0])[-1].removeprefix("val/")
+    )
     for row in (0, 1):
         grid[row, -1].legend(frameon=False, fontsize=8)
     return figure
 
 
-def _best(history: pd.DataFrame, config: Any) -> tuple[str, int]:
+def _best_epoch(history: pd.DataFrame, config: Any) -> tuple[str, int]:
     """The watched column, and the epoch (from 0) that is best by it."""
     trainer = config["trainer"]
     values = history[trainer["monitor"]]
     return trainer["monitor"], int(values.idxmax() if trainer["mode"] == "max" else values.idxmin())
 
 
-def _like(history: pd.DataFrame, monitor: str) -> list[str]:
+def _metric_columns(history: pd.DataFrame, monitor: str) -> list[str]:
     """The columns of the watched metric, or of another one where that is the loss, which is drawn already."""
     if monitor.endswith("/loss"):
         columns = map(str, history)
@@ -69,7 +71,7 @@ def _like(history: pd.DataFrame, monitor: str) -> list[str]:
     return [name for name in (other, monitor) if name in history]
 
 
-def _lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], best: int) -> None:
+def _plot_columns(axes: Axes, history: pd.DataFrame, columns: Sequence[str], best: int) -> None:
     epochs = history["epoch"] + 1
     for column in columns:
         training = column.startswith("train/")
@@ -77,34 +79,34 @@ def _lines(axes: Axes, history: pd.DataFrame, columns: Sequence[str], best: int)
         axes.plot(epochs, history[column], color=colour, label="training" if training else "validation")
         if not training:
             axes.plot(epochs[best], history[column][best], "o", color=colour, markersize=5)
-    axes.axvline(best + 1, color=INK, linewidth=0.6, linestyle=":")
+    axes.axvline(best + 1, color=INK_COLOUR, linewidth=0.6, linestyle=":")
 
 
-def schedule(histories: Sequence[pd.DataFrame]) -> Figure:
+def draw_schedule(histories: Sequence[pd.DataFrame]) -> Figure:
     """Draw the learning rates, a line for each schedule that there is."""
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
-    for number, history in enumerate(_different(histories)):
+    for number, history in enumerate(_distinct_schedules(histories)):
         axes.plot(history["epoch"] + 1, history["lr"], marker="o", markersize=3, color=COLOURS[number % 8])
     axes.set(xlabel="epoch", ylabel="learning rate")
-    whole_numbers(axes)
+    use_integer_ticks(axes)
     return figure
 
 
-def whole_numbers(axes: Axes) -> None:
+def use_integer_ticks(axes: Axes) -> None:
     """Have whole numbers alone on the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _different(histories: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+def _distinct_schedules(histories: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """One history for each schedule that there is among the folds."""
     found = {tuple(history["lr"]): history for history in histories}
     return list(found.values())
 
 
-def histogram(predicted: pd.Series[float]) -> Figure:
+def draw_histogram(predicted: pd.Series[float]) -> Figure:
     """Draw how often which probability is predicted."""
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()

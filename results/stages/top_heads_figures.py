@@ -8,24 +8,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.results.ensembles.members import PREFIX, VALIDATION, Member
-from seedfold.results.evaluation.learning_curves import FILE
+from seedfold.results.ensembles.members import FOLD_PREFIX, VALIDATION_SPLIT, HeadMember
+from seedfold.results.evaluation.learning_curves import HISTORY_FILE
 from seedfold.results.stages.figure_files import COLOURS, figure_style, new_figure, save_figure
-from seedfold.results.stages.submission_figures import histogram, schedule, whole_numbers
-from seedfold.results.store.finished_job import Run
+from seedfold.results.stages.submission_figures import draw_histogram, draw_schedule, use_integer_ticks
+from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_Histories = Sequence["tuple[Run, pd.DataFrame]"]
-_COLUMNS = 3
-_CLASSES = "class {}"
+_Histories = Sequence["tuple[FinishedJob, pd.DataFrame]"]
+_GRID_COLUMNS = 3
+_CLASS_LABEL = "class {}"
 
 
 def draw_figures(
-    folder: Path, members: Sequence[Member], table: pd.DataFrame, metric: str, predicted: pd.Series[float] | None
+    folder: Path, members: Sequence[HeadMember], table: pd.DataFrame, metric: str, predicted: pd.Series[float] | None
 ) -> None:
     """Write ``classes.svg``, ``ensemble.svg`` (of ``table`` by ``metric``), and where there is something to be drawn
     ``learning.svg``, ``schedule.svg``, and ``test_predictions.svg`` of what is ``predicted``.
@@ -33,32 +33,36 @@ def draw_figures(
     import pandas as pd
 
     runs = {member.run.id: member.run for member in members}
-    histories = [(run, pd.read_csv(run.folder / FILE)) for run in runs.values() if (run.folder / FILE).exists()]
+    histories = [
+        (run, pd.read_csv(run.folder / HISTORY_FILE)) for run in runs.values() if (run.folder / HISTORY_FILE).exists()
+    ]
     with figure_style():
-        save_figure(_classes(members), folder / "classes.svg")
-        save_figure(_sizes(table, metric), folder / "ensemble.svg")
-        heads = _monitored(histories)
+        save_figure(_draw_class_counts(members), folder / "classes.svg")
+        save_figure(_draw_scores_by_size(table, metric), folder / "ensemble.svg")
+        heads = _monitored_columns(histories)
         if heads:
-            save_figure(_learning(histories, heads), folder / "learning.svg")
+            save_figure(_draw_learning(histories, heads), folder / "learning.svg")
         if histories:
-            save_figure(schedule([history for _, history in histories]), folder / "schedule.svg")
+            save_figure(draw_schedule([history for _, history in histories]), folder / "schedule.svg")
         if predicted is not None:
-            save_figure(histogram(predicted), folder / "test_predictions.svg")
+            save_figure(draw_histogram(predicted), folder / "test_predictions.svg")
 
 
-def _classes(members: Sequence[Member]) -> Figure:
+def _draw_class_counts(members: Sequence[HeadMember]) -> Figure:
     """How many samples of each class every fold validates on."""
     import numpy as np
 
-    targets = {each.fold.removeprefix(PREFIX): each.splits[VALIDATION].targets for each in members}
+    targets = {each.fold.removeprefix(FOLD_PREFIX): each.rows_by_split[VALIDATION_SPLIT].targets for each in members}
     classes = max(int(each.max()) for each in targets.values()) + 1
     counts = np.array([np.bincount(each.astype(int), minlength=classes) for each in targets.values()])
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     width = 0.8 / classes
     for number in range(classes):
-        places = np.arange(len(counts)) + (number - (classes - 1) / 2) * width
-        bars = axes.bar(places, counts[:, number], width, color=COLOURS[number % 8], label=_CLASSES.format(number))
+        positions = np.arange(len(counts)) + (number - (classes - 1) / 2) * width
+        bars = axes.bar(
+            positions, counts[:, number], width, color=COLOURS[number % 8], label=_CLASS_LABEL.format(number)
+        )
         axes.bar_label(bars, fontsize=8)
     axes.set_xticks(range(len(counts)), list(targets))
     axes.set(xlabel="fold", ylabel="validation samples", ylim=(0, counts.max() * 1.25))
@@ -66,7 +70,7 @@ def _classes(members: Sequence[Member]) -> Figure:
     return figure
 
 
-def _monitored(histories: _Histories) -> dict[str, str]:
+def _monitored_columns(histories: _Histories) -> dict[str, str]:
     """The column that each head's best epoch goes by; empty where heads have none of their own."""
     metrics = {(run.config or {}).get("trainer", {}).get("head_monitor") for run, _ in histories}
     columns = dict.fromkeys(str(column) for _, history in histories for column in history)
@@ -74,19 +78,19 @@ def _monitored(histories: _Histories) -> dict[str, str]:
     return {found[1]: column for column, found in parts.items() if len(found) == 3 and found[2] in metrics}
 
 
-def _learning(histories: _Histories, heads: Mapping[str, str]) -> Figure:
+def _draw_learning(histories: _Histories, heads: Mapping[str, str]) -> Figure:
     """A panel a head: what it is watched by, a line a training in the colour of its fold, its best epoch a dot."""
-    rows = -(-len(heads) // _COLUMNS)
-    figure = new_figure(2.6 * min(_COLUMNS, len(heads)), 2.0 * rows + 0.4)
-    grid: Any = figure.subplots(rows, min(_COLUMNS, len(heads)), sharex=True, sharey=True, squeeze=False)
+    rows = -(-len(heads) // _GRID_COLUMNS)
+    figure = new_figure(2.6 * min(_GRID_COLUMNS, len(heads)), 2.0 * rows + 0.4)
+    grid: Any = figure.subplots(rows, min(_GRID_COLUMNS, len(heads)), sharex=True, sharey=True, squeeze=False)
     folds = {fold: number for number, fold in enumerate(dict.fromkeys(run.axes.get("fold") for run, _ in histories))}
     for axes, (head, column) in zip(grid.flat, heads.items(), strict=False):
         for run, history in histories:
             if column in history:
                 fold = run.axes.get("fold")
-                _line(axes, history, column, COLOURS[folds[fold] % 8], f"fold {fold}")
+                _plot_history(axes, history, column, COLOURS[folds[fold] % 8], f"fold {fold}")
         axes.set_title(head, fontsize=9, loc="left")
-        whole_numbers(axes)
+        use_integer_ticks(axes)
     for axes in grid.flat[len(heads) :]:
         axes.set_visible(False)
     figure.supxlabel("epoch", fontsize=9)
@@ -97,14 +101,14 @@ def _learning(histories: _Histories, heads: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, history: pd.DataFrame, column: str, colour: str, label: str) -> None:
+def _plot_history(axes: Axes, history: pd.DataFrame, column: str, colour: str, label: str) -> None:
     values, epochs = history[column], history["epoch"] + 1
     best = int((-values if column.endswith("/loss") else values).to_numpy().argmax())
     axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.8, label=label)
     axes.plot(epochs[best], values[best], "o", color=colour, markersize=4)
 
 
-def _sizes(table: pd.DataFrame, metric: str) -> Figure:
+def _draw_scores_by_size(table: pd.DataFrame, metric: str) -> Figure:
     """One line a curve of the metric over the number of members; the honest choice of it is a dashed line."""
     figure = new_figure(7, 4)
     axes = figure.subplots()
@@ -115,6 +119,6 @@ def _sizes(table: pd.DataFrame, metric: str) -> Figure:
         else:
             axes.plot(curve["n"].astype(int), curve[metric], marker="o", markersize=3, label=label)
     axes.set(xlabel="members of each fold", ylabel=metric)
-    whole_numbers(axes)
+    use_integer_ticks(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from seedfold.jobs.description import SHORT_ID
+from seedfold.jobs.description import SHORT_ID_LENGTH
 
 
 class Addressed(Protocol):
@@ -35,7 +35,7 @@ class Job(Addressed, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FinishedJob:
     """A current, finished job. ``folder`` is its published result; ``stale`` says why it no longer holds, if so."""
 
     id: str
@@ -50,4 +50,4 @@ class Run:
     @property
     def short_id(self) -> str:
         """The first twelve characters of the id, as shown to people."""
-        return self.id[:SHORT_ID]
+        return self.id[:SHORT_ID_LENGTH]

@@ -23,40 +23,40 @@ class Targets:
     known: npt.NDArray[np.bool_]
 
 
-def _some(ids: Collection[str]) -> str:
+def _list_some(ids: Collection[str]) -> str:
     first = ", ".join(repr(each) for each in list(ids)[:3])
     return f"{len(ids)} ({first}{', …' if len(ids) > 3 else ''})"
 
 
 def check_ids(split: str, sample_ids: Sequence[str], expected: Collection[str]) -> None:
     """Raise DataFailure for repeated, missing or unexpected ids, with their number and the first three of them."""
-    given, wanted = set(sample_ids), set(expected)
+    ids_given, wanted = set(sample_ids), set(expected)
     problems = []
-    if len(given) != len(sample_ids):
+    if len(ids_given) != len(sample_ids):
         problems.append(("repeated", [each for each, count in Counter(sample_ids).items() if count > 1]))
-    if given != wanted:
-        problems.append(("missing", [each for each in expected if each not in given]))
+    if ids_given != wanted:
+        problems.append(("missing", [each for each in expected if each not in ids_given]))
         problems.append(("unexpected", [each for each in sample_ids if each not in wanted]))
     if problems:
-        listed = "; ".join(f"{what} sample ids: {_some(ids)}" for what, ids in problems if ids)
+        listed = "; ".join(f"{what} sample ids: {_list_some(ids)}" for what, ids in problems if ids)
         raise DataFailure(f"predictions of split {split!r}: {listed}")
 
 
-def checked_logits(split: str, head: str, values: npt.NDArray[Any], sample_ids: Sequence[str]) -> Floats:
+def require_logits(split: str, head: str, values: npt.NDArray[Any], sample_ids: Sequence[str]) -> Floats:
     """Return logits as float32; raises DataFailure for a wrong shape, NonFiniteFailure for infinite or no numbers."""
     logits = np.asarray(values, dtype=np.float32)
     if logits.ndim != 2 or len(logits) != len(sample_ids) or logits.shape[1] == 0:
         raise DataFailure(
             f"predictions of split {split!r}, head {head!r}: shape {logits.shape}, expected ({len(sample_ids)}, k)"
         )
-    bad = ~np.isfinite(logits).all(axis=1)
-    if bad.any():
-        named = _some([sample_ids[row] for row in np.flatnonzero(bad).tolist()])
+    not_finite = ~np.isfinite(logits).all(axis=1)
+    if not_finite.any():
+        named = _list_some([sample_ids[row] for row in np.flatnonzero(not_finite).tolist()])
         raise NonFiniteFailure(f"predictions of split {split!r}, head {head!r}: non-finite logits for samples: {named}")
     return logits
 
 
-def checked_targets(split: str, targets: npt.NDArray[Any] | None, sample_ids: Sequence[str]) -> Targets:
+def require_targets(split: str, targets: npt.NDArray[Any] | None, sample_ids: Sequence[str]) -> Targets:
     """Return targets by kind and which are known; raises DataFailure for a wrong shape or type."""
     count = len(sample_ids)
     if targets is None:
@@ -75,13 +75,13 @@ def checked_targets(split: str, targets: npt.NDArray[Any] | None, sample_ids: Se
 
 def check_range(split: str, head: str, targets: Targets, width: int, sample_ids: Sequence[str]) -> None:
     """Raise DataFailure where targets do not fit a head of ``width`` logits."""
-    where = f"targets of split {split!r}, head {head!r}"
+    place = f"targets of split {split!r}, head {head!r}"
     if targets.values.dtype.kind == "f":
         if width != 1 and targets.known.any():
-            raise DataFailure(f"{where}: real-numbered targets need one logit, got {width}; classes must be integers")
+            raise DataFailure(f"{place}: real-numbered targets need one logit, got {width}; classes must be integers")
         return
     classes = max(width, 2)
     outside = targets.known & ((targets.values < 0) | (targets.values >= classes))
     if outside.any():
-        named = _some([sample_ids[row] for row in np.flatnonzero(outside).tolist()])
-        raise DataFailure(f"{where}: classes outside 0…{classes - 1} for samples: {named}")
+        named = _list_some([sample_ids[row] for row in np.flatnonzero(outside).tolist()])
+        raise DataFailure(f"{place}: classes outside 0…{classes - 1} for samples: {named}")

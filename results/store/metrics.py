@@ -33,17 +33,17 @@ REGRESSION = ("rmse", "mae", "r2")
 
 def log_probabilities(logits: Array) -> Array:
     """Return log-probabilities (n, max(k, 2)) of logits (n, k): log-softmax, or log-sigmoid of a single logit."""
-    shifted = _shifted(logits)
+    shifted = _shift_to_zero(logits)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def probabilities(logits: Array) -> Array:
     """Return probabilities (n, max(k, 2)) of logits (n, k)."""
-    raised = np.exp(_shifted(logits))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+    exponentials = np.exp(_shift_to_zero(logits))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
-def _shifted(logits: Array) -> Array:
+def _shift_to_zero(logits: Array) -> Array:
     """Return logits of at least two classes, the largest of each row being 0."""
     values = np.asarray(logits, dtype=np.float64)
     if values.shape[1] == 1:
@@ -51,12 +51,12 @@ def _shifted(logits: Array) -> Array:
     return np.asarray(values - values.max(axis=1, keepdims=True))
 
 
-def _check(*arrays: Array) -> None:
+def _refuse_nan(*arrays: Array) -> None:
     if any(np.isnan(values).any() for values in arrays):
         raise ValueError("metrics: not a number among the targets or predictions")
 
 
-def classification(targets: Array, log_p: Array) -> Scores:
+def classification_metrics(targets: Array, log_p: Array) -> Scores:
     """Return the classification metrics of targets (n,) and log-probabilities (n, k).
 
     ``auroc`` is the macro one-vs-rest mean for k > 2; ``average_precision`` exists for k = 2 only. ``log_loss`` is
@@ -64,21 +64,21 @@ def classification(targets: Array, log_p: Array) -> Scores:
     With a single class among the targets, and for ``auroc`` with any class of k missing, they are undefined: None.
     Raises ValueError if anything is not a number.
     """
-    _check(log_p)
+    _refuse_nan(log_p)
     truth, classes = np.asarray(targets, dtype=np.int64), log_p.shape[1]
     if not truth.size:
         return {}
     scores: Scores = {name: None for name in CLASSIFICATION if classes == 2 or name != "average_precision"}
-    scores |= _always_defined(truth, log_p)
+    scores |= _class_free_metrics(truth, log_p)
     present = np.unique(truth).size
     if present > 1:
-        scores |= _comparing_classes(truth, log_p.argmax(axis=1), classes)
+        scores |= _confusion_metrics(truth, log_p.argmax(axis=1), classes)
     if present == classes:
-        scores |= _ranking(truth, np.exp(log_p))
+        scores |= _ranking_metrics(truth, np.exp(log_p))
     return scores
 
 
-def _always_defined(truth: Array, log_p: Array) -> Scores:
+def _class_free_metrics(truth: Array, log_p: Array) -> Scores:
     rows = np.arange(truth.size)
     error = np.exp(log_p)
     error[rows, truth] -= 1.0
@@ -90,22 +90,22 @@ def _always_defined(truth: Array, log_p: Array) -> Scores:
     }
 
 
-def _comparing_classes(truth: Array, predicted: Array, classes: int) -> Scores:
+def _confusion_metrics(truth: Array, predicted: Array, classes: int) -> Scores:
     """Compare classes by their confusion matrix; MCC for k classes is Gorodkin's (2004) R_K, 0 for a constant guess."""
     confusion = np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    right, actual, guessed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    counted = actual + guessed > 0
+    right, actual_counts, predicted_counts = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    counted = actual_counts + predicted_counts > 0
     n = float(truth.size)
-    covariance = n * right.sum() - float(actual @ guessed)
-    spread = (n**2 - float(actual @ actual)) * (n**2 - float(guessed @ guessed))
+    covariance = n * right.sum() - float(actual_counts @ predicted_counts)
+    variance = (n**2 - float(actual_counts @ actual_counts)) * (n**2 - float(predicted_counts @ predicted_counts))
     return {
-        "balanced_accuracy": float((right[actual > 0] / actual[actual > 0]).mean()),
-        "mcc": covariance / spread**0.5 if spread else 0.0,
-        "f1_macro": float((2 * right[counted] / (actual + guessed)[counted]).mean()),
+        "balanced_accuracy": float((right[actual_counts > 0] / actual_counts[actual_counts > 0]).mean()),
+        "mcc": covariance / variance**0.5 if variance else 0.0,
+        "f1_macro": float((2 * right[counted] / (actual_counts + predicted_counts)[counted]).mean()),
     }
 
 
-def _ranking(truth: Array, p: Array) -> Scores:
+def _ranking_metrics(truth: Array, p: Array) -> Scores:
     if p.shape[1] == 2:
         positive = truth == 1
         return {"auroc": auroc(positive, p[:, 1]), "average_precision": average_precision(positive, p[:, 1])}
@@ -117,27 +117,27 @@ def auroc(positive: Array, p: Array) -> float:
 
     Both kinds of samples must occur.
     """
-    _, place, counts = np.unique(p, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    ones = int(positive.sum())
-    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * (positive.size - ones)))
+    _, inverse, counts = np.unique(p, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    positives = int(positive.sum())
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * (positive.size - positives)))
 
 
 def average_precision(positive: Array, p: Array) -> float:
     """Return the precision at each threshold weighted by the gain in recall; positive samples must occur."""
-    values, place = np.unique(-p, return_inverse=True)
-    hits = np.bincount(place, weights=positive, minlength=values.size)
-    found, seen = np.cumsum(hits), np.cumsum(np.bincount(place, minlength=values.size))
+    values, inverse = np.unique(-p, return_inverse=True)
+    hits = np.bincount(inverse, weights=positive, minlength=values.size)
+    found, seen = np.cumsum(hits), np.cumsum(np.bincount(inverse, minlength=values.size))
     return float((found / seen * hits).sum() / hits.sum())
 
 
-def regression(targets: Array, predicted: Array) -> Scores:
+def regression_metrics(targets: Array, predicted: Array) -> Scores:
     """Return root mean squared error, mean absolute error and R² of arrays (n,).
 
     R² is None for fewer than two samples or constant targets. Raises ValueError if anything is not a number.
     """
     truth, values = np.asarray(targets, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    _check(truth, values)
+    _refuse_nan(truth, values)
     if not truth.size:
         return {}
     error = values - truth
@@ -149,9 +149,9 @@ def regression(targets: Array, predicted: Array) -> Scores:
     }
 
 
-def score(head: HeadPredictions) -> Scores:
+def head_metrics(head: HeadPredictions) -> Scores:
     """Return the metrics of one head over the samples whose target is known; empty if none is."""
     targets, logits = head.targets[head.known], head.logits[head.known]
     if head.is_regression:
-        return regression(targets, logits[:, 0])
-    return classification(targets, log_probabilities(logits))
+        return regression_metrics(targets, logits[:, 0])
+    return classification_metrics(targets, log_probabilities(logits))

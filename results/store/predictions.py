@@ -30,12 +30,12 @@ import pyarrow.parquet as pq
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import DataFailure
-from seedfold.results.store.integrity import Floats, Targets, check_ids, check_range, checked_logits, checked_targets
+from seedfold.results.store.integrity import Floats, Targets, check_ids, check_range, require_logits, require_targets
 
 FOOTER_KEY = b"seedfold"
 SCHEMA = 1
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_FILE = re.compile(r"predictions\.([A-Za-z0-9][A-Za-z0-9_-]*)\.parquet")
+_FILE_NAME = re.compile(r"predictions\.([A-Za-z0-9][A-Za-z0-9_-]*)\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,15 @@ def file_name(split: str) -> str:
     return f"predictions.{split}.parquet"
 
 
-def split_of(name: str) -> str | None:
+def split_of_file(name: str) -> str | None:
     """Return the split that a file's name stands for, or None if it holds no predictions."""
-    match = _FILE.fullmatch(name)
+    match = _FILE_NAME.fullmatch(name)
     return match[1] if match else None
 
 
 def find_predictions(folder: Path) -> dict[str, Path]:
     """Map each split with predictions in a result's folder to its file, in alphabetic order."""
-    found = {split: path for path in folder.iterdir() if (split := split_of(path.name))}
+    found = {split: path for path in folder.iterdir() if (split := split_of_file(path.name))}
     return dict(sorted(found.items()))
 
 
@@ -118,16 +118,16 @@ def write_predictions(
     if path.exists():
         raise DataFailure(f"split {split!r}: its predictions were written already")
     check_ids(split, sample_ids, expected)
-    arrays = {head: checked_logits(split, head, values, sample_ids) for head, values in logits.items()}
+    arrays = {head: require_logits(split, head, values, sample_ids) for head, values in logits.items()}
     if not arrays:
         raise DataFailure(f"split {split!r}: there is no head, so there is nothing to keep")
-    truth = checked_targets(split, targets, sample_ids)
+    truth = require_targets(split, targets, sample_ids)
     for head, values in arrays.items():
         check_range(split, head, truth, values.shape[1], sample_ids)
-    _write(path, _table(sample_ids, truth, arrays), _footer(job, split, expected, arrays))
+    _write(path, _make_table(sample_ids, truth, arrays), _make_footer(job, split, expected, arrays))
 
 
-def _table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Floats]) -> Any:
+def _make_table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Floats]) -> Any:
     count, width = len(sample_ids), max(values.shape[1] for values in logits.values())
     ids = pa.array(sample_ids, type=pa.string())
     truth = pa.array(targets.values, mask=~targets.known)
@@ -140,12 +140,12 @@ def _table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Flo
         "head": names,
     }
     for number in range(width):
-        parts = [_column(values, number, count) for values in logits.values()]
+        parts = [_logit_column(values, number, count) for values in logits.values()]
         columns[f"logit_{number}"] = pa.chunked_array(parts, type=pa.float32()).combine_chunks()
     return pa.table(columns)
 
 
-def _column(values: Floats, number: int, count: int) -> Any:
+def _logit_column(values: Floats, number: int, count: int) -> Any:
     if number < values.shape[1]:
         return pa.array(values[:, number])
     return pa.nulls(count, type=pa.float32())
@@ -171,7 +171,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _footer(job: JobDescription, split: str, expected: Collection[str], logits: Mapping[str, Floats]) -> Footer:
+def _make_footer(job: JobDescription, split: str, expected: Collection[str], logits: Mapping[str, Floats]) -> Footer:
     # In their own order, since most ids come sorted, and sorting those again costs nothing.
     unique = dict.fromkeys(expected)
     return Footer(
@@ -199,7 +199,7 @@ def _write(path: Path, table: Any, footer: Footer) -> None:
         os.fsync(file.fileno())
 
 
-def _footer_of(path: Path, metadata: Mapping[bytes, bytes] | None) -> Footer:
+def _parse_footer(path: Path, metadata: Mapping[bytes, bytes] | None) -> Footer:
     if not metadata or FOOTER_KEY not in metadata:
         raise DataFailure(f"{path}: holds no predictions (its footer does not say which job wrote it)")
     return Footer(**json.loads(metadata[FOOTER_KEY]))
@@ -207,10 +207,10 @@ def _footer_of(path: Path, metadata: Mapping[bytes, bytes] | None) -> Footer:
 
 def read_footer(path: Path) -> Footer:
     """Return what a file of predictions says of itself; raises DataFailure if it is none."""
-    return _footer_of(path, _read(path, schema_only=True))
+    return _parse_footer(path, _read_parquet(path, schema_only=True))
 
 
-def _read(path: Path, schema_only: bool = False) -> Any:
+def _read_parquet(path: Path, schema_only: bool = False) -> Any:
     try:
         if schema_only:
             return pq.read_schema(path).metadata
@@ -222,8 +222,8 @@ def _read(path: Path, schema_only: bool = False) -> Any:
 
 def count_unknown_targets(path: Path) -> int:
     """Return how many rows of a file of predictions have no target; raises DataFailure if it is damaged or none."""
-    footer_metadata = _read(path, schema_only=True)
-    _footer_of(path, footer_metadata)
+    footer_metadata = _read_parquet(path, schema_only=True)
+    _parse_footer(path, footer_metadata)
     with pq.ParquetFile(path) as file:
         target = file.read(columns=["target"], use_threads=False).column("target")
     return int(target.null_count)
@@ -231,21 +231,21 @@ def count_unknown_targets(path: Path) -> int:
 
 def read_predictions(path: Path) -> Any:
     """Return the file's rows as an Arrow table, its footer in the schema's metadata; raises DataFailure if damaged."""
-    table = _read(path)
-    _footer_of(path, table.schema.metadata)
+    table = _read_parquet(path)
+    _parse_footer(path, table.schema.metadata)
     return table
 
 
 def read_heads(path: Path) -> Iterator[HeadPredictions]:
     """Yield each head's rows as arrays, without the columns beyond its own width."""
     table = read_predictions(path)
-    heads = _footer_of(path, table.schema.metadata).heads
+    heads = _parse_footer(path, table.schema.metadata).heads
     count = table.num_rows // len(heads)
     for number, (head, width) in enumerate(heads.items()):
-        yield _head(head, table.slice(number * count, count), width)
+        yield _make_head(head, table.slice(number * count, count), width)
 
 
-def _head(head: str, block: Any, width: int) -> HeadPredictions:
+def _make_head(head: str, block: Any, width: int) -> HeadPredictions:
     target = block.column("target").combine_chunks()
     fill = 0.0 if pa.types.is_floating(target.type) else 0
     logits = np.empty((block.num_rows, width), dtype=np.float32)

@@ -17,10 +17,10 @@ from typing import Any, TypedDict
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.work import DataFailure
-from seedfold.results.store.atomic_files import sync
+from seedfold.results.store.atomic_files import fsync_path
 
-RESULT = "result.json"
-GIVEN_METRICS = "metrics.json"
+RESULT_FILE = "result.json"
+RUN_METRICS_FILE = "metrics.json"
 """A list of `MetricRecord` that a run may leave beside or instead of predictions."""
 
 
@@ -78,59 +78,59 @@ class Result:
         return {**asdict(self), "metrics": list(self.metrics)}
 
 
-_GIVEN = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics", "resolved"})
+_RECORD_FIELDS = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics", "resolved"})
 
 
-def publish(staging: Path, final: Path, record: Mapping[str, Any]) -> Result:
+def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     """Complete ``record``, put it beside the run's files as ``result.json``, and move the folder to its final name.
 
     ``record`` has the fields of Result but ``files`` and ``metrics``, which are found here. Raises FileExistsError,
     leaving both folders as they were, if ``final`` exists; KeyError if the record lacks a field; DataFailure for a
     link or a special file in the staging folder, which would not travel with it.
     """
-    _refuse_existing(final)
-    fields = {name: record[name] for name in _GIVEN}
-    names = _file_names(staging)
+    _refuse_existing(target)
+    fields = {name: record[name] for name in _RECORD_FIELDS}
+    names = _list_files(staging)
     for name in names:
-        sync(staging / name)
-    files = {name: _file_record(staging / name) for name in names}
-    metrics, resolved = _metrics(staging, names), record.get("resolved", {})
+        fsync_path(staging / name)
+    files = {name: _make_file_record(staging / name) for name in names}
+    metrics, resolved = _collect_metrics(staging, names), record.get("resolved", {})
     result = Result(**fields, files=files, metrics=metrics, resolved=resolved)
-    _write_synced(staging / RESULT, json.dumps(result.to_dict(), ensure_ascii=False))
+    _write_and_sync(staging / RESULT_FILE, json.dumps(result.to_dict(), ensure_ascii=False))
     for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
-        sync(folder)
-    _move(staging, final)
+        fsync_path(folder)
+    _move_into_place(staging, target)
     return result
 
 
-def _refuse_existing(final: Path) -> None:
-    if final.exists():
-        raise FileExistsError(errno.EEXIST, "a result is published there already", str(final))
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "a result is published there already", str(target))
 
 
-def _file_names(staging: Path) -> list[str]:
+def _list_files(staging: Path) -> list[str]:
     names = []
     for path in sorted(staging.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise DataFailure(f"{path.relative_to(staging)}: no plain file; copy what it points to into the folder")
-        if path.is_file() and path != staging / RESULT:
+        if path.is_file() and path != staging / RESULT_FILE:
             names.append(path.relative_to(staging).as_posix())
     return names
 
 
-def _write_synced(path: Path, text: str) -> None:
+def _write_and_sync(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    sync(path)
+    fsync_path(path)
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     import hashlib
 
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rows(path: Path) -> int | None:
+def _row_count(path: Path) -> int | None:
     if path.suffix != ".parquet":
         return None
     import pyarrow.parquet as pq
@@ -138,85 +138,89 @@ def _rows(path: Path) -> int | None:
     return int(pq.read_metadata(path).num_rows)
 
 
-def _file_record(path: Path) -> FileRecord:
+def _make_file_record(path: Path) -> FileRecord:
     status = path.stat()
-    return FileRecord(bytes=status.st_size, sha256=_digest(path), rows=_rows(path), mtime_ns=status.st_mtime_ns)
+    return FileRecord(
+        bytes=status.st_size, sha256=_file_digest(path), rows=_row_count(path), mtime_ns=status.st_mtime_ns
+    )
 
 
-def _metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
-    return (*_of_predictions(staging, names), *_given(staging, names))
+def _collect_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
+    return (*_prediction_metrics(staging, names), *_read_run_metrics(staging, names))
 
 
-def _given(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
+def _read_run_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
     """Return the metrics that a run computed itself and left in `GIVEN_METRICS`."""
-    if GIVEN_METRICS not in names:
+    if RUN_METRICS_FILE not in names:
         return ()
-    given: list[MetricRecord] = json.loads((staging / GIVEN_METRICS).read_text(encoding="utf-8"))
-    return tuple(given)
+    records: list[MetricRecord] = json.loads((staging / RUN_METRICS_FILE).read_text(encoding="utf-8"))
+    return tuple(records)
 
 
-def _of_predictions(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
+def _prediction_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
     if not any(name.startswith("predictions.") for name in names):
         return ()
-    from seedfold.results.store.metrics import score
+    from seedfold.results.store.metrics import head_metrics
     from seedfold.results.store.predictions import find_predictions, read_heads
 
     return tuple(
         MetricRecord(split=split, head=head.head, metric=metric, value=value)
         for split, path in find_predictions(staging).items()
         for head in read_heads(path)
-        for metric, value in score(head).items()
+        for metric, value in head_metrics(head).items()
     )
 
 
-def _move(staging: Path, final: Path) -> None:
-    new_parent = not final.parent.exists()
-    final.parent.mkdir(parents=True, exist_ok=True)
+def _move_into_place(staging: Path, target: Path) -> None:
+    new_parent = not target.parent.exists()
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        staging.rename(final)
+        staging.rename(target)
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
-            _refuse_existing(final)
+            _refuse_existing(target)
         raise
-    sync(final.parent)
+    fsync_path(target.parent)
     if new_parent:
-        sync(final.parent.parent)
+        fsync_path(target.parent.parent)
 
 
 def load_result(folder: Path) -> Result:
     """Return what a published folder says of itself. Raises DamagedError if it is missing or cannot be read."""
     try:
-        record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        record = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         fields = {name: record[name] for name in Result.__dataclass_fields__ if name != "resolved"}
     except FileNotFoundError:
-        raise DamagedError(f"{folder / RESULT}: missing; run the job again") from None
+        raise DamagedError(f"{folder / RESULT_FILE}: missing; run the job again") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"{folder / RESULT}: damaged ({error}); run the job again") from error
+        raise DamagedError(f"{folder / RESULT_FILE}: damaged ({error}); run the job again") from error
     return Result(**{**fields, "metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})})
 
 
-def damage(folder: Path | str, files: Mapping[str, FileRecord] | None = None, deep: bool = False) -> str | None:
+def find_damage(
+    folder: Path | str, files: Mapping[str, FileRecord] | None = None, check_content: bool = False
+) -> str | None:
     """Return what is wrong with a published folder, or None if it is whole.
 
     Compares with ``files``, or with what the folder says of itself: existence and size of every file, and the content
     (SHA-256) of files whose time of change differs from the recorded one; with ``deep`` the content of all.
     """
-    if files is None or deep:
+    if files is None or check_content:
         try:
             recorded = load_result(Path(folder)).files
         except DamagedError as error:
             return str(error).removeprefix(f"{folder}{os.sep}")
         files = recorded if files is None else files
-    elif not os.path.exists(f"{folder}/{RESULT}"):  # noqa: PTH110
-        return f"{RESULT}: missing"
+    elif not os.path.exists(f"{folder}/{RESULT_FILE}"):  # noqa: PTH110
+        return f"{RESULT_FILE}: missing"
     for name, record in files.items():
-        reason = _damage(folder, name, record, deep)
+        reason = _find_file_damage(folder, name, record, check_content)
         if reason:
             return reason
     return None
 
 
-def _damage(folder: Path | str, name: str, record: FileRecord, deep: bool) -> str | None:
+def _find_file_damage(folder: Path | str, name: str, record: FileRecord, check_content: bool) -> str | None:
     try:
         # Asked of every file of a study: a Path would cost more than the question.
         status = os.stat(f"{folder}/{name}")  # noqa: PTH116
@@ -224,6 +228,8 @@ def _damage(folder: Path | str, name: str, record: FileRecord, deep: bool) -> st
         return f"{name}: missing"
     if status.st_size != record["bytes"]:
         return f"{name}: {status.st_size} bytes, expected {record['bytes']}"
-    if (deep or status.st_mtime_ns != record["mtime_ns"]) and _digest(Path(folder, name)) != record["sha256"]:
+    if (check_content or status.st_mtime_ns != record["mtime_ns"]) and _file_digest(Path(folder, name)) != record[
+        "sha256"
+    ]:
         return f"{name}: its content has changed"
     return None

@@ -14,14 +14,14 @@ from typing import Any
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import DataFailure, RunBlocked
 
-FILE = "values.json"
-BLOCKED = "blocked"
+VALUES_FILE = "values.json"
+BLOCKED_KEY = "blocked"
 
 
 def write_values(folder: Path, values: Mapping[str, Any]) -> None:
     """Leave values for later stages in a job's staging folder. Raises ValueError for what JSON has no number for."""
     text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / VALUES_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_value(folder: Path, key: str) -> Any:
@@ -29,17 +29,17 @@ def read_value(folder: Path, key: str) -> Any:
 
     Raises RunBlocked where the job says that there is none, DataFailure where it says nothing.
     """
-    file = folder / FILE
+    file = folder / VALUES_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataFailure(f"{file}: missing; the job left no values for {key}") from None
-    if BLOCKED in values:
-        raise RunBlocked(str(values[BLOCKED]))
-    return _descend(values, key, file)
+    if BLOCKED_KEY in values:
+        raise RunBlocked(str(values[BLOCKED_KEY]))
+    return _value_at(values, key, file)
 
 
-def _descend(values: Any, key: str, file: Path) -> Any:
+def _value_at(values: Any, key: str, file: Path) -> Any:
     for part in key.split("."):
         try:
             values = values[int(part)] if isinstance(values, list) else values[part]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def export(frame: pd.DataFrame, format: str, out: Path | None = None) -> bytes |
         buffer = io.BytesIO()
         _write(frame, format, buffer)
         return buffer.getvalue()
-    with replacing(out) as beside, beside.open("xb") as file:
+    with replace_file(out) as temporary, temporary.open("xb") as file:
         _write(frame, format, file)
     return None
 
@@ -41,10 +41,10 @@ def _write(frame: pd.DataFrame, format: str, file: IO[bytes]) -> None:
     elif format == "csv":
         frame.to_csv(file, index=False)
     else:
-        file.writelines(_json(frame))
+        file.writelines(_json_lines(frame))
 
 
-def _json(frame: pd.DataFrame) -> Iterator[bytes]:
+def _json_lines(frame: pd.DataFrame) -> Iterator[bytes]:
     separator = "[\n"
     for start in range(0, len(frame), _CHUNK):
         chunk = frame.iloc[start : start + _CHUNK].astype(object)

@@ -17,13 +17,13 @@ from seedfold.results.evaluation.axes import (
     axis_names,
     find_axes,
     last_component,
-    select,
     select_rows,
+    select_runs,
 )
 from seedfold.results.evaluation.curves import curves
 from seedfold.results.evaluation.out_of_fold import oof, oof_metrics
 from seedfold.results.evaluation.query import connect, query, split_files
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.export import export
 
@@ -44,12 +44,12 @@ __all__ = [
     "runs",
 ]
 
-_ROWS = ("split", "head", "metric")
-_WHOLE = frozenset({"BIGINT", "INTEGER"})
-_ALL = "SELECT * EXCLUDE (run_number, row_number) FROM predictions ORDER BY run_number, row_number"
+_ROW_COLUMNS = ("split", "head", "metric")
+_INTEGER_TYPES = frozenset({"BIGINT", "INTEGER"})
+_ALL_ROWS_SQL = "SELECT * EXCLUDE (run_number, row_number) FROM predictions ORDER BY run_number, row_number"
 
 
-def runs(runs: Sequence[Run], where: Selection = None) -> pd.DataFrame:
+def runs(runs: Sequence[FinishedJob], where: Selection = None) -> pd.DataFrame:
     """Return one row per run: job, stage, axes, attempt, seconds, host, stale, and every metric in a column.
 
     A metric's column is ``split.metric``, or ``split.head.metric`` where runs have several heads. Raises DamagedError
@@ -57,7 +57,7 @@ def runs(runs: Sequence[Run], where: Selection = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    chosen, _ = select(runs, where)
+    chosen, _ = select_runs(runs, where)
     results = [load_result(run.folder) for run in chosen]
     frame = address_frame(chosen)
     frame.insert(0, "job", [run.short_id for run in chosen])
@@ -65,10 +65,10 @@ def runs(runs: Sequence[Run], where: Selection = None) -> pd.DataFrame:
     frame["seconds"] = [round(result.seconds, 3) for result in results]
     frame["host"] = [result.provenance.get("host") for result in results]
     frame["stale"] = [run.stale for run in chosen]
-    return pd.concat([frame, _wide(results)], axis=1)
+    return pd.concat([frame, _metric_columns(results)], axis=1)
 
 
-def _wide(results: Sequence[Result]) -> pd.DataFrame:
+def _metric_columns(results: Sequence[Result]) -> pd.DataFrame:
     import pandas as pd
 
     heads = {each["head"] for result in results for each in result.metrics}
@@ -81,53 +81,55 @@ def _metric_column(each: Any, several_heads: bool) -> str:
     return f"{each['split']}.{head}{each['metric']}"
 
 
-def metrics(runs: Sequence[Run], by: Sequence[str] | None = None, where: Selection = None) -> pd.DataFrame:
+def metrics(runs: Sequence[FinishedJob], by: Sequence[str] | None = None, where: Selection = None) -> pd.DataFrame:
     """Return metrics in long form: job, stage, axes, split, head, metric, value.
 
     With ``by``, names of axes, the means over all other axes instead, as `metric_means` does; ``over`` in its rows
     says which these were. ``where`` may also select ``split``, ``head`` and ``metric``.
     """
     if by is None:
-        return _long(runs, where)
-    chosen, _ = select(runs, where, _ROWS)
+        return _long_table(runs, where)
+    chosen, _ = select_runs(runs, where, _ROW_COLUMNS)
     kept = find_axes(chosen, by)
     return metric_means(runs, over=[axis for axis in axis_names(chosen) if axis not in kept], where=where)
 
 
-def _long(runs: Sequence[Run], where: Selection) -> pd.DataFrame:
+def _long_table(runs: Sequence[FinishedJob], where: Selection) -> pd.DataFrame:
     import pandas as pd
 
-    chosen, terms = select(runs, where, _ROWS)
+    chosen, terms = select_runs(runs, where, _ROW_COLUMNS)
     metrics = [load_result(run.folder).metrics for run in chosen]
     counts = [len(each) for each in metrics]
     frame = address_frame(chosen)
     frame.insert(0, "job", [run.short_id for run in chosen])
     frame = frame.loc[frame.index.repeat(counts)].reset_index(drop=True)
-    for name in (*_ROWS, "value"):
+    for name in (*_ROW_COLUMNS, "value"):
         frame[name] = pd.Series(
-            [each[name] for found in metrics for each in found],  # type: ignore[literal-required]
+            [each[name] for records in metrics for each in records],  # type: ignore[literal-required]
             dtype="float64" if name == "value" else "str",
         )
     return select_rows(frame, terms)
 
 
-def averaged_axes(runs: Iterable[Run]) -> list[str]:
+def averaged_axes(runs: Iterable[FinishedJob]) -> list[str]:
     """Return the axes that a mean runs over unless told otherwise: folds, and those whose name ends in ``seed``."""
     return [axis for axis in axis_names(runs) if axis.endswith("seed") or last_component(axis) == "fold"]
 
 
-def metric_means(runs: Sequence[Run], over: Sequence[str] | None = None, where: Selection = None) -> pd.DataFrame:
+def metric_means(
+    runs: Sequence[FinishedJob], over: Sequence[str] | None = None, where: Selection = None
+) -> pd.DataFrame:
     """Return mean, standard deviation and 95 % confidence interval of metrics over axes, grouped by all others.
 
     ``over`` defaults to `averaged_axes`. ``n`` counts the defined values, ``undefined`` the others. The interval is
     mean ± t(0.975, n - 1)·sd/√n; it takes the values as independent, which folds are not quite, since they share
     training data. ``sd`` and interval are null for n < 2.
     """
-    long = _long(runs, where)
+    long = _long_table(runs, where)
     axes = [name for name in axis_names(runs) if name in long.columns]
     averaged = averaged_axes(runs) if over is None else find_axes(runs, over)
     averaged = [axis for axis in axes if axis in averaged]
-    keys = ["stage", *(axis for axis in axes if axis not in averaged), *_ROWS]
+    keys = ["stage", *(axis for axis in axes if axis not in averaged), *_ROW_COLUMNS]
     grouped = long.groupby(keys, dropna=False, sort=False)["value"]
     frame = grouped.agg(mean="mean", sd="std", n="count", rows="size").reset_index()
     half = _half_width(frame["sd"], frame["n"])
@@ -140,25 +142,29 @@ def metric_means(runs: Sequence[Run], over: Sequence[str] | None = None, where: 
 def _half_width(sd: pd.Series[Any], n: pd.Series[Any]) -> pd.Series[Any]:
     from scipy.stats import t
 
-    freedom = (n - 1).where(n > 1)
-    return sd.mul(t.ppf(0.975, freedom.astype("float64"))).div(n**0.5)
+    degrees_of_freedom = (n - 1).where(n > 1)
+    return sd.mul(t.ppf(0.975, degrees_of_freedom.astype("float64"))).div(n**0.5)
 
 
-def predictions(runs: Sequence[Run], splits: Collection[str] | None = None, where: Selection = None) -> pd.DataFrame:
+def predictions(
+    runs: Sequence[FinishedJob], splits: Collection[str] | None = None, where: Selection = None
+) -> pd.DataFrame:
     """Return every prediction: job, split, sample_id, target, head, logits, stage, axes; in the order of runs and rows.
 
     Logits that a head does not have are null. ``where`` may also select ``split`` and ``head``.
     """
-    chosen, terms = select(runs, where, ("split", "head"))
-    with connect(chosen, _splits(chosen, splits, terms)) as connection:
-        found = connection.sql(_ALL)
-        whole = [name for name, kind in zip(found.columns, found.types, strict=True) if str(kind) in _WHOLE]
+    chosen, terms = select_runs(runs, where, ("split", "head"))
+    with connect(chosen, _choose_splits(chosen, splits, terms)) as connection:
+        found = connection.sql(_ALL_ROWS_SQL)
+        integer_columns = [
+            name for name, kind in zip(found.columns, found.types, strict=True) if str(kind) in _INTEGER_TYPES
+        ]
         frame = found.df()
     # A column with nulls arrives as floats: seed 3 is not 3.0.
-    frame = frame.astype({name: "Int64" for name in whole if frame[name].dtype.kind == "f"})
+    frame = frame.astype({name: "Int64" for name in integer_columns if frame[name].dtype.kind == "f"})
     return select_rows(frame, [term for term in terms if term.key == "head"])
 
 
-def _splits(runs: Sequence[Run], splits: Collection[str] | None, terms: Sequence[Term]) -> set[str]:
+def _choose_splits(runs: Sequence[FinishedJob], splits: Collection[str] | None, terms: Sequence[Term]) -> set[str]:
     known = {each.split for each in split_files(runs, splits)}
     return {split for split in known if all(term.holds(split) for term in terms if term.key == "split")}

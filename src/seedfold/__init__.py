@@ -35,27 +35,27 @@ def study(name: str, root: str | Path | None = None, *, config_dirs: Sequence[st
     return Study.open(name, root, config_dirs)
 
 
-class _OldNames(MetaPathFinder):
+class _OldNameFinder(MetaPathFinder):
     """Imports a module of Seedfold that has moved by the name that it had: both names are one module."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         current = current_name(name) if name.startswith("seedfold.") else name
-        return None if current == name else ModuleSpec(name, _Alias(current))
+        return None if current == name else ModuleSpec(name, _AliasLoader(current))
 
 
-class _Alias(Loader):
+class _AliasLoader(Loader):
     def __init__(self, current: str) -> None:
         self._current = current
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self._current)
-        self._own = module.__spec__
+        self._module_spec = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
         # The import system has written the old name over the module's own.
-        module.__spec__ = self._own
+        module.__spec__ = self._module_spec
 
 
 # First in line: a package that has moved would otherwise load its modules once more under their old names.
-sys.meta_path.insert(0, _OldNames())
+sys.meta_path.insert(0, _OldNameFinder())

@@ -20,7 +20,7 @@ from clusters.lsf.cluster import running as running_lsf
 from clusters.lsf.settings import Settings as LsfSettings
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import QOS_WITH_FEW
-from toyproject import PATIENCE_S, Toy, eventually, make_toy
+from toyproject import WAIT_S, Toy, make_toy, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.reader import Ledger
@@ -43,10 +43,10 @@ class Project(ABC):
 
     toy: Toy
     scheduler: ClassVar[str]
-    submits: ClassVar[str]
-    asks: ClassVar[str]
-    array_only: ClassVar[str]
-    hold: ClassVar[str]
+    submit_command: ClassVar[str]
+    list_command: ClassVar[str]
+    array_only_lines: ClassVar[str]
+    hold_override: ClassVar[str]
 
     def with_toy(self, toy: Toy) -> Project:
         """The same cluster, seen from another environment."""
@@ -65,7 +65,7 @@ class Project(ABC):
         """End jobs, as their owner does, or take them out of the queue."""
 
     @abstractmethod
-    def warn(self, task: str) -> None:
+    def send_warning(self, task: str) -> None:
         """Send a task what it hears before its time limit."""
 
     @abstractmethod
@@ -73,12 +73,12 @@ class Project(ABC):
         """Put a running task back into the queue, as an administrator does."""
 
     @abstractmethod
-    def task(self, number: str, index: int) -> str:
+    def task_name(self, number: str, index: int) -> str:
         """The scheduler's name for a task."""
 
     def launch(self, *args: str, experiment: str = "light") -> str:
         """``seedfold launch cluster=…``, which has to succeed; what it printed."""
-        return self.toy.ok("launch", *self.arguments(experiment, *args))
+        return self.toy.output_of("launch", *self.arguments(experiment, *args))
 
     def arguments(self, experiment: str, *args: str) -> list[str]:
         """What `plan` and `launch` are called with."""
@@ -93,67 +93,67 @@ class Project(ABC):
         ledger = self.ledger(study)
         header = ledger.plans.header
         assert header is not None
-        standings = JobStates(Root(self.toy.root), ledger, RetryPolicies.parse(header.settings["failures"]))
-        return dict(Counter(standings.of(job.id).state for job in ledger.plans.current_jobs.values()))
+        job_states = JobStates(Root(self.toy.root), ledger, RetryPolicies.parse(header.settings["failures"]))
+        return dict(Counter(job_states.of(job.id).state for job in ledger.plans.current_jobs.values()))
 
-    def wait(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
+    def wait(self, study: str = "light", seconds: float = WAIT_S, **states: int) -> None:
         """Wait until exactly so many jobs stand so, and ask nothing of the scheduler meanwhile."""
-        eventually(lambda: self.states(study) == states, seconds, lambda: self.situation(study), pause_s=0.2)
+        wait_until(lambda: self.states(study) == states, seconds, lambda: self.describe(study), pause_s=0.2)
 
-    def situation(self, study: str = "light") -> str:
+    def describe(self, study: str = "light") -> str:
         """What is known of a study, for whoever asks why a test failed."""
         events = (path.read_text() for path in sorted(self.toy.study(study).path.glob("events/*.jsonl")))
         return "\n".join([str(self.states(study)), str(self.job_states()), *events])
 
-    def wait_with_status(self, study: str = "light", seconds: float = PATIENCE_S, **states: int) -> None:
+    def wait_with_status(self, study: str = "light", seconds: float = WAIT_S, **states: int) -> None:
         """As `wait`, while somebody looks at the status, which moves things on."""
-        eventually(lambda: self._asked(study) == states, seconds, lambda: self.situation(study), pause_s=0.5)
+        wait_until(lambda: self._states_by_status(study) == states, seconds, lambda: self.describe(study), pause_s=0.5)
 
-    def _asked(self, study: str) -> dict[str, int]:
+    def _states_by_status(self, study: str) -> dict[str, int]:
         """How many jobs stand how, as `status` says, also where the scheduler did not answer it in time."""
-        asked = self.toy.inside("status", study, "--json")
-        assert asked.returncode in {0, 3}, asked.stdout + asked.stderr
-        return {state: count for state, count in json.loads(asked.stdout)["states"].items() if count}
+        ended = self.toy.run_in_process("status", study, "--json")
+        assert ended.returncode in {0, 3}, ended.stdout + ended.stderr
+        return {state: count for state, count in json.loads(ended.stdout)["states"].items() if count}
 
     def submissions(self, study: str = "light") -> list[Submission]:
         """All that were ever made, the oldest first."""
         folders = self.toy.study(study).submissions_folder.iterdir()
         return sorted((Submission.read(folder) for folder in folders), key=lambda one: one.created)
 
-    def number(self, study: str = "light") -> str:
+    def first_array_id(self, study: str = "light") -> str:
         """The scheduler's number of the first array."""
         number = self.submissions(study)[0].scheduler_id()
         assert number is not None
         return number
 
-    def names(self) -> set[str]:
+    def job_names(self) -> set[str]:
         """What the jobs of this project are called."""
-        return {name for study in Root(self.toy.root).study_folders() for name in self._names(study.name)}
+        return {name for study in Root(self.toy.root).study_folders() for name in self._study_job_names(study.name)}
 
-    def _names(self, study: str) -> Iterator[str]:
+    def _study_job_names(self, study: str) -> Iterator[str]:
         for submission in self.submissions(study):
             assert submission.array is not None
             yield f"{study}.{submission.array.stage}.{submission.token}"
             yield f"{study}.keeper.{submission.token}"
 
-    def settle(self) -> None:
+    def wait_until_empty(self) -> None:
         """Wait until the scheduler has nothing of this project left."""
-        eventually(lambda: not unended(self.job_states()), pause_s=0.2)
+        wait_until(lambda: not unfinished_jobs(self.job_states()), pause_s=0.2)
 
-    def clear(self) -> None:
+    def cancel_all(self) -> None:
         """Cancel what is left."""
         if self.toy.root.exists():
-            left = unended(self.job_states())
-            if left:
-                self.kill(*left)
+            unfinished = unfinished_jobs(self.job_states())
+            if unfinished:
+                self.kill(*unfinished)
 
-    def each_once(self, jobs: int = JOBS) -> bool:
+    def ran_each_once(self, jobs: int = JOBS) -> bool:
         """Whether so many jobs ran, each of them once."""
         return list(self.toy.executions().values()) == [1] * jobs
 
-    def is_at_rest(self, study: str = "light") -> bool:
+    def has_nothing_to_do(self, study: str = "light") -> bool:
         """Whether nothing is to be done any more."""
-        return self.toy.ok("advance", study) == f"{study}: nothing to do\n"
+        return self.toy.output_of("advance", study) == f"{study}: nothing to do\n"
 
 
 @dataclass(frozen=True)
@@ -161,11 +161,11 @@ class SlurmProject(Project):
     """The toy project on a real SLURM."""
 
     slurm: Cluster
-    scheduler, submits, asks, hold = "slurm", "sbatch", "squeue", "cluster.options={hold: true}"
-    array_only = 'case "$*" in *--test-only*|*keeper*) exec $REAL "$@";; esac\nsubmit() { $REAL "$@"; }\n'
+    scheduler, submit_command, list_command, hold_override = "slurm", "sbatch", "squeue", "cluster.options={hold: true}"
+    array_only_lines = 'case "$*" in *--test-only*|*keeper*) exec $REAL "$@";; esac\nsubmit() { $REAL "$@"; }\n'
 
     def job_states(self) -> dict[str, str]:
-        names = self.names()
+        names = self.job_names()
         listed = self.slurm.run("squeue", "-h", "-r", "-t", "all", "-o", "%i|%j|%T").splitlines()
         rows = (line.split("|") for line in listed)
         return {number: state for number, name, state in rows if name in names}
@@ -176,13 +176,13 @@ class SlurmProject(Project):
     def kill(self, *jobs: str) -> None:
         self.slurm.run("scancel", *jobs)
 
-    def warn(self, task: str) -> None:
+    def send_warning(self, task: str) -> None:
         self.slurm.run("scancel", "--signal=USR2", "--batch", task)
 
     def requeue(self, task: str) -> None:
         self.slurm.run("scontrol", "requeue", task)
 
-    def task(self, number: str, index: int) -> str:
+    def task_name(self, number: str, index: int) -> str:
         return f"{number}_{index}"
 
 
@@ -191,8 +191,8 @@ class LsfProject(Project):
     """The toy project on a fake LSF."""
 
     lsf: Lsf
-    scheduler, submits, asks, hold = "lsf", "bsub", "bjobs", "cluster.options={H: true}"
-    array_only = (
+    scheduler, submit_command, list_command, hold_override = "lsf", "bsub", "bjobs", "cluster.options={H: true}"
+    array_only_lines = (
         "script=$(mktemp); cat > $script\nsubmit() { $REAL < $script; }\n"
         'if grep -q "^#BSUB -J .*keeper" $script; then submit; exit; fi\n'
     )
@@ -206,43 +206,43 @@ class LsfProject(Project):
     def kill(self, *jobs: str) -> None:
         self.lsf.kill(*jobs)
 
-    def warn(self, task: str) -> None:
+    def send_warning(self, task: str) -> None:
         self.lsf.run("bkill", "-s", "USR2", task)
 
     def requeue(self, task: str) -> None:
         self.lsf.run("brequeue", task)
 
-    def task(self, number: str, index: int) -> str:
+    def task_name(self, number: str, index: int) -> str:
         return f"{number}[{index + 1}]"
 
-    def situation(self, study: str = "light") -> str:
-        return "\n".join([super().situation(study), self.lsf.ask("bjobs", "-p").stdout])
+    def describe(self, study: str = "light") -> str:
+        return "\n".join([super().describe(study), self.lsf.ask("bjobs", "-p").stdout])
 
 
-def unended(states: dict[str, str]) -> list[str]:
+def unfinished_jobs(states: dict[str, str]) -> list[str]:
     """Those that are queued or at work."""
     ended = {"DONE", "EXIT", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY"}
     return [job for job, state in states.items() if state not in ended]
 
 
-def arrays(jobs: Iterable[str]) -> set[str]:
+def array_ids(jobs: Iterable[str]) -> set[str]:
     """The numbers of the arrays that tasks belong to."""
     return {job.replace("[", "_").partition("_")[0] for job in jobs if "_" in job or "[" in job}
 
 
 def begun(project: Project, jobs: int) -> None:
     """Wait until so many jobs of the study ``light`` have begun to sleep."""
-    eventually(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
+    wait_until(lambda: len(list(project.toy.study("light").path.glob("jobs/*/*/slept.txt"))) == jobs)
 
 
-def project_on(slurm: Cluster, folder: Path) -> SlurmProject:
+def make_slurm_project(slurm: Cluster, folder: Path) -> SlurmProject:
     """Write the project into ``folder``; what its jobs are called is known to no one else."""
     toy = make_toy(folder)
     environment = {name: value for name, value in slurm.environment.items() if name in {"SLURM_CONF"}}
     return SlurmProject(Toy(toy.folder, toy.root, {**toy.environment, **environment}), slurm)
 
 
-def project_on_lsf(lsf: Lsf, folder: Path) -> LsfProject:
+def make_lsf_project(lsf: Lsf, folder: Path) -> LsfProject:
     """Write the project into ``folder``, and have it talk to this LSF."""
     toy = make_toy(folder)
     environment = {**lsf.variables, "PATH": f"{lsf.bin}{os.pathsep}{toy.environment['PATH']}"}
@@ -252,9 +252,9 @@ def project_on_lsf(lsf: Lsf, folder: Path) -> LsfProject:
 @pytest.fixture
 def project(slurm: Cluster, tmp_path: Path) -> Iterator[SlurmProject]:
     """The project on the SLURM that everybody shares; what it left there is cancelled at the end."""
-    project = project_on(slurm, tmp_path / "project")
+    project = make_slurm_project(slurm, tmp_path / "project")
     yield project
-    project.clear()
+    project.cancel_all()
 
 
 @pytest.fixture
@@ -265,22 +265,22 @@ def few(slurm: Cluster) -> Iterator[str]:
     """
     with (slurm.folder / "few.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        eventually(lambda: not slurm.run("squeue", "-h", "-q", QOS_WITH_FEW))
+        wait_until(lambda: not slurm.run("squeue", "-h", "-q", QOS_WITH_FEW))
         yield QOS_WITH_FEW
 
 
 @pytest.fixture
 def project_alone(slurm_alone: Cluster, tmp_path: Path) -> Iterator[SlurmProject]:
     """The project on a SLURM of its own."""
-    project = project_on(slurm_alone, tmp_path / "project")
+    project = make_slurm_project(slurm_alone, tmp_path / "project")
     yield project
-    project.clear()
+    project.cancel_all()
 
 
 @pytest.fixture
 def on(lsf: Lsf, tmp_path: Path) -> LsfProject:
     """The project on the LSF of this test."""
-    return project_on_lsf(lsf, tmp_path / "project")
+    return make_lsf_project(lsf, tmp_path / "project")
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def on_classic(tmp_path: Path) -> Iterator[LsfProject]:
     folder = tmp_path / "lsf"
     folder.mkdir()
     with running_lsf(folder, LsfSettings(dialect="classic", time_scale=0.05)) as lsf:
-        yield project_on_lsf(lsf, tmp_path / "project")
+        yield make_lsf_project(lsf, tmp_path / "project")
 
 
 @pytest.fixture(params=[pytest.param("project", marks=pytest.mark.slurm), "on_classic"], ids=["slurm", "lsf"])
@@ -299,11 +299,11 @@ def either(request: pytest.FixtureRequest) -> Project:
     return found
 
 
-def with_fake(toy: Toy, command: str, body: str) -> Toy:
+def put_fake_in_front(toy: Toy, command: str, body: str) -> Toy:
     """The project with a program of the test's in front of one of the scheduler's; ``$REAL`` is the real one."""
     folder = Path(tempfile.mkdtemp(prefix="fakes-", dir=toy.folder))
-    real = shutil.which(command, path=toy.environment["PATH"]) or f"/nowhere/{command}"
-    (folder / command).write_text(f"#!/bin/bash\nREAL={real}\n{body}\n")
+    real_program = shutil.which(command, path=toy.environment["PATH"]) or f"/nowhere/{command}"
+    (folder / command).write_text(f"#!/bin/bash\nREAL={real_program}\n{body}\n")
     (folder / command).chmod(0o755)
     path = toy.environment["PATH"]
     return Toy(toy.folder, toy.root, {**toy.environment, "PATH": f"{folder}:{path}"})

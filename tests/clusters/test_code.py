@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clusters.conftest import Project
-from speaking import NEW, OLD, RUN, seedfolds, spoken, write_code
-from toyproject import eventually
+from speaking import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
+from toyproject import wait_until
 
 LAUNCH = (f"run={RUN}", "fold=0")
 
@@ -15,19 +15,19 @@ def test_code_and_configuration_are_edited_while_jobs_are_queued(either: Project
     toy, study = either.toy, either.toy.study("light")
     write_code(toy, "old")
     either.launch("seed=0,1,2", "cluster.throttle=1", *LAUNCH)
-    eventually(lambda: (toy.folder / "begun").exists())
+    wait_until(lambda: (toy.folder / "begun").exists())
     write_code(toy, "new")
     experiment = toy.folder / "conf" / "experiment" / "light.yaml"
     experiment.write_text(experiment.read_text().replace("signal: 2.0", "signal: 7.0"))
     (toy.folder / "go").touch()
     either.wait(done=3)
-    assert spoken(study) == {OLD: [0, 1, 2]}
+    assert read_words(study) == {OLD_WORDS: [0, 1, 2]}
     (first,) = either.submissions()
     assert first.snapshot is not None
-    assert seedfolds(study) == {study.snapshot_modules_folder(first.snapshot) / "seedfold/jobs/work.py"}
+    assert seedfold_folders(study) == {study.snapshot_modules_folder(first.snapshot) / "seedfold/jobs/work.py"}
     either.launch("seed=0,1,2,3", "signal=2.0", *LAUNCH)
     either.wait(done=4)
-    assert spoken(study) == {OLD: [0, 1, 2], NEW: [3]}
+    assert read_words(study) == {OLD_WORDS: [0, 1, 2], NEW_WORDS: [3]}
 
 
 @pytest.mark.slow
@@ -38,9 +38,9 @@ def test_what_is_tried_again_keeps_its_code(either: Project) -> None:
     (toy.folder / "go").touch()
     either.launch("seed=0,1", "fail_seeds=[1]", "cluster.keeper=false", *LAUNCH)
     either.wait(done=1, failed=1)
-    either.settle()
+    either.wait_until_empty()
     write_code(toy, "new")
-    toy.ok("advance", "light")
+    toy.output_of("advance", "light")
     either.wait(done=2)
-    assert spoken(toy.study("light")) == {OLD: [0, 1]}
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0, 1]}
     assert len(either.submissions()) == 2

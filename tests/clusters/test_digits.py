@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters.slurm.cluster import Cluster
-from killing import Store, results, told
+from killing import StoredResults, count_events, read_results
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -30,9 +30,9 @@ def _launch(folder: Path, *args: str) -> StudyFolder:
     return Root(folder / "runs").study_folder("digits")
 
 
-def _here(folder: Path) -> Store:
+def _here(folder: Path) -> StoredResults:
     folder.mkdir()
-    return results(_launch(folder, "seed=2"))
+    return read_results(_launch(folder, "seed=2"))
 
 
 def _there(folder: Path) -> StudyFolder:
@@ -42,9 +42,9 @@ def _there(folder: Path) -> StudyFolder:
 
 def test_packed_jobs_are_done_once_with_the_numbers_of_this_machine(on_slurm: Cluster, tmp_path: Path) -> None:
     study = _there(tmp_path)
-    there = results(study)
+    there = read_results(study)
     assert len(there) == JOBS
-    assert set(told(study, "done").values()) == {1}
+    assert set(count_events(study, "done").values()) == {1}
     (intent,) = study.submissions_folder.glob("*/intent.json")
     assert len(json.loads(intent.read_text())["jobs"]) == JOBS
     assert len(list((intent.parent / "tasks").glob("*.over"))) == JOBS // PER_TASK

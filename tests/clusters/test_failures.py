@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from clusters.conftest import JOBS, SlurmProject, with_fake
+from clusters.conftest import JOBS, SlurmProject, put_fake_in_front
 
 pytestmark = pytest.mark.slurm
 
@@ -50,10 +50,10 @@ def failures(project: SlurmProject, study: str = "light") -> list[dict[str, Any]
 def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(project: SlurmProject) -> None:
     project.launch("fail_seeds=[1]", experiment="chain")
     project.wait("chain", done=3, failed=2, blocked=1)
-    project.settle()
-    assert project.is_at_rest("chain")
+    project.wait_until_empty()
+    assert project.has_nothing_to_do("chain")
     assert project.states("chain") == {"done": 3, "failed": 2, "blocked": 1}
-    assert project.each_once(4)
+    assert project.ran_each_once(4)
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_killed_job_has_failed_and_its_neighbours_go_on(project: SlurmProject) -
     assert {failure["reason"].partition(";")[0] for failure in failures(project)} == {
         "the process was killed by SIGKILL"
     }
-    assert project.each_once()
+    assert project.ran_each_once()
 
 
 @pytest.mark.slow
@@ -74,10 +74,10 @@ def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(p
     [failure] = failures(project)
     assert failure["kind"] == "error"
     assert failure["reason"] == "the worker of its task was killed by signal 9"
-    project.settle()
-    assert project.is_at_rest()
-    assert project.each_once(2)
-    project.toy.ok("resume", "light")
+    project.wait_until_empty()
+    assert project.has_nothing_to_do()
+    assert project.ran_each_once(2)
+    project.toy.output_of("resume", "light")
     project.wait(done=2)
 
 
@@ -91,14 +91,14 @@ def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(p
 def test_task_that_cannot_begin_fails_its_jobs_once(project: SlurmProject, override: str) -> None:
     project.launch(override)
     project.wait_with_status(failed=JOBS)
-    project.settle()
-    assert project.is_at_rest()
+    project.wait_until_empty()
+    assert project.has_nothing_to_do()
     assert len(project.submissions()) == 1
     code = 7 if "setup" in override else 127
     said = f"the worker of its task exited with code {code} before the job began"
     reasons = {failure["reason"] for failure in failures(project)}
     assert all(reason.startswith(said) for reason in reasons), reasons
-    assert f"{project.number()}_0.log" in project.toy.ok("status", "light")
+    assert f"{project.first_array_id()}_0.log" in project.toy.output_of("status", "light")
     assert project.toy.executions() == {}
 
 
@@ -106,9 +106,9 @@ def test_task_that_cannot_begin_fails_its_jobs_once(project: SlurmProject, overr
     "body", ["exit 1", pytest.param("sleep 600", marks=pytest.mark.slow), 'echo "sacct: error: refused" >&2; exit 1']
 )
 def test_works_where_nothing_keeps_account(project: SlurmProject, body: str) -> None:
-    toy = with_fake(project.toy, "sacct", body)
+    toy = put_fake_in_front(project.toy, "sacct", body)
     unaccounted = SlurmProject(toy, project.slurm)
     unaccounted.launch("cluster.setup=['exit 7']", "seed=0", f"cluster.query_timeout_s={5 if 'sleep' in body else 60}")
     unaccounted.wait_with_status(failed=3)
     assert {failure["reason"] for failure in failures(project)} == {"its task failed before the job began"}
-    assert unaccounted.is_at_rest()
+    assert unaccounted.has_nothing_to_do()

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from clusters.conftest import Project, SlurmProject, project_on_lsf
+from clusters.conftest import Project, SlurmProject, make_lsf_project
 from clusters.lsf.cluster import Lsf
-from toyproject import SEEDFOLD, tree
+from toyproject import SEEDFOLD, read_files
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +38,8 @@ def tried(project: Project, *front: str, at_once: bool) -> list[str]:
     ``at_once`` says whether the command is one argument, which a shell reads.
     """
     (project.toy.folder / "toy" / "look.py").write_text(LOOK)
-    project.launch("run=toy.look.run", "seed=1", "fold=0", "cluster.keeper=false", project.hold)
-    before = tree(project.toy.root)
+    project.launch("run=toy.look.run", "seed=1", "fold=0", "cluster.keeper=false", project.hold_override)
+    before = read_files(project.toy.root)
     command = [str(SEEDFOLD), "run", "seed=1", "fold=0"]
     ended = subprocess.run(
         [*front, *([shlex.join(command)] if at_once else command)],
@@ -51,7 +51,7 @@ def tried(project: Project, *front: str, at_once: bool) -> list[str]:
         timeout=120,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert tree(project.toy.root) == before
+    assert read_files(project.toy.root) == before
     assert project.states() == {"submitted": 1}
     [wrote] = [line.removeprefix("wrote ") for line in ended.stdout.splitlines() if line.startswith("wrote ")]
     answer = json.loads(Path(wrote).read_text())
@@ -64,10 +64,10 @@ def tried(project: Project, *front: str, at_once: bool) -> list[str]:
 def test_a_job_is_tried_inside_salloc(project: SlurmProject) -> None:
     [allocated] = tried(project, "salloc", "--mem=100M", at_once=False)
     assert allocated.startswith("SLURM_JOB_ID=")
-    assert allocated != f"SLURM_JOB_ID={project.number()}"
+    assert allocated != f"SLURM_JOB_ID={project.first_array_id()}"
 
 
 def test_a_job_is_tried_inside_bsub(lsf: Lsf, tmp_path: Path) -> None:
-    [allocated] = tried(project_on_lsf(lsf, tmp_path / "project"), "bsub", "-Is", at_once=True)
+    [allocated] = tried(make_lsf_project(lsf, tmp_path / "project"), "bsub", "-Is", at_once=True)
     number = allocated.removeprefix("LSB_JOBID=")
     assert lsf.job_states(number) == {number: "DONE"}

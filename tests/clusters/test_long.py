@@ -6,7 +6,7 @@ import pytest
 from clusters.conftest import JOBS, SlurmProject, begun
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import FEW
-from toyproject import CHAIN, eventually
+from toyproject import CHAIN_STUDY, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -28,7 +28,7 @@ def run(work):
 '''
 
 GREEDY_STUDY = (
-    CHAIN.replace("study: chain", "study: greedy")
+    CHAIN_STUDY.replace("study: chain", "study: greedy")
     .replace("run: toy.light.run", "run: toy.greedy.run")
     .replace("memory: 1GB", "memory: 400MB")
     .replace("{seed: [0, 1], fold: [0, 1]}", "{seed: 'range(0,40)'}")
@@ -52,8 +52,8 @@ def test_many_jobs_pass_a_limit_of_few_with_nobody_there(few: str, project: Slur
     assert [failure["kind"] for failure in failures] == ["oom_host", "oom_host"]
     [summary] = project.toy.study("greedy").path.glob("store/*/*/summary.txt")
     assert summary.read_text() == "40 files of 40 parents"
-    project.settle()
-    assert project.is_at_rest("greedy")
+    project.wait_until_empty()
+    assert project.has_nothing_to_do("greedy")
 
 
 @pytest.mark.timeout(1800)
@@ -67,39 +67,39 @@ def test_job_that_needs_more_than_its_limit_gets_done(project: SlurmProject) -> 
     [often] = executions(project)
     assert often > 1
     assert len(project.submissions()) == 1
-    assert project.is_at_rest()
+    assert project.has_nothing_to_do()
 
 
 def test_preempted_jobs_go_on(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
-    project_alone.toy.hold()
+    project_alone.toy.hold_jobs()
     project_alone.launch("cluster.partition=low", "seed=1", "fold=0,1")
     begun(project_alone, 2)
     for node in slurm_alone.node_states():
         options = ("--partition=high", "--exclusive", f"--nodelist={node}", "--output=/dev/null")
         slurm_alone.submit("--job-name=urgent", *options, "--wrap=sleep 3")
-    eventually(lambda: executions(project_alone) == [2, 2])
-    project_alone.toy.release()
+    wait_until(lambda: executions(project_alone) == [2, 2])
+    project_alone.toy.release_jobs()
     project_alone.wait(done=2)
     assert executions(project_alone) == [2, 2]
     assert len(project_alone.submissions()) == 1
-    assert project_alone.is_at_rest()
+    assert project_alone.has_nothing_to_do()
 
 
 @pytest.mark.parametrize("daemon", ["slurmctld", "slurmd-n1", "slurmdbd"])
 def test_daemon_killed_during_a_sweep(project_alone: SlurmProject, slurm_alone: Cluster, daemon: str) -> None:
-    project_alone.toy.hold()
+    project_alone.toy.hold_jobs()
     project_alone.launch("cluster.settle_s=5")
     begun(project_alone, 4)
-    slurm_alone.wait_until_saved(project_alone.number())
+    slurm_alone.wait_until_saved(project_alone.first_array_id())
     slurm_alone.kill(daemon)
-    asked = project_alone.toy.inside("status", "light")
+    asked = project_alone.toy.run_in_process("status", "light")
     assert asked.returncode in {0, 3}, asked.stderr
     slurm_alone.start(daemon)
-    project_alone.toy.release()
+    project_alone.toy.release_jobs()
     project_alone.wait(done=JOBS)
     assert executions(project_alone) == [1] * JOBS
-    project_alone.settle()
-    assert project_alone.is_at_rest()
+    project_alone.wait_until_empty()
+    assert project_alone.has_nothing_to_do()
 
 
 def test_scheduler_that_has_forgotten_the_study(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
@@ -112,29 +112,29 @@ def test_scheduler_that_has_forgotten_the_study(project_alone: SlurmProject, slu
     assert project_alone.job_states() == {}
     project_alone.wait_with_status(done=JOBS, seconds=240)
     assert set(project_alone.toy.executions().values()) <= {1, 2}
-    project_alone.settle()
-    assert project_alone.is_at_rest()
+    project_alone.wait_until_empty()
+    assert project_alone.has_nothing_to_do()
 
 
 def test_jobs_of_a_node_that_goes_down_go_on_elsewhere(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
-    project_alone.toy.hold()
+    project_alone.toy.hold_jobs()
     project_alone.launch("seed=1", "cluster.throttle=3")
     begun(project_alone, 3)
     slurm_alone.node_down("n2")
-    project_alone.toy.release()
+    project_alone.toy.release_jobs()
     try:
         project_alone.wait(done=3)
     finally:
         slurm_alone.node_up("n2")
     assert set(executions(project_alone)) == {1, 2}
-    project_alone.settle()
-    assert project_alone.is_at_rest()
+    project_alone.wait_until_empty()
+    assert project_alone.has_nothing_to_do()
 
 
 def test_works_without_accounting(project_alone: SlurmProject, slurm_alone: Cluster) -> None:
     with slurm_alone.without("slurmdbd"):
         project_alone.launch("fail_seeds=[1]")
         project_alone.wait(done=3, failed=3)
-        project_alone.settle()
-        assert project_alone.is_at_rest()
+        project_alone.wait_until_empty()
+        assert project_alone.has_nothing_to_do()
     assert executions(project_alone) == [1] * JOBS

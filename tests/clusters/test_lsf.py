@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from clusters.conftest import JOBS, LsfProject, begun
 from clusters.lsf.oddities import NAMES
-from killing import told
-from toyproject import eventually
+from killing import count_events
+from toyproject import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -62,8 +62,8 @@ def run(work):
 
 def go_on(project: LsfProject) -> None:
     """Release a job when it has begun for the second time."""
-    eventually(lambda: list(project.toy.executions().values()) == [2])
-    project.toy.release()
+    wait_until(lambda: list(project.toy.executions().values()) == [2])
+    project.toy.release_jobs()
 
 
 def failures(project: LsfProject, study: str = "light") -> list[dict[str, Any]]:
@@ -74,19 +74,19 @@ def failures(project: LsfProject, study: str = "light") -> list[dict[str, Any]]:
 
 def insist(project: LsfProject, *command: str) -> None:
     """Give a command until the server has heard it."""
-    eventually(lambda: project.toy.inside(*command).returncode == 0)
+    wait_until(lambda: project.toy.run_in_process(*command).returncode == 0)
 
 
 def asked(project: LsfProject) -> dict[str, int]:
     """How many jobs stand how, as `status` says, which moves things on where LSF answers."""
-    found = json.loads(project.toy.inside("status", "light", "--json").stdout)["states"]
+    found = json.loads(project.toy.run_in_process("status", "light", "--json").stdout)["states"]
     return {state: count for state, count in found.items() if count}
 
 
 def come_to_rest(project: LsfProject, study: str = "light") -> None:
     """Nothing of it is left in the queue, and nothing is to be done."""
-    project.settle()
-    eventually(lambda: project.is_at_rest(study))
+    project.wait_until_empty()
+    wait_until(lambda: project.has_nothing_to_do(study))
 
 
 def test_stages_get_done_in_order_whatever_the_server_says(on: LsfProject) -> None:
@@ -96,7 +96,7 @@ def test_stages_get_done_in_order_whatever_the_server_says(on: LsfProject) -> No
     summaries = on.toy.study("chain").path.glob("store/*/*/summary.txt")
     assert [file.read_text() for file in summaries] == 2 * ["2 files of 2 parents"]
     assert [one.task_count for one in on.submissions("chain")] == [2, 1]
-    assert on.each_once(4)
+    assert on.ran_each_once(4)
     come_to_rest(on, "chain")
 
 
@@ -109,18 +109,18 @@ def test_with_every_oddity_at_once_and_what_crashes_each_job_is_done_once(on: Ls
     on.lsf.oddities(**ALL_AT_ONCE)
     launch = ("launch", *on.arguments("light", "cluster.settle_s=2", "cluster.query_timeout_s=2", "sleep_s=3"))
     launcher = on.toy.start(*launch)
-    eventually(lambda: on.job_states() or launcher.poll() is not None)
+    wait_until(lambda: on.job_states() or launcher.poll() is not None)
     with suppress(ProcessLookupError):
         os.killpg(launcher.pid, signal.SIGKILL)
     launcher.communicate()
     insist(on, *launch)
-    eventually(lambda: asked(on).get("running", 0) + asked(on).get("done", 0) >= 3, 240, on.situation)
+    wait_until(lambda: asked(on).get("running", 0) + asked(on).get("done", 0) >= 3, 240, on.describe)
     on.lsf.node_down("n1")
     insist(on, "cancel", "light")
     on.lsf.node_up("n1")
     insist(on, "resume", "light")
-    eventually(lambda: asked(on) == {"done": JOBS}, 300, on.situation)
-    assert told(on.toy.study("light"), "done") == dict.fromkeys(on.ledger().plans.jobs, 1)
+    wait_until(lambda: asked(on) == {"done": JOBS}, 300, on.describe)
+    assert count_events(on.toy.study("light"), "done") == dict.fromkeys(on.ledger().plans.jobs, 1)
     assert len(list(on.toy.study("light").path.glob("store/*/*/answer.txt"))) == JOBS
     on.lsf.oddities()
     come_to_rest(on)
@@ -131,7 +131,7 @@ def test_children_of_failed_jobs_are_blocked_and_leave_the_queue(on: LsfProject)
     on.launch("fail_seeds=[1]", experiment="chain")
     on.wait("chain", done=3, failed=2, blocked=1)
     come_to_rest(on, "chain")
-    assert on.each_once(4)
+    assert on.ran_each_once(4)
 
 
 @NEW
@@ -140,7 +140,7 @@ def test_arrays_are_no_larger_than_lsf_takes(on: LsfProject) -> None:
     on.launch("cluster.throttle=2")
     on.wait(done=JOBS)
     assert sorted(one.task_count for one in on.submissions()) == [2, 4]
-    assert on.each_once()
+    assert on.ran_each_once()
 
 
 @CLASSIC
@@ -150,7 +150,7 @@ def test_a_queue_with_a_limit_is_filled_by_the_keepers_alone(on: LsfProject) -> 
     on.launch("cluster.max_submitted=6", "cluster.partition=short")
     on.wait(done=JOBS)
     assert [one.task_count for one in on.submissions()] == [2, 2, 2]
-    assert on.each_once()
+    assert on.ran_each_once()
 
 
 @CLASSIC
@@ -160,14 +160,14 @@ def test_an_array_that_the_queue_does_not_take_now_is_held_back(on: LsfProject) 
     assert "6 tasks held back; the queue is full" in on.launch("cluster.keeper=false")
     on.kill(stranger)
     on.wait_with_status(done=JOBS)
-    assert on.each_once()
+    assert on.ran_each_once()
 
 
 def test_a_warning_has_a_job_continue_where_it_was(on: LsfProject) -> None:
-    on.toy.hold()
+    on.toy.hold_jobs()
     on.launch("seed=1", "fold=0")
     begun(on, 1)
-    on.warn(on.task(on.number(), 0))
+    on.send_warning(on.task_name(on.first_array_id(), 0))
     go_on(on)
     on.wait(done=1)
     assert list(on.toy.executions().values()) == [2]
@@ -180,10 +180,10 @@ def test_a_warning_has_a_job_continue_where_it_was(on: LsfProject) -> None:
 
 @CLASSIC
 def test_a_requeue_from_outside_continues(on: LsfProject) -> None:
-    on.toy.hold()
+    on.toy.hold_jobs()
     on.launch("seed=1", "fold=0")
     begun(on, 1)
-    on.requeue(on.task(on.number(), 0))
+    on.requeue(on.task_name(on.first_array_id(), 0))
     go_on(on)
     on.wait_with_status(done=1)
     assert set(on.toy.executions().values()) == {2}
@@ -200,17 +200,17 @@ def test_a_job_that_needs_more_than_its_time_limit_gets_done(on: LsfProject) -> 
 
 
 def test_what_is_killed_in_lsf_is_cancelled_and_can_be_resumed(on: LsfProject) -> None:
-    on.toy.hold()
+    on.toy.hold_jobs()
     on.launch("seed=0,1", "fold=0", "cluster.throttle=1")
     begun(on, 1)
-    on.kill(on.number())
-    on.settle()
+    on.kill(on.first_array_id())
+    on.wait_until_empty()
     on.wait_with_status(cancelled=2)
-    assert "in LSF" in on.toy.ok("show", "seed=0", "fold=0")
-    assert "in LSF" in on.toy.ok("show", "seed=1", "fold=0")
+    assert "in LSF" in on.toy.output_of("show", "seed=0", "fold=0")
+    assert "in LSF" in on.toy.output_of("show", "seed=1", "fold=0")
     come_to_rest(on)
-    on.toy.release()
-    on.toy.ok("resume", "light")
+    on.toy.release_jobs()
+    on.toy.output_of("resume", "light")
     on.wait(done=2)
 
 
@@ -219,20 +219,20 @@ def test_cancel_ends_running_and_queued_tasks(on: LsfProject) -> None:
     on.lsf.oddities(in_progress=True)
     on.launch("sleep_s=600", "cluster.throttle=2")
     begun(on, 2)
-    assert "cancelled 6 jobs" in on.toy.ok("cancel", "light")
-    on.settle()
+    assert "cancelled 6 jobs" in on.toy.output_of("cancel", "light")
+    on.wait_until_empty()
     assert on.states() == {"cancelled": 6}
-    assert on.is_at_rest()
+    assert on.has_nothing_to_do()
 
 
 def test_memory_is_asked_for_in_the_unit_of_the_site(on: LsfProject) -> None:
     """Taken for KB it would be too little to begin with; KB taken for it would be more than any host has."""
     on.lsf.configure(unit_for_limits="MB")
-    on.launch("seed=1", "fold=0", "cluster.keeper=false", on.hold)
+    on.launch("seed=1", "fold=0", "cluster.keeper=false", on.hold_override)
     (on.lsf.folder / "conf" / "lsf.conf").unlink()
     on.launch("seed=2", "fold=0", "cluster.keeper=false", "cluster.memory_unit=MB")
     on.wait(done=1, submitted=1)
-    on.release(on.number())
+    on.release(on.first_array_id())
     on.wait(done=2)
     asked_for = "mem=2048MB" if on.lsf.settings.dialect == "lsf10" else "mem=2048]"
     scripts = [(one.folder / "script.sh").read_text() for one in on.submissions()]
@@ -249,28 +249,28 @@ def test_a_job_that_is_killed_for_its_memory_gets_more(on: LsfProject) -> None:
 
 @CLASSIC
 def test_a_task_whose_host_crashes_runs_elsewhere(on: LsfProject) -> None:
-    on.toy.hold()
+    on.toy.hold_jobs()
     on.launch("seed=1", "cluster.throttle=3")
     begun(on, 3)
     on.lsf.node_down("n1")
-    on.toy.release()
+    on.toy.release_jobs()
     on.wait_with_status(done=3)
     assert set(on.toy.executions().values()) <= {1, 2}
 
 
 @CLASSIC
 def test_a_task_that_ended_while_its_host_was_out_of_sight_is_done(on: LsfProject) -> None:
-    on.toy.hold()
+    on.toy.hold_jobs()
     on.launch("seed=1", "fold=0")
     begun(on, 1)
     for host in ("n1", "n2"):
         on.lsf.host_down(host)
-    on.toy.release()
+    on.toy.release_jobs()
     on.wait_with_status(done=1)
     for host in ("n1", "n2"):
         on.lsf.node_up(host)
     on.wait_with_status(done=1)
-    assert on.each_once(1)
+    assert on.ran_each_once(1)
 
 
 @CLASSIC
@@ -280,7 +280,7 @@ def test_a_task_that_cannot_begin_fails_its_jobs_once(on: LsfProject) -> None:
     come_to_rest(on)
     [reason] = {failure["reason"] for failure in failures(on)}
     assert reason == "the worker of its task exited with code 7 before the job began"
-    assert f"{on.number()}_1.log" in on.toy.ok("status", "light")
+    assert f"{on.first_array_id()}_1.log" in on.toy.output_of("status", "light")
     assert on.toy.executions() == {}
 
 
@@ -289,7 +289,7 @@ def test_a_task_that_cannot_begin_fails_its_jobs_once(on: LsfProject) -> None:
 def test_tasks_that_lsf_has_forgotten_are_looked_up_in_its_history(on: LsfProject, odd: dict[str, Any]) -> None:
     on.lsf.configure(clean_period=0.5, oddities=odd)
     on.launch("cluster.setup=['exit $((LSB_JOBINDEX + 6))']", "cluster.settle_s=1", "cluster.keeper=false")
-    on.settle()
+    on.wait_until_empty()
     on.wait_with_status(failed=JOBS)
     assert len(on.submissions()) == 1
     codes = [failure["reason"].split("code ")[1].split()[0] for failure in failures(on)]
@@ -298,15 +298,15 @@ def test_tasks_that_lsf_has_forgotten_are_looked_up_in_its_history(on: LsfProjec
 
 @CLASSIC
 def test_a_server_that_is_away_harms_nothing(on: LsfProject) -> None:
-    on.toy.hold()
+    on.toy.hold_jobs()
     on.launch("cluster.query_timeout_s=5")
     for odd in ({"away": True}, {"nonsense": ["bjobs"]}, {"hang": ["bjobs"]}, {"unread": True}):
         with on.lsf.odd(**odd):
-            assert on.toy.inside("status", "light").returncode == 3, odd
+            assert on.toy.run_in_process("status", "light").returncode == 3, odd
     assert "failed" not in on.states()
-    on.toy.release()
+    on.toy.release_jobs()
     on.wait_with_status(done=JOBS)
-    assert on.each_once()
+    assert on.ran_each_once()
 
 
 @CLASSIC
@@ -315,7 +315,7 @@ def test_a_submission_during_an_outage_is_done_once(on: LsfProject) -> None:
     with on.lsf.odd(lost_reply={"times": 1}):
         assert "is found out later" in on.launch(*quick)
     on.wait_with_status(done=JOBS)
-    assert on.each_once()
+    assert on.ran_each_once()
     assert len({job.partition("[")[0] for job in on.job_states() if "[" in job}) == 1
 
 
@@ -324,11 +324,11 @@ def test_a_number_that_a_stranger_has_now_is_left_alone(on: LsfProject) -> None:
     """The id of an array that was forgotten is given to somebody else's."""
     on.launch("cluster.settle_s=1", "cluster.keeper=false", "seed=1", "sleep_s=1")
     on.wait(done=3)
-    on.settle()
-    number = on.number()
+    on.wait_until_empty()
+    number = on.first_array_id()
     on.lsf.configure(clean_period=0.2, oddities={"reused_ids": int(number)})
     job = on.lsf.submit("sleep 120", "-J", "stranger[1-9]")
     assert job == number
-    on.toy.ok("cancel", "light")
-    on.toy.ok("status", "light")
+    on.toy.output_of("cancel", "light")
+    on.toy.output_of("status", "light")
     assert "EXIT" not in on.lsf.job_states(number).values()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from clusters.lsf.cluster import Lsf
-from installing import clean_copy, environment_with
+from installing import copy_repository, make_environment
 
 PROGRAM = """
 import json
@@ -79,7 +79,7 @@ def python(tmp_path: Path) -> Path:
     """A Python with Seedfold from a wheel."""
     folder = tmp_path / "installed"
     folder.mkdir()
-    return environment_with(folder, [str(clean_copy(folder / "source"))]) / "python"
+    return make_environment(folder, [str(copy_repository(folder / "source"))]) / "python"
 
 
 @pytest.mark.slow

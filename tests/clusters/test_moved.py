@@ -6,8 +6,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from clusters.conftest import SlurmProject, unended
-from toyproject import eventually
+from clusters.conftest import SlurmProject, unfinished_jobs
+from toyproject import wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -23,14 +23,14 @@ def test_nothing_is_concluded_about_a_queue_that_knows_another_root(project: Slu
         shutil.move(project.toy.root, project.toy.folder / "gone")
     environment = {**project.toy.environment, "SEEDFOLD_ROOT": str(root)}
     here = SlurmProject(replace(project.toy, root=root, environment=environment), project.slurm)
-    assert f"6 tasks queued when the root was {project.toy.root}" in here.toy.ok("status", "light")
+    assert f"6 tasks queued when the root was {project.toy.root}" in here.toy.output_of("status", "light")
     assert here.toy.states("light") == {"submitted": 6}
-    here.toy.ok("launch", *here.arguments("light", "cluster.keeper=false"))
+    here.toy.output_of("launch", *here.arguments("light", "cluster.keeper=false"))
     assert len(here.submissions()) == 1
-    here.toy.ok("cancel", "light")
+    here.toy.output_of("cancel", "light")
     assert project.job_states() == before or not copied
-    assert sorted(unended(before)) == sorted(unended(here.job_states()))
-    here.toy.ok("resume", "light", "cluster.options=null")
-    eventually(lambda: here.toy.states("light") == {"done": 6})
-    assert here.each_once()
-    here.clear()
+    assert sorted(unfinished_jobs(before)) == sorted(unfinished_jobs(here.job_states()))
+    here.toy.output_of("resume", "light", "cluster.options=null")
+    wait_until(lambda: here.toy.states("light") == {"done": 6})
+    assert here.ran_each_once()
+    here.cancel_all()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from clusters.conftest import LsfProject, Project, SlurmProject
 from clusters.slurm.cluster import Cluster
-from strangers import Stranger, make_stranger
-from toyproject import eventually
+from strangers import HydraProgram, make_hydra_program
+from toyproject import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 class Place:
     """A stranger's program where a scheduler answers, and the words that have it swept there."""
 
-    program: Stranger
+    program: HydraProgram
     project: Project
 
     @property
@@ -31,17 +31,17 @@ class Place:
 
 @pytest.fixture
 def on_slurm_cluster(slurm: Cluster, tmp_path: Path) -> Iterator[Place]:
-    program = make_stranger(tmp_path / "stranger")
+    program = make_hydra_program(tmp_path / "stranger")
     known = {name: value for name, value in slurm.environment.items() if name == "SLURM_CONF"}
     program = replace(program, environment={**program.environment, **known})
     project = SlurmProject(program.toy, slurm)
     yield Place(program, project)
-    project.clear()
+    project.cancel_all()
 
 
 @pytest.fixture
 def on_classic_lsf(on_classic: LsfProject, tmp_path: Path) -> Place:
-    program = make_stranger(tmp_path / "stranger")
+    program = make_hydra_program(tmp_path / "stranger")
     lsf = on_classic.lsf
     known = {**lsf.variables, "PATH": f"{lsf.bin}{os.pathsep}{program.environment.get('PATH', os.environ['PATH'])}"}
     program = replace(program, environment={**program.environment, **known})
@@ -60,7 +60,7 @@ def test_sweep_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
     stranger = place.program
     points = ("model=small,large", "seed=1,2", "wait_for=go", "hydra.launcher.resources.cpus=${steps}")
     program = stranger.start(*place.words, *points)
-    eventually(lambda: stranger.executions())
+    wait_until(lambda: stranger.executions())
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
     submissions = place.project.submissions("train")

@@ -12,9 +12,9 @@ import yaml
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.study import Study, load_study
 
-IDENTITY = {"volatile": ["paths.**", "cluster.**", "resources.**", "**.num_workers"], "predict": ["predict.**"]}
+IDENTITY_CONFIG = {"volatile": ["paths.**", "cluster.**", "resources.**", "**.num_workers"], "predict": ["predict.**"]}
 
-BASE: dict[str, Any] = {
+BASE_CONFIG: dict[str, Any] = {
     "defaults": ["_self_", {"model": "small"}, {"task": None}, {"experiment": None}],
     "study": None,
     "run": "package.module.run",
@@ -27,10 +27,10 @@ BASE: dict[str, Any] = {
     "resources": {"cpus": 1, "memory": "4GB"},
     "predict": {"tta": 1},
     "cluster": {"executor": "local"},
-    "identity": IDENTITY,
+    "identity": IDENTITY_CONFIG,
 }
 
-GROUPS: dict[str, Any] = {
+GROUP_FILES: dict[str, Any] = {
     "model/small.yaml": {"width": 8, "depth": 2},
     "model/large.yaml": {"width": 64, "depth": 4, "extra": True},
     "task/digits.yaml": {"classes": 10, "file": "${paths.data}/digits.csv"},
@@ -38,13 +38,13 @@ GROUPS: dict[str, Any] = {
 }
 
 
-class Tree:
+class ConfigTree:
     """A folder of configurations with the experiments that a test adds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.write("config.yaml", BASE)
-        for name, content in GROUPS.items():
+        self.write("config.yaml", BASE_CONFIG)
+        for name, content in GROUP_FILES.items():
             self.write(name, content)
 
     def write(self, name: str, content: Any) -> Path:
@@ -58,9 +58,11 @@ class Tree:
         self.write(f"experiment/{name}.yaml", f"# @package _global_\n{text}")
 
     def load(self, *overrides: str, **options: Any) -> Study:
-        asked = overrides if any(one.startswith("experiment=") for one in overrides) else ("experiment=exp", *overrides)
+        all_overrides = (
+            overrides if any(one.startswith("experiment=") for one in overrides) else ("experiment=exp", *overrides)
+        )
         options.setdefault("folder", self.folder)
-        return load_study(asked, primary=f"file://{self.folder}", **options)
+        return load_study(all_overrides, primary=f"file://{self.folder}", **options)
 
     def study(self, content: Mapping[str, Any], *overrides: str, **options: Any) -> Study:
         self.experiment(content)
@@ -71,10 +73,10 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
+def tree(tmp_path: Path) -> ConfigTree:
     folder = tmp_path / "conf"
     folder.mkdir()
-    return Tree(folder)
+    return ConfigTree(folder)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.compose import Composer
-from seedfold.jobs.config_loader import SharingLoader
+from seedfold.jobs.config_loader import CachingLoader
 
 KEYS = ("a", "b", "m")
 scalars = st.none() | st.integers(0, 3) | st.sampled_from(["text", "???"])
@@ -79,7 +79,7 @@ def compare(folder: Path, files: dict[str, str], chosen: Sequence[tuple[str, str
     """Compose each choice with a loader that remembers the ones before, and with Hydra's own."""
     write(folder, files)
     search_path = create_config_search_path(str(folder))
-    loader, peer = SharingLoader(copy.deepcopy(search_path)), ConfigLoaderImpl(search_path)
+    loader, peer = CachingLoader(copy.deepcopy(search_path)), ConfigLoaderImpl(search_path)
     for left, right in chosen:
         overrides = (f"left={left}", f"right={right}")
         assert composed(loader, *overrides) == composed(peer, *overrides)
@@ -112,7 +112,7 @@ def test_other_folders_have_other_files_of_the_same_name(tmp_path: Path) -> None
     write(tmp_path / "main", {"config": "defaults: [left: one]\n", "left/one": "x: 1"})
     for value in (2, 3):
         write(tmp_path / f"more{value}", {"left/new": f"x: {value}"})
-    loader = SharingLoader(create_config_search_path(str(tmp_path / "main")))
+    loader = CachingLoader(create_config_search_path(str(tmp_path / "main")))
     for value in (2, 3):
         overrides = ["left=new", f"hydra.searchpath=[file://{tmp_path}/more{value}]"]
         assert loader.load_configuration("config", overrides, RunMode.RUN, from_shell=False).left.x == value

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seedfold.jobs.errors import UsageError, counted
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.study import load_study
 
 STAGES = {"stages": {"one": {"matrix": {"seed": [0, 1]}}, "two": {"matrix": {"fold": [0]}, "after": "one"}}}
@@ -30,8 +30,8 @@ def fails(tree: Any, content: dict[str, Any], *overrides: str, **options: Any) -
 
 
 def test_what_is_counted_is_one_or_several() -> None:
-    assert [counted(count, "job") for count in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
-    assert [counted(count, "job waits", "jobs wait") for count in (1, 12)] == ["1 job waits", "12 jobs wait"]
+    assert [count_noun(count, "job") for count in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    assert [count_noun(count, "job waits", "jobs wait") for count in (1, 12)] == ["1 job waits", "12 jobs wait"]
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.grammar import _quoted
-from seedfold.jobs.identity import identify
+from seedfold.jobs.grammar import _quote_texts
+from seedfold.jobs.identity import compute_ids
 from seedfold.jobs.study import load_study
-from seedfold.jobs.study_keys import OURS
+from seedfold.jobs.study_keys import STUDY_CONVENTIONS
 
 LEAVES = ("a", "b", "m.x", "m.y", "m.n.z", "m.n.w", "g.k", "g.deep.v", "l", "o.p")
 NEW = ("extra", "m.added", "q.r.s", "g.more")
@@ -75,7 +75,7 @@ def put(tree: dict[str, Any], key: str, value: Any) -> None:
 def hydra_text(value: Any) -> str:
     from hydra.core.override_parser.types import Override
 
-    return Override._get_value_element_as_str(_quoted(value))
+    return Override._get_value_element_as_str(_quote_texts(value))
 
 
 @st.composite
@@ -155,7 +155,7 @@ def _write(path: Path, content: Any) -> None:
 def composed(folder: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """What Hydra composes, resolved, without the study's own keys."""
     config = compose("config", list(overrides))
-    kept = [key for key in config if key not in OURS.study]
+    kept = [key for key in config if key not in STUDY_CONVENTIONS.study_keys]
     full = {}
     for key in kept:
         value = config[key]
@@ -203,7 +203,7 @@ def check(case: Case) -> bool:
                 wanted = composed(folder, [*case.fixed, *axis_overrides(case, job.axes)])
                 assert normal(job.config) == normal(wanted)
                 assert normal(json.loads(json.dumps(job.to_dict()))["config"]) == normal(wanted)
-                assert identify(job.run, wanted, job.parents, study.identity, job.texts) == (job.id, job.fit)
+                assert compute_ids(job.run, wanted, job.parents, study.identity, job.texts) == (job.id, job.fit)
         return True
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seedfold.jobs.canonical import canonical_flat, canonical_json
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.identity import SCHEMA, Identity, identify
+from seedfold.jobs.identity import SCHEMA, Identity, compute_ids
 
 names = st.sampled_from(["a", "b", "lr", "model", "num_workers", "_target_", "paths", "predict"])
 leaves = (
@@ -25,7 +25,7 @@ SETTINGS = Identity(volatile=("paths.**", "**.num_workers", "size"), predict=("p
 
 
 def job_id(config: dict[str, Any], identity: Identity = SETTINGS, **options: Any) -> str:
-    return identify(options.get("run", "run"), config, options.get("parents", ()), identity, options.get("texts"))[0]
+    return compute_ids(options.get("run", "run"), config, options.get("parents", ()), identity, options.get("texts"))[0]
 
 
 def test_the_id_is_the_digest_of_canonical_json() -> None:
@@ -36,7 +36,7 @@ def test_the_id_is_the_digest_of_canonical_json() -> None:
 
 def test_ids_never_change() -> None:
     config = {"seed": 3, "optimizer": {"lr": 1e-3, "_target_": "torch.optim.Adam"}, "names": ["ä", None, True, -0.0]}
-    found = identify("package.run", config, ["ff00"], SETTINGS)
+    found = compute_ids("package.run", config, ["ff00"], SETTINGS)
     assert found[0] == "2cee9756ac0d02da0d86fdac530e0d2505059c1703327bf5d04adeee846389d3"
 
 
@@ -87,7 +87,7 @@ def test_any_other_change_makes_another_id(config: dict[str, Any], path: list[st
             node[part] = {}
         node = node[part]
     node[path[-1]] = value
-    counted = [SETTINGS.document(one, SETTINGS.dropped) for one in (config, changed)]
+    counted = [SETTINGS.document(one, SETTINGS.volatile_patterns) for one in (config, changed)]
     assert (job_id(changed) == job_id(config)) == (repr(_sorted(counted[0])) == repr(_sorted(counted[1])))
     if path[0] != "paths" and "num_workers" not in path and "size" not in path:
         existed = _get(config, path)
@@ -149,12 +149,12 @@ def test_run_and_parents_count() -> None:
 
 
 def test_fit_leaves_out_what_only_influences_predictions() -> None:
-    once, often = (identify("run", {"a": 1, "predict": {"tta": tta}}, (), SETTINGS) for tta in (1, 5))
+    once, often = (compute_ids("run", {"a": 1, "predict": {"tta": tta}}, (), SETTINGS) for tta in (1, 5))
     assert once[0] != often[0]
     assert once[1] == often[1]
-    other = identify("run", {"a": 2, "predict": {"tta": 1}}, (), SETTINGS)
+    other = compute_ids("run", {"a": 2, "predict": {"tta": 1}}, (), SETTINGS)
     assert other[1] != once[1]
-    assert len(set(identify("run", {"a": 1}, (), SETTINGS))) == 1
+    assert len(set(compute_ids("run", {"a": 1}, (), SETTINGS))) == 1
 
 
 @pytest.mark.slow
@@ -202,7 +202,7 @@ def test_unknown_settings_are_refused() -> None:
 
 
 def test_patterns_match_components() -> None:
-    patterns = Identity(volatile=("paths.**", "**.num_workers", "log*", "a.*.c")).dropped
+    patterns = Identity(volatile=("paths.**", "**.num_workers", "log*", "a.*.c")).volatile_patterns
     for path in ("paths", "paths.data.x", "num_workers", "data.0.num_workers", "logger", "a.b.c"):
         assert patterns.matches(tuple(path.split("."))), path
     for path in ("path", "xpaths", "num_workers.x", "mynum_workers", "logger.name", "a.b.b.c", "a.c"):

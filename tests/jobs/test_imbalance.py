@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.imbalance import class_weights, long_tail, long_tail_counts, share_weights
+from seedfold.jobs.imbalance import class_weights, long_tail_counts, long_tail_shares, share_weights
 
 ratios = st.floats(1, 1000)
 classes = st.integers(2, 30)
@@ -16,7 +16,7 @@ classes = st.integers(2, 30)
 
 @given(ratios, classes)
 def test_shares_fall_by_equal_factors_from_the_most_frequent_to_the_rarest(ratio: float, classes: int) -> None:
-    shares = long_tail(ratio, classes)
+    shares = long_tail_shares(ratio, classes)
     assert math.isclose(sum(shares), 1)
     assert math.isclose(shares[0] / shares[-1], ratio)
     steps = [after / before for before, after in pairwise(shares)]
@@ -28,7 +28,7 @@ def test_weights_have_mean_one_and_make_every_class_count_the_same(ratio: float,
     weights = class_weights("ratio", ratio, classes)
     assert weights is not None
     assert math.isclose(sum(weights) / classes, 1)
-    parts = [weight * share for weight, share in zip(weights, long_tail(ratio, classes), strict=True)]
+    parts = [weight * share for weight, share in zip(weights, long_tail_shares(ratio, classes), strict=True)]
     assert all(math.isclose(part, parts[0]) for part in parts)
 
 
@@ -48,7 +48,7 @@ def test_weights_of_shares_undo_them_whether_shares_or_counts() -> None:
 def test_counts_are_available_never_zero_and_as_many_as_the_data_allow(available: list[int], ratio: float) -> None:
     counts = long_tail_counts(available, ratio)
     assert all(1 <= count <= there for count, there in zip(counts, available, strict=True))
-    shares = long_tail(ratio, len(available))
+    shares = long_tail_shares(ratio, len(available))
     scale = min(there / share for there, share in zip(available, shares, strict=True))
     for count, share in zip(counts, shares, strict=True):
         assert count == 1 or abs(count - scale * share) < 1.001
@@ -64,9 +64,9 @@ def test_counts_of_a_known_case() -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: long_tail(2, 1), "task.classes: 1"),
-        (lambda: long_tail(0.5, 3), "sampling.imbalance_ratio: 0.5"),
-        (lambda: long_tail(math.nan, 3), "sampling.imbalance_ratio: nan"),
+        (lambda: long_tail_shares(2, 1), "task.classes: 1"),
+        (lambda: long_tail_shares(0.5, 3), "sampling.imbalance_ratio: 0.5"),
+        (lambda: long_tail_shares(math.nan, 3), "sampling.imbalance_ratio: nan"),
         (lambda: class_weights("rtaio", 2, 3), "loss.weighting: 'rtaio'"),  # type: ignore[arg-type]
         (lambda: share_weights("ratio", [0.9, 0.1]), "loss.weighting: 'ratio'"),  # type: ignore[arg-type]
         (lambda: share_weights("shares", [1.0, 0.0]), "loss.shares: .* are no shares"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
-from seedfold.jobs.records import decode, encode
+from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.jobs.resources import Resources
 
 
@@ -41,11 +41,13 @@ descriptions = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(descriptions, max_size=8))
 def test_what_is_written_comes_back(jobs: list[JobDescription]) -> None:
-    lines = list(encode(iter(jobs)))
+    lines = list(encode_jobs(iter(jobs)))
     assert all("\n" not in line for line in lines)
-    back = list(decode(lines))
+    back = list(decode_jobs(lines))
     assert [_sorted(job.to_dict()) for job in back] == [_sorted(job.to_dict()) for job in jobs]
-    assert [_sorted(job.to_dict()) for job in decode(encode(back))] == [_sorted(job.to_dict()) for job in jobs]
+    assert [_sorted(job.to_dict()) for job in decode_jobs(encode_jobs(back))] == [
+        _sorted(job.to_dict()) for job in jobs
+    ]
 
 
 def _sorted(value: Any) -> str:
@@ -61,7 +63,7 @@ def test_a_study_comes_back(tree: Any) -> None:
         },
     }
     jobs = tree.jobs(content)
-    back = list(decode(encode(jobs)))
+    back = list(decode_jobs(encode_jobs(jobs)))
     assert back == jobs
     assert [job.to_dict() for job in back] == [job.to_dict() for job in jobs]
 
@@ -73,7 +75,7 @@ def test_shared_parts_are_written_once(tree: Any) -> None:
             "two": {"matrix": {"fold": "range(0,200)"}, "after": "one"},
         }
     }
-    lines = list(encode(tree.jobs(content)))
+    lines = list(encode_jobs(tree.jobs(content)))
     kinds = [json.loads(line)[0] for line in lines]
     assert kinds.count("parents") == 2
     assert kinds.count("base") == 1
@@ -89,7 +91,7 @@ def test_jobs_are_written_as_they_come(tree: Any) -> None:
             taken += 1
             yield job
 
-    lines = encode(counted())
+    lines = encode_jobs(counted())
     next(lines)
     assert taken == 1
 
@@ -97,14 +99,14 @@ def test_jobs_are_written_as_they_come(tree: Any) -> None:
 @pytest.mark.parametrize("line", ["{", '["job",0]', '["what"]', "[]", '["layout",3,[],{}]', "3"])
 def test_a_damaged_line_is_named(line: str) -> None:
     with pytest.raises(SeedfoldError, match="description 2: damaged"):
-        list(decode(["", line]))
+        list(decode_jobs(["", line]))
 
 
 def test_a_damaged_line_is_named_among_many(tree: Any) -> None:
-    lines = list(encode(tree.jobs({"matrix": {"seed": "range(0,3000)"}})))
+    lines = list(encode_jobs(tree.jobs({"matrix": {"seed": "range(0,3000)"}})))
     damaged = [*lines[:2500], lines[2500][:-1], *lines[2501:]]
     taken = []
     with pytest.raises(SeedfoldError, match="description 2501: damaged"):
-        taken.extend(decode(damaged))
+        taken.extend(decode_jobs(damaged))
     with pytest.raises(SeedfoldError, match="description 2: damaged"):
-        list(decode([lines[0], f"{lines[1]},{lines[2]}", *lines[3:]]))
+        list(decode_jobs([lines[0], f"{lines[1]},{lines[2]}", *lines[3:]]))

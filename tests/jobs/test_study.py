@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seedfold.jobs.compose import Composer
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.grammar import cell_value, simple_value
+from seedfold.jobs.grammar import parse_cell, parse_simple_value
 from seedfold.jobs.study import load_study
 
 Content = dict[str, Any]
@@ -365,11 +365,11 @@ def test_the_shipped_tree_composes() -> None:
     )
 )
 def test_the_shortcut_for_cells_is_hydras_grammar(text: str) -> None:
-    simple = simple_value(text)
+    simple = parse_simple_value(text)
     if simple is not None:
-        parsed = _COMPOSER.parse([f"key={text}"])[0].value()
+        parsed = _COMPOSER.parse_overrides([f"key={text}"])[0].value()
         assert (type(parsed), parsed) == (type(simple[0]), simple[0])
-        assert cell_value(_COMPOSER, "cell", text) == parsed
+        assert parse_cell(_COMPOSER, "cell", text) == parsed
 
 
 _COMPOSER = Composer()

@@ -7,7 +7,7 @@ import pytest
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.records import decode, encode
+from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.jobs.study import load_study
 from seedfold.jobs.varying_keys import with_unnamed_axes
 
@@ -17,7 +17,7 @@ DIGITS = ("experiment=digits", "size=tiny")
 def planned(*launches: Sequence[str]) -> list[JobDescription]:
     """The jobs of several launches, as they come back from the plans."""
     studies = [load_study([*DIGITS, *overrides], folder=Path.cwd()) for overrides in launches]
-    return [job for study in studies for job in decode(encode(study.jobs()))]
+    return [job for study in studies for job in decode_jobs(encode_jobs(study.jobs()))]
 
 
 @pytest.fixture

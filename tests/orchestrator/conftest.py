@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     project = make_toy(tmp_path_factory.mktemp("finished"))
     ended = project.launch()
     assert ended.returncode == 0, ended.stderr
-    project.settle()
+    project.wait_for_workers()
     return project
 
 

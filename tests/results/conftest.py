@@ -12,12 +12,12 @@ import pytest
 from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import write_predictions
 from seedfold.results.store.published import publish
 
 Split = tuple[Sequence[str], np.ndarray | None, Mapping[str, np.ndarray]]
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., FinishedJob]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
     attempts = count(1)
 
-    def make(axes: Mapping[str, Any], splits: Mapping[str, Split] | None = None, **changes: Any) -> Run:
+    def make(axes: Mapping[str, Any], splits: Mapping[str, Split] | None = None, **changes: Any) -> FinishedJob:
         stage, seconds, epochs = changes.get("stage", "train"), changes.get("seconds", 2.0), changes.get("epochs")
         job = hashlib.sha256(canonical_json([stage, dict(axes)]).encode()).hexdigest()
         description = JobDescription(job, "study", stage, axes, dict(axes), (), Resources(), "a.b", job)
@@ -42,16 +42,16 @@ def make_run(tmp_path: Path) -> MakeRun:
         record = {"id": job, "study": "study", "stage": stage, "axes": axes, "attempt": attempt, "run": "a.b"}
         record |= {"config": dict(axes), "parents": {}, "reads": {}, "code": "", "provenance": {"host": "node1"}}
         publish(staging, final, {**record, "started": 10.0, "ended": 10.0 + seconds})
-        return Run(job, "study", stage, axes, attempt, final, changes.get("stale"))
+        return FinishedJob(job, "study", stage, axes, attempt, final, changes.get("stale"))
 
     return make
 
 
 @pytest.fixture
-def make_cross_validation(make_run: MakeRun) -> Callable[..., list[Run]]:
+def make_cross_validation(make_run: MakeRun) -> Callable[..., list[FinishedJob]]:
     """Publish seeds, folds and further axes of a task of 3 classes: ``n`` samples cut into folds, 10 test samples."""
 
-    def make(seeds: Sequence[int] = (0, 1), folds: int = 3, n: int = 30, **axes: Sequence[Any]) -> list[Run]:
+    def make(seeds: Sequence[int] = (0, 1), folds: int = 3, n: int = 30, **axes: Sequence[Any]) -> list[FinishedJob]:
         draw = np.random.default_rng(5)
         truth, ids = np.arange(n) // folds % 3, np.array([f"s{i:03d}" for i in range(n)])
         test = ([f"t{i}" for i in range(10)], np.arange(10) % 3)

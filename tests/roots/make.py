@@ -30,17 +30,17 @@ from pathlib import Path
 import numpy as np
 import psutil
 from clusters.lsf.cluster import running
-from killing import jobs, kill_jobs, workers
-from old_root import described, project
-from toyproject import Toy, eventually
+from killing import job_processes, kill_jobs, worker_processes
+from old_root import describe_study, make_project
+from toyproject import Toy, wait_until
 
 from seedfold.orchestrator.layout import StudyFolder
 
 HERE = Path(__file__).parent
-_HOST = "laptop"
-_NODE = re.compile(rf"(?<=/events/){re.escape(os.uname().nodename)}(?=-)")
+_HOST_NAME = "laptop"
+_NODE_PATTERN = re.compile(rf"(?<=/events/){re.escape(os.uname().nodename)}(?=-)")
 _DAY_S = 24 * 3600
-_LEFT_OUT = {"__pycache__", "submitit", "worker.log", "scans", "cache"}
+_OMITTED_NAMES = {"__pycache__", "submitit", "worker.log", "scans", "cache"}
 PROJECT = Path("/tmp/ada/project")
 """Where the project lies while it is made: paths in the root and in its pickles name it, and go on naming it."""
 
@@ -269,7 +269,7 @@ class Maker:
     """The project while things are done in it and go wrong."""
 
     def __init__(self) -> None:
-        self.toy = project(PROJECT)
+        self.toy = make_project(PROJECT)
 
     def make(self) -> None:
         self._write_project()
@@ -277,8 +277,8 @@ class Maker:
         self._dark_side()
         self._shapes()
         self._scan()
-        self.toy.ok("import", "away.csv", "--study", "away", "--set", "site=north", "--set", "seed=3")
-        self.toy.settle()
+        self.toy.output_of("import", "away.csv", "--study", "away", "--set", "site=north", "--set", "seed=3")
+        self.toy.wait_for_workers()
         self._guesses()
 
     def _write_project(self) -> None:
@@ -287,9 +287,9 @@ class Maker:
             (PROJECT / name).write_text(text)
         (PROJECT / "data").mkdir()
         dice = np.random.default_rng(1)
-        (PROJECT / "data/shapes.csv").write_text("\n".join(_shapes(dice)) + "\n")
-        (PROJECT / "away.csv").write_text("\n".join(_predictions(dice)) + "\n")
-        self.toy.ok("make-data", "dark_side", "--out", "data/volumes")
+        (PROJECT / "data/shapes.csv").write_text("\n".join(_make_shapes(dice)) + "\n")
+        (PROJECT / "away.csv").write_text("\n".join(_make_predictions(dice)) + "\n")
+        self.toy.output_of("make-data", "dark_side", "--out", "data/volumes")
         for file in (PROJECT / "data/volumes").rglob("*.npy"):
             np.save(file, np.ascontiguousarray(np.load(file)[SIDE, SIDE, DEPTH]))
 
@@ -301,7 +301,7 @@ class Maker:
         self._disturb("digits", kill_jobs, "launch", "--where", "seed=1 fold=0")
         self._disturb("digits", None, "resume", "--where", "seed=1 fold=0")
         self._disturb("digits", kill_jobs, "launch", "--where", "seed=1 fold=1")
-        self.toy.ok("cancel", "digits", "--where", "seed=2 fold=0")
+        self.toy.output_of("cancel", "digits", "--where", "seed=2 fold=0")
         self._disturb("digits", _kill_workers, "launch", "--where", "seed=2 fold=1")
 
     def _dark_side(self) -> None:
@@ -325,7 +325,7 @@ class Maker:
             known = {**lsf.variables, "PATH": f"{lsf.bin}:{os.environ['PATH']}"}
             on_lsf = Toy(PROJECT, self.toy.root, {**self.toy.environment, **known})
             held = ("cluster=lsf", "cluster.snapshot=false", "cluster.options={H: true}")
-            on_lsf.ok("launch", *STUDIES["guesses"], *held)
+            on_lsf.output_of("launch", *STUDIES["guesses"], *held)
             assert on_lsf.states("guesses") == {"done": 1, "submitted": 2}
 
     def _scan(self) -> None:
@@ -335,44 +335,44 @@ class Maker:
     # --- done, and going wrong -----------------------------------------------------------------------------------
 
     def _launch(self, study: str, *args: str) -> None:
-        ended = self.toy.seedfold("launch", "--wait", *STUDIES[study], *LOCAL, *args)
+        ended = self.toy.run("launch", "--wait", *STUDIES[study], *LOCAL, *args)
         assert ended.returncode in {0, 1}, ended.stdout + ended.stderr
         print(ended.stdout)
-        self.toy.settle()
+        self.toy.wait_for_workers()
 
     def _disturb(self, study: str, kill: Callable[[StudyFolder], None] | None, verb: str, *args: str) -> None:
         """Have a job learn, and kill something in the middle, or press Ctrl-C."""
         asked = (*STUDIES[study], *LOCAL) if verb == "launch" else (study,)
         folder = self.toy.study(study)
-        before = _saved(folder)
+        before = _checkpoint_times(folder)
         process = self.toy.start(verb, "--wait", *asked, *args, "checkpoint.every_seconds=0")
-        eventually(lambda: _saved(folder) - before and jobs(folder))
+        wait_until(lambda: _checkpoint_times(folder) - before and job_processes(folder))
         if kill is None:
             process.send_signal(signal.SIGINT)
         else:
             kill(folder)
         print(*process.communicate(timeout=300))
-        self.toy.settle()
+        self.toy.wait_for_workers()
 
 
-def _shapes(dice: np.random.Generator) -> Iterator[str]:
+def _make_shapes(generator: np.random.Generator) -> Iterator[str]:
     """A table of small images, three kinds of stripes."""
     yield "name,shape," + ",".join(f"p{pixel}" for pixel in range(64))
     for number in range(60):
-        pixels = dice.integers(0, 9, 64)
+        pixels = generator.integers(0, 9, 64)
         pixels[8 * (number % 3) :: 9] += 6
         yield f"shape-{number:02d},{number % 3}," + ",".join(map(str, pixels))
 
 
-def _predictions(dice: np.random.Generator) -> Iterator[str]:
+def _make_predictions(generator: np.random.Generator) -> Iterator[str]:
     """Those of a model that somebody else has."""
     yield "sample_id,target,split,logit_0,logit_1"
-    for number, row in enumerate(dice.normal(size=(12, 2))):
+    for number, row in enumerate(generator.normal(size=(12, 2))):
         split = "val" if number < 6 else "test"
         yield f"t{number},{number % 2},{split}," + ",".join(f"{value:.3f}" for value in row)
 
 
-def _saved(study: StudyFolder) -> set[tuple[Path, int]]:
+def _checkpoint_times(study: StudyFolder) -> set[tuple[Path, int]]:
     """The states that have another state behind them, so that training is on its way."""
     found = set()
     for file in study.path.glob("jobs/*/*/previous.ckpt"):
@@ -383,7 +383,7 @@ def _saved(study: StudyFolder) -> set[tuple[Path, int]]:
 
 def _kill_workers(study: StudyFolder) -> None:
     """Kill what starts jobs, which end with it."""
-    for worker in workers(study):
+    for worker in worker_processes(study):
         with suppress(psutil.NoSuchProcess):
             worker.kill()
 
@@ -391,12 +391,12 @@ def _kill_workers(study: StudyFolder) -> None:
 # --- keeping it ------------------------------------------------------------------------------------------------------
 
 
-def pack(file: Path) -> None:
+def pack_project(file: Path) -> None:
     """Put the project into an archive: the same bytes for the same files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(path for path in PROJECT.rglob("*") if _is_kept(path)):
-            archive.addfile(*_member(archive, path))
+            archive.addfile(*_make_member(archive, path))
     file.write_bytes(gzip.compress(buffer.getvalue(), mtime=0))
 
 
@@ -405,15 +405,15 @@ def _is_kept(path: Path) -> bool:
 
     Of states, those are kept that training goes on from, and weights that are predicted from.
     """
-    if not path.is_file() or _LEFT_OUT & set(path.relative_to(PROJECT).parts):
+    if not path.is_file() or _OMITTED_NAMES & set(path.relative_to(PROJECT).parts):
         return False
     finished = path.with_name("fit.json").exists()
     return not (path.name == "previous.ckpt" or (path.name == "last.ckpt" and finished))
 
 
-def _member(archive: tarfile.TarFile, path: Path) -> tuple[tarfile.TarInfo, io.BytesIO]:
-    content = _anonymous(path.read_bytes())
-    member = archive.gettarinfo(path, _NODE.sub(_HOST, str(path.relative_to(PROJECT.parent))))
+def _make_member(archive: tarfile.TarFile, path: Path) -> tuple[tarfile.TarInfo, io.BytesIO]:
+    content = _anonymise(path.read_bytes())
+    member = archive.gettarinfo(path, _NODE_PATTERN.sub(_HOST_NAME, str(path.relative_to(PROJECT.parent))))
     member.size = len(content)
     member.uid = member.gid = 0
     member.uname = member.gname = ""
@@ -422,7 +422,7 @@ def _member(archive: tarfile.TarFile, path: Path) -> tuple[tarfile.TarInfo, io.B
     return member, io.BytesIO(content)
 
 
-def _anonymous(content: bytes) -> bytes:
+def _anonymise(content: bytes) -> bytes:
     """What a file says, without the names of this machine and of the folders that Seedfold lies in."""
     try:
         text = content.decode()
@@ -430,7 +430,7 @@ def _anonymous(content: bytes) -> bytes:
         return content
     for known in sorted({sys.prefix, sys.base_prefix, str(HERE.resolve().parents[1])}, key=len, reverse=True):
         text = text.replace(known, "/opt/seedfold")
-    return re.sub(rf'("host": ?)"{re.escape(os.uname().nodename)}"', rf'\1"{_HOST}"', text).encode()
+    return re.sub(rf'("host": ?)"{re.escape(os.uname().nodename)}"', rf'\1"{_HOST_NAME}"', text).encode()
 
 
 def main() -> None:
@@ -442,8 +442,8 @@ def main() -> None:
     maker = Maker()
     maker.make()
     asked = {**STUDIES, "scan": (), "away": ()}
-    studies = {study: {"asked": args, **described(maker.toy, study, args)} for study, args in asked.items()}
-    pack(HERE / f"{version}.tar.gz")
+    studies = {study: {"asked": args, **describe_study(maker.toy, study, args)} for study, args in asked.items()}
+    pack_project(HERE / f"{version}.tar.gz")
     told = {"folder": str(PROJECT), "studies": studies}
     (HERE / f"{version}.json").write_text(json.dumps(told, indent=1) + "\n")
 

@@ -18,7 +18,7 @@ STUDY_KEYS = ("study", "matrix", "derive", "stages", "run", "resources", "size")
 
 
 @cache
-def _chosen(groups: tuple[str, ...]) -> Any:
+def _compose_groups(groups: tuple[str, ...]) -> Any:
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("seedfold.conf", version_base="1.3"):
@@ -35,7 +35,7 @@ def compose() -> Callable[..., dict[str, Any]]:
 
     def composed(*overrides: str) -> dict[str, Any]:
         values = [entry.removeprefix("+") for entry in overrides if _is_value(entry)]
-        config = copy.deepcopy(_chosen(tuple(entry for entry in overrides if not _is_value(entry))))
+        config = copy.deepcopy(_compose_groups(tuple(entry for entry in overrides if not _is_value(entry))))
         with open_dict(config):
             config.merge_with(OmegaConf.from_dotlist(values))
         plain: Any = OmegaConf.to_container(config, resolve=True)

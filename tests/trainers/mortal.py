@@ -8,17 +8,17 @@ import signal
 import time
 from collections.abc import Callable
 
-Work = Callable[[], object]
+Action = Callable[[], object]
 
 
-def attempt(work: Work, life: float | None) -> bool:
+def run_in_child(action: Action, seconds: float | None) -> bool:
     """Do the work in a child, killed after ``life`` seconds if these are given; return whether it got to its end."""
     child = os.fork()
     if child == 0:
-        work()
+        action()
         os._exit(0)
-    if life is not None:
-        time.sleep(life)
+    if seconds is not None:
+        time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
@@ -27,23 +27,25 @@ def attempt(work: Work, life: float | None) -> bool:
     return True
 
 
-def seconds_of(work: Work) -> float:
+def measure_seconds(action: Action) -> float:
     """How long an undisturbed child takes."""
     start = time.monotonic()
-    assert attempt(work, None)
+    assert run_in_child(action, None)
     return time.monotonic() - start
 
 
-def kill(work: Work, forget: Work, *, fewest: int, most: int, longest: float, chance: random.Random) -> None:
+def kill_repeatedly(
+    action: Action, reset: Action, *, min_kills: int, max_kills: int, max_seconds: float, generator: random.Random
+) -> None:
     """Kill at least ``fewest`` children in a row, at the most ``most``, and let the next one get to its end.
 
     Work that ends before it was killed often enough is forgotten and begins anew, and its children live half as long as
     the ``longest`` seconds: how fast a busy machine is changes from one second to the next.
     """
     kills = -1
-    while kills < fewest:
-        forget()
+    while kills < min_kills:
+        reset()
         kills = 0
-        while not attempt(work, chance.uniform(0.0, longest) if kills < most else None):
+        while not run_in_child(action, generator.uniform(0.0, max_seconds) if kills < max_kills else None):
             kills += 1
-        longest /= 2
+        max_seconds /= 2

@@ -15,7 +15,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from mortal import kill, seconds_of
+from mortal import kill_repeatedly, measure_seconds
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
@@ -24,7 +24,7 @@ from seedfold.trainers.stages import fit_predict
 
 
 def main(config_file: str, folder: str, fewest: str, most: str, seed: str, longest: str, ranks: str = "1") -> None:
-    fit_predict.devices = lambda *_: int(ranks)
+    fit_predict.device_count = lambda *_: int(ranks)
     for module in fit_predict.PRELOAD:
         import_module(module)
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -39,9 +39,16 @@ def main(config_file: str, folder: str, fewest: str, most: str, seed: str, longe
     def forget() -> None:
         shutil.rmtree(root / "fit_killed", ignore_errors=True)
 
-    seconds = float(longest) * seconds_of(partial(work, "whole"))
+    seconds = float(longest) * measure_seconds(partial(work, "whole"))
     chance = random.Random(int(seed))
-    kill(partial(work, "killed"), forget, fewest=int(fewest), most=int(most), longest=seconds, chance=chance)
+    kill_repeatedly(
+        partial(work, "killed"),
+        forget,
+        min_kills=int(fewest),
+        max_kills=int(most),
+        max_seconds=seconds,
+        generator=chance,
+    )
     (root / "record.json").write_text(json.dumps({"threads": threads}))
 
 

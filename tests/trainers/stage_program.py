@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from mortal import kill, seconds_of
+from mortal import kill_repeatedly, measure_seconds
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
@@ -35,8 +35,15 @@ def main(name: str, config_file: str, folder: str, fewest: str, most: str, seed:
     def forget() -> None:
         shutil.rmtree(root / "fit", ignore_errors=True)
 
-    longest = 0.5 * seconds_of(work)
-    kill(work, forget, fewest=int(fewest), most=int(most), longest=longest, chance=random.Random(int(seed)))
+    longest = 0.5 * measure_seconds(work)
+    kill_repeatedly(
+        work,
+        forget,
+        min_kills=int(fewest),
+        max_kills=int(most),
+        max_seconds=longest,
+        generator=random.Random(int(seed)),
+    )
 
 
 if __name__ == "__main__":

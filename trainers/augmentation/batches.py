@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-class Augment(Protocol):
+class Augmentation(Protocol):
     """Changes a batch: (b, ...) in, (b, ...) out, random numbers from ``generator`` alone."""
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
@@ -61,7 +61,7 @@ class FlipAffineColor:
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Return changed images (b, channels, height, width)."""
         drawn = torch.rand((8, len(inputs)), generator=generator, device=inputs.device)
-        maps = self._maps(drawn[:6], inputs.shape[2] / inputs.shape[3])
+        maps = self._affine_maps(drawn[:6], inputs.shape[2] / inputs.shape[3])
         grid = functional.affine_grid(maps, list(inputs.shape), align_corners=False)
         moved = functional.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
         brightness, contrast = (2 * drawn[6:] - 1)[:, :, None, None, None]
@@ -69,7 +69,7 @@ class FlipAffineColor:
         changed: Tensor = (moved - mean) * (1 + self.contrast * contrast) + mean + self.brightness * brightness
         return changed.clamp(0, 1)
 
-    def _maps(self, drawn: Tensor, ratio: float) -> Tensor:
+    def _affine_maps(self, drawn: Tensor, ratio: float) -> Tensor:
         """Maps (b, 2, 3) from places in the new image to places in the old, of -1 … 1; ``ratio`` is height / width."""
         horizontal, vertical = (1 - 2 * (drawn[axis] < self.flips[axis]).float() for axis in (0, 1))
         angle, zoom, right, down = 2 * drawn[2:] - 1

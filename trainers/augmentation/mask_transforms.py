@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.augmentation.batches import Augment
+from seedfold.trainers.augmentation.batches import Augmentation
 from seedfold.trainers.augmentation.transforms import Flip
 
-_KEYS = ("together", "images")
-Transforms = Mapping[str, Augment | None]
+_LEVEL_KEYS = ("together", "images")
+Transforms = Mapping[str, Augmentation | None]
 
 
 class Levels:
@@ -29,10 +29,12 @@ class Levels:
             raise ConfigFailure(f"augment.level: {level!r} is not among 0 to {len(levels)}")
         for name, each in levels.items():
             for key in each:
-                if key not in _KEYS:
-                    raise ConfigFailure(f"augment.levels.{name}.{key}: unknown key; known: {', '.join(_KEYS)}")
+                if key not in _LEVEL_KEYS:
+                    raise ConfigFailure(f"augment.levels.{name}.{key}: unknown key; known: {', '.join(_LEVEL_KEYS)}")
         self._classes = classes
-        self._together, self._images = (_transforms(list(levels.values())[:level], key) for key in _KEYS)
+        self._shared_transforms, self._image_transforms = (
+            _collect_transforms(list(levels.values())[:level], key) for key in _LEVEL_KEYS
+        )
 
     def __call__(self, images: Tensor, masks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return images (b, channels, height, width) and masks (b, height, width) uint8, both changed alike.
@@ -42,10 +44,10 @@ class Levels:
         channels = images.shape[1]
         others = functional.one_hot(masks.long(), self._classes)[..., 1:].movedim(-1, 1)
         moved = torch.cat([images, others.to(images.dtype)], dim=1)
-        for transform in self._together:
+        for transform in self._shared_transforms:
             moved = transform(moved, generator)
         images, others = moved[:, :channels], moved[:, channels:]
-        for transform in self._images:
+        for transform in self._image_transforms:
             images = transform(images, generator)
         background = 1 - others.sum(1, keepdim=True)
         return images, torch.cat([background, others], dim=1).argmax(1).to(masks.dtype)
@@ -62,5 +64,5 @@ class Mirror:
         return self._flip(inputs, generator)
 
 
-def _transforms(levels: Sequence[Mapping[str, Transforms | None]], key: str) -> list[Augment]:
+def _collect_transforms(levels: Sequence[Mapping[str, Transforms | None]], key: str) -> list[Augmentation]:
     return [transform for level in levels for transform in (level.get(key) or {}).values() if transform]

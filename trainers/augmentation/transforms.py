@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.augmentation.batches import Augment
+from seedfold.trainers.augmentation.batches import Augmentation
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class Pipeline:
@@ -26,8 +26,8 @@ class Pipeline:
 
     def __init__(
         self,
-        always: Mapping[str, Augment | None],
-        training: Mapping[str, Augment | None] | None = None,
+        always: Mapping[str, Augmentation | None],
+        training: Mapping[str, Augmentation | None] | None = None,
         limits: Sequence[float] | None = None,
     ) -> None:
         self._always = [transform for transform in always.values() if transform]
@@ -42,13 +42,13 @@ class Pipeline:
         """Return images as a pass of test-time augmentation sees them."""
         return self._run(self._always, inputs, generator)
 
-    def _run(self, transforms: Sequence[Augment], inputs: Tensor, generator: torch.Generator) -> Tensor:
+    def _run(self, transforms: Sequence[Augmentation], inputs: Tensor, generator: torch.Generator) -> Tensor:
         for transform in transforms:
             inputs = transform(inputs, generator)
         return inputs if self._limits is None else inputs.clamp(self._limits[0], self._limits[1])
 
 
-def of_prediction(augment: Augment) -> Augment:
+def prediction_augmentation(augment: Augmentation) -> Augmentation:
     """Return what test-time augmentation does: the augmentation itself, unless it tells training apart."""
     return augment.for_prediction if isinstance(augment, Pipeline) else augment
 
@@ -93,12 +93,12 @@ class Affine:
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Return the moved images."""
         drawn = torch.randn((6, len(inputs)), generator=generator, device=inputs.device, dtype=inputs.dtype)
-        maps = self._maps(drawn, inputs.shape[2], inputs.shape[3])
+        maps = self._affine_maps(drawn, inputs.shape[2], inputs.shape[3])
         grid = functional.affine_grid(maps, list(inputs.shape), align_corners=False)
         moved: Tensor = functional.grid_sample(inputs, grid, padding_mode=self._outside, align_corners=False)
         return moved
 
-    def _maps(self, drawn: Tensor, height: int, width: int) -> Tensor:
+    def _affine_maps(self, drawn: Tensor, height: int, width: int) -> Tensor:
         """Maps (b, 2, 3) from places in the new image to places in the old, in units of half a side."""
         turn, shear = (math.radians(sd) * drawn[row] for row, sd in enumerate((self._degrees, self._shear)))
         # A zoom near 0 or below would show the image from behind.
@@ -118,7 +118,7 @@ class Brightness:
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Return the brighter or darker images."""
-        return inputs + _even(inputs, -self._most, self._most, generator)
+        return inputs + _draw_uniform(inputs, -self._most, self._most, generator)
 
 
 class Contrast:
@@ -130,7 +130,7 @@ class Contrast:
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Return the images with more or less contrast."""
         mean = inputs.mean(dim=(2, 3), keepdim=True)
-        return mean + (inputs - mean) * _even(inputs, self._least, self._most, generator)
+        return mean + (inputs - mean) * _draw_uniform(inputs, self._least, self._most, generator)
 
 
 class Saturation:
@@ -146,9 +146,9 @@ class Saturation:
         """Return the images with more or less colour; raises ConfigFailure unless they have three channels."""
         if inputs.shape[1] != 3:
             raise ConfigFailure(f"augment: saturation needs three channels, not {inputs.shape[1]}; set it to null")
-        weights = torch.tensor(_LUMA, dtype=inputs.dtype, device=inputs.device)[None, :, None, None]
+        weights = torch.tensor(_LUMA_WEIGHTS, dtype=inputs.dtype, device=inputs.device)[None, :, None, None]
         grey = (inputs * weights).sum(dim=1, keepdim=True)
-        return grey + (inputs - grey) * _even(inputs, self._least, self._most, generator)
+        return grey + (inputs - grey) * _draw_uniform(inputs, self._least, self._most, generator)
 
 
 class CoarseDropout:
@@ -165,19 +165,19 @@ class CoarseDropout:
         number, _, height, width = inputs.shape
         drawn = torch.rand((number, 1 + 2 * self._count), generator=generator, device=inputs.device)
         half = self._size * min(height, width) / 2
-        rows = _within(drawn[:, 1 : 1 + self._count] * height, height, half)
-        columns = _within(drawn[:, 1 + self._count :] * width, width, half)
+        rows = _pixels_within(drawn[:, 1 : 1 + self._count] * height, height, half)
+        columns = _pixels_within(drawn[:, 1 + self._count :] * width, width, half)
         holes = (rows[:, :, :, None] & columns[:, :, None, :]).any(dim=1)
         holes &= (drawn[:, 0] < self._probability)[:, None, None]
         return inputs.masked_fill(holes[:, None], self._value)
 
 
-def _within(centres: Tensor, length: int, half: float) -> Tensor:
+def _pixels_within(centres: Tensor, length: int, half: float) -> Tensor:
     """Which of ``length`` pixels (b, count, length) lie within ``half`` of each centre (b, count)."""
     middles = torch.arange(length, device=centres.device) + 0.5
     return (middles - centres[:, :, None]).abs() < half
 
 
-def _even(inputs: Tensor, least: float, most: float, generator: torch.Generator) -> Tensor:
+def _draw_uniform(inputs: Tensor, minimum: float, maximum: float, generator: torch.Generator) -> Tensor:
     drawn = torch.rand((len(inputs), 1, 1, 1), generator=generator, device=inputs.device, dtype=inputs.dtype)
-    return least + (most - least) * drawn
+    return minimum + (maximum - minimum) * drawn

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.folds import hold_out, shards_of, task_shards
+from seedfold.trainers.data.folds import hold_out, make_shards, make_task_shards
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
 from seedfold.trainers.setup.build import build
 
-_KEY = "task.archive"
+_CONFIG_KEY = "task.archive"
 _log = logging.getLogger(__name__)
 
 
-def with_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads: Reads) -> tuple[Samples, Indices]:
+def add_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads: Reads) -> tuple[Samples, Indices]:
     """Return the samples with those of the archive behind them, and the rows to train on; as given without ``use``.
 
     Raises ConfigFailure for settings that cannot be, DataFailure for an image that the development samples have, too.
@@ -32,50 +32,59 @@ def with_archive(samples: Samples, train: Indices, task: Mapping[str, Any], read
     settings = task.get("archive")
     if not settings or not settings["use"]:
         return samples, train
-    archive: Samples = build(settings["source"], f"{_KEY}.source").load(reads)
-    _refuse_shared(samples, archive)
-    wanted = int(settings["step"]) * np.unique(_shards(samples, task)[train])
-    numbers = shards_of(archive, settings["shards"], f"{_KEY}.shards")
-    absent = np.setdiff1d(wanted, numbers)
-    if len(absent):
-        raise ConfigFailure(f"{_KEY}: has no shard {absent[0]}; {_KEY}.shards.count is to be above it, or step smaller")
-    added = np.flatnonzero(np.isin(numbers, wanted))
-    _log.info("archive: %s of %s trained on, beside %s", len(added), counted(len(archive), "sample"), len(train))
-    return _joined(samples, archive), np.concatenate([train, len(samples) + added])
+    archive: Samples = build(settings["source"], f"{_CONFIG_KEY}.source").load(reads)
+    _refuse_shared_samples(samples, archive)
+    shards_wanted = int(settings["step"]) * np.unique(_development_shards(samples, task)[train])
+    numbers = make_shards(archive, settings["shards"], f"{_CONFIG_KEY}.shards")
+    missing_shards = np.setdiff1d(shards_wanted, numbers)
+    if len(missing_shards):
+        raise ConfigFailure(
+            f"{_CONFIG_KEY}: has no shard {missing_shards[0]}; "
+            f"{_CONFIG_KEY}.shards.count is to be above it, or step smaller"
+        )
+    added = np.flatnonzero(np.isin(numbers, shards_wanted))
+    _log.info("archive: %s of %s trained on, beside %s", len(added), count_noun(len(archive), "sample"), len(train))
+    return _join_samples(samples, archive), np.concatenate([train, len(samples) + added])
 
 
-def _shards(samples: Samples, task: Mapping[str, Any]) -> Indices:
+def _development_shards(samples: Samples, task: Mapping[str, Any]) -> Indices:
     """The shard of each development sample."""
     rows, _ = hold_out(samples, task.get("test"))
-    found = task_shards(samples.take(rows), task)
-    if found is None:
-        raise ConfigFailure(f"{_KEY}: is added by shards, so the samples need some; give task.folds.shards")
+    development_shards = make_task_shards(samples.take(rows), task)
+    if development_shards is None:
+        raise ConfigFailure(f"{_CONFIG_KEY}: is added by shards, so the samples need some; give task.folds.shards")
     shards = np.full(len(samples), -1, dtype=np.int64)
-    shards[rows] = found
+    shards[rows] = development_shards
     return shards
 
 
-def _refuse_shared(samples: Samples, archive: Samples) -> None:
+def _refuse_shared_samples(samples: Samples, archive: Samples) -> None:
     shared = sorted(set(samples.ids) & set(archive.ids))
     if shared:
-        many = counted(len(shared), "sample is", "samples are")
-        raise DataFailure(f"{_KEY}: {many} in the data that validate, too ({shared[0]}); take them out of the archive")
+        count_text = count_noun(len(shared), "sample is", "samples are")
+        raise DataFailure(
+            f"{_CONFIG_KEY}: {count_text} in the data that validate, too ({shared[0]}); take them out of the archive"
+        )
 
 
-def _joined(first: Samples, second: Samples) -> Samples:
-    inputs = _joined_inputs(first.inputs, second.inputs)
+def _join_samples(first: Samples, second: Samples) -> Samples:
+    inputs = _join_inputs(first.inputs, second.inputs)
     return Samples((*first.ids, *second.ids), inputs, np.concatenate([first.targets, second.targets]))
 
 
-def _joined_inputs(first: Floats | StoredInputs, second: Floats | StoredInputs) -> Floats | StoredInputs:
+def _join_inputs(first: Floats | StoredInputs, second: Floats | StoredInputs) -> Floats | StoredInputs:
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         if first.shape[1:] != second.shape[1:]:
-            raise ConfigFailure(f"{_KEY}.source: inputs are {second.shape[1:]}, those of task.source {first.shape[1:]}")
+            raise ConfigFailure(
+                f"{_CONFIG_KEY}.source: inputs are {second.shape[1:]}, those of task.source {first.shape[1:]}"
+            )
         return np.concatenate([first, second])
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        raise ConfigFailure(f"{_KEY}.source: hold both it and task.source in memory, or neither")
+        raise ConfigFailure(f"{_CONFIG_KEY}.source: hold both it and task.source in memory, or neither")
     if first.sample_bytes != second.sample_bytes:
-        raise ConfigFailure(f"{_KEY}.source: a sample has another size than those of task.source; give both one size")
+        raise ConfigFailure(
+            f"{_CONFIG_KEY}.source: a sample has another size than those of task.source; give both one size"
+        )
     return JoinedInputs(first, second, np.arange(len(first) + len(second), dtype=np.int64))
 
 
@@ -102,8 +111,8 @@ class JoinedInputs:
     def gather(self, positions: Indices | slice) -> NDArray[Any]:
         """Read the inputs at these positions; raises the DataFailure of the first that fails."""
         rows, count = self.rows[positions], len(self.first)
-        own, other = np.flatnonzero(rows < count), np.flatnonzero(rows >= count)
-        read = np.concatenate([self.first.gather(rows[own]), self.second.gather(rows[other] - count)])
+        of_first, of_second = np.flatnonzero(rows < count), np.flatnonzero(rows >= count)
+        read = np.concatenate([self.first.gather(rows[of_first]), self.second.gather(rows[of_second] - count)])
         inputs = np.empty_like(read)
-        inputs[np.concatenate([own, other])] = read
+        inputs[np.concatenate([of_first, of_second])] = read
         return inputs

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from seedfold.trainers.data.samples import Floats, Indices, Samples, StoredInputs
-from seedfold.trainers.data.sampling import Order
-from seedfold.trainers.setup.ranks import ALONE, Ranks
+from seedfold.trainers.data.sampling import TrainingOrder
+from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 
 _BLOCK_BYTES = 64 * 1024**2
 
@@ -52,7 +52,7 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
-    whole: int
+    total_samples: int
     weight: float = 1.0
 
     def scaled_inputs(self) -> Tensor:
@@ -80,96 +80,99 @@ class TrainingBlocks:
     def __init__(
         self,
         samples: Samples,
-        order: Order,
+        order: TrainingOrder,
         position: Position,
         *,
         batch_size: int,
         drop_last: bool,
-        block: int,
-        most: int | None = None,
-        ranks: Ranks = ALONE,
+        batches_per_block: int,
+        max_batches: int | None = None,
+        ranks: Ranks = SINGLE_RANK,
     ) -> None:
-        self._ranks, self._unread = ranks, not isinstance(samples.inputs, np.ndarray)
-        self._gather, self._targets = _gatherer(samples.inputs), _gatherer(_learnt(samples))
+        self._ranks, self._is_in_files = ranks, not isinstance(samples.inputs, np.ndarray)
+        self._gather, self._targets = _make_gatherer(samples.inputs), _make_gatherer(_training_targets(samples))
         self._order, self._position = order, position
-        self._batch_size, self._most = batch_size, most
-        self._block = min(block, _largest_block(samples, batch_size))
+        self._batch_size, self._max_batches = batch_size, max_batches
+        self._batches_per_block = min(batches_per_block, _max_batches_per_block(samples, batch_size))
         count = len(samples)
         self.steps = count // batch_size if drop_last else -(-count // batch_size)
 
-    def epochs(self, most: int) -> int:
+    def count_epochs(self, max_epochs: int) -> int:
         """The epochs that there are batches for, at most ``most``."""
-        return most if self._most is None else min(most, -(-self._most // self.steps))
+        return max_epochs if self._max_batches is None else min(max_epochs, -(-self._max_batches // self.steps))
 
-    def _steps_now(self) -> int:
-        left = self.steps if self._most is None else self._most - self._position.epoch * self.steps
-        return max(0, min(self.steps, left))
+    def _steps_of_epoch(self) -> int:
+        steps_left = self.steps if self._max_batches is None else self._max_batches - self._position.epoch * self.steps
+        return max(0, min(self.steps, steps_left))
 
     def __len__(self) -> int:
-        return -(-self._steps_now() // self._block)
+        return -(-self._steps_of_epoch() // self._batches_per_block)
 
     def __iter__(self) -> Iterator[Block]:
-        blocks = self._blocks()
-        return _ahead(blocks) if self._unread else blocks
+        blocks = self._iterate_blocks()
+        return _read_ahead(blocks) if self._is_in_files else blocks
 
-    def _blocks(self) -> Iterator[Block]:
-        done, steps = self._position.step, self._steps_now()
-        positions = torch.from_numpy(self._order.of(self._position.epoch))
-        for start in range(0, steps, self._block):
-            stop = min(start + self._block, steps)
+    def _iterate_blocks(self) -> Iterator[Block]:
+        done, steps = self._position.step, self._steps_of_epoch()
+        positions = torch.from_numpy(self._order.positions(self._position.epoch))
+        for start in range(0, steps, self._batches_per_block):
+            stop = min(start + self._batches_per_block, steps)
             first = min(max(start, done), stop)
-            yield Block(first, self._batches(positions[first * self._batch_size : stop * self._batch_size]))
+            yield Block(first, self._make_batches(positions[first * self._batch_size : stop * self._batch_size]))
 
-    def _batches(self, positions: Tensor) -> list[Batch]:
+    def _make_batches(self, positions: Tensor) -> list[Batch]:
         if not len(positions):
             return []
         if self._ranks.count > 1:
-            return [self._share(batch) for batch in torch.split(positions, self._batch_size)]
-        return list(_batches(self._gather(positions), self._targets(positions), self._batch_size))
+            return [self._make_share(batch) for batch in torch.split(positions, self._batch_size)]
+        return list(_split_batches(self._gather(positions), self._targets(positions), self._batch_size))
 
-    def _share(self, positions: Tensor) -> Batch:
+    def _make_share(self, positions: Tensor) -> Batch:
         """This rank's part of a batch. Where it has none, it takes a sample that does not count, to keep in step."""
-        own = positions[self._ranks.share(len(positions))]
-        weight = len(own) * self._ranks.count / len(positions)
-        own = own if len(own) else positions[:1]
-        return Batch(self._gather(own), self._targets(own), len(positions), weight)
+        share = positions[self._ranks.share_of(len(positions))]
+        weight = len(share) * self._ranks.count / len(positions)
+        share = share if len(share) else positions[:1]
+        return Batch(self._gather(share), self._targets(share), len(positions), weight)
 
 
 class EvaluationBatches:
     """The samples of ``rows``, all of them as a rule, once and in their own order."""
 
     def __init__(self, samples: Samples, batch_size: int, rows: slice = slice(None)) -> None:
-        self._gather, self._targets = _gatherer(samples.inputs[rows]), _gatherer(_learnt(samples)[rows])
+        self._gather, self._targets = (
+            _make_gatherer(samples.inputs[rows]),
+            _make_gatherer(_training_targets(samples)[rows]),
+        )
         self._count = len(samples.targets[rows])
-        self._batch_size, self._unread = batch_size, not isinstance(samples.inputs, np.ndarray)
+        self._batch_size, self._is_in_files = batch_size, not isinstance(samples.inputs, np.ndarray)
 
     def __len__(self) -> int:
         return -(-self._count // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = self._batches()
-        return _ahead(batches) if self._unread else batches
+        batches = self._iterate_batches()
+        return _read_ahead(batches) if self._is_in_files else batches
 
-    def _batches(self) -> Iterator[Batch]:
+    def _iterate_batches(self) -> Iterator[Batch]:
         for start in range(0, self._count, self._batch_size):
             rows = slice(start, start + self._batch_size)
             targets = self._targets(rows)
             yield Batch(self._gather(rows), targets, len(targets))
 
 
-def _learnt(samples: Samples) -> Indices | StoredInputs:
+def _training_targets(samples: Samples) -> Indices | StoredInputs:
     """What a network learns: masks where there are any, else classes."""
     return samples.targets if samples.masks is None else samples.masks
 
 
-def _gatherer(inputs: Floats | Indices | StoredInputs) -> Callable[[Tensor | slice], Tensor]:
+def _make_gatherer(inputs: Floats | Indices | StoredInputs) -> Callable[[Tensor | slice], Tensor]:
     if isinstance(inputs, np.ndarray):
         tensor = torch.from_numpy(inputs)
         return lambda rows: tensor[rows]
     return lambda rows: torch.from_numpy(inputs.gather(rows if isinstance(rows, slice) else rows.numpy()))
 
 
-def _largest_block(samples: Samples, batch_size: int) -> int:
+def _max_batches_per_block(samples: Samples, batch_size: int) -> int:
     """The batches of a block of samples that are read for it: few enough to be held beside the network."""
     if isinstance(samples.inputs, np.ndarray):
         return sys.maxsize
@@ -180,7 +183,7 @@ def _largest_block(samples: Samples, batch_size: int) -> int:
 _Item = TypeVar("_Item")
 
 
-def _ahead(items: Iterable[_Item]) -> Iterator[_Item]:
+def _read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
     """Make each item while the one before it is being used."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
@@ -190,6 +193,6 @@ def _ahead(items: Iterable[_Item]) -> Iterator[_Item]:
             yield item  # type: ignore[misc]
 
 
-def _batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:
+def _split_batches(inputs: Tensor, targets: Tensor, size: int) -> Iterator[Batch]:
     pairs = zip(torch.split(inputs, size), torch.split(targets, size), strict=True)
     return (Batch(inputs, targets, len(targets)) for inputs, targets in pairs)

@@ -12,24 +12,27 @@ from seedfold.trainers.data.image_cache import IMAGES, INDEX, CachedImages
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.split_table import SPLIT_FILE, SPLITS, SplitTable, read_split
 from seedfold.trainers.data.tasks import Task, task_name
-from seedfold.trainers.data.upstream_files import published
+from seedfold.trainers.data.upstream_files import find_upstream_file
 
 
-def cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Samples]:
+def read_cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Samples]:
     """Return the samples of each split, in the order of the cache.
 
     Raises DataFailure where cache and split table are not of the same samples, or where the samples for development
     (train and dev_cal) of a class are not as many as ``task.class_counts`` says.
     """
-    images, table_file = published(parents, IMAGES), published(parents, SPLIT_FILE, f"{task_name(task)}/{SPLIT_FILE}")
+    images, table_file = (
+        find_upstream_file(parents, IMAGES),
+        find_upstream_file(parents, SPLIT_FILE, f"{task_name(task)}/{SPLIT_FILE}"),
+    )
     table = read_split(table_file)
-    samples = _samples(images)
-    splits = _splits_of(samples, table, table_file, images)
+    samples = _read_samples(images)
+    splits = _match_splits(samples, table, table_file, images)
     _check_class_counts(task, table, table_file)
     return {split: samples.take(np.flatnonzero(splits == split)) for split in SPLITS}
 
 
-def _samples(images: Path) -> Samples:
+def _read_samples(images: Path) -> Samples:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -45,7 +48,7 @@ def _samples(images: Path) -> Samples:
     return Samples(tuple(rows.column("sample_id").to_pylist()), inputs, targets)
 
 
-def _splits_of(
+def _match_splits(
     samples: Samples, table: SplitTable, table_file: Path, images: Path
 ) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     rows = {identifier: row for row, identifier in enumerate(table.ids)}
@@ -64,13 +67,15 @@ def _check_class_counts(task: Task, table: SplitTable, table_file: Path) -> None
     declared = task.get("class_counts")
     if declared is None:
         return
-    counts = table.counts(int(task["classes"]))
-    there = [train + cal for train, cal in zip(counts["train"], counts["dev_cal"], strict=True)]
-    if len(declared) != len(there):
-        raise DataFailure(f"task.class_counts: {len(declared)} counts for {len(there)} classes of {task_name(task)}")
-    for number, (said, found) in enumerate(zip(declared, there, strict=True)):
-        if said != found:
+    counts = table.class_counts(int(task["classes"]))
+    development_counts = [train + cal for train, cal in zip(counts["train"], counts["dev_cal"], strict=True)]
+    if len(declared) != len(development_counts):
+        raise DataFailure(
+            f"task.class_counts: {len(declared)} counts for {len(development_counts)} classes of {task_name(task)}"
+        )
+    for number, (declared_count, found) in enumerate(zip(declared, development_counts, strict=True)):
+        if declared_count != found:
             raise DataFailure(
                 f"{table_file}: class {number} of {task_name(task)} has {found} samples to train and validate, "
-                f"task.class_counts says {said}; correct it, or set it to null"
+                f"task.class_counts says {declared_count}; correct it, or set it to null"
             )

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from seedfold.trainers.data.samples import Indices
 
-ReadInto = Callable[[int, NDArray[Any]], None]
+ReadRow = Callable[[int, NDArray[Any]], None]
 """Reads the input of a row (from 0) into an array that has its shape; raises DataFailure. Called from threads."""
 
 
@@ -21,7 +21,7 @@ ReadInto = Callable[[int, NDArray[Any]], None]
 class FileInputs:
     """The inputs of ``rows``, in that order, each of ``shape`` and ``dtype``, read by ``threads`` threads."""
 
-    read: ReadInto
+    read: ReadRow
     shape: tuple[int, ...]
     dtype: DTypeLike
     rows: Indices
@@ -44,8 +44,8 @@ class FileInputs:
         rows = self.rows[positions].tolist()
         inputs = np.empty((len(rows), *self.shape), dtype=self.dtype)
         if self.threads == 1 or len(rows) < 2:
-            for place, row in enumerate(rows):
-                self.read(row, inputs[place])
+            for position, row in enumerate(rows):
+                self.read(row, inputs[position])
             return inputs
         with ThreadPoolExecutor(min(self.threads, len(rows)), thread_name_prefix="read") as readers:
             for _ in readers.map(self.read, rows, inputs):

@@ -21,13 +21,13 @@ import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.samples import Indices, Samples
-from seedfold.trainers.data.stratified_parts import stratified, triple_stratified
+from seedfold.trainers.data.stratified_parts import stratify, triple_stratify
 
-Kind = Literal["kfold", "permuted", "stratified", "grouped", "stratified_grouped", "dealt", "triple_stratified"]
-GIVEN = "given"
-_HOLD_OUT = ("kfold", "permuted", "stratified", "grouped", "stratified_grouped")
-_GROUPED = ("grouped", "stratified_grouped", "triple_stratified")
-_AS_READ = "as_read"
+DivisionKind = Literal["kfold", "permuted", "stratified", "grouped", "stratified_grouped", "dealt", "triple_stratified"]
+GIVEN_KIND = "given"
+_HOLD_OUT_KINDS = ("kfold", "permuted", "stratified", "grouped", "stratified_grouped")
+_GROUPED_KINDS = ("grouped", "stratified_grouped", "triple_stratified")
+_SHARDS_AS_READ = "as_read"
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class Division:
     test: Indices
 
 
-def divide(samples: Samples, task: Mapping[str, Any], fold: int) -> Division:
+def divide_samples(samples: Samples, task: Mapping[str, Any], fold: int) -> Division:
     """Divide as ``task.test`` and ``task.folds`` say and take fold ``fold`` (from 0) for validation.
 
     Raises ConfigFailure for settings that cannot be, DataFailure if the samples cannot be divided so.
     """
     development, test = hold_out(samples, task.get("test"))
-    folds = task_folds(samples.take(development), task)
+    folds = make_task_folds(samples.take(development), task)
     if not 0 <= fold < len(folds):
         raise ConfigFailure(f"fold: {fold} is not among the {len(folds)} folds (0 to {len(folds) - 1}) of task.folds")
-    validates = np.zeros(len(development), dtype=bool)
-    validates[folds[fold]] = True
-    return Division(development[~validates], development[validates], test)
+    is_validation = np.zeros(len(development), dtype=bool)
+    is_validation[folds[fold]] = True
+    return Division(development[~is_validation], development[is_validation], test)
 
 
 def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indices, Indices]:
@@ -60,14 +60,20 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
     groups the fraction is met to a sample; with groups as closely as whole groups allow (``stratified_grouped`` takes
     one of round(1 / fraction) folds).
     """
-    everything = np.arange(len(samples), dtype=np.int64)
-    if settings and settings.get("kind") == GIVEN:
-        return _given(samples)
+    all_rows = np.arange(len(samples), dtype=np.int64)
+    if settings and settings.get("kind") == GIVEN_KIND:
+        return _rows_by_source(samples)
     if not settings or not settings["fraction"]:
-        return everything, everything[:0]
-    fraction, kind, seed = float(settings["fraction"]), _kind(settings["kind"], "task.test.kind"), settings["seed"]
-    if kind not in _HOLD_OUT:
-        raise ConfigFailure(f"task.test.kind: {kind} is for folds; test samples are drawn as {', '.join(_HOLD_OUT)}")
+        return all_rows, all_rows[:0]
+    fraction, kind, seed = (
+        float(settings["fraction"]),
+        _require_kind(settings["kind"], "task.test.kind"),
+        settings["seed"],
+    )
+    if kind not in _HOLD_OUT_KINDS:
+        raise ConfigFailure(
+            f"task.test.kind: {kind} is for folds; test samples are drawn as {', '.join(_HOLD_OUT_KINDS)}"
+        )
     if not 0 < fraction < 1:
         raise ConfigFailure(f"task.test.fraction: {fraction} is not between 0 and 1")
     from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedGroupKFold, StratifiedShuffleSplit
@@ -83,17 +89,17 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
     else:
         splitter = splitters[kind](n_splits=1, test_size=fraction, random_state=seed)
     _check_groups(samples, kind, "task.test")
-    development, test = _split(splitter, samples, kind, "task.test")[0]
+    development, test = _run_splitter(splitter, samples, kind, "task.test")[0]
     return np.sort(development), np.sort(test)
 
 
-def _given(samples: Samples) -> tuple[Indices, Indices]:
+def _rows_by_source(samples: Samples) -> tuple[Indices, Indices]:
     if samples.held_out is None:
         raise ConfigFailure("task.test.kind: this source holds no samples out by itself; give kind, fraction and seed")
     return np.flatnonzero(~samples.held_out), np.flatnonzero(samples.held_out)
 
 
-def permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
+def make_permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
     """Return the rows of each fold: that of a row is its number in a permutation of 0 … n - 1, modulo ``k``.
 
     The permutation is that of ``numpy.random.RandomState(seed)``, the same with every version of NumPy.
@@ -104,78 +110,80 @@ def permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
     return [np.flatnonzero(numbers == fold) for fold in range(k)]
 
 
-def task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
+def make_task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
     """Return the rows, ascending, that validate in each fold, as ``task.folds`` says; raises as `divide` does."""
     settings = task.get("folds")
     if not settings:
         raise ConfigFailure("task.folds: is missing; give kind, k and seed")
     kind, k, seed = settings["kind"], int(settings["k"]), int(settings["seed"])
-    shards = task_shards(samples, task)
+    shards = make_task_shards(samples, task)
     if shards is None:
-        return development_folds(samples, kind, k, seed)
+        return make_folds(samples, kind, k, seed)
     if kind not in ("kfold", "permuted"):
         raise ConfigFailure(f"task.folds.kind: {kind!r}: shards are divided as kfold or permuted; stratify the shards")
     numbers = np.unique(shards)
-    of_shards = development_folds(_numbered(len(numbers)), kind, k, seed)
-    return [np.flatnonzero(np.isin(shards, numbers[rows])).astype(np.int64) for rows in of_shards]
+    folds_of_shards = make_folds(_shards_as_samples(len(numbers)), kind, k, seed)
+    return [np.flatnonzero(np.isin(shards, numbers[rows])).astype(np.int64) for rows in folds_of_shards]
 
 
-def task_shards(samples: Samples, task: Mapping[str, Any]) -> Indices | None:
+def make_task_shards(samples: Samples, task: Mapping[str, Any]) -> Indices | None:
     """Return the shard (n,) of each sample, as it was read or as ``task.folds.shards`` divides; None without shards."""
     settings = task["folds"].get("shards")
-    return None if settings is None else shards_of(samples, settings, _SHARDS)
+    return None if settings is None else make_shards(samples, settings, _SHARDS_KEY)
 
 
-def shards_of(samples: Samples, settings: Mapping[str, Any] | str, key: str) -> Indices:
+def make_shards(samples: Samples, settings: Mapping[str, Any] | str, key: str) -> Indices:
     """Return the shard (n,) of each sample: ``as_read``, or by kind, count and seed. Errors name ``key``."""
     if isinstance(settings, str):
-        if settings != _AS_READ or samples.shards is None:
-            wrong = (
-                "but the samples of this source come in none" if settings == _AS_READ else "which is no way to divide"
+        if settings != _SHARDS_AS_READ or samples.shards is None:
+            problem = (
+                "but the samples of this source come in none"
+                if settings == _SHARDS_AS_READ
+                else "which is no way to divide"
             )
-            raise ConfigFailure(f"{key}: {settings}, {wrong}; give kind, count and seed")
+            raise ConfigFailure(f"{key}: {settings}, {problem}; give kind, count and seed")
         return samples.shards
-    parts = development_folds(samples, settings["kind"], int(settings["count"]), int(settings["seed"]), key)
+    parts = make_folds(samples, settings["kind"], int(settings["count"]), int(settings["seed"]), key)
     shards = np.empty(len(samples), dtype=np.int64)
     for number, rows in enumerate(parts):
         shards[rows] = number
     return shards
 
 
-def _numbered(count: int) -> Samples:
+def _shards_as_samples(count: int) -> Samples:
     """Shards, as if they were samples."""
     return Samples(tuple(map(str, range(count))), np.zeros((count, 1), np.float32), np.zeros(count, np.int64))
 
 
-_SHARDS = "task.folds.shards"
+_SHARDS_KEY = "task.folds.shards"
 
 
-def development_folds(samples: Samples, kind: str, k: int, seed: int, key: str = "task.folds") -> list[Indices]:
+def make_folds(samples: Samples, kind: str, k: int, seed: int, key: str = "task.folds") -> list[Indices]:
     """Return the rows that validate in each of the ``k`` folds, drawn by ``seed``."""
-    checked = _kind(kind, f"{key}.kind")
+    known_kind = _require_kind(kind, f"{key}.kind")
     if k < 2:
         raise ConfigFailure(f"{key}.k: {k} folds leave nothing to train on; at least 2")
-    _check_groups(samples, checked, key)
-    if checked == "permuted":
-        return permuted_folds(len(samples), k, seed)
-    parts = _dealt(samples, checked, k, seed)
+    _check_groups(samples, known_kind, key)
+    if known_kind == "permuted":
+        return make_permuted_folds(len(samples), k, seed)
+    parts = _stratified_parts(samples, known_kind, k, seed)
     if parts is None:
-        return _by_sklearn(samples, checked, k, seed, key)
+        return _sklearn_folds(samples, known_kind, k, seed, key)
     if len(np.unique(parts)) < k:
         raise DataFailure(f"{key}: {len(samples)} samples cannot be divided into {k} parts as {kind}")
     return [np.flatnonzero(parts == number).astype(np.int64) for number in range(k)]
 
 
-def _dealt(samples: Samples, kind: Kind, k: int, seed: int) -> Indices | None:
+def _stratified_parts(samples: Samples, kind: DivisionKind, k: int, seed: int) -> Indices | None:
     if kind == "dealt":
-        return stratified([samples.targets, *([] if samples.groups is None else [samples.groups])], k, seed)
+        return stratify([samples.targets, *([] if samples.groups is None else [samples.groups])], k, seed)
     if kind == "triple_stratified":
         assert samples.groups is not None
-        return triple_stratified(samples.targets, samples.groups, k, seed)
+        return triple_stratify(samples.targets, samples.groups, k, seed)
     return None
 
 
-def _by_sklearn(samples: Samples, kind: Kind, k: int, seed: int, key: str) -> list[Indices]:
+def _sklearn_folds(samples: Samples, kind: DivisionKind, k: int, seed: int, key: str) -> list[Indices]:
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     splitters = {
@@ -185,24 +193,24 @@ def _by_sklearn(samples: Samples, kind: Kind, k: int, seed: int, key: str) -> li
         "stratified_grouped": StratifiedGroupKFold,
     }
     splitter = splitters[kind](k, shuffle=True, random_state=seed)
-    return [val for _, val in _split(splitter, samples, kind, key)]
+    return [val for _, val in _run_splitter(splitter, samples, kind, key)]
 
 
-def _check_groups(samples: Samples, kind: Kind, key: str) -> None:
-    if kind in _GROUPED and samples.groups is None:
+def _check_groups(samples: Samples, kind: DivisionKind, key: str) -> None:
+    if kind in _GROUPED_KINDS and samples.groups is None:
         raise ConfigFailure(f"{key}.kind: {kind} needs task.source.group, the column that names each sample's group")
 
 
-def _kind(given: object, key: str) -> Kind:
-    for kind in get_args(Kind):
-        if given == kind:
-            checked: Kind = kind
+def _require_kind(value: object, key: str) -> DivisionKind:
+    for kind in get_args(DivisionKind):
+        if value == kind:
+            checked: DivisionKind = kind
             return checked
-    raise ConfigFailure(f"{key}: {given!r} is none of {', '.join(get_args(Kind))}")
+    raise ConfigFailure(f"{key}: {value!r} is none of {', '.join(get_args(DivisionKind))}")
 
 
-def _split(splitter: Any, samples: Samples, kind: Kind, key: str) -> list[tuple[Indices, Indices]]:
-    grouped = kind in _GROUPED
+def _run_splitter(splitter: Any, samples: Samples, kind: DivisionKind, key: str) -> list[tuple[Indices, Indices]]:
+    grouped = kind in _GROUPED_KINDS
     try:
         with warnings.catch_warnings():  # a class with fewer members than folds would be left out of some fold
             warnings.filterwarnings("error", message="The least populated class", category=UserWarning)

@@ -20,19 +20,19 @@ from seedfold.trainers.data.npy_files import read_header
 from seedfold.trainers.data.samples import Indices
 
 IMAGES, INDEX = "images.npy", "index.parquet"
-Shape = tuple[int, ...]
+ImagesShape = tuple[int, ...]
 
 
-def header(shape: Shape) -> bytes:
+def npy_header(shape: ImagesShape) -> bytes:
     """Return what ``images.npy`` begins with."""
     import io
 
-    begin = io.BytesIO()
-    npy.write_array_header_1_0(begin, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return begin.getvalue()
+    buffer = io.BytesIO()
+    npy.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
 
 
-def _read_header(file: BinaryIO, path: Path) -> Shape:
+def _read_header(file: BinaryIO, path: Path) -> ImagesShape:
     try:
         shape, fortran, kind = read_header(file)
     except ValueError as error:
@@ -50,13 +50,13 @@ class CachedImages:
         try:
             self._file = path.open("rb", buffering=0)
             shape = _read_header(self._file, path)
-            self._begin = self._file.tell()
+            self._data_offset = self._file.tell()
             size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise DataFailure(f"{path}: cannot be read: {error}") from error
         self.image_shape = shape[1:]
         self.sample_bytes = int(np.prod(self.image_shape, dtype=np.int64))
-        if size != self._begin + shape[0] * self.sample_bytes:
+        if size != self._data_offset + shape[0] * self.sample_bytes:
             raise DataFailure(f"{path}: has {size} bytes, which is not {shape[0]} images; run the stage that wrote it")
         self._rows = np.arange(shape[0], dtype=np.int64) if rows is None else rows
 
@@ -71,13 +71,13 @@ class CachedImages:
         """Read the images at these positions; raises DataFailure if the file fails."""
         rows = self._rows[positions]
         images = np.empty((len(rows), *self.image_shape), dtype=np.uint8)
-        for place in np.argsort(rows, kind="stable").tolist():
-            self._read(int(rows[place]), images[place])
+        for position in np.argsort(rows, kind="stable").tolist():
+            self._read_image(int(rows[position]), images[position])
         return images
 
-    def _read(self, row: int, into: NDArray[np.uint8]) -> None:
+    def _read_image(self, row: int, into: NDArray[np.uint8]) -> None:
         try:
-            count = os.preadv(self._file.fileno(), [into.reshape(-1).data], self._begin + row * self.sample_bytes)
+            count = os.preadv(self._file.fileno(), [into.reshape(-1).data], self._data_offset + row * self.sample_bytes)
         except OSError as error:
             raise DataFailure(f"{self._path}: image {row} cannot be read: {error}") from error
         if count != self.sample_bytes:

@@ -21,12 +21,12 @@ from seedfold.trainers.data.samples import (
     Labels,
     Reads,
     Samples,
-    check,
     check_ids,
     check_labels,
-    existing,
+    check_samples,
+    require_data_path,
 )
-from seedfold.trainers.data.table import Column, class_targets, column, read_frame, row_ids
+from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,23 +81,23 @@ class ImageFolder:
         return self.decoder.shape
 
     @property
-    def decoder(self) -> Decoder:
+    def decoder(self) -> ImageDecoder:
         """What makes pixels of the bytes of a file."""
         height, width = self.size
-        return Decoder((int(height), int(width)), self.mode, self.resize)
+        return ImageDecoder((int(height), int(width)), self.mode, self.resize)
 
-    def table(self, reads: Reads) -> LabelTable:
+    def read_table(self, reads: Reads) -> LabelTable:
         """Read the table alone; raises DataFailure naming the row of a repeated id or an unknown label."""
-        folder, path = existing(self.path), existing(self.labels_path)
+        folder, path = require_data_path(self.path), require_data_path(self.labels_path)
         reads(path)
         frame = read_frame(path, text=[self.image] if self.id is None else [self.image, self.id])
-        names = row_ids(frame, self.image, path)
+        names = read_ids(frame, self.image, path)
         table = LabelTable(
             folder=folder,
-            ids=names if self.id is None else row_ids(frame, self.id, path),
+            ids=names if self.id is None else read_ids(frame, self.id, path),
             files=tuple(f"{name}{self.suffix}" for name in names),
-            targets=self._targets(frame, path),
-            groups=None if self.group is None else frame[column(frame, self.group, path)].astype(str).to_numpy(),
+            targets=self._read_targets(frame, path),
+            groups=None if self.group is None else frame[find_column(frame, self.group, path)].astype(str).to_numpy(),
         )
         if self.target is None:
             check_ids(table.ids, str(path))
@@ -105,60 +105,60 @@ class ImageFolder:
             check_labels(table.ids, table.targets, str(path), self.classes)
         return table
 
-    def _targets(self, frame: pd.DataFrame, path: Path) -> Indices:
+    def _read_targets(self, frame: pd.DataFrame, path: Path) -> Indices:
         if self.target is None:
             return np.full(len(frame), UNKNOWN, dtype=np.int64)
-        return class_targets(frame[column(frame, self.target, path)], self.labels, path)
+        return to_class_numbers(frame[find_column(frame, self.target, path)], self.labels, path)
 
-    def size_on_disk(self, table: LabelTable, row: int) -> int:
+    def file_size(self, table: LabelTable, row: int) -> int:
         """Return the bytes of the file of a row (from 0); raises DataFailure if it is not there."""
         file = table.folder / table.files[row]
         try:
             return file.stat().st_size
         except OSError as error:
-            raise self._missing(row, file) from error
+            raise self._missing_file_error(row, file) from error
 
-    def _missing(self, row: int, file: Path) -> DataFailure:
-        return DataFailure(f"{existing(self.labels_path)}: row {row + 1} names {file}, which does not exist")
+    def _missing_file_error(self, row: int, file: Path) -> DataFailure:
+        return DataFailure(f"{require_data_path(self.labels_path)}: row {row + 1} names {file}, which does not exist")
 
     def load(self, reads: Reads) -> Samples:
         """Read the table and every image it names; raises DataFailure naming the file and row."""
-        table = self.table(reads)
-        inputs = self._images(table, reads) if self.in_memory else self._unread(table)
+        table = self.read_table(reads)
+        inputs = self._read_images(table, reads) if self.in_memory else self._make_file_inputs(table)
         samples = Samples(table.ids, inputs, table.targets, table.groups)
-        return check(samples, self.labels_path, self.classes, labelled=self.target is not None)
+        return check_samples(samples, self.labels_path, self.classes, labelled=self.target is not None)
 
-    def _unread(self, table: LabelTable) -> FileInputs:
+    def _make_file_inputs(self, table: LabelTable) -> FileInputs:
         for row in range(len(table)):
-            self.size_on_disk(table, row)
+            self.file_size(table, row)
 
-        def read(row: int, into: NDArray[Any]) -> None:
+        def read_row(row: int, into: NDArray[Any]) -> None:
             file = table.folder / table.files[row]
             try:
                 content = file.read_bytes()
             except OSError as error:
-                raise self._missing(row, file) from error
-            into[:] = self.pixels(file, content)
+                raise self._missing_file_error(row, file) from error
+            into[:] = self.decode(file, content)
 
-        return FileInputs(read, self.shape, np.uint8, np.arange(len(table), dtype=np.int64), self.num_workers)
+        return FileInputs(read_row, self.shape, np.uint8, np.arange(len(table), dtype=np.int64), self.num_workers)
 
-    def _images(self, table: LabelTable, reads: Reads) -> Floats:
+    def _read_images(self, table: LabelTable, reads: Reads) -> Floats:
         images = np.empty((len(table), *self.shape), dtype=np.float32)
         for row, name in enumerate(table.files):
             file = table.folder / name
             if not file.is_file():
-                raise self._missing(row, file)
+                raise self._missing_file_error(row, file)
             reads(file)
-            images[row] = self.pixels(file, file.read_bytes()).astype(np.float32) / np.float32(255)
+            images[row] = self.decode(file, file.read_bytes()).astype(np.float32) / np.float32(255)
         return images
 
-    def pixels(self, file: Path, content: bytes) -> Pixels:
+    def decode(self, file: Path, content: bytes) -> Pixels:
         """Decode the content of an image file; see `Decoder.pixels`."""
-        return self.decoder.pixels(str(file), content)
+        return self.decoder.decode(str(file), content)
 
 
 @dataclass(frozen=True)
-class Decoder:
+class ImageDecoder:
     """Makes pixels of ``size`` (height, width) and ``mode`` of PNG, JPEG and what else Pillow knows.
 
     An image of another size is resized with bilinear interpolation if ``resize``.
@@ -173,7 +173,7 @@ class Decoder:
         """Channels, height and width of every image."""
         return (1 if self.mode == "L" else 3, *self.size)
 
-    def pixels(self, where: str, content: bytes) -> Pixels:
+    def decode(self, source: str, content: bytes) -> Pixels:
         """Decode the bytes of an image to (channels, height, width); raises DataFailure that begins with ``where``.
 
         Grey images of 16 bits keep the upper eight. Raises ConfigFailure without Pillow.
@@ -184,25 +184,25 @@ class Decoder:
             raise ConfigFailure("task.source: reading images needs Pillow; pip install 'seedfold[images]'") from error
         try:
             with Image.open(io.BytesIO(content)) as opened:
-                decoded = np.asarray(self._sized(_eight_bits(opened, where).convert(self.mode), where))
+                decoded = np.asarray(self._to_size(_to_eight_bits(opened, source).convert(self.mode), source))
         except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-            raise DataFailure(f"{where}: cannot be read as an image: {error}") from error
+            raise DataFailure(f"{source}: cannot be read as an image: {error}") from error
         return decoded[None] if decoded.ndim == 2 else np.ascontiguousarray(np.moveaxis(decoded, -1, 0))
 
-    def _sized(self, image: Image.Image, where: str) -> Image.Image:
+    def _to_size(self, image: Image.Image, source: str) -> Image.Image:
         height, width = self.size
         if image.size == (width, height):
             return image
         if not self.resize:
             found = f"{image.size[1]} by {image.size[0]}"
-            raise DataFailure(f"{where}: is {found}, task.source.size is {height} by {width}; set resize: true")
+            raise DataFailure(f"{source}: is {found}, task.source.size is {height} by {width}; set resize: true")
         return image.resize((width, height), resample=2)  # bilinear
 
 
-def _eight_bits(image: Image.Image, where: str) -> Image.Image:
+def _to_eight_bits(image: Image.Image, source: str) -> Image.Image:
     """Scale 16 bits to 8, which Pillow's own conversion cuts off at 255."""
     if image.mode in ("I", "F"):
-        raise DataFailure(f"{where}: has 32 bits a pixel; convert it to 8 or 16")
+        raise DataFailure(f"{source}: has 32 bits a pixel; convert it to 8 or 16")
     if not image.mode.startswith("I;16"):
         return image
     from PIL import Image as Images

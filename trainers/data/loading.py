@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.results.store.atomic_files import replacing
-from seedfold.trainers.data.archive import with_archive
-from seedfold.trainers.data.cached_samples import cached_splits
-from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.reading import read
+from seedfold.results.store.atomic_files import replace_file
+from seedfold.trainers.data.archive import add_archive
+from seedfold.trainers.data.cached_samples import read_cached_splits
+from seedfold.trainers.data.folds import divide_samples
+from seedfold.trainers.data.reading import read_source
 from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, StoredInputs
-from seedfold.trainers.data.sampling import to_long_tail
-from seedfold.trainers.data.upstream_files import SLICES_INDEX, published
+from seedfold.trainers.data.sampling import draw_long_tail
+from seedfold.trainers.data.upstream_files import SLICES_INDEX, find_upstream_file
 from seedfold.trainers.setup.build import build
 
-SCALING = "scaling.npz"
-NEW = "new"
-_IN_FILES = "task.standardize: only inputs in memory can be standardised, and these stay in files"
+SCALING_FILE = "scaling.npz"
+NEW_SPLIT = "new"
+_IN_FILES_MESSAGE = "task.standardize: only inputs in memory can be standardised, and these stay in files"
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,22 @@ class Scaling:
     def apply(self, samples: Samples) -> Samples:
         """Return the samples standardised; raises ConfigFailure for inputs that stay in files."""
         if not isinstance(samples.inputs, np.ndarray):
-            raise ConfigFailure(_IN_FILES)
+            raise ConfigFailure(_IN_FILES_MESSAGE)
         return replace(samples, inputs=((samples.inputs - self.mean) / self.scale).astype(np.float32))
 
     def save(self, folder: Path) -> None:
         """Keep it beside the weights."""
-        with replacing(folder / SCALING) as beside, beside.open("xb") as file:
+        with replace_file(folder / SCALING_FILE) as temporary, temporary.open("xb") as file:
             np.savez(file, allow_pickle=False, mean=self.mean, scale=self.scale)
 
     @classmethod
     def read(cls, folder: Path) -> Scaling:
         """Read what `save` kept; raises DataFailure where it is not there."""
         try:
-            with np.load(folder / SCALING, allow_pickle=False) as arrays:
+            with np.load(folder / SCALING_FILE, allow_pickle=False) as arrays:
                 return cls(arrays["mean"], arrays["scale"])
         except (OSError, ValueError, KeyError) as error:
-            raise DataFailure(f"{folder / SCALING}: cannot be read ({error}); train again to have it") from error
+            raise DataFailure(f"{folder / SCALING_FILE}: cannot be read ({error}); train again to have it") from error
 
 
 @dataclass(frozen=True)
@@ -68,100 +68,100 @@ class JobData:
     """
 
     train: Samples
-    evaluated: Mapping[str, Samples]
+    evaluation_splits: Mapping[str, Samples]
     classes: int
-    validation: str = "val"
+    validation_split: str = "val"
     scaling: Scaling | None = None
 
 
-def load(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Path] | None = None) -> JobData:
+def load_data(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Path] | None = None) -> JobData:
     """Read, divide, resample and standardise as ``task``, ``sampling`` and ``fold`` say.
 
     ``parents`` are the published folders of upstream stages. Raises DataFailure for bad data, ConfigFailure for
     settings that cannot be.
     """
     if config["task"].get("split"):
-        return _cached(config, parents or {})
-    return _sliced(config, parents or {}) if config["task"].get("slices") else _divided(config, reads)
+        return _load_cached(config, parents or {})
+    return _load_slices(config, parents or {}) if config["task"].get("slices") else _load_divided(config, reads)
 
 
-def _cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
+def _load_cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     task, classes = config["task"], int(config["task"]["classes"])
     if task.get("standardize", "none") != "none":
         raise ConfigFailure("task.standardize: cached images are scaled to 0 … 1 and no further; use none")
-    splits = cached_splits(task, parents)
+    splits = read_cached_splits(task, parents)
     train = splits.pop("train")
-    kept = _resampled(np.arange(len(train)), train.targets, classes, config.get("sampling") or {})
-    return JobData(train.take(kept), splits, classes, validation="dev_cal")
+    kept = _resample_rows(np.arange(len(train)), train.targets, classes, config.get("sampling") or {})
+    return JobData(train.take(kept), splits, classes, validation_split="dev_cal")
 
 
-def _sliced(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
+def _load_slices(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     task = config["task"]
     if task.get("standardize", "none") != "none":
-        raise ConfigFailure(_IN_FILES)
-    folder = published(parents, SLICES_INDEX).parent
+        raise ConfigFailure(_IN_FILES_MESSAGE)
+    folder = find_upstream_file(parents, SLICES_INDEX).parent
     samples: Samples = build(task["slices"], "task.slices").load(folder)
     if samples.masks is None:
         raise DataFailure(f"{folder}: the faults of its volumes are not known, and there is nothing to learn")
-    division = divide(samples, task, int(config["fold"]))
-    train = division.train if task.get("empty_slices", True) else without_empty(samples, division.train)
+    division = divide_samples(samples, task, int(config["fold"]))
+    train = division.train if task.get("empty_slices", True) else drop_empty_slices(samples, division.train)
     if not len(train):
         raise DataFailure(
             f"{folder}: no slice of the training volumes shows a fault; task.empty_slices leaves out others"
         )
-    kept = _resampled(train, samples.targets, int(task["classes"]), config.get("sampling") or {})
+    kept = _resample_rows(train, samples.targets, int(task["classes"]), config.get("sampling") or {})
     splits = {"val": samples.take(division.val), "test": samples.take(division.test)}
     return JobData(samples.take(kept), splits, int(task["classes"]))
 
 
-def without_empty(samples: Samples, rows: Indices) -> Indices:
+def drop_empty_slices(samples: Samples, rows: Indices) -> Indices:
     """Return those of ``rows`` whose masks are not empty: what training without empty slices learns from."""
     return rows[samples.targets[rows] > 0]
 
 
-def _divided(config: Mapping[str, Any], reads: Reads) -> JobData:
+def _load_divided(config: Mapping[str, Any], reads: Reads) -> JobData:
     task, sampling = config["task"], config.get("sampling") or {}
     classes = int(task["classes"])
-    samples = read(task.get("source"), "task.source", classes, reads)
-    division = divide(samples, task, int(config["fold"]))
+    samples = read_source(task.get("source"), "task.source", classes, reads)
+    division = divide_samples(samples, task, int(config["fold"]))
     test = samples.take(division.test)
     if task.get("test_source"):
-        test = read(task["test_source"], "task.test_source", classes, reads, labelled=False)
+        test = read_source(task["test_source"], "task.test_source", classes, reads, labelled=False)
     splits = {"val": samples.take(division.val), "test": test}
-    samples, train = with_archive(samples, division.train, task, reads)
-    kept = _resampled(train, samples.targets, classes, sampling)
-    scaling = _scaling(samples.inputs[kept], task.get("standardize", "none"))
+    samples, train = add_archive(samples, division.train, task, reads)
+    kept = _resample_rows(train, samples.targets, classes, sampling)
+    scaling = _fit_scaling(samples.inputs[kept], task.get("standardize", "none"))
     splits["train"] = samples.take(kept)
     if scaling:
         splits = {name: scaling.apply(split) for name, split in splits.items()}
     return JobData(splits.pop("train"), splits, classes, scaling=scaling)
 
 
-def _resampled(train: Indices, targets: Indices, classes: int, sampling: Mapping[str, Any]) -> Indices:
-    positions = to_long_tail(targets[train], classes, sampling.get("imbalance_ratio"), int(sampling.get("seed", 0)))
+def _resample_rows(train: Indices, targets: Indices, classes: int, sampling: Mapping[str, Any]) -> Indices:
+    positions = draw_long_tail(targets[train], classes, sampling.get("imbalance_ratio"), int(sampling.get("seed", 0)))
     return train[positions]
 
 
-def _scaling(train: Floats | StoredInputs, how: str) -> Scaling | None:
-    if how == "none":
+def _fit_scaling(train: Floats | StoredInputs, mode: str) -> Scaling | None:
+    if mode == "none":
         return None
-    if how not in ("feature", "all"):
-        raise ConfigFailure(f"task.standardize: {how!r} is none of none, feature, all")
+    if mode not in ("feature", "all"):
+        raise ConfigFailure(f"task.standardize: {mode!r} is none of none, feature, all")
     if not isinstance(train, np.ndarray):
-        raise ConfigFailure(_IN_FILES)
-    axes = (0,) if how == "feature" else tuple(range(train.ndim))
+        raise ConfigFailure(_IN_FILES_MESSAGE)
+    axes = (0,) if mode == "feature" else tuple(range(train.ndim))
     mean, deviation = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
     # A constant feature says nothing; it becomes 0 instead of infinite.
     return Scaling(mean, np.where(deviation > 0, deviation, 1.0))
 
 
-def load_new(config: Mapping[str, Any], reads: Reads, fit: Path) -> JobData:
+def load_new_samples(config: Mapping[str, Any], reads: Reads, fit: Path) -> JobData:
     """Read ``predict.source``, standardised as the training that has left its weights in the folder ``fit``.
 
     Nothing is trained on it; its split is called `NEW`.
     """
     task, classes = config["task"], int(config["task"]["classes"])
-    samples = read(config["predict"]["source"], "predict.source", classes, reads, labelled=False)
+    samples = read_source(config["predict"]["source"], "predict.source", classes, reads, labelled=False)
     if task.get("standardize", "none") != "none":
         samples = Scaling.read(fit).apply(samples)
-    return JobData(samples.take(np.arange(0)), {NEW: samples}, classes)
+    return JobData(samples.take(np.arange(0)), {NEW_SPLIT: samples}, classes)

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.samples import Reads, Samples, check
+from seedfold.trainers.data.samples import Reads, Samples, check_samples
 from seedfold.trainers.setup.build import build
 
-_BAD_DATA = (LookupError, ValueError, EOFError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_DATA_ERRORS = (LookupError, ValueError, EOFError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
-def read(node: Mapping[str, Any] | None, key: str, classes: int, reads: Reads, *, labelled: bool = True) -> Samples:
+def read_source(
+    node: Mapping[str, Any] | None, key: str, classes: int, reads: Reads, *, labelled: bool = True
+) -> Samples:
     """Build the source of ``key`` and return its samples, with float32 inputs and int64 targets.
 
     Raises DataFailure that names the source where it cannot read, or where its samples are not whole, unless
@@ -25,14 +27,14 @@ def read(node: Mapping[str, Any] | None, key: str, classes: int, reads: Reads, *
     name = f"{key} ({type(source).__name__})"
     try:
         samples = source.load(reads)
-    except _BAD_DATA as error:
+    except _DATA_ERRORS as error:
         raise DataFailure(f"{name}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(samples, Samples):
         raise ConfigFailure(
             f"{name}: load returned {type(samples).__name__}; return seedfold.trainers.data.samples.Samples"
         )
     _check_lengths(samples, name)
-    return check(_with_types(samples, name), name, classes, labelled=labelled)
+    return check_samples(_convert_types(samples, name), name, classes, labelled=labelled)
 
 
 def _check_lengths(samples: Samples, name: str) -> None:
@@ -43,7 +45,7 @@ def _check_lengths(samples: Samples, name: str) -> None:
             raise DataFailure(f"{name}: {count} ids, but {len(values)} {part}; there has to be one for each sample")
 
 
-def _with_types(samples: Samples, name: str) -> Samples:
+def _convert_types(samples: Samples, name: str) -> Samples:
     inputs, targets = samples.inputs, np.asarray(samples.targets)
     if targets.dtype.kind not in "iu":
         raise DataFailure(f"{name}: targets are {targets.dtype}; return class numbers, whole and from 0")

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 
 
 @dataclass(frozen=True)
-class Kept:
+class ArrayRecord:
     """``NAME.npy`` and what is known of it: ``plan`` says how it was made, ``notes`` are plain values."""
 
     name: str
@@ -34,48 +34,48 @@ class Kept:
         return f"{self.name}.npy"
 
 
-def kept(folder: Path, name: str, plan: str) -> Kept | None:
+def find_complete(folder: Path, name: str, plan: str) -> ArrayRecord | None:
     """Return what is whole in ``folder`` under this name and made by this plan, else None."""
     try:
-        record = Kept(**json.loads(_record(folder, name).read_text()))
-        whole = digest_of(folder / record.file) == record.digest
+        record = ArrayRecord(**json.loads(_record_file(folder, name).read_text()))
+        is_unchanged = file_digest(folder / record.file) == record.digest
     except (OSError, ValueError, TypeError):
         return None
-    return record if whole and (record.name, record.plan) == (name, plan) else None
+    return record if is_unchanged and (record.name, record.plan) == (name, plan) else None
 
 
-def save(folder: Path, name: str, plan: str, array: NDArray[Any], notes: Mapping[str, Any]) -> Kept:
+def save_with_record(folder: Path, name: str, plan: str, array: NDArray[Any], notes: Mapping[str, Any]) -> ArrayRecord:
     """Write an array and then its record."""
     folder.mkdir(parents=True, exist_ok=True)
-    _record(folder, name).unlink(missing_ok=True)
-    record = Kept(name, plan, save_array(folder / f"{name}.npy", array), notes)
-    with replacing(_record(folder, name)) as beside:
-        beside.write_text(json.dumps(asdict(record)))
+    _record_file(folder, name).unlink(missing_ok=True)
+    record = ArrayRecord(name, plan, save_array(folder / f"{name}.npy", array), notes)
+    with replace_file(_record_file(folder, name)) as temporary:
+        temporary.write_text(json.dumps(asdict(record)))
     return record
 
 
-def hand_over(folder: Path, arrays: Sequence[Kept], staging: Path) -> None:
+def link_into_staging(folder: Path, arrays: Sequence[ArrayRecord], staging: Path) -> None:
     """Give the arrays a second name in ``staging``."""
     staging.mkdir(parents=True, exist_ok=True)
     for each in arrays:
-        name_again(folder / each.file, staging / each.file)
+        link_or_move(folder / each.file, staging / each.file)
 
 
 def save_array(path: Path, array: NDArray[Any]) -> str:
     """Write an array whole or not at all; return its digest."""
-    with replacing(path) as beside:
-        with beside.open("xb") as file:
+    with replace_file(path) as temporary:
+        with temporary.open("xb") as file:
             np.save(file, np.ascontiguousarray(array))
-        return digest_of(beside)
+        return file_digest(temporary)
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def name_again(path: Path, new: Path) -> None:
+def link_or_move(path: Path, new: Path) -> None:
     """Give a file a second name; where there are no such names, move it."""
     try:
         new.hardlink_to(path)
@@ -83,5 +83,5 @@ def name_again(path: Path, new: Path) -> None:
         shutil.move(path, new)
 
 
-def _record(folder: Path, name: str) -> Path:
+def _record_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"

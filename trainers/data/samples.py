@@ -76,17 +76,17 @@ class Samples:
         return Samples(ids, self.inputs[rows], self.targets[rows], groups, held_out, shards, masks)
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Reads samples from files; built from ``task.source``."""
 
     def load(self, reads: Reads) -> Samples:
         """Read everything and report each file to ``reads``; raises DataFailure."""
 
 
-def existing(place: str | Path) -> Path:
+def require_data_path(path_text: str | Path) -> Path:
     """Return the path of a data file or folder, which must be there; raises DataFailure."""
     try:
-        path = locate(str(place))
+        path = locate(str(path_text))
     except UsageError as error:
         raise DataFailure(str(error)) from error
     if not path.exists():
@@ -94,7 +94,7 @@ def existing(place: str | Path) -> Path:
     return path
 
 
-def check(samples: Samples, where: str, classes: int, *, labelled: bool = True) -> Samples:
+def check_samples(samples: Samples, where: str, classes: int, *, labelled: bool = True) -> Samples:
     """Return ``samples`` if they are whole; raises DataFailure naming the first row (from 1) that is not.
 
     Checked: at least one sample, unique identifiers, finite inputs in memory, and if ``labelled`` targets among

@@ -22,7 +22,7 @@ Draw = Literal["shuffle", "balanced"]
 _SUBSET_STREAM, _ORDER_STREAM = 1, 2
 
 
-def to_long_tail(targets: Indices, classes: int, ratio: float | None, seed: int) -> Indices:
+def draw_long_tail(targets: Indices, classes: int, ratio: float | None, seed: int) -> Indices:
     """Return the positions to keep, ascending, so that the classes follow a long tail of max/min ``ratio``.
 
     Drawn without replacement by ``seed``; formula and source in `seedfold.jobs.imbalance.long_tail_counts`.
@@ -43,7 +43,7 @@ def to_long_tail(targets: Indices, classes: int, ratio: float | None, seed: int)
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingOrder:
     """The training order of n samples: ``of(epoch)`` gives n positions.
 
     ``shuffle`` is a permutation; ``balanced`` draws n times with replacement, each class equally likely.
@@ -53,22 +53,22 @@ class Order:
     seed: int
     draw: Draw = "shuffle"
 
-    def of(self, epoch: int) -> Indices:
+    def positions(self, epoch: int) -> Indices:
         """Return the positions (n,) int64 that epoch ``epoch`` (from 0) visits."""
         generator = np.random.default_rng([self.seed, _ORDER_STREAM, epoch])
         if self.draw == "shuffle":
             return generator.permutation(len(self.targets)).astype(np.int64)
-        return generator.choice(len(self.targets), size=len(self.targets), p=self._balanced()).astype(np.int64)
+        return generator.choice(len(self.targets), size=len(self.targets), p=self._balanced_shares()).astype(np.int64)
 
-    def _balanced(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _balanced_shares(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         _, number, count = np.unique(self.targets, return_inverse=True, return_counts=True)
         share = 1.0 / (len(count) * count[number])
         return np.asarray(share / share.sum(), dtype=np.float64)
 
 
-def order(targets: Indices, sampling: Mapping[str, Any], seed: int) -> Order:
+def make_order(targets: Indices, sampling: Mapping[str, Any], seed: int) -> TrainingOrder:
     """Build the order that ``sampling.draw`` names; raises ConfigFailure for another one."""
     draw = sampling.get("draw", "shuffle")
     if draw not in ("shuffle", "balanced"):
         raise ConfigFailure(f"sampling.draw: {draw!r} is none of shuffle, balanced")
-    return Order(targets, seed, draw)
+    return TrainingOrder(targets, seed, draw)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.samples import Indices
 
 SPLIT_FILE = "split.csv"
@@ -38,52 +38,52 @@ class Fractions:
     most: float = 0.35
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Fractions:
+    def from_config(cls, settings: Mapping[str, Any]) -> Fractions:
         """Read ``task.split``; raises ConfigFailure for shares that cannot be."""
         try:
-            read = cls(**{key: float(value) for key, value in settings.items()})
+            fractions = cls(**{key: float(value) for key, value in settings.items()})
         except (TypeError, ValueError) as error:
             raise ConfigFailure(f"task.split: {error}; it has {', '.join(asdict(cls()))}") from error
-        if min(read.dev_test, read.app_test, read.dev_cal) < 0 or read.rest_after_all <= 0:
+        if min(fractions.dev_test, fractions.app_test, fractions.dev_cal) < 0 or fractions.rest_after_all <= 0:
             raise ConfigFailure("task.split: the shares must not be negative, and must leave some to train on")
-        return read
+        return fractions
 
     @property
     def rest_after_dev_test(self) -> float:
         """What steps 2 and 3 divide."""
-        return _decimal(1 - self.dev_test)
+        return _round_share(1 - self.dev_test)
 
     @property
     def rest_after_app_test(self) -> float:
         """What step 3 divides."""
-        return _decimal(1 - self.dev_test - self.app_test)
+        return _round_share(1 - self.dev_test - self.app_test)
 
     @property
     def rest_after_all(self) -> float:
         """The share that trains."""
-        return _decimal(1 - self.dev_test - self.app_test - self.dev_cal)
+        return _round_share(1 - self.dev_test - self.app_test - self.dev_cal)
 
 
-def _decimal(share: float) -> float:
+def _round_share(share: float) -> float:
     """1 - 0.1 - 0.3 is 0.6, not the number beside it: a half must be one to be rounded as one."""
     return round(share, 12)
 
 
-def split_counts(class_counts: Sequence[int], fractions: Fractions) -> dict[str, list[int]]:
+def make_split_counts(class_counts: Sequence[int], fractions: Fractions) -> dict[str, list[int]]:
     """Return the samples of each class in each split; raises DataFailure naming a class that is too small."""
-    balanced = int(fractions.dev_test * sum(class_counts) / len(class_counts))
+    dev_test = int(fractions.dev_test * sum(class_counts) / len(class_counts))
     for number, count in enumerate(class_counts):
-        if balanced > fractions.most * count:
+        if dev_test > fractions.most * count:
             raise DataFailure(
-                f"class {number}: has {count} samples, of which dev_test would take {balanced}, more than "
+                f"class {number}: has {count} samples, of which dev_test would take {dev_test}, more than "
                 f"{fractions.most:.0%}; leave the class out, or lower task.split.dev_test"
             )
-    rest = [count - balanced for count in class_counts]
+    rest = [count - dev_test for count in class_counts]
     app_test = [round(count * (fractions.app_test / fractions.rest_after_dev_test)) for count in rest]
-    left = [count - app for count, app in zip(rest, app_test, strict=True)]
-    dev_cal = [round(count * (fractions.dev_cal / fractions.rest_after_app_test)) for count in left]
-    train = [count - cal for count, cal in zip(left, dev_cal, strict=True)]
-    return {"train": train, "dev_cal": dev_cal, "dev_test": [balanced] * len(rest), "app_test": app_test}
+    remaining = [count - app for count, app in zip(rest, app_test, strict=True)]
+    dev_cal = [round(count * (fractions.dev_cal / fractions.rest_after_app_test)) for count in remaining]
+    train = [count - cal for count, cal in zip(remaining, dev_cal, strict=True)]
+    return {"train": train, "dev_cal": dev_cal, "dev_test": [dev_test] * len(rest), "app_test": app_test}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SplitTable:
     splits: tuple[str, ...]
     targets: Indices
 
-    def counts(self, classes: int) -> dict[str, list[int]]:
+    def class_counts(self, classes: int) -> dict[str, list[int]]:
         """The samples of each class in each split."""
         splits = np.asarray(self.splits)
         return {split: np.bincount(self.targets[splits == split], minlength=classes).tolist() for split in SPLITS}
@@ -104,18 +104,18 @@ def draw_split(ids: Sequence[str], targets: Indices, classes: int, fractions: Fr
     """Divide samples; raises DataFailure naming a class that is too small, ConfigFailure for a negative seed."""
     if seed < 0:
         raise ConfigFailure(f"split_seed: {seed} is negative; seeds are 0 or more")
-    counts = split_counts(np.bincount(targets, minlength=classes).tolist(), fractions)
-    in_order = np.asarray(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-    sorted_targets = targets[in_order]
+    counts = make_split_counts(np.bincount(targets, minlength=classes).tolist(), fractions)
+    sorted_rows = np.asarray(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
+    sorted_targets = targets[sorted_rows]
     splits = np.empty(len(ids), dtype=object)
     for number in range(classes):
-        members = _shuffled(np.flatnonzero(sorted_targets == number), seed, number)
+        members = _shuffle_members(np.flatnonzero(sorted_targets == number), seed, number)
         drawn = ("dev_test", "app_test", "dev_cal", "train")
         splits[members] = np.repeat(drawn, [counts[split][number] for split in drawn])
-    return SplitTable(tuple(ids[place] for place in in_order), tuple(splits), sorted_targets)
+    return SplitTable(tuple(ids[place] for place in sorted_rows), tuple(splits), sorted_targets)
 
 
-def _shuffled(members: Indices, seed: int, number: int) -> Indices:
+def _shuffle_members(members: Indices, seed: int, number: int) -> Indices:
     keys = np.random.PCG64(np.random.SeedSequence([seed, number])).random_raw(len(members))
     return members[np.argsort(keys, kind="stable")]
 
@@ -124,7 +124,7 @@ def write_split(path: Path, table: SplitTable) -> None:
     """Write a table as CSV, the same bytes for the same table."""
     import csv
 
-    with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["sample_id", "split", "target"])
         writer.writerows(zip(table.ids, table.splits, table.targets.tolist(), strict=True))

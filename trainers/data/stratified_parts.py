@@ -14,7 +14,7 @@ import numpy as np
 from seedfold.trainers.data.samples import Indices, Labels
 
 
-def stratified(strata: Sequence[Labels], parts: int, seed: int) -> Indices:
+def stratify(strata: Sequence[Labels], parts: int, seed: int) -> Indices:
     """Permute the rows, sort them by their strata, and deal them out in turn.
 
     ``strata`` are columns (n,), the first counts most. Each combination of values, whatever its size, and all rows
@@ -24,12 +24,12 @@ def stratified(strata: Sequence[Labels], parts: int, seed: int) -> Indices:
     shuffled = np.random.default_rng(seed).permutation(count)
     numbers = [np.unique(column, return_inverse=True)[1][shuffled] for column in strata]
     order = shuffled[np.lexsort(numbers[::-1])]
-    found = np.empty(count, dtype=np.int64)
-    found[order] = np.arange(count) % parts
-    return found
+    part_of_rows = np.empty(count, dtype=np.int64)
+    part_of_rows[order] = np.arange(count) % parts
+    return part_of_rows
 
 
-def triple_stratified(targets: Indices, groups: Labels, parts: int, seed: int) -> Indices:
+def triple_stratify(targets: Indices, groups: Labels, parts: int, seed: int) -> Indices:
     """Deal out whole groups, so that parts agree in three ways: positives, samples a group has, and samples.
 
     Groups are dealt from the largest number of positives (targets above 0) and of samples to the smallest, in random
@@ -42,27 +42,27 @@ def triple_stratified(targets: Indices, groups: Labels, parts: int, seed: int) -
     positives = np.bincount(number, weights=targets > 0).astype(np.int64)
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     order = shuffled[np.lexsort((-sizes[shuffled], -positives[shuffled]))]
-    of_group = np.empty(len(sizes), dtype=np.int64)
-    loads = _Loads(parts)
+    part_of_group = np.empty(len(sizes), dtype=np.int64)
+    loads = _PartLoads(parts)
     for group in order.tolist():
-        of_group[group] = loads.take(int(sizes[group]), int(positives[group]))
-    return np.asarray(of_group[number], dtype=np.int64)
+        part_of_group[group] = loads.add_group(int(sizes[group]), int(positives[group]))
+    return np.asarray(part_of_group[number], dtype=np.int64)
 
 
-class _Loads:
+class _PartLoads:
     """What each part has so far."""
 
     def __init__(self, parts: int) -> None:
         self._samples, self._positives = np.zeros(parts, np.int64), np.zeros(parts, np.int64)
         self._parts = parts
-        self._of_size: dict[int, Any] = {}
+        self._groups_by_size: dict[int, Any] = {}
 
-    def take(self, samples: int, positives: int) -> int:
+    def add_group(self, samples: int, positives: int) -> int:
         """Add a group to the part that needs it most; return the part."""
-        alike = self._of_size.setdefault(samples, np.zeros(self._parts, np.int64))
-        keys = (self._samples, alike) if not positives else (self._samples, alike, self._positives)
+        groups_of_size = self._groups_by_size.setdefault(samples, np.zeros(self._parts, np.int64))
+        keys = (self._samples, groups_of_size) if not positives else (self._samples, groups_of_size, self._positives)
         part = int(np.lexsort(keys)[0])
-        alike[part] += 1
+        groups_of_size[part] += 1
         self._samples[part] += samples
         self._positives[part] += positives
         return part

@@ -14,7 +14,7 @@ import numpy as np
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, check, existing
+from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, check_samples, require_data_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,21 +46,21 @@ class Table:
 
     def load(self, reads: Reads) -> Samples:
         """Read the table; raises DataFailure for a missing file or column, or a value that is no number."""
-        path = existing(self.path)
+        path = require_data_path(self.path)
         reads(path)
         frame = read_frame(path, header=self.header, skip_rows=self.skip_rows)
         if not len(frame):
             raise DataFailure(f"{path}: holds no samples")
         samples = Samples(
-            ids=row_ids(frame, self.id, path),
-            inputs=self._inputs(frame, path),
-            targets=class_targets(frame[column(frame, self.target, path)], self.labels, path),
-            groups=None if self.group is None else frame[column(frame, self.group, path)].astype(str).to_numpy(),
+            ids=read_ids(frame, self.id, path),
+            inputs=self._read_inputs(frame, path),
+            targets=to_class_numbers(frame[find_column(frame, self.target, path)], self.labels, path),
+            groups=None if self.group is None else frame[find_column(frame, self.group, path)].astype(str).to_numpy(),
         )
-        return check(samples, str(path), self.classes)
+        return check_samples(samples, str(path), self.classes)
 
-    def _inputs(self, frame: pd.DataFrame, path: Path) -> Floats:
-        values = numbers(frame[self._feature_columns(frame, path)], path) / np.float32(self.divide_by)
+    def _read_inputs(self, frame: pd.DataFrame, path: Path) -> Floats:
+        values = to_floats(frame[self._feature_columns(frame, path)], path) / np.float32(self.divide_by)
         if self.shape is None:
             return values
         if values.shape[1] != int(np.prod(self.shape)):
@@ -72,8 +72,8 @@ class Table:
 
     def _feature_columns(self, frame: pd.DataFrame, path: Path) -> list[Column]:
         if self.features is not None:
-            return [column(frame, name, path) for name in self.features]
-        taken = {column(frame, name, path) for name in (self.id, self.target, self.group) if name is not None}
+            return [find_column(frame, name, path) for name in self.features]
+        taken = {find_column(frame, name, path) for name in (self.id, self.target, self.group) if name is not None}
         return [name for name in frame.columns if name not in taken]
 
 
@@ -98,7 +98,7 @@ def read_frame(path: Path, *, header: bool = True, skip_rows: int = 0, text: Seq
         raise DataFailure(f"{path}: cannot be read as a table: {' '.join(str(error).split())}") from error
 
 
-def column(frame: pd.DataFrame, name: Column, path: Path) -> Column:
+def find_column(frame: pd.DataFrame, name: Column, path: Path) -> Column:
     """Return the label of a column of ``frame``; raises DataFailure with the nearest name."""
     if name in frame.columns:
         return name
@@ -109,40 +109,40 @@ def column(frame: pd.DataFrame, name: Column, path: Path) -> Column:
     raise DataFailure(f"{path}: no column {name!r}{did_you_mean(str(name), known)}; it has {len(known)} columns")
 
 
-def row_ids(frame: pd.DataFrame, name: Column | None, path: Path) -> tuple[str, ...]:
+def read_ids(frame: pd.DataFrame, name: Column | None, path: Path) -> tuple[str, ...]:
     """Return one string a row: the column ``name``, or the row's position from 0."""
     if name is None:
         return tuple(str(row) for row in range(len(frame)))
-    values = frame[column(frame, name, path)]
+    values = frame[find_column(frame, name, path)]
     if values.isna().any():
         raise DataFailure(f"{path}: row {int(values.isna().to_numpy().argmax()) + 1} has no {name!r}")
     return tuple(values.astype(str))
 
 
-def class_targets(values: pd.Series, labels: Sequence[str] | None, path: Path) -> Indices:
+def to_class_numbers(values: pd.Series, labels: Sequence[str] | None, path: Path) -> Indices:
     """Return class numbers (n,) int64; raises DataFailure for a value that is none of ``labels`` or no whole number."""
     import pandas as pd
 
     if labels is not None:
-        numbered = values.astype("object").map({label: number for number, label in enumerate(labels)})
+        class_numbers = values.astype("object").map({label: number for number, label in enumerate(labels)})
     else:
-        numbered = pd.to_numeric(values, errors="coerce")
-    wrong = numbered.isna() | (numbered % 1 != 0)
-    if wrong.fillna(True).any():
-        row = int(wrong.fillna(True).to_numpy(dtype=bool).argmax())
+        class_numbers = pd.to_numeric(values, errors="coerce")
+    is_wrong = class_numbers.isna() | (class_numbers % 1 != 0)
+    if is_wrong.fillna(True).any():
+        row = int(is_wrong.fillna(True).to_numpy(dtype=bool).argmax())
         expected = f"one of {', '.join(labels)}" if labels else "a class number (or name the classes in source.labels)"
         raise DataFailure(f"{path}: row {row + 1} has target {values.iloc[row]!r}; expected {expected}")
-    return np.asarray(numbered.to_numpy(dtype=np.int64))
+    return np.asarray(class_numbers.to_numpy(dtype=np.int64))
 
 
-def numbers(frame: pd.DataFrame, path: Path) -> Floats:
+def to_floats(frame: pd.DataFrame, path: Path) -> Floats:
     """Return (n, columns) float32; raises DataFailure naming the row and column of the first value that is none."""
     import pandas as pd
 
     for name in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            wrong = pd.to_numeric(frame[name], errors="coerce").isna().to_numpy(dtype=bool)
-            row = int(wrong.argmax())
+            is_wrong = pd.to_numeric(frame[name], errors="coerce").isna().to_numpy(dtype=bool)
+            row = int(is_wrong.argmax())
             raise DataFailure(
                 f"{path}: row {row + 1}, column {name!r} holds {frame[name].iloc[row]!r}, which is no number; "
                 "leave the column out with task.source.features"

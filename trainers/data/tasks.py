@@ -10,16 +10,16 @@ from seedfold.jobs.work import ConfigFailure
 Task = Mapping[str, Any]
 
 
-def tasks_of(config: Mapping[str, Any]) -> dict[str, Task]:
+def read_tasks(config: Mapping[str, Any]) -> dict[str, Task]:
     """Return every task by its ``name``; raises ConfigFailure where there is none, or two have one name."""
-    given = list((config.get("tasks") or {}).values()) or [config.get("task")]
-    named: dict[str, Task] = {}
-    for task in given:
+    tasks = list((config.get("tasks") or {}).values()) or [config.get("task")]
+    tasks_by_name: dict[str, Task] = {}
+    for task in tasks:
         name = task_name(task)
-        if name in named:
+        if name in tasks_by_name:
             raise ConfigFailure(f"tasks: two are called {name}; names are task.name")
-        named[name] = task
-    return named
+        tasks_by_name[name] = task
+    return tasks_by_name
 
 
 def task_name(task: Task | None) -> str:

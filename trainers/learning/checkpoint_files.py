@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.store.atomic_files import replacing
-from seedfold.trainers.setup.settings import Keep
+from seedfold.results.store.atomic_files import replace_file
+from seedfold.trainers.setup.settings import KeepPolicy
 
 _log = logging.getLogger(__name__)
 
-LAST, PREVIOUS, FIT = "last.ckpt", "previous.ckpt", "fit.json"
+LAST_FILE, PREVIOUS_FILE, FIT_FILE = "last.ckpt", "previous.ckpt", "fit.json"
 _FORMAT = 1
 State = dict[str, Any]
 
 
-class DamagedCheckpoint(Exception):
+class DamagedCheckpointError(Exception):
     """A checkpoint file that is not what was written."""
 
 
 @dataclass(frozen=True)
-class Best:
+class BestEpoch:
     """The best epoch so far (from 0), its monitored value and the file with its weights."""
 
     epoch: int
@@ -44,13 +44,13 @@ class Best:
     file: str
 
     @classmethod
-    def of(cls, epoch: int, value: float) -> Best:
+    def for_epoch(cls, epoch: int, value: float) -> BestEpoch:
         """Name the file that the weights of an epoch go to."""
         return cls(epoch, value, f"best-{epoch:06d}.ckpt")
 
 
 @dataclass(frozen=True)
-class Fit:
+class FinishedFit:
     """A finished training: what ``fit.json`` says.
 
     ``weights`` names the files by role: ``best``, ``last``, and where heads have best epochs of their own ``heads``,
@@ -58,30 +58,34 @@ class Fit:
     """
 
     epochs: int
-    best: Best | None
+    best: BestEpoch | None
     weights: Mapping[str, str]
     history: tuple[Mapping[str, float], ...]
-    heads: Mapping[str, Best] = field(default_factory=dict)
+    heads: Mapping[str, BestEpoch] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, epochs: int, best: Best | None, heads: Mapping[str, Best], history: tuple[Mapping[str, float], ...]
-    ) -> Fit:
+    def from_best_epochs(
+        cls,
+        epochs: int,
+        best: BestEpoch | None,
+        heads: Mapping[str, BestEpoch],
+        history: tuple[Mapping[str, float], ...],
+    ) -> FinishedFit:
         """Describe a training that has kept its last state and the weights of its best epochs."""
-        weights = {"last": LAST} | ({"best": best.file} if best else {})
-        weights |= {f"best/{head}": own.file for head, own in heads.items()}
+        weights = {"last": LAST_FILE} | ({"best": best.file} if best else {})
+        weights |= {f"best/{head}": best_of_head.file for head, best_of_head in heads.items()}
         return cls(epochs, best, weights, history, heads)
 
 
-def save(path: Path, state: State) -> None:
+def save_checkpoint(path: Path, state: State) -> None:
     """Write a full state or weights to ``path``, whole or not at all."""
     import torch
 
-    with replacing(path) as beside:
-        torch.save(state, beside)
+    with replace_file(path) as temporary:
+        torch.save(state, temporary)
 
 
-def load(path: Path) -> State:
+def load_checkpoint(path: Path) -> State:
     """Read what `save` wrote, tensors on the CPU; raises DamagedCheckpoint, FileNotFoundError."""
     import torch
 
@@ -89,7 +93,7 @@ def load(path: Path) -> State:
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DamagedCheckpoint(f"{path}: {str(error).splitlines()[0]}") from error
+        raise DamagedCheckpointError(f"{path}: {str(error).splitlines()[0]}") from error
     return state
 
 
@@ -99,14 +103,14 @@ def _check_content(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
-        raise DamagedCheckpoint(f"{path}: is cut short or changed ({error})") from error
+        raise DamagedCheckpointError(f"{path}: is cut short or changed ({error})") from error
     if damaged is not None:
-        raise DamagedCheckpoint(f"{path}: {damaged} in it is changed")
+        raise DamagedCheckpointError(f"{path}: {damaged} in it is changed")
 
 
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(record, indent=1))
+    with replace_file(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1))
 
 
 @dataclass(frozen=True)
@@ -117,20 +121,20 @@ class Checkpoints:
 
     def save_state(self, state: State) -> None:
         """Make ``state`` the newest; the one before becomes the previous. Weights that neither names are removed."""
-        last = self.folder / LAST
+        last = self.folder / LAST_FILE
         with contextlib.suppress(FileNotFoundError):
-            last.replace(self.folder / PREVIOUS)
-        save(last, {**state, "format": _FORMAT})
+            last.replace(self.folder / PREVIOUS_FILE)
+        save_checkpoint(last, {**state, "format": _FORMAT})
 
-    def save_best(self, epoch: int, value: float, weights: Mapping[str, Any]) -> Best:
+    def save_best(self, epoch: int, value: float, weights: Mapping[str, Any]) -> BestEpoch:
         """Write the weights of a new best epoch; call before the state that names them is saved."""
-        best = Best.of(epoch, value)
-        save(self.folder / best.file, {"state_dict": dict(weights), **asdict(best), "format": _FORMAT})
+        best = BestEpoch.for_epoch(epoch, value)
+        save_checkpoint(self.folder / best.file, {"state_dict": dict(weights), **asdict(best), "format": _FORMAT})
         return best
 
-    def forget_best(self, *needed: Best | None) -> None:
+    def remove_old_best(self, *kept: BestEpoch | None) -> None:
         """Remove the weights of former best epochs, except ``needed``: those the last and previous states name."""
-        keep = {best.file for best in needed if best is not None}
+        keep = {best.file for best in kept if best is not None}
         for path in self.folder.glob("best-*.ckpt"):
             if path.name not in keep:
                 path.unlink(missing_ok=True)
@@ -142,109 +146,111 @@ class Checkpoints:
         """
         for unfinished in self.folder.glob(".*.ckpt.*"):
             unfinished.unlink(missing_ok=True)
-        for path in (self.folder / LAST, self.folder / PREVIOUS):
-            state = _usable(path)
+        for path in (self.folder / LAST_FILE, self.folder / PREVIOUS_FILE):
+            state = _load_usable(path)
             if state is not None:
                 return state
         return None
 
-    def finish(self, fit: Fit) -> None:
+    def record_finished(self, fit: FinishedFit) -> None:
         """Record that training is finished; what it took to get there is then no longer needed."""
-        _write_json(self.folder / FIT, {"format": _FORMAT, **asdict(fit)})
-        (self.folder / PREVIOUS).unlink(missing_ok=True)
-        self.forget_best(fit.best, *fit.heads.values())
+        _write_json(self.folder / FIT_FILE, {"format": _FORMAT, **asdict(fit)})
+        (self.folder / PREVIOUS_FILE).unlink(missing_ok=True)
+        self.remove_old_best(fit.best, *fit.heads.values())
 
-    def finished(self) -> Fit | None:
+    def finished_fit(self) -> FinishedFit | None:
         """Return the finished fit, or None where training has still to run."""
         try:
-            record = json.loads((self.folder / FIT).read_text())
-            best = record["best"] and Best(**record["best"])
-            heads = {head: Best(**own) for head, own in record.get("heads", {}).items()}
-            return Fit(record["epochs"], best, record["weights"], tuple(record["history"]), heads)
+            record = json.loads((self.folder / FIT_FILE).read_text())
+            best = record["best"] and BestEpoch(**record["best"])
+            heads = {head: BestEpoch(**best_of_head) for head, best_of_head in record.get("heads", {}).items()}
+            return FinishedFit(record["epochs"], best, record["weights"], tuple(record["history"]), heads)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            _log.warning("%s: not readable (%s), training again", self.folder / FIT, error)
+            _log.warning("%s: not readable (%s), training again", self.folder / FIT_FILE, error)
             return None
 
-    def weights(self, fit: Fit, role: str) -> Path:
+    def weights_file(self, fit: FinishedFit, role: str) -> Path:
         """Return the file with the ``best`` or ``last`` weights of a finished fit.
 
         Raises DamagedCheckpoint if they were not kept: whoever needs them has to train again.
         """
         if role not in fit.weights:
-            kept = ", ".join(fit.weights) or "none"
-            raise DamagedCheckpoint(f"{self.folder}: this fit has no {role} weights; it has {kept}")
+            roles = ", ".join(fit.weights) or "none"
+            raise DamagedCheckpointError(f"{self.folder}: this fit has no {role} weights; it has {roles}")
         return self.folder / fit.weights[role]
 
-    def weights_by_head(self, fit: Fit, role: str) -> dict[Path, tuple[str, ...]]:
+    def heads_by_weights_file(self, fit: FinishedFit, role: str) -> dict[Path, tuple[str, ...]]:
         """Return each file to predict from and the heads that it is for; none named: all. Raises as `weights` does."""
         if role != "best" or not fit.heads:
-            return {self.weights(fit, role): ()}
+            return {self.weights_file(fit, role): ()}
         files: dict[Path, tuple[str, ...]] = {}
         for head in fit.heads:
-            path = self.weights(fit, f"{role}/{head}")
+            path = self.weights_file(fit, f"{role}/{head}")
             files[path] = (*files.get(path, ()), head)
         return files
 
-    def discard_fit(self) -> None:
+    def remove_fit(self) -> None:
         """Take the finish back: its weights are gone or damaged, and training has to run again."""
-        (self.folder / FIT).unlink(missing_ok=True)
+        (self.folder / FIT_FILE).unlink(missing_ok=True)
 
 
-def _usable(path: Path) -> State | None:
+def _load_usable(path: Path) -> State | None:
     try:
-        state = load(path)
+        state = load_checkpoint(path)
         if state["format"] != _FORMAT:
-            raise DamagedCheckpoint(f"{path}: has format {state['format']}, this version writes {_FORMAT}")
+            raise DamagedCheckpointError(f"{path}: has format {state['format']}, this version writes {_FORMAT}")
         for best in (state["best"], *state.get("heads", {}).values()):
             if best is not None:
-                _check_weights(path.with_name(best["file"]))
+                _check_weights_file(path.with_name(best["file"]))
         return state
     except FileNotFoundError:
         return None
-    except (DamagedCheckpoint, KeyError) as error:
+    except (DamagedCheckpointError, KeyError) as error:
         # It must not become the previous state when the next one is saved.
         _log.warning("cannot continue from %s (%s), going further back", path.name, error)
         path.unlink(missing_ok=True)
         return None
 
 
-def _check_weights(path: Path) -> None:
+def _check_weights_file(path: Path) -> None:
     if not path.exists():
-        raise DamagedCheckpoint(f"{path}: the best weights so far are gone")
-    load(path)
+        raise DamagedCheckpointError(f"{path}: the best weights so far are gone")
+    load_checkpoint(path)
 
 
-def clean_up(folder: Path, keep: str) -> int:
+def remove_unneeded_checkpoints(folder: Path, keep: str) -> int:
     """Remove what a published job no longer needs, as ``checkpoint.keep`` says, and return the bytes freed.
 
     ``last+best`` keeps the newest state and the best weights, ``last`` the newest state, ``none`` nothing (the fit
     runs again if it is needed again). Only for a folder that no live job uses: several jobs may share one fit.
     Raises UsageError for another ``keep``.
     """
-    if keep not in get_args(Keep):
-        raise UsageError(f"checkpoint.keep: {keep!r} is none of {', '.join(get_args(Keep))}")
+    if keep not in get_args(KeepPolicy):
+        raise UsageError(f"checkpoint.keep: {keep!r} is none of {', '.join(get_args(KeepPolicy))}")
     freed = 0
-    if keep != "last+best" and (folder / FIT).exists():
-        _shrink_fit(folder, keep)
-    for path in _removable(folder, keep):
+    if keep != "last+best" and (folder / FIT_FILE).exists():
+        _remove_weights_from_fit(folder, keep)
+    for path in _find_removable(folder, keep):
         freed += path.stat().st_size
         path.unlink(missing_ok=True)
     return freed
 
 
-def _shrink_fit(folder: Path, keep: str) -> None:
+def _remove_weights_from_fit(folder: Path, keep: str) -> None:
     """Unname weights before they are removed, so that a fit never names a file that is not there."""
     if keep == "none":
-        (folder / FIT).unlink()
+        (folder / FIT_FILE).unlink()
         return
-    record = json.loads((folder / FIT).read_text())
+    record = json.loads((folder / FIT_FILE).read_text())
     record["weights"] = {role: file for role, file in record["weights"].items() if role == "last"}
-    _write_json(folder / FIT, record)
+    _write_json(folder / FIT_FILE, record)
 
 
-def _removable(folder: Path, keep: str) -> Iterator[Path]:
-    patterns = {"last+best": (PREVIOUS,), "last": (PREVIOUS, "best-*.ckpt"), "none": ("*.ckpt", "*.npz")}[keep]
+def _find_removable(folder: Path, keep: str) -> Iterator[Path]:
+    patterns = {"last+best": (PREVIOUS_FILE,), "last": (PREVIOUS_FILE, "best-*.ckpt"), "none": ("*.ckpt", "*.npz")}[
+        keep
+    ]
     for pattern in (*patterns, ".*.ckpt.*"):
         yield from folder.glob(pattern)

@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
-from seedfold.trainers.learning.checkpoint_files import Checkpoints, Fit
+from seedfold.trainers.learning.checkpoint_files import Checkpoints, FinishedFit
 from seedfold.trainers.learning.validation import MAIN_HEAD
 from seedfold.trainers.setup.settings import TrainerSettings
 
 _log = logging.getLogger(__name__)
 
-WEIGHTS = "estimator.npz"
+WEIGHTS_FILE = "estimator.npz"
 
 
 def is_estimator(model: object) -> bool:
@@ -36,40 +36,40 @@ def is_estimator(model: object) -> bool:
     return scores and hasattr(model, "fit") and hasattr(model, "get_params")
 
 
-def fitted(work: Work, estimator: Any, data: JobData) -> Any:
+def get_fitted(work: Work, estimator: Any, data: JobData) -> Any:
     """Return the fitted estimator: from the job's folder if it is finished there, else fitted and recorded."""
     files = Checkpoints(work.folder)
-    if files.finished() is not None and _restore(estimator, work.folder / WEIGHTS):
+    if files.finished_fit() is not None and _restore_estimator(estimator, work.folder / WEIGHTS_FILE):
         return estimator
-    _fit(work, estimator, data)
-    stored = _store(estimator, work.folder / WEIGHTS)
-    files.finish(Fit(1, None, {"last": WEIGHTS} if stored else {}, ()))
+    _fit_estimator(work, estimator, data)
+    stored = _save_estimator(estimator, work.folder / WEIGHTS_FILE)
+    files.record_finished(FinishedFit(1, None, {"last": WEIGHTS_FILE} if stored else {}, ()))
     return estimator
 
 
-def _fit(work: Work, estimator: Any, data: JobData) -> None:
+def _fit_estimator(work: Work, estimator: Any, data: JobData) -> None:
     from threadpoolctl import threadpool_limits
 
-    weights = sample_weights(work, data)
+    weights = make_sample_weights(work, data)
     extra = {} if weights is None else {"sample_weight": weights}
     if extra and "sample_weight" not in inspect.signature(estimator.fit).parameters:
         raise ConfigFailure(
             f"model: {type(estimator).__name__} takes no sample weights; use loss.weighting=none and sampling=default"
         )
-    with threadpool_limits(TrainerSettings.of(work.config).threads):
+    with threadpool_limits(TrainerSettings.from_config(work.config).threads):
         try:
-            estimator.fit(_flat(data.train), data.train.targets, **extra)
+            estimator.fit(_flatten_inputs(data.train), data.train.targets, **extra)
         except ValueError as error:
             raise DataFailure(f"model: {type(estimator).__name__} cannot be fitted: {error}") from error
 
 
-def sample_weights(work: Work, data: JobData) -> NDArray[np.float64] | None:
+def make_sample_weights(work: Work, data: JobData) -> NDArray[np.float64] | None:
     """Return weights (n,) that stand for ``loss.class_weights`` and balanced draws, or None if there are neither."""
-    given = (work.config.get("loss") or {}).get("class_weights")
+    class_weights = (work.config.get("loss") or {}).get("class_weights")
     balanced = (work.config.get("sampling") or {}).get("draw") == "balanced"
-    if given is None and not balanced:
+    if class_weights is None and not balanced:
         return None
-    per_class = np.ones(data.classes) if given is None else np.asarray(given, dtype=np.float64)
+    per_class = np.ones(data.classes) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     if len(per_class) != data.classes:
         raise ConfigFailure(f"loss.class_weights: {len(per_class)} weights for {data.classes} classes")
     if balanced:
@@ -78,40 +78,40 @@ def sample_weights(work: Work, data: JobData) -> NDArray[np.float64] | None:
     return per_class[data.train.targets]
 
 
-def predict(estimator: Any, samples: Samples, classes: int) -> dict[str, Floats]:
+def predict_logits(estimator: Any, samples: Samples, classes: int) -> dict[str, Floats]:
     """Return logits {head: (n, classes)} float32: log probabilities, or decision values where there are none.
 
     A class that training never saw gets the smallest probability of the type. A binary decision value becomes one
     logit (n, 1).
     """
     if not hasattr(estimator, "predict_proba"):
-        decision = np.asarray(estimator.decision_function(_flat(samples)), dtype=np.float32)
+        decision = np.asarray(estimator.decision_function(_flatten_inputs(samples)), dtype=np.float32)
         return {MAIN_HEAD: decision.reshape(len(samples), -1)}
     probabilities = np.zeros((len(samples), classes))
-    probabilities[:, estimator.classes_] = estimator.predict_proba(_flat(samples))
+    probabilities[:, estimator.classes_] = estimator.predict_proba(_flatten_inputs(samples))
     return {MAIN_HEAD: np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)}
 
 
-def _flat(samples: Samples) -> Floats:
+def _flatten_inputs(samples: Samples) -> Floats:
     if not isinstance(samples.inputs, np.ndarray):
         raise ConfigFailure("model: an estimator needs all inputs in memory, and these stay in files; use a network")
     return samples.inputs.reshape(len(samples), -1)
 
 
-def _store(estimator: Any, path: Path) -> bool:
+def _save_estimator(estimator: Any, path: Path) -> bool:
     """Write everything that fitting added to the estimator, if all of it is plain arrays and scalars."""
-    given = estimator.get_params(deep=False)
-    state = {name: np.asarray(value) for name, value in vars(estimator).items() if name not in given}
+    parameters = estimator.get_params(deep=False)
+    state = {name: np.asarray(value) for name, value in vars(estimator).items() if name not in parameters}
     if any(array.dtype.kind not in "biufU" for array in state.values()):
         return False
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **state)
-    with replacing(path) as beside:
-        beside.write_bytes(buffer.getbuffer())
+    with replace_file(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     return True
 
 
-def _restore(estimator: Any, path: Path) -> bool:
+def _restore_estimator(estimator: Any, path: Path) -> bool:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             state = {name: arrays[name] for name in arrays.files}

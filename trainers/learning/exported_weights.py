@@ -10,15 +10,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.learning.checkpoint_files import DamagedCheckpoint, load, save
+from seedfold.trainers.learning.checkpoint_files import DamagedCheckpointError, load_checkpoint, save_checkpoint
 from seedfold.trainers.setup.build import build
 
-FILE = "weights.ckpt"
+EXPORTED_FILE = "weights.ckpt"
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedWeights:
     """``model`` is the node of the configuration, ``upright`` whether slices have the depth as their height.
 
     ``epoch`` (from 0) is the one that the weights are of.
@@ -29,11 +29,11 @@ class Exported:
     upright: bool
     epoch: int | None
 
-    def network(self) -> nn.Module:
+    def make_network(self) -> nn.Module:
         """Build the network and give it its weights; raises ConfigFailure where they do not fit."""
         # What training began with has been replaced, and need not be here.
-        begun = {"pretrained": None} if "pretrained" in self.model else {}
-        network = build({**self.model, **begun}, "model")
+        initial_weights = {"pretrained": None} if "pretrained" in self.model else {}
+        network = build({**self.model, **initial_weights}, "model")
         try:
             network.load_state_dict(dict(self.state_dict))
         except (AttributeError, RuntimeError) as error:
@@ -44,25 +44,27 @@ class Exported:
         return network  # type: ignore[no-any-return]
 
 
-def export(path: Path, exported: Exported) -> None:
+def export_weights(path: Path, exported: ExportedWeights) -> None:
     """Write weights, whole or not at all."""
-    save(path, {"format": _FORMAT} | {field.name: getattr(exported, field.name) for field in fields(exported)})
+    save_checkpoint(
+        path, {"format": _FORMAT} | {field.name: getattr(exported, field.name) for field in fields(exported)}
+    )
 
 
-def read(path: Path) -> Exported:
+def read_exported(path: Path) -> ExportedWeights:
     """Read what `export` wrote, never executing code; raises DataFailure naming the file."""
     try:
-        found = load(path)
+        found = load_checkpoint(path)
         if found.pop("format", None) != _FORMAT:
-            raise DataFailure(f"{path}: is no file of exported weights; training leaves them as {FILE}")
-        return Exported(**found)
-    except (DamagedCheckpoint, OSError, TypeError) as error:
+            raise DataFailure(f"{path}: is no file of exported weights; training leaves them as {EXPORTED_FILE}")
+        return ExportedWeights(**found)
+    except (DamagedCheckpointError, OSError, TypeError) as error:
         raise DataFailure(f"{path}: cannot be read as exported weights: {error}") from error
 
 
-def exported_in(folder: Path) -> list[Path]:
+def find_exported(folder: Path) -> list[Path]:
     """Return the files of exported weights in a folder, at any depth, by name; raises DataFailure if it has none."""
-    found = sorted(folder.rglob(FILE))
+    found = sorted(folder.rglob(EXPORTED_FILE))
     if not found:
-        raise DataFailure(f"{folder}: has no {FILE}, at any depth")
+        raise DataFailure(f"{folder}: has no {EXPORTED_FILE}, at any depth")
     return found

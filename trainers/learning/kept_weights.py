@@ -8,21 +8,21 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.trainers.setup.settings import PredictSettings
 
 
-def kept_fit(work: Work, prediction: PredictSettings) -> Path:
+def find_fit_folder(work: Work, prediction: PredictSettings) -> Path:
     """Return the folder of the job's training: its own, or with ``predict.weights: FOLDER`` that in another study.
 
     Raises ConfigFailure where that study has not trained with this configuration.
     """
-    place = prediction.elsewhere
-    if place is None:
+    weights_path = prediction.weights_path
+    if weights_path is None:
         return work.folder
-    if place.is_file():
-        return place.parent.absolute()
+    if weights_path.is_file():
+        return weights_path.parent.absolute()
     fit = work.description.fit
-    folder = place / "jobs" / fit[:2] / fit
+    folder = weights_path / "jobs" / fit[:2] / fit
     if not folder.is_dir():
         raise ConfigFailure(
-            f"predict.weights: {place} has no training with this configuration; it is the folder of a study "
+            f"predict.weights: {weights_path} has no training with this configuration; it is the folder of a study "
             "(ROOT/STUDY) that was launched with the same settings, but for predict and paths"
         )
     return folder.absolute()
@@ -30,8 +30,8 @@ def kept_fit(work: Work, prediction: PredictSettings) -> Path:
 
 def refuse_training(prediction: PredictSettings) -> None:
     """Raise ConfigFailure where only prediction is asked for, and there is nothing to predict from."""
-    if prediction.elsewhere is not None:
-        raise ConfigFailure(f"predict.weights: {prediction.elsewhere} holds no finished training that can be read")
+    if prediction.weights_path is not None:
+        raise ConfigFailure(f"predict.weights: {prediction.weights_path} holds no finished training that can be read")
     if prediction.source:
         raise ConfigFailure(
             "predict.source: nothing has been trained with this configuration under this root; launch the study "

@@ -10,11 +10,11 @@ from typing import Any
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.trainers.setup.build import build
 
-PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 """What Lightning's loggers need and Seedfold does not install."""
 
 
-def loggers(work: Work) -> list[Any]:
+def make_loggers(work: Work) -> list[Any]:
     """Return the logger that ``logger`` names, if any, which writes to ``logs`` in the job's folder unless told where.
 
     Raises ConfigFailure where it cannot be built; a package that it needs and that is not installed is named.
@@ -25,32 +25,32 @@ def loggers(work: Work) -> list[Any]:
     folder = work.folder / "logs"
     folder.mkdir(exist_ok=True)
     try:
-        return [build(completed(node, folder), "logger")]
+        return [build(complete_arguments(node, folder), "logger")]
     except ConfigFailure as failure:
-        name = _class_of(node)
-        if name not in PACKAGES or not _lacks_a_package(failure):
+        name = _class_name(node)
+        if name not in LOGGER_PACKAGES or not _is_missing_package(failure):
             raise
-        package = PACKAGES[name]
+        package = LOGGER_PACKAGES[name]
         raise ConfigFailure(
             f"logger: {name} needs {package}, which is not installed: pip install {package}"
         ) from failure
 
 
-def completed(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def complete_arguments(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the logger's arguments with ``folder`` for files, unless they name another.
 
     Without a server, MLflow gets a database there: it refuses the plain files that Lightning would have it write.
     """
     found = {**node, "save_dir": node.get("save_dir") or str(folder)}
-    if _class_of(node) == "MLFlowLogger" and not node.get("tracking_uri"):
+    if _class_name(node) == "MLFlowLogger" and not node.get("tracking_uri"):
         found["tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{found['save_dir']}/mlflow.db"
     return found
 
 
-def _class_of(node: Mapping[str, Any]) -> str:
+def _class_name(node: Mapping[str, Any]) -> str:
     return str(node["_target_"]).rpartition(".")[2]
 
 
-def _lacks_a_package(failure: ConfigFailure) -> bool:
+def _is_missing_package(failure: ConfigFailure) -> bool:
     instantiation = failure.__cause__
     return instantiation is not None and isinstance(instantiation.__cause__, ModuleNotFoundError)

@@ -12,7 +12,7 @@ from seedfold.trainers.learning.validation import MAIN_HEAD
 Heads = dict[str, Tensor]
 
 
-def logits_by_head(output: object, samples: int, classes: int | None) -> Heads:
+def to_logits_by_head(output: object, samples: int, classes: int | None) -> Heads:
     """Return the logits (n, k) of each head; those of a network with one head go by `MAIN_HEAD`.
 
     ``samples`` is n, and ``classes`` k, where k = 1 will do for two classes; None for no check of shapes. Raises
@@ -25,15 +25,16 @@ def logits_by_head(output: object, samples: int, classes: int | None) -> Heads:
     heads = {MAIN_HEAD: output} if isinstance(output, Tensor) else dict(output)
     if classes is not None:
         for name, logits in heads.items():
-            _check(name, tuple(logits.shape), samples, classes)
+            _check_shape(name, tuple(logits.shape), samples, classes)
     return {name: logits if logits.ndim == 2 else logits.reshape(-1, 1) for name, logits in heads.items()}
 
 
-def _check(head: str, shape: tuple[int, ...], samples: int, classes: int) -> None:
-    right = [(samples, classes), *([(samples, 1), (samples,)] if classes == 2 else [])]
-    if shape not in right:
-        which = "" if head == MAIN_HEAD else f" in head {head!r}"
-        wanted = " or ".join(map(str, right))
+def _check_shape(head: str, shape: tuple[int, ...], samples: int, classes: int) -> None:
+    allowed_shapes = [(samples, classes), *([(samples, 1), (samples,)] if classes == 2 else [])]
+    if shape not in allowed_shapes:
+        head_text = "" if head == MAIN_HEAD else f" in head {head!r}"
+        shapes_text = " or ".join(map(str, allowed_shapes))
         raise ConfigFailure(
-            f"model: returns shape {shape}{which} for {samples} samples of {classes} classes; return logits {wanted}"
+            f"model: returns shape {shape}{head_text} for {samples} samples of {classes} classes; "
+            f"return logits {shapes_text}"
         )

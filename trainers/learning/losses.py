@@ -25,12 +25,12 @@ class CrossEntropy(nn.Module):
 
     def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.register_buffer("class_weights", _weights(class_weights), persistent=False)
-        self.label_smoothing = _smoothing(label_smoothing)
+        self.register_buffer("class_weights", _to_weight_tensor(class_weights), persistent=False)
+        self.label_smoothing = _require_smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss, a scalar."""
-        _check_width(self.class_weights, logits.shape[1], least=2)
+        _check_width(self.class_weights, logits.shape[1], minimum=2)
         return functional.cross_entropy(
             logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing
         )
@@ -47,14 +47,14 @@ class BinaryCrossEntropy(nn.Module):
 
     def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
-        self.register_buffer("class_weights", _weights(class_weights), persistent=False)
-        self.label_smoothing = _smoothing(label_smoothing)
+        self.register_buffer("class_weights", _to_weight_tensor(class_weights), persistent=False)
+        self.label_smoothing = _require_smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss, a scalar; raises ConfigFailure unless there is one logit."""
         if logits.shape[1] != 1:
             raise ConfigFailure(f"loss: binary cross-entropy needs heads of one logit, not {logits.shape[1]}")
-        _check_width(self.class_weights, 2, least=2)
+        _check_width(self.class_weights, 2, minimum=2)
         smooth = targets.to(logits.dtype) * (1 - self.label_smoothing) + self.label_smoothing / 2
         losses = functional.binary_cross_entropy_with_logits(logits[:, 0], smooth, reduction="none")
         if self.class_weights is None:
@@ -80,18 +80,18 @@ class HeadsLoss(nn.Module):
         return torch.stack(parts).sum() if len(parts) > 1 else parts[0]
 
 
-def _weights(values: Sequence[float] | None) -> Tensor | None:
+def _to_weight_tensor(values: Sequence[float] | None) -> Tensor | None:
     return None if values is None else torch.tensor(list(values), dtype=torch.float32)
 
 
-def _smoothing(value: float) -> float:
+def _require_smoothing(value: float) -> float:
     if not 0 <= value <= 1:
         raise ConfigFailure(f"loss.function.label_smoothing: {value} is not between 0 and 1")
     return value
 
 
-def _check_width(weights: Tensor | None, classes: int, least: int) -> None:
-    if classes < least:
-        raise ConfigFailure(f"loss: cross-entropy needs heads of at least {least} logits, not {classes}")
+def _check_width(weights: Tensor | None, classes: int, minimum: int) -> None:
+    if classes < minimum:
+        raise ConfigFailure(f"loss: cross-entropy needs heads of at least {minimum} logits, not {classes}")
     if weights is not None and len(weights) != classes:
         raise ConfigFailure(f"loss.class_weights: {len(weights)} weights for {classes} classes")

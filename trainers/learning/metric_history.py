@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-FILE = "epochs.csv"
+HISTORY_FILE = "epochs.csv"
 
 
 def write_history(staging: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -16,7 +16,7 @@ def write_history(staging: Path, history: Sequence[Mapping[str, float]]) -> None
     """
     if not history:
         return
-    with (staging / FILE).open("w", newline="") as file:
+    with (staging / HISTORY_FILE).open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)

@@ -23,9 +23,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure
 from seedfold.trainers.data.batches import Batch, Block, Position
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.setup.randomness import generator
-from seedfold.trainers.setup.ranks import ALONE, Ranks
-from seedfold.trainers.setup.settings import Mode
+from seedfold.trainers.setup.randomness import make_generator
+from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
+from seedfold.trainers.setup.settings import MonitorMode
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _TRAIN_STREAM = 3
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """How a network learns; ``steps`` is the number of batches an epoch, ``classes`` those of the task.
 
     See `TrainerSettings` for the rest.
@@ -42,18 +42,18 @@ class Recipe:
 
     optimizer: Callable[..., Optimizer]
     schedule: Callable[[Optimizer], LRScheduler] | None
-    steps: int
+    steps_per_epoch: int
     seed: int
     accumulate: int = 1
     clip: float | None = None
     monitor: str = "val/loss"
     head_monitor: str | None = None
-    head_mode: Mode = "max"
+    head_mode: MonitorMode = "max"
     metrics: tuple[str, ...] = ()
     augment: Callable[..., Any] | None = None
     micro_batch: int | None = None
     tta: int = 1
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_RANK
     classes: int | None = None
 
 
@@ -64,7 +64,7 @@ class Learner(pl.LightningModule, ABC):
     validation pass in ``validation``.
     """
 
-    def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: Recipe, position: Position) -> None:
+    def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: TrainingRecipe, position: Position) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network, self.loss, self.recipe, self.position = network, loss, recipe, position
@@ -83,8 +83,8 @@ class Learner(pl.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Continue the loss sum of a begun epoch."""
-        begun = self.position.loss_sum if self.recipe.ranks.first else 0.0
-        self._loss_sum = torch.tensor(begun, dtype=torch.float64, device=self._sum_device)
+        loss_sum = self.position.loss_sum if self.recipe.ranks.is_first else 0.0
+        self._loss_sum = torch.tensor(loss_sum, dtype=torch.float64, device=self._sum_device)
 
     @property
     def _sum_device(self) -> torch.device:
@@ -94,22 +94,24 @@ class Learner(pl.LightningModule, ABC):
         """Learn from each batch of the block in turn."""
         optimizer = self.optimizers()
         for offset, batch in enumerate(block.batches):
-            self._learn(batch, block.first + offset, optimizer)
-        self.settle()
+            self._train_on_batch(batch, block.first + offset, optimizer)
+        self.update_loss_sum()
 
-    def _learn(self, batch: Batch, step: int, optimizer: Any) -> None:
+    def _train_on_batch(self, batch: Batch, step: int, optimizer: Any) -> None:
         inputs, targets = batch.scaled_inputs(), batch.targets
         if self.recipe.augment is not None:
-            own = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
-            stream = generator(self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *own)
-            inputs, targets = self.augmented(inputs, targets, stream)
-        window = self._window(step)
-        for part_inputs, part_targets, weight in self._parts(inputs, targets, batch):
+            rank_numbers = [self.recipe.ranks.rank] if self.recipe.ranks.count > 1 else []
+            stream = make_generator(
+                self.device, self.recipe.seed, _TRAIN_STREAM, self.position.epoch, step, *rank_numbers
+            )
+            inputs, targets = self.augment_batch(inputs, targets, stream)
+        window = self._window_length(step)
+        for part_inputs, part_targets, weight in self._split_into_micro_batches(inputs, targets, batch):
             loss = self.loss(self(part_inputs), part_targets)
             part = loss if window == 1 else loss / window
             self.manual_backward(part if weight == 1 else part * weight)
-            self._loss_sum += loss.detach() * (weight * batch.whole / self.recipe.ranks.count)
-        self.position.seen += batch.whole
+            self._loss_sum += loss.detach() * (weight * batch.total_samples / self.recipe.ranks.count)
+        self.position.seen += batch.total_samples
         self.position.step = step + 1
         if self._ends_window(step):
             if self.recipe.clip is not None:
@@ -118,26 +120,28 @@ class Learner(pl.LightningModule, ABC):
             optimizer.zero_grad()
             self.after_step()
 
-    def _parts(self, inputs: Tensor, targets: Tensor, batch: Batch) -> Iterator[tuple[Tensor, Tensor, float]]:
+    def _split_into_micro_batches(
+        self, inputs: Tensor, targets: Tensor, batch: Batch
+    ) -> Iterator[tuple[Tensor, Tensor, float]]:
         """Split what this process has of a batch into parts that fit its memory, each with the weight of its mean."""
-        number = self._number_of_parts(batch.whole)
+        number = self._micro_batch_count(batch.total_samples)
         parts = zip(inputs.tensor_split(number), targets.tensor_split(number), strict=True)
         for part_inputs, part_targets in parts:
             yield part_inputs, part_targets, batch.weight * (len(part_targets) / len(inputs))
 
-    def _number_of_parts(self, whole: int) -> int:
+    def _micro_batch_count(self, batch_size: int) -> int:
         """The same for all processes, since they do each backward pass together; no part is empty."""
         count, size = self.recipe.ranks.count, self.recipe.micro_batch
-        return 1 if size is None else min(math.ceil(whole / count / size), max(1, whole // count))
+        return 1 if size is None else min(math.ceil(batch_size / count / size), max(1, batch_size // count))
 
-    def _window(self, step: int) -> int:
+    def _window_length(self, step: int) -> int:
         start = step - step % self.recipe.accumulate
-        return min(self.recipe.accumulate, self.recipe.steps - start)
+        return min(self.recipe.accumulate, self.recipe.steps_per_epoch - start)
 
     def _ends_window(self, step: int) -> bool:
-        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self.recipe.steps
+        return (step + 1) % self.recipe.accumulate == 0 or step + 1 == self.recipe.steps_per_epoch
 
-    def settle(self) -> None:
+    def update_loss_sum(self) -> None:
         """Bring the position's loss sum up to date; raises NonFiniteFailure if a loss was not finite."""
         total = self.recipe.ranks.sum(float(self._loss_sum))
         if not math.isfinite(total):
@@ -148,27 +152,27 @@ class Learner(pl.LightningModule, ABC):
         self.position.loss_sum = total
 
     @abstractmethod
-    def augmented(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    def augment_batch(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return a batch as training sees it, drawn from ``stream``; only called where there is augmentation."""
 
-    def finite(self, loss: float) -> float:
+    def require_finite(self, loss: float) -> float:
         """Return a validation loss; raises NonFiniteFailure if it is not finite."""
         if not math.isfinite(loss):
             raise NonFiniteFailure(f"validation loss became {loss} in epoch {self.position.epoch}")
         return loss
 
-    def note_validation(self, values: dict[str, float]) -> None:
+    def record_validation(self, values: dict[str, float]) -> None:
         """Take the metrics of a validation pass."""
         self.validation = values
         self.log_dict(values, logger=False, batch_size=1)
 
-    def head_values(self, row: Mapping[str, float]) -> dict[str, float]:
+    def head_monitor_values(self, row: Mapping[str, float]) -> dict[str, float]:
         """Return what decides on each head's own best epoch; empty if heads have none of their own."""
         return {}
 
     def on_train_epoch_end(self) -> None:
         """Write the epoch's row, tell the loggers, step the schedule and move on to the next epoch."""
-        self.settle()
+        self.update_loss_sum()
         row = {"epoch": self.position.epoch, **self._learning_rate()}
         row |= {"train/loss": self.position.loss_sum / self.position.seen, **self.validation}
         for logger in self.loggers:
@@ -185,12 +189,12 @@ class Learner(pl.LightningModule, ABC):
     def _step_schedule(self, row: Mapping[str, float]) -> None:
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
-            schedule.step(monitored(row, self.recipe.monitor))
+            schedule.step(monitored_value(row, self.recipe.monitor))
         elif schedule is not None:
             schedule.step()  # type: ignore[union-attr]
 
 
-def monitored(row: Mapping[str, float], monitor: str, key: str = "monitor") -> float:
+def monitored_value(row: Mapping[str, float], monitor: str, key: str = "monitor") -> float:
     """Return the watched metric of an epoch; raises ConfigFailure if there is none of that name."""
     if monitor not in row:
         raise ConfigFailure(f"trainer.{key}: no metric {monitor!r}; known: {', '.join(row)}")

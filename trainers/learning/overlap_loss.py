@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure
 
-Measure = Literal["dice", "jaccard"]
+OverlapMeasure = Literal["dice", "jaccard"]
 
 
 class Overlap(nn.Module):
@@ -23,10 +23,12 @@ class Overlap(nn.Module):
 
     class_weights: Tensor | None
 
-    def __init__(self, measure: Measure, class_weights: Sequence[float] | None = None, smooth: float = 1e-5) -> None:
+    def __init__(
+        self, measure: OverlapMeasure, class_weights: Sequence[float] | None = None, smooth: float = 1e-5
+    ) -> None:
         super().__init__()
-        if measure not in get_args(Measure):
-            raise ConfigFailure(f"loss.function.measure: {measure!r} is none of {', '.join(get_args(Measure))}")
+        if measure not in get_args(OverlapMeasure):
+            raise ConfigFailure(f"loss.function.measure: {measure!r} is none of {', '.join(get_args(OverlapMeasure))}")
         try:
             from monai.losses.dice import DiceLoss
         except ImportError as error:

@@ -20,7 +20,7 @@ from seedfold.trainers.augmentation.mask_transforms import Levels
 from seedfold.trainers.data.batches import Batch, Position
 from seedfold.trainers.learning.logits import Heads
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.learning.module import Learner, Recipe
+from seedfold.trainers.learning.module import Learner, TrainingRecipe
 from seedfold.trainers.learning.validation import MAIN_HEAD
 
 
@@ -31,21 +31,21 @@ class Segmenter(Learner):
     classes but the background, class 0.
     """
 
-    def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: Recipe, position: Position) -> None:
+    def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: TrainingRecipe, position: Position) -> None:
         if recipe.augment is not None and not isinstance(recipe.augment, Levels):
             raise ConfigFailure("augment: this one changes images without their masks; choose augment=faults or none")
         super().__init__(network, loss, recipe, position)
-        self._begin()
+        self._reset_validation()
 
-    def _begin(self) -> None:
-        self._validation_loss, self._validated = 0.0, 0
+    def _reset_validation(self) -> None:
+        self._validation_loss, self._validated_samples = 0.0, 0
         self._counts: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> Heads:
         """Return the logits (n, k, height, width)."""
         return {MAIN_HEAD: self.network(inputs)}
 
-    def augmented(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    def augment_batch(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return other images with the masks that go with them."""
         assert self.recipe.augment is not None
         images, masks = self.recipe.augment(inputs, targets, stream)
@@ -53,38 +53,38 @@ class Segmenter(Learner):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation pass."""
-        self._begin()
+        self._reset_validation()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Add the batch to the loss and to the numbers of pixels."""
         heads = self(batch.scaled_inputs())
         self._validation_loss += float(self.loss(heads, batch.targets)) * len(batch.targets)
-        self._validated += len(batch.targets)
-        counts = pixels(heads[MAIN_HEAD], batch.targets)
+        self._validated_samples += len(batch.targets)
+        counts = count_pixels(heads[MAIN_HEAD], batch.targets)
         self._counts = counts if self._counts is None else self._counts + counts
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole split, as every process of the job does."""
         ranks = self.recipe.ranks
-        loss = ranks.sum(self._validation_loss) / ranks.sum(self._validated)
+        loss = ranks.sum(self._validation_loss) / ranks.sum(self._validated_samples)
         assert self._counts is not None
         counts = torch.stack([each.cpu() for each in ranks.gather(self._counts.cpu())]).sum(0)
         overlaps = list(starmap(Overlap, counts.tolist()))
-        metrics = {f"val/{name}": _mean(name, overlaps) for name in self.recipe.metrics}
-        self.note_validation({"val/loss": self.finite(loss), **metrics})
+        metrics = {f"val/{name}": _mean_over_classes(name, overlaps) for name in self.recipe.metrics}
+        self.record_validation({"val/loss": self.require_finite(loss), **metrics})
 
 
-def pixels(logits: Tensor, masks: Tensor) -> Tensor:
+def count_pixels(logits: Tensor, masks: Tensor) -> Tensor:
     """Count the pixels (k - 1, 3) of each class but 0, int64: in both masks, in the one found, in the true one."""
     found = logits.argmax(1)
     rows = []
     for number in range(1, logits.shape[1]):
-        own, true = found == number, masks == number
-        rows.append(torch.stack([(own & true).sum(), own.sum(), true.sum()]))
+        found_in_class, true = found == number, masks == number
+        rows.append(torch.stack([(found_in_class & true).sum(), found_in_class.sum(), true.sum()]))
     return torch.stack(rows)
 
 
-def _mean(metric: str, overlaps: Sequence[Overlap]) -> float:
+def _mean_over_classes(metric: str, overlaps: Sequence[Overlap]) -> float:
     return sum(METRICS[metric](overlap) for overlap in overlaps) / len(overlaps)
 
 

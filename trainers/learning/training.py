@@ -13,160 +13,171 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.loading import JobData
 from seedfold.trainers.data.samples import Floats, Samples
-from seedfold.trainers.data.sampling import order
-from seedfold.trainers.learning.checkpoint_files import Checkpoints, DamagedCheckpoint, Fit, load
+from seedfold.trainers.data.sampling import make_order
+from seedfold.trainers.learning.checkpoint_files import (
+    Checkpoints,
+    DamagedCheckpointError,
+    FinishedFit,
+    load_checkpoint,
+)
 from seedfold.trainers.learning.classifier import Classifier
-from seedfold.trainers.learning.loggers import loggers
+from seedfold.trainers.learning.loggers import make_loggers
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.learning.module import Learner, Recipe
+from seedfold.trainers.learning.module import Learner, TrainingRecipe
 from seedfold.trainers.learning.segmenter import Segmenter, check_mask_metrics
-from seedfold.trainers.learning.training_state import Checkpointer, Progress
+from seedfold.trainers.learning.training_state import Checkpointer, TrainingProgress
 from seedfold.trainers.learning.validation import check_metrics
 from seedfold.trainers.setup.build import build
-from seedfold.trainers.setup.randomness import seed_everything, stream_seed
-from seedfold.trainers.setup.ranks import ALONE, Ranks
+from seedfold.trainers.setup.randomness import derive_seed, seed_everything
+from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
 
 Logits = dict[str, Floats]
 
 
-def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = ALONE) -> Fit:
+def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RANK) -> FinishedFit:
     """Train ``network`` to its end, or continue, and record the finished fit in ``work.folder``.
 
     All ``ranks`` of the job do it together; the first writes.
 
     Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
     """
-    settings, files = TrainerSettings.of(work.config), Checkpoints(work.folder)
+    settings, files = TrainerSettings.from_config(work.config), Checkpoints(work.folder)
     (check_metrics if data.train.masks is None else check_mask_metrics)(settings.metrics)
-    progress = Progress.of(files.newest_state())
+    progress = TrainingProgress.from_state(files.newest_state())
     if not progress.finished:
-        _train(work, network, data, settings, progress, ranks)
+        _run_training(work, network, data, settings, progress, ranks)
     position = progress.position
-    finished = Fit.of(position.epoch, progress.best, progress.heads, tuple(position.history))
-    if ranks.first:
-        files.finish(finished)
+    finished = FinishedFit.from_best_epochs(position.epoch, progress.best, progress.heads, tuple(position.history))
+    if ranks.is_first:
+        files.record_finished(finished)
     return finished
 
 
-def _train(
-    work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: Progress, ranks: Ranks
+def _run_training(
+    work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: TrainingProgress, ranks: Ranks
 ) -> None:
-    blocks = _blocks(work.config, data.train, settings, progress.position, ranks)
-    recipe = _recipe(work.config, settings, steps=blocks.steps, ranks=ranks)
-    kind: type[Learner] = Classifier if data.train.masks is None else Segmenter
-    module = kind(network, _loss(work.config), recipe, progress.position)
+    blocks = _make_blocks(work.config, data.train, settings, progress.position, ranks)
+    recipe = _make_recipe(work.config, settings, steps=blocks.steps, ranks=ranks)
+    module_class: type[Learner] = Classifier if data.train.masks is None else Segmenter
+    module = module_class(network, _make_loss(work.config), recipe, progress.position)
     checkpointer = Checkpointer(
         Checkpoints(work.folder),
         progress,
-        every_seconds=CheckpointSettings.of(work.config).every_seconds,
+        every_seconds=CheckpointSettings.from_config(work.config).every_seconds,
         mode=settings.mode,
         stop_requested=work.stop_requested,
         report=work.progress,
         ranks=ranks,
     )
-    settings = _within_steps(settings, blocks.epochs(settings.max_epochs))
-    own_loggers = loggers(work) if ranks.first else []
-    trainer = _trainer(settings, work.folder, [*_callbacks(settings), checkpointer], own_loggers, _together(ranks))
-    _begin_at(trainer, progress.position.epoch)
+    settings = _limit_epochs(settings, blocks.count_epochs(settings.max_epochs))
+    loggers_of_rank = make_loggers(work) if ranks.is_first else []
+    trainer = _make_trainer(
+        settings, work.folder, [*_make_callbacks(settings), checkpointer], loggers_of_rank, _training_devices(ranks)
+    )
+    _start_at_epoch(trainer, progress.position.epoch)
     try:
-        trainer.fit(module, blocks, _validation(data.evaluated[data.validation], settings, ranks))
+        trainer.fit(module, blocks, _validation_batches(data.evaluation_splits[data.validation_split], settings, ranks))
     except SIGTERMException as error:  # Lightning raises it between epochs, when the state is saved
         raise RunInterrupted("terminated between epochs, with a checkpoint") from error
 
 
-def _validation(samples: Samples, settings: TrainerSettings, ranks: Ranks) -> EvaluationBatches:
+def _validation_batches(samples: Samples, settings: TrainerSettings, ranks: Ranks) -> EvaluationBatches:
     if len(samples) < ranks.count:
-        there = counted(len(samples), "validation sample")
-        raise ConfigFailure(f"resources.gpus: {ranks.count} GPUs for {there}; ask for fewer")
-    return EvaluationBatches(samples, settings.eval_batch_size, ranks.share(len(samples)))
+        samples_text = count_noun(len(samples), "validation sample")
+        raise ConfigFailure(f"resources.gpus: {ranks.count} GPUs for {samples_text}; ask for fewer")
+    return EvaluationBatches(samples, settings.eval_batch_size, ranks.share_of(len(samples)))
 
 
-def _within_steps(settings: TrainerSettings, epochs: int) -> TrainerSettings:
+def _limit_epochs(settings: TrainerSettings, epochs: int) -> TrainerSettings:
     return replace(settings, max_epochs=epochs, min_epochs=min(settings.min_epochs, epochs))
 
 
-def predict(work: Work, network: nn.Module, finished: Fit, samples: Samples, ranks: Ranks = ALONE) -> Logits:
+def predict(
+    work: Work, network: nn.Module, finished: FinishedFit, samples: Samples, ranks: Ranks = SINGLE_RANK
+) -> Logits:
     """Return the logits (n, k) float32 of each head for ``samples``, from the weights that ``predict`` asks for.
 
     These are the head's own best weights where the fit has them. Each of ``ranks`` predicts its share, and all return
     the whole. Raises DamagedCheckpoint if the weights cannot be read.
     """
-    settings, prediction = TrainerSettings.of(work.config), PredictSettings.of(work.config)
-    recipe = _recipe(work.config, settings, steps=1, tta=prediction.tta)
-    module = Classifier(network, _loss(work.config), recipe, Position())
+    settings, prediction = TrainerSettings.from_config(work.config), PredictSettings.from_config(work.config)
+    recipe = _make_recipe(work.config, settings, steps=1, tta=prediction.tta)
+    module = Classifier(network, _make_loss(work.config), recipe, Position())
     # Whole batches: what is drawn for a batch does not depend on how many processes there are.
     size = settings.eval_batch_size
-    share = ranks.share(-(-len(samples) // size))
+    share = ranks.share_of(-(-len(samples) // size))
     batches = EvaluationBatches(samples, size, slice(share.start * size, share.stop * size))
     module.first_batch = share.start
-    trainer = _trainer(settings, work.folder, [], [], _one_of(settings, ranks))
+    trainer = _make_trainer(settings, work.folder, [], [], _prediction_devices(settings, ranks))
     logits: Logits = {}
-    for path, heads in Checkpoints(work.folder).weights_by_head(finished, prediction.role).items():
+    for path, heads in Checkpoints(work.folder).heads_by_weights_file(finished, prediction.weights_role).items():
         module.load_state_dict(_read_weights(path))
         outputs = trainer.predict(module, batches) if len(batches) else []
-        found = _joined([output for of_rank in ranks.gather(outputs) for output in of_rank])
-        logits |= {head: found[head] for head in heads or found}
-    return {head: logits[head] for head in found}
+        logits_of_weights = _join_outputs([output for of_rank in ranks.gather(outputs) for output in of_rank])
+        logits |= {head: logits_of_weights[head] for head in heads or logits_of_weights}
+    return {head: logits[head] for head in logits_of_weights}
 
 
-def check_weights(work: Work, finished: Fit) -> None:
+def check_weights_readable(work: Work, finished: FinishedFit) -> None:
     """Raise DamagedCheckpoint if the weights to predict from cannot be read."""
-    for path in Checkpoints(work.folder).weights_by_head(finished, PredictSettings.of(work.config).role):
+    for path in Checkpoints(work.folder).heads_by_weights_file(
+        finished, PredictSettings.from_config(work.config).weights_role
+    ):
         _read_weights(path)
 
 
 def _read_weights(path: Path) -> Mapping[str, Any]:
     try:
-        weights: Mapping[str, Any] = load(path)["state_dict"]
+        weights: Mapping[str, Any] = load_checkpoint(path)["state_dict"]
     except FileNotFoundError as error:
-        raise DamagedCheckpoint(f"{path}: is not there any more") from error
+        raise DamagedCheckpointError(f"{path}: is not there any more") from error
     return weights
 
 
-def _joined(outputs: list[Any]) -> Logits:
+def _join_outputs(outputs: list[Any]) -> Logits:
     return {name: np.concatenate([heads[name].numpy() for heads in outputs]) for name in outputs[0]}
 
 
-def _blocks(
+def _make_blocks(
     config: Mapping[str, Any], train: Samples, settings: TrainerSettings, position: Position, ranks: Ranks
 ) -> TrainingBlocks:
     blocks = TrainingBlocks(
         train,
-        order(train.targets, config.get("sampling") or {}, int(config["seed"])),
+        make_order(train.targets, config.get("sampling") or {}, int(config["seed"])),
         position,
         batch_size=settings.batch_size,
         drop_last=settings.drop_last,
-        block=settings.steps_per_execution,
-        most=settings.max_steps,
+        batches_per_block=settings.steps_per_execution,
+        max_batches=settings.max_steps,
         ranks=ranks,
     )
     if not blocks.steps:
-        samples = counted(len(train), "sample")
+        samples = count_noun(len(train), "sample")
         raise ConfigFailure(f"trainer.batch_size: {settings.batch_size} leaves no batch of {samples}")
     return blocks
 
 
-def _loss(config: Mapping[str, Any]) -> HeadsLoss:
+def _make_loss(config: Mapping[str, Any]) -> HeadsLoss:
     loss = config.get("loss") or {}
     return HeadsLoss(build(loss.get("function"), "loss.function"), loss.get("head_weights"))
 
 
-def _recipe(
-    config: Mapping[str, Any], settings: TrainerSettings, *, steps: int, tta: int = 1, ranks: Ranks = ALONE
-) -> Recipe:
+def _make_recipe(
+    config: Mapping[str, Any], settings: TrainerSettings, *, steps: int, tta: int = 1, ranks: Ranks = SINGLE_RANK
+) -> TrainingRecipe:
     schedule, augment = config.get("schedule"), config.get("augment")
     if tta > 1 and not augment:
         raise ConfigFailure(f"predict.tta: {tta} passes without augmentation are all alike; choose augment=… or tta 1")
-    return Recipe(
+    return TrainingRecipe(
         optimizer=build(config.get("optimizer"), "optimizer"),
         schedule=build(schedule, "schedule") if schedule else None,
-        steps=steps,
+        steps_per_epoch=steps,
         seed=int(config["seed"]),
         accumulate=settings.accumulate,
         micro_batch=settings.micro_batch,
@@ -182,19 +193,19 @@ def _recipe(
     )
 
 
-def _together(ranks: Ranks) -> Mapping[str, Any]:
+def _training_devices(ranks: Ranks) -> Mapping[str, Any]:
     """Lightning's settings for training on the devices of all ranks."""
     if ranks.count == 1:
         return {"devices": 1}
     return {"devices": ranks.count, "strategy": "ddp", "use_distributed_sampler": False, "sync_batchnorm": True}
 
 
-def _one_of(settings: TrainerSettings, ranks: Ranks) -> Mapping[str, Any]:
+def _prediction_devices(settings: TrainerSettings, ranks: Ranks) -> Mapping[str, Any]:
     """Lightning's settings for predicting on the rank's own device."""
     return {"devices": [ranks.rank] if settings.accelerator == "cuda" else 1}
 
 
-def _trainer(
+def _make_trainer(
     settings: TrainerSettings, folder: Path, callbacks: list[Any], loggers: list[Any], devices: Mapping[str, Any]
 ) -> pl.Trainer:
     try:
@@ -218,30 +229,30 @@ def _trainer(
         raise ConfigFailure(f"trainer: {error}") from error
 
 
-def _begin_at(trainer: pl.Trainer, epoch: int) -> None:
+def _start_at_epoch(trainer: pl.Trainer, epoch: int) -> None:
     """Let Lightning count epochs from ``epoch``: its loop is new, the training is not."""
     current = trainer.fit_loop.epoch_progress.current
     for stage in ("ready", "started", "processed", "completed"):
         setattr(current, stage, epoch)
 
 
-def _callbacks(settings: TrainerSettings) -> list[Any]:
+def _make_callbacks(settings: TrainerSettings) -> list[Any]:
     callbacks = [build(node, f"trainer.callbacks.{name}") for name, node in settings.callbacks.items() if node]
     if settings.early_stopping:
         callbacks.append(build(settings.early_stopping, "trainer.early_stopping"))
     return callbacks
 
 
-def seeded_network(config: Mapping[str, Any]) -> Any:
+def make_seeded_network(config: Mapping[str, Any]) -> Any:
     """Seed everything from ``seed`` and build ``model``: a torch module, or an estimator of scikit-learn's kind."""
     seed_everything(int(config["seed"]))
     return build(config.get("model"), "model")
 
 
-def part_streams(config: Mapping[str, Any], ranks: Ranks) -> None:
+def separate_random_streams(config: Mapping[str, Any], ranks: Ranks) -> None:
     """Have every rank but the first draw from a stream of its own from here on, as dropout does."""
-    if not ranks.first:
-        seed_everything(stream_seed(int(config["seed"]), ranks.rank))
+    if not ranks.is_first:
+        seed_everything(derive_seed(int(config["seed"]), ranks.rank))
 
 
-__all__ = ["Logits", "fit", "part_streams", "predict", "seeded_network"]
+__all__ = ["Logits", "fit", "make_seeded_network", "predict", "separate_random_streams"]

@@ -17,36 +17,36 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from seedfold.jobs.work import RunInterrupted
 from seedfold.trainers.data.batches import Position
-from seedfold.trainers.learning.checkpoint_files import Best, Checkpoints, State
-from seedfold.trainers.learning.module import Learner, monitored
-from seedfold.trainers.setup.randomness import RandomState, random_state, set_random_state
-from seedfold.trainers.setup.ranks import ALONE, Ranks
-from seedfold.trainers.setup.settings import Mode
+from seedfold.trainers.learning.checkpoint_files import BestEpoch, Checkpoints, State
+from seedfold.trainers.learning.module import Learner, monitored_value
+from seedfold.trainers.setup.randomness import RandomState, get_random_state, set_random_state
+from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
+from seedfold.trainers.setup.settings import MonitorMode
 
-_GO_ON, _SAVE, _STOP = range(3)
+_CONTINUE, _SAVE, _STOP = range(3)
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """What a state file says besides tensors; empty at the beginning. ``state`` is what to continue from."""
 
     position: Position = field(default_factory=Position)
-    best: Best | None = None
-    heads: dict[str, Best] = field(default_factory=dict)
+    best: BestEpoch | None = None
+    heads: dict[str, BestEpoch] = field(default_factory=dict)
     finished: bool = False
     state: State | None = None
 
     @classmethod
-    def of(cls, state: State | None) -> Progress:
+    def from_state(cls, state: State | None) -> TrainingProgress:
         """Read the position out of a full state, or begin."""
         if state is None:
             return cls()
-        best = state["best"] and Best(**state["best"])
-        heads = {head: Best(**own) for head, own in state.get("heads", {}).items()}
+        best = state["best"] and BestEpoch(**state["best"])
+        heads = {head: BestEpoch(**best_of_head) for head, best_of_head in state.get("heads", {}).items()}
         return cls(Position(**state["position"]), best, heads, state["finished"], state)
 
     @property
-    def all_best(self) -> tuple[Best, ...]:
+    def best_epochs(self) -> tuple[BestEpoch, ...]:
         """The best epoch of the whole and those of the heads."""
         return (*([] if self.best is None else [self.best]), *self.heads.values())
 
@@ -61,19 +61,19 @@ class Checkpointer(Checkpoint):
     def __init__(
         self,
         checkpoints: Checkpoints,
-        progress: Progress,
+        progress: TrainingProgress,
         *,
         every_seconds: float | None,
-        mode: Mode,
+        mode: MonitorMode,
         stop_requested: Callable[[], bool],
         report: Callable[[int, int], None],
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_RANK,
     ) -> None:
         self._ranks = ranks
-        self._files, self._progress = checkpoints, progress
-        self._every, self._mode = every_seconds, mode
+        self._checkpoints, self._progress = checkpoints, progress
+        self._every_seconds, self._mode = every_seconds, mode
         self._stop_requested, self._report = stop_requested, report
-        self._previous_best = progress.all_best
+        self._previous_best = progress.best_epochs
         self._saved_at = time.monotonic()
         self._trainer: pl.Trainer
         self._module: Learner
@@ -84,66 +84,70 @@ class Checkpointer(Checkpoint):
         self._trainer, self._module = trainer, pl_module
         pl_module.after_step = self._after_step
         if self._progress.state is not None:
-            _restore(trainer, pl_module, self._progress.state)
-            set_random_state(_random_of(self._progress.state, self._ranks))
+            _restore_state(trainer, pl_module, self._progress.state)
+            set_random_state(_random_state_of(self._progress.state, self._ranks))
             self._progress.state = None
 
     def _after_step(self) -> None:
-        asked = self._ranks.agree(self._asked())
-        if asked:
-            self._save()
-        if asked == _STOP:
+        action = self._ranks.value_of_first(self._requested_action())
+        if action:
+            self._save_state()
+        if action == _STOP:
             raise RunInterrupted(f"stopped in epoch {self._progress.position.epoch}, with a checkpoint")
 
-    def _asked(self) -> int:
+    def _requested_action(self) -> int:
         if self._stop_requested():
             return _STOP
-        due = self._every is not None and time.monotonic() - self._saved_at >= self._every
-        return _SAVE if due else _GO_ON
+        is_due = self._every_seconds is not None and time.monotonic() - self._saved_at >= self._every_seconds
+        return _SAVE if is_due else _CONTINUE
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the weights of a new best epoch, save, and stop between epochs if asked to."""
         position = self._progress.position
-        self._note_best(position.history[-1])
-        self._progress.finished = _is_over(trainer, position.epoch)
-        self._save()
+        self._update_best(position.history[-1])
+        self._progress.finished = _is_finished(trainer, position.epoch)
+        self._save_state()
         self._report(position.epoch, trainer.max_epochs or 0)
-        if not self._progress.finished and self._ranks.agree(self._stop_requested()):
+        if not self._progress.finished and self._ranks.value_of_first(self._stop_requested()):
             raise RunInterrupted(f"stopped after epoch {position.epoch - 1}, with a checkpoint")
 
-    def _note_best(self, row: Mapping[str, float]) -> None:
+    def _update_best(self, row: Mapping[str, float]) -> None:
         progress, epoch = self._progress, self._progress.position.epoch - 1
-        value = monitored(row, self._module.recipe.monitor)
-        progress.best = _better(progress.best, epoch, value, self._mode)
-        for head, own in self._module.head_values(row).items():
-            progress.heads[head] = _better(progress.heads.get(head), epoch, own, self._module.recipe.head_mode)
-        if self._ranks.first and any(best.epoch == epoch for best in progress.all_best):
-            self._files.save_best(epoch, value, self._module.state_dict())
+        value = monitored_value(row, self._module.recipe.monitor)
+        progress.best = _better_epoch(progress.best, epoch, value, self._mode)
+        for head, head_value in self._module.head_monitor_values(row).items():
+            progress.heads[head] = _better_epoch(
+                progress.heads.get(head), epoch, head_value, self._module.recipe.head_mode
+            )
+        if self._ranks.is_first and any(best.epoch == epoch for best in progress.best_epochs):
+            self._checkpoints.save_best(epoch, value, self._module.state_dict())
 
-    def _save(self) -> None:
-        self._module.settle()
-        random = self._ranks.gather(random_state())
-        if self._ranks.first:
-            self._files.save_state(_full_state(self._trainer, self._module, self._progress, random))
-            self._files.forget_best(*self._progress.all_best, *self._previous_best)
-        self._previous_best = self._progress.all_best
+    def _save_state(self) -> None:
+        self._module.update_loss_sum()
+        random = self._ranks.gather(get_random_state())
+        if self._ranks.is_first:
+            self._checkpoints.save_state(_make_state(self._trainer, self._module, self._progress, random))
+            self._checkpoints.remove_old_best(*self._progress.best_epochs, *self._previous_best)
+        self._previous_best = self._progress.best_epochs
         self._saved_at = time.monotonic()
         # Nobody stops, or goes on to what is not on disk, before it is there.
-        self._ranks.agree(_GO_ON)
+        self._ranks.value_of_first(_CONTINUE)
 
 
-def _better(best: Best | None, epoch: int, value: float, mode: Mode) -> Best:
+def _better_epoch(best: BestEpoch | None, epoch: int, value: float, mode: MonitorMode) -> BestEpoch:
     if best is None or (value < best.value if mode == "min" else value > best.value):
-        return Best.of(epoch, value)
+        return BestEpoch.for_epoch(epoch, value)
     return best
 
 
-def _is_over(trainer: pl.Trainer, epochs: int) -> bool:
+def _is_finished(trainer: pl.Trainer, epochs: int) -> bool:
     stopped = trainer.should_stop and epochs >= (trainer.min_epochs or 1)
     return stopped or epochs >= (trainer.max_epochs or 0)
 
 
-def _full_state(trainer: pl.Trainer, module: Learner, progress: Progress, random: Sequence[RandomState]) -> State:
+def _make_state(
+    trainer: pl.Trainer, module: Learner, progress: TrainingProgress, random: Sequence[RandomState]
+) -> State:
     return {
         "state_dict": module.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
@@ -165,7 +169,7 @@ def _callback_states(trainer: pl.Trainer) -> dict[str, Any]:
     return {key: state for key, state in states.items() if state}
 
 
-def _restore(trainer: pl.Trainer, module: Learner, state: Mapping[str, Any]) -> None:
+def _restore_state(trainer: pl.Trainer, module: Learner, state: Mapping[str, Any]) -> None:
     module.load_state_dict(state["state_dict"])
     for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
@@ -178,7 +182,7 @@ def _restore(trainer: pl.Trainer, module: Learner, state: Mapping[str, Any]) -> 
     trainer.should_stop = state["should_stop"]
 
 
-def _random_of(state: State, ranks: Ranks) -> RandomState:
+def _random_state_of(state: State, ranks: Ranks) -> RandomState:
     """The random state of a rank; the first's where there were fewer when the state was saved."""
     states: list[RandomState] = [state["random"], *state.get("random_of_others", ())]
     return states[ranks.rank] if ranks.rank < len(states) else states[0]

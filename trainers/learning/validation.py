@@ -17,55 +17,59 @@ _Binary = Callable[[Tensor, Tensor], Tensor]
 _Multiclass = Callable[[Tensor, Tensor, int], Tensor]
 
 
-def _macro(function: Callable[..., Tensor], average: str = "macro") -> _Multiclass:
+def _average_metric(function: Callable[..., Tensor], average: str = "macro") -> _Multiclass:
     return lambda scores, targets, classes: function(scores, targets, num_classes=classes, average=average)
 
 
-_BINARY: Mapping[str, _Binary] = {
+_BINARY_METRICS: Mapping[str, _Binary] = {
     "accuracy": classification.binary_accuracy,
     "auroc": classification.binary_auroc,
     "average_precision": classification.binary_average_precision,
-    "f1_macro": lambda scores, targets: _MULTICLASS["f1_macro"]((scores > 0.5).long(), targets, 2),
-    "balanced_accuracy": lambda scores, targets: _MULTICLASS["balanced_accuracy"]((scores > 0.5).long(), targets, 2),
+    "f1_macro": lambda scores, targets: _MULTICLASS_METRICS["f1_macro"]((scores > 0.5).long(), targets, 2),
+    "balanced_accuracy": lambda scores, targets: _MULTICLASS_METRICS["balanced_accuracy"](
+        (scores > 0.5).long(), targets, 2
+    ),
 }
-_MULTICLASS: Mapping[str, _Multiclass] = {
-    "accuracy": _macro(classification.multiclass_accuracy, "micro"),
-    "balanced_accuracy": _macro(classification.multiclass_accuracy),
-    "f1_macro": _macro(classification.multiclass_f1_score),
-    "auroc": _macro(classification.multiclass_auroc),
-    "average_precision": _macro(classification.multiclass_average_precision),
+_MULTICLASS_METRICS: Mapping[str, _Multiclass] = {
+    "accuracy": _average_metric(classification.multiclass_accuracy, "micro"),
+    "balanced_accuracy": _average_metric(classification.multiclass_accuracy),
+    "f1_macro": _average_metric(classification.multiclass_f1_score),
+    "auroc": _average_metric(classification.multiclass_auroc),
+    "average_precision": _average_metric(classification.multiclass_average_precision),
 }
 
 
 def check_metrics(names: Sequence[str]) -> None:
     """Raise ConfigFailure for a metric that is not known."""
     for name in names:
-        if name not in _MULTICLASS:
-            known = ", ".join(_MULTICLASS)
-            raise ConfigFailure(f"trainer.metrics: no metric {name!r}{did_you_mean(name, _MULTICLASS)}; known: {known}")
+        if name not in _MULTICLASS_METRICS:
+            known = ", ".join(_MULTICLASS_METRICS)
+            raise ConfigFailure(
+                f"trainer.metrics: no metric {name!r}{did_you_mean(name, _MULTICLASS_METRICS)}; known: {known}"
+            )
 
 
-def head_metrics(heads: Mapping[str, Tensor], targets: Tensor, names: Sequence[str]) -> dict[str, float]:
+def validation_metrics(heads: Mapping[str, Tensor], targets: Tensor, names: Sequence[str]) -> dict[str, float]:
     """Return ``{"val/METRIC": value}``, or ``{"val/HEAD/METRIC": value}`` where there are several heads.
 
     Heads hold logits (n, k); one or two logits are scored as a binary problem with class 1 positive.
     """
     values: dict[str, float] = {}
     for head, logits in heads.items():
-        values |= {head_column(head, heads, name): float(_metric(name, logits, targets)) for name in names}
+        values |= {metric_column(head, heads, name): float(_compute_metric(name, logits, targets)) for name in names}
     return values
 
 
-def head_column(head: str, heads: Collection[str], name: str) -> str:
+def metric_column(head: str, heads: Collection[str], name: str) -> str:
     """Return what a metric of one of the heads is called."""
     return f"val/{name}" if len(heads) == 1 else f"val/{head}/{name}"
 
 
-def _metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:
+def _compute_metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:
     classes = logits.shape[1]
     if classes == 1:
         # In single precision, different logits would have the same probability, and the curves fewer points.
-        return _BINARY[name](logits[:, 0].double().sigmoid(), targets)
+        return _BINARY_METRICS[name](logits[:, 0].double().sigmoid(), targets)
     if classes == 2:
-        return _BINARY[name](logits.softmax(1)[:, 1], targets)
-    return _MULTICLASS[name](logits.softmax(1), targets, classes)
+        return _BINARY_METRICS[name](logits.softmax(1)[:, 1], targets)
+    return _MULTICLASS_METRICS[name](logits.softmax(1), targets, classes)

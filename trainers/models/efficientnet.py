@@ -7,7 +7,7 @@ from typing import Any
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.models.pretrained import begin_with
+from seedfold.trainers.models.pretrained import load_pretrained
 
 
 def efficientnet(
@@ -44,7 +44,7 @@ def efficientnet(
     if dense:
         network._fc = _dense_layers(network._fc.in_features, dense, classes)
     if pretrained is not None:
-        begin_with(network, name, pretrained)
+        load_pretrained(network, name, pretrained)
     return network
 
 

@@ -47,12 +47,12 @@ ARCHITECTURES = {
 }
 # Share of whole samples that the residual branch of the last block loses while training; of the first it is none.
 _DROP_CONNECT = 0.2
-_SQUEEZE = 0.25
-_FEATURES = 1280
+_SQUEEZE_RATIO = 0.25
+_HEAD_CHANNELS = 1280
 _EPSILON, _MOMENTUM = 1e-3, 0.01
 _NORM = ("batch", {"eps": _EPSILON, "momentum": _MOMENTUM})
 # Of images in training; any multiple of 32 leads to the same padding.
-_SIDE = 384
+_IMAGE_SIDE = 384
 
 
 class FusedMBConvBlock(nn.Module):
@@ -61,9 +61,9 @@ class FusedMBConvBlock(nn.Module):
     def __init__(self, before: int, after: int, *, stride: int, expansion: int, drop: float) -> None:
         super().__init__()
         wide = before * expansion if expansion > 1 else after
-        layers = [*_convolution(before, wide, stride), nn.SiLU()]
+        layers = [*_convolution_layers(before, wide, stride), nn.SiLU()]
         if expansion > 1:
-            layers += [nn.Conv2d(wide, after, 1, bias=False), _normalisation(after)]
+            layers += [nn.Conv2d(wide, after, 1, bias=False), _make_normalisation(after)]
         self.layers = nn.Sequential(*layers)
         self.residual, self.drop = stride == 1 and before == after, drop
 
@@ -87,17 +87,17 @@ class EfficientNetV2Encoder(nn.Module, BaseEncoder):
         stages = ARCHITECTURES[model_name].stages()
         # The first convolution is as wide as the first stage.
         stem = stages[0].channels
-        self.stem = nn.Sequential(*_convolution(in_channels, stem, 2), nn.SiLU())
+        self.stem = nn.Sequential(*_convolution_layers(in_channels, stem, 2), nn.SiLU())
         drops = (_DROP_CONNECT * i / sum(each.blocks for each in stages) for i in count())
         widths = pairwise([stem, *(each.channels for each in stages)])
         self.stages = nn.ModuleList(
             nn.Sequential(
-                *(_block(stage, after if number else before, 1 if number else stage.stride, next(drops))
+                *(_make_block(stage, after if number else before, 1 if number else stage.stride, next(drops))
                   for number in range(stage.blocks))
             )
             for stage, (before, after) in zip(stages, widths, strict=True)
         )  # fmt: skip
-        self.last_of_size = _last_of_size(stages)
+        self.last_of_size = _is_last_of_size(stages)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return maps of a half, a fourth, … of the height and width of images, the last of each size."""
@@ -128,7 +128,7 @@ class EfficientNetV2Encoder(nn.Module, BaseEncoder):
     @classmethod
     def num_channels_per_output(cls) -> list[tuple[int, ...]]:
         """Return the channels of each one's maps."""
-        return [_channels(architecture.stages()) for architecture in ARCHITECTURES.values()]
+        return [_output_channels(architecture.stages()) for architecture in ARCHITECTURES.values()]
 
 
 class EfficientNetV2(EfficientNetV2Encoder):
@@ -137,10 +137,10 @@ class EfficientNetV2(EfficientNetV2Encoder):
     def __init__(self, model_name: str, *, in_channels: int, num_classes: int) -> None:
         super().__init__(model_name, in_channels=in_channels)
         architecture = ARCHITECTURES[model_name]
-        self._conv_head = nn.Conv2d(architecture.channels[-1], _FEATURES, 1, bias=False)
-        self._bn1 = _normalisation(_FEATURES)
+        self._conv_head = nn.Conv2d(architecture.channels[-1], _HEAD_CHANNELS, 1, bias=False)
+        self._bn1 = _make_normalisation(_HEAD_CHANNELS)
         self._dropout = nn.Dropout(architecture.dropout)
-        self._fc = nn.Linear(_FEATURES, num_classes)
+        self._fc = nn.Linear(_HEAD_CHANNELS, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         """Map (n, channels, height, width) to logits (n, classes)."""
@@ -150,28 +150,28 @@ class EfficientNetV2(EfficientNetV2Encoder):
         return logits
 
 
-def _last_of_size(stages: list[Stage]) -> list[bool]:
+def _is_last_of_size(stages: list[Stage]) -> list[bool]:
     return [*(after.stride == 2 for after in stages[1:]), True]
 
 
-def _channels(stages: list[Stage]) -> tuple[int, ...]:
-    return tuple(stage.channels for stage, last in zip(stages, _last_of_size(stages), strict=True) if last)
+def _output_channels(stages: list[Stage]) -> tuple[int, ...]:
+    return tuple(stage.channels for stage, last in zip(stages, _is_last_of_size(stages), strict=True) if last)
 
 
-def _block(stage: Stage, before: int, stride: int, drop: float) -> nn.Module:
+def _make_block(stage: Stage, before: int, stride: int, drop: float) -> nn.Module:
     if stage.fused:
         return FusedMBConvBlock(before, stage.channels, stride=stride, expansion=stage.expansion, drop=drop)
     return MBConvBlock(
-        2, before, stage.channels, 3, stride, [_SIDE, _SIDE], stage.expansion, _SQUEEZE, norm=_NORM,
+        2, before, stage.channels, 3, stride, [_IMAGE_SIDE, _IMAGE_SIDE], stage.expansion, _SQUEEZE_RATIO, norm=_NORM,
         drop_connect_rate=drop,
     )  # fmt: skip
 
 
-def _convolution(before: int, after: int, stride: int) -> list[nn.Module]:
+def _convolution_layers(before: int, after: int, stride: int) -> list[nn.Module]:
     """Return a 3x3 convolution with TensorFlow's padding, and its normalisation."""
     padding = nn.ZeroPad2d((0, 1, 0, 1) if stride == 2 else 1)
-    return [padding, nn.Conv2d(before, after, 3, stride, bias=False), _normalisation(after)]
+    return [padding, nn.Conv2d(before, after, 3, stride, bias=False), _make_normalisation(after)]
 
 
-def _normalisation(channels: int) -> nn.BatchNorm2d:
+def _make_normalisation(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=_EPSILON, momentum=_MOMENTUM)

@@ -43,7 +43,13 @@ class SmallCNN(nn.Module):
         blocks: list[nn.Module] = []
         width = in_channels
         for wider in channels:
-            blocks += [_convolution(width, wider), nn.ReLU(), _convolution(wider, wider), nn.ReLU(), nn.MaxPool2d(2)]
+            blocks += [
+                _make_convolution(width, wider),
+                nn.ReLU(),
+                _make_convolution(wider, wider),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
             width = wider
         height_left, width_left = (side // 2 ** len(channels) for side in size)
         if min(height_left, width_left) < 1:
@@ -71,7 +77,7 @@ class PooledCNN(nn.Module):
         layers: list[nn.Module] = []
         width = in_channels
         for wider in channels:
-            layers += [_convolution(width, wider), nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [_make_convolution(width, wider), nn.BatchNorm2d(wider), nn.ReLU(), nn.MaxPool2d(2)]
             width = wider
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         for narrower in dense:
@@ -85,5 +91,5 @@ class PooledCNN(nn.Module):
         return logits
 
 
-def _convolution(before: int, after: int) -> nn.Conv2d:
+def _make_convolution(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, kernel_size=3, padding=1)

@@ -14,16 +14,19 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.locations import locate
 from seedfold.jobs.work import ConfigFailure, DataFailure
 
-_HEAD = "_fc."
+_HEAD_PREFIX = "_fc."
 # What MONAI's EfficientNets and ours have behind their blocks; an encoder has none of it.
-_CLASSIFIER = ("_conv_head.weight", *(f"_bn1.{part}" for part in ("weight", "bias", "running_mean", "running_var")))
+_CLASSIFIER_KEYS = (
+    "_conv_head.weight",
+    *(f"_bn1.{part}" for part in ("weight", "bias", "running_mean", "running_var")),
+)
 # Of batch normalisation with a momentum, which has no use for it; published weights do not have it.
-_COUNTER = "num_batches_tracked"
+_COUNTER_SUFFIX = "num_batches_tracked"
 # Names of published weights, and what MONAI calls those of a network.
-_PUBLISHED = {"imagenet": "efficientnet-{}", "advprop": "{}-ap"}
+_PUBLISHED_NAMES = {"imagenet": "efficientnet-{}", "advprop": "{}-ap"}
 
 
-def begin_with(network: Any, name: str, pretrained: str) -> None:
+def load_pretrained(network: Any, name: str, pretrained: str) -> None:
     """Give an EfficientNet, or an encoder made of one, the weights ``pretrained`` of ``name``.
 
     ``pretrained`` is a file with a state dict as torch.save writes it, or ``imagenet`` or ``advprop``. Weights of other
@@ -31,25 +34,29 @@ def begin_with(network: Any, name: str, pretrained: str) -> None:
     a network for one channel adds up the weights of colours. Raises DataFailure for weights that are not there or are
     of another network, ConfigFailure for those that nobody has published.
     """
-    file = _weights_file(name, pretrained)
-    own = network.state_dict()
-    weights = _of_own_channels(own, _by_own_names(own, _read(file)))
-    wrong = [key for key in _body(own) if _shape(own, key) != _shape(weights, key)]
-    wrong += [key for key in _body(weights) if key not in own and key not in _CLASSIFIER]
-    if wrong:
-        raise DataFailure(f"model.pretrained: {file}: is of another network, to judge by {wrong[0]}")
-    fitting = {key: value for key, value in weights.items() if _shape(own, key) == _shape(weights, key)}
+    file = _find_weights_file(name, pretrained)
+    network_weights = network.state_dict()
+    weights = _fit_channels(network_weights, _rename_weights(network_weights, _read_weights(file)))
+    mismatched = [
+        key for key in _body_keys(network_weights) if _shape_of(network_weights, key) != _shape_of(weights, key)
+    ]
+    mismatched += [key for key in _body_keys(weights) if key not in network_weights and key not in _CLASSIFIER_KEYS]
+    if mismatched:
+        raise DataFailure(f"model.pretrained: {file}: is of another network, to judge by {mismatched[0]}")
+    fitting = {
+        key: value for key, value in weights.items() if _shape_of(network_weights, key) == _shape_of(weights, key)
+    }
     network.load_state_dict(fitting, strict=False)
 
 
-def _weights_file(name: str, pretrained: str) -> Path:
+def _find_weights_file(name: str, pretrained: str) -> Path:
     """Return the file; raises DataFailure that says where weights come from and where they are to be put."""
-    if pretrained not in _PUBLISHED:
-        return _file(pretrained)
+    if pretrained not in _PUBLISHED_NAMES:
+        return _require_file(pretrained)
     import torch
     from monai.networks.nets.efficientnet import url_map
 
-    address = url_map.get(_PUBLISHED[pretrained].format(name.removeprefix("efficientnet-")))
+    address = url_map.get(_PUBLISHED_NAMES[pretrained].format(name.removeprefix("efficientnet-")))
     if address is None:
         raise ConfigFailure(f"model.pretrained: nobody has published weights {pretrained} of {name}; give a file")
     file = Path(torch.hub.get_dir(), "checkpoints", address.rpartition("/")[2])
@@ -58,39 +65,44 @@ def _weights_file(name: str, pretrained: str) -> Path:
     return file
 
 
-def _file(pretrained: str) -> Path:
+def _require_file(pretrained: str) -> Path:
     try:
         file = locate(pretrained)
     except UsageError as error:
         raise DataFailure(f"model.pretrained: {error}") from error
     if not file.exists():
-        known = ", ".join(_PUBLISHED)
+        known = ", ".join(_PUBLISHED_NAMES)
         raise DataFailure(f"model.pretrained: {file}: no such file; put the weights there, or name one of {known}")
     return file
 
 
-def _body(weights: dict[str, Any]) -> list[str]:
-    return [key for key in weights if not key.startswith(_HEAD) and not key.endswith(_COUNTER)]
+def _body_keys(weights: dict[str, Any]) -> list[str]:
+    return [key for key in weights if not key.startswith(_HEAD_PREFIX) and not key.endswith(_COUNTER_SUFFIX)]
 
 
-def _by_own_names(own: dict[str, Any], weights: dict[str, Any]) -> dict[str, Any]:
+def _rename_weights(network_weights: dict[str, Any], weights: dict[str, Any]) -> dict[str, Any]:
     """Rename weights: published ones name a block by its number alone, MONAI by its stage as well; others by order."""
-    stages = {re.sub(r"^_blocks\.\d+\.(\d+\.)", r"_blocks.\1", key): key for key in own}
-    names = [*(key for key in _body(own) if key not in _CLASSIFIER), *_CLASSIFIER, "_fc.weight", "_fc.bias"]
-    found = {key: value for key, value in weights.items() if not key.endswith(_COUNTER)}
+    stages = {re.sub(r"^_blocks\.\d+\.(\d+\.)", r"_blocks.\1", key): key for key in network_weights}
+    names = [
+        *(key for key in _body_keys(network_weights) if key not in _CLASSIFIER_KEYS),
+        *_CLASSIFIER_KEYS,
+        "_fc.weight",
+        "_fc.bias",
+    ]
+    found = {key: value for key, value in weights.items() if not key.endswith(_COUNTER_SUFFIX)}
     if names[0] not in found and len(found) <= len(names):
         return dict(zip(names, found.values(), strict=False))
-    return {key if key in own else stages.get(key, key): value for key, value in weights.items()}
+    return {key if key in network_weights else stages.get(key, key): value for key, value in weights.items()}
 
 
-def _of_own_channels(own: dict[str, Any], weights: dict[str, Any]) -> dict[str, Any]:
-    first = next(iter(own))
-    if first in weights and own[first].shape[1] == 1:
+def _fit_channels(network_weights: dict[str, Any], weights: dict[str, Any]) -> dict[str, Any]:
+    first = next(iter(network_weights))
+    if first in weights and network_weights[first].shape[1] == 1:
         weights[first] = weights[first].sum(1, keepdim=True)
     return weights
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_weights(file: Path) -> dict[str, Any]:
     import torch
 
     try:
@@ -100,5 +112,5 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataFailure(f"model.pretrained: {file}: {str(error).splitlines()[0]}") from error
 
 
-def _shape(weights: dict[str, Any], key: str) -> tuple[int, ...] | None:
+def _shape_of(weights: dict[str, Any], key: str) -> tuple[int, ...] | None:
     return tuple(weights[key].shape) if key in weights else None

@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.models.pretrained import begin_with
+from seedfold.trainers.models.pretrained import load_pretrained
 
-_NEEDED = "needs MONAI ({}); pip install 'seedfold[images]'"
+_NEEDS_MONAI = "needs MONAI ({}); pip install 'seedfold[images]'"
 # Of the classifier that an encoder is made from, and used by no U-Net.
-_CLASSIFIER = ("_conv_head", "_conv_head_padding", "_bn1", "_fc")
+_CLASSIFIER_LAYERS = ("_conv_head", "_conv_head_padding", "_bn1", "_fc")
 _HALVINGS = 5
 
 
-class AnySize(nn.Module):
+class PaddedNetwork(nn.Module):
     """A network for sides that are multiples of ``multiple``; other images get an edge of zeros right and below."""
 
     def __init__(self, network: nn.Module, multiple: int) -> None:
@@ -44,7 +44,7 @@ def efficientnet_unet(
     decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
     dropout: float = 0.0,
     pretrained: str | None = None,
-) -> AnySize:
+) -> PaddedNetwork:
     """Return a U-Net (Ronneberger et al. 2015) whose encoder is the EfficientNet ``name``.
 
     ``decoder_channels`` are the widths of its five decoder blocks; ``pretrained`` names weights that the encoder begins
@@ -56,7 +56,7 @@ def efficientnet_unet(
 
         from seedfold.trainers.models.efficientnet_v2 import EfficientNetV2Encoder
     except ImportError as error:
-        raise ConfigFailure(f"model: a U-Net {_NEEDED.format(error)}") from error
+        raise ConfigFailure(f"model: a U-Net {_NEEDS_MONAI.format(error)}") from error
     FLEXUNET_BACKBONE.register_class(EfficientNetV2Encoder)
     known = [each for each in FLEXUNET_BACKBONE.register_dict if each.startswith("efficientnet")]
     if name not in known:
@@ -67,11 +67,11 @@ def efficientnet_unet(
         in_channels, classes, name, decoder_channels=tuple(decoder_channels), dropout=dropout, pretrained=False
     )
     if pretrained is not None:
-        begin_with(network.encoder, name, pretrained)
-    for unused in _CLASSIFIER:
+        load_pretrained(network.encoder, name, pretrained)
+    for unused in _CLASSIFIER_LAYERS:
         if hasattr(network.encoder, unused):
             setattr(network.encoder, unused, nn.Identity())
-    return AnySize(network, 2**_HALVINGS)
+    return PaddedNetwork(network, 2**_HALVINGS)
 
 
 def small_unet(in_channels: int, classes: int, channels: Sequence[int] = (8, 16, 32), residual_units: int = 1) -> Any:
@@ -79,7 +79,7 @@ def small_unet(in_channels: int, classes: int, channels: Sequence[int] = (8, 16,
     try:
         from monai.networks.nets.unet import UNet
     except ImportError as error:
-        raise ConfigFailure(f"model: a U-Net {_NEEDED.format(error)}") from error
+        raise ConfigFailure(f"model: a U-Net {_NEEDS_MONAI.format(error)}") from error
     halvings = len(channels) - 1
     network = UNet(2, in_channels, classes, channels, (2,) * halvings, num_res_units=residual_units, norm="batch")
-    return AnySize(network, 2**halvings)
+    return PaddedNetwork(network, 2**halvings)

@@ -21,17 +21,17 @@ from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure
 
 
-def compose_job(job: JobDescription) -> DictConfig:
+def compose_job_config(job: JobDescription) -> DictConfig:
     """Return the configuration with its ``hydra`` node. Raises ConfigFailure for a class that is not there any more."""
-    told = job.config["hydra"]
-    own = OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
-    config = OmegaConf.create({"hydra": _of_type(HydraConf, _node(job))})
-    config.merge_with(_typed(own, told["program"]["types"]))
+    hydra_part = job.config["hydra"]
+    program_part = OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
+    config = OmegaConf.create({"hydra": _with_type(HydraConf, _hydra_node(job))})
+    config.merge_with(_restore_types(program_part, hydra_part["program"]["types"]))
     OmegaConf.set_struct(config, True)
     return config
 
 
-def _typed(config: DictConfig, types: Mapping[str, str]) -> DictConfig:
+def _restore_types(config: DictConfig, types: Mapping[str, str]) -> DictConfig:
     """Give nodes their types back, the innermost first."""
     for key in sorted(types, key=lambda key: -len(key.split("."))):
         *above, last = key.split(".")
@@ -39,14 +39,14 @@ def _typed(config: DictConfig, types: Mapping[str, str]) -> DictConfig:
         for part in above:
             parent = parent._get_node(part)  # type: ignore[assignment]
         node = parent._get_node(last) if key else config
-        typed = _of_type(_class(types[key]), node)
+        typed = _with_type(_import_class(types[key]), node)
         if not key:
             return typed
         parent[last] = typed
     return config
 
 
-def _of_type(kind: type, node: Any) -> DictConfig:
+def _with_type(kind: type, node: Any) -> DictConfig:
     """Return a node with a declared type, which may hold more keys than are declared."""
     schema = OmegaConf.structured(kind)
     OmegaConf.set_struct(schema, False)
@@ -56,7 +56,7 @@ def _of_type(kind: type, node: Any) -> DictConfig:
     return typed
 
 
-def _class(name: str) -> type:
+def _import_class(name: str) -> type:
     module, _, qualified = name.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -67,17 +67,17 @@ def _class(name: str) -> type:
     return found  # type: ignore[no-any-return]
 
 
-def _node(job: JobDescription) -> dict[str, Any]:
+def _hydra_node(job: JobDescription) -> dict[str, Any]:
     """Return Hydra's own node for this job: what was composed, and the job's overrides, number and name."""
-    told = job.config["hydra"]
-    node: dict[str, Any] = deepcopy(told["node"])
+    hydra_part = job.config["hydra"]
+    node: dict[str, Any] = deepcopy(hydra_part["node"])
     overrides = overrides_of(job)
     node["overrides"]["task"] = overrides
     dirname = node["job"]["config"]["override_dirname"]
     parsed = OverridesParser.create().parse_overrides(overrides)
     node["job"] |= {
         "id": job.short_id,
-        "num": told["num"],
+        "num": hydra_part["num"],
         "override_dirname": get_overrides_dirname(
             parsed, dirname["exclude_keys"], dirname["item_sep"], dirname["kv_sep"]
         ),

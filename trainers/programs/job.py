@@ -25,13 +25,13 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
-from seedfold.results.store.published import GIVEN_METRICS, MetricRecord
-from seedfold.trainers.programs.config import compose_job
+from seedfold.results.store.published import RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.programs.config import compose_job_config
 from seedfold.trainers.programs.module import find_function
 from seedfold.trainers.programs.output import OutputFolder
 
 PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
-RETURN = "return.json"
+RETURN_FILE = "return.json"
 """What a finished job left: the `value` that its function returned, null where JSON has none, and its `output_dir`."""
 
 _log = logging.getLogger(__name__)
@@ -39,20 +39,20 @@ _log = logging.getLogger(__name__)
 
 def run(work: Work) -> None:
     """Call the function; raises what it raises, RunInterrupted where it was asked to stop."""
-    told = work.config["hydra"]
-    _enter(Path(told["program"]["cwd"]))
+    hydra_part = work.config["hydra"]
+    _change_folder(Path(hydra_part["program"]["cwd"]))
     _set_threads(work.description.resources.cpus)
-    _set_globals(told["program"]["now"], told["node"]["job"]["name"])
-    function = find_function(told["program"])
-    config = compose_job(work.description)
-    output = OutputFolder.of(work, config)
-    with _stopping(work, output):
-        done = _run_job(function, config, output)
+    _set_globals(hydra_part["program"]["now"], hydra_part["node"]["job"]["name"])
+    function = find_function(hydra_part["program"])
+    config = compose_job_config(work.description)
+    output = OutputFolder.for_job(work, config)
+    with _interrupt_on_sigterm(work, output):
+        job_return = _run_job(function, config, output)
     # Reading it raises what the function raised.
-    _keep(work.staging, done.return_value, output)
+    _write_return(work.staging, job_return.return_value, output)
 
 
-def _enter(folder: Path) -> None:
+def _change_folder(folder: Path) -> None:
     try:
         os.chdir(folder)
     except OSError as error:
@@ -80,7 +80,7 @@ def _set_globals(launched: float, name: str) -> None:
 
 def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobReturn:
     context = HydraContext(config_loader=cast(Any, None), callbacks=Callbacks(config))
-    output.name_in(config)
+    output.set_in_config(config)
     return run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
 
 
@@ -89,42 +89,42 @@ class _Stopped(BaseException):
 
 
 @contextmanager
-def _stopping(work: Work, output: OutputFolder) -> Iterator[None]:
+def _interrupt_on_sigterm(work: Work, output: OutputFolder) -> Iterator[None]:
     """Have SIGTERM end the function, unless it answers signals itself."""
     if work.stop_requested():
         raise RunInterrupted
-    before, began = signal.signal(signal.SIGTERM, _stop), time.time()
+    old_handler, started_at = signal.signal(signal.SIGTERM, _raise_stopped), time.time()
     try:
         yield
     except _Stopped:
-        output.note_progress(began)
+        output.touch_if_progress(started_at)
         raise RunInterrupted("asked to stop") from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, old_handler)
 
 
-def _stop(number: int, frame: object) -> None:
+def _raise_stopped(number: int, frame: object) -> None:
     raise _Stopped
 
 
-def _keep(staging: Path, returned: Any, output: OutputFolder) -> None:
+def _write_return(staging: Path, returned: Any, output: OutputFolder) -> None:
     try:
-        value = json.loads(json.dumps(returned, default=_scalar))
+        value = json.loads(json.dumps(returned, default=_to_number))
     except (TypeError, ValueError):
         _log.warning("what the function returned is no JSON value and is not kept: %r", type(returned))
         value = None
-    (staging / RETURN).write_text(json.dumps({"value": value, "output_dir": str(output.path)}))
-    (staging / GIVEN_METRICS).write_text(json.dumps(_metrics(value)))
+    (staging / RETURN_FILE).write_text(json.dumps({"value": value, "output_dir": str(output.path)}))
+    (staging / RUN_METRICS_FILE).write_text(json.dumps(_returned_metrics(value)))
 
 
-def _metrics(value: Any) -> list[MetricRecord]:
+def _returned_metrics(value: Any) -> list[MetricRecord]:
     """Return the numbers that a function returned, one or a mapping of them, as metrics of its job."""
-    named = value if isinstance(value, dict) else {"value": value}
-    numbers = {str(name): float(one) for name, one in named.items() if type(one) in (int, float)}
+    values = value if isinstance(value, dict) else {"value": value}
+    numbers = {str(name): float(number) for name, number in values.items() if type(number) in (int, float)}
     return [MetricRecord(split="return", head="return", metric=name, value=one) for name, one in numbers.items()]
 
 
-def _scalar(value: Any) -> Any:
+def _to_number(value: Any) -> Any:
     """Return the number that an array or a tensor of one element holds; raises TypeError for anything else."""
     if getattr(value, "size", None) == 1 or (hasattr(value, "numel") and value.numel() == 1):
         return value.item()

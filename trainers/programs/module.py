@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seedfold.jobs.task_function import unwrapped
+from seedfold.jobs.task_function import find_task_function
 from seedfold.jobs.work import ConfigFailure
 
 
@@ -24,20 +24,20 @@ def find_function(program: Mapping[str, Any]) -> Callable[..., Any]:
     for folder in program["path"]:
         if folder not in sys.path:
             sys.path.append(folder)
-    module = _import(program["module"], Path(program["file"]))
+    module = _import_program(program["module"], Path(program["file"]))
     sys.modules["__main__"] = module
-    function = unwrapped(module, program["function"])
+    function = find_task_function(module, program["function"])
     if function is None:
         raise ConfigFailure(f"{module.__file__}: has no function {program['function']} any more")
     return function
 
 
-def _import(name: str, file: Path) -> ModuleType:
+def _import_program(name: str, file: Path) -> ModuleType:
     known = sys.modules.get(name)
-    if known is not None and _is_it(getattr(known, "__file__", None), file):
+    if known is not None and _is_program_file(getattr(known, "__file__", None), file):
         return known
     spec = _find_spec(name)
-    if spec is not None and _is_it(spec.origin, file):
+    if spec is not None and _is_program_file(spec.origin, file):
         return importlib.import_module(name)
     return _import_file(name, file)
 
@@ -49,12 +49,12 @@ def _find_spec(name: str) -> Any:
         return None
 
 
-def _is_it(origin: str | None, file: Path) -> bool:
+def _is_program_file(origin: str | None, file: Path) -> bool:
     """Whether a file is the program's, or its copy in a snapshot: one of that name that is not Python's own."""
     if origin is None or Path(origin).name != file.name:
         return False
-    own = tuple(f"{sysconfig.get_path(key)}/" for key in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return str(file).startswith(own) or not origin.startswith(own)
+    python_folders = tuple(f"{sysconfig.get_path(key)}/" for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return str(file).startswith(python_folders) or not origin.startswith(python_folders)
 
 
 def _import_file(name: str, file: Path) -> ModuleType:

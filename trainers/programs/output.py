@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.work import Work
 
-_KEPT = "output.json"
-_OWNER = ".seedfold-job"
+_RECORD_FILE = "output.json"
+_OWNER_FILE = ".seedfold-job"
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class OutputFolder:
     """
 
     path: Path
-    note: Path
+    record_file: Path
 
     @classmethod
-    def of(cls, work: Work, config: DictConfig) -> OutputFolder:
+    def for_job(cls, work: Work, config: DictConfig) -> OutputFolder:
         """Find the folder that an earlier attempt had, or take a new one."""
-        note = work.folder / _KEPT
+        note = work.folder / _RECORD_FILE
         if work.attempt == 0:
             # One job in the foreground, in a scratch folder, leaves those of attempts alone.
             return cls(work.folder / "output", note)
@@ -38,45 +38,45 @@ class OutputFolder:
             path = Path(json.loads(note.read_text())["path"])
             path.mkdir(parents=True, exist_ok=True)
         else:
-            path = _take(_asked_for(config), work.description.id)
-            beside = note.with_suffix(f".{os.getpid()}")
-            beside.write_text(json.dumps({"path": str(path)}))
-            beside.rename(note)
+            path = _claim_folder(_configured_folder(config), work.description.id)
+            temporary = note.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps({"path": str(path)}))
+            temporary.rename(note)
         return cls(path, note)
 
-    def name_in(self, config: DictConfig) -> None:
+    def set_in_config(self, config: DictConfig) -> None:
         """Have Hydra use this folder."""
         OmegaConf.set_readonly(config.hydra, False)
-        config.hydra.sweep.dir = _literal(str(self.path.parent))
-        config.hydra.sweep.subdir = _literal(self.path.name)
+        config.hydra.sweep.dir = _escape_interpolations(str(self.path.parent))
+        config.hydra.sweep.subdir = _escape_interpolations(self.path.name)
 
-    def note_progress(self, since: float) -> None:
+    def touch_if_progress(self, since: float) -> None:
         """Say that there is something to continue from if the function has written anything but its log since then."""
         kept = (path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".log")
         if any(path.stat().st_mtime >= since for path in kept if ".hydra" not in path.parts):
-            self.note.touch()
+            self.record_file.touch()
 
 
-def _literal(text: str) -> str:
+def _escape_interpolations(text: str) -> str:
     return text.replace("${", "\\${")
 
 
-def _asked_for(config: DictConfig) -> Path:
+def _configured_folder(config: DictConfig) -> Path:
     HydraConfig.instance().set_config(config)
     return Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
 
 
-def _take(path: Path, job: str) -> Path:
+def _claim_folder(path: Path, job: str) -> Path:
     """Create a folder, or one with the job's id behind its name where it is somebody else's already."""
     for candidate in (path, path.with_name(f"{path.name}-{job[:12]}")):
         candidate.mkdir(parents=True, exist_ok=True)
-        if _is_mine(candidate, job):
+        if _try_claim(candidate, job):
             return candidate
     return candidate
 
 
-def _is_mine(folder: Path, job: str) -> bool:
-    owner = folder / _OWNER
+def _try_claim(folder: Path, job: str) -> bool:
+    owner = folder / _OWNER_FILE
     if not owner.exists() and any(folder.iterdir()):
         return False
     try:

@@ -24,10 +24,10 @@ def build(node: Mapping[str, Any] | None, key: str, *arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ConfigFailure | DataFailure):
             raise error.__cause__ from None
-        raise ConfigFailure(f"{key}: {_reason(error)}") from error
+        raise ConfigFailure(f"{key}: {_failure_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _failure_reason(error: Exception) -> str:
     cause = error.__cause__
     if cause is None:
         return str(error).splitlines()[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.resources import parse_memory
 from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.setup.settings import TrainerSettings
@@ -22,12 +22,12 @@ def gpu_memory_cap(config: Mapping[str, Any]) -> int | None:
     return parse_memory(cap, "cluster.gpu_memory_cap") if cap else None
 
 
-def backend(settings: TrainerSettings) -> str:
+def distributed_backend(settings: TrainerSettings) -> str:
     """What the processes of a job on several devices talk through."""
     return "cpu:gloo,cuda:nccl" if settings.accelerator == "cuda" else "gloo"
 
 
-def prepare(settings: TrainerSettings, gpu_memory: int | None = None, device: int = 0) -> None:
+def prepare_process(settings: TrainerSettings, gpu_memory: int | None = None, device: int = 0) -> None:
     """Set the threads and limits and quieten the libraries, for a process on the GPU number ``device`` of the job.
 
     Raises ConfigFailure if the accelerator is not there.
@@ -39,15 +39,15 @@ def prepare(settings: TrainerSettings, gpu_memory: int | None = None, device: in
         if not torch.cuda.is_available():
             raise ConfigFailure("trainer.accelerator: cuda is asked for and this process sees no GPU")
         if torch.cuda.device_count() <= device:
-            there = counted(torch.cuda.device_count(), "GPU")
-            raise ConfigFailure(f"resources.gpus: more than {device} are asked for and this process sees {there}")
+            gpus_text = count_noun(torch.cuda.device_count(), "GPU")
+            raise ConfigFailure(f"resources.gpus: more than {device} are asked for and this process sees {gpus_text}")
         if gpu_memory is not None:
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_memory / total), device)
-    _quieten()
+    _silence_libraries()
 
 
-def _quieten() -> None:
+def _silence_libraries() -> None:
     """Leave one line an epoch: Lightning's banners and its advice on loaders and logging say nothing about the job."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -23,7 +23,7 @@ def seed_everything(seed: int) -> None:
     seed_all(seed, workers=True, verbose=False)
 
 
-def random_state() -> RandomState:
+def get_random_state() -> RandomState:
     """Return the state of every global generator as plain values and tensors."""
     algorithm, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -45,12 +45,12 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all([device.cpu() for device in state["cuda"]])
 
 
-def generator(device: torch.device, *numbers: int) -> torch.Generator:
+def make_generator(device: torch.device, *numbers: int) -> torch.Generator:
     """Return a generator on ``device`` whose stream is a function of ``numbers`` (not negative) alone."""
     mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(mixed) >> 1)
 
 
-def stream_seed(*numbers: int) -> int:
+def derive_seed(*numbers: int) -> int:
     """Return a seed below 2**32 that is a function of ``numbers`` (not negative) alone."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])

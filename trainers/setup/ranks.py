@@ -26,8 +26,8 @@ from typing import Any
 
 from seedfold.jobs.work import Work
 
-_LOOK_EVERY_S = 0.2
-Call = Callable[[Work, "Ranks"], None]
+_POLL_EVERY_S = 0.2
+RankFunction = Callable[[Work, "Ranks"], None]
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Ranks:
     count: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this process writes what the job leaves behind."""
         return self.rank == 0
 
-    def share(self, size: int) -> slice:
+    def share_of(self, size: int) -> slice:
         """The part of ``size`` consecutive things that is for this process; the parts differ by one at most."""
         return slice(self.rank * size // self.count, (self.rank + 1) * size // self.count)
 
@@ -60,44 +60,47 @@ class Ranks:
         distributed.all_gather_object(values, value)
         return values
 
-    def agree(self, value: int) -> int:
+    def value_of_first(self, value: int) -> int:
         """What rank 0 says, a small number: cheap enough to be asked after every step."""
         if self.count == 1:
             return value
         import torch
         from torch import distributed
 
-        said = torch.tensor([value])
-        distributed.broadcast(said, 0)
-        return int(said)
+        tensor = torch.tensor([value])
+        distributed.broadcast(tensor, 0)
+        return int(tensor)
 
 
-ALONE = Ranks()
+SINGLE_RANK = Ranks()
 """A job in one process."""
 
 
-class _Killed(Exception):
+class _RankKilledError(Exception):
     """A rank ended without a word, with this exit code."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.code = exit_code
 
 
-def on_ranks(count: int, backend: str, work: Work, call: Call) -> None:
+def run_on_ranks(count: int, backend: str, work: Work, function: RankFunction) -> None:
     """Have ``count`` processes do ``call(work, ranks)``, which talk through torch's ``backend``.
 
     Raises what the first of them to fail raised. When one is killed, this process dies of the same signal.
     """
     if count == 1:
-        call(work, ALONE)
+        function(work, SINGLE_RANK)
         return
-    with tempfile.TemporaryDirectory(prefix="seedfold-ranks-") as folder, _Crew(work, Path(folder)) as crew:
+    with (
+        tempfile.TemporaryDirectory(prefix="seedfold-ranks-") as folder,
+        _RankProcesses(work, Path(folder)) as processes,
+    ):
         for rank in range(count):
-            crew.start(Ranks(rank, count), backend, call)
+            processes.start(Ranks(rank, count), backend, function)
         try:
-            crew.attend()
-        except _Killed as killed:
+            processes.wait_for_all()
+        except _RankKilledError as killed:
             code = killed.code
         else:
             return
@@ -106,7 +109,7 @@ def on_ranks(count: int, backend: str, work: Work, call: Call) -> None:
     os._exit(code)
 
 
-class _Crew:
+class _RankProcesses:
     """The processes of a job, and what they say: ``(rank, kind, content)``."""
 
     def __init__(self, work: Work, folder: Path) -> None:
@@ -116,7 +119,7 @@ class _Crew:
         self._processes: list[BaseProcess] = []
         self._pipes: list[Connection] = []
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _RankProcesses:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,31 +127,31 @@ class _Crew:
             process.kill()
             process.join()
 
-    def start(self, ranks: Ranks, backend: str, call: Call) -> None:
+    def start(self, ranks: Ranks, backend: str, function: RankFunction) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
         work = self._work
-        if ranks.first:
-            work = replace(work, reads=_teller(theirs, "reads"), progress=_teller(theirs, "progress"))
+        if ranks.is_first:
+            work = replace(work, reads=_make_sender(theirs, "reads"), progress=_make_sender(theirs, "progress"))
             work = replace(work, stop_requested=self._stop.is_set)
-        process = self._context.Process(target=_serve, args=(theirs, ranks, backend, self._folder, work, call))
+        process = self._context.Process(target=_run_rank, args=(theirs, ranks, backend, self._folder, work, function))
         sys.stdout.flush()
         process.start()
         theirs.close()
         self._processes.append(process)
         self._pipes.append(ours)
 
-    def attend(self) -> None:
+    def wait_for_all(self) -> None:
         """Listen until all have ended in order; raises what one of them raised, or `_Killed`."""
         open_pipes = list(self._pipes)
         while open_pipes:
             if self._work.stop_requested():
                 self._stop.set()
-            for pipe in wait(open_pipes, _LOOK_EVERY_S):
+            for pipe in wait(open_pipes, _POLL_EVERY_S):
                 assert isinstance(pipe, Connection)
-                if not self._hear(pipe):
+                if not self._receive_message(pipe):
                     open_pipes.remove(pipe)
 
-    def _hear(self, pipe: Connection) -> bool:
+    def _receive_message(self, pipe: Connection) -> bool:
         """Take a message; tells whether there may be more."""
         try:
             kind, content = pickle.loads(pipe.recv_bytes())
@@ -156,36 +159,36 @@ class _Crew:
             process = self._processes[self._pipes.index(pipe)]
             process.join()
             if process.exitcode:
-                raise _Killed(process.exitcode) from None
+                raise _RankKilledError(process.exitcode) from None
             return False
         if kind == "failed":
             raise content
         if kind == "modules":
-            _import_all(content)
+            _import_modules(content)
         else:
             getattr(self._work, kind)(*content)
         return True
 
 
-def _teller(pipe: Connection, kind: str) -> Callable[..., None]:
+def _make_sender(pipe: Connection, kind: str) -> Callable[..., None]:
     return lambda *content: pipe.send_bytes(pickle.dumps((kind, content)))
 
 
-def _serve(pipe: Connection, ranks: Ranks, backend: str, folder: Path, work: Work, call: Call) -> None:
+def _run_rank(pipe: Connection, ranks: Ranks, backend: str, folder: Path, work: Work, function: RankFunction) -> None:
     """Do the call in a process of its own, and tell how it went."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    known = set(sys.modules)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    modules_before = set(sys.modules)
     try:
-        with _group(ranks, backend, folder):
-            call(work, ranks)
+        with _process_group(ranks, backend, folder):
+            function(work, ranks)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        pipe.send_bytes(_portable(error, ranks))
+        pipe.send_bytes(_pickle_error(error, ranks))
         return
-    if ranks.first:
-        pipe.send_bytes(pickle.dumps(("modules", _own_modules(known))))
+    if ranks.is_first:
+        pipe.send_bytes(pickle.dumps(("modules", _new_project_modules(modules_before))))
 
 
-def _end_with_parent() -> None:
+def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -193,7 +196,7 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _group(ranks: Ranks, backend: str, folder: Path) -> Iterator[None]:
+def _process_group(ranks: Ranks, backend: str, folder: Path) -> Iterator[None]:
     """Join the others. They are on one machine: nothing goes over its network, and a file tells where they listen."""
     from torch import distributed
 
@@ -205,30 +208,36 @@ def _group(ranks: Ranks, backend: str, folder: Path) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-def _portable(error: BaseException, ranks: Ranks) -> bytes:
+def _pickle_error(error: BaseException, ranks: Ranks) -> bytes:
     """The error as bytes; one that cannot be written keeps its text. The log has its traceback."""
     print(f"on device {ranks.rank} of {ranks.count}:", file=sys.stderr)
     traceback.print_exception(error)
     sys.stderr.flush()
     try:
-        return _round_trip(("failed", error))
+        return _pickle_checked(("failed", error))
     except Exception:
         return pickle.dumps(("failed", RuntimeError(f"{type(error).__name__}: {error}")))
 
 
-def _round_trip(message: object) -> bytes:
+def _pickle_checked(message: object) -> bytes:
     written = pickle.dumps(message)
     pickle.loads(written)
     return written
 
 
-def _own_modules(known: set[str]) -> list[str]:
+def _new_project_modules(modules_before: set[str]) -> list[str]:
     """What was imported since, and does not come with a package or with Python."""
-    fresh = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items() if name not in known}
-    return [name for name, file in fresh.items() if file and "-packages/" not in file and f"{sys.prefix}/" not in file]
+    new_modules = {
+        name: getattr(module, "__file__", None) or ""
+        for name, module in sys.modules.items()
+        if name not in modules_before
+    }
+    return [
+        name for name, file in new_modules.items() if file and "-packages/" not in file and f"{sys.prefix}/" not in file
+    ]
 
 
-def _import_all(names: Sequence[str]) -> None:
+def _import_modules(names: Sequence[str]) -> None:
     """Import what rank 0 has loaded: the code that computed a result is what the job's own process has loaded."""
     for name in names:
         with contextlib.suppress(ImportError):

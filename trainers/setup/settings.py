@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure
 
-Mode = Literal["min", "max"]
-Weights = Literal["best", "last"]
-Keep = Literal["last+best", "last", "none"]
+MonitorMode = Literal["min", "max"]
+WeightsRole = Literal["best", "last"]
+KeepPolicy = Literal["last+best", "last", "none"]
 """Which checkpoints stay when a job is done."""
 
 _ACCELERATORS = ("cpu", "cuda")
-_LOSS = "loss"
+_LOSS_METRIC = "loss"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrainerSettings:
     threads: int = 1
     deterministic: bool = True
     monitor: str = "val/loss"
-    mode: Mode = "min"
+    mode: MonitorMode = "min"
     head_monitor: str | None = None
     metrics: tuple[str, ...] = ("accuracy",)
     early_stopping: Mapping[str, Any] | None = None
@@ -49,31 +49,31 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
-            _at_least_one(getattr(self, name), f"trainer.{name}")
+            _require_positive(getattr(self, name), f"trainer.{name}")
         for name in ("max_steps", "micro_batch"):
             if getattr(self, name) is not None:
-                _at_least_one(getattr(self, name), f"trainer.{name}")
+                _require_positive(getattr(self, name), f"trainer.{name}")
         if self.accelerator not in _ACCELERATORS:
             raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is none of {', '.join(_ACCELERATORS)}")
-        _among(self.mode, get_args(Mode), "trainer.mode")
+        _require_one_of(self.mode, get_args(MonitorMode), "trainer.mode")
         if self.min_epochs > self.max_epochs:
             raise ConfigFailure(f"trainer.min_epochs: {self.min_epochs} is more than max_epochs {self.max_epochs}")
         if self.head_monitor is not None:
-            _among(self.head_monitor, (_LOSS, *self.metrics), "trainer.head_monitor")
+            _require_one_of(self.head_monitor, (_LOSS_METRIC, *self.metrics), "trainer.head_monitor")
 
     @property
-    def head_mode(self) -> Mode:
+    def head_mode(self) -> MonitorMode:
         """Whether a smaller or a larger ``head_monitor`` is better: that of a loss, or of any metric."""
-        return "min" if self.head_monitor == _LOSS else "max"
+        return "min" if self.head_monitor == _LOSS_METRIC else "max"
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> TrainerSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> TrainerSettings:
         """Read ``config.trainer``; raises ConfigFailure for an unknown key or an impossible value."""
-        given = dict(config.get("trainer") or {})
-        given["metrics"] = given.get("metrics") or ()
-        given["callbacks"] = given.get("callbacks") or {}
-        given["precision"] = str(given.get("precision", "32-true"))
-        return read_settings(cls, given, "trainer")
+        values = dict(config.get("trainer") or {})
+        values["metrics"] = values.get("metrics") or ()
+        values["callbacks"] = values.get("callbacks") or {}
+        values["precision"] = str(values.get("precision", "32-true"))
+        return read_settings(cls, values, "trainer")
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class CheckpointSettings:
     keep: str = "last+best"
 
     def __post_init__(self) -> None:
-        _among(self.keep, get_args(Keep), "checkpoint.keep")
+        _require_one_of(self.keep, get_args(KeepPolicy), "checkpoint.keep")
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> CheckpointSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> CheckpointSettings:
         """Read ``config.checkpoint``; raises ConfigFailure for an unknown key or value."""
         return read_settings(cls, config.get("checkpoint"), "checkpoint")
 
@@ -105,32 +105,32 @@ class PredictSettings:
     source: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        _at_least_one(self.tta, "predict.tta")
-        if not isinstance(self.weights, str) or (self.elsewhere is not None and not self.elsewhere.exists()):
-            known = ", ".join(get_args(Weights))
+        _require_positive(self.tta, "predict.tta")
+        if not isinstance(self.weights, str) or (self.weights_path is not None and not self.weights_path.exists()):
+            known = ", ".join(get_args(WeightsRole))
             raise ConfigFailure(f"predict.weights: {self.weights!r} is none of {known}, and no file or folder either")
 
     @property
-    def role(self) -> str:
+    def weights_role(self) -> str:
         """Which of the weights of a training are meant."""
-        return "best" if self.elsewhere else self.weights
+        return "best" if self.weights_path else self.weights
 
     @property
-    def elsewhere(self) -> Path | None:
+    def weights_path(self) -> Path | None:
         """The file with weights, or the folder of the study that has trained, where the job shall not train itself."""
-        return None if self.weights in get_args(Weights) else Path(self.weights)
+        return None if self.weights in get_args(WeightsRole) else Path(self.weights)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> PredictSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> PredictSettings:
         """Read ``config.predict``; raises ConfigFailure for an unknown key or value."""
         return read_settings(cls, config.get("predict"), "predict")
 
 
-def _at_least_one(value: object, key: str) -> None:
+def _require_positive(value: object, key: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigFailure(f"{key}: {value!r} is no whole number of at least 1")
 
 
-def _among(value: object, known: tuple[str, ...], key: str) -> None:
+def _require_one_of(value: object, known: tuple[str, ...], key: str) -> None:
     if value not in known:
         raise ConfigFailure(f"{key}: {value!r} is none of {', '.join(known)}")

@@ -10,14 +10,14 @@ import json
 
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.evaluation.overlaps import METRICS
-from seedfold.results.store.published import GIVEN_METRICS, MetricRecord
-from seedfold.trainers.data.loading import load as load_data
+from seedfold.results.store.published import RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.data.loading import load_data as load_data
 from seedfold.trainers.learning import training
-from seedfold.trainers.learning.checkpoint_files import Checkpoints, Fit, load
-from seedfold.trainers.learning.exported_weights import FILE, Exported, export
+from seedfold.trainers.learning.checkpoint_files import Checkpoints, FinishedFit, load_checkpoint
+from seedfold.trainers.learning.exported_weights import EXPORTED_FILE, ExportedWeights, export_weights
 from seedfold.trainers.learning.validation import MAIN_HEAD
-from seedfold.trainers.setup.process import backend, gpu_memory_cap, prepare
-from seedfold.trainers.setup.ranks import Ranks, on_ranks
+from seedfold.trainers.setup.process import distributed_backend, gpu_memory_cap, prepare_process
+from seedfold.trainers.setup.ranks import Ranks, run_on_ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
 from seedfold.trainers.stages import fit_predict
 
@@ -30,38 +30,38 @@ PRELOAD = (
     "monai.networks.nets.flexible_unet",
     "monai.networks.nets.unet",
 )
-_NETWORK = "network."
+_NETWORK_PREFIX = "network."
 
 after_publish = fit_predict.after_publish
 
 
 def run(work: Work) -> None:
     """Fit (or continue, or skip) on all GPUs of the job; see `seedfold.jobs.work` for what is raised."""
-    settings = TrainerSettings.of(work.config)
-    CheckpointSettings.of(work.config)
-    prediction = PredictSettings.of(work.config)
-    if prediction.source or prediction.elsewhere:
+    settings = TrainerSettings.from_config(work.config)
+    CheckpointSettings.from_config(work.config)
+    prediction = PredictSettings.from_config(work.config)
+    if prediction.source or prediction.weights_path:
         raise ConfigFailure(
             "predict: this job only trains; other volumes are predicted from its weights by a stage of their own"
         )
     work.folder.mkdir(parents=True, exist_ok=True)
-    on_ranks(fit_predict.devices(work, settings), backend(settings), work, _run)
+    run_on_ranks(fit_predict.device_count(work, settings), distributed_backend(settings), work, _run_rank)
 
 
-def _run(work: Work, ranks: Ranks) -> None:
-    prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config), ranks.rank)
+def _run_rank(work: Work, ranks: Ranks) -> None:
+    prepare_process(TrainerSettings.from_config(work.config), gpu_memory_cap(work.config), ranks.rank)
     data = load_data(work.config, work.reads, work.parents)
     if data.train.masks is None:
         raise ConfigFailure(
             "run: the samples have no masks, and seedfold.trainers.stages.fit_predict.run learns their classes"
         )
-    fit = fit_predict.fitted_network(work, training.seeded_network(work.config), data, ranks)
-    if ranks.first:
-        _write(work, fit)
+    fit = fit_predict.get_fitted_network(work, training.make_seeded_network(work.config), data, ranks)
+    if ranks.is_first:
+        _write_results(work, fit)
 
 
-def _write(work: Work, fit: Fit) -> None:
-    role = PredictSettings.of(work.config).role
+def _write_results(work: Work, fit: FinishedFit) -> None:
+    role = PredictSettings.from_config(work.config).weights_role
     best = fit.best.epoch if role == "best" and fit.best else fit.epochs - 1
     row = fit.history[best]
     metrics = [
@@ -69,8 +69,10 @@ def _write(work: Work, fit: Fit) -> None:
         for name in METRICS
         if f"val/{name}" in row
     ]
-    (work.staging / GIVEN_METRICS).write_text(json.dumps(metrics))
-    state = load(Checkpoints(work.folder).weights(fit, role))["state_dict"]
-    weights = {name.removeprefix(_NETWORK): value for name, value in state.items() if name.startswith(_NETWORK)}
+    (work.staging / RUN_METRICS_FILE).write_text(json.dumps(metrics))
+    state = load_checkpoint(Checkpoints(work.folder).weights_file(fit, role))["state_dict"]
+    weights = {
+        name.removeprefix(_NETWORK_PREFIX): value for name, value in state.items() if name.startswith(_NETWORK_PREFIX)
+    }
     upright = bool(work.config["task"]["slices"].get("vertical", False))
-    export(work.outputs / FILE, Exported(dict(work.config["model"]), weights, upright, best))
+    export_weights(work.outputs / EXPORTED_FILE, ExportedWeights(dict(work.config["model"]), weights, upright, best))

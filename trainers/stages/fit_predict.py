@@ -15,15 +15,21 @@ import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.store.predictions import write_predictions
-from seedfold.results.store.published import DamagedError, damage
-from seedfold.trainers.data.loading import NEW, JobData, load, load_new
+from seedfold.results.store.published import DamagedError, find_damage
+from seedfold.trainers.data.loading import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
 from seedfold.trainers.learning import classical, training
-from seedfold.trainers.learning.checkpoint_files import FIT, Checkpoints, DamagedCheckpoint, Fit, clean_up
-from seedfold.trainers.learning.kept_weights import kept_fit, refuse_training
+from seedfold.trainers.learning.checkpoint_files import (
+    FIT_FILE,
+    Checkpoints,
+    DamagedCheckpointError,
+    FinishedFit,
+    remove_unneeded_checkpoints,
+)
+from seedfold.trainers.learning.kept_weights import find_fit_folder, refuse_training
 from seedfold.trainers.learning.metric_history import write_history
-from seedfold.trainers.setup.process import backend, gpu_memory_cap, prepare
-from seedfold.trainers.setup.ranks import Ranks, on_ranks
+from seedfold.trainers.setup.process import distributed_backend, gpu_memory_cap, prepare_process
+from seedfold.trainers.setup.ranks import Ranks, run_on_ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
 
 PRELOAD = (
@@ -55,50 +61,50 @@ else Arrow's allocator starts one when it is imported)."""
 
 _log = logging.getLogger(__name__)
 
-Predict = Callable[[Samples], dict[str, Floats]]
+Predictor = Callable[[Samples], dict[str, Floats]]
 
 
 def run(work: Work) -> None:
     """Fit (or continue, or skip) and predict, on all GPUs of the job; see `seedfold.jobs.work` for what is raised."""
-    settings = TrainerSettings.of(work.config)
-    CheckpointSettings.of(work.config)  # a wrong word there must not come out after training
-    PredictSettings.of(work.config)
+    settings = TrainerSettings.from_config(work.config)
+    CheckpointSettings.from_config(work.config)  # a wrong word there must not come out after training
+    PredictSettings.from_config(work.config)
     work.folder.mkdir(parents=True, exist_ok=True)
-    on_ranks(devices(work, settings), backend(settings), work, _run)
+    run_on_ranks(device_count(work, settings), distributed_backend(settings), work, _run_rank)
 
 
-def devices(work: Work, settings: TrainerSettings) -> int:
+def device_count(work: Work, settings: TrainerSettings) -> int:
     """How many devices train together: the GPUs that the job asks for."""
     return max(1, work.description.resources.gpus) if settings.accelerator == "cuda" else 1
 
 
-def _run(work: Work, ranks: Ranks) -> None:
-    prepare(TrainerSettings.of(work.config), gpu_memory_cap(work.config), ranks.rank)
-    prediction = PredictSettings.of(work.config)
-    work = replace(work, folder=kept_fit(work, prediction))
+def _run_rank(work: Work, ranks: Ranks) -> None:
+    prepare_process(TrainerSettings.from_config(work.config), gpu_memory_cap(work.config), ranks.rank)
+    prediction = PredictSettings.from_config(work.config)
+    work = replace(work, folder=find_fit_folder(work, prediction))
     if prediction.source:
-        data = load_new(work.config, work.reads, work.folder)
+        data = load_new_samples(work.config, work.reads, work.folder)
     else:
-        data = load(work.config, work.reads, work.parents)
+        data = load_data(work.config, work.reads, work.parents)
     if data.train.masks is not None:
         raise ConfigFailure("run: the samples have masks, and seedfold.trainers.stages.fit_masks.run learns these")
-    splits = _splits(prediction, data)
-    predict = _fitted(work, data, ranks)
+    splits = _splits_to_predict(prediction, data)
+    predict = _make_predictor(work, data, ranks)
     for split in splits:
-        samples = data.evaluated[split]
+        samples = data.evaluation_splits[split]
         if len(samples):
             logits = predict(samples)
-            if ranks.first:
-                _write(work, split, samples, logits)
+            if ranks.is_first:
+                _write_split(work, split, samples, logits)
 
 
-def _splits(prediction: PredictSettings, data: JobData) -> tuple[str, ...]:
+def _splits_to_predict(prediction: PredictSettings, data: JobData) -> tuple[str, ...]:
     """The splits to predict; raises ConfigFailure for one that the data does not have."""
     if prediction.source:
-        return (NEW,)
+        return (NEW_SPLIT,)
     for split in prediction.splits:
-        if split not in data.evaluated:
-            raise ConfigFailure(f"predict.splits: {split!r} is none of {', '.join(data.evaluated)}")
+        if split not in data.evaluation_splits:
+            raise ConfigFailure(f"predict.splits: {split!r} is none of {', '.join(data.evaluation_splits)}")
     return prediction.splits
 
 
@@ -107,28 +113,28 @@ def after_publish(work: Work) -> None:
 
     Weights go only after everything that was published has been read back; raises DamagedError if it is not whole.
     """
-    keep = CheckpointSettings.of(work.config).keep
-    reason = None if keep == "last+best" else damage(work.staging, deep=True)
+    keep = CheckpointSettings.from_config(work.config).keep
+    reason = None if keep == "last+best" else find_damage(work.staging, check_content=True)
     if reason is not None:
         raise DamagedError(f"{work.staging}: {reason}; the checkpoints stay")
-    clean_up(work.folder, keep)
+    remove_unneeded_checkpoints(work.folder, keep)
 
 
-def _fitted(work: Work, data: JobData, ranks: Ranks) -> Predict:
-    model = training.seeded_network(work.config)
+def _make_predictor(work: Work, data: JobData, ranks: Ranks) -> Predictor:
+    model = training.make_seeded_network(work.config)
     if classical.is_estimator(model):
         if ranks.count > 1:
             raise ConfigFailure("resources.gpus: an estimator uses one GPU at most")
-        if not (work.folder / FIT).exists():
-            refuse_training(PredictSettings.of(work.config))
-        _keep_scaling(work, data)
-        estimator = classical.fitted(work, model, data)
-        return lambda samples: classical.predict(estimator, samples, data.classes)
-    finished = fitted_network(work, model, data, ranks)
+        if not (work.folder / FIT_FILE).exists():
+            refuse_training(PredictSettings.from_config(work.config))
+        _save_scaling(work, data)
+        estimator = classical.get_fitted(work, model, data)
+        return lambda samples: classical.predict_logits(estimator, samples, data.classes)
+    finished = get_fitted_network(work, model, data, ranks)
     return lambda samples: training.predict(work, model, finished, samples, ranks)
 
 
-def fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Fit:
+def get_fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> FinishedFit:
     """Fit ``network``, or continue, or take the fit that is finished; its history goes into staging.
 
     Raises ConfigFailure for what is no torch module, and as `training.fit` does.
@@ -137,51 +143,51 @@ def fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> Fit
 
     if not isinstance(network, nn.Module):
         raise ConfigFailure(f"model: {type(network).__name__} is neither a torch module nor an estimator")
-    training.part_streams(work.config, ranks)
-    finished = _finished(work, ranks)
+    training.separate_random_streams(work.config, ranks)
+    finished = _shared_usable_fit(work, ranks)
     if finished is None:
-        refuse_training(PredictSettings.of(work.config))
-        if ranks.first:
-            _keep_scaling(work, data)
+        refuse_training(PredictSettings.from_config(work.config))
+        if ranks.is_first:
+            _save_scaling(work, data)
         finished = training.fit(work, network, data, ranks)
-    if ranks.first and finished.history:
+    if ranks.is_first and finished.history:
         write_history(work.staging, finished.history)
     return finished
 
 
-def _keep_scaling(work: Work, data: JobData) -> None:
+def _save_scaling(work: Work, data: JobData) -> None:
     if data.scaling is not None:
         data.scaling.save(work.folder)
 
 
-def _finished(work: Work, ranks: Ranks) -> Fit | None:
+def _shared_usable_fit(work: Work, ranks: Ranks) -> FinishedFit | None:
     """Return the finished fit if its weights can be read; otherwise training has to run, and says why.
 
     What the first rank finds holds for all.
     """
-    [finished, *_] = ranks.gather(_usable_fit(work) if ranks.first else None)
+    [finished, *_] = ranks.gather(_find_usable_fit(work) if ranks.is_first else None)
     return finished  # type: ignore[no-any-return]
 
 
-def _usable_fit(work: Work) -> Fit | None:
-    weights = PredictSettings.of(work.config).elsewhere
+def _find_usable_fit(work: Work) -> FinishedFit | None:
+    weights = PredictSettings.from_config(work.config).weights_path
     if weights is not None and weights.is_file():
-        return Fit(0, None, {"best": str(weights.absolute())}, ())
+        return FinishedFit(0, None, {"best": str(weights.absolute())}, ())
     files = Checkpoints(work.folder)
-    finished = files.finished()
+    finished = files.finished_fit()
     if finished is None:
         return None
     try:
-        training.check_weights(work, finished)
-    except DamagedCheckpoint as error:
-        refuse_training(PredictSettings.of(work.config))
+        training.check_weights_readable(work, finished)
+    except DamagedCheckpointError as error:
+        refuse_training(PredictSettings.from_config(work.config))
         _log.warning("%s; training again", error)
-        files.discard_fit()
+        files.remove_fit()
         return None
     return finished
 
 
-def _write(work: Work, split: str, samples: Samples, logits: dict[str, Floats]) -> None:
+def _write_split(work: Work, split: str, samples: Samples, logits: dict[str, Floats]) -> None:
     write_predictions(
         work.staging,
         split,

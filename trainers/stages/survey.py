@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.work import Work
-from seedfold.trainers.data.fold_balance import balance_table
-from seedfold.trainers.data.folds import hold_out, task_folds, task_shards
-from seedfold.trainers.data.reading import read
+from seedfold.trainers.data.fold_balance import make_balance_table
+from seedfold.trainers.data.folds import hold_out, make_task_folds, make_task_shards
+from seedfold.trainers.data.reading import read_source
 from seedfold.trainers.data.samples import Indices, Samples
 from seedfold.trainers.setup.build import build
 
 PRELOAD = ("numpy", "pandas", "torch", "hydra.utils", "matplotlib.figure", "seedfold.trainers.stages.survey")
 _HELD_OUT = -1
-_EACH, _PASSES = 3, 5
+_SAMPLES_PER_CLASS, _AUGMENTED_PER_SAMPLE = 3, 5
 """Samples of each class in the grid, and augmented images of each beside the sample itself."""
 _COLOUR = "#0072b2"
 
@@ -31,31 +31,33 @@ def run(work: Work) -> None:
     """Write the tables and figures; raises DataFailure and ConfigFailure as training would."""
     task = work.config["task"]
     classes = int(task["classes"])
-    samples = read(task.get("source"), "task.source", classes, work.reads)
-    folds, shards = _divided(samples, task)
+    samples = read_source(task.get("source"), "task.source", classes, work.reads)
+    folds, shards = _folds_and_shards(samples, task)
     development = folds != _HELD_OUT
-    kept = samples.take(np.flatnonzero(development))
-    balance_table(kept, folds[development], "fold", classes).to_csv(work.outputs / "balance_folds.csv", index=False)
+    development_samples = samples.take(np.flatnonzero(development))
+    make_balance_table(development_samples, folds[development], "fold", classes).to_csv(
+        work.outputs / "balance_folds.csv", index=False
+    )
     if shards is not None:
-        table = balance_table(kept, shards[development], "shard", classes)
+        table = make_balance_table(development_samples, shards[development], "shard", classes)
         table.to_csv(work.outputs / "balance_shards.csv", index=False)
     _write_folds(work.outputs / "folds.csv", samples, folds, shards)
-    _draw_classes(work.outputs / "classes.svg", kept.targets, classes)
-    _draw_samples(work.outputs / "samples.png", kept, classes, work.config)
+    _draw_classes(work.outputs / "classes.svg", development_samples.targets, classes)
+    _draw_samples(work.outputs / "samples.png", development_samples, classes, work.config)
 
 
-def _divided(samples: Samples, task: Mapping[str, Any]) -> tuple[Indices, Indices | None]:
+def _folds_and_shards(samples: Samples, task: Mapping[str, Any]) -> tuple[Indices, Indices | None]:
     """The fold of each sample, and its shard if there are shards."""
     rows, _ = hold_out(samples, task.get("test"))
     development = samples.take(rows)
     folds = np.full(len(samples), _HELD_OUT, dtype=np.int64)
-    for number, own in enumerate(task_folds(development, task)):
-        folds[rows[own]] = number
-    of_development = task_shards(development, task)
-    if of_development is None:
+    for number, rows_of_fold in enumerate(make_task_folds(development, task)):
+        folds[rows[rows_of_fold]] = number
+    shards_of_development = make_task_shards(development, task)
+    if shards_of_development is None:
         return folds, None
     shards = np.full(len(samples), _HELD_OUT, dtype=np.int64)
-    shards[rows] = of_development
+    shards[rows] = shards_of_development
     return folds, shards
 
 
@@ -89,26 +91,32 @@ def _draw_samples(file: Path, samples: Samples, classes: int, config: Mapping[st
     """A row a sample, the first of each class: as it is, then augmented as in training."""
     from matplotlib.figure import Figure
 
-    shown = [row for number in range(classes) for row in np.flatnonzero(samples.targets == number)[:_EACH].tolist()]
-    images = _augmented(samples.take(np.asarray(shown, dtype=np.int64)), config)
+    rows_shown = [
+        row
+        for number in range(classes)
+        for row in np.flatnonzero(samples.targets == number)[:_SAMPLES_PER_CLASS].tolist()
+    ]
+    images = _augmented_images(samples.take(np.asarray(rows_shown, dtype=np.int64)), config)
     height, width = images.shape[-2:]
-    figure = Figure(figsize=(1.6 * images.shape[1], 1.75 * len(shown) * height / width + 0.3), layout="constrained")
-    grid: Any = figure.subplots(len(shown), images.shape[1], squeeze=False)
-    for line, row in enumerate(shown):
-        for place in range(images.shape[1]):
-            grid[line, place].imshow(_visible(images[line, place], images[line, 0]))
-            grid[line, place].set(xticks=[], yticks=[])
+    figure = Figure(
+        figsize=(1.6 * images.shape[1], 1.75 * len(rows_shown) * height / width + 0.3), layout="constrained"
+    )
+    grid: Any = figure.subplots(len(rows_shown), images.shape[1], squeeze=False)
+    for line, row in enumerate(rows_shown):
+        for column in range(images.shape[1]):
+            grid[line, column].imshow(_to_visible(images[line, column], images[line, 0]))
+            grid[line, column].set(xticks=[], yticks=[])
         grid[line, 0].set_ylabel(f"class {samples.targets[row]}", fontsize=8)
         grid[line, 0].set_title(samples.ids[row], fontsize=7)
     figure.savefig(file, dpi=80, metadata={"Software": None})
 
 
-def _augmented(samples: Samples, config: Mapping[str, Any]) -> Any:
+def _augmented_images(samples: Samples, config: Mapping[str, Any]) -> Any:
     """The images (n, 1 + passes, channels, height, width), the first of each as it is."""
     import torch
 
     from seedfold.trainers.data.batches import EvaluationBatches
-    from seedfold.trainers.setup.randomness import generator
+    from seedfold.trainers.setup.randomness import make_generator
 
     [batch] = EvaluationBatches(samples, len(samples))
     inputs = batch.scaled_inputs()
@@ -116,11 +124,14 @@ def _augmented(samples: Samples, config: Mapping[str, Any]) -> Any:
     if config.get("augment"):
         augment = build(config["augment"], "augment")
         seed = int(config["seed"])
-        images += [augment(inputs, generator(torch.device("cpu"), seed, number)) for number in range(_PASSES)]
+        images += [
+            augment(inputs, make_generator(torch.device("cpu"), seed, number))
+            for number in range(_AUGMENTED_PER_SAMPLE)
+        ]
     return torch.stack(images, dim=1).numpy()
 
 
-def _visible(image: Any, reference: Any) -> Any:
+def _to_visible(image: Any, reference: Any) -> Any:
     """Three channels as red, green and blue, one as grey, from the lowest to the highest percent of the sample."""
     low, high = np.percentile(reference, [1, 99])
     scaled = np.clip((image - low) / max(high - low, 1e-6), 0, 1)

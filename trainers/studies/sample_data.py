@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.results.store.atomic_files import replacing
+from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers import studies
 
-MARK = ".seedfold-data.json"
+MARK_FILE = ".seedfold-data.json"
 Progress = Callable[[int, int], None]
 
 
-class Study(Protocol):
+class StudySampleData(Protocol):
     """What the module of a study has."""
 
     SIZES: Collection[str]
@@ -40,21 +40,23 @@ def make(study: str, out: Path, size: str, progress: Progress = lambda done, tot
 
     Raises UsageError for an unknown study or size, or a folder with anything else in it; nothing is written then.
     """
-    module = _study(study)
+    module = _import_study(study)
     if size not in module.SIZES:
         raise UsageError(f"--size {size}: {study} has {', '.join(module.SIZES)}")
     for needed in module.REQUIRES:
         if importlib.util.find_spec(needed) is None:
             raise UsageError(f"make-data: writing these files needs {needed}; pip install 'seedfold[images]'")
-    old = _checked_folder(out, study)
+    old = _folders_to_replace(out, study)
     for name in old:
         shutil.rmtree(out / name, ignore_errors=True)
-    with replacing(out / MARK) as beside:
-        beside.write_text(json.dumps({"study": study, "size": size, "folders": list(module.folders(size))}, indent=1))
+    with replace_file(out / MARK_FILE) as temporary:
+        temporary.write_text(
+            json.dumps({"study": study, "size": size, "folders": list(module.folders(size))}, indent=1)
+        )
     module.write(out, size, progress)
 
 
-def _study(name: str) -> Study:
+def _import_study(name: str) -> StudySampleData:
     known = sorted(module.name for module in pkgutil.iter_modules(studies.__path__) if module.ispkg)
     if name not in known:
         raise UsageError(f"no sample data for {name!r}{did_you_mean(name, known)}; there is {', '.join(known)}")
@@ -62,21 +64,21 @@ def _study(name: str) -> Study:
     return module  # type: ignore[no-any-return]
 
 
-def _checked_folder(out: Path, study: str) -> list[str]:
+def _folders_to_replace(out: Path, study: str) -> list[str]:
     """Return the folders in ``out`` that an earlier call wrote; raises UsageError if others may be among them."""
     if not out.exists():
         return []
     if not out.is_dir():
         raise UsageError(f"--out {out}: is a file; name a folder")
     try:
-        mark = json.loads((out / MARK).read_text())
-        wrote, folders = mark["study"], [str(name) for name in mark["folders"]]
+        mark = json.loads((out / MARK_FILE).read_text())
+        marked_study, folders = mark["study"], [str(name) for name in mark["folders"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         if any(out.iterdir()):
             raise UsageError(
                 f"--out {out}: is not empty, and make-data did not write it; name another folder"
             ) from None
         return []
-    if wrote != study or any(Path(name).name != name for name in folders):
-        raise UsageError(f"--out {out}: holds sample data of {wrote}; name another folder")
+    if marked_study != study or any(Path(name).name != name for name in folders):
+        raise UsageError(f"--out {out}: holds sample data of {marked_study}; name another folder")
     return folders

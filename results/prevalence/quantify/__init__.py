@@ -13,20 +13,20 @@ import numpy as np
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.prevalence.quantify import counts, histograms, kernels, probabilities
-from seedfold.results.prevalence.quantify.counts import shares
-from seedfold.results.prevalence.quantify.problem import SEED, Floats, Problem, Quantifier, Rows
+from seedfold.results.prevalence.quantify.counts import class_shares
+from seedfold.results.prevalence.quantify.problem import DEFAULT_SEED, Floats, QuantificationProblem, Quantifier, Rows
 
 __all__ = [
+    "DEFAULT_SEED",
     "METHODS",
     "QUANTIFIERS",
-    "SEED",
     "WITHOUT_LABELS",
     "Floats",
-    "Problem",
+    "QuantificationProblem",
     "Rows",
-    "checked",
-    "prevalences",
-    "shares",
+    "check_methods",
+    "class_shares",
+    "estimate_prevalences",
     "suggest_method",
 ]
 
@@ -38,9 +38,9 @@ QUANTIFIERS: Mapping[str, Quantifier] = {
     "BBSE": counts.black_box_shift,
     "EMQ": probabilities.expectation_maximization,
     "KDEyML": kernels.maximum_likelihood,
-    "KDEyHD": kernels.hellinger,
+    "KDEyHD": kernels.hellinger_kernels,
     "KDEyCS": kernels.cauchy_schwarz,
-    "HDy": histograms.hellinger,
+    "HDy": histograms.hellinger_histograms,
 }
 """By the name that tables and configurations use."""
 METHODS = tuple(QUANTIFIERS)
@@ -48,7 +48,7 @@ WITHOUT_LABELS = ("CC", "PCC")
 """Methods that learn nothing from labelled samples."""
 
 
-def checked(methods: Sequence[str]) -> tuple[str, ...]:
+def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
     """Return ``methods`` as `QUANTIFIERS` spells them, whatever their case; raises UsageError for an unknown one."""
     known = {name.lower(): name for name in METHODS}
     for name in methods:
@@ -63,17 +63,19 @@ def suggest_method(name: str) -> str:
     return did_you_mean(name, METHODS) if not exact else f" (did you mean {exact[0]!r}?)"
 
 
-def prevalences(method: str, problem: Problem) -> list[Floats]:
+def estimate_prevalences(method: str, problem: QuantificationProblem) -> list[Floats]:
     """Return what a method estimates for each sample: one vector (k,) each, not forced to sum to 1.
 
     An estimate that predictions do not determine is NaN: for an empty sample, where a probability is NaN, and, for all
     methods but CC, PCC, ACC, PACC and BBSE, where a class has no labelled sample. Raises UsageError for a method that
     there is not.
     """
-    [name] = checked([method])
-    unknown = np.full(problem.developed.classes, np.nan)
-    if not problem.finite:
+    [name] = check_methods([method])
+    unknown = np.full(problem.labelled.class_count, np.nan)
+    if not problem.is_finite:
         return [unknown.copy() for _ in problem.samples]
-    asked = Problem(problem.developed, problem.pool, [rows for rows in problem.samples if len(rows)], problem.seed)
-    answers = iter(QUANTIFIERS[name](asked))
-    return [next(answers) if len(rows) else unknown.copy() for rows in problem.samples]
+    solvable = QuantificationProblem(
+        problem.labelled, problem.pool, [rows for rows in problem.samples if len(rows)], problem.seed
+    )
+    estimates = iter(QUANTIFIERS[name](solvable))
+    return [next(estimates) if len(rows) else unknown.copy() for rows in problem.samples]

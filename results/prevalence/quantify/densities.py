@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_POINTS, _CENTRES = 256, 1024
+_POINTS_PER_BLOCK, _CENTRES_PER_BLOCK = 256, 1024
 
 
-def densities(
+def kernel_densities(
     points: NDArray[np.floating], centres: NDArray[np.floating], weights: NDArray[np.float64], bandwidth: float
 ) -> NDArray[np.float64]:
     """Return the densities (m, w) at ``points`` (m, d) of w mixtures of isotropic Gaussians around ``centres`` (n, d).
@@ -18,17 +18,17 @@ def densities(
     import torch
 
     dimensions = points.shape[1]
-    left, right = (torch.from_numpy(part) for part in _factors(points, centres, bandwidth))
-    shares, found = torch.from_numpy(weights), torch.zeros((len(points), weights.shape[1]), dtype=torch.float64)
+    left, right = (torch.from_numpy(part) for part in _distance_factors(points, centres, bandwidth))
+    shares, sums = torch.from_numpy(weights), torch.zeros((len(points), weights.shape[1]), dtype=torch.float64)
     # In blocks that stay in the cache of the processor.
-    for row in range(0, len(points), _POINTS):
-        for column in range(0, len(centres), _CENTRES):
-            kernel = (left[row : row + _POINTS] @ right[:, column : column + _CENTRES]).exp_()
-            found[row : row + _POINTS] += kernel @ shares[column : column + _CENTRES]
-    return np.asarray(found.numpy() * (2 * np.pi * bandwidth**2) ** (-dimensions / 2))
+    for row in range(0, len(points), _POINTS_PER_BLOCK):
+        for column in range(0, len(centres), _CENTRES_PER_BLOCK):
+            kernel = (left[row : row + _POINTS_PER_BLOCK] @ right[:, column : column + _CENTRES_PER_BLOCK]).exp_()
+            sums[row : row + _POINTS_PER_BLOCK] += kernel @ shares[column : column + _CENTRES_PER_BLOCK]
+    return np.asarray(sums.numpy() * (2 * np.pi * bandwidth**2) ** (-dimensions / 2))
 
 
-def _factors(
+def _distance_factors(
     points: NDArray[np.floating], centres: NDArray[np.floating], bandwidth: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Matrices whose product is -|x - y|²/(2h²) for all pairs of points x and centres y."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.results.prevalence.members import Predicted
+from seedfold.results.prevalence.members import PredictedSamples
 
-SEED = 0
+DEFAULT_SEED = 0
 """Of the points that KDEyHD draws."""
 
 Floats = NDArray[np.float64]
@@ -18,27 +18,27 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Problem:
+class QuantificationProblem:
     """Samples of unknown prevalences: positions ``samples`` in a ``pool``, whose targets no method looks at.
 
     Methods learn from the labelled predictions ``developed``. ``seed`` is that of methods that draw.
     """
 
-    developed: Predicted
-    pool: Predicted
+    labelled: PredictedSamples
+    pool: PredictedSamples
     samples: Sequence[Rows]
-    seed: int = SEED
+    seed: int = DEFAULT_SEED
 
     @property
-    def classes(self) -> int:
+    def class_count(self) -> int:
         """k, at least 2."""
-        return self.developed.classes
+        return self.labelled.class_count
 
     @property
-    def finite(self) -> bool:
+    def is_finite(self) -> bool:
         """Whether all probabilities are numbers."""
-        return all(bool(np.isfinite(known.probabilities).all()) for known in (self.developed, self.pool))
+        return all(bool(np.isfinite(known.probabilities).all()) for known in (self.labelled, self.pool))
 
 
-Quantifier = Callable[[Problem], Sequence[Floats]]
+Quantifier = Callable[[QuantificationProblem], Sequence[Floats]]
 """Estimates (k,), one for each sample."""

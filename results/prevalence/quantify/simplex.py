@@ -9,7 +9,7 @@ import numpy as np
 from seedfold.results.prevalence.quantify.problem import Floats
 
 
-def on_simplex(loss: Callable[[Floats], float], classes: int) -> Floats:
+def minimize_on_simplex(loss: Callable[[Floats], float], classes: int) -> Floats:
     """Minimise ``loss`` over prevalences (k,), at least 0 and summing to 1: SLSQP from the uniform vector.
 
     NaN where the loss of the uniform vector is no finite number; the solver would give back its start.
@@ -20,6 +20,6 @@ def on_simplex(loss: Callable[[Floats], float], classes: int) -> Floats:
     if not np.isfinite(loss(start)):
         return np.full(classes, np.nan)
     # The built-in sum adds in the order in which the published estimates were made.
-    whole = {"type": "eq", "fun": lambda x: 1 - sum(x)}
-    found = minimize(loss, start, method="SLSQP", bounds=[(0, 1)] * classes, constraints=whole)
+    sums_to_one = {"type": "eq", "fun": lambda x: 1 - sum(x)}
+    found = minimize(loss, start, method="SLSQP", bounds=[(0, 1)] * classes, constraints=sums_to_one)
     return np.asarray(found.x, dtype=np.float64)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters.lsf.cluster import Lsf
-from toyproject import eventually
+from toyproject import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def listen(lsf: Lsf, folder: Path, *options: str) -> Path:
     """Submit a job that notes the signals that it hears, and goes on; the file in which it does."""
     heard = folder / "heard"
     lsf.submit(LISTENER.format(heard=heard), *options)
-    eventually(lambda: heard.exists() and heard.read_text().startswith("ready\n"))
+    wait_until(lambda: heard.exists() and heard.read_text().startswith("ready\n"))
     return heard
 
 
@@ -54,7 +54,7 @@ def test_bkill_sends_int_term_kill(lsf: Lsf, tmp_path: Path) -> None:
 def test_bkill_of_one_signal_sends_it_only(lsf: Lsf, tmp_path: Path) -> None:
     heard = listen(lsf, tmp_path)
     assert lsf.run("bkill", "-s", "USR2", "101") == "Job <101> is being signaled\n"
-    eventually(lambda: heard.read_text().split() == ["ready", "USR2"])
+    wait_until(lambda: heard.read_text().split() == ["ready", "USR2"])
     assert lsf.job_states() == {"101": "RUN"}
     lsf.submit(SLEEP, "-H")
     assert lsf.ask("bkill", "-s", "USR2", "102").stderr == "Job <102>: Job has not started yet\n"
@@ -64,11 +64,11 @@ def test_bkill_of_one_signal_sends_it_only(lsf: Lsf, tmp_path: Path) -> None:
 @only_classic
 def test_bkill_reaches_what_a_job_started(lsf: Lsf, tmp_path: Path) -> None:
     lsf.submit(f"setsid -w sh -c 'echo $$ > {tmp_path}/pid; sleep 100'")
-    eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     lsf.run("bkill", "101")
     lsf.wait_for("101")
     assert end_of(lsf, "101") == "Exited with exit code 130."
-    eventually(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
+    wait_until(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
 
 
 def test_bkill_complains(lsf: Lsf) -> None:
@@ -124,7 +124,7 @@ def test_run_limit_leaves_a_grace(lsf: Lsf, tmp_path: Path) -> None:
 def test_warning_comes_before_the_limit(lsf: Lsf, tmp_path: Path) -> None:
     lsf.configure(time_scale=0.02)
     heard = listen(lsf, tmp_path, "-W", "2", "-wa", "USR1", "-wt", "1")
-    eventually(lambda: heard.read_text().split()[:3] == ["ready", "USR1", "USR2"])
+    wait_until(lambda: heard.read_text().split()[:3] == ["ready", "USR1", "USR2"])
 
 
 @only_lsf10
@@ -155,7 +155,7 @@ def test_requeue_keeps_the_id_and_passes_through_exit(lsf: Lsf, tmp_path: Path) 
     assert set(lsf.run("bjobs", "-a", "-noheader", "101").split()) >= {"EXIT"}
     assert "already been requeued" in lsf.ask("brequeue", "101").stderr
     lsf.wait_for("101", {"PEND", "RUN"})
-    eventually(lambda: sorted((tmp_path / "runs").read_text().splitlines()) == ["run", "run", "run Y", "run Y"])
+    wait_until(lambda: sorted((tmp_path / "runs").read_text().splitlines()) == ["run", "run", "run Y", "run Y"])
     assert "Pending: Job has been requeued" in lsf.run("bhist", "-l", "101[2]")
 
 
@@ -165,7 +165,7 @@ def test_requeue_of_what_has_ended(lsf: Lsf, tmp_path: Path) -> None:
     lsf.wait_for("101")
     assert lsf.ask("brequeue", "101").stderr == "Job <101>: Job has already finished\n"
     assert lsf.run("brequeue", "-d", "101") == "Job <101> is being requeued\n"
-    eventually(lambda: (tmp_path / "runs").read_text() == "x\nx\n")
+    wait_until(lambda: (tmp_path / "runs").read_text() == "x\nx\n")
 
 
 @only_classic
@@ -219,7 +219,7 @@ def test_end_unseen_is_told_as_exit(lsf: Lsf, tmp_path: Path) -> None:
     assert lsf.job_states() == {"101": "UNKWN", "102": "UNKWN"}
     assert lsf.run("bhosts", "n1").split()[-8] == "unreach"
     (tmp_path / "go").touch()
-    eventually(lambda: (tmp_path / "well").exists())
+    wait_until(lambda: (tmp_path / "well").exists())
     time.sleep(0.3)
     assert lsf.job_states("101") == {"101": "UNKWN"}
     lsf.node_up("n1")
@@ -232,10 +232,10 @@ def test_end_unseen_is_told_as_exit(lsf: Lsf, tmp_path: Path) -> None:
 def test_crashed_node_takes_its_jobs(lsf: Lsf, tmp_path: Path) -> None:
     lsf.submit(f"echo $$ > {tmp_path}/pid; sleep 100", "-m", "n1")
     lsf.submit(f"echo x >> {tmp_path}/runs; sleep 100", "-r")
-    eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "runs").exists())
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "runs").exists())
     lsf.node_down("n1")
     lsf.node_down("n2")
-    eventually(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
+    wait_until(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
     lsf.wait_for("102", {"PEND"})
     assert "Unable to reach slave batch server: 2 hosts;" in lsf.run("bjobs", "-p", "102")
     lsf.node_up("n2")
@@ -267,5 +267,5 @@ def test_nothing_outlives_it(lsf: Lsf, tmp_path: Path) -> None:
     pid = int((tmp_path / "pid").read_text())
     assert Path(f"/proc/{pid}").exists()
     lsf.stop()
-    eventually(lambda: not Path(f"/proc/{pid}").exists())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
     assert not lsf.is_up

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clusters.lsf.cluster import Lsf, LsfError
 from clusters.lsf.settings import Host, Queue
-from toyproject import eventually
+from toyproject import wait_until
 
 only_classic = pytest.mark.parametrize("lsf_dialect", ["classic"], indirect=True)
 only_lsf10 = pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
@@ -54,7 +54,7 @@ def test_output_appears_at_the_end_and_is_appended(lsf: Lsf, tmp_path: Path) -> 
     options = ("-o", tmp_path / "%J.%I.out", "-e", tmp_path / "%J.%I.err")
     lsf.submit(script, *options)
     lsf.wait_for("101", {"RUN"})
-    eventually(lambda: "a line" in lsf.ask("bpeek", "101").stdout)
+    wait_until(lambda: "a line" in lsf.ask("bpeek", "101").stdout)
     output = tmp_path / "101.0.out"
     assert not output.exists()
     (tmp_path / "go").touch()
@@ -69,7 +69,7 @@ def test_output_appears_at_the_end_and_is_appended(lsf: Lsf, tmp_path: Path) -> 
 @only_classic
 def test_output_may_go_straight_to_its_file(lsf: Lsf, tmp_path: Path) -> None:
     lsf.submit("echo now; sleep 100", "-o", tmp_path / "out", LSB_STDOUT_DIRECT="y")
-    eventually(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text() == "now\n")
+    wait_until(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text() == "now\n")
 
 
 def test_array_has_one_id(lsf: Lsf, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_gpus_are_counted_and_told(lsf: Lsf, tmp_path: Path) -> None:
     say = f"echo $CUDA_VISIBLE_DEVICES >> {tmp_path}/gpus; exec sleep 100"
     for _ in range(5):
         lsf.submit(say, "-gpu", "num=1:j_exclusive=yes:gmem=11G", "-R", "rusage[mem=8GB]", "-q", "gpu")
-    eventually(lambda: (tmp_path / "gpus").exists() and len((tmp_path / "gpus").read_text().split()) == 4)
+    wait_until(lambda: (tmp_path / "gpus").exists() and len((tmp_path / "gpus").read_text().split()) == 4)
     assert sorted((tmp_path / "gpus").read_text().split()) == ["0", "0", "1", "1"]
     assert list(lsf.job_states().values()) == ["RUN"] * 4 + ["PEND"]
 
@@ -239,7 +239,7 @@ def test_forgotten_jobs_are_history(lsf: Lsf) -> None:
     lsf.configure(clean_period=0.0)
     lsf.submit("exit 4", "-J", "old")
     lsf.wait_for("101")
-    eventually(lambda: lsf.ask("bjobs", "-a", "101").stderr == "Job <101> is not found\n")
+    wait_until(lambda: lsf.ask("bjobs", "-a", "101").stderr == "Job <101> is not found\n")
     assert exit_codes(lsf, "101") == ["Exited with exit code 4"]
     assert "No matching job found" in lsf.ask("bsub", "-w", "ended(101)", "true").stderr
     assert "No matching job found" in lsf.ask("bkill", "101").stderr

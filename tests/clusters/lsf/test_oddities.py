@@ -11,7 +11,7 @@ import pytest
 from clusters.lsf.cluster import Lsf
 from clusters.lsf.oddities import NAMES, Oddities
 from clusters.lsf.settings import Dialect
-from toyproject import PATIENCE_S, eventually, heard
+from toyproject import WAIT_S, wait_for_output, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_lost_reply(lsf: Lsf) -> None:
 def test_reply_that_never_comes(lsf: Lsf) -> None:
     lsf.oddities(hung_reply=True)
     waiting = subprocess.Popen(["bsub", "true"], env=lsf.environment, stdout=subprocess.PIPE)
-    eventually(lambda: list(lsf.job_states()) == ["101"])
+    wait_until(lambda: list(lsf.job_states()) == ["101"])
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.communicate(timeout=1)
     waiting.kill()
@@ -81,9 +81,9 @@ def test_submission_in_an_outage_goes_through_later(lsf: Lsf) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        heard(waiting, "still trying", "stderr")
+        wait_for_output(waiting, "still trying", "stderr")
         assert lsf.job_states() == {}
-    out, _ = waiting.communicate(timeout=PATIENCE_S)
+    out, _ = waiting.communicate(timeout=WAIT_S)
     assert out == "Job <102> is submitted to default queue <normal>.\n"
     assert "late" in lsf.run("bjobs", "-a", "-w", "101")
     assert len(lsf.ids()) == 2
@@ -137,7 +137,7 @@ def test_bjobs_is_behind(lsf: Lsf) -> None:
     assert lsf.ask("bjobs", "-a", "101").stderr == "Job <101> is not found\n"
     lsf.wait_for("101")
     lsf.oddities(stale=0.5)
-    eventually(lambda: "DONE" in lsf.ask("bjobs", "-a", "101").stdout)
+    wait_until(lambda: "DONE" in lsf.ask("bjobs", "-a", "101").stdout)
 
 
 def test_operation_in_progress(lsf: Lsf) -> None:
@@ -191,5 +191,5 @@ def test_ends_with_its_owner(lsf: Lsf, tmp_path: Path) -> None:
     owned.start(owner=owner.pid)
     owner.kill()
     owner.wait()
-    eventually(lambda: not owned.is_up)
+    wait_until(lambda: not owned.is_up)
     assert os.access(owned.bin / "bsub", os.X_OK)

@@ -22,7 +22,7 @@ from pathlib import Path
 from clusters.slurm.processes import processes
 from clusters.ssh.packages import find_sshd
 
-_SERVER = """
+_SERVER_CONFIG = """
 ListenAddress 127.0.0.1
 Port {port}
 HostKey {folder}/host_key
@@ -35,7 +35,7 @@ KbdInteractiveAuthentication no
 PrintMotd no
 SetEnv {environment}
 """
-_CLIENT = """
+_CLIENT_CONFIG = """
 Host cluster
     HostName 127.0.0.1
     Port {port}
@@ -61,13 +61,13 @@ class Server:
 
     def break_connections(self) -> int:
         """Kill every process of sshd that serves somebody; return how many there were."""
-        serving = [pid for pid in _below(self.process.pid) if _name(pid).startswith("sshd")]
+        serving = [pid for pid in _descendants(self.process.pid) if _process_name(pid).startswith("sshd")]
         for pid in serving:
             os.kill(pid, signal.SIGKILL)
         return len(serving)
 
 
-def _name(pid: int) -> str:
+def _process_name(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -81,9 +81,9 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _below(pid: int) -> list[int]:
+def _descendants(pid: int) -> list[int]:
     """The processes that descend from one."""
-    parents = {one: _parent(one) for one in processes()}
+    parents = {other: _parent(other) for other in processes()}
     found = [pid]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
@@ -96,30 +96,30 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(port: int) -> bool:
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _key(file: Path) -> str:
+def _make_key(file: Path) -> str:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
     return file.with_suffix(".pub").read_text()
 
 
-def _write(folder: Path, port: int, environment: Mapping[str, str]) -> None:
+def _write_configuration(folder: Path, port: int, environment: Mapping[str, str]) -> None:
     names = {"folder": folder, "port": port, "user": pwd.getpwuid(os.getuid()).pw_name}
-    (folder / "authorized_keys").write_text(_key(folder / "key"))
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {_key(folder / 'host_key')}")
-    given = " ".join(f'"{name}={value}"' for name, value in environment.items())
-    (folder / "sshd_config").write_text(_SERVER.format(**names, environment=given))
-    (folder / "config").write_text(_CLIENT.format(**names))
+    (folder / "authorized_keys").write_text(_make_key(folder / "key"))
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {_make_key(folder / 'host_key')}")
+    environment_text = " ".join(f'"{name}={value}"' for name, value in environment.items())
+    (folder / "sshd_config").write_text(_SERVER_CONFIG.format(**names, environment=environment_text))
+    (folder / "config").write_text(_CLIENT_CONFIG.format(**names))
     (folder / "bin").mkdir()
     (folder / "bin" / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
     (folder / "bin" / "ssh").chmod(0o755)
 
 
 @contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[Server]:
+def running_server(folder: Path, **environment: str) -> Iterator[Server]:
     """Run sshd; who logs in has ``environment`` beside a home and a temporary folder of their own."""
     home = folder / "home"
     (home / "tmp").mkdir(parents=True)
@@ -128,7 +128,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     (home / ".bash_profile").write_text(f"export PATH={path}:$PATH\necho a word of the profile\n")
     (home / ".bashrc").write_text("echo a word of every shell\n")
     port = _free_port()
-    _write(folder, port, {"HOME": str(home), "TMPDIR": str(home / "tmp"), **environment})
+    _write_configuration(folder, port, {"HOME": str(home), "TMPDIR": str(home / "tmp"), **environment})
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     process = subprocess.Popen(
@@ -138,10 +138,10 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     )
     server = Server(folder, home, process)
     try:
-        end = time.monotonic() + 120
-        while not _listens(port):
+        deadline = time.monotonic() + 120
+        while not _is_listening(port):
             assert process.poll() is None, (folder / "sshd.log").read_text()
-            assert time.monotonic() < end
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         yield server
     finally:

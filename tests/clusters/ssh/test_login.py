@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from clusters.ssh.conftest import Laptop
-from toyproject import PATIENCE_S, SEEDFOLD, eventually, tree
+from toyproject import SEEDFOLD, WAIT_S, read_files, wait_until
 
 ARGUMENTS = """#!/usr/bin/env python3
 import json, os, sys
@@ -41,7 +41,7 @@ def echoing(laptop: Laptop) -> None:
     program.write_text(ARGUMENTS)
     program.chmod(0o755)
     login = {"host": "cluster", "command": "'./tell me'", "root": "~/my runs", "setup": SETUP}
-    laptop.site(json.dumps({"cluster": {"login": login}}))
+    laptop.write_site_file(json.dumps({"cluster": {"login": login}}))
 
 
 @pytest.mark.slow
@@ -53,26 +53,28 @@ def test_a_study_is_launched_and_seen_there(laptop: Laptop) -> None:
     status = laptop.run("status", "toy", "--json")
     assert json.loads(status.stdout)["states"]["done"] == 6
     assert status.stderr == ""
-    assert laptop.ok("logs", "seed=1", "fold=2") == "seed 1, attempt 1\n"
-    assert laptop.ok("results", "toy", "runs", "--out", "it's here.csv") == "wrote 6 rows to it's here.csv\n"
+    assert laptop.output_of("logs", "seed=1", "fold=2") == "seed 1, attempt 1\n"
+    assert laptop.output_of("results", "toy", "runs", "--out", "it's here.csv") == "wrote 6 rows to it's here.csv\n"
     assert len((laptop.toy.folder / "it's here.csv").read_text().splitlines()) == 7
-    projects = laptop.there.root / ".projects"
-    before = tree(projects)
+    projects = laptop.remote.root / ".projects"
+    before = read_files(projects)
     assert "nothing to start" in laptop.launch("seed=0,1", experiment="toy")
-    assert tree(projects) == before
+    assert read_files(projects) == before
     assert laptop.run("launch", *laptop.arguments("seed=0,1", "signal=3", experiment="toy")).returncode == 2
-    assert laptop.ok("status", "--login", "here", "toy", "--root", str(laptop.there.root)).startswith("toy: 6 jobs")
+    assert laptop.output_of("status", "--login", "here", "toy", "--root", str(laptop.remote.root)).startswith(
+        "toy: 6 jobs"
+    )
 
 
 def test_arguments_arrive_as_they_were_given(laptop: Laptop) -> None:
     echoing(laptop)
     wheres = [word for value in HOSTILE for word in ("--where", value)]
-    home, words = json.loads(laptop.ok("cancel", *wheres, "--pending", "--debug", "--", "--study"))
+    home, words = json.loads(laptop.output_of("cancel", *wheres, "--pending", "--debug", "--", "--study"))
     assert home == str(laptop.server.home)
     assert words[0] == "cancel"
     assert words[-2:] == ["--", "--study"]
     assert sorted(words[1:-2]) == sorted([*wheres, "--pending", "--debug", "--root", "~/my runs"])
-    _, words = json.loads(laptop.ok("logs", *HOSTILE[:-1], "--root", "/a b/$c"))
+    _, words = json.loads(laptop.output_of("logs", *HOSTILE[:-1], "--root", "/a b/$c"))
     assert words == ["logs", "--root", "/a b/$c", "--", *HOSTILE[:-1]]
     assert not list(laptop.server.home.rglob("broken*"))
 
@@ -88,7 +90,7 @@ def test_what_goes_wrong_is_one_line(laptop: Laptop) -> None:
         ("cluster", 2, "no study 'light'"),
     ]
     for login, code, says in cases:
-        laptop.site(f"cluster: {{login: {login}}}\n")
+        laptop.write_site_file(f"cluster: {{login: {login}}}\n")
         ended = laptop.run("status", "light")
         assert (ended.returncode, len(ended.stderr.splitlines())) == (code, 1), ended.stderr
         assert says in ended.stderr
@@ -99,7 +101,7 @@ def test_what_goes_wrong_is_one_line(laptop: Laptop) -> None:
     assert ended.returncode == 3
     assert ended.stderr.startswith("seedfold: cluster: ")
     assert "Connection refused" in ended.stderr
-    assert not laptop.there.root.exists()
+    assert not laptop.remote.root.exists()
 
 
 @pytest.mark.slow
@@ -114,26 +116,26 @@ def test_what_a_study_needs_goes_along_and_only_what_is_new(laptop: Laptop) -> N
     (outside / "cluster" / "lab.yaml").write_text(text)
     experiment = (folder / "conf/experiment/light.yaml").read_text().partition("matrix:")[0]
     laptop.toy.write_experiment("tabled", experiment.replace("light\n", "tabled\n") + "table: tables/points.csv\n")
-    laptop.site("")
+    laptop.write_site_file("")
     commit = committed(folder)
     args = ["-cd", str(outside), *laptop.arguments("cluster=lab", experiment="tabled")]
     refused = laptop.run("launch", *args, "paths.data=data")
     assert refused.returncode == 2
     assert "paths.data: data lies beside the project" in refused.stderr
-    assert "tabled: 2 done" in laptop.ok("launch", *args)
+    assert "tabled: 2 done" in laptop.output_of("launch", *args)
     contents = laptop.server.home / "lab" / ".projects" / "files"
-    before = tree(contents)
+    before = read_files(contents)
     assert len(before) == 10
     there = ["--login", "cluster", "--root", str(contents.parents[1])]
-    *_, told = json.loads(laptop.ok("show", *there, "seed=3", "--json"))["code"]["git"]
+    *_, told = json.loads(laptop.output_of("show", *there, "seed=3", "--json"))["code"]["git"]
     assert (told["repository"], told["commit"], told["changed"]) == (str(folder), commit, False)
     light = folder / "toy" / "light.py"
     light.write_text(light.read_text().replace("attempt {work.attempt}", "again {work.attempt}"))
-    assert "tabled: 2 done" in laptop.ok("launch", *args, "--rerun", "fold=0")
+    assert "tabled: 2 done" in laptop.output_of("launch", *args, "--rerun", "fold=0")
     # The file, what git knows of it, and how it differs.
-    assert len(tree(contents)) == len(before) + 3
-    assert laptop.ok("logs", *there, "seed=3") == "seed 3, again 2\n"
-    *_, told = json.loads(laptop.ok("show", *there, "seed=3", "--json"))["code"]["git"]
+    assert len(read_files(contents)) == len(before) + 3
+    assert laptop.output_of("logs", *there, "seed=3") == "seed 3, again 2\n"
+    *_, told = json.loads(laptop.output_of("show", *there, "seed=3", "--json"))["code"]["git"]
     assert "+    print(f\"seed {config['seed']}, again" in Path(told["diff"]).read_text()
 
 
@@ -150,8 +152,8 @@ def test_resume_takes_the_code_of_today(laptop: Laptop) -> None:
     laptop.run("launch", *laptop.arguments("seed=0", "fold=0", "fail_seeds=[0]"))
     light = laptop.toy.folder / "toy" / "light.py"
     light.write_text(light.read_text().replace('raise ValueError(f"seed {seed} is an unlucky one")', "return"))
-    assert "light: 1 done" in laptop.ok("resume", "light")
-    (laptop.there.data / "broken-1").touch()
+    assert "light: 1 done" in laptop.output_of("resume", "light")
+    (laptop.remote.data / "broken-1").touch()
     failed = laptop.run("launch", *laptop.arguments("seed=1", "fold=0", "study=broken"))
     assert failed.returncode == 1
 
@@ -159,9 +161,9 @@ def test_resume_takes_the_code_of_today(laptop: Laptop) -> None:
 @pytest.mark.slow
 def test_ctrl_c_is_heard_there(laptop: Laptop) -> None:
     process = laptop.toy.start("launch", *laptop.arguments("sleep_s=600", "seed=0", "fold=0"))
-    eventually(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
+    wait_until(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE_S)
+    out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 130, out + err
     assert "running jobs write a checkpoint" in err
     assert "1 waiting" in out
@@ -170,8 +172,8 @@ def test_ctrl_c_is_heard_there(laptop: Laptop) -> None:
 @pytest.mark.slow
 def test_a_terminal_there_is_the_terminal_here(laptop: Laptop) -> None:
     asked = laptop.arguments("seed=0", "fold=0", "sleep_s=600")
-    laptop.ok("launch", *asked, "--detach")
-    eventually(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
+    laptop.output_of("launch", *asked, "--detach")
+    wait_until(lambda: list(laptop.study().path.glob("jobs/*/*/slept.txt")))
     watching = Screen(laptop, "watch", "light")
     watching.wait_for(b"1 running")
     watching.press(b"q")
@@ -215,16 +217,16 @@ class Screen:
         return bool(data)
 
     def wait_for(self, text: bytes) -> None:
-        eventually(lambda: not self._read() or text in self.seen, situation=lambda: self.seen.decode())
+        wait_until(lambda: not self._read() or text in self.seen, describe=lambda: self.seen.decode())
         assert text in self.seen, self.seen
 
     def press(self, key: bytes) -> None:
         os.write(self._master, key)
 
     def end(self) -> int:
-        eventually(lambda: not self._read())
+        wait_until(lambda: not self._read())
         os.close(self._master)
-        return self._process.wait(timeout=PATIENCE_S)
+        return self._process.wait(timeout=WAIT_S)
 
 
 @pytest.mark.slow
@@ -232,14 +234,14 @@ def test_a_launch_whose_connection_breaks_is_done_once(laptop: Laptop) -> None:
     """At the first sign of it there, every sshd of the connection is killed; the same command goes on."""
     words = laptop.arguments("sleep_s=0.5")
     process = laptop.toy.start("launch", *words)
-    eventually(lambda: list(laptop.study().path.glob("plans/*")))
+    wait_until(lambda: list(laptop.study().path.glob("plans/*")))
     assert laptop.server.break_connections()
-    out, err = process.communicate(timeout=PATIENCE_S)
+    out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 3, out + err
     assert "the connection ended before the command did" in err
-    assert "light: 6 done" in laptop.ok("launch", *words)
-    laptop.there.settle()
-    assert sorted(laptop.there.executions().values()) == [1] * 6
+    assert "light: 6 done" in laptop.output_of("launch", *words)
+    laptop.remote.wait_for_workers()
+    assert sorted(laptop.remote.executions().values()) == [1] * 6
 
 
 @pytest.mark.slow
@@ -247,7 +249,7 @@ def test_connections_are_shared(laptop: Laptop) -> None:
     """Where the user has not said otherwise, and a socket's name is short enough."""
     short = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
     for _ in range(3):
-        assert laptop.toy.seedfold("status", "light", TMPDIR=str(short)).returncode == 2
+        assert laptop.toy.run("status", "light", TMPDIR=str(short)).returncode == 2
     log = (laptop.server.folder / "sshd.log").read_text()
     assert log.count("Accepted publickey") == 1
 
@@ -255,11 +257,11 @@ def test_connections_are_shared(laptop: Laptop) -> None:
 @pytest.mark.slow
 def test_a_fetch_over_ssh_moves_what_is_new(laptop: Laptop) -> None:
     laptop.launch("seed=0", experiment="toy")
-    assert " files came" in laptop.ok("fetch", "cluster:runs", "toy", "--root", "copy")
-    assert "toy: nothing new" in laptop.ok("fetch", "cluster:", "toy", "--root", "copy")
+    assert " files came" in laptop.output_of("fetch", "cluster:runs", "toy", "--root", "copy")
+    assert "toy: nothing new" in laptop.output_of("fetch", "cluster:", "toy", "--root", "copy")
     here = ["--login", "here", "--root", "copy"]
-    assert f"a copy of cluster:{laptop.there.root}" in laptop.ok("status", *here, "toy")
-    assert laptop.ok("results", *here, "toy") == laptop.ok("results", "toy")
+    assert f"a copy of cluster:{laptop.remote.root}" in laptop.output_of("status", *here, "toy")
+    assert laptop.output_of("results", *here, "toy") == laptop.output_of("results", "toy")
     wrong = laptop.run("fetch", "cluster:", "tyo", "--root", "copy")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     assert "did you mean 'toy'" in wrong.stderr
@@ -269,22 +271,22 @@ def test_a_fetch_over_ssh_moves_what_is_new(laptop: Laptop) -> None:
 @pytest.mark.slurm
 def test_a_launch_onto_slurm_behind_the_login_host(laptop_of_slurm: Laptop) -> None:
     laptop = laptop_of_slurm
-    laptop.site("cluster: {name: slurm, login: cluster, partition: debug}\n")
+    laptop.write_site_file("cluster: {name: slurm, login: cluster, partition: debug}\n")
     said = laptop.launch()
     assert "submitted 6" in said
-    eventually(lambda: laptop.states() == {"done": 6})
-    assert sorted(laptop.there.executions().values()) == [1] * 6
+    wait_until(lambda: laptop.states() == {"done": 6})
+    assert sorted(laptop.remote.executions().values()) == [1] * 6
 
 
 @pytest.mark.slow
 @pytest.mark.slurm
 def test_a_launch_onto_slurm_whose_connection_breaks_is_done_once(laptop_of_slurm: Laptop) -> None:
     laptop = laptop_of_slurm
-    laptop.site("cluster: {name: slurm, login: cluster, settle_s: 5}\n")
+    laptop.write_site_file("cluster: {name: slurm, login: cluster, settle_s: 5}\n")
     process = laptop.toy.start("launch", *laptop.arguments())
-    eventually(lambda: list(laptop.study().path.glob("submissions/*/sending.1")))
+    wait_until(lambda: list(laptop.study().path.glob("submissions/*/sending.1")))
     laptop.server.break_connections()
-    process.communicate(timeout=PATIENCE_S)
+    process.communicate(timeout=WAIT_S)
     laptop.launch()
-    eventually(lambda: laptop.states() == {"done": 6})
-    assert sorted(laptop.there.executions().values()) == [1] * 6
+    wait_until(lambda: laptop.states() == {"done": 6})
+    assert sorted(laptop.remote.executions().values()) == [1] * 6

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from toyproject import DEFAULTS, Toy, tree
+from toyproject import DEFAULT_CONFIG, Toy, read_files
 
 PLAN = ("plan", "-cd", "conf", "experiment=light")
-STUDY = "# @package _global_\n" + DEFAULTS + "study: bad\n"
+STUDY = "# @package _global_\n" + DEFAULT_CONFIG + "study: bad\n"
 
 
 @dataclass(frozen=True)
@@ -159,15 +159,15 @@ def test_bad_input_is_one_line_and_writes_nothing(bad: Bad, finished: Toy, tmp_p
         shutil.copytree(finished.folder / "toy", tmp_path / "toy")
         toy = Toy(tmp_path, finished.root, finished.environment)
     bad.prepare(toy)
-    before = tree(finished.folder)
-    ended = toy.inside(*bad.arguments)
+    before = read_files(finished.folder)
+    ended = toy.run_in_process(*bad.arguments)
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
     assert ended.stderr.startswith("seedfold: ")
     assert ended.returncode == 2, ended.stderr
     missing = [words for words in bad.says if words not in ended.stderr]
     assert not missing, ended.stderr
     assert ended.stdout == ""
-    assert tree(finished.folder) == before
+    assert read_files(finished.folder) == before
 
 
 def test_there_are_more_than_fifty_kinds() -> None:
@@ -176,7 +176,7 @@ def test_there_are_more_than_fifty_kinds() -> None:
 
 
 def test_a_scheduler_or_store_that_does_not_answer_is_another_code(done: Toy) -> None:
-    folder = Path(done.json("show", "seed=0", "fold=0")["result"]["folder"])
+    folder = Path(done.json_of("show", "seed=0", "fold=0")["result"]["folder"])
     (folder / "result.json").write_text("{")
-    ended = done.inside("show", "seed=0", "fold=0")
+    ended = done.run_in_process("show", "seed=0", "fold=0")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (3, 1)

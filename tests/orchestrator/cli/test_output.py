@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from toyproject import PATIENCE_S, SEEDFOLD, Toy, eventually
+from toyproject import SEEDFOLD, WAIT_S, Toy, wait_until
 
 
 def test_report_is_written_and_its_path_printed(done: Toy) -> None:
-    path = Path(done.ok("report", "toy").strip())
+    path = Path(done.output_of("report", "toy").strip())
     assert path == done.study().outputs_folder / "report.html"
     assert "<html" in path.read_text()
 
@@ -25,30 +25,32 @@ def test_results_as_files(finished: Toy, tmp_path: Path) -> None:
     toy = finished
     for out, rows in {"runs.csv": 6, "oof.parquet": 60, "ensemble.json": 3 * 30 + 30}.items():
         read = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}[out.split(".")[1]]
-        toy.ok("results", "toy", out.split(".")[0], "--out", str(tmp_path / out))
+        toy.output_of("results", "toy", out.split(".")[0], "--out", str(tmp_path / out))
         assert len(read(tmp_path / out)) == rows
-    assert len(json.loads(toy.ok("results", "toy", "metrics", "--format", "json", "--split", "val"))) == 6 * 7
-    assert len(toy.ok("results", "toy", "metrics", "--by", "seed", "--format", "csv").splitlines()) == 1 + 2 * 2 * 7
+    assert len(json.loads(toy.output_of("results", "toy", "metrics", "--format", "json", "--split", "val"))) == 6 * 7
+    assert (
+        len(toy.output_of("results", "toy", "metrics", "--by", "seed", "--format", "csv").splitlines()) == 1 + 2 * 2 * 7
+    )
 
 
 def test_missing_folds_are_named(done: Toy) -> None:
-    job = done.json("show", "seed=1", "fold=2")
+    job = done.json_of("show", "seed=1", "fold=2")
     shutil.rmtree(job["result"]["folder"])
     assert done.states() == {"done": 5, "lost": 1}
-    missing = done.inside("results", "toy", "oof")
+    missing = done.run_in_process("results", "toy", "oof")
     assert missing.returncode == 2
     assert "fold 2 missing" in missing.stderr
-    done.ok("results", "toy", "oof", "--partial")
+    done.output_of("results", "toy", "oof", "--partial")
 
 
 @pytest.mark.parametrize("columns", ["40", pytest.param("200", marks=pytest.mark.slow)])
 def test_everything_fits_narrow_terminals(toy: Toy, columns: str) -> None:
     toy.launch("fail_seeds=[1]", experiment="chain")
     for arguments in (["status", "chain", "--by", "seed"], ["plan", "-cd", "conf", "experiment=chain"]):
-        shown = toy.inside(*arguments, COLUMNS=columns)
+        shown = toy.run_in_process(*arguments, COLUMNS=columns)
         assert shown.returncode == 0
         assert "\x1b" not in shown.stdout
-    table = toy.inside("results", "chain", "runs", COLUMNS=columns).stdout.splitlines()
+    table = toy.run_in_process("results", "chain", "runs", COLUMNS=columns).stdout.splitlines()
     assert max(map(len, table[:3])) <= int(columns)
 
 
@@ -110,11 +112,11 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_debug(toy: Toy) ->
     plan = next(toy.study("light").plans_folder.glob("*.jsonl"))
     plan.rename(plan.with_suffix(".whole"))
     plan.write_text("not json\n")
-    ended = toy.inside("status", "light")
+    ended = toy.run_in_process("status", "light")
     assert ended.returncode in {1, 3}
     assert len(ended.stderr.splitlines()) == 1
     assert "Traceback" not in ended.stderr
-    assert "Traceback" in toy.inside("status", "light", "--debug").stderr
+    assert "Traceback" in toy.run_in_process("status", "light", "--debug").stderr
     plan.unlink()
 
 
@@ -135,7 +137,7 @@ def test_a_terminal_shows_progress_while_jobs_run(toy: Toy) -> None:
     if shutil.which("script") is None:
         pytest.skip("no script(1) to make a terminal with")
     command = f"{SEEDFOLD} launch -cd conf experiment=light seed=0"
-    toy.hold()
+    toy.hold_jobs()
     launch = subprocess.Popen(
         ["script", "-qec", command, os.devnull],
         cwd=toy.folder,
@@ -148,7 +150,7 @@ def test_a_terminal_shows_progress_while_jobs_run(toy: Toy) -> None:
     while b"train seed=0 fold=0" not in seen:
         seen += os.read(launch.stdout.fileno(), 4096)
         assert launch.poll() is None, seen
-    toy.release()
+    toy.release_jobs()
     shown = (seen + launch.communicate()[0]).decode()
     assert launch.returncode == 0
     assert "\x1b[?25l" in shown, "nothing was drawn live"
@@ -158,8 +160,8 @@ def test_a_terminal_shows_progress_while_jobs_run(toy: Toy) -> None:
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
     launch = toy.start("launch", "-cd", "conf", "experiment=light", "sleep_s=600", "seed=0", "fold=0")
-    eventually(lambda: toy.study("light").plans_folder.is_dir() and toy.states("light").get("running") == 1)
+    wait_until(lambda: toy.study("light").plans_folder.is_dir() and toy.states("light").get("running") == 1)
     toy.kill_workers()
-    out, _ = launch.communicate(timeout=PATIENCE_S)
+    out, _ = launch.communicate(timeout=WAIT_S)
     assert launch.returncode == 1
     assert "1 job is not done: seedfold resume light" in out

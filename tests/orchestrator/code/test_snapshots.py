@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from speaking import NEW, OLD, RUN, seedfolds, spoken, write_code
-from toyproject import Toy, eventually
+from speaking import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
+from toyproject import Toy, wait_until
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
@@ -37,17 +37,17 @@ LAUNCH = (f"run={RUN}", "fold=0", "cluster.slots=1")
 def test_what_waits_runs_the_code_that_it_was_submitted_with(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
-    eventually(lambda: (toy.folder / "begun").exists())
+    wait_until(lambda: (toy.folder / "begun").exists())
     write_code(toy, "new")
     experiment = toy.folder / "conf" / "experiment" / "light.yaml"
     experiment.write_text(experiment.read_text().replace("signal: 2.0", "signal: 7.0"))
     (toy.folder / "go").touch()
-    toy.settle()
-    assert spoken(toy.study("light")) == {OLD: [0, 1, 2]}
-    assert seedfolds(toy.study("light")) == {kept(toy)[0] / "modules/seedfold/jobs/work.py"}
+    toy.wait_for_workers()
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0, 1, 2]}
+    assert seedfold_folders(toy.study("light")) == {kept(toy)[0] / "modules/seedfold/jobs/work.py"}
     toy.launch("--wait", "seed=0,1,2,3", "signal=2.0", *LAUNCH, experiment="light")
-    assert spoken(toy.study("light")) == {OLD: [0, 1, 2], NEW: [3]}
-    assert "different versions of the code: beside.py, toy/late.py, toy/spoken.py" in toy.ok("status", "light")
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0, 1, 2], NEW_WORDS: [3]}
+    assert "different versions of the code: beside.py, toy/late.py, toy/spoken.py" in toy.output_of("status", "light")
     stage = toy.plan("seed=0,1,2,3", "signal=2.0", *LAUNCH, "--check", "code", experiment="light")["stages"]["train"]
     assert (stage["done"], stage["stale"]) == (4, 3)
 
@@ -68,21 +68,21 @@ def test_whatever_a_configuration_names_is_part_of_it(toy: Toy) -> None:
 def test_jobs_in_fresh_processes_run_it_too(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1", "cluster.warm=off", *LAUNCH, experiment="light")
-    eventually(lambda: (toy.folder / "begun").exists())
+    wait_until(lambda: (toy.folder / "begun").exists())
     write_code(toy, "new")
     (toy.folder / "go").touch()
-    toy.settle()
-    assert spoken(toy.study("light")) == {OLD: [0, 1]}
+    toy.wait_for_workers()
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0, 1]}
 
 
 def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0", "cluster.snapshot=false", *LAUNCH, experiment="light")
-    eventually(lambda: (toy.folder / "begun").exists())
+    wait_until(lambda: (toy.folder / "begun").exists())
     write_code(toy, "new")
     (toy.folder / "go").touch()
-    toy.settle()
-    assert spoken(toy.study("light")) == {"old new old new signal=2.0": [0]}
+    toy.wait_for_workers()
+    assert read_words(toy.study("light")) == {"old new old new signal=2.0": [0]}
     assert not toy.study("light").snapshots_folder.exists()
     refused = toy.launch("cluster.snapshot=maybe", experiment="light")
     assert (refused.returncode, "cluster.snapshot: 'maybe' is neither true nor false" in refused.stderr) == (2, True)
@@ -92,18 +92,18 @@ def test_without_a_snapshot_jobs_run_what_is_there(toy: Toy) -> None:
 def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
     write_code(toy, "old")
     toy.launch("--detach", "seed=0,1,2", *LAUNCH, experiment="light")
-    eventually(lambda: (toy.folder / "begun").exists())
-    toy.ok("cancel", "light")
-    toy.settle()
+    wait_until(lambda: (toy.folder / "begun").exists())
+    toy.output_of("cancel", "light")
+    toy.wait_for_workers()
     write_code(toy, "new")
     (toy.folder / "go").touch()
-    toy.ok("resume", "light", "--where", "seed=0", "--wait", "--code", "original")
-    assert spoken(toy.study("light")) == {OLD: [0]}
-    toy.ok("resume", "light", "--where", "seed=1", "--wait")
-    assert spoken(toy.study("light")) == {OLD: [0], NEW: [1]}
+    toy.output_of("resume", "light", "--where", "seed=0", "--wait", "--code", "original")
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0]}
+    toy.output_of("resume", "light", "--where", "seed=1", "--wait")
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0], NEW_WORDS: [1]}
     for folder in kept(toy):
         shutil.rmtree(folder)
-    gone = toy.inside("resume", "light", "--code", "original")
+    gone = toy.run_in_process("resume", "light", "--code", "original")
     assert (gone.returncode, "the snapshot of the code is gone" in gone.stderr) == (2, True), gone.stderr
     assert toy.states("light") == {"done": 2, "cancelled": 1}
 
@@ -134,7 +134,7 @@ def test_two_launches_at_once(toy: Toy) -> None:
     for process in both:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
-    assert spoken(toy.study("light")) == {OLD: [0, 1]}
+    assert read_words(toy.study("light")) == {OLD_WORDS: [0, 1]}
     assert len(kept(toy)) == 1, "both write the same, and nothing is left over"
 
 
@@ -147,33 +147,33 @@ def test_gc_lists_code_that_nobody_needs(toy: Toy) -> None:
     write_code(toy, "new")
     toy.launch("--wait", "seed=0", "--rerun", "seed=0", *LAUNCH, experiment="light")
     assert garbage(toy) == [], "there is a result of either"
-    toy.ok("gc", "light", "--yes")
+    toy.output_of("gc", "light", "--yes")
     assert garbage(toy) == [old]
     os.utime(old, (0, 0))
-    toy.ok("gc", "light", "--yes")
+    toy.output_of("gc", "light", "--yes")
     [new] = kept(toy)
     (toy.folder / "go").unlink()
     (toy.folder / "begun").unlink()
     write_code(toy, "newest")
     toy.launch("--detach", "seed=0,1", *LAUNCH, experiment="light")
-    eventually(lambda: (toy.folder / "begun").exists())
+    wait_until(lambda: (toy.folder / "begun").exists())
     [newest] = set(kept(toy)) - {new}
     assert garbage(toy) == [], "it is at work"
-    toy.ok("cancel", "light")
-    toy.settle()
+    toy.output_of("cancel", "light")
+    toy.wait_for_workers()
     assert garbage(toy) == [], "it may go on"
     write_code(toy, "last")
     (toy.folder / "go").touch()
-    toy.ok("resume", "light", "--wait")
+    toy.output_of("resume", "light", "--wait")
     assert garbage(toy) == [newest]
 
 
 def garbage(toy: Toy) -> list[Path]:
     """The snapshots that `gc` lists, an hour after the last launch; before, it lists none."""
-    assert not {item["path"] for item in toy.json("gc", "light")["items"]} & set(map(str, kept(toy)))
+    assert not {item["path"] for item in toy.json_of("gc", "light")["items"]} & set(map(str, kept(toy)))
     for folder in kept(toy):
         os.utime(folder, (0, 0))
-    items = toy.json("gc", "light")["items"]
+    items = toy.json_of("gc", "light")["items"]
     for folder in kept(toy):
         os.utime(folder)
     return [Path(item["path"]) for item in items if item["kind"] == "snapshots"]
@@ -189,16 +189,16 @@ def test_show_says_which_code_a_result_comes_from(toy: Toy) -> None:
     write_code(toy, "new")
     toy.launch("--wait", "seed=0", *LAUNCH, experiment="light")
     [snapshot] = kept(toy)
-    code = toy.json("show", "seed=0")["code"]
+    code = toy.json_of("show", "seed=0")["code"]
     assert (code["snapshot"], code["folder"]) == (snapshot.name, str(snapshot))
     [own] = [one for one in code["git"] if one["repository"] == str(toy.folder)]
     assert own["changed"]
     assert "+LATE = 'new'" in Path(own["diff"]).read_text()
-    shown = " ".join(toy.ok("show", "seed=0").split())
+    shown = " ".join(toy.output_of("show", "seed=0").split())
     assert f"code {snapshot}" in shown
     assert f"{toy.folder}: commit {own['commit'][:12]} and changes: {own['diff']}" in shown
     shutil.rmtree(snapshot)
-    assert f"code {snapshot}, which is gone" in " ".join(toy.ok("show", "seed=0").split())
+    assert f"code {snapshot}, which is gone" in " ".join(toy.output_of("show", "seed=0").split())
 
 
 def take(folder: Path, *names: str) -> tuple[StudyFolder, str]:

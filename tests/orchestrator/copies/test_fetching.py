@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toyproject import SEEDFOLD, Toy, eventually, tree
+from toyproject import SEEDFOLD, Toy, read_files, wait_until
 
 import seedfold as sf
 from seedfold.jobs.errors import UsageError
@@ -38,23 +38,23 @@ def states(folder: Path, study: str = "light") -> Counter[str]:
 
 def files(folder: Path) -> dict[str, bytes]:
     """What a copy holds, but for where it comes from and what fetches that were killed left."""
-    kept = tree(folder).items()
+    kept = read_files(folder).items()
     return {name: data for name, data in kept if not Path(name).name.startswith(".") and name != "home.json"}
 
 
 def test_a_copy_answers_as_its_home_does(finished: Toy, tmp_path: Path) -> None:
     copy = of(finished, tmp_path / "copy")
-    assert "toy: " in copy.ok("fetch", str(finished.root), "toy")
+    assert "toy: " in copy.output_of("fetch", str(finished.root), "toy")
     for asked in (["results", "toy", "runs", "--format", "csv"], ["explain", "seed=0 fold=0", "seed=1 fold=0"]):
-        assert copy.ok(*asked) == finished.ok(*asked)
-    home, here = finished.json("status", "toy"), copy.json("status", "toy")
+        assert copy.output_of(*asked) == finished.output_of(*asked)
+    home, here = finished.json_of("status", "toy"), copy.json_of("status", "toy")
     assert here.pop("copy")["source"] == str(finished.root)
     assert here == home
-    assert str(finished.root) in copy.ok("status", "toy")
-    assert copy.ok("logs", "seed=0", "fold=0", "-f") == "seed 0, attempt 1\n"
-    assert str(tmp_path / "copy") in copy.ok("show", "seed=0", "fold=0")
-    assert copy.ok("report", "toy").startswith(str(tmp_path / "copy"))
-    assert copy.ok("watch", "toy")
+    assert str(finished.root) in copy.output_of("status", "toy")
+    assert copy.output_of("logs", "seed=0", "fold=0", "-f") == "seed 0, attempt 1\n"
+    assert str(tmp_path / "copy") in copy.output_of("show", "seed=0", "fold=0")
+    assert copy.output_of("report", "toy").startswith(str(tmp_path / "copy"))
+    assert copy.output_of("watch", "toy")
 
 
 def test_a_notebook_reads_a_copy(finished: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,23 +84,23 @@ def test_a_notebook_reads_a_copy(finished: Toy, tmp_path: Path, monkeypatch: pyt
 )
 def test_nothing_is_done_in_a_copy(finished: Toy, tmp_path: Path, words: list[str]) -> None:
     bring(finished, tmp_path, "toy")
-    copy, before = of(finished, tmp_path), tree(tmp_path)
-    ended = copy.inside(*words)
+    copy, before = of(finished, tmp_path), read_files(tmp_path)
+    ended = copy.run_in_process(*words)
     assert ended.returncode == 2
     assert len(ended.stderr.splitlines()) == 1
     assert str(finished.root) in ended.stderr
-    assert tree(tmp_path) == before
+    assert read_files(tmp_path) == before
 
 
 @pytest.mark.slow
 def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     assert toy.launch("seed=0", experiment="light").returncode == 0
-    toy.settle()
+    toy.wait_for_workers()
     first = bring(toy, copy)
     assert bring(toy, copy) == FetchResult({"light": 0}, 0)
     assert toy.launch("seed=0,1", experiment="light").returncode == 0
-    toy.settle()
+    toy.wait_for_workers()
     second = bring(toy, copy)
     assert 0 < second.files["light"] < 1.5 * first.files["light"]
     assert states(copy) == {"done": 6}
@@ -113,7 +113,7 @@ def test_only_what_is_new_moves(toy: Toy, tmp_path: Path) -> None:
 def test_a_study_that_has_done_jobs_of_it_comes_along(toy: Toy, tmp_path: Path) -> None:
     toy.launch("seed=0", experiment="light")
     toy.launch("seed=0,1", "study=more", experiment="light")
-    toy.settle()
+    toy.wait_for_workers()
     assert set(bring(toy, tmp_path, "more").files) == {"more", "light"}
     assert states(tmp_path, "more") == {"done": 6}
 
@@ -122,10 +122,10 @@ def test_a_copy_is_no_other_study(finished: Toy, tmp_path: Path) -> None:
     bring(finished, tmp_path, "toy")
     copy = of(finished, tmp_path)
     refused = [
-        finished.inside("fetch", str(tmp_path), "toy", "--root", str(tmp_path / "third")),
-        finished.inside("fetch", str(tmp_path / "none"), "toy"),
-        finished.inside("fetch", str(finished.root), "toy"),
-        copy.inside("fetch", str(finished.root), "tyo"),
+        finished.run_in_process("fetch", str(tmp_path), "toy", "--root", str(tmp_path / "third")),
+        finished.run_in_process("fetch", str(tmp_path / "none"), "toy"),
+        finished.run_in_process("fetch", str(finished.root), "toy"),
+        copy.run_in_process("fetch", str(finished.root), "tyo"),
     ]
     says = ["is a copy itself", "no such folder", "is the root", "did you mean 'toy'"]
     for ended, text in zip(refused, says, strict=True):
@@ -139,7 +139,7 @@ def at_work(toy: Toy) -> Iterator[Toy]:
     """A project whose study is being worked on."""
     assert toy.launch(*MANY, experiment="light").returncode == 0
     yield toy
-    toy.settle()
+    toy.wait_for_workers()
 
 
 @pytest.mark.slow
@@ -159,10 +159,10 @@ def test_a_copy_of_a_study_at_work_agrees_with_itself(at_work: Toy, tmp_path: Pa
 def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> None:
     """A copy does not age: nobody asks whether the processes of its home are still there."""
     toy.launch("sleep_s=600", "seed=0", "fold=0", "--detach", experiment="light")
-    eventually(lambda: toy.states("light") == {"running": 1})
+    wait_until(lambda: toy.states("light") == {"running": 1})
     bring(toy, tmp_path / "copy")
-    toy.ok("cancel", "light")
-    toy.settle()
+    toy.output_of("cancel", "light")
+    toy.wait_for_workers()
     assert toy.states("light") == {"cancelled": 1}
     assert states(tmp_path / "copy") == {"running": 1}
     os.utime(tmp_path / "copy" / "light" / "home.json", (1, 1))
@@ -173,21 +173,21 @@ def test_running_jobs_run_in_the_copy_long_after(toy: Toy, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_jobs_at_work_in_a_copy_keep_no_other_study_waiting(toy: Toy, tmp_path: Path) -> None:
-    toy.hold()
+    toy.hold_jobs()
     toy.launch("seed=0", "fold=0", "--detach", experiment="light")
-    eventually(lambda: toy.states("light") == {"running": 1})
+    wait_until(lambda: toy.states("light") == {"running": 1})
     bring(toy, tmp_path / "copy")
-    toy.release()
+    toy.release_jobs()
     copy = of(toy, tmp_path / "copy")
     assert copy.launch("seed=0", "fold=0", "study=mine", experiment="light").returncode == 0
     assert copy.states("mine") == {"done": 1}
-    toy.settle()
+    toy.wait_for_workers()
 
 
 @pytest.mark.slow
 def test_fetches_that_are_killed_come_to_the_same(toy: Toy, tmp_path: Path) -> None:
     assert toy.launch(*MANY[:2], "--wait", experiment="light").returncode == 0
-    toy.settle()
+    toy.wait_for_workers()
     whole, copy = tmp_path / "whole", tmp_path / "copy"
     bring(toy, whole)
     for share in (1, 80, 240):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from toyproject import Toy, eventually, tree
+from toyproject import Toy, read_files, wait_until
 
 from seedfold.orchestrator.dispatch import doctor
 from seedfold.orchestrator.dispatch.doctor import examine_machine, file_system_type
@@ -32,7 +32,7 @@ def _no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def findings(toy: Toy, *arguments: str) -> dict[str, dict[str, str]]:
-    found = json.loads(toy.inside("doctor", "--json", *arguments).stdout)
+    found = json.loads(toy.run_in_process("doctor", "--json", *arguments).stdout)
     return {f"{one['level']} {one['topic']}": one for one in found}
 
 
@@ -41,25 +41,25 @@ def by_topic(found: list[Finding]) -> dict[str, Finding]:
 
 
 def test_a_sound_machine_and_study(finished: Toy) -> None:
-    before = tree(finished.root)
-    ended = finished.inside("doctor", "toy")
+    before = read_files(finished.root)
+    ended = finished.run_in_process("doctor", "toy")
     assert ended.returncode == 0
     assert "6 results read through, all whole" in ended.stdout
     assert "exclusive creation works" in ended.stdout
     assert all(line.split()[0] in {"ok", "warning", "problem"} for line in ended.stdout.splitlines())
-    assert tree(finished.root) == before
+    assert read_files(finished.root) == before
     assert not list(finished.root.glob(".doctor-*"))
 
 
 def test_damage_that_keeps_size_and_time_is_found(done: Toy) -> None:
-    job = done.json("show", "seed=0", "fold=0")
+    job = done.json_of("show", "seed=0", "fold=0")
     file = Path(job["result"]["folder"]) / "predictions.val.parquet"
     status, data = file.stat(), bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert done.states() == {"done": 6}
-    ended = done.inside("doctor", "toy")
+    ended = done.run_in_process("doctor", "toy")
     assert ended.returncode == 1
     assert "predictions.val.parquet: its content has changed" in ended.stdout
     assert "seedfold resume toy" in ended.stdout
@@ -68,18 +68,20 @@ def test_damage_that_keeps_size_and_time_is_found(done: Toy) -> None:
 @pytest.mark.slow
 def test_dead_workers_and_lost_jobs_are_told(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=600", "seed=0", "fold=0,1,2", experiment="light")
-    eventually(lambda: toy.states("light").get("running"))
+    wait_until(lambda: toy.states("light").get("running"))
     toy.kill_workers()
-    eventually(lambda: "running" not in toy.states("light"))
+    wait_until(lambda: "running" not in toy.states("light"))
     warning = findings(toy)["warning light"]
     assert "lost" in warning["text"] or "died" in warning["text"]
     assert warning["remedy"] == "seedfold resume light"
-    assert re.search(r"the worker of submission \S+ died; its log: \S+, 3 jobs wait: ", toy.inside("doctor").stdout)
-    toy.ok("resume", "light", "--where", "fold=0", "--detach")
-    eventually(lambda: toy.states("light").get("running"))
+    assert re.search(
+        r"the worker of submission \S+ died; its log: \S+, 3 jobs wait: ", toy.run_in_process("doctor").stdout
+    )
+    toy.output_of("resume", "light", "--where", "fold=0", "--detach")
+    wait_until(lambda: toy.states("light").get("running"))
     stop_workers(toy.study("light"))
-    eventually(lambda: not toy.states("light").get("running"))
-    assert ", 2 jobs wait: " in toy.inside("doctor").stdout
+    wait_until(lambda: not toy.states("light").get("running"))
+    assert ", 2 jobs wait: " in toy.run_in_process("doctor").stdout
 
 
 def test_a_root_that_is_not_there_yet_is_not_created(tmp_path: Path) -> None:

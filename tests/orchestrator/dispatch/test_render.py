@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from clusters.slurm.cluster import Cluster
 from in_bash import in_bash
-from toyproject import SEEDFOLD, Toy, eventually, make_toy, tree
+from toyproject import SEEDFOLD, Toy, make_toy, read_files, wait_until
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
@@ -36,7 +36,7 @@ HOW = {
 
 def rendered(toy: Toy, target: str, *args: str, experiment: str = "chain", out: str = "out") -> Path:
     """Render a study of the project; return the folder."""
-    toy.ok("render", "-cd", "conf", f"experiment={experiment}", "--target", target, "--out", out, *args)
+    toy.output_of("render", "-cd", "conf", f"experiment={experiment}", "--target", target, "--out", out, *args)
     return toy.folder / out
 
 
@@ -57,7 +57,7 @@ def run(toy: Toy, *command: str | Path, **environment: str) -> subprocess.Comple
 
 def record(toy: Toy, folder: Path, job: str) -> subprocess.CompletedProcess[str]:
     """Run the command of one job."""
-    return toy.inside("run", job, "--jobs", str(folder / JOBS_FILE), "--record")
+    return toy.run_in_process("run", job, "--jobs", str(folder / JOBS_FILE), "--record")
 
 
 def ids_of(folder: Path) -> list[str]:
@@ -81,7 +81,7 @@ def test_scripts_are_as_they_were(toy: Toy, target: str) -> None:
 
 def test_descriptions_are_those_of_plan_and_nothing_else_is_absolute(toy: Toy) -> None:
     folder = rendered(toy, "sbatch")
-    assert (folder / JOBS_FILE).read_text() == toy.ok("plan", "-cd", "conf", "experiment=chain", "--jobs", "-")
+    assert (folder / JOBS_FILE).read_text() == toy.output_of("plan", "-cd", "conf", "experiment=chain", "--jobs", "-")
     scripts = [path for path in folder.iterdir() if path.suffix in {".sbatch", ".sh"}]
     assert not any(str(toy.folder) in path.read_text() for path in scripts)
     assert not toy.root.exists(), "render wrote to the root"
@@ -149,21 +149,21 @@ def test_arrays_are_cut_by_resources_and_size_and_follow_those_of_their_parents(
 )
 def test_bad_input_is_one_line_and_nothing_is_written(toy: Toy, args: list[str], told: str) -> None:
     (toy.data / "table.csv").write_text("x\n")
-    before = tree(toy.folder)
+    before = read_files(toy.folder)
     out = [] if "--out" in args else ["--out", "out"]
-    ended = toy.inside("render", "-cd", "conf", "experiment=light", *args, *out)
+    ended = toy.run_in_process("render", "-cd", "conf", "experiment=light", *args, *out)
     assert ended.returncode == 2, ended.stdout
     assert told in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
-    assert tree(toy.folder) == before
+    assert read_files(toy.folder) == before
     assert not (toy.folder / "out").exists()
 
 
 def test_a_folder_is_not_rendered_over(toy: Toy) -> None:
     folder = rendered(toy, "shell")
-    before = tree(folder)
-    ended = toy.inside("render", "-cd", "conf", "experiment=chain", "--target", "shell", "--out", "out")
-    assert (ended.returncode, tree(folder)) == (2, before)
+    before = read_files(folder)
+    ended = toy.run_in_process("render", "-cd", "conf", "experiment=chain", "--target", "shell", "--out", "out")
+    assert (ended.returncode, read_files(folder)) == (2, before)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_cannot_be_recorded_is_refused(toy: Toy, args: list[str], told: str
     one = ids_of(rendered(toy, "shell"))[0]
     (toy.folder / "out" / JOBS_FILE).with_name("study.json").unlink()
     (toy.folder / "alone.jsonl").write_text((toy.folder / "out" / JOBS_FILE).read_text())
-    ended = toy.inside("run", one, *args)
+    ended = toy.run_in_process("run", one, *args)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
     assert told in ended.stderr
     assert not toy.root.exists()
@@ -199,12 +199,12 @@ def test_command_files_do_a_study_once(toy: Toy) -> None:
     assert set(toy.executions().values()) == {1}
     summaries = [file.read_text() for file in toy.study("chain").path.rglob("summary.txt")]
     assert summaries == ["2 files of 2 parents"] * 2
-    before = tree(toy.root)
+    before = read_files(toy.root)
     again = run(toy, "bash", folder / "01_fit.sh")
     assert again.returncode == 0
     assert again.stdout.count("is done already") == 4
-    assert tree(toy.root) == before
-    assert json.loads(toy.ok("plan", "-cd", "conf", "experiment=chain", "--json"))["arrays"] == []
+    assert read_files(toy.root) == before
+    assert json.loads(toy.output_of("plan", "-cd", "conf", "experiment=chain", "--json"))["arrays"] == []
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_a_stopped_job_goes_on_where_its_command_is_run_again(toy: Toy) -> None:
     one = ids_of(folder)[0]
     slept = toy.study("light").job_folder(one) / "slept.txt"
     command = toy.start("run", one, "--jobs", str(folder / JOBS_FILE), "--record")
-    eventually(lambda: slept.exists() and float(slept.read_text() or 0) > 1)
+    wait_until(lambda: slept.exists() and float(slept.read_text() or 0) > 1)
     command.send_signal(signal.SIGUSR2)
     out, _ = command.communicate(timeout=240)
     assert command.returncode == 1
@@ -249,14 +249,14 @@ def test_a_stopped_job_goes_on_where_its_command_is_run_again(toy: Toy) -> None:
     slept.write_text("599.9")
     assert record(toy, folder, one).returncode == 0
     assert 599.9 < float(slept.read_text()) < 600.1
-    assert toy.json("show", one)["result"]["folder"].endswith(f"{one}.2")
+    assert toy.json_of("show", one)["result"]["folder"].endswith(f"{one}.2")
 
 
 def test_a_cancelled_job_comes_back_with_its_command(toy: Toy) -> None:
     folder = rendered(toy, "shell", "seed=0", experiment="light")
     one, other, third = ids_of(folder)
     assert record(toy, folder, one).returncode == 0
-    toy.ok("cancel", "light")
+    toy.output_of("cancel", "light")
     assert toy.states("light") == {"done": 1, "cancelled": 2}
     assert record(toy, folder, other).returncode == 0
     assert toy.states("light") == {"done": 2, "cancelled": 1}

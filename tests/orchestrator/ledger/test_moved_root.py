@@ -32,16 +32,16 @@ def places_named(root: Path, text: str) -> list[str]:
 def test_a_moved_root_goes_on(done: Toy) -> None:
     # The study was computed under another root, and copied to this one.
     toy = moved(done)
-    results = toy.ok("results", "toy", "runs", "--format", "csv")
+    results = toy.output_of("results", "toy", "runs", "--format", "csv")
     assert toy.states() == {"done": 6}
     assert len(results.splitlines()) == 7
-    assert toy.ok("report", "toy").strip() == f"{toy.root}/toy/outputs/report.html"
+    assert toy.output_of("report", "toy").strip() == f"{toy.root}/toy/outputs/report.html"
     assert "nothing to start" in toy.launch().stdout
-    assert "nothing to start" in toy.ok("resume", "toy")
+    assert "nothing to start" in toy.output_of("resume", "toy")
     assert toy.launch("seed=0,1,2", "--where", "fold=0").returncode == 0
     assert toy.states() == {"done": 7, "waiting": 2}
-    assert toy.ok("logs", "seed=2", "fold=0") == "seed 2, attempt 1\n"
-    toy.ok("resume", "toy")
+    assert toy.output_of("logs", "seed=2", "fold=0") == "seed 2, attempt 1\n"
+    toy.output_of("resume", "toy")
     assert toy.states() == {"done": 9}
 
 

@@ -18,18 +18,18 @@ def _write(toy: Toy, text: str) -> None:
 def test_the_machines_defaults_stand_before_the_command_line(toy: Toy) -> None:
     _write(toy, "paths: {data: '/scratch/my data'}\ncluster: {slots: 3}\n")
     out = toy.folder / "jobs.jsonl"
-    plan = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out))
+    plan = toy.run("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out))
     assert plan.returncode == 0, plan.stderr
     assert '"data": "/scratch/my data"' in out.read_text()
     assert '"slots": 3' in out.read_text()
-    plan = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out), "paths.data=/mine")
+    plan = toy.run("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out), "paths.data=/mine")
     assert '"data": "/mine"' in out.read_text()
 
 
 @pytest.mark.slow
 def test_the_root_may_be_the_machines(toy: Toy) -> None:
     _write(toy, f"root: {toy.folder / 'there'}\n")
-    launched = toy.seedfold("launch", "--wait", "--config-dir", "conf", "experiment=toy", "seed=0", SEEDFOLD_ROOT="")
+    launched = toy.run("launch", "--wait", "--config-dir", "conf", "experiment=toy", "seed=0", SEEDFOLD_ROOT="")
     assert launched.returncode == 0, launched.stderr
     assert (toy.folder / "there" / "toy").is_dir()
 
@@ -45,14 +45,14 @@ def test_a_notebook_does_not_do_here_what_a_login_host_is_for(toy: Toy, monkeypa
 
 def test_what_a_site_file_cannot_hold_is_named(toy: Toy) -> None:
     _write(toy, "pahts: {data: /x}\n")
-    ended = toy.seedfold("plan", "--config-dir", "conf", "experiment=toy")
+    ended = toy.run("plan", "--config-dir", "conf", "experiment=toy")
     assert ended.returncode == 2
     assert "did you mean 'paths'" in ended.stderr
 
 
 def _cluster(toy: Toy, *overrides: str) -> str:
     out = toy.folder / "jobs.jsonl"
-    planned = toy.inside("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out), *overrides)
+    planned = toy.run_in_process("plan", "--config-dir", "conf", "experiment=toy", "--jobs", str(out), *overrides)
     assert planned.returncode == 0, planned.stderr
     cluster: dict[str, object] = json.loads(out.read_text().splitlines()[0])["config"]["cluster"]
     return f"{cluster['executor']} {cluster.get('partition')}"

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from toyproject import Toy, eventually, tree
+from toyproject import Toy, read_files, wait_until
 
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.garbage_collection import DeletableFinder, DeletablePath, delete_paths, size_of
@@ -15,30 +15,30 @@ from seedfold.orchestrator.state.garbage_collection import DeletableFinder, Dele
 def items(toy: Toy, *options: str, study: str = "light") -> dict[str, set[str]]:
     """What `gc` would delete: names of files and folders by kind."""
     found: dict[str, set[str]] = {}
-    for item in toy.json("gc", study, *options)["items"]:
+    for item in toy.json_of("gc", study, *options)["items"]:
         found.setdefault(item["kind"], set()).add(Path(item["path"]).name)
     return found
 
 
 def rows(toy: Toy, study: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(toy.ok("results", study, "runs", "--format", "csv").splitlines()))
+    return list(csv.DictReader(toy.output_of("results", study, "runs", "--format", "csv").splitlines()))
 
 
 def test_a_finished_study_has_only_checkpoints_to_give(toy: Toy) -> None:
     toy.launch("sleep_s=0.05", "seed=0", experiment="light")
-    toy.settle()
-    before = tree(toy.root)
+    toy.wait_for_workers()
+    before = read_files(toy.root)
     assert items(toy) == {}
     assert items(toy, "--superseded", "--failed") == {}
     assert items(toy, "--checkpoints") == {"checkpoints": {"slept.txt"}}
-    assert tree(toy.root) == before, "listing deleted something"
-    told = toy.json("gc", "light", "--checkpoints", "--yes")
+    assert read_files(toy.root) == before, "listing deleted something"
+    told = toy.json_of("gc", "light", "--checkpoints", "--yes")
     assert told["freed"] == told["bytes"] == sum(item["bytes"] for item in told["items"]) > 0
     assert not list(toy.root.rglob("slept.txt"))
     assert not list(toy.root.rglob(".trash-*"))
     assert toy.states("light") == {"done": 3}
     assert len(rows(toy, "light")) == 3
-    assert toy.ok("logs", "seed=0", "fold=0") == "seed 0, attempt 1\n"
+    assert toy.output_of("logs", "seed=0", "fold=0") == "seed 0, attempt 1\n"
 
 
 @pytest.mark.slow
@@ -47,11 +47,11 @@ def test_what_was_replaced_goes_and_what_replaced_it_stays(toy: Toy) -> None:
     toy.launch("seed=0", "--replace", experiment="light")
     right = rows(toy, "light")
     assert len(items(toy, "--superseded")["superseded"]) == 3 + 3
-    toy.ok("gc", "light", "--superseded", "--yes")
+    toy.output_of("gc", "light", "--superseded", "--yes")
     assert rows(toy, "light") == right
     assert len(list((toy.study("light").path / "store").glob("*/*"))) == 3
     assert items(toy, "--superseded") == {}
-    assert len(toy.ok("status", "light", "--superseded").splitlines()) == 3
+    assert len(toy.output_of("status", "light", "--superseded").splitlines()) == 3
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_results_that_another_study_uses_stay(toy: Toy) -> None:
     toy.launch("seed=0", "signal=1.0", "study=second", experiment="light")
     toy.launch("seed=0", "--replace", experiment="light")
     assert items(toy, "--superseded") == {}
-    toy.ok("gc", "light", "--superseded", "--checkpoints", "--failed", "--yes")
+    toy.output_of("gc", "light", "--superseded", "--checkpoints", "--failed", "--yes")
     assert toy.states("second") == {"done": 3}
     assert len(rows(toy, "second")) == 3
 
@@ -68,11 +68,11 @@ def test_results_that_another_study_uses_stay(toy: Toy) -> None:
 def test_failed_jobs_give_their_checkpoints_and_keep_their_logs(toy: Toy) -> None:
     (toy.data / "broken-0").touch()
     toy.launch("seed=0,1", "fold=0", experiment="light")
-    failed = toy.json("status", "light")["failures"][0]
+    failed = toy.json_of("status", "light")["failures"][0]
     checkpoint = Path(failed["log"]).parent / "last.ckpt"
     checkpoint.write_text("weights")
     assert items(toy, "--failed") == {"leftovers": {"staging.1"}, "failed": {"last.ckpt"}}
-    toy.ok("gc", "light", "--failed", "--yes")
+    toy.output_of("gc", "light", "--failed", "--yes")
     assert not checkpoint.exists()
     assert Path(failed["log"]).exists()
 
@@ -80,19 +80,19 @@ def test_failed_jobs_give_their_checkpoints_and_keep_their_logs(toy: Toy) -> Non
 @pytest.mark.slow
 def test_what_jobs_at_work_need_stays(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=600", "seed=0", "fold=0", experiment="light")
-    eventually(lambda: list(toy.root.rglob("slept.txt")))
-    before = set(tree(toy.root))
+    wait_until(lambda: list(toy.root.rglob("slept.txt")))
+    before = set(read_files(toy.root))
     assert items(toy, "--checkpoints", "--superseded", "--failed") == {}
-    toy.ok("gc", "light", "--checkpoints", "--superseded", "--failed", "--yes")
-    assert before <= set(tree(toy.root))
+    toy.output_of("gc", "light", "--checkpoints", "--superseded", "--failed", "--yes")
+    assert before <= set(read_files(toy.root))
 
 
 @pytest.mark.slow
 def test_interrupted_jobs_keep_what_they_continue_from(toy: Toy) -> None:
     toy.launch("--detach", "sleep_s=600", "seed=0", "fold=0", experiment="light")
-    eventually(lambda: list(toy.root.rglob("slept.txt")))
+    wait_until(lambda: list(toy.root.rglob("slept.txt")))
     toy.kill_workers()
-    eventually(lambda: toy.states("light") == {"lost": 1})
+    wait_until(lambda: toy.states("light") == {"lost": 1})
     assert items(toy, "--checkpoints", "--superseded", "--failed") == {}
 
 
@@ -100,7 +100,7 @@ def test_interrupted_jobs_keep_what_they_continue_from(toy: Toy) -> None:
 def test_older_results_and_unfinished_ones_are_left_over(toy: Toy) -> None:
     toy.launch("seed=0", "fold=0", experiment="light")
     toy.launch("seed=0", "fold=0", "--rerun", "seed=0", experiment="light")
-    job = toy.json("show", "seed=0")
+    job = toy.json_of("show", "seed=0")
     assert job["result"]["attempt"] == 2
     staging = Path(job["attempts"][0]["log"]).parent / "staging.1"
     staging.mkdir()
@@ -108,7 +108,7 @@ def test_older_results_and_unfinished_ones_are_left_over(toy: Toy) -> None:
     trash = Path(job["result"]["folder"]).parent / ".trash-123"
     trash.mkdir()
     assert items(toy) == {"leftovers": {"staging.1", f"{job['id']}.1", ".trash-123"}}
-    toy.ok("gc", "light", "--yes")
+    toy.output_of("gc", "light", "--yes")
     assert items(toy) == {}
     assert toy.states("light") == {"done": 1}
     assert len(rows(toy, "light")) == 1

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toyproject import Toy, tree
+from toyproject import Toy, read_files
 
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state import imported_predictions
-from seedfold.results.imports.predictions import Source
+from seedfold.results.imports.predictions import PredictionFile
 from seedfold.results.imports.rows import ReadOptions
 
 SPLITS = ("dev_cal", "dev_test", "app_test")
@@ -49,26 +49,26 @@ def torch_list(frame: pd.DataFrame, prefix: str = "") -> list[dict[str, Any]]:
 
 
 def held(toy: Toy, study: str = "away") -> Any:
-    return json.loads(toy.ok("results", study, "predictions", "--format", "json"))
+    return json.loads(toy.output_of("results", study, "predictions", "--format", "json"))
 
 
 def test_a_table_is_held_as_it_was_and_only_once(toy: Toy) -> None:
     frame = predictions()
     frame.to_csv(toy.folder / "thorax.csv", index=False)
-    toy.ok("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
+    toy.output_of("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
     kept = pd.DataFrame(held(toy))
     assert (kept["task"].unique(), kept["seed"].unique()) == (["thorax"], [3])
     for split in SPLITS:
         given, found = (each[each["split"] == split] for each in (frame, kept))
         assert found["sample_id"].tolist() == given["sample_id"].tolist()
         assert found[["target", "logit_2"]].to_numpy().tolist() == given[["target", "logit_2"]].to_numpy().tolist()
-    before = tree(toy.root)
-    assert "is there already" in toy.ok("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
-    assert tree(toy.root) == before
-    shown = toy.json("show", "task=thorax")
+    before = read_files(toy.root)
+    assert "is there already" in toy.output_of("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
+    assert read_files(toy.root) == before
+    shown = toy.json_of("show", "task=thorax")
     assert shown["result"]["provenance"]["files"][0]["file"] == str(toy.folder / "thorax.csv")
-    assert "nothing to start" in toy.ok("resume", "away")
-    assert toy.inside("run", "task=thorax").returncode == 2
+    assert "nothing to start" in toy.output_of("resume", "away")
+    assert toy.run_in_process("run", "task=thorax").returncode == 2
 
 
 def test_what_a_job_is_does_not_depend_on_the_files_it_came_in(toy: Toy) -> None:
@@ -78,7 +78,7 @@ def test_what_a_job_is_does_not_depend_on_the_files_it_came_in(toy: Toy) -> None
     for split in SPLITS:
         torch.save(torch_list(frame[frame["split"] == split]), toy.folder / f"{split}.pt")
     for number, files in enumerate((["all.csv"], ["all.parquet"], [f"{split}={split}.pt" for split in SPLITS])):
-        toy.ok("import", *files, "--study", f"away{number}", "--set", "task=thorax")
+        toy.output_of("import", *files, "--study", f"away{number}", "--set", "task=thorax")
     jobs = [{row["job"] for row in held(toy, f"away{number}")} for number in range(3)]
     assert len(jobs[0]) == 1
     assert jobs[0] == jobs[1] == jobs[2]
@@ -90,7 +90,7 @@ def test_published_lists_tell_their_splits_by_the_ids(toy: Toy) -> None:
     torch.save(torch_list(by_split["dev_cal"]), toy.folder / "val.pt")
     tests = [row for split in SPLITS[1:] for row in torch_list(by_split[split], f"{split}_")]
     torch.save(tests, toy.folder / "test.pt")
-    toy.ok("import", "dev_cal=val.pt", "test.pt", *TAKE_IN)
+    toy.output_of("import", "dev_cal=val.pt", "test.pt", *TAKE_IN)
     counts = pd.DataFrame(held(toy))["split"].value_counts().to_dict()
     assert counts == dict.fromkeys(SPLITS, 12)
 
@@ -147,15 +147,15 @@ def test_torch_lists_may_lack_targets_or_name_classes(toy: Toy) -> None:
 def test_other_predictions_take_a_place_only_when_told(toy: Toy) -> None:
     predictions(0).to_csv(toy.folder / "old.csv", index=False)
     predictions(1).to_csv(toy.folder / "new.csv", index=False)
-    toy.ok("import", "old.csv", *TAKE_IN)
-    before = tree(toy.root)
-    refused = toy.inside("import", "new.csv", *TAKE_IN)
+    toy.output_of("import", "old.csv", *TAKE_IN)
+    before = read_files(toy.root)
+    refused = toy.run_in_process("import", "new.csv", *TAKE_IN)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
     assert "--replace" in refused.stderr
-    assert tree(toy.root) == before
-    toy.ok("import", "new.csv", *TAKE_IN, "--replace")
+    assert read_files(toy.root) == before
+    toy.output_of("import", "new.csv", *TAKE_IN, "--replace")
     assert pd.DataFrame(held(toy))["target"].tolist() == _in_order_of_splits(predictions(1))["target"].tolist()
-    assert "superseded: 2," in toy.ok("gc", "away", "--superseded", "--yes")
+    assert "superseded: 2," in toy.output_of("gc", "away", "--superseded", "--yes")
     assert toy.states("away") == {"done": 1}
 
 
@@ -168,15 +168,17 @@ def test_lost_predictions_are_imported_again_and_never_run(toy: Toy) -> None:
     predictions().to_csv(toy.folder / "thorax.csv", index=False)
     assert toy.launch("--wait", "study=away", experiment="light").returncode == 0
     # In a process of its own: as long as a process lives that began an attempt, nobody begins another.
-    assert toy.seedfold("import", "thorax.csv", *TAKE_IN).returncode == 0
+    assert toy.run("import", "thorax.csv", *TAKE_IN).returncode == 0
     for file in toy.study("away").path.glob("store/*/*/predictions.dev_cal.parquet"):
         file.unlink()
     assert toy.states("away") == {"done": 6, "lost": 1}
-    assert "task=thorax is lost (predictions.dev_cal.parquet: missing): seedfold import" in toy.ok("status", "away")
-    assert "nothing to start" in toy.ok("resume", "away", "--wait")
+    assert "task=thorax is lost (predictions.dev_cal.parquet: missing): seedfold import" in toy.output_of(
+        "status", "away"
+    )
+    assert "nothing to start" in toy.output_of("resume", "away", "--wait")
     assert "nothing to start" in toy.launch("--wait", "study=away", experiment="light").stdout
     assert toy.states("away") == {"done": 6, "lost": 1}
-    toy.ok("import", "thorax.csv", *TAKE_IN)
+    toy.output_of("import", "thorax.csv", *TAKE_IN)
     assert toy.states("away") == {"done": 7}
     assert set(toy.executions().values()) == {1}
 
@@ -186,7 +188,7 @@ def test_a_kill_before_any_write_leaves_all_or_nothing(tmp_path: Path) -> None:
     root, kills = Root(tmp_path / "runs"), 0
 
     def take_in() -> None:
-        source = Source(tmp_path / "thorax.csv")
+        source = PredictionFile(tmp_path / "thorax.csv")
         imported_predictions.import_predictions(root, "away", [source], {"task": "t"}, ReadOptions(), False)
 
     while _killed_before_write(kills, take_in):
@@ -278,7 +280,7 @@ BAD = [
     Bad("no probability", PROBABLE + "c,0,1.5,-0.5,dev_cal\n", ("row 3, column prob_0", "1.5 is no probability")),
     Bad("not a number of probability", PROBABLE + "c,0,nan,1,dev_cal\n", ("row 3, column prob_0", "nan is no prob")),
     Bad("probabilities of something else", PROBABLE + "c,0,0.5,0.2,dev_cal\n", ("row 3", "sum to 0.7, not to 1")),
-    Bad("logits and probabilities", PROBABLE.replace("prob_0", "logit_0"), ("column prob_1", "leave out one")),
+    Bad("logits and probabilities", PROBABLE.replace("prob_0", "logit_0"), ("column prob_1", "leave out the others")),
     Bad("a probability is missing", PROBABLE.replace("prob_1", "prob_2"), ("column prob_1", "missing")),
     Bad("the same probability twice", PROBABLE.replace("prob_1", "proba_0"), ("column proba_0", "as prob_0")),
     Bad("a probability of nobody knows what", "sample_id,target,prob_0\na,0,0.5\n", ("prob_0", "class 1", "prob_1"),
@@ -314,9 +316,9 @@ def test_bad_input_is_one_line_and_writes_nothing(bad: Bad, toy: Toy) -> None:
     rows = [{"logits": torch.zeros(width), "target": 0, "sample_id": str(width)} for width in (2, 3)]
     torch.save(rows, toy.folder / "ragged.pt")
     torch.save([], toy.folder / "empty.pt")
-    before = tree(toy.folder)
-    ended = toy.inside("import", *bad.files, *bad.options)
+    before = read_files(toy.folder)
+    ended = toy.run_in_process("import", *bad.files, *bad.options)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     assert [words for words in bad.says if words not in ended.stderr] == [], ended.stderr
-    assert tree(toy.folder) == before
+    assert read_files(toy.folder) == before
     assert not (toy.folder / "executed").exists()

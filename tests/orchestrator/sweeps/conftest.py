@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from strangers import Stranger, make_stranger
+from strangers import HydraProgram, make_hydra_program
 
 
 @pytest.fixture
-def stranger(tmp_path: Path) -> Iterator[Stranger]:
+def stranger(tmp_path: Path) -> Iterator[HydraProgram]:
     """A program that has not run yet."""
-    program = make_stranger(tmp_path / "project")
+    program = make_hydra_program(tmp_path / "project")
     yield program
     program.toy.kill_workers()

@@ -35,7 +35,7 @@ def test_jobs_are_the_same_whichever_door_one_came_in_by(toy: Toy) -> None:
     swept = door(toy, "experiment=light", *overrides, "hydra.launcher.resources.memory=2GB", "-m")
     assert swept.returncode == 0, swept.stdout + swept.stderr
     assert "light: 4 done" in swept.stdout
-    lines = toy.ok("plan", "--config-dir", "conf", "experiment=light", *overrides, "--jobs", "-").splitlines()
+    lines = toy.output_of("plan", "--config-dir", "conf", "experiment=light", *overrides, "--jobs", "-").splitlines()
     planned = [json.loads(line)["id"] for line in lines]
     plans = Plans(toy.study("light"))
     assert plans.current_ids() == planned
@@ -47,7 +47,7 @@ def test_a_fold_that_the_task_does_not_have_is_refused_at_every_door(toy: Toy) -
     asked = ("experiment=light", "seed=1", "fold=range(0,5)", "+task.folds.k=3")
     whole = [
         door(toy, *asked, "-m"),
-        *(toy.inside(word, "--config-dir", "conf", *asked) for word in ("plan", "launch")),
+        *(toy.run_in_process(word, "--config-dir", "conf", *asked) for word in ("plan", "launch")),
     ]
     assert {ended.returncode for ended in whole} == {2}
     [said] = {ended.stderr for ended in whole}
@@ -60,7 +60,7 @@ def test_a_fold_that_the_task_does_not_have_is_refused_at_every_door(toy: Toy) -
 def test_without_a_sweep_one_job_runs_here(toy: Toy) -> None:
     ended = door(toy, "experiment=light", "seed=7", "hydra.run.dir=here")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    planned = toy.ok("plan", "--config-dir", "conf", "experiment=light", "seed=7", "fold=0", "--jobs", "-")
+    planned = toy.output_of("plan", "--config-dir", "conf", "experiment=light", "seed=7", "fold=0", "--jobs", "-")
     assert ended.stdout.startswith(json.loads(planned)["id"][:12])
     assert (toy.folder / "here" / "result" / "answer.txt").read_text() == "14.0"
     assert not toy.root.exists()

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from strangers import Stranger
-from toyproject import eventually, tree
+from strangers import HydraProgram
+from toyproject import read_files, wait_until
 
 
 @pytest.mark.slow
-def test_sweep_gives_each_job_what_hydra_would(stranger: Stranger) -> None:
+def test_sweep_gives_each_job_what_hydra_would(stranger: HydraProgram) -> None:
     said = stranger.sweep("model=small,large", "seed=1", "hydra.job.chdir=true", "hydra.sweep.dir=out")
     assert "train: 2 done" in said
     assert stranger.executions() == ["large-0.1-1", "small-0.1-1"]
@@ -23,7 +23,7 @@ def test_sweep_gives_each_job_what_hydra_would(stranger: Stranger) -> None:
         "small mine",
         "large mine",
     ]
-    assert sorted(one["where"] for one in stranger.returned()) == [str(output) for output in outputs]
+    assert sorted(one["where"] for one in stranger.returned_values()) == [str(output) for output in outputs]
     assert f"model=large,seed=1 in {outputs[1]}" in (outputs[1] / "train.log").read_text()
     assert (outputs[1] / ".hydra" / "overrides.yaml").read_text().split() == ["-", "model=large", "-", "seed=1"]
 
@@ -31,15 +31,15 @@ def test_sweep_gives_each_job_what_hydra_would(stranger: Stranger) -> None:
     said = stranger.sweep("model=large,small", "seed=1,2", "hydra.job.chdir=true", "hydra.sweep.dir=out")
     assert "started 2" in said
     assert len(stranger.executions()) == 4
-    assert len({one["where"] for one in stranger.returned()}) == 4
+    assert len({one["where"] for one in stranger.returned_values()}) == 4
 
-    metrics = stranger.toy.ok("results", "train", "runs", "--format", "csv")
+    metrics = stranger.toy.output_of("results", "train", "runs", "--format", "csv")
     assert "return.loss" in metrics.splitlines()[0]
     assert stranger.toy.states("train") == {"done": 4}
 
 
 @pytest.mark.slow
-def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: Stranger) -> None:
+def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: HydraProgram) -> None:
     points = ("seed=1,2,3", "bad_seeds=[2]")
     said = stranger.sweep(*points, code=1)
     assert "2 done, 1 failed" in said
@@ -50,11 +50,11 @@ def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: Stranger
     said = stranger.sweep(*points, "hydra.launcher.resume=true", code=1)
     assert "started 1" in said
     assert stranger.executions().count("small-0.1-2") == 2
-    assert "seed 2 is an unlucky one" in stranger.toy.ok("logs", "seed=2")
-    before = tree(stranger.folder / "multirun")
-    again = stranger.toy.seedfold("run", "seed=2")
+    assert "seed 2 is an unlucky one" in stranger.toy.output_of("logs", "seed=2")
+    before = read_files(stranger.folder / "multirun")
+    again = stranger.toy.run("run", "seed=2")
     assert (again.returncode, "seed 2 is an unlucky one" in again.stderr) == (1, True)
-    assert tree(stranger.folder / "multirun") == before
+    assert read_files(stranger.folder / "multirun") == before
     # The job's error with its traceback, through the contract of Hydra's own sweeper.
     said = stranger.run("-m", "hydra/launcher=seedfold_local", *points, code=1)
     assert "seedfold.orchestrator.sweeps.returns.FailedJobError" in said
@@ -62,7 +62,7 @@ def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: Stranger
 
 
 @pytest.mark.slow
-def test_killed_program_is_gone_on_with(stranger: Stranger) -> None:
+def test_killed_program_is_gone_on_with(stranger: HydraProgram) -> None:
     points = ("seed=range(0,6)", "wait_for=go", "hydra.launcher.slots=2")
     program = stranger.start("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", *points)
     stranger.wait_for_executions(2)
@@ -74,21 +74,21 @@ def test_killed_program_is_gone_on_with(stranger: Stranger) -> None:
 
 
 @pytest.mark.slow
-def test_killed_worker_and_its_jobs_are_gone_on_with_in_their_folders(stranger: Stranger) -> None:
+def test_killed_worker_and_its_jobs_are_gone_on_with_in_their_folders(stranger: HydraProgram) -> None:
     points = ("seed=range(0,3)", "wait_for=go", "hydra.launcher.slots=2")
     stranger.sweep(*points, "hydra.launcher.wait=false")
     stranger.wait_for_executions(2)
-    eventually(lambda: len(list(stranger.folder.glob("multirun/*/*/*/train.log"))) == 2)
+    wait_until(lambda: len(list(stranger.folder.glob("multirun/*/*/*/train.log"))) == 2)
     begun = set(stranger.folder.glob("multirun/*/*/*"))
     stranger.toy.kill_workers()
     (stranger.folder / "go").touch()
     assert "train: 3 done" in stranger.sweep(*points)
-    assert {Path(one["where"]) for one in stranger.returned()} == {stranger.folder}
+    assert {Path(one["where"]) for one in stranger.returned_values()} == {stranger.folder}
     assert all((folder / "small.ckpt").exists() for folder in begun)
 
 
 @pytest.mark.slow
-def test_interrupted_program_stops_its_jobs(stranger: Stranger) -> None:
+def test_interrupted_program_stops_its_jobs(stranger: HydraProgram) -> None:
     program = stranger.start("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", "seed=1", "wait_for=go")
     stranger.wait_for_executions(1)
     program.send_signal(signal.SIGINT)
@@ -98,17 +98,17 @@ def test_interrupted_program_stops_its_jobs(stranger: Stranger) -> None:
 
 
 @pytest.mark.slow
-def test_detached_sweep_is_looked_after_by_our_commands(stranger: Stranger) -> None:
+def test_detached_sweep_is_looked_after_by_our_commands(stranger: HydraProgram) -> None:
     said = stranger.sweep("seed=1,2", "wait_for=go", "hydra.launcher.wait=false", "hydra.job.name=mine")
     assert "mine: 2 jobs, started 2" in said
-    stranger.toy.ok("cancel", "mine", "--where", "seed=1")
+    stranger.toy.output_of("cancel", "mine", "--where", "seed=1")
     (stranger.folder / "go").touch()
-    assert "mine: 2 done" in stranger.toy.ok("resume", "mine")
-    assert len(stranger.returned("mine")) == 2
+    assert "mine: 2 done" in stranger.toy.output_of("resume", "mine")
+    assert len(stranger.returned_values("mine")) == 2
 
 
 @pytest.mark.slow
-def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: Stranger) -> None:
+def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: HydraProgram) -> None:
     site = Path(stranger.toy.environment["HOME"]) / ".config" / "seedfold" / "site.yaml"
     site.parent.mkdir(parents=True)
     site.write_text("cluster: {name: slurm, login: me@hpc.example.org}")
@@ -125,14 +125,14 @@ def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: Stranger
         ("+hydra.launcher.slotz=2", "hydra.launcher.slotz: unknown key (did you mean 'slots'?)"),
     ],
 )
-def test_mistakes_in_the_launchers_settings_start_nothing(stranger: Stranger, given: str, says: str) -> None:
+def test_mistakes_in_the_launchers_settings_start_nothing(stranger: HydraProgram, given: str, says: str) -> None:
     assert says in stranger.sweep("seed=1", given, code=2)
     assert stranger.executions() == []
     assert not (stranger.folder / "runs").exists()
 
 
 @pytest.mark.slow
-def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: Stranger) -> None:
+def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: HydraProgram) -> None:
     derive = "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: two}}"
     stranger.run("-m", "hydra/sweeper=seedfold", "model=small,large", "seed=1", derive)
     assert stranger.executions() == ["large-0.1-1", "small-0.1-1"]
@@ -142,7 +142,7 @@ def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: Stranger) -> Non
 
 
 @pytest.mark.slow
-def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: Stranger) -> None:
+def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: HydraProgram) -> None:
     stranger.sweep("lr=0.1,0.2")
     config = stranger.folder / "conf" / "model" / "small.yaml"
     config.write_text(config.read_text().replace("8", "9"))

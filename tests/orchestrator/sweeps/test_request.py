@@ -10,25 +10,25 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
-from strangers import Depth, Kind, Stranger, Typed, addresses, make_stranger
+from strangers import DepthConfig, HydraProgram, ModelKind, TypedConfig, axes_of_jobs, make_hydra_program
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.hydra_program import load_points, load_sweep
-from seedfold.jobs.identity import identify
-from seedfold.trainers.programs.config import compose_job
+from seedfold.jobs.hydra_program import load_expanded_points, load_sweep
+from seedfold.jobs.identity import compute_ids
+from seedfold.trainers.programs.config import compose_job_config
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
-    return make_stranger(tmp_path_factory.mktemp("here"))
+def here(tmp_path_factory: pytest.TempPathFactory) -> HydraProgram:
+    return make_hydra_program(tmp_path_factory.mktemp("here"))
 
 
-def jobs_of(stranger: Stranger, *arguments: str, hydra: tuple[str, ...] = ()) -> list[object]:
-    return list(load_sweep(stranger.ask(*arguments, *hydra), arguments).jobs())
+def jobs_of(stranger: HydraProgram, *arguments: str, hydra: tuple[str, ...] = ()) -> list[object]:
+    return list(load_sweep(stranger.make_sweep(*arguments, *hydra), arguments).jobs())
 
 
-def test_grammar_params_zip_exclude_and_derive_make_the_points(here: Stranger) -> None:
+def test_grammar_params_zip_exclude_and_derive_make_the_points(here: HydraProgram) -> None:
     told = (
         "hydra.sweeper.params={seed: 'range(0,3)'}",
         "hydra.sweeper.zip={lr: [0.1, 0.2], model: [small, large]}",
@@ -36,7 +36,7 @@ def test_grammar_params_zip_exclude_and_derive_make_the_points(here: Stranger) -
         "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: '${model.name}'}}",
     )
     jobs = jobs_of(here, "seed=0,1", "+note=a", hydra=told)
-    assert addresses(jobs) == [
+    assert axes_of_jobs(jobs) == [
         {"seed": 0, "lr": 0.1, "model": "small", "note": "a"},
         {"seed": 0, "lr": 0.2, "model": "large", "note": "a"},
         {"seed": 1, "lr": 0.1, "model": "small", "note": "a"},
@@ -45,7 +45,7 @@ def test_grammar_params_zip_exclude_and_derive_make_the_points(here: Stranger) -
     assert [job.config["hydra"]["num"] for job in jobs] == [0, 1, 2]
 
 
-def test_resources_follow_swept_values(here: Stranger) -> None:
+def test_resources_follow_swept_values(here: HydraProgram) -> None:
     told = (
         "hydra.launcher.resources.cpus=${seed}",
         "hydra.launcher.resources.memory=${model.width}GB",
@@ -57,51 +57,51 @@ def test_resources_follow_swept_values(here: Stranger) -> None:
     assert [job.id for job in jobs] == [job.id for job in jobs_of(here, "model=small,large", "seed=1,2")]
 
 
-def test_what_only_the_job_can_know_is_left_to_it(here: Stranger) -> None:
+def test_what_only_the_job_can_know_is_left_to_it(here: HydraProgram) -> None:
     (job,) = jobs_of(here, "lr=0.5")
     assert job.config["checkpoint"] == "${hydra:runtime.output_dir}/${model.name}.ckpt"
     assert job.config["never_given"] == "???"
     assert job.config["steps"] == 1
 
 
-def test_declared_types_are_those_that_the_function_gets(here: Stranger) -> None:
-    ConfigStore.instance().store(name="typed", node=Typed)
+def test_declared_types_are_those_that_the_function_gets(here: HydraProgram) -> None:
+    ConfigStore.instance().store(name="typed", node=TypedConfig)
     arguments = ("kind=FLAT,DEEP", "depth.layers=5")
-    jobs = list(load_sweep(here.ask(*arguments, root="typed"), arguments).jobs())
-    config = compose_job(JobDescription.from_dict(json.loads(json.dumps(jobs[1].to_dict()))))
+    jobs = list(load_sweep(here.make_sweep(*arguments, root="typed"), arguments).jobs())
+    config = compose_job_config(JobDescription.from_dict(json.loads(json.dumps(jobs[1].to_dict()))))
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config["hydra"]
-    assert OmegaConf.to_object(config) == Typed(Kind.DEEP, Path("data"), Depth(5), 3, 1)
+    assert OmegaConf.to_object(config) == TypedConfig(ModelKind.DEEP, Path("data"), DepthConfig(5), 3, 1)
 
 
-def test_ids_are_those_of_configuration_and_dotted_name(here: Stranger, tmp_path: Path) -> None:
-    elsewhere = make_stranger(tmp_path / "elsewhere")
+def test_ids_are_those_of_configuration_and_dotted_name(here: HydraProgram, tmp_path: Path) -> None:
+    elsewhere = make_hydra_program(tmp_path / "elsewhere")
     arguments = ("lr=0.1,0.2", "model=large")
     ids = [job.id for job in jobs_of(here, *arguments)]
     assert [job.id for job in jobs_of(elsewhere, *arguments, hydra=("hydra.sweep.dir=other",))] == ids
-    other_name = load_sweep(here.ask(*arguments, module="pkg.train"), arguments)
+    other_name = load_sweep(here.make_sweep(*arguments, module="pkg.train"), arguments)
     assert not {job.id for job in other_name.jobs()} & set(ids)
-    study = load_sweep(here.ask(*arguments), arguments)
-    assert [identify(job.run, job.config, (), study.identity)[0] for job in study.jobs()] == ids
+    study = load_sweep(here.make_sweep(*arguments), arguments)
+    assert [compute_ids(job.run, job.config, (), study.identity)[0] for job in study.jobs()] == ids
 
 
-def test_points_of_another_sweeper_are_the_same_jobs(here: Stranger) -> None:
+def test_points_of_another_sweeper_are_the_same_jobs(here: HydraProgram) -> None:
     arguments = ("lr=0.1,0.2", "model=large", "+note='a b'")
     jobs = jobs_of(here, *arguments)
-    points = load_sweep(here.ask(*arguments), arguments).points()
-    study, order = load_points(here.ask(*arguments), [*points, points[0]])
+    points = load_sweep(here.make_sweep(*arguments), arguments).points_as_overrides()
+    study, order = load_expanded_points(here.make_sweep(*arguments), [*points, points[0]])
     assert [job.id for job in study.jobs()] == [job.id for job in jobs]
     assert order == [0, 1, 0]
     assert {job.address for job in study.jobs()} == {job.address for job in jobs}
     for differing in ("+target=a", "+target=b"), ("lr=1", "seed=1"):
         with pytest.raises(UsageError, match="different keys"):
-            load_points(here.ask(), [["lr=1", differing[0]], ["lr=1", differing[1]]])
+            load_expanded_points(here.make_sweep(), [["lr=1", differing[0]], ["lr=1", differing[1]]])
 
 
 @pytest.mark.parametrize("name", ["local", "slurm", "lsf"])
-def test_launchers_have_the_settings_of_the_clusters(here: Stranger, name: str) -> None:
-    node = here.ask(f"hydra/launcher=seedfold_{name}").config.hydra.launcher
+def test_launchers_have_the_settings_of_the_clusters(here: HydraProgram, name: str) -> None:
+    node = here.make_sweep(f"hydra/launcher=seedfold_{name}").config.hydra.launcher
     file = Path(__file__).parents[3] / "conf" / "cluster" / f"{name}.yaml"
     settings = yaml.safe_load(file.read_text()) if file.exists() else {"executor": name}
     assert {key: node[key] for key in settings} == settings
@@ -119,7 +119,7 @@ def test_launchers_have_the_settings_of_the_clusters(here: Stranger, name: str) 
         ("lr=interval(0,1)", "its values cannot be listed"),
     ],
 )
-def test_bad_input_is_one_line(here: Stranger, argument: str, said: str) -> None:
+def test_bad_input_is_one_line(here: HydraProgram, argument: str, said: str) -> None:
     told = f"+{argument}" if "parms" in argument else argument
     with pytest.raises(UsageError) as refused:
         jobs_of(here, *([told] if not told.lstrip("+").startswith("hydra.") else []), hydra=(told,))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from shifts import predictions
-from toyproject import PATIENCE_S, Toy, make_toy, tree
+from shifts import make_predictions
+from toyproject import WAIT_S, Toy, make_toy, read_files
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli.analysis import write_table
@@ -37,8 +37,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 def take_in(toy: Toy) -> Toy:
     for seed, task in enumerate(TASKS):
-        predictions(seed).to_csv(toy.folder / f"{task}.csv", index=False)
-        toy.ok("import", f"{task}.csv", "--study", "away", "--set", f"task={task}")
+        make_predictions(seed).to_csv(toy.folder / f"{task}.csv", index=False)
+        toy.output_of("import", f"{task}.csv", "--study", "away", "--set", f"task={task}")
     return toy
 
 
@@ -48,19 +48,19 @@ def parts(toy: Toy) -> dict[Path, int]:
 
 @pytest.mark.slow
 def test_tables_as_files_to_read_and_in_the_report(away: Toy) -> None:
-    text = away.ok("results", "away", "quantification_error", *FEW, "--format", "csv")
+    text = away.output_of("results", "away", "quantification_error", *FEW, "--format", "csv")
     table = pd.read_csv(io.StringIO(text))
     assert table.columns.tolist() == ["task", "ratio", "n", "method", "metric", "value"]
     assert table[["task", "ratio", "method"]].drop_duplicates().shape == (3 * 2 * 2, 3)
-    one = away.ok("results", "away", "quantification_error", *FEW, "--where", "task=hip", "--format", "csv")
+    one = away.output_of("results", "away", "quantification_error", *FEW, "--where", "task=hip", "--format", "csv")
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(one)), table[table["task"] == "hip"])
     for width in ("100", "40"):
-        shown = away.inside("results", "away", "quantification_error", *FEW, COLUMNS=width)
+        shown = away.run_in_process("results", "away", "quantification_error", *FEW, COLUMNS=width)
         assert max(map(len, shown.stdout.splitlines()[:3])) <= int(width)
         mean = table.loc[(table["method"] == "ACC") & (table["metric"] == "absolute_error"), "value"].mean()
         assert f"{mean:.4f}" in shown.stdout
     before = parts(away)
-    page = Path(away.ok("report", "away").strip()).read_text()
+    page = Path(away.output_of("report", "away").strip()).read_text()
     assert "Error of estimated prevalences" in page
     assert parts(away) == before
 
@@ -68,7 +68,9 @@ def test_tables_as_files_to_read_and_in_the_report(away: Toy) -> None:
 @pytest.mark.slow
 def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
     assert away.launch("study=away", "--limit", "2").returncode == 0
-    ended = away.inside("results", "away", "quantification", "--ratios", "1,20", "--methods", "CC", "--format", "csv")
+    ended = away.run_in_process(
+        "results", "away", "quantification", "--ratios", "1,20", "--methods", "CC", "--format", "csv"
+    )
     assert ended.stderr.splitlines() == [
         "seedfold: 2 jobs lack one of the splits dev_cal, dev_test, app_test: left out",
         "seedfold: 3 ratios of a task are impossible, with too few samples of a class: no rows",
@@ -104,11 +106,11 @@ def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
 def test_bad_input_is_one_line_and_writes_nothing(
     shared: Toy, arguments: tuple[str, ...], says: tuple[str, ...]
 ) -> None:
-    before = tree(shared.folder)
-    ended = shared.inside("results", "away", *arguments)
+    before = read_files(shared.folder)
+    ended = shared.run_in_process("results", "away", *arguments)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     assert [words for words in says if words not in ended.stderr] == [], ended.stderr
-    assert tree(shared.folder) == before
+    assert read_files(shared.folder) == before
 
 
 @pytest.mark.parametrize(("table", "says"), [("calibration", "any task,"), ("decisions", "any task of two classes,")])
@@ -122,7 +124,7 @@ def test_a_table_without_rows_says_why(table: str, says: str) -> None:
 def clinics(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """A project whose study ``clinics`` has a task with labels, and one whose deployment has none."""
     toy = make_toy(tmp_path_factory.mktemp("clinics"))
-    frame = predictions(4)
+    frame = make_predictions(4)
     frame.to_csv(toy.folder / "known.csv", index=False)
     frame["target"] = frame["target"].astype("Int64").mask(frame["split"] == "app_test")
     frame.to_csv(toy.folder / "clinic.csv", index=False)
@@ -179,7 +181,7 @@ def ended_with_a_part(away: Toy, *command: str, how: signal.Signals) -> tuple[in
             time.sleep(0.05)
         with suppress(ProcessLookupError):
             os.killpg(started.pid, how)
-        _, stderr = started.communicate(timeout=PATIENCE_S)
+        _, stderr = started.communicate(timeout=WAIT_S)
         if started.returncode:
             return started.returncode, stderr
         shutil.rmtree(away.root / "away" / "cache")
@@ -193,7 +195,7 @@ def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals)
     if how == signal.SIGINT:
         assert (code, stderr.strip()) == (130, "seedfold: interrupted")
     before = parts(away)
-    table = pd.read_csv(io.StringIO(away.ok(*command)))
+    table = pd.read_csv(io.StringIO(away.output_of(*command)))
     assert table["task"].unique().tolist() == list(TASKS)
     after = parts(away)
     assert len(after) == len(TASKS)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toyproject import Toy, eventually
+from toyproject import Toy, wait_until
 
 import seedfold as sf
 from seedfold.jobs.errors import UsageError
@@ -95,9 +95,9 @@ def test_launch_resume_cancel(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None
     (toy.data / "broken-1").unlink()
     assert list(study.resume(where="seed=1")["state"]) == ["done", "done"]
     study.launch("fold=0", "sleep_s=600", replace=True, wait=False)
-    eventually(lambda: "running" in set(study.status()["state"]))
+    wait_until(lambda: "running" in set(study.status()["state"]))
     study.cancel()
-    eventually(lambda: set(study.status()["state"]) == {"cancelled"})
+    wait_until(lambda: set(study.status()["state"]) == {"cancelled"})
     assert study.job(seed=0).state == "cancelled"
 
 

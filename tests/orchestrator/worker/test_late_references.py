@@ -84,14 +84,14 @@ def test_values_of_a_stage_reach_the_next_and_a_verdict_blocks_without_failing(t
     }
     assert answers(toy, "analyse") == {'{"note": "all"}': "2"}
     assert {"weights": [0.5, 1.0], "note": "by acc"} in resolved(toy)
-    assert "ratio 4 leaves a class with too few samples" in toy.ok("status", "late")
-    assert "nothing to do" in toy.ok("launch", "--config-dir", "conf", "experiment=late", "--wait")
+    assert "ratio 4 leaves a class with too few samples" in toy.output_of("status", "late")
+    assert "nothing to do" in toy.output_of("launch", "--config-dir", "conf", "experiment=late", "--wait")
 
     wrong = toy.launch("--rerun", "stage=estimate", experiment="late")
     assert wrong.returncode == 2
     assert "stage" in wrong.stderr
     (toy.folder / "data" / "least.txt").write_text("4")
-    toy.ok("launch", "--config-dir", "conf", "experiment=late", "--wait", "--rerun", "ratio=4")
+    toy.output_of("launch", "--config-dir", "conf", "experiment=late", "--wait", "--rerun", "ratio=4")
     assert toy.states("late") == {"done": 7}
     assert answers(toy, "train")['{"ratio": 4}'] == '[[0.25, 1.0], "by acc"]'
     assert answers(toy, "analyse") == {'{"note": "all"}': "3"}

@@ -12,8 +12,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from killing import VICTIMS, Store, jobs, kill_one, results, told, workers
-from toyproject import PATIENCE_S, Toy, eventually, heard, make_toy
+from killing import (
+    VICTIMS,
+    StoredResults,
+    count_events,
+    job_processes,
+    kill_random_process,
+    read_results,
+    worker_processes,
+)
+from toyproject import WAIT_S, Toy, make_toy, wait_for_output, wait_until
 
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -24,23 +32,23 @@ SLOW_JOBS = ("sleep_s=0.3", "failures.kinds.node.wait_s=0")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
     toy = make_toy(tmp_path_factory.mktemp("undisturbed"))
     assert toy.launch("--wait", *SLOW_JOBS).returncode == 0
-    return results(toy.study())
+    return read_results(toy.study())
 
 
 @pytest.mark.parametrize(
     ("seed", "rounds"),
     [(1, 3), pytest.param(2, 12, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
-def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds: int) -> None:
+def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults, seed: int, rounds: int) -> None:
     dice = random.Random(seed)
     command = ("launch", "--wait", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     for _ in range(rounds):
         launcher = toy.start(*command)
         time.sleep(dice.uniform(0.3, 3.0))
-        kill_one(toy.study(), launcher, dice)
+        kill_random_process(toy.study(), launcher, dice)
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()
@@ -48,21 +56,21 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: Store, seed: int, rounds
             command = ("resume", "toy", "--wait")
     # A job that was killed has failed, and whoever was waited for first may not have been all.
     for _ in range(2):
-        toy.seedfold(*command)
+        toy.run(*command)
     assert toy.states() == {"done": 6}
-    assert results(toy.study()) == undisturbed
-    assert set(told(toy.study(), "done").values()) == {1}
+    assert read_results(toy.study()) == undisturbed
+    assert set(count_events(toy.study(), "done").values()) == {1}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> None:
-    toy.hold()
+def test_a_kill_of_each_process(toy: Toy, undisturbed: StoredResults, victim: str) -> None:
+    toy.hold_jobs()
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    eventually(lambda: told(toy.study(), "started") and toy.executions())
+    wait_until(lambda: count_events(toy.study(), "started") and toy.executions())
     VICTIMS[victim](toy.study())[0].kill()
-    toy.release()
-    launcher.communicate(timeout=PATIENCE_S)
+    toy.release_jobs()
+    launcher.communicate(timeout=WAIT_S)
     if victim == "job":
         assert launcher.returncode == 1
         assert toy.states() == {"done": 5, "failed": 1}
@@ -70,51 +78,51 @@ def test_a_kill_of_each_process(toy: Toy, undisturbed: Store, victim: str) -> No
         assert toy.states().get("lost", 0) >= 1
     else:
         assert toy.states() == {"done": 6}
-    toy.ok("resume", "toy", "--wait")
+    toy.output_of("resume", "toy", "--wait")
     assert toy.states() == {"done": 6}
-    assert results(toy.study()) == undisturbed
+    assert read_results(toy.study()) == undisturbed
 
 
 @pytest.mark.slow
 def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
-    eventually(lambda: jobs(toy.study()))
+    wait_until(lambda: job_processes(toy.study()))
     os.killpg(launcher.pid, signal.SIGHUP)
-    launcher.communicate(timeout=PATIENCE_S)
-    eventually(lambda: toy.states() == {"done": 6})
+    launcher.communicate(timeout=WAIT_S)
+    wait_until(lambda: toy.states() == {"done": 6})
     assert set(toy.executions().values()) == {1}
 
 
 def test_ctrl_c_stops_in_order_and_loses_nothing(toy: Toy) -> None:
-    toy.hold()
+    toy.hold_jobs()
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy")
-    heard(launcher, "submitted")
-    eventually(toy.executions)
+    wait_for_output(launcher, "submitted")
+    wait_until(toy.executions)
     launcher.send_signal(signal.SIGINT)
-    _, stderr = launcher.communicate(timeout=PATIENCE_S)
+    _, stderr = launcher.communicate(timeout=WAIT_S)
     assert launcher.returncode == 130, stderr
-    assert workers(toy.study()) == []
-    assert told(toy.study(), "failed") == Counter()
-    assert sum(told(toy.study(), "interrupted").values()) >= 1
+    assert worker_processes(toy.study()) == []
+    assert count_events(toy.study(), "failed") == Counter()
+    assert sum(count_events(toy.study(), "interrupted").values()) >= 1
     assert set(toy.states()) <= {"waiting", "done"}
-    toy.release()
-    toy.ok("resume", "toy", "--wait", "cluster.grace_s=1")
+    toy.release_jobs()
+    toy.output_of("resume", "toy", "--wait", "cluster.grace_s=1")
     assert toy.states() == {"done": 6}
 
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_kills(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", "deaf_seeds=[0,1]")
-    heard(launcher, "submitted")
-    eventually(toy.executions)
+    wait_for_output(launcher, "submitted")
+    wait_until(toy.executions)
     launcher.send_signal(signal.SIGINT)
-    heard(launcher, "stopping", "stderr")
+    wait_for_output(launcher, "stopping", "stderr")
     time.sleep(1.0)
     assert launcher.poll() is None
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=PATIENCE_S)
+    launcher.communicate(timeout=WAIT_S)
     assert launcher.returncode == 130
-    eventually(lambda: not workers(toy.study()))
+    wait_until(lambda: not worker_processes(toy.study()))
     assert set(toy.states()) == {"waiting"}
 
 
@@ -131,13 +139,13 @@ time.sleep(1000)
 def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
     (toy.folder / "toy" / "hang.py").write_text(HANG)
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "run=toy.hang.run")
-    eventually(lambda: (toy.folder / "imported").exists())
-    heard(launcher, "submitted")
+    wait_until(lambda: (toy.folder / "imported").exists())
+    wait_for_output(launcher, "submitted")
     time.sleep(2.0)  # The worker hands over its first jobs meanwhile: without any it ends at once, and rightly so.
     launcher.send_signal(signal.SIGINT)
-    heard(launcher, "stopping", "stderr")
+    wait_for_output(launcher, "stopping", "stderr")
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=PATIENCE_S)
+    launcher.communicate(timeout=WAIT_S)
     assert launcher.returncode == 130
     assert toy.states("light") == {"waiting": 6}
 
@@ -145,12 +153,12 @@ def test_a_second_ctrl_c_ends_a_worker_whose_imports_hang(toy: Toy) -> None:
 @pytest.mark.slow
 def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "cluster.warm=off", "sleep_s=600")
-    heard(launcher, "submitted")
-    eventually(lambda: jobs(toy.study("light")))
+    wait_for_output(launcher, "submitted")
+    wait_until(lambda: job_processes(toy.study("light")))
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=PATIENCE_S)
+    launcher.communicate(timeout=WAIT_S)
     assert launcher.returncode == 130
-    assert told(toy.study("light"), "failed") == Counter()
+    assert count_events(toy.study("light"), "failed") == Counter()
     assert toy.states("light") == {"waiting": 6}
 
 
@@ -158,11 +166,11 @@ def test_a_job_that_is_just_starting_hears_that_it_should_stop(toy: Toy) -> None
 def test_two_launches_at_once_run_every_job_once(toy: Toy) -> None:
     launchers = [toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS) for _ in range(4)]
     for launcher in launchers:
-        launcher.communicate(timeout=PATIENCE_S)
+        launcher.communicate(timeout=WAIT_S)
         assert launcher.returncode == 0
     assert toy.states() == {"done": 6}
     assert set(toy.executions().values()) == {1}
-    assert set(told(toy.study(), "done").values()) == {1}
+    assert set(count_events(toy.study(), "done").values()) == {1}
 
 
 @pytest.mark.slow
@@ -170,7 +178,7 @@ def test_two_studies_with_equal_jobs_at_once_run_each_once(toy: Toy) -> None:
     base = ("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
     launchers = [toy.start(*base, f"study={name}") for name in ("one", "two")]
     for launcher in launchers:
-        launcher.communicate(timeout=PATIENCE_S)
+        launcher.communicate(timeout=WAIT_S)
         assert launcher.returncode == 0
     assert toy.states("one") == toy.states("two") == {"done": 6}
     assert set(toy.executions().values()) == {1}
@@ -189,7 +197,7 @@ def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy)
     for submission in queued:
         start_worker(submission)
     for submission in queued:
-        eventually(functools.partial(_is_over, submission))
+        wait_until(functools.partial(_is_over, submission))
     assert toy.states("one") == toy.states("two") == {"done": 6}
     assert set(toy.executions().values()) == {1}
 
@@ -201,7 +209,7 @@ def test_a_job_that_another_study_does_between_plan_and_start_is_not_done_again(
     names = list(toy.executions())
     submission = Submission.create(toy.study("two"), names, SETTINGS, toy.folder)
     start_worker(submission)
-    eventually(lambda: submission.liveness() == "dead")
+    wait_until(lambda: submission.liveness() == "dead")
     assert set(toy.executions().values()) == {1}
     assert toy.states("two") == {"done": 6}
 
@@ -233,7 +241,9 @@ def test_a_damaged_event_is_passed_over_and_named(toy: Toy) -> None:
     spoilt = next(index for index, line in enumerate(lines) if b'"done"' in line)
     file.write_bytes(b"".join([*lines[:spoilt], lines[spoilt][:40] + b"\0\xff\n", *lines[spoilt + 1 :]]))
     assert toy.states() == {"done": 6}
-    assert f"1 damaged line is passed over in {toy.study().events_folder}: {file.name}" in toy.ok("status", "toy")
+    assert f"1 damaged line is passed over in {toy.study().events_folder}: {file.name}" in toy.output_of(
+        "status", "toy"
+    )
     assert "nothing to start" in toy.launch("--wait").stdout
 
 

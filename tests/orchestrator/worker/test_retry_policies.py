@@ -56,7 +56,7 @@ def trouble(toy: Toy, run: str, *args: str, jobs: int = 1, attempts: int = 0) ->
     toy.write_experiment("trouble", STUDY.format(run=run, attempts=attempts, jobs=jobs))
     launched = toy.launch("--wait", *args, experiment="trouble")
     assert launched.returncode in {0, 1}, launched.stderr
-    status: dict[str, Any] = toy.json("status", "trouble")
+    status: dict[str, Any] = toy.json_of("status", "trouble")
     return status
 
 
@@ -81,7 +81,7 @@ def test_out_of_memory_is_tried_again(toy: Toy) -> None:
     status = trouble(toy, "memory", "failures.kinds.oom_host.wait_s=0", attempts=1)
     assert status["states"]["done"] == 1
     status = trouble(toy, "memory", "failures.kinds.oom_host.wait_s=0", "study=again", attempts=9)
-    (failure,) = toy.json("status", "again")["failures"]
+    (failure,) = toy.json_of("status", "again")["failures"]
     assert (failure["kind"], failure["attempts"]) == ("oom_host", 2)
 
 
@@ -105,7 +105,7 @@ def test_children_of_a_failed_job_are_blocked_and_resumed_with_it(toy: Toy) -> N
     assert ended.returncode == 1
     assert toy.states("chain") == {"done": 3, "failed": 2, "blocked": 1}
     (toy.data / "broken-1").unlink()
-    toy.ok("resume", "chain", "--wait")
+    toy.output_of("resume", "chain", "--wait")
     assert toy.states("chain") == {"done": 6}
 
 
@@ -117,10 +117,10 @@ def test_any_text_of_an_error_is_told(toy: Toy) -> None:
 @pytest.mark.slow
 def test_a_cancelled_job_is_resumed_whatever_the_clocks_say(toy: Toy) -> None:
     toy.launch("--wait", "--limit", "1", experiment="light")
-    toy.ok("cancel", "light")
+    toy.output_of("cancel", "light")
     (told,) = [file for file in toy.study("light").events_folder.iterdir() if '"cancelled"' in file.read_text()]
     ahead = json.loads(told.read_text()) | {"t": time.time() + 3600}
     told.write_text(json.dumps(ahead) + "\n")
     assert toy.states("light") == {"done": 1, "cancelled": 5}
-    toy.ok("resume", "light", "--wait")
+    toy.output_of("resume", "light", "--wait")
     assert toy.states("light") == {"done": 6}

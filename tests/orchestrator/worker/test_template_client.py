@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from toyproject import eventually
+from toyproject import wait_until
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
@@ -48,7 +48,7 @@ def test_many_requests_at_once_are_all_served(packages: Path) -> None:
         heard.update(message["m"] for message in spawner.receive_messages(0.1))
         return heard["exit"] == 150
 
-    eventually(all_ended)
+    wait_until(all_ended)
     assert heard["failed"] == 150
     spawner.close()
 

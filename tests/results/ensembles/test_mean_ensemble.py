@@ -12,11 +12,11 @@ from scipy.special import expit, softmax
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.ensembles.mean_ensemble import ensemble, ensemble_metrics
-from seedfold.results.store.finished_job import Run
-from seedfold.results.store.metrics import classification
+from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.metrics import classification_metrics
 
-Make = Callable[..., Run]
-MakeMany = Callable[..., list[Run]]
+Make = Callable[..., FinishedJob]
+MakeMany = Callable[..., list[FinishedJob]]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -47,7 +47,7 @@ def test_mean_probability_as_numpy_has_it(
     assert frame[columns].to_numpy() == pytest.approx(p.mean(axis=0), abs=1e-12)
     assert set(frame["n_members"]) == {members}
     assert frame["target"].tolist() == truth.tolist()
-    expected = classification(truth, np.log(p.mean(axis=0)))
+    expected = classification_metrics(truth, np.log(p.mean(axis=0)))
     metrics = ensemble_metrics(runs, ["seed"]).set_index("metric")["value"]
     assert metrics.to_dict() == pytest.approx({k: np.nan if v is None else v for k, v in expected.items()}, nan_ok=True)
 
@@ -106,7 +106,7 @@ def test_seeds_with_folds_of_their_own_need_the_fold_axis(make_run: Make) -> Non
 
 
 def test_targets_and_classes_must_agree(make_run: Make) -> None:
-    def run(seed: int, truth: int, classes: int) -> Run:
+    def run(seed: int, truth: int, classes: int) -> FinishedJob:
         return make_run({"seed": seed}, {"val": (["a"], np.array([truth]), {"main": np.zeros((1, classes))})})
 
     first, other_truth, other_width = run(0, 0, 2), run(1, 1, 2), run(2, 0, 3)

@@ -11,22 +11,22 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.ensembles.members import Member, read_members, validation_means
-from seedfold.results.ensembles.top_members import Choice, Ensembles, cross_fitted, make_ensembles
-from seedfold.results.store.finished_job import Run
+from seedfold.results.ensembles.members import HeadMember, mean_curves_on_validation, read_members
+from seedfold.results.ensembles.top_members import MemberChoice, TopMemberEnsembles, cross_fit, make_ensembles
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import probabilities
 from seedfold.results.store.predictions import HeadPredictions
 
-MakeRuns = Callable[..., list[Run]]
+MakeRuns = Callable[..., list[FinishedJob]]
 FOLDS, CASES, TESTED = 3, 45, 12
 TRUTH = np.arange(CASES) // FOLDS % 2
 
 
 @pytest.fixture
-def make_runs(make_run: Callable[..., Run]) -> MakeRuns:
+def make_runs(make_run: Callable[..., FinishedJob]) -> MakeRuns:
     """Publish ``settings`` times 3 folds with heads a and b; ``skill`` is how far apart their classes lie."""
 
-    def make(settings: int = 4, skill: float = 1.0, labels: bool = False, seed: int = 1) -> list[Run]:
+    def make(settings: int = 4, skill: float = 1.0, labels: bool = False, seed: int = 1) -> list[FinishedJob]:
         draw = np.random.default_rng(seed)
         ids, test_ids = [f"c{i:02d}" for i in range(CASES)], [f"t{i:02d}" for i in range(TESTED)]
         runs = []
@@ -46,12 +46,12 @@ def make_runs(make_run: Callable[..., Run]) -> MakeRuns:
     return make
 
 
-def logits(run: Run, split: str, head: str) -> Any:
+def logits(run: FinishedJob, split: str, head: str) -> Any:
     table = pd.read_parquet(run.folder / f"predictions.{split}.parquet")
     return table[table["head"] == head].set_index("sample_id")["logit_0"].to_numpy(dtype=float)
 
 
-def ranked_by_hand(runs: list[Run], fold: int, least: float) -> list[tuple[Run, str]]:
+def ranked_by_hand(runs: list[FinishedJob], fold: int, least: float) -> list[tuple[FinishedJob, str]]:
     truth, found = TRUTH[fold::FOLDS], []
     for run in (run for run in runs if run.axes["fold"] == fold):
         for head in ("a", "b"):
@@ -63,9 +63,9 @@ def ranked_by_hand(runs: list[Run], fold: int, least: float) -> list[tuple[Run, 
 
 def test_every_number_of_members_as_numpy_has_it(make_runs: MakeRuns) -> None:
     runs = make_runs(labels=True)
-    made = make_ensembles(read_members(runs), Choice(min_accuracy=0.6))
+    made = make_ensembles(read_members(runs), MemberChoice(min_accuracy=0.6))
     best = [ranked_by_hand(runs, fold, 0.6) for fold in range(FOLDS)]
-    table = made.table().set_index(["split", "chosen_on", "n"])["auroc"]
+    table = made.score_table().set_index(["split", "chosen_on", "n"])["auroc"]
     count = min(map(len, best))
     assert count >= 3
     truth = np.concatenate([TRUTH[fold::FOLDS] for fold in range(FOLDS)])
@@ -79,27 +79,27 @@ def test_every_number_of_members_as_numpy_has_it(make_runs: MakeRuns) -> None:
 
 
 def test_each_case_is_predicted_once_by_members_of_its_own_fold(make_runs: MakeRuns) -> None:
-    ranking = Choice(min_accuracy=0.0).ranking(read_members(make_runs()))
-    for number, pooled in enumerate(validation_means(ranking), start=1):
+    ranking = MemberChoice(min_accuracy=0.0).ranking(read_members(make_runs()))
+    for number, pooled in enumerate(mean_curves_on_validation(ranking), start=1):
         assert sorted(pooled.sample_ids) == [f"c{i:02d}" for i in range(CASES)]
         for members in ranking.values():
-            rows = [member.splits["val"] for member in members[:number]]
+            rows = [member.rows_by_split["val"] for member in members[:number]]
             mean = np.mean([expit(row.logits[:, 0].astype(float)) for row in rows], axis=0)
             place = [list(pooled.sample_ids).index(name) for name in rows[0].sample_ids]
             assert expit(np.diff(pooled.logits[place].astype(float))[:, 0]) == pytest.approx(mean, abs=1e-6)
 
 
 def test_labels_of_the_test_cohort_may_be_unknown(make_runs: MakeRuns) -> None:
-    made = make_ensembles(read_members(make_runs(labels=False)), Choice())
-    assert set(made.table()["split"]) == {"val"}
-    assert len(made.test["test"][made.n - 1].ids) == TESTED
+    made = make_ensembles(read_members(make_runs(labels=False)), MemberChoice())
+    assert set(made.score_table()["split"]) == {"val"}
+    assert len(made.curve_by_test_split["test"][made.n - 1].ids) == TESTED
 
 
 def test_what_is_chosen_on_its_own_score_looks_good_in_noise_and_the_honest_score_does_not(make_runs: MakeRuns) -> None:
     """Twelve heads that know nothing: the best of each fold score well, until others have to choose them."""
     published, honest = [], []
     for seed in range(5):
-        table = make_ensembles(read_members(make_runs(6, 0.0, seed=seed)), Choice(min_accuracy=0.3)).table()
+        table = make_ensembles(read_members(make_runs(6, 0.0, seed=seed)), MemberChoice(min_accuracy=0.3)).score_table()
         own = table[table["chosen_on"] == "own fold"]
         published.append(own["auroc"].max())
         honest.append(table[table["chosen_on"] == "other folds, n too"]["auroc"].item())
@@ -110,22 +110,22 @@ def test_what_is_chosen_on_its_own_score_looks_good_in_noise_and_the_honest_scor
 def test_what_a_fold_predicts_honestly_does_not_depend_on_its_own_labels(make_runs: MakeRuns) -> None:
     members = read_members(make_runs(6, 0.5))
 
-    def flipped(member: Member) -> Member:
-        rows = member.splits["val"]
-        return replace(member, splits={**member.splits, "val": replace(rows, targets=1 - rows.targets)})
+    def flipped(member: HeadMember) -> HeadMember:
+        rows = member.rows_by_split["val"]
+        return replace(member, splits={**member.rows_by_split, "val": replace(rows, targets=1 - rows.targets)})
 
     changed = [flipped(member) if member.fold == "fold 1" else member for member in members]
-    before, after = (cross_fitted(each, Choice(min_accuracy=0.0)) for each in (members, changed))
+    before, after = (cross_fit(each, MemberChoice(min_accuracy=0.0)) for each in (members, changed))
     assert before is not None
     assert after is not None
     own = np.asarray([int(name[1:]) % FOLDS == 1 for name in before.best.sample_ids])
     assert np.array_equal(before.best.logits[own], after.best.logits[own])
-    assert before.n["fold 1"] == after.n["fold 1"]
+    assert before.n_by_fold["fold 1"] == after.n_by_fold["fold 1"]
 
 
 @pytest.mark.parametrize("good", [1, 4])
 def test_an_ensemble_of_as_many_as_other_folds_choose_is_as_good_on_test_rows_as_its_best_member(
-    make_run: Callable[..., Run], good: int
+    make_run: Callable[..., FinishedJob], good: int
 ) -> None:
     """Where one setting of four has learnt anything, its heads alone; where all have, more of them than one."""
     draw, runs, cases = np.random.default_rng(5), [], 240
@@ -145,10 +145,10 @@ def test_an_ensemble_of_as_many_as_other_folds_choose_is_as_good_on_test_rows_as
             }
             runs.append(make_run({"row": setting, "fold": fold}, splits))
     members = read_members(runs)
-    made = make_ensembles(members, Choice(min_accuracy=0.0))
+    made = make_ensembles(members, MemberChoice(min_accuracy=0.0))
     assert made.n <= 2 if good == 1 else made.n > 2
-    scores = [auc(made.test["test"][made.n - 1]), auc(made.test["test"][-1])]
-    best = max(auc(member.splits["test"]) for member in members)
+    scores = [auc(made.curve_by_test_split["test"][made.n - 1]), auc(made.curve_by_test_split["test"][-1])]
+    best = max(auc(member.rows_by_split["test"]) for member in members)
     assert scores[0] > best
     assert (scores[1] < best) == (good == 1), "all of them together are worse where most have learnt nothing"
 
@@ -160,23 +160,23 @@ def auc(head: HeadPredictions) -> float:
 def test_members_may_be_listed(make_runs: MakeRuns) -> None:
     runs = make_runs()
     members = read_members(runs)
-    made: Ensembles = make_ensembles(
-        members, Choice(members=("row=3", f"job={runs[0].id[:10]} head=b", "row=1 head=a"))
+    made: TopMemberEnsembles = make_ensembles(
+        members, MemberChoice(members=("row=3", f"job={runs[0].id[:10]} head=b", "row=1 head=a"))
     )
     assert [len(found) for found in made.ranking.values()] == [4, 3, 3]
     with pytest.raises(UsageError, match=r"ensemble.members: 'row=3 head=c' is met by no head"):
-        make_ensembles(members, Choice(members=("row=3 head=c",)))
+        make_ensembles(members, MemberChoice(members=("row=3 head=c",)))
     with pytest.raises(UsageError, match="fold 1: none of its members is listed"):
-        make_ensembles(members, Choice(members=("fold=0", "fold=2")))
+        make_ensembles(members, MemberChoice(members=("fold=0", "fold=2")))
 
 
 def test_the_best_by_a_loss_have_the_smallest(make_runs: MakeRuns) -> None:
-    made = make_ensembles(read_members(make_runs()), Choice(min_accuracy=0.0, rank_by="log_loss"))
+    made = make_ensembles(read_members(make_runs()), MemberChoice(min_accuracy=0.0, rank_by="log_loss"))
     for members in made.ranking.values():
-        losses = [member.scores["log_loss"] for member in members]
+        losses = [member.metrics["log_loss"] for member in members]
         assert losses == sorted(losses, key=float)
-    assert made.honest is not None
-    table = made.table()
+    assert made.cross_fitted is not None
+    table = made.score_table()
     honest = table[table["chosen_on"] == "other folds"].set_index("n")["log_loss"].astype(float)
     assert honest.idxmin() == made.n
 
@@ -184,20 +184,20 @@ def test_the_best_by_a_loss_have_the_smallest(make_runs: MakeRuns) -> None:
 def test_what_cannot_be_chosen_is_told(make_runs: MakeRuns) -> None:
     members = read_members(make_runs())
     with pytest.raises(UsageError, match=r"fold 0: no member has an accuracy of 1.1, the best has 0\.\d+"):
-        make_ensembles(members, Choice(min_accuracy=1.1))
+        make_ensembles(members, MemberChoice(min_accuracy=1.1))
     with pytest.raises(UsageError, match=r"ensemble.rank_by: no metric 'auc'; known: accuracy"):
-        make_ensembles(members, Choice(rank_by="auc"))
+        make_ensembles(members, MemberChoice(rank_by="auc"))
     with pytest.raises(UsageError, match=r"ensemble.n: 99 is not from 1 to .* 8 members"):
-        make_ensembles(members, Choice(min_accuracy=0.0, n=99))
+        make_ensembles(members, MemberChoice(min_accuracy=0.0, n=99))
     with pytest.raises(UsageError, match=r"ensemble.n: 0 is not from 1"):
-        make_ensembles(members, Choice(min_accuracy=0.0, n=0))
+        make_ensembles(members, MemberChoice(min_accuracy=0.0, n=0))
 
 
 def test_one_fold_alone_has_ensembles_and_no_honest_score(make_runs: MakeRuns) -> None:
     runs = [run for run in make_runs() if run.axes["fold"] == 0]
-    made = make_ensembles(read_members(runs), Choice(n=2))
-    assert made.honest is None
-    assert set(made.table()["chosen_on"]) == {"own fold"}
-    used = made.members("auroc")
+    made = make_ensembles(read_members(runs), MemberChoice(n=2))
+    assert made.cross_fitted is None
+    assert set(made.score_table()["chosen_on"]) == {"own fold"}
+    used = made.member_table("auroc")
     assert used["used"].sum() == 2
     assert used["auroc"].is_monotonic_decreasing

@@ -9,14 +9,14 @@ from sklearn import metrics as sk
 
 from seedfold.results.evaluation.curves import curves
 from seedfold.results.evaluation.out_of_fold import oof
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import probabilities
 
-Make = Callable[..., Run]
-MakeMany = Callable[..., list[Run]]
+Make = Callable[..., FinishedJob]
+MakeMany = Callable[..., list[FinishedJob]]
 
 
-def binary(make_run: Make) -> list[Run]:
+def binary(make_run: Make) -> list[FinishedJob]:
     draw = np.random.default_rng(0)
     return [
         make_run(

@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.evaluation.out_of_fold import oof, oof_metrics
-from seedfold.results.store.finished_job import Run
-from seedfold.results.store.metrics import classification, log_probabilities
+from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.metrics import classification_metrics, log_probabilities
 
-Make = Callable[..., Run]
-MakeMany = Callable[..., list[Run]]
+Make = Callable[..., FinishedJob]
+MakeMany = Callable[..., list[FinishedJob]]
 N = 24
 IDS = np.array([f"s{i}" for i in range(N)])
 TRUTH = np.arange(N) % 2
 
 
-def fold_runs(make_run: Make, folds: np.ndarray, logits: np.ndarray, axes: dict[str, Any], drop: set[int]) -> list[Run]:
+def fold_runs(
+    make_run: Make, folds: np.ndarray, logits: np.ndarray, axes: dict[str, Any], drop: set[int]
+) -> list[FinishedJob]:
     runs = []
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
@@ -49,7 +51,7 @@ def test_any_partition_is_put_together_again(make_run: Make, folds: np.ndarray, 
     assert ordered["fold"].tolist() == folds.tolist()
     assert frame["complete"].all()
     pooled = oof_metrics(runs).set_index("metric")
-    expected = classification(TRUTH, log_probabilities(logits))
+    expected = classification_metrics(TRUTH, log_probabilities(logits))
     assert pooled["value"].to_dict() == pytest.approx(expected)
     assert set(pooled["samples"]) == {N}
     assert set(pooled["folds"]) == {len(np.unique(folds))}
@@ -95,7 +97,7 @@ def test_what_no_run_has_is_known_from_the_plan(make_cross_validation: MakeMany)
     assert len(oof(absent, planned=runs, where="seed=0")) == 30
 
 
-def with_folds(runs: list[Run], k: Any) -> list[Run]:
+def with_folds(runs: list[FinishedJob], k: Any) -> list[FinishedJob]:
     """The runs as jobs whose configuration cuts the samples into ``k`` folds."""
     return [replace(run, config={"task": {"folds": {"k": k}}}) for run in runs]
 

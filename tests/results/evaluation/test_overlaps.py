@@ -7,22 +7,22 @@ import pytest
 
 from seedfold.results.evaluation.overlaps import METRICS, Overlap
 from seedfold.trainers.studies.dark_side.mask_results import (
-    NEW,
-    TEST,
+    NEW_PART,
+    TEST_PART,
     OverlapRow,
     VolumeRow,
-    by_look,
-    mask_metrics,
+    make_mask_metrics,
     read_overlaps,
     read_volumes,
+    sum_by_pass,
     write_tables,
 )
 
 
 def test_scores_are_those_of_all_voxels_together() -> None:
     found, true = np.asarray([[1, 1, 0, 0], [0, 1, 0, 1]], bool), np.asarray([[1, 0, 0, 1], [0, 1, 1, 0]], bool)
-    whole = Overlap.of(found[:1], true[:1]) + Overlap.of(found[1:], true[1:])
-    assert whole == Overlap.of(found, true) == Overlap(2, 4, 4)
+    whole = Overlap.from_masks(found[:1], true[:1]) + Overlap.from_masks(found[1:], true[1:])
+    assert whole == Overlap.from_masks(found, true) == Overlap(2, 4, 4)
     assert {name: metric(whole) for name, metric in METRICS.items()} == pytest.approx(
         {"dice": 4 / 8, "jaccard": 2 / 6, "precision": 2 / 4, "recall": 2 / 4}
     )
@@ -31,7 +31,7 @@ def test_scores_are_those_of_all_voxels_together() -> None:
 
 
 def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
-    volumes = [VolumeRow(TEST, "a", True, 2), VolumeRow(NEW, "b, c", False, 2)]
+    volumes = [VolumeRow(TEST_PART, "a", True, 2), VolumeRow(NEW_PART, "b, c", False, 2)]
     rows = [
         OverlapRow("a", "one", 0, "mirrored", 1, 2, 3),
         OverlapRow("b", "one", 0, "mirrored", 1, 1, 1),
@@ -40,8 +40,8 @@ def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
     ]
     write_tables(tmp_path, volumes, rows)
     assert (read_volumes(tmp_path), read_overlaps(tmp_path)) == (volumes, rows)
-    assert by_look(rows)["one", 0, "mirrored"] == Overlap(2, 3, 4)
-    heads = {record["head"]: record["value"] for record in mask_metrics(rows) if record["metric"] == "dice"}
+    assert sum_by_pass(rows)["one", 0, "mirrored"] == Overlap(2, 3, 4)
+    heads = {record["head"]: record["value"] for record in make_mask_metrics(rows) if record["metric"] == "dice"}
     assert heads == pytest.approx({"one axis 0 mirrored": 4 / 7, "two axis 1 original": 0.0, "mean": 4 / 7})
     (tmp_path / "new").mkdir()
     write_tables(tmp_path / "new", volumes, [])

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from seedfold.results.prevalence.charts import Chart, charts
+from seedfold.results.prevalence.charts import Chart, make_charts
 
 TASKS, RATIOS = ("hip", "knee"), (1.0, 2.0)
 
@@ -21,7 +21,7 @@ def rows(values: dict[tuple[Any, ...], float], *keys: str) -> pd.DataFrame:
 
 
 def drawn(name: str, table: pd.DataFrame) -> dict[str, Chart]:
-    return {chart.name: chart for chart in charts({name: table})}
+    return {chart.name: chart for chart in make_charts({name: table})}
 
 
 def test_errors_of_estimation_are_means_over_tasks() -> None:
@@ -60,7 +60,7 @@ def test_retrained_models_are_compared_and_speak_for_nothing_else() -> None:
 def test_a_file_has_its_legend_and_stands_alone() -> None:
     values = {("CC", "absolute_error"): 0.4, ("ACC", "absolute_error"): 0.125}
     [chart] = drawn("quantification_error", rows(values, "method", "metric")).values()
-    texts = {element.text for element in ET.fromstring(chart.svg()).iter() if element.text}
+    texts = {element.text for element in ET.fromstring(chart.to_svg_file()).iter() if element.text}
     assert {"CC", "ACC", "Error of estimated prevalences", "absolute error"} <= texts
     assert any("prefers-color-scheme: dark" in text for text in texts)
 

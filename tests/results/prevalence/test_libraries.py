@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from shifts import predictions
+from shifts import make_predictions
 
-from seedfold.results.prevalence.calibration import calibration
-from seedfold.results.prevalence.deployment import Deployment, Splits
-from seedfold.results.prevalence.members import Predicted
-from seedfold.results.prevalence.performance import performance
-from seedfold.results.prevalence.priors import Priors
-from seedfold.results.prevalence.quantification import quantification
+from seedfold.results.prevalence.calibration import calibration_rows
+from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
+from seedfold.results.prevalence.members import PredictedSamples
+from seedfold.results.prevalence.performance import performance_rows
+from seedfold.results.prevalence.priors import PriorEstimator
+from seedfold.results.prevalence.quantification import quantification_rows
 
 COUNTS = {"dev_cal": (60, 20, 40), "dev_test": (30, 30, 30), "app_test": (200, 60, 120)}
 ESTIMATES = {
@@ -47,36 +47,39 @@ COSTS = {
 
 
 @pytest.fixture(scope="module")
-def task() -> Splits:
-    parts = dict(iter(predictions(3, COUNTS).groupby("split")))
+def task() -> PredictedSplits:
+    parts = dict(iter(make_predictions(3, COUNTS).groupby("split")))
     logits = [f"logit_{number}" for number in range(3)]
-    return Splits(
-        *(Predicted(parts[name]["target"].to_numpy().copy(), parts[name][logits].to_numpy().copy()) for name in COUNTS)
+    return PredictedSplits(
+        *(
+            PredictedSamples(parts[name]["target"].to_numpy().copy(), parts[name][logits].to_numpy().copy())
+            for name in COUNTS
+        )
     )
 
 
 @pytest.fixture(scope="module")
-def deployment(task: Splits) -> Deployment:
-    return task.at(5.0)
+def deployment(task: PredictedSplits) -> Deployment:
+    return task.deploy(5.0)
 
 
-def test_estimates_are_those_of_quapy(task: Splits, deployment: Deployment) -> None:
-    rows = list(quantification(task, [deployment], tuple(ESTIMATES)))
+def test_estimates_are_those_of_quapy(task: PredictedSplits, deployment: Deployment) -> None:
+    rows = list(quantification_rows(task, [deployment], tuple(ESTIMATES)))
     for method, known in ESTIMATES.items():
         found = [row["estimate"] for row in rows if row["method"] == method]
         assert found == pytest.approx(known, abs=1e-4), method
 
 
-def test_calibrations_are_those_of_psrcal(task: Splits, deployment: Deployment) -> None:
-    rows = [row for row in calibration(task, [deployment], Priors()) if row["split"] == "app_test"]
+def test_calibrations_are_those_of_psrcal(task: PredictedSplits, deployment: Deployment) -> None:
+    rows = [row for row in calibration_rows(task, [deployment], PriorEstimator()) if row["split"] == "app_test"]
     found = {(row["method"], row["priors"]): (row["cwce"], row["nbs"]) for row in rows}
     assert list(found) == list(FITS)
     # A sample at the edge of a bin falls into another for the last bit of a fit.
     assert np.allclose(list(found.values()), list(FITS.values()), rtol=0, atol=(5e-3, 1e-4))
 
 
-def test_costs_are_those_of_expected_cost(task: Splits, deployment: Deployment) -> None:
-    rows = [row for row in performance(task, [deployment], Priors()) if row["split"] == "dev_test"]
+def test_costs_are_those_of_expected_cost(task: PredictedSplits, deployment: Deployment) -> None:
+    rows = [row for row in performance_rows(task, [deployment], PriorEstimator()) if row["split"] == "dev_test"]
     found = {(row["calibration"], row["priors"], row["metric"]): row["value"] for row in rows}
     for variant, known in COSTS.items():
         names = ("ec", "ec_exact", "ec_estimated", "nec_estimated")

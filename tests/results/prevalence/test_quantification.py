@@ -4,19 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import rel_entr
-from shifting import splits
+from shifting import make_splits
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.quantification import quantification, quantification_error
-from seedfold.results.prevalence.quantify import METHODS, Problem, prevalences
+from seedfold.results.prevalence.quantification import quantification_error_rows, quantification_rows
+from seedfold.results.prevalence.quantify import METHODS, QuantificationProblem, estimate_prevalences
 
 RATIOS = (1.0, 3.0)
 
 
 def test_table_has_each_class_of_each_estimate() -> None:
-    known = splits(0, classes=3, each=20)
-    deployments = [known.at(ratio) for ratio in RATIOS]
-    table = pd.DataFrame(quantification(known, deployments, seed=9))
+    known = make_splits(0, classes=3, samples_per_class=20)
+    deployments = [known.deploy(ratio) for ratio in RATIOS]
+    table = pd.DataFrame(quantification_rows(known, deployments, seed=9))
     assert list(table) == ["ratio", "n", "method", "class", "prevalence", "estimate"]
     places = [(ratio, method, number) for ratio in RATIOS for method in METHODS for number in range(3)]
     assert list(table[["ratio", "method", "class"]].itertuples(index=False, name=None)) == places
@@ -24,15 +24,15 @@ def test_table_has_each_class_of_each_estimate() -> None:
         assert set(rows["n"]) == {len(deployment.rows)}
         truth = np.bincount(known.app_test.targets[deployment.rows]) / len(deployment.rows)
         assert rows["prevalence"].tolist() == truth.tolist() * len(METHODS)
-        problem = Problem(known.dev_test, known.app_test, [deployment.rows], seed=9)
+        problem = QuantificationProblem(known.dev_test, known.app_test, [deployment.rows], seed=9)
         for method in ("BBSE", "KDEyHD"):
             found = rows.loc[rows["method"] == method, "estimate"].to_numpy()
-            assert found == pytest.approx(prevalences(method, problem)[0], abs=1e-6)
+            assert found == pytest.approx(estimate_prevalences(method, problem)[0], abs=1e-6)
 
 
 def test_method_that_there_is_not_is_refused_before_anything_is_computed() -> None:
     with pytest.raises(UsageError, match="'BBS' is none of"):
-        quantification(splits(0), [], ["CC", "BBS"])
+        quantification_rows(make_splits(0), [], ["CC", "BBS"])
 
 
 def test_errors_are_those_of_the_estimates() -> None:
@@ -44,7 +44,7 @@ def test_errors_are_those_of_the_estimates() -> None:
     ]
     right = [{**row, "method": "ACC", "estimate": row["prevalence"]} for row in rows]
     unknown = [{**row, "method": "EMQ", "estimate": np.nan} for row in rows]
-    table = pd.DataFrame(quantification_error([*rows, *right, *unknown]))
+    table = pd.DataFrame(quantification_error_rows([*rows, *right, *unknown]))
     assert list(table) == ["task", "ratio", "n", "method", "metric", "value"]
     values = table.set_index(["method", "metric"])["value"]
     assert values["CC", "absolute_error"] == pytest.approx(0.6)

@@ -8,24 +8,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from shifts import COUNTS, predictions
+from shifts import COUNTS, make_predictions
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.charts import charts
-from seedfold.results.prevalence.deployment import Splits
-from seedfold.results.prevalence.quantification import quantification, quantification_error
-from seedfold.results.prevalence.quantify import Problem, prevalences
+from seedfold.results.prevalence.charts import make_charts
+from seedfold.results.prevalence.deployment import PredictedSplits
+from seedfold.results.prevalence.quantification import quantification_error_rows, quantification_rows
+from seedfold.results.prevalence.quantify import QuantificationProblem, estimate_prevalences
 from seedfold.results.prevalence.settings import AnalysisSettings
-from seedfold.results.prevalence.tables import Analysis, analyse, at_hand, notes, remember
-from seedfold.results.store.finished_job import Run
+from seedfold.results.prevalence.tables import (
+    AnalysisTable,
+    describe_omissions,
+    make_analysis,
+    read_existing_tables,
+    record_settings,
+)
+from seedfold.results.store.finished_job import FinishedJob
 
 METHODS = ("CC", "ACC")
 SETTINGS = AnalysisSettings(ratios=(1.0, 2.0, 5.0), methods=METHODS)
-Shifted = Callable[..., Run]
+Shifted = Callable[..., FinishedJob]
 
 
 @pytest.fixture
-def shifted(make_run: Callable[..., Run]) -> Shifted:
+def shifted(make_run: Callable[..., FinishedJob]) -> Shifted:
     """Publish a run that predicts the three splits, or those named."""
 
     def make(
@@ -35,8 +41,8 @@ def shifted(make_run: Callable[..., Run]) -> Shifted:
         unlabelled: tuple[str, ...] = (),
         names: dict[str, str] | None = None,
         **changes: Any,
-    ) -> Run:
-        frame = predictions(seed)
+    ) -> FinishedJob:
+        frame = make_predictions(seed)
         logits = ["logit_0", "logit_1"]
         parts = {split: frame[frame["split"] == split] for split in splits}
         return make_run(
@@ -61,19 +67,21 @@ def written(cache: Path) -> dict[Path, int]:
 
 def test_a_table_has_the_rows_of_each_job_and_where_they_belong(shifted: Shifted, tmp_path: Path) -> None:
     runs = [shifted({"task": "hip", "seed": 3}, 0), shifted({"task": "knee"}, 1)]
-    found = analyse("quantification", runs, SETTINGS, tmp_path / "cache")
+    found = make_analysis("quantification", runs, SETTINGS, tmp_path / "cache")
     assert found.table.columns.tolist() == [
         "task", "ratio", "n", "method", "class", "prevalence", "estimate", "seed"
     ]  # fmt: skip
-    splits = Splits.read([runs[0].folder])
-    wanted = list(quantification(splits, [splits.at(ratio) for ratio in (1.0, 2.0, 5.0)], METHODS))
+    splits = PredictedSplits.read([runs[0].folder])
+    wanted = list(quantification_rows(splits, [splits.deploy(ratio) for ratio in (1.0, 2.0, 5.0)], METHODS))
     own = found.table[found.table["task"] == "hip"]
     assert own.drop(columns=["task", "seed"]).to_dict("records") == wanted
     assert own["seed"].unique().tolist() == [3]
     assert found.table.loc[found.table["task"] == "knee", "seed"].isna().all()
-    errors = analyse("quantification_error", runs, SETTINGS, tmp_path / "cache").table
+    errors = make_analysis("quantification_error", runs, SETTINGS, tmp_path / "cache").table
     assert errors.columns.tolist() == ["task", "ratio", "n", "method", "metric", "value", "seed"]
-    assert errors.loc[errors["task"] == "hip", "value"].tolist() == [r["value"] for r in quantification_error(wanted)]
+    assert errors.loc[errors["task"] == "hip", "value"].tolist() == [
+        r["value"] for r in quantification_error_rows(wanted)
+    ]
 
 
 def test_what_cannot_be_analysed_is_left_out_and_counted(shifted: Shifted, tmp_path: Path) -> None:
@@ -84,23 +92,23 @@ def test_what_cannot_be_analysed_is_left_out_and_counted(shifted: Shifted, tmp_p
         shifted({"task": "knee"}, splits=("dev_cal", "app_test")),
     ]
     settings = AnalysisSettings(ratios=(1.0, 2.0, 20.0), methods=("CC",))
-    found = analyse("quantification", runs, settings, tmp_path / "cache")
+    found = make_analysis("quantification", runs, settings, tmp_path / "cache")
     own = found.table[found.table["stage"] == "anew"]
     assert (own["ratio"].unique().tolist(), own["imbalance_ratio"].unique().tolist()) == ([2.0], [2.0])
     assert found.table.loc[found.table["stage"] == "train", "ratio"].unique().tolist() == [1.0, 2.0]
-    assert list(notes(found)) == [
+    assert list(describe_omissions(found)) == [
         "1 job lacks one of the splits dev_cal, dev_test, app_test: left out",
         "1 ratio of a task is impossible, with too few samples of a class: no rows",
     ]
     with pytest.raises(UsageError, match="app_test; there are app_test, dev_cal"):
-        analyse("quantification", runs[3:], settings, tmp_path / "cache")
+        make_analysis("quantification", runs[3:], settings, tmp_path / "cache")
 
 
 def test_parts_are_computed_once_and_again_where_they_are_gone(shifted: Shifted, tmp_path: Path) -> None:
     runs, cache = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))], tmp_path / "cache"
 
-    def make(settings: AnalysisSettings = SETTINGS) -> Analysis:
-        return analyse("quantification", runs, settings, cache)
+    def make(settings: AnalysisSettings = SETTINGS) -> AnalysisTable:
+        return make_analysis("quantification", runs, settings, cache)
 
     first, before = make(), written(cache)
     assert len(before) == 2
@@ -118,7 +126,7 @@ def test_parts_are_computed_once_and_again_where_they_are_gone(shifted: Shifted,
 @pytest.mark.parametrize("content", [b"", b"PAR1 and nothing of it", None])
 def test_a_damaged_part_is_computed_again(shifted: Shifted, tmp_path: Path, content: bytes | None) -> None:
     runs, cache = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))], tmp_path / "cache"
-    first = analyse("quantification", runs, SETTINGS, cache).table
+    first = make_analysis("quantification", runs, SETTINGS, cache).table
     damaged, whole = written(cache)
     before = damaged.read_bytes()
     # A byte that has changed among the values is found by its page's checksum.
@@ -127,56 +135,56 @@ def test_a_damaged_part_is_computed_again(shifted: Shifted, tmp_path: Path, cont
     damaged.write_bytes(flipped if content is None else content)
     (cache / "latest.json").write_text('{"quantification": {"rat')
     untouched = written(cache)[whole]
-    pd.testing.assert_frame_equal(analyse("quantification", runs, SETTINGS, cache).table, first)
+    pd.testing.assert_frame_equal(make_analysis("quantification", runs, SETTINGS, cache).table, first)
     assert written(cache)[whole] == untouched
     assert damaged.read_bytes() == before
-    remember(cache, "quantification", SETTINGS)
-    pd.testing.assert_frame_equal(at_hand(runs, cache)["quantification"], first)
+    record_settings(cache, "quantification", SETTINGS)
+    pd.testing.assert_frame_equal(read_existing_tables(runs, cache)["quantification"], first)
     damaged.write_bytes(b"")
-    assert len(at_hand(runs, cache)["quantification"]) == len(first) / 2
+    assert len(read_existing_tables(runs, cache)["quantification"]) == len(first) / 2
 
 
 def test_of_a_deployment_without_labels_the_prevalences_are_estimated(shifted: Shifted, tmp_path: Path) -> None:
     settings = AnalysisSettings(ratios=(1.0,), methods=("CC", "PCC", "ACC", "EMQ"))
     known, clinic = shifted({"task": "hip"}), shifted({"task": "clinic"}, unlabelled=("app_test",))
     alone = shifted({"task": "alone"}, splits=("app_test",), unlabelled=("app_test",))
-    found = analyse("quantification", [known, clinic, alone], settings, tmp_path / "cache")
+    found = make_analysis("quantification", [known, clinic, alone], settings, tmp_path / "cache")
     table = found.table.set_index(["task", "method", "class"]).sort_index()
     assert table.loc["hip", "ratio"].unique().tolist() == [1.0]
     assert table.loc[["clinic", "alone"], ["ratio", "prevalence"]].isna().all(axis=None)
     assert table.loc["clinic", "n"].unique().tolist() == [sum(COUNTS["app_test"])]
-    splits = Splits.read([known.folder])
-    whole = Problem(splits.dev_test, splits.app_test, [np.arange(sum(COUNTS["app_test"]))])
+    splits = PredictedSplits.read([known.folder])
+    whole = QuantificationProblem(splits.dev_test, splits.app_test, [np.arange(sum(COUNTS["app_test"]))])
     for method in settings.methods:
-        assert table.loc[("clinic", method), "estimate"].tolist() == prevalences(method, whole)[0].tolist()
+        assert table.loc[("clinic", method), "estimate"].tolist() == estimate_prevalences(method, whole)[0].tolist()
     assert table.loc["alone", "estimate"].notna().groupby("method").all().to_dict() == {
         "ACC": False, "CC": True, "EMQ": False, "PCC": True
     }  # fmt: skip
-    assert list(notes(found)) == [
+    assert list(describe_omissions(found)) == [
         "2 jobs have no labels in app_test: prevalences are estimated there, and nothing can say how well",
         "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which adjust nothing",
     ]
-    errors = analyse("quantification_error", [known, clinic], settings, tmp_path / "cache")
+    errors = make_analysis("quantification_error", [known, clinic], settings, tmp_path / "cache")
     assert errors.table["task"].unique().tolist() == ["hip"]
-    assert list(notes(errors)) == [
+    assert list(describe_omissions(errors)) == [
         "1 job has no labels in app_test: left out; the table quantification estimates prevalences there"
     ]
     with pytest.raises(UsageError, match="calibration: app_test has no labels, and calibration needs them"):
-        analyse("calibration", [clinic, alone], settings, tmp_path / "cache")
-    assert list(charts({"quantification": found.table[found.table["task"] == "clinic"]})) == []
+        make_analysis("calibration", [clinic, alone], settings, tmp_path / "cache")
+    assert list(make_charts({"quantification": found.table[found.table["task"] == "clinic"]})) == []
 
 
 def test_splits_of_other_names_are_found_where_these_are_told(shifted: Shifted, tmp_path: Path) -> None:
     names = {"dev_cal": "val", "dev_test": "test", "app_test": "clinic"}
     own, other = shifted({"task": "hip"}), shifted({"task": "hip", "named": "otherwise"}, names=names)
     with pytest.raises(UsageError, match=r"there are clinic, test, val: name them with --split dev_cal=NAME"):
-        analyse("calibration", [other], SETTINGS, tmp_path / "cache")
+        make_analysis("calibration", [other], SETTINGS, tmp_path / "cache")
     settings = replace(SETTINGS, splits=AnalysisSettings.names_of_splits(names))
-    found = analyse("calibration", [other], settings, tmp_path / "cache").table
-    expected = analyse("calibration", [own], SETTINGS, tmp_path / "cache").table
+    found = make_analysis("calibration", [other], settings, tmp_path / "cache").table
+    expected = make_analysis("calibration", [own], SETTINGS, tmp_path / "cache").table
     pd.testing.assert_frame_equal(found.drop(columns="named"), expected)
-    remember(tmp_path / "cache", "calibration", settings)
-    assert len(at_hand([other], tmp_path / "cache")["calibration"]) == len(expected)
+    record_settings(tmp_path / "cache", "calibration", settings)
+    assert len(read_existing_tables([other], tmp_path / "cache")["calibration"]) == len(expected)
     with pytest.raises(UsageError, match=r"splits: 'dev_tset' is none of .* \(did you mean 'dev_test'\?\)"):
         AnalysisSettings.names_of_splits({"dev_tset": "val"})
     with pytest.raises(UsageError, match="each with a name of its own"):
@@ -185,10 +193,10 @@ def test_splits_of_other_names_are_found_where_these_are_told(shifted: Shifted, 
 
 def test_what_is_at_hand_is_what_was_made_last(shifted: Shifted, tmp_path: Path) -> None:
     runs, cache = [shifted({"task": "hip"})], tmp_path / "cache"
-    assert at_hand(runs, cache) == {}
-    made = analyse("quantification_error", runs, SETTINGS, cache).table
-    remember(cache, "quantification_error", SETTINGS)
-    there = at_hand([*runs, shifted({"task": "new"}, 5)], cache)
+    assert read_existing_tables(runs, cache) == {}
+    made = make_analysis("quantification_error", runs, SETTINGS, cache).table
+    record_settings(cache, "quantification_error", SETTINGS)
+    there = read_existing_tables([*runs, shifted({"task": "new"}, 5)], cache)
     assert set(there) == {"quantification", "quantification_error"}
     pd.testing.assert_frame_equal(there["quantification_error"], made)
 
@@ -197,7 +205,9 @@ def test_all_cores_give_what_one_gives(shifted: Shifted, tmp_path: Path) -> None
     runs = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))]
     seen: list[tuple[int, int]] = []
     alone, together = (
-        analyse("quantification", runs, SETTINGS, tmp_path / str(workers), workers, lambda *at: seen.append(at)).table
+        make_analysis(
+            "quantification", runs, SETTINGS, tmp_path / str(workers), workers, lambda *at: seen.append(at)
+        ).table
         for workers in (1, 2)
     )
     pd.testing.assert_frame_equal(alone, together)

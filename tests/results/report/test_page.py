@@ -14,14 +14,14 @@ import pytest
 
 from seedfold.results.evaluation.axes import group_runs
 from seedfold.results.report import page as report
-from seedfold.results.report.figures import SERIES, labels, thinned
+from seedfold.results.report.figures import MAX_SERIES, make_labels, thin_curve
 from seedfold.results.report.page import write_report
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import DamagedError
 from seedfold.results.tables import result_tables as tables
 
-Make = Callable[..., Run]
-MakeMany = Callable[..., list[Run]]
+Make = Callable[..., FinishedJob]
+MakeMany = Callable[..., list[FinishedJob]]
 VOID = {"meta", "br", "link", "img", "hr", "input", "wbr"}
 FAILURE = {
     "id": "ab" * 32,
@@ -82,7 +82,7 @@ def epochs(n: int = 6) -> pd.DataFrame:
     )
 
 
-def study(make_run: Make, folds: int = 3, seeds: int = 2) -> list[Run]:
+def study(make_run: Make, folds: int = 3, seeds: int = 2) -> list[FinishedJob]:
     draw = np.random.default_rng(0)
     truth = np.arange(30) // folds % 3
     runs = []
@@ -97,7 +97,7 @@ def study(make_run: Make, folds: int = 3, seeds: int = 2) -> list[Run]:
     return runs
 
 
-def write(out: Path, runs: list[Run], **changes: Any) -> Page:
+def write(out: Path, runs: list[FinishedJob], **changes: Any) -> Page:
     given = {
         "states": {"done": len(runs), "failed": 1, "waiting": 0},
         "failures": [FAILURE],
@@ -190,7 +190,7 @@ def test_missing_folds_are_named(make_run: Make, tmp_path: Path) -> None:
 
 def test_long_lists_are_cut_and_say_so(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = study(make_run)
-    for name, limit in (("JOBS", 5), ("LISTED", 2), ("ROWS", 1)):
+    for name, limit in (("MAX_JOBS", 5), ("MAX_LISTED", 2), ("MAX_ROWS", 1)):
         monkeypatch.setattr(report, name, limit)
     page = write(tmp_path / "report.html", runs, failures=[{**FAILURE, "id": f"{i:064x}"} for i in range(7)])
     text = " ".join(" ".join(page.text).split())
@@ -240,21 +240,21 @@ def test_more_groups_than_colours_are_cut(make_run: Make, tmp_path: Path) -> Non
     ids, truth = ["a", "b"], np.array([0, 1])
     runs = [
         make_run({"size": size, "model": f"m{model}"}, {"test": (ids, truth, {"main": np.eye(2)})})
-        for model in range(SERIES + 2)
+        for model in range(MAX_SERIES + 2)
         for size in (1, 2)
     ]
     page = write(tmp_path / "report.html", runs)
-    assert any(f"Shown are the first {SERIES} of {SERIES + 2} groups." in text for text in page.text)
+    assert any(f"Shown are the first {MAX_SERIES} of {MAX_SERIES + 2} groups." in text for text in page.text)
 
 
 def test_labels_name_only_what_differs(make_cross_validation: MakeMany) -> None:
     groups = group_runs(make_cross_validation(ratio=[1, 2], width=[3]), ["seed", "fold"])
-    assert labels(groups) == ["ratio=1", "ratio=2"]
+    assert make_labels(groups) == ["ratio=1", "ratio=2"]
 
 
 def test_thinned_curves_keep_their_ends_and_shape() -> None:
     x = np.linspace(0, 1, 5000)
-    a, b = thinned(x, x**2)
+    a, b = thin_curve(x, x**2)
     assert len(a) <= 300
     assert (a[0], a[-1], b[-1]) == (0, 1, 1)
     assert np.abs(np.interp(x, a, b) - x**2).max() < 1e-4

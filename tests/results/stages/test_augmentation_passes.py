@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seedfold.results.stages.augmentation_passes import compare_passes, passes_table
+from seedfold.results.stages.augmentation_passes import compare_passes, make_passes_table
 
 GENERATOR = np.random.default_rng(0)
 TARGETS = np.repeat([1, 0], [150, 450])
@@ -28,7 +28,7 @@ def table(p: np.ndarray) -> pd.DataFrame:
     ],
 )
 def test_a_difference_is_told_where_samples_show_one(more: np.ndarray, verdict: str) -> None:
-    [row] = passes_table([1, 11], [table(SIGNAL), table(more)]).to_dict("records")
+    [row] = make_passes_table([1, 11], [table(SIGNAL), table(more)]).to_dict("records")
     assert row["verdict"] == verdict
     assert row["low"] <= row["gain"] <= row["high"]
     assert row["gain"] == pytest.approx(row["auroc"] - row["auroc_instead_of"])

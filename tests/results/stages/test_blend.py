@@ -11,13 +11,13 @@ import pytest
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, Work
-from seedfold.results.ensembles.blend_weights import chosen_weights, weights_without
+from seedfold.results.ensembles.blend_weights import choose_weights, choose_weights_per_fold
 from seedfold.results.stages import blend as blend_stage
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc, probabilities
 from seedfold.results.store.predictions import read_heads
 
-Make = Callable[..., Run]
+Make = Callable[..., FinishedJob]
 WEIGHTS = {"train": 0.3, "mean": 0.4}
 COUNT = 24
 TARGETS = np.arange(COUNT) // 3 % 2
@@ -25,7 +25,7 @@ IDS = np.array([f"s{row:02d}" for row in range(COUNT)])
 TESTS = [f"t{row}" for row in range(5)]
 
 
-def study(make_run: Make, changed: Callable[[str, Any], Any] = lambda stage, ids: TARGETS[ids]) -> list[Run]:
+def study(make_run: Make, changed: Callable[[str, Any], Any] = lambda stage, ids: TARGETS[ids]) -> list[FinishedJob]:
     """Two networks on three folds with one pass and with five, and a mean that knows more samples."""
     draw, runs = np.random.default_rng(3), []
 
@@ -46,7 +46,7 @@ def study(make_run: Make, changed: Callable[[str, Any], Any] = lambda stage, ids
     return [*runs, make_run({}, {"val": val, "test": tests}, stage="mean")]
 
 
-def work(folder: Path, runs: Sequence[Run], **settings: Any) -> Work:
+def work(folder: Path, runs: Sequence[FinishedJob], **settings: Any) -> Work:
     staging = folder / "blend"
     staging.mkdir()
     given = {"blend": {"weights": WEIGHTS, **settings}}
@@ -54,12 +54,12 @@ def work(folder: Path, runs: Sequence[Run], **settings: Any) -> Work:
     return Work(job, 1, folder, staging, {run.id: run.folder for run in runs}, {run.id: run.stage for run in runs})
 
 
-def p(run: Run, split: str) -> pd.Series:
+def p(run: FinishedJob, split: str) -> pd.Series:
     [head] = read_heads(run.folder / f"predictions.{split}.parquet")
     return pd.Series(probabilities(head.logits)[:, 1], index=head.sample_ids)
 
 
-def members(runs: Sequence[Run], split: str) -> list[pd.Series]:
+def members(runs: Sequence[FinishedJob], split: str) -> list[pd.Series]:
     """By hand: of the networks those with five passes, pooled over folds, or their mean on test samples."""
     found = []
     for model in ("a", "b"):
@@ -96,11 +96,11 @@ def test_chosen_weights_predict_no_fold_that_chose_them(make_run: Make, tmp_path
     table = pd.concat(members(runs, "val"), axis=1).loc[oof.index].to_numpy()
     for fold in range(3):
         own, others = (oof["fold"] == fold).to_numpy(), (oof["fold"] != fold).to_numpy()
-        wanted = chosen_weights(table[others], TARGETS[others] == 1)
+        wanted = choose_weights(table[others], TARGETS[others] == 1)
         assert weights[f"chosen_without_{fold}"].to_numpy() == pytest.approx(wanted)
         assert oof["pred"][own].to_numpy() == pytest.approx(table[own] @ wanted)
     final = weights["chosen"].to_numpy()
-    assert final == pytest.approx(chosen_weights(table, TARGETS == 1))
+    assert final == pytest.approx(choose_weights(table, TARGETS == 1))
     submitted = pd.read_csv(asked.outputs / "submission.csv").set_index("id")["target"]
     tests = pd.concat(members(runs, "test"), axis=1).loc[submitted.index].to_numpy()
     assert submitted.to_numpy() == pytest.approx(tests @ final)
@@ -110,16 +110,16 @@ def test_weights_of_a_fold_do_not_see_its_classes_and_are_no_worse_than_the_best
     draw = np.random.default_rng(1)
     truth, folds = draw.random(300) < 0.3, np.arange(300) % 3
     table = draw.random((300, 4)) + truth[:, None] * np.array([0.1, 0.5, 0.4, 0.0])
-    weights = chosen_weights(table, truth)
+    weights = choose_weights(table, truth)
     assert weights.sum() == pytest.approx(1)
     assert auroc(truth, table @ weights) >= max(auroc(truth, column) for column in table.T)
-    before = weights_without(table, truth, folds)
-    after = weights_without(table, np.where(folds == 1, ~truth, truth), folds)
+    before = choose_weights_per_fold(table, truth, folds)
+    after = choose_weights_per_fold(table, np.where(folds == 1, ~truth, truth), folds)
     assert before[1].tolist() == after[1].tolist()
     assert before[0].tolist() != after[0].tolist()
 
 
-def without_a_fold(runs: list[Run]) -> list[Run]:
+def without_a_fold(runs: list[FinishedJob]) -> list[FinishedJob]:
     return [run for run in runs if (run.axes.get("model"), run.axes.get("fold")) != ("b", 2)]
 
 
@@ -137,7 +137,11 @@ def without_a_fold(runs: list[Run]) -> list[Run]:
     ],
 )
 def test_what_makes_no_blend_is_told_and_leaves_nothing(
-    make_run: Make, tmp_path: Path, keep: Callable[[list[Run]], list[Run]], settings: dict[str, Any], says: str
+    make_run: Make,
+    tmp_path: Path,
+    keep: Callable[[list[FinishedJob]], list[FinishedJob]],
+    settings: dict[str, Any],
+    says: str,
 ) -> None:
     asked = work(tmp_path, keep(study(make_run)), **settings)
     with pytest.raises(ConfigFailure, match=says):

@@ -11,19 +11,19 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.stages import mean as mean_stage
-from seedfold.results.store.finished_job import Run
+from seedfold.results.store.finished_job import FinishedJob
 
-Make = Callable[..., Run]
+Make = Callable[..., FinishedJob]
 
 
-def work(folder: Path, runs: Sequence[Run], **settings: Any) -> Work:
+def work(folder: Path, runs: Sequence[FinishedJob], **settings: Any) -> Work:
     staging = folder / "mean"
     staging.mkdir()
     job = JobDescription("b" * 64, "study", "mean", {}, {"mean": settings}, (), Resources(), "run", "f" * 64)
     return Work(job, 1, folder, staging, {run.id: run.folder for run in runs}, {run.id: run.stage for run in runs})
 
 
-def two_models(make_run: Make, classes: int = 2) -> list[Run]:
+def two_models(make_run: Make, classes: int = 2) -> list[FinishedJob]:
     targets, runs = np.array([0, 1]), []
     for model in ("a", "b"):
         for fold in range(2):

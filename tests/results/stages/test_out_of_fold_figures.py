@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seedfold.results.stages.out_of_fold_figures import draw_oof_figures, other_folds_thresholds
+from seedfold.results.stages.out_of_fold_figures import draw_oof_figures, thresholds_of_other_folds
 from seedfold.results.store.metrics import auroc, average_precision
 
 
@@ -30,7 +30,7 @@ def test_curves_tell_the_areas_of_each_fold_and_of_all(tmp_path: Path) -> None:
 
 def test_a_folds_threshold_is_that_of_the_other_folds() -> None:
     drawn = table()
-    found = other_folds_thresholds(drawn)
+    found = thresholds_of_other_folds(drawn)
     for fold in range(3):
         [threshold] = np.unique(found[drawn["fold"] == fold])
         others = drawn[drawn["fold"] != fold]
@@ -38,4 +38,4 @@ def test_a_folds_threshold_is_that_of_the_other_folds() -> None:
         gains = [(p[truth] >= each).mean() - (p[~truth] >= each).mean() for each in p]
         assert threshold == p[int(np.argmax(gains))]
     spoiled = drawn.assign(target=drawn["target"].where(drawn["fold"] != 2, 1 - drawn["target"]))
-    assert other_folds_thresholds(spoiled)[drawn["fold"] == 2].tolist() == found[drawn["fold"] == 2].tolist()
+    assert thresholds_of_other_folds(spoiled)[drawn["fold"] == 2].tolist() == found[drawn["fold"] == 2].tolist()

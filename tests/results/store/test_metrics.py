@@ -10,11 +10,11 @@ from sklearn import metrics as sk
 from seedfold.results.store.metrics import (
     auroc,
     average_precision,
-    classification,
+    classification_metrics,
+    head_metrics,
     log_probabilities,
     probabilities,
-    regression,
-    score,
+    regression_metrics,
 )
 from seedfold.results.store.predictions import HeadPredictions
 
@@ -29,7 +29,7 @@ def test_binary_metrics_agree_with_scikit_learn() -> None:
     truth, logits = sample(2)
     p = probabilities(logits)
     guess = p.argmax(axis=1)
-    assert classification(truth, np.log(p)) == pytest.approx(
+    assert classification_metrics(truth, np.log(p)) == pytest.approx(
         {
             "accuracy": sk.accuracy_score(truth, guess),
             "balanced_accuracy": sk.balanced_accuracy_score(truth, guess),
@@ -48,7 +48,7 @@ def test_metrics_of_many_classes_agree_with_scikit_learn(classes: int) -> None:
     truth, logits = sample(classes)
     p = probabilities(logits)
     guess = p.argmax(axis=1)
-    assert classification(truth, np.log(p)) == pytest.approx(
+    assert classification_metrics(truth, np.log(p)) == pytest.approx(
         {
             "accuracy": sk.accuracy_score(truth, guess),
             "balanced_accuracy": sk.balanced_accuracy_score(truth, guess),
@@ -75,7 +75,7 @@ def test_rankings_with_ties_agree_with_scikit_learn(rows: list[tuple[bool, int]]
 def test_any_confusion_agrees_with_scikit_learn(classes: int, rows: list[tuple[int, int]]) -> None:
     truth, guess = (np.array([row[i] % classes for row in rows]) for i in (0, 1))
     assume(len(set(truth)) > 1)
-    scores = classification(truth, log_probabilities(np.eye(classes)[guess]))
+    scores = classification_metrics(truth, log_probabilities(np.eye(classes)[guess]))
     recall = sk.recall_score(truth, guess, labels=np.unique(truth), average="macro", zero_division=0)
     assert scores["balanced_accuracy"] == pytest.approx(recall)
     assert scores["mcc"] == pytest.approx(sk.matthews_corrcoef(truth, guess))
@@ -85,62 +85,62 @@ def test_any_confusion_agrees_with_scikit_learn(classes: int, rows: list[tuple[i
 def test_one_logit_is_the_sigmoid_of_class_one() -> None:
     truth, logits = sample(2)
     single = (logits[:, 1] - logits[:, 0])[:, None]
-    assert classification(truth, log_probabilities(single)) == pytest.approx(
-        classification(truth, log_probabilities(logits))
+    assert classification_metrics(truth, log_probabilities(single)) == pytest.approx(
+        classification_metrics(truth, log_probabilities(logits))
     )
     assert probabilities(np.array([[0.0]])).tolist() == [[0.5, 0.5]]
 
 
 def test_extreme_logits_stay_finite_and_are_not_clipped() -> None:
-    scores = classification(np.array([0, 1]), log_probabilities(np.array([[5000.0], [0.0]])))
+    scores = classification_metrics(np.array([0, 1]), log_probabilities(np.array([[5000.0], [0.0]])))
     assert scores["log_loss"] == pytest.approx((5000.0 + np.log(2)) / 2)
 
 
 def test_one_class_only_is_undefined_never_perfect() -> None:
-    scores = classification(np.array([1, 1]), log_probabilities(np.array([[9.0], [8.0]])))
+    scores = classification_metrics(np.array([1, 1]), log_probabilities(np.array([[9.0], [8.0]])))
     assert scores["accuracy"] == 1.0
     undefined = ("balanced_accuracy", "auroc", "average_precision", "mcc", "f1_macro")
     assert [scores[name] for name in undefined] == [None] * 5
 
 
 def test_auroc_with_a_class_missing_is_undefined() -> None:
-    scores = classification(np.array([0, 1, 1]), log_probabilities(np.eye(3)))
+    scores = classification_metrics(np.array([0, 1, 1]), log_probabilities(np.eye(3)))
     assert scores["auroc"] is None
     assert scores["balanced_accuracy"] is not None
 
 
 def test_a_constant_guess_is_not_an_error() -> None:
-    scores = classification(np.array([0, 1, 2]), log_probabilities(np.tile([1.0, 0.0, 0.0], (3, 1))))
+    scores = classification_metrics(np.array([0, 1, 2]), log_probabilities(np.tile([1.0, 0.0, 0.0], (3, 1))))
     assert scores["accuracy"] == scores["balanced_accuracy"] == pytest.approx(1 / 3)
     assert scores["mcc"] == 0.0
     assert scores["auroc"] == 0.5
 
 
 def test_regression_in_closed_form() -> None:
-    assert regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0])) == pytest.approx(
+    assert regression_metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0])) == pytest.approx(
         {"rmse": np.sqrt(3.0), "mae": 1.0, "r2": 1 - 9 / 2}
     )
     truth, guess = np.random.default_rng(0).normal(size=(2, 50))
-    scores = regression(truth, guess)
+    scores = regression_metrics(truth, guess)
     assert scores["r2"] == pytest.approx(sk.r2_score(truth, guess))
-    assert regression(np.array([2.0, 2.0]), np.array([2.0, 2.0]))["r2"] is None
-    assert regression(np.array([2.0]), np.array([2.0]))["r2"] is None
+    assert regression_metrics(np.array([2.0, 2.0]), np.array([2.0, 2.0]))["r2"] is None
+    assert regression_metrics(np.array([2.0]), np.array([2.0]))["r2"] is None
 
 
 def test_not_a_number_is_an_error() -> None:
     with pytest.raises(ValueError, match="not a number"):
-        classification(np.array([0, 1]), log_probabilities(np.array([[np.nan], [1.0]])))
+        classification_metrics(np.array([0, 1]), log_probabilities(np.array([[np.nan], [1.0]])))
     with pytest.raises(ValueError, match="not a number"):
-        regression(np.array([np.nan]), np.array([0.0]))
+        regression_metrics(np.array([np.nan]), np.array([0.0]))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 6), st.integers(6, 40), st.integers(0, 10**6))
 def test_scores_lie_in_their_ranges_and_ignore_row_order(classes: int, n: int, seed: int) -> None:
     truth, logits = sample(classes, max(n, classes), seed)
-    scores = classification(truth, log_probabilities(logits))
+    scores = classification_metrics(truth, log_probabilities(logits))
     order = np.random.default_rng(seed).permutation(len(truth))
-    again = classification(truth[order], log_probabilities(logits[order]))
+    again = classification_metrics(truth[order], log_probabilities(logits[order]))
     for name, value in scores.items():
         assert value == pytest.approx(again[name])
         assert value is not None
@@ -156,6 +156,6 @@ def test_samples_without_a_target_do_not_count() -> None:
         np.array([True, True, False]),
         np.array([[1.0], [1.0], [-1.0]]),
     )
-    assert score(head)["accuracy"] == 0.5
+    assert head_metrics(head)["accuracy"] == 0.5
     unlabelled = HeadPredictions("main", head.ids, head.targets, np.zeros(3, bool), head.logits)
-    assert score(unlabelled) == {}
+    assert head_metrics(unlabelled) == {}

@@ -18,7 +18,7 @@ from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.predictions import write_predictions
-from seedfold.results.store.published import DamagedError, damage, load_result, publish
+from seedfold.results.store.published import DamagedError, find_damage, load_result, publish
 
 JOB = JobDescription("ab" * 32, "s", "train", {"seed": 1}, {"seed": 1}, (), Resources(), "a.b", "c")
 RECORD: dict[str, Any] = {
@@ -72,14 +72,14 @@ def test_a_published_result_says_what_it_holds(tmp_path: Path) -> None:
     accuracy = [each["value"] for each in result.metrics if each["metric"] == "accuracy"]
     logits = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     assert accuracy == [pytest.approx((logits.argmax(1) == np.arange(40) % 3).mean())] * 2
-    assert damage(final) is damage(final, deep=True) is damage(final, result.files) is None
+    assert find_damage(final) is find_damage(final, check_content=True) is find_damage(final, result.files) is None
 
 
 def test_a_result_without_predictions_has_no_metrics(tmp_path: Path) -> None:
     (tmp_path / "staging").mkdir()
     publish(tmp_path / "staging", tmp_path / "store" / "x", RECORD)
     assert load_result(tmp_path / "store" / "x").metrics == ()
-    assert damage(tmp_path / "store" / "x") is None
+    assert find_damage(tmp_path / "store" / "x") is None
 
 
 def test_publishing_twice_changes_nothing(tmp_path: Path) -> None:
@@ -121,15 +121,15 @@ def test_damage_names_the_file(tmp_path: Path) -> None:
     whole = victim.read_bytes()
     victim.write_bytes(whole[:812])
     reason = f"predictions.val.parquet: 812 bytes, expected {len(whole)}"
-    assert damage(final) == damage(final, files) == reason
+    assert find_damage(final) == find_damage(final, files) == reason
     victim.unlink()
-    assert damage(final, files) == "predictions.val.parquet: missing"
+    assert find_damage(final, files) == "predictions.val.parquet: missing"
     victim.write_bytes(whole)
-    assert damage(final, files) is None
+    assert find_damage(final, files) is None
     (final / "result.json").unlink()
-    assert "result.json: missing" in str(damage(final))
-    assert damage(final, files) == "result.json: missing"
-    assert damage(tmp_path / "nowhere", files) == "result.json: missing"
+    assert "result.json: missing" in str(find_damage(final))
+    assert find_damage(final, files) == "result.json: missing"
+    assert find_damage(tmp_path / "nowhere", files) == "result.json: missing"
 
 
 def test_a_flipped_bit_is_seen_when_the_time_changed_or_when_looking_deep(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_a_flipped_bit_is_seen_when_the_time_changed_or_when_looking_deep(tmp_pa
     content = bytearray(victim.read_bytes())
     content[100] ^= 1
     victim.write_bytes(content)
-    assert damage(final) == "predictions.val.parquet: its content has changed"
+    assert find_damage(final) == "predictions.val.parquet: its content has changed"
     os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert damage(final) is None
-    assert damage(final, deep=True) == "predictions.val.parquet: its content has changed"
+    assert find_damage(final) is None
+    assert find_damage(final, check_content=True) == "predictions.val.parquet: its content has changed"
 
 
 def test_a_copied_root_is_whole(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_copied_root_is_whole(tmp_path: Path) -> None:
     copied = shutil.copytree(final, tmp_path / "copy", copy_function=shutil.copyfile)
     for file in copied.rglob("*.parquet"):
         os.utime(file, (1, 1))
-    assert damage(copied) is None
+    assert find_damage(copied) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", json.dumps(RECORD)])
@@ -160,7 +160,7 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(DamagedError, match=r"result\.json: damaged .*; run the job again") as caught:
         load_result(final)
     assert isinstance(caught.value, UnreachableError)
-    assert damage(final).startswith("result.json: damaged")  # type: ignore[union-attr]
+    assert find_damage(final).startswith("result.json: damaged")  # type: ignore[union-attr]
 
 
 def test_the_folder_appears_only_when_everything_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +198,7 @@ def test_killed_at_any_instant_the_final_folder_is_whole_or_absent(tmp_path: Pat
         _life(template, folder, draw.uniform(0, longest))
         final, staging = folder / "store" / "final", folder / "staging"
         if final.exists():
-            assert damage(final, deep=True) is None
+            assert find_damage(final, check_content=True) is None
             assert load_result(final).attempt == 2
         else:
             assert staging.exists()

@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.evaluation.query import accuracies
-from seedfold.results.store.finished_job import Run
+from seedfold.results.evaluation.query import query_accuracies
+from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import DamagedError, load_result
 from seedfold.results.tables import result_tables as tables
 
-Make = Callable[..., Run]
-MakeMany = Callable[..., list[Run]]
+Make = Callable[..., FinishedJob]
+MakeMany = Callable[..., list[FinishedJob]]
 
 
 def values(frame: pd.DataFrame, metric: str, split: str) -> pd.Series:
@@ -184,7 +184,7 @@ def test_query_is_sql_over_all_predictions(make_cross_validation: MakeMany) -> N
 def test_accuracies_from_predictions_are_those_of_the_store(make_cross_validation: MakeMany, make_run: Make) -> None:
     single = make_run({"seed": 9}, {"val": (["a", "b"], np.array([0, 1]), {"main": np.array([[-1.0], [-2.0]])})})
     runs = [*make_cross_validation(), single]
-    found = accuracies(runs).set_index(["job", "split"])["accuracy"]
+    found = query_accuracies(runs).set_index(["job", "split"])["accuracy"]
     expected = tables.metrics(runs, where="metric=accuracy").set_index(["job", "split"])["value"]
     pd.testing.assert_series_equal(found.sort_index(), expected.sort_index(), check_names=False)
     assert found[(single.short_id, "val")] == 0.5

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seedfold.jobs.work import ConfigFailure
-from seedfold.trainers.augmentation.batches import Augment, Shift
+from seedfold.trainers.augmentation.batches import Augmentation, Shift
 from seedfold.trainers.augmentation.transforms import (
     Affine,
     Brightness,
@@ -17,14 +17,14 @@ from seedfold.trainers.augmentation.transforms import (
     Flip,
     Pipeline,
     Saturation,
-    of_prediction,
+    prediction_augmentation,
 )
 from seedfold.trainers.setup.build import build
-from seedfold.trainers.setup.randomness import generator
+from seedfold.trainers.setup.randomness import make_generator
 
 
-def changed(transform: Augment, images: Tensor, seed: int = 0) -> Tensor:
-    return transform(images, generator(torch.device("cpu"), seed))
+def changed(transform: Augmentation, images: Tensor, seed: int = 0) -> Tensor:
+    return transform(images, make_generator(torch.device("cpu"), seed))
 
 
 IMAGES = torch.rand(400, 3, 12, 16, generator=torch.Generator().manual_seed(7))
@@ -103,10 +103,10 @@ def test_coarse_dropout_blanks_squares_in_its_share_of_the_images() -> None:
 def test_passes_of_prediction_leave_out_what_is_for_training(compose: Callable[..., dict[str, Any]]) -> None:
     images = torch.rand(20, 3, 30, 30) + 1
     augment = build(compose("augment=random_transforms")["augment"], "augment")
-    holes = [bool((changed(one, images) == 0).any()) for one in (augment, of_prediction(augment))]
+    holes = [bool((changed(one, images) == 0).any()) for one in (augment, prediction_augmentation(augment))]
     assert holes == [True, False]
     shift = Shift(1)
-    assert of_prediction(shift) is shift
+    assert prediction_augmentation(shift) is shift
     first, again, other = (changed(augment, images, seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

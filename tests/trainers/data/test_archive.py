@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.archive import with_archive
-from seedfold.trainers.data.folds import divide, shards_of, task_shards
-from seedfold.trainers.data.loading import load
+from seedfold.trainers.data.archive import add_archive
+from seedfold.trainers.data.folds import divide_samples, make_shards, make_task_shards
+from seedfold.trainers.data.loading import load_data
 from seedfold.trainers.setup.build import build
 from seedfold.trainers.studies.sample_data import make
 
@@ -40,23 +40,25 @@ def test_training_shards_bring_the_archives_shards_of_twice_their_number(compose
     own, archive = (set(pd.read_csv(data / part / "train.csv")["image_name"]) for part in ("", "external"))
     task = config(compose, data)["task"]
     samples, added = (build(node, "task").load(read) for node in (task["source"], task["archive"]["source"]))
-    shards, numbers = task_shards(samples, task), shards_of(added, task["archive"]["shards"], "archive")
+    shards, numbers = make_task_shards(samples, task), make_shards(added, task["archive"]["shards"], "archive")
     assert shards is not None
     assert np.bincount(numbers).tolist() == [5] * 30
     for fold in range(3):
-        found = load(config(compose, data, f"fold={fold}"), read)
-        division = divide(samples, task, fold)
+        found = load_data(config(compose, data, f"fold={fold}"), read)
+        division = divide_samples(samples, task, fold)
         wanted = 2 * np.unique(shards[division.train])
         assert len(wanted) == 10
         assert set(found.train.ids) & archive == {added.ids[row] for row in np.flatnonzero(np.isin(numbers, wanted))}
         assert set(found.train.ids) & own == {samples.ids[row] for row in division.train}
-        assert set(found.evaluated["val"].ids) == {samples.ids[row] for row in division.val}
-        assert not {*found.evaluated["val"].ids, *found.evaluated["test"].ids} & archive
+        assert set(found.evaluation_splits["val"].ids) == {samples.ids[row] for row in division.val}
+        assert not {*found.evaluation_splits["val"].ids, *found.evaluation_splits["test"].ids} & archive
 
 
 def test_images_of_both_are_read_when_they_are_needed_or_held_in_memory(compose: Compose, data: Path) -> None:
-    unread = load(config(compose, data), read).train
-    held = load(config(compose, data, "task.source.in_memory=true", "task.archive.source.in_memory=true"), read).train
+    unread = load_data(config(compose, data), read).train
+    held = load_data(
+        config(compose, data, "task.source.in_memory=true", "task.archive.source.in_memory=true"), read
+    ).train
     assert held.ids == unread.ids
     assert isinstance(held.inputs, np.ndarray)
     rows = np.random.default_rng(0).permutation(len(unread))[:60]
@@ -86,7 +88,7 @@ def test_settings_that_cannot_be_say_what_to_do(compose: Compose, data: Path, gi
         node[last] = value
     samples = build(task["source"], "task.source").load(read)
     with pytest.raises(ConfigFailure, match=says):
-        with_archive(samples, np.arange(100), task, read)
+        add_archive(samples, np.arange(100), task, read)
 
 
 def test_an_image_on_both_sides_is_refused_and_without_use_nothing_is_read(compose: Compose, data: Path) -> None:
@@ -94,8 +96,8 @@ def test_an_image_on_both_sides_is_refused_and_without_use_nothing_is_read(compo
     samples = build(task["source"], "task.source").load(read)
     ours = build(task["archive"]["source"], "task.archive.source").load(read).ids[0]
     with pytest.raises(DataFailure, match=f"1 sample is in the data that validate, too \\({ours}\\)"):
-        with_archive(replace(samples, ids=(ours, *samples.ids[1:])), np.arange(100), task, read)
+        add_archive(replace(samples, ids=(ours, *samples.ids[1:])), np.arange(100), task, read)
     task["archive"] |= {"use": False, "source": None}
-    same, train = with_archive(samples, np.arange(100), task, read)
+    same, train = add_archive(samples, np.arange(100), task, read)
     assert same is samples
     assert train.tolist() == list(range(100))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.fold_balance import balance_table
-from seedfold.trainers.data.folds import divide, permuted_folds, task_shards
-from seedfold.trainers.data.samples import UNKNOWN, Samples, check
+from seedfold.trainers.data.fold_balance import make_balance_table
+from seedfold.trainers.data.folds import divide_samples, make_permuted_folds, make_task_shards
+from seedfold.trainers.data.samples import UNKNOWN, Samples, check_samples
 
 
 def samples(targets: Any, groups: Any = None) -> Samples:
@@ -51,7 +51,7 @@ def test_each_development_sample_validates_once_and_groups_stay_together(
     count = 40 * size
     groups = np.asarray(data.draw(st.permutations(range(count)))) % 20
     given_samples = samples(np.arange(count) % 2, groups)
-    divisions = [divide(given_samples, task(kind, k, seed=seed, test=test), fold) for fold in range(k)]
+    divisions = [divide_samples(given_samples, task(kind, k, seed=seed, test=test), fold) for fold in range(k)]
 
     held_out = divisions[0].test
     development = np.setdiff1d(np.arange(count), held_out)
@@ -66,15 +66,15 @@ def test_each_development_sample_validates_once_and_groups_stay_together(
 
 def test_stratified_folds_have_the_shares_of_the_whole() -> None:
     rare = samples([1] * 50 + [0] * 450)
-    division = divide(rare, task("stratified", 5), 2)
+    division = divide_samples(rare, task("stratified", 5), 2)
     assert [int(rare.targets[rows].sum()) for rows in (division.train, division.val, division.test)] == [32, 8, 10]
 
 
 def test_the_division_depends_on_its_seeds_only() -> None:
     data = samples(np.arange(200) % 4)
-    first = divide(data, task("stratified", 4, seed=1), 0)
-    again = divide(data, task("stratified", 4, seed=1), 0)
-    other = divide(data, task("stratified", 4, seed=2), 0)
+    first = divide_samples(data, task("stratified", 4, seed=1), 0)
+    again = divide_samples(data, task("stratified", 4, seed=1), 0)
+    other = divide_samples(data, task("stratified", 4, seed=2), 0)
     assert np.array_equal(first.val, again.val)
     assert not np.array_equal(first.val, other.val)
 
@@ -99,15 +99,15 @@ def test_the_division_depends_on_its_seeds_only() -> None:
 )
 def test_what_cannot_be_divided_says_why(settings: Any, fold: int, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says) as caught:
-        divide(samples([0] * 20 + [1] * 20), settings, fold)
+        divide_samples(samples([0] * 20 + [1] * 20), settings, fold)
     assert "\n" not in str(caught.value)
 
 
 def test_permuted_folds_are_a_permutation_modulo_k() -> None:
     # The permutation that numpy has drawn from seed 7 since its first versions: 8 5 0 2 1 9 7 3 6 4.
-    assert [fold.tolist() for fold in permuted_folds(10, 3, 7)] == [[2, 5, 7, 8], [4, 6, 9], [0, 1, 3]]
+    assert [fold.tolist() for fold in make_permuted_folds(10, 3, 7)] == [[2, 5, 7, 8], [4, 6, 9], [0, 1, 3]]
     with pytest.raises(DataFailure, match="2 samples cannot be divided into 3 folds"):
-        permuted_folds(2, 3, 7)
+        make_permuted_folds(2, 3, 7)
 
 
 def test_data_may_say_itself_what_is_held_out_and_then_its_classes_may_be_unknown() -> None:
@@ -115,13 +115,13 @@ def test_data_may_say_itself_what_is_held_out_and_then_its_classes_may_be_unknow
     held_out = np.asarray([False, False, True, False, False, True])
     settings = {"folds": {"kind": "permuted", "k": 2, "seed": 0}, "test": {"kind": "given"}}
     with pytest.raises(ConfigFailure, match="holds no samples out by itself"):
-        divide(given_samples, settings, 0)
-    whole = check(replace(given_samples, held_out=held_out), "cases.csv", 2)
-    divisions = [divide(whole, settings, fold) for fold in range(2)]
+        divide_samples(given_samples, settings, 0)
+    whole = check_samples(replace(given_samples, held_out=held_out), "cases.csv", 2)
+    divisions = [divide_samples(whole, settings, fold) for fold in range(2)]
     assert [division.test.tolist() for division in divisions] == [[2, 5], [2, 5]]
     assert sorted(row for division in divisions for row in division.val) == [0, 1, 3, 4]
     with pytest.raises(DataFailure, match=r"cases.csv: row 3 \(s2\) has target -1"):
-        check(replace(given_samples, held_out=~held_out), "cases.csv", 2)
+        check_samples(replace(given_samples, held_out=~held_out), "cases.csv", 2)
 
 
 @settings(max_examples=40, deadline=None)
@@ -132,7 +132,7 @@ def test_dealt_parts_share_every_class_and_group_evenly_however_small(
     count = data.draw(st.integers(parts, 60))
     targets = np.array(data.draw(st.lists(st.integers(0, 1), min_size=count, max_size=count)))
     groups = np.array(data.draw(st.lists(st.sampled_from("abc"), min_size=count, max_size=count)))
-    vals = [divide(samples(targets, groups), folds("dealt", parts, seed), part).val for part in range(parts)]
+    vals = [divide_samples(samples(targets, groups), folds("dealt", parts, seed), part).val for part in range(parts)]
     assert sorted(np.concatenate(vals).tolist()) == list(range(count))
     for rows in (targets >= 0, targets == 1, *((targets == 0) & (groups == group) for group in "abc")):
         counts = [int(rows[val].sum()) for val in vals]
@@ -143,17 +143,17 @@ def test_folds_of_whole_shards_are_stratified_and_the_same_every_time() -> None:
     generator = np.random.default_rng(0)
     data = samples(generator.random(2000) < 0.1, generator.choice(list("0123456789abcdef"), 2000))
     settings = folds("kfold", 5, shards=SHARDS)
-    shards = task_shards(data, settings)
+    shards = make_task_shards(data, settings)
     assert shards is not None
     assert np.bincount(shards).tolist() == [100] * 20
-    vals = [divide(data, settings, fold).val for fold in range(5)]
+    vals = [divide_samples(data, settings, fold).val for fold in range(5)]
     published = KFold(5, shuffle=True, random_state=42).split(range(20))
     assert [sorted(set(shards[val].tolist())) for val in vals] == [test.tolist() for _, test in published]
-    table = balance_table(data, shards, "shard", 2)
+    table = make_balance_table(data, shards, "shard", 2)
     assert table["class_1"].max() - table["class_1"].min() <= 1
     assert table["samples"].sum() == 2000
     read = replace(data, shards=shards)
-    assert divide(read, folds("kfold", 5, shards="as_read"), 3).val.tolist() == vals[3].tolist()
+    assert divide_samples(read, folds("kfold", 5, shards="as_read"), 3).val.tolist() == vals[3].tolist()
 
 
 @settings(max_examples=25, deadline=None)
@@ -163,9 +163,9 @@ def test_triple_stratified_parts_agree_in_positives_group_sizes_and_samples(seed
     groups = np.repeat(np.arange(200), generator.choice([1, 2, 3, 9], 200)).astype(str)
     data = samples(generator.random(len(groups)) < 0.06, groups)
     settings = folds("kfold", parts, shards={"kind": "triple_stratified", "count": parts, "seed": seed})
-    shards = task_shards(data, settings)
+    shards = make_task_shards(data, settings)
     assert shards is not None
-    table = balance_table(data, shards, "shard", 2)
+    table = make_balance_table(data, shards, "shard", 2)
     assert table["shared_groups"].sum() == 0
     assert table["groups"].sum() == len(np.unique(groups))
     most = np.bincount(np.unique(groups, return_inverse=True)[1], weights=data.targets).max()
@@ -173,5 +173,5 @@ def test_triple_stratified_parts_agree_in_positives_group_sizes_and_samples(seed
     # Groups with positives come first and are dealt by these alone; the rest evens out sizes.
     assert table["groups"].max() - table["groups"].min() <= 5
     assert table["samples"].max() - table["samples"].min() <= 0.25 * table["samples"].mean() + 9
-    again = task_shards(data, settings)
+    again = make_task_shards(data, settings)
     assert np.array_equal(shards, again)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.data.reading import read
+from seedfold.trainers.data.reading import read_source
 from seedfold.trainers.data.samples import Reads, Samples
-from seedfold.trainers.learning.logits import logits_by_head
+from seedfold.trainers.learning.logits import to_logits_by_head
 
 IDS, TARGETS, INPUTS = ("a", "b", "c"), np.array([0, 1, 1], dtype=np.int16), np.ones((3, 2))
 
@@ -29,7 +29,7 @@ class Own:
 
 def read_own(found: object) -> tuple[Samples, list[Path]]:
     files: list[Path] = []
-    return read({"_target_": f"{__name__}.Given", "found": found}, "task.source", 2, files.append), files
+    return read_source({"_target_": f"{__name__}.Given", "found": found}, "task.source", 2, files.append), files
 
 
 def Given(found: object) -> Own:  # noqa: N802
@@ -84,10 +84,10 @@ def test_something_else_than_samples_is_told() -> None:
 def test_logits_of_a_wrong_shape_are_told(shapes: dict[str, tuple[int, ...]], classes: int, says: str) -> None:
     output = {head: torch.zeros(shape) for head, shape in shapes.items()}
     with pytest.raises(ConfigFailure, match=says):
-        logits_by_head(output.get("main", output), 4, classes)
+        to_logits_by_head(output.get("main", output), 4, classes)
 
 
 def test_logits_without_heads_get_one_and_two_dimensions() -> None:
-    assert logits_by_head(torch.zeros(4), 4, 2)["main"].shape == (4, 1)
+    assert to_logits_by_head(torch.zeros(4), 4, 2)["main"].shape == (4, 1)
     with pytest.raises(ConfigFailure, match="model: returns tuple; return logits"):
-        logits_by_head((torch.zeros(4),), 4, 2)
+        to_logits_by_head((torch.zeros(4),), 4, 2)

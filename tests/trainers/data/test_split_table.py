@@ -17,8 +17,8 @@ from seedfold.trainers.data.split_table import (
     Fractions,
     SplitTable,
     draw_split,
+    make_split_counts,
     read_split,
-    split_counts,
     write_split,
 )
 
@@ -44,7 +44,7 @@ def test_the_counts_of_the_real_tasks_come_out(name: str, development: list[int]
     rest = [sum(both) for both in zip(development, app, strict=True)]
     k = len(rest)
     dev_test = next(d for d in range(sum(rest)) if d == int(0.1 * (sum(rest) + k * d) / k))
-    counts = split_counts([count + dev_test for count in rest], Fractions())
+    counts = make_split_counts([count + dev_test for count in rest], Fractions())
     assert counts["app_test"] == app
     assert counts["dev_test"] == [dev_test] * k
     assert [sum(both) for both in zip(counts["train"], counts["dev_cal"], strict=True)] == development
@@ -56,8 +56,8 @@ def test_every_sample_is_in_one_split_and_classes_keep_their_shares(counts: list
     table = drawn(counts, seed)
     assert len(table.ids) == len(set(table.ids)) == sum(counts)
     assert set(table.splits) <= set(SPLITS)
-    found = table.counts(len(counts))
-    assert found == split_counts(counts, Fractions())
+    found = table.class_counts(len(counts))
+    assert found == make_split_counts(counts, Fractions())
     assert set(found["dev_test"]) == {int(0.1 * sum(counts) / len(counts))}
     for number, count in enumerate(counts):
         rest = count - found["dev_test"][number]
@@ -84,7 +84,7 @@ def test_the_bytes_are_those_of_all_versions_and_another_seed_draws_others(tmp_p
 def test_classes_are_drawn_apart() -> None:
     # Growing one class does not move the samples of another, as long as dev_test takes as many.
     before, after = drawn([100, 100, 100]), drawn([100, 100, 109])
-    assert before.counts(3)["dev_test"] == after.counts(3)["dev_test"]
+    assert before.class_counts(3)["dev_test"] == after.class_counts(3)["dev_test"]
     assert before.splits[:200] == after.splits[:200]
 
 
@@ -100,7 +100,7 @@ def test_a_table_survives_writing_whatever_the_ids_are(tmp_path: Path) -> None:
 def test_a_class_that_is_too_small_is_named() -> None:
     with pytest.raises(DataFailure, match=r"class 1: has 30 samples, of which dev_test would take 51, more than 35%"):
         drawn([1000, 30])
-    assert split_counts([1000, 167], Fractions())["dev_test"] == [58, 58]
+    assert make_split_counts([1000, 167], Fractions())["dev_test"] == [58, 58]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_class_that_is_too_small_is_named() -> None:
 )
 def test_shares_that_cannot_be_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigFailure, match=says):
-        Fractions.of(settings)
+        Fractions.from_config(settings)
 
 
 def test_a_file_that_is_no_split_table_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.orchestrator.settings.failures import failure_from_exception
-from seedfold.trainers.learning.loggers import PACKAGES, completed, loggers
+from seedfold.trainers.learning.loggers import LOGGER_PACKAGES, complete_arguments, make_loggers
 from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]
@@ -26,7 +26,7 @@ def test_a_package_that_is_not_installed_is_named_in_one_line(compose: Compose, 
     with pytest.raises(ConfigFailure) as caught:
         fit_predict.run(work(config))
     name = config["logger"]["_target_"].rpartition(".")[2]
-    assert PACKAGES[name] == option
+    assert LOGGER_PACKAGES[name] == option
     failure = failure_from_exception(caught.value)
     told = f"logger: {name} needs {option}, which is not installed: pip install {option}"
     assert (failure.kind, failure.reason) == ("config", f"ConfigFailure: {told}")
@@ -50,17 +50,17 @@ def test_mlflow_keeps_a_database_where_no_server_is_named(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     node = compose("experiment=breast_cancer", "logger=mlflow")["logger"]
-    assert completed(node, tmp_path)["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
-    assert completed({**node, "save_dir": "/logs"}, tmp_path)["tracking_uri"] == "sqlite:////logs/mlflow.db"
+    assert complete_arguments(node, tmp_path)["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
+    assert complete_arguments({**node, "save_dir": "/logs"}, tmp_path)["tracking_uri"] == "sqlite:////logs/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://one")
-    assert completed(node, tmp_path)["tracking_uri"] == "http://one"
-    assert completed({**node, "tracking_uri": "http://two"}, tmp_path)["tracking_uri"] == "http://two"
+    assert complete_arguments(node, tmp_path)["tracking_uri"] == "http://one"
+    assert complete_arguments({**node, "tracking_uri": "http://two"}, tmp_path)["tracking_uri"] == "http://two"
 
 
 def test_other_errors_of_a_logger_stay_what_they_are(compose: Compose, work: MakeWork) -> None:
     config = compose(*TINY)
-    assert loggers(work(config)) == []
+    assert make_loggers(work(config)) == []
     job = work({**config, "logger": {"_target_": CSV, "nmae": "x"}})
     job.folder.mkdir()
     with pytest.raises(ConfigFailure, match=r"logger: TypeError: .*nmae"):
-        loggers(job)
+        make_loggers(job)

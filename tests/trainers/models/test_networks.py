@@ -15,7 +15,7 @@ from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.augmentation.batches import FlipAffineColor, Shift
 from seedfold.trainers.models.networks import MLP, SmallCNN
 from seedfold.trainers.setup.build import build
-from seedfold.trainers.setup.randomness import generator
+from seedfold.trainers.setup.randomness import make_generator
 
 
 def test_the_networks_return_logits() -> None:
@@ -49,8 +49,8 @@ def test_what_cannot_be_built_names_the_key_in_one_line(node: dict[str, object] 
 def test_a_shift_moves_each_image_whole_and_repeats(pixels: int, seed: int) -> None:
     images = torch.zeros(20, 2, 9, 9)
     images[:, 0, 4, 4], images[:, 1, 4, 4] = 1.0, 2.0
-    moved = Shift(pixels)(images, generator(torch.device("cpu"), seed))
-    assert torch.equal(moved, Shift(pixels)(images, generator(torch.device("cpu"), seed)))
+    moved = Shift(pixels)(images, make_generator(torch.device("cpu"), seed))
+    assert torch.equal(moved, Shift(pixels)(images, make_generator(torch.device("cpu"), seed)))
     assert torch.equal(moved[:, 1], 2 * moved[:, 0])
     places = moved[:, 0].nonzero()
     assert len(places) == 20
@@ -59,7 +59,7 @@ def test_a_shift_moves_each_image_whole_and_repeats(pixels: int, seed: int) -> N
 
 def test_shifts_differ_between_images() -> None:
     images = torch.rand(50, 1, 8, 8)
-    moved = Shift(2)(images, generator(torch.device("cpu"), 0))
+    moved = Shift(2)(images, make_generator(torch.device("cpu"), 0))
     same = [torch.equal(before, after) for before, after in zip(images, moved, strict=True)]
     assert not all(same)
 
@@ -71,7 +71,7 @@ NOTHING = {
 
 
 def changed(images: torch.Tensor, seed: int = 0, **settings: float) -> torch.Tensor:
-    return FlipAffineColor(**{**NOTHING, **settings})(images, generator(torch.device("cpu"), seed))
+    return FlipAffineColor(**{**NOTHING, **settings})(images, make_generator(torch.device("cpu"), seed))
 
 
 def test_each_change_does_what_it_says() -> None:
@@ -98,7 +98,7 @@ def test_a_turned_image_keeps_its_proportions() -> None:
 def test_mild_changes_repeat_differ_between_images_and_stay_within_0_and_1() -> None:
     images = torch.rand(20, 3, 16, 16)
     augment = FlipAffineColor()
-    first, again, other = (augment(images, generator(torch.device("cpu"), seed)) for seed in (1, 1, 2))
+    first, again, other = (augment(images, make_generator(torch.device("cpu"), seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.min() >= 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
-from seedfold.trainers.learning.exported_weights import Exported
+from seedfold.trainers.learning.exported_weights import ExportedWeights
 from seedfold.trainers.models.efficientnet import efficientnet
 from seedfold.trainers.setup.build import build
 
@@ -148,7 +148,7 @@ def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_
     assert all(torch.allclose(mine, other, atol=1e-4) for mine, other in zip(own, those, strict=True))
     (tmp_path / "weights.pt").unlink()
     model = compose("task=dark_side", "model=efficientnet_unet", *given)["model"]
-    again = Exported(model, network.state_dict(), upright=False, epoch=0).network().eval()
+    again = ExportedWeights(model, network.state_dict(), upright=False, epoch=0).make_network().eval()
     assert torch.equal(again(images), network(images))
     with pytest.raises(DataFailure, match=r"weights\.pt: no such file; put the weights there"):
         unet(compose, *given)
@@ -157,21 +157,21 @@ def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_
 @pytest.mark.slow
 def test_a_small_network_learns_faults_from_slices(compose: Compose, work: Callable[..., Any], tmp_path: Path) -> None:
     """From volumes on disk to a mask of a volume that was never seen."""
-    from seedfold.trainers.data.loading import without_empty
+    from seedfold.trainers.data.loading import drop_empty_slices
     from seedfold.trainers.studies.dark_side import slices_stage as slices
-    from seedfold.trainers.studies.dark_side.sample_data import unusable
+    from seedfold.trainers.studies.dark_side.sample_data import unusable_volume_name
     from seedfold.trainers.studies.dark_side.slices import Slices
     from seedfold.trainers.studies.sample_data import make
 
     make("dark_side", tmp_path / "data", "tiny")
     given = (f"paths.data={tmp_path / 'data'}", "task.volumes.shape=[24,24,44]")
-    config = compose("task=dark_side", "model=small_unet", *given, f"task.volumes.excluded=[{unusable()}]")
+    config = compose("task=dark_side", "model=small_unet", *given, f"task.volumes.excluded=[{unusable_volume_name()}]")
     job = work(config)
     slices.run(job)
     samples = Slices(axes=[1]).load(job.staging)
     assert samples.groups is not None
     unseen = np.isin(samples.groups, sorted(set(samples.groups))[-2:])
-    train, test = without_empty(samples, np.flatnonzero(~unseen)), np.flatnonzero(unseen)
+    train, test = drop_empty_slices(samples, np.flatnonzero(~unseen)), np.flatnonzero(unseen)
 
     def tensors(rows: Any) -> tuple[Tensor, Tensor]:
         chosen = samples.take(rows)

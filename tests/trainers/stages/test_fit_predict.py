@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seedfold.jobs.work import ConfigFailure, NonFiniteFailure, RunInterrupted, Work
 from seedfold.results.store.metrics import auroc
-from seedfold.trainers.data.loading import load
+from seedfold.trainers.data.loading import load_data
 from seedfold.trainers.stages import fit_predict
 
 Compose = Callable[..., dict[str, Any]]
@@ -68,8 +68,8 @@ def test_digits_are_learnt_and_every_sample_is_predicted_once(compose: Compose, 
     assert len(val) == 479
     assert len(test) == 360
     assert set(val["sample_id"]).isdisjoint(test["sample_id"])
-    data = load(config, lambda path: None)
-    assert val["sample_id"].tolist() == list(data.evaluated["val"].ids)
+    data = load_data(config, lambda path: None)
+    assert val["sample_id"].tolist() == list(data.evaluation_splits["val"].ids)
     assert set(val["sample_id"]).isdisjoint(data.train.ids)
 
 
@@ -142,7 +142,7 @@ def test_a_finished_fit_predicts_again_without_training(
     def refuse(*arguments: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("seedfold.trainers.learning.training._train", refuse)
+    monkeypatch.setattr("seedfold.trainers.learning.training._run_training", refuse)
     fit_predict.run(second)
     assert results(first) == results(second)
 
@@ -231,7 +231,7 @@ def test_several_heads_share_one_target(compose: Compose, work: MakeWork, monkey
         torch.manual_seed(0)
         return TwoHeads()
 
-    monkeypatch.setattr("seedfold.trainers.learning.training.seeded_network", two_heads)
+    monkeypatch.setattr("seedfold.trainers.learning.training.make_seeded_network", two_heads)
     job = work(config)
     fit_predict.run(job)
     test = predictions(job, "test")
@@ -250,7 +250,7 @@ def test_each_head_predicts_from_its_own_best_epoch_interrupted_or_not(
         torch.manual_seed(3)
         return TwoHeads()
 
-    monkeypatch.setattr("seedfold.trainers.learning.training.seeded_network", two_heads)
+    monkeypatch.setattr("seedfold.trainers.learning.training.make_seeded_network", two_heads)
     own = ("trainer.max_epochs=6", "optimizer.lr=0.3", "trainer.head_monitor=auroc", "trainer.batch_size=200")
     config = compose("experiment=breast_cancer", "loss=binary", *own, "checkpoint.every_seconds=0")
     job = work(config)
@@ -345,10 +345,10 @@ def test_estimators_weigh_classes_too(compose: Compose, work: MakeWork) -> None:
 
 
 def test_standardisation_learns_from_the_training_samples_alone(compose: Compose) -> None:
-    data = load(compose("experiment=breast_cancer", "sampling.imbalance_ratio=4"), lambda path: None)
+    data = load_data(compose("experiment=breast_cancer", "sampling.imbalance_ratio=4"), lambda path: None)
     assert data.train.inputs.mean(axis=0) == pytest.approx(np.zeros(30), abs=1e-5)
     assert data.train.inputs.std(axis=0) == pytest.approx(np.ones(30), abs=1e-5)
-    assert np.abs(data.evaluated["val"].inputs.mean(axis=0)).max() > 0.01
+    assert np.abs(data.evaluation_splits["val"].inputs.mean(axis=0)).max() > 0.01
     counts = np.bincount(data.train.targets)
     assert counts[0] / counts[1] == pytest.approx(4, rel=0.05)
 

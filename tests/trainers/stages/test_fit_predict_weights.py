@@ -124,9 +124,9 @@ def test_new_samples_are_predicted_from_kept_weights_without_any_training(
     (tmp_path / "new.csv").write_text("\n".join([data[0], *(data[1 + row] for row in rows)]) + "\n")
 
     source = {**config["task"]["source"], "path": str(tmp_path / "new.csv")}
-    monkeypatch.setattr("seedfold.trainers.learning.training._train", None)
-    monkeypatch.setattr("seedfold.trainers.learning.classical._fit", None)
-    monkeypatch.setattr("seedfold.trainers.stages.fit_predict.load", None)
+    monkeypatch.setattr("seedfold.trainers.learning.training._run_training", None)
+    monkeypatch.setattr("seedfold.trainers.learning.classical._fit_estimator", None)
+    monkeypatch.setattr("seedfold.trainers.stages.fit_predict.load_data", None)
     again = work({**config, "predict": {**config["predict"], "source": source}})
     fit_predict.run(again)
     logits = [name for name in known if name.startswith("logit_")]

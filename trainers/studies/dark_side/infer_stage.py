@@ -27,28 +27,34 @@ from seedfold.jobs.canonical import canonical_json
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.results.evaluation.overlaps import Overlap
-from seedfold.results.store.published import GIVEN_METRICS
+from seedfold.results.store.published import RUN_METRICS_FILE
 from seedfold.trainers.data.batches import EvaluationBatches
 from seedfold.trainers.data.folds import hold_out
-from seedfold.trainers.data.resumable_files import Kept, digest_of, hand_over, kept, save
-from seedfold.trainers.data.samples import Samples, existing
+from seedfold.trainers.data.resumable_files import (
+    ArrayRecord,
+    file_digest,
+    find_complete,
+    link_into_staging,
+    save_with_record,
+)
+from seedfold.trainers.data.samples import Samples, require_data_path
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
-from seedfold.trainers.learning.exported_weights import Exported, exported_in, read
+from seedfold.trainers.learning.exported_weights import ExportedWeights, find_exported, read_exported
 from seedfold.trainers.setup.build import build
-from seedfold.trainers.setup.process import gpu_memory_cap, prepare
+from seedfold.trainers.setup.process import gpu_memory_cap, prepare_process
 from seedfold.trainers.setup.settings import TrainerSettings
 from seedfold.trainers.studies.dark_side.mask_results import (
-    MEAN,
-    NEW,
+    MEAN_NETWORK,
+    NEW_PART,
     ORIENTATIONS,
-    TEST,
+    TEST_PART,
     OverlapRow,
     VolumeRow,
-    mask_metrics,
+    make_mask_metrics,
     write_tables,
 )
 from seedfold.trainers.studies.dark_side.slice_files import AXES
-from seedfold.trainers.studies.dark_side.slices import swapped_volumes
+from seedfold.trainers.studies.dark_side.slices import read_swapped_volumes
 
 PRELOAD = (
     "hydra.utils",
@@ -63,14 +69,14 @@ PRELOAD = (
     "monai.networks.nets.unet",
 )
 
-_KNOWN = ("held_out", "all")
-_LEFT_BY = re.compile(r"-([0-9a-f]{12})$")
-_CHUNK = 32
+_KNOWN_CHOICES = ("held_out", "all")
+_JOB_ID_SUFFIX = re.compile(r"-([0-9a-f]{12})$")
+_MASKS_PER_CHUNK = 32
 """Slices of true masks that are compared at once."""
 
 Probabilities = NDArray[np.float32]
 Masks = NDArray[np.bool_]
-Look = Callable[[Any], Any]
+PredictSlices = Callable[[Any], Any]
 """From images (n, 1, height, width) on the CPU to the probability of a fault (n, height, width) on the CPU."""
 
 
@@ -86,28 +92,28 @@ class InferSettings:
 
     def __post_init__(self) -> None:
         for key, allowed in (("axes", AXES), ("orientations", ORIENTATIONS)):
-            given = getattr(self, key)
-            if not given or len(set(given)) != len(given) or not set(given) <= set(allowed):
-                raise ConfigFailure(f"infer.{key}: {list(given)}; give some of {list(allowed)}, each once")
-        if self.known not in _KNOWN:
-            raise ConfigFailure(f"infer.known: {self.known!r} is none of {', '.join(_KNOWN)}")
+            chosen = getattr(self, key)
+            if not chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(allowed):
+                raise ConfigFailure(f"infer.{key}: {list(chosen)}; give some of {list(allowed)}, each once")
+        if self.known not in _KNOWN_CHOICES:
+            raise ConfigFailure(f"infer.known: {self.known!r} is none of {', '.join(_KNOWN_CHOICES)}")
         if not 0 < self.threshold < 1:
             raise ConfigFailure(f"infer.threshold: {self.threshold} is not between 0 and 1")
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> InferSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> InferSettings:
         """Read ``config.infer``; raises ConfigFailure for an unknown key or value."""
         return read_settings(cls, config.get("infer"), "infer")
 
 
 @dataclass(frozen=True)
-class _Volume:
+class _PredictedVolume:
     """A volume in a ``folder`` of slices; of a part, TEST where its faults are known, else NEW."""
 
     name: str
     part: str
     folder: Path
-    swapped: bool
+    has_swapped_axes: bool
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class _Network:
     """What looks at slices, its name, and how these have to stand."""
 
     name: str
-    look: Look
+    predict: PredictSlices
     upright: bool
 
 
@@ -127,95 +133,97 @@ class _Inference:
     settings: InferSettings
     networks: list[_Network]
     batch_size: int
-    plan: str
-    loaded: dict[tuple[Path, int, bool], Samples] = field(default_factory=dict)
+    settings_digest: str
+    samples_by_key: dict[tuple[Path, int, bool], Samples] = field(default_factory=dict)
 
-    def slices(self, folder: Path, axis: int, upright: bool) -> Samples:
+    def load_slices(self, folder: Path, axis: int, upright: bool) -> Samples:
         """All slices of a folder along an axis."""
         key = (folder, axis, upright)
-        if key not in self.loaded:
-            self.loaded[key] = _slices(self.work.config, folder, axis, upright)
-        return self.loaded[key]
+        if key not in self.samples_by_key:
+            self.samples_by_key[key] = _load_slices(self.work.config, folder, axis, upright)
+        return self.samples_by_key[key]
 
-    def slices_of(self, volume: _Volume, axis: int, upright: bool = False) -> Samples:
+    def slices_of_volume(self, volume: _PredictedVolume, axis: int, upright: bool = False) -> Samples:
         """Those of a volume."""
-        samples = self.slices(volume.folder, axis, upright)
+        samples = self.load_slices(volume.folder, axis, upright)
         assert samples.groups is not None
         return samples.take(np.flatnonzero(samples.groups == volume.name))
 
 
 def run(work: Work) -> None:
     """Predict all volumes; raises DataFailure for files that cannot be used, ConfigFailure, RunInterrupted."""
-    settings, trainer = InferSettings.of(work.config), TrainerSettings.of(work.config)
-    prepare(trainer, gpu_memory_cap(work.config))
-    files = _weights(work, settings)
-    volumes = list(_volumes(work, settings))
+    settings, trainer = InferSettings.from_config(work.config), TrainerSettings.from_config(work.config)
+    prepare_process(trainer, gpu_memory_cap(work.config))
+    files = _find_weights(work, settings)
+    volumes = list(_find_volumes(work, settings))
     if not volumes:
         raise DataFailure("infer: there is no volume to predict; task.test holds none out, and no other parent has any")
-    inference = _Inference(work, settings, _networks(files, trainer), trainer.eval_batch_size, _plan(work, files))
-    done = []
+    inference = _Inference(
+        work, settings, _load_networks(files, trainer), trainer.eval_batch_size, _digest_settings(work, files)
+    )
+    records = []
     for number, volume in enumerate(volumes):
         work.progress(number, len(volumes))
-        done.append(_done(inference, volume))
+        records.append(_complete_volume(inference, volume))
     work.progress(len(volumes), len(volumes))
-    _publish(work, inference, volumes, done)
+    _publish_results(work, inference, volumes, records)
 
 
 def after_publish(work: Work) -> None:
     """Remove what was kept to go on from."""
     import shutil
 
-    shutil.rmtree(_partial(work), ignore_errors=True)
+    shutil.rmtree(_partial_folder(work), ignore_errors=True)
 
 
-def _partial(work: Work) -> Path:
+def _partial_folder(work: Work) -> Path:
     return work.folder / "volumes"
 
 
-def _weights(work: Work, settings: InferSettings) -> dict[str, Path]:
+def _find_weights(work: Work, settings: InferSettings) -> dict[str, Path]:
     """Files of weights by the name that the network is to have."""
     if settings.weights is not None:
-        folder = existing(settings.weights)
-        files = exported_in(folder) if folder.is_dir() else [folder]
+        folder = require_data_path(settings.weights)
+        files = find_exported(folder) if folder.is_dir() else [folder]
         for file in files:
             work.reads(file)
-        return {_name(file, folder): file for file in files}
+        return {_network_name(file, folder): file for file in files}
     parents = [folder for folder in work.parents.values() if not (folder / SLICES_INDEX).is_file()]
-    found = [file for folder in parents for file in exported_in(folder)]
+    found = [file for folder in parents for file in find_exported(folder)]
     if not found:
         raise ConfigFailure("infer.weights: no parent has trained a network; name a folder of weights")
     return {f"network {number}" if len(found) > 1 else "network": file for number, file in enumerate(found)}
 
 
-def _name(file: Path, folder: Path) -> str:
+def _network_name(file: Path, folder: Path) -> str:
     """The id of the job that left a file, which ends the name of its folder; of other folders the name."""
-    place = file.parent.relative_to(folder).as_posix() if folder.is_dir() else "."
-    left_by = _LEFT_BY.search(place)
-    return left_by[1] if left_by else file.stem if place == "." else place
+    relative = file.parent.relative_to(folder).as_posix() if folder.is_dir() else "."
+    job_match = _JOB_ID_SUFFIX.search(relative)
+    return job_match[1] if job_match else file.stem if relative == "." else relative
 
 
-def _volumes(work: Work, settings: InferSettings) -> Iterator[_Volume]:
+def _find_volumes(work: Work, settings: InferSettings) -> Iterator[_PredictedVolume]:
     for folder in sorted(folder for folder in work.parents.values() if (folder / SLICES_INDEX).is_file()):
-        samples = _slices(work.config, folder, settings.axes[0], upright=False)
-        part = NEW if samples.masks is None else TEST
-        if part == TEST and settings.known == "held_out":
+        samples = _load_slices(work.config, folder, settings.axes[0], upright=False)
+        part = NEW_PART if samples.masks is None else TEST_PART
+        if part == TEST_PART and settings.known == "held_out":
             samples = samples.take(hold_out(samples, work.config["task"].get("test"))[1])
-        swapped = swapped_volumes(folder)
+        swapped = read_swapped_volumes(folder)
         for name in sorted(set(np.asarray(samples.groups).tolist())):
-            yield _Volume(name, part, folder, name in swapped)
+            yield _PredictedVolume(name, part, folder, name in swapped)
 
 
-def _slices(config: Mapping[str, Any], folder: Path, axis: int, upright: bool) -> Samples:
+def _load_slices(config: Mapping[str, Any], folder: Path, axis: int, upright: bool) -> Samples:
     node = {**config["task"]["slices"], "axes": [axis], "vertical": upright}
     return build(node, "task.slices").load(folder)  # type: ignore[no-any-return]
 
 
-def _networks(files: Mapping[str, Path], trainer: TrainerSettings) -> list[_Network]:
-    exported = {name: read(file) for name, file in files.items()}
-    return [_Network(name, _look(each, trainer), each.upright) for name, each in exported.items()]
+def _load_networks(files: Mapping[str, Path], trainer: TrainerSettings) -> list[_Network]:
+    exported = {name: read_exported(file) for name, file in files.items()}
+    return [_Network(name, _make_predictor(each, trainer), each.upright) for name, each in exported.items()]
 
 
-def _look(exported: Exported, trainer: TrainerSettings) -> Look:
+def _make_predictor(exported: ExportedWeights, trainer: TrainerSettings) -> PredictSlices:
     import torch
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
@@ -227,113 +235,115 @@ def _look(exported: Exported, trainer: TrainerSettings) -> Look:
         plugins=[LightningEnvironment()],
     )
     torch.use_deterministic_algorithms(trainer.deterministic)
-    network = fabric.setup_module(exported.network().eval())
+    network = fabric.setup_module(exported.make_network().eval())
 
-    def look(images: torch.Tensor) -> torch.Tensor:
+    def predict(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
             logits = network(images.to(fabric.device))
             if logits.shape[1] != 2:
                 raise ConfigFailure(f"model: {logits.shape[1]} logits of a pixel; faults need two, for rock and fault")
             return logits.float().softmax(1)[:, 1].cpu()  # type: ignore[no-any-return]
 
-    return look
+    return predict
 
 
-def _plan(work: Work, files: Mapping[str, Path]) -> str:
+def _digest_settings(work: Work, files: Mapping[str, Path]) -> str:
     """A digest of everything that decides the probabilities of a volume, but for its slices."""
-    digests = {name: digest_of(file) for name, file in files.items()}
+    digests = {name: file_digest(file) for name, file in files.items()}
     settings = {key: work.config.get(key) for key in ("task", "infer", "trainer")}
     return hashlib.sha256(canonical_json([digests, settings]).encode()).hexdigest()
 
 
-def _done(inference: _Inference, volume: _Volume) -> Kept:
+def _complete_volume(inference: _Inference, volume: _PredictedVolume) -> ArrayRecord:
     """What is on disk of a volume, after it has been predicted if need be."""
-    folder = _partial(inference.work) / volume.part
-    plan = f"{inference.plan} {volume.folder.parent.name}/{volume.folder.name}"
-    found = kept(folder, volume.name, plan)
+    folder = _partial_folder(inference.work) / volume.part
+    plan = f"{inference.settings_digest} {volume.folder.parent.name}/{volume.folder.name}"
+    found = find_complete(folder, volume.name, plan)
     if found is not None:
         return found
-    mean, overlaps = _predicted(inference, volume)
-    return save(folder, volume.name, plan, mean, {"overlaps": [asdict(row) for row in overlaps]})
+    mean, overlaps = _predict_volume(inference, volume)
+    return save_with_record(folder, volume.name, plan, mean, {"overlaps": [asdict(row) for row in overlaps]})
 
 
-def _predicted(inference: _Inference, volume: _Volume) -> tuple[NDArray[np.float16], list[OverlapRow]]:
-    total, overlaps = _sum(inference, volume)
+def _predict_volume(inference: _Inference, volume: _PredictedVolume) -> tuple[NDArray[np.float16], list[OverlapRow]]:
+    total, overlaps = _sum_passes(inference, volume)
     settings = inference.settings
     total /= len(inference.networks) * len(settings.axes) * len(settings.orientations)
     mean = total.astype(np.float16)
-    if volume.part == TEST:
+    if volume.part == TEST_PART:
         axis = settings.axes[0]
         found = np.moveaxis(mean > settings.threshold, axis, 0)
-        overlap = _overlap(found, inference.slices_of(volume, axis))
-        overlaps.append(OverlapRow.of(volume.name, MEAN, None, None, overlap))
+        overlap = _compare_masks(found, inference.slices_of_volume(volume, axis))
+        overlaps.append(OverlapRow.from_overlap(volume.name, MEAN_NETWORK, None, None, overlap))
     return mean, overlaps
 
 
-def _sum(inference: _Inference, volume: _Volume) -> tuple[Probabilities, list[OverlapRow]]:
+def _sum_passes(inference: _Inference, volume: _PredictedVolume) -> tuple[Probabilities, list[OverlapRow]]:
     """The sum of the probabilities over all looks, and the overlap of each look with the true mask."""
     total: Probabilities | None = None
     overlaps = []
     for axis in inference.settings.axes:
-        truth = inference.slices_of(volume, axis) if volume.part == TEST else None
+        truth = inference.slices_of_volume(volume, axis) if volume.part == TEST_PART else None
         for network in inference.networks:
             for orientation in inference.settings.orientations:
                 overlap = Overlap()
-                for place, found in _looked(inference, network, volume, axis, orientation):
+                for rows, found in _predict_slices(inference, network, volume, axis, orientation):
                     if total is None:
-                        total = _zeros(inference, volume, axis)
-                    np.moveaxis(total, axis, 0)[place] += found
+                        total = _make_zeros(inference, volume, axis)
+                    np.moveaxis(total, axis, 0)[rows] += found
                     if truth is not None:
-                        overlap += _overlap(found > inference.settings.threshold, truth, place.start)
-                overlaps.append(OverlapRow.of(volume.name, network.name, axis, orientation, overlap))
+                        overlap += _compare_masks(found > inference.settings.threshold, truth, rows.start)
+                overlaps.append(OverlapRow.from_overlap(volume.name, network.name, axis, orientation, overlap))
     assert total is not None
-    return total, overlaps if volume.part == TEST else []
+    return total, overlaps if volume.part == TEST_PART else []
 
 
-def _zeros(inference: _Inference, volume: _Volume, axis: int) -> Probabilities:
-    samples = inference.slices_of(volume, axis)
+def _make_zeros(inference: _Inference, volume: _PredictedVolume, axis: int) -> Probabilities:
+    samples = inference.slices_of_volume(volume, axis)
     _, height, depth = samples.inputs[:1].gather(slice(None)).shape[1:]  # type: ignore[union-attr]
     shape = [len(samples), height] if axis == 0 else [height, len(samples)]
     return np.zeros([*shape, depth], np.float32)
 
 
-def _looked(
-    inference: _Inference, network: _Network, volume: _Volume, axis: int, orientation: str
+def _predict_slices(
+    inference: _Inference, network: _Network, volume: _PredictedVolume, axis: int, orientation: str
 ) -> Iterator[tuple[slice, Probabilities]]:
     """Some slices along an axis after the other, and the probabilities (slices, height, depth) there."""
     horizontal, start = -1 if network.upright else -2, 0
-    for batch in EvaluationBatches(inference.slices_of(volume, axis, network.upright), inference.batch_size):
+    for batch in EvaluationBatches(inference.slices_of_volume(volume, axis, network.upright), inference.batch_size):
         if inference.work.stop_requested():
             raise RunInterrupted(f"stopped in volume {volume.name}; those before it are kept")
         images = batch.scaled_inputs()
-        found = _mirrored(network.look(_mirrored(images, orientation, horizontal)), orientation, horizontal)
+        found = _mirror(network.predict(_mirror(images, orientation, horizontal)), orientation, horizontal)
         yield slice(start, start + len(found)), (found.swapaxes(1, 2) if network.upright else found).numpy()
         start += len(found)
 
 
-def _mirrored(images: Any, orientation: str, axis: int) -> Any:
+def _mirror(images: Any, orientation: str, axis: int) -> Any:
     return images.flip(axis) if orientation == "mirrored" else images
 
 
-def _overlap(found: Masks, truth: Samples, first: int = 0) -> Overlap:
+def _compare_masks(found: Masks, truth: Samples, first: int = 0) -> Overlap:
     """Compare masks (slices, height, depth) with the true ones from slice ``first`` on, some at a time."""
     assert truth.masks is not None
     overlap = Overlap()
-    for start in range(0, len(found), _CHUNK):
-        part = found[start : start + _CHUNK]
+    for start in range(0, len(found), _MASKS_PER_CHUNK):
+        part = found[start : start + _MASKS_PER_CHUNK]
         true = truth.masks.gather(slice(first + start, first + start + len(part)))
-        overlap += Overlap.of(part, true == 1)
+        overlap += Overlap.from_masks(part, true == 1)
     return overlap
 
 
-def _publish(work: Work, inference: _Inference, volumes: Sequence[_Volume], done: Sequence[Kept]) -> None:
-    rows = [OverlapRow(**row) for one in done for row in one.notes["overlaps"]]
-    for part in (TEST, NEW):
-        own = [one for one, volume in zip(done, volumes, strict=True) if volume.part == part]
-        if own:
-            hand_over(_partial(work) / part, own, work.staging / part)
+def _publish_results(
+    work: Work, inference: _Inference, volumes: Sequence[_PredictedVolume], records: Sequence[ArrayRecord]
+) -> None:
+    rows = [OverlapRow(**row) for record in records for row in record.notes["overlaps"]]
+    for part in (TEST_PART, NEW_PART):
+        records_of_part = [one for one, volume in zip(records, volumes, strict=True) if volume.part == part]
+        if records_of_part:
+            link_into_staging(_partial_folder(work) / part, records_of_part, work.staging / part)
     networks = len(inference.networks)
-    described = [VolumeRow(volume.part, volume.name, volume.swapped, networks) for volume in volumes]
-    write_tables(work.staging, described, rows)
+    volume_rows = [VolumeRow(volume.part, volume.name, volume.has_swapped_axes, networks) for volume in volumes]
+    write_tables(work.staging, volume_rows, rows)
     if rows:
-        (work.staging / GIVEN_METRICS).write_text(json.dumps(mask_metrics(rows)))
+        (work.staging / RUN_METRICS_FILE).write_text(json.dumps(make_mask_metrics(rows)))

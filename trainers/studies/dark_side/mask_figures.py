@@ -15,8 +15,8 @@ from seedfold.results.evaluation.overlaps import Overlap
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BLUE, _ORANGE, _GREEN, _PINK, _INK = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#222222"
-_LOOKS = {
+_BLUE, _ORANGE, _GREEN, _PINK, _DARK_GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#222222"
+_PASS_STYLES = {
     (0, "original"): (_BLUE, "o"),
     (0, "mirrored"): (_BLUE, "^"),
     (1, "original"): (_ORANGE, "o"),
@@ -26,7 +26,7 @@ _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "seedfold", "font.size": 
 
 
 @dataclass(frozen=True)
-class Picture:
+class SlicePicture:
     """A slice (horizontal axis, depth): amplitudes, probability, mask found, and true mask where it is known."""
 
     title: str
@@ -46,7 +46,7 @@ class ScoreRow:
     overlap: Overlap
 
 
-def draw_slices(file: Path, pictures: Sequence[Picture]) -> None:
+def draw_slices(file: Path, pictures: Sequence[SlicePicture]) -> None:
     """A row a slice, depth downwards: amplitudes; probability; what was found, and what of it is true."""
     from matplotlib.figure import Figure
 
@@ -60,14 +60,14 @@ def draw_slices(file: Path, pictures: Sequence[Picture]) -> None:
         row[0].set_ylabel("depth", fontsize=8)
         shown = row[1].imshow(picture.probability.T.astype(np.float32), cmap="magma", vmin=0, vmax=1, aspect="auto")
         row[1].set_title("probability of a fault", fontsize=8, loc="left")
-        _draw_found(row[2], picture)
+        _draw_masks(row[2], picture)
         for axes in row:
             axes.set(xticks=[], yticks=[])
         figure.colorbar(shown, ax=row[1], fraction=0.06, pad=0.02)
     figure.savefig(file, dpi=100, metadata={"Software": None})
 
 
-def _draw_found(axes: Axes, picture: Picture) -> None:
+def _draw_masks(axes: Axes, picture: SlicePicture) -> None:
     grey = np.clip((picture.image.T.astype(np.float32) + 3) / 6, 0, 1)
     colours = np.repeat((0.35 + 0.6 * grey)[..., None], 3, axis=2)
     if picture.true is None:
@@ -100,10 +100,10 @@ def draw_scores(file: Path, rows: Sequence[ScoreRow]) -> None:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(6.5, 1.3 + 0.34 * len(models)), layout="constrained")
         axes = figure.subplots()
-        for look in [*_LOOKS, (None, None)]:
-            own = [row for row in rows if (row.axis, row.orientation) == look]
-            if own:
-                _draw_look(axes, own, models, look)
+        for pass_key in [*_PASS_STYLES, (None, None)]:
+            rows_of_pass = [row for row in rows if (row.axis, row.orientation) == pass_key]
+            if rows_of_pass:
+                _draw_pass(axes, rows_of_pass, models, pass_key)
         axes.set_yticks(range(len(models)), models)
         axes.invert_yaxis()
         axes.set_xlabel("Dice coefficient of all held-out volumes together")
@@ -114,12 +114,12 @@ def draw_scores(file: Path, rows: Sequence[ScoreRow]) -> None:
         figure.savefig(file, metadata={"Date": None, "Creator": None})
 
 
-def _draw_look(axes: Axes, rows: Sequence[ScoreRow], models: Sequence[str], look: tuple[Any, Any]) -> None:
-    axis, orientation = look
-    colour, marker = _LOOKS.get(look, (_INK, "D"))
+def _draw_pass(axes: Axes, rows: Sequence[ScoreRow], models: Sequence[str], pass_key: tuple[Any, Any]) -> None:
+    axis, orientation = pass_key
+    colour, marker = _PASS_STYLES.get(pass_key, (_DARK_GREY, "D"))
     label = "mean of all" if axis is None else f"axis {axis}, {orientation}"
-    places = [models.index(row.model) for row in rows]
+    positions = [models.index(row.model) for row in rows]
     axes.plot(
-        [row.overlap.dice for row in rows], places, marker, color=colour, label=label, markersize=6, fillstyle="none"
+        [row.overlap.dice for row in rows], positions, marker, color=colour, label=label, markersize=6, fillstyle="none"
         if axis is not None else "full",
     )  # fmt: skip

@@ -15,10 +15,10 @@ from typing import Any
 from seedfold.results.evaluation.overlaps import METRICS, Overlap
 from seedfold.results.store.published import MetricRecord
 
-TEST, NEW = "test", "new"
+TEST_PART, NEW_PART = "test", "new"
 """The parts: volumes with known masks that were held out, and others."""
 ORIENTATIONS = ("original", "mirrored")
-MEAN = "mean"
+MEAN_NETWORK = "mean"
 VOLUMES_FILE, OVERLAPS_FILE = "volumes.csv", "overlaps.csv"
 
 
@@ -50,7 +50,9 @@ class OverlapRow:
     true: int
 
     @classmethod
-    def of(cls, volume: str, network: str, axis: int | None, orientation: str | None, overlap: Overlap) -> OverlapRow:
+    def from_overlap(
+        cls, volume: str, network: str, axis: int | None, orientation: str | None, overlap: Overlap
+    ) -> OverlapRow:
         """Say of which look an overlap is."""
         return cls(volume, network, axis, orientation, overlap.common, overlap.found, overlap.true)
 
@@ -60,19 +62,19 @@ class OverlapRow:
         return Overlap(self.common, self.found, self.true)
 
     @property
-    def look(self) -> tuple[str, int | None, str | None]:
+    def pass_key(self) -> tuple[str, int | None, str | None]:
         """Network, axis and orientation."""
         return self.network, self.axis, self.orientation
 
 
 def write_tables(folder: Path, volumes: Sequence[VolumeRow], overlaps: Sequence[OverlapRow]) -> None:
     """Write both tables; that of overlaps only where masks are known."""
-    _write(folder / VOLUMES_FILE, volumes, VolumeRow)
+    _write_table(folder / VOLUMES_FILE, volumes, VolumeRow)
     if overlaps:
-        _write(folder / OVERLAPS_FILE, overlaps, OverlapRow)
+        _write_table(folder / OVERLAPS_FILE, overlaps, OverlapRow)
 
 
-def _write(file: Path, rows: Sequence[Any], kind: type[Any]) -> None:
+def _write_table(file: Path, rows: Sequence[Any], kind: type[Any]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(kind)])
         writer.writeheader()
@@ -103,28 +105,28 @@ def _overlap_row(row: dict[str, str]) -> OverlapRow:
     return OverlapRow(row["volume"], row["network"], axis, row["orientation"] or None, **numbers)
 
 
-def by_look(rows: Iterable[OverlapRow]) -> dict[tuple[str, int | None, str | None], Overlap]:
+def sum_by_pass(rows: Iterable[OverlapRow]) -> dict[tuple[str, int | None, str | None], Overlap]:
     """Add up the volumes of each network, axis and orientation, in the order in which these first appear."""
     found: dict[tuple[str, int | None, str | None], Overlap] = {}
     for row in rows:
-        found[row.look] = found.get(row.look, Overlap()) + row.overlap
+        found[row.pass_key] = found.get(row.pass_key, Overlap()) + row.overlap
     return found
 
 
-def mask_metrics(rows: Iterable[OverlapRow]) -> list[MetricRecord]:
+def make_mask_metrics(rows: Iterable[OverlapRow]) -> list[MetricRecord]:
     """Return the metrics of every look over all volumes, a head each."""
-    found = by_look(rows)
-    several = len({network for network, _, _ in found} - {MEAN}) > 1
+    found = sum_by_pass(rows)
+    several = len({network for network, _, _ in found} - {MEAN_NETWORK}) > 1
     return [
-        MetricRecord(split=TEST, head=_head(look, several), metric=name, value=metric(overlap))
+        MetricRecord(split=TEST_PART, head=_pass_head(look, several), metric=name, value=metric(overlap))
         for look, overlap in found.items()
         for name, metric in METRICS.items()
     ]
 
 
-def _head(look: tuple[str, int | None, str | None], several: bool) -> str:
-    network, axis, orientation = look
+def _pass_head(pass_key: tuple[str, int | None, str | None], several: bool) -> str:
+    network, axis, orientation = pass_key
     if axis is None:
-        return MEAN
+        return MEAN_NETWORK
     text = f"axis {axis} {orientation}"
     return f"{network} {text}" if several else text

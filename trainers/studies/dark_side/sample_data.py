@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 REQUIRES = ()
 SWAPPED_YEAR = 2022
 _YEARS = (2021, 2022, 2023)
-_UNUSABLE = 5
+_UNUSABLE_NUMBER = 5
 """The number of the training volume that has to be excluded."""
 _SEED = 1259
-_THICKNESS = 0.8
+_FAULT_THICKNESS = 0.8
 """Voxels on either side of a plane that count as fault."""
 
 Floats = NDArray[np.float64]
@@ -28,7 +28,7 @@ Faults = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Size:
+class _SampleSize:
     """Volumes of each part, and their shape: two horizontal sides of one length, and the depth."""
 
     train: int
@@ -37,7 +37,7 @@ class _Size:
     depth: int
 
 
-SIZES = {"tiny": _Size(12, 2, 24, 44), "small": _Size(24, 4, 48, 93)}
+SIZES = {"tiny": _SampleSize(12, 2, 24, 44), "small": _SampleSize(24, 4, 48, 93)}
 
 
 def folders(size: str) -> list[str]:
@@ -61,17 +61,17 @@ def volume_name(number: int) -> str:
     return f"survey_{_YEARS[number % len(_YEARS)]}_{number:04d}"
 
 
-def unusable() -> str:
+def unusable_volume_name() -> str:
     """The name of the volume that has to be excluded."""
-    return volume_name(_UNUSABLE)
+    return volume_name(_UNUSABLE_NUMBER)
 
 
-def _write_volume(part: Path, number: int, labelled: bool, size: _Size) -> None:
+def _write_volume(part: Path, number: int, labelled: bool, size: _SampleSize) -> None:
     name = volume_name(number)
-    amplitudes, faults = _volume(size, np.random.default_rng([_SEED, number]))
+    amplitudes, faults = _draw_volume(size, np.random.default_rng([_SEED, number]))
     if str(SWAPPED_YEAR) in name:
         amplitudes, faults = amplitudes.swapaxes(0, 1), faults.swapaxes(0, 1)
-    if number == _UNUSABLE:
+    if number == _UNUSABLE_NUMBER:
         faults = faults[:-2]
     (part / name).mkdir(parents=True)
     np.save(part / name / f"seismicCubes_{name}.npy", np.ascontiguousarray(amplitudes, dtype=np.float32))
@@ -79,29 +79,31 @@ def _write_volume(part: Path, number: int, labelled: bool, size: _Size) -> None:
         np.save(part / name / f"fault_{name}.npy", np.ascontiguousarray(faults))
 
 
-def _volume(size: _Size, generator: np.random.Generator) -> tuple[Floats, Faults]:
+def _draw_volume(size: _SampleSize, generator: np.random.Generator) -> tuple[Floats, Faults]:
     """Draw amplitudes and faults (side, side, depth)."""
     sides = (size.side, size.side, size.depth)
     axes = list(np.meshgrid(*(np.arange(side, dtype=np.float64) for side in sides), indexing="ij"))
-    depth: Floats = axes[2] + _folds(axes, size, generator)
+    depth: Floats = axes[2] + _draw_folds(axes, size, generator)
     faults = np.zeros(sides, dtype=bool)
     for _ in range(generator.integers(1, 3)):
-        displacement, fault = _fault(axes, size, generator)
+        displacement, fault = _draw_fault(axes, size, generator)
         depth += displacement
         faults |= fault
-    reflections = _reflections(depth, generator)
+    reflections = _draw_reflections(depth, generator)
     noisy = reflections + generator.normal(0, 0.2, sides)
     return generator.uniform(50, 500) * noisy + generator.normal(0, 20), faults.astype(np.uint8)
 
 
-def _folds(axes: list[Floats], size: _Size, generator: np.random.Generator) -> Floats:
+def _draw_folds(axes: list[Floats], size: _SampleSize, generator: np.random.Generator) -> Floats:
     """How far reflectors lie above a level plane: a slope and a wave."""
     slope, phase = generator.normal(0, 0.1, 2), generator.uniform(0, 2 * np.pi)
     wave = 0.03 * size.depth * np.sin(2 * np.pi * (axes[0] + axes[1]) / (2 * size.side) + phase)
     return np.asarray(slope[0] * axes[0] + slope[1] * axes[1] + wave)
 
 
-def _fault(axes: list[Floats], size: _Size, generator: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
+def _draw_fault(
+    axes: list[Floats], size: _SampleSize, generator: np.random.Generator
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Draw a plane; return the displacement of what lies on one side of it, and where its surface is.
 
     The displacement is largest in the middle of the fault and fades towards both of its ends.
@@ -113,10 +115,10 @@ def _fault(axes: list[Floats], size: _Size, generator: np.random.Generator) -> t
     along = np.cos(strike) * north - np.sin(strike) * east
     fading = np.clip(1 - (along / (size.side * generator.uniform(0.2, 0.35))) ** 2, 0, None)
     throw = generator.choice([-1, 1]) * generator.uniform(3, 5)
-    return throw * fading * (distance > 0), (np.abs(distance) < _THICKNESS) & (fading > 0.2)
+    return throw * fading * (distance > 0), (np.abs(distance) < _FAULT_THICKNESS) & (fading > 0.2)
 
 
-def _reflections(depth: Floats, generator: np.random.Generator) -> Floats:
+def _draw_reflections(depth: Floats, generator: np.random.Generator) -> Floats:
     """The amplitude at each depth: a smooth random sequence, the same in all places."""
     first, last = int(np.floor(depth.min())) - 3, int(np.ceil(depth.max())) + 4
     layers = np.convolve(generator.normal(0, 1, last - first), [0.25, 0.5, 1.0, 0.5, 0.25], mode="same")

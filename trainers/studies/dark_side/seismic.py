@@ -14,28 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.errors import counted, did_you_mean
+from seedfold.jobs.errors import count_noun, did_you_mean
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.npy_files import read_array
-from seedfold.trainers.data.samples import existing
+from seedfold.trainers.data.samples import require_data_path
 
 Amplitudes = NDArray[np.float16]
 Faults = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Volume:
+class VolumeFiles:
     """The files of a volume; ``fault`` is None where faults are not known."""
 
     name: str
-    cube: Path
-    fault: Path | None
-    swapped: bool
+    cube_file: Path
+    fault_file: Path | None
+    has_swapped_axes: bool
 
     @property
     def files(self) -> list[Path]:
         """All of them."""
-        return [self.cube] if self.fault is None else [self.cube, self.fault]
+        return [self.cube_file] if self.fault_file is None else [self.cube_file, self.fault_file]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class SeismicVolumes:
     fault: str | None = "fault_*.npy"
     clip: float = 4.0
 
-    def volumes(self) -> list[Volume]:
+    def find_volumes(self) -> list[VolumeFiles]:
         """Find the volumes, by name. Raises DataFailure for one without its files, ConfigFailure for an exclusion of
         a volume that does not exist.
         """
-        folder = existing(self.path)
+        folder = require_data_path(self.path)
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         names = [path.name for path in folders]
         excluded = [str(name) for name in self.excluded]
@@ -68,59 +68,62 @@ class SeismicVolumes:
                 raise ConfigFailure(
                     f"task.volumes.excluded: {folder} has no volume {name!r}{did_you_mean(name, names)}"
                 )
-        volumes = [self._volume(path) for path in folders if path.name not in excluded]
+        volumes = [self._find_volume(path) for path in folders if path.name not in excluded]
         if not volumes:
             raise DataFailure(f"{folder}: holds no volumes, one folder each; check task.volumes.path and paths.data")
         return volumes
 
-    def _volume(self, folder: Path) -> Volume:
-        fault = None if self.fault is None else _only(folder, self.fault)
-        return Volume(
-            folder.name, _only(folder, self.cube), fault, any(str(text) in folder.name for text in self.swapped)
+    def _find_volume(self, folder: Path) -> VolumeFiles:
+        fault = None if self.fault is None else _find_only_file(folder, self.fault)
+        return VolumeFiles(
+            folder.name,
+            _find_only_file(folder, self.cube),
+            fault,
+            any(str(text) in folder.name for text in self.swapped),
         )
 
-    def amplitudes(self, volume: Volume) -> Amplitudes:
+    def read_amplitudes(self, volume: VolumeFiles) -> Amplitudes:
         """Read the amplitudes of a volume, standardised; raises DataFailure naming the file."""
-        values = np.asarray(self._in_order(volume, volume.cube, "iuf"), dtype=np.float32)
+        values = np.asarray(self._read_in_order(volume, volume.cube_file, "iuf"), dtype=np.float32)
         mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
         if not np.isfinite(deviation):
-            raise DataFailure(f"{volume.cube}: has an amplitude that is infinite or no number")
+            raise DataFailure(f"{volume.cube_file}: has an amplitude that is infinite or no number")
         if deviation == 0:
             raise DataFailure(
-                f"{volume.cube}: all amplitudes are {mean:g}; exclude the volume in task.volumes.excluded"
+                f"{volume.cube_file}: all amplitudes are {mean:g}; exclude the volume in task.volumes.excluded"
             )
         scaled = (values - np.float32(mean)) / np.float32(deviation)
         return np.clip(scaled, -self.clip, self.clip, out=scaled).astype(np.float16)
 
-    def faults(self, volume: Volume) -> Faults | None:
+    def read_faults(self, volume: VolumeFiles) -> Faults | None:
         """Read the voxels of faults (1) of a volume, None if not known; raises DataFailure naming the file."""
-        if volume.fault is None:
+        if volume.fault_file is None:
             return None
-        values = self._in_order(volume, volume.fault, "biuf")
+        values = self._read_in_order(volume, volume.fault_file, "biuf")
         faults = values == 1
         if not (faults | (values == 0)).all():
             other = values[~(faults | (values == 0))][0]
-            raise DataFailure(f"{volume.fault}: has a voxel of {other}; 1 is a fault, 0 is none")
+            raise DataFailure(f"{volume.fault_file}: has a voxel of {other}; 1 is a fault, 0 is none")
         return np.asarray(faults, dtype=np.uint8)
 
-    def _in_order(self, volume: Volume, path: Path, kinds: str) -> NDArray[Any]:
+    def _read_in_order(self, volume: VolumeFiles, path: Path, kinds: str) -> NDArray[Any]:
         try:
             values: NDArray[Any] = read_array(path)
         except (OSError, ValueError) as error:
             raise DataFailure(f"{path}: cannot be read as an array: {error}") from error
         if values.dtype.kind not in kinds:
             raise DataFailure(f"{path}: holds {values.dtype}, not real numbers")
-        ordered = values.swapaxes(0, 1) if volume.swapped and values.ndim > 1 else values
+        ordered = values.swapaxes(0, 1) if volume.has_swapped_axes and values.ndim > 1 else values
         if ordered.shape != tuple(self.shape):
-            also = " after swapping axes 0 and 1" if volume.swapped else ""
+            also = " after swapping axes 0 and 1" if volume.has_swapped_axes else ""
             raise DataFailure(
                 f"{path}: has the shape {list(ordered.shape)}{also}; task.volumes.shape is {list(self.shape)}"
             )
         return ordered
 
 
-def _only(folder: Path, pattern: str) -> Path:
+def _find_only_file(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        raise DataFailure(f"{folder}: has {counted(len(found), 'file')} named {pattern}, and one is needed")
+        raise DataFailure(f"{folder}: has {count_noun(len(found), 'file')} named {pattern}, and one is needed")
     return found[0]

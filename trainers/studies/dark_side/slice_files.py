@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
-from seedfold.results.store.atomic_files import replacing
-from seedfold.trainers.data.resumable_files import digest_of, name_again, save_array
-from seedfold.trainers.studies.dark_side.seismic import Amplitudes, Faults, SeismicVolumes, Volume
+from seedfold.results.store.atomic_files import replace_file
+from seedfold.trainers.data.resumable_files import file_digest, link_or_move, save_array
+from seedfold.trainers.studies.dark_side.seismic import Amplitudes, Faults, SeismicVolumes, VolumeFiles
 
 AXES = (0, 1)
-RECORD = "volume.json"
+RECORD_FILE = "volume.json"
 
 
 def slices_file(axis: int) -> str:
@@ -53,7 +53,7 @@ class SlicedVolume:
     faults: list[list[int]] | None
 
 
-def sources_of(volume: Volume) -> list[list[int]]:
+def source_states(volume: VolumeFiles) -> list[list[int]]:
     """Return size and time of change of each file; raises DataFailure for one that is gone."""
     try:
         return [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in volume.files)]
@@ -61,47 +61,47 @@ def sources_of(volume: Volume) -> list[list[int]]:
         raise DataFailure(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
-def known(folder: Path, volume: Volume, plan: str) -> SlicedVolume | None:
+def find_complete(folder: Path, volume: VolumeFiles, plan: str) -> SlicedVolume | None:
     """Return what is whole in ``folder`` of this volume, plan and sources, else None."""
     try:
-        record = SlicedVolume(**json.loads((folder / RECORD).read_text()))
-        whole = all(digest_of(folder / name) == digest for name, digest in record.files.items())
+        record = SlicedVolume(**json.loads((folder / RECORD_FILE).read_text()))
+        is_unchanged = all(file_digest(folder / name) == digest for name, digest in record.files.items())
     except (OSError, ValueError, TypeError):
         return None
-    as_planned = (record.name, record.plan, record.sources) == (volume.name, plan, sources_of(volume))
-    return record if whole and as_planned else None
+    as_planned = (record.name, record.plan, record.sources) == (volume.name, plan, source_states(volume))
+    return record if is_unchanged and as_planned else None
 
 
-def write(folder: Path, source: SeismicVolumes, volume: Volume, plan: str) -> SlicedVolume:
+def write_slices(folder: Path, source: SeismicVolumes, volume: VolumeFiles, plan: str) -> SlicedVolume:
     """Cut a volume into slices; raises DataFailure naming a file that cannot be used."""
-    sources = sources_of(volume)
-    faults = source.faults(volume)
+    sources = source_states(volume)
+    faults = source.read_faults(volume)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).unlink(missing_ok=True)
-    contents = _contents(source.amplitudes(volume), faults)
+    (folder / RECORD_FILE).unlink(missing_ok=True)
+    contents = _iterate_contents(source.read_amplitudes(volume), faults)
     digests = {name: save_array(folder / name, array) for name, array in contents}
     counts = None if faults is None else [faults.sum((1 - axis, 2), dtype=np.int64).tolist() for axis in AXES]
-    record = SlicedVolume(volume.name, plan, sources, digests, volume.swapped, counts)
-    with replacing(folder / RECORD) as beside:
-        beside.write_text(json.dumps(asdict(record)))
+    record = SlicedVolume(volume.name, plan, sources, digests, volume.has_swapped_axes, counts)
+    with replace_file(folder / RECORD_FILE) as temporary:
+        temporary.write_text(json.dumps(asdict(record)))
     return record
 
 
-def _contents(amplitudes: Amplitudes, faults: Faults | None) -> Iterator[tuple[str, NDArray[Any]]]:
+def _iterate_contents(amplitudes: Amplitudes, faults: Faults | None) -> Iterator[tuple[str, NDArray[Any]]]:
     """Name each file with its content, one after the other: a volume is large."""
     for axis in AXES:
         yield slices_file(axis), np.moveaxis(amplitudes, axis, 0)
         if faults is not None:
-            yield masks_file(axis), _not_empty(np.moveaxis(faults, axis, 0))
+            yield masks_file(axis), _drop_empty(np.moveaxis(faults, axis, 0))
 
 
-def _not_empty(masks: Faults) -> Faults:
+def _drop_empty(masks: Faults) -> Faults:
     return masks[masks.any((1, 2))]
 
 
-def hand_over(folder: Path, volumes: Sequence[SlicedVolume], staging: Path) -> None:
+def link_into_staging(folder: Path, volumes: Sequence[SlicedVolume], staging: Path) -> None:
     """Give the files a second name in ``staging``, a folder a volume; where there are no such names, move them."""
     for volume in volumes:
         (staging / volume.name).mkdir()
         for name in volume.files:
-            name_again(folder / volume.name / name, staging / volume.name / name)
+            link_or_move(folder / volume.name / name, staging / volume.name / name)

@@ -22,8 +22,8 @@ from seedfold.trainers.data.samples import UNKNOWN, Indices, Samples
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
 from seedfold.trainers.studies.dark_side.slice_files import AXES, masks_file, slices_file
 
-EMPTY = -1
-_AGAIN = "run the stage that wrote it again"
+EMPTY_MASK = -1
+_RUN_AGAIN = "run the stage that wrote it again"
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,31 @@ class Slices:
         They are in the order of the index: by volume, axis and position. Raises DataFailure for a file that is missing
         or not of the index, or whose slices have another size than the others.
         """
-        index = _index(folder / SLICES_INDEX, self.axes)
-        images = _Stacks.of(folder, index, slices_file, index.positions, np.dtype(np.float16))
-        masks = None if index.faults is None else self._stored(_masks(folder, index, images), channel=False)
-        inputs, groups = self._stored(images, channel=True), np.asarray(index.volumes)
+        index = _read_index(folder / SLICES_INDEX, self.axes)
+        images = _Stacks.from_index(folder, index, slices_file, index.positions, np.dtype(np.float16))
+        masks = (
+            None
+            if index.faults is None
+            else self._make_file_inputs(_make_mask_stacks(folder, index, images), channel=False)
+        )
+        inputs, groups = self._make_file_inputs(images, channel=True), np.asarray(index.volumes)
         return Samples(index.ids, inputs, index.targets, groups, masks=masks)
 
-    def _stored(self, stacks: _Stacks, *, channel: bool) -> FileInputs:
+    def _make_file_inputs(self, stacks: _Stacks, *, channel: bool) -> FileInputs:
         shape = stacks.shape[::-1] if self.vertical else stacks.shape
-        rows = np.arange(len(stacks.numbers), dtype=np.int64)
+        rows = np.arange(len(stacks.file_numbers), dtype=np.int64)
 
-        def read(row: int, into: NDArray[Any]) -> None:
+        def read_row(row: int, into: NDArray[Any]) -> None:
             image = into[0] if channel else into
             if self.vertical:
-                image[:] = stacks.image(row).T
+                image[:] = stacks.read_image(row).T
             else:
-                stacks.read(row, image)
+                stacks.read_into(row, image)
 
-        return FileInputs(read, (1, *shape) if channel else shape, stacks.dtype, rows, self.num_workers)
+        return FileInputs(read_row, (1, *shape) if channel else shape, stacks.dtype, rows, self.num_workers)
 
 
-def swapped_volumes(folder: Path) -> frozenset[str]:
+def read_swapped_volumes(folder: Path) -> frozenset[str]:
     """Name the volumes in a folder of the stage whose files have axes 0 and 1 in the other order."""
     import pyarrow.parquet as pq
 
@@ -97,7 +101,7 @@ class _Index:
         return np.asarray(self.faults > 0, dtype=np.int64)
 
 
-def _index(path: Path, axes: Sequence[int]) -> _Index:
+def _read_index(path: Path, axes: Sequence[int]) -> _Index:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -113,8 +117,8 @@ def _index(path: Path, axes: Sequence[int]) -> _Index:
     return _Index(table.column("volume").to_pylist(), table.column("axis").to_pylist(), positions, masks, known)
 
 
-def _masks(folder: Path, index: _Index, images: _Stacks) -> _Stacks:
-    masks = _Stacks.of(folder, index, masks_file, index.masks, np.dtype(np.uint8))
+def _make_mask_stacks(folder: Path, index: _Index, images: _Stacks) -> _Stacks:
+    masks = _Stacks.from_index(folder, index, masks_file, index.masks, np.dtype(np.uint8))
     if masks.shape != images.shape:
         raise DataFailure(f"{masks.files[0]}: has masks {masks.shape}, and the slices are {images.shape}")
     return masks
@@ -129,58 +133,60 @@ class _Stacks:
     """
 
     files: list[Path]
-    begin: list[int]
-    numbers: Indices
-    places: Indices
+    data_offsets: list[int]
+    file_numbers: Indices
+    positions: Indices
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     @classmethod
-    def of(
-        cls, folder: Path, index: _Index, name: Callable[[int], str], places: Indices, dtype: np.dtype[Any]
+    def from_index(
+        cls, folder: Path, index: _Index, file_name: Callable[[int], str], positions: Indices, dtype: np.dtype[Any]
     ) -> _Stacks:
         """Look at the header of every file; raises DataFailure for one that is not as the index has it."""
         stacks = list(zip(index.volumes, index.axes, strict=True))
         number = {stack: count for count, stack in enumerate(dict.fromkeys(stacks))}
         numbers = np.asarray([number[stack] for stack in stacks], dtype=np.int64)
-        files = [folder / volume / name(axis) for volume, axis in number]
-        headers = [_header(file, dtype) for file in files]
+        files = [folder / volume / file_name(axis) for volume, axis in number]
+        headers = [_read_header(file, dtype) for file in files]
         counts = np.zeros(len(files), dtype=np.int64)
-        np.maximum.at(counts, numbers, places + 1)
+        np.maximum.at(counts, numbers, positions + 1)
         for file, header, count in zip(files, headers, counts.tolist(), strict=True):
             _check_header(file, header, count, headers[0])
-        return cls(files, [header.begin for header in headers], numbers, places, headers[0].shape[1:], dtype)
+        return cls(files, [header.data_offset for header in headers], numbers, positions, headers[0].shape[1:], dtype)
 
-    def read(self, row: int, into: NDArray[Any]) -> None:
+    def read_into(self, row: int, into: NDArray[Any]) -> None:
         """Read the image of a row into an array of its shape and type."""
-        place, number = int(self.places[row]), int(self.numbers[row])
-        if place == EMPTY:
+        position, number = int(self.positions[row]), int(self.file_numbers[row])
+        if position == EMPTY_MASK:
             into[:] = 0
             return
         try:
             with self.files[number].open("rb", buffering=0) as file:
-                count = os.preadv(file.fileno(), [into.reshape(-1).data], self.begin[number] + place * into.nbytes)
+                count = os.preadv(
+                    file.fileno(), [into.reshape(-1).data], self.data_offsets[number] + position * into.nbytes
+                )
         except OSError as error:
-            raise DataFailure(f"{self.files[number]}: image {place} cannot be read: {error}") from error
+            raise DataFailure(f"{self.files[number]}: image {position} cannot be read: {error}") from error
         if count != into.nbytes:
-            raise DataFailure(f"{self.files[number]}: is cut short at image {place}; {_AGAIN}")
+            raise DataFailure(f"{self.files[number]}: is cut short at image {position}; {_RUN_AGAIN}")
 
-    def image(self, row: int) -> NDArray[Any]:
+    def read_image(self, row: int) -> NDArray[Any]:
         """Return the image of a row."""
         image = np.empty(self.shape, dtype=self.dtype)
-        self.read(row, image)
+        self.read_into(row, image)
         return image
 
 
 @dataclass(frozen=True)
 class _Header:
     shape: tuple[int, ...]
-    begin: int
+    data_offset: int
 
 
 def _check_header(file: Path, header: _Header, count: int, first: _Header) -> None:
     if header.shape[0] != count:
-        raise DataFailure(f"{file}: has {header.shape[0]} images, the index {count}; {_AGAIN}")
+        raise DataFailure(f"{file}: has {header.shape[0]} images, the index {count}; {_RUN_AGAIN}")
     if header.shape[1:] != first.shape[1:]:
         raise DataFailure(
             f"{file}: has slices {header.shape[1:]}, others have {first.shape[1:]}; use one axis, or volumes as wide as"
@@ -188,15 +194,15 @@ def _check_header(file: Path, header: _Header, count: int, first: _Header) -> No
         )
 
 
-def _header(path: Path, dtype: np.dtype[Any]) -> _Header:
+def _read_header(path: Path, dtype: np.dtype[Any]) -> _Header:
     try:
         with path.open("rb") as file:
             shape, fortran, kind = read_header(file)
             header, size = _Header(shape, file.tell()), os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
-        raise DataFailure(f"{path}: cannot be read as slices: {error}; {_AGAIN}") from error
+        raise DataFailure(f"{path}: cannot be read as slices: {error}; {_RUN_AGAIN}") from error
     if fortran or kind != dtype or len(shape) != 3:
-        raise DataFailure(f"{path}: holds {kind} {shape}, which are no slices; {_AGAIN}")
-    if size != header.begin + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
-        raise DataFailure(f"{path}: has {size} bytes, which is not {shape[0]} images; {_AGAIN}")
+        raise DataFailure(f"{path}: holds {kind} {shape}, which are no slices; {_RUN_AGAIN}")
+    if size != header.data_offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+        raise DataFailure(f"{path}: has {size} bytes, which is not {shape[0]} images; {_RUN_AGAIN}")
     return header

@@ -20,13 +20,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
 from seedfold.trainers.setup.build import build
-from seedfold.trainers.studies.dark_side.seismic import SeismicVolumes, Volume
-from seedfold.trainers.studies.dark_side.slice_files import AXES, SlicedVolume, hand_over, known, write
-from seedfold.trainers.studies.dark_side.slices import EMPTY
+from seedfold.trainers.studies.dark_side.seismic import SeismicVolumes, VolumeFiles
+from seedfold.trainers.studies.dark_side.slice_files import (
+    AXES,
+    SlicedVolume,
+    find_complete,
+    link_into_staging,
+    write_slices,
+)
+from seedfold.trainers.studies.dark_side.slices import EMPTY_MASK
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,25 +45,25 @@ def run(work: Work) -> None:
 
     Raises DataFailure naming a file that is missing or cannot be used.
     """
-    source = _source(work.config)
-    volumes = source.volumes()
-    sliced = _all_sliced(source, volumes, work)
+    source = _build_source(work.config)
+    volumes = source.find_volumes()
+    sliced = _slice_all(source, volumes, work)
     for file in (file for volume in volumes for file in volume.files):
         work.reads(file)
-    hand_over(_partial(work), sliced, work.staging)
+    link_into_staging(_partial_folder(work), sliced, work.staging)
     _write_index(work.staging / SLICES_INDEX, sliced, source.shape)
 
 
 def after_publish(work: Work) -> None:
     """Remove what was kept to go on from."""
-    shutil.rmtree(_partial(work), ignore_errors=True)
+    shutil.rmtree(_partial_folder(work), ignore_errors=True)
 
 
-def _partial(work: Work) -> Path:
+def _partial_folder(work: Work) -> Path:
     return work.folder / "slices"
 
 
-def _source(config: Mapping[str, Any]) -> SeismicVolumes:
+def _build_source(config: Mapping[str, Any]) -> SeismicVolumes:
     task = config.get("task") or {}
     key, node = ("task.volumes", task.get("volumes")) if task else ("new_volumes", config.get("new_volumes"))
     source = build(node, key)
@@ -66,30 +72,32 @@ def _source(config: Mapping[str, Any]) -> SeismicVolumes:
     return source
 
 
-def _plan(source: SeismicVolumes, volume: Volume) -> str:
+def _digest_settings(source: SeismicVolumes, volume: VolumeFiles) -> str:
     """A digest of everything that decides the slices of a volume, but for its files; others may come and go."""
-    settings = {**asdict(source), "path": None, "swapped": volume.swapped, "excluded": None}
+    settings = {**asdict(source), "path": None, "swapped": volume.has_swapped_axes, "excluded": None}
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
 
 
-def _all_sliced(source: SeismicVolumes, volumes: list[Volume], work: Work) -> list[SlicedVolume]:
+def _slice_all(source: SeismicVolumes, volumes: list[VolumeFiles], work: Work) -> list[SlicedVolume]:
     """Complete every volume; raises RunInterrupted between two when asked to stop."""
-    done: list[SlicedVolume] = []
-    with closing(_completed(source, volumes, work)) as completed:
+    sliced_volumes: list[SlicedVolume] = []
+    with closing(_iterate_completed(source, volumes, work)) as completed:
         for sliced in completed:
-            done.append(sliced)
-            work.progress(len(done), len(volumes))
-            if len(done) < len(volumes) and work.stop_requested():
+            sliced_volumes.append(sliced)
+            work.progress(len(sliced_volumes), len(volumes))
+            if len(sliced_volumes) < len(volumes) and work.stop_requested():
                 raise RunInterrupted(
-                    f"stopped with {len(done)} of {counted(len(volumes), 'volume')} done; they are kept"
+                    f"stopped with {len(sliced_volumes)} of {count_noun(len(volumes), 'volume')} done; they are kept"
                 )
-    return sorted(done, key=lambda sliced: sliced.name)
+    return sorted(sliced_volumes, key=lambda sliced: sliced.name)
 
 
-def _completed(source: SeismicVolumes, volumes: list[Volume], work: Work) -> Generator[SlicedVolume, None, None]:
-    def complete(volume: Volume) -> SlicedVolume:
-        folder, plan = _partial(work) / volume.name, _plan(source, volume)
-        return known(folder, volume, plan) or write(folder, source, volume, plan)
+def _iterate_completed(
+    source: SeismicVolumes, volumes: list[VolumeFiles], work: Work
+) -> Generator[SlicedVolume, None, None]:
+    def complete(volume: VolumeFiles) -> SlicedVolume:
+        folder, plan = _partial_folder(work) / volume.name, _digest_settings(source, volume)
+        return find_complete(folder, volume, plan) or write_slices(folder, source, volume, plan)
 
     pool = ThreadPoolExecutor(work.description.resources.cpus, thread_name_prefix="slice")
     try:
@@ -103,15 +111,18 @@ def _write_index(path: Path, volumes: list[SlicedVolume], shape: Sequence[int]) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.concat_tables([_rows(volume, shape) for volume in volumes]), path, compression="zstd")
+    pq.write_table(pa.concat_tables([_index_rows(volume, shape) for volume in volumes]), path, compression="zstd")
 
 
-def _rows(volume: SlicedVolume, shape: Sequence[int]) -> pa.Table:
+def _index_rows(volume: SlicedVolume, shape: Sequence[int]) -> pa.Table:
     import pyarrow as pa
 
     counts = [shape[axis] for axis in AXES]
     faults = [np.zeros(count, np.int64) for count in counts] if volume.faults is None else volume.faults
-    masks = [np.where(np.asarray(own) > 0, np.cumsum(np.asarray(own) > 0) - 1, EMPTY) for own in faults]
+    masks = [
+        np.where(np.asarray(fault_counts) > 0, np.cumsum(np.asarray(fault_counts) > 0) - 1, EMPTY_MASK)
+        for fault_counts in faults
+    ]
     return pa.table(
         {
             "volume": pa.array([volume.name] * sum(counts), pa.string()),

@@ -15,9 +15,9 @@ import numpy as np
 
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import Work
-from seedfold.trainers.data.samples import existing
-from seedfold.trainers.data.table import class_targets, column, read_frame
-from seedfold.trainers.studies.melanoma.metadata import numeric, observed
+from seedfold.trainers.data.samples import require_data_path
+from seedfold.trainers.data.table import find_column, read_frame, to_class_numbers
+from seedfold.trainers.studies.melanoma.metadata import to_numbers, to_observed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seedfold.trainers.data.samples import Indices
 
 PRELOAD = ("numpy", "pandas", "matplotlib.figure", "seedfold.trainers.studies.melanoma.describe_stage")
-MISSING = "missing"
+MISSING_LABEL = "missing"
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _BINS = 20
 
@@ -42,30 +42,30 @@ class DescribeSettings:
     missing: Sequence[str] = ()
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> DescribeSettings:
+    def from_config(cls, config: Mapping[str, Any]) -> DescribeSettings:
         """Read ``config.describe``; raises ConfigFailure for an unknown or missing key."""
         return read_settings(cls, config.get("describe"), "describe")
 
 
 def run(work: Work) -> None:
     """Write the figures; raises DataFailure for a missing file or column, or a value that is no number."""
-    settings = DescribeSettings.of(work.config)
-    path = existing(settings.path)
+    settings = DescribeSettings.from_config(work.config)
+    path = require_data_path(settings.path)
     work.reads(path)
     rows = read_frame(path)
-    targets = class_targets(rows[column(rows, settings.target, path)], None, path)
+    targets = to_class_numbers(rows[find_column(rows, settings.target, path)], None, path)
 
     def values(name: str) -> pd.Series[Any]:
-        return observed(rows[column(rows, name, path)], settings.missing)
+        return to_observed(rows[find_column(rows, name, path)], settings.missing)
 
-    _draw_categories(_file(work, settings.target), settings.target, rows[settings.target].astype(str), None)
+    _draw_categories(_figure_file(work, settings.target), settings.target, rows[settings.target].astype(str), None)
     for name in settings.categories:
-        _draw_categories(_file(work, name), name, values(name).fillna(MISSING).astype(str), targets)
+        _draw_categories(_figure_file(work, name), name, values(name).fillna(MISSING_LABEL).astype(str), targets)
     for name in settings.numbers:
-        _draw_numbers(_file(work, name), name, numeric(values(name), name, path), targets)
+        _draw_numbers(_figure_file(work, name), name, to_numbers(values(name), name, path), targets)
 
 
-def _file(work: Work, name: str) -> Path:
+def _figure_file(work: Work, name: str) -> Path:
     return work.outputs / f"{name.replace('/', '_')}.svg"
 
 
@@ -81,13 +81,13 @@ def _draw_categories(file: Path, name: str, values: pd.Series[Any], targets: Ind
     axes[0].set(xlabel="rows", ylabel=name, xlim=(0, 1.35 * counts.max()))
     if targets is not None:
         _draw_shares(axes[1], values, targets == 1, list(counts.index))
-    _save(figure, axes, file)
+    _save_figure(figure, axes, file)
 
 
 def _draw_shares(axes: Axes, values: pd.Series[Any], positive: Any, names: Sequence[str]) -> None:
     """The share of class 1 in each category, with the standard error, and the share in all rows as a dashed line."""
     groups = [positive[(values == name).to_numpy()] for name in names]
-    shares = np.array([own.mean() for own in groups])
+    shares = np.array([group.mean() for group in groups])
     errors = np.sqrt(shares * (1 - shares) / [len(own) for own in groups])
     axes.errorbar(shares, list(names), xerr=errors, fmt="o", color=_COLOURS[1], markersize=5)
     axes.axvline(positive.mean(), color="0.4", linestyle="--", linewidth=1)
@@ -104,16 +104,18 @@ def _draw_numbers(file: Path, name: str, values: Any, targets: Indices) -> None:
     known = np.isfinite(values)
     edges = np.histogram_bin_edges(values[known], min(_BINS, len(np.unique(values[known]))))
     for number in np.unique(targets):
-        own = values[known & (targets == number)]
+        class_values = values[known & (targets == number)]
         colour = _COLOURS[number % len(_COLOURS)]
-        axes.hist(own, edges, density=True, histtype="step", color=colour, linewidth=1.8, label=f"class {number}")
-        axes.axvline(own.mean(), color=colour, linestyle="--", linewidth=1)
-    axes.set(xlabel=f"{name} (dashed: mean; {MISSING} in {np.mean(~known):.1%} of rows)", ylabel="density")
+        axes.hist(
+            class_values, edges, density=True, histtype="step", color=colour, linewidth=1.8, label=f"class {number}"
+        )
+        axes.axvline(class_values.mean(), color=colour, linestyle="--", linewidth=1)
+    axes.set(xlabel=f"{name} (dashed: mean; {MISSING_LABEL} in {np.mean(~known):.1%} of rows)", ylabel="density")
     axes.legend(frameon=False)
-    _save(figure, np.array([axes]), file)
+    _save_figure(figure, np.array([axes]), file)
 
 
-def _save(figure: Any, every: Any, file: Path) -> None:
-    for axes in every:
+def _save_figure(figure: Any, all_axes: Any, file: Path) -> None:
+    for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, metadata={"Date": None})

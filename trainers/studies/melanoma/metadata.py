@@ -24,8 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.samples import UNKNOWN, Floats, Indices, Labels, Reads, Samples, check, existing
-from seedfold.trainers.data.table import class_targets, column, read_frame, row_ids
+from seedfold.trainers.data.samples import (
+    UNKNOWN,
+    Floats,
+    Indices,
+    Labels,
+    Reads,
+    Samples,
+    check_samples,
+    require_data_path,
+)
+from seedfold.trainers.data.table import find_column, read_frame, read_ids, to_class_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,79 +66,81 @@ class Metadata:
 
     def load(self, reads: Reads) -> Samples:
         """Read the tables; raises DataFailure for a missing file or column, a value that is no number, or all gaps."""
-        tables = [self._read(place, reads) for place in (self.path, self.test_path) if place is not None]
-        inputs = [self._prepared(name, tables) for name in [*self.numbers, *self.categories]]
+        tables = [self._read_table(place, reads) for place in (self.path, self.test_path) if place is not None]
+        inputs = [self._prepare_column(name, tables) for name in [*self.numbers, *self.categories]]
         parts = [np.hstack(each) for each in zip(*inputs, strict=True)]
         held_out = np.repeat([False, True][: len(tables)], [len(table.rows) for table in tables])
         samples = Samples(
-            ids=tuple(name for table in tables for name in row_ids(table.rows, self.id, table.path)),
+            ids=tuple(name for table in tables for name in read_ids(table.rows, self.id, table.path)),
             inputs=np.vstack(parts).astype(np.float32),
-            targets=np.concatenate([self._targets(*each) for each in enumerate(tables)]),
-            groups=None if self.group is None else np.concatenate([self._groups(table) for table in tables]),
+            targets=np.concatenate([self._read_targets(*each) for each in enumerate(tables)]),
+            groups=None if self.group is None else np.concatenate([self._read_groups(table) for table in tables]),
             held_out=held_out,
         )
-        return check(samples, " and ".join(str(table.path) for table in tables), self.classes)
+        return check_samples(samples, " and ".join(str(table.path) for table in tables), self.classes)
 
-    def _read(self, place: str, reads: Reads) -> _Rows:
-        path = existing(place)
+    def _read_table(self, path_text: str, reads: Reads) -> _TableRows:
+        path = require_data_path(path_text)
         reads(path)
         rows = read_frame(path, text=[self.id, *([] if self.group is None else [self.group])])
         if not len(rows):
             raise DataFailure(f"{path}: holds no samples")
-        return _Rows(path, rows)
+        return _TableRows(path, rows)
 
-    def _prepared(self, name: str, tables: Sequence[_Rows]) -> list[Floats]:
+    def _prepare_column(self, name: str, tables: Sequence[_TableRows]) -> list[Floats]:
         """The columns (n, k) that a column becomes, of each table."""
-        known = [table.observed(name, self.missing) for table in tables]
-        if not known[0].notna().any():
+        columns = [table.observed_column(name, self.missing) for table in tables]
+        if not columns[0].notna().any():
             raise DataFailure(f"{tables[0].path}: column {name!r} is missing in every row; leave it out of task.source")
         if name in self.numbers:
-            return _standardised([numeric(each, name, table.path) for each, table in zip(known, tables, strict=True)])
-        one = {old: new for new, every in self.merge.items() for old in every}
-        merged = [each.map(lambda value: one.get(value, value), na_action="ignore") for each in known]
-        where = [self.seed, self.categories.index(name)]
-        return list(_dummies(list(_drawn(merged, where)), name))
+            return _standardise(
+                [to_numbers(each, name, table.path) for each, table in zip(columns, tables, strict=True)]
+            )
+        merged_name = {old: new for new, names in self.merge.items() for old in names}
+        merged = [each.map(lambda value: merged_name.get(value, value), na_action="ignore") for each in columns]
+        seeds = [self.seed, self.categories.index(name)]
+        return list(_make_dummies(list(_fill_by_drawing(merged, seeds)), name))
 
-    def _targets(self, number: int, table: _Rows) -> Indices:
+    def _read_targets(self, number: int, table: _TableRows) -> Indices:
         if number and self.target not in table.rows:
             return np.full(len(table.rows), UNKNOWN, dtype=np.int64)
-        return class_targets(table.rows[column(table.rows, self.target, table.path)], None, table.path)
+        return to_class_numbers(table.rows[find_column(table.rows, self.target, table.path)], None, table.path)
 
-    def _groups(self, table: _Rows) -> Labels:
-        groups = table.rows[column(table.rows, str(self.group), table.path)].astype("object")
-        alone = np.array([f"{self.id} {name}" for name in row_ids(table.rows, self.id, table.path)], dtype=object)
-        return np.where(groups.isna(), alone, groups).astype(str)
+    def _read_groups(self, table: _TableRows) -> Labels:
+        groups = table.rows[find_column(table.rows, str(self.group), table.path)].astype("object")
+        own_groups = np.array([f"{self.id} {name}" for name in read_ids(table.rows, self.id, table.path)], dtype=object)
+        return np.where(groups.isna(), own_groups, groups).astype(str)
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _TableRows:
     path: Path
     rows: pd.DataFrame
 
-    def observed(self, name: str, missing: Sequence[str]) -> pd.Series[Any]:
+    def observed_column(self, name: str, missing: Sequence[str]) -> pd.Series[Any]:
         """A column, with None where the value is missing."""
-        return observed(self.rows[column(self.rows, name, self.path)], missing)
+        return to_observed(self.rows[find_column(self.rows, name, self.path)], missing)
 
 
-def observed(values: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
+def to_observed(values: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
     """Return values as objects, with None where a field is empty or holds one of the words in ``missing``."""
     plain = values.astype("object")
     return plain.where(plain.notna() & ~plain.isin(list(missing)), None)
 
 
-def numeric(values: pd.Series[Any], name: str, path: Path) -> Array:
+def to_numbers(values: pd.Series[Any], name: str, path: Path) -> Array:
     """Return numbers (n,), NaN where missing; raises DataFailure naming the first row with another thing."""
     import pandas as pd
 
     found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = values.notna().to_numpy() & ~np.isfinite(found)
-    if wrong.any():
-        row = int(wrong.argmax())
+    is_wrong = values.notna().to_numpy() & ~np.isfinite(found)
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
         raise DataFailure(f"{path}: row {row + 1}, column {name!r} holds {values.iloc[row]!r}, which is no number")
     return found
 
 
-def _standardised(tables: Sequence[Array]) -> list[Floats]:
+def _standardise(tables: Sequence[Array]) -> list[Floats]:
     """Gaps filled and numbers scaled, by the first table."""
     mean = float(np.round(np.nanmean(tables[0])))
     filled = [np.where(np.isnan(values), mean, values) for values in tables]
@@ -138,7 +149,7 @@ def _standardised(tables: Sequence[Array]) -> list[Floats]:
     return [((values - middle) / scale)[:, None].astype(np.float32) for values in filled]
 
 
-def _drawn(tables: Sequence[pd.Series[Any]], seeds: Sequence[int]) -> Iterator[pd.Series[Any]]:
+def _fill_by_drawing(tables: Sequence[pd.Series[Any]], seeds: Sequence[int]) -> Iterator[pd.Series[Any]]:
     """Gaps filled by draws, in proportion to what the first table has."""
     shares = tables[0].value_counts(normalize=True).sort_index()
     for number, values in enumerate(tables):
@@ -146,7 +157,7 @@ def _drawn(tables: Sequence[pd.Series[Any]], seeds: Sequence[int]) -> Iterator[p
         yield values.where(values.notna(), draws)
 
 
-def _dummies(tables: Sequence[pd.Series[Any]], name: str) -> Iterator[Floats]:
+def _make_dummies(tables: Sequence[pd.Series[Any]], name: str) -> Iterator[Floats]:
     """Columns (n, categories - 1) of 0 and 1, those of the first table."""
     categories = sorted(set(tables[0]))
     for values in tables:

@@ -27,17 +27,17 @@ COLUMNS = (
     "benign_malignant",
     "target",
 )
-_KNOWN = 5
+_TEST_COLUMNS = 5
 """The first columns, those that a test table has."""
 _SEED = 2020
-_SHARE = 0.175
+_MELANOMA_SHARE = 0.175
 """Melanomas; ten times as many as in the real data, so that every fold of a few has some."""
-_MISSING = 0.04
+_MISSING_SHARE = 0.04
 _SITES = {"torso": 0.0, "lower extremity": -0.4, "upper extremity": 0.3, "head/neck": 1.0, "palms/soles": -0.8}
-_EARLIER = {"torso": ("anterior torso", "posterior torso", "lateral torso")}
+_ARCHIVE_SITES = {"torso": ("anterior torso", "posterior torso", "lateral torso")}
 """Sites that the archive tells apart."""
-_FREQUENCY = (0.5, 0.25, 0.15, 0.07, 0.03)
-_BENIGN = ("unknown", "nevus", "seborrheic keratosis", "lentigo NOS")
+_SITE_FREQUENCIES = (0.5, 0.25, 0.15, 0.07, 0.03)
+_BENIGN_DIAGNOSES = ("unknown", "nevus", "seborrheic keratosis", "lentigo NOS")
 
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
@@ -45,7 +45,7 @@ Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Size:
+class _SampleSize:
     train: int
     test: int
     external: int
@@ -53,7 +53,7 @@ class _Size:
     width: int
 
 
-SIZES = {"tiny": _Size(200, 60, 150, 48, 64), "small": _Size(900, 300, 900, 96, 128)}
+SIZES = {"tiny": _SampleSize(200, 60, 150, 48, 64), "small": _SampleSize(900, 300, 900, 96, 128)}
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ def write(folder: Path, size: str, progress: Progress) -> None:
     total, numbers = sum(count for _, count in parts), iter(generator.permutation(900_000).tolist())
     tables: dict[str, list[Row]] = {}
     for part, count in parts:
-        lesions = _lesions(count, generator, earlier=part == "external")
-        targets = _targets(lesions, generator)
+        lesions = _draw_lesions(count, generator, for_archive=part == "external")
+        targets = _draw_targets(lesions, generator)
         images = folder / ("external/jpeg/train" if part == "external" else f"jpeg/{part}")
         images.mkdir(parents=True)
         for lesion, target in zip(lesions, targets, strict=True):
-            row = _row(f"ISIC_{next(numbers):07d}", lesion, target, generator)
+            row = _table_row(f"ISIC_{next(numbers):07d}", lesion, target, generator)
             tables.setdefault(part, []).append(row)
-            _write_jpeg(images / f"{row[0]}.jpg", _photograph(target, (chosen.height, chosen.width), generator))
+            _write_jpeg(images / f"{row[0]}.jpg", _draw_photograph(target, (chosen.height, chosen.width), generator))
             progress(sum(map(len, tables.values())), total)
     _write_tables(folder, tables)
 
@@ -96,7 +96,7 @@ def _write_tables(folder: Path, tables: dict[str, list[Row]]) -> None:
     _write_table(folder / "train.csv", COLUMNS, tables["train"])
     _write_table(folder / "external" / "train.csv", COLUMNS, tables["external"])
     _write_table(folder / "train_extended.csv", COLUMNS, [*tables["train"], *tables["external"]])
-    _write_table(folder / "test.csv", COLUMNS[:_KNOWN], [row[:_KNOWN] for row in tables["test"]])
+    _write_table(folder / "test.csv", COLUMNS[:_TEST_COLUMNS], [row[:_TEST_COLUMNS] for row in tables["test"]])
     submitted = [(row[0], "0") for row in tables["test"]]
     _write_table(folder / "sample_submission.csv", ("image_name", "target"), submitted)
 
@@ -106,66 +106,68 @@ def _write_table(path: Path, header: Sequence[str], rows: Sequence[Row]) -> None
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def _lesions(count: int, generator: np.random.Generator, *, earlier: bool) -> list[_Lesion]:
+def _draw_lesions(count: int, generator: np.random.Generator, *, for_archive: bool) -> list[_Lesion]:
     found: list[_Lesion] = []
     while len(found) < count:
-        found += _patient(generator, earlier)
+        found += _draw_patient(generator, for_archive)
     return [found[row] for row in generator.permutation(count)]
 
 
-def _patient(generator: np.random.Generator, earlier: bool) -> Iterator[_Lesion]:
+def _draw_patient(generator: np.random.Generator, for_archive: bool) -> Iterator[_Lesion]:
     """All lesions of one patient."""
-    patient = "" if earlier else f"IP_{int(generator.integers(10_000_000)):07d}"
+    patient = "" if for_archive else f"IP_{int(generator.integers(10_000_000)):07d}"
     sex = str(generator.choice(["male", "female"]))
     age = int(np.clip(generator.normal(50, 15), 5, 90)) // 5 * 5
-    told_sex = str(generator.choice(["", "unknown"])) if generator.random() < _MISSING else sex
-    told_age = "" if generator.random() < _MISSING else f"{age}.0"
-    for _ in range(1 if earlier else int(generator.geometric(0.3))):
-        site = str(generator.choice(list(_SITES), p=_FREQUENCY))
+    recorded_sex = str(generator.choice(["", "unknown"])) if generator.random() < _MISSING_SHARE else sex
+    recorded_age = "" if generator.random() < _MISSING_SHARE else f"{age}.0"
+    for _ in range(1 if for_archive else int(generator.geometric(0.3))):
+        site = str(generator.choice(list(_SITES), p=_SITE_FREQUENCIES))
         risk = (age - 50) / 15 + 0.5 * (sex == "male") + _SITES[site]
-        yield _Lesion(patient, told_sex, told_age, _told_site(site, generator, earlier), risk)
+        yield _Lesion(patient, recorded_sex, recorded_age, _recorded_site(site, generator, for_archive), risk)
 
 
-def _told_site(site: str, generator: np.random.Generator, earlier: bool) -> str:
-    if generator.random() < _MISSING:
+def _recorded_site(site: str, generator: np.random.Generator, for_archive: bool) -> str:
+    if generator.random() < _MISSING_SHARE:
         return ""
-    return str(generator.choice(_EARLIER.get(site, (site,)))) if earlier else site
+    return str(generator.choice(_ARCHIVE_SITES.get(site, (site,)))) if for_archive else site
 
 
-def _targets(lesions: Sequence[_Lesion], generator: np.random.Generator) -> list[bool]:
+def _draw_targets(lesions: Sequence[_Lesion], generator: np.random.Generator) -> list[bool]:
     """The given share, of those with the highest risk and luck."""
     scores = np.array([lesion.risk for lesion in lesions]) + generator.logistic(0, 1.2, len(lesions))
-    melanomas = np.argsort(-scores)[: round(_SHARE * len(lesions))]
+    melanomas = np.argsort(-scores)[: round(_MELANOMA_SHARE * len(lesions))]
     return np.isin(np.arange(len(lesions)), melanomas).tolist()  # type: ignore[no-any-return]
 
 
-def _row(name: str, lesion: _Lesion, target: bool, generator: np.random.Generator) -> Row:
-    diagnosis = "melanoma" if target else str(generator.choice(_BENIGN, p=(0.7, 0.2, 0.07, 0.03)))
+def _table_row(name: str, lesion: _Lesion, target: bool, generator: np.random.Generator) -> Row:
+    diagnosis = "melanoma" if target else str(generator.choice(_BENIGN_DIAGNOSES, p=(0.7, 0.2, 0.07, 0.03)))
     kind = "malignant" if target else "benign"
     return (name, lesion.patient, lesion.sex, lesion.age, lesion.site, diagnosis, kind, str(int(target)))
 
 
-def _photograph(target: bool, size: tuple[int, int], generator: np.random.Generator) -> NDArray[np.uint8]:
+def _draw_photograph(target: bool, size: tuple[int, int], generator: np.random.Generator) -> NDArray[np.uint8]:
     """A lesion on skin (height, width, 3)."""
     height, width = size
     y, x = np.mgrid[:height, :width] / height
     x, y = x - width / height / 2 - generator.normal(0, 0.06), y - 0.5 - generator.normal(0, 0.06)
-    worse = max(0.0, generator.normal(0.6 if target else 0.15, 0.25))
-    radius = generator.normal(0.24 + 0.08 * worse, 0.04) * (1 + _border(np.arctan2(y, x), 0.3 * worse, generator))
+    severity = max(0.0, generator.normal(0.6 if target else 0.15, 0.25))
+    radius = generator.normal(0.24 + 0.08 * severity, 0.04) * (
+        1 + _draw_border(np.arctan2(y, x), 0.3 * severity, generator)
+    )
     inside = 1 / (1 + np.exp((np.hypot(x, y) - radius) / (0.02 + 0.02 * generator.random())))
-    depth = generator.normal(0.45 + 0.15 * worse, 0.1) + _patches(x, y, 0.05 + 0.2 * worse, generator)
+    depth = generator.normal(0.45 + 0.15 * severity, 0.1) + _draw_patches(x, y, 0.05 + 0.2 * severity, generator)
     skin = np.array([225, 180, 155]) * generator.normal(1, 0.04) + generator.normal(0, 5, (height, width, 1))
     shaded = skin * (1 - np.clip(inside * depth, 0, 0.95)[..., None] * np.array([0.75, 0.95, 1.0]))
     return np.asarray(np.clip(shaded, 0, 255), dtype=np.uint8)
 
 
-def _border(angle: Array, strength: float, generator: np.random.Generator) -> Array:
+def _draw_border(angle: Array, strength: float, generator: np.random.Generator) -> Array:
     """A few waves round the middle."""
     waves = [np.sin(n * angle + generator.uniform(0, 2 * np.pi)) / n for n in (2, 3, 5, 7)]
     return np.asarray(strength * sum(float(generator.normal()) * wave for wave in waves))
 
 
-def _patches(x: Array, y: Array, strength: float, generator: np.random.Generator) -> Array:
+def _draw_patches(x: Array, y: Array, strength: float, generator: np.random.Generator) -> Array:
     """A few waves across, in all directions."""
     waves = [np.sin(a * x + b * y + phase) for a, b, phase in generator.normal(0, 14, (4, 3))]
     return np.asarray(strength * sum(waves) / 2)

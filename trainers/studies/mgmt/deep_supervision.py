@@ -16,14 +16,14 @@ from torch.nn import functional
 
 Norm = Literal["batch", "group"]
 Pooling = Literal["avg", "max", "flatten"]
-LAST = "last"
+LAST_HEAD = "last"
 """The name of the head at the end; those of blocks are ``block_1``, ``block_2``, …"""
 
-_SPATIAL = (2, 3, 4)
+_SPATIAL_AXES = (2, 3, 4)
 _EPSILON = 1e-5
 
 
-def block_channels(start: int, growth: int | float, blocks: int) -> list[int]:
+def make_block_channels(start: int, growth: int | float, blocks: int) -> list[int]:
     """Return the channels of each block b from 0: start + growth · b for a whole number, else start · growth^b."""
     if isinstance(growth, int):
         return [start + growth * number for number in range(blocks)]
@@ -35,7 +35,7 @@ class StandardisedConv3d(nn.Conv3d):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Convolve with the standardised kernels."""
-        deviation, mean = torch.std_mean(self.weight, dim=(1, *_SPATIAL), keepdim=True, correction=0)
+        deviation, mean = torch.std_mean(self.weight, dim=(1, *_SPATIAL_AXES), keepdim=True, correction=0)
         kernels = (self.weight - mean) / (deviation + _EPSILON)
         return functional.conv3d(inputs, kernels, self.bias, self.stride, self.padding)
 
@@ -64,7 +64,7 @@ class DeepSupervisionCNN(nn.Module):
         pooling: Pooling = "avg",
     ) -> None:
         super().__init__()
-        _check(blocks, norm, pooling)
+        _check_options(blocks, norm, pooling)
         self.images = sum(map(bool, modalities.values()))
         if not self.images:
             raise ValueError(f"modalities: none of {', '.join(modalities)} is switched on")
@@ -72,20 +72,22 @@ class DeepSupervisionCNN(nn.Module):
         self.blocks = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         width, side = self.images, tuple(size)
-        for number, (count, wide) in enumerate(zip(blocks, block_channels(channels, growth, len(blocks)), strict=True)):
+        for number, (count, wide) in enumerate(
+            zip(blocks, make_block_channels(channels, growth, len(blocks)), strict=True)
+        ):
             if not count:
                 continue
             stride = 2 if number else 1
             side = tuple(math.ceil(each / stride) for each in side)
-            layers = _block(width, wide, count, stride, _normalised(norm, groups))
+            layers = _block_layers(width, wide, count, stride, _make_convolution_maker(norm, groups))
             if dropout and wide > dropout_above:
                 layers.append(nn.Dropout(dropout))
             name, width = f"block_{number + 1}", wide
             self.blocks[name] = nn.Sequential(*layers)
-            self.heads[name] = nn.Linear(self._features(wide, side), 1)
-        self.heads[LAST] = nn.Linear(self._features(width, side), 1)
+            self.heads[name] = nn.Linear(self._feature_count(wide, side), 1)
+        self.heads[LAST_HEAD] = nn.Linear(self._feature_count(width, side), 1)
 
-    def _features(self, channels: int, side: Sequence[int]) -> int:
+    def _feature_count(self, channels: int, side: Sequence[int]) -> int:
         return channels * math.prod(side) if self.pooling == "flatten" else channels
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
@@ -95,17 +97,17 @@ class DeepSupervisionCNN(nn.Module):
         for name, block in self.blocks.items():
             current = block(current)
             inside = functional.adaptive_max_pool3d(mask, current.shape[2:])
-            logits[name] = self.heads[name](self._pooled(current * inside))
-        return {LAST: self.heads[LAST](self._pooled(current)), **logits}
+            logits[name] = self.heads[name](self._pool(current * inside))
+        return {LAST_HEAD: self.heads[LAST_HEAD](self._pool(current)), **logits}
 
-    def _pooled(self, values: Tensor) -> Tensor:
+    def _pool(self, values: Tensor) -> Tensor:
         if self.pooling == "flatten":
             return values.flatten(1)
         # Unlike the adaptive pooling layers, these have a deterministic gradient on GPUs.
-        return values.amax(_SPATIAL) if self.pooling == "max" else values.mean(_SPATIAL)
+        return values.amax(_SPATIAL_AXES) if self.pooling == "max" else values.mean(_SPATIAL_AXES)
 
 
-def _check(blocks: Sequence[int], norm: str, pooling: str) -> None:
+def _check_options(blocks: Sequence[int], norm: str, pooling: str) -> None:
     if norm not in get_args(Norm):
         raise ValueError(f"norm: {norm!r} is none of {', '.join(get_args(Norm))}")
     if pooling not in get_args(Pooling):
@@ -114,24 +116,24 @@ def _check(blocks: Sequence[int], norm: str, pooling: str) -> None:
         raise ValueError(f"blocks: {list(blocks)} has no convolution")
 
 
-Convolution = Callable[[int, int, int], list[nn.Module]]
+ConvolutionMaker = Callable[[int, int, int], list[nn.Module]]
 
 
-def _normalised(norm: Norm, groups: int) -> Convolution:
+def _make_convolution_maker(norm: Norm, groups: int) -> ConvolutionMaker:
     """Return a maker of one convolution with its normalisation, from channels before, channels after and stride."""
 
-    def batch(before: int, after: int, stride: int) -> list[nn.Module]:
+    def with_batch_norm(before: int, after: int, stride: int) -> list[nn.Module]:
         return [nn.Conv3d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm3d(after)]
 
-    def group(before: int, after: int, stride: int) -> list[nn.Module]:
+    def with_group_norm(before: int, after: int, stride: int) -> list[nn.Module]:
         if after % groups:
             raise ValueError(f"groups: {groups} do not divide a block of {after} channels")
         return [StandardisedConv3d(before, after, 3, stride, padding=1, bias=False), nn.GroupNorm(groups, after)]
 
-    return batch if norm == "batch" else group
+    return with_batch_norm if norm == "batch" else with_group_norm
 
 
-def _block(before: int, after: int, count: int, stride: int, convolution: Convolution) -> list[nn.Module]:
+def _block_layers(before: int, after: int, count: int, stride: int, convolution: ConvolutionMaker) -> list[nn.Module]:
     widths = [before, *[after] * count]
     strides = [stride, *[1] * (count - 1)]
     layers: list[nn.Module] = []

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIRES = ()
-TABLE, VOLUMES = "cases.csv", "volumes"
+TABLE_FILE, VOLUMES_FOLDER = "cases.csv", "volumes"
 MODALITIES = ("t2w", "fla", "t1w", "t1c")
 _SEED = 1337
 
@@ -24,7 +24,7 @@ _Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Size:
+class _SampleSize:
     """Cases of each cohort, the side of a volume, and whether the labels of the test cohort are told."""
 
     train: int
@@ -33,12 +33,12 @@ class _Size:
     test_labels: bool
 
 
-SIZES = {"tiny": _Size(36, 9, 16, test_labels=False), "small": _Size(120, 40, 16, test_labels=True)}
+SIZES = {"tiny": _SampleSize(36, 9, 16, test_labels=False), "small": _SampleSize(120, 40, 16, test_labels=True)}
 
 
 def folders(size: str) -> list[str]:
     """Name the only folder."""
-    return [VOLUMES]
+    return [VOLUMES_FOLDER]
 
 
 def write(folder: Path, size: str, progress: Callable[[int, int], None]) -> None:
@@ -48,28 +48,28 @@ def write(folder: Path, size: str, progress: Callable[[int, int], None]) -> None
     cohorts = ["train"] * chosen.train + ["test"] * chosen.test
     labels = generator.permutation(np.arange(len(cohorts)) % 2).tolist()
     scales = [name for modality in MODALITIES for name in (f"{modality}_mean", f"{modality}_sd")]
-    with (folder / TABLE).open("w", newline="") as file:
+    with (folder / TABLE_FILE).open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["case", "cohort", "label", *scales])
         for number, (cohort, label) in enumerate(zip(cohorts, labels, strict=True)):
             progress(number, len(cohorts))
             name = f"{number:05d}"
-            own = _write_case(folder / VOLUMES / name, label, chosen.side, generator)
-            told = cohort == "train" or chosen.test_labels
-            table.writerow([name, cohort, label if told else "", *own])
+            scale_texts = _write_case(folder / VOLUMES_FOLDER / name, label, chosen.side, generator)
+            is_labelled = cohort == "train" or chosen.test_labels
+            table.writerow([name, cohort, label if is_labelled else "", *scale_texts])
     progress(len(cohorts), len(cohorts))
 
 
 def _write_case(folder: Path, label: int, side: int, generator: np.random.Generator) -> list[str]:
     """Write the volumes of a case; return mean and deviation of each inside the brain, as text."""
     folder.mkdir(parents=True)
-    brain = _distance(np.full(3, 0.5), side) < 0.45
+    brain = _distances(np.full(3, 0.5), side) < 0.45
     radius = generator.uniform(0.2, 0.3)
-    inside = _distance(generator.uniform(0.35, 0.65, 3), side) / radius
+    inside = _distances(generator.uniform(0.35, 0.65, 3), side) / radius
     np.save(folder / "mask.npy", (inside < 1).astype(np.uint8))
     scales = []
     for modality in MODALITIES:
-        values = _modality(modality, label, inside, generator)
+        values = _draw_modality(modality, label, inside, generator)
         volume = np.where(brain, generator.uniform(200, 800) * values + generator.uniform(500, 3000), 0)
         volume = volume.round().astype(np.int16)
         np.save(folder / f"{modality}.npy", volume)
@@ -77,13 +77,13 @@ def _write_case(folder: Path, label: int, side: int, generator: np.random.Genera
     return scales
 
 
-def _distance(center: _Array, side: int) -> _Array:
+def _distances(center: _Array, side: int) -> _Array:
     """The distance of each voxel from a place, both in 0 … 1."""
     axes = np.meshgrid(*[(np.arange(side) + 0.5) / side] * 3, indexing="ij")
-    return np.asarray(np.sqrt(sum((axis - place) ** 2 for axis, place in zip(axes, center, strict=True))))
+    return np.asarray(np.sqrt(sum((axis - centre) ** 2 for axis, centre in zip(axes, center, strict=True))))
 
 
-def _modality(name: str, label: int, inside: _Array, generator: np.random.Generator) -> _Array:
+def _draw_modality(name: str, label: int, inside: _Array, generator: np.random.Generator) -> _Array:
     """Noise, and the tumour; ``inside`` is the distance from its middle over its radius."""
     values: _Array = generator.normal(0, 0.5, inside.shape) + generator.normal(1.0, 0.3) * (inside < 1)
     if name == "t1c":

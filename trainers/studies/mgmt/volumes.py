@@ -16,13 +16,22 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.npy_files import Header, inspect_array, read_array
-from seedfold.trainers.data.samples import UNKNOWN, Flags, Floats, Indices, Reads, Samples, check, existing
-from seedfold.trainers.data.table import Column, class_targets, column, numbers, read_frame, row_ids
+from seedfold.trainers.data.samples import (
+    UNKNOWN,
+    Flags,
+    Floats,
+    Indices,
+    Reads,
+    Samples,
+    check_samples,
+    require_data_path,
+)
+from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers, to_floats
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_REAL, _REAL_OR_BOOLEAN = "iuf", "biuf"
+_REAL_KINDS, _REAL_OR_BOOLEAN_KINDS = "iuf", "biuf"
 Read = TypeVar("Read", Header, NDArray[Any])
 
 
@@ -51,29 +60,31 @@ class Volumes:
     clip: float = 4.0
 
     @property
-    def used(self) -> list[str]:
+    def used_modalities(self) -> list[str]:
         """The modalities that are switched on, in their order."""
         return [name for name, on in self.modalities.items() if on]
 
     def load(self, reads: Reads) -> Samples:
         """Read the table and look at every file that a job may need; raises DataFailure naming file and row."""
-        if not self.used:
+        if not self.used_modalities:
             raise ConfigFailure(f"task.modalities: none of {', '.join(self.modalities)} is switched on")
-        folder, path = existing(self.path), existing(self.table_path)
+        folder, path = require_data_path(self.path), require_data_path(self.table_path)
         reads(path)
         frame = read_frame(path, text=[self.id])
-        ids, held_out = row_ids(frame, self.id, path), self._held_out(frame, path)
-        targets = self._targets(frame, held_out, path)
-        scales = _Scales(*(self._scale(frame, suffix, path) for suffix in (self.mean, self.deviation)))
-        _check_deviations(scales, self.used, ids, path)
-        files = tuple(tuple(folder / case / f"{name}.npy" for name in (*self.used, self.mask)) for case in ids)
+        ids, held_out = read_ids(frame, self.id, path), self._read_held_out(frame, path)
+        targets = self._read_targets(frame, held_out, path)
+        scales = _Scales(*(self._read_scale(frame, suffix, path) for suffix in (self.mean, self.deviation)))
+        _check_deviations(scales, self.used_modalities, ids, path)
+        files = tuple(
+            tuple(folder / case / f"{name}.npy" for name in (*self.used_modalities, self.mask)) for case in ids
+        )
         volumes = StoredVolumes(path, files, tuple(self.size), scales, self.clip)
-        samples = check(Samples(ids, volumes, targets, held_out=held_out), str(path), self.classes)
-        volumes.look()
+        samples = check_samples(Samples(ids, volumes, targets, held_out=held_out), str(path), self.classes)
+        volumes.check_headers()
         return samples
 
-    def _held_out(self, frame: pd.DataFrame, path: Path) -> Flags:
-        cohorts = frame[column(frame, self.cohort, path)].astype("object")
+    def _read_held_out(self, frame: pd.DataFrame, path: Path) -> Flags:
+        cohorts = frame[find_column(frame, self.cohort, path)].astype("object")
         wrong = ~cohorts.isin([self.train, self.test]).to_numpy()
         if wrong.any():
             row = int(wrong.argmax())
@@ -81,14 +92,14 @@ class Volumes:
             raise DataFailure(f"{path}: row {row + 1} is of the cohort {cohorts.iloc[row]!r}; it should be {known}")
         return (cohorts == self.test).to_numpy(dtype=bool)
 
-    def _targets(self, frame: pd.DataFrame, held_out: Flags, path: Path) -> Indices:
-        values = frame[column(frame, self.target, path)]
+    def _read_targets(self, frame: pd.DataFrame, held_out: Flags, path: Path) -> Indices:
+        values = frame[find_column(frame, self.target, path)]
         unknown = values.isna().to_numpy() & held_out
-        targets = class_targets(values.mask(unknown, 0), None, path)
+        targets = to_class_numbers(values.mask(unknown, 0), None, path)
         return np.where(unknown, UNKNOWN, targets)
 
-    def _scale(self, frame: pd.DataFrame, suffix: str, path: Path) -> Floats:
-        return numbers(frame[[column(frame, f"{name}{suffix}", path) for name in self.used]], path)
+    def _read_scale(self, frame: pd.DataFrame, suffix: str, path: Path) -> Floats:
+        return to_floats(frame[[find_column(frame, f"{name}{suffix}", path) for name in self.used_modalities]], path)
 
 
 @dataclass(frozen=True)
@@ -125,48 +136,48 @@ class StoredVolumes:
     """Which of the cases; None for all."""
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._chosen_rows)
 
     @property
-    def _chosen(self) -> Indices:
+    def _chosen_rows(self) -> Indices:
         return np.arange(len(self.files), dtype=np.int64) if self.rows is None else self.rows
 
     def __getitem__(self, positions: Indices | slice) -> StoredVolumes:
         """Return the cases at these positions, still unread."""
-        return replace(self, rows=self._chosen[positions])
+        return replace(self, rows=self._chosen_rows[positions])
 
     @property
     def sample_bytes(self) -> int:
         """What one case takes in memory."""
         return int(np.prod(self.size)) * len(self.files[0]) * np.dtype(np.float32).itemsize
 
-    def look(self) -> None:
+    def check_headers(self) -> None:
         """Look at the header of every file; raises DataFailure for one that is missing or of another shape or type."""
-        for row in self._chosen.tolist():
+        for row in self._chosen_rows.tolist():
             for number in range(len(self.files[row])):
                 self._read_with(inspect_array, row, number)
 
     def gather(self, positions: Indices | slice) -> Floats:
         """Read cases (n, modalities + 1, *size), scaled and with the mask last."""
-        rows = self._chosen[positions].tolist()
+        rows = self._chosen_rows[positions].tolist()
         read = np.empty((len(rows), len(self.files[0]), *self.size), dtype=np.float32)
-        for place, row in enumerate(rows):
-            self._read(row, read[place])
+        for position, row in enumerate(rows):
+            self._read_case(row, read[position])
         return read
 
-    def _read(self, row: int, into: Floats) -> None:
+    def _read_case(self, row: int, into: Floats) -> None:
         *images, mask = range(len(into))
         for number in images:
             scale = self.scales[row, number]
-            scaled = (self._voxels(row, number) - scale.mean) / scale.deviation
+            scaled = (self._read_voxels(row, number) - scale.mean) / scale.deviation
             np.clip(scaled, -self.clip, self.clip, out=into[number])
-        into[mask] = self._voxels(row, mask) > 0
+        into[mask] = self._read_voxels(row, mask) > 0
 
-    def _voxels(self, row: int, number: int) -> Floats:
+    def _read_voxels(self, row: int, number: int) -> Floats:
         # Not mapped: a file system that fails raises an error then, and does not kill the process.
         voxels = np.asarray(self._read_with(read_array, row, number), dtype=np.float32)
         if not np.isfinite(voxels).all():
-            raise DataFailure(f"{self._place(row, number)}: has a missing or infinite voxel")
+            raise DataFailure(f"{self._describe_file(row, number)}: has a missing or infinite voxel")
         return voxels
 
     def _read_with(self, read: Callable[[Path], Read], row: int, number: int) -> Read:
@@ -174,15 +185,15 @@ class StoredVolumes:
         try:
             found = read(file)
         except FileNotFoundError:
-            raise DataFailure(f"{self._place(row, number)}: does not exist") from None
+            raise DataFailure(f"{self._describe_file(row, number)}: does not exist") from None
         except (OSError, ValueError) as error:
-            raise DataFailure(f"{self._place(row, number)}: cannot be read as an array: {error}") from error
+            raise DataFailure(f"{self._describe_file(row, number)}: cannot be read as an array: {error}") from error
         if found.shape != self.size:
             wanted = f"task.size is {list(self.size)}"
-            raise DataFailure(f"{self._place(row, number)}: has the shape {list(found.shape)}, {wanted}")
-        if found.dtype.kind not in (_REAL_OR_BOOLEAN if is_mask else _REAL):
-            raise DataFailure(f"{self._place(row, number)}: holds {found.dtype}, not real numbers")
+            raise DataFailure(f"{self._describe_file(row, number)}: has the shape {list(found.shape)}, {wanted}")
+        if found.dtype.kind not in (_REAL_OR_BOOLEAN_KINDS if is_mask else _REAL_KINDS):
+            raise DataFailure(f"{self._describe_file(row, number)}: holds {found.dtype}, not real numbers")
         return found
 
-    def _place(self, row: int, number: int) -> str:
+    def _describe_file(self, row: int, number: int) -> str:
         return f"{self.files[row][number]} (row {row + 1} of {self.table})"

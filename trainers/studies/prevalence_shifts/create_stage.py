@@ -10,8 +10,8 @@ import numpy as np
 
 from seedfold.jobs.work import Work
 from seedfold.results.store.values import write_values
-from seedfold.trainers.data.tasks import tasks_of
-from seedfold.trainers.studies.prevalence_shifts.manifest import registered, write_manifest
+from seedfold.trainers.data.tasks import read_tasks
+from seedfold.trainers.studies.prevalence_shifts.manifest import make_manifest_table, write_manifest
 
 PRELOAD = (
     "numpy",
@@ -24,10 +24,10 @@ PRELOAD = (
 
 def run(work: Work) -> None:
     """Register every task; raises DataFailure naming the first row that has no file or an unknown label."""
-    tasks, tables = tasks_of(work.config), {}
+    tasks, tables = read_tasks(work.config), {}
     for done, (name, task) in enumerate(tasks.items()):
         work.progress(done, len(tasks))
-        tables[name] = registered(name, task, work.reads)
+        tables[name] = make_manifest_table(name, task, work.reads)
     write_manifest(work.staging, tables.values())
     counts = {
         name: np.bincount(table.column("target").to_numpy(), minlength=int(tasks[name]["classes"])).tolist()

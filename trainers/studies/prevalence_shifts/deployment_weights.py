@@ -25,7 +25,7 @@ def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
     p_i·max/(min·ratio); otherwise p_i becomes min + (ratio - 1)/(R - 1)·(p_i - min). Then all are divided by their sum.
     Raises UsageError for fewer than two classes, a class without samples, or a ratio below 1.
     """
-    return [float(value) for value in _scaled(_prevalences(counts), _checked(ratio))]
+    return [float(value) for value in _scale_prevalences(_class_prevalences(counts), _require_ratio(ratio))]
 
 
 def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[float]:
@@ -34,8 +34,8 @@ def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[fl
     ``counts`` are those of training. Where training draws every class equally often (``balanced``), the weights are
     the scaled prevalences; otherwise these divided by the prevalences of training. Raises as `scaled_prevalences`.
     """
-    trained = _prevalences(counts)
-    weights = _scaled(trained, _checked(ratio))
+    trained = _class_prevalences(counts)
+    weights = _scale_prevalences(trained, _require_ratio(ratio))
     if not balanced:
         weights = weights / trained
     # Dividing a sum of one again is the study's own order of operations, to the last bit.
@@ -55,18 +55,18 @@ def deployment_weights(
     return {
         "_target_": f"{__name__}.{loss_weights.__name__}",
         "counts": f"${{result:{split},class_counts}}",
-        "ratio": _checked(ratio),
+        "ratio": _require_ratio(ratio),
         "balanced": draw == "balanced",
     }
 
 
-def _checked(ratio: float) -> float:
+def _require_ratio(ratio: float) -> float:
     if not 1 <= ratio < float("inf"):
         raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
     return float(ratio)
 
 
-def _prevalences(counts: Sequence[int]) -> Floats:
+def _class_prevalences(counts: Sequence[int]) -> Floats:
     import numpy as np
 
     if len(counts) < 2:
@@ -76,14 +76,14 @@ def _prevalences(counts: Sequence[int]) -> Floats:
     return np.asarray(counts, dtype=np.float32) / np.float32(sum(counts))
 
 
-def _scaled(prevalences: Floats, ratio: float) -> Floats:
+def _scale_prevalences(prevalences: Floats, ratio: float) -> Floats:
     import numpy as np
 
-    least, most = prevalences.min(), prevalences.max()
-    given = most / least
-    if np.float32(ratio) >= given:
-        scaled = prevalences * most / (least * np.float32(ratio))
-        scaled[prevalences.argmax()] = most
+    smallest, largest = prevalences.min(), prevalences.max()
+    current_ratio = largest / smallest
+    if np.float32(ratio) >= current_ratio:
+        scaled = prevalences * largest / (smallest * np.float32(ratio))
+        scaled[prevalences.argmax()] = largest
     else:
-        scaled = least + np.float32(ratio - 1) / (given - np.float32(1)) * (prevalences - least)
+        scaled = smallest + np.float32(ratio - 1) / (current_ratio - np.float32(1)) * (prevalences - smallest)
     return np.asarray(scaled / scaled.sum(), dtype=np.float32)

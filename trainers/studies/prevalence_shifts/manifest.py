@@ -13,18 +13,18 @@ import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.images import ImageFolder, LabelTable
-from seedfold.trainers.data.samples import Reads, existing
+from seedfold.trainers.data.samples import Reads, require_data_path
 from seedfold.trainers.data.tasks import Task, task_name
-from seedfold.trainers.data.upstream_files import any_published
+from seedfold.trainers.data.upstream_files import find_optional_upstream_file
 from seedfold.trainers.setup.build import build
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST = "manifest.parquet"
+MANIFEST_FILE = "manifest.parquet"
 
 
-def image_folder(task: Task) -> ImageFolder:
+def build_image_folder(task: Task) -> ImageFolder:
     """Build ``task.source``; raises ConfigFailure if it is no folder of images."""
     source = build(task.get("source"), "task.source")
     if not isinstance(source, ImageFolder):
@@ -32,19 +32,19 @@ def image_folder(task: Task) -> ImageFolder:
     return source
 
 
-def registered(name: str, task: Task, reads: Reads) -> pa.Table:
+def make_manifest_table(name: str, task: Task, reads: Reads) -> pa.Table:
     """Read a task's table of labels and look at every file; raises DataFailure naming the row that has none."""
     import pyarrow as pa
 
-    source = image_folder(task)
-    table = source.table(reads)
+    source = build_image_folder(task)
+    table = source.read_table(reads)
     return pa.table(
         {
             "task": pa.array([name] * len(table), pa.string()),
             "sample_id": pa.array(table.ids, pa.string()),
             "file": pa.array(table.files, pa.string()),
             "target": pa.array(table.targets),
-            "bytes": pa.array([source.size_on_disk(table, row) for row in range(len(table))], pa.int64()),
+            "bytes": pa.array([source.file_size(table, row) for row in range(len(table))], pa.int64()),
         }
     )
 
@@ -54,17 +54,17 @@ def write_manifest(folder: Path, tables: Iterable[Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.concat_tables(list(tables)), folder / MANIFEST, compression="zstd")
+    pq.write_table(pa.concat_tables(list(tables)), folder / MANIFEST_FILE, compression="zstd")
 
 
-def label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> LabelTable:
+def read_label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> LabelTable:
     """Return a task's images: from the manifest of a parent, else from the task's own table of labels.
 
     Raises DataFailure where the manifest does not know the task.
     """
-    manifest = any_published(parents, MANIFEST)
+    manifest = find_optional_upstream_file(parents, MANIFEST_FILE)
     if manifest is None:
-        return image_folder(task).table(reads)
+        return build_image_folder(task).read_table(reads)
     name = task_name(task)
     import pyarrow.parquet as pq
 
@@ -72,7 +72,7 @@ def label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> LabelT
     if not rows.num_rows:
         raise DataFailure(f"{manifest}: knows no task {name}; the stage that wrote it has to list it in tasks")
     return LabelTable(
-        folder=existing(image_folder(task).path),
+        folder=require_data_path(build_image_folder(task).path),
         ids=tuple(rows.column("sample_id").to_pylist()),
         files=tuple(rows.column("file").to_pylist()),
         targets=np.asarray(rows.column("target").to_numpy(), dtype=np.int64),

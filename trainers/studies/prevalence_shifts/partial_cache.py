@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seedfold.results.store.atomic_files import replacing, sync
-from seedfold.trainers.data.image_cache import IMAGES, Shape, header
+from seedfold.results.store.atomic_files import fsync_path, replace_file
+from seedfold.trainers.data.image_cache import IMAGES, ImagesShape, npy_header
 from seedfold.trainers.data.images import Pixels
 
 _CHUNK_BYTES = 16 * 1024**2
@@ -48,24 +48,24 @@ class PartialCache:
     What is there of another plan is removed. ``known`` are the chunks that the journal tells of, by first row.
     """
 
-    def __init__(self, folder: Path, shape: Shape, plan: str) -> None:
+    def __init__(self, folder: Path, shape: ImagesShape, plan: str) -> None:
         self._folder, self._plan = folder, plan
         self._images, self._journal = folder / IMAGES, folder / "journal.jsonl"
-        self._header = header(shape)
+        self._header = npy_header(shape)
         self._image_bytes = int(np.prod(shape[1:], dtype=np.int64))
         self._count = shape[0]
-        self.known = {chunk.start: chunk for chunk in self._journalled()}
-        if not self._usable():
-            self._begin()
+        self.chunks_by_start = {chunk.start: chunk for chunk in self._read_journal()}
+        if not self._is_usable():
+            self._start_empty()
         self._rewrite_journal()
 
     @property
-    def chunks(self) -> list[range]:
+    def chunk_rows(self) -> list[range]:
         """The rows of each chunk."""
         size = max(1, _CHUNK_BYTES // self._image_bytes)
         return [range(start, min(start + size, self._count)) for start in range(0, self._count, size)]
 
-    def _journalled(self) -> Iterator[Chunk]:
+    def _read_journal(self) -> Iterator[Chunk]:
         try:
             first, *lines = self._journal.read_text().splitlines()
             if json.loads(first) != {"plan": self._plan}:
@@ -80,9 +80,9 @@ class PartialCache:
             except (ValueError, KeyError, TypeError):  # what was being written when the process was killed
                 return
 
-    def _usable(self) -> bool:
+    def _is_usable(self) -> bool:
         """Whether the images may be written to: of the right size, and not published under another name already."""
-        if not self.known:
+        if not self.chunks_by_start:
             return False
         try:
             status = self._images.stat()
@@ -90,47 +90,50 @@ class PartialCache:
             return False
         return status.st_nlink == 1 and status.st_size == len(self._header) + self._count * self._image_bytes
 
-    def _begin(self) -> None:
-        self.known = {}
+    def _start_empty(self) -> None:
+        self.chunks_by_start = {}
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         with self._images.open("xb") as file:
             file.write(self._header)
             file.truncate(len(self._header) + self._count * self._image_bytes)
-        sync(self._images)
+        fsync_path(self._images)
 
     def _rewrite_journal(self) -> None:
-        lines = [json.dumps({"plan": self._plan}), *(json.dumps(asdict(chunk)) for chunk in self.known.values())]
-        with replacing(self._journal) as beside:
-            beside.write_text("".join(f"{line}\n" for line in lines))
+        lines = [
+            json.dumps({"plan": self._plan}),
+            *(json.dumps(asdict(chunk)) for chunk in self.chunks_by_start.values()),
+        ]
+        with replace_file(self._journal) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines))
 
-    def holds(self, chunk: Chunk) -> bool:
+    def is_unchanged(self, chunk: Chunk) -> bool:
         """Whether the images of a chunk are on disk as they were written."""
         with self._images.open("rb", buffering=0) as file:
-            content = os.pread(file.fileno(), len(chunk.sources) * self._image_bytes, self._offset(chunk.start))
+            content = os.pread(file.fileno(), len(chunk.sources) * self._image_bytes, self._row_offset(chunk.start))
         return hashlib.sha256(content).hexdigest() == chunk.sha256
 
-    def write(self, start: int, pixels: Pixels, sources: tuple[SourceFile, ...]) -> Chunk:
+    def write_chunk(self, start: int, pixels: Pixels, sources: tuple[SourceFile, ...]) -> Chunk:
         """Put the images from row ``start`` on to disk. `note` has to follow; several threads may write at a time."""
         with self._images.open("r+b", buffering=0) as file:
             content = memoryview(pixels.tobytes())
             written = 0
             while written < len(content):
-                written += os.pwrite(file.fileno(), content[written:], self._offset(start) + written)
+                written += os.pwrite(file.fileno(), content[written:], self._row_offset(start) + written)
             os.fsync(file.fileno())
         return Chunk(start, hashlib.sha256(content).hexdigest(), sources)
 
-    def note(self, chunk: Chunk) -> None:
+    def record_chunk(self, chunk: Chunk) -> None:
         """Remember that a chunk is done."""
         with self._journal.open("a") as file:
             file.write(json.dumps(asdict(chunk)) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
-    def _offset(self, row: int) -> int:
+    def _row_offset(self, row: int) -> int:
         return len(self._header) + row * self._image_bytes
 
-    def hand_over(self, staging: Path) -> None:
+    def link_into_staging(self, staging: Path) -> None:
         """Put the finished images into ``staging``, by a second name where the file system has such: until the result
         is published, nothing is lost with the staging folder.
         """

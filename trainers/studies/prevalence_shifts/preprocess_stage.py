@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from seedfold.jobs.canonical import canonical_json
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.image_cache import INDEX
 from seedfold.trainers.data.images import ImageFolder, LabelTable
-from seedfold.trainers.studies.prevalence_shifts.manifest import image_folder, label_table
+from seedfold.trainers.studies.prevalence_shifts.manifest import build_image_folder, read_label_table
 from seedfold.trainers.studies.prevalence_shifts.partial_cache import Chunk, PartialCache, SourceFile
 
 PRELOAD = (
@@ -37,91 +37,91 @@ PRELOAD = (
 def run(work: Work) -> None:
     """Cache the images of ``task``; raises DataFailure naming a file that is missing or cannot be read."""
     task: Mapping[str, Any] = work.config["task"]
-    source, table = image_folder(task), label_table(task, work.parents, work.reads)
-    cache = PartialCache(_partial(work), (len(table), *source.shape), _plan(source, table))
-    chunks = _all_chunks(_Decoder(source, table, cache), work)
-    cache.hand_over(work.staging)
+    source, table = build_image_folder(task), read_label_table(task, work.parents, work.reads)
+    cache = PartialCache(_partial_folder(work), (len(table), *source.shape), _digest_settings(source, table))
+    chunks = _complete_all(_ChunkDecoder(source, table, cache), work)
+    cache.link_into_staging(work.staging)
     _write_index(work.staging / INDEX, table, chunks)
 
 
 def after_publish(work: Work) -> None:
     """Remove what was kept to go on from."""
-    shutil.rmtree(_partial(work), ignore_errors=True)
+    shutil.rmtree(_partial_folder(work), ignore_errors=True)
 
 
-def _partial(work: Work) -> Path:
+def _partial_folder(work: Work) -> Path:
     return work.folder / "cache"
 
 
-def _plan(source: ImageFolder, table: LabelTable) -> str:
+def _digest_settings(source: ImageFolder, table: LabelTable) -> str:
     """A digest of everything that decides the pixels, but for the content of the files."""
-    how = [source.mode, source.resize, *source.shape]
-    return hashlib.sha256(canonical_json([how, table.ids, table.files]).encode()).hexdigest()
+    settings = [source.mode, source.resize, *source.shape]
+    return hashlib.sha256(canonical_json([settings, table.ids, table.files]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class _Decoder:
+class _ChunkDecoder:
     """Fills a cache, chunk by chunk."""
 
     source: ImageFolder
     table: LabelTable
     cache: PartialCache
 
-    def complete(self, rows: range) -> tuple[Chunk, bool]:
+    def complete_chunk(self, rows: range) -> tuple[Chunk, bool]:
         """Return a chunk that is in the cache, and whether it is new there."""
-        known = self.cache.known.get(rows.start)
-        if known is not None and self._unchanged(known, rows) and self.cache.holds(known):
-            return known, False
-        return self._decode(rows), True
+        chunk = self.cache.chunks_by_start.get(rows.start)
+        if chunk is not None and self._are_sources_unchanged(chunk, rows) and self.cache.is_unchanged(chunk):
+            return chunk, False
+        return self._decode_chunk(rows), True
 
-    def _unchanged(self, chunk: Chunk, rows: range) -> bool:
-        there = [self._status(row) for row in rows]
-        return there == [(source.bytes, source.mtime_ns) for source in chunk.sources]
+    def _are_sources_unchanged(self, chunk: Chunk, rows: range) -> bool:
+        states = [self._source_state(row) for row in rows]
+        return states == [(source.bytes, source.mtime_ns) for source in chunk.sources]
 
-    def _status(self, row: int) -> tuple[int, int]:
-        self.source.size_on_disk(self.table, row)
+    def _source_state(self, row: int) -> tuple[int, int]:
+        self.source.file_size(self.table, row)
         status = (self.table.folder / self.table.files[row]).stat()
         return status.st_size, status.st_mtime_ns
 
-    def _decode(self, rows: range) -> Chunk:
+    def _decode_chunk(self, rows: range) -> Chunk:
         pixels = np.empty((len(rows), *self.source.shape), dtype=np.uint8)
         sources = []
-        for place, row in enumerate(rows):
-            size, changed = self._status(row)
+        for position, row in enumerate(rows):
+            size, changed = self._source_state(row)
             file = self.table.folder / self.table.files[row]
-            content = _content(file)
-            pixels[place] = self.source.pixels(file, content)
+            content = _read_content(file)
+            pixels[position] = self.source.decode(file, content)
             sources.append(SourceFile(size, changed, hashlib.sha256(content).hexdigest()))
-        return self.cache.write(rows.start, pixels, tuple(sources))
+        return self.cache.write_chunk(rows.start, pixels, tuple(sources))
 
 
-def _content(file: Path) -> bytes:
+def _read_content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
         raise DataFailure(f"{file}: cannot be read: {error.strerror}") from error
 
 
-def _all_chunks(decoder: _Decoder, work: Work) -> list[Chunk]:
+def _complete_all(decoder: _ChunkDecoder, work: Work) -> list[Chunk]:
     """Complete every chunk; raises RunInterrupted between two when asked to stop."""
     chunks: list[Chunk] = []
     done, total = 0, len(decoder.table)
-    with closing(_completed(decoder, work.description.resources.cpus)) as completed:
+    with closing(_iterate_completed(decoder, work.description.resources.cpus)) as completed:
         for chunk, new in completed:
             if new:
-                decoder.cache.note(chunk)
+                decoder.cache.record_chunk(chunk)
             chunks.append(chunk)
             done += len(chunk.sources)
             work.progress(done, total)
             if done < total and work.stop_requested():
-                raise RunInterrupted(f"stopped with {done} of {counted(total, 'image')} done; they are kept")
+                raise RunInterrupted(f"stopped with {done} of {count_noun(total, 'image')} done; they are kept")
     return sorted(chunks, key=lambda chunk: chunk.start)
 
 
-def _completed(decoder: _Decoder, threads: int) -> Generator[tuple[Chunk, bool], None, None]:
+def _iterate_completed(decoder: _ChunkDecoder, threads: int) -> Generator[tuple[Chunk, bool], None, None]:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
-        for future in as_completed([pool.submit(decoder.complete, rows) for rows in decoder.cache.chunks]):
+        for future in as_completed([pool.submit(decoder.complete_chunk, rows) for rows in decoder.cache.chunk_rows]):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)

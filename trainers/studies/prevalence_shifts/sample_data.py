@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Size:
+class _SampleSize:
     """Images of the first, second … task, again from the first if there are more tasks; shortest and longest side."""
 
     images: tuple[int, ...]
@@ -29,20 +29,20 @@ class _Size:
 
 
 REQUIRES = ("PIL",)
-SIZES = {"tiny": _Size((240, 300, 420), (24, 40)), "small": _Size((600, 900, 1200), (48, 80))}
+SIZES = {"tiny": _SampleSize((240, 300, 420), (24, 40)), "small": _SampleSize((600, 900, 1200), (48, 80))}
 _DIFFERENCES = (1.0, 0.6, 0.35)
 """How far apart the classes of the first, second … task are; the widths and colours of one class differ by itself."""
 
 
 def folders(size: str) -> list[str]:
     """Name the tasks of a size, those of ``conf/tasks/prevalence_shifts_SIZE.yaml``."""
-    listed = _yaml("tasks", f"prevalence_shifts_{size}")["defaults"]
+    listed = _read_yaml("tasks", f"prevalence_shifts_{size}")["defaults"]
     return [name for entry in listed for name in entry.values()]
 
 
 def class_counts(task: str, images: int) -> list[int]:
     """Return how many images of each class to make, as frequent as in ``conf/task/TASK.yaml``."""
-    real = _yaml("task", task)["class_counts"]
+    real = _read_yaml("task", task)["class_counts"]
     return [round(images * count / sum(real)) for count in real]
 
 
@@ -56,7 +56,7 @@ def write(folder: Path, size: str, progress: Callable[[int, int], None]) -> None
     progress(len(tasks), len(tasks))
 
 
-def _yaml(group: str, name: str) -> Any:
+def _read_yaml(group: str, name: str) -> Any:
     import yaml
 
     return yaml.safe_load(files("seedfold.conf").joinpath(group, f"{name}.yaml").read_text(encoding="utf-8"))
@@ -72,12 +72,12 @@ def _write_task(folder: Path, number: int, counts: list[int], sides: tuple[int, 
         table.writerow(["sample_id", "file", "label"])
         for row, target in enumerate(targets.tolist()):
             name = f"{row:05d}.{'jpg' if row % 3 == 2 else 'png'}"
-            pixels = _image(target, len(counts), _DIFFERENCES[number % len(_DIFFERENCES)], sides, generator)
-            _save(pixels, images / name)
+            pixels = _draw_image(target, len(counts), _DIFFERENCES[number % len(_DIFFERENCES)], sides, generator)
+            _save_image(pixels, images / name)
             table.writerow([f"{folder.name}-{row:05d}", name, target])
 
 
-def _image(
+def _draw_image(
     target: int, classes: int, difference: float, sides: tuple[int, int], generator: np.random.Generator
 ) -> NDArray[np.uint8]:
     height, width = generator.integers(sides[0], sides[1], 2, endpoint=True)
@@ -85,17 +85,17 @@ def _image(
     distance = np.hypot(np.linspace(0, 1, height)[:, None] - down, np.linspace(0, 1, width)[None] - right)
     cycles = 2 + difference * target + generator.normal(0, 0.5)
     rings = 0.2 * np.sin(2 * np.pi * cycles * distance + generator.uniform(0, 2 * np.pi))
-    tint = 0.15 * difference * np.fromiter(_tint(target / classes), np.float64) + generator.normal(0, 0.12, 3)
+    tint = 0.15 * difference * np.fromiter(_tint_colour(target / classes), np.float64) + generator.normal(0, 0.12, 3)
     noise = generator.normal(0, 0.1, (height, width, 3))
     return np.asarray(255 * np.clip(0.5 + rings[..., None] + tint + noise, 0, 1), dtype=np.uint8)
 
 
-def _tint(hue: float) -> Iterator[float]:
+def _tint_colour(hue: float) -> Iterator[float]:
     """Red, green and blue of a hue of 0 … 1, each in -1 … 1."""
     return (float(np.cos(2 * np.pi * (hue - third / 3))) for third in range(3))
 
 
-def _save(pixels: NDArray[np.uint8], path: Path) -> None:
+def _save_image(pixels: NDArray[np.uint8], path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(pixels).save(path)

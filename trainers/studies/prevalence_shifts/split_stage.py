@@ -14,8 +14,8 @@ from typing import Any
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.store.values import write_values
 from seedfold.trainers.data.split_table import SPLIT_FILE, Fractions, draw_split, write_split
-from seedfold.trainers.data.tasks import Task, tasks_of
-from seedfold.trainers.studies.prevalence_shifts.manifest import label_table
+from seedfold.trainers.data.tasks import Task, read_tasks
+from seedfold.trainers.studies.prevalence_shifts.manifest import read_label_table
 
 PRELOAD = (
     "numpy",
@@ -28,27 +28,28 @@ PRELOAD = (
 
 def run(work: Work) -> None:
     """Write the tables; raises DataFailure naming task and class where a class is too small."""
-    tasks, several = tasks_of(work.config), bool(work.config.get("tasks"))
+    tasks, several = read_tasks(work.config), bool(work.config.get("tasks"))
     values = {
-        name: _split(work, name, task, work.staging / name if several else work.staging) for name, task in tasks.items()
+        name: _split_task(work, name, task, work.staging / name if several else work.staging)
+        for name, task in tasks.items()
     }
     write_values(work.staging, values if several else next(iter(values.values())))
 
 
-def _split(work: Work, name: str, task: Task, folder: Path) -> dict[str, Any]:
-    table, classes = label_table(task, work.parents, work.reads), int(task["classes"])
-    fractions, seed = Fractions.of(task.get("split") or {}), _seed(work.config)
+def _split_task(work: Work, name: str, task: Task, folder: Path) -> dict[str, Any]:
+    table, classes = read_label_table(task, work.parents, work.reads), int(task["classes"])
+    fractions, seed = Fractions.from_config(task.get("split") or {}), _read_seed(work.config)
     try:
-        drawn = draw_split(table.ids, table.targets, classes, fractions, seed)
+        split_table = draw_split(table.ids, table.targets, classes, fractions, seed)
     except DataFailure as error:
         raise DataFailure(f"task {name}, {error}") from error
-    write_split(folder / SPLIT_FILE, drawn)
-    counts = drawn.counts(classes)
-    together = [train + cal for train, cal in zip(counts["train"], counts["dev_cal"], strict=True)]
-    return {"counts": counts, "class_counts": together}
+    write_split(folder / SPLIT_FILE, split_table)
+    counts = split_table.class_counts(classes)
+    development_counts = [train + cal for train, cal in zip(counts["train"], counts["dev_cal"], strict=True)]
+    return {"counts": counts, "class_counts": development_counts}
 
 
-def _seed(config: Mapping[str, Any]) -> int:
+def _read_seed(config: Mapping[str, Any]) -> int:
     seed = config.get("split_seed")
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise ConfigFailure(f"split_seed: {seed!r} is no whole number; give one, or make it an axis")

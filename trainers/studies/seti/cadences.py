@@ -15,14 +15,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.errors import counted
+from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.npy_files import read_header
-from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check, existing
-from seedfold.trainers.data.table import Column, class_targets, column, read_frame, row_ids
+from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check_samples, require_data_path
+from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers
 
-_TYPE = np.dtype("<f2")
+_DTYPE = np.dtype("<f2")
 
 
 @dataclass(frozen=True)
@@ -55,48 +55,52 @@ class Cadences:
 
     def load(self, reads: Reads) -> Samples:
         """Read the table and look for every file; raises DataFailure naming the row that has none."""
-        folder, table = existing(self.path), existing(self.labels_path)
+        folder, table = require_data_path(self.path), require_data_path(self.labels_path)
         reads(table)
         frame = read_frame(table, text=[self.id])
-        ids = row_ids(frame, self.id, table)
+        ids = read_ids(frame, self.id, table)
         known = self.target is not None
-        targets = self._targets(frame, table) if known else np.full(len(ids), UNKNOWN, dtype=np.int64)
-        group = [name[: self.folder_characters] for name in ids] if self.group is None else self._group(frame, table)
-        self._look_for(ids, folder, table)
-        samples = Samples(ids, self._inputs(folder, table, ids), targets, np.asarray(group))
-        return check(samples, str(table), self.classes, labelled=known)
+        targets = self._read_targets(frame, table) if known else np.full(len(ids), UNKNOWN, dtype=np.int64)
+        group = (
+            [name[: self.folder_characters] for name in ids] if self.group is None else self._read_groups(frame, table)
+        )
+        self._check_files_exist(ids, folder, table)
+        samples = Samples(ids, self._make_file_inputs(folder, table, ids), targets, np.asarray(group))
+        return check_samples(samples, str(table), self.classes, labelled=known)
 
-    def _targets(self, frame: Any, table: Path) -> Indices:
+    def _read_targets(self, frame: Any, table: Path) -> Indices:
         assert self.target is not None
-        return class_targets(frame[column(frame, self.target, table)], None, table)
+        return to_class_numbers(frame[find_column(frame, self.target, table)], None, table)
 
-    def _group(self, frame: Any, table: Path) -> list[str]:
+    def _read_groups(self, frame: Any, table: Path) -> list[str]:
         assert self.group is not None
-        return [str(value) for value in frame[column(frame, self.group, table)]]
+        return [str(value) for value in frame[find_column(frame, self.group, table)]]
 
-    def _place(self, name: str) -> str:
+    def _relative_path(self, name: str) -> str:
         return f"{name[: self.folder_characters]}/{name}.npy"
 
-    def _look_for(self, ids: Sequence[str], folder: Path, table: Path) -> None:
+    def _check_files_exist(self, ids: Sequence[str], folder: Path, table: Path) -> None:
         """List the folders, which takes far less time than asking for every file."""
         known = {name[: self.folder_characters] for name in ids}
         folders = [folder / name for name in known if (folder / name).is_dir()]
-        there = {f"{one.name}/{file.name}" for one in folders for file in os.scandir(one)}
+        existing_files = {f"{subfolder.name}/{file.name}" for subfolder in folders for file in os.scandir(subfolder)}
         for row, name in enumerate(ids):
-            if self._place(name) not in there:
-                raise DataFailure(f"{table}: row {row + 1} names {folder / self._place(name)}, which does not exist")
+            if self._relative_path(name) not in existing_files:
+                raise DataFailure(
+                    f"{table}: row {row + 1} names {folder / self._relative_path(name)}, which does not exist"
+                )
 
-    def _inputs(self, folder: Path, table: Path, ids: tuple[str, ...]) -> FileInputs:
-        def read(row: int, into: NDArray[Any]) -> None:
-            self._read(folder / self._place(ids[row]), f"{table}: row {row + 1}", into)
+    def _make_file_inputs(self, folder: Path, table: Path, ids: tuple[str, ...]) -> FileInputs:
+        def read_row(row: int, into: NDArray[Any]) -> None:
+            self._read_cadence(folder / self._relative_path(ids[row]), f"{table}: row {row + 1}", into)
 
         height, width = self.size or self.shape[1:]
         rows = np.arange(len(ids), dtype=np.int64)
-        return FileInputs(read, (len(self.channels), int(height), int(width)), _TYPE, rows, self.num_workers)
+        return FileInputs(read_row, (len(self.channels), int(height), int(width)), _DTYPE, rows, self.num_workers)
 
-    def _read(self, path: Path, where: str, into: NDArray[Any]) -> None:
-        whole = into.shape[1:] == tuple(self.shape[1:])
-        pixels = into if whole else np.empty((len(self.channels), *self.shape[1:]), dtype=_TYPE)
+    def _read_cadence(self, path: Path, where: str, into: NDArray[Any]) -> None:
+        is_full_size = into.shape[1:] == tuple(self.shape[1:])
+        pixels = into if is_full_size else np.empty((len(self.channels), *self.shape[1:]), dtype=_DTYPE)
         try:
             with path.open("rb", buffering=0) as file:
                 self._read_channels(file, f"{path} ({where})", pixels)
@@ -104,14 +108,14 @@ class Cadences:
             raise DataFailure(f"{path} ({where}): cannot be read: {error.strerror}") from error
         if not np.isfinite(pixels).all():
             raise DataFailure(f"{path} ({where}): has a value that is infinite or no number")
-        if not whole:
-            into[:] = _resized(pixels, into.shape[1:])
+        if not is_full_size:
+            into[:] = _resize(pixels, into.shape[1:])
 
     def _read_channels(self, file: BinaryIO, where: str, pixels: NDArray[Any]) -> None:
         self._check_header(file, where)
-        begin, size = file.tell(), pixels[0].nbytes
-        for place, channel in enumerate(self.channels):
-            if os.preadv(file.fileno(), [pixels[place].reshape(-1).data], begin + channel * size) != size:
+        data_offset, size = file.tell(), pixels[0].nbytes
+        for position, channel in enumerate(self.channels):
+            if os.preadv(file.fileno(), [pixels[position].reshape(-1).data], data_offset + channel * size) != size:
                 raise DataFailure(f"{where}: is cut short at position {channel}")
 
     def _check_header(self, file: BinaryIO, where: str) -> None:
@@ -119,15 +123,15 @@ class Cadences:
             shape, fortran, kind = read_header(file)
         except ValueError as error:
             raise DataFailure(f"{where}: is no NumPy file: {error}") from error
-        if fortran or kind != _TYPE or tuple(shape) != tuple(self.shape):
-            found = f"{counted(len(shape), 'axis', 'axes')} {shape} of {kind}"
+        if fortran or kind != _DTYPE or tuple(shape) != tuple(self.shape):
+            found = f"{count_noun(len(shape), 'axis', 'axes')} {shape} of {kind}"
             raise DataFailure(f"{where}: has {found}; task.source.shape is {list(self.shape)} of float16")
 
 
-def _resized(pixels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+def _resize(pixels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
     import torch
     from torch.nn import functional
 
     images = torch.from_numpy(pixels.astype(np.float32))[None]
     scaled = functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
-    return np.asarray(scaled[0].numpy().astype(_TYPE))
+    return np.asarray(scaled[0].numpy().astype(_DTYPE))

@@ -20,19 +20,19 @@ from seedfold.trainers.studies.seti.tfrecord_files import write_records
 POSITIONS, HEIGHT, WIDTH = 6, 273, 256
 ON_TARGET = (0, 2, 4)
 _SHARDS, _TEST_SHARDS = 20, 4
-_SHARE = 0.3
+_SIGNAL_SHARE = 0.3
 """Cadences with a signal; fewer in the real data, where there are many more."""
-_SIGNAL, _INTERFERENCE = 0.8, 1.5
+_SIGNAL_BRIGHTNESS, _INTERFERENCE_BRIGHTNESS = 0.8, 1.5
 """Brightness of a line, in standard deviations of the noise."""
 
 
 @dataclass(frozen=True)
-class _Size:
+class _SampleSize:
     train: int
     test: int
 
 
-SIZES = {"tiny": _Size(80, 24), "small": _Size(600, 200)}
+SIZES = {"tiny": _SampleSize(80, 24), "small": _SampleSize(600, 200)}
 REQUIRES = ("PIL",)
 
 Progress = Callable[[int, int], None]
@@ -49,20 +49,20 @@ def write(folder: Path, size: str, progress: Progress) -> None:
     generator = np.random.default_rng([42, len(size)])
     counts = SIZES[size]
     total = counts.train + counts.test
-    targets = generator.permutation(np.arange(counts.train) < round(_SHARE * counts.train)).astype(int).tolist()
-    ids = _ids(total, generator)
+    targets = generator.permutation(np.arange(counts.train) < round(_SIGNAL_SHARE * counts.train)).astype(int).tolist()
+    ids = _draw_ids(total, generator)
     shards: dict[tuple[str, int], list[bytes]] = {}
     for row, name in enumerate(ids):
         progress(row, total)
         known = row < counts.train
-        target = targets[row] if known else int(generator.random() < _SHARE)
-        cadence = _cadence(target, generator)
+        target = targets[row] if known else int(generator.random() < _SIGNAL_SHARE)
+        cadence = _draw_cadence(target, generator)
         part = "train" if known else "test"
-        place = folder / part / name[0] / f"{name}.npy"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        np.save(place, cadence.astype(np.float16))
+        file = folder / part / name[0] / f"{name}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, cadence.astype(np.float16))
         shard = row % (_SHARDS if known else _TEST_SHARDS)
-        shards.setdefault((part, shard), []).append(_example(name, target if known else None, cadence))
+        shards.setdefault((part, shard), []).append(_make_example(name, target if known else None, cadence))
     _write_table(folder / "train_labels.csv", ids[: counts.train], targets)
     _write_table(folder / "sample_submission.csv", sorted(ids[counts.train :]), [0.5] * counts.test)
     (folder / "tfrecords").mkdir()
@@ -71,30 +71,30 @@ def write(folder: Path, size: str, progress: Progress) -> None:
     progress(total, total)
 
 
-def _ids(count: int, generator: np.random.Generator) -> list[str]:
+def _draw_ids(count: int, generator: np.random.Generator) -> list[str]:
     return [bytes(row).hex() for row in generator.integers(0, 256, (count, 6), dtype=np.uint8)]
 
 
-def _cadence(target: int, generator: np.random.Generator) -> Cadence:
+def _draw_cadence(target: int, generator: np.random.Generator) -> Cadence:
     cadence = generator.standard_normal((POSITIONS, HEIGHT, WIDTH), dtype=np.float32)
     for _ in range(int(generator.integers(0, 3))):
-        cadence += _INTERFERENCE * _line(generator.uniform(0, WIDTH), 0.0)
+        cadence += _INTERFERENCE_BRIGHTNESS * _draw_line(generator.uniform(0, WIDTH), 0.0)
     if target:
         drift = float(generator.uniform(0.15, 0.6) * generator.choice([-1, 1]))
         start = generator.uniform(0.2, 0.8) * WIDTH
         for position in ON_TARGET:
-            cadence[position] += _SIGNAL * _line(start + drift * position * 20, drift)
+            cadence[position] += _SIGNAL_BRIGHTNESS * _draw_line(start + drift * position * 20, drift)
     return cadence
 
 
-def _line(start: float, drift: float) -> Cadence:
+def _draw_line(start: float, drift: float) -> Cadence:
     """A line of three pixels' width that moves by ``drift`` pixels a row, and comes in again at the other side."""
     centre = (start + drift * np.arange(HEIGHT))[:, None]
     distance = np.abs((np.arange(WIDTH)[None] - centre + WIDTH / 2) % WIDTH - WIDTH / 2)
     return np.asarray(np.exp(-((distance / 1.5) ** 2)), dtype=np.float32)
 
 
-def _example(name: str, target: int | None, cadence: Cadence) -> bytes:
+def _make_example(name: str, target: int | None, cadence: Cadence) -> bytes:
     """The positions on target as the colours of an image, from -4 to 8 standard deviations."""
     from PIL import Image
 

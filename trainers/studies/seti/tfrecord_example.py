@@ -9,17 +9,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 
-Value = bytes | float | int
+FeatureValue = bytes | float | int
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def parse_example(content: bytes) -> dict[str, list[Value]]:
+def parse_example(content: bytes) -> dict[str, list[FeatureValue]]:
     """Return the values of each feature; raises ValueError for bytes that are no Example."""
-    features: dict[str, list[Value]] = {}
-    for _, entries in _messages(memoryview(content), 1):
-        for _, entry in _messages(entries, 1):
-            parts = dict(_messages(entry, 1, 2))
-            features[str(parts.get(1, memoryview(b"")), "utf-8")] = _values(parts.get(2, memoryview(b"")))
+    features: dict[str, list[FeatureValue]] = {}
+    for _, entries in _submessages(memoryview(content), 1):
+        for _, entry in _submessages(entries, 1):
+            parts = dict(_submessages(entry, 1, 2))
+            features[str(parts.get(1, memoryview(b"")), "utf-8")] = _feature_values(parts.get(2, memoryview(b"")))
     return features
 
 
@@ -28,89 +28,89 @@ def serialize_example(features: Mapping[str, bytes | int]) -> bytes:
     entries = b""
     for name, value in features.items():
         listed = (
-            _field(1, _field(1, value))
+            _field_bytes(1, _field_bytes(1, value))
             if isinstance(value, bytes)
-            else _field(3, _key(1, _VARINT) + _varint_bytes(value))
+            else _field_bytes(3, _key_bytes(1, _VARINT) + _varint_bytes(value))
         )
-        entries += _field(1, _field(1, name.encode()) + _field(2, listed))
-    return _field(1, entries)
+        entries += _field_bytes(1, _field_bytes(1, name.encode()) + _field_bytes(2, listed))
+    return _field_bytes(1, entries)
 
 
-def _values(feature: memoryview) -> list[Value]:
-    values: list[Value] = []
-    for kind, listed in _messages(feature, 1, 2, 3):
-        for number, wire, content in _fields(listed):
+def _feature_values(feature: memoryview) -> list[FeatureValue]:
+    values: list[FeatureValue] = []
+    for kind, listed in _submessages(feature, 1, 2, 3):
+        for number, wire, content in _parse_fields(listed):
             if number == 1:
-                values += _of_kind(kind, wire, content)
+                values += _parse_values(kind, wire, content)
     return values
 
 
-def _of_kind(kind: int, wire: int, content: memoryview | int) -> Iterator[Value]:
+def _parse_values(kind: int, wire: int, content: memoryview | int) -> Iterator[FeatureValue]:
     if kind == 1 and isinstance(content, memoryview):
         yield bytes(content)
     elif kind == 2 and isinstance(content, memoryview) and len(content) % 4 == 0:
         yield from (value for (value,) in struct.iter_unpack("<f", content))
     elif kind == 3 and isinstance(content, memoryview):
-        at = 0
-        while at < len(content):
-            value, at = _varint(content, at)
-            yield _signed(value)
+        position = 0
+        while position < len(content):
+            value, position = _parse_varint(content, position)
+            yield _to_signed(value)
     elif kind == 3 and isinstance(content, int):
-        yield _signed(content)
+        yield _to_signed(content)
     else:
         raise ValueError(f"a list of kind {kind} with values of wire type {wire}")
 
 
-def _messages(message: memoryview, *numbers: int) -> Iterator[tuple[int, memoryview]]:
+def _submessages(message: memoryview, *numbers: int) -> Iterator[tuple[int, memoryview]]:
     """Yield the number and content of those fields of a message that hold bytes and are among ``numbers``."""
-    for number, _, content in _fields(message):
+    for number, _, content in _parse_fields(message):
         if number in numbers and isinstance(content, memoryview):
             yield number, content
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
+def _parse_fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
     """Yield number, wire type and content of each field: a whole number for a varint, else bytes."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
+    position = 0
+    while position < len(message):
+        key, position = _parse_varint(message, position)
         wire = key & 7
         if wire == _VARINT:
-            value, at = _varint(message, at)
+            value, position = _parse_varint(message, position)
             yield key >> 3, wire, value
             continue
         if wire == _BYTES:
-            length, at = _varint(message, at)
+            length, position = _parse_varint(message, position)
         elif wire in (_FIXED32, _FIXED64):
             length = 4 if wire == _FIXED32 else 8
         else:
             raise ValueError(f"a field of wire type {wire}")
-        if at + length > len(message):
+        if position + length > len(message):
             raise ValueError("a field that is longer than its message")
-        yield key >> 3, wire, message[at : at + length]
-        at += length
+        yield key >> 3, wire, message[position : position + length]
+        position += length
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _parse_varint(message: memoryview, position: int) -> tuple[int, int]:
     value = shift = 0
-    while at < len(message) and shift < 70:
-        byte = message[at]
+    while position < len(message) and shift < 70:
+        byte = message[position]
         value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+        position, shift = position + 1, shift + 7
         if byte < 0x80:
-            return value, at
+            return value, position
     raise ValueError("a number that does not end")
 
 
-def _signed(value: int) -> int:
+def _to_signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def _key(number: int, wire: int) -> bytes:
+def _key_bytes(number: int, wire: int) -> bytes:
     return _varint_bytes(number << 3 | wire)
 
 
-def _field(number: int, content: bytes) -> bytes:
-    return _key(number, _BYTES) + _varint_bytes(len(content)) + content
+def _field_bytes(number: int, content: bytes) -> bytes:
+    return _key_bytes(number, _BYTES) + _varint_bytes(len(content)) + content
 
 
 def _varint_bytes(value: int) -> bytes:

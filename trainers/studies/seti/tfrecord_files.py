@@ -32,24 +32,24 @@ def read_records(path: Path) -> Iterator[Record]:
     """Yield the records of a file in order; raises DataFailure naming the record that is damaged or cut short."""
     try:
         with path.open("rb") as file:
-            yield from _records(file, path)
+            yield from _iterate_records(file, path)
     except OSError as error:
         raise DataFailure(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _records(file: BinaryIO, path: Path) -> Iterator[Record]:
+def _iterate_records(file: BinaryIO, path: Path) -> Iterator[Record]:
     size, number = path.stat().st_size, 1
     while header := file.read(_HEADER.size):
         offset = file.tell()
         if len(header) < _HEADER.size:
             raise DataFailure(f"{path}: is cut short in record {number}")
         length, checksum = _HEADER.unpack(header)
-        if _masked(header[:8]) != checksum:
+        if _masked_checksum(header[:8]) != checksum:
             raise DataFailure(f"{path}: record {number} has a length that is damaged; is it a TFRecord file?")
         if offset + length + _CHECKSUM.size > size:
             raise DataFailure(f"{path}: is cut short in record {number}")
         content, (checksum,) = file.read(length), _CHECKSUM.unpack(file.read(_CHECKSUM.size))
-        if _masked(content) != checksum:
+        if _masked_checksum(content) != checksum:
             raise DataFailure(f"{path}: record {number} is damaged: its checksum is another")
         yield Record(number, offset, content)
         number += 1
@@ -60,11 +60,11 @@ def write_records(path: Path, contents: Iterable[bytes]) -> None:
     with path.open("xb") as file:
         for content in contents:
             length = len(content).to_bytes(8, "little")
-            file.write(length + _CHECKSUM.pack(_masked(length)))
-            file.write(content + _CHECKSUM.pack(_masked(content)))
+            file.write(length + _CHECKSUM.pack(_masked_checksum(length)))
+            file.write(content + _CHECKSUM.pack(_masked_checksum(content)))
 
 
-def _masked(content: bytes) -> int:
+def _masked_checksum(content: bytes) -> int:
     """The checksum of ``content`` as these files store it, turned by 15 bits and moved by a constant."""
     checksum: int = google_crc32c.value(content)
     turned = ((checksum >> 15) | (checksum << 17)) & 0xFFFFFFFF

@@ -22,16 +22,16 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
 from seedfold.trainers.data.file_inputs import FileInputs
-from seedfold.trainers.data.images import Decoder, Mode
-from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check, existing
-from seedfold.trainers.studies.seti.tfrecord_example import Value, parse_example
+from seedfold.trainers.data.images import ImageDecoder, Mode
+from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check_samples, require_data_path
+from seedfold.trainers.studies.seti.tfrecord_example import FeatureValue, parse_example
 from seedfold.trainers.studies.seti.tfrecord_files import Record, read_records
 
-_NAME = re.compile(r"(\D*)(\d+)-(\d+)\.tfrec(ord)?")
+_FILE_NAME = re.compile(r"(\D*)(\d+)-(\d+)\.tfrec(ord)?")
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _RecordEntry:
     """One sample: where its record is, and what it says."""
 
     path: Path
@@ -65,32 +65,34 @@ class TFRecords:
     num_workers: int = 1
 
     @cached_property
-    def decoder(self) -> Decoder:
+    def decoder(self) -> ImageDecoder:
         """What makes pixels of the bytes of an image."""
-        return Decoder((int(self.size[0]), int(self.size[1])), self.mode, self.resize)
+        return ImageDecoder((int(self.size[0]), int(self.size[1])), self.mode, self.resize)
 
     def load(self, reads: Reads) -> Samples:
         """Read what the records say; raises DataFailure naming the file and the record that is not right."""
-        folder = existing(self.path)
-        entries = [entry for path, shard in self._files(folder) for entry in self._entries(path, shard, reads)]
+        folder = require_data_path(self.path)
+        entries = [
+            entry for path, shard in self._find_files(folder) for entry in self._read_entries(path, shard, reads)
+        ]
         inputs = FileInputs(
-            lambda row, into: self._decode(entries[row], into),
+            lambda row, into: self._decode_into(entries[row], into),
             self.decoder.shape, np.uint8, np.arange(len(entries), dtype=np.int64), self.num_workers,
         )  # fmt: skip
         groups = None if self.group is None else np.array([entry.group for entry in entries])
         samples = Samples(
             tuple(entry.id for entry in entries),
             inputs,
-            _numbers(entries, "target"),
+            _collect_numbers(entries, "target"),
             groups,
-            shards=_numbers(entries, "shard"),
+            shards=_collect_numbers(entries, "shard"),
         )
-        return check(samples, f"{folder}/{self.pattern}", self.classes, labelled=self.target is not None)
+        return check_samples(samples, f"{folder}/{self.pattern}", self.classes, labelled=self.target is not None)
 
-    def _files(self, folder: Path) -> Iterator[tuple[Path, int]]:
+    def _find_files(self, folder: Path) -> Iterator[tuple[Path, int]]:
         found: dict[int, Path] = {}
         for path in sorted(path for path in folder.iterdir() if fnmatch(path.name, self.pattern)):
-            match = _NAME.fullmatch(path.name)
+            match = _FILE_NAME.fullmatch(path.name)
             if match is None:
                 raise DataFailure(
                     f"{path}: its name does not end in NUMBER-COUNT.tfrec; rename it, or see source.pattern"
@@ -102,35 +104,35 @@ class TFRecords:
             raise DataFailure(f"{folder}: no file is called {self.pattern}")
         return ((path, shard) for shard, path in sorted(found.items()))
 
-    def _entries(self, path: Path, shard: int, reads: Reads) -> list[_Entry]:
+    def _read_entries(self, path: Path, shard: int, reads: Reads) -> list[_RecordEntry]:
         reads(path)
-        entries = [self._entry(path, record, shard) for record in read_records(path)]
-        match = _NAME.fullmatch(path.name)
+        entries = [self._make_entry(path, record, shard) for record in read_records(path)]
+        match = _FILE_NAME.fullmatch(path.name)
         assert match is not None
         if len(entries) != int(match[3]):
             raise DataFailure(f"{path}: has {len(entries)} records, its name says {int(match[3])}; it is not whole")
         return entries
 
-    def _entry(self, path: Path, record: Record, shard: int) -> _Entry:
+    def _make_entry(self, path: Path, record: Record, shard: int) -> _RecordEntry:
         where = f"{path}: record {record.number}"
-        features = _features(record.content, where)
-        _one(features, self.image, where)
-        target = UNKNOWN if self.target is None else _one(features, self.target, where)
+        features = _parse_features(record.content, where)
+        _only_value(features, self.image, where)
+        target = UNKNOWN if self.target is None else _only_value(features, self.target, where)
         if not isinstance(target, int):
             raise DataFailure(f"{where}: its {self.target} is {target!r}, which is no whole number")
-        group = None if self.group is None else _text(_one(features, self.group, where))
-        name = _text(_one(features, self.id, where))
-        return _Entry(path, record.number, record.offset, len(record.content), name, target, group, shard)
+        group = None if self.group is None else _to_text(_only_value(features, self.group, where))
+        name = _to_text(_only_value(features, self.id, where))
+        return _RecordEntry(path, record.number, record.offset, len(record.content), name, target, group, shard)
 
-    def _decode(self, entry: _Entry, into: NDArray[Any]) -> None:
+    def _decode_into(self, entry: _RecordEntry, into: NDArray[Any]) -> None:
         where = f"{entry.path}: record {entry.number} ({entry.id})"
-        image = _one(_features(_content(entry), where), self.image, where)
+        image = _only_value(_parse_features(_read_content(entry), where), self.image, where)
         if not isinstance(image, bytes):
             raise DataFailure(f"{where}: its {self.image} is no bytes")
-        into[:] = self.decoder.pixels(where, image)
+        into[:] = self.decoder.decode(where, image)
 
 
-def _content(entry: _Entry) -> bytes:
+def _read_content(entry: _RecordEntry) -> bytes:
     try:
         with entry.path.open("rb", buffering=0) as file:
             return os.pread(file.fileno(), entry.length, entry.offset)
@@ -138,14 +140,14 @@ def _content(entry: _Entry) -> bytes:
         raise DataFailure(f"{entry.path}: record {entry.number} cannot be read: {error.strerror}") from error
 
 
-def _features(content: bytes, where: str) -> dict[str, list[Value]]:
+def _parse_features(content: bytes, where: str) -> dict[str, list[FeatureValue]]:
     try:
         return parse_example(content)
     except (ValueError, TypeError) as error:
         raise DataFailure(f"{where} is no Example: {error}") from error
 
 
-def _one(features: dict[str, list[Value]], name: str, where: str) -> Value:
+def _only_value(features: dict[str, list[FeatureValue]], name: str, where: str) -> FeatureValue:
     values = features.get(name, [])
     if len(values) != 1:
         known = ", ".join(sorted(features)) or "none"
@@ -153,9 +155,9 @@ def _one(features: dict[str, list[Value]], name: str, where: str) -> Value:
     return values[0]
 
 
-def _text(value: Value) -> str:
+def _to_text(value: FeatureValue) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _numbers(entries: Sequence[_Entry], field: str) -> Indices:
+def _collect_numbers(entries: Sequence[_RecordEntry], field: str) -> Indices:
     return np.fromiter((getattr(entry, field) for entry in entries), dtype=np.int64, count=len(entries))

@@ -16,9 +16,9 @@ import torch
 
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.results.evaluation.overlaps import Overlap
-from seedfold.trainers.data.folds import divide
+from seedfold.trainers.data.folds import divide_samples
 from seedfold.trainers.learning import exported_weights as exported
-from seedfold.trainers.learning.exported_weights import FILE, Exported, export
+from seedfold.trainers.learning.exported_weights import EXPORTED_FILE, ExportedWeights, export_weights
 from seedfold.trainers.setup.build import build
 from seedfold.trainers.stages import fit_masks, fit_predict
 from seedfold.trainers.studies.dark_side import infer_stage as infer
@@ -91,15 +91,15 @@ def test_metrics_of_an_epoch_are_those_of_its_weights_on_all_validation_slices(
     epochs = pd.read_csv(job.staging / "epochs.csv")
     assert len(epochs) == 2
     best = epochs.loc[epochs["val/dice"].idxmax()]
-    kept = exported.read(job.outputs / FILE)
+    kept = exported.read_exported(job.outputs / EXPORTED_FILE)
     assert kept.epoch == best["epoch"]
     samples = Slices().load(parents["slices"])
-    rows = divide(samples, job.config["task"], 0).val
+    rows = divide_samples(samples, job.config["task"], 0).val
     assert samples.masks is not None
     images, masks = samples.inputs[rows].gather(slice(None)), samples.masks[rows].gather(slice(None))  # type: ignore[union-attr]
     with torch.inference_mode():
-        found = kept.network().eval()(torch.from_numpy(images).float()).argmax(1).numpy()
-    overlap = Overlap.of(found == 1, masks == 1)
+        found = kept.make_network().eval()(torch.from_numpy(images).float()).argmax(1).numpy()
+    overlap = Overlap.from_masks(found == 1, masks == 1)
     assert best["val/dice"] == pytest.approx(overlap.dice, abs=1e-3)
     metrics = {each["metric"]: each["value"] for each in json.loads((job.staging / "metrics.json").read_text())}
     assert metrics == {"dice": best["val/dice"], "jaccard": best["val/jaccard"]}
@@ -124,7 +124,7 @@ def test_training_goes_on_from_any_checkpoint_with_the_same_bits(
             continue
     assert attempts > 4
     assert (job.staging / "epochs.csv").read_bytes() == (whole.staging / "epochs.csv").read_bytes()
-    first, second = (exported.read(each.outputs / FILE) for each in (job, whole))
+    first, second = (exported.read_exported(each.outputs / EXPORTED_FILE) for each in (job, whole))
     assert all(torch.equal(value, second.state_dict[name]) for name, value in first.state_dict.items())
 
 
@@ -179,7 +179,7 @@ def test_masks_move_with_their_images(config: Compose) -> None:
     assert moved_masks.dtype == torch.uint8
 
 
-def shifting(*rows: int) -> Exported:
+def shifting(*rows: int) -> ExportedWeights:
     """A network that needs no training: the logit of a fault is 3 times the amplitude, some rows of the image above."""
     network = torch.nn.Conv2d(1, 2, 3, padding=1, bias=False)
     weights = torch.zeros(2, 1, 3, 3)
@@ -187,7 +187,7 @@ def shifting(*rows: int) -> Exported:
         weights[1, 0, 1 - row, 1] += 3 / len(rows)
     network.load_state_dict({"weight": weights})
     node = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 2, "kernel_size": 3, "padding": 1}
-    return Exported(node | {"bias": False}, network.state_dict(), upright=False, epoch=0)
+    return ExportedWeights(node | {"bias": False}, network.state_dict(), upright=False, epoch=0)
 
 
 def inference(
@@ -216,8 +216,8 @@ def moved(values: Any, axis: int, places: int) -> Any:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A folder with two networks, of which one wants slices upright."""
-    export(tmp_path / "kept" / "a" / FILE, shifting(1))
-    export(tmp_path / "kept" / JOB_FOLDER / FILE, replace(shifting(0), upright=True))
+    export_weights(tmp_path / "kept" / "a" / EXPORTED_FILE, shifting(1))
+    export_weights(tmp_path / "kept" / JOB_FOLDER / EXPORTED_FILE, replace(shifting(0), upright=True))
     return tmp_path / "kept"
 
 
@@ -231,7 +231,7 @@ def test_every_voxel_is_looked_at_along_each_axis_in_each_orientation(
     assert volumes["networks"].unique().tolist() == [2]
     both_axes = Slices().load(parents["slices"])
     assert both_axes.groups is not None
-    unseen = set(both_axes.groups[divide(both_axes, job.config["task"], 0).test])
+    unseen = set(both_axes.groups[divide_samples(both_axes, job.config["task"], 0).test])
     assert set(volumes["volume"][volumes["part"] == "test"]) == unseen, "as training along both axes holds them out"
     assert (volumes["swapped"] == volumes["volume"].str.contains("2022")).all()
     for row in volumes.itertuples():
@@ -373,11 +373,11 @@ def test_inference_that_cannot_be_says_why(
 
 
 def test_weights_that_are_damaged_or_do_not_fit_are_named(tmp_path: Path) -> None:
-    good = tmp_path / FILE
-    export(good, shifting(0))
-    assert torch.equal(exported.read(good).state_dict["weight"], shifting(0).state_dict["weight"])
+    good = tmp_path / EXPORTED_FILE
+    export_weights(good, shifting(0))
+    assert torch.equal(exported.read_exported(good).state_dict["weight"], shifting(0).state_dict["weight"])
     with pytest.raises(ConfigFailure, match=r"model: the weights are not those of torch\.nn\.Conv2d"):
-        replace(shifting(0), model={**shifting(0).model, "kernel_size": 5}).network()
+        replace(shifting(0), model={**shifting(0).model, "kernel_size": 5}).make_network()
     good.write_bytes(good.read_bytes()[:-300])
     with pytest.raises(DataFailure, match=r"weights.ckpt: cannot be read as exported weights"):
-        exported.read(good)
+        exported.read_exported(good)

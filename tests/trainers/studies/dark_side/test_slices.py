@@ -18,13 +18,13 @@ import pytest
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
-from seedfold.trainers.data.folds import divide
-from seedfold.trainers.data.loading import load, without_empty
+from seedfold.trainers.data.folds import divide_samples
+from seedfold.trainers.data.loading import drop_empty_slices, load_data
 from seedfold.trainers.data.samples import UNKNOWN, Samples
-from seedfold.trainers.data.sampling import Order
+from seedfold.trainers.data.sampling import TrainingOrder
 from seedfold.trainers.studies.dark_side import slice_files
 from seedfold.trainers.studies.dark_side import slices_stage as slices
-from seedfold.trainers.studies.dark_side.sample_data import unusable
+from seedfold.trainers.studies.dark_side.sample_data import unusable_volume_name
 from seedfold.trainers.studies.dark_side.slices import Slices
 from seedfold.trainers.studies.sample_data import make
 
@@ -79,7 +79,7 @@ def masks(samples: Samples) -> Any:
 @pytest.fixture
 def whole(made: Path, config: Compose, work: MakeWork) -> Path:
     """All volumes but the one that cannot be used, cut by two threads."""
-    job = work(config(made, f"task.volumes.excluded=[{unusable()}]"), "whole")
+    job = work(config(made, f"task.volumes.excluded=[{unusable_volume_name()}]"), "whole")
     return cut(replace(job, description=replace(job.description, resources=Resources(cpus=2))))
 
 
@@ -93,7 +93,7 @@ def test_sample_data_is_the_same_every_time(made: Path, tmp_path: Path) -> None:
 def test_reflectors_are_broken_where_faults_are(made: Path) -> None:
     """Neighbours along a reflector differ more across a fault than elsewhere: there is something to learn."""
     across, elsewhere = [], []
-    for folder in (path for path in (made / "train").iterdir() if path.name != unusable()):
+    for folder in (path for path in (made / "train").iterdir() if path.name != unusable_volume_name()):
         [cube], [fault] = ([np.load(path) for path in folder.glob(f"{kind}*")] for kind in ("seismic", "fault"))
         step = np.abs(np.diff(cube / cube.std(), axis=0)) + np.abs(np.diff(cube / cube.std(), axis=1))[:-1, :1]
         on_fault = fault[1:] == 1
@@ -145,12 +145,12 @@ def test_volumes_stay_together_in_folds_that_do_not_depend_on_the_axes(whole: Pa
     assert one.groups is not None
     seen: list[str] = []
     for fold in range(10):
-        division, other = divide(both, task, fold), divide(one, task, fold)
+        division, other = divide_samples(both, task, fold), divide_samples(one, task, fold)
         own = set(both.groups[division.val])
         assert own == set(one.groups[other.val])
         assert not own & set(both.groups[division.train])
         seen += own
-        with_faults = without_empty(both, division.train)
+        with_faults = drop_empty_slices(both, division.train)
         assert masks(both.take(with_faults)).any((1, 2)).all()
         assert not masks(both.take(np.setdiff1d(division.train, with_faults))).any()
     assert sorted(seen) == sorted(set(both.groups))
@@ -172,13 +172,13 @@ def test_stopped_it_continues_with_what_is_whole(
     few: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    original = slice_files.write
+    original = slice_files.write_slices
 
     def noted(folder: Path, source: Any, volume: Any, plan: str) -> Any:
         written.append(volume.name)
         return original(folder, source, volume, plan)
 
-    monkeypatch.setattr(slices, "write", noted)
+    monkeypatch.setattr(slices, "write_slices", noted)
     done = [0]
     stopped = work(config(few), stop_requested=lambda: done[-1] == 2, progress=lambda n, total: done.append(n))
     with pytest.raises(RunInterrupted, match="stopped with 2 of 3 volumes done"):
@@ -211,7 +211,7 @@ def test_stopped_it_continues_with_what_is_whole(
 def test_killed_at_any_instant_it_ends_with_the_same_bytes(
     made: Path, whole: Path, config: Compose, tmp_path: Path
 ) -> None:
-    given = config(made, f"task.volumes.excluded=[{unusable()}]")
+    given = config(made, f"task.volumes.excluded=[{unusable_volume_name()}]")
     (tmp_path / "config.json").write_text(json.dumps(given))
     places = [str(tmp_path / "config.json"), str(tmp_path / "killed")]
     program = [sys.executable, str(PROGRAM), "slices", *places, "1", "6", "0"]
@@ -285,17 +285,17 @@ def test_batches_hold_slices_with_their_masks_and_leave_empty_ones_out_of_traini
 ) -> None:
     given = config(whole, "fold=3", "task.slices.axes=[0]")
     all_slices, faulted = (
-        load({**given, "task": {**given["task"], "empty_slices": empty}}, lambda path: None, {"parent": whole})
+        load_data({**given, "task": {**given["task"], "empty_slices": empty}}, lambda path: None, {"parent": whole})
         for empty in (True, False)
     )
-    assert all_slices.evaluated["val"].ids == faulted.evaluated["val"].ids
+    assert all_slices.evaluation_splits["val"].ids == faulted.evaluation_splits["val"].ids
     assert len(all_slices.train) > len(faulted.train)
-    order = Order(faulted.train.targets, 0)
-    blocks = TrainingBlocks(faulted.train, order, Position(), batch_size=7, drop_last=False, block=4)
+    order = TrainingOrder(faulted.train.targets, 0)
+    blocks = TrainingBlocks(faulted.train, order, Position(), batch_size=7, drop_last=False, batches_per_block=4)
     seen = [row for block in blocks for batch in block.batches for row in batch.targets]
     assert len(seen) == len(faulted.train)
     assert all(mask.shape == (SIDE, DEPTH) and mask.any() for mask in seen)
-    validation = all_slices.evaluated["val"]
+    validation = all_slices.evaluation_splits["val"]
     [*batches] = EvaluationBatches(validation, 7)
     assert np.array_equal(np.concatenate([batch.targets for batch in batches]), masks(validation))
     assert sum(len(batch.inputs) for batch in batches) == len(validation)

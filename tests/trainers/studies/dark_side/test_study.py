@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from image_study import Place, each_done_once, in_training
-from killing import results
+from image_study import ImageStudy, each_done_once, has_checkpoint
+from killing import read_results
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
@@ -25,14 +25,14 @@ def in_a_volume(study: StudyFolder) -> bool:
 
 def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path, where: tuple[str, ...]) -> None:
     """Done elsewhere, where a cluster is up, and here with kills: once in training, once in the middle of a volume."""
-    place = Place(tmp_path, "dark_side")
+    place = ImageStudy(tmp_path, "dark_side")
     place.run("launch", *STUDY, *where, "--root", "whole")
-    place.kill("launch", *STUDY, "checkpoint.every_seconds=0", when=in_training)
-    place.kill("resume", "dark_side", "--wait", when=in_a_volume)
+    place.kill_jobs_when("launch", *STUDY, "checkpoint.every_seconds=0", condition=has_checkpoint)
+    place.kill_jobs_when("resume", "dark_side", "--wait", condition=in_a_volume)
     place.resume()
-    whole, killed = place.study("whole"), place.study("killed")
+    whole, killed = place.study_folder("whole"), place.study_folder("killed")
     assert each_done_once(whole)
-    assert results(whole) == results(killed)
+    assert read_results(whole) == read_results(killed)
     first, second = (_outputs(study) for study in (whole, killed))
     assert {path.name for path in first.iterdir()} == OUTPUTS
     for name in OUTPUTS - {"dice.svg"}:
@@ -46,7 +46,7 @@ def _outputs(study: StudyFolder) -> Path:
     return folder
 
 
-def _check(place: Place, outputs: Path) -> None:
+def _check(place: ImageStudy, outputs: Path) -> None:
     scores = pd.read_csv(outputs / "dice.csv")
     assert scores.groupby("model").size().to_dict() == {
         **{f"fold={fold}": 5 for fold in range(5)}, "ensemble": 1, "everything": 1,
@@ -61,13 +61,13 @@ def _check(place: Place, outputs: Path) -> None:
         assert len(masks.files) == 2
 
 
-def _infer_from_a_folder_of_weights(place: Place, outputs: Path) -> None:
+def _infer_from_a_folder_of_weights(place: ImageStudy, outputs: Path) -> None:
     """A job of its own makes the same masks, to the rounding of the probabilities that are kept."""
     place.run(
         "launch", "experiment=dark_side_infer", "size=tiny", "paths.data=data/test", "--root", "other", "--wait",
-        f"infer.weights={place.study('whole').outputs_folder / 'train'}",
+        f"infer.weights={place.study_folder('whole').outputs_folder / 'train'}",
     )  # fmt: skip
-    [file] = place.study("other", "dark_side_infer").outputs_folder.glob("ensemble/submission.npz")
+    [file] = place.study_folder("other", "dark_side_infer").outputs_folder.glob("ensemble/submission.npz")
     with np.load(file) as found, np.load(outputs / "submission.npz") as expected:
         assert sorted(found.files) == sorted(expected.files)
         assert all(np.mean(found[name] != expected[name]) < 1e-3 for name in found.files)

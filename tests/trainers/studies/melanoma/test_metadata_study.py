@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from image_study import Place, each_done_once
+from image_study import ImageStudy, each_done_once
 from sklearn.metrics import roc_auc_score
 
 import seedfold
@@ -21,9 +21,9 @@ FIGURES = {f"{name}.svg" for name in ("target", "sex", "diagnosis", "anatom_site
 
 def test_the_models_run_from_tables_to_predictions(tmp_path: Path, where: tuple[str, ...]) -> None:
     pytest.importorskip("PIL")
-    place = Place(tmp_path, STUDY, "melanoma")
+    place = ImageStudy(tmp_path, STUDY, "melanoma")
     place.run("launch", *ASKED, *where, "--root", "whole")
-    whole = place.study("whole")
+    whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert {"meta_pred.csv", "oof.csv", "auc.csv"} <= {path.name for path in (whole.outputs_folder / "mean").iterdir()}
     assert {path.name for path in (whole.outputs_folder / "describe").iterdir()} == FIGURES

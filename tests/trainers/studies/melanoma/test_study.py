@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from image_study import Place, each_done_once
+from image_study import ImageStudy, each_done_once
 from sklearn.metrics import roc_auc_score
 
 from seedfold.jobs.study import load_study
@@ -28,9 +28,9 @@ def names(folder: Path) -> set[str]:
 
 def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: tuple[str, ...]) -> None:
     pytest.importorskip("PIL")
-    place = Place(tmp_path, STUDY)
+    place = ImageStudy(tmp_path, STUDY)
     place.run("launch", *ASKED, *where, "--root", "whole")
-    whole = place.study("whole")
+    whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert names(whole.outputs_folder / "submit") == SUBMIT | OUT_OF_FOLD | LEARNING
     assert names(whole.outputs_folder / "blend") == BLEND | OUT_OF_FOLD | {"blend.svg"}
@@ -41,11 +41,11 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
 
 def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    place = Place(tmp_path, STUDY, STUDY, "--size", "small")
+    place = ImageStudy(tmp_path, STUDY, STUDY, "--size", "small")
     one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=12")
     small = (f"experiment={STUDY}", "size=small", "paths.data=data", "--wait", *one)
     place.run("launch", *small, "predict.tta=1", "archive=true", "--root", "runs")
-    outputs = place.study("runs").outputs_folder
+    outputs = place.study_folder("runs").outputs_folder
     auc = pd.read_csv(outputs / "blend" / "auc.csv")
     scores = auc[auc["fold"] == "all"].set_index("model")["auroc"]
     network = scores["model.channels=[8,16] task.side=32"]

@@ -8,7 +8,7 @@ from torch import nn
 
 from seedfold.jobs.work import ConfigFailure
 from seedfold.trainers.setup.build import build
-from seedfold.trainers.studies.mgmt.deep_supervision import DeepSupervisionCNN, StandardisedConv3d, block_channels
+from seedfold.trainers.studies.mgmt.deep_supervision import DeepSupervisionCNN, StandardisedConv3d, make_block_channels
 
 FOUR = dict.fromkeys(("t2w", "fla", "t1w", "t1c"), True)
 TWO = {**FOUR, "t2w": False, "t1w": False}
@@ -36,9 +36,9 @@ def test_parameters_are_as_many_as_counted_by_hand(settings: dict[str, Any], cou
 
 
 def test_channels_grow_by_addition_or_multiplication() -> None:
-    assert block_channels(16, 24, 5) == [16, 40, 64, 88, 112]
-    assert block_channels(16, 1.5, 5) == [16, 24, 36, 54, 81]
-    assert block_channels(16, 2.0, 3) == [16, 32, 64]
+    assert make_block_channels(16, 24, 5) == [16, 40, 64, 88, 112]
+    assert make_block_channels(16, 1.5, 5) == [16, 24, 36, 54, 81]
+    assert make_block_channels(16, 2.0, 3) == [16, 32, 64]
 
 
 def test_every_block_has_a_head_and_a_dropped_one_has_none() -> None:

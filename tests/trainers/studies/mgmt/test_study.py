@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from image_study import Place, each_done_once
+from image_study import ImageStudy, each_done_once
 
 import seedfold
 
@@ -19,22 +19,22 @@ FIGURES = {"classes.svg", "ensemble.svg", "learning.svg", "schedule.svg", "test_
 
 
 def test_the_study_runs_from_volumes_to_its_files(tmp_path: Path, where: tuple[str, ...]) -> None:
-    place = Place(tmp_path, "mgmt")
+    place = ImageStudy(tmp_path, "mgmt")
     place.run("launch", *STUDY, *where, "--root", "whole")
-    whole = place.study("whole")
+    whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert {path.name for path in (whole.outputs_folder / "ensemble").iterdir()} == TABLES | FIGURES
     _check_heads(place)
     _check_outputs(place)
 
 
-def _check_heads(place: Place) -> None:
+def _check_heads(place: ImageStudy) -> None:
     table = pd.DataFrame(
         json.loads(place.run("results", "mgmt", "metrics", "--stage", "train", "--format", "json", "--root", "whole"))
     )
     assert set(table["head"]) == HEADS
     assert set(table["split"]) == {"val"}, "the labels of the test cohort are not told"
-    fits = [json.loads(path.read_text()) for path in place.study("whole").path.glob("jobs/*/*/fit.json")]
+    fits = [json.loads(path.read_text()) for path in place.study_folder("whole").path.glob("jobs/*/*/fit.json")]
     assert len(fits) == 6
     assert all(set(fit["heads"]) == HEADS for fit in fits)
     best = sorted(own["value"] for fit in fits for own in fit["heads"].values())
@@ -42,8 +42,11 @@ def _check_heads(place: Place) -> None:
     assert stored == pytest.approx(best, abs=1e-6)
 
 
-def _check_outputs(place: Place) -> None:
-    folder, cases = place.study("whole").outputs_folder / "ensemble", pd.read_csv(place.folder / "data" / "cases.csv")
+def _check_outputs(place: ImageStudy) -> None:
+    folder, cases = (
+        place.study_folder("whole").outputs_folder / "ensemble",
+        pd.read_csv(place.folder / "data" / "cases.csv"),
+    )
     development, test = (cases[cases["cohort"] == cohort]["case"].tolist() for cohort in ("train", "test"))
     oof = pd.read_csv(folder / "oof.csv")
     assert sorted(oof["sample_id"]) == development

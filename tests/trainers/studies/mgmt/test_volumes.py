@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.loading import load
+from seedfold.trainers.data.loading import load_data
 from seedfold.trainers.data.samples import UNKNOWN, Samples
 from seedfold.trainers.studies.mgmt.volumes import Volumes
 from seedfold.trainers.studies.sample_data import make
@@ -67,9 +67,9 @@ def test_voxels_are_scaled_as_the_table_says_and_the_mask_comes_last(made: Path)
 
 def test_the_test_cohort_is_never_trained_on(made: Path, compose: Callable[..., dict[str, Any]]) -> None:
     config = compose("experiment=mgmt", "size=tiny", f"paths.data={made}", "fold=1")
-    data = load(config, lambda path: None)
-    assert (len(data.train), len(data.evaluated["val"]), len(data.evaluated["test"])) == (24, 12, 9)
-    assert set(data.evaluated["test"].targets) == {UNKNOWN}
+    data = load_data(config, lambda path: None)
+    assert (len(data.train), len(data.evaluation_splits["val"]), len(data.evaluation_splits["test"])) == (24, 12, 9)
+    assert set(data.evaluation_splits["test"].targets) == {UNKNOWN}
     assert not set(data.train.targets) - {0, 1}
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli.make_data import command
-from seedfold.trainers.data.split_table import Fractions, split_counts
+from seedfold.trainers.data.split_table import Fractions, make_split_counts
 from seedfold.trainers.studies.sample_data import make
 
 Image = pytest.importorskip("PIL.Image")
@@ -45,7 +45,7 @@ def test_deployment_can_be_scaled_in_two_tasks_and_not_far_in_one(made: Path) ->
     tables = [pd.read_csv(table) for table in sorted(made.glob("*/labels.csv"))]
     largest = []
     for table in tables:
-        counts = split_counts(np.bincount(table["label"]).tolist(), Fractions())
+        counts = make_split_counts(np.bincount(table["label"]).tolist(), Fractions())
         assert min(map(min, counts.values())) > 0
         largest.append(max(counts["app_test"]))
     assert len(largest) >= 3

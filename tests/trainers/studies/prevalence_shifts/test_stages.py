@@ -20,11 +20,11 @@ import pytest
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import Position, TrainingBlocks
-from seedfold.trainers.data.image_cache import CachedImages, header
+from seedfold.trainers.data.image_cache import CachedImages, npy_header
 from seedfold.trainers.data.images import ImageFolder
-from seedfold.trainers.data.loading import load
+from seedfold.trainers.data.loading import load_data
 from seedfold.trainers.data.samples import Samples
-from seedfold.trainers.data.sampling import Order
+from seedfold.trainers.data.sampling import TrainingOrder
 from seedfold.trainers.stages import fit_predict
 from seedfold.trainers.studies.prevalence_shifts import create_stage as create
 from seedfold.trainers.studies.prevalence_shifts import preprocess_stage as preprocess
@@ -165,13 +165,13 @@ class Decoded:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: set[str] = set()
-        decode = ImageFolder.pixels
+        decode = ImageFolder.decode
 
         def noted(source: ImageFolder, file: Path, content: bytes) -> Any:
             self.names.add(file.name)
             return decode(source, file, content)
 
-        monkeypatch.setattr(ImageFolder, "pixels", noted)
+        monkeypatch.setattr(ImageFolder, "decode", noted)
         monkeypatch.setattr("seedfold.trainers.studies.prevalence_shifts.partial_cache._CHUNK_BYTES", 4 * 16 * 16 * 3)
 
 
@@ -288,7 +288,7 @@ def test_training_on_the_cache_gives_the_bits_of_training_in_memory(
     given = config(data, *TRAINING, "augment=baseline256", "trainer.max_epochs=1", f"trainer.precision={precision}")
     cached = work(given, "cached", parents=parents)
     fit_predict.run(cached)
-    job_data = load(given, lambda path: None, parents)
+    job_data = load_data(given, lambda path: None, parents)
 
     def in_memory(samples: Any) -> Any:
         pixels = samples.inputs.gather(slice(None))
@@ -297,9 +297,9 @@ def test_training_on_the_cache_gives_the_bits_of_training_in_memory(
     held = replace(
         job_data,
         train=in_memory(job_data.train),
-        evaluated={name: in_memory(samples) for name, samples in job_data.evaluated.items()},
+        evaluated={name: in_memory(samples) for name, samples in job_data.evaluation_splits.items()},
     )
-    monkeypatch.setattr(fit_predict, "load", lambda *arguments: held)
+    monkeypatch.setattr(fit_predict, "load_data", lambda *arguments: held)
     memory = work(given, "memory")
     fit_predict.run(memory)
     for file in memory.staging.iterdir():
@@ -342,11 +342,13 @@ def test_what_does_not_fit_together_is_told_when_a_job_starts(
 def test_memory_does_not_grow_with_the_cache(tmp_path: Path) -> None:
     count, shape = 8000, (3, 256, 256)
     with (tmp_path / "images.npy").open("xb") as file:  # 1.5 GB of zeros that take no room
-        file.write(header((count, *shape)))
+        file.write(npy_header((count, *shape)))
         file.truncate(file.tell() + count * 3 * 256 * 256)
     targets = np.zeros(count, dtype=np.int64)
     samples = Samples(tuple(map(str, range(count))), CachedImages(tmp_path / "images.npy"), targets)
-    blocks = TrainingBlocks(samples, Order(targets, 0), Position(), batch_size=50, drop_last=False, block=32)
+    blocks = TrainingBlocks(
+        samples, TrainingOrder(targets, 0), Position(), batch_size=50, drop_last=False, batches_per_block=32
+    )
     process, most, seen = psutil.Process(), 0, 0
     before = process.memory_info().rss
     for block in blocks:

@@ -10,7 +10,7 @@ import pytest
 from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.samples import Samples
-from seedfold.trainers.data.sampling import Order
+from seedfold.trainers.data.sampling import TrainingOrder
 from seedfold.trainers.studies.seti.cadences import Cadences
 
 SHAPE = (6, 10, 8)
@@ -61,7 +61,14 @@ def test_batches_from_files_are_those_from_memory(folder: Path) -> None:
     lazy = cadences(folder).load(lambda path: None)
     held = Samples(lazy.ids, gathered(lazy).astype(np.float32), lazy.targets)
     blocks = [
-        TrainingBlocks(samples, Order(samples.targets, 3), Position(step=1), batch_size=2, drop_last=False, block=2)
+        TrainingBlocks(
+            samples,
+            TrainingOrder(samples.targets, 3),
+            Position(step=1),
+            batch_size=2,
+            drop_last=False,
+            batches_per_block=2,
+        )
         for samples in (lazy, held)
     ]
     batches = [[batch for block in each for batch in block.batches] for each in blocks]

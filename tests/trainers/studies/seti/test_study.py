@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from image_study import Place, each_done_once
+from image_study import ImageStudy, each_done_once
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
@@ -23,9 +23,9 @@ SURVEY = {"folds.csv", "balance_folds.csv", "balance_shards.csv", "classes.svg",
 
 
 def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: tuple[str, ...]) -> None:
-    place = Place(tmp_path, "seti")
+    place = ImageStudy(tmp_path, "seti")
     place.run("launch", *STUDY, *where, "--root", "whole")
-    whole = place.study("whole")
+    whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert {path.name for path in (whole.outputs_folder / "submit").iterdir()} == TABLES | FIGURES
     assert {path.name for path in (whole.outputs_folder / "survey").iterdir()} == SURVEY
@@ -34,7 +34,7 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
     _train_on_records(place)
 
 
-def _check_tables(place: Place, study: StudyFolder) -> None:
+def _check_tables(place: ImageStudy, study: StudyFolder) -> None:
     labels = pd.read_csv(place.folder / "data" / "train_labels.csv").set_index("id")["target"]
     folds = pd.read_csv(study.outputs_folder / "survey" / "folds.csv").set_index("sample_id")
     scores = pd.read_csv(study.outputs_folder / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["auroc"]
@@ -61,10 +61,10 @@ def _mean_of_folds(study: StudyFolder, passes: int, ids: pd.Series[str]) -> NDAr
     return np.asarray(1 / (1 + np.exp(-np.asarray(logits)))).mean(axis=0)
 
 
-def _train_on_records(place: Place) -> None:
+def _train_on_records(place: ImageStudy) -> None:
     one = ("task=seti_tfrecords", "study=records", "fold=0", "predict.tta=1", "--stage", "train", "--root", "records")
     place.run("launch", *STUDY, *one)
-    [file] = place.study("records", "records").path.glob("store/*/*/predictions.val.parquet")
+    [file] = place.study_folder("records", "records").path.glob("store/*/*/predictions.val.parquet")
     table, labels = pd.read_parquet(file), pd.read_csv(place.folder / "data" / "train_labels.csv")
     assert len(table) == 16
     assert (table["target"].to_numpy() == labels.set_index("id")["target"][table["sample_id"]].to_numpy()).all()
