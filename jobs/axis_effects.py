@@ -61,8 +61,8 @@ def find_leaves(
 ) -> list[Leaf]:
     """Return every text with interpolations in ``tree``, outside the places that ``sources`` set.
 
-    A leaf's ``sources`` are the numbers of the sources that may change it, through other leaves as well. ``wanted`` are
-    paths below the unreferenced keys of the ``conventions`` that are included all the same.
+    A leaf's ``sources`` are the numbers of the sources that may change it, through other leaves as well.
+    ``included_paths`` are paths below the unreferenced keys of the ``conventions`` that are included all the same.
     """
     texts = _find_texts(tree, sources, included_paths, conventions.evaluated_once)
     paths = [path for path, _ in texts]

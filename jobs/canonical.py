@@ -88,5 +88,5 @@ def _object_template(names: tuple[str, ...]) -> tuple[str, tuple[int, ...]]:
 
 
 def encode_plain(value: Any) -> str:
-    """Return the canonical text of data that `plain` has returned."""
+    """Return the canonical text of data that `to_plain` has returned."""
     return _encode(value)

@@ -126,8 +126,8 @@ class Composer:
 class ProgramComposer(Composer):
     """Composes configurations of a program that is not ours, as its own Hydra does.
 
-    ``loader`` is that Hydra's, ``root`` the name of the primary configuration; ``always`` are overrides of Hydra's
-    own node, which hold for every job.
+    ``loader`` is that Hydra's, ``config_name`` the name of the primary configuration; ``fixed_overrides`` are overrides
+    of Hydra's own node, which hold for every job.
     """
 
     conventions = conventions.PROGRAM_CONVENTIONS

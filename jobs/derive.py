@@ -29,9 +29,11 @@ def given(value: Any) -> Any:
 
 @dataclass
 class Derivation:
-    """One derived key: where it goes (``path``), where its arguments stand (``node``), and the function with its name.
+    """One derived key: where it goes (``path``), where its arguments stand (``arguments_path``), and the function with
+    its name.
 
-    ``values`` holds each distinct result once; ``known`` its number by the canonical text of the arguments.
+    ``values`` holds each distinct result once; ``number_by_arguments`` its number by the canonical text of the
+    arguments.
     """
 
     key: str

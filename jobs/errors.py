@@ -27,7 +27,7 @@ class UnreachableError(SeedfoldError):
 
 
 def count_noun(count: int, singular: str, plural: str | None = None) -> str:
-    """Return a count with its noun, and verb if need be: ``1 job``, ``3 jobs``; ``several`` is ``one`` with an s."""
+    """Return a count with its noun: ``1 job``, ``3 jobs``. Without ``plural``, that is ``singular`` with an s."""
     return f"{count} {singular}" if count == 1 else f"{count} {plural or singular + 's'}"
 
 

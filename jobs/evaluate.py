@@ -24,7 +24,7 @@ from seedfold.jobs.shared_config import walk_texts
 class Evaluator:
     """Reads values of a configuration with the values of ``sources`` (paths, none inside another) set as asked.
 
-    ``make`` makes the configuration, when the first value is asked for.
+    ``make_config`` makes the configuration, when the first value is asked for.
     """
 
     def __init__(

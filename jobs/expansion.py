@@ -50,7 +50,8 @@ MAX_TEMPLATES = 1024
 class Composition:
     """A composed configuration without Hydra's node, as plain data, and what ``${hydra:...}`` reads in it.
 
-    ``shared`` is there to be looked at, ``make`` makes one that may be changed, which hardly anybody needs.
+    ``shared_config`` is there to be looked at, ``make_config`` makes one that may be changed, which hardly anybody
+    needs.
     """
 
     shared_config: DictConfig

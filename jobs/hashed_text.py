@@ -23,7 +23,7 @@ Numbers = tuple[int, ...]
 class HashedDocuments:
     """The documents (what is hashed) of the points of one layout.
 
-    ``texts`` are hashed instead of values, by path. ``depends`` holds, per group of the layout, the sources
+    ``texts`` are hashed instead of values, by path. ``sources_of_groups`` holds, per group of the layout, the sources
     it depends on.
     """
 

@@ -135,7 +135,7 @@ class Identity:
     def canonical_member(self, top: str, value: Any, left_out: Patterns) -> str:
         """Return ``"top":canonical text`` of one top-level key, empty where nothing of it counts.
 
-        The sorted pieces joined by commas are the canonical text of the document, unless `renames_across`.
+        The sorted pieces joined by commas are the canonical text of the document, unless `has_renames_across`.
         """
         document = self.document({top: value}, left_out)
         return encode_plain(document)[1:-1]

@@ -34,8 +34,8 @@ def long_tail_shares(ratio: float, classes: int) -> list[float]:
 def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[float] | None:
     """Return one loss weight a class with mean 1, or None for no weighting.
 
-    ``ratio`` weighs each class by the inverse of its share in `long_tail`; without an imbalance (``ratio`` None or 1)
-    all weights are 1. Raises UsageError for another scheme.
+    ``ratio`` weighs each class by the inverse of its share in `long_tail_shares`; without an imbalance (``ratio`` None
+    or 1) all weights are 1. Raises UsageError for another scheme.
     """
     if scheme == "none":
         return None
@@ -65,8 +65,8 @@ def share_weights(scheme: Literal["none", "shares"], shares: list[float]) -> lis
 def long_tail_counts(available: list[int], ratio: float) -> list[int]:
     """Return how many samples of each class to keep, at most ``available``, so that the ratio becomes ``ratio``.
 
-    The largest numbers n_i = max(1, floor(s · p_i)) with s = min(available_i / p_i) over the shares p of `long_tail`:
-    as many samples as the data allow. Raises UsageError if a class has no sample.
+    The largest numbers n_i = max(1, floor(s · p_i)) with s = min(available_i / p_i) over the shares p of
+    `long_tail_shares`: as many samples as the data allow. Raises UsageError if a class has no sample.
     """
     if min(available, default=0) < 1:
         raise UsageError(f"sampling.imbalance_ratio: class {available.index(0)} has no training sample to keep")

@@ -34,7 +34,8 @@ _REFERENCE = re.compile(r"\$\{(\.*(?:[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*)\}")
 class Dependencies:
     """What a text refers to: node references as written, and resolvers.
 
-    ``anything`` is true where that cannot be told from the text: a resolver may read the whole configuration.
+    ``may_depend_on_anything`` is true where that cannot be told from the text: a resolver may read the whole
+    configuration.
     """
 
     references: frozenset[str]
@@ -75,7 +76,7 @@ def find_dependencies(text: str) -> Dependencies:
 
 
 def target_path(reference: str, path: KeyPath) -> KeyPath:
-    """Return the path that a reference names, written in the value at path ``at``.
+    """Return the path that a reference names, written in the value at path ``path``.
 
     Where a part of the path is itself computed (``${a.${b}}``), the mapping above that part stands for it.
     """

@@ -47,7 +47,7 @@ def unresolved_paths(tree: Mapping[str, Any]) -> list[KeyPath]:
 
 
 def _absolute_path(reference: str, path: KeyPath) -> KeyPath | None:
-    """Return the path that a reference in the value at ``at`` names; None where it leads out of the configuration."""
+    """Return the path that a reference in the value at ``path`` names; None where it leads out of the configuration."""
     dots = len(reference) - len(reference.lstrip("."))
     return target_path(reference, path) if dots <= len(path) else None
 

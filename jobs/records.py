@@ -32,7 +32,7 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode_jobs(jobs: Iterable[JobDescription]) -> Iterator[str]:
-    """Yield the lines, without line ends, that `decode` turns back into equal descriptions."""
+    """Yield the lines, without line ends, that `decode_jobs` turns back into equal descriptions."""
     writer = _Writer()
     for job in jobs:
         writer.add_job(job)
@@ -145,7 +145,7 @@ def _changes(base: Mapping[str, Any], config: Mapping[str, Any], path: KeyPath) 
 
 
 def decode_jobs(lines: Iterable[str]) -> Iterator[JobDescription]:
-    """Yield the descriptions that `encode` wrote; blank lines are skipped.
+    """Yield the descriptions that `encode_jobs` wrote; blank lines are skipped.
 
     Raises SeedfoldError that names the line where one is damaged.
     """

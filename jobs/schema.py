@@ -34,7 +34,7 @@ _RESERVED_NAMES = frozenset(
 class StageSpec:
     """One stage as a study describes it.
 
-    ``at`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
+    ``config_path`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
     ``after`` maps parent stages to the slice of them that is meant (a predicate, or None for all). ``uses`` are the
     top-level keys that its jobs read, or ``TOP.KEY`` directly below them, beside axes and derived values; None for all.
     """

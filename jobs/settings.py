@@ -13,7 +13,7 @@ Settings = TypeVar("Settings")
 
 
 def read_settings(cls: type[Settings], node: Mapping[str, Any] | None, place: str) -> Settings:
-    """Return ``cls`` with the values in ``given``, lists as tuples; ``place`` is where they stand, such as ``trainer``.
+    """Return ``cls`` with the values in ``node``, lists as tuples; ``place`` is where they stand, such as ``trainer``.
 
     Raises ConfigFailure for a key that is unknown, or missing.
     """

@@ -1,6 +1,6 @@
 """Nested plain data with some places replaced: what points of a matrix share, and what they do not.
 
-A `Graft` says where values go; applying it copies only the mappings and lists on the way to them.
+A `ValueTree` says where values go; applying it copies only the mappings and lists on the way to them.
 """
 
 from __future__ import annotations

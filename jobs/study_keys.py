@@ -12,11 +12,12 @@ TOP_LEVEL_STAGE_KEYS = ("matrix", "zip", "table", "exclude", "only", "derive", "
 
 @dataclass(frozen=True)
 class Conventions:
-    """What top-level keys mean. Those in ``study`` describe the study and are part of no job's configuration.
+    """What top-level keys mean. Those in ``study_keys`` describe the study and are part of no job's configuration.
 
-    ``resources`` is the one that holds what a job asks for. Interpolations below those in ``unreferenced`` are
-    evaluated when the study is read, not per point. ``chosen_once`` are other keys that cannot be axes. ``lazy``
-    leaves to the job, as Hydra does, what is missing, cannot be resolved yet, or depends on machine or moment.
+    ``resources_key`` is the one that holds what a job asks for. Interpolations below those in ``evaluated_once`` are
+    evaluated when the study is read, not per point. ``chosen_once`` are other keys that cannot be axes.
+    ``leaves_to_job`` leaves to the job, as Hydra does, what is missing, cannot be resolved yet, or depends on machine
+    or moment.
     """
 
     study_keys: frozenset[str]

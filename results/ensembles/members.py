@@ -55,7 +55,7 @@ class HeadMember:
         return head_metrics(self.rows_by_split[VALIDATION_SPLIT])
 
     def merit_by(self, metric: str) -> float:
-        """Return the `merit` of its scores."""
+        """Return the `merit_of` of its scores."""
         return merit_of(self.metrics, metric)
 
 

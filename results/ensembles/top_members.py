@@ -134,7 +134,7 @@ def best_member_count(curve: Sequence[HeadPredictions], metric: str) -> int:
 
 @dataclass(frozen=True)
 class TopMemberEnsembles:
-    """All ensembles of a study. ``test`` has those of each other split; ``n`` is the number of members to use."""
+    """All ensembles of a study. ``curve_by_test_split`` holds those of other splits; ``n`` members are used."""
 
     ranking: Ranking
     validation_curve: Sequence[HeadPredictions]

@@ -23,7 +23,7 @@ Doubles = npt.NDArray[np.float64]
 class MeanPredictions:
     """``values`` (n, k): mean probabilities of the classes, or the mean prediction (n, 1) of a regression head.
 
-    ``rows`` are those of the first member, for sample ids and targets.
+    ``first_member`` are those of the first member, for sample ids and targets.
     """
 
     first_member: HeadPredictions
@@ -52,7 +52,7 @@ class RunningMean:
         self._members = 0
 
     def add(self, head: HeadPredictions, jobs: str) -> None:
-        """Add a member; ``who`` names its jobs. Raises UsageError if it holds other samples, targets or classes."""
+        """Add a member; ``jobs`` names its jobs. Raises UsageError if it holds other samples, targets or classes."""
         both = f"jobs {self._first_jobs} and {jobs}"
         check_same_kind(self._first, head, both)
         order = self._row_order(head, both)

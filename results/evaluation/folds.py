@@ -33,7 +33,7 @@ _IS_MISSING = "missing"
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fold that a group lacks, or several that were never planned; ``how`` completes the sentence.
+    """A fold that a group lacks, or several that were never planned; ``verb`` completes the sentence.
 
     ``samples`` is how many rows that costs, where another group tells.
     """

@@ -91,7 +91,7 @@ class OutOfFold:
         return replace(gap, samples=self._count_lost_samples(own_group, gap.missing))
 
     def _count_lost_samples(self, own_group: Group, fold: str) -> int | None:
-        """Count the samples of ``fold`` in the group most like ``own`` that cuts the samples into the same folds."""
+        """Count the samples of ``fold`` in the group most like ``own_group`` with the same folds."""
         own_samples = self._samples_by_fold(own_group)
         peers = [group for group in self.groups if group.stage == own_group.stage and self._has_fold(group, fold)]
         for peer in sorted(peers, key=lambda group: -count_equal_axes(own_group.axes, group.axes))[:_MAX_PEERS]:

@@ -19,7 +19,7 @@ SPLIT_PREFIXES = ("dev_cal", "dev_test", "app_test")
 
 
 def read_torch_list(file: Path, options: ReadOptions) -> PredictionRows:
-    """Read a list of predictions; each row's split is told by its id where all ids begin with one of `PREFIXES`.
+    """Read a list of predictions; each row's split is told by its id where all ids begin with one of `SPLIT_PREFIXES`.
 
     Raises UsageError for a file that torch would have to execute, or rows that are no predictions.
     """

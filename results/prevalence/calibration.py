@@ -25,7 +25,7 @@ def calibration_rows(
 
     ``cwce`` is the mean over classes of the calibration error in ten bins, ``bs`` the squared error averaged over
     classes too, ``rbs`` the root of its sum over classes, ``nbs`` ``bs`` over that of always predicting the shares of
-    the classes evaluated. Raises as `Priors.estimated`.
+    the classes evaluated. Raises as `Priors.estimated_prior`.
     """
     for each in calibrate_deployments(splits, deployments, priors.estimated_prior):
         for variant in each.variants:

@@ -52,7 +52,7 @@ def confusion_matrix(targets: NDArray[np.int64], labels: NDArray[np.int64], clas
 
 
 def decision_metrics(counts: Counts, setting: MetricSettings) -> Mapping[str, Floats]:
-    """Return the `METRICS` of confusions (…, k, k); NaN where a class is missing that a metric asks for.
+    """Return the `DECISION_METRICS` of confusions (…, k, k); NaN where a class is missing that a metric asks for.
 
     Balanced accuracy is the mean over the classes that are there. F1 and MCC are 0 where nothing is chosen rightly or
     a single class is chosen.

@@ -42,7 +42,7 @@ def decision_rows(splits: PredictedSplits, deployments: Sequence[Deployment], pr
     ``rule`` tells where the threshold is the best of 0, 0.01, …, 1 for that metric: ``dev_test``, ``app_test`` (what
     was possible), or nowhere: ``argmax``. The first of equally good ones is taken; one of an expected cost serves the
     normalised cost too. The ``…_estimated`` metrics choose by estimated prevalences; values are at those that are
-    there. NaN where a logit is. Raises as `Priors.costing`.
+    there. NaN where a logit is. Raises as `Priors.cost_prior`.
     """
     if splits.dev_cal.class_count != 2:
         return
@@ -85,7 +85,7 @@ def threshold_grid() -> NDArray[np.float32]:
 
 
 def metric_curves(targets: NDArray[np.int64], logits: Logits, setting: MetricSettings) -> Mapping[str, Floats]:
-    """Return each of `METRICS` at every one of the `thresholds`, for logits (n, 2); NaN if one is."""
+    """Return each of `METRICS` at every one of the `threshold_grid`, for logits (n, 2); NaN if one is."""
     if np.isnan(logits).any():
         return {name: np.full(len(threshold_grid()), np.nan) for name in DECISION_METRICS}
     return decision_metrics(_confusion_matrices(targets, softmax(logits)[:, 0]), setting)
@@ -101,7 +101,7 @@ def _confusion_matrices(targets: NDArray[np.int64], probability_of_zero: Logits)
 
 
 def best_thresholds(curves: Mapping[str, Floats]) -> dict[str, int | None]:
-    """Return where each of `METRICS` is best among the `thresholds`, from its values there; None where one is NaN."""
+    """Return the threshold of `threshold_grid` at which each of `METRICS` is best; None where one is NaN."""
     thresholds_by_metric = {
         name: _first_best_threshold(name, curves[name]) for name in DECISION_METRICS if not name.startswith("nec")
     }

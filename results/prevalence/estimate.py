@@ -105,10 +105,9 @@ def loss_weights(
 ) -> list[float]:
     """Return one loss weight a class, summing to 1, from estimated prevalences (k,).
 
-    ``trained_shares`` are the prevalences of a training that does not balance its classes; the estimate is divided by
-    them.
-    An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a small
-    number in its place, ``as_published`` leaves it as the published study has it.
+    ``trained_shares`` are the prevalences of a training that does not balance its classes, by which the estimate is
+    divided. An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a
+    small number in its place, ``as_published`` leaves it as the published study has it.
     """
     absent_classes = np.flatnonzero(find_absent(estimate, zeros))
     if not np.isfinite(estimate).all():

@@ -43,7 +43,7 @@ def performance_rows(
 
     The metrics are `costs.METRICS` and ``auroc``; a value is NaN where a logit is, or a class that it needs is missing.
     As published, ``ec_estimated`` of the affine calibration for exact priors is that of the one for estimated priors:
-    who has to estimate the costs has to estimate for the calibration too. Raises as `Priors.costing`.
+    who has to estimate the costs has to estimate for the calibration too. Raises as `Priors.cost_prior`.
     """
     rarest = rarest_class(splits.dev_cal.class_counts)
     for each in calibrate_deployments(splits, deployments, priors.cost_prior):

@@ -77,7 +77,8 @@ def _class_rows(exact: Floats, estimate: Floats) -> Iterator[Row]:
 
 
 def quantification_error_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """Return ratio, n, method, metric, value from the rows of `quantification`, as they came; other columns are kept.
+    """Return ratio, n, method, metric, value from the rows of `quantification_rows`, as they came; other columns are
+    kept.
 
     ``absolute_error`` is the sum over classes of |p - q|. ``nkld`` is the normalised Kullback-Leibler divergence of
     the estimate q from the prevalences p, 1/n added to both: from 0 to 1.

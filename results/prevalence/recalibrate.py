@@ -145,7 +145,7 @@ def _initial_parameters(classes: int, method: Method, log_prior: Tensor | None) 
 
 @dataclass(frozen=True)
 class CalibratedLogits:
-    """The logits (n, k) of the development and of the deployment test set under one of the `VARIANTS`."""
+    """The logits (n, k) of the development and of the deployment test set under one of the `CALIBRATION_VARIANTS`."""
 
     method: Method
     priors: KnownPriors
@@ -155,7 +155,7 @@ class CalibratedLogits:
 
 @dataclass(frozen=True)
 class CalibratedDeployment:
-    """A deployment, its prevalences in the precision to compute with, and all `VARIANTS` in their order."""
+    """A deployment, its prevalences in the precision to compute with, and all `CALIBRATION_VARIANTS` in their order."""
 
     deployment: Deployment
     exact: Prior

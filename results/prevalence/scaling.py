@@ -29,7 +29,7 @@ def scale_counts(counts: Sequence[int], ratio: float) -> Counts:
 
     With R = max/min of ``counts``: for ratio ≥ R every class but the largest keeps trunc(c_i·max / (min·ratio)),
     otherwise every class keeps trunc(min + (ratio - 1)/(R - 1)·(c_i - min)), all in float32. Raises ImpossibleScaling
-    if a class would keep fewer than `LEAST`, UsageError for a ratio below 1.
+    if a class would keep fewer than `MIN_CLASS_SAMPLES`, UsageError for a ratio below 1.
     """
     if not 1 <= ratio < float("inf"):
         raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
@@ -59,7 +59,7 @@ def resample_rows(
 ) -> NDArray[np.int64]:
     """Return the positions (m,) of a sample at ``ratio``, class after class, drawn without replacement.
 
-    The seed is ``base_seed`` + 100·ratio, cut to a whole number. Raises as `scaled_counts`.
+    The seed is ``base_seed`` + 100·ratio, cut to a whole number. Raises as `scale_counts`.
     """
     import torch
 

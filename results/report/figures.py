@@ -206,7 +206,7 @@ def _learning_line(series: int, dashed: bool, curve: pd.DataFrame) -> Line:
 
 
 def curve_figures(pooled_curves: Sequence[PooledCurves], total: int) -> Iterator[Figure]:
-    """Yield ROC and precision-recall curves per head, of the first groups of ``every``."""
+    """Yield ROC and precision-recall curves per head, of the first groups of ``total``."""
     for head in dict.fromkeys(each.head for each in pooled_curves):
         for curve, title, x, y in _CURVE_KINDS:
             own = [each for each in pooled_curves if each.head == head and curve in each.curves]

@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(slots=True)
 class ReportRow:
-    """One group's numbers; ``kind`` of group and group are what its list of jobs is found by."""
+    """One group's numbers; ``link_kind`` of group and group are what its list of jobs is found by."""
 
     group: Group
     head: str
@@ -56,7 +56,7 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """Rows with their axes and columns; ``cut`` is how many rows were left out."""
+    """Rows with their axes and columns; ``left_out`` is how many rows were left out."""
 
     axes: Sequence[str]
     columns: Sequence[str]

@@ -62,7 +62,7 @@ def write_report(
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
-    places that the study has, by which missing folds are known; ``log_of`` finds the log of a run. ``more_figures``
+    places that the study has, by which missing folds are known; ``find_log`` finds the log of a run. ``more_figures``
     come last. Raises DamagedError for a run whose result is gone.
     """
     results = {run.id: load_result(run.folder) for run in runs}

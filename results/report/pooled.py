@@ -20,7 +20,7 @@ from seedfold.results.store.predictions import HeadPredictions
 
 @dataclass(slots=True)
 class PooledFolds:
-    """A table, the curves to draw (of the first of ``every`` settings), and problems, one line each."""
+    """A table, the curves to draw (of the first of ``setting_count`` settings), and problems, one line each."""
 
     table: ReportTable | None = None
     curves: list[PooledCurves] = field(default_factory=list)

@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 def compare_passes(folder: Path, passes: Sequence[Any], tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> None:
     """Write ``passes.csv`` and ``passes.svg``, and tell what they say.
 
-    ``tables`` are those of `passes_table`; the first columns of ``scores`` are the number of passes and the fold, one
-    named auroc has the area.
+    ``tables`` are those of `make_passes_table`; the first columns of ``scores`` are the number of passes and the fold,
+    one named auroc has the area.
     """
     found = make_passes_table(passes, tables)
     found.to_csv(folder / "passes.csv", index=False)

@@ -1,7 +1,7 @@
 """The job that ranks the heads of all models of its parents and averages the best; settings are ``ensemble``.
 
 It leaves predictions of the ensemble (head ``top_N``), and on the validation rows of one whose members other folds have
-chosen (head ``nested``), and for people ``ensemble.csv`` (`Ensembles.table`), ``members.csv``, ``oof.csv``,
+chosen (head ``nested``), and for people ``ensemble.csv`` (`Ensembles.score_table`), ``members.csv``, ``oof.csv``,
 ``submission.csv`` and the figures of `seedfold.results.stages.top_heads_figures`.
 """
 

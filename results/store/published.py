@@ -85,7 +85,7 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     """Complete ``record``, put it beside the run's files as ``result.json``, and move the folder to its final name.
 
     ``record`` has the fields of Result but ``files`` and ``metrics``, which are found here. Raises FileExistsError,
-    leaving both folders as they were, if ``final`` exists; KeyError if the record lacks a field; DataFailure for a
+    leaving both folders as they were, if ``target`` exists; KeyError if the record lacks a field; DataFailure for a
     link or a special file in the staging folder, which would not travel with it.
     """
     _refuse_existing(target)
@@ -150,7 +150,7 @@ def _collect_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...
 
 
 def _read_run_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
-    """Return the metrics that a run computed itself and left in `GIVEN_METRICS`."""
+    """Return the metrics that a run computed itself and left in `RUN_METRICS_FILE`."""
     if RUN_METRICS_FILE not in names:
         return ()
     records: list[MetricRecord] = json.loads((staging / RUN_METRICS_FILE).read_text(encoding="utf-8"))
@@ -203,7 +203,7 @@ def find_damage(
     """Return what is wrong with a published folder, or None if it is whole.
 
     Compares with ``files``, or with what the folder says of itself: existence and size of every file, and the content
-    (SHA-256) of files whose time of change differs from the recorded one; with ``deep`` the content of all.
+    (SHA-256) of files whose time of change differs from the recorded one; with ``check_content`` the content of all.
     """
     if files is None or check_content:
         try:

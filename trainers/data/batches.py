@@ -44,7 +44,7 @@ class Position:
 
 class Batch(NamedTuple):
     """Inputs (b, ...) and class targets (b,) int64, or masks (b, height, width) uint8 with the class of each pixel: of
-    ``whole`` samples, those that this process looks at.
+    ``total_samples`` samples, those that this process looks at.
 
     Inputs are float32, or, straight from files, uint8 or float16; a network takes `scaled_inputs`.
     ``weight`` is what its mean loss counts beside that of the other processes of the job.

@@ -111,7 +111,7 @@ def make_permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
 
 
 def make_task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
-    """Return the rows, ascending, that validate in each fold, as ``task.folds`` says; raises as `divide` does."""
+    """Return the rows, ascending, that validate in each fold, as ``task.folds`` says. Raises as `divide_samples`."""
     settings = task.get("folds")
     if not settings:
         raise ConfigFailure("task.folds: is missing; give kind, k and seed")

@@ -153,7 +153,7 @@ class ImageFolder:
         return images
 
     def decode(self, file: Path, content: bytes) -> Pixels:
-        """Decode the content of an image file; see `Decoder.pixels`."""
+        """Decode the content of an image file; see `Decoder.decode`."""
         return self.decoder.decode(str(file), content)
 
 
@@ -174,7 +174,7 @@ class ImageDecoder:
         return (1 if self.mode == "L" else 3, *self.size)
 
     def decode(self, source: str, content: bytes) -> Pixels:
-        """Decode the bytes of an image to (channels, height, width); raises DataFailure that begins with ``where``.
+        """Decode the bytes of an image to (channels, height, width); raises DataFailure that begins with ``source``.
 
         Grey images of 16 bits keep the upper eight. Raises ConfigFailure without Pillow.
         """

@@ -62,9 +62,9 @@ class Scaling:
 
 @dataclass(frozen=True)
 class JobData:
-    """``train`` after resampling; ``evaluated`` maps the other splits to their samples, never resampled.
+    """``train`` after resampling; ``evaluation_splits`` maps the other splits to their samples, never resampled.
 
-    ``validation`` names the split that is looked at after each epoch.
+    ``validation_split`` names the split that is looked at after each epoch.
     """
 
     train: Samples
@@ -158,7 +158,7 @@ def _fit_scaling(train: Floats | StoredInputs, mode: str) -> Scaling | None:
 def load_new_samples(config: Mapping[str, Any], reads: Reads, fit: Path) -> JobData:
     """Read ``predict.source``, standardised as the training that has left its weights in the folder ``fit``.
 
-    Nothing is trained on it; its split is called `NEW`.
+    Nothing is trained on it; its split is called `NEW_SPLIT`.
     """
     task, classes = config["task"], int(config["task"]["classes"])
     samples = read_source(config["predict"]["source"], "predict.source", classes, reads, labelled=False)

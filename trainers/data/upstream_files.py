@@ -24,7 +24,7 @@ def find_upstream_file(parents: Mapping[str, Path], *names: str) -> Path:
 
 
 def find_optional_upstream_file(parents: Mapping[str, Path], name: str) -> Path | None:
-    """Return the file as `published` does, or None where no parent has one."""
+    """Return the file as `find_upstream_file` does, or None where no parent has one."""
     return find_upstream_file(parents, name) if any(_existing_files(parents.values(), [name])) else None
 
 

@@ -86,7 +86,7 @@ def save_checkpoint(path: Path, state: State) -> None:
 
 
 def load_checkpoint(path: Path) -> State:
-    """Read what `save` wrote, tensors on the CPU; raises DamagedCheckpoint, FileNotFoundError."""
+    """Read what `save_checkpoint` wrote, tensors on the CPU; raises DamagedCheckpoint, FileNotFoundError."""
     import torch
 
     _check_content(path)
@@ -133,7 +133,7 @@ class Checkpoints:
         return best
 
     def remove_old_best(self, *kept: BestEpoch | None) -> None:
-        """Remove the weights of former best epochs, except ``needed``: those the last and previous states name."""
+        """Remove the weights of former best epochs, except ``kept``: those the last and previous states name."""
         keep = {best.file for best in kept if best is not None}
         for path in self.folder.glob("best-*.ckpt"):
             if path.name not in keep:

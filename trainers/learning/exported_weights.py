@@ -52,7 +52,7 @@ def export_weights(path: Path, exported: ExportedWeights) -> None:
 
 
 def read_exported(path: Path) -> ExportedWeights:
-    """Read what `export` wrote, never executing code; raises DataFailure naming the file."""
+    """Read what `export_weights` wrote, never executing code; raises DataFailure naming the file."""
     try:
         found = load_checkpoint(path)
         if found.pop("format", None) != _FORMAT:

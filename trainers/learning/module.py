@@ -35,7 +35,7 @@ _TRAIN_STREAM = 3
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How a network learns; ``steps`` is the number of batches an epoch, ``classes`` those of the task.
+    """How a network learns; ``steps_per_epoch`` is the number of batches an epoch, ``classes`` those of the task.
 
     See `TrainerSettings` for the rest.
     """

@@ -35,7 +35,7 @@ def get_random_state() -> RandomState:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put back what `random_state` returned."""
+    """Put back what `get_random_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     algorithm, keys, position, has_gauss, cached = state["numpy"]

@@ -141,7 +141,7 @@ class _RankProcesses:
         self._pipes.append(ours)
 
     def wait_for_all(self) -> None:
-        """Listen until all have ended in order; raises what one of them raised, or `_Killed`."""
+        """Listen until all have ended in order; raises what one of them raised, or `_RankKilledError`."""
         open_pipes = list(self._pipes)
         while open_pipes:
             if self._work.stop_requested():

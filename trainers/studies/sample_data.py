@@ -1,6 +1,6 @@
 """Sample data: a small data set on disk in exactly the format of a study, the same files every time.
 
-The study NAME has a module ``seedfold.trainers.studies.NAME.sample_data`` with what `Study` has.
+The study NAME has a module ``seedfold.trainers.studies.NAME.sample_data`` with what `StudySampleData` has.
 """
 
 from __future__ import annotations

@@ -56,9 +56,9 @@ def _cauchy_schwarz_divergence(among: Floats, between: Floats, x: Floats) -> flo
 def hellinger_kernels(problem: QuantificationProblem) -> list[Floats]:
     """KDEyHD: the mixture with the least squared Hellinger distance to the density of the sample.
 
-    The distance is estimated at `DRAWN` points from the classes' densities, weighted by importance. They are drawn by
-    numpy's legacy generator, class after class, from ``problem.seed``: its stream is fixed for ever, and the one that
-    the published study drew from, without a seed.
+    The distance is estimated at `DRAWN_POINTS` points from the classes' densities, weighted by importance. They are
+    drawn by numpy's legacy generator, class after class, from ``problem.seed``: its stream is fixed for ever, and the
+    one that the published study drew from, without a seed.
     """
     if not problem.labelled.class_counts.all():
         return [np.full(problem.class_count, np.nan) for _ in problem.samples]

@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 class QuantificationProblem:
     """Samples of unknown prevalences: positions ``samples`` in a ``pool``, whose targets no method looks at.
 
-    Methods learn from the labelled predictions ``developed``. ``seed`` is that of methods that draw.
+    Methods learn from the labelled predictions ``labelled``. ``seed`` is that of methods that draw.
     """
 
     labelled: PredictedSamples

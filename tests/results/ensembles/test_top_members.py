@@ -112,7 +112,7 @@ def test_what_a_fold_predicts_honestly_does_not_depend_on_its_own_labels(make_ru
 
     def flipped(member: HeadMember) -> HeadMember:
         rows = member.rows_by_split["val"]
-        return replace(member, splits={**member.rows_by_split, "val": replace(rows, targets=1 - rows.targets)})
+        return replace(member, rows_by_split={**member.rows_by_split, "val": replace(rows, targets=1 - rows.targets)})
 
     changed = [flipped(member) if member.fold == "fold 1" else member for member in members]
     before, after = (cross_fit(each, MemberChoice(min_accuracy=0.0)) for each in (members, changed))

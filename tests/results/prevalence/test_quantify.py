@@ -106,7 +106,7 @@ def test_estimates_are_prevalences(seed: int, classes: int, skill: float) -> Non
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("where", ["developed", "pool"])
+@pytest.mark.parametrize("where", ["labelled", "pool"])
 def test_nothing_is_estimated_from_predictions_that_are_no_numbers(method: str, where: str) -> None:
     asked = problem([40, 20], [20, 20])
     getattr(asked, where).logits[7, 1] = np.nan

@@ -136,7 +136,7 @@ def test_every_link_has_its_target(make_run: Make, tmp_path: Path) -> None:
     log = tmp_path / "jobs" / "log 1.txt"
     log.parent.mkdir()
     log.write_text("hello")
-    page = write(tmp_path / "report.html", study(make_run), log_of=lambda run: log)
+    page = write(tmp_path / "report.html", study(make_run), find_log=lambda run: log)
     inner = {link[1:] for link in page.links if link.startswith("#")}
     assert inner <= set(page.ids)
     references = {match for value in page.values for match in re.findall(r"url\(#([^)]+)\)", value)}

@@ -127,7 +127,7 @@ class _Network:
 
 @dataclass
 class _Inference:
-    """All that predicting a volume takes; ``loaded`` has the slices that were opened before."""
+    """All that predicting a volume takes; ``samples_by_key`` has the slices that were opened before."""
 
     work: Work
     settings: InferSettings

@@ -128,8 +128,8 @@ def _make_mask_stacks(folder: Path, index: _Index, images: _Stacks) -> _Stacks:
 class _Stacks:
     """Images of one ``shape`` (height, width) that are stacked in several files.
 
-    ``numbers`` says for each row which of the files has its image, ``places`` at which place in it, `EMPTY` for an
-    image of zeros; ``begin`` is where the first image of a file begins.
+    ``numbers`` says for each row which of the files has its image, ``positions`` at which place in it, `EMPTY_MASK` for
+    an image of zeros; ``begin`` is where the first image of a file begins.
     """
 
     files: list[Path]

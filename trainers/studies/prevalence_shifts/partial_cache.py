@@ -45,7 +45,8 @@ class Chunk:
 class PartialCache:
     """``images.npy`` and its journal in ``folder``; ``plan`` is a digest of everything that decides the pixels.
 
-    What is there of another plan is removed. ``known`` are the chunks that the journal tells of, by first row.
+    What is there of another plan is removed. ``chunks_by_start`` are the chunks that the journal tells of, by first
+    row.
     """
 
     def __init__(self, folder: Path, shape: ImagesShape, plan: str) -> None:
@@ -114,7 +115,7 @@ class PartialCache:
         return hashlib.sha256(content).hexdigest() == chunk.sha256
 
     def write_chunk(self, start: int, pixels: Pixels, sources: tuple[SourceFile, ...]) -> Chunk:
-        """Put the images from row ``start`` on to disk. `note` has to follow; several threads may write at a time."""
+        """Put the images from row ``start`` on to disk. `record_chunk` has to follow. Threads may write at once."""
         with self._images.open("r+b", buffering=0) as file:
             content = memoryview(pixels.tobytes())
             written = 0

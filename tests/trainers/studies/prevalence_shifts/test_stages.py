@@ -297,7 +297,7 @@ def test_training_on_the_cache_gives_the_bits_of_training_in_memory(
     held = replace(
         job_data,
         train=in_memory(job_data.train),
-        evaluated={name: in_memory(samples) for name, samples in job_data.evaluation_splits.items()},
+        evaluation_splits={name: in_memory(samples) for name, samples in job_data.evaluation_splits.items()},
     )
     monkeypatch.setattr(fit_predict, "load_data", lambda *arguments: held)
     memory = work(given, "memory")
