@@ -11,7 +11,7 @@ from toyproject import Toy
 
 
 def lines(toy: Toy, *arguments: str, columns: int) -> list[str]:
-    shown = toy.inside("results", "toy", *arguments, COLUMNS=str(columns))
+    shown = toy.run_in_process("results", "toy", *arguments, COLUMNS=str(columns))
     assert shown.returncode == 0, shown.stderr
     return shown.stdout.splitlines()
 
@@ -50,21 +50,23 @@ def test_all_columns_are_shown_where_that_is_asked_for(finished: Toy) -> None:
 @pytest.mark.parametrize(("ending", "bold"), [("tex", r"\mathbf{"), ("md", "**"), ("html", "<b>")])
 def test_the_table_to_read_is_written_for_papers(finished: Toy, tmp_path: Path, ending: str, bold: str) -> None:
     file = tmp_path / f"table.{ending}"
-    assert "wrote 4 rows" in finished.ok("results", "toy", "--over", "fold", "--round", "2", "--out", str(file))
+    assert "wrote 4 rows" in finished.output_of("results", "toy", "--over", "fold", "--round", "2", "--out", str(file))
     text = file.read_text()
     markup = {"tex": "latex", "md": "markdown", "html": "html"}[ending]
-    assert finished.ok("results", "toy", "--over", "fold", "--round", "2", "--format", markup) == text
+    assert finished.output_of("results", "toy", "--over", "fold", "--round", "2", "--format", markup) == text
     assert bold not in text, "seeds are not compared"
-    mean = pd.read_csv(io.StringIO(finished.ok("results", "toy", "--over", "fold", "--format", "csv")))["mean"].iloc[0]
+    mean = pd.read_csv(io.StringIO(finished.output_of("results", "toy", "--over", "fold", "--format", "csv")))[
+        "mean"
+    ].iloc[0]
     assert f"{mean:.2f}" in text
 
 
 def test_rounding_is_of_measured_numbers_in_every_format(finished: Toy) -> None:
     options = ("results", "toy", "runs", "--format", "csv")
-    exact, rounded = (pd.read_csv(io.StringIO(finished.ok(*options, *more))) for more in ((), ("--round", "1")))
+    exact, rounded = (pd.read_csv(io.StringIO(finished.output_of(*options, *more))) for more in ((), ("--round", "1")))
     assert rounded["val.accuracy"].tolist() == exact["val.accuracy"].round(1).tolist()
     assert rounded["job"].tolist() == exact["job"].tolist()
-    assert "0.7500" not in finished.ok("results", "toy", "runs", "--round", "2")
+    assert "0.7500" not in finished.output_of("results", "toy", "runs", "--round", "2")
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,6 @@ def test_rounding_is_of_measured_numbers_in_every_format(finished: Toy) -> None:
     ],
 )
 def test_options_that_cannot_be_are_refused(finished: Toy, arguments: tuple[str, ...], says: str) -> None:
-    ended = finished.inside("results", "toy", *arguments)
+    ended = finished.run_in_process("results", "toy", *arguments)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
     assert says in ended.stderr

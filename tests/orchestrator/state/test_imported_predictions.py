@@ -104,7 +104,7 @@ def test_probabilities_and_names_of_classes_are_taken_in_as_logits_and_numbers(t
     named.assign(prob_1=shares[:, 1], prob_0=shares[:, 0]).to_csv(toy.folder / "both.csv", index=False)
     named.assign(probability_1=shares[:, 1]).to_parquet(toy.folder / "one.parquet")
     for study, file in {"both": "both.csv", "one": "one.parquet"}.items():
-        toy.ok("import", file, "--study", study, "--classes", "normal,fracture")
+        toy.output_of("import", file, "--study", study, "--classes", "normal,fracture")
         kept = pd.DataFrame(held(toy, study)).set_index("sample_id").loc[frame["sample_id"]]
         assert kept["target"].tolist() == frame["target"].tolist()
         first = kept["logit_1"] - kept["logit_0"] if study == "both" else kept["logit_0"]
@@ -119,7 +119,7 @@ def test_a_split_without_labels_is_taken_in_where_that_is_said(toy: Toy, has_col
     unlabelled = deployed.assign(target=None) if has_column else deployed.drop(columns="target")
     unlabelled.to_csv(toy.folder / "clinic.csv", index=False)
     frame[frame["split"] != "app_test"].to_csv(toy.folder / "known.csv", index=False)
-    said = toy.ok("import", "known.csv", "clinic.csv", *TAKE_IN, "--unlabelled")
+    said = toy.output_of("import", "known.csv", "clinic.csv", *TAKE_IN, "--unlabelled")
     assert "samples: dev_test 12, dev_cal 12, app_test 12; without labels: app_test" in said.replace(
         "dev_cal 12, dev_test 12", "dev_test 12, dev_cal 12"
     )
@@ -127,7 +127,7 @@ def test_a_split_without_labels_is_taken_in_where_that_is_said(toy: Toy, has_col
     assert kept.loc[kept["split"] == "app_test", "target"].isna().all()
     known = frame[frame["split"] == "dev_test"]["target"].tolist()
     assert kept.loc[kept["split"] == "dev_test", "target"].tolist() == known
-    metrics = pd.DataFrame(json.loads(toy.ok("results", "away", "metrics", "--format", "json")))
+    metrics = pd.DataFrame(json.loads(toy.output_of("results", "away", "metrics", "--format", "json")))
     assert set(metrics["split"]) == {"dev_cal", "dev_test"}
 
 
@@ -136,11 +136,11 @@ def test_torch_lists_may_lack_targets_or_name_classes(toy: Toy) -> None:
     names = ("a", "b", "c")
     torch.save([row | {"target": names[int(row["target"])]} for row in rows], toy.folder / "named.pt")
     torch.save([{key: row[key] for key in ("logits", "sample_id")} for row in rows], toy.folder / "bare.pt")
-    toy.ok("import", "app_test=named.pt", "--study", "named", "--classes", "a,b,c")
+    toy.output_of("import", "app_test=named.pt", "--study", "named", "--classes", "a,b,c")
     assert [row["target"] for row in held(toy, "named")] == [int(row["target"]) for row in rows]
-    toy.ok("import", "app_test=bare.pt", "--study", "bare", "--unlabelled")
+    toy.output_of("import", "app_test=bare.pt", "--study", "bare", "--unlabelled")
     assert {row["target"] for row in held(toy, "bare")} == {None}
-    refused = toy.inside("import", "app_test=bare.pt", "--study", "other")
+    refused = toy.run_in_process("import", "app_test=bare.pt", "--study", "other")
     assert (refused.returncode, "column target: missing" in refused.stderr) == (2, True)
 
 

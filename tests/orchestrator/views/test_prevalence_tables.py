@@ -128,13 +128,15 @@ def clinics(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     frame.to_csv(toy.folder / "known.csv", index=False)
     frame["target"] = frame["target"].astype("Int64").mask(frame["split"] == "app_test")
     frame.to_csv(toy.folder / "clinic.csv", index=False)
-    toy.ok("import", "known.csv", "--study", "clinics", "--set", "task=known")
-    toy.ok("import", "clinic.csv", "--study", "clinics", "--set", "task=clinic", "--unlabelled")
+    toy.output_of("import", "known.csv", "--study", "clinics", "--set", "task=known")
+    toy.output_of("import", "clinic.csv", "--study", "clinics", "--set", "task=clinic", "--unlabelled")
     return toy
 
 
 def test_estimates_are_shown_and_what_cannot_be_said_is_told(clinics: Toy) -> None:
-    shown = clinics.ok("results", "clinics", "quantification", "--ratios", "1,2", "--methods", "cc,acc").splitlines()
+    shown = clinics.output_of(
+        "results", "clinics", "quantification", "--ratios", "1,2", "--methods", "cc,acc"
+    ).splitlines()
     assert shown[0].split() == ["task", "ratio", "class", "n", "true", "CC", "ACC"]
     assert [line.split()[:3] for line in shown[1:7]] == [
         ["known", "1", "0"], ["known", "1", "1"], ["known", "2", "0"], ["known", "2", "1"],
@@ -142,7 +144,7 @@ def test_estimates_are_shown_and_what_cannot_be_said_is_told(clinics: Toy) -> No
     ]  # fmt: skip
     assert shown[7] == "1 job has no labels in app_test: prevalences are estimated there, and nothing can say how well"
     options = ("--ratios", "1,2", "--methods", "cc,acc", "--format", "csv")
-    table = pd.read_csv(io.StringIO(clinics.ok("results", "clinics", "quantification", *options)))
+    table = pd.read_csv(io.StringIO(clinics.output_of("results", "clinics", "quantification", *options)))
     clinic = table[table["task"] == "clinic"]
     for method, column in {"CC": 5, "ACC": 6}.items():
         values = clinic.loc[clinic["method"] == method, "estimate"]
@@ -162,15 +164,15 @@ def test_means_by_ratio_on_the_terminal_as_rows_and_as_markup(clinics: Toy) -> N
         "--by",
         "ratio",
     )
-    shown = clinics.ok(*arguments).splitlines()
+    shown = clinics.output_of(*arguments).splitlines()
     assert shown[0].split() == ["ratio", "method", "n", "absolute_error", "nkld"]
     assert [line.split()[:2] for line in shown[1:5]] == [["1", "CC"], ["1", "ACC"], ["2", "CC"], ["2", "ACC"]]
     assert sum("★" in line for line in shown) >= 2
-    rows = pd.read_csv(io.StringIO(clinics.ok(*arguments, "--format", "csv")))
+    rows = pd.read_csv(io.StringIO(clinics.output_of(*arguments, "--format", "csv")))
     assert rows.columns.tolist() == ["ratio", "method", "metric", "mean", "sd", "n", "expected"]
     assert f"{rows['mean'].iloc[0]:.4f}" in shown[1]
     for markup, bold in {"latex": r"\mathbf{", "markdown": "**", "html": "<b>"}.items():
-        assert bold in clinics.ok(*arguments, "--format", markup)
+        assert bold in clinics.output_of(*arguments, "--format", markup)
 
 
 def ended_with_a_part(away: Toy, *command: str, how: signal.Signals) -> tuple[int, str]:
