@@ -59,11 +59,11 @@ def _parse_ratios(text: str) -> tuple[float, ...]:
 
 
 def make_prevalence_table(
-    overview: Overview, name: str, settings: AnalysisSettings, where: str
+    overview: Overview, name: str, settings: AnalysisSettings, where: str, by: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table, with a bar on a terminal while it is computed, and notes on what it leaves out."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
-        analysis, runs = compute_analysis(overview, name, settings, where, progress)
+        analysis, runs = compute_analysis(overview, name, settings, where, progress, by)
     return analysis.table, [*describe_omissions(analysis), *_stale_notes(overview, runs)]
 
 

@@ -124,7 +124,7 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, o
         given_options["base_seed"],
         given_options["splits"],
     )
-    found, notes = make_prevalence_table(overview, name, settings, _conditions(given_options))
+    found, notes = make_prevalence_table(overview, name, settings, _conditions(given_options), given_options["by"])
     write_table(name, found, given_options["by"], output, notes)
 
 

@@ -43,10 +43,20 @@ def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> p
     return found.drop(columns="rows")
 
 
+def check_columns(name: str, by: Sequence[str], axes: Sequence[str]) -> None:
+    """Raise UsageError for a column that a table over jobs with these axes will not have, before it is computed."""
+    _find_columns(name, by, list(dict.fromkeys(["task", "ratio", *_COMPARED_COLUMNS[name], "stage", *axes])))
+
+
 def _columns_to_keep(name: str, table: pd.DataFrame, by: Sequence[str]) -> list[str]:
     if name == "quantification" and not by:
         return ["task", "ratio"]
-    known = [str(column) for column in table.columns if column not in _NUMBERS + tuple(_METRIC_COLUMNS.get(name, ()))]
+    # Of estimates, each method is a column of its own.
+    numbers = (*_NUMBERS, *_METRIC_COLUMNS.get(name, ()), *(["method"] if name == "quantification" else []))
+    return _find_columns(name, by, [str(column) for column in table.columns if column not in numbers])
+
+
+def _find_columns(name: str, by: Sequence[str], known: Sequence[str]) -> list[str]:
     for given in by:
         if find_axis(given, known) is None:
             listed = ", ".join(known)
