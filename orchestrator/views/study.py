@@ -118,17 +118,24 @@ class Study:
         methods: Names | None = None,
         zeros: Zeros | None = None,
         base_seed: int | None = None,
+        splits: Mapping[str, str] | None = None,
     ) -> pd.DataFrame:
         """Return a table of prevalence shift, computed on all cores where it is not there yet.
 
         quantification, quantification_error, calibration, performance or decisions, at ``ratios`` of the largest to
-        the smallest class of simulated deployments.
+        the smallest class of simulated deployments. ``splits`` names the splits of a study that has other names for
+        dev_cal, dev_test and app_test: ``{"app_test": "clinic"}``. Of a deployment without labels, ratio and
+        prevalence are NaN.
         """
         from seedfold.orchestrator.views.prevalence_tables import compute_analysis
         from seedfold.results.prevalence.settings import AnalysisSettings
 
         settings = AnalysisSettings.from_options(
-            ratios=ratios, methods=None if methods is None else _as_tuple(methods), zeros=zeros, base_seed=base_seed
+            ratios=ratios,
+            methods=None if methods is None else _as_tuple(methods),
+            zeros=zeros,
+            base_seed=base_seed,
+            splits=None if splits is None else AnalysisSettings.names_of_splits(splits),
         )
         return compute_analysis(self._read_overview(), name, settings, where or "")[0].table
 

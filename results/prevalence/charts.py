@@ -64,6 +64,9 @@ def make_charts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Chart]:
     for name, makers in _CHART_MAKERS.items():
         table = tables.get(name)
         if table is not None and len(table):
+            # A deployment without labels has no ratio to be drawn at.
+            table = table[table["ratio"].notna()]
+        if table is not None and len(table):
             for maker in makers:
                 chart = maker(table)
                 if chart is not None and chart.means.notna().to_numpy().any():
