@@ -102,8 +102,11 @@ def write_table(
         output.write(table, exact, notes=notes_below)
         return
     groups = [column for column in ("stage", "task", "ratio", *by) if column in table]
-    output.write(summarise_table(name, table, by), exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
+    means = summarise_table(name, table, by)
+    output.write(means, exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
     if output.is_on_terminal:
+        if (means["n"] < means["expected"]).any():
+            print_text("a mean of fewer values, as (5 of 6), is over other tasks or ratios than others", style="yellow")
         print_text(_means_of(name, table, by), style="dim")
 
 
