@@ -160,12 +160,14 @@ def _with_values(block: Block, change: AxisChange, values: list[Any]) -> Block:
     key = block.find_key(change.key)
     assert key is not None
     origin = str(change.override.input_line)
+    name = f"++{change.key}" if change.override.is_force_add() else key
     if len(block.columns) == 1:
-        return Block(origin, {key: values})
+        return Block(origin, {name: values})
     rows = [row for value in values for row, present in enumerate(block.columns[key]) if _are_identical(present, value)]
     if all(any(_are_identical(present, value) for present in block.columns[key]) for value in values):
         return Block(origin, {name: [column[row] for row in rows] for name, column in block.columns.items()})
-    changed = Block(origin, {**block.columns, key: values})
+    columns = {name if column == key else column: held for column, held in block.columns.items()}
+    changed = Block(origin, {**columns, name: values})
     check_lengths(changed)
     return changed
 

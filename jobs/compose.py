@@ -23,7 +23,7 @@ from hydra.core.utils import setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from seedfold.jobs import study_keys as conventions
 from seedfold.jobs.config_loader import CachingLoader
@@ -169,8 +169,19 @@ def describe_error(error: BaseException) -> str:
         mark = error.problem_mark
         return f"{mark.name}, line {mark.line + 1}: {error.problem}; correct the YAML"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {_message_lines(error)[0]}; quote the value as Hydra's override grammar asks"
+        return _describe_unread(error)
     return "; ".join(_error_messages(error))
+
+
+def _describe_unread(error: OverrideParseException) -> str:
+    """Return what is wrong with an override, in place of what the parser says of its tokens."""
+    lines = [line for line in _message_lines(error) if not line.startswith("See ")]
+    _, is_evaluated, reason = "; ".join(lines).partition(" while evaluating ")
+    if is_evaluated:
+        return f"{error.override}: {reason}"
+    key, _, value = error.override.partition("=")
+    quoted = f", or put a text in quotes: \"{key}='{value}'\"" if value and "'" not in value and key[0] != "~" else ""
+    return f"{error.override}: Hydra cannot read this; close what is open in it{quoted}"
 
 
 def _error_messages(error: BaseException) -> list[str]:
@@ -178,6 +189,8 @@ def _error_messages(error: BaseException) -> list[str]:
     lines = [
         line for line in _message_lines(error) if not line.startswith(("full_key:", "object_type", "reference_type"))
     ]
+    if isinstance(error, GrammarParseError):
+        lines = ["this interpolation cannot be read; close its braces and quotes"]
     key = getattr(error, "full_key", None)
     messages = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
     cause = error.__cause__ or error.__context__

@@ -1,6 +1,6 @@
 """The errors a person caused or has to act on, and the words of such lines.
 
-Each is one line: where, what is wrong, what to do.
+Each is one line: where, what is wrong, what to do. What is to be chosen from follows in notes, one a line.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from seedfold.jobs.paths import make_absolute
 from seedfold.jobs.patterns import KeyPath
 from seedfold.jobs.schema import StageSpec
 from seedfold.jobs.shared_config import has_path, walk_paths, walk_texts
+from seedfold.jobs.value_types import refuse_text
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
 """Where things are and how jobs are got done; no part of identities."""
@@ -120,7 +121,7 @@ class Expansion:
         self._value_axes = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, context.folder, context.composer.conventions)
         # The keys of other people's programs mean what they want.
-        self._has_folds = not context.composer.conventions.leaves_to_job
+        self._is_study_file = not context.composer.conventions.leaves_to_job
         self._compositions: OrderedDict[Point, GroupComposition] = OrderedDict()
         self._templates_by_groups: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
         self._templates: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
@@ -138,7 +139,7 @@ class Expansion:
             template, own = self._template_of(point)
             numbers = tuple([point[number] for number in own])
             values = template.point_values(numbers, lambda point=point: self.point_name(point))  # type: ignore[misc]
-            if self._has_folds:
+            if self._is_study_file:
                 self._check_fold(point, values)
             yield point, values, template
 
@@ -199,6 +200,7 @@ class Expansion:
         for number in self._value_axes:
             axis = self.matrix.axes[number]
             self._check_key(axis, tree)
+            self._check_values(axis, tree)
             values = self._values_for_hydra(axis, found.shared_config, tree)
             if values is None or values:
                 composed.applied_by_hydra[number] = values
@@ -229,6 +231,14 @@ class Expansion:
             f"{self._spec.label}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
             f" write +{axis.key} to add it"
         )
+
+    def _check_values(self, axis: Axis, tree: Mapping[str, Any]) -> None:
+        if axis.prefix or not self._is_study_file:
+            return
+        try:
+            refuse_text(axis.key, axis.values, tree)
+        except UsageError as error:
+            raise UsageError(f"{self._spec.label}: {error}") from error
 
     def _values_for_hydra(self, axis: Axis, config: DictConfig, tree: Mapping[str, Any]) -> frozenset[int] | None:
         path = _axis_path(axis)

@@ -1,8 +1,9 @@
 """Modules of Seedfold that have moved, by the name that they had first.
 
 A name outlives the file that it was given to: it stands in study files, in the descriptions of jobs, in results and in
-submissions that wait in a queue. Old names go on working (see `seedfold`), and ids are made from the oldest name.
-Whoever moves such a module adds a line here; a new module never takes a name that stands on the left.
+submissions that wait in a queue. Old names go on working (see `seedfold`), and ids are made from the oldest name. A
+process that imports Seedfold from a snapshot of the code, which may be from before a move, is told the oldest name as
+well. Whoever moves such a module adds a line here; a new module never takes a name that stands on the left.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
-from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors
+from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.edges import ParentJoin, read_edge, sort_topologically
 from seedfold.jobs.errors import UsageError, did_you_mean
@@ -26,6 +27,7 @@ from seedfold.jobs.patterns import Patterns
 from seedfold.jobs.predicates import with_predicates
 from seedfold.jobs.schema import StageSpec, check_lengths, read_stages, study_name
 from seedfold.jobs.shared_config import SharedConfig, walk_paths
+from seedfold.jobs.value_types import refuse_text
 
 __all__ = ["Stage", "Study", "load_study"]
 
@@ -41,7 +43,7 @@ class Stage:
     count: int
 
 
-SETTINGS_KEYS = ("cluster", "failures", "identity", "paths")
+SETTINGS_KEYS = ("cluster", "failures", "identity", "paths", "report")
 """Top-level keys that hold for a whole study."""
 
 
@@ -60,8 +62,8 @@ class Study:
     """A study as it was asked for.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity`` and ``paths``, resolved without the axes. ``tables`` are the
-    files that its axes were read from.
+    under ``cluster``, ``failures``, ``identity``, ``paths`` and ``report``, resolved without the axes. ``tables`` are
+    the files that its axes were read from.
     """
 
     name: str
@@ -178,11 +180,20 @@ def _compose_study(
     config = composer.compose(study_overrides, partial=True)
     stages = read_stages(composer, config, find_table)
     hydra_overrides, changes = split_overrides(composer, command_line, stages)
+    _refuse_texts([override for override in hydra_overrides if override not in command_line.study_overrides], config)
     texts = tuple(str(override.input_line) for override in hydra_overrides)
     if list(texts) != study_overrides:
         config = _compose_again(composer, texts, config)
         stages = read_stages(composer, config, find_table)
     return config, change_axes(composer, stages, changes), texts
+
+
+def _refuse_texts(overrides: Sequence[Override], before: DictConfig) -> None:
+    """Raise UsageError for an override that puts a text where the study has a number; ``++`` says that it is meant."""
+    texts = [one for one in overrides if one.type is OverrideType.CHANGE and isinstance(one.value(), str)]
+    tree = plain_tree(before) if texts else {}
+    for override in texts:
+        refuse_text(override.key_or_group, [override.value()], tree)
 
 
 def _compose_again(composer: Composer, overrides: Sequence[str], before: DictConfig) -> DictConfig:

@@ -86,7 +86,10 @@ def on_slurm(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 @pytest.fixture
 def where(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """What sends a whole study to SLURM, a few tasks a stage; nothing where no cluster is up: it is done here then."""
+    """What sends a whole study to SLURM, a few tasks a stage; nothing where no cluster is up: it is done here then.
+
+    One study is enough: every task starts with the import of PyTorch, which takes longer than its jobs.
+    """
     cluster = find_cluster()
     if cluster is None:
         return ()

@@ -1,4 +1,4 @@
-"""``seedfold advance STUDY``: does what can be done now on a cluster. Every other command does this too."""
+"""``seedfold advance STUDY``: does what can be done now on a cluster. launch, resume, status and watch do this too."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from seedfold.orchestrator.schedulers.advance import advance
 @options.common
 def command(study: str, root: Root) -> None:
     """Advance a study on a cluster: submit jobs that wait for room in the queue, submit retries of failed jobs, and
-    record the ends of tasks that could not record them themselves. You need this command rarely, because every other
-    command does the same.
+    record the ends of tasks that could not record them themselves. You need this command rarely, because launch,
+    resume, status and watch do the same.
 
     It may be called at any time and several times at once: nothing is done twice.
     """

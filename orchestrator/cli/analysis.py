@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.table_output import TableOutput
 from seedfold.orchestrator.state.finished_jobs import count_stale
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
@@ -18,17 +19,34 @@ from seedfold.results.prevalence.tables import describe_omissions
 if TYPE_CHECKING:
     import pandas as pd
 
+MEASURED = ("value", "estimate", "prevalence", "cwce", "rbs", "bs", "nbs", "mean", "sd")
+"""Columns that `--round` rounds; ratios, thresholds and axes keep every digit."""
+
 
 def parse_settings(
-    ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None
+    ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None, splits: Sequence[str]
 ) -> AnalysisSettings:
-    """Read the options. Raises UsageError for a ratio that is not possible or a method that does not exist."""
+    """Read the options. Raises UsageError for a ratio, a method or a split that does not exist."""
     return AnalysisSettings.from_options(
+        splits=_parse_splits(splits) if splits else None,
         ratios=None if ratios is None else _parse_ratios(ratios),
-        methods=None if methods is None else tuple(methods.split(",")),
+        methods=None if methods is None else tuple(name.strip() for name in methods.split(",")),
         zeros=zeros,
         base_seed=base_seed,
     )
+
+
+def _parse_splits(texts: Sequence[str]) -> tuple[str, ...]:
+    names: dict[str, str] = {}
+    for text in texts:
+        split, equals, name = text.partition("=")
+        if not equals or not name or split in names:
+            raise UsageError(
+                f"--split {text}: in this table it names a split of the study, each of dev_cal, dev_test and app_test "
+                "once: --split app_test=NAME"
+            )
+        names[split] = name
+    return AnalysisSettings.names_of_splits(names)
 
 
 def _parse_ratios(text: str) -> tuple[float, ...]:
@@ -40,13 +58,13 @@ def _parse_ratios(text: str) -> tuple[float, ...]:
     return tuple(values[0] if len(values) == 1 and isinstance(values[0], list) else values)
 
 
-def make_prevalence_table(overview: Overview, name: str, settings: AnalysisSettings, where: str) -> pd.DataFrame:
-    """Return the table, with a progress bar on a terminal while it is computed; notes say what it leaves out."""
+def make_prevalence_table(
+    overview: Overview, name: str, settings: AnalysisSettings, where: str, by: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table, with a progress bar while it is computed, and notes on what it leaves out."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
-        analysis, runs = compute_analysis(overview, name, settings, where, progress)
-    for note in [*describe_omissions(analysis), *_stale_notes(overview, runs)]:
-        print(f"seedfold: {note}", file=sys.stderr)
-    return analysis.table
+        analysis, runs = compute_analysis(overview, name, settings, where, progress, by)
+    return analysis.table, [*describe_omissions(analysis), *_stale_notes(overview, runs)]
 
 
 def _stale_notes(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
@@ -69,14 +87,39 @@ def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def print_means(name: str, table: pd.DataFrame) -> None:
-    """Print the means over tasks, ratios and all other columns that the table does not compare."""
-    from seedfold.orchestrator.cli.frames import print_frame
-    from seedfold.results.prevalence.means import summarise_table
+def write_table(
+    name: str, table: pd.DataFrame, by: Sequence[str], output: TableOutput, notes_below: Sequence[str]
+) -> None:
+    """Write a table: its means, or every row if it is for programs and ``by`` is empty."""
+    from seedfold.results.prevalence.means import PEERS, summarise_table
 
     if table.empty:
+        print_notes(notes_below)
         tasks = "task of two classes" if name == "decisions" else "task"
         raise UsageError(f"{name}: the table is empty, because no ratio is possible for any {tasks}")
-    print_frame(summarise_table(name, table))
-    over = f"{count_noun(table['task'].nunique(), 'task')} and {count_noun(table['ratio'].nunique(), 'ratio')}"
-    print_text(f"mean ± standard deviation over {over}; --format csv has each row", style="dim")
+    exact = [str(column) for column in table.columns if column not in MEASURED]
+    if output.is_for_programs and not by:
+        output.write(table, exact, notes=notes_below)
+        return
+    groups = [column for column in ("stage", "task", "ratio", *by) if column in table]
+    means = summarise_table(name, table, by)
+    output.write(means, exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
+    if output.is_on_terminal:
+        if (means["n"] < means["expected"]).any():
+            print_text("a mean marked as (5 of 6) is over fewer tasks or ratios than the other means", style="yellow")
+        print_text(_means_of(name, table, by), style="dim")
+
+
+def _means_of(name: str, table: pd.DataFrame, by: Sequence[str]) -> str:
+    """A note that says over what the printed means are."""
+    averaged = [column for column in ("task", "ratio") if column not in by]
+    if name == "quantification" and not by:
+        return "each task and ratio by itself, mean over its jobs; --format csv has each row"
+    counts = [count_noun(max(1, table[column].nunique()), column) for column in averaged]
+    return f"mean ± standard deviation over {' and '.join(counts) or 'jobs'}; --format csv has each row"
+
+
+def print_notes(lines: Sequence[str]) -> None:
+    """Print on standard error what a table leaves out."""
+    for line in lines:
+        print(f"seedfold: {line}", file=sys.stderr)

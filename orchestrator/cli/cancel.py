@@ -32,10 +32,15 @@ def command(
     as_json: bool,
     root: Root,
 ) -> None:
-    """Cancel the jobs of a study that are not done. Running jobs are killed; their checkpoints are kept."""
-    jobs = cancel(root, study, selection=Selection.parse(where, stages, limit), pending_only=pending)
+    """Cancel the jobs of a study that are not done. Running jobs are killed; their checkpoints are kept.
+
+    A running job that is done before its worker hears of it stays done.
+    """
+    cancelled = cancel(root, study, selection=Selection.parse(where, stages, limit), pending_only=pending)
+    jobs = cancelled.jobs
     if as_json:
-        print_json({"study": study, "cancelled": [job.id for job in jobs]})
+        running = [job.id for job in cancelled.running]
+        print_json({"study": study, "cancelled": [job.id for job in jobs], "running": running})
         return
     if not jobs:
         print_text(f"{study}: nothing to cancel")
@@ -44,3 +49,6 @@ def command(
     print_text(*(f"  {job_label(job)}" for job in jobs[:_MAX_LISTED]))
     if len(jobs) > _MAX_LISTED:
         print_text(f"  … and {len(jobs) - _MAX_LISTED} more")
+    if cancelled.running:
+        still_running = count_noun(len(cancelled.running), "of them still runs", "of them still run")
+        print_text(f"{still_running} and will be stopped; a job that is done before that stays done")

@@ -2,111 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 from rich.table import Table
 
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.grid import fits_terminal, make_console, plain_table
+from seedfold.results.tables.readable import DECIMALS, Measured, ReadableTable, exact_text
 
 _ROWS_SHOWN = 60
-_LEADING_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
+_BEST = " ★"
 
 
-def print_frame(frame: pd.DataFrame, limit: int | None = None) -> None:
-    """Print a table: means and metrics with one column per metric, other tables as they are."""
-    frame_shown = _shorten_names(_metrics_as_columns(frame) if "metric" in frame.columns else frame)
-    rows = frame_shown.head(limit or _ROWS_SHOWN)
-    fitting_frame = _drop_columns_to_fit(rows)
-    if "metric" in frame.columns and not _has_a_metric(fitting_frame, frame):
-        _print_blocks(rows, set(frame["metric"]))
-        fitting_frame = rows
+def print_table(
+    table: ReadableTable, limit: int | None = None, decimals: int = DECIMALS, all_columns: bool = False
+) -> None:
+    """Print a table for people. Columns that do not fit the terminal are left out, unless ``all_columns``."""
+    rows = table.head(limit or _ROWS_SHOWN)
+    shown = rows if all_columns else _leave_out_to_fit(rows, table.columns_to_leave_out(), decimals)
+    if shown is None:
+        _print_blocks(rows, decimals)
     else:
-        make_console().print(_to_table(fitting_frame))
-    hidden = [str(name) for name in frame_shown.columns if name not in fitting_frame.columns]
-    if len(rows) < len(frame_shown):
-        print_text(
-            f"… and {count_noun(len(frame_shown) - len(rows), 'more row')}: --limit N, or --format csv for all",
-            style="dim",
-        )
+        make_console(all_columns).print(_to_grid(shown, decimals))
+    if len(rows.frame) < len(table.frame):
+        more = count_noun(len(table.frame) - len(rows.frame), "more row")
+        print_text(f"… and {more}: --limit N, or --format csv for all", style="dim")
+    hidden = [_hidden_text(table, name) for name in table.columns if shown is not None and name not in shown.columns]
     if hidden:
-        print_text(f"not shown: {', '.join(hidden)}; --format csv has all", style="dim")
+        print_text(f"not shown: {', '.join(hidden)}; --wide or --format csv shows all", style="dim")
 
 
-def _shorten_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Shorten names of axes to their last component if no other column ends with it.
-
-    ``--where`` accepts such names too.
-    """
-    last = [str(name).split(".")[-1] for name in frame.columns]
-    return frame.set_axis(
-        [short if last.count(short) == 1 else name for short, name in zip(last, frame.columns, strict=True)], axis=1
-    )
+def _hidden_text(table: ReadableTable, name: str) -> str:
+    """The name of a column, with its value if that is the same in every row."""
+    value = table.constant_value(name)
+    return name if value is None or exact_text(value) == "" else f"{name}={exact_text(value)}"
 
 
-def _has_a_metric(shown: pd.DataFrame, frame: pd.DataFrame) -> bool:
-    return any((frame["metric"] == name).any() for name in shown.columns)
+def _leave_out_to_fit(table: ReadableTable, leaving: Sequence[str], decimals: int) -> ReadableTable | None:
+    """Leave out the columns ``leaving``, in their order, until a table fits the terminal; None if it never does."""
+    for name in (None, *leaving):
+        table = table.keep([column for column in table.columns if column != name])
+        if fits_terminal(_to_grid(table, decimals)):
+            return table
+    return None
 
 
-def _print_blocks(frame: pd.DataFrame, metrics: set[str]) -> None:
+def _print_blocks(table: ReadableTable, decimals: int) -> None:
     """One block for each row, for terminals too narrow for a table: the axes, then one line for each metric."""
-    for row in frame.to_dict("records"):
-        texts = dict(zip(map(str, row), _cell_texts(list(row.values())), strict=True))
-        print_text(" ".join(f"{name}={text}" for name, text in texts.items() if name not in metrics), style="bold")
-        for name, text in texts.items():
-            if name in metrics:
-                print_text(f"  {name} {text}")
+    columns = [(name, _cell_texts(table, name, decimals)) for name in table.columns]
+    for row in range(len(table.frame)):
+        places = [f"{name}={texts[row]}" for name, texts in columns if name not in table.measured]
+        print_text(" ".join(places), style="bold")
+        print_text(*(f"  {name} {texts[row].rstrip()}" for name, texts in columns if name in table.measured))
 
 
-def _metrics_as_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per group and split, one column per metric."""
-    frame = frame.assign(cell=[_cell(row) for row in frame.to_dict("records")])
-    numbers = {"metric", "cell", "mean", "sd", "ci_low", "ci_high", "value", "undefined", "over"}
-    keys = [name for name in frame.columns if name not in numbers and not _is_constant(frame, str(name))]
-    order = [*_LEADING_METRICS, *dict.fromkeys(frame["metric"])]
-    metrics = [name for name in dict.fromkeys(order) if (frame["metric"] == name).any()]
-    if not keys:
-        return frame.set_index("metric")["cell"].reindex(metrics).to_frame().T.reset_index(drop=True)
-    groups = frame[keys].astype(object).where(frame[keys].notna(), None).apply(tuple, axis=1)
-    rows: dict[Any, dict[str, Any]] = {}
-    for key, metric, cell in zip(groups, frame["metric"], frame["cell"], strict=True):
-        rows.setdefault(key, dict(zip(keys, key, strict=True)))[metric] = cell
-    return pd.DataFrame(list(rows.values()), columns=[*keys, *metrics])
+def _to_grid(table: ReadableTable, decimals: int) -> Table:
+    grid = plain_table(*table.columns)
+    for row in zip(*(_cell_texts(table, name, decimals) for name in table.columns), strict=True):
+        grid.add_row(*row)
+    return grid
 
 
-def _is_constant(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a column has no information: the same stage or head in all rows."""
-    return name in {"stage", "head", "group"} and frame[name].nunique(dropna=False) == 1
+def _cell_texts(table: ReadableTable, name: str, decimals: int) -> list[str]:
+    cells: Sequence[Any] = list(table.frame[name])
+    if name not in table.measured:
+        return [exact_text(cell) for cell in cells]
+    texts = [_number_text(cell, decimals) for cell in cells]
+    if not any(cell.is_best for cell in cells):
+        return texts
+    return [text + (_BEST if cell.is_best else " " * len(_BEST)) for text, cell in zip(texts, cells, strict=True)]
 
 
-def _cell(row: Mapping[Any, Any]) -> str:
-    mean = row["mean"] if "mean" in row else row["value"]
-    if pd.isna(mean):
-        return "-"
-    spread = row.get("sd")
-    return f"{mean:.4f}" if spread is None or pd.isna(spread) else f"{mean:.4f} ± {spread:.4f}"
-
-
-def _drop_columns_to_fit(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the last columns until the table fits the terminal."""
-    while len(frame.columns) > 1 and not fits_terminal(_to_table(frame)):
-        frame = frame.iloc[:, :-1]
-    return frame
-
-
-def _to_table(frame: pd.DataFrame) -> Table:
-    table = plain_table(*map(str, frame.columns))
-    for row in frame.itertuples(index=False):
-        table.add_row(*_cell_texts(row))
-    return table
-
-
-def _cell_texts(values: Sequence[Any]) -> list[str]:
-    return ["-" if _is_null(value) else f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
-
-
-def _is_null(value: Any) -> bool:
-    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+def _number_text(cell: Measured, decimals: int) -> str:
+    value, sd, count = cell.texts(decimals)
+    return value + (f" ± {sd}" if sd else "") + (f" ({count})" if count else "")

@@ -10,9 +10,13 @@ from seedfold.orchestrator.cli.console import output_width
 _UNLIMITED = 100_000
 
 
-def make_console() -> Console:
-    """A console on standard output that prints text as it is: brackets in axis values are not read as markup."""
-    return Console(markup=False, highlight=False, emoji=False, width=output_width())
+def make_console(unlimited: bool = False) -> Console:
+    """A console on standard output that prints text as it is: brackets in axis values are not read as markup.
+
+    ``unlimited``: lines are as long as their table is wide, whatever the width of the terminal.
+    """
+    width = _UNLIMITED if unlimited else output_width()
+    return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
 def plain_table(first: str, *columns: str) -> Table:

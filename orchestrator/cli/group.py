@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": "Show the configuration keys in which two jobs differ.",
     "import": "Import predictions that were made elsewhere.",
     "results": "Print or write tables: metrics, predictions, ensembles, …",
+    "compare": "Compare two values of an axis, two studies or two jobs.",
     "fetch": "Copy a study from another machine or folder, to read it here.",
     "report": "Write one self-contained HTML page with tables and figures.",
     "gc": "List files that may be deleted, with sizes, or delete them.",
@@ -119,6 +120,8 @@ def _print_error(error: BaseException, debug: bool) -> int:
         return 2
     if isinstance(error, SeedfoldError):
         _print_message(str(error))
+        for note in getattr(error, "__notes__", ()):
+            print(note, file=sys.stderr)
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
         _print_message(f"{error.filename}: {error.strerror}; check the permissions of the folder and the free space")

@@ -28,22 +28,42 @@ from seedfold.orchestrator.state.overview import job_label
     help="Axis value of the predictions, e.g. task=thorax; repeatable.",
 )
 @click.option("--split-column", metavar="NAME", help="Column with the split of each row; default: split.")
+@click.option("--classes", metavar="NAMES", help="If targets are names: the classes in the order of the logits.")
+@click.option("--unlabelled", is_flag=True, help="Also import samples of unknown class, such as those of a deployment.")
 @click.option("--replace", "replaces", is_flag=True, help="Replace other predictions with the same axis values.")
 @options.local
 def command(
-    files: Sequence[str], study: str, given: Sequence[str], split_column: str | None, replaces: bool, root: Root
+    files: Sequence[str],
+    study: str,
+    given: Sequence[str],
+    split_column: str | None,
+    classes: str | None,
+    unlabelled: bool,
+    replaces: bool,
+    root: Root,
 ) -> None:
     """Import the predictions of one model into a STUDY, as a job that is done.
 
-    A FILE is a csv or parquet file with the columns sample_id, target, logit_0, … and split, or a file in which torch
-    saved a list of {logits, target, sample_id}. With SPLIT=FILE all rows of the file belong to that split. The order of
-    the rows is kept.
+    A FILE is a csv or parquet file with the columns sample_id, target, logit_0, … or prob_0, …, and split, or a file in
+    which torch saved a list of {logits, target, sample_id}. With SPLIT=FILE all rows of the file belong to that split.
+    The order of the rows is kept.
     """
     from seedfold.results.imports.predictions import PredictionFile
+    from seedfold.results.imports.rows import ReadOptions
 
     sources = [PredictionFile.parse(text) for text in files]
-    imported = import_predictions(root, study, sources, _parse_axes(given), split_column, replaces)
+    options = ReadOptions(split_column, _parse_classes(classes), unlabelled)
+    imported = import_predictions(root, study, sources, _parse_axes(given), options, replaces)
     _print_imported(study, imported)
+
+
+def _parse_classes(text: str | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
+    if text is not None and (not all(names) or len(set(names)) < len(names) or len(names) < 2):
+        raise UsageError(
+            f"--classes {text}: expected the names of two or more classes, each once: --classes normal,fracture"
+        )
+    return names
 
 
 def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
@@ -65,6 +85,8 @@ def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
 def _print_imported(study: str, imported: ImportResult) -> None:
     samples_text = ", ".join(f"{split} {count}" for split, count in imported.samples_by_split.items())
     verb = "was imported before" if imported.was_known else "imported"
+    labels_text = f"; without labels: {', '.join(imported.unlabelled)}" if imported.unlabelled else ""
     print_text(
-        f"{study}: {verb}: {job_label(imported.job)}", f"  {imported.class_count} classes; samples: {samples_text}"
+        f"{study}: {verb}: {job_label(imported.job)}",
+        f"  {imported.class_count} classes; samples: {samples_text}{labels_text}",
     )

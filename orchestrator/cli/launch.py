@@ -74,6 +74,9 @@ def print_started(launched: LaunchResult) -> None:
         print_text(
             f"{name} is too large for a snapshot of the code; jobs import it from its own folder", style="yellow"
         )
+    if launched.removed:
+        removed = count_noun(len({job.id for job in launched.removed}), "job is", "jobs are")
+        print_text(f"{removed} no longer in the study; to list them: seedfold status {study} --all", style="yellow")
     if launched.exhausted_count:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")

@@ -26,7 +26,7 @@ from seedfold.orchestrator.settings.site import site_cluster_overrides
 from seedfold.results.store.atomic_files import replace_file
 
 _PROJECT_COMMANDS = ("plan", "launch", "render")
-_OUTPUT_OPTIONS = {"plan": "file", "results": "out", "report": "out"}
+_OUTPUT_OPTIONS = {"plan": "file", "results": "out", "compare": "out", "report": "out"}
 _PASSED_VARIABLES = ("COLUMNS", "NO_COLOR")
 _MAX_LISTED = 3
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import Unpack
 
 import click
 
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
-from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs, stale_reasons
+from seedfold.orchestrator.state.overview import Overview, note_removed
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
+from seedfold.results.evaluation.axes import axis_names
+from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 from seedfold.results.store.finished_job import FinishedJob
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_FORMATS = ("csv", "json", "parquet")
-_DEPLOYMENT_OPTIONS = ("ratios", "zeros", "base-seed")
+_DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
+_ESTIMATE_OPTIONS = ("by", "split", "ratios", "methods", "base-seed")
 ANALYSES = {
-    "quantification": ("ratios", "methods", "base-seed"),
-    "quantification_error": ("ratios", "methods", "base-seed"),
+    "quantification": _ESTIMATE_OPTIONS,
+    "quantification_error": _ESTIMATE_OPTIONS,
     "calibration": _DEPLOYMENT_OPTIONS,
     "performance": _DEPLOYMENT_OPTIONS,
     "decisions": _DEPLOYMENT_OPTIONS,
@@ -43,11 +40,9 @@ _OPTIONS_OF_TABLES = {
 _OPTIONS_OF_ANALYSES = {"ratios": "ratios", "methods": "methods", "zeros": "zeros", "base-seed": "base_seed"}
 
 
-class GivenOptions(TypedDict):
+class GivenOptions(OutputOptions):
     """The options of the command line."""
 
-    format: str | None
-    out: str | None
     by: Sequence[str]
     min_accuracy: float | None
     rank_by: str | None
@@ -61,21 +56,19 @@ class GivenOptions(TypedDict):
     base_seed: int | None
     where: Sequence[str]
     stages: Sequence[str]
-    limit: int | None
+    with_removed: bool
 
 
 @click.command()
 @options.study
 @click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES)), default="metrics")
+@output_options
 @click.option(
-    "--format",
-    "format",
-    type=options.Choice(_FORMATS),
-    help="Print every row in this format, for other programs. Default: a table for people.",
-)
-@click.option("--out", metavar="FILE", help="Write every row to a file; its ending decides the format.")
-@click.option(
-    "--by", metavar="AXIS", multiple=True, help="metrics: print means for each value of these axes; repeatable."
+    "--by",
+    metavar="AXIS",
+    multiple=True,
+    help="metrics: print means for each value of these axes; prevalence shift:"
+    " of these columns, e.g. ratio; repeatable.",
 )
 @click.option(
     "--min-accuracy", type=float, metavar="X", help="top: smallest validation accuracy of a member; default: 0.6."
@@ -91,14 +84,20 @@ class GivenOptions(TypedDict):
 @click.option(
     "--over", metavar="AXIS", multiple=True, help="metrics, oof, ensemble: average over these axes; repeatable."
 )
-@click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Use only this split; repeatable.")
+@click.option(
+    "--split",
+    "splits",
+    metavar="SPLIT",
+    multiple=True,
+    help="Use only this split; repeatable. Prevalence shift: app_test=NAME if a study has another name for the split.",
+)
 @click.option(
     "--partial", is_flag=True, help="oof, ensemble: use the finished jobs even if folds or members are missing."
 )
 @click.option(
     "--ratios", metavar="RATIOS", help="Prevalence shift: class ratios, e.g. 1,1.5,2; default: 'range(1,10.5,0.5)'."
 )
-@click.option("--methods", metavar="NAMES", help="quantification: use only these methods, e.g. ACC,EMQ.")
+@click.option("--methods", metavar="NAMES", help="quantification: use only these methods, e.g. ACC,EMQ or acc,emq.")
 @click.option(
     "--zeros",
     type=options.Choice(("error", "epsilon", "as_published")),
@@ -107,6 +106,7 @@ class GivenOptions(TypedDict):
 @click.option(
     "--base-seed", type=int, metavar="N", help="Prevalence shift: seed of the simulated deployments; default: 42."
 )
+@options.with_removed
 @options.selection
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
@@ -117,14 +117,15 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     The tables of prevalence shift are quantification, quantification_error, calibration, performance and decisions.
     They are computed for each of --ratios, the size of the largest class divided by that of the smallest.
 
-    On the terminal, metrics shows means over seeds and folds, and oof and ensemble show metrics. With --format or --out
-    you get every row of the table.
+    On the terminal, metrics shows means over seeds and folds, and oof and ensemble show metrics; ★ marks the best value
+    of each metric. --format latex, markdown and html write the same table, with the best values in bold; csv, json and
+    parquet write every row.
     """
-    format = _find_format(given_options["format"], given_options["out"])
+    output = TableOutput.from_options(given_options)
     _refuse_unused_options(name, given_options)
-    overview = Overview(root, study)
+    overview = Overview(root, study, with_removed=given_options["with_removed"])
     show = _show_analysis if name in ANALYSES else _show_table
-    show(overview, name, given_options, format)
+    show(overview, name, given_options, output)
 
 
 def _conditions(given_options: GivenOptions) -> str:
@@ -132,33 +133,41 @@ def _conditions(given_options: GivenOptions) -> str:
     return " ".join([*given_options["where"], *stages])
 
 
-def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
-    from seedfold.orchestrator.cli.analysis import make_prevalence_table, parse_settings, print_means
+def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
+    from seedfold.orchestrator.cli.analysis import make_prevalence_table, parse_settings, write_table
 
     settings = parse_settings(
-        given_options["ratios"], given_options["methods"], given_options["zeros"], given_options["base_seed"]
+        given_options["ratios"],
+        given_options["methods"],
+        given_options["zeros"],
+        given_options["base_seed"],
+        given_options["splits"],
     )
-    found = make_prevalence_table(overview, name, settings, _conditions(given_options))
-    if format is None:
-        print_means(name, found)
-    else:
-        _export(found, format, given_options)
+    found, notes = make_prevalence_table(overview, name, settings, _conditions(given_options), given_options["by"])
+    write_table(name, found, given_options["by"], output, notes)
 
 
-def _show_table(overview: Overview, name: str, given_options: GivenOptions, format: str | None) -> None:
+def _show_table(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
+    from seedfold.results.tables.metric_means import NOTES
+
     runs, study = find_finished_jobs(overview), overview.folder.name
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    frame = make_result_table(name, _table_request(overview, runs, given_options), summarized=format is None)
-    if format is not None:
-        _export(frame, format, given_options)
-        return
-    from seedfold.orchestrator.cli.frames import print_frame
+    request = _table_request(overview, runs, given_options)
+    frame = make_result_table(name, request, summarized=not output.is_for_programs)
+    axes = axis_names(runs)
+    problem = problem_axes(axes, overview.report_settings.compare)
+    problem += [axis for axis in axes if is_repetition(axis)]
+    output.write(frame, axes, problem, [*frame.attrs.get(NOTES, ()), *_notes(overview, runs)])
 
-    print_frame(frame, given_options["limit"])
-    if count_stale(runs):
-        stale = f"{count_stale(runs)} of {count_noun(len(runs), 'result')}"
-        print_text(f"stale: {stale}; see seedfold status {study}", style="yellow")
+
+def _notes(overview: Overview, runs: Sequence[FinishedJob]) -> list[str]:
+    removed, stale, study = note_removed(overview), count_stale(runs), overview.folder.name
+    notes = [removed] if removed else []
+    if stale:
+        reasons = ", ".join(stale_reasons(runs))
+        notes.append(f"stale: {stale} of {count_noun(len(runs), 'result')} ({reasons}); see seedfold status {study}")
+    return notes
 
 
 def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_options: GivenOptions) -> TableRequest:
@@ -167,10 +176,10 @@ def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_option
         "rank_by": given_options["rank_by"],
         "members": tuple(given_options["members"]) or None,
     }
-    return TableRequest(
+    return TableRequest.of_study(
+        overview,
         runs,
-        list(overview.jobs_by_address().values()),
-        _conditions(given_options),
+        where=_conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),
         over=tuple(given_options["over"]),
@@ -186,27 +195,3 @@ def _refuse_unused_options(name: str, given_options: GivenOptions) -> None:
         value = given_options[key]  # type: ignore[literal-required]
         if value not in (None, (), False) and option not in used:
             raise UsageError(f"--{option}: the table {name} has no such option; see seedfold results --help")
-
-
-def _find_format(format: str | None, out: str | None) -> str | None:
-    if out is not None and Path(out).is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file")
-    if out is None or format is not None:
-        return format
-    ending = Path(out).suffix.removeprefix(".")
-    if ending not in _FORMATS:
-        raise UsageError(f"--out {out}: its ending names no format ({', '.join(_FORMATS)}); add --format")
-    return ending
-
-
-def _export(frame: pd.DataFrame, format: str, given_options: GivenOptions) -> None:
-    from seedfold.results.tables.export import export
-
-    frame, out = frame.head(given_options["limit"]) if given_options["limit"] else frame, given_options["out"]
-    written = export(frame, format, Path(out) if out else None)
-    if written is not None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(written)
-        sys.stdout.buffer.flush()
-    else:
-        print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")

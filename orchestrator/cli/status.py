@@ -43,6 +43,7 @@ from seedfold.orchestrator.state.overview import (
 @options.study
 @click.option("--by", metavar="AXIS", help="Also count the jobs for each value of this axis.")
 @click.option("--superseded", is_flag=True, help="List the superseded jobs, which later launches replaced.")
+@options.with_removed
 @options.selection
 @options.as_json
 @options.common
@@ -52,6 +53,7 @@ def command(
     study: str,
     by: str | None,
     superseded: bool,
+    with_removed: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -59,8 +61,11 @@ def command(
     root: Root,
 ) -> None:
     """Show the state of a study: the number of jobs by state and stage, and groups of equal failures, each with one
-    example."""
-    overview = Overview(root, study, result_check="recent")
+    example.
+
+    On a cluster it also submits the jobs that are due, as `seedfold advance` does.
+    """
+    overview = Overview(root, study, result_check="recent", with_removed=with_removed)
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()

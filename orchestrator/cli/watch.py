@@ -32,8 +32,11 @@ _QUERY_EVERY_S = 15.0
 def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
-    """Show the status of a study and update it until no job is active. `q` or Ctrl-C ends the display; the jobs go
-    on."""
+    """Show the status of a study and update it until no job is active. `q` or Ctrl-C ends the display, not the
+    jobs.
+
+    On a cluster it also submits the jobs that are due, as `seedfold advance` does.
+    """
     overview = WatchedStudy(root, study, result_check="recent")
     selection = Selection.parse(where, stages, limit)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.dispatch.resume import unique_by_id
@@ -18,23 +19,29 @@ from seedfold.orchestrator.state.job_states import JobStates
 _EVENT_GAP_S = 0.001
 
 
-def cancel(
-    root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False
-) -> list[JobDescription]:
-    """Cancel the jobs that are not done.
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """The jobs that were cancelled, without those that were done in the meantime.
 
-    Running jobs are killed, unless ``pending_only``. Returns the cancelled jobs.
+    ``running`` are those that their workers have not stopped yet: a job that is done before that stays done.
     """
+
+    jobs: tuple[JobDescription, ...] = ()
+    running: tuple[JobDescription, ...] = ()
+
+
+def cancel(root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False) -> CancelResult:
+    """Cancel the jobs that are not done. Running jobs are killed, unless ``pending_only``."""
     folder = root.existing_study(name)
     refuse_copy(folder)
     ledger = Ledger(folder)
     assert ledger.plans.header is not None
     states = JobStates(root, ledger, RetryPolicies.parse(ledger.plans.header.settings["failures"]))
     states_to_cancel = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
-    own_jobs = [job for job in unique_by_id(ledger.plans.current_jobs.values()) if not is_import(job)]
+    own_jobs = [job for job in unique_by_id(ledger.plans.held_jobs().values()) if not is_import(job)]
     jobs = [job for job in own_jobs if states.of(job.id).state in states_to_cancel]
     if selection is not None:
-        selection.check_names(ledger.plans.current_jobs.values())
+        selection.check_names(ledger.plans.held_jobs().values())
         jobs = selection.apply(jobs, lambda job: job)
     if jobs:
         writer = EventWriter(folder.events_folder)
@@ -44,7 +51,12 @@ def cancel(
         )
         writer.close()
         _remove_cancelled_from_queue(ledger)
-    return jobs
+    states.refresh()
+    state_names = {job.id: states.of(job.id).state for job in jobs}
+    return CancelResult(
+        jobs=tuple(job for job in jobs if state_names[job.id] != "done"),
+        running=tuple(job for job in jobs if state_names[job.id] == "running"),
+    )
 
 
 def _remove_cancelled_from_queue(ledger: Ledger) -> None:

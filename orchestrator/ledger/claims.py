@@ -40,6 +40,11 @@ def _holder_liveness(claim: Path) -> Liveness:
     return Submission.read(folder).liveness(*record["task"]) if folder.is_dir() else "dead"
 
 
+def is_claim_live(claim: Path) -> bool:
+    """Whether the process that holds a claim lives, or may do so."""
+    return _holder_liveness(claim) != "dead"
+
+
 def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
     """The numbers of all attempts that have a claim, in no particular order."""
     try:
@@ -60,7 +65,7 @@ def latest_attempt_number(study: StudyFolder, job: str, minimum: int = 0) -> int
 def _has_other_live_claim(study: StudyFolder, job: str, own_claim: Path | None = None) -> bool:
     numbers = sorted(_claimed_attempts(study, job), reverse=True)
     claims = (study.claim_file(job, number) for number in numbers)
-    return any(_holder_liveness(path) != "dead" for path in claims if path != own_claim)
+    return any(is_claim_live(path) for path in claims if path != own_claim)
 
 
 def has_live_claim(study: StudyFolder, job: str) -> bool:

@@ -1,17 +1,23 @@
 """The plans of a study on disk, and which jobs are current.
 
-Every launch that plans something new writes one file. Its first line says who launched and with which settings, and the
+Every launch that changes the study writes one file. Its first line says who launched and with which settings, and the
 other lines are the job descriptions. An address, (stage, axis values), belongs to the job that was planned last for it:
-this job is current, and the earlier jobs of the address are superseded.
+this job is current, and the earlier jobs of the address are superseded. A launch adds jobs. It also removes jobs that
+an earlier launch with the same request planned and that it does not plan: their points were deleted from the study
+file.
+
+Modules of Seedfold have their oldest names in the file, because a task that still waits in a queue reads it with the
+code of its snapshot. Readers get the names that the modules have in their own code.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,17 +25,42 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.moved import current_name, oldest_name
 from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.imports.run import IMPORT_RUN
+
+_JOB = '["job",'
+_OWN = '"seedfold.'
+_OWN_NAME = re.compile(r'(?<=")seedfold(\.\w+)+(?=")')
 
 Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
+Request = tuple[str, ...]
+_HOW_KEYS = frozenset(
+    {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
+)
+"""Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
+_SWEPT = "hydra.sweeper."
+
+
+def study_request(overrides: Iterable[str]) -> Request:
+    """Return which part of a study overrides ask for: two launches with the same request speak of the same points."""
+    return tuple(sorted(override for override in overrides if _says_which_jobs(override)))
+
+
+def _says_which_jobs(override: str) -> bool:
+    key = override.partition("=")[0].lstrip("+~")
+    return key.startswith(_SWEPT) or re.split(r"[./@]", key)[0] not in _HOW_KEYS
 
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
-    """Who launched, with which overrides, and the settings (``cluster``, ``failures``, …) of the jobs of this plan."""
+    """Who launched, with which overrides, and the settings (``cluster``, ``failures``, …) of the jobs of this plan.
+
+    ``request`` says which part of the study the plan is the whole of; one without it only adds jobs.
+    """
 
     time: float
     user: str
@@ -39,10 +70,16 @@ class PlanHeader:
     overrides: tuple[str, ...]
     config_dirs: tuple[str, ...]
     settings: Mapping[str, Any]
+    request: Request | None = None
 
     @classmethod
     def create(
-        cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
+        cls,
+        overrides: Sequence[str],
+        config_dirs: Sequence[Path],
+        settings: Mapping[str, Any],
+        folder: Path,
+        request: Request | None = None,
     ) -> PlanHeader:
         """Make the header of a plan of this process."""
         return cls(
@@ -54,6 +91,7 @@ class PlanHeader:
             overrides=tuple(overrides),
             config_dirs=tuple(map(str, config_dirs)),
             settings=dict(settings),
+            request=request,
         )
 
 
@@ -91,7 +129,18 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
-    return chain([to_json_line(asdict(header))], (line.rstrip("\n") + "\n" for line in encode_jobs(jobs)))
+    lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
+    return chain([to_json_line(asdict(header))], lines)
+
+
+def _named(line: str, name: Callable[[str], str]) -> str:
+    """A line in which the functions and classes of Seedfold have the ``name`` of another version.
+
+    The line of a job itself has axis values, which are the user's own: addresses are made from them.
+    """
+    if _OWN not in line or line.startswith(_JOB):
+        return line
+    return _OWN_NAME.sub(lambda found: name(found[0]), line)
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
@@ -104,7 +153,9 @@ def read_plan_header(path: Path) -> PlanHeader:
         record = json.loads(file.readline())
     for key in ("command", "overrides", "config_dirs"):
         record[key] = tuple(record[key])
-    return PlanHeader(**record)
+    # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
+    request = record.get("request", study_request(record["overrides"]) or None)
+    return PlanHeader(**{**record, "request": None if request is None else tuple(request)})
 
 
 def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
@@ -112,7 +163,7 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     with path.open(encoding="utf-8") as file:
         file.readline()
         try:
-            yield from decode_jobs(file)
+            yield from decode_jobs(_named(line, current_name) for line in file)
         except SeedfoldError as error:
             raise SeedfoldError(f"{path}: {error}") from error
 
@@ -120,8 +171,9 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 class Plans:
     """All plans of a study; each `refresh` reads what is new.
 
-    ``jobs`` has every job that was ever planned, by id; ``current`` has the current job of each address (equal points
-    of two stages are one job with two addresses); ``superseded`` has the ids of the jobs that have no address any more;
+    ``jobs`` has every job that was ever planned, by id; ``current_jobs`` has the job of each address that the study had
+    at its last launch (equal points of two stages are one job with two addresses); ``removed_jobs`` has the jobs of
+    addresses that the study no longer has; ``superseded`` has the ids of the jobs that have no address any more;
     ``header`` is that of the last plan.
     """
 
@@ -129,6 +181,8 @@ class Plans:
         self.study = study
         self.jobs: dict[str, JobDescription] = {}
         self.current_jobs: dict[Address, JobDescription] = {}
+        self.removed_jobs: dict[Address, JobDescription] = {}
+        self._named_by_request: dict[Request, set[Address]] = {}
         self.header: PlanHeader | None = None
         self.superseded: frozenset[str] = frozenset()
         self._files_read: set[Path] = set()
@@ -142,16 +196,36 @@ class Plans:
             # Another plan, written at the same moment, was read before it. The order of the names counts, for all
             # readers alike.
             self.current_jobs.clear()
+            self.removed_jobs.clear()
+            self._named_by_request.clear()
             new = files
         for path in new:
-            for job in read_plan_jobs(path):
-                self.jobs[job.id] = job
-                self.current_jobs[job.address] = job
-            self.header = read_plan_header(path)
-            self._files_read.add(path)
+            self._read(path)
         if new:
-            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.current_jobs.values()})
+            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.held_jobs().values()})
         return bool(new)
+
+    def _read(self, path: Path) -> None:
+        self.header, jobs = read_plan_header(path), list(read_plan_jobs(path))
+        for job in jobs:
+            self.jobs[job.id] = job
+            self.current_jobs[job.address] = job
+            self.removed_jobs.pop(job.address, None)
+        if self.header.request is not None and any(job.run != IMPORT_RUN for job in jobs):
+            named = {job.address for job in jobs}
+            for job in self.jobs_to_remove(self.header.request, named):
+                self.removed_jobs[job.address] = self.current_jobs.pop(job.address)
+            self._named_by_request[self.header.request] = named
+        self._files_read.add(path)
+
+    def jobs_to_remove(self, request: Request, named: Collection[Address]) -> list[JobDescription]:
+        """Return the current jobs that a plan of ``request`` removes if it names these addresses."""
+        before = self._named_by_request.get(request, set())
+        return [job for address, job in self.current_jobs.items() if address in before and address not in named]
+
+    def held_jobs(self) -> dict[Address, JobDescription]:
+        """The job that holds each address, whether the study as last launched has the address or not."""
+        return {**self.removed_jobs, **self.current_jobs}
 
     def current_ids(self) -> list[str]:
         """The ids of the current jobs, each once, in the order in which they were planned."""

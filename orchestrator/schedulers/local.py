@@ -16,20 +16,24 @@ from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.schedulers.portable_call import PortableCall
 
 # submitit ends a local task after two minutes unless told otherwise.
 _NO_LIMIT_MIN = 60 * 24 * 3650
 
 
 def start_worker(submission: Submission) -> None:
-    """Start the submission's worker, detached. Raises UnreachableError, which names the log, if that fails."""
+    """Start the submission's worker, detached. Raises UnreachableError, which names the log, if that fails.
+
+    Raises UsageError if the snapshot that it is to run is gone.
+    """
+    submission.import_path()
     with submission.log_file.open("ab") as log:
         process = subprocess.run(
             [sys.executable, "-P", "-m", "seedfold.orchestrator.schedulers.local", str(submission.folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "PYTHONPATH": submission.python_path()},
             start_new_session=True,
             check=False,
         )
@@ -42,10 +46,12 @@ def _submit_local_task(folder: Path) -> None:
 
     from seedfold.orchestrator.worker.local_task import work
 
+    # The task imports the snapshot of the code; this process, which hands it over, is of the launcher's version.
+    os.environ["PYTHONPATH"] = Submission.read(folder).python_path()
     executor = submitit.LocalExecutor(folder=folder / "submitit")
     executor.update_parameters(timeout_min=_NO_LIMIT_MIN, tasks_per_node=1)
     visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-    task = executor.submit(work, str(folder), visible_gpus)
+    task = executor.submit(PortableCall(work), str(folder), visible_gpus)
     process = ProcessIdentity.of_pid(int(task.job_id))
     create_once(folder / "submitted.json", json.dumps({"process": process.to_dict(), "scheduler_id": task.job_id}))
     # The task runs on its own. Without this, submitit would wait for it when this process ends.

@@ -97,15 +97,16 @@ def _login_from_overrides(overrides: Sequence[str]) -> Any:
     if not chosen:
         return None
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+
+    from seedfold.jobs.compose import one_line_errors
 
     values: dict[str, Any] = {}
     for text in chosen:
-        try:
-            override = OverridesParser.create().parse_override(text)
-            key, value = override.key_or_group, override.value()
-        except (HydraException, ValueError) as error:
-            raise UsageError(f"{text}: {str(error).splitlines()[0]}") from error
+        with one_line_errors():
+            [override] = OverridesParser.create().parse_overrides([text])
+        if override.is_sweep_override():
+            raise UsageError(f"{text}: commands run on one host only; name one")
+        key, value = override.key_or_group, override.value()
         if key == LOGIN_KEY:
             values = dict(value) if isinstance(value, Mapping) else {"host": value}
         else:

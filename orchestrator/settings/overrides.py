@@ -11,6 +11,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.resources import Resources, parse_memory, parse_time
+from seedfold.jobs.value_types import refuse_text
 
 _SETTINGS_GROUPS = ("cluster", "failures")
 
@@ -34,13 +35,12 @@ def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> d
     if not overrides:
         return {}
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+
+    from seedfold.jobs.compose import one_line_errors
 
     identity = Identity.from_config(settings["identity"])
-    try:
+    with one_line_errors():
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise UsageError(str(error).splitlines()[0]) from error
     values = {}
     for override in parsed:
         key = override.key_or_group
@@ -67,6 +67,7 @@ def _with_values(job: JobDescription, values: Mapping[str, Any]) -> JobDescripti
     if others:
         config = deepcopy(job.to_dict()["config"])
         for key, value in others.items():
+            refuse_text(key, [value], config)
             _set_key(config, key, value)
         job = replace(job, config=config)
     return job

@@ -77,9 +77,9 @@ class DeletableFinder:
     """Finds what may be deleted in one study. It reads the study once; make a new finder to read it again."""
 
     def __init__(self, root: Root, study: str) -> None:
-        self.overview = Overview(root, study)
-        others = [Overview(root, folder.name) for folder in root.study_folders() if folder.name != study]
-        self.needed = NeededData([self.overview, *others])
+        self.overview = Overview(root, study, with_removed=True)
+        names = [folder.name for folder in root.study_folders() if folder.name != study]
+        self.needed = NeededData([self.overview, *(Overview(root, name, with_removed=True) for name in names)])
         self.folder = self.overview.folder
 
     @cached_property

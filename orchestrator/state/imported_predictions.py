@@ -33,7 +33,7 @@ from seedfold.results.imports.run import IMPORT_RUN
 
 if TYPE_CHECKING:
     from seedfold.results.imports.predictions import PredictionFile
-    from seedfold.results.imports.rows import PredictionRows
+    from seedfold.results.imports.rows import PredictionRows, ReadOptions
 
 IMPORT_STAGE = "import"
 CONTENT_KEY = "imported"
@@ -44,12 +44,16 @@ _DEFAULT_SETTINGS: Mapping[str, Any] = {"cluster": {"executor": "local"}, "failu
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did: its job, the number of rows by split, and whether the study had all of them before."""
+    """What an import did: its job, the number of rows by split, and whether the study had all of them before.
+
+    ``unlabelled`` are the splits without classes.
+    """
 
     job: JobDescription
     samples_by_split: Mapping[str, int]
     class_count: int
     was_known: bool
+    unlabelled: tuple[str, ...] = ()
 
 
 def is_import(job: JobDescription) -> bool:
@@ -62,7 +66,7 @@ def import_predictions(
     study_name: str,
     sources: Sequence[PredictionFile],
     axes: Mapping[str, Any],
-    split_column: str | None,
+    options: ReadOptions,
     allow_replacing: bool,
 ) -> ImportResult:
     """Import predictions into a study, which need not exist; what the study has already is not written again.
@@ -71,10 +75,11 @@ def import_predictions(
     other predictions already.
     """
     from seedfold.results.imports.predictions import content_digest, read_prediction_files
+    from seedfold.results.imports.rows import UNKNOWN
 
     study = root.study_folder(study_name)
     refuse_copy(study)
-    splits = read_prediction_files(sources, split_column)
+    splits = read_prediction_files(sources, options)
     job = _describe_job(study_name, axes, {split: content_digest(rows) for split, rows in splits.items()})
     ledger = Ledger(study)
     _refuse_replacing(ledger, job, allow_replacing)
@@ -92,7 +97,8 @@ def import_predictions(
         write_plan(study, _make_plan_header(ledger, sources), [job])
     samples = {split: len(rows.ids) for split, rows in splits.items()}
     classes = max(2, next(iter(splits.values())).logits.shape[1])
-    return ImportResult(job, samples, classes, was_known and job_state.state == "done")
+    unlabelled = tuple(split for split, rows in splits.items() if (rows.targets == UNKNOWN).any())
+    return ImportResult(job, samples, classes, was_known and job_state.state == "done", unlabelled)
 
 
 def _describe_job(study_name: str, axes: Mapping[str, Any], digests: Mapping[str, str]) -> JobDescription:
@@ -117,7 +123,7 @@ def _set_key(config: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _refuse_replacing(ledger: Ledger, job: JobDescription, allow_replacing: bool) -> None:
-    old = ledger.plans.current_jobs.get(job.address)
+    old = ledger.plans.held_jobs().get(job.address)
     if old is not None and old.id != job.id and not allow_replacing:
         axes = ", ".join(f"{key}={value}" for key, value in job.axes.items())
         raise UsageError(

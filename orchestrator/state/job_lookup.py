@@ -29,7 +29,7 @@ class FoundJob:
 def find_job(root: Root, words: Sequence[str], study_name: str | None = None) -> FoundJob:
     """Find the one job that ``words`` name, in one study or in all studies of the root.
 
-    Raises UsageError, with what to write instead, if no job or more than one job fits.
+    Raises UsageError if no job or more than one job fits; its notes list the first jobs that fit.
     """
     if not words:
         raise UsageError(
@@ -62,13 +62,13 @@ def _find_by_id(plans: Iterable[Plans], prefix: str) -> list[FoundJob]:
 
 
 def _is_stage(plans: Iterable[Plans], word: str) -> bool:
-    return any(stage == word for study_plans in plans for stage, _ in study_plans.current_jobs)
+    return any(stage == word for study_plans in plans for stage, _ in study_plans.held_jobs())
 
 
 def _find_by_address(plans: Sequence[Plans], words: Sequence[str]) -> list[FoundJob]:
     stages = [word for word in words if not re.search(r"[=<>]", word)]
     where = Where.parse(" ".join(word for word in words if word not in stages))
-    jobs = [FoundJob(study_plans.study, job) for study_plans in plans for job in study_plans.current_jobs.values()]
+    jobs = [FoundJob(study_plans.study, job) for study_plans in plans for job in study_plans.held_jobs().values()]
     known = {found.job.stage for found in jobs}
     for stage in stages:
         if stage not in known:
@@ -86,10 +86,12 @@ def _require_single(matches: Sequence[FoundJob], words: Sequence[str], if_none: 
     if not matches:
         raise UsageError(f"{request_text}: {if_none}")
     if len({match.job.id for match in matches}) > 1:
-        shown = "; ".join(f"{match.study.name} {job_label(match.job)}" for match in matches[:_MAX_LISTED])
-        more = ", …" if len(matches) > _MAX_LISTED else ""
-        raise UsageError(
-            f"{request_text}: {len(matches)} jobs fit: {shown}{more}; write"
-            " more of the id or address, or name a --study"
+        error = UsageError(
+            f"{request_text}: {len(matches)} jobs fit; write more of the id or address, or name a --study"
         )
+        for match in matches[:_MAX_LISTED]:
+            error.add_note(f"  {match.study.name} {job_label(match.job)}")
+        if len(matches) > _MAX_LISTED:
+            error.add_note(f"  … and {len(matches) - _MAX_LISTED} more")
+        raise error
     return matches[0]

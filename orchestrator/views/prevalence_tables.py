@@ -13,7 +13,8 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
 from seedfold.orchestrator.state.overview import Overview
-from seedfold.results.evaluation.axes import select_runs
+from seedfold.results.evaluation.axes import axis_names, select_runs
+from seedfold.results.prevalence.means import check_columns
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import AnalysisTable, make_analysis, record_settings
 from seedfold.results.store.finished_job import FinishedJob
@@ -33,17 +34,20 @@ def compute_analysis(
     settings: AnalysisSettings,
     where: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    by: Sequence[str] = (),
 ) -> tuple[AnalysisTable, list[FinishedJob]]:
     """Return a table of the chosen finished jobs, and the jobs.
 
     Parts that are not in the cache are computed on all cores.
 
-    Raises UsageError if there is nothing to analyse.
+    ``by`` are columns for which means will be asked. Raises UsageError if there is nothing to analyse, and for a
+    column that the table will not have.
     """
     study = overview.folder
     runs = find_finished_jobs(overview)
     if not runs:
         raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
+    check_columns(name, by, axis_names(runs))
     chosen, _ = select_runs(runs, where or None)
     cache = find_cache_folder(study)
     analysis = make_analysis(name, _unique_by_id(chosen), settings, cache, _count_cores(), progress)

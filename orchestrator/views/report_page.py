@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import find_finished_jobs, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
 from seedfold.results.store.finished_job import FinishedJob
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 def write_study_report(overview: Overview, out: Path | None = None) -> Path:
     """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path."""
+    from seedfold.results.report.comparison_figures import comparison_figures
     from seedfold.results.report.page import write_report
 
     views, runs = overview.job_views(), find_finished_jobs(overview)
+    planned = list(overview.jobs_by_address().values())
     summary = status_to_json(overview.folder.name, views)
     path = out or overview.folder.outputs_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,9 +32,11 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         states=summary["states"],
         failures=summary["failures"],
         overview=_report_summary(overview, summary, status_notes(overview, views)),
-        planned=list(overview.jobs_by_address().values()),
+        planned=planned,
         find_log=_log_path,
-        more_figures=_prevalence_figures(overview, runs),
+        more_figures=[*comparison_figures(runs, planned), *_prevalence_figures(overview, runs)],
+        reasons=reasons_without_result(overview, runs),
+        compare=overview.report_settings.compare,
     )
     return path
 

@@ -38,18 +38,28 @@ Names = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Study:
-    """A study under a root. Conditions are written as in ``--where``: ``"seed=1,2 fold>=3"``."""
+    """A study under a root. Conditions are written as in ``--where``: ``"seed=1,2 fold>=3"``.
+
+    ``with_removed`` adds the jobs of points that the study as last launched no longer has.
+    """
 
     name: str
     root: Root
     config_dirs: tuple[Path, ...] = ()
+    with_removed: bool = False
 
     @classmethod
-    def open(cls, name: str, root: str | Path | None = None, config_dirs: Sequence[str | Path] = ()) -> Study:
+    def open(
+        cls,
+        name: str,
+        root: str | Path | None = None,
+        config_dirs: Sequence[str | Path] = (),
+        with_removed: bool = False,
+    ) -> Study:
         """Open a study by name; it need not exist. Raises UsageError for a name that cannot be the name of a folder."""
         found = find_root(root)
         found.study_folder(name)
-        return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs))
+        return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs), with_removed)
 
     # --- states ------------------------------------------------------------------------------------------------
 
@@ -76,7 +86,8 @@ class Study:
     def metrics(self, by: Names = (), over: Names = (), where: Where = None) -> pd.DataFrame:
         """Return metrics per job.
 
-        Or means and spread, ``by`` the axes that are kept or ``over`` the axes that are averaged.
+        With ``by`` or ``over``, return means and spread: ``by`` names the axes that are kept, ``over`` those that are
+        averaged.
         """
         return make_result_table("metrics", self._table_request(where, by=_as_tuple(by), over=_as_tuple(over)))
 
@@ -121,17 +132,24 @@ class Study:
         methods: Names | None = None,
         zeros: Zeros | None = None,
         base_seed: int | None = None,
+        splits: Mapping[str, str] | None = None,
     ) -> pd.DataFrame:
         """Return a table of prevalence shift; parts that are not in the cache are computed on all cores.
 
         The table is quantification, quantification_error, calibration, performance or decisions; ``ratios`` are those
-        of the largest to the smallest class in simulated deployments.
+        of the largest to the smallest class in simulated deployments. ``splits`` is for studies with other names for
+        dev_cal, dev_test and app_test: ``{"app_test": "clinic"}``. For a deployment without labels, ratio and
+        prevalence are NaN.
         """
         from seedfold.orchestrator.views.prevalence_tables import compute_analysis
         from seedfold.results.prevalence.settings import AnalysisSettings
 
         settings = AnalysisSettings.from_options(
-            ratios=ratios, methods=None if methods is None else _as_tuple(methods), zeros=zeros, base_seed=base_seed
+            ratios=ratios,
+            methods=None if methods is None else _as_tuple(methods),
+            zeros=zeros,
+            base_seed=base_seed,
+            splits=None if splits is None else AnalysisSettings.names_of_splits(splits),
         )
         return compute_analysis(self._read_overview(), name, settings, where or "")[0].table
 
@@ -198,14 +216,14 @@ class Study:
         return [*([] if names_experiment else [f"experiment={self.name}"]), *overrides]
 
     def _read_overview(self) -> Overview:
-        return Overview(self.root, self.name)
+        return Overview(self.root, self.name, with_removed=self.with_removed)
 
     def _table_request(self, where: Where, **options: Any) -> TableRequest:
         overview = self._read_overview()
         runs = find_finished_jobs(overview)
         if not runs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
-        return TableRequest(runs, list(overview.jobs_by_address().values()), where or "", **options)
+        return TableRequest.of_study(overview, runs, where=where or "", **options)
 
 
 @dataclass(frozen=True)

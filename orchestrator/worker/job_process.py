@@ -28,11 +28,13 @@ from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupte
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.digests import digest_loaded_files, record_code
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
+from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
+from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
 from seedfold.results.store.published import publish
 from seedfold.results.store.values import read_value
 
@@ -70,6 +72,10 @@ class _Attempt:
         return cls(request, JobDescription.from_dict(request.job), root, root.study_folder(request.study))
 
     @property
+    def fit_claim(self) -> FitClaim:
+        return FitClaim(self.root, self.study, self.job, self.request.attempt)
+
+    @property
     def staging_folder(self) -> Path:
         return self.study.job_folder(self.job.id) / f"staging.{self.request.attempt}"
 
@@ -78,15 +84,6 @@ class _Attempt:
             parent: self.root.study_folder(study).result_folder(parent, attempt)
             for parent, (study, attempt) in self.request.parents.items()
         }
-
-
-def find_fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
-    """The folder of a fit: that of another study under the root if it has finished the fit, else this study's own."""
-    own = study.job_folder(fit)
-    finished = (
-        folder.job_folder(fit) for folder in root.study_folders() if (folder.job_folder(fit) / "fit.json").exists()
-    )
-    return own if own.exists() else next(finished, own)
 
 
 def resolve_config_of_job(
@@ -170,6 +167,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     run = import_run(job.run)
     digest_loaded_files()
     run(work)
+    refuse_nan_metrics(work.staging, attempt.request.nan)
     record = job.to_dict() | {
         "attempt": attempt.request.attempt,
         "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},
@@ -181,7 +179,8 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         "ended": time.time(),
     }
     published = _publish_result(attempt, record)
-    if not attempt.request.fit_needed:
+    attempt.fit_claim.record_published()
+    if not attempt.request.fit_needed and not attempt.fit_claim.is_shared():
         _call_after_publish(replace(work, staging=published))
 
 
@@ -223,7 +222,7 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
     attempt = _Attempt.from_request(request)
     job, attempt_number = attempt.job.id, request.attempt
     try:
-        refusal = claim_attempt(attempt.root, attempt.study, job, attempt_number, request.submission, request.task)
+        refusal = _claim(attempt)
         if refusal:
             send_message(report_pipe, "declined", job=job, reason=refusal)
             return 0
@@ -238,8 +237,17 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
         return 0
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         return _report_failure(error, job, attempt_number, report_pipe)
+    finally:
+        attempt.fit_claim.release()
     send_message(report_pipe, "done", job=job, n=attempt_number)
     return 0
+
+
+def _claim(attempt: _Attempt) -> str | None:
+    """Claim the attempt, and then its fit; return why they are not ours, None if they are."""
+    request, job = attempt.request, attempt.job.id
+    refusal = claim_attempt(attempt.root, attempt.study, job, request.attempt, request.submission, request.task)
+    return refusal or attempt.fit_claim.take(attempt.study.claim_file(job, request.attempt))
 
 
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:

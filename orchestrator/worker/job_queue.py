@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, insort
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import count
 from typing import Literal
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.claims import has_live_claim
+from seedfold.orchestrator.ledger.fits import is_fit_at_work
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates
 
 Readiness = Literal["ready", "soon", "wait", "held", "never", "over"]
+_NOT_STARTED = frozenset({"waiting", "submitted", "lost"})
 SlotSize = tuple[int, int]
 """CPUs and GPUs that a job uses."""
 
@@ -95,9 +98,24 @@ class JobQueue:
         if not self._candidate_sizes[slot_size(job)]:
             del self._candidate_sizes[slot_size(job)]
 
-    def needs_fit(self, fit: str) -> bool:
-        """Whether a job that has not started will predict from a fit."""
-        return self._jobs_per_fit[fit] > 0
+    def needs_fit_of(self, job: JobDescription) -> bool:
+        """Whether another job that has not started will predict from the same fit, here or in another task."""
+        if self._jobs_per_fit[job.fit] > 0:
+            return True
+        handed_over = self._states.ledger.last_submission_of
+        others = self._sharing[job.fit] if job.fit != job.id else []
+        return any(
+            other in handed_over and self._states.of(other).state in _NOT_STARTED for other in others if other != job.id
+        )
+
+    @cached_property
+    def _sharing(self) -> Mapping[str, list[str]]:
+        """The jobs of each fit that has an id of its own."""
+        jobs_of: defaultdict[str, list[str]] = defaultdict(list)
+        for job in self._states.ledger.plans.jobs.values():
+            if job.fit != job.id:
+                jobs_of[job.fit].append(job.id)
+        return jobs_of
 
     def close(self, stage: str | None = None) -> None:
         """Start no more jobs of a stage, or none at all."""
@@ -160,6 +178,7 @@ class JobQueue:
         # If another study only has the job in its queue, this worker may start it: the first to claim it runs it.
         at_work = state_elsewhere is not None and state_elsewhere.state == "running"
         at_work = at_work or job.fit in fits_in_use or has_live_claim(self._study, job.id)
+        at_work = at_work or is_fit_at_work(self._study, job)
         return "wait" if at_work else "ready"
 
     def _needs_no_run(self, job_id: str, state_elsewhere: JobState | None) -> bool:

@@ -69,10 +69,13 @@ class TemplateProcess:
     def _import_and_check(self, warm: str, runs: Sequence[str]) -> str | None:
         if warm == "off":
             return "switched off"
+        # Imports leave no garbage worth a search: without one they take a tenth less time.
+        gc.disable()
         _import_preloads(runs)
         digest_loaded_files()
         reason = find_fork_hazard()
         gc.freeze()
+        gc.enable()
         return reason
 
     def start_attempt(self, request: AttemptRequest) -> None:

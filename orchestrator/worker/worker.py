@@ -227,8 +227,9 @@ class Worker:
             },
             stages={parent: self.states.stage_of(parent) for parent in parents},
             environment=slot.environment_variables(),
-            fit_needed=self.queue.needs_fit(job.fit),
+            fit_needed=self.queue.needs_fit_of(job),
             task=(self.environment.index, self.environment.restart),
+            nan=self.policies.nan,
         )
 
     def _record_impossible(self, job: JobDescription, reason: str) -> None:

@@ -1,8 +1,10 @@
 """Weights with which members' probabilities are averaged, chosen on predictions that no member has trained on.
 
 They are chosen by forward selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection
-from Libraries of Models", ICML 2004): round by round the member that improves the area under the ROC curve most is
-added once more; how often a member was taken is its weight.
+from Libraries of Models", ICML 2004): round by round the member that improves the mean of the folds' areas under the
+ROC curve most is added once more; how often a member was taken is its weight. The area of all folds pooled would also
+reward members whose models agree in scale from fold to fold, which is no use to test samples
+(`seedfold.results.evaluation.fold_areas`).
 """
 
 from __future__ import annotations
@@ -10,21 +12,26 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from seedfold.results.store.metrics import auroc
+from seedfold.jobs.errors import UsageError
+from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 
 Array = npt.NDArray[np.float64]
+Folds = npt.NDArray[np.int64]
 ROUNDS = 20
 
 
-def choose_weights(predictions: Array, positive: npt.NDArray[np.bool_], rounds: int = ROUNDS) -> Array:
+def choose_weights(predictions: Array, positive: npt.NDArray[np.bool_], folds: Folds, rounds: int = ROUNDS) -> Array:
     """Return weights (m,) that sum to 1 for probabilities (n, m); the earlier member where two are equally good.
 
-    ``positive`` (n,) must hold both kinds of samples. Of all rounds' weights the first of the largest area is returned.
+    ``positive`` (n,) tells the classes, ``folds`` (n,) the folds. Of all rounds' weights the first of the largest area
+    is returned. Raises UsageError where no fold has samples of both classes.
     """
+    if not fold_areas(positive, predictions[:, 0], folds):
+        raise UsageError("blend: no fold has samples of both classes, so that no weights can be chosen")
     counts, total = np.zeros(predictions.shape[1]), np.zeros(len(predictions))
     best, best_area = counts, -1.0
     for _ in range(rounds):
-        areas = [auroc(positive, total + column) for column in predictions.T]
+        areas = [mean_fold_area(positive, total + column, folds) for column in predictions.T]
         member = int(np.argmax(areas))
         total = total + predictions[:, member]
         counts = counts + (np.arange(len(counts)) == member)
@@ -33,7 +40,7 @@ def choose_weights(predictions: Array, positive: npt.NDArray[np.bool_], rounds: 
     return np.asarray(best / best.sum())
 
 
-def choose_weights_per_fold(predictions: Array, positive: npt.NDArray[np.bool_], folds: npt.NDArray[np.int64]) -> Array:
+def choose_weights_per_fold(predictions: Array, positive: npt.NDArray[np.bool_], folds: Folds) -> Array:
     """Return weights (k, m) for each of the k folds, ascending, chosen on the rows of the other folds alone."""
     others = [folds != fold for fold in np.unique(folds)]
-    return np.stack([choose_weights(predictions[rows], positive[rows]) for rows in others])
+    return np.stack([choose_weights(predictions[rows], positive[rows], folds[rows]) for rows in others])

@@ -155,11 +155,27 @@ def fewest_members(ranking: Ranking) -> int:
     return min(len(members) for members in ranking.values())
 
 
-def mean_curves_on_validation(ranking: Ranking) -> list[HeadPredictions]:
-    """Return the ensembles of the best, the best two, … on the validation rows, each fold by its own."""
+def fold_curves_on_validation(ranking: Ranking) -> list[list[HeadPredictions]]:
+    """Return the ensembles of the best, the best two, … on the validation rows of each fold, each fold by its own."""
     count = fewest_members(ranking)
     folds = [list(islice(iterate_top_means(members, VALIDATION_SPLIT), count)) for members in ranking.values()]
-    return [concatenate_heads(parts) for parts in zip(*folds, strict=True)]
+    return [list(parts) for parts in zip(*folds, strict=True)]
+
+
+def mean_curves_on_validation(ranking: Ranking) -> list[HeadPredictions]:
+    """Return the same ensembles with the rows of all folds put together."""
+    return [concatenate_heads(parts) for parts in fold_curves_on_validation(ranking)]
+
+
+def mean_merit(folds: Sequence[HeadPredictions], metric: str) -> float:
+    """Return the mean `merit_of` of the folds in which the metric is defined, -infinity where it is in none.
+
+    Folds are scored one by one: metrics that rank samples would otherwise also rank those of one fold against those of
+    others, whose models need not agree in scale.
+    """
+    found = [merit_of(head_metrics(each), metric) for each in folds]
+    defined = [each for each in found if np.isfinite(each)]
+    return float(np.mean(defined)) if defined else -np.inf
 
 
 def mean_curve_over_folds(ranking: Ranking, split: str) -> list[HeadPredictions]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +22,14 @@ from seedfold.results.ensembles.members import (
     Ranking,
     concatenate_heads,
     fewest_members,
+    fold_curves_on_validation,
     iterate_top_means,
     mean_curve_over_folds,
-    mean_curves_on_validation,
-    merit_of,
+    mean_merit,
     rank_members,
     select_members,
 )
-from seedfold.results.store.metrics import head_metrics
+from seedfold.results.store.metrics import LOWER_IS_BETTER, head_metrics
 from seedfold.results.store.predictions import HeadPredictions
 
 if TYPE_CHECKING:
@@ -71,11 +72,20 @@ class MemberChoice:
 
 @dataclass(frozen=True)
 class CrossFittedEnsembles:
-    """Ensembles on validation rows whose members other folds have chosen: for each n, and with n chosen there, too."""
+    """Ensembles on validation rows whose members other folds have chosen: for each n, and with n chosen there, too.
 
-    for_each_n: Sequence[HeadPredictions]
-    best: HeadPredictions
+    ``fold_curves`` has for each n the rows of each fold, ``best_by_fold`` those of each fold by its own number of
+    members, ``n_by_fold``.
+    """
+
+    fold_curves: Sequence[Sequence[HeadPredictions]]
+    best_by_fold: Sequence[HeadPredictions]
     n_by_fold: Mapping[str, int]
+
+    @property
+    def best(self) -> HeadPredictions:
+        """The rows of all folds, each by the number of members that the other folds chose."""
+        return concatenate_heads(self.best_by_fold)
 
 
 def cross_fit(members: Sequence[HeadMember], choice: MemberChoice) -> CrossFittedEnsembles | None:
@@ -96,14 +106,12 @@ def cross_fit(members: Sequence[HeadMember], choice: MemberChoice) -> CrossFitte
         if not chosen:
             return None
         best_n[fold] = best_member_count(
-            mean_curves_on_validation({f: [each[f] for each in chosen] for f in others}), choice.rank_by
+            fold_curves_on_validation({f: [each[f] for each in chosen] for f in others}), choice.rank_by
         )
         curves[fold] = list(iterate_top_means([each[fold] for each in chosen], VALIDATION_SPLIT))
     number = min(map(len, curves.values()))
-    for_each_n = [concatenate_heads([curves[fold][n] for fold in folds]) for n in range(number)]
-    return CrossFittedEnsembles(
-        for_each_n, concatenate_heads([curves[fold][best_n[fold] - 1] for fold in folds]), best_n
-    )
+    fold_curves = [[curves[fold][n] for fold in folds] for n in range(number)]
+    return CrossFittedEnsembles(fold_curves, [curves[fold][best_n[fold] - 1] for fold in folds], best_n)
 
 
 _Setting = Mapping[str, HeadMember]
@@ -127,25 +135,36 @@ def _choose_settings(settings: Sequence[_Setting], folds: Collection[str], choic
     return sorted(good_enough, key=lambda each: -mean(each, choice.rank_by))
 
 
-def best_member_count(curve: Sequence[HeadPredictions], metric: str) -> int:
-    """Return the number of members, from 1, whose ensemble is best; the smallest of several."""
-    return int(np.argmax([merit_of(head_metrics(each), metric) for each in curve])) + 1
+def best_member_count(curve: Sequence[Sequence[HeadPredictions]], metric: str) -> int:
+    """Return the number of members, from 1, whose ensembles are best in the mean of the folds; the first of several."""
+    return int(np.argmax([mean_merit(folds, metric) for folds in curve])) + 1
 
 
 @dataclass(frozen=True)
 class TopMemberEnsembles:
-    """All ensembles of a study. ``curve_by_test_split`` holds those of other splits; ``n`` members are used."""
+    """All ensembles of a study. ``curve_by_test_split`` holds those of other splits; ``n`` members are used.
+
+    ``fold_curves`` has for each number of members the validation rows of each fold; ``rank_by`` has chosen.
+    """
 
     ranking: Ranking
-    validation_curve: Sequence[HeadPredictions]
+    rank_by: str
+    fold_curves: Sequence[Sequence[HeadPredictions]]
     cross_fitted: CrossFittedEnsembles | None
     curve_by_test_split: Mapping[str, Sequence[HeadPredictions]]
     n: int
 
+    @cached_property
+    def validation_curve(self) -> Sequence[HeadPredictions]:
+        """For each number of members the validation rows of all folds."""
+        return [concatenate_heads(folds) for folds in self.fold_curves]
+
     def score_table(self) -> pd.DataFrame:
         """Return split, chosen_on, n, models, samples and metrics, a row an ensemble; n is null where folds differ.
 
-        ``chosen_on`` says whose validation rows have chosen the members. Splits whose targets are unknown have no rows.
+        Metrics are of the rows of all folds together; ``mean_of_folds``, of the metric that ranks, is the mean over the
+        folds of validation rows, and null elsewhere. ``chosen_on`` says whose validation rows have chosen the members.
+        Splits whose targets are unknown have no rows.
         """
         import pandas as pd
 
@@ -153,13 +172,21 @@ class TopMemberEnsembles:
         return frame.astype({"n": "Int64", "models": "Int64"})
 
     def _score_rows(self) -> Iterator[dict[str, Any]]:
-        yield from _curve_rows(VALIDATION_SPLIT, OWN_FOLD, self.validation_curve, 1)
+        yield from self._validation_rows(OWN_FOLD, self.fold_curves)
         if self.cross_fitted is not None:
-            yield from _curve_rows(VALIDATION_SPLIT, OTHER_FOLDS, self.cross_fitted.for_each_n, 1)
-            yield _score_row(VALIDATION_SPLIT, OTHER_FOLDS_AND_N, None, None, self.cross_fitted.best)
+            yield from self._validation_rows(OTHER_FOLDS, self.cross_fitted.fold_curves)
+            [row] = self._validation_rows(OTHER_FOLDS_AND_N, [self.cross_fitted.best_by_fold])
+            yield {**row, "n": None, "models": None}
         for split, curve in self.curve_by_test_split.items():
             if curve[0].known.any():
-                yield from _curve_rows(split, OWN_FOLD, curve, len(self.ranking))
+                for n, each in enumerate(curve, start=1):
+                    yield {**_score_row(split, OWN_FOLD, n, n * len(self.ranking), each), "mean_of_folds": None}
+
+    def _validation_rows(self, chosen_on: str, curve: Sequence[Sequence[HeadPredictions]]) -> Iterator[dict[str, Any]]:
+        sign = -1 if self.rank_by in LOWER_IS_BETTER else 1
+        for n, folds in enumerate(curve, start=1):
+            row = _score_row(VALIDATION_SPLIT, chosen_on, n, n, concatenate_heads(folds))
+            yield {**row, "mean_of_folds": sign * mean_merit(folds, self.rank_by)}
 
     def member_table(self, metric: str) -> pd.DataFrame:
         """Return fold, rank, job, head, axes, accuracy and the metric that ranks, and whether the member is used."""
@@ -181,10 +208,6 @@ class TopMemberEnsembles:
         return pd.DataFrame(rows)
 
 
-def _curve_rows(split: str, chosen_on: str, curve: Sequence[HeadPredictions], folds: int) -> Iterator[dict[str, Any]]:
-    return (_score_row(split, chosen_on, n, n * folds, each) for n, each in enumerate(curve, start=1))
-
-
 def _score_row(split: str, chosen_on: str, n: int | None, models: int | None, head: HeadPredictions) -> dict[str, Any]:
     found = {"split": split, "chosen_on": chosen_on, "n": n, "models": models, "samples": int(head.known.sum())}
     return {**found, **head_metrics(head)}
@@ -197,13 +220,12 @@ def make_ensembles(members: Sequence[HeadMember], choice: MemberChoice) -> TopMe
     cannot be said, where they were chosen on their own. Raises UsageError where a fold has no member, or too few.
     """
     ranking = choice.ranking(members)
-    validation, cross_fitted = mean_curves_on_validation(ranking), cross_fit(members, choice)
+    fold_curves, cross_fitted = fold_curves_on_validation(ranking), cross_fit(members, choice)
     splits = [split for split in members[0].rows_by_split if split != VALIDATION_SPLIT]
-    curve = (validation if cross_fitted is None else cross_fitted.for_each_n)[: len(validation)]
+    curve = (fold_curves if cross_fitted is None else cross_fitted.fold_curves)[: len(fold_curves)]
     number = best_member_count(curve, choice.rank_by) if choice.n is None else choice.n
     if not 1 <= number <= fewest_members(ranking):
         members_text = count_noun(fewest_members(ranking), "member")
         raise UsageError(f"ensemble.n: {number} is not from 1 to what every fold has, {members_text}")
-    return TopMemberEnsembles(
-        ranking, validation, cross_fitted, {split: mean_curve_over_folds(ranking, split) for split in splits}, number
-    )
+    test_curves = {split: mean_curve_over_folds(ranking, split) for split in splits}
+    return TopMemberEnsembles(ranking, choice.rank_by, fold_curves, cross_fitted, test_curves, number)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.work import DataFailure
-from seedfold.results.imports.rows import PredictionRows, refuse_value
+from seedfold.results.imports.rows import UNKNOWN, PredictionRows, ReadOptions, refuse_value
 from seedfold.results.store.predictions import file_name, write_predictions
 
 HEAD = "main"
@@ -37,15 +38,15 @@ class PredictionFile:
             check_split_name(source.split, text)
         return source
 
-    def read(self, split_column: str | None) -> PredictionRows:
+    def read(self, options: ReadOptions) -> PredictionRows:
         """Read and check the file. Raises UsageError, with row and column."""
         if self.path.suffix in _TORCH:
             from seedfold.results.imports.torch_lists import read_torch_list
 
-            return read_torch_list(self.path)
+            return read_torch_list(self.path, options)
         from seedfold.results.imports.tables import read_table
 
-        return read_table(self.path, split_column)
+        return read_table(self.path, options)
 
 
 def check_split_name(split: str, where: str) -> None:
@@ -56,16 +57,16 @@ def check_split_name(split: str, where: str) -> None:
         raise UsageError(f"{where}: {error}") from error
 
 
-def read_prediction_files(sources: Sequence[PredictionFile], split_column: str | None) -> dict[str, PredictionRows]:
+def read_prediction_files(sources: Sequence[PredictionFile], options: ReadOptions) -> dict[str, PredictionRows]:
     """Return the rows of each split, in the order of files and rows.
 
     Raises UsageError for what a file has wrong, files with different numbers of classes, a split that is told twice or
-    not at all, and a sample that a split has twice.
+    not at all, a sample that a split has twice, and a split of which only a part has labels.
     """
     rows_by_split: dict[str, list[PredictionRows]] = {}
     width: int | None = None
     for source in sources:
-        rows = source.read(split_column)
+        rows = source.read(options)
         width = width or rows.logits.shape[1]
         if rows.logits.shape[1] != width:
             raise UsageError(f"{source.path}: {rows.logits.shape[1]} logits a row, {sources[0].path} has {width}")
@@ -101,7 +102,18 @@ def _join_rows(split: str, parts: Sequence[PredictionRows]) -> PredictionRows:
         name = ids[int(np.argmax(is_repeated))]
         raise UsageError(f"{parts[-1].file}: column sample_id: {name!r} is there more than once in split {split}")
     targets, logits = (np.concatenate([getattr(part, name) for part in parts]) for name in ("targets", "logits"))
+    _refuse_partly_labelled(parts[-1].file, split, ids, targets)
     return PredictionRows(parts[0].file, ids, targets, logits)
+
+
+def _refuse_partly_labelled(file: Path, split: str, ids: NDArray[np.object_], targets: NDArray[np.int64]) -> None:
+    unknown = targets == UNKNOWN
+    if unknown.any() and not unknown.all():
+        name, count = ids[int(np.argmax(unknown))], int(unknown.sum())
+        raise UsageError(
+            f"{file}: column target: {count} of {len(ids)} samples of split {split} have no class, {name!r} for one; "
+            "a split has all its labels or none, so give the labelled samples a split of their own"
+        )
 
 
 def content_digest(rows: PredictionRows) -> str:
@@ -121,5 +133,11 @@ def write_rows(staging: Path, job: JobDescription, splits: Mapping[str, Predicti
     for split, rows in splits.items():
         ids = [str(name) for name in rows.ids]
         write_predictions(
-            staging, split, job=job, sample_ids=ids, targets=rows.targets, logits={HEAD: rows.logits}, expected=ids
+            staging,
+            split,
+            job=job,
+            sample_ids=ids,
+            targets=np.ma.masked_equal(rows.targets, UNKNOWN),
+            logits={HEAD: rows.logits},
+            expected=ids,
         )

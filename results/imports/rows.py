@@ -5,8 +5,6 @@ Rows count from 1, without the header. Row order is kept: what is drawn at rando
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,15 +12,31 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, did_you_mean
 
 Texts = NDArray[np.object_]
-_LOGIT = re.compile(r"logit_(0|[1-9][0-9]*)")
+UNKNOWN = -1
+"""In place of the class of a sample that nobody has labelled."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read: the column of splits, None for `split`; the ``classes`` by name, in the order of the logits.
+
+    ``unlabelled``: targets may be missing.
+    """
+
+    split_column: str | None = None
+    classes: tuple[str, ...] = ()
+    unlabelled: bool = False
 
 
 @dataclass(frozen=True)
 class PredictionRows:
-    """n rows: ids (n,), classes (n,), logits (n, k) in single precision, and splits (n,) where they are told."""
+    """n rows: ids (n,), classes (n,), logits (n, k) in single precision, and splits (n,) where they are told.
+
+    A class is `UNKNOWN` where a sample has no label.
+    """
 
     file: Path
     ids: Texts
@@ -41,23 +55,21 @@ def refuse_value(file: Path, row: int | None, column: str, problem: str) -> NoRe
     raise UsageError(f"{file}: {place}: {problem}")
 
 
-def logit_columns(file: Path, names: Sequence[str]) -> list[str]:
-    """Return the columns of logits in the order of classes. Raises UsageError if one is missing or misspelt."""
-    if len(names) == 1:
-        refuse_value(file, None, names[0], "is the only one; commas go between the columns of a csv file")
-    logit_names = [name for name in names if name.startswith("logit")]
-    for name in logit_names:
-        if not _LOGIT.fullmatch(name):
-            refuse_value(file, None, name, "no such column is known; logits are logit_0, logit_1, …")
-    wanted = [f"logit_{number}" for number in range(max(1, len(logit_names)))]
-    for name in wanted:
-        if name not in logit_names:
-            refuse_value(file, None, name, "missing; a file has sample_id, target and one logit_N per class, from 0")
-    return wanted
+def class_numbers(file: Path, names: Texts, options: ReadOptions) -> NDArray[np.float64]:
+    """Return the numbers (n,) of classes given by name, not a number where there is no name.
+
+    Raises UsageError for a name that is none of ``options.classes``.
+    """
+    numbers = {name: number for number, name in enumerate(options.classes)}
+    for row, name in enumerate(names):
+        if name is not None and name not in numbers:
+            listed = ", ".join(options.classes)
+            refuse_value(file, row, "target", f"{name!r} is none of the classes {listed}{did_you_mean(name, numbers)}")
+    return np.array([np.nan if name is None else numbers[name] for name in names], dtype=np.float64)
 
 
 def make_rows(
-    file: Path, ids: Texts, targets: NDArray[Any], logits: NDArray[Any], splits: Texts | None
+    file: Path, ids: Texts, targets: NDArray[Any], logits: NDArray[Any], splits: Texts | None, options: ReadOptions
 ) -> PredictionRows:
     """Return rows whose every value can be kept. Raises UsageError for the first that cannot.
 
@@ -69,7 +81,12 @@ def make_rows(
         _refuse_first(file, name, np.array([not text for text in texts]), texts, "empty")
     _check_repeated(file, ids, splits)
     _check_logits(file, logits)
-    _check_targets(file, targets, max(2, logits.shape[1]))
+    classes = max(2, logits.shape[1])
+    if options.classes and len(options.classes) != classes:
+        raise UsageError(f"{file}: has {classes} classes; --classes names {len(options.classes)}")
+    unknown = np.isnan(targets) if options.unlabelled else np.zeros(len(targets), dtype=np.bool_)
+    targets = np.where(unknown, UNKNOWN, targets)
+    _check_targets(file, targets, unknown, classes)
     return PredictionRows(file, ids, targets.astype(np.int64), logits.astype(np.float32), splits)
 
 
@@ -92,13 +109,15 @@ def _check_logits(file: Path, logits: NDArray[Any]) -> None:
         refuse_value(file, row, f"logit_{column}", f"{logits[row, column]} is no finite number")
 
 
-def _check_targets(file: Path, targets: NDArray[Any], classes: int) -> None:
+def _check_targets(file: Path, targets: NDArray[Any], unknown: NDArray[np.bool_], classes: int) -> None:
+    problem = "is no class; --unlabelled takes in samples whose class nobody knows"
+    _refuse_first(file, "target", np.isnan(targets), [None] * len(targets), problem)
     _refuse_first(file, "target", ~(targets == np.floor(targets)), targets, "is no class number")
-    outside = (targets < 0) | (targets >= classes)
+    outside = ((targets < 0) | (targets >= classes)) & ~unknown
     _refuse_first(file, "target", outside, targets, f"is none of the classes 0 to {classes - 1} that the logits have")
 
 
-def _refuse_first(file: Path, column: str, is_wrong: NDArray[np.bool_], values: NDArray[Any], problem: str) -> None:
+def _refuse_first(file: Path, column: str, is_wrong: NDArray[np.bool_], values: Any, problem: str) -> None:
     if is_wrong.any():
         row = int(np.argmax(is_wrong))
         value = values[row]

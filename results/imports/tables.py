@@ -13,32 +13,38 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.results.imports.rows import PredictionRows, Texts, logit_columns, make_rows, refuse_value
+from seedfold.results.imports.rows import PredictionRows, ReadOptions, Texts, class_numbers, make_rows, refuse_value
+from seedfold.results.imports.value_columns import find_value_columns
 
 SPLIT_COLUMN = "split"
+TARGET_COLUMN = "target"
 
 
-def read_table(file: Path, split_column: str | None) -> PredictionRows:
-    """Read a table; ``split_column`` None takes the column ``split`` if there is one.
+def read_table(file: Path, options: ReadOptions) -> PredictionRows:
+    """Read a table, with the column ``split`` if there is one and the options name no other.
 
     Raises UsageError, with row and column, for what is missing or cannot be read as what it should be.
     """
     names = _column_names(file)
-    logits = logit_columns(file, names)
-    split = split_column or (SPLIT_COLUMN if SPLIT_COLUMN in names else None)
-    wanted = ["sample_id", "target", *([split] if split else []), *logits]
+    columns = find_value_columns(file, names)
+    split = options.split_column or (SPLIT_COLUMN if SPLIT_COLUMN in names else None)
+    has_targets = TARGET_COLUMN in names or not options.unlabelled
+    wanted = ["sample_id", *([TARGET_COLUMN] if has_targets else []), *([split] if split else []), *columns.names]
     for name in wanted:
         if names.count(name) != 1:
             problem = f"missing{did_you_mean(name, names)}" if name not in names else "is there more than once"
+            if name == TARGET_COLUMN and name not in names:
+                problem += "; --unlabelled takes in samples whose class nobody knows"
             refuse_value(file, None, name, problem)
     table = _read_columns(file, wanted)
-    values = np.column_stack([_number_column(file, table, name) for name in logits])
+    values = np.column_stack([_number_column(file, table, name) for name in columns.names])
     return make_rows(
         file,
         _text_column(table, "sample_id"),
-        _number_column(file, table, "target"),
-        values,
+        _targets(file, table, options) if has_targets else np.full(table.num_rows, np.nan),
+        columns.to_logits(file, values),
         _text_column(table, split) if split else None,
+        options,
     )
 
 
@@ -71,29 +77,54 @@ def _unreadable_error(file: Path, error: Exception) -> UsageError:
     return UsageError(f"{file}: cannot be read as {kind}: {' '.join(str(error).split())}")
 
 
-def _text_column(table: Any, name: str) -> Texts:
-    """Ids or splits as text; whole numbers are taken as they are written."""
+def _column(table: Any, name: str) -> Any:
     column = table.column(name).combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return np.asarray(column.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def _number_column(file: Path, table: Any, name: str) -> NDArray[np.float64]:
+def _text_column(table: Any, name: str) -> Texts:
+    """Ids, splits or classes as text; whole numbers are taken as they are written."""
+    return np.asarray(_column(table, name).cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _targets(file: Path, table: Any, options: ReadOptions) -> NDArray[np.float64]:
+    """Class numbers, not a number where there is no class."""
+    if options.classes:
+        return class_numbers(file, _text_column(table, TARGET_COLUMN), options)
+    return _number_column(file, table, TARGET_COLUMN, may_be_empty=options.unlabelled)
+
+
+def _number_column(file: Path, table: Any, name: str, may_be_empty: bool = False) -> NDArray[np.float64]:
     """A column as real numbers, not a number where the file has no value."""
     import pandas as pd
 
-    column = table.column(name)
-    if not pa.types.is_string(column.type):
+    column = _column(table, name)
+    if not _is_text(column.type):
         try:
-            return np.asarray(column.to_numpy(), dtype=np.float64)
+            return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
         except (TypeError, ValueError):
             refuse_value(file, None, name, f"has values of type {column.type}, no numbers")
     texts = column.to_pandas()
     numbers = pd.to_numeric(texts, errors="coerce")
-    wrong = (numbers.isna() & ~texts.isin(["nan", "NaN"])).to_numpy()
+    wrong = (numbers.isna() & ~texts.isin(["nan", "NaN"]) & ~(texts.isna() & may_be_empty)).to_numpy()
     if wrong.any():
         row = int(np.argmax(wrong))
-        text = texts.iloc[row]
-        refuse_value(file, row, name, "empty" if pd.isna(text) else f"{text!r} is no number")
+        refuse_value(file, row, name, _no_number(texts, row, name))
     return np.asarray(numbers, dtype=np.float64)
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _no_number(texts: Any, row: int, name: str) -> str:
+    import pandas as pd
+
+    given = texts.iloc[row]
+    if pd.isna(given):
+        return "empty" + ("; --unlabelled takes in samples whose class nobody knows" if name == TARGET_COLUMN else "")
+    if name != TARGET_COLUMN:
+        return f"{given!r} is no number"
+    known = [str(text) for text in dict.fromkeys(texts.dropna())]
+    listed = ", ".join(known) if len(known) <= 10 else f"{', '.join(known[:10])}, …"
+    return f"{given!r} is no number; name the classes ({listed}) in the order of the logits: --classes NAME,NAME,…"

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.imports.rows import PredictionRows, Texts, make_rows, refuse_value
+from seedfold.results.imports.rows import PredictionRows, ReadOptions, Texts, class_numbers, make_rows, refuse_value
 
 ROW_KEYS = ("logits", "target", "sample_id")
 SPLIT_PREFIXES = ("dev_cal", "dev_test", "app_test")
 """Splits that the ids of published files begin with, as in ``app_test_0001``."""
 
 
-def read_torch_list(file: Path) -> PredictionRows:
+def read_torch_list(file: Path, options: ReadOptions) -> PredictionRows:
     """Read a list of predictions; each row's split is told by its id where all ids begin with one of `SPLIT_PREFIXES`.
 
     Raises UsageError for a file that torch would have to execute, or rows that are no predictions.
@@ -28,11 +29,25 @@ def read_torch_list(file: Path) -> PredictionRows:
     if not rows:
         raise UsageError(f"{file}: has no rows")
     for number, row in enumerate(rows):
-        _check_row(file, number, row, rows[0])
+        _check_row(file, number, row, rows[0], options)
     ids = np.array([row["sample_id"] for row in rows], dtype=object)
     logits = np.array([np.asarray(row["logits"], dtype=np.float32) for row in rows])
-    targets = np.array([float(row["target"]) for row in rows])
-    return make_rows(file, ids, targets, logits.reshape(len(rows), -1), _splits_from_ids(ids))
+    return make_rows(
+        file, ids, _targets(file, rows, options), logits.reshape(len(rows), -1), _splits_from_ids(ids), options
+    )
+
+
+def _targets(file: Path, rows: Sequence[Any], options: ReadOptions) -> NDArray[np.float64]:
+    given = [row.get("target") for row in rows]
+    if options.classes:
+        names = np.array([None if target is None else str(_plain(target)) for target in given], dtype=object)
+        return class_numbers(file, names, options)
+    return np.array([np.nan if target is None else float(target) for target in given])
+
+
+def _plain(target: Any) -> Any:
+    """A text or a number, of a tensor of one number too."""
+    return target if isinstance(target, str) else np.asarray(target).item()
 
 
 def _load_list(file: Path) -> Any:
@@ -45,8 +60,10 @@ def _load_list(file: Path) -> Any:
         raise UsageError(f"{file}: cannot be read as a list of tensors, numbers and texts: {reason}") from error
 
 
-def _check_row(file: Path, number: int, row: Any, first: Any) -> None:
+def _check_row(file: Path, number: int, row: Any, first: Any, options: ReadOptions) -> None:
     for key in ROW_KEYS:
+        if key == "target" and options.unlabelled and isinstance(row, dict):
+            continue
         if not isinstance(row, dict) or key not in row:
             refuse_value(file, number, key, f"missing; a row has {', '.join(ROW_KEYS)}")
     if not isinstance(row["sample_id"], str):
@@ -56,7 +73,18 @@ def _check_row(file: Path, number: int, row: Any, first: Any) -> None:
         refuse_value(
             file, number, "logits", f"shape {shape}; row 1 has {first_shape}, and a row has one logit per class"
         )
-    target = np.asarray(row["target"])
+    _check_target(file, number, row.get("target"), options)
+
+
+def _check_target(file: Path, number: int, given: Any, options: ReadOptions) -> None:
+    if given is None and options.unlabelled:
+        return
+    if isinstance(given, str):
+        if not options.classes:
+            problem = f"{given!r} is no number; name the classes, in the order of the logits: --classes NAME,NAME,…"
+            refuse_value(file, number, "target", problem)
+        return
+    target = np.asarray(given)
     if target.size != 1 or target.dtype.kind not in "iuf":
         refuse_value(file, number, "target", "is no single class number")
 

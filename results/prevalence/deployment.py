@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from seedfold.results.prevalence.members import PredictedSamples, read_mean_predictions
 from seedfold.results.prevalence.quantify import QuantificationProblem, estimate_prevalences
 from seedfold.results.prevalence.scaling import BASE_SEED, resample_rows
-
-REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
+from seedfold.results.prevalence.settings import REQUIRED_SPLITS
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,12 @@ class PredictedSplits:
     app_test: PredictedSamples
 
     @classmethod
-    def read(cls, folders: Sequence[Path]) -> PredictedSplits:
-        """Read the splits from published folders; several are averaged. Raises as `read_members`."""
-        return cls(*(read_mean_predictions(folders, split) for split in REQUIRED_SPLITS))
+    def read(cls, folders: Sequence[Path], names: Sequence[str] = REQUIRED_SPLITS) -> PredictedSplits:
+        """Read the splits, called ``names``, from published folders, as `read_mean_predictions` does."""
+        return cls(*(read_mean_predictions(folders, split) for split in names))
 
     def deploy(self, ratio: float, base_seed: int = BASE_SEED) -> Deployment:
-        """Return the deployment at a ratio. Raises as `resample_rows`: ImpossibleScaling, UsageError."""
+        """Return the deployment at a ratio. Raises as `resample_rows`: ImpossibleScalingError, UsageError."""
         return Deployment(
             ratio, self, resample_rows(self.app_test.targets, self.app_test.class_count, ratio, base_seed)
         )

@@ -19,13 +19,21 @@ from numpy.typing import NDArray
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, DataFailure, Work
 from seedfold.results.prevalence.members import read_mean_predictions
-from seedfold.results.prevalence.quantify import QUANTIFIERS, QuantificationProblem, class_shares, estimate_prevalences
+from seedfold.results.prevalence.quantify import (
+    QUANTIFIERS,
+    QuantificationProblem,
+    class_shares,
+    estimate_prevalences,
+    suggest_method,
+)
 from seedfold.results.prevalence.scaling import BASE_SEED, ImpossibleScalingError, resample_rows
 from seedfold.results.store.values import BLOCKED_KEY, write_values
 
 PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "seedfold.results.store.predictions")
 ESTIMATES_FILE = "estimates.csv"
 ZeroPolicy = Literal["error", "epsilon", "as_published"]
+NOISE = 1e-12
+"""Estimates below this are zero: what a solver leaves of a class that it finds absent is rarely exactly 0."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,11 @@ class EstimateSettings:
     base_seed: int = BASE_SEED
 
     def __post_init__(self) -> None:
-        for name in (self.method, *self.methods):
-            if name not in QUANTIFIERS:
-                raise ConfigFailure(f"estimate.methods: {name!r} is none of {', '.join(QUANTIFIERS)}")
+        for key, names in {"method": (self.method,), "methods": self.methods}.items():
+            for name in names:
+                if name not in QUANTIFIERS:
+                    known = ", ".join(QUANTIFIERS)
+                    raise ConfigFailure(f"estimate.{key}: {name!r} is none of {known}{suggest_method(name)}")
         if self.zeros not in get_args(ZeroPolicy):
             raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is none of {', '.join(get_args(ZeroPolicy))}")
 
@@ -79,10 +89,15 @@ def _write_estimates(work: Work, settings: EstimateSettings, ratio: float, probl
             "prevalence": exact.tolist(),
             "estimates": {name: estimate.tolist() for name, estimate in estimates.items()},
             "method": settings.method,
-            "zeros": np.flatnonzero(estimates[settings.method] <= 0).tolist(),
+            "zeros": np.flatnonzero(find_absent(estimates[settings.method], settings.zeros)).tolist(),
             "weights": found,
         },
     )
+
+
+def find_absent(estimate: NDArray[np.float64], zeros: ZeroPolicy) -> NDArray[np.bool_]:
+    """Return which classes (k,) are estimated to be absent: those below `NOISE`, ``as_published`` only those at 0."""
+    return np.asarray(estimate <= 0 if zeros == "as_published" else estimate < NOISE)
 
 
 def loss_weights(
@@ -94,7 +109,7 @@ def loss_weights(
     divided. An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a
     small number in its place, ``as_published`` leaves it as the published study has it.
     """
-    absent_classes = np.flatnonzero(~(estimate > 0))
+    absent_classes = np.flatnonzero(find_absent(estimate, zeros))
     if not np.isfinite(estimate).all():
         raise DataFailure(f"estimate: class {int(np.flatnonzero(~np.isfinite(estimate))[0])} has no finite prevalence")
     if len(absent_classes) and zeros == "error":

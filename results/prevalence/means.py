@@ -2,37 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from seedfold.jobs.conditions import find_axis
+from seedfold.jobs.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _COMPARED_COLUMNS = {
+    "quantification": ["class"],
     "quantification_error": ["method"],
     "calibration": ["method", "priors", "split"],
     "performance": ["calibration", "priors", "split"],
     "decisions": ["calibration", "priors", "rule"],
 }
-_WIDE_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
+PEERS = {"calibration": ["split"], "performance": ["split"], "decisions": ["rule"]}
+"""Columns whose values are not compared with each other: the best value is looked for within each."""
+_METRIC_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
+_NUMBERS = ("metric", "value", "estimate", "prevalence", "threshold", "n")
+TRUE = "true"
+"""In place of a method: the prevalences that a deployment has."""
 
 
-def summarise_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what is compared (and the stage, if there are several), metric, mean, sd; undefined values left out.
+def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the stage if there are several, ``by``, what the table compares, metric, mean, sd, n, expected.
 
-    Of estimates, the errors are shown.
+    ``n`` counts the values, undefined ones left out; ``expected`` is the number that the row of the group with the
+    most has: some methods exist for two classes only. Of estimates, ``metric`` is the method, or `TRUE`; without
+    ``by``, these are shown for each task and ratio. Raises UsageError for a column ``by`` that cannot be one.
     """
-    name, long = _to_long(name, table)
-    keys = [*(["stage"] if "stage" in long else []), *_COMPARED_COLUMNS[name], "metric"]
-    grouped = long.groupby(keys, sort=False)["value"]
-    return grouped.agg(mean="mean", sd="std").reset_index()
+    kept = _columns_to_keep(name, table, by)
+    long = _to_long(name, table)
+    groups = [*(["stage"] if "stage" in long else []), *kept]
+    keys = [*groups, *(column for column in [*_COMPARED_COLUMNS[name], "metric"] if column not in groups)]
+    grouped = long.groupby(keys, sort=False, dropna=False)["value"]
+    found: pd.DataFrame = grouped.agg(mean="mean", sd="std", n="count", rows="size").reset_index()
+    found["expected"] = found.groupby([*groups, "metric"], dropna=False)["rows"].transform("max")
+    return found.drop(columns="rows")
 
 
-def _to_long(name: str, table: pd.DataFrame) -> tuple[str, pd.DataFrame]:
-    if name in _WIDE_COLUMNS:
-        others = [column for column in table.columns if column not in _WIDE_COLUMNS[name]]
-        return name, table.melt(others, _WIDE_COLUMNS[name], "metric", "value")
-    if name == "quantification":
-        from seedfold.results.prevalence.tables import quantification_errors
+def check_columns(name: str, by: Sequence[str], axes: Sequence[str]) -> None:
+    """Raise UsageError for a column that a table over jobs with these axes will not have, before it is computed."""
+    _find_columns(name, by, list(dict.fromkeys(["task", "ratio", *_COMPARED_COLUMNS[name], "stage", *axes])))
 
-        return "quantification_error", quantification_errors(table)
-    return name, table
+
+def _columns_to_keep(name: str, table: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    if name == "quantification" and not by:
+        return ["task", "ratio"]
+    # Of estimates, each method is a column of its own.
+    numbers = (*_NUMBERS, *_METRIC_COLUMNS.get(name, ()), *(["method"] if name == "quantification" else []))
+    return _find_columns(name, by, [str(column) for column in table.columns if column not in numbers])
+
+
+def _find_columns(name: str, by: Sequence[str], known: Sequence[str]) -> list[str]:
+    for given in by:
+        if find_axis(given, known) is None:
+            listed = ", ".join(known)
+            raise UsageError(f"--by {given}: no such column of {name}{did_you_mean(given, known)}; columns: {listed}")
+    return [str(find_axis(given, known)) for given in dict.fromkeys(by)]
+
+
+def _to_long(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    if name == "calibration":
+        metrics = _METRIC_COLUMNS[name]
+        return table.melt([column for column in table.columns if column not in metrics], metrics, "metric", "value")
+    return _estimates(table) if name == "quantification" else table
+
+
+def _estimates(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per job, ratio, class and method; the prevalences that are known count once, as the method `TRUE`."""
+    import pandas as pd
+
+    estimates = table.rename(columns={"method": "metric", "estimate": "value"}).drop(columns="prevalence")
+    first = table[table["method"] == table["method"].iloc[0]] if len(table) else table
+    true = first.drop(columns="estimate").rename(columns={"method": "metric", "prevalence": "value"})
+    true = true.assign(metric=TRUE)[true["value"].notna()]
+    return pd.concat([true, estimates], ignore_index=True) if len(true) else estimates

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.predictions import HeadPredictions, file_name, read_heads
 
+UNKNOWN = -1
+"""In place of the class of a sample whose class nobody knows."""
+
 
 @dataclass(frozen=True)
 class PredictedSamples:
-    """n samples: classes ``targets`` (n,) and ``logits`` (n, k) float32, k at least 2, in the order of the file."""
+    """n samples: classes ``targets`` (n,) and ``logits`` (n, k) float32, k at least 2, in the order of the file.
+
+    Targets that are unknown are -1.
+    """
 
     targets: NDArray[np.int64]
     logits: NDArray[np.float32]
@@ -48,19 +54,20 @@ class PredictedSamples:
         return PredictedSamples(self.targets[rows], self.logits[rows])
 
 
-def read_mean_predictions(folders: Sequence[Path], split: str) -> PredictedSamples:
+def read_mean_predictions(folders: Sequence[Path], split: str, labelled: bool = True) -> PredictedSamples:
     """Return what the models in these published folders predict on a split; of several, the mean of probabilities.
 
-    Raises DataFailure where there is none, a target is unknown, or the models predicted other samples.
+    Raises DataFailure where there is none, a target is unknown (unless not ``labelled``), or the models predicted other
+    samples.
     """
     if not folders:
         raise DataFailure(f"split {split}: there are no predictions to read")
-    first, *others = (_read_only_head(folder / file_name(split)) for folder in folders)
+    first, *others = (_read_only_head(folder / file_name(split), labelled) for folder in folders)
     for folder, other in zip(folders[1:], others, strict=True):
         if not other.ids.equals(first.ids):
             raise DataFailure(f"{folder / file_name(split)}: predicts other samples than {folders[0].name}")
     # A copy, since torch complains of arrays that cannot be written to.
-    targets = np.array(first.targets, dtype=np.int64)
+    targets = np.where(first.known, first.targets, UNKNOWN).astype(np.int64)
     members = [PredictedSamples(targets, _to_two_columns(each.logits)) for each in (first, *others)]
     if len(members) == 1:
         return members[0]
@@ -73,10 +80,10 @@ def _to_two_columns(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 
-def _read_only_head(path: Path) -> HeadPredictions:
+def _read_only_head(path: Path, labelled: bool) -> HeadPredictions:
     heads = list(read_heads(path))
     if len(heads) != 1:
         raise DataFailure(f"{path}: has {len(heads)} heads; prevalences are estimated from one")
-    if not heads[0].known.all():
+    if labelled and not heads[0].known.all():
         raise DataFailure(f"{path}: has samples without a target")
     return heads[0]

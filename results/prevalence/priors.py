@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seedfold.jobs.work import DataFailure
 from seedfold.results.prevalence.deployment import Deployment
-from seedfold.results.prevalence.estimate import ZeroPolicy
+from seedfold.results.prevalence.estimate import ZeroPolicy, find_absent
 
 Prior = NDArray[np.floating[Any]]
 """Prevalences (k,), in the precision to compute with."""
@@ -25,9 +25,10 @@ def exact_prior(deployment: Deployment) -> Prior:
 class PriorEstimator:
     """What becomes of a class that is estimated to be absent, for which nothing can be calibrated.
 
-    ``error`` refuses it. ``epsilon`` puts a small number in place of the zero and leaves the others as they are.
-    ``as_published`` keeps the zero in the table of calibrations, whose affine ones become NaN, and does as ``epsilon``
-    in the others.
+    ``error`` refuses it. ``epsilon`` puts a small number in place of the zero and leaves the others as they are. Both
+    take what is zero but for noise of the solver for zero, see `find_absent`. ``as_published`` keeps the estimate as it
+    is in the table of calibrations, whose affine ones become NaN where it is 0, and does as ``epsilon`` in the others,
+    where it is exactly 0.
     """
 
     zeros: ZeroPolicy = "epsilon"
@@ -47,7 +48,7 @@ class PriorEstimator:
             raise DataFailure(
                 f"ratio {deployment.ratio:g}: no prevalences can be estimated from infinite logits or NaN"
             )
-        absent = estimate <= 0
+        absent = find_absent(estimate, self.zeros)
         if absent.any() and self.zeros == "error":
             place = f"ratio {deployment.ratio:g}: class {int(absent.argmax())}"
             raise DataFailure(f"{place} is estimated to be absent; see --zeros and estimate.zeros")

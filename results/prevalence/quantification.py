@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
+from seedfold.results.prevalence.members import PredictedSamples
 from seedfold.results.prevalence.quantify import (
     DEFAULT_SEED,
     METHODS,
+    WITHOUT_LABELS,
     Floats,
     QuantificationProblem,
     check_methods,
@@ -45,6 +47,28 @@ def quantification_rows(
         for name in names
         for row in _class_rows(deployment.exact_prevalences, estimates[name][number])
     )
+
+
+def quantification_without_labels(
+    developed: PredictedSamples | None,
+    deployed: PredictedSamples,
+    methods: Sequence[str] = METHODS,
+    seed: int = DEFAULT_SEED,
+) -> Iterator[Row]:
+    """Return the columns of `quantification` for a deployment of which nobody knows the classes.
+
+    ``ratio`` and ``prevalence`` are NaN. Without labelled predictions ``developed``, so are the estimates of all
+    methods but `WITHOUT_LABELS`. Raises as `quantification`.
+    """
+    names, classes = check_methods(methods), deployed.class_count
+    known = developed or PredictedSamples(np.zeros(0, dtype=np.int64), np.zeros((0, classes), dtype=np.float32))
+    problem = QuantificationProblem(known, deployed, [np.arange(len(deployed.targets))], seed)
+    unknown = np.full(classes, np.nan)
+    for name in names:
+        can_estimate = developed is not None or name in WITHOUT_LABELS
+        [estimate] = estimate_prevalences(name, problem) if can_estimate else [unknown]
+        for row in _class_rows(unknown, estimate):
+            yield {"ratio": np.nan, "n": len(deployed.targets), "method": name, **row}
 
 
 def _class_rows(exact: Floats, estimate: Floats) -> Iterator[Row]:

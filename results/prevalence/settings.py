@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.prevalence.quantify import METHODS, check_methods
 from seedfold.results.prevalence.scaling import BASE_SEED
 
+REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
+"""To calibrate on; the balanced test set; the deployment."""
 DEFAULT_RATIOS = tuple(1 + step / 2 for step in range(19))
 """The ratios of the published study: 1, 1.5, … 10."""
 
@@ -20,7 +22,8 @@ class AnalysisSettings:
     """``ratios`` of the simulated deployments, None for `DEFAULT_RATIOS`; ``methods`` of estimation.
 
     ``zeros`` says what becomes of a class that is estimated to be absent, ``epsilon`` what takes its place;
-    ``base_seed`` is that of the simulated deployments. Raises UsageError for a ratio below 1 and an unknown method.
+    ``base_seed`` is that of the simulated deployments. ``splits`` are what a study calls `REQUIRED_SPLITS`, in this
+    order. Raises UsageError for a ratio below 1, an unknown method, and a split that is named twice.
     """
 
     ratios: tuple[float, ...] | None = None
@@ -28,9 +31,15 @@ class AnalysisSettings:
     zeros: Any = "epsilon"
     epsilon: float = 1e-8
     base_seed: int = BASE_SEED
+    splits: tuple[str, ...] = REQUIRED_SPLITS
 
     def __post_init__(self) -> None:
-        check_methods(self.methods)
+        object.__setattr__(self, "methods", check_methods(self.methods))
+        if len(self.splits) != len(REQUIRED_SPLITS) or len(set(self.splits)) < len(REQUIRED_SPLITS):
+            named = ", ".join(f"{split}={name}" for split, name in zip(REQUIRED_SPLITS, self.splits, strict=False))
+            raise UsageError(
+                f"splits: {named}: {', '.join(REQUIRED_SPLITS)} are three splits, each with a name of its own"
+            )
         for ratio in self.ratios or ():
             if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not (isfinite(ratio) and ratio >= 1):
                 raise UsageError(f"ratios: {ratio!r} is no ratio of the largest to the smallest class; at least 1")
@@ -39,6 +48,16 @@ class AnalysisSettings:
     def from_options(cls, **values: Any) -> AnalysisSettings:
         """Read settings of which None, or what is not there, is the default."""
         return cls.from_dict({name: value for name, value in values.items() if value is not None})
+
+    @classmethod
+    def names_of_splits(cls, mapping: Mapping[str, str]) -> tuple[str, ...]:
+        """Return ``splits`` from names by `REQUIRED_SPLITS`; those not in it keep theirs. Raises UsageError."""
+        for split in mapping:
+            if split not in REQUIRED_SPLITS:
+                raise UsageError(
+                    f"splits: {split!r} is none of {', '.join(REQUIRED_SPLITS)}{did_you_mean(split, REQUIRED_SPLITS)}"
+                )
+        return tuple(mapping.get(split, split) for split in REQUIRED_SPLITS)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> AnalysisSettings:

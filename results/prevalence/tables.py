@@ -1,8 +1,9 @@
 """The tables of a whole study: what prevalences were estimated, how calibration and metrics hold, which rules decide.
 
-Each job that predicts the three splits is analysed by itself, at every ratio or at the one that it was trained for. Its
-part of a table is kept in a file named by all that it depends on, so that an analysis goes on where it stopped, and
-another one over more jobs takes what is there. The files may be deleted.
+Each job that predicts the three splits is analysed by itself, at every ratio or at the one that it was trained for. Of
+one whose deployment has no labels, the prevalences are estimated. Its part of a table is kept in a file named by all
+that it depends on, so that an analysis goes on where it stopped, and another one over more jobs takes what is there.
+The files may be deleted, and a damaged one is written anew.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.work import OUTPUTS, DataFailure
 from seedfold.results.evaluation.axes import address_frame, axis_names
-from seedfold.results.prevalence.settings import AnalysisSettings
+from seedfold.results.prevalence.candidates import ESTIMATES, TESTED, Candidate, find_candidates, nothing_usable
+from seedfold.results.prevalence.quantify import WITHOUT_LABELS
+from seedfold.results.prevalence.settings import REQUIRED_SPLITS, AnalysisSettings
 from seedfold.results.store.atomic_files import replace_file
 from seedfold.results.store.finished_job import FinishedJob
-from seedfold.results.store.predictions import find_predictions
-from seedfold.results.store.published import FileRecord, load_result
+from seedfold.results.store.predictions import file_name as predictions_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,25 +33,31 @@ if TYPE_CHECKING:
     from seedfold.results.prevalence.deployment import Deployment, PredictedSplits
 
 TABLE_NAMES = ("quantification", "quantification_error", "calibration", "performance", "decisions")
-SOURCE_TABLES = {"quantification_error": "quantification"}
+SOURCE_TABLES = {"quantification_error": ESTIMATES}
 """Tables that follow from the rows of another."""
-REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
-ARITHMETIC_VERSION = 1
+ARITHMETIC_VERSION = 2
 """Of the arithmetic: raise it when numbers change, and no part from before is taken."""
-_PREDICTION_FILES = tuple(f"predictions.{split}.parquet" for split in REQUIRED_SPLITS)
 _RATIO_AXIS = "imbalance_ratio"
 _IMPOSSIBLE_KEY = b"impossible"
 Progress = Callable[[int, int], None]
-_RunWithFiles = tuple[FinishedJob, Mapping[str, FileRecord]]
+Content = tuple["pd.DataFrame", list[float]]
+"""The rows of a part, and the ratios that are impossible."""
 
 
 @dataclass(frozen=True)
 class AnalysisTable:
-    """A table; how many jobs were left out, since they lack a split; how many ratios of a task are impossible."""
+    """A table; how many jobs were left out, since they lack a split; how many ratios of a task are impossible.
 
+    ``unlabelled`` counts jobs whose deployment has no labels, ``untested`` those of them without labelled tests.
+    """
+
+    name: str
     table: pd.DataFrame
     left_out_jobs: int
     impossible_ratios: int
+    unlabelled: int = 0
+    untested: int = 0
+    splits: tuple[str, ...] = REQUIRED_SPLITS
 
 
 @dataclass(frozen=True)
@@ -57,41 +65,53 @@ class TablePart:
     """One job's part of a table, and the file that keeps it."""
 
     table: str
-    run: FinishedJob
+    candidate: Candidate
     settings: AnalysisSettings
     ratios: tuple[float, ...]
     samples: int
     file: Path
 
     @classmethod
-    def for_run(
-        cls, name: str, run: FinishedJob, files: Mapping[str, FileRecord], settings: AnalysisSettings, cache: Path
-    ) -> TablePart:
-        """Name the part by what it depends on; ``files`` are those of the run's result."""
-        ratios = settings.ratios_for(run.axes.get(_RATIO_AXIS))
+    def for_run(cls, name: str, candidate: Candidate, settings: AnalysisSettings, cache: Path) -> TablePart:
+        """Name the part by what it depends on."""
+        files = candidate.files
+        ratios = settings.ratios_for(candidate.run.axes.get(_RATIO_AXIS)) if candidate.is_labelled else ()
         dependencies = {
             "version": ARITHMETIC_VERSION,
             "table": name,
-            "predictions": [files[name]["sha256"] for name in _PREDICTION_FILES],
+            "predictions": [files[split]["sha256"] if split in files else None for split in REQUIRED_SPLITS],
+            "labelled": candidate.is_labelled,
             "ratios": ratios,
             **settings.values_for_table(name),
         }
         digest = hashlib.sha256(canonical_json(dependencies).encode()).hexdigest()
-        samples = sum(files[name]["rows"] or 0 for name in _PREDICTION_FILES)
-        return cls(name, run, settings, ratios, samples, cache / digest[:2] / f"{digest}.parquet")
+        samples = sum(record["rows"] or 0 for record in files.values())
+        return cls(name, candidate, settings, ratios, samples, cache / digest[:2] / f"{digest}.parquet")
 
     def compute(self) -> None:
         """Compute the part and keep it. Raises UsageError, with the job, for predictions that cannot be analysed."""
-        from seedfold.results.prevalence.deployment import PredictedSplits
-
         try:
             with _single_threaded():
-                splits = PredictedSplits.read([self.run.folder])
-                deployments, impossible = _simulate_deployments(splits, self.ratios, self.settings.base_seed)
-                rows = list(_compute_rows(self.table, splits, deployments, self.settings)) if deployments else []
+                rows, impossible = self._compute() if self.candidate.is_labelled else (self._compute_unlabelled(), [])
         except DataFailure as error:
-            raise UsageError(f"job {self.run.short_id}: {error}") from error
+            raise UsageError(f"job {self.candidate.run.short_id}: {error}") from error
         self._write(rows, impossible)
+
+    def _compute(self) -> tuple[list[dict[str, Any]], list[float]]:
+        from seedfold.results.prevalence.deployment import PredictedSplits
+
+        splits = PredictedSplits.read([self.candidate.run.folder], self.settings.splits)
+        deployments, impossible = _simulate_deployments(splits, self.ratios, self.settings.base_seed)
+        return (list(_compute_rows(self.table, splits, deployments, self.settings)) if deployments else []), impossible
+
+    def _compute_unlabelled(self) -> list[dict[str, Any]]:
+        from seedfold.results.prevalence.members import read_mean_predictions
+        from seedfold.results.prevalence.quantification import quantification_without_labels
+
+        folders, (_, dev_test, app_test) = [self.candidate.run.folder], self.settings.splits
+        developed = read_mean_predictions(folders, dev_test) if TESTED in self.candidate.files else None
+        deployed = read_mean_predictions(folders, app_test, labelled=False)
+        return list(quantification_without_labels(developed, deployed, self.settings.methods))
 
     def _write(self, rows: Sequence[dict[str, Any]], impossible: Sequence[float]) -> None:
         import pyarrow as pa
@@ -101,14 +121,18 @@ class TablePart:
             {_IMPOSSIBLE_KEY: json.dumps(list(impossible))}
         )
         with replace_file(self.file) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
-    def read(self) -> tuple[pd.DataFrame, list[float]]:
-        """Return the rows, and the ratios that are impossible."""
+    def read(self) -> tuple[pd.DataFrame, list[float]] | None:
+        """Return the rows, and the ratios that are impossible; None where the file is damaged or not there."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self.file)
-        return table.to_pandas(), json.loads(table.schema.metadata[_IMPOSSIBLE_KEY])
+        try:
+            table = pq.read_table(self.file, page_checksum_verification=True)
+            return table.to_pandas(), json.loads(table.schema.metadata[_IMPOSSIBLE_KEY])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+            return None
 
 
 def _single_threaded() -> Any:
@@ -164,14 +188,22 @@ def make_analysis(
     UsageError if there is no such run, or one's predictions cannot be analysed.
     """
     check_table(name)
-    usable = _analysable_runs(runs)
+    found = find_candidates(runs, settings.splits)
+    usable = [each for each in found if each.is_labelled or name == ESTIMATES]
     if not usable:
-        raise UsageError(
-            f"{name}: no finished job predicts the splits {', '.join(REQUIRED_SPLITS)}{_other_splits_text(runs)}"
-        )
-    parts = [TablePart.for_run(SOURCE_TABLES.get(name, name), run, files, settings, cache) for run, files in usable]
-    _compute_missing_parts(parts, workers, progress)
-    return assemble_table(name, parts, len(runs))
+        raise UsageError(nothing_usable(name, runs, found, settings.splits))
+    parts = [TablePart.for_run(_part_name(name), each, settings, cache) for each in usable]
+    contents = _contents(parts, workers, progress)
+    unlabelled = [each for each in found if not each.is_labelled]
+    untested = sum(TESTED not in each.files for each in unlabelled)
+    made = assemble_table(name, parts, contents)
+    return replace(
+        made,
+        left_out_jobs=len(runs) - len(found),
+        unlabelled=len(unlabelled),
+        untested=untested,
+        splits=settings.splits,
+    )
 
 
 def read_existing_tables(runs: Sequence[FinishedJob], cache: Path) -> dict[str, pd.DataFrame]:
@@ -185,8 +217,7 @@ def read_existing_tables(runs: Sequence[FinishedJob], cache: Path) -> dict[str, 
     tables = {name: pd.read_parquet(file) for name, file in left_by_jobs.items() if file.exists()}
     if tables or not cache.is_dir():
         return tables
-    usable = _analysable_runs(runs)
-    found = {name: _read_cached_table(name, usable, cache) for name in TABLE_NAMES}
+    found = {name: _read_cached_table(name, runs, cache) for name in TABLE_NAMES}
     return {name: analysis.table for name, analysis in found.items() if analysis is not None}
 
 
@@ -195,31 +226,24 @@ def table_file_name(name: str) -> str:
     return f"{name}.parquet"
 
 
-def _read_cached_table(name: str, usable: Sequence[_RunWithFiles], cache: Path) -> AnalysisTable | None:
-    part = SOURCE_TABLES.get(name, name)
-    settings = _read_latest_settings(cache, part)
+def _read_cached_table(name: str, runs: Sequence[FinishedJob], cache: Path) -> AnalysisTable | None:
+    settings = _read_latest_settings(cache, _part_name(name))
     if settings is None:
         return None
-    parts = [TablePart.for_run(part, run, files, settings, cache) for run, files in usable]
-    existing = [part for part in parts if part.file.exists()]
-    return assemble_table(name, existing, len(usable)) if existing else None
+    candidates = find_candidates(runs, settings.splits)
+    parts = [TablePart.for_run(_part_name(name), each, settings, cache) for each in candidates]
+    contents = {part.file: content for part in parts if (content := part.read()) is not None}
+    there = [part for part in parts if part.file in contents]
+    return assemble_table(name, there, contents) if there else None
 
 
-def _analysable_runs(runs: Sequence[FinishedJob]) -> list[_RunWithFiles]:
-    """Return the runs that predict the three splits, each with the files of its result."""
-    results = [(run, load_result(run.folder).files) for run in runs if (run.folder / _PREDICTION_FILES[0]).exists()]
-    return [(run, files) for run, files in results if has_required_splits(files)]
-
-
-def _other_splits_text(runs: Sequence[FinishedJob]) -> str:
-    """Which splits there are instead, which may only have other names; nothing where there is none."""
-    splits = sorted({split for run in runs for split in find_predictions(run.folder)})
-    return f"; there are {', '.join(splits)}" if splits else ""
+def _part_name(name: str) -> str:
+    return SOURCE_TABLES.get(name, name)
 
 
 def has_required_splits(files: Collection[str]) -> bool:
     """Whether the files of a result have predictions of the three splits."""
-    return all(name in files for name in _PREDICTION_FILES)
+    return all(predictions_file(split) in files for split in REQUIRED_SPLITS)
 
 
 def check_table(name: str) -> None:
@@ -228,29 +252,37 @@ def check_table(name: str) -> None:
         raise UsageError(f"{name}: no such analysis{did_you_mean(name, TABLE_NAMES)}; known: {', '.join(TABLE_NAMES)}")
 
 
-def _compute_missing_parts(parts: Sequence[TablePart], workers: int, progress: Progress) -> None:
-    """Compute what is missing, the largest first. Each part is kept as soon as it is there, whatever stops the rest."""
-    missing = {part.file: part for part in parts if not part.file.exists()}
-    if not missing:
-        return
-    from joblib import Parallel, delayed
+def _contents(parts: Sequence[TablePart], workers: int, progress: Progress) -> dict[Path, Content]:
+    """Read the parts by file, after what is missing or damaged is computed, the largest first.
 
-    largest_first = sorted(missing.values(), key=lambda part: -part.samples * len(part.ratios))
-    pool = Parallel(n_jobs=min(workers, len(missing)), return_as="generator_unordered", batch_size=1)
-    progress(0, len(missing))
-    for done, _ in enumerate(pool(delayed(TablePart.compute)(part) for part in largest_first), start=1):
-        progress(done, len(missing))
+    Each part is kept as soon as it is there, whatever stops the rest.
+    """
+    contents = {part.file: part.read() for part in parts}
+    missing = {part.file: part for part in parts if contents[part.file] is None}
+    if missing:
+        from joblib import Parallel, delayed
+
+        largest_first = sorted(missing.values(), key=lambda part: -part.samples * max(1, len(part.ratios)))
+        pool = Parallel(n_jobs=min(workers, len(missing)), return_as="generator_unordered", batch_size=1)
+        progress(0, len(missing))
+        for done, _ in enumerate(pool(delayed(TablePart.compute)(part) for part in largest_first), start=1):
+            progress(done, len(missing))
+        contents |= {file: part.read() for file, part in missing.items()}
+    whole = {file: content for file, content in contents.items() if content is not None}
+    for file in contents.keys() - whole.keys():
+        raise UsageError(f"{file}: was written and cannot be read again; is the disk full or damaged?")
+    return whole
 
 
-def assemble_table(name: str, parts: Sequence[TablePart], jobs: int) -> AnalysisTable:
+def assemble_table(name: str, parts: Sequence[TablePart], contents: Mapping[Path, Content]) -> AnalysisTable:
     """Put the parts of a table together, with the places of their jobs."""
     import pandas as pd
 
-    found = [part.read() for part in parts]
+    found = [contents[part.file] for part in parts]
     if name == "quantification_error":
         found = [(quantification_errors(frame), impossible) for frame, impossible in found]
-    runs = [part.run for part in parts]
-    rows = pd.concat([frame for frame, _ in found], ignore_index=True)
+    runs = [part.candidate.run for part in parts]
+    rows = pd.concat([frame for frame, _ in found if len(frame)] or [pd.DataFrame()], ignore_index=True)
     addresses = address_frame(runs)
     task = find_axis("task", axis_names(runs))
     addresses = addresses.rename(columns={task: "task"}) if task else addresses.assign(task=None)
@@ -260,7 +292,7 @@ def assemble_table(name: str, parts: Sequence[TablePart], jobs: int) -> Analysis
     addresses = addresses.loc[addresses.index.repeat([len(frame) for frame, _ in found])].reset_index(drop=True)
     if len({run.stage for run in runs}) == 1:
         addresses = addresses.drop(columns="stage")
-    return AnalysisTable(_join_addresses(addresses, rows), jobs - len(parts), len(impossible))
+    return AnalysisTable(name, _join_addresses(addresses, rows), 0, len(impossible))
 
 
 def _join_addresses(addresses: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -275,10 +307,12 @@ def _join_addresses(addresses: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame
 
 
 def quantification_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table ``quantification_error`` of a table ``quantification``."""
-    if table.empty:
-        return table
+    """Return the table ``quantification_error`` of a table ``quantification``, where prevalences are known."""
     import pandas as pd
+
+    table = table[table["prevalence"].notna()] if len(table) else table
+    if table.empty:
+        return pd.DataFrame()
 
     from seedfold.results.prevalence.quantification import quantification_error_rows
 
@@ -290,7 +324,16 @@ def describe_omissions(analysis: AnalysisTable) -> Iterator[str]:
     """Say what the table does not have."""
     if analysis.left_out_jobs:
         lacking = count_noun(analysis.left_out_jobs, "job lacks", "jobs lack")
-        yield f"{lacking} one of the splits {', '.join(REQUIRED_SPLITS)}: left out"
+        yield f"{lacking} one of the splits {', '.join(analysis.splits)}: left out"
+    if analysis.unlabelled:
+        jobs, split = count_noun(analysis.unlabelled, "job has", "jobs have"), analysis.splits[-1]
+        if analysis.name != ESTIMATES:
+            yield f"{jobs} no labels in {split}: left out; the table {ESTIMATES} estimates prevalences there"
+        else:
+            yield f"{jobs} no labels in {split}: prevalences are estimated there, and nothing can say how well"
+    if analysis.untested and analysis.name == ESTIMATES:
+        jobs, split = count_noun(analysis.untested, "of these jobs has", "of these jobs have"), analysis.splits[1]
+        yield f"{jobs} no labelled {split}: only {' and '.join(WITHOUT_LABELS)} can be estimated, which adjust nothing"
     if analysis.impossible_ratios:
         pairs = count_noun(analysis.impossible_ratios, "ratio of a task is", "ratios of a task are")
         yield f"{pairs} impossible, with too few samples of a class: no rows"
@@ -312,7 +355,7 @@ def _read_latest_settings(cache: Path, name: str) -> AnalysisSettings | None:
 
 def _read_latest(cache: Path) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads((cache / "latest.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        known: Any = json.loads((cache / "latest.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return {}
-    return known
+    return known if isinstance(known, dict) else {}

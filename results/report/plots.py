@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points (n,) in order of x, drawn in the colour of ``series``; ``low`` and ``high`` (n,) bound a band or bars."""
+    """Points (n,) in order of x, drawn in the colour of ``series``; ``low`` and ``high`` (n,) bound a band or bars.
+
+    The line breaks where y is NaN.
+    """
 
     series: int
     x: Array
@@ -139,7 +143,9 @@ def _line_plot(series: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]
             colour = _SERIES_MARKERS[line.series]
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
-            axes.plot(line.x, line.y, color=colour, linestyle="--" if line.dashed else "-")
+            # Between two breaks there may be one point alone.
+            marker = "." if np.isnan(line.y).any() else ""
+            axes.plot(line.x, line.y, color=colour, linestyle="--" if line.dashed else "-", marker=marker)
         axes.set(xlabel=x, ylabel=y)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
@@ -179,5 +185,34 @@ def draw_curves(name: str, series: Sequence[Line], x: str, y: str, diagonal: boo
         for line in series:
             axes.plot(line.x, line.y, color=_SERIES_MARKERS[line.series])
         axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+
+    return draw_inline(name, plot)
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Differences (n,) of pairs, drawn in the colour of ``series``, with their mean and its interval, if it has one."""
+
+    series: int
+    each: Array
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+def draw_differences(name: str, found: Sequence[Differences], x: str) -> str:
+    """Return a figure of differences, a line below another for each of ``found``, with a line at zero."""
+
+    def plot(axes: Axes) -> None:
+        axes.axvline(0.0, color=_TEXT_MARKER, linewidth=0.8)
+        for place, line in enumerate(found):
+            colour = _SERIES_MARKERS[line.series]
+            axes.plot(line.each, [place] * len(line.each), "o", color=colour, markersize=3, alpha=0.4)
+            low, high = (line.mean if bound is None else bound for bound in (line.low, line.high))
+            axes.errorbar(
+                [line.mean], [place], xerr=[[line.mean - low], [high - line.mean]], color=colour, marker="D",
+                markersize=5, capsize=3, elinewidth=1.6,
+            )  # fmt: skip
+        axes.set(xlabel=x, ylim=(len(found) - 0.4, -0.6), yticks=[])
 
     return draw_inline(name, plot)

@@ -1,5 +1,5 @@
 """Jobs that put the results of their parents together, with figures and files for people.
 
-It may import from `jobs` and the rooms `store`, `evaluation`, `ensembles`, `tables`, `imports`, `report` of `results`.
-Read `submission` first.
+It may import from `jobs` and the rooms `store`, `evaluation`, `ensembles`, `tables`, `comparison`, `imports`, `report`
+of `results`. Read `submission` first.
 """

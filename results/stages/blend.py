@@ -35,7 +35,7 @@ from seedfold.results.ensembles.blend_members import (
 )
 from seedfold.results.ensembles.blend_weights import choose_weights, choose_weights_per_fold
 from seedfold.results.evaluation.parents import parent_runs
-from seedfold.results.stages.mean import ALL_FOLDS, make_auc_table, make_test_table, write_mean_predictions
+from seedfold.results.stages.mean import log_areas, make_auc_table, make_test_table, write_mean_predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,9 +96,9 @@ def run(work: Work) -> None:
         found = find_members(parent_runs(work), settings.passes)
         given_by_settings = make_given_weights(found, settings.weights)
         members = align_members(found)
+        blends = {GIVEN_BLEND: _blend_given(members, given_by_settings), CHOSEN_BLEND: _blend_chosen(members)}
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
-    blends = {GIVEN_BLEND: _blend_given(members, given_by_settings), CHOSEN_BLEND: _blend_chosen(members)}
     _write_predictions(work, settings, members, blends[settings.use])
     _write_tables(work, settings, members, blends)
 
@@ -120,8 +120,7 @@ def _write_tables(work: Work, settings: BlendSettings, members: BlendMatrix, ble
     scores = make_auc_table(oof, [*members.names, *blends])
     for name, table in (("oof", oof), ("auc", scores), ("weights", weights)):
         table.to_csv(work.outputs / f"{name}.csv", index=False)
-    for row in scores[scores["fold"] == ALL_FOLDS].itertuples(index=False):
-        _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
+    log_areas(scores)
     draw_blend(work.outputs / "blend.svg", scores, weights)
     draw_oof_figures(work.outputs, oof)
 
@@ -159,7 +158,7 @@ def _blend_chosen(members: BlendMatrix) -> Blend:
     positive, numbers = members.targets == 1, np.unique(members.folds)
     by_fold = choose_weights_per_fold(members.development, positive, members.folds)
     out_of_fold = (members.development * by_fold[np.searchsorted(numbers, members.folds)]).sum(axis=1)
-    weights = choose_weights(members.development, positive)
+    weights = choose_weights(members.development, positive, members.folds)
     return Blend(out_of_fold, members.test @ weights, weights, dict(zip(numbers.tolist(), by_fold, strict=True)))
 
 

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 INK_COLOUR = "#333333"
+WHY_POOLED_DIFFERS = (
+    "Pooled, samples of one fold are also ranked against those of others, which other models predicted:\n"
+    "such an area changes with the scales of these models, also where none of them ranks better."
+)
+"""What a figure says that shows an area of all folds together."""
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "seedfold",

@@ -24,6 +24,7 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.mean_ensemble import Ensemble, iterate_ensembles
 from seedfold.results.evaluation.averaging import MeanPredictions
 from seedfold.results.evaluation.axes import format_value, group_runs
+from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD_AXIS, add_zipped_axes, find_gaps, refuse_gaps
 from seedfold.results.evaluation.parents import parent_runs
 from seedfold.results.evaluation.pooling import pool_runs
@@ -74,8 +75,7 @@ def run(work: Work) -> None:
     oof.to_csv(work.outputs / "oof.csv", index=False)
     scores = make_auc_table(oof, [*oof.columns[3:]])
     scores.to_csv(work.outputs / "auc.csv", index=False)
-    for row in scores[scores["fold"] == ALL_FOLDS].itertuples(index=False):
-        _log.info("%s: out-of-fold AUC %.4f", row.model, row.auroc)
+    log_areas(scores)
     if TEST_SPLIT in means:
         test_table = make_test_table(_only_head(means[TEST_SPLIT]), settings.id, settings.target)
         test_table.to_csv(work.outputs / settings.file, index=False)
@@ -133,24 +133,30 @@ def _fold_by_sample(runs: Sequence[FinishedJob]) -> dict[str, Any]:
 
 
 def make_auc_table(oof: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return model, fold, n, auroc for the probabilities in ``columns``: a row a fold, their mean, and one of all."""
+    """Return model, fold, n, auroc for the probabilities in ``columns``: a row a fold, their mean, and one of all.
+
+    Folds that lack a class have no area, and no part in the mean.
+    """
     import pandas as pd
 
     return pd.DataFrame([row for name in columns for row in _auc_rows(oof, name)])
 
 
 def _auc_rows(oof: pd.DataFrame, name: str) -> Iterator[dict[str, Any]]:
+    positive, predicted, folds = oof["target"].to_numpy() == 1, oof[name].to_numpy(), oof["fold"].to_numpy()
+    areas: dict[Any, float] = fold_areas(positive, predicted, folds)
+    counts = {fold: int((folds == fold).sum()) for fold in areas}
+    areas |= {MEAN_NAME: mean_fold_area(positive, predicted, folds), ALL_FOLDS: auroc(positive, predicted)}
     model = MEAN_NAME if name == PREDICTION_COLUMN else name
-    folds = [(fold, rows, _table_auroc(rows, name)) for fold, rows in oof.groupby("fold")]
-    for fold, own, score in folds:
-        yield {"model": model, "fold": fold, "n": len(own), "auroc": score}
-    mean = float(np.mean([score for _, _, score in folds]))
-    yield {"model": model, "fold": MEAN_NAME, "n": len(oof), "auroc": mean}
-    yield {"model": model, "fold": ALL_FOLDS, "n": len(oof), "auroc": _table_auroc(oof, name)}
+    for fold, area in areas.items():
+        yield {"model": model, "fold": fold, "n": counts.get(fold, len(oof)), "auroc": area}
 
 
-def _table_auroc(rows: pd.DataFrame, name: str) -> float:
-    return auroc(rows["target"].to_numpy() == 1, rows[name].to_numpy())
+def log_areas(scores: pd.DataFrame) -> None:
+    """Tell the mean of the folds' areas of each model of a `make_auc_table`, and the area of all folds pooled."""
+    for fold, named in ((MEAN_NAME, "mean out-of-fold AUC of the folds"), (ALL_FOLDS, "of all folds pooled")):
+        for row in scores[scores["fold"] == fold].itertuples(index=False):
+            _log.info("%s: %s %.4f", row.model, named, row.auroc)
 
 
 def make_test_table(mean: MeanPredictions, identifier: str, target: str) -> pd.DataFrame:

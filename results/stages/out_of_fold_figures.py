@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from seedfold.results.stages.figure_files import COLOURS, INK_COLOUR, figure_style, new_figure, save_figure
+from seedfold.results.stages.figure_files import (
+    COLOURS,
+    INK_COLOUR,
+    WHY_POOLED_DIFFERS,
+    figure_style,
+    new_figure,
+    save_figure,
+)
 from seedfold.results.store.metrics import auroc, average_precision
 
 if TYPE_CHECKING:
@@ -26,7 +33,8 @@ def draw_oof_figures(folder: Path, table: pd.DataFrame) -> None:
     """Write ``roc.svg``, ``precision_recall.svg``, ``confusion.svg`` and ``oof_predictions.svg``.
 
     ``table`` has the columns target (0 or 1), pred (probability of class 1) and fold. Numbers beside a curve are its
-    area; that of precision and recall is the average precision.
+    area; that of precision and recall is the average precision. The curve of all folds ranks samples of one fold
+    against those of others; the mean of the folds' areas stands beside it.
     """
     with figure_style():
         save_figure(_draw_roc(table), folder / "roc.svg")
@@ -40,7 +48,7 @@ def _fold_lines(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Any]]:
     for number, (fold, own) in enumerate(table.groupby("fold")):
         if own["target"].nunique() == 2:
             yield f"fold {fold}", own, {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.0, "alpha": 0.8}
-    yield "all", table, {"color": INK_COLOUR, "linewidth": 2.0}
+    yield "all pooled", table, {"color": INK_COLOUR, "linewidth": 2.0}
 
 
 def _draw_roc(table: pd.DataFrame) -> Figure:
@@ -48,12 +56,23 @@ def _draw_roc(table: pd.DataFrame) -> Figure:
 
     figure, axes = _square_figure("false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color="0.85", linewidth=1)
+    areas = {}
     for name, own, line in _fold_lines(table):
         truth, p = own["target"].to_numpy(), own["pred"].to_numpy()
         x, y, _ = roc_curve(truth, p)
-        axes.plot(x, y, label=f"{name}: {auroc(truth == 1, p):.3f}", **line)
-    axes.legend(frameon=False, fontsize=8, title="area", title_fontsize=8, loc="lower right")
+        areas[name] = auroc(truth == 1, p)
+        axes.plot(x, y, label=f"{name}: {areas[name]:.3f}", **line)
+    _add_legend(figure, axes, "area", areas, "lower right")
     return figure
+
+
+def _add_legend(figure: Figure, axes: Axes, title: str, areas: dict[str, float], place: Any) -> None:
+    """Add the mean of the folds to the legend, and say below the figure why it differs from that of all."""
+    *folds, _ = areas.values()
+    if folds:
+        axes.plot([], [], " ", label=f"mean of folds: {np.mean(folds):.3f}")
+        figure.supxlabel(WHY_POOLED_DIFFERS, fontsize=6)
+    axes.legend(frameon=False, fontsize=8, title=title, title_fontsize=8, loc=place)
 
 
 def _draw_precision_recall(table: pd.DataFrame) -> Figure:
@@ -61,17 +80,18 @@ def _draw_precision_recall(table: pd.DataFrame) -> Figure:
 
     figure, axes = _square_figure("recall", "precision")
     axes.axhline(table["target"].mean(), color="0.85", linewidth=1)
+    areas = {}
     for name, own, line in _fold_lines(table):
         truth, p = own["target"].to_numpy(), own["pred"].to_numpy()
         precision, recall, _ = precision_recall_curve(truth, p)
-        label = f"{name}: {average_precision(truth == 1, p):.3f}"
-        axes.plot(recall, precision, label=label, drawstyle="steps-post", **line)
-    axes.legend(frameon=False, fontsize=8, title="average precision", title_fontsize=8, loc="upper right")
+        areas[name] = average_precision(truth == 1, p)
+        axes.plot(recall, precision, label=f"{name}: {areas[name]:.3f}", drawstyle="steps-post", **line)
+    _add_legend(figure, axes, "average precision", areas, "upper right")
     return figure
 
 
 def _square_figure(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = new_figure(4.2, 3.9)
+    figure = new_figure(4.2, 4.1)
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     return figure, axes

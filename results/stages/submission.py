@@ -6,7 +6,8 @@ Each value of it has its own tables; the highest is what is submitted. For peopl
 - ``oof.csv``: id, target, pred (probability of class 1) and fold of every development sample, sorted by id;
 - ``submission.csv``, or another name: id and target, the mean over the folds of the probability of class 1, by id;
 - the same of the other values, as ``oof_PASSES.csv`` and ``submission_PASSES.csv``;
-- ``auc.csv``: area under the ROC curve per value and fold, and of all out-of-fold predictions together (fold ``all``);
+- ``auc.csv``: area under the ROC curve per value and fold, their mean (fold ``mean``), and that of all out-of-fold
+  predictions together (fold ``all``), which also ranks samples of one fold against those of others;
 - ``passes.csv`` and ``passes.svg``, where there are several values: whether more passes are better;
 - figures: ``learning.svg``, ``schedule.svg``, ``test_predictions.svg``, and those of
   `seedfold.results.stages.out_of_fold_figures`.
@@ -24,6 +25,7 @@ from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.settings import read_settings
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.evaluation.averaging import RunningMean
+from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD_AXIS
 from seedfold.results.evaluation.parents import parent_runs
 from seedfold.results.evaluation.pooling import pool_runs, read_runs
@@ -45,7 +47,7 @@ PRELOAD = (
     "seedfold.results.stages.submission_figures",
     "scipy.stats",
 )
-ALL_FOLDS = "all"
+ALL_FOLDS, MEAN_OF_FOLDS = "all", "mean"
 
 _log = logging.getLogger(__name__)
 
@@ -98,8 +100,9 @@ def run(work: Work) -> None:
         submission.to_csv(work.outputs / f"{file.stem}{ending}{file.suffix}", index=False)
     scores = make_auc_table(variants, out_of_fold, settings.passes)
     scores.to_csv(work.outputs / "auc.csv", index=False)
-    for row in scores[scores["fold"] == ALL_FOLDS].itertuples(index=False):
-        _log.info("%s %s: out-of-fold AUC %.4f", settings.passes, row[0], row.auroc)
+    for fold, named in ((MEAN_OF_FOLDS, "mean out-of-fold AUC of the folds"), (ALL_FOLDS, "of all folds pooled")):
+        for row in scores[scores["fold"] == fold].itertuples(index=False):
+            _log.info("%s %s: %s %.4f", settings.passes, row[0], named, row.auroc)
     if len(variants) > 1:
         compare_passes(work.outputs, [each.passes for each in variants], out_of_fold, scores)
     draw_figures(work.outputs, variants[-1].runs, test_tables[-1]["target"])
@@ -171,7 +174,7 @@ def _probability_of_class_1(rows: HeadPredictions) -> Any:
 
 
 def make_auc_table(variants: Sequence[PassesVariant], tables: Sequence[pd.DataFrame], passes: str) -> pd.DataFrame:
-    """Return PASSES, fold, n, auroc: a row a fold, and one of all."""
+    """Return PASSES, fold, n, auroc: a row a fold that has both classes, one of their mean, and one of all."""
     import pandas as pd
 
     rows = [row for variant, table in zip(variants, tables, strict=True) for row in _auc_rows(variant, table, passes)]
@@ -179,6 +182,9 @@ def make_auc_table(variants: Sequence[PassesVariant], tables: Sequence[pd.DataFr
 
 
 def _auc_rows(variant: PassesVariant, table: pd.DataFrame, passes: str) -> Iterator[dict[str, Any]]:
-    for fold, rows in [*table.groupby("fold"), (ALL_FOLDS, table)]:
-        score = auroc(rows["target"].to_numpy() == 1, rows["pred"].to_numpy())
-        yield {passes: variant.passes, "fold": fold, "n": len(rows), "auroc": score}
+    positive, predicted, folds = table["target"].to_numpy() == 1, table["pred"].to_numpy(), table["fold"].to_numpy()
+    areas: dict[Any, float] = fold_areas(positive, predicted, folds)
+    counts = {fold: int((folds == fold).sum()) for fold in areas}
+    areas |= {MEAN_OF_FOLDS: mean_fold_area(positive, predicted, folds), ALL_FOLDS: auroc(positive, predicted)}
+    for fold, area in areas.items():
+        yield {passes: variant.passes, "fold": fold, "n": counts.get(fold, len(table)), "auroc": area}

@@ -109,15 +109,20 @@ def _plot_history(axes: Axes, history: pd.DataFrame, column: str, colour: str, l
 
 
 def _draw_scores_by_size(table: pd.DataFrame, metric: str) -> Figure:
-    """One line a curve of the metric over the number of members; the honest choice of it is a dashed line."""
+    """One line a curve of the metric over the number of members; the honest choice of it is a dashed line.
+
+    On validation rows it is the mean of the folds, by which the number of members is chosen.
+    """
     figure = new_figure(7, 4)
     axes = figure.subplots()
     for (split, chosen_on), curve in table.groupby(["split", "chosen_on"], sort=False):
-        label = f"{split}, members chosen on {chosen_on}"
+        of_folds = split == VALIDATION_SPLIT
+        label = f"{split}{' (mean of folds)' if of_folds else ''}, members chosen on {chosen_on}"
+        values = curve["mean_of_folds" if of_folds else metric]
         if curve["n"].isna().all():
-            axes.axhline(curve[metric].iloc[0], linestyle="--", color="0.3", label=label)
+            axes.axhline(values.iloc[0], linestyle="--", color="0.3", label=label)
         else:
-            axes.plot(curve["n"].astype(int), curve[metric], marker="o", markersize=3, label=label)
+            axes.plot(curve["n"].astype(int), values, marker="o", markersize=3, label=label)
     axes.set(xlabel="members of each fold", ylabel=metric)
     use_integer_ticks(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)

@@ -220,6 +220,15 @@ def _read_parquet(path: Path, schema_only: bool = False) -> Any:
         raise DataFailure(f"{path}: cannot be read as Parquet: {error}") from error
 
 
+def count_unknown_targets(path: Path) -> int:
+    """Return how many rows of a file of predictions have no target; raises DataFailure if it is damaged or none."""
+    footer_metadata = _read_parquet(path, schema_only=True)
+    _parse_footer(path, footer_metadata)
+    with pq.ParquetFile(path) as file:
+        target = file.read(columns=["target"], use_threads=False).column("target")
+    return int(target.null_count)
+
+
 def read_predictions(path: Path) -> Any:
     """Return the file's rows as an Arrow table, its footer in the schema's metadata; raises DataFailure if damaged."""
     table = _read_parquet(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clusters.conftest import Project
+from earlier_layout import move_back
 from speaking import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
 from toyproject import wait_until
 
@@ -44,3 +45,24 @@ def test_what_is_tried_again_keeps_its_code(either: Project) -> None:
     either.wait(done=2)
     assert read_words(toy.study("light")) == {OLD_WORDS: [0, 1]}
     assert len(either.submissions()) == 2
+
+
+@pytest.mark.slow
+def test_what_is_tried_again_keeps_code_from_before_modules_moved(either: Project) -> None:
+    """So does the keeper behind it."""
+    toy, study = either.toy, either.toy.study("light")
+    write_code(toy, "old")
+    (toy.folder / "go").touch()
+    either.launch("seed=0,1", "fail_seeds=[1]", "cluster.keeper=false", *LAUNCH)
+    either.wait(done=1, failed=1)
+    either.wait_until_empty()
+    [first] = either.submissions()
+    assert first.snapshot is not None
+    modules = study.snapshot_modules_folder(first.snapshot)
+    move_back(modules / "seedfold")
+    toy.output_of("resume", "light", "--code", "original", "cluster.keeper=true")
+    either.wait(done=2)
+    either.wait_until_empty()
+    assert seedfold_folders(study) == {modules / "seedfold/jobs/work.py"}
+    [log] = study.submissions_folder.glob("*/keeper/*.log")
+    assert "nothing to do" in log.read_text()

@@ -16,8 +16,8 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]
 DIGITS = ("experiment=digits", "size=tiny", "sampling.imbalance_ratio=1,10", "trainer.max_epochs=1")
-JOBS = 24
-PER_TASK = 8
+JOBS = 12
+PER_TASK = 6
 
 
 def _launch(folder: Path, *args: str) -> StudyFolder:
@@ -32,12 +32,12 @@ def _launch(folder: Path, *args: str) -> StudyFolder:
 
 def _here(folder: Path) -> StoredResults:
     folder.mkdir()
-    return read_results(_launch(folder, "seed=2"))
+    return read_results(_launch(folder, "seed=2", "fold=0"))
 
 
 def _there(folder: Path) -> StudyFolder:
     packed = (f"cluster.jobs_per_task={PER_TASK}", "cluster.throttle=2")
-    return _launch(folder, "seed=range(0,3)", "cluster=slurm", *packed)
+    return _launch(folder, "seed=0,1,2", "fold=0", "cluster=slurm", *packed)
 
 
 def test_packed_jobs_are_done_once_with_the_numbers_of_this_machine(on_slurm: Cluster, tmp_path: Path) -> None:

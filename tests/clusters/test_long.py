@@ -58,9 +58,9 @@ def test_many_jobs_pass_a_limit_of_few_with_nobody_there(few: str, project: Slur
 
 @pytest.mark.timeout(1800)
 def test_job_that_needs_more_than_its_limit_gets_done(project: SlurmProject) -> None:
-    """SLURM looks every 30 seconds whether it is to warn."""
+    """SLURM looks every 30 seconds whether it is to warn, and warns up to 30 seconds early: after 60 to 90 of 120."""
     limits = ("resources.time=1min", "cluster.margin_s=60", "cluster.warning_s=30")
-    project.launch("sleep_s=125", "seed=1", "fold=0", *limits)
+    project.launch("sleep_s=95", "seed=1", "fold=0", *limits)
     project.wait(seconds=900, done=1)
     [answer] = project.toy.study("light").path.glob("store/*/*/answer.txt")
     assert answer.read_text() == "2.0"

@@ -223,3 +223,21 @@ def test_a_missing_value_may_come_from_an_axis_or_a_derivation(tree: Any) -> Non
         "derive": {"other": {"_target_": "json.dumps", "obj": "${need}"}},
     }
     assert tree.jobs(content)[0].config["use"] == "1-1"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("fold=[0", r"""^fold=\[0: Hydra cannot read this; close .* or put a text in quotes: "fold='\[0'"$"""),
+        ("fold=(0", r"""^fold=\(0: Hydra cannot read this; close .* or put a text in quotes: "fold='\(0'"$"""),
+        ("run=a#", r"""^run=a#: Hydra cannot read this; .*: "run='a#'"$"""),
+        ("run='a", r"^run='a: Hydra cannot read this; close what is open in it$"),
+        ("~run=(", r"^~run=\(: Hydra cannot read this; close what is open in it$"),
+        ("stages.train.matrix.fold=[0", r"^stages\.train\.matrix\.fold=\[0: Hydra cannot read this"),
+        ("fold=range(a,b)", r"^fold=range\(a,b\): 'range\(a,b\)': mismatch"),
+        ("fold=rang(1)", r"^fold=rang\(1\): 'rang\(1\)': Unknown function 'rang'; Available: .*range"),
+        ("+new='${a'", r"new: this interpolation cannot be read; close its braces and quotes$"),
+    ],
+)
+def test_what_no_parser_can_read_is_told_without_its_tokens(tree: Any, override: str, said: str) -> None:
+    assert re.search(said, fails(tree, MATRIX, override))

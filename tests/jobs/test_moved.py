@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,10 @@ def test_both_names_are_one_module() -> None:
 def test_an_old_name_that_never_was_is_told_as_python_tells_it() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'seedfold\.trainers\.nothing'"):
         importlib.import_module("seedfold.trainers.nothing")
+
+
+def test_installed_plugins_are_named_as_code_of_any_version_names_them() -> None:
+    """submitit looks for them in every task, also where the task imports an older snapshot of the code."""
+    modules = [plugin.module for plugin in entry_points(group="submitit") if plugin.module.startswith("seedfold.")]
+    assert modules
+    assert modules == [oldest_name(module) for module in modules]

@@ -51,9 +51,9 @@ def test_axes_are_crossed_in_the_order_written(tree: Any, axes_of: Any) -> None:
     ],
 )
 def test_values_of_an_axis(tree: Any, given_values: Any, expected: list[Any]) -> None:
-    jobs = tree.jobs({"matrix": {"fold": given_values}})
-    assert [job.axes["fold"] for job in jobs] == expected
-    assert [job.config["fold"] for job in jobs] == expected
+    jobs = tree.jobs({"matrix": {"loss.weighting": given_values}})
+    assert [job.axes["loss.weighting"] for job in jobs] == expected
+    assert [job.config["loss"]["weighting"] for job in jobs] == expected
 
 
 def test_a_group_axis_chooses_options(tree: Any) -> None:

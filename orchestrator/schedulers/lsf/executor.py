@@ -18,6 +18,7 @@ from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.lsf import bsub_reply, queries
 from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, is_safe
 from seedfold.orchestrator.schedulers.lsf.submitit_plugin import LsfExecutor, make_script
+from seedfold.orchestrator.schedulers.portable_call import PortableCall
 
 _PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
@@ -41,7 +42,7 @@ class ArrayExecutor(LsfExecutor):
     ) -> Path:
         """Write the pickle and the script, and return the path of the script."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        delayed = DelayedSubmission(function, *args)
+        delayed = DelayedSubmission(PortableCall(function), *args)
         delayed.set_timeout(request.minutes or 0, _MAX_TIMEOUTS)
         delayed.dump(self.folder / _PICKLE)
         number = "${LSB_JOBID}" if request.array_size is None else "${LSB_JOBID}_${LSB_JOBINDEX}"

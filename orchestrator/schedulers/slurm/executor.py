@@ -18,6 +18,7 @@ from submitit.core.utils import DelayedSubmission
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.backend import RefusedError
+from seedfold.orchestrator.schedulers.portable_call import PortableCall
 from seedfold.orchestrator.schedulers.slurm import queries
 
 _PICKLE = "task.pkl"
@@ -72,7 +73,7 @@ class ArrayExecutor(submitit.SlurmExecutor):
         if options["count"] is not None:
             self.parameters["map_count"] = options["count"]
         self.folder.mkdir(parents=True, exist_ok=True)
-        delayed = DelayedSubmission(function, *args)
+        delayed = DelayedSubmission(PortableCall(function), *args)
         delayed.set_timeout(options["time"], _MAX_TIMEOUTS)
         delayed.dump(self.folder / _PICKLE)
         script = Path(self.folder / _SCRIPT)

@@ -20,12 +20,14 @@ __all__ = [
     "DEFAULT_SEED",
     "METHODS",
     "QUANTIFIERS",
+    "WITHOUT_LABELS",
     "Floats",
     "QuantificationProblem",
     "Rows",
     "check_methods",
     "class_shares",
     "estimate_prevalences",
+    "suggest_method",
 ]
 
 QUANTIFIERS: Mapping[str, Quantifier] = {
@@ -42,14 +44,23 @@ QUANTIFIERS: Mapping[str, Quantifier] = {
 }
 """By the name that tables and configurations use."""
 METHODS = tuple(QUANTIFIERS)
+WITHOUT_LABELS = ("CC", "PCC")
+"""Methods that learn nothing from labelled samples."""
 
 
 def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
-    """Return ``methods``; raises UsageError for one that there is not."""
+    """Return ``methods`` as `QUANTIFIERS` spells them, whatever their case; raises UsageError for an unknown one."""
+    known = {name.lower(): name for name in METHODS}
     for name in methods:
-        if name not in QUANTIFIERS:
-            raise UsageError(f"methods: {name!r} is none of {', '.join(METHODS)}{did_you_mean(name, METHODS)}")
-    return tuple(methods)
+        if name.lower() not in known:
+            raise UsageError(f"methods: {name!r} is none of {', '.join(METHODS)}{suggest_method(name)}")
+    return tuple(dict.fromkeys(known[name.lower()] for name in methods))
+
+
+def suggest_method(name: str) -> str:
+    """Return the method that is probably meant, as the end of a sentence; empty if there is none."""
+    exact = [method for method in METHODS if method.lower() == name.lower()]
+    return did_you_mean(name, METHODS) if not exact else f" (did you mean {exact[0]!r}?)"
 
 
 def estimate_prevalences(method: str, problem: QuantificationProblem) -> list[Floats]:

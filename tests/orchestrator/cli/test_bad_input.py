@@ -72,7 +72,6 @@ COMMANDS = [
     command("unknown job", "show", "0123456789", says=("0123456789", "no job")),
     command("too short an id", "show", "ab", says=("ab",)),
     command("no job at all", "logs", says=("JOB",)),
-    command("ambiguous job", "show", "seed=0", says=("seed=0", "3 jobs", "--study")),
     command("unknown axis of a job", "show", "sede=0", says=("sede", "did you mean 'seed'")),
     command("unknown stage of a job", "show", "trian", "seed=0", "fold=0", says=("trian", "did you mean 'train'")),
     command("no job of such values", "show", "seed=7", "fold=0", says=("seed=7 fold=0", "no job")),
@@ -168,6 +167,18 @@ def test_bad_input_is_one_line_and_writes_nothing(bad: Bad, finished: Toy, tmp_p
     assert not missing, ended.stderr
     assert ended.stdout == ""
     assert read_files(finished.folder) == before
+
+
+@pytest.mark.parametrize(("word", "count"), [("seed=0", 3), ("seed=0,1", 6)])
+def test_of_many_jobs_that_are_meant_the_first_are_listed(finished: Toy, word: str, count: int) -> None:
+    ended = finished.run_in_process("show", word)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    first, *listed = ended.stderr.splitlines()
+    assert first == f"seedfold: {word}: {count} jobs fit; write more of the id or address, or name a --study"
+    jobs = [line.strip() for line in listed[:5]]
+    assert [line.split()[:3] for line in jobs] == [["toy", line.split()[1], "train"] for line in jobs]
+    assert len(set(jobs)) == min(count, 5)
+    assert listed[5:] == ([f"  … and {count - 5} more"] if count > 5 else [])
 
 
 def test_there_are_more_than_fifty_kinds() -> None:

@@ -171,7 +171,7 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
     (dead,) = toy.json_of("status", "light")["dead_workers"]
     assert (dead["submission"], dead["jobs"]) == (token, 6)
     assert "seedfold.orchestrator.worker.worker" in Path(dead["log"]).read_text()
-    line = f"the worker of submission {token} died; its log: {dead['log']}; seedfold resume light goes on"
+    line = f"the worker of submission {token} died; its log: {dead['log']}; to go on: seedfold resume light"
     assert line in ended.stdout
     assert line in toy.output_of("status", "light")
     toy.output_of("resume", "light", "--where", "fold=0,1")
@@ -304,7 +304,7 @@ def test_cancelled_jobs_come_back_with_resume(toy: Toy) -> None:
     wait_until(lambda: "running" in toy.states("light"))
     assert "cancelled 3 jobs" in toy.output_of("cancel", "light")
     wait_until(lambda: toy.states("light") == {"cancelled": 3})
-    assert toy.json_of("cancel", "light") == {"study": "light", "cancelled": []}
+    assert toy.json_of("cancel", "light") == {"study": "light", "cancelled": [], "running": []}
     toy.output_of("resume", "light", "--detach", "--limit", "1")
     wait_until(lambda: toy.states("light").get("running") == 1)
 

@@ -54,6 +54,12 @@ def test_everything_fits_narrow_terminals(toy: Toy, columns: str) -> None:
     assert max(map(len, table[:3])) <= int(columns)
 
 
+@pytest.mark.parametrize("command", ["status", "watch"])
+def test_help_says_which_commands_that_look_submit_as_well(finished: Toy, command: str) -> None:
+    help_text = " ".join(finished.output_of(command, "--help").split())
+    assert "submits the jobs that are due, as `seedfold advance` does" in help_text
+
+
 def test_help_and_status_import_little(finished: Toy) -> None:
     for arguments, heavy in {
         ("--help",): ("rich", "yaml", "seedfold.orchestrator.ledger.reader"),

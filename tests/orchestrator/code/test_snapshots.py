@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from earlier_layout import move_back
 from speaking import NEW_WORDS, OLD_WORDS, RUN, read_words, seedfold_folders, write_code
 from toyproject import Toy, wait_until
 
@@ -106,6 +107,20 @@ def test_resume_runs_the_code_of_today_or_the_original(toy: Toy) -> None:
     gone = toy.run_in_process("resume", "light", "--code", "original")
     assert (gone.returncode, "the snapshot of the code is gone" in gone.stderr) == (2, True), gone.stderr
     assert toy.states("light") == {"done": 2, "cancelled": 1}
+
+
+@pytest.mark.slow
+def test_code_from_before_modules_moved_is_resumed(toy: Toy) -> None:
+    """What starts it is newer, and has other names for the worker and for what jobs call."""
+    call = ("run=seedfold.results.stages.mean.run", "fold=0", "seed=0")
+    toy.launch("--wait", *call, experiment="light")
+    assert toy.states("light") == {"failed": 1}
+    move_back(kept(toy)[0] / "modules" / "seedfold")
+    # A launch names its jobs as the code of today does.
+    toy.launch("--wait", *call, "seed=0,1", experiment="light")
+    toy.run_in_process("resume", "light", "--where", "seed=0", "--wait", "--code", "original")
+    tracebacks = [log.read_text() for log in sorted(toy.study("light").path.glob("jobs/*/*/log.2.txt"))]
+    assert ["modules/seedfold/results/mean_stage.py" in text for text in tracebacks] == [True], tracebacks
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from toyproject import Toy, read_files
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state import imported_predictions
 from seedfold.results.imports.predictions import PredictionFile
+from seedfold.results.imports.rows import ReadOptions
 
 SPLITS = ("dev_cal", "dev_test", "app_test")
 TAKE_IN = ("--study", "away", "--set", "task=thorax")
@@ -94,6 +95,55 @@ def test_published_lists_tell_their_splits_by_the_ids(toy: Toy) -> None:
     assert counts == dict.fromkeys(SPLITS, 12)
 
 
+def test_probabilities_and_names_of_classes_are_taken_in_as_logits_and_numbers(toy: Toy) -> None:
+    frame = predictions(classes=2)
+    logits = frame[["logit_0", "logit_1"]].to_numpy(dtype=np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    shares[0] = [1.0, 0.0]
+    named = frame.drop(columns=["logit_0", "logit_1"]).assign(target=frame["target"].map({0: "normal", 1: "fracture"}))
+    named.assign(prob_1=shares[:, 1], prob_0=shares[:, 0]).to_csv(toy.folder / "both.csv", index=False)
+    named.assign(probability_1=shares[:, 1]).to_parquet(toy.folder / "one.parquet")
+    for study, file in {"both": "both.csv", "one": "one.parquet"}.items():
+        toy.output_of("import", file, "--study", study, "--classes", "normal,fracture")
+        kept = pd.DataFrame(held(toy, study)).set_index("sample_id").loc[frame["sample_id"]]
+        assert kept["target"].tolist() == frame["target"].tolist()
+        first = kept["logit_1"] - kept["logit_0"] if study == "both" else kept["logit_0"]
+        found = 1 / (1 + np.exp(-first.to_numpy(dtype=np.float64)))
+        np.testing.assert_allclose(found, shares[:, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("has_column", [True, False])
+def test_a_split_without_labels_is_taken_in_where_that_is_said(toy: Toy, has_column: bool) -> None:
+    frame = predictions()
+    deployed = frame[frame["split"] == "app_test"]
+    unlabelled = deployed.assign(target=None) if has_column else deployed.drop(columns="target")
+    unlabelled.to_csv(toy.folder / "clinic.csv", index=False)
+    frame[frame["split"] != "app_test"].to_csv(toy.folder / "known.csv", index=False)
+    said = toy.output_of("import", "known.csv", "clinic.csv", *TAKE_IN, "--unlabelled")
+    assert "samples: dev_test 12, dev_cal 12, app_test 12; without labels: app_test" in said.replace(
+        "dev_cal 12, dev_test 12", "dev_test 12, dev_cal 12"
+    )
+    kept = pd.DataFrame(held(toy))
+    assert kept.loc[kept["split"] == "app_test", "target"].isna().all()
+    known = frame[frame["split"] == "dev_test"]["target"].tolist()
+    assert kept.loc[kept["split"] == "dev_test", "target"].tolist() == known
+    metrics = pd.DataFrame(json.loads(toy.output_of("results", "away", "metrics", "--format", "json")))
+    assert set(metrics["split"]) == {"dev_cal", "dev_test"}
+
+
+def test_torch_lists_may_lack_targets_or_name_classes(toy: Toy) -> None:
+    rows = torch_list(predictions())
+    names = ("a", "b", "c")
+    torch.save([row | {"target": names[int(row["target"])]} for row in rows], toy.folder / "named.pt")
+    torch.save([{key: row[key] for key in ("logits", "sample_id")} for row in rows], toy.folder / "bare.pt")
+    toy.output_of("import", "app_test=named.pt", "--study", "named", "--classes", "a,b,c")
+    assert [row["target"] for row in held(toy, "named")] == [int(row["target"]) for row in rows]
+    toy.output_of("import", "app_test=bare.pt", "--study", "bare", "--unlabelled")
+    assert {row["target"] for row in held(toy, "bare")} == {None}
+    refused = toy.run_in_process("import", "app_test=bare.pt", "--study", "other")
+    assert (refused.returncode, "column target: missing" in refused.stderr) == (2, True)
+
+
 def test_other_predictions_take_a_place_only_when_told(toy: Toy) -> None:
     predictions(0).to_csv(toy.folder / "old.csv", index=False)
     predictions(1).to_csv(toy.folder / "new.csv", index=False)
@@ -139,7 +189,7 @@ def test_a_kill_before_any_write_leaves_all_or_nothing(tmp_path: Path) -> None:
 
     def take_in() -> None:
         source = PredictionFile(tmp_path / "thorax.csv")
-        imported_predictions.import_predictions(root, "away", [source], {"task": "t"}, None, False)
+        imported_predictions.import_predictions(root, "away", [source], {"task": "t"}, ReadOptions(), False)
 
     while _killed_before_write(kills, take_in):
         kills += 1
@@ -190,13 +240,16 @@ class Bad:
 
 HEADER = "sample_id,target,logit_0,logit_1,split\n"
 GOOD = HEADER + "a,0,1.5,2,dev_cal\nb,1,0,1,dev_cal\n"
+NAMED = HEADER + "a,cat,1.5,2,dev_cal\nb,dog,0,1,dev_cal\n"
+NAMES = (*TAKE_IN, "--classes", "cat,dog")
+PROBABLE = "sample_id,target,prob_0,prob_1,split\na,0,0.8,0.2,dev_cal\nb,1,0.4,0.6,dev_cal\n"
 BAD = [
     Bad("no such file", "", ("none.csv", "no such file"), ("none.csv",)),
     Bad("no rows", HEADER, ("bad.csv", "no rows")),
     Bad("nothing at all", "", ("bad.csv", "CSV")),
     Bad("semicolons", GOOD.replace(",", ";"), ("sample_id;target", "commas")),
     Bad("no ids", GOOD.replace("sample_id", "sampleid"), ("column sample_id", "missing", "'sampleid'")),
-    Bad("no target", GOOD.replace("target", "label"), ("column target", "missing")),
+    Bad("no target", GOOD.replace("target", "label"), ("column target", "missing", "--unlabelled")),
     Bad("no logits", "sample_id,target,split\na,0,dev_cal\n", ("column logit_0", "missing")),
     Bad("a logit is missing", GOOD.replace("logit_1", "logit_2"), ("column logit_1", "missing")),
     Bad("a misspelt logit", GOOD.replace("logit_1", "logits_1"), ("column logits_1", "logit_0")),
@@ -214,7 +267,25 @@ BAD = [
     Bad("a class that is not there", GOOD + "c,2,1,1,dev_cal\n", ("row 3, column target", "2", "0 to 1")),
     Bad("a class below zero", GOOD + "c,-1,1,1,dev_cal\n", ("row 3, column target", "-1")),
     Bad("half a class", GOOD + "c,0.5,1,1,dev_cal\n", ("row 3, column target", "0.5 is no class number")),
-    Bad("no class", GOOD + "c,,1,1,dev_cal\n", ("row 3, column target", "empty")),
+    Bad("no class", GOOD + "c,,1,1,dev_cal\n", ("row 3, column target", "empty", "--unlabelled")),
+    Bad("a word for a class", GOOD + "c,cat,1,1,dev_cal\n", ("row 3, column target", "'cat'", "--classes NAME,NAME")),
+    Bad("another class", NAMED + "c,cow,1,1,dev_cal\n", ("row 3, column target", "'cow'", "cat, dog"), options=NAMES),
+    Bad("too many classes", NAMED, ("2 classes", "--classes names 3"), options=(*TAKE_IN, "--classes", "cat,dog,cow")),
+    Bad("a class twice", NAMED, ("--classes cat,cat", "each once"), options=(*TAKE_IN, "--classes", "cat,cat")),
+    Bad("no class of one that has names", NAMED + "c,,1,1,dev_cal\n", ("row 3, column target",), options=NAMES),
+    Bad("part of a split has no class", GOOD + "c,,1,1,dev_cal\n", ("1 of 3 samples of split dev_cal", "'c'"),
+        options=(*TAKE_IN, "--unlabelled")),
+    Bad("half a class, unlabelled", GOOD + "c,-1,1,1,dev_cal\n", ("row 3, column target", "-1"),
+        options=(*TAKE_IN, "--unlabelled")),
+    Bad("no probability", PROBABLE + "c,0,1.5,-0.5,dev_cal\n", ("row 3, column prob_0", "1.5 is no probability")),
+    Bad("not a number of probability", PROBABLE + "c,0,nan,1,dev_cal\n", ("row 3, column prob_0", "nan is no prob")),
+    Bad("probabilities of something else", PROBABLE + "c,0,0.5,0.2,dev_cal\n", ("row 3", "sum to 0.7, not to 1")),
+    Bad("logits and probabilities", PROBABLE.replace("prob_0", "logit_0"), ("column prob_1", "leave out the others")),
+    Bad("a probability is missing", PROBABLE.replace("prob_1", "prob_2"), ("column prob_1", "missing")),
+    Bad("the same probability twice", PROBABLE.replace("prob_1", "proba_0"), ("column proba_0", "as prob_0")),
+    Bad("a probability of nobody knows what", "sample_id,target,prob_0\na,0,0.5\n", ("prob_0", "class 1", "prob_1"),
+        ("dev_cal=bad.csv",)),
+    Bad("a misspelt probability", PROBABLE.replace("prob_", "prob"), ("column prob0", "prob_0, prob_1")),
     Bad("no id", GOOD + ",1,1,1,dev_cal\n", ("row 3, column sample_id", "empty")),
     Bad("the same sample twice", GOOD + "a,1,1,1,dev_cal\n", ("row 3, column sample_id", "'a'", "row 1")),
     Bad("a row with too few columns", GOOD + "c,1,1\n", ("bad.csv", "CSV", "Expected 5 columns, got 3")),

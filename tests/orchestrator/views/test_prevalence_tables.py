@@ -16,7 +16,8 @@ from shifts import make_predictions
 from toyproject import WAIT_S, Toy, make_toy, read_files
 
 from seedfold.jobs.errors import UsageError
-from seedfold.orchestrator.cli.analysis import print_means
+from seedfold.orchestrator.cli.analysis import write_table
+from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput
 
 FEW = ("--ratios", "1,2", "--methods", "CC,ACC")
 TASKS = ("hip", "knee", "thorax")
@@ -86,8 +87,15 @@ def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
         (("quantification", "--methods", "CC,ACD"), ("'ACD'", "did you mean 'ACC'")),
         (("calibration", "--zeros", "epsilom"), ("epsilom", "did you mean 'epsilon'")),
         (("calibration", "--methods", "CC"), ("--methods", "calibration")),
-        (("calibration", "--by", "task"), ("--by", "calibration")),
-        (("calibration", "--split", "app_test"), ("--split", "calibration")),
+        (
+            ("calibration", "--by", "tusk", "--ratios", "1"),
+            ("--by tusk", "did you mean 'task'", "columns: task, ratio"),
+        ),
+        (("calibration", "--split", "app_test"), ("--split app_test", "app_test=NAME")),
+        (("calibration", "--split", "app_tset=clinic"), ("'app_tset'", "did you mean 'app_test'")),
+        (("calibration", "--split", "app_test=dev_cal"), ("app_test=dev_cal", "a name of its own")),
+        (("calibration", "--split", "app_test=clinic"), ("no finished job predicts", "there are app_test, dev_cal")),
+        (("calibration", "--over", "task"), ("--over", "calibration")),
         (("metrics", "--ratios", "1"), ("--ratios", "metrics")),
         (("calibratoin",), ("calibratoin", "did you mean 'calibration'")),
         (("calibration", "--where", "tusk=hip"), ("tusk", "task")),
@@ -107,8 +115,64 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 @pytest.mark.parametrize(("table", "says"), [("calibration", "any task$"), ("decisions", "any task of two classes$")])
 def test_a_table_without_rows_says_why(table: str, says: str) -> None:
+    given: OutputOptions = {"format": None, "out": None, "decimals": None, "wide": False, "limit": None}
     with pytest.raises(UsageError, match=says):
-        print_means(table, pd.DataFrame(columns=["task", "ratio"]))
+        write_table(table, pd.DataFrame(columns=["task", "ratio"]), [], TableOutput.from_options(given), [])
+
+
+@pytest.fixture(scope="module")
+def clinics(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    """A project whose study ``clinics`` has a task with labels, and one whose deployment has none."""
+    toy = make_toy(tmp_path_factory.mktemp("clinics"))
+    frame = make_predictions(4)
+    frame.to_csv(toy.folder / "known.csv", index=False)
+    frame["target"] = frame["target"].astype("Int64").mask(frame["split"] == "app_test")
+    frame.to_csv(toy.folder / "clinic.csv", index=False)
+    toy.output_of("import", "known.csv", "--study", "clinics", "--set", "task=known")
+    toy.output_of("import", "clinic.csv", "--study", "clinics", "--set", "task=clinic", "--unlabelled")
+    return toy
+
+
+def test_estimates_are_shown_and_what_cannot_be_said_is_told(clinics: Toy) -> None:
+    shown = clinics.output_of(
+        "results", "clinics", "quantification", "--ratios", "1,2", "--methods", "cc,acc"
+    ).splitlines()
+    assert shown[0].split() == ["task", "ratio", "class", "n", "true", "CC", "ACC"]
+    assert [line.split()[:3] for line in shown[1:7]] == [
+        ["known", "1", "0"], ["known", "1", "1"], ["known", "2", "0"], ["known", "2", "1"],
+        ["clinic", "-", "0"], ["clinic", "-", "1"],
+    ]  # fmt: skip
+    assert shown[7] == "1 job has no labels in app_test: prevalences are estimated there, and nothing can say how well"
+    options = ("--ratios", "1,2", "--methods", "cc,acc", "--format", "csv")
+    table = pd.read_csv(io.StringIO(clinics.output_of("results", "clinics", "quantification", *options)))
+    clinic = table[table["task"] == "clinic"]
+    for method, column in {"CC": 5, "ACC": 6}.items():
+        values = clinic.loc[clinic["method"] == method, "estimate"]
+        assert [line.split()[column] for line in shown[5:7]] == [f"{value:.4f}" for value in values]
+        assert values.sum() == pytest.approx(1)
+
+
+def test_means_by_ratio_on_the_terminal_as_rows_and_as_markup(clinics: Toy) -> None:
+    arguments = (
+        "results",
+        "clinics",
+        "quantification_error",
+        "--ratios",
+        "1,2",
+        "--methods",
+        "CC,ACC",
+        "--by",
+        "ratio",
+    )
+    shown = clinics.output_of(*arguments).splitlines()
+    assert shown[0].split() == ["ratio", "method", "n", "absolute_error", "nkld"]
+    assert [line.split()[:2] for line in shown[1:5]] == [["1", "CC"], ["1", "ACC"], ["2", "CC"], ["2", "ACC"]]
+    assert sum("★" in line for line in shown) >= 2
+    rows = pd.read_csv(io.StringIO(clinics.output_of(*arguments, "--format", "csv")))
+    assert rows.columns.tolist() == ["ratio", "method", "metric", "mean", "sd", "n", "expected"]
+    assert f"{rows['mean'].iloc[0]:.4f}" in shown[1]
+    for markup, bold in {"latex": r"\mathbf{", "markdown": "**", "html": "<b>"}.items():
+        assert bold in clinics.output_of(*arguments, "--format", markup)
 
 
 def ended_with_a_part(away: Toy, *command: str, how: signal.Signals) -> tuple[int, str]:

@@ -44,6 +44,9 @@ class States:
         self.ledger = self
         self.rerun_attempts: dict[str, int] = {}
         self.others: dict[str, str] = {}
+        self.last_submission_of: dict[str, object] = {}
+        self.plans = self
+        self.jobs: dict[str, JobDescription] = {}
 
     def of(self, name: str) -> JobState:
         self.asked += 1
@@ -125,11 +128,11 @@ def test_a_closed_stage_leaves_no_hope_to_what_comes_after(states: States) -> No
 def test_jobs_of_one_fit_run_one_after_the_other(states: States) -> None:
     queue, running = queue_of([job(0, fit=9), job(1, fit=9), job(2)], states), Running()
     assert numbers(start(queue, running, 3)) == [0, 2]
-    assert queue.needs_fit(job(1, fit=9).fit)
+    assert queue.needs_fit_of(job(1, fit=9))
     assert queue.may_have_more
     states.states[running.pop(job(0).id).id] = "done"
     assert numbers(start(queue, running, 3)) == [1]
-    assert not queue.needs_fit(job(1, fit=9).fit)
+    assert not queue.needs_fit_of(job(1, fit=9))
 
 
 def test_a_small_job_starts_beside_large_ones_that_have_no_room(states: States) -> None:

@@ -168,5 +168,22 @@ def test_class_that_is_estimated_to_be_absent() -> None:
         assert {(row["method"], row["priors"]) for row in rows if np.isnan(row["cwce"])} == undefined
         assert {(row["method"], row["priors"]) for row in rows if np.isnan(row["bs"])} == undefined
     assert PriorEstimator().estimated_prior(deployment)[2] == 1e-8
+
+
+def test_an_estimate_that_is_zero_but_for_noise_is_zero_except_as_published() -> None:
+    task = make_splits(2, classes=3)
+    deployment = task.deploy(2.0)
+    vars(deployment)["estimated_prevalences"] = np.array([0.75, 0.25 - 3e-17, 3e-17])
+    with pytest.raises(DataFailure, match="ratio 2: class 2 is estimated to be absent"):
+        PriorEstimator("error").estimated_prior(deployment)
+    assert PriorEstimator("epsilon").estimated_prior(deployment)[2] == 1e-8
+    assert PriorEstimator("as_published").estimated_prior(deployment)[2] == 3e-17
+    vars(deployment)["estimated_prevalences"] = np.array([0.75, 0.25 - 2e-12, 2e-12])
+    assert PriorEstimator("error").estimated_prior(deployment)[2] == 2e-12
+
+
+def test_as_published_keeps_a_zero_where_it_was_published() -> None:
+    deployment = make_splits(2, classes=3).deploy(2.0)
+    vars(deployment)["estimated_prevalences"] = np.array([0.75, 0.25, 0.0])
     assert PriorEstimator("as_published").estimated_prior(deployment)[2] == 0
     assert PriorEstimator("as_published").cost_prior(deployment)[2] == np.float32(1e-8)

@@ -10,7 +10,7 @@ from sklearn.neighbors import KernelDensity
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.prevalence.members import PredictedSamples
-from seedfold.results.prevalence.quantify import METHODS, QuantificationProblem, estimate_prevalences
+from seedfold.results.prevalence.quantify import METHODS, QuantificationProblem, check_methods, estimate_prevalences
 from seedfold.results.prevalence.quantify.counts import adjust
 from seedfold.results.prevalence.quantify.densities import kernel_densities
 from seedfold.results.prevalence.quantify.simplex import minimize_on_simplex
@@ -162,6 +162,14 @@ def test_solver_finds_a_minimum_within(weights: list[float]) -> None:
     assert adjust(np.eye(len(aim)), aim) == pytest.approx(aim, abs=1e-3)
 
 
-def test_method_that_there_is_not_is_named() -> None:
-    with pytest.raises(UsageError, match="methods: 'KDEYML' is none of CC, PCC"):
-        estimate_prevalences("KDEYML", problem([4, 2], [2, 2]))
+@pytest.mark.parametrize(("name", "says"), [("KDEyL", "did you mean 'KDEyML'"), ("accc", "is none of CC, PCC")])
+def test_method_that_there_is_not_is_named(name: str, says: str) -> None:
+    with pytest.raises(UsageError, match=f"methods: '{name}' is none of CC, PCC") as raised:
+        estimate_prevalences(name, problem([4, 2], [2, 2]))
+    assert says in str(raised.value)
+
+
+def test_methods_are_found_whatever_their_case() -> None:
+    assert check_methods(["acc", "KDEYML", "hdy", "ACC"]) == ("ACC", "KDEyML", "HDy")
+    asked = problem([4, 2], [2, 2])
+    assert np.array_equal(estimate_prevalences("emq", asked)[0], estimate_prevalences("EMQ", asked)[0])

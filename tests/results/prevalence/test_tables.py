@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from shifts import COUNTS, make_predictions
 
 from seedfold.jobs.errors import UsageError
+from seedfold.results.prevalence.charts import make_charts
 from seedfold.results.prevalence.deployment import PredictedSplits
 from seedfold.results.prevalence.quantification import quantification_error_rows, quantification_rows
+from seedfold.results.prevalence.quantify import QuantificationProblem, estimate_prevalences
 from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import (
     AnalysisTable,
@@ -32,7 +35,12 @@ def shifted(make_run: Callable[..., FinishedJob]) -> Shifted:
     """Publish a run that predicts the three splits, or those named."""
 
     def make(
-        axes: dict[str, Any], seed: int = 0, splits: tuple[str, ...] = tuple(COUNTS), **changes: Any
+        axes: dict[str, Any],
+        seed: int = 0,
+        splits: tuple[str, ...] = tuple(COUNTS),
+        unlabelled: tuple[str, ...] = (),
+        names: dict[str, str] | None = None,
+        **changes: Any,
     ) -> FinishedJob:
         frame = make_predictions(seed)
         logits = ["logit_0", "logit_1"]
@@ -40,7 +48,11 @@ def shifted(make_run: Callable[..., FinishedJob]) -> Shifted:
         return make_run(
             axes,
             {
-                split: (part["sample_id"].tolist(), part["target"].to_numpy(), {"main": part[logits].to_numpy()})
+                (names or {}).get(split, split): (
+                    part["sample_id"].tolist(),
+                    None if split in unlabelled else part["target"].to_numpy(),
+                    {"main": part[logits].to_numpy()},
+                )
                 for split, part in parts.items()
             },
             **changes,
@@ -109,6 +121,74 @@ def test_parts_are_computed_once_and_again_where_they_are_gone(shifted: Shifted,
     other = make(AnalysisSettings(ratios=(1.0,), methods=METHODS)).table
     pd.testing.assert_frame_equal(other, first.table[first.table["ratio"] == 1.0].reset_index(drop=True))
     assert len(written(cache)) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and nothing of it", None])
+def test_a_damaged_part_is_computed_again(shifted: Shifted, tmp_path: Path, content: bytes | None) -> None:
+    runs, cache = [shifted({"task": task}, seed) for seed, task in enumerate(("hip", "knee"))], tmp_path / "cache"
+    first = make_analysis("quantification", runs, SETTINGS, cache).table
+    damaged, whole = written(cache)
+    before = damaged.read_bytes()
+    # A byte that has changed among the values is found by its page's checksum.
+    middle = len(before) // 8
+    flipped = before[:middle] + bytes([before[middle] ^ 0xFF]) + before[middle + 1 :]
+    damaged.write_bytes(flipped if content is None else content)
+    (cache / "latest.json").write_text('{"quantification": {"rat')
+    untouched = written(cache)[whole]
+    pd.testing.assert_frame_equal(make_analysis("quantification", runs, SETTINGS, cache).table, first)
+    assert written(cache)[whole] == untouched
+    assert damaged.read_bytes() == before
+    record_settings(cache, "quantification", SETTINGS)
+    pd.testing.assert_frame_equal(read_existing_tables(runs, cache)["quantification"], first)
+    damaged.write_bytes(b"")
+    assert len(read_existing_tables(runs, cache)["quantification"]) == len(first) / 2
+
+
+def test_of_a_deployment_without_labels_the_prevalences_are_estimated(shifted: Shifted, tmp_path: Path) -> None:
+    settings = AnalysisSettings(ratios=(1.0,), methods=("CC", "PCC", "ACC", "EMQ"))
+    known, clinic = shifted({"task": "hip"}), shifted({"task": "clinic"}, unlabelled=("app_test",))
+    alone = shifted({"task": "alone"}, splits=("app_test",), unlabelled=("app_test",))
+    found = make_analysis("quantification", [known, clinic, alone], settings, tmp_path / "cache")
+    table = found.table.set_index(["task", "method", "class"]).sort_index()
+    assert table.loc["hip", "ratio"].unique().tolist() == [1.0]
+    assert table.loc[["clinic", "alone"], ["ratio", "prevalence"]].isna().all(axis=None)
+    assert table.loc["clinic", "n"].unique().tolist() == [sum(COUNTS["app_test"])]
+    splits = PredictedSplits.read([known.folder])
+    whole = QuantificationProblem(splits.dev_test, splits.app_test, [np.arange(sum(COUNTS["app_test"]))])
+    for method in settings.methods:
+        assert table.loc[("clinic", method), "estimate"].tolist() == estimate_prevalences(method, whole)[0].tolist()
+    assert table.loc["alone", "estimate"].notna().groupby("method").all().to_dict() == {
+        "ACC": False, "CC": True, "EMQ": False, "PCC": True
+    }  # fmt: skip
+    assert list(describe_omissions(found)) == [
+        "2 jobs have no labels in app_test: prevalences are estimated there, and nothing can say how well",
+        "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which adjust nothing",
+    ]
+    errors = make_analysis("quantification_error", [known, clinic], settings, tmp_path / "cache")
+    assert errors.table["task"].unique().tolist() == ["hip"]
+    assert list(describe_omissions(errors)) == [
+        "1 job has no labels in app_test: left out; the table quantification estimates prevalences there"
+    ]
+    with pytest.raises(UsageError, match="calibration: app_test has no labels, and calibration needs them"):
+        make_analysis("calibration", [clinic, alone], settings, tmp_path / "cache")
+    assert list(make_charts({"quantification": found.table[found.table["task"] == "clinic"]})) == []
+
+
+def test_splits_of_other_names_are_found_where_these_are_told(shifted: Shifted, tmp_path: Path) -> None:
+    names = {"dev_cal": "val", "dev_test": "test", "app_test": "clinic"}
+    own, other = shifted({"task": "hip"}), shifted({"task": "hip", "named": "otherwise"}, names=names)
+    with pytest.raises(UsageError, match=r"there are clinic, test, val: name them with --split dev_cal=NAME"):
+        make_analysis("calibration", [other], SETTINGS, tmp_path / "cache")
+    settings = replace(SETTINGS, splits=AnalysisSettings.names_of_splits(names))
+    found = make_analysis("calibration", [other], settings, tmp_path / "cache").table
+    expected = make_analysis("calibration", [own], SETTINGS, tmp_path / "cache").table
+    pd.testing.assert_frame_equal(found.drop(columns="named"), expected)
+    record_settings(tmp_path / "cache", "calibration", settings)
+    assert len(read_existing_tables([other], tmp_path / "cache")["calibration"]) == len(expected)
+    with pytest.raises(UsageError, match=r"splits: 'dev_tset' is none of .* \(did you mean 'dev_test'\?\)"):
+        AnalysisSettings.names_of_splits({"dev_tset": "val"})
+    with pytest.raises(UsageError, match="each with a name of its own"):
+        AnalysisSettings(splits=AnalysisSettings.names_of_splits({"dev_cal": "dev_test"}))
 
 
 def test_what_is_at_hand_is_what_was_made_last(shifted: Shifted, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
 from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.ensembles.blend_weights import choose_weights, choose_weights_per_fold
+from seedfold.results.evaluation.fold_areas import mean_fold_area
 from seedfold.results.stages import blend as blend_stage
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc, probabilities
@@ -96,11 +98,11 @@ def test_chosen_weights_predict_no_fold_that_chose_them(make_run: Make, tmp_path
     table = pd.concat(members(runs, "val"), axis=1).loc[oof.index].to_numpy()
     for fold in range(3):
         own, others = (oof["fold"] == fold).to_numpy(), (oof["fold"] != fold).to_numpy()
-        wanted = choose_weights(table[others], TARGETS[others] == 1)
+        wanted = choose_weights(table[others], TARGETS[others] == 1, oof["fold"].to_numpy()[others])
         assert weights[f"chosen_without_{fold}"].to_numpy() == pytest.approx(wanted)
         assert oof["pred"][own].to_numpy() == pytest.approx(table[own] @ wanted)
     final = weights["chosen"].to_numpy()
-    assert final == pytest.approx(choose_weights(table, TARGETS == 1))
+    assert final == pytest.approx(choose_weights(table, TARGETS == 1, oof["fold"].to_numpy()))
     submitted = pd.read_csv(asked.outputs / "submission.csv").set_index("id")["target"]
     tests = pd.concat(members(runs, "test"), axis=1).loc[submitted.index].to_numpy()
     assert submitted.to_numpy() == pytest.approx(tests @ final)
@@ -110,13 +112,27 @@ def test_weights_of_a_fold_do_not_see_its_classes_and_are_no_worse_than_the_best
     draw = np.random.default_rng(1)
     truth, folds = draw.random(300) < 0.3, np.arange(300) % 3
     table = draw.random((300, 4)) + truth[:, None] * np.array([0.1, 0.5, 0.4, 0.0])
-    weights = choose_weights(table, truth)
+    weights = choose_weights(table, truth, folds)
     assert weights.sum() == pytest.approx(1)
-    assert auroc(truth, table @ weights) >= max(auroc(truth, column) for column in table.T)
+    best = max(mean_fold_area(truth, column, folds) for column in table.T)
+    assert mean_fold_area(truth, table @ weights, folds) >= best
     before = choose_weights_per_fold(table, truth, folds)
     after = choose_weights_per_fold(table, np.where(folds == 1, ~truth, truth), folds)
     assert before[1].tolist() == after[1].tolist()
     assert before[0].tolist() != after[0].tolist()
+
+
+def test_weights_do_not_reward_that_the_scales_of_folds_agree() -> None:
+    """The first member ranks every fold better; the second is worse within folds, and on one scale in all of them."""
+    draw = np.random.default_rng(2)
+    truth, folds = draw.random(600) < 0.4, np.arange(600) % 3
+    good = truth + draw.normal(scale=0.8, size=600) + 5.0 * folds
+    poor = truth + draw.normal(scale=2.0, size=600)
+    table = np.stack([good, poor], axis=1)
+    assert auroc(truth, poor) > auroc(truth, good)
+    assert choose_weights(table, truth, folds)[0] > 0.8
+    with pytest.raises(UsageError, match="no fold has samples of both classes"):
+        choose_weights(table, np.ones(600, dtype=bool), folds)
 
 
 def without_a_fold(runs: list[FinishedJob]) -> list[FinishedJob]:

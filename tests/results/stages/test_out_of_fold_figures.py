@@ -20,10 +20,14 @@ def test_curves_tell_the_areas_of_each_fold_and_of_all(tmp_path: Path) -> None:
     draw_oof_figures(tmp_path, drawn)
     texts = {file.name: file.read_text() for file in tmp_path.iterdir()}
     assert set(texts) == {"roc.svg", "precision_recall.svg", "confusion.svg", "oof_predictions.svg"}
-    for name, own in [("all", drawn), *((f"fold {fold}", own) for fold, own in drawn.groupby("fold"))]:
+    for name, own in [("all pooled", drawn), *((f"fold {fold}", own) for fold, own in drawn.groupby("fold"))]:
         positive, p = own["target"].to_numpy() == 1, own["pred"].to_numpy()
         assert f"{name}: {auroc(positive, p):.3f}<" in texts["roc.svg"]
         assert f"{name}: {average_precision(positive, p):.3f}<" in texts["precision_recall.svg"]
+    areas = [auroc(own["target"].to_numpy() == 1, own["pred"].to_numpy()) for _, own in drawn.groupby("fold")]
+    assert f"mean of folds: {np.mean(areas):.3f}<" in texts["roc.svg"]
+    for name in ("roc.svg", "precision_recall.svg"):
+        assert "Pooled, samples of one fold are also ranked against those of others" in texts[name]
     found = int(((drawn["target"] == 1) & (drawn["pred"] >= 0.5)).sum())
     assert f">{found}<" in texts["confusion.svg"]
 

@@ -23,10 +23,10 @@ def in_a_volume(study: StudyFolder) -> bool:
     return any(study.path.glob("jobs/*/*/volumes/test/*.json"))
 
 
-def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path, where: tuple[str, ...]) -> None:
-    """Done elsewhere, where a cluster is up, and here with kills: once in training, once in the middle of a volume."""
+def test_killed_or_not_the_study_ends_with_the_same_masks(tmp_path: Path) -> None:
+    """Done undisturbed, and with kills: once in training, once in the middle of a volume."""
     place = ImageStudy(tmp_path, "dark_side")
-    place.run("launch", *STUDY, *where, "--root", "whole")
+    place.run("launch", *STUDY, "--root", "whole")
     place.kill_jobs_when("launch", *STUDY, "checkpoint.every_seconds=0", condition=has_checkpoint)
     place.kill_jobs_when("resume", "dark_side", "--wait", condition=in_a_volume)
     place.resume()

@@ -26,10 +26,10 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: tuple[str, ...]) -> None:
+def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     place = ImageStudy(tmp_path, STUDY)
-    place.run("launch", *ASKED, *where, "--root", "whole")
+    place.run("launch", *ASKED, "--root", "whole")
     whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert names(whole.outputs_folder / "submit") == SUBMIT | OUT_OF_FOLD | LEARNING
@@ -42,7 +42,7 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
 def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     place = ImageStudy(tmp_path, STUDY, STUDY, "--size", "small")
-    one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=12")
+    one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=8")
     small = (f"experiment={STUDY}", "size=small", "paths.data=data", "--wait", *one)
     place.run("launch", *small, "predict.tta=1", "archive=true", "--root", "runs")
     outputs = place.study_folder("runs").outputs_folder

@@ -18,9 +18,9 @@ TABLES = {"ensemble.csv", "members.csv", "oof.csv", "submission.csv"}
 FIGURES = {"classes.svg", "ensemble.svg", "learning.svg", "schedule.svg", "test_predictions.svg"}
 
 
-def test_the_study_runs_from_volumes_to_its_files(tmp_path: Path, where: tuple[str, ...]) -> None:
+def test_the_study_runs_from_volumes_to_its_files(tmp_path: Path) -> None:
     place = ImageStudy(tmp_path, "mgmt")
-    place.run("launch", *STUDY, *where, "--root", "whole")
+    place.run("launch", *STUDY, "--root", "whole")
     whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert {path.name for path in (whole.outputs_folder / "ensemble").iterdir()} == TABLES | FIGURES

@@ -1,4 +1,4 @@
-"""The study of prevalence shift, small, from image files to tables."""
+"""The study of prevalence shift, small, from image files to tables, as its page of the documentation does it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pages import HERE, run_page
 from toyproject import SEEDFOLD
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -18,17 +19,17 @@ from seedfold.orchestrator.ledger.reader import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=prevalence_shifts", "size=tiny", "paths.data=data")
+PAGE = HERE / "docs" / "studies" / "prevalence.md"
 WHOLE = {"done": 47, "blocked": 2}
 
 
 class Place:
-    """A folder with the data, in which commands run."""
+    """The folder in which the page was followed, and commands there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         own = {"SEEDFOLD_ROOT": str(folder / "runs"), "HOME": str(folder), "TMPDIR": str(folder)}
         self.environment = {**os.environ, **own}
-        self.run("make-data", "prevalence_shifts", "--size", "tiny", "--out", "data")
 
     @property
     def study(self) -> StudyFolder:
@@ -71,11 +72,11 @@ class Place:
 
 
 def test_small_study_runs_from_end_to_end_and_only_what_went_missing_runs_again(
-    tmp_path: Path, where: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Done elsewhere, where a cluster is up; what went missing is done here."""
+    """The page makes the data and launches the study."""
+    run_page(PAGE, tmp_path, monkeypatch)
     place = Place(tmp_path)
-    place.run("launch", *STUDY, *where, "--wait")
     assert place.states() == WHOLE
     assert {attempt for _, attempt in place.attempts()} == {1}
     assert "nothing to start" in place.run("launch", *STUDY, "--wait")

@@ -1,0 +1,50 @@
+"""Texts where the configuration has a number or true or false: a job would fail on them, each one by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.interpolations import MISSING
+
+CHECKED_ELSEWHERE = frozenset({"cluster", "failures", "resources", "hydra"})
+"""Top-level keys whose values are read, with all that may be written there, before anything is started."""
+
+_RANGE = re.compile(r"(?P<first>\d+)\s*(?:\.{2,3}|-|:|to)\s*(?P<last>\d+)")
+_LISTED = 10
+
+
+def refuse_text(key: str, values: Iterable[Any], config: Mapping[str, Any]) -> None:
+    """Raise UsageError if a text would replace a number, true or false that ``config`` has at the dotted ``key``.
+
+    Where the configuration has null, a text or an interpolation, or nothing, any value may be meant.
+    """
+    default = _find(config, key)
+    if not isinstance(default, bool | int | float) or key.split(".")[0] in CHECKED_ELSEWHERE:
+        return
+    for value in values:
+        if isinstance(value, str) and "${" not in value and value != MISSING:
+            raise UsageError(f"{key}={value}: {_advice(key, value, default)}")
+
+
+def _advice(key: str, value: str, default: bool | float) -> str:
+    found = _RANGE.fullmatch(value)
+    if isinstance(default, bool):
+        return f"is a text, and {key} is true or false; write one of them, or ++{key}={value} if the text is meant"
+    if found is not None and int(found["first"]) < int(found["last"]):
+        numbers = range(int(found["first"]), int(found["last"]) + 1)
+        listed = [f"{key}={','.join(map(str, numbers))}"] if len(numbers) <= _LISTED else []
+        forms = " or ".join([*listed, f"'{key}=range({numbers.start},{numbers.stop})'"])
+        return f"is a text, not a range of numbers; write {forms}"
+    return f"is a text, and {key} is a number ({default}); write a number, or ++{key}={value} if the text is meant"
+
+
+def _find(config: Mapping[str, Any], key: str) -> Any:
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node

@@ -1,0 +1,104 @@
+"""Two jobs side by side: their configuration, the code and packages that computed them, and their results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seedfold.jobs.description import SHORT_ID_LENGTH
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.explain import Difference, find_differences
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.job_details import JobDetails
+from seedfold.orchestrator.state.job_lookup import FoundJob
+from seedfold.orchestrator.state.overview import Overview, job_label
+from seedfold.orchestrator.views.comparison import ComparisonRequest
+from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.published import Result
+
+if TYPE_CHECKING:
+    from seedfold.results.comparison.two_runs import CurveDifference
+
+Versions = dict[str, tuple[str | None, str | None]]
+
+
+@dataclass(frozen=True)
+class JobDifferences:
+    """What differs between two finished jobs, the first to the left.
+
+    ``code`` names the files that differ, None where the code of one was not recorded. ``rows`` are its metrics.
+    """
+
+    names: tuple[str, str]
+    configuration: list[Difference]
+    code: list[str] | None
+    packages: Versions
+    hosts: tuple[str, str]
+    rows: list[dict[str, Any]]
+    curves: list[CurveDifference]
+
+
+def compare_jobs(root: Root, left: FoundJob, right: FoundJob, request: ComparisonRequest) -> JobDifferences:
+    """Compare two jobs. Raises UsageError for one job named twice, and for a job that is not done."""
+    from seedfold.results.comparison.two_runs import curve_differences, metric_rows, packages_of
+
+    if left.job.id == right.job.id:
+        raise UsageError(f"{left.job.id[:SHORT_ID_LENGTH]}: both names mean the same job; name another job")
+    details = [JobDetails(root, found) for found in (left, right)]
+    results = [_result(each) for each in details]
+    first, second = (_run(each, result) for each, result in zip(details, results, strict=True))
+    identity = Overview(root, left.study.name).settings["identity"]
+    tables = [_code_table(each, result) for each, result in zip(details, results, strict=True)]
+    packages = [packages_of(run, result) for run, result in zip((first, second), results, strict=True)]
+    return JobDifferences(
+        names=(_name(left), _name(right)),
+        configuration=find_differences(left.job, right.job, identity),
+        code=_differing(*tables),
+        packages={key: value for key, value in _versions(*packages).items() if value[0] != value[1]},
+        hosts=(_host(results[0]), _host(results[1])),
+        rows=metric_rows(first, second, request.splits, request.metrics),
+        curves=curve_differences(first, second),
+    )
+
+
+def _name(found: FoundJob) -> str:
+    return f"{found.study.name}  {job_label(found.job)}"
+
+
+def _result(details: JobDetails) -> Result:
+    result = details.latest_result()
+    if result is None:
+        raise UsageError(
+            f"{job_label(details.job)}: is {details.view.state} and has no result yet; see seedfold explain"
+        )
+    return result
+
+
+def _run(details: JobDetails, result: Result) -> FinishedJob:
+    folder = details.holding_study.result_folder(result.id, result.attempt)
+    return FinishedJob(result.id, details.job.study, details.job.stage, details.job.axes, result.attempt, folder)
+
+
+def _code_table(details: JobDetails, result: Result) -> Mapping[str, Any] | None:
+    """The files that computed a result, by name, with a digest of each; None where they were not recorded."""
+    file = details.holding_study.path / "code" / f"{result.code}.json"
+    if not file.exists():
+        return None
+    table: Mapping[str, Any] = json.loads(file.read_text())
+    return table
+
+
+def _differing(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> list[str] | None:
+    if left is None or right is None:
+        return None
+    return [name for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name)]
+
+
+def _versions(left: Mapping[str, str], right: Mapping[str, str]) -> Versions:
+    return {name: (left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])}
+
+
+def _host(result: Result) -> str:
+    return str(result.provenance.get("host", ""))
