@@ -114,7 +114,7 @@ def test_jobs_of_other_folds_share_the_test_samples_alone(two: Toy) -> None:
         (("toy", "--over", "signal", "--out", "table.txt"), ("table.txt", "csv, json, parquet")),
         (("tyo", "--over", "signal"), ("tyo", "did you mean 'toy'")),
         (("seed=0", "seed=1 fold=0"), ("seed=0", "write more of the id or address")),
-        (("signal=2 seed=0 fold=0", "signal=2 seed=0 fold=0", "--study", "toy"), ("one job",)),
+        (("signal=2 seed=0 fold=0", "signal=2 seed=0 fold=0", "--study", "toy"), ("the same job",)),
         (("signal=0.5 seed=1 fold=2", "signal=2 seed=1 fold=2", "--study", "toy"), ("waiting", "no result yet")),
         (("signal=2 seed=0 fold=0", "signal=2 seed=0 fold=1", "--where", "seed=0"), ("--where", "two jobs")),
         (("toy", "--over", "signal", "--study", "toy"), ("--study",)),

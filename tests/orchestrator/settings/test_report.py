@@ -30,7 +30,7 @@ def test_axes_are_named_as_in_a_condition() -> None:
     [
         ({"compares": []}, r"report.compares: unknown key \(did you mean 'compare'\?\)"),
         ({"compare": "model"}, r"report.compare: 'model' is not a list of axes; write \[model\]"),
-        (["model"], r"report: \['model'\] is no mapping"),
+        (["model"], r"report: \['model'\] is not a mapping"),
         (
             {"compare": ["loss.weihgting"]},
             r"report.compare: loss.weihgting: no such axis \(did you mean 'loss.weighting'",
