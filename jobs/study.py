@@ -41,7 +41,7 @@ class Stage:
     count: int
 
 
-SETTINGS_KEYS = ("cluster", "failures", "identity", "paths")
+SETTINGS_KEYS = ("cluster", "failures", "identity", "paths", "report")
 """Top-level keys that hold for a whole study."""
 
 
@@ -60,8 +60,8 @@ class Study:
     """A study as it was asked for.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity`` and ``paths``, resolved without the axes. ``tables`` are the
-    files that its axes were read from.
+    under ``cluster``, ``failures``, ``identity``, ``paths`` and ``report``, resolved without the axes. ``tables`` are
+    the files that its axes were read from.
     """
 
     name: str

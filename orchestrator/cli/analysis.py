@@ -102,7 +102,10 @@ def write_table(
         output.write(table, exact, notes=notes_below)
         return
     groups = [column for column in ("stage", "task", "ratio", *by) if column in table]
-    output.write(summarise_table(name, table, by), exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
+    frame = summarise_table(name, table, by)
+    fewer = ["a mean of fewer values, as (5 of 6), lacks what is undefined, or other tasks or ratios"]
+    notes = [*notes_below, *(fewer if (frame["n"] < frame["expected"]).any() else [])]
+    output.write(frame, exact, [*groups, *PEERS.get(name, ())], notes=notes)
     if output.is_on_terminal:
         print_text(_means_of(name, table, by), style="dim")
 

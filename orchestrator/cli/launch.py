@@ -68,6 +68,9 @@ def print_started(launched: LaunchResult) -> None:
         print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):
         print_text(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
+    if launched.removed:
+        removed = count_noun(len({job.id for job in launched.removed}), "job is", "jobs are")
+        print_text(f"{removed} no longer in the study: seedfold status {study} --all shows them", style="yellow")
     if launched.exhausted_count:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again: seedfold resume {study}", style="yellow")

@@ -96,6 +96,11 @@ def selection(function: F) -> F:
     return where(stage(limit(function)))
 
 
+with_removed = click.option(
+    "--all", "with_removed", is_flag=True, help="Also jobs of points that the study as last launched no longer has."
+)
+
+
 def _to_folders(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
     folders = tuple(Path(value).expanduser().absolute() for value in values)
     for folder in folders:

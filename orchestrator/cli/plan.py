@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
@@ -26,6 +27,7 @@ from seedfold.orchestrator.cli.console import (
 from seedfold.orchestrator.dispatch.launch import make_plan
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.plan import (
@@ -72,6 +74,7 @@ def command(
         print_json(plan_to_json(plan, jobs, starting))
     elif file != "-":
         _print_plan(plan, jobs, starting)
+        _print_removed(plan.jobs_to_remove(study_request(overrides)))
 
 
 def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> dict[str, Any]:
@@ -106,6 +109,12 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
     if starting:
         print_text(_cost_text(plan, starting))
     _print_not_started(plan, jobs, starting)
+
+
+def _print_removed(removed: Sequence[JobDescription]) -> None:
+    if removed:
+        jobs = count_noun(len({job.id for job in removed}), "job")
+        print_text(f"{jobs} would leave the study, which no longer names them; their results stay", style="yellow")
 
 
 def _print_title(plan: Plan, jobs: Sequence[PlannedJob], replacements: Sequence[Replacement]) -> None:

@@ -16,10 +16,11 @@ from seedfold.orchestrator.views.report_page import write_study_report
 @click.command()
 @options.study
 @click.option("--out", metavar="FILE", help="The page; else outputs/report.html in the study's folder.")
+@options.with_removed
 @options.common
-def command(study: str, out: str | None, root: Root) -> None:
+def command(study: str, out: str | None, with_removed: bool, root: Root) -> None:
     """Write a report with tables and plots, and print its path."""
-    overview = Overview(root, study)
+    overview = Overview(root, study, with_removed=with_removed)
     if out is not None and Path(out).is_dir():
         raise UsageError(f"--out {out}: is a folder; name a file")
     click.echo(write_study_report(overview, Path(out).absolute() if out else None))

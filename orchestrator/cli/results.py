@@ -11,8 +11,8 @@ from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
-from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs, stale_reasons
+from seedfold.orchestrator.state.overview import Overview, note_removed
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.evaluation.axes import axis_names
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
@@ -56,6 +56,7 @@ class GivenOptions(OutputOptions):
     base_seed: int | None
     where: Sequence[str]
     stages: Sequence[str]
+    with_removed: bool
 
 
 @click.command()
@@ -88,6 +89,7 @@ class GivenOptions(OutputOptions):
     help="What becomes of classes estimated to be absent.",
 )
 @click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
+@options.with_removed
 @options.selection
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
@@ -104,7 +106,7 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     """
     output = TableOutput.from_options(given_options)
     _refuse_unused_options(name, given_options)
-    overview = Overview(root, study)
+    overview = Overview(root, study, with_removed=given_options["with_removed"])
     show = _show_analysis if name in ANALYSES else _show_table
     show(overview, name, given_options, output)
 
@@ -129,21 +131,26 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, o
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
+    from seedfold.results.tables.metric_means import NOTES
+
     runs, study = find_finished_jobs(overview), overview.folder.name
     if not runs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
     request = _table_request(overview, runs, given_options)
     frame = make_result_table(name, request, summarized=not output.is_for_programs)
     axes = axis_names(runs)
-    problem = [*problem_axes(axes), *(axis for axis in axes if is_repetition(axis))]
-    output.write(frame, axes, problem, [] if output.is_for_programs else _notes(runs, study))
+    problem = [*problem_axes(axes, request.compare), *(axis for axis in axes if is_repetition(axis))]
+    removed = note_removed(overview)
+    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else [])]
+    output.write(frame, axes, problem, notes if output.is_for_programs else [*notes, *_stale_notes(runs, study)])
 
 
-def _notes(runs: Sequence[FinishedJob], study: str) -> list[str]:
+def _stale_notes(runs: Sequence[FinishedJob], study: str) -> list[str]:
     stale = count_stale(runs)
     if not stale:
         return []
-    return [f"stale: {stale} of {count_noun(len(runs), 'result')}; see seedfold status {study}"]
+    reasons = ", ".join(stale_reasons(runs))
+    return [f"stale: {stale} of {count_noun(len(runs), 'result')} ({reasons}); see seedfold status {study}"]
 
 
 def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_options: GivenOptions) -> TableRequest:
@@ -152,10 +159,10 @@ def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_option
         "rank_by": given_options["rank_by"],
         "members": tuple(given_options["members"]) or None,
     }
-    return TableRequest(
+    return TableRequest.of_study(
+        overview,
         runs,
-        list(overview.jobs_by_address().values()),
-        _conditions(given_options),
+        where=_conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),
         over=tuple(given_options["over"]),

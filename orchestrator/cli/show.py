@@ -43,7 +43,7 @@ def _print_description(details: JobDetails) -> None:
     job, view = details.job, details.view
     stale = f", stale: {view.stale}" if view.stale else ""
     reason = f": {view.job_state.reason}" if view.job_state.reason else ""
-    superseded = "" if details.is_current else ", superseded"
+    superseded = ", superseded" if details.is_superseded else ", no longer in the study" if details.is_removed else ""
     print_text(f"{job.stage} {axes_text(job.axes)}", style="bold")
     print_text(f"id       {job.id}", f"study    {job.study}", f"state    {view.state}{reason}{stale}{superseded}")
     print_text(f"run      {job.run}")

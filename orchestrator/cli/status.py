@@ -43,6 +43,7 @@ from seedfold.orchestrator.state.overview import (
 @options.study
 @click.option("--by", metavar="AXIS", help="Count by the values of an axis.")
 @click.option("--superseded", is_flag=True, help="List the jobs that were replaced.")
+@options.with_removed
 @options.selection
 @options.as_json
 @options.common
@@ -52,6 +53,7 @@ def command(
     study: str,
     by: str | None,
     superseded: bool,
+    with_removed: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -59,7 +61,7 @@ def command(
     root: Root,
 ) -> None:
     """Say how a study stands: jobs by state and stage, failures grouped, with one example of each."""
-    overview = Overview(root, study, result_check="recent")
+    overview = Overview(root, study, result_check="recent", with_removed=with_removed)
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()

@@ -64,7 +64,7 @@ class LocalSource:
         return Listing(str(self._root.path), now, self._entries, self._other_studies(study))
 
     def _other_studies(self, study: str) -> tuple[str, ...]:
-        views = Overview(self._root, study).job_views()
+        views = Overview(self._root, study, with_removed=True).job_views()
         return tuple(sorted({view.job_state.holding_study.name for view in views} - {self._folder.name}))
 
     def read_files(self, wanted: WantedBytes) -> Iterator[tuple[FileEntry, ByteChunks | None]]:

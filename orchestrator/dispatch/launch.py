@@ -15,7 +15,7 @@ from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
+from seedfold.orchestrator.ledger.plans import PlanHeader, study_request, write_plan
 from seedfold.orchestrator.login.project_store import refuse_absent_data
 from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
@@ -72,15 +72,25 @@ def launch(
 
 
 def start_plan(
-    plan: Plan, starting: Sequence[PlannedJob], overrides: Sequence[str], config_dirs: Sequence[Path] = ()
+    plan: Plan,
+    starting: Sequence[PlannedJob],
+    overrides: Sequence[str],
+    config_dirs: Sequence[Path] = (),
+    *,
+    only_adds: bool = False,
 ) -> LaunchResult:
-    """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for."""
+    """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for.
+
+    Points that an earlier plan of the same overrides had, and this one has not, are removed unless it ``only_adds``.
+    """
     root = plan.root
+    request = None if only_adds else study_request(overrides)
+    removed = [] if request is None else plan.jobs_to_remove(request)
     refuse_absent_data(Path.cwd(), plan.study.settings)
     check_with_scheduler(plan.folder, starting, plan.study.settings)
-    if starting or plan.has_new_addresses():
+    if starting or removed or plan.has_new_addresses() or plan.changes_report():
         root.mark_as_root()
-        header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd())
+        header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd(), request)
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
@@ -90,6 +100,7 @@ def start_plan(
         started=tuple(planned.job for planned in starting),
         submissions=submissions,
         advance_result=advanced,
+        removed=tuple(removed),
         exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 

@@ -82,7 +82,8 @@ class DescriptionsFile:
         write_plan_once(study, replace(header, time=self.path.stat().st_mtime), jobs, self.digest)
 
     def _refuse_replacing(self, root: Root, plans: Plans, jobs: Sequence[JobDescription]) -> None:
-        jobs_at_address = ((plans.current_jobs.get(job.address), job) for job in jobs)
+        held_jobs = plans.held_jobs()
+        jobs_at_address = ((held_jobs.get(job.address), job) for job in jobs)
         pairs = [(old, new) for old, new in jobs_at_address if old is not None and old.id != new.id]
         if pairs:
             states = JobStates(root, Ledger(plans.study), RetryPolicies.parse(self.settings["failures"]))

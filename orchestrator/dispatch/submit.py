@@ -26,8 +26,8 @@ class LaunchResult:
     """What a launch or a resume did.
 
     ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted_count``
-    counts failed jobs that only `resume` tries again; ``advance_result`` is what the scheduler took, None on this
-    machine.
+    counts failed jobs that only `resume` tries again; ``removed`` are those whose points the study no longer has;
+    ``advance_result`` is what the scheduler took, None on this machine.
     """
 
     study: StudyFolder
@@ -35,6 +35,7 @@ class LaunchResult:
     started: tuple[JobDescription, ...]
     submissions: tuple[Submission, ...]
     exhausted_count: int = 0
+    removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None
 
 

@@ -1,17 +1,19 @@
 """The plans of a study on disk, and which jobs are current.
 
-Every launch that names something new writes one file: a first line that says who asked for what, then the job
+Every launch that changes what the study is writes one file: a first line that says who asked for what, then the job
 descriptions. The address of a job, (stage, axis values), belongs to the job that named it last: that one is current,
-the earlier ones are superseded.
+the earlier ones are superseded. A launch adds jobs, and it removes those that an earlier launch with the same request
+named and it does not: these points were taken out of the study's file.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,14 +24,34 @@ from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.records import decode_jobs, encode_jobs
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.imports.run import IMPORT_RUN
 
 Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
+Request = tuple[str, ...]
+_HOW_KEYS = frozenset(
+    {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
+)
+"""Overrides of these keys say how jobs are done or shown, and not which jobs there are."""
+_SWEPT = "hydra.sweeper."
+
+
+def study_request(overrides: Iterable[str]) -> Request:
+    """Return which part of a study overrides ask for: two launches with the same request speak of the same points."""
+    return tuple(sorted(override for override in overrides if _says_which_jobs(override)))
+
+
+def _says_which_jobs(override: str) -> bool:
+    key = override.partition("=")[0].lstrip("+~")
+    return key.startswith(_SWEPT) or re.split(r"[./@]", key)[0] not in _HOW_KEYS
 
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
-    """Who asked for what, and the settings that jobs of this plan run under (``cluster``, ``failures``, …)."""
+    """Who asked for what, and the settings that jobs of this plan run under (``cluster``, ``failures``, …).
+
+    ``request`` says which part of the study the plan is the whole of; one without it only adds jobs.
+    """
 
     time: float
     user: str
@@ -39,10 +61,16 @@ class PlanHeader:
     overrides: tuple[str, ...]
     config_dirs: tuple[str, ...]
     settings: Mapping[str, Any]
+    request: Request | None = None
 
     @classmethod
     def create(
-        cls, overrides: Sequence[str], config_dirs: Sequence[Path], settings: Mapping[str, Any], folder: Path
+        cls,
+        overrides: Sequence[str],
+        config_dirs: Sequence[Path],
+        settings: Mapping[str, Any],
+        folder: Path,
+        request: Request | None = None,
     ) -> PlanHeader:
         """Describe the plan that this process makes."""
         return cls(
@@ -54,6 +82,7 @@ class PlanHeader:
             overrides=tuple(overrides),
             config_dirs=tuple(map(str, config_dirs)),
             settings=dict(settings),
+            request=request,
         )
 
 
@@ -101,7 +130,9 @@ def read_plan_header(path: Path) -> PlanHeader:
         record = json.loads(file.readline())
     for key in ("command", "overrides", "config_dirs"):
         record[key] = tuple(record[key])
-    return PlanHeader(**record)
+    # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
+    request = record.get("request", study_request(record["overrides"]) or None)
+    return PlanHeader(**{**record, "request": None if request is None else tuple(request)})
 
 
 def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
@@ -117,14 +148,17 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 class Plans:
     """All plans of a study, read as they come.
 
-    ``jobs`` has every job ever named, by id; ``current`` the job that holds each address (equal points of two stages
-    are one job with two addresses); ``superseded`` the ids that hold no address any more; ``header`` is the last one's.
+    ``jobs`` has every job ever named, by id; ``current_jobs`` the job that holds each address of the study as last
+    launched (equal points of two stages are one job with two addresses); ``removed_jobs`` those at addresses that the
+    study no longer has; ``superseded`` the ids that hold no address any more; ``header`` is the last one's.
     """
 
     def __init__(self, study: StudyFolder) -> None:
         self.study = study
         self.jobs: dict[str, JobDescription] = {}
         self.current_jobs: dict[Address, JobDescription] = {}
+        self.removed_jobs: dict[Address, JobDescription] = {}
+        self._named_by_request: dict[Request, set[Address]] = {}
         self.header: PlanHeader | None = None
         self.superseded: frozenset[str] = frozenset()
         self._files_read: set[Path] = set()
@@ -137,16 +171,36 @@ class Plans:
         if new and self._files_read and new[0] < max(self._files_read):
             # Written at the same moment as one that was read before it: the names decide, for every reader alike.
             self.current_jobs.clear()
+            self.removed_jobs.clear()
+            self._named_by_request.clear()
             new = files
         for path in new:
-            for job in read_plan_jobs(path):
-                self.jobs[job.id] = job
-                self.current_jobs[job.address] = job
-            self.header = read_plan_header(path)
-            self._files_read.add(path)
+            self._read(path)
         if new:
-            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.current_jobs.values()})
+            self.superseded = frozenset(self.jobs.keys() - {job.id for job in self.held_jobs().values()})
         return bool(new)
+
+    def _read(self, path: Path) -> None:
+        self.header, jobs = read_plan_header(path), list(read_plan_jobs(path))
+        for job in jobs:
+            self.jobs[job.id] = job
+            self.current_jobs[job.address] = job
+            self.removed_jobs.pop(job.address, None)
+        if self.header.request is not None and any(job.run != IMPORT_RUN for job in jobs):
+            named = {job.address for job in jobs}
+            for job in self.jobs_to_remove(self.header.request, named):
+                self.removed_jobs[job.address] = self.current_jobs.pop(job.address)
+            self._named_by_request[self.header.request] = named
+        self._files_read.add(path)
+
+    def jobs_to_remove(self, request: Request, named: Collection[Address]) -> list[JobDescription]:
+        """Return the current jobs that a plan of ``request`` removes if it names these addresses."""
+        before = self._named_by_request.get(request, set())
+        return [job for address, job in self.current_jobs.items() if address in before and address not in named]
+
+    def held_jobs(self) -> dict[Address, JobDescription]:
+        """The job that holds each address, whether the study as last launched has the address or not."""
+        return {**self.removed_jobs, **self.current_jobs}
 
     def current_ids(self) -> list[str]:
         """The ids of the current jobs, each once, in the order in which they were planned."""

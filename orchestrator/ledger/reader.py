@@ -17,7 +17,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
-from seedfold.results.store.published import Result
+from seedfold.results.store.published import Result, nan_metrics
 
 _EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
 
@@ -170,4 +170,5 @@ def done_event_details(job_id: str, attempt: int, result: Result) -> dict[str, A
         "code": result.code,
         "files": result.files,
         "host": result.provenance["host"],
+        **({"nan": names} if (names := nan_metrics(result.metrics)) else {}),
     }

@@ -14,6 +14,8 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
+NanPolicy = Literal["auto", "fail", "keep"]
+"""What becomes of a metric that is not a number."""
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 _DISK_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
@@ -120,14 +122,15 @@ _POLICY_KEYS = dict.fromkeys(field.name for field in fields(RetryPolicy)).keys()
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicies:
-    """The policies of all kinds, as configured in ``conf/failures``."""
+    """The policies of all kinds, as configured in ``conf/failures``; ``nan`` is about metrics that are not a number."""
 
     by_kind: Mapping[str, RetryPolicy]
     stop_after_identical: int
+    nan: NanPolicy = "auto"
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> RetryPolicies:
-        """Read ``failures`` of the configuration. Raises UsageError for an unknown kind or key."""
+        """Read ``failures`` of the configuration. Raises UsageError for an unknown kind, key or word."""
         kinds = dict(settings.get("kinds") or {})
         for kind, policy in kinds.items():
             if kind not in FAILURE_KINDS:
@@ -138,7 +141,12 @@ class RetryPolicies:
             for key in set(policy) - _POLICY_KEYS:
                 raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: {', '.join(_POLICY_KEYS)}")
         stop = int(settings.get("stop_after_identical", 5))
-        return cls({kind: RetryPolicy(**policy) for kind, policy in kinds.items()}, stop)
+        nan = settings.get("nan", "auto")
+        if nan not in get_args(NanPolicy):
+            known = get_args(NanPolicy)
+            nearest = did_you_mean(str(nan), known)
+            raise UsageError(f"failures.nan: {nan}: no such policy{nearest}; known: {', '.join(known)}")
+        return cls({kind: RetryPolicy(**policy) for kind, policy in kinds.items()}, stop, nan)
 
     def policy_for(self, kind: str) -> RetryPolicy:
         """The policy of a kind; one that is not configured is never retried."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import find_damage
+
+_ENDED_STATES = frozenset({"blocked", "cancelled", "lost"})
 
 
 def find_finished_jobs(overview: Overview, selection: Selection | None = None) -> list[FinishedJob]:
@@ -38,6 +41,26 @@ def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> Fin
     return FinishedJob(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)
 
 
+def reasons_without_result(overview: Overview, finished_jobs: Sequence[FinishedJob]) -> dict[str, str]:
+    """Why jobs of the study have no result, by id: ``failed (nan)``, ``not finished (running)``."""
+    finished_ids = {job.id for job in finished_jobs}
+    jobs = (job for job in overview.jobs_at_addresses().values() if job.id not in finished_ids)
+    return {job.id: _reason_without_result(overview.job_view(job)) for job in jobs}
+
+
+def _reason_without_result(view: JobView) -> str:
+    if view.state == "failed":
+        return f"failed ({view.failure_json()['kind']})"
+    return view.state if view.state in _ENDED_STATES else f"not finished ({view.state})"
+
+
 def count_stale(jobs: Iterable[FinishedJob]) -> int:
     """How many of the runs no longer hold."""
     return sum(run.stale is not None for run in jobs)
+
+
+def stale_reasons(jobs: Iterable[FinishedJob], listed: int = 3) -> list[str]:
+    """Why runs no longer hold: the most frequent reasons."""
+    reasons = Counter(run.stale for run in jobs if run.stale is not None)
+    more = ["…"] if len(reasons) > listed else []
+    return [*(reason for reason, _ in reasons.most_common(listed)), *more]

@@ -76,9 +76,9 @@ class DeletableFinder:
     """Finds what may go in one study. Read once; make another one to look again."""
 
     def __init__(self, root: Root, study: str) -> None:
-        self.overview = Overview(root, study)
-        others = [Overview(root, folder.name) for folder in root.study_folders() if folder.name != study]
-        self.needed = NeededData([self.overview, *others])
+        self.overview = Overview(root, study, with_removed=True)
+        names = [folder.name for folder in root.study_folders() if folder.name != study]
+        self.needed = NeededData([self.overview, *(Overview(root, name, with_removed=True) for name in names)])
         self.folder = self.overview.folder
 
     @cached_property

@@ -123,7 +123,7 @@ def _set_key(config: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _refuse_replacing(ledger: Ledger, job: JobDescription, allow_replacing: bool) -> None:
-    old = ledger.plans.current_jobs.get(job.address)
+    old = ledger.plans.held_jobs().get(job.address)
     if old is not None and old.id != job.id and not allow_replacing:
         axes = ", ".join(f"{key}={value}" for key, value in job.axes.items())
         raise UsageError(

@@ -23,7 +23,8 @@ class JobDetails:
         self.job = found_job.job
         overview = Overview(root, found_job.study.name)
         self.view: JobView = overview.job_view(found_job.job)
-        self.is_current = found_job.job.id in overview.ledger.plans.current_ids()
+        self.is_superseded = found_job.job.id in overview.ledger.plans.superseded
+        self.is_removed = not self.is_superseded and found_job.job.id not in overview.ledger.plans.current_ids()
         self.holding_study = self.view.job_state.holding_study
         ledger = Overview(root, self.holding_study.name).ledger
         self.record: JobRecord = ledger.record_of(found_job.job.id)
@@ -94,7 +95,7 @@ class JobDetails:
             "state": self.view.state,
             "reason": self.view.job_state.reason or None,
             "stale": self.view.stale,
-            "superseded": not self.is_current,
+            "superseded": self.is_superseded,
             "attempts": list(self.attempts()),
             "code": self.snapshot_info(),
             "result": None if result is None else self._result_json(result),

@@ -57,13 +57,13 @@ def _find_by_id(plans: Iterable[Plans], prefix: str) -> list[FoundJob]:
 
 
 def _is_stage(plans: Iterable[Plans], word: str) -> bool:
-    return any(stage == word for study_plans in plans for stage, _ in study_plans.current_jobs)
+    return any(stage == word for study_plans in plans for stage, _ in study_plans.held_jobs())
 
 
 def _find_by_address(plans: Sequence[Plans], words: Sequence[str]) -> list[FoundJob]:
     stages = [word for word in words if not re.search(r"[=<>]", word)]
     where = Where.parse(" ".join(word for word in words if word not in stages))
-    jobs = [FoundJob(study_plans.study, job) for study_plans in plans for job in study_plans.current_jobs.values()]
+    jobs = [FoundJob(study_plans.study, job) for study_plans in plans for job in study_plans.held_jobs().values()]
     known = {found.job.stage for found in jobs}
     for stage in stages:
         if stage not in known:

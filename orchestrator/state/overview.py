@@ -21,9 +21,10 @@ from seedfold.orchestrator.ledger.plans import Address
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.ledger.slot_waits import read_wait
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
-from seedfold.orchestrator.state.job_states import JobState, JobStates, ResultCheck, count_states
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
 from seedfold.orchestrator.state.stale import StalenessChecker
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
@@ -70,10 +71,16 @@ class FailureGroup:
 
 
 class Overview:
-    """The jobs of a study that exists. Raises UsageError if it does not."""
+    """The jobs of a study that exists, as it was last launched. Raises UsageError if it does not exist.
 
-    def __init__(self, root: Root, study_name: str, result_check: ResultCheck = "files") -> None:
+    ``with_removed`` adds the jobs of points that the study no longer has.
+    """
+
+    def __init__(
+        self, root: Root, study_name: str, result_check: ResultCheck = "files", *, with_removed: bool = False
+    ) -> None:
         self.root = root
+        self.with_removed = with_removed
         self.folder: StudyFolder = root.existing_study(study_name)
         self.ledger = Ledger(self.folder)
         header = self.ledger.plans.header
@@ -82,6 +89,11 @@ class Overview:
             root, self.ledger, RetryPolicies.parse(self.settings.get("failures") or {}), result_check=result_check
         )
         self._staleness = StalenessChecker(self.states)
+
+    @property
+    def report_settings(self) -> ReportSettings:
+        """What the study says of its report."""
+        return ReportSettings.parse(self.settings.get("report"))
 
     def refresh(self) -> None:
         """Read what is new."""
@@ -93,17 +105,20 @@ class Overview:
         job_state = self.states.of(job.id)
         return JobView(job, job_state, self._staleness.stale_reason(job, job_state))
 
-    def job_views(self, selection: Selection | None = None) -> list[JobView]:
+    def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
-        jobs = self.ledger.plans.current_jobs.values()
-        return self._selected_views(jobs, selection)
+        return self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+
+    def job_views(self, selection: Selection | None = None) -> list[JobView]:
+        """How the job at each place of the study stands, in the order in which places were planned."""
+        return self._selected_views(self.jobs_at_addresses().values(), selection)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
         """The current jobs by place, with one more axis for each key in which jobs of a stage differ unnamed."""
         from seedfold.jobs.identity import Identity
         from seedfold.jobs.varying_keys import with_unnamed_axes
 
-        current = self.ledger.plans.current_jobs
+        current = self.jobs_at_addresses()
         identity = Identity.from_config(self.settings.get("identity"))
         return dict(zip(current, with_unnamed_axes(list(current.values()), identity), strict=True))
 
@@ -165,6 +180,8 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         origin.to_text() if origin else None,
         _note_stale(unique_views),
         _note_superseded(overview),
+        note_removed(overview),
+        _note_nan(unique_views),
         _note_damaged(overview),
         _note_mixed_code(unique_views),
         _note_wait(overview, unique_views),
@@ -187,6 +204,30 @@ def _note_stale(views: Sequence[JobView]) -> str | None:
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
     return f"{count_noun(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
+
+
+def note_removed(overview: Overview) -> str | None:
+    """Say how many jobs are left out because the study no longer has their points; None where there are none."""
+    removed = overview.ledger.plans.removed_jobs
+    if not removed or overview.with_removed:
+        return None
+    ids = {job.id for job in removed.values()} - set(overview.ledger.plans.current_ids())
+    if not ids:
+        return None
+    active_count = sum(overview.states.of(job_id).state in ACTIVE_STATES for job_id in ids)
+    active = f" ({active_count} of them queued or running)" if active_count else ""
+    jobs = count_noun(len(ids), "job is", "jobs are")
+    return f"{jobs} left out{active}, whose points the study as last launched no longer has; --all shows them"
+
+
+def _note_nan(views: Iterable[JobView]) -> str | None:
+    """Name done jobs whose result has a metric that is not a number."""
+    marked = [view for view in views if view.state == "done" and view.job_state.event and "nan" in view.job_state.event]
+    if not marked:
+        return None
+    names = list(dict.fromkeys(name for view in marked for name in (view.job_state.event or {})["nan"]))
+    jobs, more = count_noun(len(marked), "done job has", "done jobs have"), ", …" if len(names) > 3 else ""
+    return f"{jobs} metrics that are nan: {', '.join(names[:3])}{more}; e.g. {job_label(marked[0].job)}"
 
 
 def _note_damaged(overview: Overview) -> str | None:

@@ -15,9 +15,11 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.explain import find_differences
 from seedfold.jobs.study import Study
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.plans import Request
 from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
 from seedfold.orchestrator.state.stale import StalenessChecker
 
@@ -57,6 +59,8 @@ class Plan:
         self.policies = RetryPolicies.parse(study.settings["failures"])
         self.descriptions = list(study.jobs())
         by_id = {job.id: job for job in self.descriptions}
+        self.report_settings = ReportSettings.parse(study.settings.get("report"))
+        self.report_settings.check_axes(axis for job in self.descriptions for axis in job.axes)
         self.states = JobStates(root, self.ledger, self.policies, by_id)
         self.states.prefetch_results()
         staleness = StalenessChecker(self.states, import_roots)
@@ -69,9 +73,9 @@ class Plan:
 
     def find_replacements(self) -> list[Replacement]:
         """Addresses that hold another job now."""
-        replacements = []
+        replacements, held_jobs = [], self.ledger.plans.held_jobs()
         for planned in self.jobs:
-            old = self.ledger.plans.current_jobs.get(planned.job.address)
+            old = held_jobs.get(planned.job.address)
             if old is not None and old.id != planned.job.id:
                 replacements.append(Replacement(old, planned.job, self.states.of(old.id).state))
         return replacements
@@ -80,6 +84,15 @@ class Plan:
         """Whether any job stands at an address where it has not been planned before."""
         current = self.ledger.plans.current_jobs
         return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
+
+    def changes_report(self) -> bool:
+        """Whether the report compares something else than at the last launch."""
+        header = self.ledger.plans.header
+        return header is not None and ReportSettings.parse(header.settings.get("report")) != self.report_settings
+
+    def jobs_to_remove(self, request: Request) -> list[JobDescription]:
+        """The current jobs that an earlier launch with this request named, and which the study no longer has."""
+        return self.ledger.plans.jobs_to_remove(request, {job.address for job in self.descriptions})
 
     def startable_jobs(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
         """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows.

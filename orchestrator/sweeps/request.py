@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import Root, find_root
+from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.site import read_site_settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _LAUNCHER_PREFIX = "seedfold_"
 _FLAG_KEYS = ("wait", "resume", "replace")
-_OWN_KEYS = ("root", *_FLAG_KEYS, "volatile", "resources")
+_OWN_KEYS = ("root", *_FLAG_KEYS, "volatile", "failures", "report", "resources")
 _SEEDFOLD_CONFIG = "seedfold.conf"
 
 
@@ -115,10 +116,20 @@ class SweepRequest:
         uses_launcher = self.uses_seedfold_launcher
         return {
             "cluster": self._cluster_settings() if uses_launcher else {},
-            "failures": _read_config_file("failures/default.yaml"),
+            "failures": {**_read_config_file("failures/default.yaml"), **(self._failures() if uses_launcher else {})},
             "identity": {"volatile": [*VOLATILE, *(self._volatile_patterns() if uses_launcher else ())]},
             "paths": {},
+            "report": self.launcher_settings["report"] or {} if uses_launcher else {},
         }
+
+    def _failures(self) -> dict[str, Any]:
+        """What the launcher says of failures. Raises UsageError, under the launcher's name, for what cannot be."""
+        settings = self.launcher_settings["failures"] or {}
+        try:
+            RetryPolicies.parse(settings)
+        except UsageError as error:
+            raise UsageError(f"hydra.launcher.{error}") from None
+        return dict(settings)
 
     def _volatile_patterns(self) -> list[str]:
         patterns = self.launcher_settings["volatile"] or []

@@ -62,7 +62,8 @@ def launch_points(request: SweepRequest, points: Sequence[Sequence[str]]) -> Seq
         from seedfold.jobs.hydra_program import load_expanded_points
 
         study, job_numbers = load_expanded_points(request.make_sweep(), points)
-        plan, launched, code = _launch_and_wait(request, study, request.arguments)
+        # The next points of the same sweep come with the same arguments.
+        plan, launched, code = _launch_and_wait(request, study, request.arguments, only_adds=True)
         if code == _INTERRUPTED_EXIT_CODE:
             sys.exit(code)
         if not request.get_flag("wait"):
@@ -72,7 +73,7 @@ def launch_points(request: SweepRequest, points: Sequence[Sequence[str]]) -> Seq
 
 
 def _launch_and_wait(
-    request: SweepRequest, study: ProgramStudy, arguments: Sequence[str]
+    request: SweepRequest, study: ProgramStudy, arguments: Sequence[str], *, only_adds: bool = False
 ) -> tuple[Plan, LaunchResult, int]:
     """Plan, launch, and wait if asked to; return the exit code as well."""
     root = request.root
@@ -84,7 +85,7 @@ def _launch_and_wait(
         refuse_replacing(plan, _REPLACE_ADVICE)
     if request.get_flag("resume"):
         plan = _plan_with_resumed(plan)
-    launched = start_plan(plan, plan.startable_jobs(), arguments)
+    launched = start_plan(plan, plan.startable_jobs(), arguments, only_adds=only_adds)
     print_started(launched)
     return plan, launched, wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
 
@@ -153,7 +154,7 @@ def _launcher_overrides(request: SweepRequest, arguments: Sequence[str]) -> Iter
         key = given.removeprefix("hydra.launcher.")
         if key == given or key.split("=")[0] in {"root", "wait", "resume", "replace", "volatile"}:
             continue
-        yield key if key.startswith("resources.") else f"cluster.{key}"
+        yield key if key.startswith(("resources.", "failures.", "report.")) else f"cluster.{key}"
 
 
 @contextmanager

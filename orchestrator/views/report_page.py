@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import find_finished_jobs, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
 from seedfold.results.store.finished_job import FinishedJob
 
@@ -33,6 +33,8 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         planned=list(overview.jobs_by_address().values()),
         find_log=_log_path,
         more_figures=_prevalence_figures(overview, runs),
+        reasons=reasons_without_result(overview, runs),
+        compare=overview.report_settings.compare,
     )
     return path
 

@@ -38,18 +38,28 @@ Names = str | Sequence[str]
 
 @dataclass(frozen=True)
 class Study:
-    """A study under a root. Conditions are as in ``--where``: ``"seed=1,2 fold>=3"``."""
+    """A study under a root. Conditions are as in ``--where``: ``"seed=1,2 fold>=3"``.
+
+    ``with_removed`` adds the jobs of points that the study as last launched no longer has.
+    """
 
     name: str
     root: Root
     config_dirs: tuple[Path, ...] = ()
+    with_removed: bool = False
 
     @classmethod
-    def open(cls, name: str, root: str | Path | None = None, config_dirs: Sequence[str | Path] = ()) -> Study:
+    def open(
+        cls,
+        name: str,
+        root: str | Path | None = None,
+        config_dirs: Sequence[str | Path] = (),
+        with_removed: bool = False,
+    ) -> Study:
         """Open a study by name; it need not exist. Raises UsageError for a name that cannot be a folder's."""
         found = find_root(root)
         found.study_folder(name)
-        return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs))
+        return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs), with_removed)
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 
@@ -202,14 +212,14 @@ class Study:
         return [*([] if names_experiment else [f"experiment={self.name}"]), *overrides]
 
     def _read_overview(self) -> Overview:
-        return Overview(self.root, self.name)
+        return Overview(self.root, self.name, with_removed=self.with_removed)
 
     def _table_request(self, where: Where, **options: Any) -> TableRequest:
         overview = self._read_overview()
         runs = find_finished_jobs(overview)
         if not runs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
-        return TableRequest(runs, list(overview.jobs_by_address().values()), where or "", **options)
+        return TableRequest.of_study(overview, runs, where=where or "", **options)
 
 
 @dataclass(frozen=True)

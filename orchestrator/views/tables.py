@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.orchestrator.state.finished_jobs import reasons_without_result
+from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
@@ -19,10 +21,14 @@ FOLD = "fold"
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """What a table is made of. ``planned`` are all jobs of the study: they tell which folds and members are missing."""
+    """What a table is made of. ``planned`` are all jobs of the study: they tell what is missing."""
 
     runs: Sequence[FinishedJob]
     planned: Sequence[JobDescription] | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why planned jobs have no result, by id."""
+    compare: Sequence[str] | None = None
+    """The axes of the methods that the study compares, where it says so."""
     where: str = ""
     splits: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
@@ -35,6 +41,12 @@ class TableRequest:
     def shared_arguments(self) -> dict[str, Any]:
         """Arguments that out-of-fold tables and ensembles share."""
         return {"partial": self.partial, "planned": self.planned, "where": self.where or None}
+
+    @classmethod
+    def of_study(cls, overview: Overview, runs: Sequence[FinishedJob], **options: Any) -> TableRequest:
+        """Return the request for a table of a study's finished jobs ``runs``."""
+        planned, reasons = list(overview.jobs_by_address().values()), reasons_without_result(overview, runs)
+        return cls(runs, planned, reasons, overview.report_settings.compare, **options)
 
     @property
     def splits_or_none(self) -> tuple[str, ...] | None:
@@ -90,10 +102,11 @@ def _metrics_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
     where = " ".join([request.where, *([f"split={','.join(request.splits)}"] if request.splits else [])]) or None
+    plan = tables.StudyPlan(request.planned, request.reasons, request.compare)
     if request.by:
-        return tables.metrics(request.runs, by=request.by, where=where)
+        return tables.metrics(request.runs, by=request.by, where=where, plan=plan)
     if request.over or summarized:
-        return tables.metric_means(request.runs, over=request.over or None, where=where)
+        return tables.metric_means(request.runs, over=request.over or None, where=where, plan=plan)
     return tables.metrics(request.runs, where=where)
 
 

@@ -32,6 +32,7 @@ from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
+from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
 from seedfold.results.store.published import publish
 from seedfold.results.store.values import read_value
 
@@ -169,6 +170,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     run = import_run(job.run)
     digest_loaded_files()
     run(work)
+    refuse_nan_metrics(work.staging, attempt.request.nan)
     record = job.to_dict() | {
         "attempt": attempt.request.attempt,
         "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},

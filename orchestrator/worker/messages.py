@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedfold.orchestrator.settings.failures import NanPolicy
+
 Message = dict[str, Any]
 """``{"m": kind, "job": id, …}``. From the template: ready, spawned, exit; from a job: started, done, failed,
 interrupted, blocked, declined."""
@@ -26,7 +28,7 @@ class AttemptRequest:
 
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
     ``fit_needed`` says that another job will predict from the same fit; ``task`` is (index, restart) within the
-    submission.
+    submission; ``nan`` says what becomes of a metric that is not a number.
     """
 
     root: str
@@ -39,6 +41,7 @@ class AttemptRequest:
     stages: dict[str, str] = field(default_factory=dict)
     fit_needed: bool = False
     task: tuple[int, int] = (0, 0)
+    nan: NanPolicy = "auto"
 
     @property
     def job_id(self) -> str:

@@ -227,6 +227,7 @@ class Worker:
             environment=slot.environment_variables(),
             fit_needed=self.queue.needs_fit(job.fit),
             task=(self.environment.index, self.environment.restart),
+            nan=self.policies.nan,
         )
 
     def _record_impossible(self, job: JobDescription, reason: str) -> None:

@@ -25,6 +25,7 @@ from seedfold.results.evaluation.folds import (
     refuse_gaps,
     with_axes,
 )
+from seedfold.results.evaluation.missing_values import count_by_group
 from seedfold.results.evaluation.out_of_fold import replace_group_column
 from seedfold.results.evaluation.pooling import pool_runs, read_runs, target_column
 from seedfold.results.evaluation.query import split_files
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 TRAINING_SPLIT = "train"
 OUT_OF_FOLD_SPLITS = ("val",)
+_COUNTS = ("n_members", "n", "expected")
 Heads = Mapping[str, HeadPredictions]
 
 
@@ -46,6 +48,8 @@ class Ensemble:
     group: Group
     split: str
     means_by_head: Mapping[str, MeanPredictions]
+    expected: int
+    """Jobs that it should be made of."""
 
 
 def _read_members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[tuple[str, Heads]]:
@@ -59,7 +63,7 @@ def _read_members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[t
         yield " ".join(run.short_id for run in member.runs), rows
 
 
-def _make_ensemble(group: Group, split: str, pooled_axes: Sequence[str]) -> Ensemble:
+def _make_ensemble(group: Group, split: str, pooled_axes: Sequence[str], expected: int) -> Ensemble:
     means: dict[str, RunningMean] = {}
     for name, heads in _read_members(group, split, pooled_axes):
         if not means:
@@ -68,7 +72,7 @@ def _make_ensemble(group: Group, split: str, pooled_axes: Sequence[str]) -> Ense
             raise UsageError(f"job {name}: has heads {sorted(heads)}, others of its ensemble {sorted(means)}")
         for head, rows in heads.items():
             means[head].add(rows, name)
-    return Ensemble(group, split, {head: mean.mean() for head, mean in means.items()})
+    return Ensemble(group, split, {head: mean.mean() for head, mean in means.items()}, expected)
 
 
 def iterate_ensembles(
@@ -95,9 +99,11 @@ def iterate_ensembles(
         _refuse_missing_members(chosen_runs, axes, folds, groups, planned_chosen)
         if splits is None or set(splits) & set(out_of_fold):
             refuse_gaps(_find_unplanned_gaps(plan or (), folds, where), "ensemble")
+    expected = count_by_group(with_axes(planned_chosen or (), axes), axes)
     for group in groups:
         for split in _choose_splits(group, splits):
-            yield _make_ensemble(group, split, folds if split in out_of_fold else [])
+            jobs = max(expected[group.address_text], len(group.runs))
+            yield _make_ensemble(group, split, folds if split in out_of_fold else [], jobs)
 
 
 def _refuse_missing_members(
@@ -131,11 +137,12 @@ def ensemble(
     planned: Iterable[Job] | None = None,
     where: Selection = None,
 ) -> pd.DataFrame:
-    """Return mean probabilities: stage, axes, split, sample_id, target, head, probability_0 …, n_members.
+    """Return mean probabilities: stage, axes, split, sample_id, target, head, probability_0 …, n_members, n, expected.
 
     Members are the runs of a group that differ in the axes ``over``; ``fold`` names the axis (and what is zipped with
     it) whose runs on the splits ``out_of_fold`` hold different rows, which are pooled. A head with one logit has two
     probabilities; a regression head has the column ``prediction``. Samples are in the order of the first member.
+    ``n`` and ``expected`` count the jobs of an ensemble, and those that it should have.
 
     Raises UsageError where members hold different samples, targets, heads or numbers of classes; where a fold is
     missing, or with ``planned`` (the places that the study has, done or not) any member, unless ``partial``.
@@ -148,7 +155,8 @@ def ensemble(
     parts = [_ensemble_table(each, mean) for each in found for mean in each.means_by_head.values()]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if parts:
-        frame["n_members"] = frame.pop("n_members")
+        for name in _COUNTS:
+            frame[name] = frame.pop(name)
     return replace_group_column(frame)
 
 
@@ -162,7 +170,8 @@ def _ensemble_table(each: Ensemble, mean: MeanPredictions) -> pd.DataFrame:
         ["prediction"] if rows.is_regression else [f"probability_{number}" for number in range(mean.values.shape[1])]
     )
     frame[names] = mean.values
-    frame["n_members"] = np.int64(mean.member_count)
+    for name, count in zip(_COUNTS, (mean.member_count, len(each.group.runs), each.expected), strict=True):
+        frame[name] = np.int64(count)
     frame["group"] = pd.Series([each.group] * len(frame), dtype=object)
     return frame
 
@@ -178,7 +187,7 @@ def ensemble_metrics(
     planned: Iterable[Job] | None = None,
     where: Selection = None,
 ) -> pd.DataFrame:
-    """Return metrics of the ensembles: stage, axes, split, head, metric, value, samples, n_members.
+    """Return metrics of the ensembles: stage, axes, split, head, metric, value, samples, n_members, n, expected.
 
     Arguments and errors are those of `ensemble`.
     """
@@ -189,7 +198,8 @@ def ensemble_metrics(
     )
     rows = [
         {"group": each.group, "split": each.split, "head": head, "metric": metric, "value": value}
-        | {"samples": len(mean.first_member.ids), "n_members": mean.member_count}
+        | {"samples": len(mean.first_member.ids), "n_members": mean.member_count, "n": len(each.group.runs)}
+        | {"expected": each.expected}
         for each in found
         for head, mean in each.means_by_head.items()
         for metric, value in mean.metrics().items()

@@ -33,7 +33,7 @@ _IS_MISSING = "missing"
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A fold that a group lacks, or several that were never planned; ``verb`` completes the sentence.
+    """A fold that a group lacks, or ``count`` that were never planned; ``verb`` completes the sentence.
 
     ``samples`` is how many rows that costs, where another group tells.
     """
@@ -43,6 +43,7 @@ class Gap:
     missing: str
     samples: int | None = None
     verb: str = _IS_MISSING
+    count: int = 1
 
     def __str__(self) -> str:
         samples_text = "" if self.samples is None else f", {count_noun(self.samples, 'sample')}"
@@ -163,7 +164,8 @@ def _unplanned_gap(key: str, unplanned: Sequence[_UnplannedFold], over: Sequence
     name = Group(unplanned[0].stage, without_axes(unplanned[0].axes, over), ()).name
     listed = ", ".join(str(each.axes[FOLD_AXIS]) for each in unplanned)
     noun, verb = ("fold", "was") if len(unplanned) == 1 else ("folds", "were")
-    return Gap(key, name, f"{noun} {listed} of {unplanned[0].fold_count}", verb=f"{verb} never planned")
+    missing = f"{noun} {listed} of {unplanned[0].fold_count}"
+    return Gap(key, name, missing, verb=f"{verb} never planned", count=len(unplanned))
 
 
 def refuse_gaps(gaps: Sequence[Gap], place: str) -> None:

@@ -75,6 +75,10 @@ class OutOfFold:
         """Whether a group has every fold."""
         return all(gap.key != group.address_text for gap in self.gaps)
 
+    def expected(self, group: Group) -> int:
+        """How many jobs a group should have: those that are there, and the folds that it lacks."""
+        return len(group.runs) + sum(gap.count for gap in self.gaps if gap.key == group.address_text)
+
     def heads_of(self, group: Group) -> dict[str, HeadPredictions]:
         """Return a group's rows by head."""
         return {head: pooled.rows for head, pooled in pool_runs(group.runs, self.split).items()}
@@ -170,7 +174,8 @@ def oof_metrics(
 ) -> pd.DataFrame:
     """Return metrics of the pooled out-of-fold predictions: stage, axes, head, metric, value, samples, folds, complete.
 
-    Pooled: computed once over all samples, not averaged over folds. Raises as `oof` does.
+    Pooled: computed once over all samples, not averaged over folds. ``n`` and ``expected`` count the jobs that the
+    samples are from, and those that they should be from. Raises as `oof` does.
     """
     import pandas as pd
 
@@ -182,7 +187,10 @@ def oof_metrics(
         for counted in [{"group": group, "samples": len(pooled.sources), "folds": len(group.runs)}]
         for metric, value in head_metrics(pooled.rows).items()
     ]
-    return replace_group_column(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    if not frame.empty:
+        frame["n"], frame["expected"] = frame["folds"], [found.expected(group) for group in frame["group"]]
+    return replace_group_column(frame)
 
 
 def replace_group_column(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,8 @@
 """What the tables of prevalence shift show, as lines over the ratio: means over tasks of means over jobs.
 
+Tasks drop out at high ratios, where a class has too few samples. A line is over the tasks that have all ratios, or it
+breaks where the tasks change, as `common_set` says; the legend has the number of tasks where it is not that of all.
+
 Where a study has several stages, the first speaks for all, except where stages are compared.
 """
 
@@ -7,8 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
+from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
 from seedfold.results.report.figures import Figure, LegendEntry, figure_id, to_readable
 from seedfold.results.report.plots import MAX_SERIES, Line, draw_lines, draw_lines_file
 
@@ -16,47 +23,78 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RATIO_LABEL = "imbalance ratio of the deployment"
-_MEAN_NOTE = "Mean over tasks."
+_MOST_BANDS = 4
+"""Lines of a chart whose bands can still be told apart."""
 _RATIO_AXIS = "imbalance_ratio"
 _METRICS = ("accuracy", "balanced_accuracy", "f1_rarest", "mcc", "auroc")
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One figure: its file's name, and in ``means`` one column per line over the ratios; some lines are dashed."""
+    """One figure: its file's name, and ``values`` by ratio and task with one column per line; some lines are dashed."""
 
     name: str
     title: str
     y: str
-    caption: str
-    means: pd.DataFrame
+    about: str
+    values: pd.DataFrame
     dashed: frozenset[str] = frozenset()
+
+    @cached_property
+    def means(self) -> dict[str, MeanLine]:
+        """The mean over tasks of each line that has any value."""
+        tasks = set(self.values.index.get_level_values("task"))
+        found = {}
+        for name in self.values:
+            points: dict[float, dict[str, float]] = {}
+            for place, value in self.values[name].dropna().to_dict().items():
+                ratio, task = cast("tuple[float, str]", place)
+                points.setdefault(ratio, {})[task] = value
+            if points:
+                found[str(name)] = mean_line(points, tasks)
+        return found
+
+    @property
+    def _has_bands(self) -> bool:
+        return len(self.means) <= _MOST_BANDS
+
+    @property
+    def caption(self) -> str:
+        """What is shown, over which tasks, and how far these differ."""
+        where = "bands" if self._has_bands else "in the legend, mean over ratios"
+        spread = f"Mean over tasks; ± standard deviation over tasks: {where}."
+        return f"{self.about} {spread}{count_note(self.means.values(), 'tasks')}"
 
     def lines(self) -> list[Line]:
         """Return the lines; a dashed one has the colour of the solid one at the same place."""
         solid, dashed = ([name for name in self.means if (name in self.dashed) == kind] for kind in (False, True))
         series = {name: number % MAX_SERIES for group in (solid, dashed) for number, name in enumerate(group)}
-        x = self.means.index.to_numpy(dtype=float)
-        return [
-            Line(series[name], x, self.means[name].to_numpy(), dashed=name in self.dashed)
-            for name in self.means.columns
-        ]
+        return [self._line(name, mean, series[name]) for name, mean in self.means.items()]
+
+    def _line(self, name: str, mean: MeanLine, series: int) -> Line:
+        low, high = (mean.mean - mean.sd, mean.mean + mean.sd) if self._has_bands else (None, None)
+        return Line(series, mean.x, mean.mean, low, high, dashed=name in self.dashed)
+
+    def _note(self, mean: MeanLine) -> str:
+        """What the legend says behind a line's name: its spread where no band shows it, and its number of tasks."""
+        spread = "" if self._has_bands else f"± {np.nanmean(mean.sd):.2g}"
+        count = f"({mean.count_text} tasks)" if mean.count_text else ""
+        return f"{spread} {count}".strip()
 
     def to_figure(self) -> Figure:
         """Return it for a report."""
-        found, labels = self.lines(), [str(name) for name in self.means.columns]
+        found = self.lines()
         svg = draw_lines(figure_id(self.name), found, _RATIO_LABEL, self.y)
         legend = [
-            LegendEntry(line.series, label, self.name, None, dashed=line.dashed)
-            for line, label in zip(found, labels, strict=True)
+            LegendEntry(line.series, name, self.name, None, self._note(mean), dashed=line.dashed)
+            for line, (name, mean) in zip(found, self.means.items(), strict=True)
         ]
         return Figure(self.title, svg, self.caption, legend)
 
     def to_svg_file(self) -> str:
         """Return it as the text of a file."""
-        return draw_lines_file(
-            self.title, self.lines(), [str(name) for name in self.means.columns], _RATIO_LABEL, self.y
-        )
+        labels = [f"{name} {self._note(mean)}".rstrip() for name, mean in self.means.items()]
+        return draw_lines_file(self.title, self.lines(), labels, _RATIO_LABEL, self.y)
 
 
 def make_charts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Chart]:
@@ -69,7 +107,7 @@ def make_charts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Chart]:
         if table is not None and len(table):
             for maker in makers:
                 chart = maker(table)
-                if chart is not None and chart.means.notna().to_numpy().any():
+                if chart is not None and chart.means:
                     yield chart
 
 
@@ -80,12 +118,11 @@ def _rows_of_first_stage(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["stage"] == table["stage"].iloc[0]] if "stage" in table else table
 
 
-def _mean_lines(table: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """One column per combination of ``keys``, in the order of the rows, over the ratios."""
-    labelled = table.assign(line=table[list(keys)].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
-    per_task = labelled.groupby(["line", "ratio", "task"], sort=False)[value].mean()
-    wide = per_task.groupby(["ratio", "line"], sort=False).mean().unstack("line")
-    return wide.sort_index()[list(dict.fromkeys(labelled["line"]))]
+def _per_task(table: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
+    """One row per ratio and task, one column per combination of ``keys``, in the order of the rows."""
+    own = table.assign(line=table[list(keys)].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
+    wide = own.groupby(["ratio", "task", "line"], sort=False)[value].mean().unstack("line")
+    return wide.sort_index()[list(dict.fromkeys(own["line"]))]
 
 
 def _line_label(parts: pd.Series[str]) -> str:
@@ -94,18 +131,18 @@ def _line_label(parts: pd.Series[str]) -> str:
 
 def _estimation_chart(table: pd.DataFrame) -> Chart:
     own = _rows_of_first_stage(table[table["metric"] == "absolute_error"])
-    means = _mean_lines(own, ["method"])
-    dashed = frozenset(name for name in map(str, means) if name.startswith(("KDE", "HDy")))
-    caption = f"Sum over classes of the distance of estimated and true prevalence. {_MEAN_NOTE}"
-    return Chart("estimation", "Error of estimated prevalences", "absolute error", caption, means, dashed)
+    values = _per_task(own, ["method"])
+    dashed = frozenset(name for name in map(str, values) if name.startswith(("KDE", "HDy")))
+    caption = "Sum over classes of the distance of estimated and true prevalence."
+    return Chart("estimation", "Error of estimated prevalences", "absolute error", caption, values, dashed)
 
 
 def _calibration_chart_maker(split: str) -> Callable[[pd.DataFrame], Chart]:
     def make(table: pd.DataFrame) -> Chart:
         own = _rows_of_first_stage(table[table["split"] == split])
-        means = _mean_lines(own, ["method", "priors"], "cwce")
-        caption = f"Class-wise calibration error by calibration and its priors. {_MEAN_NOTE}"
-        return Chart(f"calibration_{split}", f"Calibration error on {split}", "cwce", caption, means)
+        values = _per_task(own, ["method", "priors"], "cwce")
+        caption = "Class-wise calibration error by calibration and its priors."
+        return Chart(f"calibration_{split}", f"Calibration error on {split}", "cwce", caption, values)
 
     return make
 
@@ -116,22 +153,22 @@ def _uncalibrated_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 def _drift_chart(table: pd.DataFrame) -> Chart:
     own = _uncalibrated_rows(_rows_of_first_stage(table))
-    parts = {split: _mean_lines(own[own["split"] == split], ["metric"]) for split in ("app_test", "dev_test")}
-    caption = f"Metric in deployment less that of the balanced development test set, not re-calibrated. {_MEAN_NOTE}"
+    parts = {split: _per_task(own[own["split"] == split], ["metric"]) for split in ("app_test", "dev_test")}
+    caption = "Metric in deployment less that of the balanced development test set, not re-calibrated."
     return Chart("drift", "Drift of metrics", "app_test less dev_test", caption, parts["app_test"] - parts["dev_test"])
 
 
 def _regret_chart(table: pd.DataFrame) -> Chart:
     own = _uncalibrated_rows(_rows_of_first_stage(table))
-    rules = {rule: _mean_lines(own[own["rule"] == rule], ["metric"]) for rule in ("app_test", "dev_test", "argmax")}
+    rules = {rule: _per_task(own[own["rule"] == rule], ["metric"]) for rule in ("app_test", "dev_test", "argmax")}
     lost = {rule: rules["app_test"] - rules[rule] for rule in ("dev_test", "argmax")}
-    means = _make_table({f"{metric}, {rule}": lost[rule][metric] for rule in lost for metric in lost[rule]})
+    values = _make_table({f"{metric}, {rule}": lost[rule][metric] for rule in lost for metric in lost[rule]})
     caption = (
         "Best value of any threshold in deployment less that by the best threshold of dev_test, or by argmax; "
-        f"binary tasks, not re-calibrated. {_MEAN_NOTE}"
+        "binary tasks, not re-calibrated."
     )
-    dashed = frozenset(name for name in map(str, means) if name.endswith("argmax"))
-    return Chart("regret", "Regret of decision rules", "optimum less rule", caption, means, dashed)
+    dashed = frozenset(name for name in map(str, values) if name.endswith("argmax"))
+    return Chart("regret", "Regret of decision rules", "optimum less rule", caption, values, dashed)
 
 
 def _make_table(columns: Mapping[str, pd.Series[float]]) -> pd.DataFrame:
@@ -147,9 +184,9 @@ def _deployment_rows(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
 def _stages_chart(table: pd.DataFrame) -> Chart | None:
     if "stage" not in table:
         return None
-    means = _mean_lines(_deployment_rows(table, ["balanced_accuracy"]), ["stage"])
-    caption = f"Balanced accuracy in deployment by stage, not re-calibrated. {_MEAN_NOTE}"
-    return Chart("stages", "What training anew is worth", "balanced accuracy", caption, means)
+    values = _per_task(_deployment_rows(table, ["balanced_accuracy"]), ["stage"])
+    caption = "Balanced accuracy in deployment by stage, not re-calibrated."
+    return Chart("stages", "What training anew is worth", "balanced accuracy", caption, values)
 
 
 def _spread_chart(table: pd.DataFrame) -> Chart | None:
@@ -159,10 +196,8 @@ def _spread_chart(table: pd.DataFrame) -> Chart | None:
     spread = own.groupby([*keys, "task", "ratio"], sort=False, dropna=False)["value"].std().dropna().reset_index()
     if spread.empty:
         return None
-    caption = f"Standard deviation over jobs that differ in seed or split only, in deployment. {_MEAN_NOTE}"
-    return Chart(
-        "spread", "Uncertainty over seeds and splits", "standard deviation", caption, _mean_lines(spread, keys)
-    )
+    caption = "Standard deviation over jobs that differ in seed or split only, in deployment."
+    return Chart("spread", "Uncertainty over seeds and splits", "standard deviation", caption, _per_task(spread, keys))
 
 
 _CHART_MAKERS: Mapping[str, Sequence[Callable[[pd.DataFrame], Chart | None]]] = {

@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seedfold.results.evaluation.axes import Group, axis_names, format_value, group_runs, last_component, short_names
+from seedfold.results.evaluation.axes import (
+    Group,
+    address_key,
+    axis_names,
+    format_axes,
+    format_value,
+    group_runs,
+    last_component,
+    short_names,
+    without_axes,
+)
+from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
 from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
 from seedfold.results.evaluation.learning_curves import HISTORY_FILE, learning_curve, read_histories
+from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
 from seedfold.results.report.headline import format_number, group_anchor
 from seedfold.results.report.plots import MAX_SERIES, Line
-from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import Result
 
@@ -90,8 +102,14 @@ def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
     return None
 
 
-def axis_figures(runs: Sequence[FinishedJob], results: Mapping[str, Result], over: Sequence[str]) -> Iterator[Figure]:
-    """Yield the headline metric against each numeric axis that is not averaged over, one series per other group."""
+def axis_figures(
+    runs: Sequence[FinishedJob], results: Mapping[str, Result], over: Sequence[str], planned: Sequence[Addressed] = ()
+) -> Iterator[Figure]:
+    """Yield the headline metric against each numeric axis that is not averaged over, one series per other group.
+
+    The points of a series are over the same repetitions, or the series breaks; ``planned`` places tell how many there
+    should be.
+    """
     for stage in dict.fromkeys(run.stage for run in runs):
         stage_runs = [run for run in runs if run.stage == stage]
         key = headline_metric([results[run.id] for run in stage_runs])
@@ -99,7 +117,9 @@ def axis_figures(runs: Sequence[FinishedJob], results: Mapping[str, Result], ove
         if key is None:
             continue
         for axis in numeric[:_MAX_AXES]:
-            yield _axis_figure(stage_runs, results, over, axis, key)
+            yield _axis_figure(
+                stage_runs, results, over, axis, key, [place for place in planned if place.stage == stage]
+            )
 
 
 def is_numeric(runs: Sequence[FinishedJob], axis: str) -> bool:
@@ -114,10 +134,18 @@ def _axis_figure(
     over: Sequence[str],
     axis: str,
     key: tuple[str, str, str],
+    planned: Sequence[Addressed],
 ) -> Figure:
     groups = group_runs([run for run in runs if axis in run.axes], [axis, *over])
     shown = groups[:MAX_SERIES]
-    found = [_metric_line(series, group, results, axis, key) for series, group in enumerate(shown)]
+    expected: dict[str, set[str]] = {}
+    for place in planned:
+        group_key = address_key(place.stage, without_axes(place.axes, [axis, *over]))
+        expected.setdefault(group_key, set()).add(_repetition(place, over))
+    means = [_metric_line(group, results, axis, key, over, expected.get(group.address_text, set())) for group in shown]
+    found = [
+        Line(series, mean.x, mean.mean, mean.mean - mean.sd, mean.mean + mean.sd) for series, mean in enumerate(means)
+    ]
     split, _, metric = key
     title = f"{to_readable(metric)} ({split}) against {to_readable(last_component(axis))}"
     return Figure(
@@ -125,23 +153,31 @@ def _axis_figure(
         plots.draw_error_bars(
             figure_id(title, shown[0].stage), found, to_readable(last_component(axis)), to_readable(metric)
         ),
-        f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{cut_note(len(shown), len(groups))}",
-        make_legend("along", shown, make_labels(shown)),
+        f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{count_note(means, 'repetitions')}"
+        f"{cut_note(len(shown), len(groups))}",
+        make_legend("along", shown, make_labels(shown), [mean.count_text for mean in means]),
     )
 
 
 def _metric_line(
-    series: int, group: Group, results: Mapping[str, Result], axis: str, key: tuple[str, str, str]
-) -> Line:
-    values: dict[float, list[float]] = {}
+    group: Group,
+    results: Mapping[str, Result],
+    axis: str,
+    key: tuple[str, str, str],
+    over: Sequence[str],
+    expected: set[str],
+) -> MeanLine:
+    values: dict[float, dict[str, float]] = {}
     for run in group.runs:
         for each in results[run.id].metrics:
-            if (each["split"], each["head"], each["metric"]) == key and each["value"] is not None:
-                values.setdefault(float(run.axes[axis]), []).append(each["value"])
-    x = sorted(values)
-    mean = np.array([np.mean(values[place]) for place in x])
-    sd = np.array([np.std(values[place], ddof=1) if len(values[place]) > 1 else 0.0 for place in x])
-    return Line(series, np.array(x), mean, mean - sd, mean + sd)
+            value = each["value"]
+            if (each["split"], each["head"], each["metric"]) == key and value is not None and is_defined(value):
+                values.setdefault(float(run.axes[axis]), {})[_repetition(run, over)] = value
+    return mean_line(values, expected)
+
+
+def _repetition(place: Addressed, over: Sequence[str]) -> str:
+    return format_axes({axis: place.axes[axis] for axis in over if axis in place.axes})
 
 
 def to_readable(metric: str) -> str:
@@ -253,7 +289,9 @@ def _curve_figure(
         "AUROC." if curve == "roc" else "average precision."
     )
     notes += " Mean over classes, each against the rest." if first[0]["class"] == "macro" else ""
-    notes += f" Mean of {len(first)} repetitions." if len(first) > 1 else ""
+    counts = sorted({len(each.curves[curve]) for each in pooled_curves})
+    if counts[-1] > 1:
+        notes += f" Mean of {' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} repetitions."
     groups = [each.group for each in pooled_curves]
     return Figure(
         title + (f", head {pooled_curves[0].head}" if pooled_curves[0].head != "main" else ""),

@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seedfold.jobs.conditions import find_axis
-from seedfold.results.evaluation.axes import Group, axis_names, format_value, group_runs
-from seedfold.results.store.finished_job import FinishedJob
+from seedfold.jobs.canonical import canonical_json
+from seedfold.results.evaluation.axes import Group, axis_names, group_runs
+from seedfold.results.evaluation.missing_values import count_by_group, is_defined
+from seedfold.results.evaluation.problem_axes import problem_axes
+from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
-from seedfold.results.store.published import Result
+from seedfold.results.store.published import MetricRecord, Result
 
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
+MOST_OF_ITS_OWN = 8
+"""Metrics that the report shows of a job which has none of these, such as that of a program."""
 
 UNDEFINED = "–"  # noqa: RUF001
 
@@ -42,6 +46,14 @@ class ReportRow:
     link_kind: str
     notes: Mapping[str, str] = field(default_factory=dict)
     incomplete_groups: int = 0
+    expected: int = 0
+    """Jobs that the group should have, where that is known."""
+
+    @property
+    def jobs(self) -> str:
+        """How many jobs are behind the row, of how many."""
+        count = len(self.group.runs)
+        return f"{count} of {self.expected}" if count < self.expected else str(count)
 
     @property
     def anchor(self) -> str:
@@ -56,7 +68,10 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """Rows with their axes and columns; ``left_out`` is how many rows were left out."""
+    """Rows with their axes and columns; ``left_out`` is how many rows were left out.
+
+    The best of a column is marked over the axes ``compared``, within each value of the axes ``problem``.
+    """
 
     axes: Sequence[str]
     columns: Sequence[str]
@@ -64,6 +79,12 @@ class ReportTable:
     has_heads: bool
     has_stages: bool
     left_out: int = 0
+    problem: Sequence[str] = ()
+
+    @property
+    def compared(self) -> list[str]:
+        """The axes of the methods."""
+        return [axis for axis in self.axes if axis not in self.problem]
 
 
 def format_number(value: float | None) -> str:
@@ -78,35 +99,55 @@ def group_anchor(link_kind: str, group: Group) -> str:
     return f"{link_kind}-{hashlib.sha256(group.address_text.encode()).hexdigest()[:12]}"
 
 
+def shown_metrics(result: Result) -> Sequence[MetricRecord]:
+    """Return the metrics of a job that the report shows."""
+    return [each for each in result.metrics if each["metric"] in SHOWN_METRICS] or result.metrics[:MOST_OF_ITS_OWN]
+
+
 def make_mean_table(
-    runs: Sequence[FinishedJob], results: Mapping[str, Result], over: Sequence[str], limit: int
+    runs: Sequence[FinishedJob],
+    results: Mapping[str, Result],
+    over: Sequence[str],
+    limit: int,
+    planned: Iterable[Addressed] = (),
+    compare: Sequence[str] | None = None,
 ) -> ReportTable:
-    """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head."""
-    groups = group_runs(runs, over)
-    rows = [row for group in groups[:limit] for row in _mean_rows(group, results)]
-    return _make_table(rows, over, max(0, len(groups) - limit))
+    """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head.
+
+    A cell of fewer values than the group has ``planned`` places says so. ``compare`` is as in `problem_axes`.
+    """
+    groups, expected = group_runs(runs, over), count_by_group(planned, over)
+    rows = [row for group in groups[:limit] for row in _mean_rows(group, results, expected[group.address_text])]
+    return _make_table(rows, over, max(0, len(groups) - limit), compare)
 
 
-def _mean_rows(group: Group, results: Mapping[str, Result]) -> list[ReportRow]:
+def _mean_rows(group: Group, results: Mapping[str, Result], expected: int) -> list[ReportRow]:
     values: dict[str, dict[str, list[float | None]]] = {}
     for run in group.runs:
-        for each in results[run.id].metrics:
-            if each["metric"] in SHOWN_METRICS:
-                head_values = values.setdefault(each["head"], {})
-                head_values.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
+        for each in shown_metrics(results[run.id]):
+            head_values = values.setdefault(each["head"], {})
+            head_values.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
     return [
-        ReportRow(group, head, {name: _mean_cell(found) for name, found in columns.items()}, "group")
+        ReportRow(
+            group,
+            head,
+            {name: _mean_cell(found, expected) for name, found in columns.items()},
+            "group",
+            expected=expected,
+        )
         for head, columns in values.items()
     ]
 
 
-def _mean_cell(values: Iterable[float | None]) -> Cell:
-    found = [value for value in values if value is not None]
+def _mean_cell(values: Sequence[float | None], expected: int) -> Cell:
+    found = [value for value in values if value is not None and is_defined(value)]
+    expected = max(expected, len(values))
+    count = f" ({len(found)} of {expected})" if len(found) < expected else ""
     if not found:
-        return Cell(UNDEFINED)
+        return Cell(UNDEFINED + count)
     mean = float(np.mean(found))
     spread = f" ± {format_number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
-    return Cell(format_number(mean) + spread, mean)
+    return Cell(format_number(mean) + spread + count, mean)
 
 
 @dataclass(slots=True)
@@ -119,11 +160,13 @@ class PooledMetrics:
     samples: set[int] = field(default_factory=set)
     folds: set[int] = field(default_factory=set)
     incomplete_groups: int = 0
+    expected: int = 0
+    """Repetitions that there should be."""
 
     def to_row(self) -> ReportRow:
         """Return the mean and standard deviation of each shown metric."""
         names = [name for name in SHOWN_METRICS if any(name in scores for scores in self.scores)]
-        cells = {name: _mean_cell([scores.get(name) for scores in self.scores]) for name in names}
+        cells = {name: _mean_cell([scores.get(name) for scores in self.scores], self.expected) for name in names}
         notes = {"samples": _range_text(self.samples), "folds": _range_text(self.folds)}
         return ReportRow(self.group, self.head, cells, "group", notes, self.incomplete_groups)
 
@@ -133,27 +176,30 @@ def _range_text(counts: Iterable[int]) -> str:
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
-def _make_table(rows: list[ReportRow], over: Sequence[str], left_out: int) -> ReportTable:
+def _make_table(
+    rows: list[ReportRow], over: Sequence[str], left_out: int, compare: Sequence[str] | None
+) -> ReportTable:
     columns = list(dict.fromkeys(name for row in rows for name in row.cells))
-    mark_best(rows, columns)
     axes = [axis for axis in axis_names([row.group for row in rows]) if axis not in over]
-    return ReportTable(
-        axes, columns, rows, len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1, left_out
-    )
+    problem = problem_axes(axes, compare)
+    mark_best(rows, columns, problem)
+    has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
+    return ReportTable(axes, columns, rows, has_heads, has_stages, left_out, problem)
 
 
-def make_pooled_table(scored: Iterable[PooledMetrics], over: Sequence[str], left_out: int) -> ReportTable:
+def make_pooled_table(
+    scored: Iterable[PooledMetrics], over: Sequence[str], left_out: int, compare: Sequence[str] | None = None
+) -> ReportTable:
     """Return the table of pooled out-of-fold metrics; ``over`` are the axes averaged over and the fold."""
-    return _make_table([each.to_row() for each in scored], over, left_out)
+    return _make_table([each.to_row() for each in scored], over, left_out, compare)
 
 
-def mark_best(rows: Sequence[ReportRow], columns: Sequence[str]) -> None:
-    """Mark the best cells of each column among rows of one stage, head and task, if there are several."""
+def mark_best(rows: Sequence[ReportRow], columns: Sequence[str], problem: Sequence[str]) -> None:
+    """Mark the best cells of each column among rows of one stage, head and problem, if there are several."""
     peers: dict[tuple[str, str, str], list[ReportRow]] = {}
     for row in rows:
-        task = find_axis("task", row.group.axes)
-        key = (row.group.stage, row.head, format_value(row.group.axes[task]) if task else "")
-        peers.setdefault(key, []).append(row)
+        own = {axis: value for axis, value in row.group.axes.items() if axis in problem}
+        peers.setdefault((row.group.stage, row.head, canonical_json(own)), []).append(row)
     for block in peers.values():
         for name in columns:
             cells = [row.cells[name] for row in block if name in row.cells and row.cells[name].value is not None]

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.results.evaluation.axes import Group, axis_names, format_value, short_names
+from seedfold.results.evaluation.missing_values import (
+    PlaceNames,
+    Reasons,
+    find_missing_jobs,
+    find_undefined,
+    missing_lines,
+)
+from seedfold.results.evaluation.uneven_means import uneven_notes
 from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
 from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
-from seedfold.results.report.headline import ReportRow, format_number, make_mean_table
+from seedfold.results.report.headline import ReportRow, format_number, make_mean_table, shown_metrics
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
 from seedfold.results.report.pooled import pool_folds
 from seedfold.results.store.atomic_files import replace_file
@@ -29,6 +37,8 @@ MAX_ROWS = 400
 """Rows of a table of groups."""
 MAX_JOBS = 3000
 """Rows of the table of jobs."""
+MISSING = 12
+"""Lines that say what means lack."""
 MAX_LISTED = 60
 """Jobs named in one list, and values of an axis."""
 
@@ -57,20 +67,24 @@ def write_report(
     planned: Iterable[Job] | None = None,
     find_log: LogFinder | None = None,
     more_figures: Sequence[Figure] = (),
+    reasons: Reasons | None = None,
+    compare: Sequence[str] | None = None,
 ) -> None:
     """Write the report of a study to ``out``, replacing what was there whole.
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
     places that the study has, by which missing folds are known; ``find_log`` finds the log of a run. ``more_figures``
-    come last. Raises DamagedError for a run whose result is gone.
+    come last. ``reasons`` say why planned jobs have no result; ``compare`` names the axes of the methods that are
+    compared, as `problem_axes` takes them. Raises DamagedError for a run whose result is gone.
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
-    means = make_mean_table(runs, results, over, MAX_ROWS)
-    pooled = pool_folds(runs, over, planned, MAX_ROWS)
+    places = None if planned is None else list(planned)
+    means = make_mean_table(runs, results, over, MAX_ROWS, places or (), compare)
+    pooled = pool_folds(runs, over, places, MAX_ROWS, compare)
     figures = [
-        *axis_figures(runs, results, over),
+        *axis_figures(runs, results, over, places or ()),
         *learning_figures(runs, over),
         *curve_figures(pooled.curves, pooled.setting_count),
         *more_figures,
@@ -80,6 +94,7 @@ def write_report(
         study=study,
         averaged=over,
         means=means,
+        missing=_missing_lines(runs, results, places or (), reasons or {}),
         pooled=pooled,
         figures=figures,
         groups=_groups_by_anchor([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
@@ -91,6 +106,16 @@ def write_report(
     )
     with replace_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _missing_lines(
+    runs: Sequence[FinishedJob], results: Mapping[str, Result], planned: Sequence[Job], reasons: Reasons
+) -> list[str]:
+    """Say which values the means of the table lack, and why, and which count more often than others."""
+    shown = [shown_metrics(results[run.id]) for run in runs]
+    missing = [*find_undefined(runs, shown), *find_missing_jobs(runs, planned, reasons)]
+    notes = uneven_notes(runs, planned, averaged_axes(runs))
+    return [*notes, *missing_lines(missing, PlaceNames([*planned, *runs]), MISSING)]
 
 
 def _page_values(states: Mapping[str, int], overview: Mapping[str, Any]) -> dict[str, Any]:

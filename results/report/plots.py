@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points (n,) in order of x, drawn in the colour of ``series``; ``low`` and ``high`` (n,) bound a band or bars."""
+    """Points (n,) in order of x, drawn in the colour of ``series``; ``low`` and ``high`` (n,) bound a band or bars.
+
+    The line breaks where y is NaN.
+    """
 
     series: int
     x: Array
@@ -139,7 +143,9 @@ def _line_plot(series: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]
             colour = _SERIES_MARKERS[line.series]
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
-            axes.plot(line.x, line.y, color=colour, linestyle="--" if line.dashed else "-")
+            # Between two breaks there may be one point alone.
+            marker = "." if np.isnan(line.y).any() else ""
+            axes.plot(line.x, line.y, color=colour, linestyle="--" if line.dashed else "-", marker=marker)
         axes.set(xlabel=x, ylabel=y)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 

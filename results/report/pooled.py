@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.work import DataFailure
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs, last_component
+from seedfold.results.evaluation.axes import Group, address_key, axis_names, group_runs, last_component, without_axes
+from seedfold.results.evaluation.folds import with_axes
 from seedfold.results.evaluation.out_of_fold import OutOfFold
 from seedfold.results.evaluation.query import split_files
 from seedfold.results.report.figures import PooledCurves
@@ -29,7 +31,11 @@ class PooledFolds:
 
 
 def pool_folds(
-    runs: Sequence[FinishedJob], over: Sequence[str], planned: Iterable[Job] | None, limit: int
+    runs: Sequence[FinishedJob],
+    over: Sequence[str],
+    planned: Sequence[Job] | None,
+    limit: int,
+    compare: Sequence[str] | None = None,
 ) -> PooledFolds:
     """Score the pooled validation rows of the first ``limit`` settings: groups of runs over the axes ``over``.
 
@@ -43,13 +49,32 @@ def pool_folds(
     try:
         out_of_fold = OutOfFold(validated_runs, fold, partial=True, planned=planned)
         pooled.problems = [str(gap) for gap in out_of_fold.gaps]
-        _score_settings(out_of_fold, pooled, [*over, *out_of_fold.over], limit)
+        repetitions = _count_repetitions(planned or (), [*over, *out_of_fold.over], out_of_fold.over)
+        _score_settings(out_of_fold, pooled, [*over, *out_of_fold.over], limit, repetitions, compare)
     except (SeedfoldError, DataFailure) as error:
         pooled.problems.append(str(error))
     return pooled
 
 
-def _score_settings(out_of_fold: OutOfFold, pooled: PooledFolds, over: Sequence[str], limit: int) -> None:
+def _count_repetitions(planned: Sequence[Job], over: Sequence[str], folds: Sequence[str]) -> Counter[str]:
+    """Count the groups of folds that each setting should have, by the setting's key."""
+    repetitions = {
+        address_key(place.stage, without_axes(place.axes, folds)): address_key(
+            place.stage, without_axes(place.axes, over)
+        )
+        for place in with_axes(planned, folds)
+    }
+    return Counter(repetitions.values())
+
+
+def _score_settings(
+    out_of_fold: OutOfFold,
+    pooled: PooledFolds,
+    over: Sequence[str],
+    limit: int,
+    repetitions: Counter[str],
+    compare: Sequence[str] | None,
+) -> None:
     settings = group_runs([run for group in out_of_fold.groups for run in group.runs], over)
     pooled.setting_count = len(settings)
     setting_of = {run.id: setting for setting in settings[:limit] for run in setting.runs}
@@ -62,12 +87,14 @@ def _score_settings(out_of_fold: OutOfFold, pooled: PooledFolds, over: Sequence[
             continue
         for head, rows in out_of_fold.heads_of(group).items():
             key = (setting.address_text, head)
-            metrics = metrics_by_key.setdefault(key, PooledMetrics(setting, head))
+            metrics = metrics_by_key.setdefault(
+                key, PooledMetrics(setting, head, expected=repetitions[setting.address_text])
+            )
             _add_group(metrics, group, rows, out_of_fold.is_complete(group))
             if setting.address_text in drawn_settings:
                 curves_by_key.setdefault(key, PooledCurves(setting, head)).add(rows)
     pooled.curves = list(curves_by_key.values())
-    pooled.table = make_pooled_table(metrics_by_key.values(), over, max(0, len(settings) - limit))
+    pooled.table = make_pooled_table(metrics_by_key.values(), over, max(0, len(settings) - limit), compare)
 
 
 def _add_group(metrics: PooledMetrics, group: Group, rows: HeadPredictions, complete: bool) -> None:

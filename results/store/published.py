@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -22,6 +23,8 @@ from seedfold.results.store.atomic_files import fsync_path
 RESULT_FILE = "result.json"
 RUN_METRICS_FILE = "metrics.json"
 """A list of `MetricRecord` that a run may leave beside or instead of predictions."""
+RETURNED = "return"
+"""The split and head of the metrics that the function of a program returned."""
 
 
 class FileRecord(TypedDict):
@@ -195,6 +198,12 @@ def load_result(folder: Path) -> Result:
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{folder / RESULT_FILE}: damaged ({error}); run the job again") from error
     return Result(**{**fields, "metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})})
+
+
+def nan_metrics(records: Iterable[MetricRecord]) -> list[str]:
+    """Return the names of the metrics that are not a number, with their splits unless a program returned them."""
+    found = [record for record in records if record["value"] is not None and isnan(record["value"])]
+    return [("" if record["split"] == RETURNED else f"{record['split']} ") + record["metric"] for record in found]
 
 
 def find_damage(

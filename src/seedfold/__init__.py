@@ -23,16 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["study"]
 
 
-def study(name: str, root: str | Path | None = None, *, config_dirs: Sequence[str | Path] = ()) -> Study:
+def study(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    config_dirs: Sequence[str | Path] = (),
+    with_removed: bool = False,
+) -> Study:
     """Open a study by its name, which need not have been launched yet.
 
     ``root`` is found as the command finds it: SEEDFOLD_ROOT, the site file, the nearest marked folder upwards,
-    ``./runs``. ``config_dirs`` are folders with a configuration of your own, as in ``--config-dir``. Raises
+    ``./runs``. ``config_dirs`` are folders with a configuration of your own, as in ``--config-dir``.
+    ``with_removed`` adds the jobs of points that the study as last launched no longer has. Raises
     `seedfold.jobs.errors.UsageError` for a name that cannot be a folder's.
     """
     from seedfold.orchestrator.views.study import Study
 
-    return Study.open(name, root, config_dirs)
+    return Study.open(name, root, config_dirs, with_removed)
 
 
 class _OldNameFinder(MetaPathFinder):

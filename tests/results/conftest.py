@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.predictions import write_predictions
-from seedfold.results.store.published import publish
+from seedfold.results.store.published import RUN_METRICS_FILE, publish
 
 Split = tuple[Sequence[str], np.ndarray | None, Mapping[str, np.ndarray]]
 MakeRun = Callable[..., FinishedJob]
@@ -22,7 +23,7 @@ MakeRun = Callable[..., FinishedJob]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Publish a run: axes, and (ids, targets, logits by head) by split."""
+    """Publish a run: axes, and (ids, targets, logits by head) by split; and ``metrics`` besides."""
 
     attempts = count(1)
 
@@ -37,6 +38,9 @@ def make_run(tmp_path: Path) -> MakeRun:
             write_predictions(
                 staging, split, job=description, sample_ids=ids, targets=targets, logits=logits, expected=ids
             )
+        if "metrics" in changes:
+            rows = [dict(zip(("split", "head", "metric", "value"), row, strict=True)) for row in changes["metrics"]]
+            (staging / RUN_METRICS_FILE).write_text(json.dumps(rows))
         if epochs is not None:
             epochs.to_csv(staging / "epochs.csv", index=False)
         record = {"id": job, "study": "study", "stage": stage, "axes": axes, "attempt": attempt, "run": "a.b"}

@@ -25,7 +25,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
-from seedfold.results.store.published import RUN_METRICS_FILE, MetricRecord
+from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
 from seedfold.trainers.programs.config import compose_job_config
 from seedfold.trainers.programs.module import find_function
 from seedfold.trainers.programs.output import OutputFolder
@@ -121,7 +121,7 @@ def _returned_metrics(value: Any) -> list[MetricRecord]:
     """Return the numbers that a function returned, one or a mapping of them, as metrics of its job."""
     values = value if isinstance(value, dict) else {"value": value}
     numbers = {str(name): float(number) for name, number in values.items() if type(number) in (int, float)}
-    return [MetricRecord(split="return", head="return", metric=name, value=one) for name, one in numbers.items()]
+    return [MetricRecord(split=RETURNED, head=RETURNED, metric=name, value=one) for name, one in numbers.items()]
 
 
 def _to_number(value: Any) -> Any:

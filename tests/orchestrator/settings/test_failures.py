@@ -95,3 +95,6 @@ def test_unknown_kinds_and_keys_are_named() -> None:
         RetryPolicies.parse({"kinds": {"oom_hots": {"retries": 1, "wait_s": 0}}})
     with pytest.raises(UsageError, match="retry"):
         RetryPolicies.parse({"kinds": {"error": {"retry": 1}}})
+    with pytest.raises(UsageError, match=r"failures.nan: kept: no such policy \(did you mean 'keep'\?\); known: auto"):
+        RetryPolicies.parse({"nan": "kept"})
+    assert RetryPolicies.parse({}).nan == "auto"

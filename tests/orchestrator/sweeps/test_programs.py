@@ -62,6 +62,23 @@ def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: HydraPro
 
 
 @pytest.mark.slow
+def test_a_program_that_returns_nan_is_not_silently_done(stranger: HydraProgram) -> None:
+    file = stranger.folder / "train.py"
+    one_number = 'return float("nan") if cfg.seed == 2 else 0.5'
+    file.write_text(
+        file.read_text().replace('return {"loss": cfg.lr * cfg.model.width, "where": str(Path.cwd())}', one_number)
+    )
+    said = stranger.sweep("seed=1,2", code=1)
+    assert "1 failed, nan: NonFiniteFailure: the returned value is nan; failures.nan=keep keeps such results" in said
+    shown = stranger.toy.ok("results", "train")
+    assert "0.5000 (1 of 2)" in shown
+    assert "seed=2: failed (nan)" in shown
+    stranger.sweep("seed=1,2", "hydra.launcher.resume=true", "hydra.launcher.failures.nan=keep")
+    assert "1 done job has metrics that are nan: value; e.g. " in stranger.toy.ok("status", "train")
+    assert "seed=2: value is nan" in stranger.toy.ok("results", "train")
+
+
+@pytest.mark.slow
 def test_killed_program_is_gone_on_with(stranger: HydraProgram) -> None:
     points = ("seed=range(0,6)", "wait_for=go", "hydra.launcher.slots=2")
     program = stranger.start("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", *points)
@@ -122,6 +139,10 @@ def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: HydraPro
     ("given", "says"),
     [
         ("hydra.launcher.wait=maybe", "hydra.launcher.wait: 'maybe' is neither true nor false"),
+        (
+            "hydra.launcher.failures.nan=kept",
+            "hydra.launcher.failures.nan: kept: no such policy (did you mean 'keep'?)",
+        ),
         ("+hydra.launcher.slotz=2", "hydra.launcher.slotz: unknown key (did you mean 'slots'?)"),
     ],
 )

@@ -56,7 +56,7 @@ def test_over_folds_validation_is_pooled_and_test_is_averaged(make_cross_validat
     runs = make_cross_validation(seeds=[0, 1], folds=3, ratio=[1, 2])
     frame = ensemble(runs, ["seed", "fold"])
     assert list(frame.columns) == ["stage", "ratio", "split", "sample_id", "target", "head", "probability_0",
-                                   "probability_1", "probability_2", "n_members"]  # fmt: skip
+                                   "probability_1", "probability_2", "n_members", "n", "expected"]  # fmt: skip
     counts = frame.groupby(["ratio", "split"])[["sample_id", "n_members"]].agg(
         {"sample_id": "nunique", "n_members": "first"}
     )
@@ -152,3 +152,12 @@ def test_the_same_members_give_the_same_bits(make_cross_validation: MakeMany) ->
     runs = make_cross_validation(seeds=range(4))
     first, second = (ensemble(runs, ["seed", "fold"]).filter(like="probability") for _ in range(2))
     assert first.to_numpy().tobytes() == second.to_numpy().tobytes()
+
+
+def test_jobs_and_those_that_there_should_be_are_counted(make_cross_validation: MakeMany) -> None:
+    runs = make_cross_validation(seeds=[0, 1], folds=3)
+    frame = ensemble_metrics(runs[1:], ["seed"], planned=runs, partial=True)
+    assert frame.groupby("fold")["n"].first().to_dict() == {0: 1, 1: 2, 2: 2}
+    assert set(frame["expected"]) == {2}
+    rows = ensemble(runs, ["seed"], planned=runs)
+    assert set(rows["n"]) == set(rows["expected"]) == {2}

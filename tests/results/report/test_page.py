@@ -258,3 +258,50 @@ def test_thinned_curves_keep_their_ends_and_shape() -> None:
     assert len(a) <= 300
     assert (a[0], a[-1], b[-1]) == (0, 1, 1)
     assert np.abs(np.interp(x, a, b) - x**2).max() < 1e-4
+
+
+def scored(make_run: Make, value: float | None, **axes: Any) -> FinishedJob:
+    named = {key.replace("__", "."): axis for key, axis in axes.items()}
+    return make_run(named, metrics=[("val", "main", "accuracy", value), ("test", "main", "accuracy", 0.5)])
+
+
+def test_cells_of_fewer_values_than_planned_say_so(make_run: Make, tmp_path: Path) -> None:
+    runs = [scored(make_run, float("nan") if seed == 1 else 0.5 + seed / 10, seed=seed) for seed in range(4)]
+    page = write(tmp_path / "report.html", runs[:3], planned=runs, reasons={runs[3].id: "failed (nan)"})
+    assert {"0.600 ± 0.141 (2 of 4)", "0.500 ± 0.000 (3 of 4)", "3 of 4"} <= set(page.text)
+    assert {"seed=1: val accuracy is nan", "seed=3: failed (nan)"} <= set(page.text)
+
+
+def test_complete_cells_are_as_short_as_ever(make_run: Make, tmp_path: Path) -> None:
+    runs = [scored(make_run, 0.5, seed=seed) for seed in range(3)]
+    page = write(tmp_path / "report.html", runs, planned=runs)
+    assert {"0.500 ± 0.000", "3"} <= set(page.text)
+    assert not [text for text in page.text if re.search(r"\d of \d", text) and "5 of 6" not in text]
+
+
+def best_cells(out: Path) -> list[str]:
+    return re.findall(r'<td class="n best"><a href="[^"]+">([^<]+)</a>', out.read_text())
+
+
+def test_the_best_is_marked_within_each_problem(make_run: Make, tmp_path: Path) -> None:
+    scores = {("none", 1): 0.9, ("ratio", 1): 0.8, ("none", 10): 0.5, ("ratio", 10): 0.6}
+    runs = [
+        scored(make_run, score, seed=0, loss__weighting=loss, sampling__ratio=ratio)
+        for (loss, ratio), score in scores.items()
+    ]
+    out = tmp_path / "report.html"
+    page = write(out, runs)
+    assert best_cells(out) == ["0.900", "0.600"]
+    assert any("★ best over loss.weighting, within each value of sampling.ratio" in text for text in page.text)
+    write(out, runs, compare=["sampling.ratio"])
+    assert best_cells(out) == ["0.900", "0.800"]
+    page = write(out, runs, compare=[])
+    assert best_cells(out) == []
+    assert not any("★" in text for text in page.text)
+
+
+def test_a_line_is_over_the_repetitions_that_all_its_points_have(make_run: Make, tmp_path: Path) -> None:
+    runs = [scored(make_run, 0.5, seed=seed, sampling__ratio=ratio) for ratio in (1, 10) for seed in range(3)]
+    page = write(tmp_path / "report.html", runs[:-1], planned=runs)
+    assert "2 of 3" in page.text
+    assert any("that all its points have" in text for text in page.text)

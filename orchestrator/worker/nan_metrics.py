@@ -1,0 +1,26 @@
+"""What becomes of a result of which a metric is not a number, as ``failures.nan`` says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from seedfold.jobs.work import NonFiniteFailure
+from seedfold.orchestrator.settings.failures import NanPolicy
+from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord, nan_metrics
+
+
+def refuse_nan_metrics(staging: Path, policy: NanPolicy) -> None:
+    """Raise NonFiniteFailure where a job computed metrics that are not a number, and the policy does not keep them.
+
+    ``auto`` keeps them, except where the only metric is what a program returned: nothing is left of such a result.
+    """
+    file = staging / RUN_METRICS_FILE
+    if policy == "keep" or not file.exists():
+        return
+    records: list[MetricRecord] = json.loads(file.read_text(encoding="utf-8"))
+    names = nan_metrics(records)
+    only_returned = len(records) == 1 and records[0]["split"] == RETURNED
+    if names and (policy == "fail" or only_returned):
+        what = "the returned value" if only_returned else ", ".join(names)
+        raise NonFiniteFailure(f"{what} is nan; failures.nan=keep keeps such results")
