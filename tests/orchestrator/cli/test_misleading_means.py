@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from toyproject import DEFAULTS, Toy
+from toyproject import DEFAULT_CONFIG, Toy
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ def study(toy: Toy) -> Toy:
 
 def write(toy: Toy, points: str, **settings: str) -> None:
     """Write the study ``scores`` with these axes, or stages."""
-    text = "# @package _global_\n" + DEFAULTS.replace("toy.light.run", "toy.scores.run") + "nan_seeds: []\n"
+    text = "# @package _global_\n" + DEFAULT_CONFIG.replace("toy.light.run", "toy.scores.run") + "nan_seeds: []\n"
     for key, value in settings.items():
         text = text.replace(f"\n{key}: []\n", f"\n{key}: {value}\n")
     toy.write_experiment("scores", f"{text}study: scores\n{points}\n")
@@ -61,12 +61,12 @@ def launch(toy: Toy, *args: str, code: int = 0) -> None:
 
 
 def shown(toy: Toy, *args: str) -> str:
-    return toy.ok("results", "scores", *args)
+    return toy.output_of("results", "scores", *args)
 
 
 def means(toy: Toy, *args: str) -> list[dict[str, Any]]:
     """The aggregates that scripts get."""
-    rows = list(csv.DictReader(toy.ok("results", "scores", *args, "--format", "csv").splitlines()))
+    rows = list(csv.DictReader(toy.output_of("results", "scores", *args, "--format", "csv").splitlines()))
     assert all({"n", "expected"} <= set(row) for row in rows)
     return rows
 
@@ -77,7 +77,7 @@ def counts(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def report(toy: Toy) -> str:
     """The text of the report."""
-    path = Path(toy.ok("report", "scores").strip())
+    path = Path(toy.output_of("report", "scores").strip())
     return re.sub(r"<[^>]+>", " ", path.read_text())
 
 
@@ -89,7 +89,7 @@ def test_nan(study: Toy) -> None:
     assert "seed=2: score is nan" in text
     assert counts(means(study, "--over", "seed")) == [("2", "3")]
     assert {"0.505 ± 0.007 (2 of 3)", "seed=2: score is nan"} <= set(re.split(r"\s{2,}", report(study)))
-    assert "1 done job has metrics that are nan: val score" in study.ok("status", "scores")
+    assert "1 done job has metrics that are nan: val score" in study.output_of("status", "scores")
 
 
 def test_a_missing_fold(study: Toy) -> None:
@@ -113,8 +113,8 @@ def test_a_point_that_was_taken_out(study: Toy) -> None:
     assert "0.5100 ± 0.0100" in text
     assert "1 job is left out, whose points the study as last launched no longer has; --all shows them" in text
     assert "0.7325" in shown(study, "--all")
-    assert "3 jobs, 3 done" in study.ok("status", "scores")
-    assert "4 jobs, 4 done" in study.ok("status", "scores", "--all")
+    assert "3 jobs, 3 done" in study.output_of("status", "scores")
+    assert "4 jobs, 4 done" in study.output_of("status", "scores", "--all")
     assert "1 job is left out" in report(study)
 
 
@@ -168,7 +168,7 @@ def test_a_repeated_import(study: Toy) -> None:
     frame = pd.DataFrame({"sample_id": ids, "target": [0, 1] * 3, "logit_0": np.arange(6.0), "logit_1": 2.0})
     frame.to_csv(study.folder / "val.csv", index=False)
     for seed in (0, 0, 1):
-        study.ok("import", "val=val.csv", "--study", "scores", "--set", f"seed={seed}")
+        study.output_of("import", "val=val.csv", "--study", "scores", "--set", f"seed={seed}")
     assert counts(means(study, "--over", "seed"))[0] == ("2", "2")
     assert "seed=0 and seed=1: the same predictions, imported twice" in shown(study)
 

@@ -70,12 +70,12 @@ def test_a_program_that_returns_nan_is_not_silently_done(stranger: HydraProgram)
     )
     said = stranger.sweep("seed=1,2", code=1)
     assert "1 failed, nan: NonFiniteFailure: the returned value is nan; failures.nan=keep keeps such results" in said
-    shown = stranger.toy.ok("results", "train")
+    shown = stranger.toy.output_of("results", "train")
     assert "0.5000 (1 of 2)" in shown
     assert "seed=2: failed (nan)" in shown
     stranger.sweep("seed=1,2", "hydra.launcher.resume=true", "hydra.launcher.failures.nan=keep")
-    assert "1 done job has metrics that are nan: value; e.g. " in stranger.toy.ok("status", "train")
-    assert "seed=2: value is nan" in stranger.toy.ok("results", "train")
+    assert "1 done job has metrics that are nan: value; e.g. " in stranger.toy.output_of("status", "train")
+    assert "seed=2: value is nan" in stranger.toy.output_of("results", "train")
 
 
 @pytest.mark.slow
