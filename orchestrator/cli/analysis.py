@@ -102,11 +102,11 @@ def write_table(
         output.write(table, exact, notes=notes_below)
         return
     groups = [column for column in ("stage", "task", "ratio", *by) if column in table]
-    means = summarise_table(name, table, by)
-    output.write(means, exact, [*groups, *PEERS.get(name, ())], notes=notes_below)
+    frame = summarise_table(name, table, by)
+    fewer = ["a mean marked as (5 of 6) leaves out values that are undefined, or is over fewer tasks or ratios"]
+    notes = [*notes_below, *(fewer if (frame["n"] < frame["expected"]).any() else [])]
+    output.write(frame, exact, [*groups, *PEERS.get(name, ())], notes=notes)
     if output.is_on_terminal:
-        if (means["n"] < means["expected"]).any():
-            print_text("a mean marked as (5 of 6) is over fewer tasks or ratios than the other means", style="yellow")
         print_text(_means_of(name, table, by), style="dim")
 
 

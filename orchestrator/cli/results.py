@@ -156,18 +156,18 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, outp
     request = _table_request(overview, runs, given_options)
     frame = make_result_table(name, request, summarized=not output.is_for_programs)
     axes = axis_names(runs)
-    problem = problem_axes(axes, overview.report_settings.compare)
-    problem += [axis for axis in axes if is_repetition(axis)]
-    output.write(frame, axes, problem, [*frame.attrs.get(NOTES, ()), *_notes(overview, runs)])
+    problem = [*problem_axes(axes, request.compare), *(axis for axis in axes if is_repetition(axis))]
+    removed = note_removed(overview)
+    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else [])]
+    output.write(frame, axes, problem, notes if output.is_for_programs else [*notes, *_stale_notes(runs, study)])
 
 
-def _notes(overview: Overview, runs: Sequence[FinishedJob]) -> list[str]:
-    removed, stale, study = note_removed(overview), count_stale(runs), overview.folder.name
-    notes = [removed] if removed else []
-    if stale:
-        reasons = ", ".join(stale_reasons(runs))
-        notes.append(f"stale: {stale} of {count_noun(len(runs), 'result')} ({reasons}); see seedfold status {study}")
-    return notes
+def _stale_notes(runs: Sequence[FinishedJob], study: str) -> list[str]:
+    stale = count_stale(runs)
+    if not stale:
+        return []
+    reasons = ", ".join(stale_reasons(runs))
+    return [f"stale: {stale} of {count_noun(len(runs), 'result')} ({reasons}); see seedfold status {study}"]
 
 
 def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_options: GivenOptions) -> TableRequest:
