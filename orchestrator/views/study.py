@@ -123,6 +123,19 @@ class Study:
             "top", self._table_request(where, splits=_as_tuple(split), partial=partial, member_choice=choice)
         )
 
+    def compare(
+        self, over: str, metric: Names = (), split: Names = (), where: Where = None, samples: bool = False
+    ) -> pd.DataFrame:
+        """Return the paired differences of each two values of an axis, a row a metric, with interval and tests.
+
+        With ``samples`` models are compared sample by sample. Raises UsageError where nothing can be paired.
+        """
+        from seedfold.orchestrator.views.comparison import ComparisonRequest, compare_axis
+        from seedfold.results.comparison.paired_metrics import to_frame
+
+        request = ComparisonRequest(_as_tuple(metric), _as_tuple(split), where or "", samples)
+        return to_frame(compare_axis(self._read_overview(), over, request).rows)
+
     def analysis(
         self,
         name: str,

@@ -285,9 +285,10 @@ def _curve_figure(
 ) -> Figure:
     lines = [each.mean_line(series, curve) for series, each in enumerate(pooled_curves)]
     first = pooled_curves[0].curves[curve]
-    notes = "Validation rows pooled over the folds; numbers are " + (
-        "AUROC." if curve == "roc" else "average precision."
+    notes = (
+        "Validation rows of all folds pooled: samples of one fold are also ranked against those of others. Numbers are "
     )
+    notes += "AUROC." if curve == "roc" else "average precision."
     notes += " Mean over classes, each against the rest." if first[0]["class"] == "macro" else ""
     counts = sorted({len(each.curves[curve]) for each in pooled_curves})
     if counts[-1] > 1:
