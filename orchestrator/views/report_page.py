@@ -34,7 +34,10 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         overview=_report_summary(overview, summary, status_notes(overview, views)),
         planned=planned,
         find_log=_log_path,
-        more_figures=[*comparison_figures(runs, planned), *_prevalence_figures(overview, runs)],
+        more_figures=[
+            *comparison_figures(runs, planned, overview.report_settings.compare),
+            *_prevalence_figures(overview, runs),
+        ],
         reasons=reasons_without_result(overview, runs),
         compare=overview.report_settings.compare,
     )
