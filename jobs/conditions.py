@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,6 +114,18 @@ class Where:
             if axis is None or not term.holds(axes[axis]):
                 return False
         return True
+
+
+def split_conditions(text: str, keys: Collection[str]) -> tuple[str, str]:
+    """Return the conditions on these keys and the others, each as text. Raises UsageError as `Where.parse`."""
+    inside: list[str] = []
+    others: list[str] = []
+    position = 0
+    while text[position:].strip():
+        term, end = _parse_term(text, position)
+        (inside if term.key in keys else others).append(text[position:end].strip())
+        position = end
+    return " ".join(inside), " ".join(others)
 
 
 def _parse_term(text: str, start: int) -> tuple[Term, int]:

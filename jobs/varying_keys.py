@@ -76,12 +76,16 @@ def _layout(job: JobDescription) -> Layout:
 def _fixed_part(job: JobDescription, varying: Iterable[KeyPath], identity: Identity) -> FixedValues:
     varying = set(varying)
     leaves = _leaves(_layout(job).base, varying)
-    fixed = {".".join(path): value for path, value in leaves if not _is_ignored(path, identity)}
-    return {key: job.texts.get(key, value) for key, value in fixed.items() if key not in job.axes}
+    fixed = {".".join(path): value for path, value in leaves if not _is_no_setting(path, value, identity)}
+    # Under its oldest name, a key that was renamed meanwhile is the same key.
+    return {identity.old_name(key): job.texts.get(key, value) for key, value in fixed.items() if key not in job.axes}
 
 
-def _is_ignored(path: KeyPath, identity: Identity) -> bool:
-    return path[:1] == _CONTENT_KEYS or identity.volatile_patterns.covers(path)
+def _is_no_setting(path: KeyPath, value: Any, identity: Identity) -> bool:
+    """Whether a key tells no two jobs apart; a neutral value is as good as none."""
+    neutral = identity.neutral_text_by_path.get(path)
+    is_neutral = neutral is not None and canonical_json(value) == neutral
+    return is_neutral or path[:1] == _CONTENT_KEYS or identity.volatile_patterns.covers(path)
 
 
 def _leaves(tree: Any, varying: set[KeyPath], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.table_output import TableOutput
-from seedfold.orchestrator.state.finished_jobs import count_stale
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
 from seedfold.results.prevalence.settings import AnalysisSettings
@@ -59,18 +58,17 @@ def _parse_ratios(text: str) -> tuple[float, ...]:
 
 
 def make_prevalence_table(
-    overview: Overview, name: str, settings: AnalysisSettings, where: str, by: Sequence[str]
+    overview: Overview,
+    name: str,
+    settings: AnalysisSettings,
+    where: str,
+    by: Sequence[str],
+    across_code: bool = False,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table, with a progress bar while it is computed, and notes on what it leaves out."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
-        analysis, runs = compute_analysis(overview, name, settings, where, progress, by)
-    return analysis.table, [*describe_omissions(analysis), *_stale_notes(overview, runs)]
-
-
-def _stale_notes(overview: Overview, runs: Sequence[object]) -> Iterator[str]:
-    count = count_stale(runs)  # type: ignore[arg-type]
-    if count:
-        yield f"stale: {count} of {len(runs)} results; see seedfold status {overview.folder.name}"
+        analysis, finished = compute_analysis(overview, name, settings, where, progress, by, across_code)
+    return analysis.table, [*describe_omissions(analysis), *finished.notes(overview.folder.name)]
 
 
 @contextmanager

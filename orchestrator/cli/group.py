@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "Show the number of jobs by state, and the reasons of failures.",
     "watch": "Show the status, and update it until no job is active.",
     "resume": "Start unfinished and failed jobs again, from their checkpoints.",
+    "rerun": "Run finished jobs again: stale ones, or those that you select.",
     "cancel": "Cancel the jobs that are not done.",
     "advance": "Submit what is due on a cluster; other commands do this too.",
     "run": "Run one job in the foreground, in a scratch folder.",

@@ -11,6 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.state.imported_code import find_code_files
 from seedfold.orchestrator.state.imported_predictions import ImportResult, import_predictions
 from seedfold.orchestrator.state.overview import job_label
 
@@ -31,6 +32,9 @@ from seedfold.orchestrator.state.overview import job_label
 @click.option("--classes", metavar="NAMES", help="If targets are names: the classes in the order of the logits.")
 @click.option("--unlabelled", is_flag=True, help="Also import samples of unknown class, such as those of a deployment.")
 @click.option("--replace", "replaces", is_flag=True, help="Replace other predictions with the same axis values.")
+@click.option(
+    "--code", metavar="FILE", multiple=True, help="File or package of code that made the predictions; repeatable."
+)
 @options.local
 def command(
     files: Sequence[str],
@@ -40,6 +44,7 @@ def command(
     classes: str | None,
     unlabelled: bool,
     replaces: bool,
+    code: Sequence[str],
     root: Root,
 ) -> None:
     """Import the predictions of one model into a STUDY, as a job that is done.
@@ -47,13 +52,16 @@ def command(
     A FILE is a csv or parquet file with the columns sample_id, target, logit_0, … or prob_0, …, and split, or a file in
     which torch saved a list of {logits, target, sample_id}. With SPLIT=FILE all rows of the file belong to that split.
     The order of the rows is kept.
+
+    With --code, tables keep apart what was made before and after a change of these files.
     """
     from seedfold.results.imports.predictions import PredictionFile
     from seedfold.results.imports.rows import ReadOptions
 
     sources = [PredictionFile.parse(text) for text in files]
     options = ReadOptions(split_column, _parse_classes(classes), unlabelled)
-    imported = import_predictions(root, study, sources, _parse_axes(given), options, replaces)
+    code_files = find_code_files(code)
+    imported = import_predictions(root, study, sources, _parse_axes(given), options, replaces, code_files)
     _print_imported(study, imported)
 
 

@@ -27,6 +27,7 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.option(
     "--rerun", metavar="stale|COND", help="Run done jobs again: all stale ones, or those with these axis values."
 )
+@options.accept_code
 @options.selection
 @options.common
 @click.pass_context
@@ -37,6 +38,7 @@ def command(
     wait: bool | None,
     replace: bool,
     rerun: str | None,
+    accept_code: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -56,13 +58,14 @@ def command(
         selection=Selection.parse(where, stages, limit),
         replace=replace,
         rerun=rerun,
+        accept=accept_code,
     )
-    print_started(launched)
+    print_started(launched, "launch")
     context.exit(wait_if_asked(root, launched, wait))
 
 
-def print_started(launched: LaunchResult) -> None:
-    """Print which jobs were started, and which were not."""
+def print_started(launched: LaunchResult, command_name: str) -> None:
+    """Print which jobs were started or not. Lines on what has changed begin with ``command_name``."""
     study, jobs = launched.study.name, count_noun(len(launched.jobs), "job")
     if not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
@@ -80,3 +83,4 @@ def print_started(launched: LaunchResult) -> None:
     if launched.exhausted_count:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")
+    print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")

@@ -90,6 +90,16 @@ def _run_here_or_remotely(function: F) -> F:
     return cast("F", run)
 
 
+accept_code = click.option(
+    "--accept-code",
+    is_flag=True,
+    help="Record that today's code computes the same as the code of done jobs, and keep their results.",
+)
+across = click.option(
+    "--across",
+    type=Choice(["code"]),
+    help="Combine results of several versions of the code, which are kept apart otherwise.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 

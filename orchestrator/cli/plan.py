@@ -40,6 +40,7 @@ from seedfold.orchestrator.state.plan import (
     mean_seconds_by_stage,
     replaced_keys,
 )
+from seedfold.orchestrator.state.stale_lines import OPTIONS, package_line, stale_lines
 
 
 @click.command()
@@ -49,7 +50,7 @@ from seedfold.orchestrator.state.plan import (
     "--jobs", "file", metavar="FILE", help="Write the description of every job as a line of JSON; - is standard output."
 )
 @click.option(
-    "--check", type=options.Choice(["code"]), help="Also check whether the code of results has changed since."
+    "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
 )
 @options.selection
 @options.as_json
@@ -69,7 +70,7 @@ def command(
     started and nothing is written."""
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    plan = make_plan(root, overrides, config_dirs, check_code=check == "code")
+    plan = make_plan(root, overrides, config_dirs)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
     starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
@@ -168,10 +169,11 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    stale = Counter(planned.stale for planned in jobs if planned.stale and planned.stale != "parent")
-    for reason, count in stale.items():
-        stale_jobs = count_noun(count, "done job is", "done jobs are")
-        print_text(f"{stale_jobs} stale: {reason}; to run them again: launch --rerun stale", style="yellow")
+    for line in stale_lines(jobs, OPTIONS):
+        print_text(f"plan: {line}", style="yellow")
+    packages = package_line(jobs, plan.code)
+    if packages:
+        print_text(f"plan: {packages}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
         not_retried = count_noun(failed, "failed job is", "failed jobs are")

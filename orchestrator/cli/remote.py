@@ -75,7 +75,7 @@ class _RemoteCall:
             project = self._gather_project()
             changes["config_dirs"] = project.config_dirs
             changes["root"], folder = self._send_project(project)
-        elif self.name == "resume" and self.context.params["folder"] is None:
+        elif self.name in {"resume", "rerun"} and self.context.params["folder"] is None:
             changes["root"], changes["folder"] = self._send_current_code()
         else:
             self.connection.check_reachable()
@@ -106,7 +106,9 @@ class _RemoteCall:
 
         If there are none here, the study runs the code of its last run.
         """
-        study_option = [] if self.context.params["code"] == "original" else ["--study", self.context.params["study"]]
+        study_option = (
+            [] if self.context.params.get("code") == "original" else ["--study", self.context.params["study"]]
+        )
         with self.connection.open_wire(self._receive_line(*study_option)) as wire:
             greeting = wire.receive_message()
             project = gather_code(greeting["modules"], Path.cwd())

@@ -7,16 +7,15 @@ from typing import Unpack
 
 import click
 
-from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs, stale_reasons
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview, note_removed
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
 from seedfold.results.evaluation.axes import axis_names
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
-from seedfold.results.store.finished_job import FinishedJob
 
 _DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
 _ESTIMATE_OPTIONS = ("by", "split", "ratios", "methods", "base-seed")
@@ -54,6 +53,7 @@ class GivenOptions(OutputOptions):
     methods: str | None
     zeros: str | None
     base_seed: int | None
+    across: str | None
     where: Sequence[str]
     stages: Sequence[str]
     with_removed: bool
@@ -107,6 +107,7 @@ class GivenOptions(OutputOptions):
     "--base-seed", type=int, metavar="N", help="Prevalence shift: seed of the simulated deployments; default: 42."
 )
 @options.with_removed
+@options.across
 @options.selection
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
@@ -143,34 +144,30 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, o
         given_options["base_seed"],
         given_options["splits"],
     )
-    found, notes = make_prevalence_table(overview, name, settings, _conditions(given_options), given_options["by"])
+    across_code = given_options["across"] == "code"
+    found, notes = make_prevalence_table(
+        overview, name, settings, _conditions(given_options), given_options["by"], across_code
+    )
     write_table(name, found, given_options["by"], output, notes)
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
     from seedfold.results.tables.metric_means import NOTES
 
-    runs, study = find_finished_jobs(overview), overview.folder.name
-    if not runs:
+    study = overview.folder.name
+    finished = find_by_code(overview, across_code=given_options["across"] == "code")
+    if not finished.jobs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    request = _table_request(overview, runs, given_options)
+    request = _table_request(overview, finished, given_options)
     frame = make_result_table(name, request, summarized=not output.is_for_programs)
-    axes = axis_names(runs)
+    axes = axis_names(finished.jobs)
     problem = [*problem_axes(axes, request.compare), *(axis for axis in axes if is_repetition(axis))]
     removed = note_removed(overview)
-    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else [])]
-    output.write(frame, axes, problem, notes if output.is_for_programs else [*notes, *_stale_notes(runs, study)])
+    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(study)]
+    output.write(frame, axes, problem, notes)
 
 
-def _stale_notes(runs: Sequence[FinishedJob], study: str) -> list[str]:
-    stale = count_stale(runs)
-    if not stale:
-        return []
-    reasons = ", ".join(stale_reasons(runs))
-    return [f"stale: {stale} of {count_noun(len(runs), 'result')} ({reasons}); see seedfold status {study}"]
-
-
-def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_options: GivenOptions) -> TableRequest:
+def _table_request(overview: Overview, finished: FinishedJobs, given_options: GivenOptions) -> TableRequest:
     choice = {
         "min_accuracy": given_options["min_accuracy"],
         "rank_by": given_options["rank_by"],
@@ -178,7 +175,7 @@ def _table_request(overview: Overview, runs: Sequence[FinishedJob], given_option
     }
     return TableRequest.of_study(
         overview,
-        runs,
+        finished,
         where=_conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),

@@ -35,6 +35,7 @@ from seedfold.orchestrator.settings.selection import Selection
 )
 @click.option("--folder", metavar="DIR", help="Folder of the project, if it has moved since the last launch.")
 @options.wait
+@options.accept_code
 @options.selection
 @options.common
 @click.pass_context
@@ -46,6 +47,7 @@ def command(
     code: str,
     folder: str | None,
     wait: bool | None,
+    accept_code: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -65,13 +67,15 @@ def command(
         selection=selection,
         kinds=kinds,
         original_code=code == "original",
-        folder=_parse_folder(folder),
+        folder=parse_folder(folder),
+        accept=accept_code,
     )
-    print_started(launched)
+    print_started(launched, "resume")
     context.exit(wait_if_asked(root, launched, wait))
 
 
-def _parse_folder(text: str | None) -> Path | None:
+def parse_folder(text: str | None) -> Path | None:
+    """Return the folder. Raises UsageError if there is none."""
     folder = None if text is None else Path(text).absolute()
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--folder {folder}: no such folder")

@@ -33,6 +33,7 @@ from seedfold.orchestrator.code.source_files import (
 )
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
+from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.results.store.atomic_files import fsync_path
 
 UNFINISHED_PREFIX = ".new-"
@@ -44,6 +45,18 @@ def read_snapshot_record(study: StudyFolder, digest: str) -> dict[str, Any]:
     """Read ``snapshot.json`` of a snapshot. Raises FileNotFoundError if the snapshot is gone."""
     record: dict[str, Any] = json.loads((study.snapshots_folder / digest / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
     return record
+
+
+def snapshot_roots(ledger: Ledger) -> list[str]:
+    """The folders that the code was imported from which was handed over last; those of older versions do not say."""
+    submitted = ledger.last_submission_of.values()
+    last = max((one for one in submitted if one.snapshot), key=lambda one: one.created, default=None)
+    if last is None or last.snapshot is None:
+        return []
+    try:
+        return list(read_snapshot_record(ledger.study, last.snapshot).get("roots", ()))
+    except FileNotFoundError:
+        return []
 
 
 def left_out_packages(study: StudyFolder, digests: Iterable[str | None]) -> list[str]:

@@ -131,12 +131,13 @@ def _search_path(folder: Path) -> list[str]:
     return [str(folder), *(entry for entry in sys.path if entry and (entry != here or here in python_path))]
 
 
-def find_module_paths(name: str, folder: Path) -> list[Path] | None:
+def find_module_paths(name: str, folder: Path, extra_folders: Iterable[str] = ()) -> list[Path] | None:
     """Return the file or the folders of a top-level module, as jobs launched in ``folder`` would find it.
 
-    The result is empty for an installed module, and None if there is no such module.
+    ``extra_folders`` are searched last. The result is empty for an installed module, and None if there is no such
+    module.
     """
-    return _find_paths(name, _search_path(folder))
+    return _find_paths(name, [*_search_path(folder), *extra_folders])
 
 
 def _find_paths(name: str, search_path: list[str]) -> list[Path] | None:

@@ -68,8 +68,9 @@ class StudyContents:
 
     def _list_code(self) -> Iterator[FileEntry]:
         """The records about the code, without the code itself."""
-        for file in sorted((self.study.path / "code").glob("*.json")):
-            yield from _read_entry(self.study.path, f"code/{file.name}")
+        for pattern in ("*.json", "accepted/*.json"):
+            for file in sorted((self.study.path / "code").glob(pattern)):
+                yield from _read_entry(self.study.path, file.relative_to(self.study.path).as_posix())
         for file in sorted((self.study.path / "code" / "snapshots").glob("*/*")):
             if file.suffix in {".json", ".diff"} and not file.parent.name.startswith("."):
                 yield from _read_entry(self.study.path, file.relative_to(self.study.path).as_posix())

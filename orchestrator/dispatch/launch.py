@@ -12,6 +12,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
+from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
@@ -21,9 +22,10 @@ from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.plan import Plan, PlannedJob, replaced_keys
+from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
-def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], check_code: bool = False) -> Plan:
+def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path]) -> Plan:
     """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
     Raises UsageError for errors in the study file, for classes that do not exist, and for a study that has to run on a
@@ -33,16 +35,9 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path],
 
     study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
     refuse_remote_study(study.settings["cluster"])
-    plan = Plan(root, study, import_roots() if check_code else None)
+    plan = Plan(root, study)
     refuse_missing_targets(plan.descriptions, Path.cwd())
     return plan
-
-
-def import_roots() -> tuple[Path, ...]:
-    """The folders from which a job launched here would import code."""
-    import sys
-
-    return (Path.cwd(), *(Path(entry) for entry in sys.path if entry))
 
 
 def launch(
@@ -53,22 +48,33 @@ def launch(
     selection: Selection | None = None,
     replace: bool = False,
     rerun: str | None = None,
+    accept: bool = False,
 ) -> LaunchResult:
     """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
-    Raises UsageError if jobs would be replaced and ``replace`` is not set; nothing is written then.
+    ``accept`` first records that the code of today computes the same as that of done jobs. Raises UsageError if jobs
+    would be replaced and ``replace`` is not set; nothing is written then.
     """
-    plan = make_plan(root, overrides, config_dirs, check_code=rerun == "stale")
+    plan = make_plan(root, overrides, config_dirs)
     refuse_copy(plan.folder)
     if selection is not None:
         selection.check_names(plan.descriptions)
-    starting = plan.startable_jobs(_rerun_condition(rerun, plan.descriptions))
-    if selection is not None:
-        starting = selection.apply(starting, lambda planned: planned.job)
     if not replace:
         refuse_replacing(plan)
+    if accept:
+        plan = accept_and_plan_again(plan, selection)
+    starting = plan.startable_jobs(rerun_condition(rerun, plan.descriptions))
+    if selection is not None:
+        starting = selection.apply(starting, lambda planned: planned.job)
     return start_plan(plan, starting, overrides, config_dirs)
+
+
+def accept_and_plan_again(plan: Plan, selection: Selection | None = None) -> Plan:
+    """Record that the code of today computes what done jobs were computed by, and return the plan as it is then."""
+    jobs = plan.jobs if selection is None else selection.apply(plan.jobs, lambda planned: planned.job)
+    accept_code(plan.folder, plan.code, jobs)
+    return Plan(plan.root, plan.study)
 
 
 def start_plan(
@@ -78,14 +84,17 @@ def start_plan(
     config_dirs: Sequence[Path] = (),
     *,
     only_adds: bool = False,
+    ways: WaysOn = OPTIONS,
 ) -> LaunchResult:
     """Carry out a plan: write it, make a snapshot of the code, submit the jobs. ``overrides`` are those of the command.
 
     Points that an earlier plan with the same overrides had and this one does not are removed, unless ``only_adds``.
+    Jobs whose parents were computed by several versions of the code are left out; ``ways`` say how to go on then.
     """
     root = plan.root
     request = None if only_adds else study_request(overrides)
     removed = [] if request is None else plan.jobs_to_remove(request)
+    starting, mixed = split_mixed(plan.code, plan.states, plan.jobs, starting)
     refuse_absent_data(Path.cwd(), plan.study.settings)
     check_with_scheduler(plan.folder, starting, plan.study.settings)
     if starting or removed or plan.has_new_addresses() or plan.changes_report():
@@ -101,6 +110,7 @@ def start_plan(
         submissions=submissions,
         advance_result=advanced,
         removed=tuple(removed),
+        notes=code_notes(plan.code, plan.jobs, starting, len(mixed), ways),
         exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 
@@ -121,7 +131,8 @@ def _count_failed(jobs: Iterable[PlannedJob]) -> int:
     return sum(planned.state == "failed" for planned in jobs)
 
 
-def _rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
+def rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
+    """Which done jobs are done again: none, those that are ``stale``, or those of a condition on their axes."""
     if rerun is None:
         return lambda planned: False
     if rerun == "stale":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.code.comparison import CodeComparison
+from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
@@ -21,6 +23,8 @@ from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.plan import PlannedJob
+from seedfold.orchestrator.state.stale import StalenessChecker, compare_code
+from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 STOPPED_STATES = frozenset({"failed", "cancelled"})
 """States that only a person can change."""
@@ -38,6 +42,8 @@ def resume(
     kinds: Sequence[str] = (),
     original_code: bool = False,
     folder: Path | None = None,
+    accept: bool = False,
+    choose: Callable[[Sequence[PlannedJob]], list[PlannedJob]] | None = None,
 ) -> LaunchResult:
     """Start the jobs that are neither done nor queued nor running, from their checkpoints.
 
@@ -45,8 +51,9 @@ def resume(
 
     ``overrides`` may change volatile keys, such as ``resources.memory=80GB``; ``kinds`` selects jobs with failures of
     these kinds; with ``original_code`` each job runs the code of its last submission instead of today's code, which is
-    in ``folder``, by default the folder of the last launch. Raises UsageError for an unknown kind, for an override that
-    would change ids, and for code of which there is no snapshot.
+    in ``folder``, by default the folder of the last launch. ``accept`` first records that the code of today computes
+    the same as that of done jobs. ``choose`` picks the jobs to start in place of all that. Raises UsageError for an
+    unknown kind, for an override that would change ids, and for code of which there is no snapshot.
     """
     for kind in kinds:
         if kind not in FAILURE_KINDS:
@@ -61,12 +68,20 @@ def resume(
     jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
     ClusterSettings.parse(settings["cluster"])
     states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
-    own_jobs = [job for job in unique_by_id(jobs) if not is_import(job)]
-    planned = [PlannedJob(job, standing := states.of(job.id), standing.state, None) for job in own_jobs]
-    starting = _jobs_to_resume(planned, kinds)
+    known_jobs = unique_by_id(jobs)
     if selection is not None:
         selection.check_names(jobs)
+    comparison = compare_code(ledger, known_jobs, code_folder)
+    judged = _judge(known_jobs, states, comparison)
+    if accept:
+        accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
+        comparison = compare_code(ledger, known_jobs, code_folder)
+        judged = _judge(known_jobs, states, comparison)
+    planned = [one for one in judged if not is_import(one.job)]
+    starting = _jobs_to_resume(planned, kinds) if choose is None else choose(planned)
+    if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
+    starting, mixed = split_mixed(comparison, states, judged, starting)
     check_with_scheduler(study, starting, settings)
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
@@ -80,7 +95,16 @@ def resume(
         started=tuple(one.job for one in starting),
         submissions=submissions,
         advance_result=advanced,
+        notes=code_notes(
+            comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+        ),
     )
+
+
+def _judge(jobs: Iterable[JobDescription], states: JobStates, comparison: CodeComparison) -> list[PlannedJob]:
+    staleness = StalenessChecker(states, comparison)
+    found = ((job, states.of(job.id)) for job in jobs)
+    return [PlannedJob(job, state, state.state, staleness.find_changes(job, state)) for job, state in found]
 
 
 def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:

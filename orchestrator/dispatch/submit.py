@@ -27,7 +27,8 @@ class LaunchResult:
 
     ``jobs`` are the ids of the selected jobs, ``started`` those that were submitted in ``submissions``;
     ``exhausted_count`` is the number of failed jobs that only `resume` tries again; ``removed`` are the jobs whose
-    points the study no longer has; ``advance_result`` is what the scheduler accepted, None on this machine.
+    points the study no longer has; ``advance_result`` is what the scheduler accepted, None on this machine. ``notes``
+    are lines on what has changed since jobs were done.
     """
 
     study: StudyFolder
@@ -37,6 +38,7 @@ class LaunchResult:
     exhausted_count: int = 0
     removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:

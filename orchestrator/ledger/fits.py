@@ -26,15 +26,18 @@ FINISHED_FILE = "fit.json"
 def find_fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
     """The folder of a fit: that of another study under the root if it has finished the fit, else this study's own."""
     own = study.job_folder(fit)
-    finished = (
-        folder.job_folder(fit) for folder in root.study_folders() if (folder.job_folder(fit) / FINISHED_FILE).exists()
-    )
+    finished = (folder.job_folder(fit) for folder in root.study_folders() if has_fit(folder.job_folder(fit)))
     return own if own.exists() else next(finished, own)
+
+
+def has_fit(folder: Path) -> bool:
+    """Whether training is finished in the folder of a fit."""
+    return (folder / FINISHED_FILE).exists()
 
 
 def is_fit_at_work(study: StudyFolder, job: JobDescription) -> bool:
     """Whether another job of a study works on the same fit, and has not finished it."""
-    if (study.job_folder(job.fit) / FINISHED_FILE).exists() or _no_fit_file(study, job).exists():
+    if has_fit(study.job_folder(job.fit)) or _no_fit_file(study, job).exists():
         return False
     return any(is_claim_live(claim) for claim in _claims_of_others(study, job))
 
@@ -77,7 +80,7 @@ class FitClaim:
         """
         if self.job.fit != self.job.id:
             create_once(self._file, attempt_claim.read_text())
-        if (find_fit_folder(self.root, self.study, self.job.fit) / FINISHED_FILE).exists():
+        if has_fit(find_fit_folder(self.root, self.study, self.job.fit)):
             return None
         for other in self.root.study_folders():
             if read_copy_origin(other) is None and is_fit_at_work(other, self.job):
@@ -88,8 +91,8 @@ class FitClaim:
 
     def record_published(self) -> None:
         """Record that no job has to wait for this fit, if the published job has left no finished fit."""
-        finished = find_fit_folder(self.root, self.study, self.job.fit) / FINISHED_FILE
-        if self.job.fit != self.job.id and not finished.exists():
+        folder = find_fit_folder(self.root, self.study, self.job.fit)
+        if self.job.fit != self.job.id and not has_fit(folder):
             create_once(_no_fit_file(self.study, self.job), "")
 
     def is_shared(self) -> bool:

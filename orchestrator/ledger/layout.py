@@ -15,6 +15,8 @@ from seedfold.orchestrator.settings.site import read_site_settings
 ROOT_MARK = ".seedfold"
 SNAPSHOT_RECORD = "snapshot.json"
 """The file that is written last into the folder of a snapshot: the snapshot is complete when it exists."""
+CLEARED_MARK = "cleared"
+"""In a job's folder: what earlier attempts had kept there was removed, since the job was to be done again."""
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -53,6 +55,15 @@ class StudyFolder:
     def snapshots_folder(self) -> Path:
         """One folder per snapshot of code, named by its digest."""
         return self.path / "code" / "snapshots"
+
+    def code_record_file(self, digest: str) -> Path:
+        """What is known of the code that computed results."""
+        return self.path / "code" / f"{digest}.json"
+
+    @property
+    def accepted_changes_folder(self) -> Path:
+        """One file per set of changes of code that a person said to make no difference."""
+        return self.path / "code" / "accepted"
 
     def snapshot_modules_folder(self, digest: str) -> Path:
         """The folder of modules that comes first on the import path of jobs that run a snapshot.

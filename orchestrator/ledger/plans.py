@@ -87,7 +87,7 @@ class PlanHeader:
         """Make the header of a plan of this process."""
         return cls(
             time=time.time(),
-            user=_user_name(),
+            user=user_name(),
             host=os.uname().nodename,
             command=tuple(sys.argv),
             folder=str(folder),
@@ -98,7 +98,7 @@ class PlanHeader:
         )
 
 
-def _user_name() -> str:
+def user_name() -> str:
     """The user's name, or the user's number where it has no name, as in a container."""
     import getpass
 

@@ -14,6 +14,8 @@ from seedfold.jobs.resources import Resources, parse_memory, parse_time
 from seedfold.jobs.value_types import refuse_text
 
 _SETTINGS_GROUPS = ("cluster", "failures")
+_RESOURCES = "resources"
+_LAUNCHER = "hydra.launcher."
 
 
 def apply_volatile_overrides(
@@ -43,13 +45,22 @@ def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> d
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = {}
     for override in parsed:
-        key = override.key_or_group
+        key = _own_key(override.key_or_group)
         if override.is_delete() or override.is_sweep_override():
             raise UsageError(f"{override.input_line}: resume takes only plain KEY=VALUE")
-        if not identity.volatile_patterns.covers(tuple(key.split("."))):
+        is_setting = key.split(".")[0] in (*_SETTINGS_GROUPS, _RESOURCES) and "." in key
+        if not is_setting and not identity.volatile_patterns.covers(tuple(key.split("."))):
             raise UsageError(f"{key}: is part of the job's id; launch the study with {override.input_line} instead")
         values[key] = override.value()
     return values
+
+
+def _own_key(key: str) -> str:
+    """The key in a study's words, of one that may be in those of a program: of the launcher that it was swept with."""
+    launcher_key = key.removeprefix(_LAUNCHER)
+    if launcher_key == key:
+        return key
+    return launcher_key if launcher_key.startswith(f"{_RESOURCES}.") else f"cluster.{launcher_key}"
 
 
 def _set_key(target: dict[str, Any], key: str, value: Any) -> None:
@@ -61,7 +72,7 @@ def _set_key(target: dict[str, Any], key: str, value: Any) -> None:
 
 def _with_values(job: JobDescription, values: Mapping[str, Any]) -> JobDescription:
     resources = {key.split(".", 1)[1]: value for key, value in values.items() if key.startswith("resources.")}
-    others = {key: value for key, value in values.items() if key.split(".")[0] not in (*_SETTINGS_GROUPS, "resources")}
+    others = {key: value for key, value in values.items() if key.split(".")[0] not in (*_SETTINGS_GROUPS, _RESOURCES)}
     if resources:
         job = replace(job, resources=_merge_resources(job.resources, resources))
     if others:

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
-from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.layout import CLEARED_MARK, Root
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import JobView, Overview
@@ -194,7 +194,7 @@ class DeletableFinder:
         # The file that says that training is finished is deleted first: what is left is then only a checkpoint.
         entries = sorted(folder.iterdir(), key=lambda path: (path.name != "fit.json", path.name))
         for path in entries:
-            if not path.name.startswith(("log.", "staging.", _TRASH_PREFIX)):
+            if not path.name.startswith(("log.", "staging.", CLEARED_MARK, _TRASH_PREFIX)):
                 yield _make_deletable(kind, path, view.job.id, reason)
 
     def _glob_job_folders(self, pattern: str) -> Iterator[Path]:

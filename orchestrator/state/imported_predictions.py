@@ -28,6 +28,7 @@ from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.reader import Ledger, done_event_details
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.imported_code import record_imported_code
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.results.imports.run import IMPORT_RUN
 
@@ -68,8 +69,11 @@ def import_predictions(
     axes: Mapping[str, Any],
     options: ReadOptions,
     allow_replacing: bool,
+    code_files: Sequence[Path] = (),
 ) -> ImportResult:
     """Import predictions into a study, which need not exist; what the study has already is not written again.
+
+    ``code_files`` are what made them: results say when one of these has changed.
 
     Raises UsageError, before anything is written, for bad files, and without ``allow_replacing`` for axes that have
     other predictions already.
@@ -88,7 +92,8 @@ def import_predictions(
         raise UsageError(f"job {job.short_id}: another process is importing the same predictions now")
     root.mark_as_root()
     if job_state.state != "done":
-        _publish_job(root, study, job, splits, sources)
+        folder = Path(ledger.plans.header.folder) if ledger.plans.header else Path.cwd()
+        _publish_job(root, study, job, splits, sources, record_imported_code(study, code_files, folder))
         ledger.refresh()
         _refuse_replacing(ledger, job, allow_replacing)
     current = job.address in ledger.plans.current_jobs
@@ -138,6 +143,7 @@ def _publish_job(
     job: JobDescription,
     splits: Mapping[str, PredictionRows],
     sources: Sequence[PredictionFile],
+    code: str,
 ) -> None:
     from seedfold.results.imports.predictions import write_rows
     from seedfold.results.store.published import publish
@@ -150,7 +156,7 @@ def _publish_job(
     staging, final = study.job_folder(job.id) / f"staging.{attempt}", study.result_folder(job.id, attempt)
     staging.mkdir(parents=True)
     write_rows(staging, job, splits)
-    record = job.to_dict() | {"attempt": attempt, "parents": {}, "reads": {}, "code": "", "started": started}
+    record = job.to_dict() | {"attempt": attempt, "parents": {}, "reads": {}, "code": code, "started": started}
     record |= {"provenance": _make_provenance(sources), "ended": time.time()}
     result = publish(staging, final, record)
     events.append("done", **done_event_details(job.id, attempt, result))

@@ -141,6 +141,10 @@ class JobStates:
             parent for parent in job.parents if parent not in unneeded or self.stage_of(parent) not in remaining_stages
         ]
 
+    def job(self, job_id: str) -> JobDescription | None:
+        """The description of a job; None for one that no plan of the study has named."""
+        return self._jobs.get(job_id) or self.ledger.plans.jobs.get(job_id)
+
     def stage_of(self, job_id: str) -> str:
         """The stage of a known job."""
         return self._jobs[job_id].stage if job_id in self._jobs else self.ledger.plans.jobs[job_id].stage

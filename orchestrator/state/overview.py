@@ -23,9 +23,12 @@ from seedfold.orchestrator.ledger.slot_waits import read_wait
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.code_axis import find_code_axis
+from seedfold.orchestrator.state.code_versions import FinishedAttempt
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
-from seedfold.orchestrator.state.stale import StalenessChecker
+from seedfold.orchestrator.state.stale import StalenessChecker, compare_code
+from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_line, stale_lines
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
@@ -33,11 +36,16 @@ _IDLE_STATES = frozenset({"waiting", "lost"})
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job and its state; ``stale`` says why the result of a done job is stale."""
+    """One job and its state; ``changes`` say why the result of a done job is stale."""
 
     job: JobDescription
     job_state: JobState
-    stale: str | None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def stale(self) -> str | None:
+        """The first of the changes."""
+        return self.changes[0] if self.changes else None
 
     @property
     def state(self) -> str:
@@ -88,7 +96,7 @@ class Overview:
         self.states = JobStates(
             root, self.ledger, RetryPolicies.parse(self.settings.get("failures") or {}), result_check=result_check
         )
-        self._staleness = StalenessChecker(self.states)
+        self._compare()
 
     @property
     def report_settings(self) -> ReportSettings:
@@ -98,12 +106,16 @@ class Overview:
     def refresh(self) -> None:
         """Read what is new."""
         self.states.refresh()
-        self._staleness = StalenessChecker(self.states)
+        self._compare()
+
+    def _compare(self) -> None:
+        self.code = compare_code(self.ledger, list(self.ledger.plans.current_jobs.values()))
+        self._staleness = StalenessChecker(self.states, self.code)
 
     def job_view(self, job: JobDescription) -> JobView:
         """Return the view of one job."""
         job_state = self.states.of(job.id)
-        return JobView(job, job_state, self._staleness.stale_reason(job, job_state))
+        return JobView(job, job_state, self._staleness.find_changes(job, job_state))
 
     def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
@@ -151,6 +163,7 @@ def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
         "states": count_states(view.job_state for view in unique_views),
         "stages": {stage: count_states(states) for stage, states in stages.items()},
         "failures": [view.failure_json() for view in unique_views if view.state == "failed"],
+        "stale": count_stale_by_kind(unique_views),
     }
 
 
@@ -178,27 +191,19 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     origin = read_copy_origin(overview.folder)
     found_notes = [
         origin.to_text() if origin else None,
-        _note_stale(unique_views),
+        *stale_lines(unique_views, WaysOn.by_command(overview.folder.name)),
+        package_line(unique_views, overview.code),
         _note_superseded(overview),
         note_removed(overview),
         _note_nan(unique_views),
         _note_damaged(overview),
-        _note_mixed_code(unique_views),
+        _note_code_versions(overview, unique_views),
         _note_wait(overview, unique_views),
         *dead_worker_lines(overview, unique_views),
         _note_idle(overview, unique_views),
         *_notes_on_imports(unique_views),
     ]
     return [note for note in found_notes if note]
-
-
-def _note_stale(views: Sequence[JobView]) -> str | None:
-    reasons = Counter(view.stale for view in views if view.stale)
-    if not reasons:
-        return None
-    listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
-    jobs = count_noun(reasons.total(), "done job is", "done jobs are")
-    return f"{jobs} stale: {listed}; to run them again: seedfold launch … --rerun stale"
 
 
 def _note_superseded(overview: Overview) -> str | None:
@@ -242,21 +247,10 @@ def _note_damaged(overview: Overview) -> str | None:
     return f"{lines} skipped in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
 
 
-def _note_mixed_code(views: Iterable[JobView]) -> str | None:
-    """Name the source files of which the results used different versions."""
-    states = [view.job_state for view in views if view.state == "done"]
-    records = {job_state.event["code"]: job_state.holding_study for job_state in states if job_state.event}
-    versions: dict[str, set[str]] = {}
-    for digest, study in records.items():
-        file = study.path / "code" / f"{digest}.json"
-        if file.exists():
-            for name, content in json.loads(file.read_text()).items():
-                versions.setdefault(name, set()).add(content)
-    mixed = sorted(name for name, contents in versions.items() if len(contents) > 1)
-    if not mixed:
-        return None
-    more = f" and {count_noun(len(mixed) - 3, 'more file')}" if len(mixed) > 3 else ""
-    return f"results come from different versions of the code: {', '.join(mixed[:3])}{more}"
+def _note_code_versions(overview: Overview, views: Iterable[JobView]) -> str | None:
+    done = [(view.job, view.job_state) for view in views if view.state == "done"]
+    attempts = [FinishedAttempt(job, state.holding_study, state.event) for job, state in done if state.event]
+    return find_code_axis(overview.code, overview.states, attempts).note()
 
 
 def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:

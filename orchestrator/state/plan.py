@@ -21,21 +21,26 @@ from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
-from seedfold.orchestrator.state.stale import StalenessChecker
+from seedfold.orchestrator.state.stale import StalenessChecker, compare_code
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
     """One job and its state. ``state`` is ``new`` for a job that is in no earlier plan.
 
-    ``stale`` says why the result of a done job is stale (see
+    ``changes`` say why the result of a done job is stale (see
     `seedfold.orchestrator.state.stale`).
     """
 
     job: JobDescription
     job_state: JobState
     state: str
-    stale: str | None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def stale(self) -> str | None:
+        """The first of the changes."""
+        return self.changes[0] if self.changes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Replacement:
 class Plan:
     """The jobs of a study with their states, in the order in which they would run."""
 
-    def __init__(self, root: Root, study: Study, import_roots: tuple[Path, ...] | None = None) -> None:
+    def __init__(self, root: Root, study: Study) -> None:
         self.root = root
         self.study = study
         self.folder = root.study_folder(study.name)
@@ -63,13 +68,14 @@ class Plan:
         self.report_settings.check_axes(axis for job in self.descriptions for axis in job.axes)
         self.states = JobStates(root, self.ledger, self.policies, by_id)
         self.states.prefetch_results()
-        staleness = StalenessChecker(self.states, import_roots)
+        self.code = compare_code(self.ledger, self.descriptions, Path.cwd())
+        staleness = StalenessChecker(self.states, self.code)
         self.jobs = [self._make_planned_job(job, staleness) for job in self.descriptions]
 
     def _make_planned_job(self, job: JobDescription, staleness: StalenessChecker) -> PlannedJob:
         job_state = self.states.of(job.id)
         is_new = job.id not in self.ledger.plans.jobs and job_state.state == "waiting"
-        return PlannedJob(job, job_state, "new" if is_new else job_state.state, staleness.stale_reason(job, job_state))
+        return PlannedJob(job, job_state, "new" if is_new else job_state.state, staleness.find_changes(job, job_state))
 
     def find_replacements(self) -> list[Replacement]:
         """Addresses that have another job now."""

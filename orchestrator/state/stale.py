@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
+from seedfold.orchestrator.code.current_code import CurrentCode
 from seedfold.orchestrator.code.data_reads import FileReads, find_changed_file
-from seedfold.orchestrator.code.digests import find_changed_code
+from seedfold.orchestrator.code.snapshots import snapshot_roots
+from seedfold.orchestrator.code.source_files import program_folders
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.events import Event
+from seedfold.orchestrator.ledger.reader import Ledger
 from seedfold.orchestrator.state.job_states import JobState, JobStates
+
+PARENT, DATA, CODE = "parent", "data", "code"
+
+
+def compare_code(ledger: Ledger, jobs: Sequence[JobDescription], folder: Path | None = None) -> CodeComparison:
+    """Return what compares the code of a study's results with that which its ``jobs`` would run today.
+
+    The code of today is that in ``folder``, by default the one of the last launch; in a copy of a study there is none.
+    """
+    header = ledger.plans.header
+    if folder is None and header is not None and read_copy_origin(ledger.study) is None:
+        folder = Path(header.folder)
+    if folder is None:
+        return CodeComparison(ledger.study, None)
+    # Jobs of one launch have all been launched from the same program.
+    programs = program_folders(jobs[-1:])
+    return CodeComparison(ledger.study, CurrentCode(folder, [*programs, *snapshot_roots(ledger)]))
 
 
 class StalenessChecker:
     """Finds why results are stale. Each file is read once."""
 
-    def __init__(self, states: JobStates, import_roots: tuple[Path, ...] | None = None) -> None:
-        """``import_roots`` are the folders from which the code would be imported; with None the code is not checked."""
+    def __init__(self, states: JobStates, comparison: CodeComparison) -> None:
         self._states = states
-        self._import_roots = import_roots
+        self._comparison = comparison
         self._data_cache: dict[str, str | None] = {}
-        self._code_cache: dict[tuple[str, str], str | None] = {}
 
-    def stale_reason(self, job: JobDescription, job_state: JobState) -> str | None:
-        """Return ``parent``, ``data FILE`` or ``code FILE`` for a done job whose result is stale; else None."""
+    def find_changes(self, job: JobDescription, job_state: JobState) -> tuple[str, ...]:
+        """Return what has changed since a job was done: ``parent``, ``data FILE`` and ``code FILE``, in this order."""
         if job_state.state != "done" or job_state.event is None:
-            return None
-        event = job_state.event
-        if any(self._states.of(parent).attempt != attempt for parent, attempt in event["parents"].items()):
-            return "parent"
-        if any(parent not in event["parents"] for parent in self._states.needed_parents(job)):
-            return "parent"
+            return ()
+        return tuple(self._changes(job, job_state, job_state.event))
+
+    def _changes(self, job: JobDescription, job_state: JobState, event: Event) -> Iterator[str]:
+        if self._has_newer_parent(job, event):
+            yield PARENT
         changed = self._find_changed_data(event["reads"], job)
         if changed:
-            return f"data {changed}"
-        file = self._find_changed_code(job_state, event)
-        return f"code {file}" if file else None
+            yield f"{DATA} {changed}"
+        for file in self._comparison.changed_files(CodeKey(job_state.holding_study, event["code"], job.run)):
+            yield f"{CODE} {file}"
+
+    def _has_newer_parent(self, job: JobDescription, event: Event) -> bool:
+        parents = event["parents"]
+        if any(self._states.of(parent).attempt != attempt for parent, attempt in parents.items()):
+            return True
+        return any(parent not in parents for parent in self._states.needed_parents(job))
 
     def _find_changed_data(self, reads: FileReads, job: JobDescription) -> str | None:
         if not reads:
@@ -44,11 +71,3 @@ class StalenessChecker:
         if key not in self._data_cache:
             self._data_cache[key] = find_changed_file(reads, job.config)
         return self._data_cache[key]
-
-    def _find_changed_code(self, job_state: JobState, event: Event) -> str | None:
-        if self._import_roots is None:
-            return None
-        key = (job_state.holding_study.name, event["code"])
-        if key not in self._code_cache:
-            self._code_cache[key] = find_changed_code(job_state.holding_study, event["code"], self._import_roots)
-        return self._code_cache[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 LAUNCHER = "hydra_plugins.seedfold_sweeper.SeedfoldLauncher"
 _LAUNCHER_PREFIX = "seedfold_"
-_FLAG_KEYS = ("wait", "resume", "replace")
-_OWN_KEYS = ("root", *_FLAG_KEYS, "volatile", "failures", "report", "resources")
+_FLAG_KEYS = ("wait", "resume", "replace", "accept_code")
+_IDENTITY_KEYS = ("volatile", "neutral", "renames")
+OWN_KEYS = ("root", *_FLAG_KEYS, "rerun", *_IDENTITY_KEYS, "failures", "report")
+"""Settings of the launcher that are none of the cluster's."""
 _SEEDFOLD_CONFIG = "seedfold.conf"
 
 
@@ -87,6 +89,12 @@ class SweepRequest:
             raise UsageError(f"hydra.launcher.{key}: {value!r} is neither true nor false")
         return value
 
+    @property
+    def rerun(self) -> str | None:
+        """Which done jobs are done again: ``stale``, or a condition on their axes."""
+        value = self.launcher_settings["rerun"]
+        return None if value is None else str(value)
+
     def check_flags(self) -> None:
         """Raise UsageError, before anything is done, if such a setting is neither true nor false."""
         for key in _FLAG_KEYS:
@@ -120,7 +128,7 @@ class SweepRequest:
         return {
             "cluster": self._cluster_settings() if uses_launcher else {},
             "failures": {**_read_config_file("failures/default.yaml"), **(self._failures() if uses_launcher else {})},
-            "identity": {"volatile": [*VOLATILE, *(self._volatile_patterns() if uses_launcher else ())]},
+            "identity": self._identity_settings(VOLATILE) if uses_launcher else {"volatile": [*VOLATILE]},
             "paths": {},
             "report": self.launcher_settings["report"] or {} if uses_launcher else {},
         }
@@ -134,6 +142,20 @@ class SweepRequest:
             raise UsageError(f"hydra.launcher.{error}") from None
         return dict(settings)
 
+    def _identity_settings(self, volatile: Sequence[str]) -> dict[str, Any]:
+        """What makes no difference to a job, as the key ``identity`` of a study says it."""
+        mappings = {key: self._identity_mapping(key) for key in ("neutral", "renames")}
+        return {
+            "volatile": [*volatile, *self._volatile_patterns()],
+            **{key: value for key, value in mappings.items() if value},
+        }
+
+    def _identity_mapping(self, key: str) -> dict[str, Any]:
+        values = self.launcher_settings[key] or {}
+        if not isinstance(values, dict):
+            raise UsageError(f"hydra.launcher.{key}: {values!r} is no mapping; write {{KEY: VALUE}}")
+        return values
+
     def _volatile_patterns(self) -> list[str]:
         patterns = self.launcher_settings["volatile"] or []
         if not isinstance(patterns, list):
@@ -142,7 +164,7 @@ class SweepRequest:
 
     def _cluster_settings(self) -> dict[str, Any]:
         """The settings of the executor; the site file's settings apply where the program does not set them."""
-        settings = {key: value for key, value in self.launcher_settings.items() if key not in _OWN_KEYS}
+        settings = {key: value for key, value in self.launcher_settings.items() if key not in (*OWN_KEYS, "resources")}
         _check_cluster(settings)
         site = read_site_settings().get("cluster")
         if not isinstance(site, Mapping) or site.get("name") != self.cluster_name:

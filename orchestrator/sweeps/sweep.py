@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import SeedfoldError, UsageError
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
+from seedfold.orchestrator.dispatch.launch import (
+    accept_and_plan_again,
+    refuse_replacing,
+    rerun_condition,
+    start_plan,
+)
 from seedfold.orchestrator.dispatch.launch import launch as launch_study
-from seedfold.orchestrator.dispatch.launch import refuse_replacing, start_plan
 from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.plan import Plan
-from seedfold.orchestrator.sweeps.request import SweepRequest
+from seedfold.orchestrator.state.stale_lines import WaysOn
+from seedfold.orchestrator.sweeps.request import OWN_KEYS, SweepRequest
 from seedfold.orchestrator.sweeps.returns import read_job_returns
 
 if TYPE_CHECKING:
@@ -26,7 +32,11 @@ if TYPE_CHECKING:
 
     from seedfold.jobs.hydra_program import ProgramStudy
 
-_REPLACE_ADVICE = "set hydra.launcher.replace=true, or another hydra.job.name"
+_REPLACE_ADVICE = (
+    "set hydra.launcher.replace=true, or another hydra.job.name; a new key whose value behaves as before belongs into "
+    "hydra.launcher.neutral, a renamed one into hydra.launcher.renames"
+)
+_WAYS = WaysOn("hydra.launcher.rerun=stale", "hydra.launcher.accept_code=true")
 _INTERRUPTED_EXIT_CODE = 130
 
 
@@ -85,8 +95,11 @@ def _launch_and_wait(
         refuse_replacing(plan, _REPLACE_ADVICE)
     if request.get_flag("resume"):
         plan = _plan_with_resumed(plan)
-    launched = start_plan(plan, plan.startable_jobs(), arguments, only_adds=only_adds)
-    print_started(launched)
+    if request.get_flag("accept_code"):
+        plan = accept_and_plan_again(plan)
+    starting = plan.startable_jobs(rerun_condition(request.rerun, plan.descriptions))
+    launched = start_plan(plan, starting, arguments, only_adds=only_adds, ways=_WAYS)
+    print_started(launched, launched.study.name)
     return plan, launched, wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
 
 
@@ -137,8 +150,15 @@ def _launch_seedfold_study(request: SweepRequest, arguments: Sequence[str]) -> l
     add_folder_to_import_path()
     root, config_dirs = request.root, request.config_dirs
     overrides = [*arguments, *_launcher_overrides(request, arguments)]
-    launched = launch_study(root, overrides, config_dirs=config_dirs, replace=request.get_flag("replace"))
-    print_started(launched)
+    launched = launch_study(
+        root,
+        overrides,
+        config_dirs=config_dirs,
+        replace=request.get_flag("replace"),
+        rerun=request.rerun,
+        accept=request.get_flag("accept_code"),
+    )
+    print_started(launched, launched.study.name)
     code = wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
     if code:
         sys.exit(code)
@@ -153,7 +173,7 @@ def _launcher_overrides(request: SweepRequest, arguments: Sequence[str]) -> Iter
 
     for given in hydra_overrides(request.config):
         key = given.removeprefix("hydra.launcher.")
-        if key == given or key.split("=")[0] in {"root", "wait", "resume", "replace", "volatile"}:
+        if key == given or key.split("=")[0] in OWN_KEYS:
             continue
         yield key if key.startswith(("resources.", "failures.", "report.")) else f"cluster.{key}"
 

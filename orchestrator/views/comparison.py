@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import count_stale, find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, count_stale, find_by_code
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.evaluation.axes import Group, axis_names, select_runs
 from seedfold.results.store.finished_job import Addressed, FinishedJob
@@ -53,31 +53,39 @@ def compare_axis(overview: Overview, over: str, request: ComparisonRequest) -> C
 
     Raises UsageError where no job is done, for an unknown axis, metric or split, and where nothing can be paired.
     """
-    runs = _finished(overview)
-    return _compare(runs, list(overview.jobs_by_address().values()), over, request)
+    finished = _finished(overview)
+    planned = finished.with_code(overview.jobs_by_address().values())
+    table = _compare(finished.jobs, planned, over, request)
+    return replace(table, notes=[*table.notes, *_code_notes(finished)])
 
 
 def compare_studies(first: Overview, second: Overview, request: ComparisonRequest) -> ComparisonTable:
     """Compare the jobs of two studies that have the same stage and axes. Raises UsageError as `compare_axis` does."""
-    runs = [_with_study(run, overview) for overview in (first, second) for run in _finished(overview)]
+    finished = [(overview, _finished(overview)) for overview in (first, second)]
+    runs = [_with_study(run, overview) for overview, found in finished for run in found.jobs]
     planned: list[Addressed] = [
         Group(job.stage, {**job.axes, STUDY: overview.folder.name}, ())
-        for overview in (first, second)
-        for job in overview.jobs_by_address().values()
+        for overview, found in finished
+        for job in found.with_code(overview.jobs_by_address().values())
     ]
     return _compare(runs, planned, STUDY, request)
+
+
+def _code_notes(finished: FinishedJobs) -> list[str]:
+    note = finished.code_axis.note()
+    return [note] if note else []
 
 
 def _with_study(run: FinishedJob, overview: Overview) -> FinishedJob:
     return replace(run, axes={**run.axes, STUDY: overview.folder.name})
 
 
-def _finished(overview: Overview) -> list[FinishedJob]:
-    runs = find_finished_jobs(overview)
-    if not runs:
+def _finished(overview: Overview) -> FinishedJobs:
+    finished = find_by_code(overview)
+    if not finished.jobs:
         name = overview.folder.name
         raise UsageError(f"{name}: no job is done yet; see seedfold status {name}")
-    return runs
+    return finished
 
 
 def _compare(

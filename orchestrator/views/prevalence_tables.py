@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.results.evaluation.axes import axis_names, select_runs
 from seedfold.results.prevalence.means import check_columns
@@ -35,16 +35,16 @@ def compute_analysis(
     where: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
     by: Sequence[str] = (),
-) -> tuple[AnalysisTable, list[FinishedJob]]:
-    """Return a table of the chosen finished jobs, and the jobs.
-
-    Parts that are not in the cache are computed on all cores.
+    across_code: bool = False,
+) -> tuple[AnalysisTable, FinishedJobs]:
+    """Return a table of the chosen finished jobs, computed on all cores if it is not in the cache, and all these jobs.
 
     ``by`` are columns for which means will be asked. Raises UsageError if there is nothing to analyse, and for a
     column that the table will not have.
     """
     study = overview.folder
-    runs = find_finished_jobs(overview)
+    finished = find_by_code(overview, across_code=across_code)
+    runs = finished.jobs
     if not runs:
         raise UsageError(f"{study.name}: no job is done yet; see seedfold status {study.name}")
     check_columns(name, by, axis_names(runs))
@@ -52,7 +52,7 @@ def compute_analysis(
     cache = find_cache_folder(study)
     analysis = make_analysis(name, _unique_by_id(chosen), settings, cache, _count_cores(), progress)
     record_settings(cache, name, settings)
-    return analysis, chosen
+    return analysis, finished
 
 
 def _unique_by_id(runs: Sequence[FinishedJob]) -> list[FinishedJob]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.state.finished_jobs import find_finished_jobs, reasons_without_result
+from seedfold.orchestrator.state.finished_jobs import find_by_code, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
 from seedfold.results.store.finished_job import FinishedJob
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from seedfold.results.report.figures import Figure
 
 
-def write_study_report(overview: Overview, out: Path | None = None) -> Path:
-    """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path."""
+def write_study_report(overview: Overview, out: Path | None = None, across_code: bool = False) -> Path:
+    """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path.
+
+    Results of several versions of the code are told apart, unless ``across_code``.
+    """
     from seedfold.results.report.comparison_figures import comparison_figures
     from seedfold.results.report.page import write_report
 
-    views, runs = overview.job_views(), find_finished_jobs(overview)
-    planned = list(overview.jobs_by_address().values())
+    views, finished = overview.job_views(), find_by_code(overview, across_code=across_code)
+    runs, planned = finished.jobs, list(overview.jobs_by_address().values())
+    planned_by_code = finished.with_code(planned)
     summary = status_to_json(overview.folder.name, views)
     path = out or overview.folder.outputs_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,9 +37,10 @@ def write_study_report(overview: Overview, out: Path | None = None) -> Path:
         failures=summary["failures"],
         overview=_report_summary(overview, summary, status_notes(overview, views)),
         planned=planned,
+        planned_by_code=planned_by_code,
         find_log=_log_path,
         more_figures=[
-            *comparison_figures(runs, planned, overview.report_settings.compare),
+            *comparison_figures(runs, planned_by_code, overview.report_settings.compare),
             *_prevalence_figures(overview, runs),
         ],
         reasons=reasons_without_result(overview, runs),

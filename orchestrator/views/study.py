@@ -7,6 +7,7 @@ that the command would print.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
+from seedfold.orchestrator.dispatch.rerun import rerun
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.finished_jobs import find_finished_jobs
+from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_logs import AttemptLog, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 Where = str | None
 Zeros = Literal["error", "epsilon", "as_published"]
 Names = str | Sequence[str]
+Across = Literal["code"] | None
+"""``code`` puts together what several versions of the code computed; otherwise an axis ``code`` keeps them apart."""
 
 
 @dataclass(frozen=True)
@@ -79,30 +83,40 @@ class Study:
 
     # --- results ------------------------------------------------------------------------------------------------
 
-    def runs(self, where: Where = None) -> pd.DataFrame:
+    def runs(self, where: Where = None, across: Across = None) -> pd.DataFrame:
         """Return one row per finished job, with its metrics in columns."""
-        return make_result_table("runs", self._table_request(where))
+        return make_result_table("runs", self._table_request(where, across))
 
-    def metrics(self, by: Names = (), over: Names = (), where: Where = None) -> pd.DataFrame:
+    def metrics(self, by: Names = (), over: Names = (), where: Where = None, across: Across = None) -> pd.DataFrame:
         """Return metrics per job.
 
         With ``by`` or ``over``, return means and spread: ``by`` names the axes that are kept, ``over`` those that are
         averaged.
         """
-        return make_result_table("metrics", self._table_request(where, by=_as_tuple(by), over=_as_tuple(over)))
+        return make_result_table("metrics", self._table_request(where, across, by=_as_tuple(by), over=_as_tuple(over)))
 
-    def predictions(self, split: Names = (), where: Where = None) -> pd.DataFrame:
+    def predictions(self, split: Names = (), where: Where = None, across: Across = None) -> pd.DataFrame:
         """Return every prediction, with the logits and the axes of its job."""
-        return make_result_table("predictions", self._table_request(where, splits=_as_tuple(split)))
+        return make_result_table("predictions", self._table_request(where, across, splits=_as_tuple(split)))
 
-    def oof(self, over: Names = "fold", where: Where = None, partial: bool = False) -> pd.DataFrame:
+    def oof(
+        self, over: Names = "fold", where: Where = None, partial: bool = False, across: Across = None
+    ) -> pd.DataFrame:
         """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing."""
-        return make_result_table("oof", self._table_request(where, over=_as_tuple(over), partial=partial))
+        return make_result_table("oof", self._table_request(where, across, over=_as_tuple(over), partial=partial))
 
-    def ensemble(self, over: Names = (), split: Names = (), where: Where = None, partial: bool = False) -> pd.DataFrame:
+    def ensemble(
+        self,
+        over: Names = (),
+        split: Names = (),
+        where: Where = None,
+        partial: bool = False,
+        across: Across = None,
+    ) -> pd.DataFrame:
         """Return mean probabilities over axes, by default over seeds."""
         return make_result_table(
-            "ensemble", self._table_request(where, over=_as_tuple(over), splits=_as_tuple(split), partial=partial)
+            "ensemble",
+            self._table_request(where, across, over=_as_tuple(over), splits=_as_tuple(split), partial=partial),
         )
 
     def top(
@@ -113,6 +127,7 @@ class Study:
         min_accuracy: float = 0.6,
         rank_by: str = "auroc",
         members: Names = (),
+        across: Across = None,
     ) -> pd.DataFrame:
         """Return the metrics of ensembles of the best heads of all models of each fold, for every number of them.
 
@@ -120,7 +135,7 @@ class Study:
         """
         choice = {"min_accuracy": min_accuracy, "rank_by": rank_by, "members": _as_tuple(members) or None}
         return make_result_table(
-            "top", self._table_request(where, splits=_as_tuple(split), partial=partial, member_choice=choice)
+            "top", self._table_request(where, across, splits=_as_tuple(split), partial=partial, member_choice=choice)
         )
 
     def compare(
@@ -146,6 +161,7 @@ class Study:
         zeros: Zeros | None = None,
         base_seed: int | None = None,
         splits: Mapping[str, str] | None = None,
+        across: Across = None,
     ) -> pd.DataFrame:
         """Return a table of prevalence shift; parts that are not in the cache are computed on all cores.
 
@@ -164,13 +180,18 @@ class Study:
             base_seed=base_seed,
             splits=None if splits is None else AnalysisSettings.names_of_splits(splits),
         )
-        return compute_analysis(self._read_overview(), name, settings, where or "")[0].table
+        analysis, finished = compute_analysis(
+            self._read_overview(), name, settings, where or "", across_code=_is_across_code(across)
+        )
+        for note in finished.notes(self.name):
+            warnings.warn(note, stacklevel=2)
+        return analysis.table
 
-    def report(self, out: str | Path | None = None) -> Path:
+    def report(self, out: str | Path | None = None, across: Across = None) -> Path:
         """Write the report, by default in the study's folder, and return its path."""
         from seedfold.orchestrator.views.report_page import write_study_report
 
-        return write_study_report(self._read_overview(), Path(out).absolute() if out else None)
+        return write_study_report(self._read_overview(), Path(out).absolute() if out else None, _is_across_code(across))
 
     def job(self, job: str = "", /, **axes: Any) -> Job:
         """Return one job, named by the first characters of its id, by its address as text, or by its axes.
@@ -183,10 +204,20 @@ class Study:
 
     # --- commands ----------------------------------------------------------------------------------------------
 
-    def launch(self, *overrides: str, wait: bool = True, replace: bool = False, where: Where = None) -> pd.DataFrame:
+    def launch(
+        self,
+        *overrides: str,
+        wait: bool = True,
+        replace: bool = False,
+        where: Where = None,
+        rerun: str | None = None,
+        accept_code: bool = False,
+    ) -> pd.DataFrame:
         """Start the jobs that have to run, wait for them unless ``wait`` is false, and return the status.
 
-        If the wait is interrupted, running jobs write a checkpoint and stop.
+        ``rerun`` runs done jobs again: ``"stale"``, or a condition on their axes. ``accept_code`` records that today's
+        code computes the same as that of done jobs. If the wait is interrupted, running jobs write a checkpoint and
+        stop.
         """
         launched = launch(
             self.root,
@@ -194,16 +225,30 @@ class Study:
             config_dirs=self.config_dirs,
             selection=_parse_selection(where),
             replace=replace,
+            rerun=rerun,
+            accept=accept_code,
         )
         return self._wait_and_get_status(launched, wait)
 
     def resume(
-        self, *overrides: str, where: Where = None, kinds: Sequence[str] = (), wait: bool = True
+        self,
+        *overrides: str,
+        where: Where = None,
+        kinds: Sequence[str] = (),
+        wait: bool = True,
+        accept_code: bool = False,
     ) -> pd.DataFrame:
         """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`."""
         selection = _parse_selection(where)
         return self._wait_and_get_status(
-            resume(self.root, self.name, overrides, selection=selection, kinds=kinds), wait
+            resume(self.root, self.name, overrides, selection=selection, kinds=kinds, accept=accept_code), wait
+        )
+
+    def rerun(self, *overrides: str, where: Where = None, stale: bool = False, wait: bool = True) -> pd.DataFrame:
+        """Run the done jobs of a selection again, or only those that are ``stale``; otherwise as `launch`."""
+        selection = _parse_selection(where)
+        return self._wait_and_get_status(
+            rerun(self.root, self.name, overrides, selection=selection, only_stale=stale), wait
         )
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
@@ -212,6 +257,8 @@ class Study:
         return self.status()
 
     def _wait_and_get_status(self, launched: LaunchResult, wait: bool) -> pd.DataFrame:
+        for note in launched.notes:
+            warnings.warn(note, stacklevel=3)
         if wait:
             try:
                 JobWatcher(self.root, launched.study, launched.jobs).wait(lambda progress: None)
@@ -231,12 +278,14 @@ class Study:
     def _read_overview(self) -> Overview:
         return Overview(self.root, self.name, with_removed=self.with_removed)
 
-    def _table_request(self, where: Where, **options: Any) -> TableRequest:
+    def _table_request(self, where: Where, across: Across, **options: Any) -> TableRequest:
         overview = self._read_overview()
-        runs = find_finished_jobs(overview)
-        if not runs:
+        finished = find_by_code(overview, across_code=_is_across_code(across))
+        if not finished.jobs:
             raise UsageError(f"{self.name}: no job is done yet; see status()")
-        return TableRequest.of_study(overview, runs, where=where or "", **options)
+        for note in finished.notes(self.name):
+            warnings.warn(note, stacklevel=3)
+        return TableRequest.of_study(overview, finished, where=where or "", **options)
 
 
 @dataclass(frozen=True)
@@ -286,6 +335,12 @@ class Job:
 
 def _parse_selection(where: Where) -> Selection:
     return Selection.parse([where] if where else [])
+
+
+def _is_across_code(across: Across) -> bool:
+    if across not in (None, "code"):
+        raise UsageError(f"across: {across!r} is neither None nor 'code'")
+    return across == "code"
 
 
 def _as_tuple(names: Names) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.conditions import split_conditions
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
-from seedfold.orchestrator.state.finished_jobs import reasons_without_result
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview
+from seedfold.results.evaluation.axes import CODE_AXES, axis_names, select_runs
 from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
@@ -21,13 +23,14 @@ FOLD = "fold"
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """The data and options of a table.
+    """The data and options of a table. ``planned`` are all jobs of the study, which show what is missing.
 
-    ``planned`` are all jobs of the study, which show what is missing.
+    ``planned_by_code`` are these jobs with the axis of the code, if finished jobs have one.
     """
 
     runs: Sequence[FinishedJob]
     planned: Sequence[JobDescription] | None = None
+    planned_by_code: Sequence[JobDescription] | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Why planned jobs have no result, by id."""
     compare: Sequence[str] | None = None
@@ -38,7 +41,7 @@ class TableRequest:
     over: tuple[str, ...] = ()
     partial: bool = False
     member_choice: Mapping[str, Any] = field(default_factory=dict)
-    """Which members the table ``top`` uses; see `seedfold.results.ensembles.top_members.Choice`."""
+    """Which members the table ``top`` uses; see `seedfold.results.ensembles.top_members.MemberChoice`."""
 
     @property
     def shared_arguments(self) -> dict[str, Any]:
@@ -46,10 +49,11 @@ class TableRequest:
         return {"partial": self.partial, "planned": self.planned, "where": self.where or None}
 
     @classmethod
-    def of_study(cls, overview: Overview, runs: Sequence[FinishedJob], **options: Any) -> TableRequest:
-        """Return the request for a table of a study's finished jobs ``runs``."""
-        planned, reasons = list(overview.jobs_by_address().values()), reasons_without_result(overview, runs)
-        return cls(runs, planned, reasons, overview.report_settings.compare, **options)
+    def of_study(cls, overview: Overview, finished: FinishedJobs, **options: Any) -> TableRequest:
+        """Return the request for a table of a study's finished jobs."""
+        planned, reasons = list(overview.jobs_by_address().values()), reasons_without_result(overview, finished.jobs)
+        by_code, compare = finished.with_code(planned), overview.report_settings.compare
+        return cls(finished.jobs, planned, by_code, reasons, compare, **options)
 
     @property
     def splits_or_none(self) -> tuple[str, ...] | None:
@@ -86,7 +90,22 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
         "top": _top_table,
     }
     _check_splits(request)
-    return functions[name](request, summarized)
+    try:
+        return functions[name](_select_code(request), summarized)
+    except UsageError as error:
+        if name in {"oof", "ensemble", "top"} and any(axis in CODE_AXES for axis in axis_names(request.runs)):
+            raise UsageError(f"{error}; --across code combines the versions of the code") from error
+        raise
+
+
+def _select_code(request: TableRequest) -> TableRequest:
+    """The request with conditions on the version of the code applied to the runs: no plan knows of it."""
+    planned_axes = axis_names(request.planned or ())
+    on_code, others = split_conditions(request.where, [axis for axis in CODE_AXES if axis not in planned_axes])
+    if not on_code:
+        return request
+    by_code = None if request.planned_by_code is None else select_runs(request.planned_by_code, on_code)[0]
+    return replace(request, runs=select_runs(request.runs, on_code)[0], planned_by_code=by_code, where=others)
 
 
 def _check_splits(request: TableRequest) -> None:
@@ -113,7 +132,7 @@ def _metrics_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.tables import result_tables as tables
 
     where = " ".join([request.where, *([f"split={','.join(request.splits)}"] if request.splits else [])]) or None
-    plan = tables.StudyPlan(request.planned, request.reasons, request.compare)
+    plan = tables.StudyPlan(request.planned_by_code, request.reasons, request.compare)
     if request.by:
         return tables.metrics(request.runs, by=request.by, where=where, plan=plan)
     if request.over or summarized:
@@ -155,17 +174,49 @@ def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 def _top_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
     from seedfold.results.ensembles.members import read_members
     from seedfold.results.ensembles.top_members import MemberChoice, make_ensembles
-    from seedfold.results.evaluation.axes import select_runs
 
     choice = MemberChoice(**request.member_choice)
     runs, _ = select_runs(request.runs, request.where or None)
-    if not request.partial:
-        _refuse_missing_jobs(runs, select_runs(request.planned or (), request.where or None)[0])
-    frame = make_ensembles(read_members(runs), choice).score_table()
+    planned = [] if request.partial else select_runs(request.planned or (), request.where or None)[0]
+
+    def make(same_code: Sequence[FinishedJob]) -> pd.DataFrame:
+        _refuse_missing_jobs(same_code, planned)
+        return make_ensembles(read_members(same_code), choice).score_table()
+
+    _refuse_missing_jobs(runs, planned)
+    frame = _top_of_each_code(runs, make)
     if request.splits:
         frame = frame[frame["split"].isin(request.splits)].reset_index(drop=True)
-    columns = ["split", "chosen_on", "n", "models", "samples", *dict.fromkeys(["accuracy", choice.rank_by])]
+    columns = [
+        *(axis for axis in CODE_AXES if axis in frame),
+        "split",
+        "chosen_on",
+        "n",
+        "models",
+        "samples",
+        *dict.fromkeys(["accuracy", choice.rank_by]),
+    ]
     return frame[columns] if summarized else frame
+
+
+def _top_of_each_code(
+    runs: Sequence[FinishedJob], make: Callable[[Sequence[FinishedJob]], pd.DataFrame]
+) -> pd.DataFrame:
+    """One table where all runs come from one version of the code, else one of each, with a column that names it."""
+    import pandas as pd
+
+    axis = next((axis for axis in CODE_AXES if axis in axis_names(runs)), None)
+    if axis is None:
+        return make(runs)
+    parts: dict[str, list[FinishedJob]] = {}
+    for run in runs:
+        parts.setdefault(str(run.axes.get(axis)), []).append(run)
+    frames = []
+    for version, same_code in parts.items():
+        frame = make(same_code)
+        frame.insert(0, axis, version)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _refuse_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[JobDescription]) -> None:
@@ -173,9 +224,10 @@ def _refuse_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[JobDescr
     absent = [job for job in planned if FOLD in job.axes and job.id not in done_ids]
     if absent:
         verb = "is" if len(absent) == 1 else "are"
-        raise UsageError(
-            f"top: {count_noun(len(absent), 'job')} {verb} not done; wait, or use the finished jobs only with --partial"
-        )
+        missing = f"{count_noun(len(absent), 'job')} {verb} not done"
+        version = {f"{axis}={run.axes[axis]}" for axis in CODE_AXES for run in runs if axis in run.axes}
+        by = f" by one version of the code ({version.pop()})" if len(version) == 1 else ""
+        raise UsageError(f"top: {missing}{by}; wait, or use the finished jobs only with --partial")
 
 
 def _seed_axes(runs: Sequence[FinishedJob]) -> tuple[str, ...]:

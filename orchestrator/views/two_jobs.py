@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.explain import Difference, find_differences
+from seedfold.orchestrator.code.code_records import CodeRecord, read_code_record
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import FoundJob
@@ -50,12 +50,15 @@ def compare_jobs(root: Root, left: FoundJob, right: FoundJob, request: Compariso
     results = [_result(each) for each in details]
     first, second = (_run(each, result) for each, result in zip(details, results, strict=True))
     identity = Overview(root, left.study.name).settings["identity"]
-    tables = [_code_table(each, result) for each, result in zip(details, results, strict=True)]
-    packages = [packages_of(run, result) for run, result in zip((first, second), results, strict=True)]
+    records = [read_code_record(each.holding_study, result.code) for each, result in zip(details, results, strict=True)]
+    packages = [
+        packages_of(run, result) | (dict(record.packages) if record else {})
+        for run, result, record in zip((first, second), results, records, strict=True)
+    ]
     return JobDifferences(
         names=(_name(left), _name(right)),
         configuration=find_differences(left.job, right.job, identity),
-        code=_differing(*tables),
+        code=_differing_files(*records),
         packages={key: value for key, value in _versions(*packages).items() if value[0] != value[1]},
         hosts=(_host(results[0]), _host(results[1])),
         rows=metric_rows(first, second, request.splits, request.metrics),
@@ -81,19 +84,20 @@ def _run(details: JobDetails, result: Result) -> FinishedJob:
     return FinishedJob(result.id, details.job.study, details.job.stage, details.job.axes, result.attempt, folder)
 
 
-def _code_table(details: JobDetails, result: Result) -> Mapping[str, Any] | None:
-    """The files that computed a result, by name, with a digest of each; None where they were not recorded."""
-    file = details.holding_study.path / "code" / f"{result.code}.json"
-    if not file.exists():
-        return None
-    table: Mapping[str, Any] = json.loads(file.read_text())
-    return table
-
-
-def _differing(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> list[str] | None:
+def _differing_files(left: CodeRecord | None, right: CodeRecord | None) -> list[str] | None:
+    """The names of files, and of functions of Seedfold, that differ; None where one was not recorded."""
     if left is None or right is None:
         return None
-    return [name for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name)]
+    names = dict.fromkeys([*left.files, *right.files])
+    files = [name for name in names if _digest_of(left, name) != _digest_of(right, name)]
+    stages = dict.fromkeys([*left.stages, *right.stages])
+    return files + [name for name in stages if left.stages.get(name) != right.stages.get(name)]
+
+
+def _digest_of(record: CodeRecord, name: str) -> str | None:
+    """The digest of a file's syntax, where it was recorded, else of its content."""
+    content = record.files.get(name)
+    return None if content is None else record.syntax.get(content, content)
 
 
 def _versions(left: Mapping[str, str], right: Mapping[str, str]) -> Versions:

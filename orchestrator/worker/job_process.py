@@ -8,6 +8,7 @@ came.
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import shutil
@@ -25,17 +26,20 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
+from seedfold.orchestrator.code.code_records import record_code
+from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.data_reads import ReadRecorder
-from seedfold.orchestrator.code.digests import digest_loaded_files, record_code
+from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
-from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder
+from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.outputs import copy_outputs, output_folder
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
+from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
-from seedfold.results.store.published import publish
+from seedfold.results.store.published import load_result, publish
 from seedfold.results.store.values import read_value
 
 
@@ -78,6 +82,11 @@ class _Attempt:
     @property
     def staging_folder(self) -> Path:
         return self.study.job_folder(self.job.id) / f"staging.{self.request.attempt}"
+
+    @property
+    def intent_file(self) -> Path:
+        """What was asked for when the job was handed over."""
+        return self.study.submissions_folder / self.request.submission / "intent.json"
 
     def parent_folders(self) -> dict[str, Path]:
         return {
@@ -153,10 +162,13 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     _discard_old_staging(attempt)
     reads = ReadRecorder(job.config)
     config, resolved = resolve_config_of_job(job, attempt.parent_folders(), attempt.request.stages)
+    _refuse_mixed_code(attempt)
+    folder = _fit_folder(attempt)
+    training_code = find_training_code(folder, attempt.study) if has_fit(folder) else None
     work = Work(
         description=replace(job, config=config),
         attempt=attempt.request.attempt,
-        folder=find_fit_folder(attempt.root, attempt.study, job.fit),
+        folder=folder,
         staging=attempt.staging_folder,
         parents=attempt.parent_folders(),
         stages=attempt.request.stages,
@@ -164,16 +176,21 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         reads=reads,
     )
     work.folder.mkdir(parents=True, exist_ok=True)
+    had_fit = has_fit(work.folder)
+    watch_opened_files()
     run = import_run(job.run)
     digest_loaded_files()
     run(work)
     refuse_nan_metrics(work.staging, attempt.request.nan)
+    code = record_code(attempt.study, job.run, training_code)
+    if not had_fit and has_fit(work.folder):
+        note_training(work.folder, code)
     record = job.to_dict() | {
         "attempt": attempt.request.attempt,
         "parents": {parent: number for parent, (_, number) in attempt.request.parents.items()},
         "resolved": resolved,
         "reads": reads.reads,
-        "code": record_code(attempt.study),
+        "code": code,
         "provenance": _make_provenance(attempt.request),
         "started": started,
         "ended": time.time(),
@@ -182,6 +199,41 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     attempt.fit_claim.record_published()
     if not attempt.request.fit_needed and not attempt.fit_claim.is_shared():
         _call_after_publish(replace(work, staging=published))
+
+
+def _fit_folder(attempt: _Attempt) -> Path:
+    """Where the job's fit is; a job that has a result and is to be done again all the same begins anew."""
+    if not _is_rerun(attempt):
+        return find_fit_folder(attempt.root, attempt.study, attempt.job.fit)
+    folder = attempt.study.job_folder(attempt.job.fit)
+    clear_for_rerun(folder, attempt.intent_file)
+    return folder
+
+
+def _is_rerun(attempt: _Attempt) -> bool:
+    if attempt.request.attempt < 2 or not attempt.intent_file.exists():
+        return False
+    return attempt.job.id in json.loads(attempt.intent_file.read_text(encoding="utf-8"))["rerun"]
+
+
+def _refuse_mixed_code(attempt: _Attempt) -> None:
+    """Raise ConfigFailure if parents of one stage come from several versions of the code: see decision 22."""
+    stages: dict[str, list[CodeKey]] = {}
+    if len(attempt.request.parents) < 2:
+        return
+    for parent, (study_name, number) in attempt.request.parents.items():
+        study = attempt.root.study_folder(study_name)
+        result = load_result(study.result_folder(parent, number))
+        stages.setdefault(attempt.request.stages[parent], []).append(CodeKey(study, result.code, result.run))
+    comparison = CodeComparison(attempt.study, None)
+    for stage, keys in stages.items():
+        files = comparison.conflicting_files(keys)
+        if files:
+            name = attempt.study.name
+            raise ConfigFailure(
+                f"results of stage {stage} come from several versions of the code ({', '.join(files[:3])}): "
+                f"seedfold rerun {name} --stale or seedfold resume {name} --accept-code makes them one"
+            )
 
 
 class _AttemptOvertakenError(Exception):

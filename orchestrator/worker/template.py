@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from seedfold.orchestrator.code.digests import digest_loaded_files
+from seedfold.orchestrator.code.loaded_files import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
 from seedfold.orchestrator.worker.messages import (
     AttemptRequest,

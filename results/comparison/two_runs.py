@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,5 +107,4 @@ def packages_of(run: FinishedJob, result: Result) -> dict[str, str]:
         recorded |= read_footer(file).versions
     if "python" in result.provenance:
         recorded["python"] = str(result.provenance["python"])
-    packages = result.provenance.get("packages")
-    return recorded | ({k: str(v) for k, v in packages.items()} if isinstance(packages, Mapping) else {})
+    return recorded

@@ -24,6 +24,8 @@ AnyAddressed = TypeVar("AnyAddressed", bound=Addressed)
 AnyJob = TypeVar("AnyJob", bound=Job)
 Selection = str | Where | None
 _RUN_COLUMNS = ("stage", "job")
+CODE_AXES = ("code", "code_version", "version_of_the_code")
+"""The axis that tells apart what several versions of the code computed; the first name that a study has not taken."""
 
 
 def axis_names(runs: Iterable[Addressed]) -> list[str]:

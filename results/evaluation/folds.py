@@ -97,7 +97,9 @@ def find_gaps(groups: Sequence[Group], over: Sequence[str], planned: Iterable[Ad
     """Return the folds that groups lack, in the order of the groups; with a plan, also those of absent groups."""
     folds_present = {group.address_text: {fold_text(run, over) for run in group.runs} for group in groups}
     names = {group.address_text: group.name for group in groups}
-    folds_wanted = _folds_of_peers(groups, over) if planned is None else _folds_of_plan(list(planned), over, names)
+    folds_wanted = (
+        _folds_of_peers(groups, over) if planned is None else _folds_of_plan(groups, list(planned), over, names)
+    )
     return [
         Gap(key, names[key], fold)
         for key, folds in folds_wanted.items()
@@ -114,14 +116,19 @@ def _folds_of_peers(groups: Sequence[Group], over: Sequence[str]) -> dict[str, d
 
 
 def _folds_of_plan(
-    planned: Sequence[Addressed], over: Sequence[str], names: dict[str, str]
+    groups: Sequence[Group], planned: Sequence[Addressed], over: Sequence[str], names: dict[str, str]
 ) -> dict[str, dict[str, None]]:
+    # What no plan knows tells results apart as well, such as the code that computed them: each part should be whole.
+    unplanned = [axis for axis in axis_names(groups) if not any(axis in job.axes for job in planned)]
+    parts: dict[str, list[str]] = {}
+    for group in groups:
+        parts.setdefault(address_key(group.stage, without_axes(group.axes, unplanned)), []).append(group.address_text)
     wanted: dict[str, dict[str, None]] = {}
     for job in with_axes(planned, over):
         group = Group(job.stage, without_axes(job.axes, over), ())
-        key = group.address_text
-        names.setdefault(key, group.name)
-        wanted.setdefault(key, {})[fold_text(job, over)] = None
+        for key in parts.get(group.address_text, [group.address_text]):
+            names.setdefault(key, group.name)
+            wanted.setdefault(key, {})[fold_text(job, over)] = None
     return wanted
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from seedfold.results.evaluation.axes import CODE_AXES
 from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
 from seedfold.results.report.figures import Figure, LegendEntry, figure_id, to_readable
 from seedfold.results.report.plots import MAX_SERIES, Line, draw_lines, draw_lines_file
@@ -119,8 +120,9 @@ def _rows_of_first_stage(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _per_task(table: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """One row per ratio and task, one column per combination of ``keys``, in the order of the rows."""
-    own = table.assign(line=table[list(keys)].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
+    """One row per ratio and task, one column per combination of ``keys`` in their order; versions of the code apart."""
+    keys = [*dict.fromkeys([*keys, *(axis for axis in CODE_AXES if axis in table)])]
+    own = table.assign(line=table[keys].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
     wide = own.groupby(["ratio", "task", "line"], sort=False)[value].mean().unstack("line")
     return wide.sort_index()[list(dict.fromkeys(own["line"]))]
 
@@ -192,7 +194,7 @@ def _stages_chart(table: pd.DataFrame) -> Chart | None:
 def _spread_chart(table: pd.DataFrame) -> Chart | None:
     """How far jobs of one task, stage and ratio differ: over seeds in one stage, over splits in another."""
     own = _deployment_rows(table, ["accuracy", "balanced_accuracy"])
-    keys = [*(["stage"] if "stage" in own else []), "metric"]
+    keys = [*(column for column in ("stage", *CODE_AXES) if column in own), "metric"]
     spread = own.groupby([*keys, "task", "ratio"], sort=False, dropna=False)["value"].std().dropna().reset_index()
     if spread.empty:
         return None

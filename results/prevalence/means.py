@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.results.evaluation.axes import CODE_AXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +30,15 @@ TRUE = "true"
 def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Return the stage if there are several, ``by``, what the table compares, metric, mean, sd, n, expected.
 
+    Versions of the code stay apart.
+
     ``n`` counts the values, undefined ones left out; ``expected`` is the number that the row of the group with the
     most has: some methods exist for two classes only. Of estimates, ``metric`` is the method, or `TRUE`; without
     ``by``, these are shown for each task and ratio. Raises UsageError for a column ``by`` that cannot be one.
     """
     kept = _columns_to_keep(name, table, by)
     long = _to_long(name, table)
-    groups = [*(["stage"] if "stage" in long else []), *kept]
+    groups = [*(column for column in ("stage", *CODE_AXES) if column in long and column not in kept), *kept]
     keys = [*groups, *(column for column in [*_COMPARED_COLUMNS[name], "metric"] if column not in groups)]
     grouped = long.groupby(keys, sort=False, dropna=False)["value"]
     found: pd.DataFrame = grouped.agg(mean="mean", sd="std", n="count", rows="size").reset_index()

@@ -65,6 +65,7 @@ def write_report(
     failures: Sequence[Failure],
     overview: Mapping[str, Any],
     planned: Iterable[Job] | None = None,
+    planned_by_code: Iterable[Job] | None = None,
     find_log: LogFinder | None = None,
     more_figures: Sequence[Figure] = (),
     reasons: Reasons | None = None,
@@ -74,17 +75,19 @@ def write_report(
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
-    places that the study has, by which missing folds are known; ``find_log`` finds the log of a run. ``more_figures``
-    come last. ``reasons`` say why planned jobs have no result; ``compare`` names the axes of the methods that are
-    compared, as `problem_axes` takes them. Raises DamagedError for a run whose result is gone.
+    places that the study has, by which missing folds are known; ``planned_by_code`` are these with the axis of the
+    code, where ``runs`` have one. ``find_log`` finds the log of a run. ``more_figures`` come last. ``reasons`` say why
+    planned jobs have no result; ``compare`` names the axes of the methods that are compared, as `problem_axes` takes
+    them. Raises DamagedError for a run whose result is gone.
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
     places = None if planned is None else list(planned)
-    means = make_mean_table(runs, results, over, MAX_ROWS, places or (), compare)
+    places_by_code = places or [] if planned_by_code is None else list(planned_by_code)
+    means = make_mean_table(runs, results, over, MAX_ROWS, places_by_code, compare)
     pooled = pool_folds(runs, over, places, MAX_ROWS, compare)
     figures = [
-        *axis_figures(runs, results, over, places or ()),
+        *axis_figures(runs, results, over, places_by_code),
         *learning_figures(runs, over),
         *curve_figures(pooled.curves, pooled.setting_count),
         *more_figures,
@@ -94,7 +97,7 @@ def write_report(
         study=study,
         averaged=over,
         means=means,
-        missing=_missing_lines(runs, results, places or (), reasons or {}),
+        missing=_missing_lines(runs, results, places_by_code, reasons or {}),
         pooled=pooled,
         figures=figures,
         groups=_groups_by_anchor([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),

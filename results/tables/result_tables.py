@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seedfold.jobs.conditions import Term
 from seedfold.results.ensembles.mean_ensemble import ensemble, ensemble_metrics
 from seedfold.results.evaluation.axes import (
+    CODE_AXES,
     Selection,
     address_frame,
     axis_names,
@@ -87,13 +88,14 @@ def metrics(
 ) -> pd.DataFrame:
     """Return metrics in long form: job, stage, axes, split, head, metric, value.
 
-    With ``by``, names of axes, the means over all other axes instead, as `metric_means` does; ``over`` in its rows
-    says which these were. ``where`` may also select ``split``, ``head`` and ``metric``.
+    With ``by``, names of axes, the means over all other axes instead, as `metric_means` does, but never over versions
+    of the code; ``over`` in its rows says which these were. ``where`` may also select ``split``, ``head`` and
+    ``metric``.
     """
     if by is None:
         return metric_frame(runs, where)
     chosen, _ = select_runs(runs, where, ROWS)
-    kept = find_axes(chosen, by)
+    kept = [*find_axes(chosen, by), *CODE_AXES]
     return metric_means(runs, [axis for axis in axis_names(chosen) if axis not in kept], where, plan)
 
 

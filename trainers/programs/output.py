@@ -38,7 +38,7 @@ class OutputFolder:
             path = Path(json.loads(note.read_text())["path"])
             path.mkdir(parents=True, exist_ok=True)
         else:
-            path = _claim_folder(_configured_folder(config), work.description.id)
+            path = _claim_folder(_configured_folder(config), work.description.id, work.attempt)
             temporary = note.with_suffix(f".{os.getpid()}")
             temporary.write_text(json.dumps({"path": str(path)}))
             temporary.rename(note)
@@ -66,22 +66,26 @@ def _configured_folder(config: DictConfig) -> Path:
     return Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).absolute()
 
 
-def _claim_folder(path: Path, job: str) -> Path:
-    """Create a folder, or one with the job's id behind its name where it is somebody else's already."""
+def _claim_folder(path: Path, job: str, attempt: int) -> Path:
+    """Create a folder, or one with the job's id and attempt behind its name where it is taken already.
+
+    The job itself may have taken it: one that is done again from its beginning must not find what it left there.
+    """
     for candidate in (path, path.with_name(f"{path.name}-{job[:12]}")):
         candidate.mkdir(parents=True, exist_ok=True)
         if _try_claim(candidate, job):
             return candidate
+    candidate = path.with_name(f"{path.name}-{job[:12]}-{attempt}")
+    candidate.mkdir(parents=True, exist_ok=True)
     return candidate
 
 
 def _try_claim(folder: Path, job: str) -> bool:
-    owner = folder / _OWNER_FILE
-    if not owner.exists() and any(folder.iterdir()):
+    if any(folder.iterdir()):
         return False
     try:
-        with owner.open("x") as file:
+        with (folder / _OWNER_FILE).open("x") as file:
             file.write(job)
     except FileExistsError:
-        return owner.read_text() == job
+        return False
     return True

@@ -31,7 +31,7 @@ def test_a_study_from_plan_to_tables(toy: Toy) -> None:
 
     assert toy.run("launch", "-cd", "conf", "experiment=toy").returncode == 0
     status = toy.json_of("status", "toy")
-    assert set(status) == {"study", "jobs", "states", "stages", "failures"}
+    assert set(status) == {"study", "jobs", "states", "stages", "failures", "stale"}
     assert set(status["states"]) == set(status["stages"]["train"]) == STATES
     assert status["states"]["done"] == status["jobs"] == 6
     assert status["failures"] == []
@@ -223,17 +223,6 @@ def test_out_of_fold_tables_know_of_folds_that_were_never_planned(toy: Toy) -> N
     assert "out-of-fold: seed=0: folds 3, 4 of 5 were never planned" in refused.stderr
     assert "accuracy" in toy.output_of("results", "toy", "oof", "--partial")
     assert "folds 3, 4 of 5 were never planned" in Path(toy.output_of("report", "toy").strip()).read_text()
-
-
-@pytest.mark.slow
-def test_changed_code_is_found_when_asked_for(toy: Toy) -> None:
-    toy.launch("seed=0", "fold=0", experiment="light")
-    work = toy.folder / "toy" / "light.py"
-    work.write_text(work.read_text() + "\n# changed\n")
-    assert toy.plan("seed=0", "fold=0", experiment="light")["stages"]["train"]["stale"] == 0
-    assert toy.plan("seed=0", "fold=0", "--check", "code", experiment="light")["stages"]["train"]["stale"] == 1
-    toy.launch("seed=0,1", "fold=0", experiment="light")
-    assert "results come from different versions of the code: toy/light.py" in toy.output_of("status", "light")
 
 
 def test_options_and_overrides_mix_in_any_order(toy: Toy) -> None:

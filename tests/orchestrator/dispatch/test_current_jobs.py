@@ -161,7 +161,7 @@ def test_code_that_is_edited_while_it_runs_is_not_the_code_of_the_result(toy: To
     wait_until(lambda: (toy.folder / "begun").exists())
     file.write_text(EDITED.replace("NUMBER = 1", "NUMBER = 2"))
     launcher.communicate(timeout=240)
-    stage = toy.plan("run=toy.edited.run", "--check", "code", experiment="light")["stages"]["train"]
+    stage = toy.plan("run=toy.edited.run", experiment="light")["stages"]["train"]
     assert (stage["done"], stage["stale"]) == (1, 1)
 
 

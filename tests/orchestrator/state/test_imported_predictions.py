@@ -322,3 +322,23 @@ def test_bad_input_is_one_line_and_writes_nothing(bad: Bad, toy: Toy) -> None:
     assert [words for words in bad.says if words not in ended.stderr] == [], ended.stderr
     assert read_files(toy.folder) == before
     assert not (toy.folder / "executed").exists()
+
+
+def test_predictions_of_two_versions_of_the_code_are_kept_apart(toy: Toy) -> None:
+    model, codes = toy.folder / "model.py", ("seed", "code")
+    model.write_text("WIDTH = 8\n")
+    for seed in (0, 1, 2):
+        if seed == 1:
+            model.write_text("WIDTH = 8  # of the hidden layer\n")
+        if seed == 2:
+            model.write_text("WIDTH = 16\n")
+        predictions(seed).to_csv(toy.folder / f"{seed}.csv", index=False)
+        toy.output_of("import", f"{seed}.csv", *TAKE_IN, "--set", f"seed={seed}", "--code", "model.py")
+    rows = pd.DataFrame(json.loads(toy.output_of("results", "away", "runs", "--format", "json")))
+    assert rows[[*codes]].to_numpy().tolist() == [[0, "old"], [1, "old"], [2, "now"]]
+    told = toy.output_of("results", "away")
+    assert "2 of 3 done jobs were computed by other code (model.py): import what the code of today makes" in told
+    toy.output_of("resume", "away", "--accept-code")
+    assert "code" not in pd.DataFrame(json.loads(toy.output_of("results", "away", "runs", "--format", "json")))
+    refused = toy.run_in_process("import", "0.csv", *TAKE_IN, "--code", "modle.py")
+    assert (refused.returncode, "--code" in refused.stderr) == (2, True)

@@ -1,0 +1,83 @@
+"""The files of a user's code that this process has loaded: modules, and data files of packages that it has opened.
+
+A module counts with the content that it had when `digest_loaded_files` first saw it: what is edited later is not what
+the process runs. Seedfold's own modules do not count (see `seedfold.orchestrator.code.stage_versions`), nor do those
+that come with an installation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from seedfold.orchestrator.code.digests import digest_file, is_installed
+
+OWN_PACKAGE = "seedfold"
+_MAX_DATA_BYTES = 1_000_000
+_NOT_DATA = (".py", ".pyc", ".so", ".pyd")
+
+_digest_of_module: dict[Path, str] = {}
+_opened: set[str] = set()
+
+
+def digest_loaded_files() -> None:
+    """Note the content of modules loaded since the last call, to be called soon after they were imported."""
+    for _, path in _loaded_modules():
+        if path not in _digest_of_module and path.exists():
+            _digest_of_module[path] = digest_file(path)
+
+
+def watch_opened_files() -> None:
+    """Note from now on which files this process opens for reading. Python has no way to stop that again."""
+    sys.addaudithook(_note_opened)
+
+
+def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
+    if event != "open":
+        return
+    path, mode = arguments[0], arguments[1]
+    if type(path) is str and (mode is None or "r" in str(mode)) and not path.endswith(_NOT_DATA):
+        _opened.add(path)
+
+
+def loaded_files() -> Mapping[str, tuple[Path, str]]:
+    """Return (file, digest) by the name below the import root, such as ``lab/networks.py`` or ``lab/classes.json``."""
+    digest_loaded_files()
+    found = {name: (path, _digest_of_module[path]) for name, path in _loaded_modules() if path in _digest_of_module}
+    for name, path in _opened_data_files():
+        found[name] = path, digest_file(path)
+    return dict(sorted(found.items()))
+
+
+def _loaded_modules() -> Iterator[tuple[str, Path]]:
+    for name, module in _user_modules():
+        path = Path(str(module.__file__))
+        suffix = "/__init__.py" if path.name == "__init__.py" else ".py"
+        yield name.replace(".", "/") + suffix, path
+
+
+def _user_modules() -> Iterator[tuple[str, ModuleType]]:
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or not file.endswith(".py") or name in {"__main__", "__mp_main__"}:
+            continue
+        if name.partition(".")[0] != OWN_PACKAGE and not is_installed(file):
+            yield name, module
+
+
+def _opened_data_files() -> Iterator[tuple[str, Path]]:
+    """Small files within the folders of top-level packages. A larger one is data rather than code."""
+    packages = [(f"{folder}{os.sep}", name) for name, folder in _package_folders()]
+    for opened in {os.path.abspath(path) for path in _opened}:  # noqa: PTH100
+        for folder, name in packages:
+            if opened.startswith(folder) and Path(opened).is_file() and Path(opened).stat().st_size <= _MAX_DATA_BYTES:
+                yield f"{name}/{opened.removeprefix(folder)}", Path(opened)
+
+
+def _package_folders() -> Iterator[tuple[str, str]]:
+    for name in {name.partition(".")[0] for name, _ in _user_modules()}:
+        for folder in getattr(sys.modules.get(name), "__path__", ()):
+            yield name, str(folder)

@@ -1,0 +1,25 @@
+"""Which stages of Seedfold compute other numbers than they did in an earlier release.
+
+A result is compared with what would be computed today. Seedfold's own files do not count for that: an update would make
+every study stale. A change of the numbers is declared here instead, in the commit that makes it. Results that were
+recorded before a stage stood in this table have version 1, as stages have that do not stand in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from seedfold.jobs.moved import current_name
+
+STAGE_VERSIONS: Mapping[str, int] = {}
+"""The version of a stage's numbers, from 2 on, by the dotted name of its function, such as
+``seedfold.trainers.stages.fit_predict.run``."""
+
+
+FIRST_VERSION = 1
+
+
+def stages_of(run: str) -> dict[str, int]:
+    """Return the version of the numbers of a stage's function by its name today; nothing if it is not Seedfold's."""
+    name = current_name(run)
+    return {name: STAGE_VERSIONS.get(name, FIRST_VERSION)} if name.startswith("seedfold.") else {}

@@ -1,0 +1,124 @@
+"""What people are told of results that are not what would be computed today: a line for each kind of change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import count_noun
+from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
+from seedfold.orchestrator.state.job_states import JobState
+from seedfold.orchestrator.state.stale import CODE, DATA, PARENT
+from seedfold.results.imports.run import IMPORT_RUN
+
+_MAX_NAMES = 3
+
+
+class Judged(Protocol):
+    """A job with what has changed since it was done."""
+
+    @property
+    def job(self) -> JobDescription:
+        """The job."""
+
+    @property
+    def job_state(self) -> JobState:
+        """How it stands."""
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """See `seedfold.orchestrator.state.stale.StalenessChecker.find_changes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaysOn:
+    """How a person goes on where results are stale: what runs them again, and what keeps those of other code."""
+
+    rerun: str
+    accept: str
+
+    @classmethod
+    def by_command(cls, study_name: str) -> WaysOn:
+        """The commands for a study of any kind."""
+        return cls(f"seedfold rerun {study_name} --stale", f"seedfold resume {study_name} --accept-code")
+
+
+OPTIONS = WaysOn("--rerun stale", "--accept-code")
+"""The options of the command that says it."""
+
+
+def count_stale_by_kind(jobs: Iterable[Judged]) -> dict[str, int]:
+    """Count the jobs whose ``code``, ``data`` or ``parent`` has changed; a job may count for each."""
+    kinds = [{_kind(change) for change in judged.changes} for judged in _each_once(jobs)]
+    return {kind: sum(kind in found for found in kinds) for kind in (CODE, DATA, PARENT)}
+
+
+def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
+    """Say how many done jobs are stale, through which files, and how to go on."""
+    judged = _each_once(jobs)
+    counts, done = count_stale_by_kind(judged), sum(one.job_state.state == "done" for one in judged)
+    of_done = count_noun(done, "done job")
+    if counts[CODE]:
+        it = _them(counts[CODE])
+        again = f"{ways.rerun} runs {it} again" if _can_run(judged) else "import what the code of today makes"
+        yield (
+            f"{counts[CODE]} of {of_done} {_was(counts[CODE])} computed by other code ({_names(judged, CODE)}): "
+            f"{again}, {ways.accept} keeps {it}"
+        )
+    if counts[DATA]:
+        yield (
+            f"{counts[DATA]} of {of_done} read data that has changed since ({_names(judged, DATA)}): "
+            f"{ways.rerun} runs {_them(counts[DATA])} again"
+        )
+    if counts[PARENT]:
+        yield (
+            f"{counts[PARENT]} of {of_done} {_was(counts[PARENT])} computed from older results of "
+            f"{'its' if counts[PARENT] == 1 else 'their'} parents: the next launch runs {_them(counts[PARENT])} again"
+        )
+
+
+def package_line(jobs: Iterable[Judged], comparison: CodeComparison) -> str | None:
+    """Say which installed packages are others than those that computed results. No result is stale for that."""
+    done = [(judged.job_state, judged.job.run) for judged in _each_once(jobs) if judged.job_state.state == "done"]
+    keys = {CodeKey(state.holding_study, state.event["code"], run) for state, run in done if state.event is not None}
+    found: dict[str, tuple[set[str], str]] = {}
+    for key in keys:
+        for name, (then, now) in comparison.changed_packages(key).items():
+            found.setdefault(name, (set(), now))[0].add(then)
+    if not found:
+        return None
+    changes = [f"{name} {', '.join(sorted(then))} → {now}" for name, (then, now) in sorted(found.items())]
+    return f"installed packages are others than those that computed results: {_some(changes)}"
+
+
+def _each_once(jobs: Iterable[Judged]) -> list[Judged]:
+    return list({judged.job.id: judged for judged in jobs}.values())
+
+
+def _can_run(jobs: Iterable[Judged]) -> bool:
+    """Whether any job with other code is one that we can run: what was imported is not."""
+    return any(judged.job.run != IMPORT_RUN for judged in jobs for change in judged.changes if _kind(change) == CODE)
+
+
+def _kind(change: str) -> str:
+    return change.partition(" ")[0]
+
+
+def _names(jobs: Iterable[Judged], kind: str) -> str:
+    changes = {change for judged in jobs for change in judged.changes if _kind(change) == kind}
+    return _some(sorted(change.partition(" ")[2] for change in changes))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
