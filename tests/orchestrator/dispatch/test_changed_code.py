@@ -55,7 +55,7 @@ def test_every_command_says_so_and_results_are_kept_apart(edited: Toy) -> None:
     assert codes(edited) == {"0": "old", "1": "old", "2": "now"}
     assert codes(edited, "--across", "code") == {"0": "", "1": "", "2": ""}
     means = edited.output_of("results", "toy", "--split", "test")
-    assert [line.split()[:3] for line in means.splitlines()[1:3]] == [["old", "test", "2"], ["now", "test", "1"]]
+    assert [line.split()[:2] for line in means.splitlines()[1:3]] == [["old", "2"], ["now", "1"]]
     assert "what 2 versions of the code (toy/work.py) computed is kept apart in the column code" in means
     assert "2 of 3 done jobs were computed by other code" in means
     by_fold = edited.output_of("results", "toy", "--by", "fold", "--split", "test", "--format", "csv")
