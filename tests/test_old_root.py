@@ -128,10 +128,10 @@ def test_status_knows_what_was_replaced_and_what_waits_in_a_queue_elsewhere(old:
 
 def test_what_was_imported_is_still_there_and_is_nothing_to_run(old: Toy) -> None:
     told = old.output_of("import", "away.csv", "--study", "away", "--set", "site=north", "--set", "seed=3")
-    assert "is there already" in told
+    assert "was imported before" in told
     refused = old.run_in_process("run", said("away")["jobs"][0]["id"])
     assert refused.returncode == 2
-    assert "was imported, so there is nothing to run" in refused.stderr
+    assert "was imported and cannot be run" in refused.stderr
 
 
 def test_tasks_that_wait_in_a_queue_find_what_they_are_to_call(old: Toy) -> None:

@@ -19,5 +19,5 @@ def test_a_page_is_what_the_code_says(name: str) -> None:
 
 def test_every_option_and_key_is_explained() -> None:
     page = PAGES["commands.md"]()
-    assert "| `--root DIR` | The folder that holds the studies" in page
+    assert "| `--root DIR` | Folder that holds the studies" in page
     assert [line for line in page.splitlines() if line.startswith("| `-") and line.endswith("|  |")] == []

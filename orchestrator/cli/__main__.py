@@ -1,4 +1,4 @@
-"""``python -m seedfold.orchestrator.cli``: the command, where its script is not on the path."""
+"""``python -m seedfold.orchestrator.cli``: the command, for environments where its script is not on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``seedfold advance STUDY``: what is to follow on a cluster; launch, resume, status and watch do it, too."""
+"""``seedfold advance STUDY``: does what can be done now on a cluster. launch, resume, status and watch do this too."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from seedfold.orchestrator.schedulers.advance import advance
 @options.study
 @options.common
 def command(study: str, root: Root) -> None:
-    """Submit what waits for room in the queue, try again what failed, close what ended without a word.
+    """Advance a study on a cluster: submit jobs that wait for room in the queue, submit retries of failed jobs, and
+    record the ends of tasks that could not record them themselves. You need this command rarely, because launch,
+    resume, status and watch do the same.
 
-    Nothing is done twice, however often and from wherever this is called. `launch`, `resume`, `status` and `watch` do
-    the same.
+    It may be called at any time and several times at once: nothing is done twice.
     """
     print_text(f"{study}: {advance(root, root.existing_study(study))}")

@@ -1,4 +1,4 @@
-"""The tables of prevalence shift on a terminal: options, a bar while they are computed, means to read."""
+"""The tables of prevalence shift on a terminal: options, a progress bar while they are computed, means for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEASURED = ("value", "estimate", "prevalence", "cwce", "rbs", "bs", "nbs", "mean
 def parse_settings(
     ratios: str | None, methods: str | None, zeros: str | None, base_seed: int | None, splits: Sequence[str]
 ) -> AnalysisSettings:
-    """Read the options. Raises UsageError for a ratio, a method or a split that there is not."""
+    """Read the options. Raises UsageError for a ratio, a method or a split that does not exist."""
     return AnalysisSettings.from_options(
         splits=_parse_splits(splits) if splits else None,
         ratios=None if ratios is None else _parse_ratios(ratios),
@@ -65,7 +65,7 @@ def make_prevalence_table(
     by: Sequence[str],
     across_code: bool = False,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table, with a bar on a terminal while it is computed, and notes on what it leaves out."""
+    """Return the table, with a progress bar while it is computed, and notes on what it leaves out."""
     with _progress_bar(f"{overview.folder.name} {name}") as progress:
         analysis, finished = compute_analysis(overview, name, settings, where, progress, by, across_code)
     return analysis.table, [*describe_omissions(analysis), *finished.notes(overview.folder.name)]
@@ -88,20 +88,20 @@ def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def write_table(
     name: str, table: pd.DataFrame, by: Sequence[str], output: TableOutput, notes_below: Sequence[str]
 ) -> None:
-    """Give out a table: its means, or every row where it is for programs and ``by`` asks for no means."""
+    """Write a table: its means, or every row if it is for programs and ``by`` is empty."""
     from seedfold.results.prevalence.table_means import PEERS, summarise_table
 
     if table.empty:
         print_notes(notes_below)
         tasks = "task of two classes" if name == "decisions" else "task"
-        raise UsageError(f"{name}: no ratio is possible for any {tasks}, so there are no rows")
+        raise UsageError(f"{name}: the table is empty, because no ratio is possible for any {tasks}")
     exact = [str(column) for column in table.columns if column not in MEASURED]
     if output.is_for_programs and not by:
         output.write(table, exact, notes=notes_below)
         return
     groups = [column for column in ("stage", "task", "ratio", *by) if column in table]
     frame = summarise_table(name, table, by)
-    fewer = ["a mean of fewer values, as (5 of 6), lacks what is undefined, or other tasks or ratios"]
+    fewer = ["a mean marked as (5 of 6) leaves out values that are undefined, or is over fewer tasks or ratios"]
     notes = [*notes_below, *(fewer if (frame["n"] < frame["expected"]).any() else [])]
     output.write(frame, exact, [*groups, *PEERS.get(name, ())], notes=notes)
     if output.is_on_terminal:
@@ -109,7 +109,7 @@ def write_table(
 
 
 def _means_of(name: str, table: pd.DataFrame, by: Sequence[str]) -> str:
-    """What the printed numbers are means of."""
+    """A note that says over what the printed means are."""
     averaged = [column for column in ("task", "ratio") if column not in by]
     if name == "quantification" and not by:
         return "each task and ratio by itself, mean over its jobs; --format csv has each row"

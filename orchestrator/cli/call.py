@@ -1,4 +1,4 @@
-"""What a command knows of how it was called: the root as it was written, and the folder it was called in."""
+"""How a command was called: the root as it was written, and the folder in which it was called."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _ROOT_OPTION_KEY = f"{__name__}.root"
 
 
 def get_root_option(context: click.Context) -> str | None:
-    """What was written behind ``--root``; None if nothing was."""
+    """The value of ``--root`` as it was written; None if it was not given."""
     given: str | None = context.meta[_ROOT_OPTION_KEY]
     return given
 
 
 def store_root_option(context: click.Context, value: str | None) -> None:
-    """Keep what was written behind ``--root`` for `get_root_option`."""
+    """Keep the value of ``--root`` for `get_root_option`."""
     context.meta[_ROOT_OPTION_KEY] = value
 
 
 def add_folder_to_import_path() -> None:
-    """Have a user's own package importable in this folder, as it is in the job."""
+    """Make the user's own packages in this folder importable, as they are in jobs."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -19,7 +19,7 @@ _MAX_LISTED = 10
 
 @click.command()
 @options.study
-@click.option("--pending", is_flag=True, help="Leave running jobs alone.")
+@click.option("--pending", is_flag=True, help="Cancel only jobs that have not begun.")
 @options.selection
 @options.as_json
 @options.common
@@ -32,7 +32,7 @@ def command(
     as_json: bool,
     root: Root,
 ) -> None:
-    """Cancel the jobs of a study that are not done; running ones are killed and keep their checkpoints.
+    """Cancel the jobs of a study that are not done. Running jobs are killed; their checkpoints are kept.
 
     A running job that is done before its worker hears of it stays done.
     """
@@ -45,10 +45,10 @@ def command(
     if not jobs:
         print_text(f"{study}: nothing to cancel")
         return
-    print_text(f"{study}: cancelled {count_noun(len(jobs), 'job')}; to start again: seedfold resume {study}")
+    print_text(f"{study}: cancelled {count_noun(len(jobs), 'job')}; to start them again: seedfold resume {study}")
     print_text(*(f"  {job_label(job)}" for job in jobs[:_MAX_LISTED]))
     if len(jobs) > _MAX_LISTED:
         print_text(f"  … and {len(jobs) - _MAX_LISTED} more")
     if cancelled.running:
         still_running = count_noun(len(cancelled.running), "of them still runs", "of them still run")
-        print_text(f"{still_running} and will be stopped; one that is done before that stays done")
+        print_text(f"{still_running} and will be stopped; a job that is done before that stays done")

@@ -1,4 +1,5 @@
-"""``seedfold compare``: two values of an axis, two studies or two jobs, and whether what differs can be chance."""
+"""``seedfold compare``: compares two values of an axis, two studies or two jobs, and tests whether their difference may
+be chance."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ _FORMATS = ("csv", "json", "parquet")
 
 
 class GivenOptions(TypedDict):
-    """What was given on the command line."""
+    """The options of the command line."""
 
     over: str | None
     metrics: Sequence[str]
@@ -45,16 +46,21 @@ class GivenOptions(TypedDict):
 @click.command()
 @click.argument("first", metavar="STUDY|JOB")
 @click.argument("second", metavar="[STUDY|JOB]", required=False)
-@click.option("--over", metavar="AXIS", help="Compare each two values of this axis, such as loss.weighting.")
-@click.option("--metric", "metrics", metavar="METRIC", multiple=True, help="Only this metric; repeatable.")
-@click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Only this split; repeatable.")
-@click.option("--where", metavar="COND", multiple=True, help="Jobs and rows, e.g. 'seed=1,2 split=test'.")
-@click.option("--stage", "stages", metavar="STAGE", multiple=True, help="Jobs of this stage; repeatable.")
+@click.option("--over", metavar="AXIS", help="Compare each pair of values of this axis, such as loss.weighting.")
+@click.option("--metric", "metrics", metavar="METRIC", multiple=True, help="Use only this metric; repeatable.")
+@click.option("--split", "splits", metavar="SPLIT", multiple=True, help="Use only this split; repeatable.")
+@click.option("--where", metavar="COND", multiple=True, help="Select jobs and rows, e.g. 'seed=1,2 split=test'.")
+@click.option("--stage", "stages", metavar="STAGE", multiple=True, help="Select jobs of this stage; repeatable.")
 @click.option("--samples", is_flag=True, help="Compare sample by sample: McNemar, DeLong, paired bootstrap.")
 @options.within_study
 @options.as_json
-@click.option("--format", "format", type=options.Choice(_FORMATS), help="For other programs; else a table to read.")
-@click.option("--out", metavar="FILE", help="Write to a file; its ending tells the format.")
+@click.option(
+    "--format",
+    "format",
+    type=options.Choice(_FORMATS),
+    help="Print every row in this format, for other programs. Default: a table for people.",
+)
+@click.option("--out", metavar="FILE", help="Write to a file; its ending decides the format.")
 @options.common
 def command(first: str, second: str | None, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Compare two values of an axis of a STUDY, two STUDYs, or two JOBs.
@@ -88,7 +94,7 @@ def _compare_within_or_between(
 ) -> ComparisonTable:
     over, request = given_options["over"], _request(given_options)
     if given_options["study"] is not None:
-        raise UsageError("--study: names where a JOB is looked for; it goes with two jobs")
+        raise UsageError("--study: names the study in which a JOB is looked for; use it only with two jobs")
     if second is None:
         overview = Overview(root, first)
         if over is None:
@@ -96,7 +102,7 @@ def _compare_within_or_between(
             raise UsageError(f"--over is missing; name an axis of {first} ({axes}), or a second study or job")
         return compare_axis(overview, over, request)
     if over is not None:
-        raise UsageError(f"--over {over}: compares values within one study; leave {second} out")
+        raise UsageError(f"--over {over}: compares values of one study; leave {second} out")
     return compare_studies(Overview(root, first), Overview(root, second), request)
 
 

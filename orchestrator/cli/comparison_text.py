@@ -1,4 +1,4 @@
-"""Comparisons on a terminal: a table for each two values, and what has to be known to read it."""
+"""Comparisons on a terminal: a table for each pair of values, and notes on how to read it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seedfold.results.evaluation.axes import format_value, short_names
 _UNDEFINED = "-"
 _COLUMNS = ("a", "b", "difference", "95 % interval", "p", "adjusted")
 _NARROWER = (_COLUMNS, _COLUMNS[2:], ("difference", "p", "adjusted"))
-"""What is left out, step by step, of a table that is too wide."""
+"""The columns that are left out, step by step, of a table that is too wide."""
 _LEVEL = 0.05
 _EXPLAINED = {
     CORRECTED_T: "p: corrected resampled t-test, since the folds' training sets overlap",
@@ -118,15 +118,15 @@ def _warnings(rows: Sequence[Row]) -> Iterable[str]:
     if few:
         n = max(few)
         least = smallest_signed_rank_p(n)
-        yield f"{count_noun(n, 'pair')}: Wilcoxon's p cannot be below {least:.3g}; more seeds can tell"
+        yield f"{count_noun(n, 'pair')}: Wilcoxon's p cannot be below {least:.3g}; use more seeds for a smaller p"
     if any(row.get("independent") == 1 for row in rows):
-        yield "one pair alone tells no difference from chance: add seeds or folds"
+        yield "one pair is too few for a test: add seeds or folds"
     if any(row["test"] == CORRECTED_T for row in rows):
-        yield "the interval takes folds as independent and is too narrow: go by p"
+        yield "the interval assumes that folds are independent and is too narrow: use p instead"
 
 
 def print_job_differences(found: JobDifferences) -> None:
-    """Print what differs between two jobs: what they were given first, then what came out."""
+    """Print what differs between two jobs: first their configuration and code, then their results."""
     print_text(f"a  {found.names[0]}", f"b  {found.names[1]}")
     _print_section("configuration", [_key_text(one) for one in found.configuration])
     if found.code is None:
@@ -147,7 +147,7 @@ def _print_section(title: str, lines: Sequence[str]) -> None:
 
 def _key_text(one: Difference) -> str:
     left, right = (json.dumps(value, ensure_ascii=False, default=str) for value in (one.left, one.right))
-    return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (does not count)")
+    return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (not part of the id)")
 
 
 def _print_metrics(rows: Sequence[Row]) -> None:

@@ -1,4 +1,4 @@
-"""What people see: lines, colours only on a terminal and only where NO_COLOR does not forbid them."""
+"""Output for people: lines, with colours only on a terminal and only if NO_COLOR is not set."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _DEFAULT_WIDTH = 80
 
 @dataclass(frozen=True)
 class StyledLine:
-    """A line of text. The terminal wraps it, so that a path in it stays in one piece."""
+    """A line of text. It is never broken here, so that paths can be copied; the terminal wraps it."""
 
     text: str
     style: Style = ""
 
 
 def output_width() -> int:
-    """Columns to print for: COLUMNS where it is set, else the terminal's, else any number."""
+    """The number of columns: COLUMNS if it is set, else those of the terminal, else unlimited."""
     columns_text = os.environ.get("COLUMNS", "")
     if columns_text.isdigit() and int(columns_text):
         return int(columns_text)
     if not sys.stdout.isatty():
         return _WIDTH_WITHOUT_TERMINAL
-    # Terminals without a window, as `script` opens them in a batch job, say 0.
+    # Terminals without a window, such as those that `script` opens in a batch job, report 0.
     return os.get_terminal_size(sys.stdout.fileno()).columns or _DEFAULT_WIDTH
 
 
@@ -71,12 +71,12 @@ def nonzero_columns(rows: Iterable[Mapping[str, int]], names: Iterable[str]) -> 
 
 
 def counts_text(counts: Mapping[str, int], names: Iterable[str]) -> str:
-    """Counts in words: ``20 done, 4 failed``; what is zero is left out."""
+    """Counts in words: ``20 done, 4 failed``; zeros are left out."""
     return ", ".join(f"{counts[name]} {name}" for name in names if counts.get(name)) or "none"
 
 
 def counts_table(title: str, rows: Mapping[str, Mapping[str, int]], names: Sequence[str]) -> list[StyledLine]:
-    """Counts in columns, zeros left blank; or, where that is too wide for the terminal, one line per row in words."""
+    """Counts in columns, with blanks for zeros; if that is too wide for the terminal, one line per row in words."""
     cells = [
         [title, *names],
         *([row, *(str(counts.get(name) or "") for name in names)] for row, counts in rows.items()),
@@ -97,14 +97,14 @@ def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A duration as people say it: ``45 s``, ``12 min``, ``3.5 h``."""
+    """A duration for people: ``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 100:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def size_text(size: float) -> str:
-    """A size as people say it, 1 GB = 1024³ bytes: ``3.2 GB``."""
+    """A size for people, 1 GB = 1024³ bytes: ``3.2 GB``."""
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

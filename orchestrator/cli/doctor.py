@@ -1,4 +1,4 @@
-"""``seedfold doctor [STUDY]``: each line says what was looked at, and what to do where it is not well."""
+"""``seedfold doctor [STUDY]``: each line says what was examined and, if something is wrong, what to do."""
 
 from __future__ import annotations
 
@@ -34,17 +34,24 @@ _STYLES: dict[Level, Style] = {"ok": "", "warning": "yellow", "problem": "red"}
 
 @click.command()
 @click.argument("study", required=False)
-@click.option("--probe", is_flag=True, help="Have a node of the cluster say what it sees, in a job of a minute.")
-@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Of cluster and resources, for --probe.")
+@click.option("--probe", is_flag=True, help="Submit a job of one minute that reports what a node of the cluster sees.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override of cluster or resources for --probe; repeatable.",
+)
 @options.as_json
 @options.common
 @click.pass_context
 def command(
     context: click.Context, study: str | None, probe: bool, overrides: Sequence[str], as_json: bool, root: Root
 ) -> None:
-    """Say what this machine and its cluster offer and what is wrong; with STUDY, read through its store as well."""
+    """Check this machine, its cluster and the root, and print what they offer and what is wrong. With STUDY, also read
+    all results of the study and check that they are intact."""
     findings: list[Finding] = []
-    # A misspelt study is told before the machine is looked at.
+    # A misspelt study is reported before the machine is examined.
     folder = root.existing_study(study) if study else None
     for finding in chain(examine_machine(root), _examine_cluster(root, overrides, probe)):
         findings.append(finding)
@@ -64,7 +71,7 @@ def command(
 
 
 def _examine_cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Finding]:
-    """Look at the cluster that this machine submits to, if there is one."""
+    """Examine the cluster to which this machine submits, if there is one."""
     schedulers = [name for name, command in _COMMANDS.items() if shutil.which(command)]
     if not probe and not schedulers:
         return
@@ -75,7 +82,7 @@ def _examine_cluster(root: Root, overrides: Sequence[str], probe: bool) -> Itera
     backend = get_backend(cluster)
     if backend is None:
         if probe:
-            raise UsageError("--probe: cluster is this machine; add --set cluster=slurm or cluster=lsf")
+            raise UsageError("--probe: the cluster is this machine; add --set cluster=slurm or --set cluster=lsf")
         return
     try:
         yield from backend.findings()
@@ -83,11 +90,11 @@ def _examine_cluster(root: Root, overrides: Sequence[str], probe: bool) -> Itera
             yield from examine_node(root.path.absolute(), backend, resources, _PROBE_S)
     except UnreachableError as error:
         name, question = _SCHEDULERS[cluster.executor]
-        yield Finding("problem", name, str(error), f"see whether {question} answers")
+        yield Finding("problem", name, str(error), f"check whether {question} replies")
 
 
 def _read_cluster(name: str, overrides: Sequence[str]) -> tuple[ClusterSettings, Resources]:
-    """The cluster that is meant, unless told otherwise ``name``, and what a job of it asks for."""
+    """The cluster, ``name`` unless the overrides name another, and the resources of a job on it."""
     from omegaconf import OmegaConf
 
     from seedfold.jobs.compose import Composer
@@ -113,4 +120,4 @@ def _with_progress_bar(results: Sequence[StoredResult]) -> Iterator[StoredResult
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(results, "reading the store", console=Console(stderr=True), transient=True)
+    yield from track(results, "reading the results", console=Console(stderr=True), transient=True)

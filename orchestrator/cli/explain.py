@@ -1,4 +1,4 @@
-"""``seedfold explain JOB JOB``: why two jobs are not one."""
+"""``seedfold explain JOB JOB``: why two jobs differ."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from seedfold.orchestrator.state.overview import Overview, job_label
 @options.as_json
 @options.common
 def command(first: str, second: str, study: str | None, as_json: bool, root: Root) -> None:
-    """Name the keys in which two jobs differ, and those of them that do not count.
+    """Show the configuration keys in which two jobs differ, and say which of these keys are not part of the id.
 
-    A JOB is the first characters of an id, or a place in quotes: 'train seed=3 fold=1'.
+    A JOB is the first characters of an id, or an address in quotes: 'train seed=3 fold=1'.
     """
     left, right = (find_job(root, shlex.split(words), study) for words in (first, second))
     identity = Overview(root, left.study.name).settings["identity"]
@@ -46,11 +46,12 @@ def _to_json(left: FoundJob, right: FoundJob, differences: list[Difference]) -> 
 
 def _difference_text(one: Difference) -> str:
     left, right = (json.dumps(value, ensure_ascii=False, default=str) for value in (one.left, one.right))
-    return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (does not count)")
+    return f"{one.key}: {left} → {right}" + ("" if one.counts else "  (not part of the id)")
 
 
 def _verdict_text(left: FoundJob, right: FoundJob, differences: list[Difference]) -> str:
     if left.job.id == right.job.id:
-        return "one job: what differs does not count" if differences else "one job"
+        return "one job: no key that differs is part of the id" if differences else "one job"
     differing_keys = sum(one.counts for one in differences)
-    return f"two jobs: they differ in {count_noun(differing_keys, 'key that counts', 'keys that count')}"
+    keys = count_noun(differing_keys, "key that is part of the id", "keys that are part of the id")
+    return f"two jobs: they differ in {keys}"

@@ -1,4 +1,4 @@
-"""``seedfold fetch SOURCE STUDY``: a copy to look at, brought up to date as often as one likes."""
+"""``seedfold fetch SOURCE STUDY``: makes a copy of a study for reading, or updates it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _REMOTE = re.compile(r"([^/:]+):(.*)", re.DOTALL)
 @click.command()
 @click.argument("source")
 @options.study
-@click.option("--checkpoints", is_flag=True, help="Checkpoints as well.")
+@click.option("--checkpoints", is_flag=True, help="Copy checkpoints too.")
 @options.local
 def command(source: str, study: str, checkpoints: bool, root: Root) -> None:
-    """Copy a STUDY from USER@HOST:ROOT, or from the root in another folder, to look at it here.
+    """Copy a STUDY from another machine (USER@HOST:ROOT) or from a root in another folder, to read it here.
 
-    The copy holds descriptions, results and logs; what came before does not come again. HOST: alone is the root there.
+    The copy has descriptions, results and logs. If you fetch again, only new data is transferred. HOST: without a ROOT
+    means the default root on that host.
     """
     with _open_source(source, root) as (place, opened), _progress_bar() as show:
         fetched = fetch(opened, place, study, root, checkpoints, show)
     for name, files in fetched.files.items():
-        also = "" if name == study else f", which has done jobs of {study}"
-        print_text(f"{name}{also}: {count_noun(files, 'file')} came" if files else f"{name}{also}: nothing new")
-    print_text(f"{size_text(fetched.bytes)}: seedfold status {study}", style="dim")
+        also = "" if name == study else f" (it has done jobs of {study})"
+        print_text(f"{name}{also}: {count_noun(files, 'file')} fetched" if files else f"{name}{also}: nothing new")
+    print_text(f"{size_text(fetched.bytes)}; to see the study: seedfold status {study}", style="dim")
 
 
 @contextmanager
@@ -61,13 +62,13 @@ def _local_root(source: str, root: Root) -> Root:
     if not folder.is_dir():
         raise UsageError(f"{source}: no such folder; write USER@HOST:ROOT for another machine")
     if folder.resolve() == root.path.resolve():
-        raise UsageError(f"{source}: is the root that the copy would go to; name another one with --root")
+        raise UsageError(f"{source}: is the root into which the copy would be written; name another root with --root")
     return Root(folder)
 
 
 @contextmanager
 def _progress_bar() -> Iterator[ShowProgress]:
-    """A bar of bytes, one for each look at the source, on a terminal only."""
+    """A progress bar in bytes, one for each listing of the source; only on a terminal."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -1,6 +1,6 @@
-"""Staying with the jobs of a launch: progress while they run, Ctrl-C, and what came out.
+"""Waits for the jobs of a launch: shows progress, handles Ctrl-C, and prints the outcome.
 
-Waiting changes nothing: whoever works on the jobs goes on when the terminal is gone.
+Waiting changes nothing: the jobs go on if the terminal is closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ShowProgress = Callable[[Progress], None]
 
 
 class InterruptHandler:
-    """Ctrl-C while waiting: the first asks running jobs for a checkpoint, the second kills them."""
+    """Handles Ctrl-C while waiting: the first asks jobs to write checkpoints and stop, the second kills them."""
 
     def __init__(self, study: StudyFolder) -> None:
         self._study = study
@@ -38,7 +38,7 @@ class InterruptHandler:
 
     @contextmanager
     def catch(self) -> Iterator[None]:
-        """Count Ctrl-C instead of ending the process."""
+        """Count each Ctrl-C instead of ending the process."""
         previous_handler = signal.signal(signal.SIGINT, self._count_interrupt)
         try:
             yield
@@ -49,22 +49,25 @@ class InterruptHandler:
         self.count += 1
 
     def handle(self) -> None:
-        """Do what was asked for since the last call."""
+        """Act on each Ctrl-C since the last call."""
         while self._handled < self.count:
             self._handled += 1
             workers = stop_workers(self._study)
             if not workers:
                 study = self._study.name
                 raise WaitAbandonedError(
-                    f"left; nobody on this machine is at work: seedfold cancel {study} stops others"
+                    "stopped waiting; no worker of this machine runs the jobs; to stop"
+                    f" them elsewhere: seedfold cancel {study}"
                 )
             _print_message(
-                "stopping: running jobs write a checkpoint… (Ctrl-C again kills)" if self._handled == 1 else "killing"
+                "stopping: running jobs write a checkpoint… (Ctrl-C again kills them)"
+                if self._handled == 1
+                else "killing"
             )
 
 
 class WaitAbandonedError(SeedfoldError):
-    """A person left before the jobs were through."""
+    """A person stopped waiting before the jobs had ended."""
 
     exit_code = _INTERRUPTED_EXIT_CODE
 
@@ -74,7 +77,7 @@ def _print_message(text: str) -> None:
 
 
 def wait_if_asked(root: Root, launched: LaunchResult, wait: bool | None) -> int:
-    """Wait if told to, or if not told and this machine does the work; return the exit code."""
+    """Wait if ``wait`` is true, or if it is None and this machine runs the jobs; return the exit code."""
     waits = _runs_locally(launched.study) if wait is None else wait
     return wait_and_print_outcome(root, launched) if waits else 0
 
@@ -102,7 +105,7 @@ def wait_and_print_outcome(root: Root, launched: LaunchResult) -> int:
 
 
 def print_outcome(root: Root, launched: LaunchResult, progress: Progress, seconds: float, interrupted: bool) -> int:
-    """Print what came out, and return the exit code."""
+    """Print the outcome, and return the exit code."""
     study, job_ids = launched.study.name, set(launched.jobs)
     overview = Overview(root, study)
     views = [view for view in overview.job_views() if view.job.id in job_ids]
@@ -115,7 +118,8 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     if unfinished:
         print_lines(
             make_lines(
-                f"{count_noun(unfinished, 'job is', 'jobs are')} not done: seedfold resume {study}", style="yellow"
+                f"{count_noun(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
+                style="yellow",
             )
         )
     else:
@@ -136,7 +140,7 @@ def _progress_display(study: str, jobs: int) -> Iterator[ShowProgress]:
 
 
 class _PlainDisplay:
-    """A line when something has ended, and not more often than every few seconds; and one when all has to wait."""
+    """Prints a line when a job has ended, but only once in a few seconds, and a line when all jobs have to wait."""
 
     def __init__(self, study: str) -> None:
         self._study = study
@@ -157,7 +161,7 @@ class _PlainDisplay:
 
 @contextmanager
 def _live_display(study: str, jobs: int) -> Iterator[ShowProgress]:
-    """A bar, the counts, and the jobs at work; it disappears at the end."""
+    """A progress bar, the counts, and the running jobs; it disappears at the end."""
     from rich.console import Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn

@@ -1,4 +1,4 @@
-"""Tables of results on a terminal: metrics side by side, as many as fit."""
+"""Tables of results on a terminal: metrics side by side, as many as fit into its width."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEST = " ★"
 def print_table(
     table: ReadableTable, limit: int | None = None, decimals: int = DECIMALS, all_columns: bool = False
 ) -> None:
-    """Print a table to read. Columns that do not fit the terminal are left out, or with ``all_columns`` none."""
+    """Print a table for people. Columns that do not fit the terminal are left out, unless ``all_columns``."""
     rows = table.head(limit or _ROWS_SHOWN)
     shown = rows if all_columns else _leave_out_to_fit(rows, table.columns_to_leave_out(), decimals)
     if shown is None:
@@ -35,7 +35,7 @@ def print_table(
 
 
 def _hidden_text(table: ReadableTable, name: str) -> str:
-    """The name of a column, with its value where that is the same in every row."""
+    """The name of a column, with its value if that is the same in every row."""
     value = table.constant_value(name)
     return name if value is None or exact_text(value) == "" else f"{name}={exact_text(value)}"
 
@@ -50,7 +50,7 @@ def _leave_out_to_fit(table: ReadableTable, leaving: Sequence[str], decimals: in
 
 
 def _print_blocks(table: ReadableTable, decimals: int) -> None:
-    """One block a row, for terminals too narrow for a table: what it is of, then a metric a line."""
+    """One block for each row, for terminals too narrow for a table: the axes, then one line for each metric."""
     columns = [(name, _cell_texts(table, name, decimals)) for name in table.columns]
     for row in range(len(table.frame)):
         places = [f"{name}={texts[row]}" for name, texts in columns if name not in table.measured]

@@ -1,4 +1,4 @@
-"""``seedfold gc STUDY``: what may be deleted, and, with ``--yes``, deleting it."""
+"""``seedfold gc STUDY``: lists the files that may be deleted, and with ``--yes`` deletes them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from seedfold.orchestrator.state.garbage_collection import (
 
 _MAX_LISTED = 20
 _KIND_TEXTS: dict[DeletableKind, str] = {
-    "leftovers": "unfinished results of attempts that are over, results that newer ones replaced",
-    "snapshots": "copies of the code that no job and no result needs any more",
+    "leftovers": "unfinished results of ended attempts, and results that were replaced by newer ones",
+    "snapshots": "copies of the code that no job and no result needs",
     "superseded": "results and checkpoints of jobs that were replaced",
-    "failed": "checkpoints of failed jobs; a resume begins them anew",
-    "checkpoints": "checkpoints of finished jobs; predicting anew has to train again",
+    "failed": "checkpoints of failed jobs; without them, resume starts these jobs from the beginning",
+    "checkpoints": "checkpoints of finished jobs; without them, a new prediction has to train again",
 }
 
 
@@ -35,15 +35,15 @@ _KIND_TEXTS: dict[DeletableKind, str] = {
 @click.option("--checkpoints", is_flag=True, help=f"Also: {_KIND_TEXTS['checkpoints']}.")
 @click.option("--superseded", is_flag=True, help=f"Also: {_KIND_TEXTS['superseded']}.")
 @click.option("--failed", is_flag=True, help=f"Also: {_KIND_TEXTS['failed']}.")
-@click.option("--yes", is_flag=True, help="Delete it.")
+@click.option("--yes", is_flag=True, help="Delete the listed files.")
 @options.as_json
 @options.common
 def command(
     study: str, checkpoints: bool, superseded: bool, failed: bool, yes: bool, as_json: bool, root: Root
 ) -> None:
-    """List what may be deleted, with sizes; delete with --yes.
+    """List the files of a study that may be deleted, with their sizes; delete them with --yes.
 
-    Never what a job at work or still to do needs, and never the result of a current job.
+    The list never has files that running or unfinished jobs need, and never the result of a current job.
     """
     asked_kinds = {
         "leftovers": True,
@@ -63,9 +63,9 @@ def command(
         _print_kind(kind, [one for one in garbage if one.kind == kind], asked_kinds[kind])
     total = sum(one.size for one in chosen)
     if yes:
-        print_text(f"deleted {count_noun(len(chosen), 'thing')}, {size_text(freed)}", style="bold")
+        print_text(f"deleted {count_noun(len(chosen), 'item')}, {size_text(freed)}", style="bold")
     else:
-        print_text(f"{count_noun(len(chosen), 'thing')}, {size_text(total)}: add --yes to delete them", style="bold")
+        print_text(f"{count_noun(len(chosen), 'item')}, {size_text(total)}; to delete them: add --yes", style="bold")
 
 
 def _to_json(study: str, chosen: Sequence[DeletablePath], freed: int, deleted: bool) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Tables of text on a terminal, drawn by rich: without lines, names to the left, numbers to the right."""
+"""Tables of text on a terminal, drawn by rich: without lines, with names aligned left and numbers aligned right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNLIMITED = 100_000
 
 
 def make_console(unlimited: bool = False) -> Console:
-    """A console on standard output that takes text as it is: brackets in axis values are no markup.
+    """A console on standard output that prints text as it is: brackets in axis values are not read as markup.
 
     ``unlimited``: lines are as long as their table is wide, whatever the width of the terminal.
     """

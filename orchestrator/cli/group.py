@@ -1,7 +1,7 @@
-"""The group of all commands: it knows each by name and one sentence, and imports the one that is called.
+"""The group of all commands: it has the name and one sentence of each, and imports only the one that is called.
 
-Every way a command can end becomes an exit code here: 0 fine, 1 a job failed, 2 usage or configuration, 3 scheduler or
-store unreachable, 130 interrupted. An error is one line on standard error.
+It also turns each end of a command into an exit code: 0 success, 1 a job failed, 2 wrong usage or configuration, 3
+scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import click
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, did_you_mean
 
 COMMANDS = {
-    "plan": "What would run and why, per stage; nothing is written.",
-    "launch": "Plan, then do it. Ctrl-C stops gracefully and loses nothing.",
-    "status": "Counts by state and stage, failures with their reasons.",
-    "watch": "Status, live.",
-    "resume": "Start what is neither done nor alive, from its checkpoints.",
-    "rerun": "Do finished jobs again: stale ones, or those that you name.",
-    "cancel": "Cancel what is not done.",
-    "advance": "What is to follow on a cluster; other commands do it, too.",
-    "run": "One job in the foreground, in a scratch folder.",
-    "render": "Command files and scripts for sbatch and bsub, to run by hand.",
-    "logs": "What a job printed.",
-    "show": "All that is known of a job.",
-    "explain": "The keys that make two jobs different.",
-    "import": "Predictions that were made elsewhere, as a job that is done.",
-    "results": "Tables: runs, metrics, predictions, out-of-fold, ensembles.",
-    "compare": "Two values of an axis, two studies or two jobs: what differs, and by chance?",
-    "fetch": "Copy a study from where it lives, to look at it here.",
-    "report": "One self-contained HTML page with tables and plots.",
-    "gc": "What may be deleted, and how much room it takes.",
-    "make-data": "A small data set in the format of a study, to try it with.",
-    "doctor": "What this machine offers, and what is wrong with it.",
+    "plan": "Show which jobs would run and why. Nothing is started.",
+    "launch": "Start the jobs of a study. Ctrl-C stops them and loses nothing.",
+    "status": "Show the number of jobs by state, and the reasons of failures.",
+    "watch": "Show the status, and update it until no job is active.",
+    "resume": "Start unfinished and failed jobs again, from their checkpoints.",
+    "rerun": "Run finished jobs again: stale ones, or those that you select.",
+    "cancel": "Cancel the jobs that are not done.",
+    "advance": "Submit what is due on a cluster; other commands do this too.",
+    "run": "Run one job in the foreground, in a scratch folder.",
+    "render": "Write scripts for a shell, sbatch or bsub, to run by hand.",
+    "logs": "Print the log of a job.",
+    "show": "Show the details of a job.",
+    "explain": "Show the configuration keys in which two jobs differ.",
+    "import": "Import predictions that were made elsewhere.",
+    "results": "Print or write tables: metrics, predictions, ensembles, …",
+    "compare": "Compare two values of an axis, two studies or two jobs.",
+    "fetch": "Copy a study from another machine or folder, to read it here.",
+    "report": "Write one self-contained HTML page with tables and figures.",
+    "gc": "List files that may be deleted, with sizes, or delete them.",
+    "make-data": "Write a small sample data set for a study.",
+    "doctor": "Check this machine and its cluster, and say what is wrong.",
 }
 _INTERNAL_COMMANDS = ("receive", "send")
-"""What a Seedfold elsewhere calls here."""
+"""Commands that Seedfold on another machine calls here."""
 _MODULE_NAMES = {"import": "import_files"}
-"""Where a command's name cannot be a module's."""
+"""The modules of commands whose names cannot be names of modules."""
 _CALLER_VARIABLE = "SEEDFOLD_CALLER"
 _INTERRUPTED_EXIT_CODE = 130
 _STORE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
     """A group whose commands are modules beside this one, each with a ``command``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands, in the order of their use."""
+        """List the names of the commands, in the order in which people use them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -70,10 +70,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called; raises a usage error with the nearest name if there is none."""
+        """Find the command that is called. Raises a usage error, with the nearest name, if it does not exist."""
         name = args[0]
         if name not in (*COMMANDS, *_INTERNAL_COMMANDS) and not name.startswith("-"):
-            raise click.UsageError(f"no command {name!r}{did_you_mean(name, COMMANDS)}; see seedfold --help", ctx)
+            raise click.UsageError(
+                f"there is no command {name!r}{did_you_mean(name, COMMANDS)}; see seedfold --help", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -84,9 +86,9 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> NoReturn:  # type: ignore[override]
         """Run a command line and exit with its code."""
         extra |= {"standalone_mode": False, "prog_name": "seedfold"}
-        # A large study is a million objects that stay: looking for garbage among them took a third of the time.
+        # A large study has a million objects that stay alive: searching them for garbage took a third of the time.
         gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-        # Known before anything is parsed or imported, so that errors of those can be seen as well.
+        # Read before anything is parsed or imported, so that it applies to errors of these as well.
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
             if _CALLER_VARIABLE in os.environ:
@@ -94,7 +96,7 @@ class LazyGroup(click.Group):
             code = super().main(args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Whoever read our output has had enough. Python would complain once more when it flushes at exit.
+            # The reader of the output has closed it. Python would print another error when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except (Exception, KeyboardInterrupt) as error:
@@ -123,9 +125,12 @@ def _print_error(error: BaseException, debug: bool) -> int:
             print(note, file=sys.stderr)
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
-        _print_message(f"{error.filename}: {error.strerror}; see who may write there and how much room is left")
+        _print_message(f"{error.filename}: {error.strerror}; check the permissions of the folder and the free space")
         return UnreachableError.exit_code
-    _print_message(f"{type(error).__name__}: {error}; this was not expected, run again with --debug to see where")
+    _print_message(
+        f"{type(error).__name__}: {error}; this error is unexpected; run the"
+        " command again with --debug to see the traceback"
+    )
     return 1
 
 
@@ -134,7 +139,8 @@ def _usage_text(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
         known = [name for parameter in context.command.params for name in parameter.opts] if context else []
         return (
-            f"no such option {error.option_name}{did_you_mean(error.option_name, known)}; see {_help_command(context)}"
+            f"there is no option {error.option_name}{did_you_mean(error.option_name, known)};"
+            f" see {_help_command(context)}"
         )
     text = error.format_message().rstrip(".")
     return text if "--help" in text else f"{text}; see {_help_command(context)}"
@@ -159,10 +165,17 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Machine-learning experiment matrices, done once, on the machine in front of you or a cluster.",
-    epilog="A JOB is the first characters of its id, or its place: [STAGE] seed=3 fold=1.",
+    help="Run matrices of machine-learning experiments, each job once, on this machine or on a cluster.",
+    epilog="A JOB is the first characters of its id, or its address: [STAGE] seed=3 fold=1.",
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print it.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
     """All commands; `LazyGroup` finds the one that is called."""

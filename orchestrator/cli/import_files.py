@@ -18,13 +18,23 @@ from seedfold.orchestrator.state.overview import job_label
 
 @click.command()
 @click.argument("files", metavar="[SPLIT=]FILE...", nargs=-1, required=True)
-@click.option("--study", metavar="STUDY", required=True, help="The study that takes them in; made if there is none.")
-@click.option("--set", "given", metavar="KEY=VALUE", multiple=True, help="An axis, e.g. task=thorax; repeatable.")
-@click.option("--split-column", metavar="NAME", help="The column that names each row's split; else `split`.")
-@click.option("--classes", metavar="NAMES", help="Where targets are names: the classes in the order of the logits.")
-@click.option("--unlabelled", is_flag=True, help="Take in samples whose class nobody knows, such as a deployment's.")
-@click.option("--replace", "replaces", is_flag=True, help="Put them in the place of others with the same axes.")
-@click.option("--code", metavar="FILE", multiple=True, help="A file or package that made them; repeatable.")
+@click.option(
+    "--study", metavar="STUDY", required=True, help="Study to import into; it is created if it does not exist."
+)
+@click.option(
+    "--set",
+    "given",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Axis value of the predictions, e.g. task=thorax; repeatable.",
+)
+@click.option("--split-column", metavar="NAME", help="Column with the split of each row; default: split.")
+@click.option("--classes", metavar="NAMES", help="If targets are names: the classes in the order of the logits.")
+@click.option("--unlabelled", is_flag=True, help="Also import samples of unknown class, such as those of a deployment.")
+@click.option("--replace", "replaces", is_flag=True, help="Replace other predictions with the same axis values.")
+@click.option(
+    "--code", metavar="FILE", multiple=True, help="File or package of code that made the predictions; repeatable."
+)
 @options.local
 def command(
     files: Sequence[str],
@@ -37,10 +47,11 @@ def command(
     code: Sequence[str],
     root: Root,
 ) -> None:
-    """Take one model's predictions into a STUDY, as a job that is done.
+    """Import the predictions of one model into a STUDY, as a job that is done.
 
-    A FILE is csv or parquet with sample_id, target, logit_0, … or prob_0, …, and split; or a list of {logits, target,
-    sample_id} that torch saved. SPLIT=FILE says which split all of a file is. Rows keep their order.
+    A FILE is a csv or parquet file with the columns sample_id, target, logit_0, … or prob_0, …, and split, or a file in
+    which torch saved a list of {logits, target, sample_id}. With SPLIT=FILE all rows of the file belong to that split.
+    The order of the rows is kept.
 
     With --code, tables keep apart what was made before and after a change of these files.
     """
@@ -58,13 +69,13 @@ def _parse_classes(text: str | None) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
     if text is not None and (not all(names) or len(set(names)) < len(names) or len(names) < 2):
         raise UsageError(
-            f"--classes {text}: names of two or more classes are meant, each once: --classes normal,fracture"
+            f"--classes {text}: expected the names of two or more classes, each once: --classes normal,fracture"
         )
     return names
 
 
 def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
-    """Axis values, read as Hydra reads them. Raises UsageError for anything but one value per key."""
+    """Read axis values as Hydra does. Raises UsageError unless each key has exactly one value."""
     from seedfold.jobs.axis_values import override_values
     from seedfold.jobs.compose import Composer
     from seedfold.jobs.stages import check_axis_name
@@ -74,14 +85,14 @@ def _parse_axes(overrides: Sequence[str]) -> dict[str, Any]:
     for override in composer.parse_overrides(list(overrides)):
         key, values = override.key_or_group, override_values(override)
         if override.is_delete() or len(values) != 1 or key in axes:
-            raise UsageError(f"--set {override.input_line}: one KEY=VALUE per axis is meant")
+            raise UsageError(f"--set {override.input_line}: expected one KEY=VALUE for each axis")
         axes[check_axis_name(composer, "--set", key)] = values[0]
     return axes
 
 
 def _print_imported(study: str, imported: ImportResult) -> None:
     samples_text = ", ".join(f"{split} {count}" for split, count in imported.samples_by_split.items())
-    verb = "is there already" if imported.was_known else "imported"
+    verb = "was imported before" if imported.was_known else "imported"
     labels_text = f"; without labels: {', '.join(imported.unlabelled)}" if imported.unlabelled else ""
     print_text(
         f"{study}: {verb}: {job_label(imported.job)}",

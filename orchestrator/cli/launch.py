@@ -1,4 +1,4 @@
-"""``seedfold launch OVERRIDES…``: plan, then do it."""
+"""``seedfold launch OVERRIDES…``: plans a study and starts its jobs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from seedfold.orchestrator.settings.selection import Selection
 @options.overrides
 @options.config_dirs
 @options.wait
-@click.option("--replace", is_flag=True, help="Let jobs take the place of earlier ones with other settings.")
-@click.option("--rerun", metavar="stale|COND", help="Do done jobs again: all that are stale, or by axis values.")
+@click.option("--replace", is_flag=True, help="Replace earlier jobs that have the same address and other settings.")
+@click.option(
+    "--rerun", metavar="stale|COND", help="Run done jobs again: all stale ones, or those with these axis values."
+)
 @options.accept_code
 @options.selection
 @options.common
@@ -42,9 +44,11 @@ def command(
     limit: int | None,
     root: Root,
 ) -> None:
-    """Start what is new, waiting, lost or stale by a parent. On this machine it stays, and shows progress.
+    """Start the jobs that are new, waiting, lost or stale by a parent. On this machine the command waits for the jobs
+    and shows their progress; on a cluster it returns when they are submitted.
 
-    Ctrl-C has running jobs write a checkpoint; a second one kills them. Closing the terminal stops nothing.
+    Ctrl-C asks running jobs to write a checkpoint and stop; a second Ctrl-C kills them. If you close the terminal, the
+    jobs go on.
     """
     add_folder_to_import_path()
     launched = launch(
@@ -61,7 +65,7 @@ def command(
 
 
 def print_started(launched: LaunchResult, command_name: str) -> None:
-    """Say what was started, and what was not; lines on what has changed begin with the name of the command."""
+    """Print which jobs were started or not. Lines on what has changed begin with ``command_name``."""
     study, jobs = launched.study.name, count_noun(len(launched.jobs), "job")
     if not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
@@ -70,11 +74,13 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
     else:
         print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):
-        print_text(f"{name} is too large for a snapshot of the code: jobs import it from where it is", style="yellow")
+        print_text(
+            f"{name} is too large for a snapshot of the code; jobs import it from its own folder", style="yellow"
+        )
     if launched.removed:
         removed = count_noun(len({job.id for job in launched.removed}), "job is", "jobs are")
-        print_text(f"{removed} no longer in the study: seedfold status {study} --all shows them", style="yellow")
+        print_text(f"{removed} no longer in the study; to list them: seedfold status {study} --all", style="yellow")
     if launched.exhausted_count:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
-        print_text(f"{failed} not tried again: seedfold resume {study}", style="yellow")
+        print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")
     print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")

@@ -1,4 +1,4 @@
-"""``seedfold logs JOB``: what an attempt printed, and, with ``-f``, what it goes on printing."""
+"""``seedfold logs JOB``: the log of an attempt; with ``-f`` also the lines that it prints from now on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from seedfold.orchestrator.state.job_lookup import find_job
 
 @click.command()
 @options.job
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on until the attempt ends.")
-@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="That attempt; else the latest.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Keep printing new lines until the attempt ends.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Number of the attempt; default: the latest.")
 @options.within_study
 @options.common
 def command(job: Sequence[str], following: bool, attempt: int | None, study: str | None, root: Root) -> None:

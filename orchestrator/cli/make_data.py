@@ -1,4 +1,4 @@
-"""``seedfold make-data STUDY``: a small data set in the format of a study."""
+"""``seedfold make-data STUDY``: writes a small data set in the format of a study."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from seedfold.orchestrator.cli.console import print_text
 
 @click.command()
 @click.argument("study")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="The folder to fill.")
-@click.option("--size", default="tiny", show_default=True, metavar="SIZE", help="tiny or small.")
+@click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder to write to.")
+@click.option("--size", default="tiny", show_default=True, metavar="SIZE", help="Size of the data set: tiny or small.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(study: str, out: Path, size: str) -> None:
-    """Write sample data for STUDY, made up but in its real format, and the same every time.
+    """Write sample data for STUDY. The data is made up, but has the real format of the study, and is the same every
+    time.
 
-    The folder has to be empty, or hold what this command wrote there.
+    The folder must be empty, or hold only files of an earlier call of this command.
     """
-    # By name, as all of trainers: nothing of it is imported by other commands.
+    # Imported by name, as everything in trainers, so that other commands import nothing of it.
     importlib.import_module("seedfold.trainers.studies.sample_data").make(study, out, size)
     print_text(f"{out}: sample data for {study}, size {size}")

@@ -1,4 +1,4 @@
-"""The options that commands share, with the same names and meaning everywhere."""
+"""The options that commands have in common, with the same names and meanings everywhere."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Choice(click.Choice[str]):
-    """One of several words; the error for another one suggests the nearest."""
+    """An option with one of several words as value; the error for any other word suggests the nearest."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the word. Raises click's error for a bad parameter."""
+        """Return the word. Raises click's BadParameter for any other word."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -38,29 +38,34 @@ def _to_root(context: click.Context, parameter: click.Parameter, value: str | No
 
 
 def common(function: F) -> F:
-    """``--root``, ``--login`` and ``--debug``: what every command has. It runs on the login host if there is one."""
+    """``--root``, ``--login`` and ``--debug``: the options of every command.
+
+    If there is a login host, the command runs there.
+    """
     login = click.option(
         "--login",
         metavar="HOST",
-        help="Run on that machine, over ssh; `here` for this one. Else: SEEDFOLD_LOGIN, cluster.login.",
+        help="Run the command on that machine, over ssh; `here` means this machine."
+        " Default: SEEDFOLD_LOGIN, else cluster.login.",
     )
     return local(login(_run_here_or_remotely(function)))
 
 
 def local(function: F) -> F:
-    """``--root`` and ``--debug``, for what always runs on this machine."""
+    """``--root`` and ``--debug``, for commands that always run on this machine."""
     root = click.option(
         "--root",
         metavar="DIR",
         callback=_to_root,
-        help="The folder that holds the studies. Else: SEEDFOLD_ROOT, the site file, the nearest marked one, ./runs.",
+        help="Folder that holds the studies. Default: the first of SEEDFOLD_ROOT, the site"
+        " file, the nearest root above this folder, and ./runs.",
     )
     debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
     return root(debug(function))
 
 
 def _runs_on_this_machine(context: click.Context, options: Mapping[str, Any]) -> bool:
-    """Whether a command works on a file of this machine, as scripts do that `render` writes."""
+    """Whether a command reads a file of this machine, as the scripts do that `render` writes."""
     return context.info_name == "run" and options.get("file") is not None
 
 
@@ -88,26 +93,30 @@ def _run_here_or_remotely(function: F) -> F:
 accept_code = click.option(
     "--accept-code",
     is_flag=True,
-    help="Record that today's code computes the same as the code of done jobs: they are kept.",
+    help="Record that today's code computes the same as the code of done jobs, and keep their results.",
 )
 across = click.option(
     "--across",
     type=Choice(["code"]),
-    help="Put together what several versions of the code computed.",
+    help="Combine results of several versions of the code, which are kept apart otherwise.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
 def selection(function: F) -> F:
-    """``--where``, ``--stage`` and ``--limit``: which jobs a command is about."""
-    where = click.option("--where", metavar="COND", multiple=True, help="Axis values, e.g. 'seed=1,2 fold>=3'.")
-    stage = click.option("--stage", "stages", metavar="STAGE", multiple=True, help="Jobs of this stage; repeatable.")
-    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many jobs.")
+    """``--where``, ``--stage`` and ``--limit``: which jobs a command selects."""
+    where = click.option(
+        "--where", metavar="COND", multiple=True, help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3'."
+    )
+    stage = click.option(
+        "--stage", "stages", metavar="STAGE", multiple=True, help="Select jobs of this stage; repeatable."
+    )
+    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Select at most N jobs.")
     return where(stage(limit(function)))
 
 
 with_removed = click.option(
-    "--all", "with_removed", is_flag=True, help="Also jobs of points that the study as last launched no longer has."
+    "--all", "with_removed", is_flag=True, help="Also show jobs of points that the last launch removed from the study."
 )
 
 
@@ -126,19 +135,20 @@ config_dirs = click.option(
     metavar="DIR",
     multiple=True,
     callback=_to_folders,
-    help="A folder with a configuration of your own, beside Seedfold's; repeatable.",
+    help="Folder with your own configuration, used in addition to Seedfold's; repeatable.",
 )
 overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 study = click.argument("study")
 
 
 def wait(function: F) -> F:
-    """``--wait`` and ``--detach``: stay until the jobs are through, or return when they are handed over."""
+    """``--wait`` and ``--detach``: wait until the jobs have ended, or return when they are submitted."""
     return click.option(
         "--wait/--detach",
         "wait",
         default=None,
-        help="Stay until the jobs are through, or return at once.",
+        help="Wait until the jobs have ended, or return as soon as they are submitted."
+        " Default: wait on this machine, return on a cluster.",
     )(function)
 
 

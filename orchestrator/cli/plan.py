@@ -1,4 +1,4 @@
-"""``seedfold plan OVERRIDES…``: what would run and why. Nothing is written under the root."""
+"""``seedfold plan OVERRIDES…``: shows what would run and why. It writes nothing under the root."""
 
 from __future__ import annotations
 
@@ -46,8 +46,12 @@ from seedfold.orchestrator.state.stale_lines import OPTIONS, package_line, stale
 @click.command()
 @options.overrides
 @options.config_dirs
-@click.option("--jobs", "file", metavar="FILE", help="Write every description as a line of JSON; - is standard output.")
-@click.option("--check", type=options.Choice(["code"]), help="Code is always checked now.", hidden=True)
+@click.option(
+    "--jobs", "file", metavar="FILE", help="Write the description of every job as a line of JSON; - is standard output."
+)
+@click.option(
+    "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
+)
 @options.selection
 @options.as_json
 @options.common
@@ -62,7 +66,8 @@ def command(
     as_json: bool,
     root: Root,
 ) -> None:
-    """Say what a launch with these OVERRIDES would start and why, in which arrays and at what cost."""
+    """Show which jobs a launch with these overrides would start and why, in which arrays, and at what cost. Nothing is
+    started and nothing is written."""
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs)
@@ -79,7 +84,7 @@ def command(
 
 
 def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> dict[str, Any]:
-    """The shape that ``plan --json`` prints."""
+    """The JSON form that ``plan --json`` prints."""
     return {
         "study": plan.study.name,
         "jobs": len({planned.job.id for planned in jobs}),
@@ -115,17 +120,20 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
 def _print_removed(removed: Sequence[JobDescription]) -> None:
     if removed:
         jobs = count_noun(len({job.id for job in removed}), "job")
-        print_text(f"{jobs} would leave the study, which no longer names them; their results stay", style="yellow")
+        print_text(
+            f"{jobs} would be removed from the study, because it no longer names them; their results are kept",
+            style="yellow",
+        )
 
 
 def _print_title(plan: Plan, jobs: Sequence[PlannedJob], replacements: Sequence[Replacement]) -> None:
-    """Say first what decides: how many jobs there are, and whether a launch would refuse them."""
+    """Print the most important facts first: the number of jobs, and whether a launch would refuse them."""
     title = f"{plan.study.name}: {count_noun(len({planned.job.id for planned in jobs}), 'job')}"
     if not replacements:
         print_text(title, style="bold")
         return
-    print_text(f"{title}; launch stops, unless told --replace, or study=NAME", style="yellow")
-    print_text(f"{count_noun(len(replacements), 'job')} would be replaced, through:", style="yellow")
+    print_text(f"{title}; launch will refuse this without --replace or another study=NAME", style="yellow")
+    print_text(f"{count_noun(len(replacements), 'job')} would be replaced, because of these keys:", style="yellow")
     print_text(*(f"  {line}" for line in replaced_keys(replacements, plan.study.settings["identity"])), style="yellow")
 
 
@@ -140,24 +148,24 @@ def _starting_text(starting: Sequence[PlannedJob], command_text: str) -> str:
 
 def _reason_text(planned: PlannedJob) -> str:
     if planned.state == "done":
-        return f"stale ({planned.stale})" if planned.stale else "after a parent that runs again"
-    reasons = {"failed": "failed, to be tried again", "blocked": "after a parent that is tried again"}
+        return f"stale ({planned.stale})" if planned.stale else "because a parent runs again"
+    reasons = {"failed": "failed, will be tried again", "blocked": "because a parent is tried again"}
     return reasons.get(planned.state, planned.state)
 
 
 def _array_text(array: dict[str, Any]) -> str:
     gpus = f", {array['gpus']} GPU" if array["gpus"] else ""
     limits = f"{size_text(array['memory_bytes'])}, at most {duration_text(array['time_s'])}"
-    return f"{count_noun(array['jobs'], 'job')}, each {array['cpus']} CPU{gpus}, {limits}"
+    return f"{count_noun(array['jobs'], 'job')}, each with {array['cpus']} CPU{gpus}, {limits}"
 
 
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
     seconds = mean_seconds_by_stage(plan.jobs)
     costs = [(unit, estimate_hours(starting, seconds, unit)) for unit in ("gpus", "cpus")]
     if any(cost is None for _, cost in costs):
-        return "cost: not known before one job of each stage is done"
+        return "cost: unknown until one job of each stage is done"
     listed = [f"{cost:.2g} {unit[:3].upper()} hours" for unit, cost in costs if cost]
-    return f"cost, from finished jobs: {', '.join(listed) or 'next to nothing'}"
+    return f"cost, estimated from finished jobs: {', '.join(listed) or 'almost nothing'}"
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
@@ -169,4 +177,6 @@ def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequenc
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
         not_retried = count_noun(failed, "failed job is", "failed jobs are")
-        print_text(f"{not_retried} not tried again by launch: seedfold resume {plan.study.name}", style="yellow")
+        print_text(
+            f"{not_retried} not tried again by launch; to try again: seedfold resume {plan.study.name}", style="yellow"
+        )

@@ -1,4 +1,4 @@
-"""``seedfold receive``: the other end of a launch through a login host; no command for people."""
+"""``seedfold receive``: the receiving side of a launch through a login host. People do not call it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from seedfold.orchestrator.login.stream_protocol import BrokenWireError, Wire
 
 
 @click.command(hidden=True)
-@click.option("--study", metavar="STUDY", help="Say which modules the jobs of this study name.")
+@click.option("--study", metavar="STUDY", help="Send the names of the modules that the jobs of this study name.")
 @options.common
 def command(study: str | None, root: Root) -> None:
-    """Take a project from standard input, and say where it lies."""
+    """Receive a project from standard input, and answer with its folder."""
     wire = Wire(sys.stdin.buffer, sys.stdout.buffer)
     modules = sorted(named_modules(Plans(root.existing_study(study)).current_jobs.values())) if study else []
     try:
         wire.send_message(root=str(root.path), modules=modules)
         wire.send_message(folder=str(_receive_project(wire, root)))
     except BrokenWireError:
-        # Whoever asked has no use for more, or is gone.
+        # The caller needs nothing more, or is gone.
         return
 
 

@@ -1,4 +1,4 @@
-"""Running a command on a login host as if it ran here: the words it was called with, what it needs, what it wrote."""
+"""Runs a command on a login host as if it ran here: sends the files that it needs, and fetches those that it writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MAX_LISTED = 3
 
 
 def remote_environment() -> dict[str, str]:
-    """What a Seedfold there has to know: that it is to do the work itself, who asks, and for what screen."""
+    """The environment variables for Seedfold on the host: it does the work itself; the caller; the screen's width."""
     variables = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
     return {CALLER_VERSION: version("seedfold"), LOGIN_VARIABLE: THIS_MACHINE, **variables}
 
@@ -62,7 +62,7 @@ class _RemoteCall:
 
     @cached_property
     def overrides(self) -> list[str]:
-        """Those given, without the login host; for a new study behind those of this machine's site file."""
+        """The given overrides without the login host; for a new study they follow those of this machine's site file."""
         given_overrides: Sequence[str] = self.context.params.get("overrides", ())
         site_overrides = site_cluster_overrides(given_overrides) if self.name in _PROJECT_COMMANDS else []
         return [*site_overrides, *(override for override in given_overrides if not is_login_override(override))]
@@ -86,9 +86,11 @@ class _RemoteCall:
 
     def _refuse_to_render_here(self) -> None:
         if self.name == "render" and not Path(self.context.params["out"]).is_absolute():
-            raise UsageError(f"--out: commands are rendered on {self.login.host}; name the folder there, /…")
+            raise UsageError(
+                f"--out: files are rendered on {self.login.host}; write the absolute path of a folder there"
+            )
 
-    # --- what goes there ---------------------------------------------------------------------------------------------
+    # --- sending ---------------------------------------------------------------------------------------------
 
     def _gather_project(self) -> Project:
         add_folder_to_import_path()
@@ -100,7 +102,10 @@ class _RemoteCall:
             return root, _send_missing_files(wire, project)
 
     def _send_current_code(self) -> tuple[str, str | None]:
-        """Send today's code of a study whose modules are here; where none is, it runs what it ran last."""
+        """Send today's code of a study whose modules are here.
+
+        If there are none here, the study runs the code of its last run.
+        """
         study_option = (
             [] if self.context.params.get("code") == "original" else ["--study", self.context.params["study"]]
         )
@@ -113,7 +118,8 @@ class _RemoteCall:
         root = ["--root", self.root] if self.root else []
         return seedfold_line(self.login, ["receive", *root, *study_option], remote_environment())
 
-    # --- what comes back ---------------------------------------------------------------------------------------------
+    # --- running and fetching
+    # ---------------------------------------------------------------------------------------------
 
     def _command_line(self, changes: Mapping[str, Any], folder: str | None, on_terminal: bool) -> str:
         environment = remote_environment() | ({} if on_terminal else {WATCH_STANDARD_INPUT: "1"})
@@ -126,7 +132,10 @@ class _RemoteCall:
         return self.connection.run_streaming(self._command_line(changes, folder, on_terminal=False), _write_output)
 
     def _run_and_fetch_file(self, changes: Mapping[str, Any], folder: str | None, file: Path) -> int:
-        """Have a file written in a folder of its own there, and bring it; where the command failed there is none."""
+        """Let the command write a file in a new folder on the host, and fetch it.
+
+        There is no file if the command failed.
+        """
         if file.is_dir():
             raise UsageError(f"{file}: is a folder; name a file")
         remote_folder = f"/tmp/seedfold-{os.urandom(8).hex()}"
@@ -150,7 +159,7 @@ def _write_output(data: bytes) -> None:
 
 
 def _send_missing_files(wire: Wire, project: Project) -> str:
-    """Send what of a project is not there yet; return its folder there."""
+    """Send those files of a project that are not on the host yet; return the project's folder there."""
     _print_left_out(project.left_out)
     digests = {name: content_digest(source) for name, source in project.files.items()}
     contents = {content_digest(source): source.content or b"" for source in project.files.values()}
@@ -167,12 +176,12 @@ def _print_left_out(names: Sequence[str]) -> None:
     if names:
         more = ", …" if len(names) > _MAX_LISTED else ""
         listed = f"{', '.join(names[:_MAX_LISTED])}{more}"
-        text = f"{count_noun(len(names), 'large or compiled file')} of your packages stayed here: {listed}"
+        text = f"{count_noun(len(names), 'large or compiled file')} of your packages were not sent: {listed}"
         print(f"seedfold: {text}", file=sys.stderr)
 
 
 def _command_words(context: click.Context, changes: Mapping[str, Any]) -> Iterator[str]:
-    """The words by which to call this command again, with some values changed."""
+    """The arguments for calling this command again, with some values changed."""
     assert context.info_name is not None
     yield context.info_name
     arguments: list[str] = []
@@ -195,7 +204,7 @@ def _is_given(context: click.Context, name: str) -> bool:
 def _option_words(option: click.Option, value: Any) -> Iterator[str]:
     name = max(option.opts, key=len)
     if option.is_flag:
-        # What is not handed to the command, such as --debug, was given if it is here.
+        # Options that are not parameters of the command function, such as --debug, were given if they are here.
         yield name if value in {None, True} else option.secondary_opts[0]
         return
     for one in value if isinstance(value, list | tuple) else [value]:

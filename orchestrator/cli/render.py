@@ -21,10 +21,12 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.command()
 @options.overrides
 @options.config_dirs
-@click.option("--target", type=options.Choice(TARGETS), required=True, help="What is to run the commands.")
-@click.option("--out", metavar="DIR", required=True, help="The folder to write; it must be new or empty.")
-@click.option("--separator", metavar="COMMAND", help="A shell command between two commands, e.g. 'sleep 2'.")
-@click.option("--max-commands", type=click.IntRange(min=1), metavar="N", help="At most so many in a file or array.")
+@click.option("--target", type=options.Choice(TARGETS), required=True, help="Which program will run the commands.")
+@click.option("--out", metavar="DIR", required=True, help="Folder to write to; it must be new or empty.")
+@click.option("--separator", metavar="COMMAND", help="Shell command to put between two commands, e.g. 'sleep 2'.")
+@click.option(
+    "--max-commands", type=click.IntRange(min=1), metavar="N", help="Write at most N commands to one file or array."
+)
 @options.selection
 @options.common
 @click.pass_context
@@ -41,10 +43,12 @@ def command(
     limit: int | None,
     root: Root,
 ) -> None:
-    """Write files that get a study done without launch: one command a job, each of which does its job once.
+    """Write files with which you run a study by hand, without launch. They have one command for each job. Each command
+    runs its job once and records the result.
 
-    shell: a file of commands for each stage. sbatch, bsub: an array for each stage, and submit_all.sh. The commands
-    write to --root if it is given here, else to the root that they find where they run.
+    With --target shell, there is one file of commands for each stage. With sbatch or bsub, there is one array for each
+    stage, and a script submit_all.sh. The commands write to --root if it is given here, else to the root that they find
+    in the folder in which they run.
     """
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)

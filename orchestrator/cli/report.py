@@ -15,12 +15,12 @@ from seedfold.orchestrator.views.report_page import write_study_report
 
 @click.command()
 @options.study
-@click.option("--out", metavar="FILE", help="The page; else outputs/report.html in the study's folder.")
+@click.option("--out", metavar="FILE", help="File to write; default: outputs/report.html in the study's folder.")
 @options.with_removed
 @options.across
 @options.common
 def command(study: str, out: str | None, with_removed: bool, across: str | None, root: Root) -> None:
-    """Write a report with tables and plots, and print its path."""
+    """Write a report with tables and figures as one HTML page, and print its path."""
     overview = Overview(root, study, with_removed=with_removed)
     if out is not None and Path(out).is_dir():
         raise UsageError(f"--out {out}: is a folder; name a file")

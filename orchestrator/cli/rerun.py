@@ -1,4 +1,4 @@
-"""``seedfold rerun STUDY``: do finished jobs again."""
+"""``seedfold rerun STUDY``: runs finished jobs again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.command()
 @options.study
 @options.overrides
-@click.option("--stale", is_flag=True, help="Only jobs whose code, data or parents have changed since they were done.")
-@click.option("--folder", metavar="DIR", help="The project's folder, where it is not that of the last launch any more.")
+@click.option(
+    "--stale", is_flag=True, help="Select jobs whose code, data or parents have changed since they were done."
+)
+@click.option("--folder", metavar="DIR", help="Folder of the project, if it has moved since the last launch.")
 @options.wait
 @options.selection
 @options.common
@@ -38,12 +40,12 @@ def command(
     limit: int | None,
     root: Root,
 ) -> None:
-    """Do finished jobs of a study again, from their beginning, and what was computed from them.
+    """Run finished jobs of a study again, from their beginning, and also the jobs that were computed from them.
 
     Say which: --stale, --where or --stage. A job keeps its result until the new one is complete.
     """
     if not (stale or where or stages or limit):
-        raise UsageError(f"rerun {study}: say which jobs: --stale, or for example --where seed=1")
+        raise UsageError(f"rerun {study}: select the jobs with --stale or, for example, with --where seed=1")
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     launched = rerun(root, study, overrides, selection=selection, only_stale=stale, folder=parse_folder(folder))

@@ -1,4 +1,4 @@
-"""``seedfold results STUDY [TABLE]``: what came out, to read or as a file."""
+"""``seedfold results STUDY [TABLE]``: result tables, printed or written to a file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANALYSES = {
     "performance": _DEPLOYMENT_OPTIONS,
     "decisions": _DEPLOYMENT_OPTIONS,
 }
-"""The tables of prevalence shift, and the options that each has."""
+"""The tables of prevalence shift, and the options of each."""
 _OPTIONS_OF_TABLES = {
     "by": "by",
     "over": "over",
@@ -40,7 +40,7 @@ _OPTIONS_OF_ANALYSES = {"ratios": "ratios", "methods": "methods", "zeros": "zero
 
 
 class GivenOptions(OutputOptions):
-    """What was given on the command line."""
+    """The options of the command line."""
 
     by: Sequence[str]
     min_accuracy: float | None
@@ -67,43 +67,60 @@ class GivenOptions(OutputOptions):
     "--by",
     metavar="AXIS",
     multiple=True,
-    help="metrics: means by these axes; of prevalence shift: means by these columns, e.g. ratio; repeatable.",
+    help="metrics: print means for each value of these axes; prevalence shift:"
+    " of these columns, e.g. ratio; repeatable.",
 )
-@click.option("--min-accuracy", type=float, metavar="X", help="top: least validation accuracy of a member; else 0.6.")
-@click.option("--rank-by", metavar="METRIC", help="top: what ranks the members; auroc unless given.")
-@click.option("--member", "members", metavar="WHERE", multiple=True, help="top: these, e.g. 'seed=0 head=last'.")
-@click.option("--over", metavar="AXIS", multiple=True, help="The axes that means, folds or ensembles run over.")
+@click.option(
+    "--min-accuracy", type=float, metavar="X", help="top: smallest validation accuracy of a member; default: 0.6."
+)
+@click.option("--rank-by", metavar="METRIC", help="top: metric that ranks the members; default: auroc.")
+@click.option(
+    "--member",
+    "members",
+    metavar="WHERE",
+    multiple=True,
+    help="top: use only these members, e.g. 'seed=0 head=last'; repeatable.",
+)
+@click.option(
+    "--over", metavar="AXIS", multiple=True, help="metrics, oof, ensemble: average over these axes; repeatable."
+)
 @click.option(
     "--split",
     "splits",
     metavar="SPLIT",
     multiple=True,
-    help="Only this split; repeatable. Of prevalence shift: app_test=NAME where a study names its splits otherwise.",
+    help="Use only this split; repeatable. Prevalence shift: app_test=NAME if a study has another name for the split.",
 )
-@click.option("--partial", is_flag=True, help="oof, ensemble: take what is there where folds or members are missing.")
-@click.option("--ratios", metavar="RATIOS", help="Prevalence shift: 1,1.5,2 or 'range(1,10.5,0.5)', the default.")
-@click.option("--methods", metavar="NAMES", help="quantification: only these, e.g. ACC,EMQ or acc,emq.")
+@click.option(
+    "--partial", is_flag=True, help="oof, ensemble: use the finished jobs even if folds or members are missing."
+)
+@click.option(
+    "--ratios", metavar="RATIOS", help="Prevalence shift: class ratios, e.g. 1,1.5,2; default: 'range(1,10.5,0.5)'."
+)
+@click.option("--methods", metavar="NAMES", help="quantification: use only these methods, e.g. ACC,EMQ or acc,emq.")
 @click.option(
     "--zeros",
     type=options.Choice(("error", "epsilon", "as_published")),
-    help="What becomes of classes estimated to be absent.",
+    help="Prevalence shift: how to treat classes with an estimated prevalence of zero.",
 )
-@click.option("--base-seed", type=int, metavar="N", help="Seed of the simulated deployments; 42 unless given.")
+@click.option(
+    "--base-seed", type=int, metavar="N", help="Prevalence shift: seed of the simulated deployments; default: 42."
+)
 @options.with_removed
 @options.across
 @options.selection
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
-    """Print or write a TABLE of a study: runs, metrics (default), predictions, oof, ensemble, top.
+    """Print or write a TABLE of a study: runs, metrics (the default), predictions, oof, ensemble or top.
 
-    top: ensembles of the best heads of all models of each fold, for every number of them.
+    The table top has ensembles of the best heads of all models of each fold, for every number of members.
 
-    Of prevalence shift, at --ratios of the largest to the smallest class: quantification, quantification_error,
-    calibration, performance, decisions.
+    The tables of prevalence shift are quantification, quantification_error, calibration, performance and decisions.
+    They are computed for each of --ratios, the size of the largest class divided by that of the smallest.
 
-    To read: metrics are means over seeds and folds, oof and ensemble their metrics; the best of each metric is marked
-    with ★. --format latex, markdown and html write the same table, its best values bold; csv, json and parquet
-    write every row.
+    On the terminal, metrics shows means over seeds and folds, and oof and ensemble show metrics; ★ marks the best value
+    of each metric. --format latex, markdown and html write the same table, with the best values in bold; csv, json and
+    parquet write every row.
     """
     output = TableOutput.from_options(given_options)
     _refuse_unused_options(name, given_options)

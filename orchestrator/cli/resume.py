@@ -1,4 +1,4 @@
-"""``seedfold resume STUDY``: start exactly what is neither done nor alive."""
+"""``seedfold resume STUDY``: starts the jobs that are neither done nor queued nor running."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.command()
 @options.study
 @options.overrides
-@click.option("--kind", "kinds", metavar="KIND", multiple=True, help="Jobs that failed so, e.g. oom_host; repeatable.")
+@click.option(
+    "--kind",
+    "kinds",
+    metavar="KIND",
+    multiple=True,
+    help="Start only failed jobs of this failure kind, e.g. oom_host; repeatable.",
+)
 @click.option(
     "--code",
     type=options.Choice(["today", "original"]),
     default="today",
-    help="Run the code as it is now, or as each job's last submission had it.",
+    help="Run the code as it is now (today), or as it was at each job's last submission (original). Default: today.",
 )
-@click.option("--folder", metavar="DIR", help="The project's folder, where it is not that of the last launch any more.")
+@click.option("--folder", metavar="DIR", help="Folder of the project, if it has moved since the last launch.")
 @options.wait
 @options.accept_code
 @options.selection
@@ -47,9 +53,10 @@ def command(
     limit: int | None,
     root: Root,
 ) -> None:
-    """Start a study's jobs that failed, were cancelled or interrupted, or still wait, from their checkpoints.
+    """Start the jobs of a study that failed, were cancelled, were interrupted or never ran. They continue from their
+    checkpoints.
 
-    Overrides may change what does not identify a job, such as resources.memory=80GB.
+    Overrides may only change keys that are not part of a job's id, such as resources.memory=80GB.
     """
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)

@@ -1,6 +1,6 @@
-"""``seedfold run JOB``: one job here and now, to see what it does. Ledger and store stay as they are.
+"""``seedfold run JOB``: one job in the foreground, to see what it does. Ledger and store do not change.
 
-With ``--record`` it is done for good, as the commands do that `render` writes.
+With ``--record`` its result is recorded, as by the commands that `render` writes.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from seedfold.orchestrator.worker.job_process import import_run, start_logging
 
 @click.command()
 @options.job
-@click.option("--jobs", "file", metavar="FILE", help="Read the description from a file that plan --jobs wrote.")
-@click.option("--record", is_flag=True, help="Do it for good: result and history go to the root. Needs --jobs.")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many training steps.")
-@click.option("--pdb", "debugger", is_flag=True, help="Enter the debugger where the job fails.")
+@click.option("--jobs", "file", metavar="FILE", help="Read the job from a file that plan --jobs wrote.")
+@click.option("--record", is_flag=True, help="Record the attempt and its result under the root. Needs --jobs.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Stop after N training steps.")
+@click.option("--pdb", "debugger", is_flag=True, help="Start the debugger at the line where the job fails.")
 @options.within_study
 @options.common
 @click.pass_context
@@ -55,15 +55,15 @@ def command(
     study: str | None,
     root: Root,
 ) -> None:
-    """Run a JOB in the foreground, in a scratch folder that is kept.
+    """Run a JOB in the foreground, in a scratch folder, which is not deleted. The study does not change.
 
-    With --record and a --jobs file that render wrote, the job is done as a launch would do it: once, and a second
-    command for it does nothing. Exit code 0 says that it is done.
+    With --record and a --jobs file that render wrote, the job runs as in a launch: its result is recorded, and a second
+    command for the same job does nothing. Exit code 0 means that the job is done.
     """
     add_folder_to_import_path()
     if record:
         if file is None or steps or debugger or study:
-            raise UsageError("--record goes with --jobs FILE, and without --steps, --pdb and --study")
+            raise UsageError("--record needs --jobs FILE, and cannot be used with --steps, --pdb and --study")
         context.exit(_run_recorded(root, _single_id_prefix(job), Path(file)))
     work = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
     print_text(f"{job_label(work.description)}", f"scratch folder {work.staging.parent}")
@@ -72,13 +72,13 @@ def command(
 
 
 def _run_recorded(root: Root, prefix: str, file: Path) -> int:
-    """Do a job for good. Returns the exit code."""
+    """Run a job and record its result. Returns the exit code."""
     recorded_job = RecordedJob(root, DescriptionsFile(file), prefix, Path.cwd())
     name, state_before = job_label(recorded_job.job), recorded_job.job_state
     if state_before.state == "done":
         print_text(f"{name}: is done already")
         return 0
-    print_text(f"{name}: {'is at work already; waits' if state_before.state == 'running' else 'starts'}")
+    print_text(f"{name}: {'is running already; waiting for its end' if state_before.state == 'running' else 'starts'}")
     sys.stdout.flush()
     state_after = recorded_job.run_job()
     log = state_after.holding_study.log_file(recorded_job.job.id, state_after.attempt)
@@ -97,7 +97,9 @@ def _single_id_prefix(words: Sequence[str]) -> str:
 def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
     job = read_job_description(Path(file), _single_id_prefix(words))
     if job.parents:
-        raise UsageError(f"{job.short_id}: has parents, whose results a file does not hold; launch its study first")
+        raise UsageError(
+            f"{job.short_id}: has parents, and their results are not in the file; launch the study of the job instead"
+        )
     return make_scratch_work(_with_step_limit(job, steps), ParentResults())
 
 
@@ -105,7 +107,7 @@ def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps
     found = find_job(root, words, study)
     refuse_copy(found.study)
     if is_import(found.job):
-        raise UsageError(f"{found.job.short_id}: was imported, so there is nothing to run")
+        raise UsageError(f"{found.job.short_id}: was imported and cannot be run")
     add_launch_folder_to_path(found.study)
     return make_scratch_work(_with_step_limit(found.job, steps), find_parent_results(root, found.study, found.job))
 

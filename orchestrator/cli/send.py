@@ -1,4 +1,4 @@
-"""``seedfold send``: the other end of a fetch; no command for people."""
+"""``seedfold send``: the sending side of a fetch. People do not call it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ from seedfold.orchestrator.login.stream_protocol import BrokenWireError, Wire
 @click.command(hidden=True)
 @options.common
 def command(root: Root) -> None:
-    """Send what is asked for on standard input, until it closes."""
+    """Send the files that are requested on standard input, until it closes."""
     with suppress(BrokenWireError):
         serve_source(LocalSource(root), Wire(sys.stdin.buffer, sys.stdout.buffer))

@@ -24,7 +24,7 @@ from seedfold.results.store.published import Result
 @options.as_json
 @options.common
 def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
-    """Show all that is known of a JOB."""
+    """Show the details of a JOB: its state, attempts, result, log files and configuration."""
     details = JobDetails(root, find_job(root, job, study))
     if as_json:
         print_json(details.to_json())
@@ -51,7 +51,7 @@ def _print_description(details: JobDetails) -> None:
     gpus = f", {asked.gpus} GPU" if asked.gpus else ""
     print_text(f"asks for {asked.cpus} CPU{gpus}, {size_text(asked.memory_bytes)}, {duration_text(asked.time_s)}")
     if job.parents:
-        print_text(f"after    {', '.join(parent[:12] for parent in job.parents)}")
+        print_text(f"parents  {', '.join(parent[:12] for parent in job.parents)}")
 
 
 def _print_code(code: Mapping[str, Any] | None) -> None:
@@ -67,7 +67,8 @@ def _print_attempt(attempt: Mapping[str, Any]) -> None:
     began, ended = attempt["started"], attempt["ended"]
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began)) if began else "never started"
     took = f", {duration_text(ended - began)}" if began and ended else ""
-    why = f": {attempt['kind'] or ''} {attempt['reason']}".replace(":  ", ": ") if attempt["reason"] else ""
+    kind = f" ({attempt['kind']})" if attempt["kind"] else ""
+    why = f"{kind}: {attempt['reason']}" if attempt["reason"] else ""
     where = f" on {attempt['host']}" if attempt["host"] else ""
     print_text(f"attempt {attempt['attempt']}  {attempt['state']}{why}", f"  {when}{where}{took}")
     if attempt["log"]:

@@ -1,4 +1,4 @@
-"""``seedfold status STUDY``: counts by state and stage, failures with their reasons, what to do next."""
+"""``seedfold status STUDY``: counts by state and stage, failures with their reasons, and what to do next."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from seedfold.orchestrator.state.overview import (
 
 @click.command()
 @options.study
-@click.option("--by", metavar="AXIS", help="Count by the values of an axis.")
-@click.option("--superseded", is_flag=True, help="List the jobs that were replaced.")
+@click.option("--by", metavar="AXIS", help="Also count the jobs for each value of this axis.")
+@click.option("--superseded", is_flag=True, help="List the superseded jobs, which later launches replaced.")
 @options.with_removed
 @options.selection
 @options.as_json
@@ -60,9 +60,10 @@ def command(
     as_json: bool,
     root: Root,
 ) -> None:
-    """Say how a study stands: jobs by state and stage, failures grouped, with one example of each.
+    """Show the state of a study: the number of jobs by state and stage, and groups of equal failures, each with one
+    example.
 
-    On a cluster it also submits what is to follow, as `seedfold advance` does.
+    On a cluster it also submits the jobs that are due, as `seedfold advance` does.
     """
     overview = Overview(root, study, result_check="recent", with_removed=with_removed)
     selection = Selection.parse(where, stages, limit)
@@ -85,18 +86,18 @@ def command(
 
 
 def _queue_json(queue_view: QueueView) -> dict[str, Any]:
-    """One more key, where a scheduler has jobs waiting."""
+    """The key ``queue``, if jobs wait in a scheduler's queue."""
     return {"queue": [asdict(one) for one in queue_view.queued]} if queue_view.queued else {}
 
 
 def _copy_json(overview: Overview) -> dict[str, Any]:
-    """One more key, where the study lives elsewhere."""
+    """The key ``copy``, if the study is a copy."""
     origin = read_copy_origin(overview.folder)
     return {"copy": asdict(origin)} if origin else {}
 
 
 def _dead_workers_json(overview: Overview, views: Sequence[JobView]) -> dict[str, Any]:
-    """One more key, where there is something to say."""
+    """The key ``dead_workers``, if there are any."""
     workers = [one.to_dict() for one in dead_workers_of(overview, views)]
     return {"dead_workers": workers} if workers else {}
 

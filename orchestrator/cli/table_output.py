@@ -1,4 +1,4 @@
-"""How a command gives out a table: to read on a terminal, for papers and pages, or with every row for programs."""
+"""How a command writes a table: for people on a terminal, for papers and web pages, or with every row for programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENDINGS = {"tex": "latex", "md": "markdown", "html": "html", "htm": "html"} | {
 
 
 class OutputOptions(TypedDict):
-    """What was given on the command line."""
+    """The options of the command line."""
 
     format: str | None
     out: str | None
@@ -37,38 +37,40 @@ class OutputOptions(TypedDict):
 
 
 def output_options(function: F) -> F:
-    """``--format``, ``--out``, ``--round`` and ``--wide``: how a table is given out."""
+    """``--format``, ``--out``, ``--round`` and ``--wide``: how a table is written."""
     format = click.option(
         "--format",
         "format",
         type=options.Choice((*_FORMATS, *_MARKUPS)),
-        help="csv, json, parquet: every row, for programs. latex, markdown, html: the table to read, for papers.",
+        help="csv, json, parquet: every row, for other programs. latex, markdown,"
+        " html: the table as on the terminal, for papers.",
     )
-    out = click.option("--out", metavar="FILE", help="Write to a file; its ending tells the format.")
+    out = click.option("--out", metavar="FILE", help="Write to a file; its ending decides the format.")
     decimals = click.option(
         "--round",
         "decimals",
         type=click.IntRange(0, 15),
         metavar="N",
-        help="Decimals of metrics and other measured numbers; else 4, and all of them for programs.",
+        help="Number of decimals of metrics and other measured numbers; default:"
+        " 4, and all of them for other programs.",
     )
-    wide = click.option("--wide", is_flag=True, help="Every column, also where they do not fit the terminal.")
+    wide = click.option("--wide", is_flag=True, help="Print every column, even if the table does not fit the terminal.")
     return format(out(decimals(wide(function))))
 
 
 @dataclass(frozen=True)
 class TableOutput:
-    """Where a table goes and how."""
+    """Where and how a table is written."""
 
     options: OutputOptions
     format: str | None
 
     @classmethod
     def from_options(cls, given: OutputOptions) -> TableOutput:
-        """Find the format. Raises UsageError where an ending tells none, and for options that do not go together."""
+        """Find the format. Raises UsageError if the ending names none, and for options that cannot be used together."""
         format = _find_format(given["format"], given["out"])
         if given["wide"] and format is not None:
-            raise UsageError(f"--wide: goes with the table on the terminal; {format} has every column")
+            raise UsageError(f"--wide: use it only for the table on the terminal; {format} has every column")
         return cls(given, format)
 
     @property
@@ -78,7 +80,7 @@ class TableOutput:
 
     @property
     def is_on_terminal(self) -> bool:
-        """Whether the table is printed for somebody who reads it there."""
+        """Whether the table is printed for people on a terminal."""
         return self.format is None
 
     def write(
@@ -88,7 +90,7 @@ class TableOutput:
         problem: Sequence[str] = (),
         notes: Sequence[str] = (),
     ) -> None:
-        """Give out a table, and ``notes`` on what it lacks: below it, or on standard error where it is for others.
+        """Write a table, and ``notes`` on what it lacks: below it, or on standard error if it is not for a terminal.
 
         ``exact`` names columns of real numbers that are no measurements and are never rounded, such as axes; the best
         values are marked among the rows that agree on the axes ``problem``.

@@ -1,4 +1,4 @@
-"""``seedfold watch STUDY``: the status, live, until nobody is at work any more."""
+"""``seedfold watch STUDY``: the status, updated until no job is active."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _QUERY_EVERY_S = 15.0
 
 @click.command()
 @options.study
-@click.option("--every", type=click.FloatRange(min=0.2), default=1.0, metavar="S", help="Seconds between two looks.")
+@click.option("--every", type=click.FloatRange(min=0.2), default=1.0, metavar="S", help="Seconds between two updates.")
 @options.selection
 @options.common
 def command(
     study: str, every: float, where: Sequence[str], stages: Sequence[str], limit: int | None, root: Root
 ) -> None:
-    """Show a study's status until nobody is at work on it; `q` or Ctrl-C leaves, and stops nothing.
+    """Show the status of a study and update it until no job is active. `q` or Ctrl-C ends the display, not the
+    jobs.
 
-    On a cluster it also submits what is to follow, as `seedfold advance` does.
+    On a cluster it also submits the jobs that are due, as `seedfold advance` does.
     """
     overview = WatchedStudy(root, study, result_check="recent")
     selection = Selection.parse(where, stages, limit)
@@ -48,24 +49,24 @@ def command(
 
 
 class WatchedStudy(Overview):
-    """An overview that brings the study forward on a cluster now and then."""
+    """An overview that advances the study on a cluster from time to time."""
 
     _queried_at = -inf
     queue_view = QueueView()
 
     def refresh(self) -> None:
-        """Read what is new; ask the scheduler, too, if that was a while ago."""
+        """Read what is new; also query the scheduler if the last query was a while ago."""
         if time.monotonic() - self._queried_at > _QUERY_EVERY_S:
             self.queue_view = advance_and_view_queue(self.root, self.ledger)
             self._queried_at = time.monotonic()
         super().refresh()
 
     def is_finished(self, views: Sequence[JobView]) -> bool:
-        """Whether nobody is at work any more; in a copy nobody ever is."""
+        """Whether no job is active; in a copy no job ever is."""
         return read_copy_origin(self.folder) is not None or not any(view.state in ACTIVE_STATES for view in views)
 
     def shown_lines(self, views: Sequence[JobView]) -> list[StyledLine]:
-        """The status, and what the scheduler said last."""
+        """The status, and the last queue view."""
         return [*status_lines(self, views), *make_lines(*self.queue_view.lines(), style="yellow")]
 
 
@@ -90,7 +91,7 @@ def _watch_live(overview: WatchedStudy, selection: Selection, every: float) -> N
 
 
 def _watch_plain(overview: WatchedStudy, selection: Selection, every: float) -> None:
-    """Print the status each time that it has changed."""
+    """Print the status each time it changes."""
     shown: list[StyledLine] = []
     overview.refresh()
     while True:
@@ -108,7 +109,7 @@ def _watch_plain(overview: WatchedStudy, selection: Selection, every: float) -> 
 
 @contextmanager
 def _unbuffered_keys() -> Iterator[None]:
-    """Have keys arrive as they are pressed, where there is a keyboard."""
+    """Let keys arrive as soon as they are pressed, if there is a keyboard."""
     if not sys.stdin.isatty():
         yield
         return
@@ -124,7 +125,7 @@ def _unbuffered_keys() -> Iterator[None]:
 
 
 def _q_pressed(seconds: float) -> bool:
-    """Wait so long for a key; whether it was `q`."""
+    """Wait at most ``seconds`` for a key; return whether it was `q`."""
     if not sys.stdin.isatty():
         time.sleep(seconds)
         return False

@@ -1,7 +1,7 @@
-"""Which files a result depends on, by content and not by place.
+"""Which files a result depends on, by their content and not by their path.
 
-A file under one of the configured ``paths`` is recorded by the name of that path, so that data which moved as a whole
-is still the same data.
+A file under one of the configured ``paths`` is recorded with the name of that path, so that results stay valid when the
+data is moved as a whole.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from seedfold.orchestrator.code.digests import digest_file
 
 
 class FileRead(TypedDict):
-    """What a file was when it was read: digest of its content, size in bytes, time of its last change in ns."""
+    """A file as it was when it was read: the digest of its content, its size in bytes, its modification time in ns."""
 
     digest: str
     bytes: int
@@ -32,7 +32,7 @@ def _base_folders(config: Mapping[str, Any]) -> dict[str, Path]:
 
 
 class ReadRecorder:
-    """Collects what a job reads."""
+    """Records the files that a job reads."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._base_folders = _base_folders(config)
@@ -54,10 +54,10 @@ class ReadRecorder:
 
 
 def find_changed_file(reads: Mapping[str, FileRead], config: Mapping[str, Any]) -> str | None:
-    """Name the first file whose content is not what was read; None if there is none.
+    """Return the first file whose content has changed since it was read; None if there is none.
 
-    A file that is not here is no evidence of a change: a plan can be made where the data is not. Content is looked at
-    only where size or time differ.
+    A missing file does not count as changed, because a plan can be made on a machine without the data. The content is
+    read only if the size or the time differs.
     """
     bases = _base_folders(config)
     for label, read in reads.items():

@@ -1,4 +1,4 @@
-"""Digests of files by their content, and which files are nobody's to edit."""
+"""Digests of files by their content, and which files belong to installed packages and are not edited."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def _installation_folders() -> tuple[str, ...]:
 
 
 def is_installed(file: str) -> bool:
-    """Whether a file comes with Python or with an installed package, and so is not edited."""
+    """Whether a file belongs to Python or to an installed package, and is therefore not edited."""
     return file.startswith(_installation_folders()) or "/site-packages/" in file or "/dist-packages/" in file

@@ -1,4 +1,4 @@
-"""What git knows of source files: the commit that they come from, and what was changed since."""
+"""What git records of source files: their commit, and what has changed since."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _GIT_TIMEOUT_S = 20.0
 
 
 PROVENANCE_FOLDER = ".provenance"
-"""Where a project that was sent from another machine says what git knew of it there."""
+"""The file in a project sent from another machine that records what git knew of it on that machine."""
 _RECORDS_FILE = "git.json"
 
 
 def provenance_files(sources: SourceFiles) -> dict[str, bytes]:
-    """What to put into a project that is sent elsewhere, by name: what `save_provenance` says here."""
+    """The files to add to a project that is sent to another machine, by name: the result of `save_provenance` here."""
     with tempfile.TemporaryDirectory() as folder:
         records = save_provenance(sources, Path(folder))
         diffs = {f"{PROVENANCE_FOLDER}/{file.name}": file.read_bytes() for file in Path(folder).iterdir()}
@@ -29,7 +29,10 @@ def provenance_files(sources: SourceFiles) -> dict[str, bytes]:
 
 
 def copy_provenance(project: Path, folder: Path) -> list[dict[str, Any]]:
-    """Return what a project in ``project`` brought along, with the differences in ``folder``; nothing if it did not."""
+    """Return the record that was sent with the project in ``project``, and copy its differences to ``folder``.
+
+    Empty if there is none.
+    """
     try:
         records: list[dict[str, Any]] = json.loads(
             (project / PROVENANCE_FOLDER / _RECORDS_FILE).read_text(encoding="utf-8")
@@ -42,9 +45,9 @@ def copy_provenance(project: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def save_provenance(sources: SourceFiles, folder: Path) -> list[dict[str, Any]]:
-    """Return, for each repository that the sources come from, its commit and whether they differ from it.
+    """Return, for each repository that the source files belong to, its commit and whether the files differ from it.
 
-    The differences are saved in ``folder`` as ``NAME.diff``. Where there is no git, nothing is said.
+    The differences are saved in ``folder`` as ``NAME.diff``. Without git the result is empty.
     """
     records: list[dict[str, Any]] = []
     for repository, folders in _group_by_repository(sources).items():
@@ -63,7 +66,10 @@ def save_provenance(sources: SourceFiles, folder: Path) -> list[dict[str, Any]]:
 
 
 def _group_by_repository(sources: SourceFiles) -> dict[Path, list[str]]:
-    """The folders that sources really lie in, by the top of the repository around them; the inner ones left out."""
+    """The folders of the source files, with links resolved, by the top folder of their repository.
+
+    Inner folders are left out.
+    """
     folders = {os.path.dirname(os.path.realpath(source.path)) for source in sources.files.values()}  # noqa: PTH120
     folders_of_repository: dict[Path, list[str]] = {}
     for folder in sorted(folders):
@@ -80,7 +86,7 @@ def _find_repository(folder: Path) -> Path | None:
 
 
 def _git_output(repository: Path, *arguments: str) -> str | None:
-    """What git prints; None if it cannot say."""
+    """What git prints; None if git is missing or fails."""
     command = ["git", "--no-optional-locks", "-C", str(repository), *arguments]
     try:
         process = subprocess.run(

@@ -1,9 +1,11 @@
-"""The code of a study as it was when jobs were submitted: what they run, whatever is edited meanwhile.
+"""Snapshots: copies of the code of a study, made when jobs are submitted.
 
-``<root>/<study>/code/snapshots/DIGEST/`` is there whole or not at all: ``modules/`` is laid out by import name and is
-first on the path of workers and jobs, ``snapshot.json`` says what it holds and where that comes from. Equal content has
-one digest and is written once. Files that are only pointed to, and what lies beside the modules in the folder that
-they come from, are links to where it lies: a snapshot is of code, never of data.
+Jobs run the copy, even if the code is edited later.
+
+``<root>/<study>/code/snapshots/DIGEST/`` is complete or absent. Its folder ``modules/`` has the modules by import name
+and is first on the import path of workers and jobs; ``snapshot.json`` records what the snapshot holds and where the
+code comes from. Equal content has one digest and is written once. Large files, and other files in the folders of the
+modules, are links to the originals, because a snapshot holds code and never data.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ _THREADS = 8
 
 
 def read_snapshot_record(study: StudyFolder, digest: str) -> dict[str, Any]:
-    """What a snapshot says of itself. Raises FileNotFoundError if it is gone."""
+    """Read ``snapshot.json`` of a snapshot. Raises FileNotFoundError if the snapshot is gone."""
     record: dict[str, Any] = json.loads((study.snapshots_folder / digest / SNAPSHOT_RECORD).read_text(encoding="utf-8"))
     return record
 
@@ -65,7 +67,10 @@ def left_out_packages(study: StudyFolder, digests: Iterable[str | None]) -> list
 
 
 def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Path) -> str:
-    """Keep the code that these jobs would run if they were started now in ``folder``; return its digest."""
+    """Make a snapshot of the code that these jobs would run if they were started now in ``folder``.
+
+    Return its digest.
+    """
     jobs = list(jobs)
     sources = read_source_files(named_modules(jobs), folder, program_folders(jobs))
     table = {name: _source_digest(source) for name, source in sources.files.items()}
@@ -73,7 +78,7 @@ def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Pa
     final = study.snapshots_folder / digest
     if (final / SNAPSHOT_RECORD).exists():
         _rewrite_missing(final / "modules", sources)
-        # It is in use: nobody is to clear it away now.
+        # The snapshot is in use: garbage collection must not remove it now.
         with contextlib.suppress(PermissionError):
             os.utime(final)
     else:
@@ -89,7 +94,10 @@ def _source_digest(source: SourceFile) -> str:
 
 
 def _write_snapshot(final: Path, sources: SourceFiles, table: dict[str, str], folder: Path) -> None:
-    """Write a snapshot beside its place and rename it; what somebody else wrote there meanwhile is as good."""
+    """Write a snapshot to a temporary folder and rename it.
+
+    If another process has written the same snapshot meanwhile, that one is used.
+    """
     temporary = final.with_name(f"{UNFINISHED_PREFIX}{os.urandom(6).hex()}")
     (temporary / "modules").mkdir(parents=True)
     try:
@@ -128,7 +136,7 @@ def _write_files(modules_folder: Path, files: dict[str, SourceFile]) -> None:
 
 
 def _write_file(file: Path, source: SourceFile) -> None:
-    """Write a file, not to be edited by mistake: a traceback leads people to it."""
+    """Write a file as read-only: tracebacks name it, and people must not edit it by mistake."""
     if source.content is None:
         file.symlink_to(source.path.absolute())
         return
@@ -140,7 +148,7 @@ def _write_file(file: Path, source: SourceFile) -> None:
 
 
 def _rewrite_missing(modules_folder: Path, sources: SourceFiles) -> None:
-    """Write again what has gone: file systems for scratch are cleared of what nobody has read for weeks."""
+    """Write missing files again: scratch file systems delete files that nobody has read for weeks."""
     missing = {name: source for name, source in sources.files.items() if not (modules_folder / name).exists()}
     for name, source in missing.items():
         (modules_folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +158,7 @@ def _rewrite_missing(modules_folder: Path, sources: SourceFiles) -> None:
 
 
 def _link_data_files(modules_folder: Path, roots: Iterable[Path], root_folder: Path) -> None:
-    """Have data found that code looks for beside its package; never other code, and never results."""
+    """Link the data files that code expects in the folder of its package; never other code, and never results."""
     for root in roots:
         for entry in _list_small_folder(root):
             if not _is_code(entry) and not root_folder.is_relative_to(entry.path):
@@ -167,7 +175,7 @@ def _is_code(entry: os.DirEntry[str]) -> bool:
 
 
 def _list_small_folder(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
-    """What a folder holds; nothing where that is much, or nobody may look."""
+    """The entries of a folder; none if there are too many, or if the folder cannot be read."""
     try:
         with os.scandir(folder) as listing:
             entries = list(islice(listing, _MAX_ENTRIES + 1))

@@ -1,8 +1,8 @@
-"""The source files that jobs import and that do not come with an installation: a user's own packages, and Seedfold's.
+"""The source files that jobs import and that are not installed: the user's own packages, and Seedfold's.
 
-Named are the top-level modules that jobs mention, and, from those found, what they import in turn. A package is taken
-whole. Its code and small files count with their content; large files, compiled modules and folders full of data are
-pointed to where they lie, and never walked through. Hidden files, caches and results are no part of it.
+The search begins with the top-level modules that jobs name, and follows their imports. A package is always read whole.
+Its code and small files are read with their content. For large files, compiled modules and folders full of data only
+the path is recorded, and such folders are not searched. Hidden files, caches and results are left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from seedfold.orchestrator.ledger.layout import ROOT_MARK
 
 _OWN_PACKAGE = "seedfold"
 _PLUGIN_PACKAGE = "hydra_plugins"
-"""Configurations name them; jobs have no use for them."""
+"""Modules that configurations name and that jobs do not need."""
 _MAX_FILE_BYTES = 1_000_000
 _MAX_DATA_FILES = 200
 _MAX_PACKAGE_FILES, _MAX_PACKAGE_BYTES = 5_000, 100_000_000
@@ -39,7 +39,10 @@ _STANDARD_FINDERS = (BuiltinImporter, FrozenImporter, PathFinder)
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was when it was read; without ``content``, a file or folder that is only pointed to."""
+    """A file as it was when it was read.
+
+    Without ``content`` it is a file or folder of which only the path is recorded.
+    """
 
     path: Path
     content: bytes | None = None
@@ -50,7 +53,8 @@ class SourceFile:
 class SourceFiles:
     """Files by their name below an import root, such as ``lab/networks.py``.
 
-    ``roots`` are the folders that those of the user are imported from, ``left_out`` the packages that are too large.
+    ``roots`` are the folders from which the user's modules are imported; ``left_out`` are the packages that are too
+    large.
     """
 
     files: dict[str, SourceFile]
@@ -59,11 +63,11 @@ class SourceFiles:
 
 
 def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
-    """Return the top-level names of all that could be a module, class or function in descriptions of jobs."""
+    """Return the top-level names of all values in job descriptions that could be a module, class or function."""
     names, seen = set[str](), dict[int, object]()
     for job in jobs:
         names.add(job.run.partition(".")[0])
-        # Thousands of points share all of a configuration but a few values.
+        # Thousands of points share all values of a configuration except a few.
         config = job.config
         _collect_names(
             [config.layout.base, config.own_values] if isinstance(config, SharedConfig) else config, names, seen
@@ -72,7 +76,10 @@ def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
 
 
 def _collect_names(value: Any, names: set[str], seen: dict[int, object]) -> None:
-    """Look through a value; what jobs share is looked through once, and held so that its number stays its own."""
+    """Collect the names in a value.
+
+    Values that jobs share are searched once, and kept alive so that their ids are not used again.
+    """
     if type(value) in _SCALAR_TYPES or id(value) in seen:
         return
     if isinstance(value, str):
@@ -85,15 +92,15 @@ def _collect_names(value: Any, names: set[str], seen: dict[int, object]) -> None
 
 
 def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
-    """Return the folders that programs which are not ours were launched from, and imported modules from."""
+    """Return the folders from which other people's programs were launched and from which they imported modules."""
     programs = (job.config["hydra"]["program"] for job in jobs if "hydra" in job.config)
     return list(dict.fromkeys(folder for program in programs for folder in program["path"]))
 
 
 def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterable[str] = ()) -> SourceFiles:
-    """Read the modules of these names, and those that they import, as jobs launched in ``folder`` would find them.
+    """Read the modules with these names, and what they import, as jobs launched in ``folder`` would find them.
 
-    ``extra_folders`` are folders in which they look last.
+    ``extra_folders`` are searched last.
     """
     path = [*_search_path(folder), *extra_folders]
     files: dict[str, SourceFile] = {}
@@ -118,7 +125,7 @@ def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterabl
 
 
 def _search_path(folder: Path) -> list[str]:
-    """Where a job would look: in its folder, then where this process does, save the folder that it happens to be in."""
+    """The import path of a job: its folder, then the import path of this process without its current folder."""
     here = str(Path.cwd())
     python_path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return [str(folder), *(entry for entry in sys.path if entry and (entry != here or here in python_path))]
@@ -127,7 +134,7 @@ def _search_path(folder: Path) -> list[str]:
 def find_module_paths(name: str, folder: Path, extra_folders: Iterable[str] = ()) -> list[Path] | None:
     """Return the file or the folders of a top-level module, as jobs launched in ``folder`` would find it.
 
-    They look in ``extra_folders`` last. There are none where the module is installed; None says that there is no such
+    ``extra_folders`` are searched last. The result is empty for an installed module, and None if there is no such
     module.
     """
     return _find_paths(name, [*_search_path(folder), *extra_folders])
@@ -142,13 +149,13 @@ def _find_paths(name: str, search_path: list[str]) -> list[Path] | None:
 
 
 def _find_with_other_finders(name: str) -> ModuleSpec | None:
-    """Ask the finders that editable installations bring along."""
+    """Ask the import finders of editable installations."""
     finders = (finder for finder in sys.meta_path if finder not in _STANDARD_FINDERS)
     return next(filter(None, (finder.find_spec(name, None) for finder in finders)), None)
 
 
 def _imported_modules(files: dict[str, SourceFile]) -> set[str]:
-    """The top-level names of all that these files import, in functions as well."""
+    """The top-level names of all modules that these files import, also inside functions."""
     names = set[str]()
     for source in files.values():
         if source.content is not None and source.path.suffix == ".py":
@@ -161,7 +168,7 @@ def _imported_modules(files: dict[str, SourceFile]) -> set[str]:
 
 
 def _read_package(name: str, paths: Iterable[Path]) -> dict[str, SourceFile] | None:
-    """Read a module or package whole; None if it is too large for that."""
+    """Read a whole module or package; None if it is too large."""
     files: dict[str, SourceFile] = {}
     size = 0
     for path in paths:
@@ -180,7 +187,7 @@ def _read_module(path: Path, name: str) -> Iterator[tuple[str, SourceFile]]:
 
 
 def _read_folder(folder: Path, name: str, parent_folders: frozenset[str]) -> Iterator[tuple[str, SourceFile]]:
-    """All files below a folder; only the folder itself where it holds data rather than code."""
+    """All files below a folder; only the folder itself if it holds data and no code."""
     real = os.path.realpath(folder)
     try:
         entries = _list_folder(folder)
@@ -206,7 +213,7 @@ def _read_folder(folder: Path, name: str, parent_folders: frozenset[str]) -> Ite
 
 
 def _list_folder(folder: Path) -> list[os.DirEntry[str]] | None:
-    """The entries by name; None for a folder of data: it holds no code, and is crowded, or a link to elsewhere."""
+    """The entries by name; None for a folder of data: one without code that has very many entries or is a link."""
     with os.scandir(folder) as listing:
         first = list(islice(listing, _MAX_DATA_FILES + 1))
         code = any(entry.name.endswith(_CODE_SUFFIXES) for entry in first)
@@ -216,7 +223,7 @@ def _list_folder(folder: Path) -> list[os.DirEntry[str]] | None:
 
 
 def _read_file(path: Path) -> SourceFile | None:
-    """Read a file, or point to it; None if it has gone meanwhile."""
+    """Read a file, or only record its path; None if it has been deleted meanwhile."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())

@@ -1,7 +1,7 @@
-"""Whether the classes that a study names by ``_target_`` are there, before its jobs are started.
+"""Checks that the classes that a study names by ``_target_`` exist, before its jobs are started.
 
-Nothing is imported: a login node need not have what jobs import, and it takes long. The files of a user's own modules,
-and of Seedfold's, are read instead. What is installed is taken to hold what it is asked for.
+Nothing is imported, because a login node may lack what jobs import, and because imports take long. The source files of
+the user's own modules, and of Seedfold's, are read instead. Installed packages are not checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TARGET_KEY = "_target_"
 
 
 def refuse_missing_targets(jobs: Iterable[JobDescription], folder: Path) -> None:
-    """Raise UsageError naming the key of a ``_target_`` that jobs launched in ``folder`` could not import."""
+    """Raise UsageError, which names the key, for a ``_target_`` that jobs launched in ``folder`` could not import."""
     seen: set[str] = set()
     for key, target in _find_targets(jobs):
         if target not in seen:
@@ -35,13 +35,13 @@ def refuse_missing_targets(jobs: Iterable[JobDescription], folder: Path) -> None
 
 
 def _find_targets(jobs: Iterable[JobDescription]) -> Iterator[tuple[Key, str]]:
-    """Every target with its key; what thousands of points share is looked through once."""
+    """Every target with its key. Parts of the configuration that many points share are searched once."""
     seen: dict[int, object] = {}
     for job in jobs:
         config = job.config
         base = config.layout.base if isinstance(config, SharedConfig) else config
         if "hydra" in base:
-            continue  # another program imports these, from folders of its own
+            continue  # These targets are imported by another program, from its own folders.
         if id(base) not in seen:
             seen[id(base)] = base
             yield from _targets_in((), base)
@@ -59,16 +59,19 @@ def _targets_in(key_prefix: Key, value: Any) -> Iterator[tuple[Key, str]]:
 
 
 def _find_problem(target: str, folder: Path) -> str | None:
-    """Say what is missing of a dotted name; None where it is there, or where only importing could tell."""
+    """Return which part of a dotted name is missing; None if the name exists, or if only an import could tell."""
     top, *rest = target.split(".")
     if not all([top, *rest]) or not rest:
-        return "give module.Class"
+        return "write it as module.Class"
     if top in sys.stdlib_module_names:
         return None
     paths = find_module_paths(top, folder)
     if paths is None:
         near = [path.stem for path in folder.iterdir() if path.suffix in ("", ".py")]
-        return f"no module {top!r}{did_you_mean(top, near)}; is its folder the one that you are in, or on PYTHONPATH?"
+        return (
+            f"there is no module {top!r}{did_you_mean(top, near)}; run the command in the"
+            " folder of the module, or add the folder to PYTHONPATH"
+        )
     return _find_problem_below(top, paths, rest) if paths else None
 
 
@@ -82,7 +85,7 @@ def _find_problem_below(module: str, paths: list[Path], names: list[str]) -> str
 
 
 def _find_modules(folder: Path, name: str) -> list[Path]:
-    """The package or module of this name in a package; compiled ones as well."""
+    """The files or folders of a package or module of this name in a package; compiled modules as well."""
     found = [folder / name] if (folder / name).is_dir() else []
     return found or [path for path in folder.glob(f"{name}.*") if path.suffix in (".py", ".so", ".pyd")]
 
@@ -109,7 +112,7 @@ def _find_missing_name(module: str, files: list[Path], name: str) -> str | None:
 
 @cache
 def _defined_names(file: Path) -> set[str] | None:
-    """The names that a module defines; None where only importing tells."""
+    """The names that a module defines; None if only an import could tell."""
     if not file.exists():
         return set()
     names: set[str] = set()
@@ -124,7 +127,7 @@ def _defined_names(file: Path) -> set[str] | None:
 
 
 def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements of a module, and those in its branches, but not in functions and classes."""
+    """The statements of a module, also those inside `if` and `try`, but not those inside functions and classes."""
     for node in body:
         yield node
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,11 +1,12 @@
-"""Which files of a study a copy holds, seen in an order in which they agree while the study is worked on.
+"""Which files of a study a copy has, listed in an order that keeps them consistent while jobs of the study run.
 
-What a worker does, it does in this order: it publishes a result, tells of it as an event, and says that its task is
-over. So ends of tasks are looked at first, then events, then results: a task that is over has told all, and what is
-told to be done is there. Submissions and claims come last, as those of every event that was seen.
+A worker writes in this order: it publishes a result, records it as an event, and records that its task has ended. So
+ends of tasks are listed first, then events, then results: if the end of a task is listed, all its events are listed
+too, and the results of these events exist. Submissions and claims are listed last, so that those of all listed events
+exist.
 
-A copy writes in this order, too, but for the events, which come last of all: killed at any moment, it does not claim a
-result that has not come yet.
+The files of a copy are written in the same order, except that events are written last: if the fetch is killed, no event
+refers to a result that has not been fetched.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _LOG_PREFIX = "log."
 
 
 class FileEntry(NamedTuple):
-    """A file by its name under the study's folder; one that ``grows`` is only ever appended to."""
+    """A file, by its name under the study's folder. A file that ``grows`` is only appended to."""
 
     name: str
     size: int
@@ -35,13 +36,13 @@ class FileEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class StudyContents:
-    """The files of a study for a copy, with its ``with_checkpoints`` or without."""
+    """The files of a study that a copy has; checkpoints only if ``with_checkpoints``."""
 
     study: StudyFolder
     with_checkpoints: bool = False
 
     def list_entries(self) -> list[FileEntry]:
-        """List them in the order in which they are to be written."""
+        """List the files in the order in which they have to be written."""
         ended_tasks = {entry.name for entry in self._list_submissions() if entry.name.endswith(_TASK_OVER)}
         events = [_without_partial_line(self.study.path, entry) for entry in self._list_files("events", grows=True)]
         submissions = [
@@ -66,7 +67,7 @@ class StudyContents:
                 yield entry._replace(append_only=entry.name.endswith((".log", ".out", ".err")))
 
     def _list_code(self) -> Iterator[FileEntry]:
-        """What is known of the code, without the code."""
+        """The records about the code, without the code itself."""
         for pattern in ("*.json", "accepted/*.json"):
             for file in sorted((self.study.path / "code").glob(pattern)):
                 yield from _read_entry(self.study.path, file.relative_to(self.study.path).as_posix())
@@ -84,7 +85,7 @@ class StudyContents:
 
 
 def _walk_files(study_folder: Path, folder: str, append_only: bool = False) -> Iterator[FileEntry]:
-    """Every plain file, whole: what is hidden is being written."""
+    """Every regular file. Hidden files are left out, because they are being written."""
     try:
         folder_entries = sorted(os.scandir(study_folder / folder), key=lambda one: one.name)
     except (FileNotFoundError, NotADirectoryError):
@@ -103,20 +104,20 @@ def _read_entry(study_folder: Path, name: str, append_only: bool = False) -> Ite
     try:
         status = (study_folder / name).stat()
     except FileNotFoundError:
-        # Gone since it was listed.
+        # The file was deleted after it was listed.
         return
     yield FileEntry(name, status.st_size, status.st_mtime_ns, append_only)
 
 
 def _completion_files_last(entries: Iterator[FileEntry]) -> list[FileEntry]:
-    """Have what says that a folder is whole behind the rest of it."""
+    """Move the file that marks a folder as complete behind the other files of the folder."""
     return sorted(
         entries, key=lambda one: (one.name.rpartition("/")[0], one.name.rpartition("/")[2] in _COMPLETION_FILES)
     )
 
 
 def _without_partial_line(study_folder: Path, entry: FileEntry) -> FileEntry:
-    """Leave out a line that its writer is in the middle of, and may take back."""
+    """Leave out an incomplete last line, which its writer may still change."""
     with (study_folder / entry.name).open("rb") as file:
         size = entry.size
         while size:

@@ -1,7 +1,7 @@
-"""Bringing a copy up to date: only what is new moves, each file whole or not at all, repeated it comes to the same.
+"""Updates a copy of a study: only new data is transferred, each file completely or not at all. It may be repeated.
 
-A result that has gone at home stays in the copy: file systems for scratch are cleared, and a copy may be the last. What
-says who is at work goes with what it is a copy of.
+A result that was deleted at the copy origin stays in the copy, because scratch file systems are cleared and the copy
+may be the last one. Files that say which workers are alive are deleted when they are deleted at the origin.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _TEMPORARY_FILE_AGE_S = 3600.0
 _EVENTS = "events/"
 _WORKER_FOLDERS = ("claims/", "submissions/")
 ShowProgress = Callable[[int, int], None]
-"""Called with the bytes that have come and those that were to come."""
+"""Called with the number of bytes received, and the number expected."""
 
 
 @dataclass
 class FetchResult:
-    """What a fetch moved: files and bytes, by study."""
+    """What a fetch transferred: the number of files by study, and bytes."""
 
     files: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
@@ -40,10 +40,10 @@ class FetchResult:
 def fetch(
     source: StudySource, host: str, study: str, root: Root, with_checkpoints: bool, show: ShowProgress
 ) -> FetchResult:
-    """Bring the copy of a study under ``root`` up to date, and of those that have done jobs of it.
+    """Update the copy of a study under ``root``, and copies of the studies that have done jobs of it.
 
-    ``host`` says where the source is: a host, or nothing for a folder of this machine. Raises UsageError where a study
-    lives under ``root``, or a copy of another one; UnreachableError if files change faster than they come.
+    ``host`` is the host of the source, or empty for a folder of this machine. Raises UsageError if ``root`` has a study
+    of that name itself, or a copy of another one; UnreachableError if files change faster than they can be read.
     """
     result, waiting = FetchResult(), [study]
     while waiting:
@@ -55,7 +55,7 @@ def fetch(
 
 
 def _fetch_study(copy: _Copy, source: StudySource, with_checkpoints: bool, result: FetchResult) -> tuple[str, ...]:
-    """Bring one study; where files went or changed while they were read, look again."""
+    """Fetch one study; if files were deleted or changed while they were read, list and fetch again."""
     for _ in range(_MAX_TRIES):
         listing = source.list_study(copy.study.name, with_checkpoints)
         copy.mark_as_copy(listing)
@@ -65,7 +65,7 @@ def _fetch_study(copy: _Copy, source: StudySource, with_checkpoints: bool, resul
         if is_complete:
             copy.finish(listing)
             return listing.other_studies
-    raise UnreachableError(f"{copy.study.name}: its files change faster than they come; fetch again later")
+    raise UnreachableError(f"{copy.study.name}: its files change faster than they can be fetched; fetch again later")
 
 
 @dataclass
@@ -81,9 +81,9 @@ class _Copy:
         source = self._source_text(listing)
         origin = read_copy_origin(self.study)
         if origin is None and self.study.plans_folder.exists():
-            raise UsageError(f"{self.study.path}: a study lives here; fetch into another folder with --root")
+            raise UsageError(f"{self.study.path}: there is a study in this folder; fetch into another root with --root")
         if origin is not None and origin.source != source:
-            raise UsageError(f"{self.study.path}: a copy of {origin.source}; fetch into another folder with --root")
+            raise UsageError(f"{self.study.path}: a copy of {origin.source}; fetch into another root with --root")
         self._refuse_another_study(listing.entries)
         if origin is None:
             Root(self.study.path.parent).mark_as_root()
@@ -93,13 +93,16 @@ class _Copy:
         return f"{self.host}:{listing.root}" if self.host else listing.root
 
     def _refuse_another_study(self, entries: Iterable[FileEntry]) -> None:
-        """A study of the same name that was begun anew shares no plan with the copy."""
+        """Raise UsageError if the source is a new study of the same name: it has no plan in common with the copy."""
         own = {f"plans/{file.name}" for file in self.study.plans_folder.glob("*.jsonl")}
         if own and own.isdisjoint(entry.name for entry in entries):
-            raise UsageError(f"{self.study.path}: the study was begun anew at its home; move this copy away")
+            raise UsageError(
+                f"{self.study.path}: this is a copy of an earlier study of that name;"
+                " move it to another folder, then fetch again"
+            )
 
     def finish(self, listing: Listing) -> None:
-        """Take away what says who is at work and does not hold any more; say as of when the copy is."""
+        """Delete files on active workers that are gone at the origin; record the time for which the copy is valid."""
         listed_names = {entry.name for entry in listing.entries}
         for top in _WORKER_FOLDERS:
             for file in [one for one in (self.study.path / top).rglob("*") if one.is_file()]:
@@ -109,16 +112,16 @@ class _Copy:
         CopyOrigin(self._source_text(listing), listing.time).write(self.study)
 
     def _remove_temporary_files(self) -> None:
-        """What fetches that were killed left behind; not what one writes at this moment."""
+        """Delete temporary files that killed fetches left behind, but not those that another fetch is writing now."""
         for file in self.study.path.rglob(".*"):
             with suppress(FileNotFoundError):
                 if file.is_file() and time.time() - file.stat().st_ctime > _TEMPORARY_FILE_AGE_S:
                     file.unlink()
 
     def fetch_files(self, listing: Listing, source: StudySource) -> tuple[int, int, bool]:
-        """Have files come that are new or grew; return how many, of how many bytes, and whether all that were listed.
+        """Fetch files that are new or have grown; return their number, their bytes, and whether all listed files came.
 
-        Where one has gone meanwhile, no event comes: it may tell of that one.
+        If a file was deleted meanwhile, no events are fetched, because they may refer to it.
         """
         wanted_files = list(self._wanted_entries(listing.entries).items())
         total = sum(listing.entries[number].size - first_byte for number, first_byte in wanted_files)
@@ -134,7 +137,7 @@ class _Copy:
         return files, size, is_complete
 
     def _wanted_entries(self, entries: Iterable[FileEntry]) -> Mapping[int, int]:
-        """The numbers of the entries to have, each with the byte from which on it is new."""
+        """The numbers of the entries to fetch, each with the first new byte."""
         first_bytes = {}
         for number, entry in enumerate(entries):
             first_byte = self._first_wanted_byte(entry)
@@ -143,9 +146,12 @@ class _Copy:
         return first_bytes
 
     def _first_wanted_byte(self, entry: FileEntry) -> int | None:
-        """How much of a file is there; None for all of it. Raises UsageError for a name that leads elsewhere."""
+        """The first byte of a file that is missing in the copy; None if it has all.
+
+        Raises UsageError for a name outside of it.
+        """
         if PurePosixPath(entry.name).is_absolute() or ".." in PurePosixPath(entry.name).parts:
-            raise UsageError(f"{entry.name}: leads out of the study's folder")
+            raise UsageError(f"{entry.name}: this path is outside of the study's folder")
         try:
             status = (self.study.path / entry.name).stat()
         except FileNotFoundError:
@@ -156,7 +162,7 @@ class _Copy:
         return None if is_same else 0
 
     def _write_file(self, entry: FileEntry, first_byte: int, chunks: ByteChunks) -> None:
-        """Put a file in its place whole, with the time of its last change, by which it is known again."""
+        """Write a complete file to its place, with its modification time, by which the next fetch recognises it."""
         path = self.study.path / entry.name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")

@@ -1,4 +1,4 @@
-"""A study to copy: in a folder of this machine, or behind a wire."""
+"""The source of a copy: a study in a folder of this machine, or on another machine behind a wire."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from seedfold.orchestrator.state.overview import Overview
 
 _CHUNK_BYTES = 1 << 18
 WantedBytes = Sequence[tuple[int, int]]
-"""Numbers of entries, each with the byte from which on it is wanted."""
+"""Numbers of entries, each with the first byte to send."""
 ByteChunks = Iterator[bytes]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A study as it was at a ``time`` of its own clock, under the ``root`` it lives in.
+    """The list of a study's files at a ``time`` of its own clock, under its ``root``.
 
-    ``homes`` are other studies there that have done jobs of it.
+    ``other_studies`` are the studies of that root that have done jobs of it.
     """
 
     root: str
@@ -35,15 +35,15 @@ class Listing:
 
 
 class StudySource(Protocol):
-    """Where studies are copied from."""
+    """A root from which studies are copied."""
 
     def list_study(self, study: str, with_checkpoints: bool) -> Listing:
-        """List a study. Raises UsageError if there is none, or if it is a copy itself."""
+        """List the files of a study. Raises UsageError if it does not exist, or if it is a copy itself."""
 
     def read_files(self, wanted: WantedBytes) -> Iterator[tuple[FileEntry, ByteChunks | None]]:
-        """Yield files of the last listing as they are by now, each with its content; without one if it has gone.
+        """Yield files of the last listing as they are now, each with its content, or without content if it was deleted.
 
-        What grows is given as far as it was listed, so that files agree. Each has to be read before the next.
+        A growing file is sent up to its listed size, so that files are consistent. Read each file before the next.
         """
 
 
@@ -58,7 +58,7 @@ class LocalSource:
         folder = self._root.existing_study(study)
         origin = read_copy_origin(folder)
         if origin is not None:
-            raise UsageError(f"{folder.path} is a copy itself; fetch from {origin.source}")
+            raise UsageError(f"{folder.path} is itself a copy; fetch from {origin.source}")
         now = time.time()
         self._folder, self._entries = folder, tuple(StudyContents(folder, with_checkpoints).list_entries())
         return Listing(str(self._root.path), now, self._entries, self._other_studies(study))
@@ -79,25 +79,25 @@ class LocalSource:
             return entry, None
         status = os.fstat(file.fileno())
         if not entry.append_only:
-            # It may have been replaced since it was listed; the one that is open stays whole.
+            # The file may have been replaced since it was listed. The open one stays complete.
             entry = entry._replace(size=status.st_size, mtime_ns=status.st_mtime_ns)
         return entry, _read_chunks(file, first_byte, entry.size - first_byte)
 
 
 def _read_chunks(file: BinaryIO, first_byte: int, size: int) -> ByteChunks:
-    """Yield so many bytes. Raises UnreachableError if there are fewer: somebody has cut the file."""
+    """Yield so many bytes. Raises UnreachableError if there are fewer, because the file was shortened."""
     with file:
         file.seek(first_byte)
         while size:
             chunk = file.read(min(size, _CHUNK_BYTES))
             if not chunk:
-                raise UnreachableError(f"{file.name}: was cut while it was read; fetch again")
+                raise UnreachableError(f"{file.name}: became shorter while it was read; fetch again")
             size -= len(chunk)
             yield chunk
 
 
 class RemoteSource:
-    """A root behind a wire, at whose other end `serve_source` is called."""
+    """A root on the other end of a wire, where `serve_source` runs."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -122,7 +122,7 @@ class RemoteSource:
 
 
 def serve_source(source: LocalSource, wire: Wire) -> None:
-    """Answer a `RemoteSource` until it goes away."""
+    """Serve the requests of a `RemoteSource` until it closes the wire."""
     while True:
         request = wire.receive_message()
         if "look" in request:

@@ -1,4 +1,4 @@
-"""Launching, resuming and cancelling jobs, and looking at what a cluster offers.
+"""Launching, resuming and cancelling jobs, and examining what a machine and a cluster offer.
 
 It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state`, `worker`, `schedulers`,
 `login` of `orchestrator`. Read `launch` first.

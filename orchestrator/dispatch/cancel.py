@@ -1,4 +1,4 @@
-"""Cancelling jobs: nothing is deleted, and `resume` starts them again."""
+"""Cancels jobs. Nothing is deleted, and `resume` starts them again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EVENT_GAP_S = 0.001
 class CancelResult:
     """The jobs that were cancelled, without those that were done in the meantime.
 
-    ``running`` are those of them that their workers have not stopped yet: one that is done before that stays done.
+    ``running`` are those that their workers have not stopped yet: a job that is done before that stays done.
     """
 
     jobs: tuple[JobDescription, ...] = ()
@@ -31,7 +31,7 @@ class CancelResult:
 
 
 def cancel(root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False) -> CancelResult:
-    """Cancel what is not done: running jobs are killed unless ``pending_only``."""
+    """Cancel the jobs that are not done. Running jobs are killed, unless ``pending_only``."""
     folder = root.existing_study(name)
     refuse_copy(folder)
     ledger = Ledger(folder)
@@ -60,7 +60,7 @@ def cancel(root: Root, name: str, *, selection: Selection | None = None, pending
 
 
 def _remove_cancelled_from_queue(ledger: Ledger) -> None:
-    """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs; the others end alone."""
+    """Cancel the scheduler's tasks that have not begun and have only cancelled jobs; other tasks end by themselves."""
     if not any(submission.array for submission in ledger.live_submissions):
         return
     from seedfold.orchestrator.schedulers.ended_tasks import remove_cancelled_from_queue

@@ -1,4 +1,7 @@
-"""What this machine offers, and what is wrong with it or with a study. What is written for a trial is removed again."""
+"""Examines what this machine offers, and what is wrong with it or with a study.
+
+Files written for tests are removed again.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ _TORCH_PROGRAM = (
 
 
 def examine_machine(root: Root) -> Iterator[Finding]:
-    """Look at this machine and at the root, cheapest first."""
+    """Examine this machine and the root, the fastest checks first."""
     yield _examine_processors()
     yield from _examine_gpus_and_torch()
     yield _examine_packages()
@@ -74,13 +77,15 @@ def _gigabytes(size: float) -> str:
 def _examine_gpus_and_torch() -> Iterator[Finding]:
     gpus = visible_gpus()
     gpu_texts = ", ".join(f"{gpu.index}: {_gigabytes(gpu.free_bytes)} free" for gpu in gpus)
-    yield Finding("ok", "GPUs", gpu_texts or "none that the driver shows")
+    yield Finding("ok", "GPUs", gpu_texts or "the driver shows none")
     try:
         process = subprocess.run(
             [sys.executable, "-c", _TORCH_PROGRAM], capture_output=True, text=True, timeout=_TORCH_LIMIT_S, check=True
         )
     except subprocess.TimeoutExpired:
-        yield Finding("warning", "torch", f"its import took more than {_TORCH_LIMIT_S} s", "look at the file system")
+        yield Finding(
+            "warning", "torch", f"the import took more than {_TORCH_LIMIT_S} s", "check whether the file system is slow"
+        )
         return
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]
@@ -90,7 +95,7 @@ def _examine_gpus_and_torch() -> Iterator[Finding]:
 
 
 def _examine_torch(gpus: int, release: str, cuda: str | None, devices: int) -> Finding:
-    build = f"CUDA {cuda}, {count_noun(devices, 'device')}" if cuda else "for CPUs only"
+    build = f"CUDA {cuda}, {count_noun(devices, 'device')}" if cuda else "built for CPUs only"
     text = f"{release}, {build}"
     if gpus and not devices:
         text = f"{text}, but the driver shows {count_noun(gpus, 'GPU')}"
@@ -115,7 +120,7 @@ def _examine_site_file() -> Finding:
     try:
         settings = read_site_settings()
     except SeedfoldError as error:
-        return Finding("problem", "site file", str(error), "mend or remove it")
+        return Finding("problem", "site file", str(error), "correct or remove it")
     return Finding("ok", "site file", ", ".join(settings) or "none")
 
 
@@ -123,16 +128,16 @@ def _examine_site_file() -> Finding:
 
 
 def _examine_root(root: Root) -> Iterator[Finding]:
-    """Look at the root's file system, in the root, or where it would be created."""
+    """Examine the root's file system, in the root or, if it does not exist, where it would be created."""
     existing_folder = next(folder for folder in (root.path, *root.path.parents) if folder.is_dir())
-    missing_text = "" if existing_folder == root.path else f" does not exist yet; looking at {existing_folder}"
+    missing_text = "" if existing_folder == root.path else f" does not exist yet; examined is {existing_folder}"
     yield Finding("ok", "root", f"{root.path}{missing_text}")
     if not os.access(existing_folder, os.W_OK | os.X_OK):
         yield Finding(
             "problem",
             "root",
             f"{existing_folder} is not writable",
-            "name another folder with --root, or mend its rights",
+            "name another root with --root, or change the permissions of the folder",
         )
         return
     yield _examine_disk(existing_folder)
@@ -160,7 +165,7 @@ def _examine_disk(folder: Path) -> Finding:
     )
     text = f"{_gigabytes(free)} free on {kind}, {shared}"
     if free < _MIN_FREE_BYTES:
-        return Finding("warning", "disk", text, "seedfold gc STUDY says what may go")
+        return Finding("warning", "disk", text, "seedfold gc STUDY lists what may be deleted")
     return Finding("ok", "disk", text)
 
 
@@ -178,9 +183,16 @@ def _examine_exclusive_creation(scratch: Path) -> Finding:
     try:
         works = create_once(scratch / "claim", "1") and not create_once(scratch / "claim", "2")
     except OSError as error:
-        return Finding("problem", "claims", f"no hard links here: {error}", "use a root on another file system")
+        return Finding(
+            "problem", "claims", f"the file system has no hard links: {error}", "use a root on another file system"
+        )
     if not works:
-        return Finding("problem", "claims", "a file could be created twice", "use a root on another file system")
+        return Finding(
+            "problem",
+            "claims",
+            "exclusive creation does not work: a file could be created twice",
+            "use a root on another file system",
+        )
     return Finding("ok", "claims", "exclusive creation works")
 
 
@@ -191,9 +203,9 @@ def _examine_clock(scratch: Path) -> Finding:
     skew = file.stat().st_mtime - before
     text = f"the file system's clock differs by {abs(skew):.1f} s"
     if abs(skew) > SKEW_PROBLEM_S:
-        return Finding("problem", "clock", text, "set the clocks; silence of a worker is judged by them")
+        return Finding("problem", "clock", text, "set the clocks, because heartbeats of workers are compared with them")
     if abs(skew) > SKEW_WARNING_S:
-        return Finding("warning", "clock", text, "have the clocks of host and file server set by NTP")
+        return Finding("warning", "clock", text, "let NTP set the clocks of the host and of the file server")
     return Finding("ok", "clock", text)
 
 
@@ -201,7 +213,7 @@ def _examine_clock(scratch: Path) -> Finding:
 
 
 def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
-    """Look for what dead processes left behind in one study."""
+    """Look for lost jobs and dead workers in one study."""
     overview = Overview(root, study.name)
     views = unique_by_id(overview.job_views())
     lost = [view for view in views if view.state == "lost"]
@@ -213,12 +225,12 @@ def examine_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
         text = f"{one.exit_reason()}, {count_noun(one.job_count, 'job waits', 'jobs wait')}"
         yield Finding("warning", study.name, text, f"seedfold resume {study.name}")
     if not (lost or dead_workers):
-        yield Finding("ok", study.name, f"{count_noun(len(views), 'job')}, nothing left behind by dead processes")
+        yield Finding("ok", study.name, f"{count_noun(len(views), 'job')}, no lost jobs and no dead workers")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A published result to be read through. ``name`` is for people."""
+    """A published result that is to be checked. ``name`` is for people."""
 
     folder: Path
     files: Any
@@ -226,7 +238,7 @@ class StoredResult:
 
 
 def find_stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
-    """The results of a study that count as done."""
+    """The results of the jobs of a study that are done."""
     results = []
     for view in unique_by_id(Overview(root, study.name).job_views()):
         event = view.job_state.event
@@ -238,7 +250,7 @@ def find_stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
 
 
 def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterator[Finding]:
-    """Read every byte of the results and compare with what was recorded."""
+    """Read the results completely and compare them with their recorded digests."""
     from seedfold.results.store.published import find_damage
 
     count = damaged = 0
@@ -252,4 +264,4 @@ def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterat
                 "problem", study.name, text, f"remove {result.folder}; seedfold resume {study.name} runs it again"
             )
     if not damaged:
-        yield Finding("ok", study.name, f"{count_noun(count, 'result')} read through, all whole")
+        yield Finding("ok", study.name, f"{count_noun(count, 'result')} read completely; all are intact")

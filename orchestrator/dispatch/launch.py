@@ -1,7 +1,7 @@
-"""Starting what is to be done: launch, resume, cancel, and waiting for it.
+"""Launches a study: makes the plan, then starts the jobs that have to run.
 
-The order of writes: the plan names the jobs, the submission's intent says who shall do them, then the worker is
-started. A kill between any two leaves jobs waiting, never lost and never doubled.
+The order of writes is: the plan with the jobs, the intent of the submission, then the start of the worker. After a kill
+between any two of them jobs are waiting; none is lost and none runs twice.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path]) -> Plan:
-    """Compose, expand and compare.
+    """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
-    Raises UsageError for what is wrong with the study, for classes that it names and that are not there, and if it
-    belongs elsewhere.
+    Raises UsageError for errors in the study file, for classes that do not exist, and for a study that has to run on a
+    login host.
     """
     from seedfold.jobs.study import load_study
 
@@ -50,11 +50,11 @@ def launch(
     rerun: str | None = None,
     accept: bool = False,
 ) -> LaunchResult:
-    """Plan a study and start what is new, waiting, lost, stale by parent or to be retried.
+    """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
-    ``rerun`` adds done jobs: ``stale`` for those whose data or code changed, else a where expression. ``accept`` first
-    records that the code of today computes the same as that of done jobs. Raises UsageError if jobs would be replaced
-    and ``replace`` is not set; nothing is written then.
+    ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
+    ``accept`` first records that the code of today computes the same as that of done jobs. Raises UsageError if jobs
+    would be replaced and ``replace`` is not set; nothing is written then.
     """
     plan = make_plan(root, overrides, config_dirs)
     refuse_copy(plan.folder)
@@ -86,9 +86,9 @@ def start_plan(
     only_adds: bool = False,
     ways: WaysOn = OPTIONS,
 ) -> LaunchResult:
-    """Do what a plan says: write it down, keep the code, hand the jobs over. ``overrides`` are what was asked for.
+    """Carry out a plan: write it, make a snapshot of the code, submit the jobs. ``overrides`` are those of the command.
 
-    Points that an earlier plan of the same overrides had, and this one has not, are removed unless it ``only_adds``.
+    Points that an earlier plan with the same overrides had and this one does not are removed, unless ``only_adds``.
     Jobs whose parents were computed by several versions of the code are left out; ``ways`` say how to go on then.
     """
     root = plan.root
@@ -115,9 +115,9 @@ def start_plan(
     )
 
 
-def refuse_replacing(plan: Plan, advice: str = "launch with --replace, or under another name with study=NAME") -> None:
-    """Raise UsageError, which says what to do ``advice``, if other jobs stand in the places of the plan's."""
-    # Somebody else may have planned while this plan was made.
+def refuse_replacing(plan: Plan, advice: str = "use --replace, or another name for the study with study=NAME") -> None:
+    """Raise UsageError, with the ``advice`` what to do, if addresses of the plan have other jobs."""
+    # Another process may have written a plan while this plan was made.
     plan.ledger.plans.refresh()
     replacements = plan.find_replacements()
     if replacements:

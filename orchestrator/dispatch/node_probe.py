@@ -1,4 +1,4 @@
-"""A one-minute job that says what a node of the cluster sees: the packages, a GPU, the root, the time."""
+"""A one-minute job that reports what a node of the cluster sees: the packages, a GPU, the root, the time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FILE_DELAY_S = 15.0
 
 
 def probe(folder: str, name: str) -> None:
-    """Say what this node sees, in a file in ``folder``: what the job does."""
+    """Write what this node sees to a file in ``folder``: the function that the job calls."""
     report: dict[str, Any] = {"host": os.uname().nodename, "node": os.environ.get("SLURMD_NODENAME", "")}
     report["gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     try:
@@ -39,9 +39,9 @@ def probe(folder: str, name: str) -> None:
 
 
 def examine_node(root: Path, backend: Backend, resources: Resources, wait_s: float) -> Iterator[Finding]:
-    """Run the probe on a node and say what came of it; waits at most ``wait_s`` seconds.
+    """Run the probe on a node and return what it found; waits at most ``wait_s`` seconds.
 
-    Raises UsageError if the scheduler refuses it, UnreachableError if it does not answer.
+    Raises UsageError if the scheduler refuses the job, UnreachableError if the scheduler does not reply.
     """
     folder = root / f".probe-{os.urandom(4).hex()}"
     folder.mkdir(parents=True)
@@ -53,7 +53,7 @@ def examine_node(root: Path, backend: Backend, resources: Resources, wait_s: flo
     except (UsageError, UnreachableError):
         shutil.rmtree(folder)
         raise
-    yield Finding("ok", "probe", f"job {number} submitted; waits up to {wait_s:g} s for it")
+    yield Finding("ok", "probe", f"job {number} submitted; waiting up to {wait_s:g} s for its report")
     report = _wait_for_report(folder, number, wait_s, backend)
     if isinstance(report, Finding):
         yield report
@@ -71,8 +71,13 @@ def _wait_for_report(folder: Path, number: str, wait_s: float, backend: Backend)
         state = backend.queue_state(number)[0]
         gone_since = gone_since or (None if state else time.monotonic())
         if gone_since and time.monotonic() - gone_since > _FILE_DELAY_S:
-            text = f"job {number} ended and left nothing in {folder}; its last words: {_last_log_line(folder)}"
-            return Finding("problem", "probe", text, "nodes have to see the root, and this Python, under the same path")
+            text = (
+                f"job {number} ended and wrote no report to {folder}; the last"
+                f" line of its log: {_last_log_line(folder)}"
+            )
+            return Finding(
+                "problem", "probe", text, "nodes must see the root and this Python under the same paths as this machine"
+            )
         time.sleep(0.5)
     reason = backend.queue_state(number)[1] or "unknown"
     text = f"job {number} has not run within {wait_s:g} s (reason: {reason})"
@@ -87,16 +92,16 @@ def _last_log_line(folder: Path) -> str:
 def _findings_from_report(report: dict[str, Any], with_gpu: bool) -> Iterator[Finding]:
     yield Finding("ok", "node", f"{report['node'] or report['host']} sees the root and this Python")
     if "error" in report:
-        yield Finding("problem", "node's torch", report["error"], "install it in the environment that nodes use")
+        yield Finding("problem", "node's torch", report["error"], "install torch in the environment that the nodes use")
     else:
         yield Finding("ok", "node's torch", report["torch"])
     if with_gpu and not report["gpus"]:
         yield Finding(
-            "problem", "node's GPU", "asked for one, and none is visible", "ask the site how GPUs are asked for"
+            "problem", "node's GPU", "the job asked for a GPU, and none is visible", "ask the site how to request GPUs"
         )
     if not report["claims"]:
         yield Finding("problem", "node's claims", "a file could be created twice", "use a root on another file system")
     skew = abs(report["skew"])
     level: Level = "problem" if skew > SKEW_PROBLEM_S else "warning" if skew > SKEW_WARNING_S else "ok"
-    remedy = "" if level == "ok" else "have the clocks set by NTP"
+    remedy = "" if level == "ok" else "let NTP set the clocks"
     yield Finding(level, "node's clock", f"differs from this machine's by {skew:.1f} s at most", remedy)

@@ -1,4 +1,7 @@
-"""What a cluster's queue holds of a study, in words; asking brings the study forward, as every command does."""
+"""The queue view: which jobs of a study wait in a cluster's queue, and why.
+
+Reading it advances the study, as every command does.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +25,27 @@ class QueuedJobs:
     starts: str | None
 
     def text(self) -> str:
-        """Say it in a line."""
+        """Return it as one line of text."""
         expected = f"; the first is expected to start {self.starts}" if self.starts else ""
         return f"{count_noun(self.jobs, 'job')} queued: {self.reason}{expected}"
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """Why jobs wait in a queue, and what a person should know of it; ``unreachable`` if the scheduler said nothing."""
+    """Why jobs wait in a queue, and problems with the scheduler; ``unreachable`` is the error if it did not reply."""
 
     queued: tuple[QueuedJobs, ...] = ()
     problems: tuple[str, ...] = ()
     unreachable: str | None = None
 
     def lines(self) -> list[str]:
-        """All of it, one line each."""
-        silent = [f"{self.unreachable}; what is said here was known before"] if self.unreachable else []
+        """The whole view as lines of text."""
+        silent = [f"{self.unreachable}; this status may be out of date"] if self.unreachable else []
         return [*(one.text() for one in self.queued), *self.problems, *silent]
 
 
 def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
-    """Bring a study forward where a scheduler has jobs of it, and return what the scheduler says of them."""
+    """If a scheduler has jobs of a study, advance the study and return the scheduler's view of these jobs."""
     if read_copy_origin(ledger.study) is not None or not any(
         submission.array for submission in ledger.live_submissions
     ):
@@ -62,15 +65,15 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
 
 @dataclass(slots=True)
 class _JobsByReason:
-    """Jobs by the reason for which they wait."""
+    """Jobs by the reason why they wait."""
 
     jobs: dict[str, int] = field(default_factory=dict)
     expected_starts: dict[str, list[str]] = field(default_factory=dict)
 
     def add_submission(self, submission: Submission, states: Mapping[int, TaskState]) -> None:
-        """Count the jobs of one submission: those of pending tasks, and all where it was not sent yet."""
+        """Count the jobs of one submission: those of pending tasks, or all if it was not submitted yet."""
         if submission.array is not None and submission.scheduler_id() is None:
-            self._add_jobs("held back until there is room in the queue", len(submission.jobs), "")
+            self._add_jobs("not submitted yet, until the queue has room", len(submission.jobs), "")
         for index, state in states.items():
             if state.phase == "pending":
                 self._add_jobs(state.reason, len(submission.jobs_of_task(index)), state.expected_start)
@@ -81,7 +84,7 @@ class _JobsByReason:
             self.expected_starts.setdefault(reason, []).append(expected_start)
 
     def queued_jobs(self) -> tuple[QueuedJobs, ...]:
-        """The groups, the largest first."""
+        """The groups, the largest group first."""
         ordered = sorted(self.jobs.items(), key=lambda group: -group[1])
         return tuple(
             QueuedJobs(reason, jobs, min(self.expected_starts.get(reason, []), default=None))

@@ -1,6 +1,6 @@
-"""A study as files that a person reads, edits and runs by hand: descriptions of all jobs, and scripts that do them.
+"""Writes a study as files that a person edits and runs by hand: descriptions of all jobs, and scripts that run them.
 
-Nothing in the folder depends on where it lies: it may be moved. It is there whole or not at all.
+The folder may be moved, because nothing in it depends on its path. It is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TARGETS: Mapping[str, str] = {
     "sbatch": "seedfold.orchestrator.schedulers.slurm.script",
     "bsub": "seedfold.orchestrator.schedulers.lsf.script",
 }
-"""The module that writes the scripts of each target, with a function ``scripts``."""
+"""The module with the function ``scripts`` for each target."""
 _LARGEST_ARRAY = 1000
 
 
@@ -42,14 +42,16 @@ def render(
     jobs: Sequence[JobDescription],
     chosen_jobs: Sequence[JobDescription],
 ) -> list[str]:
-    """Write the folder ``out`` with all ``jobs`` of a study and scripts for those chosen; return the scripts' names.
+    """Write the folder ``out`` with all ``jobs`` of a study and scripts for the chosen ones.
 
-    Raises UsageError, and writes nothing, if there are none, the folder is not empty, or a value cannot be rendered.
+    Return the names of the scripts.
+
+    Raises UsageError, and writes nothing, if there are no jobs, the folder is not empty, or a value cannot be rendered.
     """
     request.check()
     _check_output_folder(out)
     if not chosen_jobs:
-        raise UsageError(f"study {request.study}: no jobs to render")
+        raise UsageError(f"study {request.study}: there are no jobs to render")
     jobs_of_scripts = list(split_into_scripts(chosen_jobs, request.max_commands, arrays=target != "shell"))
     scripts: list[ScriptFile] = list(import_module(TARGETS[target]).scripts(jobs_of_scripts, request))
     settings = json.dumps({"study": request.study, "settings": dict(request.settings)}, indent=1, ensure_ascii=False)
@@ -58,7 +60,7 @@ def render(
 
 
 def split_into_scripts(jobs: Iterable[JobDescription], max_jobs: int | None, arrays: bool) -> Iterator[ScriptJobs]:
-    """Cut jobs into parts of one stage, and in ``arrays`` of equal resources, of at most so many jobs each."""
+    """Cut jobs into scripts of one stage each, with ``arrays`` also of equal resources, and of at most so many jobs."""
     max_jobs = max_jobs or (_LARGEST_ARRAY if arrays else None)
     script_of_job: dict[str, str] = {}
     stages = _by_stage(jobs)
@@ -79,7 +81,7 @@ def _by_stage(jobs: Iterable[JobDescription]) -> dict[str, list[JobDescription]]
     stages: dict[str, list[JobDescription]] = {}
     seen: set[str] = set()
     for job in jobs:
-        # Equal points of two stages are one job, which the first of them does.
+        # Equal points of two stages are one job, which is run by the script of the first stage.
         if job.id not in seen:
             seen.add(job.id)
             stages.setdefault(job.stage, []).append(job)
@@ -101,7 +103,7 @@ def _chunks(jobs: Sequence[JobDescription], max_jobs: int | None) -> Iterator[tu
 def _check_output_folder(out: Path) -> None:
     require_one_line(str(out), "--out")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise UsageError(f"--out {out}: is no folder; name a new one")
+        raise UsageError(f"--out {out}: is not a folder; name a new folder")
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"--out {out}: is not empty; name a new folder, or remove this one first")
 

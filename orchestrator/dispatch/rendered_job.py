@@ -1,9 +1,9 @@
-"""One job by a command of its own, for the record: what each command does that `render` writes.
+"""Runs one job by a command of its own and records it: what each command does that `render` writes.
 
-Thousands of them may start at once, on many hosts, and know nothing of each other. The first registers the file of
-descriptions as a plan, under a name that all of them take from the file. Each works as a task of one submission, which
-hands nothing over: a job that no command has begun waits for a person. Claims see to it that of two commands for one
-job one does it; the other waits until it is through.
+Thousands of such commands may start at once, on many hosts, without knowing of each other. The first one registers the
+file of descriptions as a plan, under a name that all of them derive from the file. Each command is a task of one common
+submission, for which no worker is started: a job that no command has begun waits for a person. Of two commands for one
+job the claim lets only one run it; the other waits until the job has ended.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _DIGEST = 16
 
 @dataclass(frozen=True)
 class DescriptionsFile:
-    """A file of descriptions with the settings of their study beside it, as `render` writes them."""
+    """A file of descriptions, with the settings of the study in a file next to it, as `render` writes them."""
 
     path: Path
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The settings. Raises UsageError if they are not there."""
+        """The settings. Raises UsageError if their file is missing."""
         settings_file = self.path.with_name(SETTINGS_FILE)
         try:
             settings: Mapping[str, Any] = json.loads(settings_file.read_text(encoding="utf-8"))["settings"]
@@ -59,23 +59,23 @@ class DescriptionsFile:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the file from others, wherever it lies."""
+        """The digest of the file's content, which does not depend on its path."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:_DIGEST]
 
     def read_job(self, prefix: str) -> JobDescription:
-        """One job. Raises UsageError as `read_job_description`."""
+        """Read one job. Raises UsageError as `read_job_description` does."""
         return read_job_description(self.path, prefix)
 
     def register_plan(self, root: Root, study: StudyFolder, folder: Path) -> None:
-        """Have the study know of all jobs of the file, as if they were launched in ``folder``.
+        """Add all jobs of the file to the study, as if they were launched in ``folder``.
 
-        Raises UsageError if other jobs stand in their places, or if they are of several studies.
+        Raises UsageError if their addresses have other jobs, or if they belong to several studies.
         """
         if any(study.plans_folder.glob(f"*-{self.digest}.jsonl")):
             return
         jobs = list(read_job_descriptions(self.path, self.path.read_text(encoding="utf-8")))
         if any(job.study != study.name for job in jobs):
-            raise UsageError(f"--jobs {self.path}: has jobs of several studies; render each one for itself")
+            raise UsageError(f"--jobs {self.path}: has jobs of several studies; render each study separately")
         self._refuse_replacing(root, Plans(study), jobs)
         header = PlanHeader.create((), (), self.settings, folder)
         root.mark_as_root()
@@ -97,15 +97,15 @@ class DescriptionsFile:
 
 @dataclass(frozen=True)
 class CommandEnvironment(WorkerEnvironment):
-    """The seat of one command: in a place of this machine, or of what a scheduler gave to the shell that runs it."""
+    """The worker environment of one command: it has a slot of this machine, or of its scheduler's allocation."""
 
     @property
     def stop_signals(self) -> Sequence[signal.Signals]:
-        """Those of a person, and the warning before a scheduler's time limit."""
+        """The signals of a person, and the warning before a scheduler's time limit."""
         return signal.SIGTERM, signal.SIGINT, signal.SIGUSR2
 
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
-        """The places, which all commands within one machine or one allocation share."""
+        """The slots, which all commands on one machine or in one allocation share."""
         allocation = _find_allocation(os.environ)
         if allocation is None:
             return super().machine(cluster, holder)
@@ -117,7 +117,7 @@ class CommandEnvironment(WorkerEnvironment):
 
 
 def _find_allocation(environment: Mapping[str, str]) -> tuple[str, int | None] | None:
-    """A name for what a scheduler gave, and its number of CPUs where that is said; None outside of schedulers."""
+    """A name for the scheduler's allocation, and its number of CPUs if that is known; None outside of schedulers."""
     if job := environment.get("SLURM_JOB_ID"):
         name, cpus = f"slurm-{job}", environment.get("SLURM_CPUS_ON_NODE", "")
     elif job := environment.get("LSB_JOBID"):
@@ -128,7 +128,7 @@ def _find_allocation(environment: Mapping[str, str]) -> tuple[str, int | None] |
 
 
 class RecordedJob:
-    """A job of a registered file, and how it stands. Raises UsageError if another job has taken its place since."""
+    """A job of a registered file, and its state. Raises UsageError if another job has its address now."""
 
     def __init__(self, root: Root, file: DescriptionsFile, prefix: str, folder: Path) -> None:
         self.job, self._file, self._folder = file.read_job(prefix), file, folder
@@ -138,19 +138,19 @@ class RecordedJob:
         self._ledger = Ledger(self.study)
         if self.job.id in self._ledger.plans.superseded:
             raise UsageError(
-                f"{self.job.short_id}: a later launch of study {self.study.name} has put another job in its place; "
-                "render again"
+                f"{self.job.short_id}: a later launch of study {self.study.name} has"
+                " replaced this job; render the study again"
             )
         self._states = JobStates(root, self._ledger, RetryPolicies.parse(file.settings["failures"]))
 
     @property
     def job_state(self) -> JobState:
-        """How the job stands now."""
+        """The state of the job now."""
         self._states.refresh()
         return self._states.of(self.job.id)
 
     def missing_parent(self) -> str:
-        """Say which parent is not done; an empty text if all are."""
+        """Return which parent is not done; an empty text if all are done."""
         states = {parent: self._states.of(parent).state for parent in self.job.parents}
         reasons = (
             f"its parent {parent[:SHORT_ID_LENGTH]} is {state}" for parent, state in states.items() if state != "done"
@@ -158,9 +158,9 @@ class RecordedJob:
         return next(reasons, "")
 
     def run_job(self) -> JobState:
-        """Do the job, with the retries that it has, or wait while somebody else does; return how it stands then.
+        """Run the job, with its retries, or wait while another process runs it; return its state afterwards.
 
-        One that failed or was cancelled is handed over anew: who runs its command wants it.
+        A job that failed or was cancelled is run again, because the person who runs its command wants that.
         """
         from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
         from seedfold.orchestrator.worker.worker import run_task
@@ -175,12 +175,12 @@ class RecordedJob:
             own_submission = replace(
                 self._shared_submission(submission_settings), jobs=(self.job.id,), code_folder=str(self._folder)
             )
-            # A number that no other command has: a task that starts again would prove its earlier worker dead.
+            # A number that no other command has: a second start of one task would mean that its earlier worker is dead.
             run_task(own_submission, CommandEnvironment(index=int.from_bytes(os.urandom(6))))
         return self.job_state
 
     def _shared_submission(self, settings: Mapping[str, Any]) -> Submission:
-        """The submission of all commands of the file."""
+        """The submission that all commands of the file share."""
         token = f"commands-{self._file.digest}"
         with contextlib.suppress(FileExistsError):
             return Submission.create(self.study, (), settings, self._folder, token=token)

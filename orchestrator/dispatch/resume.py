@@ -1,4 +1,4 @@
-"""Resuming a study: what is neither done nor alive starts again, from its checkpoints."""
+"""Resuming a study: jobs that are neither done nor queued nor running start again, from their checkpoints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 STOPPED_STATES = frozenset({"failed", "cancelled"})
-"""States that only a person ends."""
+"""States that only a person can change."""
 
 
 _EVENT_GAP_S = 0.001
@@ -45,13 +45,15 @@ def resume(
     accept: bool = False,
     choose: Callable[[Sequence[PlannedJob]], list[PlannedJob]] | None = None,
 ) -> LaunchResult:
-    """Start exactly what is neither done nor alive, from its checkpoints, exhausted and cancelled jobs included.
+    """Start the jobs that are neither done nor queued nor running, from their checkpoints.
 
-    ``overrides`` may change what does not identify a job, such as ``resources.memory=80GB``; ``kinds`` limits it to
-    jobs that failed so; ``original_code`` has each job run the code of its last submission instead of today's, which
-    lies in ``folder``, by default the one of the last launch. ``accept`` first records that the code of today computes
+    Failed and cancelled jobs are started too.
+
+    ``overrides`` may change volatile keys, such as ``resources.memory=80GB``; ``kinds`` selects jobs with failures of
+    these kinds; with ``original_code`` each job runs the code of its last submission instead of today's code, which is
+    in ``folder``, by default the folder of the last launch. ``accept`` first records that the code of today computes
     the same as that of done jobs. ``choose`` picks the jobs to start in place of all that. Raises UsageError for an
-    unknown kind, an override that would make other jobs, or code that was not kept.
+    unknown kind, for an override that would change ids, and for code of which there is no snapshot.
     """
     for kind in kinds:
         if kind not in FAILURE_KINDS:
@@ -106,12 +108,12 @@ def _judge(jobs: Iterable[JobDescription], states: JobStates, comparison: CodeCo
 
 
 def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:
-    """The jobs without those that stand at two places of a study."""
+    """The jobs, each once, even if it has two addresses in a study."""
     return list({job.id: job for job in jobs}.values())
 
 
 def _advance_study(root: Root, ledger: Ledger) -> None:
-    """Learn from the scheduler what has ended: what was cancelled there a moment ago would seem to be queued."""
+    """Record which tasks have ended: tasks that were just cancelled in the scheduler would else count as queued."""
     if not any(submission.array for submission in ledger.live_submissions):
         return
     from seedfold.orchestrator.schedulers.advance import advance
@@ -121,7 +123,10 @@ def _advance_study(root: Root, ledger: Ledger) -> None:
 
 
 def _jobs_to_resume(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list[PlannedJob]:
-    """What is neither done nor alive; a job whose parent is neither, and is not resumed with it, is left out."""
+    """Jobs that are neither done nor active.
+
+    A job with a parent that is neither and is not resumed itself is left out.
+    """
     states = {one.job.id: one.state for one in planned}
     starting: dict[str, PlannedJob] = {}
     for one in planned:
@@ -138,10 +143,10 @@ def _has_failed_as_kind(planned: PlannedJob, kinds: Sequence[str]) -> bool:
 
 
 def record_resumed(study: StudyFolder, ledger: Ledger, stopped_jobs: Sequence[str]) -> None:
-    """Give jobs that failed or were cancelled their retries back."""
+    """Record that failed or cancelled jobs are resumed, so that they have all their retries again."""
     if stopped_jobs:
         writer = EventWriter(study.events_folder)
-        # Later than the cancellations that it answers, whatever the clocks of the hosts say.
+        # Later than the cancellations that it ends, even if the clocks of the hosts differ.
         now = max(time.time(), *(ledger.record_of(job).cancelled_at + _EVENT_GAP_S for job in stopped_jobs))
         writer.append(
             "resumed", t=round(now, 3), jobs={job: ledger.record_of(job).latest_attempt for job in stopped_jobs}

@@ -1,4 +1,4 @@
-"""Handing jobs over: to a worker on this machine, or as an array to a scheduler."""
+"""Submits jobs: to a worker on this machine, or as arrays to a scheduler."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class LaunchResult:
     """What a launch or a resume did.
 
-    ``jobs`` are the ids it speaks of, ``started`` those that it handed over in ``submissions``; ``exhausted_count``
-    counts failed jobs that only `resume` tries again; ``removed`` are those whose points the study no longer has;
-    ``advance_result`` is what the scheduler took, None on this machine. ``notes`` are lines on what has changed since
-    jobs were done.
+    ``jobs`` are the ids of the selected jobs, ``started`` those that were submitted in ``submissions``;
+    ``exhausted_count`` is the number of failed jobs that only `resume` tries again; ``removed`` are the jobs whose
+    points the study no longer has; ``advance_result`` is what the scheduler accepted, None on this machine. ``notes``
+    are lines on what has changed since jobs were done.
     """
 
     study: StudyFolder
@@ -42,7 +42,7 @@ class LaunchResult:
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
-    """Raise UsageError for what the scheduler would refuse, before anything is written."""
+    """Raise UsageError, before anything is written, if the scheduler would refuse a submission."""
     if not starting or ClusterSettings.parse(settings["cluster"]).scheduler is None:
         return
     from seedfold.orchestrator.schedulers.backend import RefusedError
@@ -62,9 +62,9 @@ def choose_snapshots(
     folder: Path,
     original_code: bool = False,
 ) -> dict[str, str | None]:
-    """The snapshot of the code that each job is to run: of today's, or, if ``original``, the one that it had last.
+    """The snapshot of the code that each job will run: of today's code or, if ``original``, of its last submission.
 
-    None stands for what is in ``folder`` when the job starts. Raises UsageError where there is no original.
+    None means the code in ``folder`` when the job starts. Raises UsageError if a job has no original snapshot.
     """
     snapshots: dict[str, str | None] = {}
     today = [one.job for one in starting if not (original_code and one.job.id in ledger.last_submission_of)]
@@ -89,7 +89,7 @@ def submit_jobs(
     folder: Path,
     snapshots: Mapping[str, str | None],
 ) -> tuple[tuple[Submission, ...], AdvanceResult | None]:
-    """Hand jobs over: to a worker on this machine, or as intents that `advance` sends to the scheduler."""
+    """Submit jobs: to a worker on this machine, or as intents that `advance` sends to the scheduler."""
     jobs = [planned.job for planned in starting]
     rerun_attempts = {
         one.job.id: ledger.record_of(one.job.id).latest_attempt for one in starting if one.state == "done"

@@ -1,4 +1,4 @@
-"""Waiting for the jobs of a launch, and stopping the workers of this machine."""
+"""Waits for the jobs of a launch, and stops the workers of this machine."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LONGEST_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How the awaited jobs stand: counts by state, and whether anybody is still at work on them.
+    """The states of the jobs that are waited for: counts by state, and whether any of them is active.
 
-    ``waits_for`` says for what, where none of them runs and their worker knows.
+    ``waits_for`` is what their worker waits for, if none of them runs and the worker has recorded it.
     """
 
     counts: Mapping[str, int]
@@ -39,7 +39,7 @@ class Progress:
 
 
 class JobWatcher:
-    """Watches the jobs of a launch. Whoever works on them, and however often this is asked, nothing is changed."""
+    """Watches the jobs of a launch, whichever worker runs them. It only reads."""
 
     def __init__(self, root: Root, study: StudyFolder, jobs: Sequence[str]) -> None:
         self.jobs = jobs
@@ -53,7 +53,10 @@ class JobWatcher:
         self._next_advance_at, self._advance_every_s = time.monotonic() + _FIRST_PAUSE_S, _FIRST_PAUSE_S
 
     def poll(self) -> Progress:
-        """Look once. A job that was seen done is not looked at again: of thousands, few are in question."""
+        """Read the states once.
+
+        A job that was seen done is not checked again, because most of thousands of jobs are done.
+        """
         self.states.refresh()
         states = {job: self._done_states.get(job) or self.states.of(job) for job in self.jobs}
         self._done_states = {job: one for job, one in states.items() if one.state == "done"}
@@ -69,7 +72,7 @@ class JobWatcher:
         return next(filter(None, texts), "")
 
     def wait(self, show: Callable[[Progress], None]) -> Progress:
-        """Look until nobody is at work on any of the jobs."""
+        """Wait until none of the jobs is active."""
         while not (progress := self.poll()).is_over:
             show(progress)
             time.sleep(POLL_S)
@@ -78,12 +81,12 @@ class JobWatcher:
         return progress
 
     def _advance_if_due(self) -> None:
-        """See on a cluster, less and less often, what has ended without a word, and what is to follow."""
+        """Advance a study on a cluster, less and less often."""
         if time.monotonic() < self._next_advance_at or not any(one.array for one in self.ledger.live_submissions):
             return
         from seedfold.orchestrator.schedulers.advance import advance
 
-        # A scheduler that does not answer is asked again later: the jobs go on without it.
+        # A scheduler that does not reply is asked again later. The jobs are not affected.
         with contextlib.suppress(UnreachableError):
             advance(self._root, self.ledger.study)
         self._advance_every_s = min(1.5 * self._advance_every_s, _LONGEST_PAUSE_S)
@@ -91,6 +94,9 @@ class JobWatcher:
 
 
 def stop_workers(study: StudyFolder) -> int:
-    """Ask this machine's workers of a study to stop; asked a second time they kill. Returns how many were asked."""
+    """Ask this machine's workers of a study to stop; the second time they kill their jobs.
+
+    Returns the number of workers.
+    """
     workers = [submission.worker_process() for submission in Ledger(study).live_submissions]
     return sum(worker.send_signal(signal.SIGTERM) for worker in workers if worker is not None)

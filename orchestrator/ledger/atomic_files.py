@@ -1,6 +1,7 @@
 """Writes that are whole or not at all, on local and network file systems.
 
-A file has one writer. It is either replaced by rename, created once by an exclusive link, or only appended to.
+Each file has one writer. The file is either replaced by rename, or created once by an exclusive link, or only appended
+to.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def create_once(path: Path, text: str) -> bool:
         fsync_path(temporary)
         os.link(temporary, path)
     except FileExistsError:
-        # A network file system that repeats a request whose answer was lost complains of its own link.
+        # A network file system repeats a request whose reply was lost, and then reports the link that it has just made.
         return temporary.stat().st_nlink > 1
     finally:
         temporary.unlink(missing_ok=True)
@@ -38,7 +39,7 @@ def create_once(path: Path, text: str) -> bool:
 
 
 def to_json_line(record: Mapping[str, Any]) -> str:
-    """Return the record as one line of JSON, with its end of line."""
+    """Return the record as one line of JSON, with the newline."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
@@ -55,7 +56,7 @@ class JsonLinesAppender:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
             fsync_path(self._path.parent)
-        # What UTF-8 cannot say becomes the escape that JSON has for it.
+        # What UTF-8 cannot encode is written as a JSON escape.
         self._write("".join(map(to_json_line, records)).encode(errors="backslashreplace"))
         os.fsync(self._handle)
 
@@ -66,7 +67,7 @@ class JsonLinesAppender:
             while data:
                 data = data[os.write(self._handle, data) :]
         except OSError:
-            # Half a line, for lack of space, would spoil the one behind it.
+            # If the disk is full, half a line may have been written. It would damage the next line.
             os.ftruncate(self._handle, size)
             raise
 

@@ -1,4 +1,4 @@
-"""Asking about the results of thousands of jobs, on file systems where each question may take a millisecond."""
+"""Checks the results of thousands of jobs, on file systems where each check may take a millisecond."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ THREADS = 16
 _BATCH_SIZE = 500
 _SAMPLE_SIZE = 20
 _SLOW_S = 100e-6
-"""Seconds an item from which on it is worth to ask in several threads."""
+"""Seconds per item above which several threads are faster than one."""
 
 
 class StoreListing:
-    """Which results are there by name: one look at each of a store's few folders, instead of one at each result."""
+    """Which results exist, by name: it lists the few folders of a store once instead of checking each result."""
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
 
     def has_result(self, study: StudyFolder, job: str, attempt: int) -> bool:
-        """Whether the folder of a published attempt is there."""
+        """Whether the folder of a published attempt exists."""
         folder, _, name = study.result_folder_text(job, attempt).rpartition("/")
         if folder not in self._names:
             self._names[folder] = _list_names(folder)
@@ -41,9 +41,10 @@ def _list_names(folder: str) -> frozenset[str]:
 
 
 def prefetch_stats(items: Iterable[T], paths_of: Callable[[T], Iterable[str]]) -> None:
-    """Have the kernel look up the paths of items, many at a time where that is slow, so that it knows them afterwards.
+    """Look up the paths of items, many at a time if that is slow, so that the kernel has them in its cache.
 
-    Of each batch a few are timed first: where the kernel knows them already, threads would only cost.
+    A few items of each batch are timed first: if the kernel has them in its cache already, threads would only cost
+    time.
     """
 
     def stat_paths(batch: Sequence[T]) -> None:

@@ -1,9 +1,10 @@
-"""The right to run an attempt: a file that only one process can create.
+"""Claims: a claim is the right to run an attempt, a file that only one process can create.
 
 Attempt N of a job begins with the exclusive creation of ``claims/ab/ID.N`` by the process that computes it. The next
-attempt begins only when that process is known to be dead. Numbers may be missing: an attempt whose process died
-before it could claim, or stepped back, leaves none. Whoever finds the job claimed alive by another process, under any
-number and in any study of the root, before or after the own claim, steps back, so at most one goes on.
+attempt begins only when that process is known to be dead. Numbers may be missing, because an attempt leaves no claim if
+its process died before it could create one, or withdrew it. A process gives up its attempt if it finds a claim of
+another live process on the same job, under any number and in any study of the root, before or after it has created its
+own claim. So at most one process goes on.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ RESULT_FILE = "result.json"
 
 
 def _holder_liveness(claim: Path) -> Liveness:
-    """Tell whether the process that holds a claim lives; the submission's worker answers where it cannot be seen."""
+    """Return whether the process that holds a claim is alive.
+
+    If this host cannot see it, its submission's worker decides.
+    """
     try:
         record = json.loads(claim.read_text())
     except FileNotFoundError:
-        # Withdrawn since it was listed.
+        # The claim was withdrawn after it was listed.
         return "dead"
     liveness = process_liveness(StudyFolder(claim.parents[2]), ProcessIdentity(**record["process"]))
     if liveness != "unknown":
@@ -42,7 +46,7 @@ def is_claim_live(claim: Path) -> bool:
 
 
 def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
-    """The numbers of the attempts that anybody began, in no order."""
+    """The numbers of all attempts that have a claim, in no particular order."""
     try:
         names = os.listdir(study.claim_file(job, 1).parent)  # noqa: PTH208
     except FileNotFoundError:
@@ -54,7 +58,7 @@ def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
 
 
 def latest_attempt_number(study: StudyFolder, job: str, minimum: int = 0) -> int:
-    """Number of the latest attempt that anybody began, at least ``minimum``."""
+    """Number of the latest attempt that has a claim, at least ``minimum``."""
     return max(minimum, max(_claimed_attempts(study, job), default=0))
 
 
@@ -65,32 +69,32 @@ def _has_other_live_claim(study: StudyFolder, job: str, own_claim: Path | None =
 
 
 def has_live_claim(study: StudyFolder, job: str) -> bool:
-    """Whether any attempt at a job is at work."""
+    """Whether any attempt at a job is running."""
     return _has_other_live_claim(study, job)
 
 
 def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
-    """Whether an attempt's result is there, whole."""
+    """Whether the result of an attempt is published."""
     return (study.result_folder(job, attempt) / RESULT_FILE).exists()
 
 
 def claim_attempt(
     root: Root, study: StudyFolder, job: str, attempt: int, submission: str, task: tuple[int, int] = (0, 0)
 ) -> str | None:
-    """Begin an attempt as the calling process, in a ``task`` (index, restart) of a submission.
+    """Claim an attempt for the calling process, in a ``task`` (index, restart) of a submission.
 
-    Returns None if it is ours, else why it is not. The claim of an attempt that stepped back is withdrawn.
+    Returns None if the claim is ours, else the reason why not. The claim of an attempt that gives up is withdrawn.
     """
     path = study.claim_file(job, attempt)
     if latest_attempt_number(study, job) >= attempt:
-        return f"attempt {attempt} was begun by somebody else"
+        return f"attempt {attempt} was begun by another process"
     if has_live_claim(study, job):
-        return "an earlier attempt is still at work"
+        return "an earlier attempt is still running"
     record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "task": task}
     if not create_once(path, json.dumps(record)):
-        return f"attempt {attempt} was begun by somebody else"
+        return f"attempt {attempt} was begun by another process"
     for other in root.study_folders():
         if read_copy_origin(other) is None and _has_other_live_claim(other, job, own_claim=path):
             path.unlink()
-            return f"it runs in study {other.name}"
+            return f"the job is running in study {other.name}"
     return None

@@ -1,7 +1,7 @@
-"""Where a study lives whose folder here is a copy: ``home.json``. Nothing is done in a copy but looking.
+"""The origin of a copy of a study: ``home.json`` in its folder. A copy is only read.
 
-A copy shows its study as it was when it was fetched: whether processes live is judged by the signs of life that came
-with it, at that moment, and never by asking this machine.
+A copy shows its study as it was when it was fetched. Whether processes were alive follows from the heartbeats that were
+fetched with it, compared with that moment, and never from the processes of this machine.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ _FILE = "home.json"
 
 @dataclass(frozen=True, slots=True)
 class CopyOrigin:
-    """Where a study lives: a folder, or ``HOST:FOLDER``; ``fetched`` is when, by the clock there.
+    """Where a study was copied from: a folder, or ``HOST:FOLDER``; ``fetched`` is when, by the clock there.
 
-    It is None as long as the first fetch has not come to its end.
+    ``fetched`` is None until the first fetch is complete.
     """
 
     source: str
     fetched: float | None = None
 
     def write(self, study: StudyFolder) -> None:
-        """Make a folder a copy, or say that it is one of a later moment."""
+        """Mark a folder as a copy, or update the time of its copy."""
         write_atomically(study.path / _FILE, [json.dumps(asdict(self))])
 
     def to_text(self) -> str:
-        """Say it in a line."""
+        """Return it as one line of text."""
         if self.fetched is None:
-            return f"the fetch from {self.source} did not come to its end: fetch again"
+            return f"the fetch from {self.source} is not complete: run seedfold fetch again"
         moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.fetched))
         return f"a copy of {self.source} as it was {moment}"
 
 
 def read_copy_origin(study: StudyFolder) -> CopyOrigin | None:
-    """Where a study lives; None where that is its folder here."""
+    """The origin of a copy; None if the folder is the study itself."""
     try:
         record = json.loads((study.path / _FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -50,18 +50,20 @@ def read_copy_origin(study: StudyFolder) -> CopyOrigin | None:
 
 
 def refuse_copy(study: StudyFolder) -> None:
-    """Raise UsageError if a study lives elsewhere."""
+    """Raise UsageError if a folder is a copy."""
     origin = read_copy_origin(study)
     if origin is not None:
-        raise UsageError(f"{study.path} is a copy to look at; the study lives at {origin.source}: do this there")
+        raise UsageError(
+            f"{study.path} is a copy, which is only for reading; run this command where the study is: {origin.source}"
+        )
 
 
 def observation_time(study: StudyFolder) -> float:
-    """The moment at which a study is seen: now, or when it was fetched."""
+    """The time for which the files of a study are valid: now, or for a copy the time of the fetch."""
     origin = read_copy_origin(study)
     return time.time() if origin is None or origin.fetched is None else origin.fetched
 
 
 def process_liveness(study: StudyFolder, process: ProcessIdentity) -> Liveness:
-    """Whether a process of a study lives; ``unknown`` in a copy."""
+    """Whether a process of a study is alive; ``unknown`` in a copy."""
     return process.liveness() if read_copy_origin(study) is None else "unknown"

@@ -1,4 +1,4 @@
-"""Workers that died without ending in order, and left jobs that nobody has taken up since."""
+"""Dead workers: those that ended without recording it and left jobs that no other worker has taken since."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from seedfold.orchestrator.ledger.submissions import Submission
 
 @dataclass(frozen=True, slots=True)
 class DeadWorker:
-    """A submission whose worker died, and how many ``jobs`` it left."""
+    """A submission whose worker died, and how many jobs it left unfinished."""
 
     submission: Submission
     job_count: int
 
     @property
     def log_file(self) -> Path | None:
-        """The file with its last words: errors of the worker's process before what it said; None if there is none."""
+        """The file with its last messages: the errors of the worker's process, else its output.
+
+        None if there is neither.
+        """
         folder = self.submission.folder / "submitit"
         printed = [*sorted(folder.glob("*.err")), *sorted(folder.glob("*.out")), self.submission.log_file]
         return next((file for file in printed if file.exists() and file.stat().st_size), None)
 
     def exit_reason(self) -> str:
-        """What became of the worker."""
+        """How the worker ended, in words."""
         died = f"died; its log: {self.log_file}" if self.log_file else "never started"
         return f"the worker of submission {self.submission.token} {died}"
 
     def to_text(self, study_name: str) -> str:
-        """Say it in a line, and what to do."""
-        return f"{self.exit_reason()}; seedfold resume {study_name} goes on"
+        """Return it as one line of text, with what to do."""
+        return f"{self.exit_reason()}; to go on: seedfold resume {study_name}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -44,7 +47,7 @@ class DeadWorker:
 
 
 def find_dead_workers(study: StudyFolder, waiting: Collection[str]) -> list[DeadWorker]:
-    """Return the submissions that were the last to take up some of the ``waiting`` jobs, if their workers died."""
+    """Return the last submissions of the ``waiting`` jobs, those whose workers died."""
     dead_workers, job_ids_left = [], set(waiting)
     for submission in _newest_first(study) if job_ids_left else ():
         jobs = job_ids_left.intersection(submission.jobs)

@@ -1,8 +1,8 @@
-"""The only state of a study: what happened, as lines that are appended and never changed.
+"""The events of a study: what happened, as lines that are appended and never changed. States follow from them alone.
 
-Each process that has something to tell appends to a file of its own under ``events/``. Readers fold all files. A line
-that is not complete yet (its writer is in the middle of it, or died there) is left for the next reading. One that is
-damaged is passed over: claims and the store tell how far an attempt came, and at worst it runs again.
+Each process that records events appends them to a file of its own under ``events/``. Readers read all files. A line
+that is not complete yet (because its writer is just writing it, or died while writing) is left for the next reading. A
+damaged line is skipped: claims and the result store show how far an attempt came, and at worst the job runs again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 
 class EventWriter:
-    """Tells what happened. Nothing is written before the first event."""
+    """Records events. No file is created before the first event."""
 
     def __init__(self, folder: Path) -> None:
         name = f"{os.uname().nodename}-{os.getpid()}-{time.time_ns()}-{os.urandom(3).hex()}.jsonl"
@@ -41,7 +41,7 @@ class EventWriter:
 
 
 class EventReader:
-    """Reads events as they come: each call of `read_new` gives those since the last, in the order of their times."""
+    """Reads new events: each call of `read_new` returns the events since the last call, in the order of their times."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""Whose turn it is to train: jobs that share a fit share its folder, and one of them at a time trains in it.
+"""Claims on fits: jobs that share a fit share its folder, and only one of them at a time trains in it.
 
 A job whose fit has an id of its own creates ``claims/ab/fit-FIT.JOB.N`` as well, and removes it when its attempt
 ends. As with the claims of jobs, it claims first and looks then: of two that begin at the same moment at least one sees
@@ -20,11 +20,11 @@ from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 FINISHED_FILE = "fit.json"
-"""In the folder of a fit that is finished."""
+"""The file in the folder of a finished fit."""
 
 
 def find_fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
-    """The folder of a fit: the one where another study under the root has finished it, else this study's own."""
+    """The folder of a fit: that of another study under the root if it has finished the fit, else this study's own."""
     own = study.job_folder(fit)
     finished = (folder.job_folder(fit) for folder in root.study_folders() if has_fit(folder.job_folder(fit)))
     return own if own.exists() else next(finished, own)
@@ -47,7 +47,7 @@ def _no_fit_file(study: StudyFolder, job: JobDescription) -> Path:
 
 
 def _claims_of_others(study: StudyFolder, job: JobDescription) -> Iterator[Path]:
-    """The claims on the fit of ``job``, without those of the job itself: dead ones of its own are no matter."""
+    """The claims on the fit of ``job``, without those of the job itself, because its own dead claims do not matter."""
     folder = study.claim_file(job.fit, 0).parent
     try:
         names = os.listdir(folder)  # noqa: PTH208
@@ -90,7 +90,7 @@ class FitClaim:
         return None
 
     def record_published(self) -> None:
-        """Say that nobody need wait for this fit, if the job that was published has left none that is finished."""
+        """Record that no job has to wait for this fit, if the published job has left no finished fit."""
         folder = find_fit_folder(self.root, self.study, self.job.fit)
         if self.job.fit != self.job.id and not has_fit(folder):
             create_once(_no_fit_file(self.study, self.job), "")
@@ -101,6 +101,6 @@ class FitClaim:
         return any(is_claim_live(claim) for claim in claims)
 
     def release(self) -> None:
-        """Let others have the fit."""
+        """Release the fit for other jobs."""
         if self.job.fit != self.job.id:
             self._file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Where things are under a root. No path inside a root is absolute: a root may be moved or copied."""
+"""Where the files are under a root. No path inside a root is absolute, so that a root may be moved or copied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seedfold.orchestrator.settings.site import read_site_settings
 
 ROOT_MARK = ".seedfold"
 SNAPSHOT_RECORD = "snapshot.json"
-"""Written last into the folder of a snapshot, which is whole when it is there."""
+"""The file that is written last into the folder of a snapshot: the snapshot is complete when it exists."""
 CLEARED_MARK = "cleared"
 """In a job's folder: what earlier attempts had kept there was removed, since the job was to be done again."""
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -43,7 +43,7 @@ class StudyFolder:
 
     @property
     def events_folder(self) -> Path:
-        """One append-only JSON-lines file per writer: the only state."""
+        """One append-only JSON-lines file per writer: the states of jobs follow from these files alone."""
         return self.path / "events"
 
     @property
@@ -66,11 +66,15 @@ class StudyFolder:
         return self.path / "code" / "accepted"
 
     def snapshot_modules_folder(self, digest: str) -> Path:
-        """What comes first on the path of what runs a snapshot. Raises UsageError if it is gone."""
+        """The folder of modules that comes first on the import path of jobs that run a snapshot.
+
+        Raises UsageError if it is gone.
+        """
         folder = self.snapshots_folder / digest
         if not (folder / SNAPSHOT_RECORD).exists():
             raise UsageError(
-                f"{folder}: the snapshot of the code is gone; seedfold resume {self.name} runs today's code"
+                f"{folder}: the snapshot of the code is gone; run seedfold resume"
+                f" {self.name} to continue with today's code"
             )
         return folder / "modules"
 
@@ -79,19 +83,19 @@ class StudyFolder:
         return self.path / "claims" / job_id[:2] / f"{job_id}.{attempt}"
 
     def job_folder(self, job_id: str) -> Path:
-        """The job's own folder: logs, checkpoints, staging."""
+        """The job's own folder: logs, checkpoints, and results that are not published yet."""
         return self.path / "jobs" / job_id[:2] / job_id
 
     def log_file(self, job_id: str, attempt: int) -> Path:
-        """What an attempt printed."""
+        """The file with what an attempt printed."""
         return self.job_folder(job_id) / f"log.{attempt}.txt"
 
     def result_folder(self, job_id: str, attempt: int) -> Path:
-        """The whole result of an attempt; the folder exists only when everything in it does."""
+        """The published result of an attempt. The folder appears only when all its files are complete."""
         return Path(self.result_folder_text(job_id, attempt))
 
     def result_folder_text(self, job_id: str, attempt: int) -> str:
-        """`result_folder` as text: for those who ask about every job of a study."""
+        """`result_folder` as text, which is faster for callers that need it for every job of a study."""
         return f"{self.path}/store/{job_id[:2]}/{job_id}.{attempt}"
 
 
@@ -104,21 +108,26 @@ class Root:
     def study_folder(self, name: str) -> StudyFolder:
         """Return the folder of a study, which need not exist. Raises UsageError for an unusable name."""
         if not _STUDY_NAME.fullmatch(name):
-            raise UsageError(f"study: {name!r} cannot name a folder; use up to 100 letters, digits, '.', '_' and '-'")
+            raise UsageError(
+                f"study: {name!r} cannot be the name of a folder; use up to 100 letters, digits, '.', '_' and '-'"
+            )
         folder = self.path / name
         if folder.is_file():
             raise UsageError(f"study: {folder} is a file; choose another name")
         return StudyFolder(self.path / folder.resolve().name if self._is_link_to_study(folder) else folder)
 
     def _is_link_to_study(self, folder: Path) -> bool:
-        """Whether this is a link to a study beside it: one study under two names would wait for itself."""
+        """Whether this is a link to a study in the same root: one study under two names would wait for itself."""
         return folder.is_symlink() and folder.resolve().parent == self.path.resolve()
 
     def study_folders(self) -> Iterator[StudyFolder]:
-        """All studies that have a plan and may be read, by name; links to studies beside them are left out."""
+        """All studies that have a plan and that this user may read, by name.
+
+        Links to studies of the same root are left out.
+        """
         if self.path.is_dir():
             for folder in sorted(self.path.iterdir()):
-                # Unlike `is_dir`, `access` has an answer for folders that other users keep to themselves.
+                # Unlike `is_dir`, `access` raises nothing for folders that other users have closed.
                 if os.access(folder / "plans", os.R_OK | os.X_OK) and not self._is_link_to_study(folder):
                     yield StudyFolder(folder)
 
@@ -139,9 +148,9 @@ class Root:
             (self.path / ROOT_MARK).touch()
 
     def apply_group_umask(self) -> None:
-        """Have what this process and those that it starts create writable for the group if the root is: for all in it.
+        """If the group may write to the root, make all new files of this process and its children group-writable.
 
-        A root that several people work in is a folder that their group may write to, with the set-group-ID bit.
+        A root that several people share is a folder that their group may write to, with the set-group-ID bit.
         """
         if self.path.is_dir() and self.path.stat().st_mode & stat.S_IWGRP:
             os.umask(os.umask(0o077) & ~stat.S_IRWXG)
@@ -156,7 +165,7 @@ def _find_marked_root(folder: Path) -> Path | None:
 
 
 def find_root(path: str | Path | None = None) -> Root:
-    """Find the root: as given, SEEDFOLD_ROOT, the site file, the nearest marked one upwards, ``./runs``."""
+    """Find the root: the given one, SEEDFOLD_ROOT, the site file, the nearest marked folder upwards, ``./runs``."""
     choice = path or os.environ.get("SEEDFOLD_ROOT") or read_site_settings().get("root")
     if choice:
         return Root(Path(str(choice)).expanduser().absolute())

@@ -1,7 +1,7 @@
 """What the files of a study say of every job: plans, attempts, submissions.
 
-Files are the truth and nothing here writes. An attempt's states never go backwards: whatever order events are read
-in, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
+Only the files count, and nothing here writes. The state of an attempt never goes backwards: in whatever order events
+are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class JobRecord:
     resumed_after_attempt: int = -1
 
     def add_event(self, event: Event) -> None:
-        """Fold one event in."""
+        """Add one event to what is known."""
         kind, attempt = event["e"], int(event["n"])
         if kind == "cancelled":
             if event["t"] > self.cancelled_at:
@@ -59,7 +59,7 @@ class JobRecord:
 
     @property
     def latest_event(self) -> Event | None:
-        """The last that is known of the latest attempt."""
+        """The event that decides the state of the latest attempt."""
         return self.last_events.get(self.latest_attempt)
 
     @property
@@ -78,9 +78,9 @@ class JobRecord:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether a person cancelled the job, nobody has resumed it since, and no attempt was through before it heard.
+        """Whether a person cancelled the job, nobody has resumed it since, and no attempt was done before that.
 
-        An attempt that began at that moment changes nothing: it is stopped.
+        An attempt that began at that moment does not count: it is stopped.
         """
         if self.cancelled_at <= self.resumed_at:
             return False
@@ -89,7 +89,7 @@ class JobRecord:
 
 
 class Ledger:
-    """The plans, records and live submissions of one study, read as they come."""
+    """The plans, job records and live submissions of one study; each `refresh` reads what is new."""
 
     def __init__(self, study: StudyFolder) -> None:
         self.study = study
@@ -99,16 +99,17 @@ class Ledger:
         self.last_submission_of: Mapping[str, Submission] = {}
         self.rerun_attempts: dict[str, int] = {}
         self.cancelled_jobs: set[str] = set()
-        """Jobs that a person cancelled and nobody has resumed since."""
+        """Jobs that a person cancelled and that nobody has resumed since."""
         self._records: defaultdict[str, JobRecord] = defaultdict(JobRecord)
         self._events = EventReader(study.events_folder)
         self._submissions = Submissions(study)
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read what is new; tell whether a plan or an event was.
+        """Read what is new; return whether there was a new plan or a new event.
 
-        Submissions come first: whatever a worker told before it ended is then among the events that follow.
+        Submissions are read first: all events that a worker recorded before it ended are then among the events read
+        after them.
         """
         self._submissions.refresh()
         self.live_submissions, self.open_submission_of = self._submissions.live, self._submissions.open_submission_of
@@ -139,11 +140,11 @@ class Ledger:
 
     @property
     def damaged_lines(self) -> Counter[str]:
-        """Lines of events that could not be read, by the name of their file."""
+        """The number of lines of events that could not be read, by the name of their file."""
         return self._events.damaged_lines
 
     def record_of(self, job_id: str) -> JobRecord:
-        """What the events say of a job; an empty record if they say nothing."""
+        """The record of a job; an empty record if there is no event of it."""
         return self._records.get(job_id) or JobRecord()
 
     def done_events(self) -> Iterator[tuple[str, Event]]:

@@ -1,6 +1,7 @@
-"""Files for people, where people look: ``outputs/STAGE`` of a study, with a folder a job where a stage has axes.
+"""Files for people in ``outputs/STAGE`` of a study, with one folder for each job if the stage has axes.
 
-They are copies of what is in the result, made before it is published: a job that is killed in between runs again.
+They are copies of files of the result. They are made before the result is published, because a job that is killed in
+between runs again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _MAX_NAME_LENGTH = 100
 
 
 def output_folder(study: StudyFolder, job: JobDescription) -> Path:
-    """Return the folder for the files of a job; two of one stage never share it."""
+    """Return the folder for the files of a job. Two jobs of one stage never share a folder."""
     folder = study.outputs_folder / job.stage
     if not job.axes:
         return folder
@@ -28,7 +29,7 @@ def output_folder(study: StudyFolder, job: JobDescription) -> Path:
 
 
 def copy_outputs(source: Path, target: Path) -> None:
-    """Copy a folder's files, if there is one, each whole; files of the same name are replaced."""
+    """Copy a folder's files, if the folder exists, each file whole; files of the same name are replaced."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         with replace_file(target / file.relative_to(source)) as temporary:
             shutil.copyfile(file, temporary)

@@ -1,9 +1,13 @@
 """The plans of a study on disk, and which jobs are current.
 
-Every launch that changes what the study is writes one file: a first line that says who asked for what, then the job
-descriptions. The address of a job, (stage, axis values), belongs to the job that named it last: that one is current,
-the earlier ones are superseded. A launch adds jobs, and it removes those that an earlier launch with the same request
-named and it does not: these points were taken out of the study's file.
+Every launch that changes the study writes one file. Its first line says who launched and with which settings, and the
+other lines are the job descriptions. An address, (stage, axis values), belongs to the job that was planned last for it:
+this job is current, and the earlier jobs of the address are superseded. A launch adds jobs. It also removes jobs that
+an earlier launch with the same request planned and that it does not plan: their points were deleted from the study
+file.
+
+Modules of Seedfold have their oldest names in the file, because a task that still waits in a queue reads it with the
+code of its snapshot. Readers get the names that the modules have in their own code.
 
 Modules of Seedfold have their oldest names in the file, because a task that still waits in a queue reads it with the
 code of its snapshot. Whoever reads a plan gets the names that modules have in the code that reads it.
@@ -40,7 +44,7 @@ Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
     {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
 )
-"""Overrides of these keys say how jobs are done or shown, and not which jobs there are."""
+"""Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
 _SWEPT = "hydra.sweeper."
 
 
@@ -56,7 +60,7 @@ def _says_which_jobs(override: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
-    """Who asked for what, and the settings that jobs of this plan run under (``cluster``, ``failures``, …).
+    """Who launched, with which overrides, and the settings (``cluster``, ``failures``, …) of the jobs of this plan.
 
     ``request`` says which part of the study the plan is the whole of; one without it only adds jobs.
     """
@@ -80,7 +84,7 @@ class PlanHeader:
         folder: Path,
         request: Request | None = None,
     ) -> PlanHeader:
-        """Describe the plan that this process makes."""
+        """Make the header of a plan of this process."""
         return cls(
             time=time.time(),
             user=user_name(),
@@ -95,7 +99,7 @@ class PlanHeader:
 
 
 def user_name() -> str:
-    """The user's name, or number where nobody has named it, as in a container."""
+    """The user's name, or the user's number where it has no name, as in a container."""
     import getpass
 
     try:
@@ -105,7 +109,7 @@ def user_name() -> str:
 
 
 def _next_file_name(folder: Path) -> str:
-    """A name that sorts behind every other, whatever the clocks of the hosts say."""
+    """A name that sorts after all others, even where the clocks of the hosts differ."""
     latest = max((int(file.name.split("-")[0]) for file in folder.glob("*.jsonl")), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
@@ -118,7 +122,10 @@ def write_plan(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescrip
 
 
 def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDescription], digest: str) -> None:
-    """Write the plan of that digest, unless it is there: of many that do so at once, with one time, one succeeds."""
+    """Write the plan with that digest, unless it exists.
+
+    Of many processes that do so at once with equal times, one succeeds.
+    """
     if not any(study.plans_folder.glob(f"*-{digest}.jsonl")):
         name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
         create_once(study.plans_folder / name, "".join(_plan_lines(header, jobs)))
@@ -144,7 +151,7 @@ def _plan_files(study: StudyFolder) -> list[Path]:
 
 
 def read_plan_header(path: Path) -> PlanHeader:
-    """Read who asked for a plan."""
+    """Read the header of a plan."""
     with path.open(encoding="utf-8") as file:
         record = json.loads(file.readline())
     for key in ("command", "overrides", "config_dirs"):
@@ -165,11 +172,12 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 
 
 class Plans:
-    """All plans of a study, read as they come.
+    """All plans of a study; each `refresh` reads what is new.
 
-    ``jobs`` has every job ever named, by id; ``current_jobs`` the job that holds each address of the study as last
-    launched (equal points of two stages are one job with two addresses); ``removed_jobs`` those at addresses that the
-    study no longer has; ``superseded`` the ids that hold no address any more; ``header`` is the last one's.
+    ``jobs`` has every job that was ever planned, by id; ``current_jobs`` has the job of each address that the study had
+    at its last launch (equal points of two stages are one job with two addresses); ``removed_jobs`` has the jobs of
+    addresses that the study no longer has; ``superseded`` has the ids of the jobs that have no address any more;
+    ``header`` is that of the last plan.
     """
 
     def __init__(self, study: StudyFolder) -> None:
@@ -184,11 +192,12 @@ class Plans:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read plans that are new; tell whether there were any."""
+        """Read plans that are new; return whether there were any."""
         files = _plan_files(self.study)
         new = [path for path in files if path not in self._files_read]
         if new and self._files_read and new[0] < max(self._files_read):
-            # Written at the same moment as one that was read before it: the names decide, for every reader alike.
+            # Another plan, written at the same moment, was read before it. The order of the names counts, for all
+            # readers alike.
             self.current_jobs.clear()
             self.removed_jobs.clear()
             self._named_by_request.clear()

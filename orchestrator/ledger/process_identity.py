@@ -1,4 +1,7 @@
-"""Which process is it, and does it still live? An id alone is used again; with start time and boot id it is not."""
+"""Identifies a process and checks whether it is alive.
+
+Process ids are used again; with start time and boot id they are unique.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def _boot() -> str:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """Clock ticks from boot to the start of a process; None if there is no such process, or only its zombie.
+    """Clock ticks from boot to the start of a process; None if there is no such process, or only a zombie.
 
     Raises PermissionError for a process of another user where the system hides those (``hidepid``).
     """
@@ -35,14 +38,14 @@ def _start_ticks(pid: int) -> int | None:
 
 
 def _raise_if_hidden(pid: int) -> None:
-    # Signal 0 is never delivered; it is refused where there is a process, seen or not.
+    # Signal 0 is never delivered. The call is refused if the process exists, even if this user cannot see it.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process, unmistakably: host, process id, start in clock ticks since boot, boot id with pid namespace."""
+    """The identity of a process: host, process id, start in clock ticks since boot, boot id with pid namespace."""
 
     host: str
     pid: int
@@ -63,7 +66,7 @@ class ProcessIdentity:
         return cls.of_pid(os.getpid())
 
     def liveness(self) -> Liveness:
-        """Tell whether the process lives; ``unknown`` where this host cannot see it."""
+        """Return whether the process is alive; ``unknown`` if this host cannot see it."""
         if self.host != os.uname().nodename:
             return "unknown"
         if self.boot != _boot():
@@ -74,7 +77,7 @@ class ProcessIdentity:
             return "unknown"
 
     def send_signal(self, number: int) -> bool:
-        """Send a signal; False if the process is not alive, as far as this host can tell, or another user's."""
+        """Send a signal; False if this host does not see the process alive, or if it belongs to another user."""
         if self.liveness() != "alive":
             return False
         try:

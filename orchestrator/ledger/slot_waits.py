@@ -1,4 +1,4 @@
-"""What a worker waits for that has no place for any of its jobs: a line beside its submission, while that is so."""
+"""What a worker waits for while it has no slot for any of its jobs: one line in a file of its submission's folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FILE_NAME = "waits"
 
 
 def record_wait(submission_folder: Path, text: str) -> None:
-    """Say what the worker of the submission in this folder waits for; an empty text for nothing any more."""
+    """Record what the worker of the submission in this folder waits for; an empty text if it no longer waits."""
     if text:
         write_atomically(submission_folder / _FILE_NAME, [text])
     else:
@@ -18,7 +18,7 @@ def record_wait(submission_folder: Path, text: str) -> None:
 
 
 def read_wait(submission_folder: Path) -> str:
-    """What was said last, which holds as long as the worker lives; an empty text for nothing."""
+    """The last recorded text, which is valid as long as the worker is alive; an empty text if it does not wait."""
     try:
         return (submission_folder / _FILE_NAME).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Submissions: which jobs were handed to whom, and whether anybody is still at work on them.
+"""Submissions: which jobs were submitted together, and whether a worker or a scheduler still has them.
 
-``submissions/TOKEN/intent.json`` is on disk before anything is started. On this machine one worker does all of it; a
+``submissions/TOKEN/intent.json`` is on disk before anything is started. On this machine one worker runs all its jobs. A
 scheduler runs it as an array of tasks, each with a worker of its own (see `seedfold.orchestrator.ledger.task_records`).
 """
 
@@ -30,8 +30,8 @@ from seedfold.orchestrator.settings.cluster import ClusterSettings
 class TaskArray:
     """How a scheduler runs a submission: tasks of ``per_task`` jobs, ``side_by_side`` of them at a time.
 
-    ``resources`` are those of one job; ``after`` are the tokens of submissions that have to end before; ``exclude`` are
-    nodes to stay away from.
+    ``resources`` are those of one job; ``after`` has the tokens of submissions that have to end before this one starts;
+    ``exclude`` has the nodes on which no task may run.
     """
 
     stage: str
@@ -51,12 +51,12 @@ class TaskArray:
 
 @dataclass(frozen=True)
 class Submission:
-    """Jobs handed over together, with the settings (``cluster``, ``failures``) that they run under.
+    """Jobs that are submitted together, with the settings (``cluster``, ``failures``) with which they run.
 
-    ``rerun_attempts`` are the jobs that have a result and are to be done again all the same, each with its latest
-    attempt so far. ``snapshot`` names the code that they run, None for what is there when they start.
-    ``array`` is None for a submission to this machine, which is one task. Commands that people run by hand are each a
-    task of a submission that hands nothing over (see `seedfold.orchestrator.dispatch.rendered_job`).
+    ``rerun_attempts`` has the jobs that have a result and are to be run again, each with the number of its latest
+    attempt. ``snapshot`` names the code that the jobs run; with None they run the code that exists when they start.
+    ``array`` is None for a submission to this machine, which is one task. Each command that a person runs by hand is a
+    task of a submission for which no worker is started (see `seedfold.orchestrator.dispatch.rendered_job`).
     """
 
     folder: Path
@@ -81,12 +81,12 @@ class Submission:
 
     @property
     def log_file(self) -> Path:
-        """What a worker on this machine and everything that starts it printed."""
+        """The log of a worker on this machine, and of the processes that start it."""
         return self.folder / "worker.log"
 
     @cached_property
     def tasks(self) -> TaskRecords:
-        """What is known of its tasks."""
+        """The records of its tasks."""
         return TaskRecords(self.folder)
 
     @property
@@ -112,7 +112,10 @@ class Submission:
         token: str | None = None,
         snapshot: str | None = None,
     ) -> Submission:
-        """Put the intent on disk, under a new token unless one is given; raises FileExistsError if that is taken."""
+        """Write the intent to disk, under a new token unless one is given.
+
+        Raises FileExistsError if the token is taken.
+        """
         folder = study.submissions_folder / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
         intent = {
             "jobs": list(jobs),
@@ -130,7 +133,7 @@ class Submission:
 
     @classmethod
     def read(cls, folder: Path) -> Submission:
-        """Read an intent. Raises FileNotFoundError where there is none (yet)."""
+        """Read an intent. Raises FileNotFoundError if there is none, or none yet."""
         intent = json.loads((folder / "intent.json").read_text(encoding="utf-8"))
         return cls(
             folder=folder,
@@ -146,29 +149,35 @@ class Submission:
         )
 
     def import_path(self) -> list[str]:
-        """What comes first on the path of the worker and its jobs. Raises UsageError if the snapshot is gone."""
+        """The folder that comes first on the import path of the worker and its jobs.
+
+        Raises UsageError if the snapshot is gone.
+        """
         return [
             *([] if self.snapshot is None else [str(self._study_folder.snapshot_modules_folder(self.snapshot))]),
             self.code_folder,
         ]
 
     def python_path(self) -> str:
-        """``PYTHONPATH`` for whatever this process starts to work on it."""
+        """``PYTHONPATH`` for the processes that this process starts for the submission."""
         others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         return os.pathsep.join(dict.fromkeys(filter(None, [*self.import_path(), *others])))
 
     def setup_lines(self) -> list[str]:
-        """Lines of shell by which a task runs the snapshot of the code itself, and not only its jobs do."""
+        """Lines of shell that make the task itself run the snapshot of the code, as its jobs do."""
         if self.snapshot is None:
             return []
         return [f'export PYTHONPATH={shlex.quote(self.import_path()[0])}"${{PYTHONPATH:+:$PYTHONPATH}}"']
 
     def worker_process(self) -> ProcessIdentity | None:
-        """The process that works on it on this machine; None if none has started yet, or a scheduler runs it."""
+        """The process of its worker on this machine.
+
+        None if it has not started yet, or if a scheduler runs the submission.
+        """
         return self.tasks.worker_process(0) if self.array is None else None
 
     def scheduler_id(self) -> str | None:
-        """The scheduler's number for it; None before it was submitted, as far as anybody knows."""
+        """The scheduler's number of its array; None as long as no number is recorded."""
         try:
             record = json.loads((self.folder / "submitted.json").read_text())
         except FileNotFoundError:
@@ -176,21 +185,26 @@ class Submission:
         return str(record["scheduler_id"])
 
     def mark_unsubmittable(self, reason: str) -> None:
-        """Say that the scheduler will never take it: its jobs wait for a person."""
+        """Record that the scheduler will never accept it, so that its jobs wait for a person."""
         create_once(self.folder / "void", reason)
 
     def is_unsubmittable(self) -> bool:
-        """Whether the scheduler will never take it."""
+        """Whether the scheduler will never accept it."""
         return (self.folder / "void").exists()
 
     def has_ended(self) -> bool:
-        """Whether a worker on this machine said that it is through; what a scheduler runs is judged task by task."""
+        """Whether a worker on this machine recorded that it has ended.
+
+        What a scheduler runs is recorded for each task.
+        """
         return self.array is not None or self.tasks.record_of(0).is_over
 
     def liveness(self, task_index: int = 0, restart: int | None = None) -> Liveness:
-        """Tell whether somebody is at work on a task, or about to start; as it was after ``restart`` if that is given.
+        """Return whether the worker of a task is alive or about to start.
 
-        A task of a scheduler's lives until its worker or the scheduler says that it is over.
+        If ``restart`` is given, the worker after that restart.
+
+        A task of a scheduler is alive until its worker or the scheduler says that it has ended.
         """
         mark = self.tasks.record_of(task_index)
         if mark.is_over or (restart is not None and mark.last_start > restart):
@@ -203,7 +217,7 @@ class Submission:
         return liveness if liveness != "unknown" else self._liveness_by_heartbeat(task_index)
 
     def _starting_process(self) -> ProcessIdentity:
-        """Who is about to start the worker: the submitted task once there is one, the launcher before."""
+        """The process that is about to start the worker: the submitted task if it exists already, else the launcher."""
         try:
             return ProcessIdentity(**json.loads((self.folder / "submitted.json").read_text())["process"])
         except FileNotFoundError:
@@ -214,7 +228,7 @@ class Submission:
         return "alive" if observation_time(self._study_folder) - last_heartbeat < self.silent_s else "dead"
 
     def open_jobs(self) -> list[str]:
-        """The jobs of the tasks that somebody is at work on, or will be."""
+        """The jobs of the tasks that are running or will run."""
         if self.array is None:
             return list(self.jobs) if self.liveness() != "dead" else []
         if self.is_unsubmittable():
@@ -225,21 +239,24 @@ class Submission:
 
 
 class Submissions:
-    """The submissions of a study, read as they come. What is dead once is never asked about again."""
+    """The submissions of a study; each `refresh` reads what is new.
+
+    A submission that was seen dead is not checked again.
+    """
 
     def __init__(self, study: StudyFolder) -> None:
         self._folder = study.submissions_folder
         self._live: dict[str, Submission] = {}
         self._seen: set[str] = set()
         self.live: list[Submission] = []
-        """Those that somebody is at work on, or will be."""
+        """The submissions that are running or will run."""
         self.open_submission_of: dict[str, Submission] = {}
-        """The jobs of their tasks that are not over."""
+        """The jobs of those of their tasks that have not ended."""
         self.last_submission_of: dict[str, Submission] = {}
-        """Every job that was ever handed over, with the last submission that holds it."""
+        """Every job that was ever submitted, with its last submission."""
 
     def refresh(self) -> None:
-        """Look again."""
+        """Read what is new."""
         for entry in self._folder_entries():
             if entry.name not in self._seen and Path(entry, "intent.json").exists():
                 self._add(Submission.read(Path(entry)))

@@ -1,9 +1,9 @@
-"""The tasks of a submission, and what each worker and the scheduler have said of them.
+"""The tasks of a submission: what their workers and the scheduler have recorded of them.
 
-``tasks/INDEX.RESTART`` is created once, by the worker that sits in task INDEX after its RESTARTth requeue, with its
-process; touching it is its sign of life. ``tasks/INDEX.RESTART.over`` is created once, by that worker or by whoever
-learnt it from the scheduler, when the task has ended for good. Nothing else is ever written, so a listing of names
-tells which tasks are over.
+``tasks/INDEX.RESTART`` is created once, with the identity of its process, by the worker that runs in task INDEX after
+requeue number RESTART. The worker touches this file as its heartbeat. ``tasks/INDEX.RESTART.over`` is created once,
+when the task has ended for good, by that worker or by a process that learned it from the scheduler. No other file is
+written, so a list of the names shows which tasks have ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """What the names of the files say of one task: its latest start and its latest end, -1 where there is none."""
+    """One task according to the names of the files: its latest start and its latest end, -1 if there is none."""
 
     last_start: int = _NEVER
     last_end: int = _NEVER
@@ -37,49 +37,52 @@ class TaskRecord:
 
 
 class TaskRecords:
-    """The marks of one submission."""
+    """The records of the tasks of one submission."""
 
     def __init__(self, submission: Path) -> None:
         self._folder = submission / "tasks"
 
     def record_start(self, index: int, restart: int) -> bool:
-        """Sit down in a task as the calling process; False if somebody has, or if the task is over."""
+        """Record the calling process as the worker of a task; False if the task has a worker already, or has ended."""
         if self.record_of(index).last_end >= restart:
             return False
         return create_once(self._start_file(index, restart), json.dumps(ProcessIdentity.current().to_dict()))
 
     def record_heartbeat(self, index: int, restart: int) -> None:
-        """Give a sign of life."""
+        """Record a heartbeat."""
         self._start_file(index, restart).touch()
 
     def record_end(self, index: int, restart: int, /, **details: Any) -> bool:
-        """Say, once, that a task has ended for good, and why."""
+        """Record, once, that a task has ended for good, and why."""
         return create_once(self._folder / f"{index}.{restart}.over", json.dumps(details))
 
     def end_details(self, index: int) -> Mapping[str, Any]:
-        """What was said of the task's end."""
+        """What was recorded of the end of a task."""
         ended = self.record_of(index).last_end
         record: dict[str, Any] = json.loads((self._folder / f"{index}.{ended}.over").read_text(encoding="utf-8"))
         return record
 
     def worker_process(self, index: int) -> ProcessIdentity | None:
-        """The process that sat down last; None if none has yet."""
+        """The process of the latest worker of a task; None if there was none yet."""
         started = self.record_of(index).last_start
         if started == _NEVER:
             return None
         return ProcessIdentity(**json.loads(self._start_file(index, started).read_text()))
 
     def last_heartbeat(self, index: int) -> float | None:
-        """When the task's latest worker gave its last sign of life, in seconds since the epoch; None if never."""
+        """The time of the last heartbeat of the task's latest worker, in seconds since the epoch.
+
+        None if there was none.
+        """
         started = self.record_of(index).last_start
         return None if started == _NEVER else self._start_file(index, started).stat().st_mtime
 
     def record_of(self, index: int) -> TaskRecord:
-        """What is known of one task."""
+        """The record of one task."""
         return self.records().get(index, TaskRecord())
 
     def records(self) -> dict[int, TaskRecord]:
-        """What is known of every task that has begun or ended."""
+        """The records of all tasks that have begun or ended."""
         try:
             names = os.listdir(self._folder)  # noqa: PTH208
         except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The system's ssh: keys, agent and ``~/.ssh/config`` are the user's; no password is ever asked for.
+"""Connections with the system's ssh, with the user's keys, agent and ``~/.ssh/config``; it never asks for a password.
 
-Commands share one connection for a minute where the user has not said otherwise, since a connection may take a second
-and another command on it takes none.
+Commands share one connection for a minute, unless the user has configured ssh otherwise, because a new connection may
+take a second and another command on an open one takes almost no time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MESSAGE_PREFIX = "seedfold: "
 _LONGEST_SOCKET = 100
 _SOCKET_NAME_LENGTH = 40 + 18
 _CONTROL_PERSIST_S = 60
-# What ssh says by itself, and what is asked for in its place.
+# ssh's own settings, and the values that are used instead.
 _REPLACED_DEFAULTS = {
     "connecttimeout": ("none", "ConnectTimeout=20"),
     "serveraliveinterval": ("0", "ServerAliveInterval=15"),
@@ -47,7 +47,7 @@ class Connection:
 
     @cached_property
     def _options(self) -> list[str]:
-        """What is added to the user's own configuration, which `ssh -G` tells."""
+        """Options that are added to the user's own configuration, which `ssh -G` prints."""
         process = _run(["ssh", "-G", "--", self.login.host])
         if process.returncode:
             raise UnreachableError(f"{self.login.host}: {_last_line(process.stderr)}")
@@ -66,7 +66,7 @@ class Connection:
         return ["ssh", "-t" if tty else "-T", *self._options, "--", self.login.host, command_line]
 
     def check_reachable(self) -> None:
-        """Raise UnreachableError, with what ssh says, if there is no way to the host."""
+        """Raise UnreachableError, with the message of ssh, if the host cannot be reached."""
         check_command = ["ssh", *self._options, "-O", "check", "--", self.login.host]
         if _run(check_command).returncode == 0:
             return
@@ -85,9 +85,11 @@ class Connection:
 
     @contextmanager
     def open_wire(self, command_line: str) -> Iterator[Wire]:
-        """Run a line of shell that starts a Seedfold to talk with, and end it with the block.
+        """Run a line of shell that starts Seedfold on the host and exchange messages with it.
 
-        Where it goes away in the middle of it, raises UnreachableError or UsageError with what it, or ssh, said last.
+        It ends with the `with` block.
+
+        If it ends too early, raises UnreachableError or UsageError with its last message, or the last message of ssh.
         """
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
@@ -125,15 +127,15 @@ class Connection:
         )
 
     def run_on_terminal(self, command_line: str) -> int:
-        """Run a line of shell on this terminal; return its exit code. Raises UnreachableError if ssh ends before it."""
+        """Run a line of shell on this terminal; return its exit code. Raises UnreachableError if ssh ends too early."""
         with _catch_interrupts(lambda: None):
-            # The keys go to the other side, Ctrl-C among them.
+            # All keys, also Ctrl-C, go to the other machine.
             return self._check_exit_code(subprocess.Popen(self._ssh_command(command_line, tty=True)).wait())
 
     def run_streaming(self, command_line: str, on_output: Callable[[bytes], object]) -> int:
-        """Run a line of shell without a terminal, and hear what it prints as it comes; otherwise as `run_on_terminal`.
+        """Run a line of shell without a terminal, and pass on its output as it comes; otherwise as `run_on_terminal`.
 
-        Ctrl-C is passed on; where this process ends, the other side hears it by the end of its standard input.
+        Ctrl-C is passed on. If this process ends, the other side sees the end of its standard input.
         """
         process = subprocess.Popen(
             self._ssh_command(command_line), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, process_group=0
@@ -152,14 +154,17 @@ class Connection:
     def _check_exit_code(self, exit_code: int) -> int:
         if exit_code == _SSH_FAILED or exit_code < 0:
             raise UnreachableError(
-                f"{self.login.host}: the connection ended before the command did; jobs go on there, and the same"
-                " command again goes on from there"
+                f"{self.login.host}: the connection ended before the command; jobs continue on"
+                " the host, and the same command continues from there"
             )
         return exit_code
 
 
 class _InterruptForwarder:
-    """Ctrl-C without a terminal: told to the other side, which answers as to any; one too many ends ssh."""
+    """Ctrl-C without a terminal: it is passed to the other side, which handles it as usual.
+
+    Several in a row end ssh.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
         self._process, self._pipe, self._count = process, pipe, 0
@@ -178,7 +183,7 @@ class _InterruptForwarder:
 
 @contextmanager
 def _catch_interrupts(on_interrupt: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C call ``on_interrupt`` in place of ending this process."""
+    """Let Ctrl-C call ``on_interrupt`` instead of ending this process."""
 
     def handle_signal(number: int, frame: FrameType | None) -> None:
         on_interrupt()
@@ -191,7 +196,7 @@ def _catch_interrupts(on_interrupt: Callable[[], None]) -> Iterator[None]:
 
 
 def _output_after_begin(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield what comes behind the mark, as it comes."""
+    """Yield the output after the mark, as it comes."""
     before: bytes | None = b""
     while data := stream.read(_CHUNK_BYTES):
         if before is None:
@@ -205,7 +210,7 @@ def _output_after_begin(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def is_on_terminal() -> bool:
-    """Whether a person sits here: all three standard streams are a terminal's."""
+    """Whether all three standard streams are a terminal."""
     return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
@@ -220,11 +225,11 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def _last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "ssh failed without a word"
+    return lines[-1] if lines else "ssh failed without a message"
 
 
 def _find_socket_folder() -> Path | None:
-    """A folder of this user's alone whose name is short enough for sockets; None if there is none."""
+    """A folder that only this user can open, with a path short enough for sockets; None if there is none."""
     folder = Path(tempfile.gettempdir(), f"seedfold-{os.getuid()}", "ssh")
     if len(os.fsencode(folder)) + _SOCKET_NAME_LENGTH > _LONGEST_SOCKET:
         return None

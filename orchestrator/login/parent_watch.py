@@ -1,4 +1,4 @@
-"""A command that runs here for somebody who sits elsewhere, without a terminal that would pass signals on."""
+"""Runs a command for a caller on another machine, without a terminal that would pass signals on."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STA
 
 
 def check_and_watch_caller() -> None:
-    """Do what a caller elsewhere asks for beside its command. Raises UsageError if it is of another version."""
+    """Prepare a command for a caller on another machine. Raises UsageError if the caller has another version."""
     caller_version = os.environ.pop(CALLER_VERSION, None)
     own_version = version("seedfold")
     if caller_version is not None and caller_version != own_version:
         host = os.uname().nodename
         raise UsageError(
-            f"seedfold is {own_version} on {host} and {caller_version} where you called it; install the same on both"
+            f"seedfold is {own_version} on {host} and {caller_version} on your"
+            " machine; install the same version on both"
         )
     if os.environ.pop(WATCH_STANDARD_INPUT, None):
         _watch_standard_input()
 
 
 def _watch_standard_input() -> None:
-    """Take standard input for what the caller has to say, and leave the command an empty one."""
+    """Read the caller's signals from standard input, and give the command an empty standard input."""
     caller_input, empty_input = os.dup(0), os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty_input, 0)
     os.close(empty_input)
@@ -33,7 +34,7 @@ def _watch_standard_input() -> None:
 
 
 def _pass_on_signals(caller_input: int) -> None:
-    """Every byte is a Ctrl-C; the end is that of a terminal."""
+    """Every byte means a Ctrl-C; the end of the input means that the terminal was closed."""
     while data := os.read(caller_input, 16):
         for _ in data:
             os.kill(os.getpid(), signal.SIGINT)

@@ -1,8 +1,8 @@
-"""What of a project goes to the other side: code, configuration and tables, by content; data never.
+"""The parts of a project that are sent to the login host: code, configuration and tables, by content; never data.
 
-Modules and packages are those that a snapshot of the code would hold (see `seedfold.orchestrator.code.source_files`),
-laid out by import name, and the user's folders of configuration and tables keep their places, so that over there the
-folder stands for the one here.
+The modules and packages are those of a snapshot of the code (see `seedfold.orchestrator.code.source_files`), stored by
+import name. The user's folders of configuration and tables keep their relative paths, so that the folder there can
+replace the folder here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _OUTSIDE_FOLDER = "conf.outside"
 
 @dataclass(frozen=True)
 class Project:
-    """Files by their names there, each with its content; what was left out; the names of ``config_dirs`` there."""
+    """The files by their names on the host, with their content.
+
+    The packages left out; the names of ``config_dirs`` there.
+    """
 
     files: Mapping[str, SourceFile]
     left_out: tuple[str, ...] = ()
@@ -30,7 +33,10 @@ class Project:
 
 
 def gather_project(overrides: Sequence[str], config_dirs: Sequence[Path], folder: Path) -> Project:
-    """Compose a study as `launch` in ``folder`` would, and gather what it needs. Raises UsageError as that does."""
+    """Compose a study as `launch` in ``folder`` would, and collect the files that it needs.
+
+    Raises UsageError as `launch` does.
+    """
     from seedfold.jobs.study import load_study
 
     study = load_study(overrides, config_dirs=config_dirs, folder=folder)
@@ -41,7 +47,7 @@ def gather_project(overrides: Sequence[str], config_dirs: Sequence[Path], folder
 
 
 def gather_code(modules: Iterable[str], folder: Path) -> Project:
-    """Gather the modules of these names, and what they import, as a job launched in ``folder`` would find them."""
+    """Collect the modules with these names, and what they import, as a job launched in ``folder`` would find them."""
     sources = read_source_files(modules, folder)
     own_files = {name: file for name, file in sources.files.items() if name.partition("/")[0] != _OWN_PACKAGE}
     readable_files = {name: file for name, file in own_files.items() if file.content is not None}
@@ -53,13 +59,13 @@ def gather_code(modules: Iterable[str], folder: Path) -> Project:
 
 
 def content_digest(source: SourceFile) -> str:
-    """Name a content: its SHA-256, and whether it may be executed."""
+    """The name of a content: its SHA-256, and whether the file is executable."""
     assert source.content is not None
     return hashlib.sha256(source.content).hexdigest() + ("x" if source.executable else "")
 
 
 def _names_there(config_dirs: Iterable[Path], folder: Path) -> dict[Path, str]:
-    """Where folders of configuration lie there: at the same place below the project's folder, or beside it."""
+    """The paths of configuration folders on the host: the same path inside the project's folder, or next to it."""
     relative_names = {path: path.relative_to(folder).as_posix() for path in config_dirs if path.is_relative_to(folder)}
     return {path: relative_names.get(path, f"{_OUTSIDE_FOLDER}/{n}/{path.name}") for n, path in enumerate(config_dirs)}
 
@@ -84,4 +90,6 @@ def _table_name_there(file: Path, names_there: Mapping[Path, str], folder: Path)
         for project_folder, folder_name in name_of_folder.items():
             if file.is_relative_to(project_folder):
                 return (Path(folder_name) / file.relative_to(project_folder)).as_posix()
-    raise UsageError(f"table {file}: lies outside of {folder}, which is what goes to the login host; move it inside")
+    raise UsageError(
+        f"table {file}: is outside of {folder}, and only this folder is sent to the login host; move the file into it"
+    )

@@ -1,5 +1,7 @@
-"""Projects that were sent here, under the root: ``.projects/DIGEST/`` is one as it was, ``.projects/files/`` holds each
-content once. Nothing in them is ever changed; a file that has gone is sent again.
+"""The project store: the projects that were sent here, under the root.
+
+``.projects/DIGEST/`` is one project as it was, and ``.projects/files/`` has each content once. Nothing in them is ever
+changed; a missing file is sent again.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from seedfold.results.store.atomic_files import replace_file
 
 _FOLDER = ".projects"
 DigestTable = Mapping[str, str]
-"""Digests by the names of files."""
+"""The digests of files, by name."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,21 @@ class ProjectStore:
     root: Root
 
     def project_folder(self, table: DigestTable) -> Path:
-        """Where a project lies, or will. Raises UsageError for a name that leads out of it."""
+        """The folder of a project, which need not exist. Raises UsageError for a file name that leads out of it."""
         for name in table:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise UsageError(f"{name}: leads out of the project")
+                raise UsageError(f"{name}: this path is outside of the project")
         text = json.dumps(dict(sorted(table.items())))
         return self.root.path / _FOLDER / hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def missing_digests(self, table: DigestTable) -> list[str]:
-        """The contents that have to be sent."""
+        """The digests of contents that have to be sent."""
         folder = self.project_folder(table)
         absent_digests = {digest for name, digest in table.items() if not (folder / name).exists()}
         return sorted(digest for digest in absent_digests if not self._content_path(digest).exists())
 
     def add_content(self, digest: str, data: Iterable[bytes]) -> None:
-        """Keep a content. Raises UsageError if it is not the one that was announced."""
+        """Store a content. Raises UsageError if it does not have the announced digest."""
         content = self._content_path(digest)
         content.parent.mkdir(parents=True, exist_ok=True)
         temporary = content.with_name(f".{content.name}.{os.urandom(6).hex()}")
@@ -57,13 +59,13 @@ class ProjectStore:
                 file.flush()
                 os.fsync(handle)
             if hasher.hexdigest() != digest.rstrip("x"):
-                raise UsageError(f"{digest}: changed on its way; try again")
+                raise UsageError(f"{digest}: the content changed during the transfer; try again")
             temporary.replace(content)
         finally:
             temporary.unlink(missing_ok=True)
 
     def create_project(self, table: DigestTable) -> Path:
-        """Have a project lie there whole, and return its folder."""
+        """Create the complete folder of a project, and return it."""
         folder = self.project_folder(table)
         for name, digest in table.items():
             if not (folder / name).exists():
@@ -76,7 +78,7 @@ class ProjectStore:
 
 
 def _link_or_copy(content: Path, path: Path) -> None:
-    """Give a content one more name; where that is not allowed, as for files of others, a copy."""
+    """Link a content under one more name; copy it if links are not allowed, as for files of other users."""
     try:
         os.link(content, path)
     except FileExistsError:
@@ -87,12 +89,12 @@ def _link_or_copy(content: Path, path: Path) -> None:
 
 
 def refuse_absent_data(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise UsageError where a project that was sent here asks for data beside it, which was not."""
+    """Raise UsageError if a project that was sent here expects data in its folder, because data is not sent."""
     if folder.parent.name != _FOLDER:
         return
     for key, data_path in (settings.get("paths") or {}).items():
         if isinstance(data_path, str) and Path(data_path).is_relative_to(folder) and not Path(data_path).exists():
             raise UsageError(
-                f"paths.{key}: {Path(data_path).relative_to(folder)} lies beside the project, and data is not sent;"
-                f" name its place on {os.uname().nodename}, paths.{key}=/…"
+                f"paths.{key}: {Path(data_path).relative_to(folder)} is in the project's folder, and"
+                f" data is not sent; set the path of the data on {os.uname().nodename}, paths.{key}=/…"
             )

@@ -1,6 +1,6 @@
-"""What two Seedfolds say to each other over a pair of streams: messages, each a line of JSON, and blocks of bytes.
+"""The protocol between two Seedfold processes over a pair of streams: messages, as lines of JSON, and blocks of bytes.
 
-Lines that are no message are passed over: on some machines the files that a shell reads first print something.
+Lines that are not messages are skipped, because on some machines the start-up files of the shell print text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CHUNK_BYTES = 1 << 18
 
 
 class BrokenWireError(Exception):
-    """The other side went away in the middle of it."""
+    """The other side closed the connection too early."""
 
 
 class Wire:
@@ -24,12 +24,12 @@ class Wire:
         self._reader, self._writer = reader, writer
 
     def send_message(self, **message: Any) -> None:
-        """Send a message. Raises BrokenWireError if nobody is there."""
+        """Send a message. Raises BrokenWireError if the other side is gone."""
         self.send_bytes(_MESSAGE_MARK + json.dumps(message, separators=(",", ":")).encode() + b"\n")
         self.flush()
 
     def receive_message(self) -> dict[str, Any]:
-        """Wait for the next message. Raises BrokenWireError if there comes none."""
+        """Wait for the next message. Raises BrokenWireError if none comes."""
         while line := self._reader.readline():
             if line.startswith(_MESSAGE_MARK) and line.endswith(b"\n"):
                 message: dict[str, Any] = json.loads(line[len(_MESSAGE_MARK) :])
@@ -37,21 +37,21 @@ class Wire:
         raise BrokenWireError
 
     def send_bytes(self, data: bytes) -> None:
-        """Send a piece of a block whose size was told before."""
+        """Send a piece of a block whose size was sent before."""
         try:
             self._writer.write(data)
         except BrokenPipeError:
             raise BrokenWireError from None
 
     def flush(self) -> None:
-        """Send what was collected."""
+        """Send what is in the buffer."""
         try:
             self._writer.flush()
         except BrokenPipeError:
             raise BrokenWireError from None
 
     def receive_bytes(self, size: int) -> Iterator[bytes]:
-        """Yield a block of that size in pieces. Raises BrokenWireError if it ends before."""
+        """Yield a block of that size in pieces. Raises BrokenWireError if the stream ends too early."""
         while size:
             chunk = self._reader.read(min(size, _CHUNK_BYTES))
             if not chunk:

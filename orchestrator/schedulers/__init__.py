@@ -1,4 +1,4 @@
-"""What all schedulers share; `slurm` and `lsf` hold what is particular to each.
+"""What all schedulers have in common; `slurm` and `lsf` hold what only one of them needs.
 
 It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state`, `worker` of `orchestrator`.
 Read `backend` first.

@@ -1,9 +1,11 @@
-"""What is to follow on a cluster: idempotent, seconds long, run by every command and by the keeper jobs.
+"""Advances a study on a cluster: does whatever can be done now.
 
-Four steps, each of which may be cut off anywhere and done again by anybody at the same time: find submissions whose
-number was lost, close tasks that ended without a word, hand over again what is to be tried again, and send what has
-not been sent as far as limits allow. The scheduler is asked once, before the ledger is read, so that what a task told
-before it ended is known when its end is judged.
+Takes seconds, may be repeated; every command and the keeper jobs call it.
+
+There are four steps: find the numbers of submissions whose reply was lost, record the ends of tasks that ended without
+recording it, write intents for jobs that have to be tried again, and submit the intents as far as limits allow. Each
+step may be interrupted at any point and repeated by several processes at the same time. The scheduler is queried once,
+before the ledger is read, so that everything that a task recorded before its end is known when its end is examined.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from seedfold.orchestrator.schedulers.array_submission import Submitter
 from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
 from seedfold.orchestrator.schedulers.retries import Retries
 
-# How long a keeper stays, and how often it looks, while there is something that only a later look can tell.
+# How long a keeper stays, and how often it calls `advance`, while only a later call can know more.
 _KEEPER_LIFETIME_S = 1200.0
 _KEEPER_PAUSE_S = 10.0
 
 
 def advance(root: Root, study: StudyFolder) -> AdvanceResult:
-    """Take every step that can be taken now. Raises UnreachableError if the scheduler does not answer at all.
+    """Take every step that can be taken now. Raises UnreachableError if the scheduler does not reply at all.
 
     Raises UsageError for the copy of a study.
     """
@@ -60,7 +62,7 @@ def _run_steps(this_round: AdvanceRound) -> None:
 
 
 def keep_going(root: str, study: str) -> None:
-    """Start what is to follow in a study: what the keeper job does. Where it is too early to tell, it looks again."""
+    """Advance a study: the function of the keeper job. It calls `advance` again while a later call can know more."""
     end = time.monotonic() + _KEEPER_LIFETIME_S
     while _advance_once(Root(Path(root)), study) and time.monotonic() < end:
         time.sleep(_KEEPER_PAUSE_S)
@@ -68,7 +70,7 @@ def keep_going(root: str, study: str) -> None:
 
 
 def _advance_once(root: Root, study: str) -> bool:
-    """Advance once; tell whether that should be done again in a moment."""
+    """Advance once; return whether it should be called again in a moment."""
     try:
         done = advance(root, root.study_folder(study))
     except UnreachableError as error:

@@ -1,4 +1,4 @@
-"""What the steps of one call of `advance` share: the study as it was read, and what the scheduler says of it."""
+"""What the steps of one call of `advance` share: the study as it was read, and the scheduler's view of it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 
 @dataclass(slots=True)
 class AdvanceResult:
-    """What one call did: numbers of tasks, and what the scheduler refused or did not answer.
+    """What one call of `advance` did: numbers of tasks, and problems with the scheduler.
 
-    ``call_again`` tells that a later call, in a minute or so, will know more than this one.
+    ``call_again`` means that another call, about a minute later, will know more than this one.
     """
 
     submitted: int = 0
@@ -42,7 +42,7 @@ class AdvanceResult:
             "sent": self.submitted,
             "held back": self.held_back,
             "closed": self.closed,
-            "tried again": self.resubmitted,
+            "submitted again": self.resubmitted,
         }
         counts_text = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count)
         return "; ".join([counts_text, *self.problems] if counts_text else self.problems) or "nothing to do"
@@ -63,7 +63,7 @@ class AdvanceRound:
         self._backends: dict[str, Backend] = {}
 
     def query_schedulers(self) -> None:
-        """Ask each scheduler once about all arrays that somebody has tried to submit."""
+        """Query each scheduler once for all arrays that have been sent to it."""
         for submissions in _group_by_executor([one for one in self.live_arrays() if was_attempted(one)]).values():
             self.result.task_states = {
                 **self.result.task_states,
@@ -71,11 +71,11 @@ class AdvanceRound:
             }
 
     def live_arrays(self) -> list[Submission]:
-        """The live arrays of this root: of tasks that look for another place nothing is concluded."""
+        """The live arrays of this root, without those whose tasks look for the root in another folder."""
         return [one for one in self.ledger.live_submissions if one.array and orphaned_folder(one) is None]
 
     def report_orphaned(self) -> None:
-        """Add a problem where tasks are queued that look for the root in another place."""
+        """Add a problem if queued tasks look for the root in another folder."""
         study, orphaned = (
             self.study.name,
             [one for one in self.ledger.live_submissions if one.array and orphaned_folder(one)],
@@ -92,7 +92,7 @@ class AdvanceRound:
             )
 
     def backend_for(self, submission: Submission) -> Backend:
-        """The scheduler with the settings that the submission was planned with, which may differ from others'."""
+        """The backend with the settings of a submission, which may differ from those of other submissions."""
         settings = submission.settings["cluster"]
         key = canonical_json(settings)
         if key not in self._backends:
@@ -108,13 +108,13 @@ def count_open_tasks(submission: Submission) -> int:
 
 
 def settle_s(submission: Submission) -> int:
-    """Seconds in which the scheduler may not know yet of what was submitted."""
+    """Seconds after a submission in which the scheduler may not list it yet."""
     batch = ClusterSettings.parse(submission.settings["cluster"]).scheduler
     return 0 if batch is None else batch.settle_s
 
 
 def queue_limit(submission: Submission) -> int | None:
-    """The most tasks that the cluster may have queued of a user, where the configuration says so."""
+    """The largest number of queued tasks of one user, if it is configured."""
     batch = ClusterSettings.parse(submission.settings["cluster"]).scheduler
     return None if batch is None else batch.max_submitted
 

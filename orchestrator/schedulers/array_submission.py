@@ -1,4 +1,4 @@
-"""Sending what has an intent on disk to the scheduler, as far as its limits allow, and a keeper behind each array."""
+"""Submits arrays whose intents are on disk, as far as limits allow, and a keeper job behind each array."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure
 
 _LATE_KEEPER_EVERY_S = 100.0
-"""Seconds in which one keeper that comes later is enough, whoever asks for it."""
+"""Within so many seconds one late keeper is enough, whichever process asks for it."""
 
 KeeperFunction = Callable[[str, str], None]
-"""What a keeper job runs, given the root and the study."""
+"""The function that a keeper job calls with the root and the study's name."""
 
 
 class Submitter:
@@ -34,7 +34,7 @@ class Submitter:
         self._round, self._keeper_function = this_round, keeper_function
 
     def find_lost_array_id(self, submission: Submission) -> None:
-        """Note the number of an array whose launcher did not live to hear it, or heard a time-out."""
+        """Record the number of an array whose launcher was killed, or got a time-out, before it received the number."""
         if submission.scheduler_id() is None:
             states = self._round.result.task_states.get(submission.token) or {}
             array_ids = sorted({state.array_id for state in states.values()}, key=int)
@@ -42,7 +42,7 @@ class Submitter:
                 record_array_id(submission, array_ids[0])
 
     def submit_intents(self) -> None:
-        """Send intents in their order, as far as the limit of what may be queued allows."""
+        """Submit the intents in their order, as far as the limit on queued tasks allows."""
         arrays = self._round.live_arrays()
         queued_tasks = sum(count_open_tasks(one) + 1 for one in arrays if not self._is_to_submit(one))
         queue_full = False
@@ -62,13 +62,13 @@ class Submitter:
         return attempt is not None and attempt.refused
 
     def _queue_late_keeper(self, held_back: Sequence[Submission]) -> None:
-        """Nothing of this study is queued, so no keeper will come: strangers fill the queue up to its limit."""
+        """Queue a keeper that starts later, because no array of this study is queued: other jobs fill the queue."""
         for submission in held_back[:1]:
             if create_once(submission.folder / f"later.{int(time.time() / _LATE_KEEPER_EVERY_S)}", ""):
                 self._submit_keeper(submission, None)
 
     def _is_to_submit(self, submission: Submission) -> bool:
-        """Whether a submission was never sent, or refused, or is one that nobody has heard of since."""
+        """Whether a submission was never sent, or was refused, or was sent and is unknown to the scheduler."""
         if submission.scheduler_id() is not None or submission.is_unsubmittable():
             return False
         attempt = last_attempt(submission)
@@ -110,24 +110,29 @@ class Submitter:
             raise
 
     def _record_refusal(self, submission: Submission, attempt_number: int, error: RefusedError) -> None:
-        """Try again later if the queue is full; else the jobs have failed, so that a person sees why."""
+        """If the queue is full, the submission is tried again later.
+
+        Else its jobs fail, so that a person sees the reason.
+        """
         record_refusal(submission, attempt_number, error)
         if error.queue_full:
             problem = f"the queue is full: {error}"
             if queue_limit(submission) is None:
                 study = self._round.study.name
-                problem += f"; if it never takes {submission.task_count} tasks at a time: seedfold cancel {study}, then"
+                problem += (
+                    f"; if it never accepts {submission.task_count} tasks at a time, run seedfold cancel {study}, then"
+                )
                 problem += f" seedfold resume {study} cluster.max_submitted=NUMBER"
             self._round.result.problems.append(problem)
             return
         self._round.result.problems.append(f"{submission.token} was refused: {error}")
-        failure = Failure("config", f"the scheduler refused it: {error}", "refused")
+        failure = Failure("config", f"the scheduler refused the submission: {error}", "refused")
         for job in submission.jobs:
             number = self._round.ledger.record_of(job).latest_attempt + 1
             self._round.events.append("failed", job=job, n=number, peak=0, **failure.to_dict())
 
     def submit_keeper_once(self, submission: Submission) -> None:
-        """Queue a keeper behind an array, unless somebody has; whoever sent the array may have died before."""
+        """Queue a keeper behind an array, unless it has one; the process that sent the array may have died before."""
         array_id = submission.scheduler_id()
         if array_id is not None and create_once(submission.folder / "kept", array_id):
             self._submit_keeper(submission, array_id)
@@ -140,11 +145,11 @@ class Submitter:
             self._round.backend_for(submission).submit_keeper(submission, array_id, self._keeper_function)
         except (RefusedError, UnreachableError) as error:
             (submission.folder / "kept").unlink(missing_ok=True)
-            self._round.result.problems.append(f"no keeper was queued: {error}")
+            self._round.result.problems.append(f"no keeper job was queued: {error}")
             self._round.result.call_again = True
 
     def _dependencies(self, submission: Submission) -> list[str] | None:
-        """The numbers of the arrays that have to end before; None while one of them has none."""
+        """The numbers of the arrays that have to end before this one starts; None while one of them has no number."""
         assert submission.array is not None
         live = {one.token: one for one in self._round.ledger.live_submissions}
         array_ids = []

@@ -1,4 +1,4 @@
-"""Cutting jobs into arrays: by stage and resources, of tasks that a site's limits allow."""
+"""Cuts jobs into arrays: by stage and resources, with as many tasks as the site's limits allow."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from seedfold.orchestrator.ledger.submissions import TaskArray
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 _RESERVED_FOR_KEEPERS = 2
-"""Of a limit on what is queued: for the keepers of the array that runs and of the one that follows."""
+"""Part of the limit on queued tasks that is kept free for the keepers of the running array and of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayJobs:
-    """The jobs of one array, in the order of its tasks, and the stages of their parents."""
+    """The jobs of one array in the order of its tasks, and the stages of their parents."""
 
     jobs: tuple[JobDescription, ...]
     array: TaskArray
@@ -25,11 +25,11 @@ class ArrayJobs:
 def split_into_arrays(
     jobs: Iterable[JobDescription], cluster: ClusterSettings, max_array_size: int
 ) -> Iterator[ArrayJobs]:
-    """Yield arrays, those of parents before those of their children."""
+    """Yield the arrays; arrays of parents come before those of their children."""
     assert cluster.scheduler is not None
     max_tasks = max_array_size
     if cluster.scheduler.max_submitted is not None:
-        # Two arrays at a time: one runs out while the next one runs.
+        # Two arrays at a time: while the last tasks of one array run, the next array runs too.
         max_tasks = min(max_tasks, max(1, (cluster.scheduler.max_submitted - _RESERVED_FOR_KEEPERS) // 2))
     for group in _group_by_stage_and_resources(jobs):
         array = make_array(group[0], len(group), cluster)
@@ -39,7 +39,7 @@ def split_into_arrays(
 
 
 def make_array(job: JobDescription, count: int, cluster: ClusterSettings) -> TaskArray:
-    """How ``count`` jobs like this one are packed into tasks."""
+    """The array for ``count`` jobs like this one: how they are packed into tasks."""
     assert cluster.scheduler is not None
     per_task = min(cluster.scheduler.jobs_per_task, count)
     side_by_side = cluster.slots or (cluster.jobs_per_gpu if job.resources.gpus else 1)
@@ -48,7 +48,7 @@ def make_array(job: JobDescription, count: int, cluster: ClusterSettings) -> Tas
 
 def _group_by_stage_and_resources(jobs: Iterable[JobDescription]) -> Sequence[list[JobDescription]]:
     groups: dict[tuple[str, str], list[JobDescription]] = {}
-    # Jobs of a stage share what they ask for, so that few texts are made for many jobs.
+    # Jobs of a stage mostly ask for the same, so that few texts are made for many jobs.
     resource_texts: dict[int, str] = {}
     for job in jobs:
         resources = job.resources

@@ -1,4 +1,4 @@
-"""What a scheduler has to offer: a handful of functions. Everything else is shared by all schedulers."""
+"""What a scheduler's backend has to provide: a few functions. All else is shared by all schedulers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.findings import Finding
 
 Phase = Literal["pending", "running", "ending", "ended"]
-"""A task that is ``ending`` has ended; how will be known in a moment."""
+"""A task that is ``ending`` has ended; its exit reason will be known in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What the scheduler says of one task of an array.
+    """The state of one task of an array, from the scheduler.
 
-    ``array_id`` is the number of the array; ``scheduler_state`` the scheduler's own word for the state; ``reason`` why
-    it is pending or how it ended, for people; ``kind`` the failure that such an end is for a job that was at work,
-    ``cancelled`` where a person ended it, None where it ended in order; ``expected_start`` when it is expected to
-    start; ``node`` where it was.
+    ``array_id`` is the number of the array; ``scheduler_state`` the scheduler's own word for the state; ``reason`` says
+    for people why the task is pending or how it ended; ``kind`` is the failure kind for jobs that were running when the
+    task ended, ``cancelled`` if a person ended it, None if it ended as planned; ``expected_start`` is when it is
+    expected to start; ``node`` is where it ran.
     """
 
     array_id: str
@@ -38,11 +38,11 @@ class TaskState:
 
 
 StatusReply = Mapping[str, Mapping[int, TaskState]]
-"""By the token of a submission, then by the index of the task. What is not there is not in the queue."""
+"""By the token of a submission, then by the index of the task. A task without an entry is not in the queue."""
 
 
 class RefusedError(Exception):
-    """The scheduler did not take a submission, and said so. ``queue_full`` tells that it may take it later."""
+    """The scheduler refused a submission. ``queue_full`` means that it may accept it later."""
 
     def __init__(self, message: str, queue_full: bool = False) -> None:
         super().__init__(message)
@@ -50,45 +50,49 @@ class RefusedError(Exception):
 
 
 class Backend(Protocol):
-    """One scheduler. Every function has a time limit, and raises UnreachableError where no sense came in time."""
+    """One scheduler.
+
+    Every function has a time limit, and raises UnreachableError if no readable reply comes in time.
+    """
 
     def largest_array(self) -> int:
-        """The most tasks that one array may have."""
+        """The largest number of tasks of one array."""
 
     def check_submission(self, submission: Submission) -> None:
-        """Have the scheduler look at a submission without taking it. Raises RefusedError."""
+        """Let the scheduler check a submission without submitting it. Raises RefusedError."""
 
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
-        """Hand over an array that starts when the arrays numbered ``after`` have ended; return its number.
+        """Submit an array that starts when the arrays with the numbers ``after`` have ended; return its number.
 
-        Raises RefusedError if the scheduler said no, UnreachableError if nobody knows what became of it.
+        Raises RefusedError if the scheduler refused it, UnreachableError if it is unknown whether it was accepted.
         """
 
     def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
-        """Queue a small job that calls ``function`` with the root and the study's name.
+        """Submit a small job that calls ``function`` with the root and the study's name.
 
-        It starts when the array numbered ``after`` has ended, or in a few minutes. Raises as `submit`.
+        It starts when the array with the number ``after`` has ended, or without one in a few minutes. Raises as
+        `submit` does.
         """
 
     def submit_probe(
         self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources
     ) -> str:
-        """Queue a job of two minutes that calls a function, and logs to the folder; return its number.
+        """Submit a job of two minutes that calls a function, and writes its log to the folder; return its number.
 
-        Raises as `submit`, with what helps a person who was refused.
+        Raises as `submit` does, with advice in the message of a refusal.
         """
 
     def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
-        """How the tasks of all these submissions are, in one question, found by their names."""
+        """The states of the tasks of all these submissions, from one query, found by their names."""
 
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
-        """Take tasks of an array out of the queue or end them; not those of a stranger's that has its number now."""
+        """Cancel tasks of an array, pending or running. Never those of another array that has its number now."""
 
     def queue_state(self, job_number: str) -> tuple[str, str]:
-        """The scheduler's word for the state of a job, empty when it has ended, and why it waits, if it does."""
+        """The scheduler's word for the state of a job, empty when it has ended, and the reason if it waits."""
 
     def findings(self) -> Iterator[Finding]:
         """What the cluster offers, for `seedfold doctor`."""
 
     def log_name(self, number: str | None, index: int) -> str:
-        """The file, in the submission's folder, with what a task printed around its jobs."""
+        """The name of a task's log in the submission's folder. It has what the task printed besides its jobs."""

@@ -1,4 +1,4 @@
-"""Running a scheduler's commands: each has a time limit, and what is no answer is an error."""
+"""Runs a scheduler's commands: each has a time limit, and a missing reply is an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with ``stdin`` on its standard input.
 
-    Raises UnreachableError if it is not there or does not come back in time.
+    Raises UnreachableError if the command is missing or does not end in time.
     """
     try:
         return subprocess.run(
@@ -27,6 +27,8 @@ def run(
             errors="replace",
         )
     except (FileNotFoundError, PermissionError):
-        raise UnreachableError(f"{command[0]}: not found; is this a machine of the cluster?") from None
+        raise UnreachableError(f"{command[0]}: command not found; run this on a machine of the cluster") from None
     except subprocess.TimeoutExpired:
-        raise UnreachableError(f"{command[0]} gave no answer in {timeout_s:g} s; the jobs go on without it") from None
+        raise UnreachableError(
+            f"{command[0]} did not reply within {timeout_s:g} s; the jobs are not affected"
+        ) from None

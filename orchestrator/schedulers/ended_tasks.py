@@ -1,4 +1,4 @@
-"""The tasks that have ended without a word of their own: what the scheduler says of their ends goes into the ledger."""
+"""Tasks that ended without recording it: their exit reasons, from the scheduler, are recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from seedfold.orchestrator.settings.failures import Failure
 
 _VANISHED_REASON = "its task vanished from the queue"
 _RESUMABLE_KINDS = {"timeout", "preempted", "node"}
-"""Kinds that are no failure of a job that came further meanwhile."""
+"""Failure kinds that do not count as a failure of a job that has made progress."""
 
 
 class EndedTaskRecorder:
-    """Closes the tasks of submissions in one round."""
+    """Records the ends of tasks in one call of `advance`."""
 
     def __init__(self, this_round: AdvanceRound) -> None:
         self._round = this_round
 
     def close_tasks_of(self, submission: Submission) -> None:
-        """Judge the tasks that the scheduler says have ended, or no longer knows, and that never said so."""
+        """Record the end of tasks that the scheduler lists as ended or no longer lists, and that recorded no end."""
         if submission.scheduler_id() is None:
             return
         states, marks = self._round.result.task_states.get(submission.token) or {}, submission.tasks.records()
@@ -45,9 +45,11 @@ class EndedTaskRecorder:
             )
 
     def _state_of_vanished(self, submission: Submission, index: int, mark: TaskRecord) -> TaskState | None:
-        """How a task ended of which the scheduler says nothing; None as long as nobody can be sure that it has.
+        """The exit reason of a task that the scheduler does not list.
 
-        A scheduler that has lost its memory, or is not itself, says nothing of tasks that are at work.
+        None while it is not certain that the task has ended.
+
+        A scheduler that has lost its state does not list tasks that are running.
         """
         if time.time() - submitted_at(submission) < settle_s(submission):
             self._round.result.call_again = True
@@ -65,7 +67,7 @@ class EndedTaskRecorder:
             for job in started:
                 self._record_end(job, state)
         elif state.kind is not None and state.scheduler_state:
-            # Jobs that never began would otherwise be handed over again for ever.
+            # Otherwise jobs that never began would be submitted again for ever.
             name = self._round.backend_for(submission).log_name(submission.scheduler_id(), index)
             log = f"submissions/{submission.token}/{name}"
             for job in jobs:
@@ -106,7 +108,7 @@ class EndedTaskRecorder:
             self._round.events.append("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
 
     def _record_failure_before_start(self, job: str, log: str, state: TaskState, submitted_at: float) -> None:
-        """Record the failure of a job that was not at work when its task ended: it never began, or was stopped."""
+        """Record the failure of a job that was not running when its task ended: it never began, or was stopped."""
         if self._round.states.of(job).state in FINAL_STATES:
             return
         assert state.kind is not None
@@ -132,7 +134,7 @@ class EndedTaskRecorder:
 
 
 def remove_cancelled_from_queue(ledger: Ledger) -> None:
-    """Have the scheduler drop tasks that have not begun and hold nothing but cancelled jobs."""
+    """Cancel the scheduler's tasks that have not begun and have only cancelled jobs."""
     for submission in ledger.live_submissions:
         number, marks = submission.scheduler_id(), submission.tasks.records()
         if submission.array is None:
@@ -154,7 +156,7 @@ def remove_cancelled_from_queue(ledger: Ledger) -> None:
 
 
 def _close_cancelled_tasks(submission: Submission, ledger: Ledger) -> None:
-    """Forget the tasks of cancelled jobs in a queue that knows another root: they are not for this one to cancel."""
+    """Record the end of tasks with only cancelled jobs whose root was moved; they are not cancelled in the queue."""
     marks = submission.tasks.records()
     for index in range(submission.task_count):
         if ledger.cancelled_jobs.issuperset(submission.jobs_of_task(index)):
@@ -162,7 +164,7 @@ def _close_cancelled_tasks(submission: Submission, ledger: Ledger) -> None:
 
 
 def _is_worker_alive(submission: Submission, index: int) -> bool:
-    """Whether the worker of a task is at work; where that cannot be seen, its last sign of life tells."""
+    """Whether the worker of a task is alive. If this host cannot see its process, its last heartbeat decides."""
     worker, last_heartbeat = submission.tasks.worker_process(index), submission.tasks.last_heartbeat(index)
     if worker is None or last_heartbeat is None:
         return False

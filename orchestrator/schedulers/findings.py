@@ -1,4 +1,4 @@
-"""What `seedfold doctor` says of one thing that it looked at."""
+"""What `seedfold doctor` reports on one thing that it examined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``remedy`` says what to do where it is not ok."""
+    """One thing that was examined. ``remedy`` says what to do if it is not ok."""
 
     level: Level
     topic: str

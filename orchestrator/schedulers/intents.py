@@ -1,4 +1,4 @@
-"""Intents: what is to be submitted to a scheduler, on disk before anybody tries to."""
+"""Intents: what has to be submitted to a scheduler, written to disk before the first attempt to submit it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def make_intents(
     resubmitted: bool = False,
     snapshots: Mapping[str, str | None] | None = None,
 ) -> list[Submission]:
-    """Write what is to be submitted, cut into arrays, each after those that hold parents of its jobs.
+    """Write the intents of jobs, cut into arrays; each array starts after those that have parents of its jobs.
 
-    ``code`` has the snapshot that each job runs; what is handed over again keeps its own.
+    ``snapshots`` has the snapshot that each job runs; a job that is submitted again keeps its snapshot.
     """
     snapshots = snapshots or {job.id: ledger.last_submission_of[job.id].snapshot for job in jobs}
     cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
@@ -64,13 +64,13 @@ def make_intents(
 
 
 def _resubmission_token(ledger: Ledger, jobs: Sequence[str]) -> str:
-    """The same for everybody who sees the same attempts and submissions of these jobs."""
+    """A token that is the same for all processes that see the same attempts and submissions of these jobs."""
     state_seen = [(job, ledger.record_of(job).latest_attempt, ledger.last_submission_of[job].token) for job in jobs]
     return f"again-{hashlib.sha256(json.dumps(state_seen).encode()).hexdigest()[:16]}"
 
 
 def test_submissions(study: StudyFolder, jobs: Sequence[JobDescription], settings: Mapping[str, object]) -> None:
-    """Have the scheduler look at one array of each kind; nothing is submitted. Raises RefusedError."""
+    """Let the scheduler check one array of each kind; nothing is submitted. Raises RefusedError."""
     cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = get_backend(cluster)
     assert backend is not None

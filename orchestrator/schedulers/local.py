@@ -1,7 +1,7 @@
-"""This machine as a cluster: one detached submitit task that works through a submission.
+"""This machine as executor: one detached submitit task that runs all jobs of a submission.
 
-The task is submitted from a short-lived process in its own session, with its output in a file: neither the terminal's
-end nor a Ctrl-C reaches it.
+The task is submitted from a short-lived process in its own session, with its output in a file, so that neither Ctrl-C
+nor closing the terminal reaches it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_LIMIT_MIN = 60 * 24 * 3650
 
 
 def start_worker(submission: Submission) -> None:
-    """Start the submission's worker, detached. Raises UnreachableError, naming the log, if that fails.
+    """Start the submission's worker, detached. Raises UnreachableError, which names the log, if that fails.
 
     Raises UsageError if the snapshot that it is to run is gone.
     """
@@ -54,7 +54,7 @@ def _submit_local_task(folder: Path) -> None:
     task = executor.submit(PortableCall(work), str(folder), visible_gpus)
     process = ProcessIdentity.of_pid(int(task.job_id))
     create_once(folder / "submitted.json", json.dumps({"process": process.to_dict(), "scheduler_id": task.job_id}))
-    # The task goes on by itself; submitit would otherwise wait for it when this process ends.
+    # The task runs on its own. Without this, submitit would wait for it when this process ends.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Functions as submitit hands them to a process that imports Seedfold from a snapshot of the code.
+"""Functions that submitit passes to a process that imports Seedfold from a snapshot of the code.
 
 The snapshot may be older or newer than the last move of modules. The oldest name of a function is known to both: the
 old code has it, and newer code finds what has moved (see `seedfold.jobs.moved_modules`).
@@ -13,7 +13,7 @@ from seedfold.jobs.moved_modules import oldest_name
 
 
 class PortableCall:
-    """A function that is pickled as its oldest name. Who reads the pickle has the function itself."""
+    """A function that is pickled as its oldest name. A process that reads the pickle gets the function itself."""
 
     def __init__(self, function: Callable[..., None]) -> None:
         self._function = function

@@ -1,4 +1,4 @@
-"""The schedulers by the names that ``cluster.executor`` has for them; the one that is named is imported."""
+"""The backends by their names in ``cluster.executor``; only the named one is imported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def get_backend(cluster: ClusterSettings) -> Backend | None:
-    """The scheduler that ``cluster`` names; None for the local machine."""
+    """The backend that ``cluster`` names; None for the local machine."""
     if cluster.executor == "slurm":
         from seedfold.orchestrator.schedulers.slurm.backend import Slurm
 

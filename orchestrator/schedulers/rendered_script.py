@@ -1,7 +1,7 @@
-"""What scripts that `render` writes have in common: commands, quoting, and how jobs are told apart by a reader.
+"""What all scripts that `render` writes have in common: commands, quoting, and comments that name the jobs.
 
-A script holds nothing that depends on the folder it lies in. Its commands look for the root, for modules and for what
-is relative where the script is started: in the project's folder, as `launch` is.
+A script does not depend on the folder that it is in. Its commands look for the root, for modules and for relative paths
+in the folder in which the script is started. This is the project's folder, as for `launch`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONGEST_NAME = 50
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """What is to be rendered how. ``root`` is as a person wrote it; a file holds at most ``max_commands`` commands."""
+    """What to render, and how. ``root`` is as the person wrote it; a file has at most ``max_commands`` commands."""
 
     study: str
     settings: Mapping[str, Any]
@@ -37,7 +37,7 @@ class RenderRequest:
     max_commands: int | None = None
 
     def check(self) -> None:
-        """Raise UsageError for what cannot stand in a script."""
+        """Raise UsageError for values that cannot be written in a script."""
         ClusterSettings.parse(self.settings["cluster"])
         if self.root is not None:
             require_one_line(self.root, "--root")
@@ -46,16 +46,16 @@ class RenderRequest:
 
     @property
     def cluster(self) -> ClusterSettings:
-        """How the study is configured to run."""
+        """The executor's settings of the study."""
         return ClusterSettings.parse(self.settings["cluster"])
 
     @property
     def batch(self) -> SchedulerSettings:
-        """What the study says for schedulers; nothing in particular where it is meant for this machine."""
+        """The scheduler's settings of the study; the defaults if the study is configured for this machine."""
         return self.cluster.scheduler or SchedulerSettings()
 
     def job_command(self, job_id: str) -> str:
-        """Return the command that does a job, which is a shell's word already, of the file that ``$jobs`` names."""
+        """Return the command that runs a job of the file in ``$jobs``; ``job_id`` is a quoted word of the shell."""
         batch = self.batch
         program = f"{shlex.quote(batch.python)} -m seedfold.orchestrator.cli" if batch.python else "seedfold"
         root = "" if self.root is None else f" --root {shlex.quote(self.root)}"
@@ -63,11 +63,11 @@ class RenderRequest:
         return f'{wrapper}{program} run {job_id} --jobs "$jobs" --record{root}'
 
     def setup_lines(self, job: JobDescription) -> list[str]:
-        """Lines before the work."""
+        """The lines of shell before the work."""
         return list(self.batch.for_resources(job.resources).setup)
 
     def with_separators(self, lines: Iterable[str]) -> list[str]:
-        """Put the separator between lines."""
+        """Return the lines with the separator between them."""
         separator_lines = [] if self.separator is None else [self.separator]
         separated_lines = [part for line in lines for part in (line, *separator_lines)]
         return separated_lines[:-1] if separator_lines else separated_lines
@@ -75,7 +75,7 @@ class RenderRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScriptJobs:
-    """The jobs of one file, all of one stage; ``parent_scripts`` names the parts that their parents are in."""
+    """The jobs of one script, all of one stage; ``parent_scripts`` names the scripts that have their parents."""
 
     name: str
     stage: str
@@ -84,14 +84,14 @@ class ScriptJobs:
 
     @property
     def array(self) -> TaskArray:
-        """The part as an array with one job a task."""
+        """The jobs as an array with one job per task."""
         job = self.jobs[0]
         return TaskArray(self.stage, job.resources, per_task=1, side_by_side=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptFile:
-    """A file to write: its name and text. ``executable`` tells whether a person starts it."""
+    """A file to write: its name and text. ``executable`` is true for scripts that a person starts."""
 
     name: str
     text: str
@@ -113,16 +113,16 @@ def make_array_script(
     jobs_file_argument: tuple[str, str],
     task_id_expression: str,
 ) -> ScriptFile:
-    """Return the script of a part's array, one task for each of the ``task_lines`` ids.
+    """Return the script of an array with one task for each of the ``task_lines``, which hold ids of jobs.
 
     ``jobs`` says in words where a task finds the path of the jobs' file, and names the shell's variable for it;
-    ``task_id_expression`` is the shell's word for a task's own id.
+    ``task_id_expression`` is the expression of the shell for the id of a task's job.
     """
     where, variable = jobs_file_argument
     stage, count = printable(jobs_of_script.stage), count_noun(len(jobs_of_script.jobs), "job")
     lines = [
         "#!/bin/bash",
-        f"# Stage {stage} of study {request.study}: {count}, one task each.",
+        f"# Stage {stage} of study {request.study}: {count}, one task for each.",
         f"# Submit it in the project's folder, with the path of {JOBS_FILE} {where}.",
         *directives,
         "",
@@ -138,14 +138,14 @@ def make_array_script(
 
 SUBMIT_HEAD = (
     "set -euo pipefail",
-    # The dot keeps a folder called - from being the one before.
+    # With the dot, a folder named "-" is not read as the previous folder.
     'here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)',
 )
-"""How a script that submits all others begins to work: it knows the folder that they are in."""
+"""The first lines of a script that submits all others: they find the folder of the scripts."""
 
 
 def short_ids(scripts: Iterable[ScriptJobs]) -> dict[str, str]:
-    """Return, by id, as few of its first characters as tell the job from all others; twelve or more."""
+    """Return, by id, its first characters: twelve, or as many as are needed to tell the jobs apart."""
     ids = sorted({job.id for part in scripts for job in part.jobs})
     length = 12
     while len({job[:length] for job in ids}) < len(ids):
@@ -154,12 +154,12 @@ def short_ids(scripts: Iterable[ScriptJobs]) -> dict[str, str]:
 
 
 def printable(text: str) -> str:
-    """Return text that can stand in a comment, whatever it holds: in one line, and in UTF-8."""
+    """Return a text in a form that is safe in a comment: in one line, and in UTF-8."""
     return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
 def safe_name(text: str) -> str:
-    """Return what of a text can stand in the name of a file or a job."""
+    """Return a text with only those characters that may be in the name of a file or a job."""
     return re.sub(r"[^\w.-]", "_", text)[:_LONGEST_NAME]
 
 
@@ -173,22 +173,22 @@ def _value_text(value: JsonValue) -> str:
 
 
 def require_one_line(text: str, option: str) -> str:
-    """Return the text. Raises UsageError if it holds a line's end or another character that cannot be seen."""
+    """Return the text. Raises UsageError if it has a newline or another control character."""
     if _CONTROL_CHARACTERS.search(text):
-        raise UsageError(f"{option}: '{printable(text)}' has ends of lines or control characters; write it without")
+        raise UsageError(f"{option}: '{printable(text)}' has newlines or control characters; write it without them")
     return text
 
 
 def _check_separator(separator: str) -> None:
-    """Refuse what is no whole command: it would take the next one with it."""
+    """Refuse a separator that is not a complete shell command: it would swallow the next command."""
     require_one_line(separator, "--separator")
     for text in (separator, f"{{ {separator}\n}}"):
-        # A document that has no end is a warning only.
+        # For a here-document without an end the shell prints only a warning.
         syntax_errors = _syntax_errors(text)
         if syntax_errors or not separator.strip():
-            raise UsageError(f"--separator {separator!r}: is no whole shell command, such as 'sleep 2'")
+            raise UsageError(f"--separator {separator!r}: is not a complete shell command, such as 'sleep 2'")
 
 
 def _syntax_errors(text: str) -> str:
     process = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, errors="replace", check=False)
-    return process.stderr if process.returncode == 0 else process.stderr or "no shell command"
+    return process.stderr if process.returncode == 0 else process.stderr or "not a shell command"

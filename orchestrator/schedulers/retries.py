@@ -1,4 +1,4 @@
-"""Jobs that are handed over again: those that were handed over, are not done, and may still become so by themselves."""
+"""Retries: jobs that were submitted, are not done, and may be submitted again without a command of a person."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 
 
 class Retries:
-    """Writes the intents of what is tried again in one round."""
+    """Writes the intents of retries in one call of `advance`."""
 
     def __init__(self, this_round: AdvanceRound) -> None:
         self._round = this_round
 
     def make_intents_for_retries(self) -> None:
-        """Hand over again what was handed over, is not done, and may still become so by itself."""
+        """Write the intents of jobs that were submitted, are not done, and may be submitted again without a command."""
         jobs_to_resubmit: dict[str, JobDescription] = {}
         current = self._round.ledger.plans.current_jobs.values()
         fits = {job.fit for job in current if self._round.states.of(job.id).state == "running"}
         for job in current:
-            # What another job trains at this moment is handed over when that one is through.
+            # A job whose fit another job is training now is submitted when that training has ended.
             if job.id in jobs_to_resubmit or job.fit in fits:
                 continue
             if self._is_to_resubmit(job) and self._are_parents_coming(job, jobs_to_resubmit):
@@ -49,7 +49,7 @@ class Retries:
         if job_state.state not in {"waiting", "lost"} or last_submission.is_unsubmittable():
             return False
         if job_state.event is not None and job_state.event["e"] == "done":
-            # A result that went missing since is for a person to see, and to ask for again.
+            # If a result has been lost since, a person has to see that and run the job again.
             return False
         end_record = last_submission.tasks.end_details(
             last_submission.jobs.index(job.id) // last_submission.array.per_task
@@ -61,7 +61,7 @@ class Retries:
         return all(parent in jobs_to_resubmit or state == "done" or state in ACTIVE_STATES for parent, state in states)
 
     def _next_resources(self, job: JobDescription) -> tuple[Resources, tuple[str, ...]]:
-        """What a job asks for after its failures, and the nodes that it stays away from."""
+        """The resources of a job after its failures, and the nodes on which it must not run."""
         memory, time_limit, nodes = float(job.resources.memory_bytes), float(job.resources.time_s), set[str]()
         for failure in self._round.ledger.record_of(job.id).failures():
             policy = self._round.policies.policy_for(failure["kind"])
@@ -72,7 +72,7 @@ class Retries:
         return resources, tuple(sorted(nodes))
 
     def _make_intents(self, jobs: Sequence[JobDescription], excluded_nodes: tuple[str, ...]) -> list[Submission]:
-        """Write intents under tokens that follow from what is asked: of two who try, one succeeds."""
+        """Write intents with tokens that follow from their content: of two processes that try, one succeeds."""
         cluster = ClusterSettings.parse(self._round.settings["cluster"])
         if cluster.scheduler is None:
             return []

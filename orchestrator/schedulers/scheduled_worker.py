@@ -1,4 +1,4 @@
-"""What every scheduler's tasks have in common: the environment of a worker."""
+"""The worker environment that the tasks of all schedulers have in common."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.slots import Gpu, Machine
 
 _WARNING_TOLERANCE_S = 75.0
-"""Schedulers look at limits every half minute or minute, and may warn so much earlier than they were asked to."""
+"""Schedulers check limits every half minute or minute, and may send a warning this much earlier than requested."""
 
 
 @dataclass(frozen=True)
 class ScheduledEnvironment(WorkerEnvironment):
-    """What a scheduler gave to one element of an array. ``limit_s`` and ``warning_s`` are those of the request."""
+    """The environment of a worker in one element of an array.
+
+    ``limit_s`` and ``warning_s`` are those of the request.
+    """
 
     array: TaskArray | None = None
     task_id: str = ""
@@ -32,17 +35,17 @@ class ScheduledEnvironment(WorkerEnvironment):
 
     @property
     def is_scheduled(self) -> bool:
-        """A scheduler gave it."""
+        """A scheduler runs the task."""
         return True
 
     @property
     def refresh_every_s(self) -> float:
-        """Hundreds of tasks look at one file system."""
+        """Not zero, because hundreds of tasks share one file system."""
         return 10.0
 
     @property
     def stop_signals(self) -> Sequence[signal.Signals]:
-        """The warning before the time limit or a preemption, and the signals before an end."""
+        """The warning before the time limit or a preemption, and the signals that come before a kill."""
         return signal.SIGUSR2, signal.SIGTERM, signal.SIGINT
 
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
@@ -51,20 +54,21 @@ class ScheduledEnvironment(WorkerEnvironment):
         gpu_names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         cpus = self.array.resources.cpus * self.array.side_by_side
         slots_folder = Path(tempfile.mkdtemp(prefix="seedfold-places-"))
-        # Free memory matters where a GPU is shared with strangers.
+        # Free memory matters only if GPUs are shared with other people's processes.
         task_cluster = replace(cluster, slots=self.array.side_by_side, min_free_gpu_memory=None)
         return Machine(task_cluster, [Gpu(name, 0) for name in gpu_names], holder, cpus, slots_folder)
 
     def is_near_time_limit(self) -> bool:
-        """Whether a warning that comes now can be the one before the time limit."""
+        """Whether a warning that comes now may be the warning before the time limit."""
         return time.monotonic() - self.started_at >= self.limit_s - self.warning_s - _WARNING_TOLERANCE_S
 
 
 def read_task_submission(folder: str, array_id: str, pickle: str) -> Submission:
-    """Read the submission that this process is a task of, after noting the scheduler's number of the array.
+    """Read the submission of which this process is a task, after recording the scheduler's number of the array.
 
-    Of an array that was sent twice, since the first answer was lost, one counts: everybody asks for its tasks only.
-    In the other one this ends the process.
+    Of an array that was sent twice, since the first answer was lost, one counts: everybody asks for its tasks only. If
+    an array was sent twice because the first reply was lost, only one of the two counts. In a task of the other one
+    this function ends the process.
     """
     from seedfold.orchestrator.schedulers.submission_attempts import record_array_id
 
@@ -72,6 +76,6 @@ def read_task_submission(folder: str, array_id: str, pickle: str) -> Submission:
     submission = Submission.read(Path(folder))
     record_array_id(submission, array_id)
     if submission.scheduler_id() != array_id:
-        print(f"this array was sent twice: {submission.scheduler_id()} does its work", flush=True)
+        print(f"this array was submitted twice: array {submission.scheduler_id()} runs its jobs", flush=True)
         sys.exit(0)
     return submission

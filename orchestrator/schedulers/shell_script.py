@@ -1,4 +1,4 @@
-"""Command files: one command a line, to be run in a shell, or line by line by whatever takes such files."""
+"""Command files with one command per line, for a shell or for any program that runs such files line by line."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> It
         stage, count = printable(part.stage), count_noun(len(part.jobs), "job")
         lines = [
             "#!/bin/bash",
-            f"# Stage {stage} of study {request.study}: {count}, one command each.",
-            "# Run it in the project's folder. What is done is not done again; 1 is returned if anything failed.",
+            f"# Stage {stage} of study {request.study}: {count}, one command for each.",
+            "# Run it in the project's folder. Jobs that are done are not run"
+            " again; the exit code is 1 if a job failed.",
             f'jobs=$(dirname -- "$0")/{JOBS_FILE}',
             "failed=0",
             "trap 'failed=1' ERR",

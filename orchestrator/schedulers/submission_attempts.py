@@ -1,8 +1,8 @@
-"""Tries to send a submission: ``sending.N`` is on disk before each, so that of two who try one goes on.
+"""Submission attempts: ``sending.N`` is created before each, so that of two processes that try, only one goes on.
 
-A try that the scheduler refused has ``sending.N.refused`` beside it. One that it took ends with its number in
-``submitted.json``; where the answer was lost, the number is found later, by the array's name. Whoever waited for it in
-vain leaves ``sending.N.unheard``: it may live on for long, and is not sending any more.
+For an attempt that the scheduler refused there is also ``sending.N.refused``. After an attempt that it accepted, the
+number of the array is in ``submitted.json``; if the reply was lost, the number is found later, by the array's name. A
+process that got no reply writes ``sending.N.unheard``: it may live for a long time and is no longer submitting.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from seedfold.orchestrator.schedulers.backend import RefusedError
 
 @dataclass(frozen=True, slots=True)
 class SubmissionAttempt:
-    """One try to send a submission: ``sending.N``, and ``sending.N.refused`` if the scheduler said no.
+    """One submission attempt: ``sending.N``, and ``sending.N.refused`` if the scheduler refused it.
 
-    ``time`` is when it began, or when nobody waited for its answer any more, if that was ``unanswered``. ``folder`` is
-    where the submission lay then, which is what the scheduler knows.
+    ``time`` is when it began or, if it is ``unanswered``, when the process stopped waiting for a reply. ``folder`` is
+    the submission's folder at that time, which is the one that the scheduler knows.
     """
 
     number: int
@@ -34,12 +34,12 @@ class SubmissionAttempt:
     folder: str | None
 
     def may_be_submitting(self) -> bool:
-        """Whether somebody may still be sending, as far as can be told."""
+        """Whether a process may still be submitting, as far as this host can see."""
         return not self.unanswered and self.process.liveness() == "alive"
 
 
 def last_attempt(submission: Submission) -> SubmissionAttempt | None:
-    """The latest try; None if there was none."""
+    """The latest attempt; None if there was none."""
     files = {path.name: path for path in submission.folder.glob("sending.*")}
     number = max((int(name.split(".")[1]) for name in files), default=None)
     if number is None:
@@ -57,14 +57,14 @@ def last_attempt(submission: Submission) -> SubmissionAttempt | None:
 
 
 def was_attempted(submission: Submission) -> bool:
-    """Whether anybody has tried to send a submission."""
+    """Whether there was an attempt to submit."""
     return last_attempt(submission) is not None
 
 
 def orphaned_folder(submission: Submission) -> str | None:
-    """Where a submission lay when a scheduler took it, if that is not its folder any more; None if it still is.
+    """The former folder of a submission that was moved after a scheduler accepted it; None if it was not moved.
 
-    A root that was moved, or copied with its queue, knows of tasks that look for another one.
+    After a root was moved or copied, queued tasks still look for the old folder.
     """
     attempt = last_attempt(submission)
     if attempt is None or attempt.refused or attempt.folder in {None, str(submission.folder)}:
@@ -78,7 +78,7 @@ def orphaned_folder(submission: Submission) -> str | None:
 
 
 def begin_attempt(submission: Submission) -> int | None:
-    """Say that this process is about to send a submission; None if somebody else has said so meanwhile."""
+    """Record that this process is about to submit; return None if another process has recorded that meanwhile."""
     last = last_attempt(submission)
     number = 1 if last is None else last.number + 1
     process = ProcessIdentity.current().to_dict()
@@ -87,22 +87,22 @@ def begin_attempt(submission: Submission) -> int | None:
 
 
 def record_refusal(submission: Submission, attempt_number: int, error: RefusedError) -> None:
-    """Note that the scheduler said no; unless its queue was only full, it will say so again."""
+    """Record that the scheduler refused it. Unless the queue was full, the submission is not tried again."""
     create_once(submission.folder / f"sending.{attempt_number}.refused", str(error))
     if not error.queue_full:
         submission.mark_unsubmittable(str(error))
 
 
 def record_unanswered(submission: Submission, attempt_number: int) -> None:
-    """Note that nobody waits for the scheduler's answer any more."""
+    """Record that the process no longer waits for the scheduler's reply."""
     create_once(submission.folder / f"sending.{attempt_number}.unheard", "")
 
 
 def record_array_id(submission: Submission, array_id: str) -> None:
-    """Put the scheduler's number of an array on disk, once."""
+    """Record the scheduler's number of an array, once."""
     create_once(submission.folder / "submitted.json", json.dumps({"scheduler_id": array_id}))
 
 
 def submitted_at(submission: Submission) -> float:
-    """When the number of a submission was noted, in seconds since the epoch."""
+    """The time at which the number of a submission was recorded, in seconds since the epoch."""
     return (submission.folder / "submitted.json").stat().st_mtime

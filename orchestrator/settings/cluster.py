@@ -18,14 +18,14 @@ EXECUTORS = ("local", "slurm", "lsf")
 def _parse_number(settings: Mapping[str, Any], key: str, default: float, minimum: float) -> float:
     value = settings.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
-        raise UsageError(f"cluster.{key}: {value!r} is no number of at least {minimum:g}")
+        raise UsageError(f"cluster.{key}: {value!r} is not a number of at least {minimum:g}")
     return value
 
 
 def _parse_count(settings: Mapping[str, Any], key: str) -> int:
     value = settings.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least 1")
+        raise UsageError(f"cluster.{key}: {value!r} is not a whole number of at least 1")
     return value
 
 
@@ -35,10 +35,12 @@ def _parse_optional_memory(settings: Mapping[str, Any], key: str) -> int | None:
 
 def _parse_choice(settings: Mapping[str, Any], key: str, default: str, choices: tuple[str, ...]) -> str:
     value = settings.get(key, default)
-    # YAML reads a bare on or off as a truth value.
+    # YAML reads an unquoted on or off as true or false.
     value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
     if value not in choices:
-        raise UsageError(f"cluster.{key}: {value!r} is none of {', '.join(choices)}{did_you_mean(str(value), choices)}")
+        raise UsageError(
+            f"cluster.{key}: {value!r} is not one of {', '.join(choices)}{did_you_mean(str(value), choices)}"
+        )
     return str(value)
 
 
@@ -54,7 +56,8 @@ class ClusterSettings:
     """Settings of an executor; the fields are explained in ``conf/cluster/``.
 
     ``min_free_gpu_memory`` and ``gpu_memory_cap`` in bytes, ``grace_s`` and ``silent_s`` in seconds. ``scheduler``
-    holds what only a scheduler needs, and is None on the local machine; ``lsf`` holds what only LSF has.
+    holds the settings that only a scheduler needs, and is None on the local machine; ``lsf`` holds the settings that
+    only LSF has.
     """
 
     executor: str
@@ -71,7 +74,10 @@ class ClusterSettings:
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> ClusterSettings:
-        """Read ``cluster`` of the configuration. Raises UsageError, naming the key, for whatever cannot be."""
+        """Read ``cluster`` of the configuration.
+
+        Raises UsageError, which names the key, for a value that is not valid.
+        """
         executor = _parse_choice(settings, "executor", "local", EXECUTORS)
         known = known_keys(executor)
         for key in settings:

@@ -1,4 +1,4 @@
-"""Why an attempt failed, in one of ten kinds, and what the policy of that kind says to do next."""
+"""Why an attempt failed, as one of ten failure kinds, and the retry policy of each kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failure:
 
 
 def _cause_chain(error: BaseException) -> list[BaseException]:
-    """The error and what caused it, outermost first."""
+    """The error and its causes, the outermost error first."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:
@@ -61,7 +61,7 @@ def _kind_of(error: BaseException) -> FailureKind | None:
 
 
 def failure_from_exception(error: BaseException) -> Failure:
-    """Name the kind of an exception: the first that anything in its chain of causes has, else ``error``."""
+    """Find the failure kind of an exception: the first that fits an error in its chain of causes, else ``error``."""
     chain = _cause_chain(error)
     kind: FailureKind = next((kind for kind in map(_kind_of, chain) if kind), "error")
     message = str(error).strip().splitlines()
@@ -70,7 +70,7 @@ def failure_from_exception(error: BaseException) -> Failure:
 
 
 def _escape_unencodable(text: str) -> str:
-    """The text with escapes for what UTF-8 cannot say, such as bytes of a file's name in another encoding."""
+    """The text with escapes for what UTF-8 cannot encode, such as bytes of a file name in another encoding."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -91,7 +91,11 @@ def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Fail
     """Describe a process that ended without a message. ``exit_code`` as in `subprocess`: negative for a signal."""
     peak = f"peak memory {peak_bytes / 1024**3:.1f} GB"
     if exit_code >= 0:
-        return Failure("error", f"the process exited with code {exit_code} before its end; {peak}", f"exit-{exit_code}")
+        return Failure(
+            "error",
+            f"the process exited with code {exit_code} before its attempt was complete; {peak}",
+            f"exit-{exit_code}",
+        )
     name = signal.Signals(-exit_code).name
     if oom_killed and -exit_code == signal.SIGKILL:
         return Failure("oom_host", f"killed because the machine ran out of memory; {peak}", "oom-killed")
@@ -100,9 +104,10 @@ def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Fail
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What follows a failure of one kind. ``wait_s`` in seconds.
+    """What is done after a failure of one kind. ``wait_s`` is in seconds.
 
-    ``memory`` and ``time`` are factors of what is asked for the next time; ``other_node`` stays away from the node.
+    The next attempt asks for ``memory`` times as much memory and ``time`` times as much time; with ``other_node`` it
+    runs on another node.
     """
 
     retries: int
@@ -113,7 +118,7 @@ class RetryPolicy:
 
     @property
     def needs_resubmission(self) -> bool:
-        """Whether the next attempt needs to be submitted anew, with other resources or on another node."""
+        """Whether the next attempt has to be submitted again, because it needs other resources or another node."""
         return self.memory != 1 or self.time != 1 or self.other_node
 
 
@@ -135,7 +140,7 @@ class RetryPolicies:
         for kind, policy in kinds.items():
             if kind not in FAILURE_KINDS:
                 raise UsageError(
-                    f"failures.kinds.{kind}: no such kind{did_you_mean(kind, FAILURE_KINDS)}; "
+                    f"failures.kinds.{kind}: no such kind of failure{did_you_mean(kind, FAILURE_KINDS)}; "
                     f"known: {', '.join(FAILURE_KINDS)}"
                 )
             for key in set(policy) - _POLICY_KEYS:
@@ -160,5 +165,8 @@ class RetryPolicies:
         return policy if used <= policy.retries else None
 
     def retries_are_exhausted(self, failures: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether only a person can have the job tried again. One without failures, or forgiven, is not exhausted."""
+        """Whether the retries are used up, so that only a person can start the job again.
+
+        Without failures they are not.
+        """
         return bool(failures) and self.next_retry(failures) is None

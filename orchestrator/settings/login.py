@@ -26,8 +26,8 @@ _HOST_PATTERN = re.compile(r"[^\s\x00-\x1f-][^\s\x00-\x1f]*")
 class LoginHost:
     """A host, as ssh takes it.
 
-    ``command`` are the shell's words for seedfold there, ``root`` is the folder of studies there, ``setup`` lines of
-    shell before the command.
+    ``command`` is what the shell there runs as seedfold, ``root`` the folder of studies there, and ``setup`` the lines
+    of shell that run before the command.
     """
 
     host: str
@@ -37,7 +37,10 @@ class LoginHost:
 
     @classmethod
     def parse(cls, configured: Any, origin: str = LOGIN_KEY) -> LoginHost:
-        """Read a host, or a mapping of the fields. Raises UsageError, naming the key, for whatever cannot be."""
+        """Read a host, or a mapping of the fields.
+
+        Raises UsageError, which names the key, for a value that is not valid.
+        """
         record: Mapping[Any, Any] = configured if isinstance(configured, Mapping) else {"host": configured}
         known = [field.name for field in fields(cls)]
         for key in record:
@@ -49,9 +52,9 @@ class LoginHost:
         setup = given_values.pop("setup", ())
         for key, value in given_values.items():
             if not isinstance(value, str) or not value:
-                raise UsageError(f"{origin}.{key}: {value!r} is no text")
+                raise UsageError(f"{origin}.{key}: {value!r} is not a string")
         if not _HOST_PATTERN.fullmatch(given_values.get("host", "")):
-            raise UsageError(f"{origin}: {given_values.get('host')!r} names no host; write user@host")
+            raise UsageError(f"{origin}: {given_values.get('host')!r} is not the name of a host; write user@host")
         return cls(**given_values, setup=_parse_setup_lines(setup, origin))
 
 
@@ -68,7 +71,7 @@ def is_login_override(override: str) -> bool:
 
 
 def find_login_host(option: str | None, overrides: Sequence[str] = ()) -> LoginHost | None:
-    """Return where a command is to run; None for this machine, as far as is known before the study is composed."""
+    """Return the login host on which a command has to run; None for this machine. The study is not composed yet."""
     chosen = option or _login_from_overrides(overrides) or os.environ.get(LOGIN_VARIABLE)
     if chosen == THIS_MACHINE:
         os.environ[LOGIN_VARIABLE] = THIS_MACHINE
@@ -78,7 +81,7 @@ def find_login_host(option: str | None, overrides: Sequence[str] = ()) -> LoginH
     if chosen is None:
         return site_login
     requested = LoginHost.parse(chosen, "--login" if option else LOGIN_KEY)
-    # The host of the site file, named again, has its other settings.
+    # If it is the host of the site file, the other settings of the site file apply too.
     return site_login if site_login is not None and chosen == site_login.host else requested
 
 
@@ -102,7 +105,7 @@ def _login_from_overrides(overrides: Sequence[str]) -> Any:
         with one_line_errors():
             [override] = OverridesParser.create().parse_overrides([text])
         if override.is_sweep_override():
-            raise UsageError(f"{text}: commands run on one host; name one")
+            raise UsageError(f"{text}: commands run on one host only; name one")
         key, value = override.key_or_group, override.value()
         if key == LOGIN_KEY:
             values = dict(value) if isinstance(value, Mapping) else {"host": value}
@@ -112,22 +115,22 @@ def _login_from_overrides(overrides: Sequence[str]) -> Any:
 
 
 def must_run_locally() -> bool:
-    """Whether this process was told to work on this machine, whatever is configured."""
+    """Whether this process has to work on this machine, whatever is configured."""
     return os.environ.get(LOGIN_VARIABLE) == THIS_MACHINE
 
 
 class RemoteStudyError(UsageError):
-    """A study whose configuration says that it is worked on elsewhere; nothing has been written."""
+    """The configuration of a study names a login host, and this process is not there; nothing has been written."""
 
     def __init__(self, login_host: LoginHost) -> None:
         super().__init__(
-            f"{LOGIN_KEY} is {login_host.host}: commands run there, and notebooks read what seedfold fetch brings;"
-            f" with {LOGIN_VARIABLE}={THIS_MACHINE} this machine does the work"
+            f"{LOGIN_KEY} is {login_host.host}: commands run on that host, and notebooks here read the copies that"
+            f" seedfold fetch makes; with {LOGIN_VARIABLE}={THIS_MACHINE} this machine does the work"
         )
         self.login_host = login_host
 
 
 def refuse_remote_study(cluster: Mapping[str, Any]) -> None:
-    """Raise ElsewhereError if these settings name a login host and this process was not told to stay."""
+    """Raise RemoteStudyError if these settings name a login host, unless this process has to work on this machine."""
     if cluster.get("login") is not None and not must_run_locally():
         raise RemoteStudyError(LoginHost.parse(cluster["login"]))

@@ -1,4 +1,4 @@
-"""The part of ``cluster`` that only LSF has."""
+"""The keys of ``cluster`` that only LSF has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHOICES = {"dialect": ("auto", *get_args(Dialect)), "memory_unit": ("auto", *ge
 
 @dataclass(frozen=True, slots=True)
 class LsfSettings:
-    """Settings of LSF alone; the fields are explained in ``conf/cluster/lsf.yaml``."""
+    """Settings that only LSF has; the fields are explained in ``conf/cluster/lsf.yaml``."""
 
     dialect: str = "auto"
     job_group: str | None = None
@@ -29,7 +29,7 @@ class LsfSettings:
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> LsfSettings:
-        """Read LSF's part of ``cluster``. Raises UsageError, naming the key, for whatever cannot be."""
+        """Read LSF's keys of ``cluster``. Raises UsageError, which names the key, for a value that is not valid."""
         return cls(**{key: _parse_value(key, settings[key]) for key in KEYS if settings.get(key) is not None})
 
 
@@ -49,13 +49,13 @@ def _parse_value(key: str, value: object) -> Any:
 def _parse_choice(key: str, value: object) -> str:
     known = _CHOICES[key]
     if value not in known:
-        raise UsageError(f"cluster.{key}: {value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}")
+        raise UsageError(f"cluster.{key}: {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")
     return str(value)
 
 
 def _parse_count(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least 1")
+        raise UsageError(f"cluster.{key}: {value!r} is not a whole number of at least 1")
     return value
 
 
@@ -67,5 +67,5 @@ def _parse_bool(key: str, value: object) -> bool:
 
 def _parse_text(key: str, value: object) -> str:
     if not isinstance(value, str) or "\n" in value:
-        raise UsageError(f"cluster.{key}: {value!r} is no text of one line")
+        raise UsageError(f"cluster.{key}: {value!r} is not a string of one line")
     return value

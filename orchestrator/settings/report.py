@@ -1,4 +1,4 @@
-"""What a study says of its report and its tables of means, under the configuration key ``report``."""
+"""The settings of the report and of tables of means, under the configuration key ``report``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ class ReportSettings:
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any] | None) -> ReportSettings:
-        """Read ``report`` of the configuration. Raises UsageError for an unknown key, and for what is no list."""
+        """Read ``report`` of the configuration. Raises UsageError for an unknown key, and for a value that is not a
+        list."""
         given = settings or {}
         if not isinstance(given, Mapping):
-            raise UsageError(f"report: {given!r} is no mapping; write report: {{compare: [AXIS, …]}}")
+            raise UsageError(f"report: {given!r} is not a mapping; write report: {{compare: [AXIS, …]}}")
         for key in given:
             if key not in _KEYS:
                 raise UsageError(f"report.{key}: unknown key{did_you_mean(str(key), _KEYS)}; known: {', '.join(_KEYS)}")
@@ -31,7 +32,7 @@ class ReportSettings:
         if compare is None:
             return cls()
         if not isinstance(compare, list | tuple):
-            raise UsageError(f"report.compare: {compare!r} is no list of axes; write [{compare}]")
+            raise UsageError(f"report.compare: {compare!r} is not a list of axes; write [{compare}]")
         return cls(tuple(map(str, compare)))
 
     def check_axes(self, axes: Iterable[str]) -> None:

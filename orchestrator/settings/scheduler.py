@@ -1,4 +1,4 @@
-"""What a scheduler needs to know beside what every executor does: the part of ``cluster`` that is its own."""
+"""The keys of ``cluster`` that only schedulers have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.resources import Resources, parse_memory
 
 _PER_STAGE_KEYS = ("partition", "account", "qos", "constraint", "exclude", "gpu_memory", "options")
-"""What ``resources.extra`` may set for a stage, or as a function of its axes."""
+"""The keys that ``resources.extra`` may set for one stage, or as a function of the axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,13 @@ class SchedulerSettings:
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> SchedulerSettings:
-        """Read the scheduler's part of ``cluster``. Raises UsageError, naming the key, for whatever cannot be."""
+        """Read the scheduler's keys of ``cluster``.
+
+        Raises UsageError, which names the key, for a value that is not valid.
+        """
         types = settings.get("gpu_types") or {}
         if not isinstance(types, Mapping):
-            raise UsageError("cluster.gpu_types: a table of names and memory is needed, e.g. {a100: 40GB}")
+            raise UsageError("cluster.gpu_types: expected a mapping from names to memory, e.g. {a100: 40GB}")
         return cls(
             **{key: _parse_text(settings, key) for key in ("partition", "account", "qos", "constraint")},
             **{key: _parse_text(settings, key) for key in ("wrapper", "python", "mail")},
@@ -68,7 +71,7 @@ class SchedulerSettings:
         )
 
     def for_resources(self, resources: Resources) -> SchedulerSettings:
-        """Return the settings for jobs that ask for something of their own in ``resources.extra``."""
+        """Return the settings for jobs that change some of them in ``resources.extra``."""
         extra = resources.extra
         for key in extra:
             if key not in _PER_STAGE_KEYS:
@@ -77,7 +80,9 @@ class SchedulerSettings:
         return replace(self, **{key: getattr(parsed, key) for key in extra})
 
     def choose_gpu_type(self) -> str | None:
-        """The smallest type of GPU with the memory that is asked for; None where none is, or no types are named.
+        """The smallest type of GPU that has the memory asked for.
+
+        None if no memory is asked for, or no types are named.
 
         Raises UsageError if no type has so much.
         """
@@ -94,26 +99,26 @@ class SchedulerSettings:
 def _parse_text(settings: Mapping[str, Any], key: str) -> str | None:
     value = settings.get(key)
     if value is not None and (not isinstance(value, str | int) or isinstance(value, bool) or "\n" in str(value)):
-        raise UsageError(f"cluster.{key}: {value!r} is no text of one line")
+        raise UsageError(f"cluster.{key}: {value!r} is not a string of one line")
     return None if value is None or value == "" else str(value)
 
 
 def _parse_texts(settings: Mapping[str, Any], key: str) -> tuple[str, ...]:
     value = settings.get(key) or ()
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise UsageError(f"cluster.{key}: {value!r} is no list; write [{value}]")
+        raise UsageError(f"cluster.{key}: {value!r} is not a list; write [{value}]")
     return tuple(map(str, value))
 
 
 def _parse_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     value = settings.get("options") or {}
     if not isinstance(value, Mapping):
-        raise UsageError(f"cluster.options: {value!r} is no table of options, e.g. {{reservation: course}}")
+        raise UsageError(f"cluster.options: {value!r} is not a mapping of options, e.g. {{reservation: course}}")
     return {str(key): option for key, option in value.items()}
 
 
 def _parse_count(settings: Mapping[str, Any], key: str, default: int | None, minimum: int = 1) -> int | None:
     value = settings.get(key, default)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < minimum):
-        raise UsageError(f"cluster.{key}: {value!r} is no whole number of at least {minimum}")
+        raise UsageError(f"cluster.{key}: {value!r} is not a whole number of at least {minimum}")
     return value

@@ -1,4 +1,4 @@
-"""Which jobs of a study a command is about: by axis values, by stage, and at most so many."""
+"""Which jobs of a study a command selects: by axis values, by stage, and by a largest number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Conditions that must all hold; an empty selection takes every job."""
+    """Conditions that a job must meet, all of them. An empty selection selects every job."""
 
     where: Where | None = None
     stages: frozenset[str] = frozenset()
@@ -26,13 +26,13 @@ class Selection:
 
     @classmethod
     def parse(cls, where: Sequence[str] = (), stages: Sequence[str] = (), limit: int | None = None) -> Selection:
-        """Read what people give as ``--where``, ``--stage`` and ``--limit``; raises UsageError for a bad condition."""
+        """Read the values of ``--where``, ``--stage`` and ``--limit``. Raises UsageError for a bad condition."""
         if limit is not None and limit < 1:
-            raise UsageError(f"--limit {limit}: not more than nothing; leave it out for all jobs")
+            raise UsageError(f"--limit {limit}: must be at least 1; leave it out to select all jobs")
         return cls(_parse_where(where) if where else None, frozenset(stages), limit)
 
     def check_names(self, jobs: Iterable[JobDescription]) -> None:
-        """Hold the names against all jobs of a study; raises UsageError for an unknown stage or axis."""
+        """Check the names against all jobs of a study. Raises UsageError for an unknown stage or axis."""
         if not self.stages and self.where is None:
             return
         stages: dict[str, None] = {}
@@ -47,13 +47,16 @@ class Selection:
             self.where.check(axes)
 
     def matches(self, job: JobDescription) -> bool:
-        """Whether a job meets the conditions, the limit aside."""
+        """Whether a job meets the conditions. The limit is not applied here."""
         if self.stages and job.stage not in self.stages:
             return False
         return self.where is None or self.where.matches(job.axes)
 
     def apply(self, jobs: Iterable[T], description_of: Callable[[T], JobDescription]) -> list[T]:
-        """Return the selected of ``jobs``, in their order; ``description_of`` gives the description of each."""
+        """Return those of ``jobs`` that are selected, in their order.
+
+        ``description_of`` returns the description of one.
+        """
         return list(islice((job for job in jobs if self.matches(description_of(job))), self.limit))
 
 

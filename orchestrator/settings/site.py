@@ -1,4 +1,4 @@
-"""What holds on this machine for every study: ``~/.config/seedfold/site.yaml``, ``root``, ``paths`` and ``cluster``."""
+"""The site file ``~/.config/seedfold/site.yaml``: ``root``, ``paths`` and ``cluster`` of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECTIONS = ("root", "paths", "cluster")
 
 
 def read_site_settings() -> dict[str, Any]:
-    """Return this machine's settings; empty where there is no site file. Raises UsageError for what it cannot hold."""
+    """Return this machine's settings; empty where there is no site file. Raises UsageError if it is not valid."""
     file = SITE_FILE.expanduser()
     if not file.exists():
         return {}
@@ -22,7 +22,7 @@ def read_site_settings() -> dict[str, Any]:
     try:
         settings = yaml.safe_load(file.read_text()) or {}
     except yaml.YAMLError as error:
-        raise UsageError(f"{file}: no YAML: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(settings, dict):
         raise UsageError(f"{file}: expected a mapping with {', '.join(_SECTIONS)}")
     for key in settings:
@@ -36,21 +36,21 @@ def read_site_settings() -> dict[str, Any]:
 def site_overrides(overrides: Sequence[str] = ()) -> list[str]:
     """Return ``paths`` and ``cluster`` of this machine as overrides, to stand before those of the command line.
 
-    ``cluster`` is the name of an option, or a mapping of its keys; with ``name`` among them, they are those of that
-    option, and are left out where ``overrides`` choose another.
+    ``cluster`` is the name of an option, or a mapping of its keys. If ``name`` is one of the keys, the others are keys
+    of that option, and they are left out where ``overrides`` choose another option.
     """
     name, keys = _cluster_name_and_keys(overrides)
     return [*name, *_key_overrides("paths", read_site_settings().get("paths")), *keys]
 
 
 def site_cluster_overrides(overrides: Sequence[str] = ()) -> list[str]:
-    """As `site_overrides`, without ``paths`` and the login host: what holds wherever the cluster is used from."""
+    """As `site_overrides`, but without ``paths`` and the login host, which differ between machines of a cluster."""
     name, keys = _cluster_name_and_keys(overrides)
     return [*name, *(key for key in keys if not key.startswith("++cluster.login"))]
 
 
 def _cluster_name_and_keys(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The choice of an option, and its keys."""
+    """The name of the chosen option, and the keys that are set."""
     from seedfold.jobs.axis_values import group_override
 
     cluster = read_site_settings().get("cluster")
@@ -60,7 +60,10 @@ def _cluster_name_and_keys(overrides: Sequence[str]) -> tuple[list[str], list[st
 
 
 def site_cluster_keys(overrides: Sequence[str] = ()) -> Mapping[str, Any]:
-    """The keys of ``cluster`` of this machine, unless ``overrides`` choose another option than the one they are of."""
+    """This machine's keys of ``cluster``.
+
+    None if ``overrides`` choose another option than the one that they belong to.
+    """
     cluster = read_site_settings().get("cluster")
     if cluster is None or isinstance(cluster, str):
         return {}

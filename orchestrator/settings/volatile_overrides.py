@@ -1,4 +1,4 @@
-"""Overrides for jobs that exist already: only what does not identify them may change."""
+"""Overrides for jobs that exist already: only volatile keys, which are not part of a job's id, may change."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LAUNCHER = "hydra.launcher."
 def apply_volatile_overrides(
     jobs: Sequence[JobDescription], settings: Mapping[str, Any], overrides: Sequence[str]
 ) -> tuple[list[JobDescription], dict[str, Any]]:
-    """Return the jobs and settings under the overrides; ids stay.
+    """Return the jobs and settings with the overrides applied; the ids stay the same.
 
-    Raises UsageError, naming the key, for one that would change an identity.
+    Raises UsageError, which names the key, for an override that would change an id.
     """
     changed = deepcopy(dict(settings))
     parsed = _parse_overrides(overrides, settings)
@@ -47,10 +47,10 @@ def _parse_overrides(overrides: Sequence[str], settings: Mapping[str, Any]) -> d
     for override in parsed:
         key = _own_key(override.key_or_group)
         if override.is_delete() or override.is_sweep_override():
-            raise UsageError(f"{override.input_line}: resume takes plain KEY=VALUE")
+            raise UsageError(f"{override.input_line}: resume takes only plain KEY=VALUE")
         is_setting = key.split(".")[0] in (*_SETTINGS_GROUPS, _RESOURCES) and "." in key
         if not is_setting and not identity.volatile_patterns.covers(tuple(key.split("."))):
-            raise UsageError(f"{key}: identifies a job; launch the study with {override.input_line} instead")
+            raise UsageError(f"{key}: is part of the job's id; launch the study with {override.input_line} instead")
         values[key] = override.value()
     return values
 

@@ -1,4 +1,4 @@
-"""The states of jobs and studies, told from the ledger.
+"""The states of jobs and studies, derived from the ledger.
 
 It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code` of `orchestrator`. Read `job_states`
 first.

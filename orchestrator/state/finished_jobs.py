@@ -1,4 +1,4 @@
-"""The finished jobs of a study, as tables and reports know them."""
+"""The finished jobs of a study, for tables and reports."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ class FinishedJobs:
 def find_finished_jobs(
     overview: Overview, selection: Selection | None = None, across_code: bool = False
 ) -> list[FinishedJob]:
-    """One run per place of the study whose job has a whole result; a job that stands at two places gives two.
+    """One run for each address of the study whose job has a complete result; a job with two addresses gives two runs.
 
-    Its axes are those of the study, and one more for each key in which jobs of a stage differ unnamed; the version of
-    the code is one of them, unless ``across_code``.
+    A run has the axes of the study, and one more for each other key in which jobs of a stage differ. The version of the
+    code is one of these, unless ``across_code``.
 
-    A job that runs again, or failed to, keeps its older result, marked stale, until a newer one is complete.
+    A job that runs again, or failed in the new run, keeps its older result, marked as stale, until a newer one is
+    complete.
     """
     return find_by_code(overview, selection, across_code).jobs
 
@@ -115,12 +116,12 @@ def _reason_without_result(view: JobView) -> str:
 
 
 def count_stale(jobs: Iterable[FinishedJob]) -> int:
-    """How many of the runs no longer hold."""
+    """How many of the runs are stale."""
     return sum(run.stale is not None for run in jobs)
 
 
 def stale_reasons(jobs: Iterable[FinishedJob], listed: int = 3) -> list[str]:
-    """Why runs no longer hold: the most frequent reasons."""
+    """Why runs are stale: the most frequent reasons."""
     reasons = Counter(run.stale for run in jobs if run.stale is not None)
     more = ["…"] if len(reasons) > listed else []
     return [*(reason for reason, _ in reasons.most_common(listed)), *more]

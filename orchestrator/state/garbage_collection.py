@@ -1,8 +1,9 @@
-"""What of a study may be deleted, and deleting it.
+"""Which files of a study may be deleted, and deleting them.
 
-Never named: results of current jobs, of this study or of any other under the root; anything that a job at work or a
-job not yet done may still read: its own folder, the checkpoints of its fit, its parents' results. A folder is renamed
-before it is deleted, so that nobody ever sees half of it; what a kill leaves over is found by the next call.
+These are never deleted: results of current jobs, of this study or of any other study under the root, and anything that
+a job that is running or not yet done may still read (its own folder, the checkpoints of its fit, its parents' results).
+A folder is renamed before it is deleted, so that nobody sees half of it. If the process is killed, the next call finds
+what is left.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from seedfold.results.store.published import DamagedError, load_result
 DeletableKind = Literal["leftovers", "snapshots", "superseded", "failed", "checkpoints"]
 DELETABLE_KINDS: tuple[DeletableKind, ...] = get_args(DeletableKind)
 _TRASH_PREFIX = ".trash-"
-# A launch that is under way keeps its code before it says which jobs run it.
+# A launch makes its snapshot before it writes which jobs run it.
 _LAUNCH_GRACE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class DeletablePath:
-    """Something that may go. ``size`` in bytes; ``job`` is the id it belongs to, empty for what belongs to none."""
+    """A file or folder that may be deleted. ``size`` is in bytes; ``job_id`` is empty if it belongs to no job."""
 
     kind: DeletableKind
     path: Path
@@ -45,7 +46,7 @@ class DeletablePath:
 
 
 class NeededData:
-    """What jobs of all studies under a root may still read: results by job id, folders by job or fit id."""
+    """What jobs of all studies under a root may still read: results by job id, and folders by job or fit id."""
 
     def __init__(self, overviews: Iterable[Overview]) -> None:
         self.results: set[str] = set()
@@ -73,7 +74,7 @@ class NeededData:
 
 
 class DeletableFinder:
-    """Finds what may go in one study. Read once; make another one to look again."""
+    """Finds what may be deleted in one study. It reads the study once; make a new finder to read it again."""
 
     def __init__(self, root: Root, study: str) -> None:
         self.overview = Overview(root, study, with_removed=True)
@@ -83,7 +84,7 @@ class DeletableFinder:
 
     @cached_property
     def deletable(self) -> list[DeletablePath]:
-        """Everything that may go, each thing once, under the first kind that names it."""
+        """Everything that may be deleted, each path once, under the first kind that fits."""
         found_paths: dict[Path, DeletablePath] = {}
         kinds = (
             self._find_leftovers(),
@@ -97,14 +98,14 @@ class DeletableFinder:
         return list(found_paths.values())
 
     def _find_leftovers(self) -> Iterator[DeletablePath]:
-        """What attempts that are over left behind, and results that a newer one has taken the place of."""
+        """What ended attempts left behind, and results that were replaced by a newer attempt."""
         for path in self._glob_job_folders("staging.*"):
             if self._job_id_of(path) not in self.needed.folders:
                 yield _make_deletable(
-                    "leftovers", path, self._job_id_of(path), "unfinished result of an attempt that is over"
+                    "leftovers", path, self._job_id_of(path), "unfinished result of an attempt that has ended"
                 )
         for path in self.folder.path.rglob(f"{_TRASH_PREFIX}*"):
-            yield _make_deletable("leftovers", path, self._job_id_of(path), "deletion that was cut short")
+            yield _make_deletable("leftovers", path, self._job_id_of(path), "rest of an interrupted deletion")
         for view in self.overview.job_views():
             if view.state == "done" and not self.needed.has_running_readers:
                 yield from self._find_older_results(view)
@@ -120,7 +121,7 @@ class DeletableFinder:
                 )
 
     def _find_snapshots(self) -> Iterator[DeletablePath]:
-        """Code that nobody runs any more, that no job would go on with, and that no result here comes from."""
+        """Snapshots that no job runs or would continue with, and that no result of this study comes from."""
         old = [
             path
             for path in _sorted_entries(self.folder.snapshots_folder)
@@ -128,14 +129,14 @@ class DeletableFinder:
         ]
         for path in old:
             if path.name.startswith(UNFINISHED_PREFIX):
-                yield _make_deletable("leftovers", path, "", "snapshot of a launch that was cut short")
+                yield _make_deletable("leftovers", path, "", "snapshot of an interrupted launch")
         unneeded = {path.name: path for path in old if not path.name.startswith((UNFINISHED_PREFIX, _TRASH_PREFIX))}
         for needed in self._snapshots_of_open_jobs():
             unneeded.pop(needed or "", None)
         for needed in self._snapshots_of_results() if unneeded else ():
             unneeded.pop(needed or "", None)
         for path in unneeded.values():
-            yield _make_deletable("snapshots", path, "", "no job and no result needs it")
+            yield _make_deletable("snapshots", path, "", "no job and no result needs this snapshot")
 
     def _snapshots_of_open_jobs(self) -> Iterator[str | None]:
         ledger = self.overview.ledger
@@ -154,7 +155,7 @@ class DeletableFinder:
                 yield snapshot_of_submission[token]
 
     def _find_superseded(self) -> Iterator[DeletablePath]:
-        """Results and folders of jobs that hold no place any more, in any study."""
+        """Results and folders of jobs that no longer have an address in any study."""
         for view in self.overview.superseded_views():
             job = view.job
             if job.id in self.needed.results or view.state in ACTIVE_STATES:
@@ -172,13 +173,16 @@ class DeletableFinder:
                 yield _make_deletable("superseded", folder, job_id, "folder of a job that was replaced")
 
     def _find_failed_checkpoints(self) -> Iterator[DeletablePath]:
-        """Checkpoints of failed jobs: a resume begins them anew. Their logs stay."""
+        """Checkpoints of failed jobs; without them a resume starts these jobs from the beginning.
+
+        Their logs are kept.
+        """
         for view in self.overview.job_views():
             if view.state == "failed":
                 yield from self._find_checkpoints("failed", view, "checkpoint of a failed job")
 
     def _find_finished_checkpoints(self) -> Iterator[DeletablePath]:
-        """Checkpoints of finished jobs: predicting anew would have to train again."""
+        """Checkpoints of finished jobs; without them a new prediction has to train again."""
         for view in self.overview.job_views():
             if view.state == "done":
                 yield from self._find_checkpoints("checkpoints", view, "checkpoint of a finished job")
@@ -187,7 +191,7 @@ class DeletableFinder:
         folder = self.folder.job_folder(view.job.fit)
         if view.job.fit in self.needed.folders or not folder.is_dir():
             return
-        # What says that training is finished goes first: without it, what is left is only a checkpoint.
+        # The file that says that training is finished is deleted first: what is left is then only a checkpoint.
         entries = sorted(folder.iterdir(), key=lambda path: (path.name != "fit.json", path.name))
         for path in entries:
             if not path.name.startswith(("log.", "staging.", CLEARED_MARK, _TRASH_PREFIX)):
@@ -217,7 +221,7 @@ def size_of(path: Path) -> int:
 
 
 def delete_paths(paths: Iterable[DeletablePath]) -> int:
-    """Delete; return the bytes that this freed. What has gone meanwhile is passed over."""
+    """Delete the paths; return the number of bytes freed. Paths that no longer exist are skipped."""
     freed = 0
     for deletable in paths:
         trash = deletable.path.with_name(f"{_TRASH_PREFIX}{os.urandom(6).hex()}")
@@ -234,5 +238,5 @@ def delete_paths(paths: Iterable[DeletablePath]) -> int:
 
 
 def short_id(job_id: str) -> str:
-    """A job's id as shown to people."""
+    """The first characters of a job's id, as people see it."""
     return job_id[:SHORT_ID_LENGTH]

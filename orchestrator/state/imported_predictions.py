@@ -1,8 +1,8 @@
-"""Predictions made elsewhere, taken into a study as a job of their own that nobody ever runs.
+"""Predictions made elsewhere, imported into a study as a job of their own that is never run.
 
-The order of writes: the claim, the staging folder, the rename that publishes it, the plan that names the job. A kill
-between any two leaves a study as it was, and the same import goes on from what is there. The job's id is of its axes
-and of what it holds, whatever files that came in.
+The order of writes is: the claim, the staging folder, the rename that publishes the result, the plan that adds the job.
+After a kill between any two of them the study is as before, and the same import completes the rest. The job's id
+depends on its axes and on the predictions, and not on the files that they came in.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 IMPORT_STAGE = "import"
 CONTENT_KEY = "imported"
-"""The key of the configuration under which an imported job has the digest of each split."""
+"""The key of the configuration of an imported job that holds the digest of each split."""
 _DEFAULT_SETTINGS: Mapping[str, Any] = {"cluster": {"executor": "local"}, "failures": {}, "identity": {}, "paths": {}}
-"""Of a study that has nothing but imports."""
+"""The settings of a study that has only imported jobs."""
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import did: its job, rows by split, and whether the study held all of it before.
+    """What an import did: its job, the number of rows by split, and whether the study had all of them before.
 
     ``unlabelled`` are the splits without classes.
     """
@@ -58,7 +58,7 @@ class ImportResult:
 
 
 def is_import(job: JobDescription) -> bool:
-    """Whether a job is an import, which nobody can run."""
+    """Whether a job was imported and therefore cannot be run."""
     return job.run == IMPORT_RUN
 
 
@@ -71,12 +71,12 @@ def import_predictions(
     allow_replacing: bool,
     code_files: Sequence[Path] = (),
 ) -> ImportResult:
-    """Take predictions into a study, which need not exist; what it holds already is not written again.
+    """Import predictions into a study, which need not exist; what the study has already is not written again.
 
     ``code_files`` are what made them: results say when one of these has changed.
 
-    Raises UsageError, before anything is written, for what is wrong with the files, and for axes that hold other
-    predictions unless ``allow_replacing`` says so.
+    Raises UsageError, before anything is written, for bad files, and without ``allow_replacing`` for axes that have
+    other predictions already.
     """
     from seedfold.results.imports.predictions import content_digest, read_prediction_files
     from seedfold.results.imports.rows import UNKNOWN
@@ -89,7 +89,7 @@ def import_predictions(
     _refuse_replacing(ledger, job, allow_replacing)
     job_state = JobStates(root, ledger, RetryPolicies.parse({})).of(job.id)
     if job_state.state == "running":
-        raise UsageError(f"job {job.short_id}: the same predictions are being imported at this moment")
+        raise UsageError(f"job {job.short_id}: another process is importing the same predictions now")
     root.mark_as_root()
     if job_state.state != "done":
         folder = Path(ledger.plans.header.folder) if ledger.plans.header else Path.cwd()
@@ -121,7 +121,7 @@ def _set_key(config: dict[str, Any], key: str, value: Any) -> None:
     for folder in folders:
         inner = inner.setdefault(folder, {})
         if not isinstance(inner, dict):
-            raise UsageError(f"--set {key}: {folder} is a value already")
+            raise UsageError(f"--set {key}: {folder} has a value already")
     if last in inner or key == CONTENT_KEY:
         raise UsageError(f"--set {key}: is set already")
     inner[last] = value
@@ -132,8 +132,8 @@ def _refuse_replacing(ledger: Ledger, job: JobDescription, allow_replacing: bool
     if old is not None and old.id != job.id and not allow_replacing:
         axes = ", ".join(f"{key}={value}" for key, value in job.axes.items())
         raise UsageError(
-            f"study {job.study} holds other predictions for {axes or 'no axes'} (job {old.short_id}); "
-            "import with --replace, or with another --set KEY=VALUE"
+            f"study {job.study} already has other predictions for {axes or 'no axes'} (job"
+            f" {old.short_id}); run the import with --replace, or with another --set KEY=VALUE"
         )
 
 
@@ -151,7 +151,7 @@ def _publish_job(
     attempt, started, events = latest_attempt_number(study, job.id) + 1, time.time(), EventWriter(study.events_folder)
     refusal = claim_attempt(root, study, job.id, attempt, IMPORT_STAGE)
     if refusal:
-        raise UsageError(f"job {job.short_id}: {refusal}; import again")
+        raise UsageError(f"job {job.short_id}: {refusal}; run the import again")
     events.append("started", job=job.id, n=attempt, process=ProcessIdentity.current().to_dict())
     staging, final = study.job_folder(job.id) / f"staging.{attempt}", study.result_folder(job.id, attempt)
     staging.mkdir(parents=True)
@@ -185,7 +185,7 @@ def _make_provenance(sources: Sequence[PredictionFile]) -> dict[str, Any]:
 
 
 def _make_plan_header(ledger: Ledger, sources: Sequence[PredictionFile]) -> PlanHeader:
-    """Who imports; the settings and the folder of the study's jobs stay as they are."""
+    """The header of the plan of an import; it keeps the settings and the folder of the study's last plan."""
     names = [f"{source.split}={source.path}" if source.split else str(source.path) for source in sources]
     last_header = ledger.plans.header
     if last_header is None:

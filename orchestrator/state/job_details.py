@@ -1,4 +1,4 @@
-"""All that is known of one job: its description, its attempts, its result."""
+"""The details of one job: its description, its attempts, its result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seedfold.results.store.published import Result, load_result
 
 
 class JobDetails:
-    """One job, where its study and the study that holds its attempts know it."""
+    """One job, with its study and the study that holds its attempts."""
 
     def __init__(self, root: Root, found_job: FoundJob) -> None:
         self.found_job = found_job
@@ -59,9 +59,9 @@ class JobDetails:
         return load_result(self.holding_study.result_folder(self.job.id, number))
 
     def snapshot_info(self) -> dict[str, Any] | None:
-        """The snapshot of the code that the result comes from, or that the job was handed over with; None without one.
+        """The snapshot that the result comes from, or with which the job was submitted; None without a snapshot.
 
-        ``git`` names commits, and the differences from them; it is None where the snapshot is gone.
+        ``git`` has the commits and the differences from them; it is None if the snapshot is gone.
         """
         snapshot = self._snapshot_digest()
         if snapshot is None:
@@ -88,7 +88,7 @@ class JobDetails:
         return last_submission.snapshot if last_submission else None
 
     def to_json(self) -> dict[str, Any]:
-        """The shape that ``show --json`` prints."""
+        """The JSON form that ``show --json`` prints."""
         result = self.latest_result()
         return {
             **self.job.to_dict(),

@@ -1,4 +1,4 @@
-"""Reading what an attempt printed, while it prints or afterwards."""
+"""Reading the log of an attempt, while the attempt runs or afterwards."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class AttemptLog:
         log = cls(Overview(root, job_state.holding_study.name), found_job.job.id, attempt or max(latest, 1))
         if log.path.exists() or (allow_pending and job_state.state in ACTIVE_STATES):
             return log
-        attempts_text = f"the latest is {latest}" if latest else f"the job is {job_state.state} and has not run"
+        attempts_text = f"its latest attempt is {latest}" if latest else f"the job is {job_state.state} and has not run"
         raise UsageError(f"{found_job.job.short_id}: no log of attempt {log.attempt}; {attempts_text}")
 
     def is_over(self) -> bool:
-        """Whether the attempt has ended, or will never begin; in a copy nothing is added."""
+        """Whether the attempt has ended, or will never begin. The log of a copy never grows."""
         self.overview.refresh()
         if read_copy_origin(self.overview.folder) is not None:
             return True

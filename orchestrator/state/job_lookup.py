@@ -1,4 +1,4 @@
-"""Finding the job that a person names: by the first characters of its id, or its place, ``[STAGE] seed=3 fold=1``."""
+"""Finds the job that a person names by the first characters of its id, or by its address, ``[STAGE] seed=3``."""
 
 from __future__ import annotations
 
@@ -20,29 +20,34 @@ _MAX_LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class FoundJob:
-    """A job in the study that names it."""
+    """A job, and the study in which it was found."""
 
     study: StudyFolder
     job: JobDescription
 
 
 def find_job(root: Root, words: Sequence[str], study_name: str | None = None) -> FoundJob:
-    """Find the one job that ``words`` name, in one study or in all of the root.
+    """Find the one job that ``words`` name, in one study or in all studies of the root.
 
-    Raises UsageError where no job or more than one answers; its notes list the first of those that do.
+    Raises UsageError if no job or more than one job fits; its notes list the first jobs that fit.
     """
     if not words:
-        raise UsageError("JOB is missing: write the first characters of its id, or its place, e.g. train seed=3 fold=1")
+        raise UsageError(
+            "JOB is missing: write the first characters of its id, or its address, e.g. train seed=3 fold=1"
+        )
     plans = [Plans(folder) for folder in ([root.existing_study(study_name)] if study_name else root.study_folders())]
     if not plans:
-        raise UsageError(f"no study under {root.path}; name another folder with --root")
+        raise UsageError(f"no study under {root.path}; name another root with --root")
     if len(words) == 1 and "=" not in words[0]:
         found = _find_by_id(plans, words[0])
         if found or not _is_stage(plans, words[0]):
             return _require_single(
-                found, words, f"no job's id begins so ({MIN_PREFIX_LENGTH} characters or more); or name its place"
+                found,
+                words,
+                f"no job's id begins so; write {MIN_PREFIX_LENGTH} or more characters"
+                " of an id, or an address such as seed=3 fold=1",
             )
-    return _require_single(_find_by_address(plans, words), words, "no job of that place")
+    return _require_single(_find_by_address(plans, words), words, "no job has that address")
 
 
 def _find_by_id(plans: Iterable[Plans], prefix: str) -> list[FoundJob]:
@@ -68,7 +73,9 @@ def _find_by_address(plans: Sequence[Plans], words: Sequence[str]) -> list[Found
     for stage in stages:
         if stage not in known:
             listed = ", ".join(sorted(known))
-            raise UsageError(f"{stage}: neither a job's id nor a stage{did_you_mean(stage, known)}; stages: {listed}")
+            raise UsageError(
+                f"{stage}: neither the id of a job nor a stage{did_you_mean(stage, known)}; stages: {listed}"
+            )
     in_stage = [found for found in jobs if all(found.job.stage == stage for stage in stages)]
     where.check({axis for found in in_stage for axis in found.job.axes})
     return [found for found in in_stage if where.matches(found.job.axes)]
@@ -79,7 +86,9 @@ def _require_single(matches: Sequence[FoundJob], words: Sequence[str], if_none: 
     if not matches:
         raise UsageError(f"{request_text}: {if_none}")
     if len({match.job.id for match in matches}) > 1:
-        error = UsageError(f"{request_text}: {len(matches)} jobs answer to it; be more precise or name a --study")
+        error = UsageError(
+            f"{request_text}: {len(matches)} jobs fit; write more of the id or address, or name a --study"
+        )
         for match in matches[:_MAX_LISTED]:
             error.add_note(f"  {match.study.name} {job_label(match.job)}")
         if len(matches) > _MAX_LISTED:

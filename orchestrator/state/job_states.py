@@ -1,6 +1,7 @@
-"""How each job of a study stands: the ledger, the life of processes and the store, put together.
+"""The state of each job of a study, from the ledger, the processes that are alive, and the result store.
 
-Nothing here writes. A job that another study under the same root has done, or has at work, stands as it stands there.
+Nothing here writes. If another study under the same root has done a job, or is running it, the job has the state that
+it has there.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from seedfold.results.store.published import RESULT_FILE, find_damage, load_resu
 StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
 STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
 ACTIVE_STATES: frozenset[StateName] = frozenset({"submitted", "running"})
-"""States in which somebody is at work on the job, or will be without being asked."""
+"""States of jobs that are running, or that will run without any command."""
 ResultCheck = Literal["files", "recent"]
-"""How results are looked at: each file of each, or of those that are younger than a day, and older ones by name."""
+"""How results are checked: every file of each result, or the files of results younger than a day and only the names of
+older ones."""
 RECENT_S = 24 * 3600
 _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancelled"})
 
@@ -35,9 +37,9 @@ _STOPPED_STATES: frozenset[StateName] = frozenset({"failed", "blocked", "cancell
 class JobState:
     """The state of one job.
 
-    ``attempt`` is the latest one, or the one whose result counts where the job is done. ``holding_study`` is the study
-    whose folder holds it, and ``event`` the last event of that attempt. ``has_nothing_to_do`` says that a job is
-    blocked because a parent's result leaves it nothing to do: nobody has to act.
+    ``attempt`` is the latest attempt, or for a job that is done the attempt whose result counts. ``holding_study`` is
+    the study whose folder holds the attempt, and ``event`` is the last event of it. ``has_nothing_to_do`` means that
+    the job is blocked because a parent's result leaves it nothing to do, so that nobody has to act.
     """
 
     state: StateName
@@ -49,7 +51,7 @@ class JobState:
 
 
 class JobStates:
-    """The standing of every job of a study. What was asked once is kept until `refresh`."""
+    """The states of all jobs of a study. Each state is kept until `refresh`, once it has been found."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class JobStates:
         jobs: Mapping[str, JobDescription] | None = None,
         result_check: ResultCheck = "files",
     ) -> None:
-        """``jobs`` are asked for parents; those of the study's plans unless given."""
+        """``jobs`` are the jobs among which parents are looked up, by default those of the study's plans."""
         self.root = root
         self.ledger = ledger
         self.policies = policies
@@ -71,21 +73,21 @@ class JobStates:
         self._others_are_read = False
 
     def refresh(self) -> bool:
-        """Forget what was found and read what is new; tell whether this study's files had any."""
+        """Forget the states and read what is new; return whether this study's files had anything new."""
         self._state_of_job.clear()
         self._listing = StoreListing()
         self._others_are_read = False
         return self.ledger.refresh()
 
     def prefetch_results(self) -> None:
-        """Look at the files of all results at once, where the file system is slow: all jobs will be asked about."""
+        """Look up the files of all results at once if the file system is slow, for callers that need all states."""
         recent = (
             job_and_event for job_and_event in self.ledger.done_events() if job_and_event[1]["t"] >= self._listed_before
         )
         prefetch_stats(recent, lambda done: result_files(self.ledger.study, *done))
 
     def of(self, job_id: str) -> JobState:
-        """Return how a job stands."""
+        """Return the state of a job."""
         if job_id not in self._state_of_job:
             self._state_of_job[job_id] = self._find_state(job_id)
         return self._state_of_job[job_id]
@@ -100,7 +102,7 @@ class JobStates:
         return self.find_elsewhere(job_id) or self._blocked_by_parent(job_id, job_state) or job_state
 
     def find_elsewhere(self, job_id: str) -> JobState | None:
-        """How a job stands in another study of the root that has it done or at work; None if none has."""
+        """The state of a job in another study of the root that has done it or is running it; None if there is none."""
         states = (self._state_in_study(other, job_id) for other in self._read_other_studies())
         return next((job_state for job_state in states if _counts_for_others(job_state)), None)
 
@@ -130,7 +132,7 @@ class JobStates:
         return any(self.of(parent).attempt != attempt for parent, attempt in job_state.event["parents"].items())
 
     def needed_parents(self, job: JobDescription) -> list[str]:
-        """The parents that a job needs: of several of a stage, those that are not settled, if there are any."""
+        """The parents that a job needs: without those that have nothing to do, if others of their stage remain."""
         unneeded = {parent for parent in job.parents if self.of(parent).has_nothing_to_do}
         if not unneeded:
             return list(job.parents)
@@ -144,7 +146,7 @@ class JobStates:
         return self._jobs.get(job_id) or self.ledger.plans.jobs.get(job_id)
 
     def stage_of(self, job_id: str) -> str:
-        """The stage of a job that is known."""
+        """The stage of a known job."""
         return self._jobs[job_id].stage if job_id in self._jobs else self.ledger.plans.jobs[job_id].stage
 
     def _state_in_study(self, ledger: Ledger, job_id: str) -> JobState:
@@ -188,14 +190,14 @@ class JobStates:
 
 
 def _counts_for_others(job_state: JobState) -> bool:
-    """Whether a job need not be done, since another study has it; in a copy nobody is at work."""
+    """Whether a job need not be run because another study has done it or is running it. In a copy no job is running."""
     return job_state.state == "done" or (
         job_state.state in ACTIVE_STATES and read_copy_origin(job_state.holding_study) is None
     )
 
 
 def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
-    """Return the files that a ``done`` event says are there."""
+    """Return the files that a ``done`` event lists."""
     folder = study.result_folder_text(job_id, event["n"])
     return [f"{folder}/{name}" for name in (*event["files"], RESULT_FILE)]
 
@@ -206,22 +208,22 @@ def _check_done(study: StudyFolder, job_id: str, event: Event) -> JobState:
 
 
 def _state_of_started(study: StudyFolder, job_id: str, attempt: int, event: Event) -> JobState:
-    """An attempt that told of its start and of nothing since."""
+    """The state of an attempt that has recorded its start and nothing after it."""
     if process_liveness(study, process_of_event(event)) != "dead" and has_live_claim(study, job_id):
         return JobState("running", study, attempt, event=event)
     if is_published(study, job_id, attempt):
         return _check_done(study, job_id, unrecorded_done_event(study, job_id, attempt))
-    return JobState("lost", study, attempt, "its process disappeared without a word", event)
+    return JobState("lost", study, attempt, "its process ended and recorded no reason", event)
 
 
 def unrecorded_done_event(study: StudyFolder, job_id: str, attempt: int) -> Event:
-    """The ``done`` that nobody lived to tell, from what the attempt published."""
+    """The ``done`` event that was never recorded because the process was killed, rebuilt from the published result."""
     result = load_result(study.result_folder(job_id, attempt))
     return {"e": "done", "t": result.ended, **done_event_details(job_id, attempt, result)}
 
 
 def count_states(states: Iterable[JobState]) -> dict[str, int]:
-    """Count standings by state; every state has its key."""
+    """Count job states; every state has a key."""
     counts: dict[str, Any] = dict.fromkeys(STATES, 0)
     counts.update(Counter(job_state.state for job_state in states))
     return counts

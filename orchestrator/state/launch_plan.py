@@ -1,4 +1,4 @@
-"""What would run, and why: the jobs of a study as it is written now, held against everything that is known of them.
+"""What would run, and why: the jobs of a study as it is written now, compared with the ledger and the result store.
 
 A plan writes nothing and reads no data, except to see whether files that results depend on have changed.
 """
@@ -26,10 +26,9 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """One job and how it stands. ``state`` is ``new`` for one that no plan has named before.
+    """One job and its state. ``state`` is ``new`` for a job that is in no earlier plan.
 
-    ``changes`` say why a done job's result is not what would be computed today (see
-    `seedfold.orchestrator.state.staleness`).
+    ``changes`` say why the result of a done job is stale (see `seedfold.orchestrator.state.staleness`).
     """
 
     job: JobDescription
@@ -45,7 +44,7 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """An address that holds another job already, and how that one stands."""
+    """An address that has another job already, and the state of that job."""
 
     old: JobDescription
     new: JobDescription
@@ -53,7 +52,7 @@ class Replacement:
 
 
 class Plan:
-    """The jobs of a study, each with its standing, in the order in which they would run."""
+    """The jobs of a study with their states, in the order in which they would run."""
 
     def __init__(self, root: Root, study: Study) -> None:
         self.root = root
@@ -78,7 +77,7 @@ class Plan:
         return PlannedJob(job, job_state, "new" if is_new else job_state.state, staleness.find_changes(job, job_state))
 
     def find_replacements(self) -> list[Replacement]:
-        """Addresses that hold another job now."""
+        """Addresses that have another job now."""
         replacements, held_jobs = [], self.ledger.plans.held_jobs()
         for planned in self.jobs:
             old = held_jobs.get(planned.job.address)
@@ -87,7 +86,7 @@ class Plan:
         return replacements
 
     def has_new_addresses(self) -> bool:
-        """Whether any job stands at an address where it has not been planned before."""
+        """Whether any job has an address that it did not have in an earlier plan."""
         current = self.ledger.plans.current_jobs
         return any(job.address not in current or current[job.address].id != job.id for job in self.descriptions)
 
@@ -101,9 +100,10 @@ class Plan:
         return self.ledger.plans.jobs_to_remove(request, {job.address for job in self.descriptions})
 
     def startable_jobs(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
-        """The jobs that a launch would start: new, waiting, lost, stale by parent, to be retried; and what follows.
+        """The jobs that a launch would start: new, waiting, lost, stale by parent or to be retried, and their children.
 
-        ``rerun`` adds done jobs. A job whose parent neither is done or at work nor would be started is left out.
+        ``rerun`` adds done jobs. A job is left out if it has a parent that is not done, not running and would not be
+        started.
         """
         starting: dict[str, PlannedJob] = {}
         for planned in self.jobs:
@@ -128,7 +128,7 @@ class Plan:
 
 
 def replaced_keys(replacements: Iterable[Replacement], identity: Mapping[str, Any]) -> list[str]:
-    """Say through which keys jobs would be replaced: ``trainer.max_epochs 40 → 1: 24 done, 2 running``."""
+    """Return the changed keys that would replace jobs: ``trainer.max_epochs 40 → 1: 24 done, 2 running``."""
     states: dict[str, Counter[str]] = {}
     for replacement in replacements:
         changed = [d for d in find_differences(replacement.old, replacement.new, identity) if d.counts]
@@ -140,7 +140,7 @@ def replaced_keys(replacements: Iterable[Replacement], identity: Mapping[str, An
 
 
 def count_by_stage(jobs: Sequence[PlannedJob]) -> dict[str, dict[str, int]]:
-    """Count the jobs of each stage by state, with ``jobs``, ``new`` and ``stale``; every key is always there."""
+    """Count the jobs of each stage by state, with ``jobs``, ``new`` and ``stale``; every key is always present."""
     stages: dict[str, dict[str, int]] = {}
     for planned in jobs:
         empty: dict[str, int] = {"jobs": 0, "new": 0, **dict.fromkeys(map(str, STATES), 0), "stale": 0}
@@ -164,7 +164,7 @@ def group_into_arrays(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
 
 
 def mean_seconds_by_stage(jobs: Iterable[PlannedJob]) -> dict[str, float]:
-    """Mean run time in seconds of the finished jobs of each stage that has any."""
+    """Mean run time in seconds of the finished jobs of each stage; stages without finished jobs are left out."""
     times: dict[str, list[float]] = {}
     for planned in jobs:
         if planned.job_state.state == "done" and planned.job_state.event is not None:
@@ -173,7 +173,10 @@ def mean_seconds_by_stage(jobs: Iterable[PlannedJob]) -> dict[str, float]:
 
 
 def estimate_hours(jobs: Iterable[PlannedJob], seconds_by_stage: Mapping[str, float], unit: str) -> float | None:
-    """Hours of ``gpus`` or ``cpus`` that the jobs would take, from history; None where a stage has none."""
+    """Hours of ``gpus`` or ``cpus`` that the jobs would take, from finished jobs.
+
+    None if a stage has no finished job.
+    """
     total = 0.0
     for planned in jobs:
         amount = getattr(planned.job.resources, unit)

@@ -1,7 +1,7 @@
-"""How a study stands, read once: its current jobs, what failed and why, and what a person should know beside.
+"""An overview of a study, read once: its current jobs with their states, failures with their reasons, and notes.
 
-Nothing here writes. Numbers count jobs; a job that stands at two places of a study counts once in the whole, and once
-in each stage that it stands in.
+Nothing here writes. Numbers count jobs: a job with two addresses in a study counts once in the total, and once in each
+of its stages.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind,
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
-"""States of jobs that nobody has begun or will begin without being asked."""
+"""States of jobs that have not begun, and that may need a command to begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job and how it stands; ``changes`` say why a done job's result is not what would be computed today."""
+    """One job and its state; ``changes`` say why the result of a done job is stale."""
 
     job: JobDescription
     job_state: JobState
@@ -53,9 +53,9 @@ class JobView:
         return self.job_state.state
 
     def failure_json(self) -> dict[str, Any]:
-        """What scripts are told of a failed job; ``log`` is None where nothing was printed.
+        """The JSON form of a failed job, for scripts; ``log`` is None if nothing was printed.
 
-        Where the job never began on a cluster it is the log of its task.
+        If the job never began on a cluster, ``log`` is the log of its task.
         """
         event, study = self.job_state.event or {}, self.job_state.holding_study
         log = study.path / event["log"] if "log" in event else study.log_file(self.job.id, self.job_state.attempt)
@@ -100,7 +100,7 @@ class Overview:
 
     @property
     def report_settings(self) -> ReportSettings:
-        """What the study says of its report."""
+        """The report's settings of the study."""
         return ReportSettings.parse(self.settings.get("report"))
 
     def refresh(self) -> None:
@@ -113,7 +113,7 @@ class Overview:
         self._staleness = StalenessChecker(self.states, self.code)
 
     def job_view(self, job: JobDescription) -> JobView:
-        """Tell how one job stands."""
+        """Return the view of one job."""
         job_state = self.states.of(job.id)
         return JobView(job, job_state, self._staleness.find_changes(job, job_state))
 
@@ -122,11 +122,11 @@ class Overview:
         return self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
 
     def job_views(self, selection: Selection | None = None) -> list[JobView]:
-        """How the job at each place of the study stands, in the order in which places were planned."""
+        """The view of the job of each address of the study, in the order in which the addresses were planned."""
         return self._selected_views(self.jobs_at_addresses().values(), selection)
 
     def jobs_by_address(self) -> dict[Address, JobDescription]:
-        """The current jobs by place, with one more axis for each key in which jobs of a stage differ unnamed."""
+        """The current jobs by address, with one more axis for each other key in which jobs of a stage differ."""
         from seedfold.jobs.identity import Identity
         from seedfold.jobs.varying_keys import with_unnamed_axes
 
@@ -147,7 +147,7 @@ class Overview:
 
 
 def unique_by_id(views: Iterable[JobView]) -> list[JobView]:
-    """Leave out jobs that were seen already at another place."""
+    """Leave out jobs that were seen already at another address."""
     return list({view.job.id: view for view in views}.values())
 
 
@@ -168,7 +168,7 @@ def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
 
 
 def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
-    """Group failed jobs by kind and normalised traceback, the most frequent first."""
+    """Group failed jobs by kind and by traceback without numbers, addresses and paths; the largest group first."""
     groups: dict[tuple[str, str], list[JobView]] = {}
     for view in unique_by_id(views):
         if view.state == "failed" and view.job_state.event is not None:
@@ -179,14 +179,14 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
 
 
 def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
-    """Say how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
+    """Return how many jobs are blocked because the result of a parent leaves them nothing to do, and why."""
     count_of_reason = Counter(view.job_state.reason for view in views if view.job_state.has_nothing_to_do)
     for reason, count in count_of_reason.items():
         yield f"{count_noun(count, 'job has', 'jobs have')} nothing to do: {reason}"
 
 
 def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
-    """What a person should know beside the counts, one line each."""
+    """Notes for people besides the counts, one line each."""
     unique_views = unique_by_id(views)
     origin = read_copy_origin(overview.folder)
     found_notes = [
@@ -208,11 +208,15 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
 
 def _note_superseded(overview: Overview) -> str | None:
     count = len(overview.ledger.plans.superseded_ids())
-    return f"{count_noun(count, 'earlier job was', 'earlier jobs were')} replaced: see --superseded" if count else None
+    return (
+        f"{count_noun(count, 'earlier job was', 'earlier jobs were')} replaced; to list them: --superseded"
+        if count
+        else None
+    )
 
 
 def note_removed(overview: Overview) -> str | None:
-    """Say how many jobs are left out because the study no longer has their points; None where there are none."""
+    """Return how many jobs are left out because the study no longer has their points; None if there are none."""
     removed = overview.ledger.plans.removed_jobs
     if not removed or overview.with_removed:
         return None
@@ -222,7 +226,7 @@ def note_removed(overview: Overview) -> str | None:
     active_count = sum(overview.states.of(job_id).state in ACTIVE_STATES for job_id in ids)
     active = f" ({active_count} of them queued or running)" if active_count else ""
     jobs = count_noun(len(ids), "job is", "jobs are")
-    return f"{jobs} left out{active}, whose points the study as last launched no longer has; --all shows them"
+    return f"{jobs} left out{active} because the last launch removed these points from the study; to list them: --all"
 
 
 def _note_nan(views: Iterable[JobView]) -> str | None:
@@ -240,7 +244,7 @@ def _note_damaged(overview: Overview) -> str | None:
     if not damaged:
         return None
     lines = count_noun(damaged.total(), "damaged line is", "damaged lines are")
-    return f"{lines} passed over in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
+    return f"{lines} skipped in {overview.folder.events_folder}: {', '.join(sorted(damaged))}"
 
 
 def _note_code_versions(overview: Overview, views: Iterable[JobView]) -> str | None:
@@ -250,19 +254,19 @@ def _note_code_versions(overview: Overview, views: Iterable[JobView]) -> str | N
 
 
 def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
-    """What the worker waits for, where none of the jobs runs."""
+    """What the worker waits for, if no job is running."""
     if any(view.state == "running" for view in views):
         return None
     return next(filter(None, (read_wait(submission.folder) for submission in overview.ledger.live_submissions)), None)
 
 
 def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWorker]:
-    """The workers that died and left some of these jobs, which still wait."""
+    """The dead workers that left some of these jobs, if the jobs still wait."""
     return find_dead_workers(overview.folder, {view.job.id for view in views if view.state in _IDLE_STATES})
 
 
 def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
-    """A line for each worker that died and left some of these jobs."""
+    """A line for each dead worker that left some of these jobs."""
     return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
 
 
@@ -270,15 +274,18 @@ def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
     idle = sum(view.state in _IDLE_STATES for view in views if not is_import(view.job))
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return None
-    return f"{count_noun(idle, 'job waits', 'jobs wait')} and nobody is at work: seedfold resume {overview.folder.name}"
+    return (
+        f"{count_noun(idle, 'job waits', 'jobs wait')} and no worker is running; to"
+        f" start them: seedfold resume {overview.folder.name}"
+    )
 
 
 def _notes_on_imports(views: Iterable[JobView]) -> Iterator[str]:
-    """Say which predictions have to be imported again: nobody can run what made them."""
+    """Name the predictions that have to be imported again, because Seedfold cannot run what made them."""
     for view in views:
         if is_import(view.job) and view.state != "done":
             reason = view.job_state.reason
-            yield f"{job_label(view.job)} is {view.state} ({reason}): seedfold import the same files again"
+            yield f"{job_label(view.job)} is {view.state} ({reason}): run seedfold import with the same files again"
 
 
 def axes_text(axes: Mapping[str, Any]) -> str:
@@ -291,12 +298,12 @@ def _value_text(value: Any) -> str:
 
 
 def job_label(job: JobDescription) -> str:
-    """A job as people are shown it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
+    """A job as people see it: ``1a2b3c4d5e6f  train seed=3 fold=1``."""
     return f"{job.id[:SHORT_ID_LENGTH]}  {job.stage} {axes_text(job.axes)}".rstrip()
 
 
 def count_by_axis_value(views: Sequence[JobView], axis: str) -> dict[str, dict[str, int]]:
-    """Count states by the values of an axis; raises UsageError for an axis that no job has."""
+    """Count states by the values of an axis. Raises UsageError for an axis that no job has."""
     from seedfold.jobs.conditions import find_axis
 
     known = list(dict.fromkeys(name for view in views for name in view.job.axes))

@@ -1,4 +1,4 @@
-"""Which results are not what would be computed today, and why: a parent, a file of data, or the code has changed."""
+"""Which results are stale, and why: a parent, a data file or the code has changed since."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compare_code(ledger: Ledger, jobs: Sequence[JobDescription], folder: Path | 
 
 
 class StalenessChecker:
-    """Why results are not what would be computed today. Each file is looked at once."""
+    """Finds why results are stale. Each file is read once."""
 
     def __init__(self, states: JobStates, comparison: CodeComparison) -> None:
         self._states = states
@@ -66,7 +66,7 @@ class StalenessChecker:
     def _find_changed_data(self, reads: FileReads, job: JobDescription) -> str | None:
         if not reads:
             return None
-        # Jobs of a study read the same few files; what they read, and where from, is told apart by its text.
+        # Jobs of a study read the same few files. The key is the text of what they read, and from where.
         key = repr((reads, job.config.get("paths")))
         if key not in self._data_cache:
             self._data_cache[key] = find_changed_file(reads, job.config)

@@ -1,4 +1,4 @@
-"""What Hydra asks its sweeper and its launcher to do, read as a study and its settings."""
+"""The request of Hydra to its sweeper and its launcher, read as a study and its settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SEEDFOLD_CONFIG = "seedfold.conf"
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """A program's ``config`` as its Hydra composed it for a sweep, and its task function."""
+    """The ``config`` of a program, as Hydra composed it for a sweep, and its task function."""
 
     context: HydraContext
     task_function: Callable[..., Any]
@@ -40,7 +40,7 @@ class SweepRequest:
 
     @property
     def uses_seedfold_launcher(self) -> bool:
-        """Whether Seedfold is to do the jobs as well."""
+        """Whether Seedfold is the launcher too."""
         return bool(self.config.hydra.launcher.get("_target_") == LAUNCHER)
 
     @property
@@ -51,7 +51,7 @@ class SweepRequest:
 
     @property
     def arguments(self) -> list[str]:
-        """What the command line says of the program's own configuration, as it was said."""
+        """The overrides of the program's own configuration, as they were written on the command line."""
         from omegaconf import OmegaConf
 
         overrides: Any = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
@@ -59,18 +59,21 @@ class SweepRequest:
 
     @property
     def config_dirs(self) -> tuple[Path, ...]:
-        """Folders that the command line put beside the program's own."""
+        """Configuration folders that the command line added to the program's own."""
         sources = self.config.hydra.runtime.config_sources
         return tuple(Path(source.path) for source in sources if source.provider == "command-line")
 
     @property
     def cluster_name(self) -> str:
-        """The option of the group ``cluster`` that the launcher stands for."""
+        """The option of the group ``cluster`` that belongs to the launcher."""
         return str(self.config.hydra.runtime.choices["hydra/launcher"]).removeprefix(_LAUNCHER_PREFIX)
 
     @cached_property
     def launcher_settings(self) -> Mapping[str, Any]:
-        """The launcher's settings, all but the resources resolved. Raises UsageError for one that cannot be."""
+        """The launcher's settings, all resolved except the resources.
+
+        Raises UsageError for a value that is not valid.
+        """
         from seedfold.jobs.compose import one_line_errors
 
         node = self.config.hydra.launcher
@@ -80,7 +83,7 @@ class SweepRequest:
             }
 
     def get_flag(self, key: str) -> bool:
-        """A setting that is true or false. Raises UsageError for another value."""
+        """Read a setting that is true or false. Raises UsageError for another value."""
         value = self.launcher_settings[key]
         if not isinstance(value, bool):
             raise UsageError(f"hydra.launcher.{key}: {value!r} is neither true nor false")
@@ -93,7 +96,7 @@ class SweepRequest:
         return None if value is None else str(value)
 
     def check_flags(self) -> None:
-        """Raise UsageError if one of them is neither true nor false, before anything is done."""
+        """Raise UsageError, before anything is done, if such a setting is neither true nor false."""
         for key in _FLAG_KEYS:
             self.get_flag(key)
 
@@ -107,7 +110,7 @@ class SweepRequest:
         return root
 
     def make_sweep(self) -> ProgramSweep:
-        """What is asked of the program. Raises UsageError where its function cannot be found by jobs."""
+        """The sweep of the program. Raises UsageError if jobs could not find its task function."""
         from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
         from seedfold.jobs.hydra_program import ProgramSweep
@@ -156,11 +159,11 @@ class SweepRequest:
     def _volatile_patterns(self) -> list[str]:
         patterns = self.launcher_settings["volatile"] or []
         if not isinstance(patterns, list):
-            raise UsageError(f"hydra.launcher.volatile: {patterns!r} is no list of patterns; write [{patterns}]")
+            raise UsageError(f"hydra.launcher.volatile: {patterns!r} is not a list of patterns; write [{patterns}]")
         return [str(pattern) for pattern in patterns]
 
     def _cluster_settings(self) -> dict[str, Any]:
-        """The settings of the executor; the site's where the program leaves them as they come."""
+        """The settings of the executor; the site file's settings apply where the program does not set them."""
         settings = {key: value for key, value in self.launcher_settings.items() if key not in (*OWN_KEYS, "resources")}
         _check_cluster(settings)
         site = read_site_settings().get("cluster")
@@ -174,7 +177,7 @@ class SweepRequest:
 
 
 def _check_cluster(settings: Mapping[str, Any]) -> None:
-    """Raise UsageError for a setting that cannot be, under the name that it has here."""
+    """Raise UsageError, with the name that the setting has here, for a value that is not valid."""
     from seedfold.orchestrator.settings.cluster import ClusterSettings
 
     try:
@@ -191,7 +194,7 @@ def _plain_value(node: DictConfig, key: Any) -> Any:
 
 
 def _read_config_file(name: str) -> dict[str, Any]:
-    """One of our own configuration files that needs no composing."""
+    """Read one of Seedfold's configuration files that needs no composing."""
     import yaml
 
     import seedfold.conf

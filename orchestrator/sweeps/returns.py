@@ -1,4 +1,4 @@
-"""What jobs returned, as Hydra's sweepers want it."""
+"""The return values of jobs, in the form that Hydra's sweepers expect."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _LOG_TAIL_BYTES = 8000
 
 
 class FailedJobError(RuntimeError):
-    """A job that did not get done: why, where its log is, and the end of that log, with the job's traceback."""
+    """A job that is not done: the reason, the path of its log, and the end of the log with the job's traceback."""
 
 
 def read_job_returns(
     root: Root, study: StudyFolder, jobs: Iterable[JobDescription], with_config: bool = True
 ) -> Iterator[JobReturn]:
-    """Yield what each job returned, with its configuration, which takes milliseconds, where that is asked for.
+    """Yield what each job returned, if asked for with its configuration, which takes milliseconds per job.
 
-    Reading the value of one that is not done raises FailedJobError.
+    Reading the value of a job that is not done raises FailedJobError.
     """
     ledger = Ledger(study)
     assert ledger.plans.header is not None

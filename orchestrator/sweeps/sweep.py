@@ -1,4 +1,4 @@
-"""Having a sweep done for Hydra: plan, launch, wait, say what came out."""
+"""Runs a sweep for Hydra: plans and launches it, waits, and returns what its jobs returned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from seedfold.jobs.hydra_program import ProgramStudy
 
 _REPLACE_ADVICE = (
-    "give hydra.launcher.replace=true, or another hydra.job.name; a new key whose value behaves as before belongs into "
+    "set hydra.launcher.replace=true, or another hydra.job.name; a new key whose value behaves as before belongs into "
     "hydra.launcher.neutral, a renamed one into hydra.launcher.renames"
 )
 _WAYS = WaysOn("hydra.launcher.rerun=stale", "hydra.launcher.accept_code=true")
@@ -41,9 +41,9 @@ _INTERRUPTED_EXIT_CODE = 130
 
 
 def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobReturn]:
-    """Do what a sweep asks for. Exits with 1 if a job failed, 2 for bad input, 3 where nobody answers, 130 if stopped.
+    """Run a sweep. Exits with 1 if a job failed, 2 for bad input, 3 if a scheduler does not reply, 130 if interrupted.
 
-    Returns what the jobs returned, nothing where nobody waits for them.
+    Returns what the jobs returned; an empty list if nothing waits for them.
     """
     with _exit_on_errors():
         if request.uses_seedfold_launcher:
@@ -64,11 +64,11 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
 
 
 def launch_points(request: SweepRequest, points: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-    """Do the points that another sweeper made; return what each returned, in order."""
+    """Run the points that another sweeper made; return what each of them returned, in order."""
     with _exit_on_errors():
         request.check_flags()
         if request.is_seedfold_study:
-            raise UsageError("hydra/sweeper: Seedfold's own studies are swept by hydra/sweeper=seedfold")
+            raise UsageError("hydra/sweeper: Seedfold's own studies need hydra/sweeper=seedfold")
         from seedfold.jobs.hydra_program import load_expanded_points
 
         study, job_numbers = load_expanded_points(request.make_sweep(), points)
@@ -108,7 +108,8 @@ def _refuse_login(study: ProgramStudy) -> None:
     if login is not None:
         host = login.get("host") if isinstance(login, dict) else login
         raise UsageError(
-            f"hydra.launcher.login: {host}: a sweep is launched from where its program runs; start the program there"
+            f"hydra.launcher.login: {host}: a sweep is launched on the machine where"
+            " its program runs; start the program on that host"
         )
 
 
@@ -116,18 +117,18 @@ def _check_study_name(root: Root, name: str) -> None:
     try:
         root.study_folder(name)
     except UsageError as error:
-        raise UsageError(f"hydra.job.name: {str(error).removeprefix('study: ')}; give hydra.job.name=NAME") from None
+        raise UsageError(f"hydra.job.name: {str(error).removeprefix('study: ')}; set hydra.job.name=NAME") from None
 
 
 def _plan_with_resumed(plan: Plan) -> Plan:
-    """The plan after jobs that failed or were cancelled were given their retries back."""
+    """The plan, after recording that failed and cancelled jobs are resumed and have all their retries again."""
     stopped = [planned.job.id for planned in plan.jobs if planned.state in STOPPED_STATES]
     record_resumed(plan.folder, plan.ledger, stopped)
     return Plan(plan.root, plan.study)
 
 
 def _run_with_other_launcher(request: SweepRequest, study: ProgramStudy) -> Sequence[JobReturn]:
-    """Hand the points to a launcher that is not ours, which composes them again."""
+    """Pass the points to another launcher than Seedfold's, which composes them again."""
     from hydra.core.plugins import Plugins
 
     launcher = Plugins.instance().instantiate_launcher(request.context, request.task_function, request.config)
@@ -143,9 +144,9 @@ def _launch_seedfold_study(request: SweepRequest, arguments: Sequence[str]) -> l
     from seedfold.orchestrator.cli.call import add_folder_to_import_path
 
     if not request.uses_seedfold_launcher:
-        raise UsageError("hydra/launcher: Seedfold's own studies are launched by seedfold_local, seedfold_slurm, …")
+        raise UsageError("hydra/launcher: Seedfold's own studies need seedfold_local, seedfold_slurm or seedfold_lsf")
     if request.get_flag("resume"):
-        raise UsageError("hydra.launcher.resume: Seedfold's own studies are gone on with by seedfold resume STUDY")
+        raise UsageError("hydra.launcher.resume: continue Seedfold's own studies with seedfold resume STUDY")
     add_folder_to_import_path()
     root, config_dirs = request.root, request.config_dirs
     overrides = [*arguments, *_launcher_overrides(request, arguments)]
@@ -165,7 +166,7 @@ def _launch_seedfold_study(request: SweepRequest, arguments: Sequence[str]) -> l
 
 
 def _launcher_overrides(request: SweepRequest, arguments: Sequence[str]) -> Iterator[str]:
-    """What was said of the launcher, in a study's words: its cluster, and what its jobs ask for."""
+    """The launcher's settings as overrides of a study: of its cluster and its resources."""
     if request.cluster_name != "local" and not any(given.startswith("cluster=") for given in arguments):
         yield f"cluster={request.cluster_name}"
     from seedfold.jobs.hydra_program import hydra_overrides
@@ -179,7 +180,7 @@ def _launcher_overrides(request: SweepRequest, arguments: Sequence[str]) -> Iter
 
 @contextmanager
 def _exit_on_errors() -> Iterator[None]:
-    """Print an error of ours as one line and exit with its code, unless all of it is asked for."""
+    """Print an error of Seedfold as one line and exit with its code, unless Hydra is set to show full errors."""
     try:
         yield
     except SeedfoldError as error:

@@ -1,4 +1,4 @@
-"""A study for notebooks: its tables, jobs and report from Python.
+"""Studies in Python, for notebooks: their tables, jobs and reports.
 
 It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state`, `worker`, `schedulers`,
 `login`, `dispatch`, `copies` of `orchestrator`. Read `study` first.

@@ -42,7 +42,7 @@ class ComparisonRequest:
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """Rows for scripts, and what a person should know beside."""
+    """Rows for scripts, and notes for people."""
 
     rows: list[dict[str, Any]]
     notes: list[str]
@@ -95,7 +95,7 @@ def _compare(
     compare = _compare_samples if request.samples else _compare_metrics
     rows, comparisons, notes = compare(runs, planned, over, request)
     stale = count_stale({run.id: run for each in comparisons for pair in each.pairs for run in pair.runs}.values())
-    notes += [f"stale: {count_noun(stale, 'result')} that would be computed anew; see seedfold status"] if stale else []
+    notes += [f"stale: {count_noun(stale, 'result')} that are out of date; see seedfold status"] if stale else []
     return ComparisonTable(rows, [*_unpaired_notes(comparisons), *notes])
 
 
@@ -120,7 +120,7 @@ def _compare_samples(
     rows = compare_samples(comparisons, request.splits)
     kept = [row for row in rows if not request.metrics or row["metric"] in request.metrics]
     if not kept:
-        raise UsageError("--samples: no two of these jobs have kept predictions of classes; leave --samples out")
+        raise UsageError("--samples: no two of these jobs have predictions of classes; leave --samples out")
     return kept, comparisons, []
 
 
@@ -132,7 +132,9 @@ def _check_splits(runs: Sequence[FinishedJob], splits: Sequence[str]) -> None:
     known = sorted({each["split"] for run in runs for each in load_result(run.folder).metrics})
     for split in splits:
         if split not in known:
-            raise UsageError(f"--split {split}: no run has it{did_you_mean(split, known)}; splits: {', '.join(known)}")
+            raise UsageError(
+                f"--split {split}: no run has this split{did_you_mean(split, known)}; splits: {', '.join(known)}"
+            )
 
 
 def _unpaired_notes(comparisons: Sequence[Comparison]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Tables of prevalence shift over the finished jobs of a study; parts are kept under its ``cache/prevalence/``."""
+"""Tables of prevalence shift over the finished jobs of a study.
+
+Computed parts are kept in its folder ``cache/prevalence/``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from seedfold.results.store.finished_job import FinishedJob
 
 
 def find_cache_folder(study: StudyFolder) -> Path:
-    """Where parts of tables are kept: with the study, or with the user where the study is somebody else's."""
+    """The folder for computed parts of tables: in the study or, if it belongs to another user, in this user's cache."""
     if os.access(study.path, os.W_OK):
         return study.path / "cache" / "prevalence"
     user_cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -34,9 +37,9 @@ def compute_analysis(
     by: Sequence[str] = (),
     across_code: bool = False,
 ) -> tuple[AnalysisTable, FinishedJobs]:
-    """Return a table of the chosen finished jobs, computed on all cores where it is not there yet, and all of them.
+    """Return a table of the chosen finished jobs, computed on all cores if it is not in the cache, and all these jobs.
 
-    ``by`` are columns for which means will be asked. Raises UsageError where there is nothing to analyse, and for a
+    ``by`` are columns for which means will be asked. Raises UsageError if there is nothing to analyse, and for a
     column that the table will not have.
     """
     study = overview.folder
@@ -53,7 +56,7 @@ def compute_analysis(
 
 
 def _unique_by_id(runs: Sequence[FinishedJob]) -> list[FinishedJob]:
-    """A job that stands at two places of a study is analysed at the first."""
+    """The runs, each job once: a job with two addresses is analysed at the first of them."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 

@@ -1,4 +1,4 @@
-"""The report of a study: what the ledger knows of it, handed to the page."""
+"""The report of a study: reads the data from the ledger and passes it to the page."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
 
 
 def _prevalence_figures(overview: Overview, runs: Sequence[FinishedJob]) -> list[Figure]:
-    """Figures of the tables that were made before: a report computes none."""
+    """Figures of tables that have been computed before; a report computes no such table."""
     from seedfold.orchestrator.views.prevalence_tables import find_cache_folder
     from seedfold.results.prevalence.tables import read_existing_tables
 
@@ -79,6 +79,6 @@ def _report_summary(overview: Overview, overview_counts: dict[str, Any], notes_t
 
 
 def _log_path(run: FinishedJob) -> Path | None:
-    """The log of the attempt that a run is the result of, in the study that holds it."""
+    """The log of the attempt that a run comes from, in the study that holds the attempt."""
     log = StudyFolder(run.folder.parents[2]).log_file(run.id, run.attempt)
     return log if log.exists() else None

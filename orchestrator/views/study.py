@@ -1,7 +1,7 @@
-"""A study as notebooks see it: the same engine as the command, with tables as DataFrames.
+"""A study in Python, for notebooks: the same functions as the command, with tables as DataFrames.
 
-Each call reads what is on disk at that moment. What is wrong is raised as `seedfold.jobs.errors.SeedfoldError`, with
-the text that the command would print.
+Each call reads what is on disk at that moment. Errors are raised as `seedfold.jobs.errors.SeedfoldError`, with the text
+that the command would print.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Across = Literal["code"] | None
 
 @dataclass(frozen=True)
 class Study:
-    """A study under a root. Conditions are as in ``--where``: ``"seed=1,2 fold>=3"``.
+    """A study under a root. Conditions are written as in ``--where``: ``"seed=1,2 fold>=3"``.
 
     ``with_removed`` adds the jobs of points that the study as last launched no longer has.
     """
@@ -60,35 +60,39 @@ class Study:
         config_dirs: Sequence[str | Path] = (),
         with_removed: bool = False,
     ) -> Study:
-        """Open a study by name; it need not exist. Raises UsageError for a name that cannot be a folder's."""
+        """Open a study by name; it need not exist. Raises UsageError for a name that cannot be the name of a folder."""
         found = find_root(root)
         found.study_folder(name)
         return cls(name, found, tuple(Path(folder).expanduser().absolute() for folder in config_dirs), with_removed)
 
-    # --- how it stands ------------------------------------------------------------------------------------------------
+    # --- states ------------------------------------------------------------------------------------------------
 
     def status(self, where: Where = None) -> pd.DataFrame:
-        """Return one row per place of the study: job, stage, axes, state, attempt, reason, stale."""
+        """Return one row per address of the study: job, stage, axes, state, attempt, reason, stale."""
         views = self._read_overview().job_views(_parse_selection(where))
         columns = ["state", "attempt", "reason", "stale"]
         rows = [(view.state, view.job_state.attempt, view.job_state.reason, view.stale) for view in views]
         return _jobs_frame([view.job for view in views], rows, columns)
 
     def plan(self, *overrides: str) -> pd.DataFrame:
-        """Return one row per job that a launch would name: job, stage, axes, state, stale, whether it would start."""
+        """Return one row per job of the study file: job, stage, axes, state, stale, whether a launch would start it."""
         plan = make_plan(self.root, self._add_experiment(overrides), self.config_dirs)
         starting = {planned.job.id for planned in plan.startable_jobs()}
         rows = [(planned.state, planned.stale, planned.job.id in starting) for planned in plan.jobs]
         return _jobs_frame([planned.job for planned in plan.jobs], rows, ["state", "stale", "starts"])
 
-    # --- what came out ------------------------------------------------------------------------------------------------
+    # --- results ------------------------------------------------------------------------------------------------
 
     def runs(self, where: Where = None, across: Across = None) -> pd.DataFrame:
         """Return one row per finished job, with its metrics in columns."""
         return make_result_table("runs", self._table_request(where, across))
 
     def metrics(self, by: Names = (), over: Names = (), where: Where = None, across: Across = None) -> pd.DataFrame:
-        """Return metrics per job; or means and spread, ``by`` the axes that stay or ``over`` those that do not."""
+        """Return metrics per job.
+
+        With ``by`` or ``over``, return means and spread: ``by`` names the axes that are kept, ``over`` those that are
+        averaged.
+        """
         return make_result_table("metrics", self._table_request(where, across, by=_as_tuple(by), over=_as_tuple(over)))
 
     def predictions(self, split: Names = (), where: Where = None, across: Across = None) -> pd.DataFrame:
@@ -98,7 +102,7 @@ class Study:
     def oof(
         self, over: Names = "fold", where: Where = None, partial: bool = False, across: Across = None
     ) -> pd.DataFrame:
-        """Return out-of-fold predictions: each sample once per group. Raises UsageError where a fold is missing."""
+        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing."""
         return make_result_table("oof", self._table_request(where, across, over=_as_tuple(over), partial=partial))
 
     def ensemble(
@@ -159,11 +163,11 @@ class Study:
         splits: Mapping[str, str] | None = None,
         across: Across = None,
     ) -> pd.DataFrame:
-        """Return a table of prevalence shift, computed on all cores where it is not there yet.
+        """Return a table of prevalence shift; parts that are not in the cache are computed on all cores.
 
-        quantification, quantification_error, calibration, performance or decisions, at ``ratios`` of the largest to
-        the smallest class of simulated deployments. ``splits`` names the splits of a study that has other names for
-        dev_cal, dev_test and app_test: ``{"app_test": "clinic"}``. Of a deployment without labels, ratio and
+        The table is quantification, quantification_error, calibration, performance or decisions; ``ratios`` are those
+        of the largest to the smallest class in simulated deployments. ``splits`` is for studies with other names for
+        dev_cal, dev_test and app_test: ``{"app_test": "clinic"}``. For a deployment without labels, ratio and
         prevalence are NaN.
         """
         from seedfold.orchestrator.views.prevalence_tables import compute_analysis
@@ -190,15 +194,15 @@ class Study:
         return write_study_report(self._read_overview(), Path(out).absolute() if out else None, _is_across_code(across))
 
     def job(self, job: str = "", /, **axes: Any) -> Job:
-        """Return one job, named by the first characters of its id, its place as text, or by its axes.
+        """Return one job, named by the first characters of its id, by its address as text, or by its axes.
 
         ``study.job("1a2b3c")``, ``study.job("train seed=3 fold=1")`` and ``study.job(seed=3, fold=1)``; an axis with a
-        dotted key is named by its last component. Raises UsageError where no job or more than one answers.
+        dotted key is named by its last component. Raises UsageError if no job or more than one job fits.
         """
         words = [*job.split(), *axes_text(axes).split()]
         return Job(self.root, JobDetails(self.root, find_job(self.root, words, self.name)))
 
-    # --- getting it done ----------------------------------------------------------------------------------------------
+    # --- commands ----------------------------------------------------------------------------------------------
 
     def launch(
         self,
@@ -209,10 +213,11 @@ class Study:
         rerun: str | None = None,
         accept_code: bool = False,
     ) -> pd.DataFrame:
-        """Start what is to be done, wait for it unless told not to, and return the status.
+        """Start the jobs that have to run, wait for them unless ``wait`` is false, and return the status.
 
-        ``rerun`` does done jobs again: ``"stale"``, or a condition on their axes. ``accept_code`` records that today's
-        code computes the same as that of done jobs. Interrupting the wait has running jobs write a checkpoint and stop.
+        ``rerun`` runs done jobs again: ``"stale"``, or a condition on their axes. ``accept_code`` records that today's
+        code computes the same as that of done jobs. If the wait is interrupted, running jobs write a checkpoint and
+        stop.
         """
         launched = launch(
             self.root,
@@ -233,21 +238,21 @@ class Study:
         wait: bool = True,
         accept_code: bool = False,
     ) -> pd.DataFrame:
-        """Start what is neither done nor alive, failed jobs included; otherwise as `launch`."""
+        """Start the jobs that are neither done nor queued nor running, also failed ones; otherwise as `launch`."""
         selection = _parse_selection(where)
         return self._wait_and_get_status(
             resume(self.root, self.name, overrides, selection=selection, kinds=kinds, accept=accept_code), wait
         )
 
     def rerun(self, *overrides: str, where: Where = None, stale: bool = False, wait: bool = True) -> pd.DataFrame:
-        """Do the done jobs of a selection again, or those of them that are ``stale``; otherwise as `launch`."""
+        """Run the done jobs of a selection again, or only those that are ``stale``; otherwise as `launch`."""
         selection = _parse_selection(where)
         return self._wait_and_get_status(
             rerun(self.root, self.name, overrides, selection=selection, only_stale=stale), wait
         )
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
-        """Cancel what is not done, and return the status."""
+        """Cancel the jobs that are not done, and return the status."""
         cancel(self.root, self.name, selection=_parse_selection(where))
         return self.status()
 
@@ -263,7 +268,7 @@ class Study:
         return Study(launched.study.name, self.root).status()
 
     def _add_experiment(self, overrides: Sequence[str]) -> list[str]:
-        """Overrides for the composer: the experiment is the one of this study's name unless another is named."""
+        """The overrides for the composer. Unless they name an experiment, it is the one with this study's name."""
         folder = str(Path.cwd())
         if folder not in sys.path:
             sys.path.insert(0, folder)
@@ -285,7 +290,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a study, as it stood when it was looked up."""
+    """One job of a study, with its state when it was looked up."""
 
     root: Root
     details: JobDetails
@@ -313,18 +318,18 @@ class Job:
 
     @property
     def attempts(self) -> list[dict[str, Any]]:
-        """The attempts so far: when, where, how they ended."""
+        """The attempts so far: when and where they ran, and how they ended."""
         return list(self.details.attempts())
 
     @property
     def log(self) -> str:
-        """What the latest attempt printed. Raises UsageError if there was none."""
+        """The log of the latest attempt. Raises UsageError if there was none."""
         log = AttemptLog.find(self.root, self.details.found_job, None, allow_pending=False)
         return b"".join(read_log(log)).decode(errors="replace")
 
     @property
     def result(self) -> Result | None:
-        """What the published result says of itself: files, metrics, provenance; None if there is none."""
+        """The record of the published result: files, metrics, provenance; None if there is no result."""
         return self.details.latest_result()
 
 

@@ -1,4 +1,4 @@
-"""The tables of a study by name, as `results` knows them, for people to read or with every row."""
+"""The result tables of a study by name, as summaries for people or with all rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FOLD = "fold"
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """What a table is made of. ``planned`` are all jobs of the study: they tell what is missing.
+    """The data and options of a table. ``planned`` are all jobs of the study, which show what is missing.
 
-    ``planned_by_code`` are these jobs with the axis of the code, where finished jobs have one.
+    ``planned_by_code`` are these jobs with the axis of the code, if finished jobs have one.
     """
 
     runs: Sequence[FinishedJob]
@@ -41,7 +41,7 @@ class TableRequest:
     over: tuple[str, ...] = ()
     partial: bool = False
     member_choice: Mapping[str, Any] = field(default_factory=dict)
-    """Which members the table ``top`` is made of; see `seedfold.results.ensembles.top_members.MemberChoice`."""
+    """Which members the table ``top`` uses; see `seedfold.results.ensembles.top_members.MemberChoice`."""
 
     @property
     def shared_arguments(self) -> dict[str, Any]:
@@ -57,23 +57,30 @@ class TableRequest:
 
     @property
     def splits_or_none(self) -> tuple[str, ...] | None:
-        """The splits asked for; None for all."""
+        """The splits that were asked for; None for all splits."""
         return self.splits or None
 
 
 def make_result_table(name: str, request: TableRequest, summarized: bool = False) -> pd.DataFrame:
-    """Return a table. ``summarized``: means and metrics in place of the rows that they are computed from.
+    """Return a table. With ``summarized``, means and metrics replace the rows from which they are computed.
 
     Raises UsageError for options that the table does not have, and for missing folds or members.
     """
     if request.by and name != "metrics":
-        raise UsageError(f"--by: the table {name} has no means; it goes with metrics")
+        raise UsageError(f"--by: the table {name} has no means; use --by with the table metrics")
     if request.member_choice and name != "top":
-        raise UsageError(f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; they go with top")
+        raise UsageError(
+            f"--min-accuracy, --rank-by, --member: the table {name} ranks nothing; use these options with the table top"
+        )
     if request.over and name in {"runs", "predictions", "top"}:
-        raise UsageError(f"--over: the table {name} averages over nothing; it goes with metrics, oof and ensemble")
+        raise UsageError(
+            f"--over: the table {name} averages nothing; use --over with the tables metrics, oof and ensemble"
+        )
     if request.by and request.over:
-        raise UsageError("--by and --over exclude each other: --by names the axes that stay, --over those that do not")
+        raise UsageError(
+            "--by and --over cannot be used together: --by names the axes that"
+            " are kept, --over the axes that are averaged"
+        )
     functions: dict[str, Callable[[TableRequest, bool], pd.DataFrame]] = {
         "runs": _runs_table,
         "metrics": _metrics_table,
@@ -87,7 +94,7 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
         return functions[name](_select_code(request), summarized)
     except UsageError as error:
         if name in {"oof", "ensemble", "top"} and any(axis in CODE_AXES for axis in axis_names(request.runs)):
-            raise UsageError(f"{error}; --across code puts versions of the code together") from error
+            raise UsageError(f"{error}; --across code combines the versions of the code") from error
         raise
 
 
@@ -110,7 +117,8 @@ def _check_splits(request: TableRequest) -> None:
     for split in request.splits:
         if split not in known_splits:
             raise UsageError(
-                f"--split {split}: no run has it{did_you_mean(split, known_splits)}; splits: {', '.join(known_splits)}"
+                f"--split {split}: no run has this split{did_you_mean(split, known_splits)};"
+                f" splits: {', '.join(known_splits)}"
             )
 
 
@@ -147,7 +155,7 @@ def _oof_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 
 def _single_split(request: TableRequest) -> str:
     if len(request.splits) > 1:
-        raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table is of one split")
+        raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table has only one split; name one")
     return request.splits[0] if request.splits else "val"
 
 
@@ -219,14 +227,14 @@ def _refuse_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[JobDescr
         missing = f"{count_noun(len(absent), 'job')} {verb} not done"
         version = {f"{axis}={run.axes[axis]}" for axis in CODE_AXES for run in runs if axis in run.axes}
         by = f" by one version of the code ({version.pop()})" if len(version) == 1 else ""
-        raise UsageError(f"top: {missing}{by}; wait, or take what is there: --partial")
+        raise UsageError(f"top: {missing}{by}; wait, or use the finished jobs only with --partial")
 
 
 def _seed_axes(runs: Sequence[FinishedJob]) -> tuple[str, ...]:
-    """The axes that members differ in unless told otherwise: seeds."""
+    """The axes in which members differ by default: the seeds."""
     axes = dict.fromkeys(axis for run in runs for axis in run.axes)
     seeds = tuple(axis for axis in axes if axis.endswith("seed"))
     if not seeds:
         known = ", ".join(axes) or "none"
-        raise UsageError(f"--over: no axis is a seed; name the axes whose jobs are averaged; axes: {known}")
+        raise UsageError(f"--over: the study has no axis of seeds; name the axes over which to average; axes: {known}")
     return seeds

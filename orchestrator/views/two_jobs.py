@@ -1,4 +1,4 @@
-"""Two jobs beside each other: what they were given, which code and packages computed them, and what came out."""
+"""Two jobs side by side: their configuration, the code and packages that computed them, and their results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def compare_jobs(root: Root, left: FoundJob, right: FoundJob, request: Compariso
     from seedfold.results.comparison.two_runs import curve_differences, metric_rows, packages_of
 
     if left.job.id == right.job.id:
-        raise UsageError(f"{left.job.id[:SHORT_ID_LENGTH]}: both names are of one job; name another one")
+        raise UsageError(f"{left.job.id[:SHORT_ID_LENGTH]}: both names mean the same job; name another job")
     details = [JobDetails(root, found) for found in (left, right)]
     results = [_result(each) for each in details]
     first, second = (_run(each, result) for each, result in zip(details, results, strict=True))

@@ -1,4 +1,4 @@
-"""Getting the jobs of one task done: a process for each job, forked from a template process.
+"""Workers run the jobs of one task: each job in a process of its own, forked from a template process.
 
 It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state` of `orchestrator`. Read
 `worker` first.

@@ -1,4 +1,4 @@
-"""Where a worker sits: what it may use, what a signal means there, and who goes on when it leaves."""
+"""The worker environment: what a worker may use, what a signal means, and who starts its task again after a stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Interruption = Literal["timeout", "preempted"]
 
 @dataclass(frozen=True)
 class WorkerEnvironment:
-    """A seat on this machine: its places are shared with other workers, and a person stops and resumes it.
+    """The environment of a worker on this machine: it shares slots with other workers; a person stops and resumes it.
 
     ``index`` and ``restart`` say which task of the submission it is.
     """
@@ -26,12 +26,12 @@ class WorkerEnvironment:
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether a scheduler gave the seat: it takes it back at its own time, and knows how the task ended."""
+        """Whether a scheduler runs the task: the scheduler may stop it at any time, and knows how it ended."""
         return False
 
     @property
     def refresh_every_s(self) -> float:
-        """Seconds between two looks at what others have done, while nothing happens here."""
+        """Seconds between two checks of what others have done, while nothing happens here."""
         return 0.0
 
     @property
@@ -40,13 +40,13 @@ class WorkerEnvironment:
         return signal.SIGTERM, signal.SIGINT
 
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
-        """The places that the worker of the study in the folder ``holder`` may give to jobs."""
+        """The slots that the worker of the study in the folder ``holder`` may use for jobs."""
         return Machine(cluster, holder=holder)
 
     def interruption(self, signal_number: int) -> Interruption | None:
-        """Why the scheduler stops the worker with ``signal_number``; None where a person does."""
+        """Why the scheduler stops the worker with ``signal_number``; None if a person stops it."""
         return None
 
     def requeue(self) -> bool:
-        """Ask for the same task to be started again; False if nobody will start it."""
+        """Ask the scheduler to requeue the task; False if it will not start again."""
         return False

@@ -1,4 +1,4 @@
-"""One job in the foreground, in a scratch folder: ledger and store are read, for its parents, and not touched."""
+"""One job in the foreground, in a scratch folder. Ledger and store are read, for the job's parents, and not changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS_KEY = "trainer.max_steps"
 
 
 def with_step_limit(job: JobDescription, max_steps: int) -> JobDescription:
-    """Return the job limited to so many training steps. Raises UsageError if its configuration has no such key."""
+    """Return the job with a limit on its training steps. Raises UsageError if its configuration has no such key."""
     config = deepcopy(job.to_dict()["config"])
     section, key = STEPS_KEY.split(".")
     if key not in (config.get(section) or {}):
@@ -34,15 +34,15 @@ def with_step_limit(job: JobDescription, max_steps: int) -> JobDescription:
 
 
 def read_job_description(file: Path, id_prefix: str) -> JobDescription:
-    """Find a job in a file of descriptions, one JSON object a line, by the first characters of its id.
+    """Find a job by the first characters of its id in a file of descriptions, one JSON object per line.
 
-    Raises UsageError if the file cannot be read, or none or more than one job answers.
+    Raises UsageError if the file cannot be read, or if no job or more than one job fits.
     """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--jobs {file}: cannot be read: {error}") from error
-    # Of thousands of lines few are read: an id stands in its own line, and in those of the job's children.
+    # Only a few of thousands of lines are parsed: an id is in the line of its job and in those of the job's children.
     matches = {
         job.id: job for job in read_job_descriptions(file, text, containing=id_prefix) if job.id.startswith(id_prefix)
     }
@@ -53,8 +53,8 @@ def read_job_description(file: Path, id_prefix: str) -> JobDescription:
 
 
 def read_job_descriptions(file: Path, text: str, containing: str = "") -> Iterator[JobDescription]:
-    """Read the lines of such a file that hold a word. Raises UsageError for one that is no description."""
-    # Not `splitlines`: JSON leaves the other ends of lines that Unicode knows as they are.
+    """Read the lines of such a file that contain a text. Raises UsageError for a line that is not a description."""
+    # Not `splitlines`: the other line separators of Unicode may be inside a JSON text.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and containing in line:
             yield _parse_description(file, number, line)
@@ -64,7 +64,10 @@ def _parse_description(file: Path, number: int, line: str) -> JobDescription:
     try:
         return JobDescription.from_dict(json.loads(line))
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"--jobs {file}, line {number}: no job description ({error}); seedfold plan --jobs") from error
+        raise UsageError(
+            f"--jobs {file}, line {number}: not a job description ({error}); such"
+            " files are written by seedfold plan --jobs"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class ParentResults:
 
 
 def find_parent_results(root: Root, study: StudyFolder, job: JobDescription) -> ParentResults:
-    """Return where a job's parents left their results. Raises UsageError for one that is not done."""
+    """Return where the results of a job's parents are. Raises UsageError for a parent that is not done."""
     if not job.parents:
         return ParentResults()
     states = Overview(root, study.name).states
@@ -84,13 +87,15 @@ def find_parent_results(root: Root, study: StudyFolder, job: JobDescription) -> 
     for parent in states.needed_parents(job):
         job_state = states.of(parent)
         if job_state.state != "done":
-            raise UsageError(f"{job.short_id}: its parent {parent[:12]} is {job_state.state}; it has to be done first")
+            raise UsageError(
+                f"{job.short_id}: its parent {parent[:12]} is {job_state.state}; this job needs its result first"
+            )
         folders[parent] = job_state.holding_study.result_folder(parent, job_state.attempt)
     return ParentResults(folders, {parent: states.stage_of(parent) for parent in folders})
 
 
 def add_launch_folder_to_path(study: StudyFolder) -> None:
-    """Have the packages importable that the last launch of the study had in its folder."""
+    """Make the packages importable that were in the folder of the last launch of the study."""
     header = Plans(study).header
     folder = header.folder if header else str(Path.cwd())
     if folder not in sys.path:
@@ -98,15 +103,15 @@ def add_launch_folder_to_path(study: StudyFolder) -> None:
 
 
 def remove_scheduler_variables() -> None:
-    """Have this process see nothing of the scheduler whose allocation it is in, as is true of launched jobs."""
+    """Remove the scheduler's variables from the environment of this process, as is done for launched jobs."""
     for name in os.environ.keys() - job_environment(os.environ, {}).keys():
         del os.environ[name]
 
 
 def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
-    """Return an attempt at a job in a new folder of its own, which is kept.
+    """Prepare an attempt at a job in a new folder of its own, which is not deleted afterwards.
 
-    Raises UsageError if it needs a value that no parent has.
+    Raises UsageError if the job needs a value that no parent has.
     """
     try:
         config, _ = resolve_config_of_job(job, parents.folders, parents.stages)

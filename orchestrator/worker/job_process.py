@@ -1,7 +1,8 @@
 """One attempt at one job, from claim to publication, in a process of its own.
 
-The order of writes is what makes a kill at any instant harmless: the claim first, then work in the staging folder, then
-one rename that publishes everything. Whoever finds a claim whose process is dead knows from the store how far it came.
+The process may be killed at any moment, because the order of writes is: first the claim, then work in the staging
+folder, then one rename that publishes everything. If the process of a claim is dead, the result store shows how far it
+came.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ from seedfold.results.store.values import read_value
 
 
 class _StopFlag:
-    """Turns true when the job is to stop. The run looks at it when it can write a checkpoint.
+    """Becomes true when the job has to stop. The run checks it whenever it can write a checkpoint.
 
-    Some schedulers send what they send to all processes of a task, an interrupt first.
+    Some schedulers send signals to all processes of a task, and begin with an interrupt.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class _StopFlag:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """Where one attempt lives."""
+    """The folders of one attempt."""
 
     request: AttemptRequest
     job: JobDescription
@@ -97,9 +98,9 @@ class _Attempt:
 def resolve_config_of_job(
     job: JobDescription, parents: Mapping[str, Path], stages: Mapping[str, str]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The job's configuration with values of its parents for late references, and these values by dotted key.
+    """The job's configuration with late references replaced by values of its parents, and these values by key.
 
-    Raises RunBlocked where a parent says that there is no value, ConfigFailure or DataFailure where it is unknown.
+    Raises RunBlocked if a parent says that there is no value, and ConfigFailure or DataFailure if the value is unknown.
     """
     if not has_late_reference(dict(job.config)):
         return job.config, {}
@@ -111,14 +112,14 @@ def resolve_config_of_job(
 
 
 def import_run(name: str) -> Callable[[Work], None]:
-    """Import the callable that a study's ``run`` names. Raises ConfigFailure if that does not work."""
+    """Import the function that a study's ``run`` names. Raises ConfigFailure if the import fails."""
     module_name, _, attribute = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigFailure(f"run: cannot import {name}: {error}") from error
     if not callable(found):
-        raise ConfigFailure(f"run: {name} is not callable")
+        raise ConfigFailure(f"run: {name} is not a function or class")
     return found  # type: ignore[no-any-return]
 
 
@@ -134,7 +135,7 @@ def _redirect_output(log: Path) -> None:
 
 
 def start_logging() -> None:
-    """Have on standard output what a run logs, from INFO on, each line with its time."""
+    """Print the log messages of a run to standard output, from level INFO on, each with its time."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout, force=True
     )
@@ -236,7 +237,7 @@ def _refuse_mixed_code(attempt: _Attempt) -> None:
 
 
 class _AttemptOvertakenError(Exception):
-    """Another attempt began meanwhile, because this one was believed dead: its result is the one that counts."""
+    """A later attempt began meanwhile because this one was believed dead. The result of the later attempt counts."""
 
 
 def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
@@ -254,7 +255,7 @@ def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
 
 
 def _call_after_publish(work: Work) -> None:
-    """Let the run's module clean up what it kept only until the result was safe."""
+    """Call the function of the run's module that deletes what was needed only until the result was published."""
     module = sys.modules[work.description.run.rpartition(".")[0]]
     clean = getattr(module, "after_publish", None)
     if clean is None:
@@ -262,12 +263,12 @@ def _call_after_publish(work: Work) -> None:
     try:
         clean(work)
     except Exception:
-        # The result is safe; what is left over is gc's to find.
+        # The result is published. Garbage collection finds what is left.
         traceback.print_exc()
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
-    """Run one attempt in the calling process, reporting on the pipe ``report_pipe``. Returns the exit code."""
+    """Run one attempt in the calling process, and report on the pipe ``report_pipe``. Returns the exit code."""
     os.environ.update(request.environment)
     stop = _StopFlag()
     attempt = _Attempt.from_request(request)
@@ -312,7 +313,7 @@ def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe
 
 
 def main() -> int:
-    """Run the request on standard input in this fresh process; the pipe's number is the only argument."""
+    """Run the request from standard input in this fresh process; the number of the pipe is the only argument."""
     return run_attempt(AttemptRequest.from_line(sys.stdin.readline()), int(sys.argv[1]))
 
 

@@ -1,7 +1,7 @@
-"""The jobs that a worker has not started, and which of them may start now.
+"""The queue of a worker: the jobs that it has not started, and which of them may start now.
 
-What a look costs does not grow with the queue: a job whose parent is queued or running is put aside until that parent
-has left, and jobs for which there is no room are passed over.
+The cost of one search does not grow with the queue: a job whose parent is queued or running is put aside until the
+parent has left, and jobs for which there is no free slot are skipped.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobS
 Readiness = Literal["ready", "soon", "wait", "held", "never", "over"]
 _NOT_STARTED = frozenset({"waiting", "submitted", "lost"})
 SlotSize = tuple[int, int]
-"""CPUs and GPUs that a job takes."""
+"""CPUs and GPUs that a job uses."""
 
 
 def slot_size(job: JobDescription) -> SlotSize:
-    """Return what a job takes of the machine."""
+    """Return the CPUs and GPUs that a job uses."""
     return job.resources.cpus, job.resources.gpus
 
 
 class JobQueue:
     """Jobs in the order in which they should start; parents come before their children.
 
-    Without ``waits_for_others`` there is no hope for jobs that wait for what others have at work.
+    Without ``waits_for_others``, `may_have_more` is false once all jobs wait for jobs that other workers run.
     """
 
     def __init__(self, jobs: Iterable[JobDescription], states: JobStates, waits_for_others: bool = True) -> None:
@@ -52,7 +52,7 @@ class JobQueue:
         self._closed_stages: set[str] = set()
         self._all_closed = False
         self.may_have_more = True
-        """Whether the last look found anything that is ready, or may become so by itself."""
+        """Whether the last search found a job that is ready, or that may become ready by itself."""
         for job in jobs:
             self.add(job)
 
@@ -63,7 +63,7 @@ class JobQueue:
         return iter(list(self._jobs))
 
     def add(self, job: JobDescription, delay_s: float = 0.0) -> None:
-        """Queue a job behind the others, to start in ``wait_s`` seconds at the earliest."""
+        """Add a job behind the others, to start in ``delay_s`` seconds at the earliest."""
         self.remove(job.id)
         self._jobs[job.id] = job
         self._jobs_per_fit[job.fit] += 1
@@ -74,7 +74,7 @@ class JobQueue:
             self._not_before[job.id] = time.monotonic() + delay_s
 
     def remove(self, job_id: str) -> None:
-        """Let go of a job, if it is here."""
+        """Remove a job, if it is in the queue."""
         found = self._jobs.pop(job_id, None)
         if found is None:
             return
@@ -89,7 +89,7 @@ class JobQueue:
         self._candidate_sizes[slot_size(job)] += 1
 
     def _remove_candidate(self, job: JobDescription) -> None:
-        """Look at a job no more, if it is looked at."""
+        """Remove a job from the candidates, if it is one."""
         at = bisect_left(self._candidates, self._position[job.id])
         if at == len(self._candidates) or self._candidates[at] != self._position[job.id]:
             return
@@ -110,7 +110,7 @@ class JobQueue:
 
     @cached_property
     def _sharing(self) -> Mapping[str, list[str]]:
-        """The jobs of each fit, where it has an id of its own."""
+        """The jobs of each fit that has an id of its own."""
         jobs_of: defaultdict[str, list[str]] = defaultdict(list)
         for job in self._states.ledger.plans.jobs.values():
             if job.fit != job.id:
@@ -126,16 +126,16 @@ class JobQueue:
 
     @property
     def has_closed_stages(self) -> bool:
-        """Whether jobs were left because more of them would fail in the same way."""
+        """Whether jobs were not started because more of them would fail in the same way."""
         return self._all_closed or bool(self._closed_stages)
 
     def ready_jobs(
         self, running: Collection[str], fits_in_use: set[str], full_sizes: set[SlotSize]
     ) -> Iterator[JobDescription]:
-        """Yield what may start now, beside ``running`` jobs that work on ``fits_in_use``.
+        """Yield the jobs that may start now, next to the ``running`` jobs, which work on ``fits_in_use``.
 
-        ``full_sizes`` are shapes for which there is no room. The caller adds to all three as it goes: two jobs never
-        work on one fit. Lets go of jobs that somebody else has done or given up meanwhile.
+        ``full_sizes`` are sizes for which there is no free slot. The caller adds to all three between two jobs, because
+        two jobs never work on one fit. Jobs that another worker has done or given up meanwhile are removed.
         """
         self._restore_children(running)
         self.may_have_more = False
@@ -151,11 +151,11 @@ class JobQueue:
                 yield job
                 if self._candidate_sizes.keys() <= full_sizes:
                     return
-        # Children of a job that was let go of just now are looked at the next time.
+        # Children of a job that was just removed are searched the next time.
         self.may_have_more = self.may_have_more or bool(self._parents_gone)
 
     def _restore_children(self, running: Collection[str]) -> None:
-        """Look again at jobs whose parent was neither queued nor running any more."""
+        """Make jobs candidates again whose parent is no longer queued or running."""
         for parent in [parent for parent in self._parents_gone if parent not in running]:
             self._parents_gone.remove(parent)
             for child in self._children_on_hold.pop(parent):
@@ -175,14 +175,14 @@ class JobQueue:
         of_parents = self._readiness_of_parents(job)
         if of_parents != "ready":
             return of_parents
-        # What is only queued elsewhere may wait for what is queued here; who claims first does it.
+        # If another study only has the job in its queue, this worker may start it: the first to claim it runs it.
         at_work = state_elsewhere is not None and state_elsewhere.state == "running"
         at_work = at_work or job.fit in fits_in_use or has_live_claim(self._study, job.id)
         at_work = at_work or is_fit_at_work(self._study, job)
         return "wait" if at_work else "ready"
 
     def _needs_no_run(self, job_id: str, state_elsewhere: JobState | None) -> bool:
-        """Whether nothing is to be done any more: another worker or study has, or a person wants it no longer."""
+        """Whether a job need not run any more: another worker or study has done it, or a person has cancelled it."""
         job_state = self._states.of(job_id)
         if job_state.has_nothing_to_do or job_state.state in {"done", "failed", "cancelled"}:
             return True
@@ -190,9 +190,10 @@ class JobQueue:
         return done_elsewhere and job_id not in self._states.ledger.rerun_attempts
 
     def _hold_for_parent(self, job: JobDescription, running: Collection[str]) -> bool:
-        """Put a job aside if a parent is queued or running.
+        """Put a job aside if one of its parents is queued or running.
 
-        The last such parent is likely to end last, so that a job with thousands of them is looked at a few times.
+        It waits for the last such parent, which is likely to end last, so that a job with thousands of parents is
+        checked only a few times.
         """
         for parent in reversed(job.parents):
             if parent in self._jobs or parent in running:

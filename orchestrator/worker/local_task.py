@@ -10,11 +10,11 @@ from seedfold.orchestrator.worker.environment import WorkerEnvironment
 
 
 def work(folder: str, visible_gpus: str | None) -> None:
-    """Take up the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: what submitit is handed.
+    """Run the submission in ``folder``, ``<root>/<study>/submissions/TOKEN``: the function that is passed to submitit.
 
-    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell: submitit puts its own choice there.
+    ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell, because submitit overwrites the variable.
     """
-    # What submitit loads on either side of the hand-over stays light.
+    # The module that submitit imports on both sides imports little.
     from seedfold.orchestrator.worker.worker import run_task
 
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)

@@ -1,7 +1,7 @@
-"""What worker, template and jobs tell each other: JSON lines over pipes.
+"""Messages between worker, template and jobs: JSON lines over pipes.
 
-The worker sends requests to the template. Template and jobs share one pipe back: a message is at most PIPE_BUF bytes
-and one write, so that lines of several processes never mix. Everything longer is in files.
+The worker sends requests to the template. The template and its jobs share one pipe back to the worker. A message is one
+write of at most PIPE_BUF bytes, so that lines of several processes never mix. Longer data is passed in files.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
-    """One attempt to start.
+    """A request to start one attempt.
 
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
-    ``fit_needed`` says that another job will predict from the same fit; ``task`` is (index, restart) within the
+    ``fit_needed`` means that another job will predict from the same fit; ``task`` is (index, restart) within the
     submission; ``nan`` says what becomes of a metric that is not a number.
     """
 
@@ -62,7 +62,7 @@ class AttemptRequest:
 
 
 def send_message(pipe: int, message_kind: str, /, **details: Any) -> None:
-    """Write one message. ``reason`` is cut so that the write stays whole."""
+    """Write one message. A long ``reason`` is cut so that the message fits into one write."""
     if "reason" in details:
         reason = str(details["reason"])
         # A character takes up to 12 bytes where it is not ASCII.
@@ -86,14 +86,14 @@ class LineBuffer:
 
 
 def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a job: the worker's, without the scheduler's variables, and what is its own.
+    """The environment variables of a job: those of the worker, without the scheduler's, and the job's own.
 
-    A training library that sees a scheduler's variables would requeue or distribute on its own.
+    A training library that sees a scheduler's variables would requeue the task or distribute the training by itself.
     """
     kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM", "LSB_", "SUBMITIT_"))}
     return {**kept, **own}
 
 
 def single_thread_variables() -> dict[str, str]:
-    """Environment under which libraries start no threads of their own: those for numbers, and Arrow's allocator."""
+    """Environment variables with which numerical libraries and Arrow's allocator start no threads of their own."""
     return {**dict.fromkeys(_THREAD_VARIABLES, "1"), "JE_ARROW_MALLOC_CONF": "background_thread:false"}

@@ -1,4 +1,4 @@
-"""What becomes of a result of which a metric is not a number, as ``failures.nan`` says."""
+"""How a result with a metric that is not a number is treated, according to ``failures.nan``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricR
 
 
 def refuse_nan_metrics(staging: Path, policy: NanPolicy) -> None:
-    """Raise NonFiniteFailure where a job computed metrics that are not a number, and the policy does not keep them.
+    """Raise NonFiniteFailure if a job computed metrics that are not a number, unless the policy keeps them.
 
     ``auto`` keeps them, except where the only metric is what a program returned: nothing is left of such a result.
     """

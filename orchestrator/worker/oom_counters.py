@@ -1,4 +1,7 @@
-"""Did the kernel kill something for lack of memory? Its counters tell; it does not say whom."""
+"""Counters of the kernel that show whether it has killed a process for lack of memory.
+
+They do not say which process.
+"""
 
 from __future__ import annotations
 
@@ -20,5 +23,5 @@ def _own_cgroup_file() -> Path:
 
 
 def count_oom_kills() -> int:
-    """Processes killed for lack of memory so far, on this machine or in this control group."""
+    """Number of processes killed for lack of memory so far, on this machine or in this control group."""
     return _read_counter(Path("/proc/vmstat")) + _read_counter(_own_cgroup_file())

@@ -1,4 +1,7 @@
-"""Children do not outlive their parent: the kernel kills them, whatever killed it. A job is killed with its own."""
+"""Child processes end with their parent: the kernel kills them, however the parent ended.
+
+A job is killed with its children.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Places for jobs on this machine. They belong to machine and user: the workers of all studies share them.
+"""Slots for jobs on this machine. They belong to the machine and the user: the workers of all studies share them.
 
 A slot is a lock file under the machine's temporary folder, held with flock while a job runs; the kernel frees it when
-its holder dies. Its text names the holder, for those who wait; it means nothing once the lock is free.
+its holder dies. The text in the file names the holder, for workers that wait; it has no meaning when the lock is free.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def visible_gpus() -> list[Gpu]:
 
 @dataclass(slots=True)
 class Slot:
-    """A place that this process holds until `release`."""
+    """A slot that this process holds until `release`."""
 
     lock_handles: list[int]
     gpus: tuple[str, ...]
 
     def environment_variables(self) -> dict[str, str]:
-        """What a job in this slot sees of the machine's GPUs: its own, or none."""
+        """The environment variables that let a job in this slot see its own GPUs only, or none."""
         return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
 
     def release(self) -> None:
-        """Give the place back."""
+        """Free the slot."""
         for handle in self.lock_handles:
             os.close(handle)
         self.lock_handles.clear()
@@ -87,7 +87,7 @@ def _read_holder(path: Path) -> str:
 def _lock_all_or_none(
     folder: Path, names: Sequence[str], count: int, holder: str
 ) -> tuple[list[tuple[str, int]] | None, list[Path]]:
-    """Lock ``count`` of the names, or none; return also those that turned out to be taken."""
+    """Lock ``count`` of the names, or none; also return the names that were found taken."""
     held: list[tuple[str, int]] = []
     taken: list[Path] = []
     for name in names:
@@ -107,18 +107,18 @@ def _lock_all_or_none(
 
 @dataclass(frozen=True, slots=True)
 class SlotShortage:
-    """Why a job got no place: it needs ``needed`` of ``places``, and ``holders``, folders of studies, have one each."""
+    """Why a job got no slot: it needs ``needed`` of ``slots``, and each of ``holders``, folders of studies, has one."""
 
     needed: int
     slots: int
     holders: tuple[str, ...]
 
     def to_text(self, root: Path) -> str:
-        """Say it in a line. Studies outside ``root`` are named with their folder."""
+        """Return it as one line of text. Studies outside ``root`` are named with their folder."""
         if not self.holders:
             return "waits for GPUs with enough free memory"
         names = sorted({holder.removeprefix(f"{root}/") for holder in self.holders if holder})
-        wanted = "a place" if self.needed == 1 else f"{self.needed} places"
+        wanted = "a slot" if self.needed == 1 else f"{self.needed} slots"
         studies = "study" if len(names) == 1 else "studies"
         return f"waits for {wanted}: {self._taken_text()} taken" + (
             f" by {studies} {', '.join(names)}" if names else ""
@@ -132,7 +132,7 @@ class SlotShortage:
 
 
 class Machine:
-    """What this machine offers, as ``cluster`` configures it: CPU places, and ``jobs_per_gpu`` places on each GPU."""
+    """The slots of this machine, as ``cluster`` configures them: CPU slots, and ``jobs_per_gpu`` slots on each GPU."""
 
     def __init__(
         self,
@@ -142,9 +142,12 @@ class Machine:
         cpus: int | None = None,
         folder: Path | None = None,
     ) -> None:
-        """``holder`` is the folder of the study whose worker asks; ``folder`` has places that it shares with nobody."""
+        """``holder`` is the folder of the study of the worker.
+
+        ``folder``, if given, is for slots that are shared with nobody.
+        """
         self.shortage: SlotShortage | None = None
-        """Why the last job that asked got no place, where others hold what it needs."""
+        """Why the last job that asked for a slot got none, if others hold the slots that it needs."""
         self._holder = str(holder)
         self.cpus = cpus or len(os.sched_getaffinity(0))
         self._slots_folder = folder or _slots_folder()
@@ -154,15 +157,15 @@ class Machine:
         self._min_free_bytes = cluster.min_free_gpu_memory or 0
 
     def missing_resources(self, resources: Resources) -> str | None:
-        """What a job asks for that this machine can never give; None if it can."""
+        """What a job asks for and this machine does not have, in words; None if the machine has everything."""
         if resources.gpus > len(self.gpus):
             return f"asks for {count_noun(resources.gpus, 'GPU')}; this machine has {len(self.gpus)}"
         return None
 
     def acquire_slot(self, resources: Resources, running: int) -> Slot | None:
-        """Take a place for a job beside ``running`` others of this worker; None if all are taken.
+        """Take a slot for a job, next to ``running`` other jobs of this worker; None if all slots are taken.
 
-        A job that asks for more CPUs than there are takes them all.
+        A job that asks for more CPUs than the machine has takes all of them.
         """
         self.shortage = None
         if self.max_jobs is not None and running >= self.max_jobs:

@@ -1,7 +1,8 @@
-"""A process that has imported what jobs need, and forks each job from itself.
+"""The template process: it has imported what jobs need, and forks each job from itself.
 
-It stays free of threads and of CUDA, asks no question of the device and computes nothing: only then is a forked child
-as good as a fresh process. Where that cannot be kept it starts fresh processes instead, and says why.
+It starts no threads, does not use CUDA, does not query devices and computes nothing, because only then is a forked
+child as good as a fresh process. If the imports prevent that, it starts a fresh process for each job instead, and
+reports why.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ from seedfold.orchestrator.worker.parent_death import die_with_parent, signal_jo
 
 
 def _import_preloads(runs: Sequence[str]) -> None:
-    """Import what the runs declare. What fails here fails again, with its reason, in the job that needs it."""
+    """Import what the runs declare.
+
+    An import that fails here fails again, with its reason, in the job that needs it.
+    """
     for run in runs:
         try:
             module = importlib.import_module(run.rpartition(".")[0])
@@ -42,10 +46,10 @@ def _import_preloads(runs: Sequence[str]) -> None:
 
 
 def find_fork_hazard() -> str | None:
-    """Why a child forked from this process would not be as good as a fresh one; None if it would be."""
+    """Why a child forked from this process would not be as good as a fresh process; None if it is."""
     threads = len(list(Path("/proc/self/task").iterdir()))
     if threads > 1:
-        return f"{threads - 1} foreign threads after the imports"
+        return f"{threads - 1} threads were started by the imports"
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return "the imports initialised CUDA"
@@ -53,7 +57,7 @@ def find_fork_hazard() -> str | None:
 
 
 class TemplateProcess:
-    """Starts jobs on request and tells of their ends."""
+    """Starts jobs on request and reports their ends."""
 
     def __init__(self, report_pipe: int, warm: str, runs: Sequence[str]) -> None:
         self._report_pipe = report_pipe
@@ -111,12 +115,12 @@ class TemplateProcess:
         return process.pid
 
     def reap_children(self) -> None:
-        """Tell of every child that has ended, and end what it started and left behind: its place is taken next."""
+        """Report every child that has ended, and kill processes that it left behind, because its slot is used next."""
         while self._job_of_pid:
             child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if child is None:
                 return
-            # The number of a group is not given away before its leader is waited for.
+            # The number of a process group is not used again before its leader has been waited for.
             signal_job(child.si_pid, signal.SIGKILL)
             pid, status, usage = os.wait4(child.si_pid, 0)
             self._fresh_processes.pop(pid, None)
@@ -152,7 +156,7 @@ def _make_child_end_pipe() -> int:
 
 
 def serve_requests(template: TemplateProcess) -> None:
-    """Take requests from standard input until it closes; then leave, and the kernel ends what still runs."""
+    """Serve requests from standard input until it closes; then end, and the kernel kills the jobs that still run."""
     child_end, lines = _make_child_end_pipe(), LineBuffer()
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
@@ -175,7 +179,7 @@ def main() -> None:
     """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with ``warm`` and ``runs``."""
     report, parent, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     die_with_parent(parent)
-    # A scheduler's warning is the worker's to hear: of all processes of a task, one answers it.
+    # A scheduler's warning is handled by the worker alone, which is one of the processes of the task.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     environment = job_environment(os.environ, single_thread_variables())

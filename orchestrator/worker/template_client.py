@@ -1,4 +1,4 @@
-"""The worker's end of the template: start jobs, hear from them, start another template if it died."""
+"""The worker's side of the template process: starts jobs, receives their messages, replaces a template that died."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _TEMPLATE = "seedfold.orchestrator.worker.template"
 
 
 def callable_names(job: JobDescription) -> Iterator[str]:
-    """Yield the dotted names of what a job calls, whose modules are worth importing before it is started."""
+    """Yield the dotted names of the functions that a job calls.
+
+    Their modules are imported before the job is started.
+    """
     yield job.run
     program = job.config.get("hydra")
     if program is not None:
@@ -25,7 +28,7 @@ def callable_names(job: JobDescription) -> Iterator[str]:
 
 
 class TemplateClient:
-    """A running template process and the pipe on which it and its jobs report."""
+    """A running template process, and the pipe on which the template and its jobs report."""
 
     def __init__(self, warm: str, runs: Sequence[str]) -> None:
         self._options = json.dumps({"warm": warm, "runs": list(runs)})
@@ -34,7 +37,7 @@ class TemplateClient:
     def _start(self) -> None:
         self._line_buffer, self._unsent_bytes = LineBuffer(), bytearray()
         self._pipe, report = os.pipe()
-        # Without -P the folder that this happens to be in would come before the snapshot of the code.
+        # Without -P the current folder would come before the snapshot of the code.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", _TEMPLATE, str(report), str(os.getpid()), self._options],
             stdin=subprocess.PIPE,
@@ -48,15 +51,15 @@ class TemplateClient:
         os.set_blocking(self._stdin, False)
 
     def start_attempt(self, request: AttemptRequest) -> None:
-        """Ask for one attempt to be started. If the template is dead, `is_alive` will say so.
+        """Ask the template to start one attempt. If the template is dead, `is_alive` will return False.
 
-        Never waits: a template that is busy, or has much to tell, gets the request from `messages`.
+        Never waits: if the template is busy, `receive_messages` sends it the rest of the request later.
         """
         self._unsent_bytes += request.to_line()
         self._write_unsent()
 
     def _write_unsent(self) -> None:
-        """Write what the template takes now."""
+        """Write as much as the template reads now."""
         try:
             while self._unsent_bytes:
                 del self._unsent_bytes[: os.write(self._stdin, self._unsent_bytes)]
@@ -66,7 +69,10 @@ class TemplateClient:
             self._unsent_bytes.clear()
 
     def receive_messages(self, timeout_s: float) -> list[Message]:
-        """Wait for messages, at most ``timeout_s`` seconds, and return those that came; pass on requests meanwhile."""
+        """Wait for messages for at most ``timeout_s`` seconds and return those that came.
+
+        Send unsent requests meanwhile.
+        """
         end = time.monotonic() + timeout_s
         ready: list[int] = []
         while not ready:
@@ -79,20 +85,20 @@ class TemplateClient:
         return [json.loads(line) for line in self._line_buffer.add_bytes(os.read(self._pipe, 1 << 16))]
 
     def is_alive(self) -> bool:
-        """Whether the template lives."""
+        """Whether the template is alive."""
         return self._process.poll() is None
 
     def restart(self) -> None:
-        """Start another template in place of one that died."""
+        """Start a new template in place of one that died."""
         self._release()
         self._start()
 
     def kill(self) -> None:
-        """Kill the template, wherever it hangs; the kernel kills with it whatever it still runs."""
+        """Kill the template even if it hangs; the kernel kills its jobs with it."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the template, and with it whatever it still runs."""
+        """End the template and the jobs that it still runs."""
         self.kill()
         self._release()
 

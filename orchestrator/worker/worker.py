@@ -1,7 +1,8 @@
-"""One worker: takes up a task of a submission and gets its jobs done in the places of its seat.
+"""One worker: it runs the jobs of one task of a submission, in the slots of its worker environment.
 
-It starts what is ready, records what happened, and tries again what the policies allow. It ends when nothing is left
-that it could do. It may be killed at any instant: its jobs die with it, and the ledger says how far they came.
+It starts jobs that are ready, records what happened, and retries as the retry policies allow. It ends when there is
+nothing left that it could do. It may be killed at any moment: its jobs are killed with it, and the ledger shows how far
+they came.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from seedfold.orchestrator.worker.template_client import TemplateClient, callabl
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
 HEARTBEAT_S = 30.0
-# Who ends a whole task, such as a node that shuts down, kills its processes one by one: it means the job only if the
-# worker is still there so many seconds later.
+# When a whole task ends, for example because a node shuts down, its processes are killed one by one. Only if the worker
+# is still alive so many seconds later was the job alone killed.
 _TASK_KILL_S = 3.0
 
 
 @dataclass(slots=True)
 class _RunningAttempt:
-    """One attempt at work."""
+    """One running attempt."""
 
     job: JobDescription
     attempt: int
@@ -55,7 +56,7 @@ class _RunningAttempt:
 
 
 class Worker:
-    """Works on one task of one submission of one study."""
+    """Runs the jobs of one task of one submission of one study."""
 
     def __init__(self, root: Root, study: StudyFolder, submission: Submission, environment: WorkerEnvironment) -> None:
         settings = submission.settings
@@ -95,9 +96,10 @@ class Worker:
         self._finish()
 
     def stop(self, signal_number: int) -> None:
-        """First call: have running jobs write a checkpoint and start no more. Second call: kill them.
+        """First call: ask running jobs to write a checkpoint, and start no more jobs. Second call: kill them.
 
-        A scheduler kills by itself, and may send several signals that mean the same.
+        Under a scheduler a second call does nothing: the scheduler kills by itself, and may send several signals for
+        one stop.
         """
         now, why = time.monotonic(), self.environment.interruption(signal_number)
         if self.kill_at is None:
@@ -108,7 +110,7 @@ class Worker:
             self._signal_attempt(running, signal.SIGTERM)
 
     def _step(self) -> bool:
-        """One round; tells whether another one can get anything done."""
+        """Do one round; return whether another round may have something to do."""
         for message in self.template.receive_messages(MESSAGE_WAIT_S):
             self._receive(message)
         if not self.template.is_alive():
@@ -120,7 +122,7 @@ class Worker:
         return bool(self.running) or may_have_more
 
     def _refresh(self) -> None:
-        """Read what others have done: less often where many workers would ask one file system all the time."""
+        """Read what others have done; less often if many workers share one file system."""
         if time.monotonic() - self.refreshed_at < self.environment.refresh_every_s:
             return
         self.refreshed_at = time.monotonic()
@@ -137,9 +139,9 @@ class Worker:
         return bool(self.running)
 
     def _finish(self) -> None:
-        """Have the same task started again if it was stopped before its end; else say that it is over.
+        """Ask for a requeue of the task if it was stopped before its end; else record that it has ended.
 
-        Where the scheduler stopped it and will not start it again, how it ended is the scheduler's to say.
+        If the scheduler stopped the task and will not start it again, the exit reason comes from the scheduler.
         """
         stopped = self.kill_at is not None
         if stopped and self.environment.is_scheduled and any(self._is_unfinished(job) for job in self.jobs):
@@ -156,7 +158,7 @@ class Worker:
         return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
 
     def _record_earlier_interruptions(self) -> None:
-        """Attempts of this very task before it was requeued ended with it, whether or not they could say so."""
+        """Record the end of attempts that this task ran before its requeue, if they could not record it themselves."""
         for job in self.jobs if self.environment.restart else ():
             job_state = self.states.of(job.id)
             if job_state.state == "lost" and job_state.event is not None and job_state.event["e"] == "started":
@@ -166,7 +168,7 @@ class Worker:
     # --- starting -------------------------------------------------------------------------------------------------
 
     def _start_ready_jobs(self) -> bool:
-        """Start jobs while there is room; tells whether anything may still become ready."""
+        """Start jobs while there are free slots; return whether any job may still become ready."""
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
@@ -177,7 +179,7 @@ class Worker:
         return self.queue.may_have_more
 
     def _record_wait(self, waits: bool) -> None:
-        """Say who has the places, as long as this worker has none itself."""
+        """Record who holds the slots, as long as this worker holds none."""
         shortage = self.machine.shortage if waits else None
         text = shortage.to_text(self.root.path) if shortage else ""
         if text != self.recorded_wait:
@@ -202,7 +204,7 @@ class Worker:
         return True
 
     def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
-        """Tell of the result of an attempt that published it and did not live to say so."""
+        """Record the result of an attempt that published it and was killed before it could record that."""
         known_event = self.states.ledger.record_of(job.id).last_events.get(attempt)
         self.refreshed_at = -inf
         is_recorded = known_event is not None and known_event["e"] != "started"
@@ -236,12 +238,12 @@ class Worker:
         failure = Failure("config", f"the job {reason}", "impossible")
         self.events.append("failed", job=job.id, n=attempt, **failure.to_dict())
 
-    # --- hearing --------------------------------------------------------------------------------------------------
+    # --- messages -------------------------------------------------------------------------------------------------
 
     def _receive(self, message: Message) -> None:
         if message["m"] == "ready":
             if message["reason"]:
-                print(f"jobs start in fresh processes: {message['reason']}", flush=True)
+                print(f"each job starts in a fresh process: {message['reason']}", flush=True)
             return
         running = self.running.get(message["job"])
         if running is None:
@@ -253,7 +255,7 @@ class Worker:
         elif message["m"] == "started":
             self.events.append("started", job=running.job.id, n=running.attempt, process=message["process"])
             if self.kill_at is not None:
-                # It hears signals from now on; what was sent before is lost.
+                # From now on the process handles signals; signals that were sent before are lost.
                 self._signal_attempt(running, signal.SIGTERM)
         elif message["m"] == "exit":
             self._record_end(running, message)
@@ -261,7 +263,7 @@ class Worker:
             running.last_message = message
 
     def _record_end(self, running: _RunningAttempt, exit_message: Message) -> None:
-        """Record how an attempt ended: by its own last word, by its publication, or by its exit status."""
+        """Record how an attempt ended: from its last message, from its published result, or from its exit status."""
         job, attempt = running.job, running.attempt
         self.refreshed_at = -inf
         del self.running[job.id]
@@ -280,7 +282,7 @@ class Worker:
             self._record_exit(running, exit_message)
 
     def _record_blocked(self, running: _RunningAttempt) -> None:
-        """Record a verdict, and on which results it rests: it holds as long as these do."""
+        """Record that a job is blocked, and the results of its parents on which that depends."""
         assert running.last_message is not None
         job = running.job
         parents = {parent: self.states.of(parent).attempt for parent in self.states.needed_parents(job)}
@@ -289,12 +291,12 @@ class Worker:
         )
 
     def _record_interrupted(self, running: _RunningAttempt, peak: int) -> None:
-        """Record an end before the end: no failure, unless the scheduler stopped a job that got nowhere meanwhile."""
+        """Record an interruption. It is a failure only if the scheduler stopped the job before it made any progress."""
         job, reason = running.job, running.kill_reason or (running.last_message or {}).get("reason", "")
         if self.interruption is None or has_progressed(self.study, job.fit, running.started_at):
             self.events.append("interrupted", job=job.id, n=running.attempt, reason=reason)
             return
-        why = "the time limit came" if self.interruption == "timeout" else "it was preempted"
+        why = "the time limit was reached" if self.interruption == "timeout" else "it was preempted"
         failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
         self._record_failed(running, failure, peak)
 
@@ -320,7 +322,7 @@ class Worker:
         policy = self.policies.next_retry(self.states.ledger.record_of(job.id).failures())
         if policy is not None and not (self.environment.is_scheduled and policy.needs_resubmission):
             self.queue.add(job, policy.wait_s)
-            print(f"{job.short_id}: {failure.kind}; tries again in {policy.wait_s:g} s", flush=True)
+            print(f"{job.short_id}: {failure.kind}; it is tried again in {policy.wait_s:g} s", flush=True)
         self._close_repeatedly_failing_stage(job, failure)
         if failure.kind == "disk":
             self.queue.close()
@@ -331,12 +333,12 @@ class Worker:
         self.identical_failures[job.stage] = failure.digest, count
         if count >= self.policies.stop_after_identical:
             self.queue.close(job.stage)
-            print(f"stage {job.stage}: {count} identical failures in a row; the rest is left waiting", flush=True)
+            print(f"stage {job.stage}: {count} identical failures in a row; its other jobs stay waiting", flush=True)
 
-    # --- interfering ----------------------------------------------------------------------------------------------
+    # --- changes from outside -----------------------------------------------------------------------------------------
 
     def _drop_cancelled_and_superseded(self) -> None:
-        """Let go of what was cancelled or superseded since."""
+        """Stop and remove jobs that were cancelled or superseded since."""
         ledger = self.states.ledger
         for reason, jobs in (("superseded", ledger.plans.superseded), (_CANCELLED, ledger.cancelled_jobs)):
             for job in jobs:
@@ -353,11 +355,11 @@ class Worker:
             signal_job(running.pid, number)
 
     def _replace_template(self) -> None:
-        """The template died, and its jobs with it: what they did not finish continues under a new one."""
+        """Replace the template after it died, and its jobs with it: unfinished jobs continue in a new one."""
         while messages := self.template.receive_messages(0.0):
             for message in messages:
                 self._receive(message)
-        lost = Failure("node", "the process that jobs are forked from died", "template")
+        lost = Failure("node", "the template process, from which jobs are forked, died", "template")
         for running in list(self.running.values()):
             del self.running[running.job.id]
             running.slot.release()
@@ -371,9 +373,9 @@ class Worker:
 
 
 def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
-    """Work in a seat, unless somebody else has taken it."""
+    """Run the task of a worker environment, unless another worker has it."""
     if not submission.tasks.record_start(environment.index, environment.restart):
-        print("this task has a worker already, or is over", flush=True)
+        print("this task has a worker already, or has ended", flush=True)
         return
     sys.path[:0] = submission.import_path()
     os.environ["PYTHONPATH"] = submission.python_path()

@@ -20,9 +20,9 @@ NEW = pytest.mark.parametrize("lsf_dialect", ["lsf10"], indirect=True)
     ("override", "why"),
     [
         ("cluster.partition=nowhere", "queues are gpu, short, normal, low, theirs"),
-        ("cluster.partition=short", "lets no job run for 65 min"),
+        ("cluster.partition=short", "allows no job to run for 65 min"),
         ("cluster.partition=theirs", "is not for you, but for somebody"),
-        ("cluster.dialect=lsf10", "bjobs has no -json"),
+        ("cluster.dialect=lsf10", "bjobs has no option -json"),
         ("resources.cpus=5", "the largest has 4"),
         ("resources.memory=70GB", "the largest has 64.0 GB"),
         ("resources.gpus=1", "cluster.gpu_resource"),
@@ -45,7 +45,7 @@ def test_status_says_why_jobs_wait_and_logs_follow(on: LsfProject) -> None:
     on.toy.hold_jobs()
     on.launch("cluster.throttle=1", "seed=1")
     begun(on, 1)
-    assert "throttled by cluster.throttle" in on.toy.output_of("status", "light")
+    assert "waits because of cluster.throttle" in on.toy.output_of("status", "light")
     on.toy.release_jobs()
     assert on.toy.output_of("logs", "-f", "seed=1", "fold=0").startswith("seed 1, attempt 1")
     on.wait(done=3)

@@ -96,7 +96,7 @@ def test_array_of_a_killed_launcher_is_found_before_it_starts(either: Project) -
 def test_answer_that_is_lost_costs_nothing(either: Project) -> None:
     toy = submitting(either, TIMED_OUT[either.scheduler])
     launched = toy.run_in_process("launch", *either.arguments("light", *SOON))
-    assert "is found out later" in launched.stdout + launched.stderr
+    assert "a later command finds out" in launched.stdout + launched.stderr
     assert launched.returncode == 0
     come_to_rest(either)
     assert sent(either) == 1

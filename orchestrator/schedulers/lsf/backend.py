@@ -1,4 +1,4 @@
-"""LSF as a backend: submission, one question for all tasks, cancelling."""
+"""LSF as a backend: submission, one query for all tasks, cancelling."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HARMLESS_ERRORS = re.compile(
 
 
 class Lsf:
-    """The cluster whose `bsub` is on the path."""
+    """The LSF cluster whose `bsub` is on the path."""
 
     def __init__(self, cluster: ClusterSettings) -> None:
         assert cluster.scheduler is not None
@@ -47,7 +47,7 @@ class Lsf:
         self._timeout_s = float(cluster.scheduler.query_timeout_s)
 
     def largest_array(self) -> int:
-        """``MAX_JOB_ARRAY_SIZE``, which bounds the index."""
+        """``MAX_JOB_ARRAY_SIZE``, which limits the index."""
         if self._lsf_settings.max_array is not None:
             return self._lsf_settings.max_array
         found = re.search(
@@ -62,7 +62,10 @@ class Lsf:
     # --- submitting --------------------------------------------------------------------------------------------------
 
     def check_submission(self, submission: Submission) -> None:
-        """See `Backend.check_submission`. LSF itself has no trial, and takes some things that it never starts."""
+        """See `Backend.check_submission`.
+
+        LSF has no option to test a submission, and accepts some jobs that it never starts.
+        """
         capabilities.check_dialect(self._lsf_settings.dialect, self._timeout_s)
         request = self._array_request(submission)
         self._write_script(submission, request)
@@ -96,7 +99,7 @@ class Lsf:
             array_minutes = self._array_request(submission).minutes or _KEEPER_LIMIT_MIN
             if error.queue_full or array_minutes >= _KEEPER_LIMIT_MIN:
                 raise
-            # What the queue allows its jobs it allows their keeper.
+            # A queue that accepts the jobs also accepts their keeper.
             self._submit_without_forgotten(replace(request, minutes=array_minutes), send)
 
     def submit_probe(
@@ -141,7 +144,10 @@ class Lsf:
         return ArrayExecutor(folder, python, self._batch.wrapper, self._timeout_s)
 
     def _submit_without_forgotten(self, request: JobRequest, submit: Callable[[JobRequest], str]) -> str:
-        """Send a request. LSF refuses to wait for jobs that it has forgotten; they ended long ago."""
+        """Submit a request.
+
+        LSF refuses dependencies on jobs that it has forgotten; they ended long ago and are left out.
+        """
         try:
             return submit(request)
         except RefusedError as error:
@@ -161,7 +167,7 @@ class Lsf:
         }
         return [number for number in job_numbers if number in listed_numbers]
 
-    # --- asking and cancelling ---------------------------------------------------------------------------------------
+    # --- queries and cancelling ---------------------------------------------------------------------------------------
 
     def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
         """See `Backend.query_tasks`."""
@@ -209,10 +215,11 @@ class Lsf:
         """See `Backend.findings`."""
         yield from capabilities.findings(self._find_dialect(), self.largest_array(), self._timeout_s)
 
-    # --- which LSF it is ---------------------------------------------------------------------------------------------
+    # --- the dialect of LSF
+    # ---------------------------------------------------------------------------------------------
 
     def _dialect_for(self, submission: Submission) -> str:
-        """Found out once, and kept beside the submission."""
+        """The dialect; it is found once and kept in a file of the submission's folder."""
         if self._lsf_settings.dialect != "auto":
             return self._lsf_settings.dialect
         dialect_file = submission.folder / "lsf"

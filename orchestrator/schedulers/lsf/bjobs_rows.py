@@ -1,4 +1,4 @@
-"""The sense of what `bjobs` prints in lists: as JSON, and as a table for people."""
+"""Reads the lists that `bjobs` prints, as JSON and as a table for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROW_START = re.compile(
     r"(?P<id>\d+)(?:\[(?P<index>\d+)\])?\s+(?P<user>\S+)\s+(?P<word>[A-Z]{3,8})\s+(?P<queue>\S+)\s+(?P<rest>.+)"
 )
 _TIME = r"(?P<time>[A-Z][a-z]{2}\s+\d{1,2}\s+\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?)\s*"
-# The name may hold blanks. A pending job has a dash, or nothing, in place of hosts.
+# The name may contain blanks. A pending job has a dash, or nothing, in place of hosts.
 _PENDING_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>-)\s+)?(?P<name>\S.*?)\s+" + _TIME)
 _STARTED_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S.*?)\s+" + _TIME)
 _ELEMENT_NAME = re.compile(r"(?P<name>.*)\[(?P<index>\d+)\]")
@@ -25,10 +25,10 @@ STATES = _PENDING | _ENDED | {"RUN", "USUSP", "SSUSP", "UNKWN", "ZOMBI", "ZOMBIE
 
 @dataclass(frozen=True, slots=True)
 class BjobsRow:
-    """One job, or one element of an array, as LSF lists it. ``index`` is 0 for a job that is no array.
+    """One job, or one element of an array, as LSF lists it. ``index`` is 0 for a job that is not an array.
 
-    A ``name`` that begins with ``*`` is the end of a longer one. ``host`` is empty before the start; ``end`` is what
-    is said of the end, where the list says it.
+    A ``name`` that begins with ``*`` is the end of a longer name. ``host`` is empty before the start; ``exit_text`` is
+    the exit reason, if the list has one.
     """
 
     id: str
@@ -40,16 +40,19 @@ class BjobsRow:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it waits for its start."""
+        """Whether the job waits for its start."""
         return self.state in _PENDING
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended, as far as LSF knows. A word that nobody has heard of is no end."""
+        """Whether the job has ended, as far as LSF knows. An unknown state does not count as ended."""
         return self.state in _ENDED
 
     def has_name(self, name: str, job_number: str | None = None) -> bool:
-        """Whether this is its name, whole or cut at the front; with the ``number`` that is expected, cut anywhere."""
+        """Whether this is the job's name, complete or cut at the front.
+
+        If the job has the expected ``number``, cut anywhere.
+        """
         if self.name == name or len(self.name) <= _SHORTEST_PART:
             return self.name == name
         if self.name.startswith("*"):
@@ -58,11 +61,11 @@ class BjobsRow:
 
 
 _SHORTEST_PART = 8
-"""With more characters than this, a part of a name tells it from others."""
+"""A part of a name with more characters than this identifies the name."""
 
 
 def parse_table(text: str) -> tuple[list[BjobsRow], list[str]]:
-    """Read what ``bjobs -w`` prints; return its jobs, and the lines that make no sense."""
+    """Read the output of ``bjobs -w``; return its jobs, and the lines that cannot be read."""
     rows, unreadable = [], []
     for line in text.splitlines():
         row = _parse_row(line)
@@ -74,7 +77,7 @@ def parse_table(text: str) -> tuple[list[BjobsRow], list[str]]:
 
 
 def parse_pending_reasons(text: str) -> dict[tuple[str, int], str]:
-    """Read what ``bjobs -p -w`` prints: for each job, by number and index, the first reason for which it waits."""
+    """Read the output of ``bjobs -p -w``; return, by number and index, the first reason why each job waits."""
     reasons: dict[tuple[str, int], str] = {}
     current: tuple[str, int] | None = None
     for line in text.splitlines():
@@ -90,7 +93,7 @@ def _parse_row(line: str) -> BjobsRow | None:
     head = _ROW_START.fullmatch(line.strip())
     if head is None or head["word"] not in STATES:
         return None
-    # Names of arrays hold no blanks here, so that what stands before is the host, if anything does.
+    # Names of arrays contain no blanks here, so that a word before the name is the host.
     other = _PENDING_REST if head["word"] in _PENDING else _STARTED_REST
     rest = _ELEMENT_REST.fullmatch(head["rest"]) or other.fullmatch(head["rest"])
     if rest is None:
@@ -100,24 +103,24 @@ def _parse_row(line: str) -> BjobsRow | None:
 
 
 def _split_index(name: str) -> tuple[str, int]:
-    """Take the index off the name of an array's element."""
+    """Split the name of an array's element into name and index."""
     match = _ELEMENT_NAME.fullmatch(name)
     return (match["name"], int(match["index"])) if match else (name, 0)
 
 
 def parse_first_host(hosts: str) -> str:
-    """The first of several hosts, such as ``4*n1:n2``; empty for the dash of a job that has none."""
+    """The first of several hosts, such as ``4*n1:n2``; empty for the dash of a job without a host."""
     host = re.split(r"[:\s]", hosts.strip())[0].rpartition("*")[2]
     return "" if host == "-" else host
 
 
 def parse_json(text: str) -> tuple[list[BjobsRow], list[str]]:
-    """Read what ``bjobs -json`` prints; return its jobs, and what makes no sense."""
+    """Read the output of ``bjobs -json``; return its jobs, and the parts that cannot be read."""
     start = text.find("{")
     if start < 0:
         return [], [line for line in text.splitlines() if not _NO_ROW.match(line)]
     try:
-        # Other lines may stand around it.
+        # There may be other lines before and after it.
         document, _ = json.JSONDecoder().raw_decode(text[start:])
         records = document["RECORDS"]
         return [_row_from_record(record) for record in records if "ERROR" not in record], []

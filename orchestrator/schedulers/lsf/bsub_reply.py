@@ -1,4 +1,4 @@
-"""The sense of what `bsub` replies."""
+"""Reads the replies of `bsub`."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _FIXED_ENDING = re.compile(r"\.?\s*Job not submitted\.?\s*$")
 
 
 def parse_job_number(reply: str) -> str | None:
-    """The number of a job that was taken; None where none is named, or several are. Other lines may stand around."""
+    """The number of the accepted job; None if the reply names none or several. There may be other lines around it."""
     numbers = set(_JOB_NUMBER.findall(reply))
     return numbers.pop() if len(numbers) == 1 else None
 
 
 def is_refusal(reply: str) -> bool:
-    """Whether LSF said that it has not taken the job."""
+    """Whether LSF said that it refused the job."""
     return _REFUSED.search(reply) is not None
 
 
 def is_queue_full(reply: str) -> bool:
-    """Whether a refusal is for now only: so many jobs are queued that it takes no more."""
+    """Whether a refusal is only temporary, because too many jobs are queued."""
     return _QUEUE_FULL.search(reply) is not None and not _LIMIT_OF_ONE_JOB.search(reply)
 
 
 def is_dependency_refusal(reply: str) -> bool:
-    """Whether a refusal is for a job that was to end before, and is not known any more."""
+    """Whether a refusal is caused by a dependency on a job that LSF has forgotten."""
     return _DEPENDENCY.search(reply) is not None
 
 
 def clean_message(reply: str) -> str:
-    """What LSF said, without what it always adds."""
+    """A message of LSF, without the phrases that it always adds."""
     return _FIXED_ENDING.sub("", reply)

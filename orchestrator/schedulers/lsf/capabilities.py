@@ -1,4 +1,7 @@
-"""What an LSF cluster offers: queues and their limits, hosts; for `doctor`, and before anything is submitted."""
+"""Capabilities of an LSF cluster: queues with their limits, hosts.
+
+`doctor` prints them, and submissions are checked first.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _MB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue, with its longest run in minutes and the most memory of a job, where it says so."""
+    """One queue, with its longest run time in minutes and its largest memory of a job, if it has such limits."""
 
     name: str
     is_open: bool
@@ -34,12 +37,13 @@ class Queue:
     users: tuple[str, ...] = ()
 
     def admits(self, user: str) -> bool:
-        """Whether a user may use it, as far as can be told: who belongs to a group, marked with a slash, cannot."""
+        """Whether a user may use the queue, as far as is known: members of a group, marked with a slash, are
+        unknown."""
         may_include_user = (name == "all" or name.endswith("/") or name.startswith("~") for name in self.users)
         return not self.users or user in self.users or any(may_include_user)
 
     def text(self) -> str:
-        """Say it in a line."""
+        """Return it as one line of text."""
         limits = []
         if self.max_minutes is not None:
             limits.append(
@@ -55,7 +59,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host: its slots, and its memory where it is known."""
+    """One host: its slots, and its memory if it is known."""
 
     name: str
     slots: int
@@ -64,7 +68,7 @@ class Host:
 
 
 def find_queues(timeout_s: float) -> list[Queue]:
-    """Return the queues, as far as the site tells. Raises UnreachableError."""
+    """Return the queues, as far as the site lists them. Raises UnreachableError."""
     output = queries.site_output(["bqueues", "-l"], timeout_s)
     names = list(_QUEUE_NAME.finditer(output))
     ends = [head.start() for head in names[1:]] + [len(output)]
@@ -96,7 +100,7 @@ def _parse_limits(text: str) -> dict[str, str]:
 
 
 def find_default_queue(timeout_s: float) -> str | None:
-    """The queue of jobs that name none, where the site says it."""
+    """The queue of jobs that name none, if the site has such a default."""
     found = re.search(
         r"DEFAULT[_ ]QUEUES?\s*[:=]\s*(\S+)", queries.site_output(["bparams", "-l"], timeout_s), re.IGNORECASE
     )
@@ -104,7 +108,7 @@ def find_default_queue(timeout_s: float) -> str | None:
 
 
 def find_hosts(timeout_s: float) -> list[Host]:
-    """Return the hosts that run jobs, as far as the site tells. Raises UnreachableError."""
+    """Return the hosts that run jobs, as far as the site lists them. Raises UnreachableError."""
     memory = _memory_of_hosts(timeout_s)
     host_list = []
     for line in queries.site_output(["bhosts", "-w"], timeout_s).splitlines():
@@ -116,7 +120,7 @@ def find_hosts(timeout_s: float) -> list[Host]:
 
 
 def _memory_of_hosts(timeout_s: float) -> dict[str, float]:
-    """The memory of hosts in MB, by name; nothing where the site does not tell."""
+    """The memory of hosts in MB, by name; empty if the site does not list it."""
     lines = queries.site_output(["lshosts", "-w"], timeout_s).splitlines()
     header = lines[0].split() if lines else []
     if "maxmem" not in header:
@@ -130,15 +134,18 @@ def _memory_of_hosts(timeout_s: float) -> dict[str, float]:
 
 
 def check_dialect(configured: str, timeout_s: float) -> None:
-    """Raise UsageError for the newer dialect where LSF does not speak it; the older one is understood everywhere."""
+    """Raise UsageError if the newer dialect is configured and this LSF does not have it.
+
+    Every LSF has the older one.
+    """
     if configured == "lsf10" and queries.find_dialect(timeout_s) == "classic":
-        raise UsageError("cluster.dialect: lsf10 is not what this LSF speaks (bjobs has no -json); write auto")
+        raise UsageError("cluster.dialect: this LSF is not lsf10 (its bjobs has no option -json); write auto")
 
 
 def check_request(request: JobRequest, timeout_s: float) -> None:
-    """Raise RefusedError for what LSF would refuse, or take and never start, with what there is instead."""
+    """Raise RefusedError for a request that LSF would refuse, or accept and never start, with the alternatives."""
     known = {queue.name: queue for queue in find_queues(timeout_s)}
-    # Several may be named, of which LSF takes the first that will do.
+    # If several queues are named, LSF uses the first that is suitable.
     queue_names = (request.queue or find_default_queue(timeout_s) or "").split()
     unknown = [name for name in queue_names if name not in known]
     if known and unknown and request.queue is not None:
@@ -151,13 +158,13 @@ def check_request(request: JobRequest, timeout_s: float) -> None:
 def _check_limits(request: JobRequest, queue: Queue, known: list[Queue]) -> None:
     queues_text = f"there is {', '.join(one.text() for one in known)}"
     if not queue.is_open:
-        raise RefusedError(f"queue {queue.name} takes no jobs at present; {queues_text}")
+        raise RefusedError(f"queue {queue.name} accepts no jobs at present; {queues_text}")
     if not queue.admits(getpass.getuser()):
         raise RefusedError(f"queue {queue.name} is not for you, but for {', '.join(queue.users)}; {queues_text}")
     if queue.max_minutes is not None and request.minutes is not None and request.minutes > queue.max_minutes:
-        raise RefusedError(f"queue {queue.name} lets no job run for {request.minutes} min; {queues_text}")
+        raise RefusedError(f"queue {queue.name} allows no job to run for {request.minutes} min; {queues_text}")
     if queue.max_memory_mb is not None and request.memory_mb is not None and request.memory_mb > queue.max_memory_mb:
-        raise RefusedError(f"queue {queue.name} gives no job {request.memory_mb / 1024:.1f} GB; {queues_text}")
+        raise RefusedError(f"queue {queue.name} allows no job to use {request.memory_mb / 1024:.1f} GB; {queues_text}")
 
 
 def _check_size(request: JobRequest, timeout_s: float) -> None:
@@ -172,7 +179,7 @@ def _check_size(request: JobRequest, timeout_s: float) -> None:
 
 
 def findings(dialect: str, largest_array: int, timeout_s: float) -> Iterator[Finding]:
-    """Say what the cluster offers: which LSF it is, queues, hosts, limits."""
+    """Return what the cluster offers: which LSF it is, queues, hosts, limits."""
     name = "IBM Spectrum LSF 10.1 or later" if dialect == "lsf10" else "a classic LSF, without -json and -gpu"
     yield Finding("ok", "LSF", name)
     for queue in find_queues(timeout_s):
@@ -181,6 +188,6 @@ def findings(dialect: str, largest_array: int, timeout_s: float) -> Iterator[Fin
     up = [host for host in known_hosts if host.is_up]
     text = f"{len(up)} of {len(known_hosts)} up, of up to {max((host.slots for host in known_hosts), default=0)} slots"
     yield Finding("ok" if up else "problem", "hosts", text, "" if up else "ask the site")
-    unit = read_memory_unit() or "MB, and limits of it in KB"
+    unit = read_memory_unit() or "MB, and limits of memory in KB"
     text = "" if dialect == "lsf10" else f", memory in {unit}"
     yield Finding("ok", "limits", f"arrays of up to {largest_array}{text}")

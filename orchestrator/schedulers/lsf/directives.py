@@ -1,4 +1,4 @@
-"""What a job asks of LSF, as lines ``#BSUB -OPTION VALUE``. Light: every program that uses submitit imports it."""
+"""The request of a job as lines ``#BSUB -OPTION VALUE``. It imports little: every program with submitit imports it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NEEDS_NO_QUOTES = re.compile(r"[\w.:/@%-]+", re.ASCII)
 _UNIT_SETTING = re.compile(r"^\s*LSF_UNIT_FOR_LIMITS\s*=\s*[\"']?([KMGT])B?", re.IGNORECASE | re.MULTILINE)
 _PER_MB = {"KB": 1024, "MB": 1, "GB": 1 / 1024, "TB": 1 / 1024**2}
-# Where a site names no unit, limits are in KB, and what is reserved is in MB as host memory is: in KB, it would be more
-# than any host has, and the job would wait for ever.
+# If a site names no unit, limits are in KB, but reserved memory is in MB, as the memory of hosts is: read as MB, a
+# number in KB would be more than any host has, and the job would wait for ever.
 _LIMIT_UNIT, _RESERVATION_UNIT = "KB", "MB"
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What one job, or each element of an array of ``array_size`` jobs, asks for.
+    """The request of one job, or of each element of an array of ``array_size`` jobs.
 
-    ``select`` are conditions on a host, ``rusage`` what is reserved beside the memory, ``dependencies`` the ids of jobs
-    that have to end before. ``memory_unit`` is that of bare numbers, None where the site names none, ``gpu_resource``
-    what GPUs are called; a dialect that has units and ``-gpu`` needs neither.
+    ``select`` has the conditions on a host, ``rusage`` what is reserved besides the memory, and ``dependencies`` the
+    ids of jobs that have to end before. ``memory_unit`` is the unit of numbers without one, None if the site names
+    none; ``gpu_resource`` is the name of the resource for GPUs. A dialect with units and ``-gpu`` needs neither.
     """
 
     name: str
@@ -65,20 +65,25 @@ class JobRequest:
 
 
 def directive_lines(request: JobRequest) -> list[str]:
-    """Return the lines. Raises UsageError for what LSF might take for more than a value."""
+    """Return the lines. Raises UsageError for a value that LSF might read as more than one value."""
     return [directive(option, value) for option, value in _options(request)]
 
 
 def directive(option: str, value: Any) -> str:
-    """Return an option of `bsub` as a line. Raises UsageError for what LSF might take for more than its value."""
+    """Return an option of `bsub` as a line.
+
+    Raises UsageError for a value that LSF might read as more than one value.
+    """
     if value is True:
         return f"#BSUB -{option}"
     text = str(value)
     if _CONTROL_CHARACTERS.search(text):
-        raise UsageError(f"option {option} of bsub: {text!r} has ends of lines or control characters; write it without")
-    # Requirements need quotes around some names; between double quotes they are safe.
+        raise UsageError(f"option {option} of bsub: {text!r} has newlines or control characters; write it without them")
+    # Requirements need quotes around some names; inside double quotes they are safe.
     if _UNSAFE.search(text.replace("'", "") if option == "R" else text):
-        raise UsageError(f"option {option} of bsub: {text!r} has quotes, backslashes or dollars; write it without")
+        raise UsageError(
+            f"option {option} of bsub: {text!r} has quotes, backslashes or dollar signs; write it without them"
+        )
     return f"#BSUB -{option} {text}" if _NEEDS_NO_QUOTES.fullmatch(text) else f'#BSUB -{option} "{text}"'
 
 
@@ -128,7 +133,7 @@ def job_name(request: JobRequest) -> str:
 
 
 def resource_requirement(request: JobRequest) -> str:
-    """The resource requirement, in one string: of several, old servers read the last alone."""
+    """The resource requirement as one string, because old servers read only the last of several."""
     reservations = list(request.rusage)
     if request.memory_mb is not None:
         slots = request.cpus if request.memory_per_slot else 1
@@ -143,7 +148,7 @@ def resource_requirement(request: JobRequest) -> str:
 
 
 def memory_text(request: JobRequest, megabytes: int, default_unit: str) -> str:
-    """An amount of memory: with its unit where that is understood, else as a bare number, in ``default_unit``."""
+    """An amount of memory: with its unit if the dialect has units, else as a number in ``default_unit``."""
     if request.is_lsf10:
         return f"{megabytes}MB"
     return str(-int(-megabytes * _PER_MB[request.memory_unit or default_unit] // 1))
@@ -152,7 +157,8 @@ def memory_text(request: JobRequest, megabytes: int, default_unit: str) -> str:
 def _require_gpu_resource(request: JobRequest) -> str:
     if request.gpu_resource is None:
         raise UsageError(
-            "cluster.gpu_resource: this LSF has no option -gpu; name what it reserves for a GPU, e.g. ngpus_excl_p"
+            "cluster.gpu_resource: this LSF has no option -gpu; set the name"
+            " of its resource for GPUs, e.g. ngpus_excl_p"
         )
     return request.gpu_resource
 
@@ -164,7 +170,7 @@ def _gpu_option(request: JobRequest) -> str:
 
 
 def read_memory_unit() -> str | None:
-    """The unit of bare numbers, as ``lsf.conf`` says; None where it says nothing, or cannot be read."""
+    """The unit of numbers without one, from ``lsf.conf``; None if it names none, or cannot be read."""
     try:
         text = Path(os.environ.get("LSF_ENVDIR", "/etc"), "lsf.conf").read_text(errors="replace")
     except OSError:

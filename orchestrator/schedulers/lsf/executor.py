@@ -1,6 +1,6 @@
-"""submitit's executor for LSF, made for arrays of thousands and for launchers that die.
+"""submitit's executor for LSF, for arrays of thousands of tasks, and safe if the launching process dies.
 
-One pickle serves all elements of an array, as it does on SLURM: see `seedfold.orchestrator.schedulers.slurm.executor`.
+All elements of an array share one pickle, as on SLURM: see `seedfold.orchestrator.schedulers.slurm.executor`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from seedfold.orchestrator.schedulers.portable_call import PortableCall
 
 _PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
-# submitit counts time-outs; the worker decides instead.
+# submitit counts time-outs. Here the worker decides.
 _MAX_TIMEOUTS = 10**6
 _LONGEST_PATH = 200
-# Until the worker listens, a warning would kill what it reaches. One that is lost costs what was done since it came.
+# Until the worker handles signals, a warning would kill the process. A lost warning costs only the work since it came.
 _IGNORE_WARNING_LINE = "trap '' USR2"
 
 
 class ArrayExecutor(LsfExecutor):
-    """Submits one call as an array, or as a job of its own where the request has no count."""
+    """Submits one call as an array, or as a single job if the request has no count."""
 
     def __init__(self, folder: Path, python: str, wrapper: str | None, timeout_s: float) -> None:
         super().__init__(folder=folder, max_num_timeout=_MAX_TIMEOUTS, python=python)
@@ -40,7 +40,7 @@ class ArrayExecutor(LsfExecutor):
     def write_script(
         self, function: Callable[..., None], args: Sequence[Any], request: JobRequest, setup: Sequence[str]
     ) -> Path:
-        """Write pickle and script, and return the script."""
+        """Write the pickle and the script, and return the path of the script."""
         self.folder.mkdir(parents=True, exist_ok=True)
         delayed = DelayedSubmission(PortableCall(function), *args)
         delayed.set_timeout(request.minutes or 0, _MAX_TIMEOUTS)
@@ -48,7 +48,7 @@ class ArrayExecutor(LsfExecutor):
         number = "${LSB_JOBID}" if request.array_size is None else "${LSB_JOBID}_${LSB_JOBINDEX}"
         pattern = "%J" if request.array_size is None else "%J_%I"
         folder, log = shlex.quote(str(self.folder)), str(self.folder / f"{pattern}.log")
-        # What LSF says of the end is appended to what the task itself said, which it writes as it goes.
+        # The task writes its own log while it runs, and LSF appends its report of the end.
         logged_request = replace(request, output=log if is_safe(log) and len(log) < _LONGEST_PATH else "/dev/null")
         lines = [
             _IGNORE_WARNING_LINE,
@@ -66,9 +66,9 @@ class ArrayExecutor(LsfExecutor):
         return f"exec {self._wrapper} {command}" if self._wrapper else f"exec {command}"
 
     def submit_script(self, script_path: Path) -> str:
-        """Have LSF take the script; return the number that it gives.
+        """Submit the script to LSF; return the number of the job.
 
-        Raises RefusedError if it said no, UnreachableError if nobody knows whether it took it.
+        Raises RefusedError if LSF refused it, UnreachableError if it is unknown whether LSF accepted it.
         """
         process = queries.run(["bsub"], self._timeout_s, script_path.read_text(encoding="utf-8"))
         number = bsub_reply.parse_job_number(process.stdout) or bsub_reply.parse_job_number(process.stderr)
@@ -82,4 +82,6 @@ class ArrayExecutor(LsfExecutor):
             and not queries.is_lsf_down(message)
         ):
             raise RefusedError(bsub_reply.clean_message(message), queue_full=bsub_reply.is_queue_full(message))
-        raise UnreachableError(f"bsub: {message or 'no answer'}; whether it took the jobs is found out later")
+        raise UnreachableError(
+            f"bsub: {message or 'no reply'}; a later command finds out whether the jobs were accepted"
+        )

@@ -1,6 +1,6 @@
-"""How jobs of LSF ended: from what `bjobs -l` and `bhist -l` say, as kinds of failure with a reason in words.
+"""Exit reasons of LSF jobs, from the output of `bjobs -l` and `bhist -l`: a failure kind, and the reason in words.
 
-Both break their lines anywhere, within words as well, so that they are read without any blanks.
+Both commands break lines anywhere, even within words, so that their output is read without any blanks.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _TERM_REASONS: Mapping[str, tuple[FailureKind | Literal["cancelled"], str]] = {
     "PREEMPT": ("preempted", "its task was preempted"),
     "LOAD": ("preempted", "its host was too busy"),
     "RC_RECLAIM": ("preempted", "its host was reclaimed"),
-    "BUCKET_KILL": ("preempted", "LSF ended it together with others"),
+    "BUCKET_KILL": ("preempted", "LSF ended it together with other jobs"),
     "OWNER": ("cancelled", "cancelled in LSF by its owner"),
     "FORCE_OWNER": ("cancelled", "cancelled in LSF by its owner"),
     "ADMIN": ("cancelled", "cancelled in LSF by an administrator"),
     "FORCE_ADMIN": ("cancelled", "cancelled in LSF by an administrator"),
     "PROCESSLIMIT": ("error", "its task had more processes than allowed"),
     "THREADLIMIT": ("error", "its task had more threads than allowed"),
-    "CWD_NOTEXIST": ("node", "the host did not have the folder that it was submitted from"),
-    "PRE_EXEC_FAIL": ("node", "the host's own preparation failed"),
+    "CWD_NOTEXIST": ("node", "the host did not have the folder from which it was submitted"),
+    "PRE_EXEC_FAIL": ("node", "the preparation script of the host failed"),
 }
 _WARNING_SIGNAL = int(signal.SIGUSR2)
 _BLANKS = re.compile(r"\s+")
@@ -59,50 +59,50 @@ _EXIT_TIME = re.compile(r"([A-Z][a-z]{2})(\d{1,2})(\d{2}):(\d{2}):(\d{2})(?:\d{4
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 _REQUEUE_DELAY_S = 5.0
-"""For so long an end may be that of a job which is about to be queued again."""
+"""Seconds in which an ended job may still be requeued."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """Everything that was said of one job, without blanks, by each command that spoke of it."""
+    """The texts on one job, without blanks, one from each command that reported it."""
 
     texts: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
-        """The state, where one was named."""
+        """The state, if the texts name one."""
         found = [word for text in self.texts for word in _STATUS.findall(text)]
         return found[-1] if found else ""
 
     @property
     def last_run_text(self) -> str:
-        """What was said since the last start; all of it where there was none."""
+        """The part of the texts since the last start; all of it if there was no start."""
         return "".join(_text_since_last_start(text) for text in self.texts)
 
     @property
     def has_started(self) -> bool:
-        """Whether it ever started."""
+        """Whether the job ever started."""
         return any(_STARTED.search(text) for text in self.texts)
 
     @property
     def final_state(self) -> str:
-        """``DONE`` or ``EXIT`` where an end is told of its last run; else an empty text."""
+        """``DONE`` or ``EXIT`` if the last run has ended; else an empty text."""
         if _DONE.search(self.last_run_text):
             return "DONE"
         return "EXIT" if any(one.search(self.last_run_text) for one in (_EXITED, _EXIT_SIGNAL, _EXIT_CODE)) else ""
 
     def may_be_named(self, name: str) -> bool:
-        """Whether nobody says that it has another name."""
+        """Whether no text gives the job another name."""
         return all(f"JobName<{name}" in text for text in self.texts if "JobName<" in text)
 
     @property
     def host(self) -> str:
-        """Where it ran last."""
+        """The host of the last run."""
         found = [host for text in self.texts for host in _STARTED_ON_HOST.findall(text)]
         return parse_first_host(found[-1]) if found else ""
 
     def has_just_ended(self, now: float) -> bool:
-        """Whether its end was told of less than a few seconds ago."""
+        """Whether it ended only a few seconds ago."""
         return any(
             abs(now - end) < _REQUEUE_DELAY_S
             for end in map(_epoch_seconds, _EXIT_TIME.findall(self.last_run_text))
@@ -116,7 +116,7 @@ def _text_since_last_start(text: str) -> str:
 
 
 def _epoch_seconds(date_parts: Sequence[str]) -> float | None:
-    """A time of day, which has no year, in seconds since the epoch."""
+    """A date and time without a year, in seconds since the epoch."""
     today = datetime.now()
     day, hour, minute, second = map(int, date_parts[1:])
     try:
@@ -127,9 +127,9 @@ def _epoch_seconds(date_parts: Sequence[str]) -> float | None:
 
 
 def parse_exit_reports(*texts: str) -> dict[tuple[str, int], ExitReport]:
-    """Sort what each command said by job and index.
+    """Group the output of each command by job and index.
 
-    The index of a job that is no array is 0, and that of what was said of several elements together.
+    The index is 0 for a job that is not an array, and for a text on several elements together.
     """
     sections_of_job: dict[tuple[str, int], list[str]] = {}
     for text in texts:
@@ -154,11 +154,11 @@ def ended_task_state(
     host: str = "",
     listed_exit_text: str = "",
 ) -> TaskState:
-    """Say how a task ended for which LSF says EXIT.
+    """Return how a task ended for which LSF says EXIT.
 
-    ``has_started`` tells that a worker has sat in it, ``host`` where it ran by the list and ``listed_exit_text`` what
-    that said of its end, ``requested_mb`` the memory that it had. A task whose end is so fresh that it may start again
-    is ``ending``.
+    ``has_started`` means that a worker ran in it; ``host`` and ``listed_exit_text`` are its host and its exit reason in
+    the list of jobs; ``requested_mb`` is the memory that it had asked for. A task that ended so recently that it may be
+    requeued is ``ending``.
     """
     report_text = report.last_run_text + _BLANKS.sub("", listed_exit_text)
     host = host or report.host
@@ -172,7 +172,7 @@ def ended_task_state(
 def _exit_reason(
     report_text: str, has_started: bool, requested_mb: float
 ) -> tuple[FailureKind | Literal["cancelled"], str, bool]:
-    """The kind, the reason, and whether nothing else can be meant."""
+    """The failure kind, the reason, and whether these are certain."""
     for term in _TERM.findall(report_text):
         if term in _TERM_REASONS:
             return *_TERM_REASONS[term], True
@@ -193,7 +193,7 @@ def _exit_reason_by_code(report_text: str, requested_mb: float) -> tuple[Failure
         # Nothing but `bkill` begins with an interrupt.
         return "cancelled", _KILLED_BY_PERSON
     if signal_number == signal.SIGTERM:
-        return "preempted", "its task was ended from outside"
+        return "preempted", "its task was killed from outside"
     if signal_number:
         return "error", f"the worker of its task was killed by signal {signal_number}"
     codes = _EXIT_CODE.findall(report_text)
@@ -205,7 +205,7 @@ def _exit_reason_by_code(report_text: str, requested_mb: float) -> tuple[Failure
 
 
 def _exit_signal(report_text: str) -> int:
-    """The signal that ended it, told as such or as an exit code; 0 for none."""
+    """The signal that ended the task, reported as a signal or as an exit code; 0 for none."""
     signals, codes = _EXIT_SIGNAL.findall(report_text), _EXIT_CODE.findall(report_text)
     if signals:
         return int(signals[-1])
@@ -213,5 +213,5 @@ def _exit_signal(report_text: str) -> int:
 
 
 def _memory_used_mb(report_text: str) -> float:
-    """The most memory that it was seen to use."""
+    """The largest memory use that was reported, in MB."""
     return max((float(amount) * _MIB[unit.upper()] for amount, unit in _MEMORY_USED.findall(report_text)), default=0.0)

@@ -1,4 +1,4 @@
-"""Questions to LSF. Light: every program that uses submitit imports it."""
+"""Queries to LSF. This module imports little, because every program that uses submitit imports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seedfold.orchestrator.schedulers import commands
 from seedfold.orchestrator.schedulers.lsf.bjobs_rows import BjobsRow, parse_json, parse_table
 from seedfold.orchestrator.settings.lsf import Dialect
 
-# What a surrounding job left in the environment, and what changes what is printed.
+# Variables of a surrounding job, and variables that change what the commands print.
 _JOB_VARIABLES = re.compile(
     r"LSB_(JOB|BATCH_JID|HOSTS|MCPU_HOSTS|DJOB_|SUB_|EXIT_|QUEUE|OUTPUTFILE|ERRORFILE|RESTART|CHKFILENAME|EXEC"
     r"|INTERACTIVE|TRAPSIGS|ACCT_FILE|EEXEC|ECHKPNT|MAX_NUM|UNIXGROUP|BIND|STDOUT_DIRECT|PROJECT_NAME)"
@@ -34,18 +34,21 @@ _FIELDS = "jobid jobindex stat job_name exec_host exit_code exit_reason"
 
 
 def clean_environment() -> dict[str, str]:
-    """This environment without what a surrounding job left in it; clients give up at once where nobody answers."""
+    """The environment without the variables of a surrounding job.
+
+    LSF's commands give up at once if LSF does not reply.
+    """
     variables = {key: value for key, value in os.environ.items() if not _JOB_VARIABLES.match(key)}
     return {**variables, "LSB_NTRIES": "1"}
 
 
 def run(command: Sequence[str], timeout_s: float, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one of LSF's commands. Raises UnreachableError if it is not there or does not come back in time."""
+    """Run one of LSF's commands. Raises UnreachableError if the command is missing or does not end in time."""
     return commands.run(command, timeout_s, clean_environment(), stdin)
 
 
 def is_lsf_down(message: str) -> bool:
-    """Whether a message is about LSF being away, and says nothing of what was asked."""
+    """Whether a message says that LSF itself is not available."""
     return _LSF_IS_DOWN.search(message) is not None
 
 
@@ -55,15 +58,19 @@ def is_no_such_job(message: str) -> bool:
 
 
 def join_words(*texts: str) -> str:
-    """Several texts in one line, with one blank between words."""
+    """Join texts into one line, with one space between words."""
     return " ".join(" ".join(texts).split())
 
 
-# --- which LSF it is --------------------------------------------------------------------------------------------------
+# --- the dialect of LSF
+# --------------------------------------------------------------------------------------------------
 
 
 def find_dialect(timeout_s: float) -> Dialect:
-    """Which options this LSF has, from how it takes the newer ones. Raises UnreachableError; that is not remembered."""
+    """Return which dialect this LSF has, by trying a newer option.
+
+    Raises UnreachableError, and then the next call tries again.
+    """
     return _probe_dialect(shutil.which("bjobs"), os.environ.get("LSF_ENVDIR"), timeout_s)
 
 
@@ -78,7 +85,7 @@ def _probe_dialect(program: str | None, config_folder: str | None, timeout_s: fl
     if is_no_such_job(message):
         return "lsf10"
     if not process.returncode:
-        raise UnreachableError(f"bjobs said {message[:80]!r}, which makes no sense")
+        raise UnreachableError(f"bjobs printed {message[:80]!r}, which Seedfold cannot read")
     return "classic"
 
 
@@ -93,13 +100,16 @@ def _is_json(text: str) -> bool:
 
 
 def list_jobs(job_ids: Sequence[str], dialect: str, timeout_s: float) -> Iterator[BjobsRow]:
-    """The jobs with these ids, or elements of arrays, that LSF still knows. Raises UnreachableError for nonsense."""
+    """The jobs, or elements of arrays, with these ids that LSF still knows.
+
+    Raises UnreachableError for unreadable output.
+    """
     for start in range(0, len(job_ids), _MAX_IDS):
         yield from _run_bjobs(job_ids[start : start + _MAX_IDS], dialect, timeout_s)
 
 
 def list_all_jobs(dialect: str, timeout_s: float) -> Iterator[BjobsRow]:
-    """All jobs of everybody that LSF still knows: names are found in it whatever their number is."""
+    """All jobs of all users that LSF still knows, in which a job can be found by its name without its number."""
     yield from _run_bjobs(["-u", "all"], dialect, timeout_s)
 
 
@@ -111,7 +121,7 @@ def _run_bjobs(arguments: Sequence[str], dialect: str, timeout_s: float) -> list
     lines = [line for line in process.stderr.splitlines() if line.strip() and not _WARNING.match(line)]
     errors = [line for line in lines if not is_no_such_job(line)]
     if unreadable and not _is_complete(rows, arguments):
-        raise UnreachableError(f"bjobs said {unreadable[0]!r}, which makes no sense")
+        raise UnreachableError(f"bjobs printed {unreadable[0]!r}, which Seedfold cannot read")
     if process.returncode and (
         errors or not (rows or is_no_such_job(process.stderr) or is_no_such_job(process.stdout))
     ):
@@ -120,12 +130,12 @@ def _run_bjobs(arguments: Sequence[str], dialect: str, timeout_s: float) -> list
 
 
 def _is_complete(rows: Iterable[BjobsRow], arguments: Sequence[str]) -> bool:
-    """Whether nothing that was asked for can be hidden in lines that make no sense."""
+    """Whether all requested jobs were found, so that lines that cannot be read do not matter."""
     return arguments[0] != "-u" and {row.id for row in rows} >= {one.partition("[")[0] for one in arguments}
 
 
 def element_ids(array_id: str, indices: Iterable[int]) -> str:
-    """Elements of an array as LSF writes them: ``105[1-3,7]``."""
+    """Elements of an array in LSF's notation: ``105[1-3,7]``."""
     ranges: list[list[int]] = []
     for index in sorted(indices):
         if ranges and index == ranges[-1][1] + 1:
@@ -137,22 +147,22 @@ def element_ids(array_id: str, indices: Iterable[int]) -> str:
 
 
 def read_pending_reasons(job_ids: Sequence[str], timeout_s: float) -> str:
-    """What LSF says of jobs that are pending, as it prints it; nothing where it says nothing."""
+    """LSF's text on why jobs are pending, as printed; empty if there is none."""
     return _output_or_empty(["bjobs", "-p", "-w"], job_ids, timeout_s)
 
 
 def read_details_and_histories(job_ids: Sequence[str], timeout_s: float) -> list[str]:
-    """Everything that LSF says of jobs, in its own long form: of those that it shows, and what it remembers of all."""
+    """LSF's long texts on jobs: the details of jobs that it still lists, and the history of all of them."""
     return [_output_or_empty(command, job_ids, timeout_s) for command in (["bjobs", "-a", "-l"], _HISTORY_COMMAND)]
 
 
 def read_history(job_id: str, timeout_s: float) -> str:
-    """What LSF remembers of one job; nothing where it does not say."""
+    """LSF's history of one job; empty if there is none."""
     return _output_or_empty(_HISTORY_COMMAND, [job_id], timeout_s)
 
 
 def _output_or_empty(command: Sequence[str], arguments: Sequence[str], timeout_s: float) -> str:
-    """What a command prints, whatever it thinks of itself: it adds to what is known, and may be missing."""
+    """What a command prints, even if it fails: the information is additional and may be missing."""
     try:
         return run([*command, *arguments], timeout_s).stdout
     except UnreachableError:
@@ -163,9 +173,9 @@ def _output_or_empty(command: Sequence[str], arguments: Sequence[str], timeout_s
 
 
 def site_output(command: Sequence[str], timeout_s: float) -> str:
-    """What a command of LSF's shows of the site; nothing where the site does not have it, or it does not work.
+    """What one of LSF's commands prints about the site; empty if the site does not have the command, or if it fails.
 
-    Raises UnreachableError if LSF is away.
+    Raises UnreachableError if LSF is not available.
     """
     if shutil.which(command[0]) is None:
         return ""

@@ -1,4 +1,4 @@
-"""Scripts for `bsub`: an array a part, and one script that submits them in order. Amounts are written with units."""
+"""Scripts for `bsub`: one array for each part, and one script that submits them in order. Amounts have units."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seedfold.orchestrator.schedulers.rendered_script import (
 
 _TASK_ID = '"${ids[LSB_JOBINDEX - 1]}"'
 _SUBMIT_FUNCTION = r"""
-# Submits a file, with options of bsub in front of it; the number that LSF gave is then in $id.
+# submit FILE [OPTION]...: submits FILE with these options of bsub; $id is then the number of the job.
 submit() {
     local said
     said=$(bsub "${@:2}" < "$here/$1")
@@ -35,7 +35,7 @@ submit() {
 
 
 def scripts(jobs_of_scripts: Sequence[ScriptJobs], render_request: RenderRequest) -> Iterator[ScriptFile]:
-    """Yield the script of each part's array, and the one that submits all."""
+    """Yield the script of each part's array, and the script that submits all of them."""
     ids = short_ids(jobs_of_scripts)
     for part in jobs_of_scripts:
         yield _array_script(part, render_request, [f"{ids[job.id]}  # {axes_comment(job)}" for job in part.jobs])
@@ -63,7 +63,7 @@ def _array_script(jobs_of_script: ScriptJobs, render_request: RenderRequest, tas
 
 
 def _script_dialect(render_request: RenderRequest) -> str:
-    """The one that is configured; a script may be meant for another machine, which nobody can ask."""
+    """The configured dialect. It cannot be detected, because a script may be meant for another machine."""
     configured = render_request.cluster.lsf.dialect if render_request.cluster.lsf else "auto"
     return "lsf10" if configured == "auto" else configured
 

@@ -1,7 +1,7 @@
 """LSF for every program that uses submitit: ``submitit.AutoExecutor(folder, cluster="lsf")``.
 
-Every such program imports this module, whether or not it has an LSF, so that it imports nothing else before it is
-needed. No parameter has the name of one of another executor's, which submitit would then take for ours.
+Every such program imports this module, with or without LSF, so that it imports other modules only when they are needed.
+No parameter has the same name as one of another executor, because submitit would pass it to the wrong one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.lsf.directives import JobRequest
 
 _END_STATES = ("DONE", "EXIT", "GONE")
-# A job that is queued again is shown as ended for a moment.
+# A requeued job is listed as ended for a moment.
 _CONFIRM_END_S = 5.0
 _TIMEOUT_S = 60
 _REQUEUE_WAIT_S = 60.0
@@ -33,7 +33,7 @@ _JOB_NOT_FOUND = re.compile(r"Job <(\d+)(?:\[(\d+)\])?> is not found")
 
 
 class LsfInfoWatcher(core.InfoWatcher):
-    """Asks `bjobs` about all jobs at once."""
+    """Queries `bjobs` for all jobs at once."""
 
     def __init__(self, delay_s: int = 60) -> None:
         super().__init__(delay_s)
@@ -43,12 +43,12 @@ class LsfInfoWatcher(core.InfoWatcher):
         numbers = sorted({job.partition("_")[0] for job in self._registered - self._finished})
         if not numbers:
             return None
-        # It fails where one of the jobs is unknown, and says all the same how the others are.
+        # The command fails if one of the jobs is unknown, but still lists the others.
         shell = f'LSB_NTRIES=1 timeout {_TIMEOUT_S} bjobs -a -w "$@" 2>&1; true'
         return ["bash", "-c", shell, "bjobs", *numbers]
 
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
-        """Return what the list says of each job, by submitit's name for it."""
+        """Return the listed information of each job, by submitit's id of the job."""
         from seedfold.orchestrator.schedulers.lsf.bjobs_rows import parse_table
 
         text = string.decode(errors="replace") if isinstance(string, bytes) else string
@@ -75,23 +75,26 @@ class LsfInfoWatcher(core.InfoWatcher):
                 self._ended_since.pop(job, None)
 
     def get_state(self, job_id: str, mode: str = "standard") -> str:
-        """LSF's word for the state; ``UNKNOWN`` where it has none, and ``GONE`` for what it has forgotten."""
+        """LSF's word for the state; ``UNKNOWN`` if it gives none, and ``GONE`` for jobs that it has forgotten."""
         return self.get_info(job_id, mode=mode).get("State") or "UNKNOWN"
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
-        """Whether the job has ended and will not start again: whatever waits, is suspended or out of sight has not."""
+        """Whether the job has ended and will not start again.
+
+        Jobs that wait, are suspended or cannot be seen have not ended.
+        """
         if self.get_state(job_id, mode=mode) not in _END_STATES:
             return False
         return time.monotonic() - self._ended_since.get(job_id, time.monotonic()) >= _CONFIRM_END_S
 
 
 def _submitit_job_id(job_number: str, index: int) -> str:
-    """submitit's name for a job: ``105``, or ``105_3`` for an element of an array."""
+    """submitit's id of a job: ``105``, or ``105_3`` for an element of an array."""
     return f"{job_number}_{index}" if index else job_number
 
 
 def lsf_job_id(job_id: str) -> str:
-    """LSF's name for a job: ``105``, or ``105[3]`` for an element of an array."""
+    """LSF's id of a job: ``105``, or ``105[3]`` for an element of an array."""
     job_number, _, index = job_id.partition("_")
     return f"{job_number}[{index}]" if index else job_number
 
@@ -112,7 +115,7 @@ class LsfJob(core.Job[core.R]):
 
 
 class LsfJobEnvironment(job_environment.JobEnvironment):
-    """What a job sees of LSF. Jobs have one task."""
+    """The environment of a job of LSF. Jobs have one task."""
 
     _env = {
         "job_id": "LSB_JOBID",
@@ -127,7 +130,7 @@ class LsfJobEnvironment(job_environment.JobEnvironment):
 
     @property
     def array_job_id(self) -> str | None:
-        """The number of the array; None for a job that is no array, whose index is 0."""
+        """The number of the array; None for a job that is not an array, whose index is 0."""
         return self.raw_job_id if self.array_task_id else None
 
     @property
@@ -148,9 +151,9 @@ class LsfJobEnvironment(job_environment.JobEnvironment):
 
 
 def requeue_and_wait(lsf_id: str, timeout_s: float) -> None:
-    """Have LSF put the job that this process is into the queue again, and wait for the end that this means.
+    """Requeue the job of this process, and wait until LSF ends it.
 
-    A job that ended by itself in that moment might not start again. Raises CalledProcessError if LSF says no.
+    If the job ended by itself at that moment, it might not start again. Raises CalledProcessError if LSF refuses.
     """
     from seedfold.orchestrator.schedulers.lsf import queries
 
@@ -163,16 +166,16 @@ def requeue_and_wait(lsf_id: str, timeout_s: float) -> None:
 class LsfExecutor(core.PicklingExecutor):
     """Submits functions to LSF, several at a time as arrays.
 
-    Beside what all executors take (``timeout_min``, ``mem_gb``, ``cpus_per_task``, ``gpus_per_node``, ``name``), each
-    with ``lsf_`` in front for `submitit.AutoExecutor`:
+    Besides the parameters of all executors (``timeout_min``, ``mem_gb``, ``cpus_per_task``, ``gpus_per_node``,
+    ``name``) it has these, each with ``lsf_`` in front for `submitit.AutoExecutor`:
 
     - ``queue``, ``project``, ``job_group``, ``notify`` (an address), ``after`` (ids of jobs that have to end before)
-    - ``select`` and ``rusage``: what stands in the brackets of a resource requirement
+    - ``select`` and ``rusage``: the text in the brackets of a resource requirement
     - ``running_limit``: how many elements of an array run at a time
     - ``warning_min``: minutes before the limit at which the job is asked for a checkpoint
-    - ``before``: lines of shell before the work; ``bsub``: any other options of it, such as ``{"app": "x"}``
-    - ``dialect``: ``lsf10``, ``classic`` or ``auto``; ``memory_unit`` and ``gpu_resource`` are for the classic one:
-      the unit of bare numbers, ``KB``, ``MB`` or ``GB``, and the name of what it reserves for a GPU
+    - ``before``: lines of shell before the work; ``bsub``: other options of `bsub`, such as ``{"app": "x"}``
+    - ``dialect``: ``lsf10``, ``classic`` or ``auto``; ``memory_unit`` and ``gpu_resource`` are for ``classic``: the
+      unit of numbers without one, ``KB``, ``MB`` or ``GB``, and the name of the resource for GPUs
     """
 
     job_class = LsfJob
@@ -190,7 +193,7 @@ class LsfExecutor(core.PicklingExecutor):
 
     @classmethod
     def affinity(cls) -> int:
-        """Where there is a `bsub`, it is for use."""
+        """Used if there is a `bsub`."""
         return -1 if shutil.which("bsub") is None else 2
 
     @classmethod
@@ -201,7 +204,7 @@ class LsfExecutor(core.PicklingExecutor):
         unknown = sorted(set(kwargs) - set(_DEFAULT_PARAMETERS) - _GENERIC_PARAMETERS)
         if unknown:
             known = ", ".join(sorted(_DEFAULT_PARAMETERS))
-            raise ValueError(f"Unavailable parameter(s): {', '.join(unknown)}; there are {known}")
+            raise ValueError(f"Unavailable parameter(s): {', '.join(unknown)}; known parameters: {known}")
         for name in ("nodes", "tasks_per_node"):
             if kwargs.get(name, 1) != 1:
                 raise ValueError(f"{name}: jobs on LSF have one task on one host")
@@ -232,7 +235,7 @@ class LsfExecutor(core.PicklingExecutor):
 
     @property
     def _submitit_command_str(self) -> str:
-        # Python takes the place of the shell, so that the warning signal is its own.
+        # Python replaces the shell, so that Python receives the warning signal.
         return f"exec {self.python} -u -m submitit.core._submit {shlex.quote(str(self.folder))}"
 
     def _num_tasks(self) -> int:
@@ -287,7 +290,7 @@ class LsfExecutor(core.PicklingExecutor):
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         from seedfold.orchestrator.schedulers.lsf import queries
 
-        # What `bsub` reads from its standard input is no shell's to parse.
+        # A shell never parses what `bsub` reads from its standard input.
         unset = " ".join(sorted(set(os.environ) - set(queries.clean_environment())))
         return ["bash", "-c", f'unset _ {unset}; exec bsub < "$1"', "bsub", str(submission_file_path)]
 
@@ -322,7 +325,7 @@ _DEFAULT_PARAMETERS: dict[str, Any] = {
 
 
 def make_script(request: JobRequest, setup: Sequence[str], command: str) -> str:
-    """Return what `bsub` is to read."""
+    """Return the text for the standard input of `bsub`."""
     from seedfold.orchestrator.schedulers.lsf import directives
 
     lines = ["#!/bin/bash", *directives.directive_lines(request), "", *setup, "export SUBMITIT_EXECUTOR=lsf", command]
@@ -330,7 +333,7 @@ def make_script(request: JobRequest, setup: Sequence[str], command: str) -> str:
 
 
 def _shell_path(path: str) -> str:
-    """A path as a word of the shell, in which the job's own number and index stand for ``%A`` and ``%a``."""
+    """A path as a word of the shell, with the job's own number and index in place of ``%A`` and ``%a``."""
     variables = {"%A": '"${LSB_JOBID}"', "%a": '"${LSB_JOBINDEX}"'}
     parts = re.split("(%A|%a)", path)
     return "".join(variables.get(part) or (shlex.quote(part) if part else "") for part in parts)

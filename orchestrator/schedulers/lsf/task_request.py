@@ -1,4 +1,4 @@
-"""What jobs ask of LSF, from the configuration: one task of an array, or a small job of Seedfold's own."""
+"""Requests to LSF, from the configuration: for one task of an array, or for a small job of Seedfold itself."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ _LONGEST_NAME = 100
 
 
 def short_job_name(name: str) -> str:
-    """A name as LSF takes it, of plain characters, and not too long: its end, which has the token, is what tells."""
+    """A name that LSF accepts: plain characters, and not too long. Its end is kept, because it has the token."""
     return re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)[-_LONGEST_NAME:]
 
 
 def one_cpu_request(cluster: ClusterSettings, batch: SchedulerSettings, dialect: str) -> JobRequest:
-    """A request for one CPU, with what the site wants of all jobs. Raises UsageError for what LSF does not have."""
+    """A request for one CPU, with what the site requires of all jobs. Raises UsageError for options that LSF lacks."""
     lsf_settings = cluster.lsf or LsfSettings()
     if batch.qos is not None:
-        raise UsageError("cluster.qos: bsub has no such option; write what the site has instead in cluster.options")
+        raise UsageError(
+            "cluster.qos: bsub has no such option; set the option that the site uses instead in cluster.options"
+        )
     return JobRequest(
         name="seedfold",
         output="/dev/null",
@@ -45,7 +47,7 @@ def one_cpu_request(cluster: ClusterSettings, batch: SchedulerSettings, dialect:
 
 
 def array_request(array: TaskArray, cluster: ClusterSettings, dialect: str) -> JobRequest:
-    """What one task needs. Raises UsageError for what this LSF does not have."""
+    """What one task needs. Raises UsageError for options that this LSF lacks."""
     lsf_settings, batch = (
         cluster.lsf or LsfSettings(),
         (cluster.scheduler or SchedulerSettings()).for_resources(array.resources),
@@ -68,10 +70,10 @@ def array_request(array: TaskArray, cluster: ClusterSettings, dialect: str) -> J
 
 
 def _host_conditions(batch: SchedulerSettings) -> Iterator[str]:
-    """Conditions on hosts. A name with other characters than words have needs quotes."""
+    """Conditions on hosts. A name with characters other than letters, digits and underscores needs quotes."""
     if batch.constraint is not None:
         yield batch.constraint
     for host in batch.exclude:
         if not re.fullmatch(r"[\w.-]+", host):
-            raise UsageError(f"cluster.exclude: {host!r} is no name of a host")
+            raise UsageError(f"cluster.exclude: {host!r} is not the name of a host")
         yield f"hname!={host}" if re.fullmatch(r"\w+", host) else f"hname!='{host}'"

@@ -1,4 +1,4 @@
-"""How the tasks of submissions are, from what LSF lists, and in doubt from what it remembers of each."""
+"""The states of tasks, from LSF's list of jobs, and in unclear cases from the history of each job."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ _ENDED_IN_ORDER = "its task ended"
 _PENDING_PHASES: Mapping[str, Phase] = {"PEND": "pending", "PSUSP": "pending", "WAIT": "pending", "PROV": "pending"}
 _HELD_REASON = "held by a person"
 _UNKNOWN_REASON = "is queued"
-_REQUEUED_REASON = "queued again, and held back for a moment"
+_REQUEUED_REASON = "requeued, and starts again in a moment"
 _PENDING_REASONS = {
     "new job is waiting for scheduling": "LSF has not looked at it yet",
     "job dependency condition not satisfied": "waits for jobs before it",
-    "dependency condition invalid": "can never run: what it depends on is unknown",
-    "dependency condition invalid or never satisfied": "can never run: what it depends on did not happen",
-    "job array has reached its running element limit": "throttled by cluster.throttle",
+    "dependency condition invalid": "can never run: LSF does not know a job that it depends on",
+    "dependency condition invalid or never satisfied": "can never run: a job that it depends on failed",
+    "job array has reached its running element limit": "waits because of cluster.throttle",
     "queue has reached its job slot limit": "the queue runs no more jobs",
-    "user has reached his/her job slot limit": "you have as many jobs running as you may",
-    "user has reached his/her job slot limit of the queue": "you have as many jobs running as the queue lets you",
-    "user has reached the per-user job slot limit of the queue": "you have as many jobs running as the queue lets you",
-    "job slot limit reached": "as many jobs run as may",
+    "user has reached his/her job slot limit": "you have reached your limit of running jobs",
+    "user has reached his/her job slot limit of the queue": "you have reached the queue's limit of running jobs",
+    "user has reached the per-user job slot limit of the queue": "you have reached the queue's limit of running jobs",
+    "job slot limit reached": "the limit of running jobs is reached",
     "specified job group has reached its job limit": "the job group runs no more jobs",
     "job's requirements for resource reservation not satisfied": "waits for free resources",
-    "job's resource requirements not satisfied": "waits for a host that has what it asks for",
+    "job's resource requirements not satisfied": "waits for a host with the requested resources",
     "not enough job slot": "waits for free slots",
     "not enough processors to meet the job's spanning requirement": "waits for free slots on one host",
     "not enough slots or resources for whole duration of the job": "waits for free resources",
-    "just started a job recently": "waits a moment: its host has just been given another",
+    "just started a job recently": "waits a moment, because its host has just received another job",
     "queue is inactivated by its administrator": "the queue is closed",
     "queue is inactivated by the administrator": "the queue is closed",
     "queue is inactivated by its time windows": "the queue is closed at this time of the day",
     "waiting for re-scheduling after being requeued": _REQUEUED_REASON,
     "requeued job is waiting for rescheduling": _REQUEUED_REASON,
     "requeue the job for the next run": _REQUEUED_REASON,
-    "job's specified start time has not been reached": "is not to start yet",
-    "job has a specified start time": "is not to start yet",
+    "job's specified start time has not been reached": "its start time has not come yet",
+    "job has a specified start time": "its start time has not come yet",
     "job was suspended by the user while pending": _HELD_REASON,
     "job was suspended by the user": _HELD_REASON,
     "job was suspended by lsf admin or root while pending": "held by an administrator",
 }
-"""By what LSF says, without the article before it and what stands in brackets."""
+"""By LSF's text, without a leading article and without the parts in brackets."""
 _REMARK = re.compile(r"\s*\([^)]*\)|^the ")
 
 
 def find_task_states(
     submissions: Iterable[Submission], dialect: str, timeout_s: float
 ) -> dict[str, dict[int, TaskState]]:
-    """Say how each task is, by token and index. Raises UnreachableError if LSF does not say it."""
+    """Return the state of each task, by token and index. Raises UnreachableError if LSF does not reply."""
     submission_list = list(submissions)
     rows = list(_list_rows(submission_list, dialect, timeout_s))
     arrays = [_ListedArray(one, rows) for one in submission_list]
@@ -66,7 +66,7 @@ def find_task_states(
 
 
 def _list_rows(submissions: Sequence[Submission], dialect: str, timeout_s: float) -> Iterator[BjobsRow]:
-    """What is known by its number, and, where an answer of `bsub` was lost, everything there is."""
+    """The jobs with the known numbers, or all jobs if a reply of `bsub` was lost."""
     array_ids = [number for number in (one.scheduler_id() for one in submissions) if number is not None]
     yield from queries.list_jobs(array_ids, dialect, timeout_s)
     if len(array_ids) < len(submissions):
@@ -74,11 +74,11 @@ def _list_rows(submissions: Sequence[Submission], dialect: str, timeout_s: float
 
 
 class _ListedArray:
-    """What LSF lists of one submission: of the array that counts, since one may have been sent twice."""
+    """The listed jobs of one submission. If it was sent twice, only one of the two arrays counts."""
 
     def __init__(self, submission: Submission, rows: Iterable[BjobsRow]) -> None:
         job_name, number = short_job_name(array_name(submission)), submission.scheduler_id()
-        # A number may have been given to a stranger since.
+        # Another job may have this number by now.
         rows_of_name = [row for row in rows if row.index and row.has_name(job_name, number)]
         self.submission, self.name = submission, job_name
         self.array_id = number or min((row.id for row in rows_of_name), key=int, default=None)
@@ -87,20 +87,20 @@ class _ListedArray:
         self.marks = submission.tasks.records()
 
     def unclear_tasks(self) -> list[int]:
-        """Tasks that ended without saying so themselves, as LSF has it, or that it does not list any more."""
+        """Tasks that ended according to LSF without recording it themselves, or that LSF no longer lists."""
         if self.array_id is None or self.is_foreign:
             return []
         open_tasks = (index for index in range(self.submission.task_count) if not self._mark_of(index).is_over)
         return [index for index in open_tasks if index not in self.rows or self.rows[index].state == "EXIT"]
 
     def has_pending(self) -> bool:
-        """Whether any task waits."""
+        """Whether any task is pending."""
         return any(row.is_pending for row in self.rows.values())
 
     def task_states(
         self, reports: Mapping[tuple[str, int], exit_reasons.ExitReport], reasons: Mapping[tuple[str, int], str]
     ) -> dict[int, TaskState]:
-        """How its tasks are; of those that are missing LSF knows nothing."""
+        """The states of its tasks; LSF knows nothing of those that are missing."""
         if self.array_id is None:
             return {}
         states = {index: self._state_from_row(index, row, reports, reasons) for index, row in self.rows.items()}
@@ -122,7 +122,7 @@ class _ListedArray:
         key = (row.id, row.index)
         lsf_state = row.state
         if lsf_state == "EXIT" and key in reports and reports[key].state not in {"", "EXIT", "DONE"}:
-            # It was on its way back into the queue.
+            # The task was being requeued.
             lsf_state = reports[key].state
         if lsf_state in {"DONE", "EXIT"}:
             return self._ended_task_state(index, lsf_state, reports.get(key, exit_reasons.ExitReport()), row)
@@ -172,7 +172,7 @@ def _read_exit_reports(
 def _read_single_exit_reports(
     tasks: Iterable[tuple[str, int]], timeout_s: float
 ) -> Iterator[tuple[tuple[str, int], exit_reasons.ExitReport]]:
-    """Ask for one at a time: some servers tell of several elements together, and do not say what is whose."""
+    """Query one element at a time: some servers report several elements together, without telling them apart."""
     for number, index in tasks:
         reports = exit_reasons.parse_exit_reports(queries.read_history(_element_id(number, index), timeout_s))
         if (number, 0) not in reports:
@@ -193,6 +193,6 @@ def _read_pending_reasons(arrays: Iterable[_ListedArray], timeout_s: float) -> d
 
 
 def readable_reason(lsf_reason: str) -> str:
-    """Why a job waits; LSF's own words where nobody knows better ones."""
+    """Why a job waits; LSF's own words if there is no text for them here."""
     key = _REMARK.sub("", lsf_reason.lower()).rstrip(".; ").partition(":")[0]
     return _PENDING_REASONS.get(key, lsf_reason.rstrip(".; "))

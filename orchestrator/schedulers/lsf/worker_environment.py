@@ -1,4 +1,4 @@
-"""A worker's seat in a task of an LSF array."""
+"""The worker environment in a task of an LSF array."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ _END_SIGNALS = {int(signal.SIGINT), int(signal.SIGTERM)}
 
 @dataclass(frozen=True)
 class LsfEnvironment(ScheduledEnvironment):
-    """What LSF gave to one element of an array. A warning has it queued again; `bkill` begins with an interrupt."""
+    """The environment of a worker in one element of an LSF array.
+
+    After a warning it is requeued; `bkill` begins with an interrupt.
+    """
 
     signals_received: list[int] = field(default_factory=list)
 
     @property
     def stop_signals(self) -> Sequence[signal.Signals]:
-        """Those of LSF, and the alarm that stands in for a warning: some servers warn only at the limit itself."""
+        """LSF's signals, and an alarm in place of the warning, because some servers warn only at the limit itself."""
         return *super().stop_signals, signal.SIGALRM
 
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
-        """As on other clusters; where LSF does not say which GPUs are the task's, those that no other task has."""
+        """As on other clusters. If LSF does not say which GPUs the task has, these are GPUs that no other task uses."""
         assert self.array is not None
         if "CUDA_VISIBLE_DEVICES" in os.environ or not self.array.resources.gpus:
             return super().machine(cluster, holder)
@@ -41,11 +44,11 @@ class LsfEnvironment(ScheduledEnvironment):
         return Machine(replace(cluster, slots=self.array.side_by_side), visible_gpus(), holder, cpus)
 
     def set_alarm(self) -> None:
-        """Have this process warned in time, whatever LSF does."""
+        """Set an alarm that warns this process in time, even if LSF does not."""
         signal.setitimer(signal.ITIMER_REAL, max(1.0, self.limit_s - self.warning_s))
 
     def interruption(self, signal_number: int) -> Interruption | None:
-        """A stop near the time limit is the limit's; who ends the task is LSF's to say."""
+        """A stop near the time limit counts as the time limit. For any other stop LSF knows who ended the task."""
         self.signals_received.append(signal_number)
         if signal_number in _END_SIGNALS:
             return None
@@ -57,21 +60,21 @@ class LsfEnvironment(ScheduledEnvironment):
         return next((number for number in self.signals_received if number in _END_SIGNALS), None)
 
     def requeue(self) -> bool:
-        """Queue the task again, unless somebody ends it."""
+        """Requeue the task, unless it is being killed."""
         if self.end_signal is not None:
-            print(f"not queued again: {self.task_id} was sent signal {self.end_signal}", flush=True)
+            print(f"not requeued: {self.task_id} was sent signal {self.end_signal}", flush=True)
             return False
-        print(f"queue {self.task_id} again", flush=True)
+        print(f"requeueing {self.task_id}", flush=True)
         try:
             requeue_and_wait(self.task_id, _TIMEOUT_S)
         except (subprocess.SubprocessError, OSError) as error:
-            print(f"not queued again: {error}", flush=True)
+            print(f"not requeued: {error}", flush=True)
             return False
         return True
 
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
-    """Do the jobs of the element of the array that this process is: what submitit is handed."""
+    """Run the jobs of this process's element of the array: the function that is passed to submitit."""
     from seedfold.orchestrator.worker.worker import run_task
 
     array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
@@ -86,11 +89,11 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     )
     environment.set_alarm()
     run_task(submission, environment)
-    # A task that was ended from outside is not to look as if it had ended well. No result for submitit, which would be
+    # A task that was killed must not look as if it had succeeded. Exit without a result for submitit, which would write
     # one more file per element that nobody reads.
     sys.exit(0 if environment.end_signal is None else 128 + environment.end_signal)
 
 
 def _restart_count(submission: Submission, index: int) -> int:
-    """How often the task has started before: LSF does not count, but who starts again has ended before."""
+    """How often the task has started before. LSF does not count starts, but each earlier start has left a record."""
     return submission.tasks.record_of(index).last_start + 1

@@ -1,1 +1,1 @@
-"""What is particular to SLURM, and nothing else: `seedfold.orchestrator.schedulers.backend` says what a backend is."""
+"""The backend for SLURM; `seedfold.orchestrator.schedulers.backend` describes what a backend is."""

@@ -1,4 +1,4 @@
-"""SLURM as a backend: script options, submission, one question for all tasks, cancelling."""
+"""SLURM as a backend: script options, submission, one query for all tasks, cancelling."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_NAMES = 200
 
 
 class Slurm:
-    """The cluster whose `sbatch` is on the path."""
+    """The SLURM cluster whose `sbatch` is on the path."""
 
     def __init__(self, cluster: ClusterSettings) -> None:
         assert cluster.scheduler is not None
@@ -44,7 +44,7 @@ class Slurm:
         self._timeout_s = float(cluster.scheduler.query_timeout_s)
 
     def largest_array(self) -> int:
-        """``MaxArraySize``, which bounds the index as well."""
+        """``MaxArraySize``, which also limits the index."""
         return int(queries.config_value("MaxArraySize", self._timeout_s) or 1001)
 
     def check_submission(self, submission: Submission) -> None:
@@ -112,7 +112,7 @@ class Slurm:
             raise self._add_advice(error) from None
 
     def _add_advice(self, error: RefusedError) -> RefusedError:
-        """A refusal with what there is instead."""
+        """A refusal, with what the cluster offers instead."""
         message = capabilities.clean_message(str(error))
         return RefusedError(f"{message}; {capabilities.advice_on_refusal(message, self._timeout_s)}", error.queue_full)
 
@@ -141,14 +141,17 @@ class Slurm:
         return executor.write_script(work_in_task, [str(submission.folder), float(limit), float(warning)], options)
 
     def query_tasks(self, submissions: Iterable[Submission]) -> StatusReply:
-        """See `Backend.query_tasks`. Tasks that have left the queue are looked up in accounting, where there is any."""
+        """See `Backend.query_tasks`.
+
+        Tasks that have left the queue are looked up in accounting, if the cluster has it.
+        """
         by_name = {array_name(submission): submission for submission in submissions}
         array_names = list(by_name)
         rows: dict[str, list[queries.TaskRow]] = {name: [] for name in array_names}
         for start in range(0, len(array_names), _MAX_NAMES):
             for row in queries.queued_tasks(array_names[start : start + _MAX_NAMES], self._timeout_s):
                 if row.array_name not in rows:
-                    raise UnreachableError(f"squeue spoke of {row.array_name}, which nobody asked for")
+                    raise UnreachableError(f"squeue listed {row.array_name}, which was not asked for")
                 rows[row.array_name].append(row)
         states = {one.token: _states_of_array(rows[name], one.scheduler_id()) for name, one in by_name.items()}
         self._add_accounted_states(by_name, states)
@@ -157,7 +160,7 @@ class Slurm:
     def _add_accounted_states(
         self, by_name: dict[str, Submission], states_of_arrays: dict[str, dict[int, TaskState]]
     ) -> None:
-        """Ask accounting about arrays with tasks that are not in the queue, or that failed there for unknown reason."""
+        """Query accounting for arrays with tasks that are not in the queue, or that failed for an unknown reason."""
         array_ids = []
         for submission in by_name.values():
             states, number = states_of_arrays[submission.token], submission.scheduler_id()
@@ -173,7 +176,7 @@ class Slurm:
             if row.index not in states or states[row.index].phase == "ending":
                 states[row.index] = row.state
         if rows is None:
-            # There is no accounting, so that nobody will ever know more.
+            # Without accounting there will never be more information.
             for states in states_of_arrays.values():
                 states.update(
                     {index: replace(state, phase="ended") for index, state in states.items() if state.phase == "ending"}
@@ -202,7 +205,7 @@ class Slurm:
 
 
 def _states_of_array(rows: Sequence[queries.TaskRow], array_id: str | None) -> dict[int, TaskState]:
-    """The tasks of the array that counts: one whose answer was lost may have been sent twice."""
+    """The tasks of the array that counts. A submission whose reply was lost may have been sent twice."""
     chosen_id = array_id or min((row.state.array_id for row in rows), key=int, default=None)
     return {row.index: row.state for row in rows if row.state.array_id == chosen_id}
 
@@ -210,7 +213,10 @@ def _states_of_array(rows: Sequence[queries.TaskRow], array_id: str | None) -> d
 def array_options(
     submission: Submission, array: TaskArray, batch: SchedulerSettings, dependencies: Sequence[str], warning: int
 ) -> dict[str, Any]:
-    """What `sbatch` is asked for. One task holds ``side_by_side`` jobs and the template that they are forked from."""
+    """The options of `sbatch`.
+
+    One task holds ``side_by_side`` jobs and the template process from which they are forked.
+    """
     sbatch_options: dict[str, Any] = {"job_name": array_name(submission)}
     if dependencies:
         sbatch_options |= {"dependency": f"afterany:{':'.join(dependencies)}", "kill-on-invalid-dep": "yes"}
@@ -220,7 +226,7 @@ def array_options(
 
 
 def task_options(array: TaskArray, batch: SchedulerSettings, per_gpu: int, warning: int) -> dict[str, Any]:
-    """What one task needs, and what the site wants of all."""
+    """What one task needs, and what the site requires of all jobs."""
     resources, side_by_side = array.resources, array.side_by_side
     sbatch_options: dict[str, Any] = {
         "cpus_per_task": resources.cpus * side_by_side,
@@ -238,7 +244,7 @@ def task_options(array: TaskArray, batch: SchedulerSettings, per_gpu: int, warni
 
 
 def site_options(batch: SchedulerSettings) -> dict[str, Any]:
-    """Where a site wants a job to go, as options of `sbatch`."""
+    """The options of `sbatch` that the site requires, such as partition and account."""
     sbatch_options = {"partition": batch.partition, "account": batch.account, "qos": batch.qos}
     sbatch_options |= {"constraint": batch.constraint, "exclude": ",".join(batch.exclude) or None}
     return {key: value for key, value in sbatch_options.items() if value is not None}

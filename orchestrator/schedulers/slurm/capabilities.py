@@ -1,4 +1,4 @@
-"""What a SLURM cluster offers: partitions and their limits, nodes, accounts; for `doctor`, and beside a refusal."""
+"""Capabilities of a SLURM cluster: partitions with their limits, nodes, accounts. `doctor` and refusals print them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SINFO_FIELDS = "%R|%l|%D|%c|%m|%G|%a"
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition: its longest time as SLURM writes it, and what its largest node has, memory in MB."""
+    """One partition: its longest time as SLURM writes it, and the CPUs, memory (MB) and GPUs of its largest node."""
 
     name: str
     time_limit: str
@@ -28,7 +28,7 @@ class Partition:
     is_up: bool
 
     def text(self) -> str:
-        """Say it in a line."""
+        """Return it as one line of text."""
         gpus = f", {self.gpus}" if self.gpus else ""
         memory = f"{self.memory_mb / 1024:.0f}GB"
         state = "" if self.is_up else " (down)"
@@ -48,7 +48,7 @@ def find_partitions(timeout_s: float) -> list[Partition]:
 
 
 def _leading_number(text: str) -> int:
-    """The number in ``128+``, which SLURM writes where nodes differ."""
+    """The number in ``128+``, which SLURM writes if nodes differ."""
     return int(re.sub(r"\D.*", "", text) or 0)
 
 
@@ -65,7 +65,7 @@ def _merge_partitions(first: Partition, second: Partition) -> Partition:
 
 
 def find_accounts(timeout_s: float) -> list[str]:
-    """Return the accounts that the user may use, each with its QOS; empty where nothing keeps account."""
+    """Return the accounts that the user may use, each with its QOS; empty if there is no accounting."""
     command = ["sacctmgr", "-n", "-P", "show", "assoc", f"user={getpass.getuser()}", "format=account,qos"]
     try:
         lines = queries.output_of(command, timeout_s).splitlines()
@@ -78,7 +78,7 @@ def find_accounts(timeout_s: float) -> list[str]:
 
 
 def clean_message(message: str) -> str:
-    """What SLURM said, without what it says around it and says twice."""
+    """A message of SLURM, without prefixes and repetitions."""
     parts = [
         _REPEATED_TEXT.sub("", part).strip()
         for part in re.split(r"(?=sbatch: error: )|(?=allocation failure: )", message)
@@ -87,7 +87,7 @@ def clean_message(message: str) -> str:
 
 
 def advice_on_refusal(message: str, timeout_s: float) -> str:
-    """What helps a person whom SLURM refused: names that it knows, or how large its nodes are."""
+    """Advice after a refusal: the names that SLURM knows, or the size of its nodes."""
     try:
         if "account" in message.lower() or "qos" in message.lower():
             return _list_text("yours are", find_accounts(timeout_s))
@@ -103,14 +103,14 @@ def _list_text(title: str, names: Iterable[str]) -> str:
 
 
 def findings(timeout_s: float) -> Iterator[Finding]:
-    """Say what the cluster offers: partitions, limits, accounting."""
+    """Return what the cluster offers: partitions, limits, accounting."""
     for partition in find_partitions(timeout_s):
         yield Finding("ok" if partition.is_up else "warning", "partition", partition.text())
     limits = {name: queries.config_value(name, timeout_s) for name in ("MaxArraySize", "MaxJobCount")}
     yield Finding("ok", "limits", ", ".join(f"{name} {value}" for name, value in limits.items()))
     storage = queries.config_value("AccountingStorageType", timeout_s) or "none"
     if storage.endswith("none"):
-        text = "none: how a job ended is known for minutes only, from the queue and from what it said itself"
+        text = "none: how a job ended is known for a few minutes only, from the queue and from the job's own records"
         yield Finding("ok", "accounting", text)
     else:
-        yield Finding("ok", "accounting", f"accounts: {', '.join(find_accounts(timeout_s)) or 'none of yours'}")
+        yield Finding("ok", "accounting", f"accounts: {', '.join(find_accounts(timeout_s)) or 'you have none'}")

@@ -1,8 +1,8 @@
-"""submitit's executor for SLURM, made for arrays of thousands and for launchers that die.
+"""submitit's executor for SLURM, for arrays of thousands of tasks, and safe if the launching process dies.
 
-One pickle serves all elements of an array: the script's first line gives it the name that submitit's side on the node
-looks for, built from the element's own number. submitit writes a pickle per element and renames them when `sbatch` has
-answered, so that elements of a launcher that died in between wait for names that never come.
+All elements of an array share one pickle. The script's first line links it to the file name that submitit reads on the
+node, which contains the number of the element. submitit itself writes one pickle per element and renames them after
+`sbatch` has replied: if the launcher dies in between, its elements wait for files that never appear.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from seedfold.orchestrator.schedulers.slurm import queries
 
 _PICKLE = "task.pkl"
 _SCRIPT = "script.sh"
-# submitit counts time-outs, and takes every end under a limit of ten minutes for one; the worker decides instead.
+# submitit counts time-outs, and counts every end of a job with a limit under ten minutes as one. Here the worker
+# decides.
 _MAX_TIMEOUTS = 10**6
 _NO_ANSWER_TEXTS = ("timed out", "Unable to contact", "Connection refused", "Zero Bytes", "Communication connection")
-# Until the worker listens, a warning would kill what it reaches. One that is lost costs what was done since it came.
+# Until the worker handles signals, a warning would kill the process. A lost warning costs only the work since it came.
 _IGNORE_WARNING_LINE = "trap '' USR2"
 _QUEUE_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
-# Where SLURM names no limit, it may be the one on what is queued; a limit of another name stays in the way for ever.
+# If SLURM names no limit, it may be the limit on queued jobs. A limit with another name never allows the submission.
 _MAYBE_QUEUE_FULL = "job submit limit"
 _NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
 
 
 def is_queue_full(message: str) -> bool:
-    """Whether a refusal is for now only: so many jobs are queued that it takes no more."""
+    """Whether a refusal is only temporary, because too many jobs are queued."""
     if _QUEUE_FULL.search(message):
         return True
     return _MAYBE_QUEUE_FULL in message and not _NAMED_LIMIT.search(message)
 
 
 class ArrayExecutor(submitit.SlurmExecutor):
-    """Submits one call as an array of ``count`` elements, or as a job of its own where ``count`` is None."""
+    """Submits one call as an array of ``count`` elements, or as a single job if ``count`` is None."""
 
     def __init__(self, folder: Path, python: str, wrapper: str | None, timeout_s: float) -> None:
         super().__init__(folder=folder, max_num_timeout=_MAX_TIMEOUTS, python=python)
@@ -51,11 +52,11 @@ class ArrayExecutor(submitit.SlurmExecutor):
 
     @classmethod
     def affinity(cls) -> int:
-        """Not to be chosen by submitit itself; and what it looks for, `srun`, is not needed."""
+        """Never chosen by submitit itself; submitit would look for `srun`, which is not needed here."""
         return 1
 
     def write_script(self, function: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]) -> Path:
-        """Write pickle and script, and return the script."""
+        """Write the pickle and the script, and return the path of the script."""
         self.update_parameters(
             time=options["time"],
             setup=[
@@ -86,14 +87,14 @@ class ArrayExecutor(submitit.SlurmExecutor):
 
     @property
     def _submitit_command_str(self) -> str:
-        # Python takes the place of the shell, so that the warning signal is its own.
+        # Python replaces the shell, so that Python receives the warning signal.
         wrapper = f"{self._wrapper} " if self._wrapper else ""
         return f"exec {wrapper}{super()._submitit_command_str}"
 
     def submit_script(self, script: Path) -> str:
-        """Have SLURM take the script; return the number that it gives.
+        """Submit the script to SLURM; return the number of the job.
 
-        Raises RefusedError if it said no, UnreachableError if nobody knows whether it took it.
+        Raises RefusedError if SLURM refused it, UnreachableError if it is unknown whether SLURM accepted it.
         """
         process = queries.run(["sbatch", "--parsable", str(script)], self._timeout_s)
         message = " ".join(process.stderr.split())
@@ -102,12 +103,12 @@ class ArrayExecutor(submitit.SlurmExecutor):
             return number
         if process.returncode == 0 or any(word in message for word in _NO_ANSWER_TEXTS):
             raise UnreachableError(
-                f"sbatch: {message or process.stdout!r}; whether it took the jobs is found out later"
+                f"sbatch: {message or process.stdout!r}; a later command finds out whether the jobs were accepted"
             )
         raise RefusedError(message, queue_full=is_queue_full(message))
 
     def test_script(self, script: Path) -> None:
-        """Have SLURM look at a script. Raises RefusedError if it would not take it."""
+        """Let SLURM check a script without submitting it. Raises RefusedError if SLURM would refuse it."""
         process = queries.run(["sbatch", "--test-only", str(script)], self._timeout_s)
         if process.returncode:
             message = " ".join(process.stderr.split())

@@ -1,4 +1,4 @@
-"""Questions to SLURM and the sense of its answers."""
+"""Queries to SLURM, and how its replies are read."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ _END_REASONS: Mapping[str, tuple[FailureKind | None, str]] = {
     "COMPLETED": (None, "its task ended"),
     "TIMEOUT": ("timeout", "its task reached the time limit"),
     "DEADLINE": ("timeout", "its task reached its deadline"),
-    "PREEMPTED": ("preempted", "its task was preempted and not queued again"),
+    "PREEMPTED": ("preempted", "its task was preempted and not requeued"),
     "NODE_FAIL": ("node", "the node of its task failed"),
     "BOOT_FAIL": ("node", "the node of its task did not boot"),
     "OUT_OF_MEMORY": ("oom_host", "its task used more memory than it had asked for"),
     "REVOKED": ("error", "its task was revoked"),
 }
 _PENDING_REASONS = {
-    "Priority": "others come first",
+    "Priority": "other jobs have a higher priority",
     "Resources": "waits for free resources",
     "Dependency": "waits for jobs before it",
-    "DependencyNeverSatisfied": "can never run: what it depends on did not end as it should",
-    "JobArrayTaskLimit": "throttled by cluster.throttle",
-    "BeginTime": "queued again, and held back for a moment",
-    "QOSMaxJobsPerUserLimit": "the QOS lets no more of your jobs run",
-    "QOSMaxSubmitJobPerUserLimit": "the QOS lets no more of your jobs wait",
-    "AssocMaxJobsLimit": "the account lets no more jobs run",
+    "DependencyNeverSatisfied": "can never run: a job that it depends on failed",
+    "JobArrayTaskLimit": "waits because of cluster.throttle",
+    "BeginTime": "requeued, and starts again in a moment",
+    "QOSMaxJobsPerUserLimit": "the QOS allows no more running jobs of yours",
+    "QOSMaxSubmitJobPerUserLimit": "the QOS allows no more queued jobs of yours",
+    "AssocMaxJobsLimit": "the account allows no more running jobs",
     "AssocGrpGRES": "the account has no more GPUs",
-    "QOSMaxGRESPerUser": "the QOS gives you no more GPUs",
-    "PartitionTimeLimit": "can never run: asks for more time than the partition has",
-    "PartitionNodeLimit": "can never run: asks for more nodes than the partition has",
+    "QOSMaxGRESPerUser": "the QOS allows you no more GPUs",
+    "PartitionTimeLimit": "can never run: it asks for more time than the partition allows",
+    "PartitionNodeLimit": "can never run: it asks for more nodes than the partition has",
     "PartitionDown": "the partition is down",
     "ReqNodeNotAvail": "the nodes that it needs are down or reserved",
     "JobHeldUser": "held by a person",
     "JobHeldAdmin": "held by an administrator",
-    "launch failed requeued held": "held, since its node could not start it",
+    "launch failed requeued held": "held, because its node could not start it",
 }
 _SIGNAL = re.compile(r"(\d+):(\d+)")
 _SIGKILL = 9
 _SQUEUE_FIELDS = "%F|%K|%T|%r|%j|%S|%N|%e"
-# Accounting says how a task failed; it learns of it a few seconds later.
+# Accounting knows how a task failed, but only some seconds after the end.
 _ACCOUNTING_DELAY_S = 60.0
 _SACCT_FIELDS = "JobID,JobName,State,ExitCode,ReqMem,MaxRSS,NodeList"
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def clean_environment() -> dict[str, str]:
-    """This environment without what a surrounding job left in it, which would become the request of the next."""
+    """The environment without the variables of a surrounding job, which SLURM would take as options of the new job."""
     kept_variables = ("SLURM_CONF", "SLURM_CLUSTERS")
     return {
         key: value
@@ -66,7 +66,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """Run one of SLURM's commands. Raises UnreachableError if it is not there or does not come back in time."""
+    """Run one of SLURM's commands. Raises UnreachableError if the command is missing or does not end in time."""
     return commands.run(command, timeout_s, clean_environment())
 
 
@@ -79,14 +79,14 @@ def output_of(command: Sequence[str], timeout_s: float) -> str:
 
 
 def config_value(name: str, timeout_s: float) -> str | None:
-    """One line of the cluster's configuration; None if it has none of that name."""
+    """One value of the cluster's configuration; None if there is no value of that name."""
     match = re.search(rf"^{name}\s*=\s*(.*)$", output_of(["scontrol", "show", "config"], timeout_s), re.MULTILINE)
     return match[1].strip() if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """One task as SLURM shows it, by the name of its array."""
+    """One task as SLURM lists it, with the name of its array."""
 
     array_name: str
     index: int
@@ -94,14 +94,14 @@ class TaskRow:
 
 
 def queued_tasks(array_names: Sequence[str], timeout_s: float) -> Iterator[TaskRow]:
-    """The tasks with these names that are in the queue, or were a few minutes ago."""
+    """The tasks with these names that are in the queue, or were in it a few minutes ago."""
     output = output_of(
         ["squeue", "-h", "-r", "-t", "all", f"--name={','.join(array_names)}", "-o", _SQUEUE_FIELDS], timeout_s
     )
     for line in output.splitlines():
         fields = line.split("|")
         if len(fields) != _SQUEUE_FIELDS.count("|") + 1 or not fields[1].isdigit():
-            raise UnreachableError(f"squeue said {line!r}, which makes no sense")
+            raise UnreachableError(f"squeue printed {line!r}, which Seedfold cannot read")
         array, index, scheduler_state, reason, name, starts, node, end = fields
         state = _task_state(array, scheduler_state, reason, "" if starts == "N/A" else starts)
         if scheduler_state == "FAILED" and _is_recent(end):
@@ -110,7 +110,7 @@ def queued_tasks(array_names: Sequence[str], timeout_s: float) -> Iterator[TaskR
 
 
 def _is_recent(end: str) -> bool:
-    """Whether a time, as SLURM writes it, is so near, or not known yet, that accounting may not have heard of it."""
+    """Whether a time, as SLURM writes it, is so recent, or still unknown, that accounting may not have the task yet."""
     try:
         return datetime.now().timestamp() - datetime.fromisoformat(end).timestamp() < _ACCOUNTING_DELAY_S
     except ValueError:
@@ -131,7 +131,7 @@ def _task_state(array: str, scheduler_state: str, reason: str, expected_start: s
 
 
 def _phase(scheduler_state: str) -> Phase:
-    """A word that nobody has heard of is no end."""
+    """The phase for a state of SLURM. An unknown state does not count as ended."""
     if scheduler_state in _PENDING:
         return "pending"
     return "ended" if scheduler_state in _END_REASONS or scheduler_state in {"CANCELLED", "FAILED"} else "running"
@@ -140,7 +140,7 @@ def _phase(scheduler_state: str) -> Phase:
 def ended_task_state(
     array: str, scheduler_state: str, exit_code: str = "", memory: tuple[int, int] = (0, 0)
 ) -> TaskState:
-    """Say how a task ended: by SLURM's word, its exit code ``CODE:SIGNAL``, and (asked for, used) memory in bytes."""
+    """Return how a task ended, from SLURM's state, exit code ``CODE:SIGNAL``, and (requested, used) bytes of memory."""
     state = scheduler_state.split()[0].rstrip("+")
     if state == "CANCELLED":
         canceller = scheduler_state.removeprefix("CANCELLED").strip()
@@ -161,9 +161,9 @@ def ended_task_state(
 
 
 def accounted_tasks(array_ids: Sequence[str], timeout_s: float) -> list[TaskRow] | None:
-    """The tasks of these arrays that have ended, as accounting knows them; None where there is no accounting.
+    """The tasks of these arrays that have ended, from accounting; None if the cluster has no accounting.
 
-    It is asked twice before that is believed: what it does not say is never learnt.
+    Accounting is asked twice before it counts as missing, because what it does not say is lost.
     """
     for _ in range(2):
         with suppress(UnreachableError):
@@ -186,7 +186,7 @@ def _ended_rows(output: str) -> Iterator[TaskRow]:
 
 
 def _memory_used(rows: Iterable[Sequence[str]]) -> dict[str, int]:
-    """The most memory of any step, by task."""
+    """The largest memory of any step, by task."""
     max_memory: dict[str, int] = {}
     for job, _, _, _, _, used, _ in rows:
         task = job.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Scripts for `sbatch`: an array a part, and one script that submits them in order."""
+"""Scripts for `sbatch`: one array for each part, and one script that submits them in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TASK_ID = '"${ids[SLURM_ARRAY_TASK_ID - 1]}"'
 
 
 def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> Iterator[ScriptFile]:
-    """Yield the script of each part's array, and the one that submits all."""
+    """Yield the script of each part's array, and the script that submits all of them."""
     ids = short_ids(jobs_of_scripts)
     for part in jobs_of_scripts:
         yield _array_script(part, request, [f"{ids[job.id]}  # {axes_comment(job)}" for job in part.jobs])
@@ -35,7 +35,7 @@ def scripts(jobs_of_scripts: Sequence[ScriptJobs], request: RenderRequest) -> It
 
 
 def directive(key: str, value: Any) -> str:
-    """Return an option of `sbatch` as a line. SLURM takes a backslash for an escape even between single quotes."""
+    """Return an option of `sbatch` as a line. SLURM reads a backslash as an escape even between single quotes."""
     if value is True:
         return f"#SBATCH --{key}"
     text = require_one_line(str(value), f"option {key} of sbatch").replace("\\", "\\\\")
@@ -61,7 +61,7 @@ def _array_script(jobs_of_script: ScriptJobs, request: RenderRequest, task_lines
         "sbatch",
         lines,
         task_lines,
-        jobs_file_argument=("behind its own", "1"),
+        jobs_file_argument=("as its argument", "1"),
         task_id_expression=_TASK_ID,
     )
 
@@ -81,7 +81,7 @@ def _submit_all_script(jobs_of_scripts: Sequence[ScriptJobs], request: RenderReq
 
 
 def _submit_command(jobs_of_script: ScriptJobs, variables: dict[str, str]) -> str:
-    # What sbatch says with --parsable is the number, and behind a semicolon the cluster where there are several.
+    # With --parsable sbatch prints the number and, if there are several clusters, a semicolon and the cluster.
     parent_ids = ":".join(f"${{{variables[name]}%%;*}}" for name in jobs_of_script.parent_scripts)
     dependency = f'--dependency="afterany:{parent_ids}" --kill-on-invalid-dep=yes ' if parent_ids else ""
     script = f'"$here/{jobs_of_script.name}.sbatch" "$here/{JOBS_FILE}"'

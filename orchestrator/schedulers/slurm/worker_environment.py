@@ -1,4 +1,4 @@
-"""A worker's seat in a task of a SLURM array."""
+"""The worker environment in a task of a SLURM array."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class SlurmEnvironment(ScheduledEnvironment):
-    """What SLURM gave to one element of an array."""
+    """The environment of a worker in one element of a SLURM array."""
 
     def interruption(self, signal_number: int) -> Interruption:
-        """A stop near the time limit is the limit's; any other is a preemption."""
+        """A stop near the time limit counts as the time limit; any other stop counts as a preemption."""
         return "timeout" if self.is_near_time_limit() else "preempted"
 
     def requeue(self) -> bool:
-        """Queue the task again, unless it has been cancelled or has ended otherwise for SLURM."""
+        """Requeue the task, unless SLURM says that it was cancelled or has ended otherwise."""
         try:
             state = queries.output_of(["squeue", "-h", "-j", self.task_id, "-o", "%T"], _TIMEOUT_S).strip()
             if state != "RUNNING":
-                print(f"not queued again: SLURM says {state or 'nothing'} of {self.task_id}", flush=True)
+                print(f"not requeued: SLURM says {state or 'nothing'} of {self.task_id}", flush=True)
                 return False
-            print(f"queue {self.task_id} again", flush=True)
+            print(f"requeueing {self.task_id}", flush=True)
             queries.output_of(["scontrol", "requeue", self.task_id], _TIMEOUT_S)
         except UnreachableError as error:
-            print(f"not queued again: {error}", flush=True)
+            print(f"not requeued: {error}", flush=True)
             return False
         return True
 
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
-    """Do the jobs of the element of the array that this process is: what submitit is handed."""
+    """Run the jobs of this process's element of the array: the function that is passed to submitit."""
     from seedfold.orchestrator.worker.worker import run_task
 
     array_id = os.environ["SLURM_ARRAY_JOB_ID"]
@@ -53,5 +53,5 @@ def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
         warning_s=warning_s,
     )
     run_task(submission, environment)
-    # Without a result for submitit, which would be one more file per element that nobody reads.
+    # Exit without a result for submitit, which would write one more file per element that nobody reads.
     sys.exit(0)

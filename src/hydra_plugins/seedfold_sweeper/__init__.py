@@ -1,6 +1,6 @@
 """Seedfold as Hydra's sweeper and launcher: ``hydra/sweeper=seedfold hydra/launcher=seedfold_local``.
 
-Every program that uses Hydra imports this module: whatever does the work is imported when it is called.
+Every program that uses Hydra imports this module, so that other modules of Seedfold are imported only when called.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 
 class _Plugin:
-    """What both have in common: their settings are read, unresolved, from the configuration."""
+    """The common part of sweeper and launcher: their settings are read, unresolved, from the configuration."""
 
     def __init__(self, **settings: Any) -> None:
         self._request: SweepRequest | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra composed."""
+        """Keep the configuration and the task function that Hydra passes."""
         from seedfold.orchestrator.sweeps.request import SweepRequest
 
         self._request = SweepRequest(hydra_context, task_function, config)
 
 
 class SeedfoldSweeper(_Plugin, Sweeper):
-    """Expands ``hydra.sweeper`` and the command line, as a study file would be, and has the jobs done once each."""
+    """Expands ``hydra.sweeper`` and the command line like a study file, and runs each job once."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Have everything done; exit with 1 if a job failed, with 2 for bad input."""
+        """Run all jobs; exit with 1 if a job failed, with 2 for bad input."""
         from seedfold.orchestrator.sweeps.sweep import run_sweep
 
         assert self._request is not None
@@ -47,10 +47,10 @@ class SeedfoldSweeper(_Plugin, Sweeper):
 
 
 class SeedfoldLauncher(_Plugin, Launcher):
-    """Gets the jobs of any sweeper done, on this machine or a cluster."""
+    """Runs the jobs of any sweeper, on this machine or on a cluster."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Return what each job returned, in order; nothing where nobody waits for them."""
+        """Return what each job returned, in order; an empty list if nothing waits for them."""
         from seedfold.orchestrator.sweeps.sweep import launch_points
 
         assert self._request is not None
@@ -58,8 +58,8 @@ class SeedfoldLauncher(_Plugin, Launcher):
 
 
 class SeedfoldSearchPath(SearchPathPlugin):
-    """Has Hydra find the options ``seedfold`` and ``seedfold_*``; they are read only where they are chosen."""
+    """Lets Hydra find the options ``seedfold`` and ``seedfold_*``; they are read only if they are chosen."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add our folder behind all others."""
+        """Add Seedfold's folder after all others."""
         search_path.append("seedfold", f"file://{Path(__file__).parent / 'conf'}")

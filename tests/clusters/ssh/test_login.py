@@ -83,10 +83,10 @@ def test_arguments_arrive_as_they_were_given(laptop: Laptop) -> None:
 def test_what_goes_wrong_is_one_line(laptop: Laptop) -> None:
     cases = [
         ("nowhere.invalid", 3, "nowhere.invalid: "),
-        ("{host: cluster, command: sedfold}", 2, "sedfold: no such command there"),
-        ("{host: cluster, command: env SEEDFOLD_CALLER=0.0.1 seedfold}", 2, "0.0.1 where you called it"),
+        ("{host: cluster, command: sedfold}", 2, "sedfold: command not found on the host"),
+        ("{host: cluster, command: env SEEDFOLD_CALLER=0.0.1 seedfold}", 2, "0.0.1 on your machine"),
         ("{host: cluster, rot: /x}", 2, "did you mean 'root'"),
-        ("'-oProxyCommand=touch broken'", 2, "names no host"),
+        ("'-oProxyCommand=touch broken'", 2, "is not the name of a host"),
         ("cluster", 2, "no study 'light'"),
     ]
     for login, code, says in cases:
@@ -121,7 +121,7 @@ def test_what_a_study_needs_goes_along_and_only_what_is_new(laptop: Laptop) -> N
     args = ["-cd", str(outside), *laptop.arguments("cluster=lab", experiment="tabled")]
     refused = laptop.run("launch", *args, "paths.data=data")
     assert refused.returncode == 2
-    assert "paths.data: data lies beside the project" in refused.stderr
+    assert "paths.data: data is in the project's folder" in refused.stderr
     assert "tabled: 2 done" in laptop.output_of("launch", *args)
     contents = laptop.server.home / "lab" / ".projects" / "files"
     before = read_files(contents)
@@ -238,7 +238,7 @@ def test_a_launch_whose_connection_breaks_is_done_once(laptop: Laptop) -> None:
     assert laptop.server.break_connections()
     out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 3, out + err
-    assert "the connection ended before the command did" in err
+    assert "the connection ended before the command;" in err
     assert "light: 6 done" in laptop.output_of("launch", *words)
     laptop.remote.wait_for_workers()
     assert sorted(laptop.remote.executions().values()) == [1] * 6
@@ -257,7 +257,7 @@ def test_connections_are_shared(laptop: Laptop) -> None:
 @pytest.mark.slow
 def test_a_fetch_over_ssh_moves_what_is_new(laptop: Laptop) -> None:
     laptop.launch("seed=0", experiment="toy")
-    assert " files came" in laptop.output_of("fetch", "cluster:runs", "toy", "--root", "copy")
+    assert " files fetched" in laptop.output_of("fetch", "cluster:runs", "toy", "--root", "copy")
     assert "toy: nothing new" in laptop.output_of("fetch", "cluster:", "toy", "--root", "copy")
     here = ["--login", "here", "--root", "copy"]
     assert f"a copy of cluster:{laptop.remote.root}" in laptop.output_of("status", *here, "toy")

@@ -75,7 +75,7 @@ COMMANDS = [
     command("unknown axis of a job", "show", "sede=0", says=("sede", "did you mean 'seed'")),
     command("unknown stage of a job", "show", "trian", "seed=0", "fold=0", says=("trian", "did you mean 'train'")),
     command("no job of such values", "show", "seed=7", "fold=0", says=("seed=7 fold=0", "no job")),
-    command("attempt that was not", "logs", "seed=0", "fold=0", "--attempt", "9", says=("attempt 9", "latest is 1")),
+    command("attempt that was not", "logs", "seed=0", "fold=0", "--attempt", "9", says=("attempt 9", "attempt is 1")),
     command("explain with one job", "explain", "seed=0 fold=0", says=("JOB",)),
     command("unknown table", "results", "toy", "metrix", says=("metrix", "metrics")),
     command("unknown format", "results", "toy", "--format", "xls", says=("xls", "csv")),
@@ -174,7 +174,7 @@ def test_of_many_jobs_that_are_meant_the_first_are_listed(finished: Toy, word: s
     ended = finished.run_in_process("show", word)
     assert (ended.returncode, ended.stdout) == (2, "")
     first, *listed = ended.stderr.splitlines()
-    assert first == f"seedfold: {word}: {count} jobs answer to it; be more precise or name a --study"
+    assert first == f"seedfold: {word}: {count} jobs fit; write more of the id or address, or name a --study"
     jobs = [line.strip() for line in listed[:5]]
     assert [line.split()[:3] for line in jobs] == [["toy", line.split()[1], "train"] for line in jobs]
     assert len(set(jobs)) == min(count, 5)

@@ -93,7 +93,9 @@ def test_selections_start_only_what_they_name(toy: Toy) -> None:
     toy.launch("--where", "fold=1", "--limit", "1", experiment="light")
     assert toy.states("light") == {"waiting": 5, "done": 1}
     toy.wait_for_workers()
-    assert "5 jobs wait and nobody is at work: seedfold resume light" in toy.output_of("status", "light")
+    assert "5 jobs wait and no worker is running; to start them: seedfold resume light" in toy.output_of(
+        "status", "light"
+    )
     assert toy.json_of("status", "light", "--where", "fold=1")["jobs"] == 2
     toy.output_of("resume", "light", "--where", "seed=1 fold!=2")
     assert toy.states("light") == {"waiting": 3, "done": 3}
@@ -115,8 +117,8 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
     assert read_files(toy.root) == before
     said = toy.output_of("plan", "-cd", "conf", "experiment=toy", "signal=0.5").splitlines()
     assert said[:2] == [
-        "toy: 6 jobs; launch stops, unless told --replace, or study=NAME",
-        "6 jobs would be replaced, through:",
+        "toy: 6 jobs; launch will refuse this without --replace or another study=NAME",
+        "6 jobs would be replaced, because of these keys:",
     ]
     assert said[2].startswith("  signal 2.0 → 0.5")
     assert [line for line in said if "would start" in line] == ["a launch with --replace would start 6: 6 new"]
@@ -139,13 +141,13 @@ def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     )
     second = toy.start(*launch, "study=two")
     wait_until(
-        lambda: toy.study("two").plans_folder.exists() and "waits for a place: " in toy.output_of("status", "two")
+        lambda: toy.study("two").plans_folder.exists() and "waits for a slot: " in toy.output_of("status", "two")
     )
     toy.output_of("cancel", "one")
     said, _ = second.communicate(timeout=WAIT_S)
     first.communicate(timeout=WAIT_S)
     assert second.returncode == 0
-    assert re.search(r"^two: waits for a place: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
+    assert re.search(r"^two: waits for a slot: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
     assert said.count("waits for") == 1
     assert "waits for" not in toy.output_of("status", "two")
 
@@ -169,7 +171,7 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
     (dead,) = toy.json_of("status", "light")["dead_workers"]
     assert (dead["submission"], dead["jobs"]) == (token, 6)
     assert "seedfold.orchestrator.worker.worker" in Path(dead["log"]).read_text()
-    line = f"the worker of submission {token} died; its log: {dead['log']}; seedfold resume light goes on"
+    line = f"the worker of submission {token} died; its log: {dead['log']}; to go on: seedfold resume light"
     assert line in ended.stdout
     assert line in toy.output_of("status", "light")
     toy.output_of("resume", "light", "--where", "fold=0,1")
@@ -305,7 +307,7 @@ def test_logs_follow_an_attempt_to_its_end(toy: Toy) -> None:
     assert toy.output_of("logs", "train", "seed=0", "--attempt", "1") == followed.stdout
     missing = toy.run_in_process("logs", "seed=0", "--attempt", "2")
     assert missing.returncode == 2
-    assert "the latest is 1" in missing.stderr
+    assert "its latest attempt is 1" in missing.stderr
 
 
 @pytest.mark.slow

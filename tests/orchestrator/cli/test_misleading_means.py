@@ -111,7 +111,7 @@ def test_a_point_that_was_taken_out(study: Toy) -> None:
     launch(study, "seed=2")
     text = shown(study)
     assert "0.5100 ± 0.0100" in text
-    assert "1 job is left out, whose points the study as last launched no longer has; --all shows them" in text
+    assert "1 job is left out because the last launch removed these points from the study; to list them: --all" in text
     assert "0.7325" in shown(study, "--all")
     assert "3 jobs, 3 done" in study.output_of("status", "scores")
     assert "4 jobs, 4 done" in study.output_of("status", "scores", "--all")

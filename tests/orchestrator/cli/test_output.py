@@ -57,7 +57,7 @@ def test_everything_fits_narrow_terminals(toy: Toy, columns: str) -> None:
 @pytest.mark.parametrize("command", ["status", "watch"])
 def test_help_says_which_commands_that_look_submit_as_well(finished: Toy, command: str) -> None:
     help_text = " ".join(finished.output_of(command, "--help").split())
-    assert "submits what is to follow, as `seedfold advance` does" in help_text
+    assert "submits the jobs that are due, as `seedfold advance` does" in help_text
 
 
 def test_help_and_status_import_little(finished: Toy) -> None:
@@ -170,4 +170,4 @@ def test_a_worker_that_dies_ends_the_wait(toy: Toy) -> None:
     toy.kill_workers()
     out, _ = launch.communicate(timeout=WAIT_S)
     assert launch.returncode == 1
-    assert "1 job is not done: seedfold resume light" in out
+    assert "1 job is not done; to continue: seedfold resume light" in out

@@ -75,7 +75,7 @@ def test_rounding_is_of_measured_numbers_in_every_format(finished: Toy) -> None:
         (("--format", "latexx"), "did you mean 'latex'"),
         (("--out", "table.doc"), "table.doc: its ending names no format (csv, htm"),
         (("--round", "-1"), "--round"),
-        (("--wide", "--format", "csv"), "--wide: goes with the table on the terminal; csv has every column"),
+        (("--wide", "--format", "csv"), "--wide: use it only for the table on the terminal; csv has every column"),
     ],
 )
 def test_options_that_cannot_be_are_refused(finished: Toy, arguments: tuple[str, ...], says: str) -> None:

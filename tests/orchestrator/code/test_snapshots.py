@@ -313,7 +313,7 @@ def test_what_has_lost_its_code_is_refused_and_waits_for_a_person(tmp_path: Path
     settings = {"cluster": {"executor": "slurm"}, "failures": {}}
     array = TaskArray("train", Resources(), 1, 1)
     lost = Submission.create(StudyFolder(tmp_path / "study"), ["a" * 64], settings, tmp_path, array=array, snapshot="b")
-    with pytest.raises(RefusedError, match="the snapshot of the code is gone; seedfold resume study"):
+    with pytest.raises(RefusedError, match="the snapshot of the code is gone; run seedfold resume study"):
         Slurm(ClusterSettings.parse(settings["cluster"])).submit(lost, ())
 
 

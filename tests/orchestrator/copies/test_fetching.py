@@ -65,7 +65,7 @@ def test_a_notebook_reads_a_copy(finished: Toy, tmp_path: Path, monkeypatch: pyt
     assert study.metrics().equals(sf.study("toy", finished.root).metrics())
     assert study.job(seed=0, fold=1).log == "seed 0, attempt 1\n"
     for act in (lambda: study.launch("seed=9"), study.resume, study.cancel):
-        with pytest.raises(UsageError, match="is a copy to look at"):
+        with pytest.raises(UsageError, match="is a copy, which is only for reading"):
             act()
 
 
@@ -127,7 +127,7 @@ def test_a_copy_is_no_other_study(finished: Toy, tmp_path: Path) -> None:
         finished.run_in_process("fetch", str(finished.root), "toy"),
         copy.run_in_process("fetch", str(finished.root), "tyo"),
     ]
-    says = ["is a copy itself", "no such folder", "is the root", "did you mean 'toy'"]
+    says = ["is itself a copy", "no such folder", "is the root", "did you mean 'toy'"]
     for ended, text in zip(refused, says, strict=True):
         assert ended.returncode == 2
         assert text in ended.stderr

@@ -40,6 +40,6 @@ def test_what_still_runs_is_told_apart(toy: Toy) -> None:
     worker.send_signal(signal.SIGSTOP)
     said = toy.output_of("cancel", "light")
     assert "cancelled 3 jobs" in said
-    assert "1 of them still runs and will be stopped; one that is done before that stays done" in said
+    assert "1 of them still runs and will be stopped; a job that is done before that stays done" in said
     worker.send_signal(signal.SIGCONT)
     wait_until(lambda: toy.states("light") == {"cancelled": 3})

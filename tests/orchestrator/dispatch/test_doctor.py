@@ -44,7 +44,7 @@ def test_a_sound_machine_and_study(finished: Toy) -> None:
     before = read_files(finished.root)
     ended = finished.run_in_process("doctor", "toy")
     assert ended.returncode == 0
-    assert "6 results read through, all whole" in ended.stdout
+    assert "6 results read completely; all are intact" in ended.stdout
     assert "exclusive creation works" in ended.stdout
     assert all(line.split()[0] in {"ok", "warning", "problem"} for line in ended.stdout.splitlines())
     assert read_files(finished.root) == before

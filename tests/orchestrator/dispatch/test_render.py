@@ -133,14 +133,14 @@ def test_arrays_are_cut_by_resources_and_size_and_follow_those_of_their_parents(
         (["--target", "shell", "--limit", "0"], "--limit"),
         (["--target", "shell", "--where", "seed=7"], "no jobs to render"),
         (["--target", "shell", "--out", "data"], "data: is not empty"),
-        (["--target", "shell", "--out", "conf/experiment/toy.yaml"], "is no folder"),
-        (["--target", "shell", "--out", "new\nline"], "ends of lines"),
-        (["--target", "shell", "--separator", "echo 'x"], "no whole shell command"),
-        (["--target", "shell", "--separator", "sleep 2 \\"], "no whole shell command"),
-        (["--target", "shell", "--separator", "cat <<END"], "no whole shell command"),
-        (["--target", "shell", "--separator", "sleep 2 &&"], "no whole shell command"),
-        (["--target", "shell", "--separator", ""], "no whole shell command"),
-        (["--target", "shell", "--root", "a\nb"], "ends of lines"),
+        (["--target", "shell", "--out", "conf/experiment/toy.yaml"], "is not a folder"),
+        (["--target", "shell", "--out", "new\nline"], "has newlines"),
+        (["--target", "shell", "--separator", "echo 'x"], "is not a complete shell command"),
+        (["--target", "shell", "--separator", "sleep 2 \\"], "is not a complete shell command"),
+        (["--target", "shell", "--separator", "cat <<END"], "is not a complete shell command"),
+        (["--target", "shell", "--separator", "sleep 2 &&"], "is not a complete shell command"),
+        (["--target", "shell", "--separator", ""], "is not a complete shell command"),
+        (["--target", "shell", "--root", "a\nb"], "has newlines"),
         (["--target", "bsub", "cluster=slurm", "cluster.qos=long"], "cluster.qos: bsub has no such option"),
         (["--target", "bsub", "cluster=slurm", "cluster.partition='a\"b'"], "option q of bsub"),
         (["--target", "sbatch", "cluster=slurm", '+cluster.options={comment: "a\nb"}'], "option comment of sbatch"),
@@ -169,8 +169,8 @@ def test_a_folder_is_not_rendered_over(toy: Toy) -> None:
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["--record"], "goes with --jobs"),
-        (["--record", "--jobs", "out/jobs.jsonl", "--steps", "1"], "without --steps"),
+        (["--record"], "needs --jobs"),
+        (["--record", "--jobs", "out/jobs.jsonl", "--steps", "1"], "cannot be used with --steps"),
         (["--record", "--jobs", "nowhere.jsonl"], "cannot be read"),
         (["--record", "--jobs", "alone.jsonl"], "study.json cannot be read"),
     ],
@@ -291,7 +291,7 @@ def test_jobs_that_stand_elsewhere_are_not_replaced(toy: Toy) -> None:
     toy.launch("signal=3.0", "--replace", "seed=0", "fold=0", experiment="light")
     superseded = record(toy, folder, one)
     assert (superseded.returncode, len(superseded.stderr.splitlines())) == (2, 1)
-    assert "another job in its place" in superseded.stderr
+    assert "has replaced this job" in superseded.stderr
     other = rendered(toy, "shell", "signal=4.0", experiment="light", out="other")
     refused = record(toy, other, ids_of(other)[0])
     assert refused.returncode == 2

@@ -60,8 +60,8 @@ def test_a_claim_is_alive_as_long_as_its_process(root: Root) -> None:
     assert claim_attempt(root, study, JOB, 1, "token") is None
     assert has_live_claim(study, JOB)
     assert latest_attempt_number(study, JOB) == 1
-    assert claim_attempt(root, study, JOB, 1, "token") == "attempt 1 was begun by somebody else"
-    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "it runs in study one"
+    assert claim_attempt(root, study, JOB, 1, "token") == "attempt 1 was begun by another process"
+    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "the job is running in study one"
     assert latest_attempt_number(root.study_folder("two"), JOB) == 0
 
 
@@ -97,7 +97,7 @@ def test_an_attempt_that_left_no_claim_hides_no_later_one(root: Root) -> None:
     assert claim_attempt(root, study, JOB, 2, "token") is None
     assert has_live_claim(study, JOB)
     assert latest_attempt_number(study, JOB) == 2
-    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "it runs in study one"
+    assert claim_attempt(root, root.study_folder("two"), JOB, 1, "token") == "the job is running in study one"
 
 
 @pytest.mark.parametrize("number", [1, 3])

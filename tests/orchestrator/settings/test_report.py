@@ -29,8 +29,8 @@ def test_axes_are_named_as_in_a_condition() -> None:
     ("given", "says"),
     [
         ({"compares": []}, r"report.compares: unknown key \(did you mean 'compare'\?\)"),
-        ({"compare": "model"}, r"report.compare: 'model' is no list of axes; write \[model\]"),
-        (["model"], r"report: \['model'\] is no mapping"),
+        ({"compare": "model"}, r"report.compare: 'model' is not a list of axes; write \[model\]"),
+        (["model"], r"report: \['model'\] is not a mapping"),
         (
             {"compare": ["loss.weihgting"]},
             r"report.compare: loss.weihgting: no such axis \(did you mean 'loss.weighting'",

@@ -38,7 +38,7 @@ def test_a_notebook_does_not_do_here_what_a_login_host_is_for(toy: Toy, monkeypa
     _write(toy, "cluster: {name: slurm, login: me@there}\n")
     monkeypatch.chdir(toy.folder)
     monkeypatch.setenv("HOME", toy.environment["HOME"])
-    with pytest.raises(UsageError, match="me@there: commands run there"):
+    with pytest.raises(UsageError, match="me@there: commands run on that host"):
         sf.study("toy", toy.root, config_dirs=["conf"]).launch()
     assert not toy.root.exists()
 

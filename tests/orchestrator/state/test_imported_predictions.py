@@ -63,7 +63,7 @@ def test_a_table_is_held_as_it_was_and_only_once(toy: Toy) -> None:
         assert found["sample_id"].tolist() == given["sample_id"].tolist()
         assert found[["target", "logit_2"]].to_numpy().tolist() == given[["target", "logit_2"]].to_numpy().tolist()
     before = read_files(toy.root)
-    assert "is there already" in toy.output_of("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
+    assert "was imported before" in toy.output_of("import", "thorax.csv", *TAKE_IN, "--set", "seed=3")
     assert read_files(toy.root) == before
     shown = toy.json_of("show", "task=thorax")
     assert shown["result"]["provenance"]["files"][0]["file"] == str(toy.folder / "thorax.csv")

@@ -81,4 +81,4 @@ def test_resume_takes_resources_and_settings_of_the_cluster(stranger: HydraProgr
     assert "started 2" in resumed.stdout, resumed.stderr
     assert stranger.toy.json_of("show", "seed=1")["resources"]["memory_bytes"] == 2 * 1024**3
     refused = stranger.toy.run_in_process("resume", "train", "lr=3")
-    assert (refused.returncode, "lr: identifies a job" in refused.stderr) == (2, True)
+    assert (refused.returncode, "lr: is part of the job's id" in refused.stderr) == (2, True)

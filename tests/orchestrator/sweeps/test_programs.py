@@ -130,7 +130,7 @@ def test_a_login_host_is_refused_also_where_the_site_names_it(stranger: HydraPro
     site.parent.mkdir(parents=True)
     site.write_text("cluster: {name: slurm, login: me@hpc.example.org}")
     said = stranger.run("-m", "hydra/sweeper=seedfold", "hydra/launcher=seedfold_slurm", "seed=1,2", code=2)
-    assert "hydra.launcher.login: me@hpc.example.org: a sweep is launched from where its program runs" in said
+    assert "hydra.launcher.login: me@hpc.example.org: a sweep is launched on the machine where its program runs" in said
     assert not (stranger.folder / "runs").exists()
 
 
@@ -172,7 +172,7 @@ def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: HydraPr
     assert "hydra.launcher.replace=true" in said
     assert len(stranger.executions()) == 2
     assert "give hydra.job.name=NAME" in stranger.sweep("lr=1", "hydra.job.name=__main__", code=2)
-    assert "volatile: 'lr' is no list" in stranger.sweep("lr=1", "hydra.launcher.volatile=lr", code=2)
+    assert "volatile: 'lr' is not a list" in stranger.sweep("lr=1", "hydra.launcher.volatile=lr", code=2)
 
 
 def test_every_hydra_program_pays_little_for_the_plugin() -> None:

@@ -113,7 +113,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert read_files(shared.folder) == before
 
 
-@pytest.mark.parametrize(("table", "says"), [("calibration", "any task,"), ("decisions", "any task of two classes,")])
+@pytest.mark.parametrize(("table", "says"), [("calibration", "any task$"), ("decisions", "any task of two classes$")])
 def test_a_table_without_rows_says_why(table: str, says: str) -> None:
     given: OutputOptions = {"format": None, "out": None, "decimals": None, "wide": False, "limit": None}
     with pytest.raises(UsageError, match=says):

@@ -74,7 +74,7 @@ def test_a_job_by_id_or_place(study: Study) -> None:
 def test_errors_are_those_of_the_command(finished: Toy) -> None:
     with pytest.raises(UsageError, match="did you mean 'toy'"):
         sf.study("tyo", finished.root).status()
-    with pytest.raises(UsageError, match="cannot name a folder"):
+    with pytest.raises(UsageError, match="cannot be the name of a folder"):
         sf.study("../toy", finished.root)
     with pytest.raises(UsageError, match="seed"):
         sf.study("toy", finished.root).job(sede=1)

@@ -241,9 +241,7 @@ def test_a_damaged_event_is_passed_over_and_named(toy: Toy) -> None:
     spoilt = next(index for index, line in enumerate(lines) if b'"done"' in line)
     file.write_bytes(b"".join([*lines[:spoilt], lines[spoilt][:40] + b"\0\xff\n", *lines[spoilt + 1 :]]))
     assert toy.states() == {"done": 6}
-    assert f"1 damaged line is passed over in {toy.study().events_folder}: {file.name}" in toy.output_of(
-        "status", "toy"
-    )
+    assert f"1 damaged line is skipped in {toy.study().events_folder}: {file.name}" in toy.output_of("status", "toy")
     assert "nothing to start" in toy.launch("--wait").stdout
 
 

@@ -111,14 +111,14 @@ def test_who_waits_learns_who_has_the_places() -> None:
     waiting = machine(gpus=2, holder="/runs/three")
     first = machine(gpus=2).acquire_slot(Resources(gpus=1), 0)
     assert first is not None
-    assert wait_text(waiting, Resources(gpus=2)) == "waits for 2 places: 1 of 2 is taken by study one"
+    assert wait_text(waiting, Resources(gpus=2)) == "waits for 2 slots: 1 of 2 is taken by study one"
     assert machine(gpus=2, holder="/else/two").acquire_slot(Resources(gpus=1), 0) is not None
-    assert wait_text(waiting, Resources(gpus=1)) == "waits for a place: all 2 are taken by studies /else/two, one"
+    assert wait_text(waiting, Resources(gpus=1)) == "waits for a slot: all 2 are taken by studies /else/two, one"
     first.release()
     assert machine(gpus=2, holder="/else/two").acquire_slot(Resources(gpus=1), 0) is not None
-    assert wait_text(waiting, Resources(gpus=1)) == "waits for a place: all 2 are taken by study /else/two"
+    assert wait_text(waiting, Resources(gpus=1)) == "waits for a slot: all 2 are taken by study /else/two"
     lonely = machine(gpus=1, holder="/runs/three")
-    assert wait_text(lonely, Resources(gpus=1)) == "waits for a place: the only one is taken by study /else/two"
+    assert wait_text(lonely, Resources(gpus=1)) == "waits for a slot: the only one is taken by study /else/two"
 
 
 def test_a_job_that_gets_a_place_lacks_none() -> None:

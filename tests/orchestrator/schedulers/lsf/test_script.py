@@ -144,7 +144,7 @@ def test_the_unit_of_the_site_is_read(
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"dialect": "new"}, "cluster.dialect: 'new' is none of auto, lsf10, classic"),
+        ({"dialect": "new"}, "cluster.dialect: 'new' is not one of auto, lsf10, classic"),
         ({"max_array": 0}, "cluster.max_array: 0"),
         ({"rerunnable": "x"}, "cluster.rerunnable: 'x'"),
         ({"job_grup": "x"}, "did you mean 'job_group'"),

@@ -91,10 +91,10 @@ def test_reasons_of_pending_jobs_are_put_in_words() -> None:
         ("105", 1): "waits for jobs before it"
     }
     known = {
-        " The job array has reached its running element limit;": "throttled by cluster.throttle",
+        " The job array has reached its running element limit;": "waits because of cluster.throttle",
         " Job's requirements for resource reservation not satisfied (Resource: mem);": "waits for free resources",
         " Not enough job slot(s): 3 hosts;": "waits for free slots",
-        " Dependency condition invalid or never satisfied;": "can never run: what it depends on did not happen",
+        " Dependency condition invalid or never satisfied;": "can never run: a job that it depends on failed",
         " The job was suspended by the user while pending;": "held by a person",
     }
     assert {said: readable_reason(said.strip()) for said in known} == known

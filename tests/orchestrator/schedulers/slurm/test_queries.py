@@ -43,7 +43,7 @@ def test_the_queue_is_read(fake: Fake) -> None:
     found = {row.index: row.state for row in queries.queued_tasks(["st.train.tok"], 10)}
     phases = {index: state.phase for index, state in found.items()}
     assert phases == {2: "pending", 3: "pending", 0: "running", 4: "ended", 5: "running", 6: "running"}
-    assert found[2].reason == "throttled by cluster.throttle"
+    assert found[2].reason == "waits because of cluster.throttle"
     assert (found[4].kind, found[4].reason) == ("timeout", "its task reached the time limit")
     assert {state.array_id for state in found.values()} == {"104"}
     assert found[0].node == "n1"
@@ -52,7 +52,7 @@ def test_the_queue_is_read(fake: Fake) -> None:
 @pytest.mark.parametrize("text", ["slurm_load_jobs error: maybe\n", "104|x|RUNNING|None|a|N/A|n1\n", "104|1|RUNNING\n"])
 def test_nonsense_is_no_answer(fake: Fake, text: str) -> None:
     fake("squeue", text)
-    with pytest.raises(UnreachableError, match="makes no sense"):
+    with pytest.raises(UnreachableError, match="which Seedfold cannot read"):
         list(queries.queued_tasks(["a"], 10))
 
 
@@ -61,10 +61,10 @@ def test_a_command_that_fails_hangs_or_is_missing_is_no_answer(fake: Fake, monke
     with pytest.raises(UnreachableError, match="squeue failed: Unable to contact slurm controller"):
         list(queries.queued_tasks(["a"], 10))
     fake("squeue", before="exec sleep 100")
-    with pytest.raises(UnreachableError, match=r"squeue gave no answer in 0\.2 s"):
+    with pytest.raises(UnreachableError, match=r"squeue did not reply within 0\.2 s"):
         list(queries.queued_tasks(["a"], 0.2))
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UnreachableError, match="squeue: not found"):
+    with pytest.raises(UnreachableError, match="squeue: command not found"):
         list(queries.queued_tasks(["a"], 10))
 
 

@@ -5,7 +5,7 @@ here=$(CDPATH= cd -- "$(dirname -- "$0")/." && pwd)
 export SEEDFOLD_JOBS="$here/jobs.jsonl"
 unset BSUB_QUIET
 
-# Submits a file, with options of bsub in front of it; the number that LSF gave is then in $id.
+# submit FILE [OPTION]...: submits FILE with these options of bsub; $id is then the number of the job.
 submit() {
     local said
     said=$(bsub "${@:2}" < "$here/$1")

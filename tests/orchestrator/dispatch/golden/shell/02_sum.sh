@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stage sum of study chain: 2 jobs, one command each.
-# Run it in the project's folder. What is done is not done again; 1 is returned if anything failed.
+# Stage sum of study chain: 2 jobs, one command for each.
+# Run it in the project's folder. Jobs that are done are not run again; the exit code is 1 if a job failed.
 jobs=$(dirname -- "$0")/jobs.jsonl
 failed=0
 trap 'failed=1' ERR
