@@ -27,7 +27,7 @@ from seedfold.trainers.stages import fit_predict
 
 config, staging = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 count, trouble = int(sys.argv[3]), sys.argv[4]
-fit_predict.devices = lambda *_: count
+fit_predict.device_count = lambda *_: count
 job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(gpus=count), "run", "f" * 64)
 read, fit = [], staging.parent / "fit"
 staging.mkdir()
@@ -41,7 +41,7 @@ def troubled(work, ranks):
     whole(work, ranks)
 
 
-whole, fit_predict._run = fit_predict._run, troubled
+whole, fit_predict._run_rank = fit_predict._run_rank, troubled
 work = Work(job, 1, fit, staging, reads=lambda path: read.append(path.name))
 if trouble == "stopped":
     work = replace(work, stop_requested=(fit / "last.ckpt").exists)
