@@ -1,4 +1,4 @@
-"""Which jobs are compared: two values of an axis, and the pairs of jobs that differ in nothing else.
+"""Which jobs are compared: two values of an axis, and the pairs of jobs that differ only in this axis.
 
 A pair has the same seed, fold and other axes. Pairs that differ in seeds and folds alone are replicates of one
 comparison. Every other axis, such as the task or an imbalance ratio, makes a comparison of its own, so that like is

@@ -1,4 +1,4 @@
-"""The columns of a table that hold what a model predicts: one logit, or one probability, a class."""
+"""The columns of a table with the output of a model: one logit, or one probability, per class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROBABILITY = re.compile(r"(prob|proba|probability)_(0|[1-9][0-9]*)")
 _SUM_TOLERANCE = 1e-3
 """How far probabilities may be from a sum of 1: files often have three decimals or more."""
 _LEAST = float(np.finfo(np.float32).tiny)
-"""In place of a probability of 0, whose logarithm is no number."""
+"""Replaces a probability of 0, which has no finite logarithm."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class ValueColumns:
     def to_logits(self, file: Path, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return logits (n, k) of the columns' values (n, k): the logarithms of probabilities.
 
-        Raises UsageError for a row whose probabilities are none.
+        Raises UsageError for a row whose values are not probabilities.
         """
         if not self.are_probabilities:
             return values
-        # Not a number is no probability either.
+        # NaN is not a probability either.
         outside = ~((values >= 0) & (values <= 1))
         if outside.any():
             row, column = (int(place) for place in np.argwhere(outside)[0])
-            refuse_value(file, row, self.names[column], f"{values[row, column]:g} is no probability")
+            refuse_value(file, row, self.names[column], f"{values[row, column]:g} is not a probability")
         if len(self.names) == 1:
             return np.asarray(np.log(np.maximum(values, _LEAST)) - np.log(np.maximum(1 - values, _LEAST)))
         sums = values.sum(axis=1)

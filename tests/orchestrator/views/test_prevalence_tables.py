@@ -93,7 +93,7 @@ def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
         ),
         (("calibration", "--split", "app_test"), ("--split app_test", "app_test=NAME")),
         (("calibration", "--split", "app_tset=clinic"), ("'app_tset'", "did you mean 'app_test'")),
-        (("calibration", "--split", "app_test=dev_cal"), ("app_test=dev_cal", "a name of its own")),
+        (("calibration", "--split", "app_test=dev_cal"), ("app_test=dev_cal", "need three different names")),
         (("calibration", "--split", "app_test=clinic"), ("no finished job predicts", "there are app_test, dev_cal")),
         (("calibration", "--over", "task"), ("--over", "calibration")),
         (("metrics", "--ratios", "1"), ("--ratios", "metrics")),
