@@ -98,7 +98,7 @@ def test_the_test_table_changes_nothing_of_the_development_table(tables: Tables)
 @pytest.mark.parametrize(
     ("change", "given", "says"),
     [
-        (("60.0", "old"), {}, r"train\.csv: row 5, column 'age' holds 'old', which is no number"),
+        (("60.0", "old"), {}, r"train\.csv: row 5, column 'age' holds 'old', which is not a number"),
         (("", ""), {"numbers": ["ages"]}, r"train\.csv: no column 'ages' \(did you mean 'age'\?\)"),
         (("", ""), {"missing": ["unknown", "male", "female"]}, "column 'sex' is missing in every row"),
         (("t,p3", "a,p3"), {}, "have the same id 'a'"),
