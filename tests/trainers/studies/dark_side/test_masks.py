@@ -146,12 +146,10 @@ def test_settings_of_training_that_cannot_be_are_named(
 def test_runs_for_classes_and_for_masks_name_each_other(
     config: Compose, parents: dict[str, Path], work: MakeWork, compose: Compose
 ) -> None:
-    with pytest.raises(
-        ConfigFailure, match=r"run: the samples have masks, and seedfold.trainers.stages.fit_masks.run learns"
-    ):
+    with pytest.raises(ConfigFailure, match=r"run: the samples have masks; use seedfold.trainers.stages.fit_masks.run"):
         fit_predict.run(training(config, parents, work, "fit"))
     with pytest.raises(
-        ConfigFailure, match=r"run: the samples have no masks, and seedfold.trainers.stages.fit_predict.run"
+        ConfigFailure, match=r"run: the samples have no masks; use seedfold.trainers.stages.fit_predict.run"
     ):
         fit_masks.run(work(compose("experiment=breast_cancer")))
     unknown = work(config(), parents={"slices": parents["new_slices"]})

@@ -117,7 +117,7 @@ def test_a_damaged_file_is_named_with_its_record(shards: Path, harm: Any, says: 
 def test_records_that_do_not_fit_are_named(shards: Path) -> None:
     with pytest.raises(DataFailure, match="no file is called valid"):
         load(shards, pattern="valid*")
-    with pytest.raises(DataFailure, match=r"train00-3.tfrec: record 1 has 0 values of 'patient_id', one is"):
+    with pytest.raises(DataFailure, match=r"train00-3.tfrec: record 1 has 0 values of 'patient_id', exactly one is"):
         load(shards, group="patient_id")
     (shards / "train01-2.tfrec").rename(shards / "train01-3.tfrec")
     with pytest.raises(DataFailure, match=r"train01-3.tfrec: has 2 records, its name says 3; it is not whole"):
