@@ -11,5 +11,7 @@ def linear_rate(per_sample: float, batch_size: int, accumulate: int = 1) -> floa
     Raises UsageError if a step has no samples.
     """
     if batch_size < 1 or accumulate < 1:
-        raise UsageError(f"a step of {accumulate} batches of {batch_size} has no learning rate")
+        raise UsageError(
+            f"a step of {accumulate} batches of {batch_size} has no learning rate; both have to be at least 1"
+        )
     return float(per_sample) * batch_size * accumulate

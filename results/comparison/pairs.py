@@ -124,9 +124,9 @@ def _axes_of_folds(places: Sequence[Addressed], averaged: Sequence[str]) -> list
 def _nothing_text(runs: Sequence[FinishedJob], axis: str) -> str:
     values = list(dict.fromkeys(format_value(run.axes[axis]) for run in with_axes(runs, [axis])))
     if len(values) == 1:
-        return f"{axis}: the jobs that are done have one value, {values[0]}; there is nothing to compare"
+        return f"{axis}: the jobs that are done have only one value, {values[0]}, so there is nothing to compare"
     others = ", ".join(name for name in axis_names(runs) if name != axis) or "no other axis"
-    return f"{axis}: no two jobs that are done differ in it alone; they also differ in {others}"
+    return f"{axis}: no two jobs that are done differ only in this axis; they also differ in {others}"
 
 
 @dataclass(frozen=True, slots=True)

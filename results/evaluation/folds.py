@@ -181,4 +181,4 @@ def refuse_gaps(gaps: Sequence[Gap], place: str) -> None:
         listed = "; ".join(str(gap) for gap in gaps[:MAX_LISTED])
         more = f"; and {len(gaps) - MAX_LISTED} more" if len(gaps) > MAX_LISTED else ""
         remedy = "wait for these jobs" if all(gap.verb == _IS_MISSING for gap in gaps) else "launch these folds as well"
-        raise UsageError(f"{place}: {listed}{more}; {remedy}, or ask for what is there with partial=True")
+        raise UsageError(f"{place}: {listed}{more}; {remedy}, or use only what is there with partial=True")

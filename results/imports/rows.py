@@ -100,7 +100,7 @@ def _check_repeated(file: Path, ids: Texts, splits: Texts | None) -> None:
     if repeated.any():
         row = int(np.argmax(repeated))
         first = int(np.argmax((keys == keys.iloc[row]).all(axis=1)))
-        refuse_value(file, row, "sample_id", f"{ids[row]!r} is there already, in row {first + 1}")
+        refuse_value(file, row, "sample_id", f"{ids[row]!r} occurs already in row {first + 1}")
 
 
 def _check_logits(file: Path, logits: NDArray[Any]) -> None:

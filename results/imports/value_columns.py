@@ -56,7 +56,9 @@ def find_value_columns(file: Path, names: Sequence[str]) -> ValueColumns:
     probabilities = [name for name in names if _PROBABILITY.fullmatch(name)]
     logits = [name for name in names if name.startswith("logit")]
     if probabilities and logits:
-        refuse_value(file, None, probabilities[0], f"beside {logits[0]}; a file has one of them; leave out the others")
+        refuse_value(
+            file, None, probabilities[0], f"stands beside {logits[0]}; remove either the logits or the probabilities"
+        )
     if probabilities:
         return ValueColumns(_in_order_of_classes(file, probabilities), are_probabilities=True)
     for name in logits:
@@ -76,13 +78,13 @@ def _in_order_of_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         number = int(name.rpartition("_")[2])
         if number in by_class:
-            refuse_value(file, None, name, f"is there already, as {by_class[number]}")
+            refuse_value(file, None, name, f"names the same class as {by_class[number]}")
         by_class[number] = name
     if list(by_class) == [1]:
         return (by_class[1],)
     stem = names[0].rpartition("_")[0]
     if list(by_class) == [0]:
-        refuse_value(file, None, names[0], f"is the only one; a file has one a class, or that of class 1 as {stem}_1")
+        refuse_value(file, None, names[0], f"is the only one; give one per class, or only that of class 1 as {stem}_1")
     for number in range(len(names)):
         if number not in by_class:
             refuse_value(file, None, f"{stem}_{number}", "missing; a file has one probability per class, from 0")

@@ -330,10 +330,10 @@ def describe_omissions(analysis: AnalysisTable) -> Iterator[str]:
         if analysis.name != ESTIMATES:
             yield f"{jobs} no labels in {split}: left out; the table {ESTIMATES} estimates prevalences there"
         else:
-            yield f"{jobs} no labels in {split}: prevalences are estimated there, and nothing can say how well"
+            yield f"{jobs} no labels in {split}: prevalences are estimated there, but their error is not known"
     if analysis.untested and analysis.name == ESTIMATES:
         jobs, split = count_noun(analysis.untested, "of these jobs has", "of these jobs have"), analysis.splits[1]
-        yield f"{jobs} no labelled {split}: only {' and '.join(WITHOUT_LABELS)} can be estimated, which adjust nothing"
+        yield f"{jobs} no labelled {split}: only {' and '.join(WITHOUT_LABELS)} can be estimated, which need no labels"
     if analysis.impossible_ratios:
         pairs = count_noun(analysis.impossible_ratios, "ratio of a task is", "ratios of a task are")
         yield f"{pairs} impossible, with too few samples of a class: no rows"

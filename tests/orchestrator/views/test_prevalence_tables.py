@@ -142,7 +142,7 @@ def test_estimates_are_shown_and_what_cannot_be_said_is_told(clinics: Toy) -> No
         ["known", "1", "0"], ["known", "1", "1"], ["known", "2", "0"], ["known", "2", "1"],
         ["clinic", "-", "0"], ["clinic", "-", "1"],
     ]  # fmt: skip
-    assert shown[7] == "1 job has no labels in app_test: prevalences are estimated there, and nothing can say how well"
+    assert shown[7] == "1 job has no labels in app_test: prevalences are estimated there, but their error is not known"
     options = ("--ratios", "1,2", "--methods", "cc,acc", "--format", "csv")
     table = pd.read_csv(io.StringIO(clinics.output_of("results", "clinics", "quantification", *options)))
     clinic = table[table["task"] == "clinic"]

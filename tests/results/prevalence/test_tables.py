@@ -161,8 +161,8 @@ def test_of_a_deployment_without_labels_the_prevalences_are_estimated(shifted: S
         "ACC": False, "CC": True, "EMQ": False, "PCC": True
     }  # fmt: skip
     assert list(describe_omissions(found)) == [
-        "2 jobs have no labels in app_test: prevalences are estimated there, and nothing can say how well",
-        "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which adjust nothing",
+        "2 jobs have no labels in app_test: prevalences are estimated there, but their error is not known",
+        "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which need no labels",
     ]
     errors = make_analysis("quantification_error", [known, clinic], settings, tmp_path / "cache")
     assert errors.table["task"].unique().tolist() == ["hip"]

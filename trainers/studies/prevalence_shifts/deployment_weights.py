@@ -72,7 +72,7 @@ def _class_prevalences(counts: Sequence[int]) -> Floats:
     import numpy as np
 
     if len(counts) < 2:
-        raise UsageError(f"class_counts: {len(counts)} classes have no prevalences; at least 2")
+        raise UsageError(f"class_counts: {len(counts)} classes have no prevalences; give at least 2")
     if min(counts) < 1:
         raise UsageError(f"class_counts: class {list(counts).index(min(counts))} has no samples")
     return np.asarray(counts, dtype=np.float32) / np.float32(sum(counts))
