@@ -1,4 +1,4 @@
-"""Relative paths of a study become absolute when it is read: jobs run in other folders."""
+"""Makes relative paths of a study absolute when it is read, because jobs run in other folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 
 
 def make_absolute(config: DictConfig, folder: Path) -> None:
-    """Make the relative texts below ``paths`` absolute against ``folder``; texts with a scheme stay as they are."""
+    """Make the relative paths below ``paths`` absolute, starting from ``folder``.
+
+    Those with a scheme stay as they are.
+    """
     node = config._get_node(PATHS_KEY)
     if isinstance(node, (DictConfig, ListConfig)) and not (node._is_none() or node._is_interpolation()):
         _make_tree_absolute(node, folder)
@@ -36,7 +39,7 @@ def _is_relative(node: Any, name: Any, text: str) -> bool:
         try:
             resolved = node[name]
         except OmegaConfBaseException:
-            # Whatever cannot be resolved here is reported, with its key, where a job needs it.
+            # If a value cannot be resolved here, the error, with its key, comes when a job needs the value.
             return False
     if not isinstance(resolved, str) or resolved == "???":
         return False

@@ -1,6 +1,6 @@
-"""Which values of a configuration change when an axis does, told from the texts of its interpolations.
+"""Which values of a configuration change when an axis changes, as the texts of its interpolations show.
 
-The analysis may name too much, never too little: whatever it names is evaluated again by OmegaConf.
+The analysis may name too many values, but never too few: OmegaConf evaluates again each value that it names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from seedfold.jobs.study_keys import Conventions
 
 @dataclass(frozen=True)
 class Leaf:
-    """A text with interpolations: what changes it, and whether it depends on the machine."""
+    """A string with interpolations: which sources change it, and whether it depends on the machine."""
 
     path: KeyPath
     text: str
@@ -62,7 +62,7 @@ def find_leaves(
     """Return every text with interpolations in ``tree``, outside the places that ``sources`` set.
 
     A leaf's ``sources`` are the numbers of the sources that may change it, through other leaves as well.
-    ``included_paths`` are paths below the unreferenced keys of the ``conventions`` that are included all the same.
+    ``included_paths`` are paths that are included although they lie below the unreferenced keys of the ``conventions``.
     """
     texts = _find_texts(tree, sources, included_paths, conventions.evaluated_once)
     paths = [path for path, _ in texts]

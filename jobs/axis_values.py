@@ -1,4 +1,4 @@
-"""Axis values: YAML values, and texts in Hydra's own override and sweep grammar.
+"""Axis values: YAML values, and strings in Hydra's own override and sweep grammar.
 
 ``1,2,3``, ``range(0,5)``, ``choice(a,b)`` and ``glob(*)`` are several values; anything else is one.
 """
@@ -37,10 +37,12 @@ def override_values(override: Override) -> list[Any]:
 def axis_values(composer: Composer, origin: str, key: str, entry: Any) -> list[Any]:
     """Return the values of the axis ``key`` from what a study gives: a list, a scalar or a sweep.
 
-    Raises UsageError for a mapping, a text that Hydra's grammar does not know, and an axis without values.
+    Raises UsageError for a mapping, a string that Hydra's grammar does not know, and an axis without values.
     """
     if isinstance(entry, dict):
-        raise UsageError(f"{origin}.{key}: a mapping is no axis; write a key with dots ({key}.NAME: values) or a list")
+        raise UsageError(
+            f"{origin}.{key}: an axis cannot be a mapping; write a key with dots ({key}.NAME: values) or a list"
+        )
     values = entry if isinstance(entry, list) else _parse_values(composer, origin, key, entry)
     if not values:
         raise UsageError(f"{origin}.{key}: the axis has no values; give it some or remove it")
@@ -62,12 +64,12 @@ def _parse_values(composer: Composer, origin: str, key: str, entry: Any) -> list
 def parse_cell(composer: Composer, place: str, text: str) -> Any:
     """Return one value from a table's cell, read with Hydra's grammar.
 
-    Raises UsageError that names ``place`` for a text that is no single value.
+    Raises UsageError, which names ``place``, for a string that is not a single value.
     """
     simple = parse_simple_value(text)
     values = simple if simple is not None else _parse_values(composer, place, "cell", text)
     if len(values) != 1:
-        raise UsageError(f"{place}: {text!r} is more than one value; quote it ('{text}') if it is a text")
+        raise UsageError(f"{place}: {text!r} is more than one value; quote it ('{text}') if it is one string")
     return values[0]
 
 

@@ -1,7 +1,7 @@
-"""Canonical JSON: one text for one value, for ever.
+"""Canonical JSON: the same value always has the same text.
 
 Keys are sorted, text is UTF-8, ``1`` and ``1.0`` differ, ``1e-3`` and ``0.001`` do not, ``-0.0`` is ``0.0``, and
-numbers that are not finite are the strings ``nan``, ``inf`` and ``-inf``. Keys that are not strings are refused,
+numbers that are not finite are the strings ``nan``, ``inf`` and ``-inf``. Keys that are not strings are an error,
 because JSON would silently turn them into strings. Job ids are digests of this text: changing it changes every id.
 """
 
@@ -20,7 +20,10 @@ _encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", 
 
 
 def to_plain(value: Any, key: str = "") -> Any:
-    """Return ``value`` as plain JSON data with canonical numbers; raises UsageError that names ``key`` otherwise."""
+    """Return ``value`` as plain JSON data with canonical numbers.
+
+    Raises UsageError, which names ``key``, if it is not.
+    """
     kind = type(value)
     if kind in _PLAIN_TYPES:
         return value
@@ -34,20 +37,21 @@ def to_plain(value: Any, key: str = "") -> Any:
     if isinstance(value, (list, tuple)):
         return [to_plain(item, f"{key}[{index}]") for index, item in enumerate(value)]
     raise UsageError(
-        f"{key or 'value'}: {kind.__name__} is no JSON value; use numbers, text, booleans, null, lists, mappings"
+        f"{key or 'value'}: {kind.__name__} is not a JSON value;"
+        " use numbers, strings, booleans, null, lists or mappings"
     )
 
 
 def to_plain_float(value: float) -> float | str:
-    """Return ``value`` without a negative zero, and as text where it is not finite."""
+    """Return ``value`` with 0 for a negative zero, and as a string if it is not finite."""
     return value + 0.0 if math.isfinite(value) else str(value)
 
 
 def require_text_key(name: object, key: str = "") -> str:
-    """Return ``name`` if it is a string; raises UsageError that names the mapping ``key`` otherwise."""
+    """Return ``name`` if it is a string; if not, raises UsageError, which names the mapping ``key``."""
     if not isinstance(name, str):
         where = key or "mapping"
-        raise UsageError(f"{where}: the key {name!r} is not text; put it in quotes")
+        raise UsageError(f"{where}: the key {name!r} is not a string; put it in quotes")
     return name
 
 
@@ -60,7 +64,7 @@ def canonical_json(value: Any) -> str:
 
 
 def canonical_flat(values: Mapping[str, Any]) -> str:
-    """Return what `canonical_json` does, quickly where the same keys and single values come again and again."""
+    """Return the same as `canonical_json`, but faster if the same keys and single values occur often."""
     items_seen = values.values()
     try:
         texts = tuple(map(_scalar_json, items_seen, map(_type_of, items_seen)))

@@ -1,9 +1,9 @@
-"""What overrides mean for a study: axes that are replaced or added, and what is left for Hydra.
+"""What overrides mean for a study: which of them replace or add axes, and which are left for Hydra.
 
 ``KEY=v`` and ``KEY=1,2`` replace the axis KEY in every stage that has one. Without such an axis, one value is an
 ordinary override, and a sweep adds an axis to a study of one stage. ``stages.S.matrix.KEY=…`` (``matrix.KEY=…`` for one
-stage) sets, adds or, with ``~``, removes an axis in one stage. In a zip or a table, values that the axis has choose
-their rows; other values replace the column and must be as many as the rows.
+stage) sets, adds or, with ``~``, removes an axis in one stage. In a zip or a table, values that the axis
+has choose their rows; other values replace the column, and there must be one for each row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STAGE_AXIS = re.compile(r"(?:stages\.(?P<stage>[^.]+)\.)?matrix\.(?P<key>.+)")
 
 @dataclass(frozen=True)
 class AxisChange:
-    """One override of an axis; ``stage`` is None where it goes to every stage that has the axis."""
+    """One override of an axis; ``stage`` is None if it changes every stage that has the axis."""
 
     override: Override
     key: str
@@ -36,7 +36,7 @@ class AxisChange:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Overrides by meaning: ``study`` shape the study itself, ``values`` are everything else, ``axes`` change axes."""
+    """Overrides by meaning: ``study`` changes the study itself, ``axes`` changes axes, ``values`` is the rest."""
 
     study_overrides: tuple[Override, ...]
     value_overrides: tuple[Override, ...]
@@ -74,13 +74,13 @@ def _is_study_override(composer: Composer, override: Override) -> bool:
 
 def _refuse_sweep(override: Override, key: str) -> None:
     if override.is_sweep_override():
-        raise UsageError(f"{override.input_line}: {key} has one value per study; start one study for each")
+        raise UsageError(f"{override.input_line}: {key} has one value per study; start one study for each value")
 
 
 def split_overrides(
     composer: Composer, command_line: CommandLine, stages: Sequence[StageSpec]
 ) -> tuple[tuple[Override, ...], tuple[AxisChange, ...]]:
-    """Return the overrides that are Hydra's, and those that change axes, now that the stages are known."""
+    """Return the overrides that Hydra applies, and those that change axes, now that the stages are known."""
     hydra_overrides: list[Override] = []
     axes = list(command_line.axis_changes)
     stages = change_axes(composer, stages, command_line.axis_changes)

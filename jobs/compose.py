@@ -1,7 +1,7 @@
-"""Composing configurations with Hydra: our tree, the user's folders beside it, and errors of one line.
+"""Composing configurations with Hydra from our tree and the user's folders, with errors of one line.
 
 A `Composer` uses Hydra's configuration loader without Hydra's global state, so it also works inside a program that is
-itself started by ``@hydra.main``. Every error of Hydra, OmegaConf and YAML leaves as a UsageError of one line.
+itself started by ``@hydra.main``. It raises every error of Hydra, OmegaConf and YAML as a UsageError of one line.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ROOT_CONFIG = "config"
 
 
 class Composer:
-    """Composes configurations from a primary folder and the user's folders beside it.
+    """Composes configurations from a primary folder and the user's folders.
 
-    Raises UsageError where a user's folder does not exist or holds a file that shadows one of ours.
+    Raises UsageError if a user's folder does not exist, or holds a file with the path of one of ours.
     """
 
     conventions: Conventions = conventions.STUDY_CONVENTIONS
@@ -67,7 +67,7 @@ class Composer:
     def compose(self, overrides: Sequence[str], *, partial: bool = False) -> DictConfig:
         """Return what Hydra composes, unresolved, with its ``hydra`` node.
 
-        ``partial`` leaves out parts that have to be chosen (``- task: ???``) instead of refusing.
+        ``partial`` leaves out parts that have to be chosen (``- task: ???``); without it they are an error.
         """
         try:
             return self._compose(overrides, RunMode.RUN)
@@ -92,7 +92,7 @@ class Composer:
         if "=" in override or override.startswith("~"):
             return
         suggestion = f"experiment={override}" if override in self.group_options("experiment") else "KEY=VALUE"
-        raise UsageError(f"{override}: no override; write {suggestion}")
+        raise UsageError(f"{override}: is not an override; write {suggestion}")
 
     def apply_overrides(self, overrides: Sequence[Override], config: DictConfig) -> None:
         """Change ``config`` as Hydra does for these overrides."""
@@ -112,7 +112,7 @@ class Composer:
     def check_option(self, group: str, option: Any) -> None:
         """Raise UsageError for an option that ``group`` does not offer, with the nearest name and all names."""
         if option is None:
-            raise UsageError(f"{group}=null: names no option; choose one, or ~{group} to leave {group} out")
+            raise UsageError(f"{group}=null: null is not an option; choose one, or ~{group} to leave {group} out")
         for name in option if isinstance(option, list) else [option]:
             if "/" in str(name) or str(name) in self.group_options(group):
                 continue
@@ -124,10 +124,10 @@ class Composer:
 
 
 class ProgramComposer(Composer):
-    """Composes configurations of a program that is not ours, as its own Hydra does.
+    """Composes configurations of somebody's own Hydra program, as Hydra does in that program.
 
-    ``loader`` is that Hydra's, ``config_name`` the name of the primary configuration; ``fixed_overrides`` are overrides
-    of Hydra's own node, which hold for every job.
+    ``loader`` is the loader of that Hydra, ``config_name`` the name of the primary configuration; ``fixed_overrides``
+    are overrides of Hydra's own node, which hold for every job.
     """
 
     conventions = conventions.PROGRAM_CONVENTIONS
@@ -137,7 +137,7 @@ class ProgramComposer(Composer):
         self._set_loader(loader, config_name, fixed_overrides)
 
     def find_config_folder(self, config: str) -> Path | None:
-        """Return None: what a program's configuration names is looked for in the folder of the launch."""
+        """Return None: files that a program's configuration names are looked for in the folder of the launch."""
         return None
 
 
@@ -174,7 +174,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def _describe_unread(error: OverrideParseException) -> str:
-    """Return what is wrong with an override, in place of what the parser says of its tokens."""
+    """Return what is wrong with an override, in words that are easier than the parser's message about tokens."""
     lines = [line for line in _message_lines(error) if not line.startswith("See ")]
     _, is_evaluated, reason = "; ".join(lines).partition(" while evaluating ")
     if is_evaluated:
@@ -185,7 +185,7 @@ def _describe_unread(error: OverrideParseException) -> str:
 
 
 def _error_messages(error: BaseException) -> list[str]:
-    """Return the first lines of an error and of what OmegaConf said below it."""
+    """Return the first lines of an error and of the OmegaConf errors that caused it."""
     lines = [
         line for line in _message_lines(error) if not line.startswith(("full_key:", "object_type", "reference_type"))
     ]
@@ -219,7 +219,7 @@ def _config_folder(primary: str) -> Path:
 
 
 def _refuse_shadows(folders: Sequence[Path]) -> None:
-    """Raise UsageError where two folders hold the same configuration: Hydra would ignore one of them silently."""
+    """Raise UsageError if two folders hold the same configuration: Hydra would silently ignore one of them."""
     seen: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():

@@ -1,9 +1,9 @@
-"""Conditions on axes as people type them: ``seed=1,2 fold>=3 task!=a``.
+"""Conditions on axes, as people type them: ``seed=1,2 fold>=3 task!=a``.
 
 Terms are separated by blanks and must all hold. A value is quoted as in a shell; an unquoted one is a number, true,
 false or null where it looks like one, as in Hydra's overrides. Several values, separated by commas, mean any of them
-(with ``!=``: none of them). A key may be written by its last component where only one axis ends in it. A term on an
-axis that a job does not have does not hold.
+(with ``!=``: none of them). A key may be its last component alone, if only one axis ends in that. A condition on an
+axis that a job does not have is false for that job.
 """
 
 from __future__ import annotations
@@ -71,16 +71,18 @@ class Term:
 
 
 def find_axis(key: str, axes: Iterable[str]) -> str | None:
-    """Return the axis that ``key`` names in full or by its last component; None where there is none.
+    """Return the axis that ``key`` names in full or by its last component; None if there is none.
 
-    Raises UsageError where several axes end in ``key``.
+    Raises UsageError if several axes end in ``key``.
     """
     known = list(axes)
     if key in known:
         return key
     matching = [axis for axis in known if re.split(r"[./]", axis)[-1] == key]
     if len(matching) > 1:
-        raise UsageError(f"{key}: several axes end in it ({', '.join(sorted(matching))}); write one in full")
+        raise UsageError(
+            f"{key}: several axes end in this name ({', '.join(sorted(matching))}); write the whole name of one"
+        )
     return matching[0] if matching else None
 
 
@@ -92,7 +94,7 @@ class Where:
 
     @classmethod
     def parse(cls, text: str) -> Where:
-        """Read ``seed=1,2 fold>=3 task!=a``; raises UsageError that shows where the text stops making sense."""
+        """Read ``seed=1,2 fold>=3 task!=a``; raises UsageError, which shows the part that cannot be read."""
         terms, position = [], 0
         while text[position:].strip():
             term, position = _parse_term(text, position)
@@ -100,7 +102,7 @@ class Where:
         return cls(tuple(terms))
 
     def check(self, known_axes: Iterable[str]) -> None:
-        """Raise UsageError for a key that is none of ``known_axes``, with the nearest name."""
+        """Raise UsageError, with the nearest name, for a key that is not one of ``known_axes``."""
         known = list(known_axes)
         for term in self.terms:
             if find_axis(term.key, known) is None:
@@ -131,7 +133,7 @@ def split_conditions(text: str, keys: Collection[str]) -> tuple[str, str]:
 def _parse_term(text: str, start: int) -> tuple[Term, int]:
     found = _TERM.match(text, start)
     if found is None:
-        raise UsageError(f"{text!r}: no condition at {text[start:].strip()!r}; write e.g. 'seed=1,2 fold>=3'")
+        raise UsageError(f"{text!r}: expected a condition at {text[start:].strip()!r}; write e.g. 'seed=1,2 fold>=3'")
     key, operator = found[1], found[2]
     values, end = _parse_values(text, found.end())
     if operator not in ("=", "!=") and len(values) > 1:
@@ -154,7 +156,9 @@ def _parse_value(text: str, position: int) -> tuple[Any, int]:
     quoted = False
     start = position
     if text.startswith("=", start):
-        raise UsageError(f"{text!r}: {text[start:]!r} is no value; write one = and quote a value that starts with it")
+        raise UsageError(
+            f"{text!r}: {text[start:]!r} is not a value; write one = and quote a value that starts with it"
+        )
     while (found := _CHUNK.match(text, position)) is not None:
         single, double, bracketed, escaped, bare_word = found.groups()
         quoted = quoted or single is not None or double is not None or escaped is not None
@@ -162,6 +166,8 @@ def _parse_value(text: str, position: int) -> tuple[Any, int]:
         chunks.append(next(part for part in (single, unescaped, bracketed, escaped, bare_word) if part is not None))
         position = found.end()
     if not chunks:
-        raise UsageError(f"{text!r}: a value is missing at {text[start:].strip()[:20]!r}; quote blanks")
+        raise UsageError(
+            f"{text!r}: a value is missing at {text[start:].strip()[:20]!r}; quote a value that contains blanks"
+        )
     joined = "".join(chunks)
     return (joined if quoted else parse_word(joined)), position

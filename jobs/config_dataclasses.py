@@ -1,4 +1,4 @@
-"""Parts of a configuration as frozen dataclasses, read by the jobs that they belong to."""
+"""Reads parts of a configuration into frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Settings = TypeVar("Settings")
 def read_settings(cls: type[Settings], node: Mapping[str, Any] | None, place: str) -> Settings:
     """Return ``cls`` with the values in ``node``, lists as tuples; ``place`` is where they stand, such as ``trainer``.
 
-    Raises ConfigFailure for a key that is unknown, or missing.
+    Raises ConfigFailure for a key that is unknown or missing.
     """
     known = [entry.name for entry in fields(cls)]  # type: ignore[arg-type]
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in (node or {}).items()}

@@ -1,8 +1,8 @@
-"""Hydra's composing, with a memory for what compositions of a study have in common.
+"""Hydra's configuration loader, with a cache for the parts that compositions of a study have in common.
 
-A study composes dozens of configurations that differ in one part, its task. Hydra merges every part of each anew; here
-each top-level key is merged once for each list of files that say something about it. Files, defaults lists, overrides
-and Hydra's own node stay Hydra's work.
+A study composes dozens of configurations that differ in one part, its task. Hydra merges every part again for each of
+them; here each top-level key is merged once for each list of files that set something below it. Hydra itself still
+reads files, defaults lists and overrides, and makes its own node.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PlacedFile = tuple[str, str]
 
 @dataclass(frozen=True)
 class KeyContent:
-    """What a part says below one top-level key: its places, and those of which merging asks what they stand for."""
+    """What one file sets below one top-level key, and the places in it whose values merging has to look up."""
 
     paths: frozenset[NodePath]
     context_dependent: frozenset[NodePath]
@@ -42,7 +42,7 @@ FileContents = Mapping[str, KeyContent]
 
 
 class CachingLoader(ConfigLoaderImpl):
-    """Composes what Hydra's loader composes; what was merged before is copied."""
+    """Composes the same as Hydra's loader, but copies what it has merged before."""
 
     def __init__(self, search_path: ConfigSearchPath) -> None:
         super().__init__(search_path)
@@ -66,7 +66,7 @@ class CachingLoader(ConfigLoaderImpl):
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
         if repo.get_sources() != self.repository.get_sources():
-            # A composition with a search path of its own finds other files under the same names.
+            # A composition with its own search path finds other files under the same names.
             return super()._compose_config_from_defaults_list(defaults, repo)
         contents = [self._content_of(default, repo) for default in defaults]
         readable = [content for content in contents if content is not None]
@@ -95,7 +95,7 @@ class CachingLoader(ConfigLoaderImpl):
         defaults: list[ResultDefault],
         repo: IConfigRepository,
     ) -> None:
-        """Merge what is said below these keys, and remember it."""
+        """Merge what the files set below these keys, and remember it."""
         placed_files = {part for key in keys for part in files_by_key[key]}
         self._wanted_keys = keys
         try:
@@ -115,7 +115,7 @@ class CachingLoader(ConfigLoaderImpl):
         return found
 
     def _content_of(self, default: ResultDefault, repo: IConfigRepository) -> FileContents | None:
-        """Return what a part says by top-level key; None where the keys depend on more than what is said below them."""
+        """Return what a file sets, by top-level key; None if a key depends on more than what the files set below it."""
         placed_file = _placed_file(default)
         if placed_file not in self._contents:
             self._contents[placed_file] = _read_content(self._load_single_config(default, repo).config)
@@ -124,7 +124,7 @@ class CachingLoader(ConfigLoaderImpl):
 
 @contextmanager
 def _choices_only_for_interpolations() -> Iterator[None]:
-    """Hydra gathers all choices for each file anew, though hardly any defaults list has an interpolation."""
+    """Let Hydra gather all choices only for files that need them: few defaults lists have an interpolation."""
     original = defaults_list._create_interpolation_map
 
     def replacement(
@@ -151,7 +151,7 @@ def _top_level_keys(contents: list[FileContents]) -> list[str]:
 
 
 def _are_independent(key: str, contents: list[FileContents]) -> bool:
-    """Whether merging what is said below a key asks for nothing that is said elsewhere."""
+    """Whether merging what is set below a key needs nothing that is set elsewhere."""
     key_contents = [content[key] for content in contents if key in content]
     return not any(earlier.context_dependent & later.paths for earlier, later in combinations(key_contents, 2))
 
@@ -174,7 +174,7 @@ def _depends_on_context(node: Any, key: str) -> bool:
     """Whether what is merged onto a node depends on something outside its top-level key.
 
     An interpolation that stands for a container is replaced by it; what is merged onto a container that is null is
-    resolved first. What Hydra says of itself refers to nothing but itself.
+    resolved first. Hydra's own node refers only to itself.
     """
     if not node._is_interpolation():
         return isinstance(node, Container) and node._is_none()

@@ -1,6 +1,6 @@
-"""Hydra's access to configuration files, with a memory: a study composes the same few files again and again.
+"""Hydra's access to configuration files, with a cache: a study composes the same few files again and again.
 
-Hydra reads and parses every file anew for each composition, which is most of what composing takes.
+Hydra reads and parses every file again for each composition, which takes most of the time of composing.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 
 
 class CachingRepository(ConfigRepository):
-    """Reads each file once, and hands out copies."""
+    """Reads each file once, and returns copies of its content."""
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
-        """Look elsewhere from now on, and forget what was found."""
+        """Use another search path from now on, and forget the files of the old one."""
         super().initialize_sources(config_search_path)
         self._pickled_files: dict[str, bytes] = {}
         self._sources: dict[tuple[str, ObjectType | None], ConfigSource | None] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CachingRepository:
-        """Return another one with the same memory, until either looks elsewhere. Hydra makes one per composition."""
+        """Return a repository that shares the cache until one of the two changes its search path.
+
+        Hydra copies often.
+        """
         return copy.copy(self)
 
     def load_config(self, config_path: str) -> ConfigResult | None:

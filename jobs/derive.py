@@ -1,4 +1,4 @@
-"""Values that a study computes per point with named pure functions, such as class weights from an imbalance ratio."""
+"""Values that a study computes for each point with pure functions, such as class weights from an imbalance ratio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from seedfold.jobs.study_keys import Conventions
 
 
 def given(value: Any) -> Any:
-    """Return ``value``, a value of one stage alone that is no axis. It may refer to a result of an earlier stage."""
+    """Return ``value``: so one stage can have a value of its own without an axis.
+
+    The value may refer to a result of an earlier stage.
+    """
     return value
 
 
@@ -49,8 +52,8 @@ class Derivation:
     def value_number(self, arguments: Mapping[str, Any], point_name: Callable[[], str]) -> int:
         """Return the number of the value for these arguments.
 
-        Raises UsageError that names stage, point, function and what it raised where it raises, and where its result is
-        no JSON value or its arguments are only known when the job starts.
+        Raises UsageError, which names stage, point and function, if the function raises, if its result is not a JSON
+        value, or if its arguments are not known before the job starts.
         """
         text = canonical_json(arguments)
         found = self.number_by_arguments.get(text)
@@ -66,7 +69,8 @@ class Derivation:
         for name, value in arguments.items():
             if has_late_reference(value) and self.function is not given:
                 raise UsageError(
-                    f"{self._error_place(point_name)}: {name} is only known when the job starts; derive nothing from it"
+                    f"{self._error_place(point_name)}: {name} is not known before the job starts;"
+                    " derive nothing from it"
                 )
         try:
             result = self.function(**arguments)
@@ -81,7 +85,7 @@ class Derivation:
             value = _to_jsonable(result)
             canonical_json(value)
         except UsageError as error:
-            raise UsageError(f"{self._error_place(point_name)}: the result is no JSON value ({error})") from error
+            raise UsageError(f"{self._error_place(point_name)}: the result is not a JSON value ({error})") from error
         if any("${" in text and not has_late_reference(text) for _, text in walk_texts(value)):
             raise UsageError(
                 f"{self._error_place(point_name)}: the result holds an interpolation; return a plain value"
@@ -112,7 +116,7 @@ def _one_line_error(error: BaseException) -> str:
 
 
 def read_derivations(spec: StageSpec, folder: FilePath, conventions: Conventions) -> tuple[Derivation, ...]:
-    """Return a stage's derived keys in the order written; raises UsageError for what is no function."""
+    """Return a stage's derived keys in the order written; raises UsageError for a name that is not a function."""
     return tuple(_read_derivation(spec, folder, key, entry, conventions) for key, entry in spec.derive.items())
 
 
@@ -121,7 +125,9 @@ def _read_derivation(spec: StageSpec, folder: FilePath, key: str, entry: Any, co
     name = key.lstrip("+")
     path = _target_path(name, conventions)
     if not isinstance(entry, dict) or not isinstance(entry.get("_target_"), str):
-        raise UsageError(f"{place}: names no function; write {{_target_: package.module.function, ARGUMENT: value}}")
+        raise UsageError(
+            f"{place}: does not name a function; write {{_target_: package.module.function, ARGUMENT: value}}"
+        )
     if path[0] in conventions.study_keys and path[0] != conventions.resources_key:
         raise UsageError(f"{place}: {path[0]} describes the study and is not computed per point; choose another key")
     target = entry["_target_"]
@@ -131,7 +137,7 @@ def _read_derivation(spec: StageSpec, folder: FilePath, key: str, entry: Any, co
 
 
 def _target_path(name: str, conventions: Conventions) -> KeyPath:
-    """Return where a derived value goes; what a job asks for may stand under a key with dots."""
+    """Return the path that a derived value is set at; resources may lie under a key with dots."""
     head, inner = f"{conventions.resources_key}.", name.removeprefix(f"{conventions.resources_key}.")
     if name.startswith(head):
         return (conventions.resources_key, *split_key(inner))
@@ -146,16 +152,16 @@ def _import_function(place: str, name: str, folder: FilePath) -> Callable[..., A
         reason = str(error) if isinstance(error, _ImportNameError) else _one_line_error(error)
         raise UsageError(f"{place}: cannot import {name} ({reason}); correct the name") from error
     if not callable(found):
-        raise UsageError(f"{place}: {name} is no function; name one")
+        raise UsageError(f"{place}: {name} is not a function; give the name of one")
     return found  # type: ignore[no-any-return]
 
 
 class _ImportNameError(Exception):
-    """A name that leads nowhere, in words of our own."""
+    """A dotted name that cannot be imported; the message says why."""
 
 
 def _import_name(name: str) -> Any:
-    """Return what a dotted name stands for. Hydra's own look-up says of a failure more than a line, and logs it."""
+    """Return what a dotted name stands for. Hydra's own look-up logs a failure, and its message has several lines."""
     parts = name.split(".")
     module, rest = _import_longest_module(parts)
     found: Any = module
@@ -174,7 +180,7 @@ def _import_longest_module(parts: list[str]) -> tuple[ModuleType, list[str]]:
         try:
             return importlib.import_module(name), parts[length:]
         except ModuleNotFoundError as error:
-            # One that is missing inside a module which is there is that module's error.
+            # If the module exists and cannot import another one, that is the error of the module.
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
         except ValueError as error:
@@ -184,7 +190,7 @@ def _import_longest_module(parts: list[str]) -> tuple[ModuleType, list[str]]:
 
 @contextmanager
 def _on_import_path(folder: FilePath) -> Iterator[None]:
-    """Let modules in the folder of the launch be imported, as they can be in the job."""
+    """Let this process import modules in the folder of the launch, as the job can."""
     added = str(folder) not in sys.path
     if added:
         sys.path.insert(0, str(folder))

@@ -1,11 +1,11 @@
-"""Descriptions of jobs as compact JSON lines: what jobs share is written once.
+"""Descriptions of jobs as compact JSON lines: parts that jobs share are written once.
 
 Each line is a JSON array that starts with its kind. ``base`` is a configuration, ``layout`` says where in a base values
 go, ``head`` holds what the jobs of a stage share, ``parents`` a tuple of parents (numbers of earlier jobs in the file,
 or ids of jobs elsewhere), ``own`` a group of values; each kind is numbered in the order written. ``job`` names them:
 ``["job", head, layout, parents, id, fit, axis values, groups of values]``.
 
-Reading is a matter of microseconds a job: configurations are put together when they are looked at.
+Reading takes microseconds per job, because a configuration is put together only when somebody looks at it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def encode_jobs(jobs: Iterable[JobDescription]) -> Iterator[str]:
 
 @dataclass
 class _Writer:
-    """What has been written so far, by number, and the lines that have not been handed out."""
+    """What has been written so far, by number, and the lines that have not been returned yet."""
 
     lines: list[str] = field(default_factory=list)
     line_numbers: dict[str, dict[Any, int]] = field(default_factory=dict)
@@ -147,7 +147,7 @@ def _changes(base: Mapping[str, Any], config: Mapping[str, Any], path: KeyPath) 
 def decode_jobs(lines: Iterable[str]) -> Iterator[JobDescription]:
     """Yield the descriptions that `encode_jobs` wrote; blank lines are skipped.
 
-    Raises SeedfoldError that names the line where one is damaged.
+    Raises SeedfoldError, which names the line, if a line is damaged.
     """
     reader = _Reader()
     for number, line, record in _parse_lines(lines):
@@ -190,7 +190,7 @@ class _Reader:
     known_ids: set[str] = field(default_factory=set)
 
     def read_line(self, record: Sequence[Any]) -> JobDescription | None:
-        """Take in one line; return the job if it is one."""
+        """Read one line, and return the job if the line is a job."""
         kind, *content = record
         if kind == "job":
             return self.make_job(*content)

@@ -1,6 +1,7 @@
-"""The errors a person caused or has to act on, and the words of such lines.
+"""Errors that a person caused or has to act on, and helpers for their messages.
 
-Each is one line: where, what is wrong, what to do. What is to be chosen from follows in notes, one a line.
+A message is one line: where, what is wrong, what to do. If there is something to choose from, the choices follow as
+notes, one on each line.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class UsageError(SeedfoldError):
 
 
 class UnreachableError(SeedfoldError):
-    """A scheduler or a store that does not answer; what is known is still right."""
+    """A scheduler or a store does not answer; what Seedfold has recorded is still right."""
 
     exit_code = 3
 

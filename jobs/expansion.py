@@ -38,21 +38,20 @@ from seedfold.jobs.value_evaluation import pop_hydra_view
 from seedfold.jobs.value_types import refuse_text
 
 ALWAYS_USED = frozenset({"paths", "cluster", "failures"})
-"""Where things are and how jobs are got done; no part of identities."""
+"""Keys that say where things are and how jobs are run; they are not part of an id."""
 
 MAX_COMPOSITIONS = 64
-"""Stages of a study ask for the same compositions, and a copy costs a tenth."""
+"""How many compositions are kept: stages of a study need the same ones, and a copy takes a tenth of the time."""
 
 MAX_TEMPLATES = 1024
-"""Templates kept at a time: one costs as much as thousands of points."""
+"""How many templates are kept at a time: to make one takes as long as thousands of points."""
 
 
 @dataclass(frozen=True)
 class Composition:
     """A composed configuration without Hydra's node, as plain data, and what ``${hydra:...}`` reads in it.
 
-    ``shared_config`` is there to be looked at, ``make_config`` makes one that may be changed, which hardly anybody
-    needs.
+    ``shared_config`` may only be read; ``make_config`` returns one that may be changed, which is rarely needed.
     """
 
     shared_config: DictConfig
@@ -75,7 +74,7 @@ class StudyContext:
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """Return what Hydra composes, with the study's name, absolute paths and a stage's ``resources`` in it.
 
-        Stages ask for the same ones, which differ in ``resources`` alone.
+        Several stages need the same composition and differ only in ``resources``.
         """
         overrides = (*self.fixed_overrides, *options)
         found = self._compositions.get(overrides) or self._compose(overrides)
@@ -111,7 +110,7 @@ class GroupComposition(Composition):
 
 
 class Expansion:
-    """The points of one stage with everything that is remembered between them."""
+    """The points of one stage, with the results that are kept from one point to the next."""
 
     def __init__(self, context: StudyContext, spec: StageSpec, matrix: Matrix) -> None:
         self._context = context
@@ -120,7 +119,7 @@ class Expansion:
         self._group_axes = [number for number, axis in enumerate(matrix.axes) if axis.is_group]
         self._value_axes = [number for number, axis in enumerate(matrix.axes) if not axis.is_group]
         self._derivations: tuple[Derivation, ...] = read_derivations(spec, context.folder, context.composer.conventions)
-        # The keys of other people's programs mean what they want.
+        # In somebody's own program, a key such as fold may mean anything.
         self._is_study_file = not context.composer.conventions.leaves_to_job
         self._compositions: OrderedDict[Point, GroupComposition] = OrderedDict()
         self._templates_by_groups: OrderedDict[Point, tuple[Template, tuple[int, ...]]] = OrderedDict()
@@ -209,7 +208,7 @@ class Expansion:
     def _used_parts(self, tree: Mapping[str, Any]) -> dict[str, set[str]]:
         """Return what the stage uses of each top-level key that it does not use whole.
 
-        What is not in a job's configuration cannot change its identity.
+        A key that is not in a job's configuration cannot change its id.
         """
         if self._spec.uses is None:
             return {}
@@ -308,7 +307,7 @@ def _top_level_key(axis: Axis) -> str:
 
 
 def fill_in_study(config: DictConfig, study: str, folder: FilePath) -> None:
-    """Fill in a composed configuration the study's name, and make its paths absolute."""
+    """Put the name of the study into a composed configuration, and make its paths absolute."""
     with one_line_errors():
         OmegaConf.set_struct(config, False)
         config["study"] = study
@@ -317,7 +316,7 @@ def fill_in_study(config: DictConfig, study: str, folder: FilePath) -> None:
 
 
 def set_resources(config: DictConfig, resources: Mapping[str, Any]) -> None:
-    """Fill in a composed configuration what a stage asks for."""
+    """Put the resources of a stage into a composed configuration."""
     with one_line_errors():
         OmegaConf.set_struct(config, False)
         OmegaConf.update(config, "resources", dict(resources), merge=True, force_add=True)
@@ -364,7 +363,7 @@ def _value_at(tree: Mapping[str, Any], path: KeyPath) -> Any:
 
 
 def _leads_through_value(path: KeyPath, tree: Any) -> bool:
-    """Whether ``path`` leads through something that is no mapping: a list, an interpolation, a missing value, null."""
+    """Whether ``path`` leads through a value that is not a mapping: a list, an interpolation, a missing value, null."""
     for part in path[:-1]:
         if not isinstance(tree, dict):
             return True

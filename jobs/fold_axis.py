@@ -11,7 +11,7 @@ from seedfold.jobs.errors import UsageError
 def refuse_unknown_fold(config: Mapping[str, Any]) -> None:
     """Raise UsageError if a configuration picks a fold that its task does not have.
 
-    What has no fold, or no number of them, is left alone.
+    A configuration without ``fold`` or without ``task.folds.k`` is accepted.
     """
     fold = config.get("fold")
     if not _is_count(fold):
@@ -20,7 +20,9 @@ def refuse_unknown_fold(config: Mapping[str, Any]) -> None:
     count = _get_child(folds, "k")
     if _is_count(count) and not 0 <= fold < count:
         known = "0" if count == 1 else f"0 to {count - 1}"
-        raise UsageError(f"fold: {fold} is none of the folds of task.folds.k={count}, which are {known}; choose those")
+        raise UsageError(
+            f"fold: {fold} is not one of the folds of task.folds.k={count}, which are {known}; choose one of them"
+        )
 
 
 def _get_child(node: Any, key: str) -> Any:

@@ -41,7 +41,7 @@ from seedfold.jobs.value_evaluation import Evaluator, dotted_key, refuse_missing
 
 @dataclass(frozen=True)
 class PointValues:
-    """What a template says about one point."""
+    """What a template computes for one point."""
 
     config: SharedConfig
     resources: Resources
@@ -60,9 +60,9 @@ class LeafGroup:
 class Template:
     """One composed configuration without Hydra's node, its axes and its derived values.
 
-    ``tree`` is the configuration as plain data; ``config`` makes it, where OmegaConf has to decide. ``place`` names the
-    stage in errors. Raises UsageError where the configuration needs a missing value, where an interpolation cannot be
-    resolved, and where derived keys overlap with axes or depend on each other in a circle.
+    ``tree`` is the configuration as plain data; ``config`` returns it as OmegaConf's, which is rarely needed. ``place``
+    names the stage in errors. Raises UsageError where the configuration needs a missing value, where an interpolation
+    cannot be resolved, and where derived keys overlap with axes or depend on each other in a circle.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Template:
         inside = [leaf for leaf in leaves if leaf.path[: len(derivation.arguments_path)] == derivation.arguments_path]
         used = frozenset[int]().union(*(leaf.sources for leaf in inside))
         if any(find_dependencies(leaf.text).may_depend_on_anything for leaf in inside):
-            # Such an argument may read anything: it sees the derivations written before its own.
+            # An argument that may read any key sees only the derivations that are written before its own.
             own = self._axis_count + self._derivations.index(derivation)
             used = frozenset(number for number in used if number < own)
         return used
@@ -168,7 +168,7 @@ class Template:
         return key not in self._conventions.study_keys or key == self._conventions.resources_key
 
     def _is_resolved_here(self, leaf: Leaf) -> bool:
-        """Whether a text is resolved here, and not left to the job."""
+        """Whether a string is resolved here, and not when the job starts."""
         left_to_job = (
             self._conventions.leaves_to_job
             and leaf.depends_on_machine
@@ -190,7 +190,7 @@ class Template:
     def _make_argument_reader(
         self, number: int, leaves: Sequence[Leaf], changing: Sequence[KeyPath], base: Mapping[str, Any]
     ) -> ValueReader | None:
-        """Return how to form the arguments of a derivation, or None where OmegaConf has to."""
+        """Return a function that computes the arguments of a derivation; None if only OmegaConf can do it."""
         node = self._derivations[number - self._axis_count].arguments_path
         arguments = value_at(self._tree, node)
         inner_leaves = [leaf for leaf in leaves if leaf.path[: len(node)] == node]
@@ -216,7 +216,7 @@ class Template:
         return read
 
     def _resolve_leaf(self, leaf: Leaf) -> Any:
-        """Return the value of a text; the text itself where that is the job's to find out, as under Hydra."""
+        """Return the value of a string; the string itself if it is resolved when the job starts, as under Hydra."""
         if not self._conventions.leaves_to_job or leaf.path[0] == self._conventions.resources_key:
             return self._evaluator.resolve(leaf.path)
         try:
@@ -224,7 +224,7 @@ class Template:
             to_plain(value, dotted_key(leaf.path))
         except UsageError:
             return leaf.text
-        # What would be read as an interpolation once more stays as it was written.
+        # A value that would be read as an interpolation a second time stays as it was written.
         return leaf.text if any("${" in text for _, text in walk_texts(value)) else value
 
     def _sources_of_group(self, group: int) -> tuple[int, ...]:
@@ -261,7 +261,7 @@ class Template:
     def point_values(self, axis_numbers: Numbers, point_name: Callable[[], str]) -> PointValues:
         """Return configuration, resources and hashed documents of the point with these axis value numbers.
 
-        ``name`` says how errors name the point.
+        ``point_name`` returns how errors name the point.
         """
         numbers, value_groups = self._source_values(axis_numbers, point_name)
         for block in self._leaf_groups:
@@ -349,7 +349,7 @@ def _derived_value_lookup(item: Derivation) -> ValueLookup:
 
 
 def _require_text_keys(tree: Any, key: str = "") -> None:
-    """Raise UsageError for a key that is not text."""
+    """Raise UsageError for a key that is not a string."""
     if isinstance(tree, dict):
         for name, item in tree.items():
             require_text_key(name, key)

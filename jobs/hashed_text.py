@@ -1,4 +1,4 @@
-"""The hashed text of a point's configuration, put together from remembered pieces.
+"""The text of a point's configuration that is hashed, put together from pieces that are kept.
 
 The canonical text of a mapping is the sorted pieces of its keys. Pieces that no source changes are made once; others
 are remembered by the numbers of the sources that change them.
@@ -107,7 +107,7 @@ def _key_reader(sources: Sequence[int]) -> Callable[[Numbers], Any]:
 
 
 def _without_paths(value_tree: ValueTree, paths: set[KeyPath], at: KeyPath = ()) -> ValueTree:
-    """Return the graft without the slots at ``paths``."""
+    """Return the tree of values without the slots at ``paths``."""
     remaining: ValueTree = {}
     for part, inner in value_tree.items():
         here = (*at, part)

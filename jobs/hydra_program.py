@@ -1,7 +1,7 @@
-"""A program that is not ours, started by ``@hydra.main``, as a study: each point of its sweep is a job.
+"""Somebody's own program, started by ``@hydra.main``, as a study: each point of its sweep is a job.
 
-A job's configuration is what the program's own Hydra composes for the point, and under ``hydra`` what it takes to run
-the program's function with it (see `seedfold.trainers.programs.job`): ``task``, the function's dotted name, which
+A job's configuration is what the program's own Hydra composes for the point. Under ``hydra`` it holds what is needed to
+run the program's function with it (see `seedfold.trainers.programs.job`): ``task``, the function's dotted name, which
 counts for the id; and ``program``, ``node`` and ``num``, which do not.
 """
 
@@ -36,13 +36,13 @@ from seedfold.jobs.value_evaluation import pop_hydra_view
 RUN = "seedfold.trainers.programs.job.run"
 STAGE = "sweep"
 VOLATILE = ("hydra.program.**", "hydra.node.**", "hydra.num")
-"""What a job needs to know of the program and is no part of what it computes."""
+"""Keys that a job needs to run the program, but that do not change the result."""
 _OMITTED_HYDRA_KEYS = ("help", "hydra_help")
 
 
 @dataclass(frozen=True)
 class Program:
-    """The function that every job calls: where it is found, and what was around it when it was launched.
+    """The function that every job calls: where it is, and what surrounded it at the launch.
 
     ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
     imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch.
@@ -63,7 +63,7 @@ class Program:
 
 @dataclass(frozen=True)
 class ProgramSweep:
-    """What was asked of a program: its own Hydra's ``loader`` and composed ``config``, and its settings as a study."""
+    """A sweep of a program: the ``loader`` and composed ``config`` of its own Hydra, and its settings as a study."""
 
     loader: ConfigLoaderImpl
     config: DictConfig
@@ -73,26 +73,26 @@ class ProgramSweep:
 
     @property
     def composer(self) -> ProgramComposer:
-        """What composes the configurations of its points."""
+        """The composer for the configurations of the points."""
         return ProgramComposer(self.loader, self.config.hydra.job.config_name, hydra_overrides(self.config))
 
 
 def hydra_overrides(config: DictConfig) -> list[str]:
-    """Return what the command line said of Hydra's own node, as it was said."""
+    """Return the overrides of Hydra's own node, as they were typed on the command line."""
     overrides: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     return [str(override) for override in overrides]
 
 
 @dataclass(frozen=True)
 class _ProgramContext(StudyContext):
-    """What is the same for all points, and what each composed configuration says to its jobs."""
+    """What is the same for all points, and what the jobs need of each composed configuration."""
 
     program: Program
     prefixes: Mapping[str, str]
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
-        """See `Base.compose`. What we need of Hydra's node is put beside it."""
+        """See `StudyContext.compose`. The keys of Hydra's node that a job needs are put beside it."""
         config = self.composer.compose([*self.fixed_overrides, *options])
         types = dict(_declared_types(config, self.program.module))
         view = pop_hydra_view(config)
@@ -114,7 +114,7 @@ class _ProgramContext(StudyContext):
 
 
 def _declared_types(node: DictConfig, main_module: str, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the dotted key and the class of every mapping that has a declared type, Hydra's own node aside."""
+    """Yield the dotted key and the class of every mapping with a declared type, except in Hydra's own node."""
     kind = node._metadata.object_type
     if isinstance(kind, type) and kind is not dict and "<locals>" not in kind.__qualname__:
         module = main_module if kind.__module__ == "__main__" else kind.__module__
@@ -155,7 +155,7 @@ class ProgramStudy(Study):
         return extended
 
     def points_as_overrides(self) -> list[list[str]]:
-        """Return the points as Hydra's overrides, derived values among them, as another launcher wants them."""
+        """Return the points, with their derived values, as Hydra's overrides, as other launchers expect them."""
         derived = [key.lstrip("+") for spec in self._specs for key in spec.derive]
         return [
             [
@@ -167,16 +167,16 @@ class ProgramStudy(Study):
 
 
 def overrides_of(job: JobDescription) -> list[str]:
-    """Return a job's point as Hydra's overrides: those of the whole sweep, then its axes."""
+    """Return a job's point as Hydra's overrides: first those of the whole sweep, then its axes."""
     program = job.config["hydra"]["program"]
     axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
     return [*program["fixed"], *axes]
 
 
 def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
-    """Read the sweep that ``arguments``, Hydra's overrides, ask for beside ``hydra.sweeper``.
+    """Read the sweep that ``hydra.sweeper`` and ``arguments``, Hydra's overrides, describe.
 
-    Raises UsageError of one line for whatever is wrong, some of it when the jobs are listed.
+    Raises UsageError of one line for bad input. Some of it is found only when the jobs are listed.
     """
     composer = sweep.composer
     parsed = tuple(composer.parse_overrides(arguments))
@@ -196,7 +196,7 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
 def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
     """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
 
-    Raises UsageError where points differ in which keys they set, or in one that is part of no point's name.
+    Raises UsageError if the points do not all set the same keys, or differ in a key that is not part of an address.
     """
     composer = sweep.composer
     parsed = [composer.parse_overrides(point) for point in points]
@@ -205,7 +205,7 @@ def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -
     rows = [[one for one in point if one.input_line not in fixed_texts] for point in parsed]
     keys = [one.get_key_element() for one in rows[0]]
     if any([one.get_key_element() for one in row] != keys for row in rows):
-        raise UsageError("hydra/sweeper: its points set different keys; give hydra/sweeper=seedfold")
+        raise UsageError("hydra/sweeper: the points of this sweeper set different keys; give hydra/sweeper=seedfold")
     values = [[one.value() for one in row] for row in rows]
     names = [canonical_json(row) for row in values]
     values_by_name = dict(zip(names, values, strict=True))
@@ -217,7 +217,7 @@ def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -
 
 
 def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:
-    """Whether an override with one value is part of a point's address: another value makes another job beside it."""
+    """Whether an override with one value is part of a point's address, so that another value is another job."""
     key = override.get_key_element().lstrip("+")
     if override.is_delete() or Identity.from_config(sweep.settings["identity"]).volatile_patterns.covers(
         tuple(key.split("."))

@@ -1,12 +1,12 @@
-"""What makes two jobs the same job, for ever.
+"""When two jobs are the same job: how ids are made. This never changes.
 
 A job's id is the SHA-256 of the canonical JSON of ``{config, parents, run, schema}``. Left out of it are volatile
 keys (paths, resources, worker counts: see ``conf/identity/``) and neutral values (keys that a later version added, at
 the value that behaves as before). Renamed keys, classes and functions are hashed under their oldest name. Values that
 depend on the machine are hashed as the text that refers to them (``${paths.data}/digits.csv``). Study, stage and code
-are not hashed. Mappings that are empty once such keys are left out are left out as well.
+are not hashed. A mapping that is empty without such keys is left out as well.
 
-Changing anything here gives every job another id and so repeats all work: `SCHEMA` has to change with it.
+Any change here gives every job another id, so that all jobs run again. Then `SCHEMA` has to change too.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Identity:
 
     @cached_property
     def volatile_patterns(self) -> Patterns:
-        """The keys that are part of no id."""
+        """The keys that are not part of an id."""
         return Patterns(self.volatile)
 
     @cached_property
@@ -133,7 +133,7 @@ class Identity:
         return counted
 
     def canonical_member(self, top: str, value: Any, left_out: Patterns) -> str:
-        """Return ``"top":canonical text`` of one top-level key, empty where nothing of it counts.
+        """Return ``"top":canonical text`` of one top-level key, or an empty string if nothing of it counts.
 
         The sorted pieces joined by commas are the canonical text of the document, unless `has_renames_across`.
         """
@@ -156,7 +156,7 @@ def _has_path(tree: Any, path: list[str]) -> bool:
 
 
 def _move_value(tree: dict[str, Any], source: list[str], target: list[str]) -> None:
-    """Move the value at ``source`` to ``target``; a mapping that this leaves empty goes as well."""
+    """Move the value at ``source`` to ``target``; a mapping that this leaves empty is removed."""
     if not _has_path(tree, source):
         return
     parents = [tree]
@@ -178,7 +178,7 @@ def job_digest(document: str, run: str, parents_text: str) -> str:
 
 
 def replace_by_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
-    """Return ``value`` with each dotted key of ``texts`` replaced by its text; what is untouched is shared."""
+    """Return ``value`` with each dotted key of ``texts`` replaced by its text; the rest is shared with ``value``."""
     if key in texts:
         return texts[key]
     prefix = f"{key}." if key else ""
@@ -210,7 +210,7 @@ def compute_ids(
     """Return ``(id, fit)`` of a job.
 
     ``texts`` holds, by dotted key, the text that is hashed instead of a value which depends on the machine.
-    Raises UsageError for keys that are not strings and values that JSON does not have.
+    Raises UsageError for keys that are not strings and for values that are not JSON values.
     """
     old_run, parents_text = identity.old_name(run), encode_plain(sorted(parents))
     document = encode_plain(hashed_document(config, identity, texts or {}))

@@ -1,4 +1,4 @@
-"""Class imbalance by formula: a long-tailed class distribution of a given ratio, and the weights that undo it.
+"""Formulas of class imbalance: the long-tailed class distribution of a ratio, and the weights that undo it.
 
 Pure arithmetic on plain Python floats, so that a study can derive values at plan time that agree exactly with
 what a job does to its training set. Class 0 is the most frequent, the last class the rarest.
@@ -21,10 +21,10 @@ def long_tail_shares(ratio: float, classes: int) -> list[float]:
     Raises UsageError for fewer than two classes or a ratio below 1.
     """
     if classes < 2:
-        raise UsageError(f"task.classes: {classes} classes have no imbalance; at least 2")
+        raise UsageError(f"task.classes: {classes} classes cannot be imbalanced; give at least 2")
     if not 1 <= ratio < float("inf"):
         raise UsageError(
-            f"sampling.imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1"
+            f"sampling.imbalance_ratio: {ratio} is not a ratio of the largest to the smallest class; give at least 1"
         )
     weights = [float(ratio) ** (-number / (classes - 1)) for number in range(classes)]
     total = sum(weights)
@@ -32,31 +32,34 @@ def long_tail_shares(ratio: float, classes: int) -> list[float]:
 
 
 def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[float] | None:
-    """Return one loss weight a class with mean 1, or None for no weighting.
+    """Return one loss weight per class, with mean 1, or None for no weighting.
 
-    ``ratio`` weighs each class by the inverse of its share in `long_tail_shares`; without an imbalance (``ratio`` None
+    ``ratio`` weights each class by the inverse of its share in `long_tail_shares`; without an imbalance (``ratio`` None
     or 1) all weights are 1. Raises UsageError for another scheme.
     """
     if scheme == "none":
         return None
     if scheme != "ratio":
-        raise UsageError(f"loss.weighting: {scheme!r} is no way to weigh classes; none or ratio")
+        raise UsageError(f"loss.weighting: {scheme!r} is not a way to weight classes; give none or ratio")
     inverse = [1 / share for share in long_tail_shares(1.0 if ratio is None else ratio, classes)]
     mean = sum(inverse) / classes
     return [weight / mean for weight in inverse]
 
 
 def share_weights(scheme: Literal["none", "shares"], shares: list[float]) -> list[float] | None:
-    """Return one loss weight a class with mean 1, by the inverse of its share of the samples, or None for no weighting.
+    """Return one loss weight per class, the inverse of its share of the samples, with mean 1; None for no weighting.
 
-    ``shares`` are positive and need not sum to 1: counts will do. Raises UsageError for others, or another scheme.
+    ``shares`` are positive and need not sum to 1, so that they may be counts. Raises UsageError for others, or another
+    scheme.
     """
     if scheme == "none":
         return None
     if scheme != "shares":
-        raise UsageError(f"loss.weighting: {scheme!r} is no way to weigh classes; none or shares")
+        raise UsageError(f"loss.weighting: {scheme!r} is not a way to weight classes; give none or shares")
     if len(shares) < 2 or not all(0 < share < float("inf") for share in shares):
-        raise UsageError(f"loss.shares: {list(shares)} are no shares of classes; a positive number for each")
+        raise UsageError(
+            f"loss.shares: {list(shares)} are not shares of classes; give a positive number for each class"
+        )
     inverse = [1 / float(share) for share in shares]
     mean = sum(inverse) / len(inverse)
     return [weight / mean for weight in inverse]
@@ -72,6 +75,6 @@ def long_tail_counts(available: list[int], ratio: float) -> list[int]:
         raise UsageError(f"sampling.imbalance_ratio: class {available.index(0)} has no training sample to keep")
     shares = long_tail_shares(ratio, len(available))
     scale = min(count / share for count, share in zip(available, shares, strict=True))
-    # The small surplus keeps a count that is whole on paper from being lost to rounding.
+    # Rounding could turn an exact whole number into one less; the small surplus prevents this.
     kept = [int(scale * share * (1 + 1e-12)) for share in shares]
     return [max(1, min(count, count_available)) for count, count_available in zip(kept, available, strict=True)]

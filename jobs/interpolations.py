@@ -1,4 +1,4 @@
-"""What a value with ``${...}`` in it depends on, read from its text alone.
+"""What a value with ``${...}`` depends on, read from its text alone.
 
 Late references, ``${result:STAGE,KEY}``, stand for values of an upstream stage. They are resolved when the job starts;
 until then they stay as text, in which references to the configuration are already filled in.
@@ -34,7 +34,7 @@ _REFERENCE = re.compile(r"\$\{(\.*(?:[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*)\}")
 class Dependencies:
     """What a text refers to: node references as written, and resolvers.
 
-    ``may_depend_on_anything`` is true where that cannot be told from the text: a resolver may read the whole
+    ``may_depend_on_anything`` is true if the text does not show it, because a resolver may read the whole
     configuration.
     """
 
@@ -56,7 +56,7 @@ class Dependencies:
 def find_dependencies(text: str) -> Dependencies:
     """Return what the interpolations in ``text`` refer to.
 
-    Raises omegaconf.errors.GrammarParseError for a text that is no valid interpolation.
+    Raises omegaconf.errors.GrammarParseError for a text that is not a valid interpolation.
     """
     references: set[str] = set()
     resolvers: set[str] = set()
@@ -85,7 +85,7 @@ def target_path(reference: str, path: KeyPath) -> KeyPath:
     levels_up = len(literal) - len(name)
     base = path[: max(0, len(path) - levels_up)] if levels_up else ()
     parts = tuple(split_key(name)) if name else ()
-    # A part that is only in part computed, as in `${a.b_${c}}`, is not known either.
+    # A component of which only a part is computed, as in `${a.b_${c}}`, is not known either.
     if computed and parts and not literal.endswith((".", "[")):
         parts = parts[:-1]
     return (*base, *(part for part in parts if part))

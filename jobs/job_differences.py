@@ -1,4 +1,4 @@
-"""Which keys make two jobs different, and which of them count."""
+"""In which keys two jobs differ, and which of these keys change what is computed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from seedfold.jobs.description import SHORT_ID_LENGTH, JobDescription
 from seedfold.jobs.identity import Identity, hashed_document
 
 ABSENT: Final = "(absent)"
-"""Stands for the value of a key that one of the jobs does not have."""
+"""The value that is shown for a key that one of the jobs does not have."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One key in which two jobs differ; ``counts`` is false where it makes no difference to what they compute."""
+    """One key in which two jobs differ; ``counts`` is false if it does not change what they compute."""
 
     key: str
     left: Any

@@ -13,7 +13,7 @@ KeyPath = tuple[str, ...]
 
 
 class Patterns:
-    """A set of patterns, asked often: answers are remembered."""
+    """A set of patterns. It is asked often, so answers are kept."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self.patterns = tuple(patterns)

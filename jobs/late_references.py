@@ -1,6 +1,6 @@
-"""Late references, ``${result:STAGE,KEY}``, when a job starts: values of upstream stages take their places.
+"""Replaces late references, ``${result:STAGE,KEY}``, by values of earlier stages when a job starts.
 
-Every worker and every job imports this module, few have a late reference: OmegaConf is imported where there is one.
+Every worker and every job imports this module, but few have a late reference. So OmegaConf is imported only for these.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def has_late_reference(value: Any) -> bool:
 def resolve_late_references(
     config: Mapping[str, Any], lookup: StageValueLookup
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fill in every late reference; return the configuration, and what was filled in by dotted key.
+    """Replace every late reference; return the configuration, and the values that were put in, by dotted key.
 
-    Raises what ``lookup`` raises, UsageError for a reference that is not ``${result:STAGE,KEY}``.
+    Raises what ``lookup`` raises, and UsageError for a reference that is not ``${result:STAGE,KEY}``.
     """
     resolved: dict[str, Any] = {}
 
@@ -55,10 +55,10 @@ def _resolve_text(text: str, key: str, lookup: StageValueLookup) -> Any:
     def look_up(*arguments: Any) -> Any:
         try:
             if len(arguments) != 2:
-                raise UsageError(f"{key}: {text}: a late reference is ${{result:STAGE,KEY}}")
+                raise UsageError(f"{key}: {text}: write a reference to a result as ${{result:STAGE,KEY}}")
             return lookup(str(arguments[0]), str(arguments[1]))
         except Exception as error:
-            # OmegaConf would say that a resolver failed, and nothing of why.
+            # OmegaConf would say that a resolver failed, but not why.
             raised.append(error)
             raise
 

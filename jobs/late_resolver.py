@@ -1,6 +1,6 @@
-"""``${result:STAGE,KEY}`` as OmegaConf sees it while a study is composed: text that stays as it is.
+"""Keeps ``${result:STAGE,KEY}`` as text while a study is composed, by a resolver of OmegaConf.
 
-OmegaConf is imported where the resolver is registered: every worker and every job imports this module.
+OmegaConf is imported only where the resolver is registered, because every worker and every job imports this module.
 """
 
 from __future__ import annotations

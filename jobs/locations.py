@@ -1,4 +1,4 @@
-"""Where a configured place is on this machine: a folder or file, or something inside an installed package."""
+"""Finds a configured place on this machine: a file or folder, which may lie in an installed package."""
 
 from __future__ import annotations
 

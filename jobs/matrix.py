@@ -1,7 +1,7 @@
-"""The matrix of a stage: axes, crossed or advanced together, and the points that predicates leave.
+"""The matrix of a stage: its axes, crossed or advanced together, and the points that its predicates keep.
 
-A point is a tuple of value numbers, one per axis; axes hold each distinct value once. So equality, joins and memories
-of computed values work on small integers, and 1, 1.0 and true stay three values.
+A point is a tuple of value numbers, one per axis; axes hold each distinct value once. So equality, joins and caches
+of computed values work on small integers, and 1, 1.0 and true are three different values.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Matrix:
     only: tuple[Predicate, ...] = ()
 
     def points(self) -> Iterator[Point]:
-        """Yield the points that ``exclude`` and ``only`` leave, the last axis fastest."""
+        """Yield the points that ``exclude`` and ``only`` keep; the last axis changes fastest."""
         all_points = (tuple(chain.from_iterable(rows)) for rows in product(*self.rows))
         if not self.exclude and not self.only:
             yield from all_points
@@ -97,7 +97,7 @@ def _matches_any(predicates: Sequence[Predicate], point: Point, *, default: bool
 def build_matrix(place: str, blocks: Sequence[Block], groups: frozenset[str]) -> Matrix:
     """Return the matrix of the stage at ``place`` without predicates; ``groups`` are the keys of config groups.
 
-    Raises UsageError for an axis in two places and for rows that are there twice.
+    Raises UsageError for an axis in two places and for rows that occur twice.
     """
     axes: list[Axis] = []
     rows: list[tuple[Point, ...]] = []
@@ -136,7 +136,7 @@ def _refuse_duplicates(block: Block, rows: Sequence[Point]) -> None:
     for number, row in enumerate(rows):
         if row in seen:
             shown = ", ".join(f"{key.lstrip('+')}={column[number]}" for key, column in block.columns.items())
-            raise UsageError(f"{block.origin}: the point {shown} is there twice; remove one of them")
+            raise UsageError(f"{block.origin}: the point {shown} occurs twice; remove one of them")
         seen.add(row)
 
 

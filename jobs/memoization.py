@@ -1,4 +1,4 @@
-"""Sources of a template, and results remembered by the numbers of the source values they depend on."""
+"""Sources of a template, and a cache of results by the numbers of the source values that they depend on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from seedfold.jobs.key_patterns import KeyPath
 
 MAX_RESULTS = 1 << 15
-"""The most results one memory keeps: the fastest axes repeat within that many points or not at all."""
+"""The largest number of results in one cache: the fastest axes repeat within so many points, or never."""
 
 Numbers = tuple[int, ...]
 ValueLookup = Callable[[int], tuple[Any, ...]]

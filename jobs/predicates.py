@@ -19,7 +19,7 @@ _CONDITION = re.compile(r"\s*(!=|<=|>=|=|<|>)")
 
 
 def compile_predicate(place: str, predicate: Any, matrix: Matrix) -> Predicate:
-    """Return the value numbers that satisfy ``given``, per axis; raises UsageError that names ``place``."""
+    """Return the value numbers that satisfy ``predicate``, per axis; raises UsageError, which names ``place``."""
     if isinstance(predicate, str):
         try:
             terms = Where.parse(predicate).terms
@@ -27,7 +27,7 @@ def compile_predicate(place: str, predicate: Any, matrix: Matrix) -> Predicate:
             raise UsageError(f"{place}: {error}") from error
         return tuple(_allowed_numbers(place, term.key, term.holds, matrix) for term in terms)
     if not isinstance(predicate, Mapping):
-        raise UsageError(f"{place}: {predicate!r} is no condition; write {{AXIS: VALUE}} or 'AXIS=VALUE'")
+        raise UsageError(f"{place}: {predicate!r} is not a condition; write {{AXIS: VALUE}} or 'AXIS=VALUE'")
     return tuple(
         _allowed_numbers(place, str(key), _make_test(place, wanted), matrix) for key, wanted in predicate.items()
     )
@@ -53,12 +53,12 @@ def _allowed_numbers(place: str, key: str, holds: Callable[[Any], bool], matrix:
 
 
 def with_predicates(place: str, matrix: Matrix, exclude: Iterable[Any], only: Iterable[Any]) -> Matrix:
-    """Return the matrix with the predicates of a stage; raises UsageError where they leave no point."""
+    """Return the matrix with the predicates of a stage; raises UsageError if they leave no point."""
     restricted = replace(
         matrix,
         exclude=tuple(compile_predicate(f"{place}: exclude", entry, matrix) for entry in exclude),
         only=tuple(compile_predicate(f"{place}: only", given, matrix) for given in only),
     )
     if restricted.count == 0:
-        raise UsageError(f"{place}: exclude and only leave no point of the matrix; loosen them")
+        raise UsageError(f"{place}: exclude and only remove every point of the matrix; make them less strict")
     return restricted

@@ -1,4 +1,4 @@
-"""What a job asks of the machine: CPUs, GPUs, memory, time. Units are written out: ``4GB``, ``90min``."""
+"""The resources that a job asks for: CPUs, GPUs, memory, time. Amounts have a unit: ``4GB``, ``90min``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _parse_amount(text: object, units: Mapping[str, int], key: str, example: str
     match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in units:
         known = ", ".join(units)
-        raise UsageError(f"{key}: {text!r} is no amount with a unit ({known}); write {example}")
+        raise UsageError(f"{key}: {text!r} is not an amount with a unit ({known}); write {example}")
     amount = round(float(match[1]) * units[match[2]])
     if amount <= 0:
-        raise UsageError(f"{key}: {text!r} is not more than nothing; write {example}")
+        raise UsageError(f"{key}: {text!r} is not more than zero; write {example}")
     return amount
 
 
@@ -38,7 +38,7 @@ def parse_time(text: object, key: str = "resources.time") -> int:
 
 def _require_count(value: object, key: str, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise UsageError(f"resources.{key}: {value!r} is no whole number of at least {minimum}")
+        raise UsageError(f"resources.{key}: {value!r} is not a whole number of at least {minimum}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Nested plain data with some places replaced: what points of a matrix share, and what they do not.
+"""Nested data of which points of a matrix share most, and in which each point has a few values of its own.
 
 A `ValueTree` says where values go; applying it copies only the mappings and lists on the way to them.
 """
@@ -21,7 +21,7 @@ ValueGroups = tuple[tuple[Any, ...], ...]
 
 
 def make_value_tree(groups: Sequence[Sequence[KeyPath]]) -> ValueTree:
-    """Return the graft that puts value (g, i) at the path ``groups[g][i]``; no path may lie inside another."""
+    """Return the tree that puts value (g, i) at the path ``groups[g][i]``; no path may lie inside another."""
     root: ValueTree = {}
     for group, paths in enumerate(groups):
         for position, path in enumerate(paths):
@@ -77,7 +77,7 @@ def walk_texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 
 
 def paths_to_texts(tree: Any) -> Any:
-    """Return nested data with paths of files, which a dataclass may declare, as texts."""
+    """Return nested data with path objects, which a dataclass may declare, as strings."""
     if isinstance(tree, dict):
         return {key: paths_to_texts(item) for key, item in tree.items()}
     if isinstance(tree, list):

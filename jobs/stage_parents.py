@@ -1,4 +1,4 @@
-"""Parents of a stage's points: equal values on the axes both stages share, otherwise all of the slice.
+"""Finds the parents of a stage's points: the points of the slice with equal values on the axes that both stages have.
 
 Parents are found by hashing, once per parent stage, and children with the same parents hold the same tuple.
 """
@@ -44,11 +44,13 @@ def sort_topologically(specs: Sequence[StageSpec]) -> list[StageSpec]:
         return [by_name[name] for name in order]
     except CycleError as error:
         circle = " after ".join(reversed(error.args[1]))
-        raise UsageError(f"stages: {circle}: a circle; remove one of these after") from error
+        raise UsageError(
+            f"stages: {circle}: these stages need each other in a circle; remove one entry of their after"
+        ) from error
 
 
 def read_edge(spec: StageSpec, child: Matrix, parent_name: str, parent: Matrix) -> Edge:
-    """Return the edge from one stage to a parent stage; axes that the slice names are not joined."""
+    """Return the edge from one stage to a parent stage. Axes that the slice names need not be equal."""
     slice_entry = spec.after[parent_name]
     place = f"{spec.label}: after.{parent_name}"
     condition = () if slice_entry is None else compile_predicate(place, slice_entry, parent)
@@ -95,7 +97,7 @@ class ParentJoin:
     def parents_of(self, point: Point) -> tuple[Parents, str]:
         """Return the ids of a point's parents and their canonical text.
 
-        Raises UsageError that names the point where a parent stage has none for it.
+        Raises UsageError, which names the point, if a parent stage has no point for it.
         """
         if not self._edges:
             return (), "[]"

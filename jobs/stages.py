@@ -1,8 +1,8 @@
 """The study part of a composed configuration: stages with their axes, predicates, derived values and parents.
 
 A study has either ``matrix``, ``zip``, ``table``, ``exclude``, ``only`` and ``derive`` at the top, which make one stage
-named ``train``, or ``stages: {NAME: {run, matrix, zip, table, exclude, only, derive, after, uses, resources}}``. What
-is wrong in it is a UsageError that names the key.
+named ``train``, or ``stages: {NAME: {run, matrix, zip, table, exclude, only, derive, after, uses, resources}}``. For
+bad input, functions here raise UsageError, which names the key.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class StageSpec:
     """One stage as a study describes it.
 
     ``config_path`` is the path of its mapping in the configuration, empty for the stage of a study without ``stages``;
-    ``after`` maps parent stages to the slice of them that is meant (a predicate, or None for all). ``uses`` are the
-    top-level keys that its jobs read, or ``TOP.KEY`` directly below them, beside axes and derived values; None for all.
+    ``after`` maps parent stages to a predicate that chooses some of their jobs (None for all). ``uses`` are the
+    top-level keys that its jobs read besides axes and derived values, or ``TOP.KEY`` directly below them; None for all.
     """
 
     name: str
@@ -52,7 +52,7 @@ class StageSpec:
 
     @property
     def label(self) -> str:
-        """How errors name the stage."""
+        """The name of the stage in errors."""
         return f"stage {self.name}"
 
     def block_number(self, key: str) -> int | None:
@@ -92,7 +92,7 @@ def _check_keys(name: str, node: Any) -> None:
 
 
 def read_sweeper(composer: Composer, config: DictConfig, stage: str, run: str, find_table: TableFinder) -> StageSpec:
-    """Return the one stage of a program that is not ours, from the node ``hydra.sweeper``.
+    """Return the only stage of somebody's own program, from the node ``hydra.sweeper``.
 
     Its axes are ``params``, as for Hydra's own sweeper; other keys are those of a stage.
     """
@@ -149,7 +149,7 @@ def _parse_uses(place: str, value: Any, config: DictConfig) -> frozenset[str] | 
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
-        raise UsageError(f"{place}: {value!r} is no list of top-level keys; write [task, sampling]")
+        raise UsageError(f"{place}: {value!r} is not a list of top-level keys; write [task, sampling]")
     for key in value:
         top, _, below = key.partition(".")
         known = [str(each) for each in config]
@@ -172,7 +172,8 @@ def _get_plain(node: Any, key: str, *, resolve: bool) -> Any:
 def _require_run(stage: str, run: Any) -> str:
     if not isinstance(run, str) or not run:
         raise UsageError(
-            f"stage {stage}: no run; give the dotted name of what a job does (run: package.module.function)"
+            f"stage {stage}: run is missing;"
+            " give the dotted name of the function that does a job (run: package.module.function)"
         )
     return run
 
@@ -181,7 +182,7 @@ def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError(f"{key}: {value!r} is no mapping; write {key}: {{KEY: ...}}")
+        raise UsageError(f"{key}: {value!r} is not a mapping; write {key}: {{KEY: ...}}")
     return value
 
 
@@ -197,14 +198,14 @@ def _parse_after(key: str, value: Any) -> Mapping[str, Any]:
 
 
 def check_axis_name(composer: Composer, origin: str, key: str) -> str:
-    """Return the name of an axis; raises UsageError for a name that tables, jobs or studies use for something else."""
+    """Return the name of an axis; raises UsageError if tables, jobs or studies use the name for something else."""
     name = key.lstrip("+")
     if name in _RESERVED_NAMES or name.startswith("logit_"):
-        raise UsageError(f"{origin}.{key}: result tables have a column {name}; rename the key")
+        raise UsageError(f"{origin}.{key}: result tables already have a column {name}; rename the key")
     top = name.split(".")[0].split("/")[0]
     if name in composer.conventions.chosen_once or top in composer.conventions.study_keys:
         raise UsageError(
-            f"{origin}.{key}: {top} is chosen once for a study and cannot be an axis; start one study each"
+            f"{origin}.{key}: {top} is chosen once for a study and cannot be an axis; start one study for each value"
         )
     return key
 
@@ -232,7 +233,7 @@ def _zip_block(composer: Composer, origin: str, entries: Mapping[str, Any]) -> B
 
 
 def check_lengths(block: Block) -> None:
-    """Raise UsageError where axes that advance together differ in length."""
+    """Raise UsageError if axes that advance together differ in length."""
     lengths = {key: len(column) for key, column in block.columns.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -253,7 +254,7 @@ def _table_blocks(composer: Composer, origin: str, value: Any, find_table: Table
             known = ("file", "rows", "columns")
             raise UsageError(f"{origin}.{key}: unknown key{did_you_mean(key, known)}; known: {', '.join(known)}")
     if not isinstance(table.get("file"), str):
-        raise UsageError(f"{origin}: names no file; write {origin}: FILE.csv")
+        raise UsageError(f"{origin}: does not name a file; write {origin}: FILE.csv")
     file = find_table(table["file"])
     header, rows = _read_csv(file)
     columns: dict[str, str] = table.get("columns") or {name: name for name in header}
@@ -268,7 +269,7 @@ def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             reader = csv.reader(stream, strict=True)
             lines = [(reader.line_num, row) for row in reader if row]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: no readable CSV table ({error}); correct it") from error
+        raise UsageError(f"{file}: is not a readable CSV table ({error}); correct it") from error
     if len(lines) < 2:
         raise UsageError(f"{file}: the table has no rows below its header; add some")
     header = [name.strip() for name in lines[0][1]]
@@ -308,7 +309,7 @@ def _make_columns(
 
 
 def study_name(config: DictConfig) -> str:
-    """Return the study's name: the key ``study``, else the chosen experiment; raises UsageError where there is none."""
+    """Return the study's name: the key ``study``, else the chosen experiment; raises UsageError if there is none."""
     name = config.get("study") or config.hydra.runtime.choices.get("experiment")
     if not isinstance(name, str) or not name:
         raise UsageError("study: the study has no name; choose experiment=NAME or give study=NAME")

@@ -1,7 +1,7 @@
-"""A study: what ``load_study`` makes of a study file and overrides, down to the description of every job.
+"""A study: ``load_study`` reads a study file and overrides, and its `Study` yields the description of every job.
 
-Nothing is written and no data is read. What is wrong leaves as a UsageError of one line, some of it only when the jobs
-are listed: an axis may name a key that only some combinations of config groups have.
+Nothing is written and no data is read. Bad input raises UsageError of one line. Some of it is found only when the jobs
+are listed, because an axis may name a key that only some combinations of config groups have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["Stage", "Study", "load_study"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its name, what its jobs do, the names of its axes, the stages it comes after, its number of jobs."""
+    """One stage: its name, the function that its jobs run, its axes, its parent stages, and its number of jobs."""
 
     name: str
     run: str
@@ -44,7 +44,7 @@ class Stage:
 
 
 SETTINGS_KEYS = ("cluster", "failures", "identity", "paths", "report")
-"""Top-level keys that hold for a whole study."""
+"""Top-level keys that apply to a whole study."""
 
 
 def _read_settings(config: DictConfig) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _read_settings(config: DictConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Study:
-    """A study as it was asked for.
+    """A study with its settings and its jobs.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
     under ``cluster``, ``failures``, ``identity``, ``paths`` and ``report``, resolved without the axes. ``tables`` are
@@ -81,7 +81,7 @@ class Study:
 
     @property
     def identity(self) -> Identity:
-        """What counts for the ids of this study's jobs."""
+        """The rules for the ids of this study's jobs."""
         return self._context.identity
 
     def jobs(self) -> Iterator[JobDescription]:
@@ -126,7 +126,7 @@ class Study:
             )
 
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
-        """Return what a job is told of its configuration."""
+        """Return the part of a configuration that a job gets."""
         return config
 
 
@@ -137,10 +137,10 @@ def load_study(
     folder: Path | None = None,
     primary: str = SEEDFOLD_CONF,
 ) -> Study:
-    """Read the study that ``overrides`` ask for (Hydra's grammar), with the user's ``config_dirs`` beside our tree.
+    """Read the study that ``overrides`` choose (in Hydra's grammar), from our tree and the user's ``config_dirs``.
 
     ``folder`` is the folder of the launch, the current one by default: relative tables and ``paths.*`` are looked for
-    there. Raises UsageError of one line for anything that is wrong.
+    there. Raises UsageError of one line for bad input.
     """
     folder = Path.cwd() if folder is None else folder.absolute()
     composer = Composer(config_dirs, primary)
@@ -162,14 +162,14 @@ def load_study(
 
 
 def make_stage(spec: StageSpec, matrix: Matrix) -> Stage:
-    """Return what people are told of a stage."""
+    """Return a stage as people see it."""
     return Stage(spec.name, spec.run, tuple(axis.key for axis in matrix.axes), tuple(spec.after), matrix.count)
 
 
 def _compose_study(
     composer: Composer, command_line: CommandLine, folder: Path, tables: dict[Path, None]
 ) -> tuple[DictConfig, tuple[StageSpec, ...], tuple[str, ...]]:
-    """Compose the study, once to see its axes, and again where overrides of values remain; note its ``tables``."""
+    """Compose the study to see its axes, and again if overrides of values remain; add its tables to ``tables``."""
 
     def find_table(name: str) -> Path:
         found = _find_table(composer, config, folder, name)
@@ -228,7 +228,7 @@ def _find_table(composer: Composer, config: DictConfig, folder: Path, name: str)
 
 
 def make_matrix(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
-    """Return the points of a stage; raises UsageError for axes and predicates that cannot be."""
+    """Return the points of a stage; raises UsageError for axes and predicates that are not valid."""
     names = {key.lstrip("+") for block in spec.blocks for key in block.columns}
     groups = frozenset(name for name in names if composer.is_group(name))
     for block in spec.blocks:
@@ -243,6 +243,6 @@ def _refuse_volatile(spec: StageSpec, matrix: Matrix, identity: Identity) -> Non
     for axis in matrix.axes:
         if patterns.covers(tuple(axis.key.replace("/", ".").split("."))) and len(axis.values) > 1:
             raise UsageError(
-                f"{spec.label}: {axis.key}: is no part of what a job computes (identity.volatile), so that its"
-                " values would be one job; remove the axis"
+                f"{spec.label}: {axis.key}: is a volatile key (identity.volatile), so that all its"
+                " values would be the same job; remove the axis"
             )

@@ -1,6 +1,6 @@
-"""Which keys of a composed configuration say what the study is, and how strictly the others are read.
+"""Which keys of a composed configuration describe the study, and how strictly the others are read.
 
-Seedfold's own studies and programs of other people, started by ``@hydra.main``, differ in nothing else.
+This is the only difference between Seedfold's studies and other people's programs that ``@hydra.main`` starts.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ TOP_LEVEL_STAGE_KEYS = ("matrix", "zip", "table", "exclude", "only", "derive", "
 
 @dataclass(frozen=True)
 class Conventions:
-    """What top-level keys mean. Those in ``study_keys`` describe the study and are part of no job's configuration.
+    """What top-level keys mean. Those in ``study_keys`` describe the study and are not part of a job's configuration.
 
     ``resources_key`` is the one that holds what a job asks for. Interpolations below those in ``evaluated_once`` are
     evaluated when the study is read, not per point. ``chosen_once`` are other keys that cannot be axes.
-    ``leaves_to_job`` leaves to the job, as Hydra does, what is missing, cannot be resolved yet, or depends on machine
-    or moment.
+    With ``leaves_to_job`` the job resolves, as with Hydra, values that are missing, cannot be resolved yet, or depend
+    on the machine or the time.
     """
 
     study_keys: frozenset[str]
@@ -44,5 +44,5 @@ PROGRAM_CONVENTIONS = Conventions(
     resources_key=LAUNCHER_RESOURCES,
     leaves_to_job=True,
 )
-"""Of a program that is not ours. Its configuration is its own: what we need of Hydra's node is kept beside it, under
-keys with dots, which no configuration file can have."""
+"""The conventions for somebody's own program. Its configuration may have any key: so the keys of Hydra's node that we
+need are kept under keys with dots, which no configuration file can have."""

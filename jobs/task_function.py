@@ -1,4 +1,4 @@
-"""The function that ``@hydra.main`` decorates: its name, and finding it again by that name in another process."""
+"""Names the function that ``@hydra.main`` decorates, and finds it by that name in another process."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def find_task_function(module: ModuleType, name: str) -> Callable[..., Any] | No
 def task_function_name(function: Callable[..., Any]) -> tuple[str, str, Path]:
     """Return the module, the qualified name and the file under which jobs find a task function.
 
-    The module of a script goes by the script's name, wherever that lies. Raises UsageError for a function that cannot
-    be found by its name, such as one within another function.
+    The module of a script has the name of the script, in whatever folder the script is. Raises UsageError for a
+    function that cannot be found by its name, such as one within another function.
     """
     name, module = getattr(function, "__qualname__", ""), sys.modules.get(getattr(function, "__module__", ""))
     file = getattr(module, "__file__", None)

@@ -1,4 +1,4 @@
-"""Evaluating single values of a composed configuration for a point, through OmegaConf itself.
+"""Evaluates single values of a composed configuration for a point, with OmegaConf itself.
 
 An `Evaluator` owns one composed configuration. It puts a point's values into it and reads the values of interpolations
 from it, exactly as resolving a configuration composed for that point would.
@@ -24,7 +24,7 @@ from seedfold.jobs.shared_config import walk_texts
 class Evaluator:
     """Reads values of a configuration with the values of ``sources`` (paths, none inside another) set as asked.
 
-    ``make_config`` makes the configuration, when the first value is asked for.
+    ``make_config`` makes the configuration when the first value is read.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Evaluator:
 
     @cached_property
     def _config_and_parents(self) -> tuple[DictConfig, list[Any]]:
-        """The configuration, and the nodes that sources are put into, which are made where they are not there."""
+        """The configuration, and the nodes that sources are put into. Missing nodes are created."""
         config = self._make_config()
         OmegaConf.set_struct(config, False)
         OmegaConf.set_readonly(config, False)
@@ -53,7 +53,7 @@ class Evaluator:
     def resolve(self, path: KeyPath) -> Any:
         """Return the resolved value at ``path`` as plain data.
 
-        Raises UsageError of one line that names the key where it cannot be resolved or needs a missing value.
+        Raises UsageError of one line, which names the key, if it cannot be resolved or needs a missing value.
         """
         try:
             with _as_hydra_config(self._hydra), one_line_errors():
@@ -75,7 +75,7 @@ def dotted_key(path: KeyPath) -> str:
 
 
 def refuse_missing(value: Any, path: KeyPath, place: str) -> None:
-    """Raise UsageError where ``value`` holds Hydra's mark of a missing value."""
+    """Raise UsageError if ``value`` holds Hydra's mark of a missing value."""
     for inner, text in walk_texts(value, path):
         if text == MISSING:
             raise UsageError(

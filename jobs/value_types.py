@@ -1,4 +1,4 @@
-"""Texts where the configuration has a number or true or false: a job would fail on them, each one by itself."""
+"""Refuses strings for keys that have a number, true or false; otherwise every job would fail on them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.interpolations import MISSING
 
 CHECKED_ELSEWHERE = frozenset({"cluster", "failures", "resources", "hydra"})
-"""Top-level keys whose values are read, with all that may be written there, before anything is started."""
+"""Top-level keys whose values are checked elsewhere before anything starts."""
 
 _RANGE = re.compile(r"(?P<first>\d+)\s*(?:\.{2,3}|-|:|to)\s*(?P<last>\d+)")
 _LISTED = 10
 
 
 def refuse_text(key: str, values: Iterable[Any], config: Mapping[str, Any]) -> None:
-    """Raise UsageError if a text would replace a number, true or false that ``config`` has at the dotted ``key``.
+    """Raise UsageError if a string would replace a number, true or false that ``config`` has at the dotted ``key``.
 
-    Where the configuration has null, a text or an interpolation, or nothing, any value may be meant.
+    If the configuration has null, a string or an interpolation there, or nothing, any value is accepted.
     """
     default = _find(config, key)
     if not isinstance(default, bool | int | float) or key.split(".")[0] in CHECKED_ELSEWHERE:

@@ -1,8 +1,8 @@
-"""Keys that no axis names and in which jobs of one stage differ all the same.
+"""Finds keys in which jobs of one stage differ although no axis names them.
 
 Jobs that were added under another setting (``seed=3 trainer.max_epochs=1`` beside ``seed=0,1,2``) must not be averaged
-with the others as if nothing but the seed were different. What differs between the fixed parts of their configurations
-counts as one more axis.
+with the others as if nothing but the seed were different. Each key that differs between the fixed
+parts of their configurations becomes one more axis.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from seedfold.jobs.shared_config import Layout, SharedConfig
 
 _ABSENT = "(absent)"
 _CONTENT_KEYS = ("imported",)
-"""What an imported job holds is no setting: two imports are told apart by their axes alone."""
+"""Keys of imported jobs that are not settings: only their axes distinguish two imports."""
 FixedValues = dict[str, Any]
 
 
 def with_unnamed_axes(jobs: Sequence[JobDescription], identity: Identity) -> list[JobDescription]:
-    """Return the jobs, in their order, with one more axis for each key in which jobs of a stage differ unnamed.
+    """Return the jobs, in their order, with one more axis for each key in which jobs of a stage differ without an axis.
 
-    Volatile keys do not count, nor do values that an axis or a derivation put in their place. A configuration group
-    that is an axis explains whatever differs between its options.
+    Volatile keys do not count, and neither do values that an axis or a derivation sets. If a config group is an axis,
+    the differences between its options do not count either.
     """
     extra: dict[int, Mapping[str, Any]] = {}
     for numbers in _comparable_groups(jobs):
@@ -77,12 +77,12 @@ def _fixed_part(job: JobDescription, varying: Iterable[KeyPath], identity: Ident
     varying = set(varying)
     leaves = _leaves(_layout(job).base, varying)
     fixed = {".".join(path): value for path, value in leaves if not _is_no_setting(path, value, identity)}
-    # Under its oldest name, a key that was renamed meanwhile is the same key.
+    # Keys are compared under their oldest names, so that a key that was renamed is still the same key.
     return {identity.old_name(key): job.texts.get(key, value) for key, value in fixed.items() if key not in job.axes}
 
 
 def _is_no_setting(path: KeyPath, value: Any, identity: Identity) -> bool:
-    """Whether a key tells no two jobs apart; a neutral value is as good as none."""
+    """Whether a key cannot distinguish two jobs. A neutral value counts like a key that is not there."""
     neutral = identity.neutral_text_by_path.get(path)
     is_neutral = neutral is not None and canonical_json(value) == neutral
     return is_neutral or path[:1] == _CONTENT_KEYS or identity.volatile_patterns.covers(path)

@@ -1,4 +1,4 @@
-"""What a job's `run` receives, and how it says that it stopped early.
+"""What a job's `run` function gets, and the exceptions by which it says that it stopped early or failed.
 
 A study's ``run`` is the dotted name of a callable ``run(work: Work) -> None``. It computes, puts everything that
 should be kept into ``work.staging``, and returns; the staging folder is then published whole or not at all. Its
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from seedfold.jobs.description import JobDescription
 
 OUTPUTS = "outputs"
-"""The folder of a result with the files that are for people."""
+"""The folder in a result that holds the files for people."""
 
 
 class RunInterrupted(Exception):
@@ -25,15 +25,18 @@ class RunInterrupted(Exception):
 
 
 class RunBlocked(Exception):
-    """A parent's result says that there is nothing to do, and why: the job is blocked, neither done nor failed."""
+    """A parent's result leaves nothing to do; the message says why.
+
+    The job is then blocked, neither done nor failed.
+    """
 
 
 class ConfigFailure(Exception):
-    """The configuration cannot work (a class that does not import, an accelerator that is not there)."""
+    """The configuration cannot work: for example, a class cannot be imported, or a GPU is missing."""
 
 
 class DataFailure(Exception):
-    """Data is missing, damaged or of the wrong shape; names file and row where it can."""
+    """Data is missing, damaged or of the wrong shape. The message names the file and the row if it can."""
 
 
 class NonFiniteFailure(Exception):
@@ -41,12 +44,12 @@ class NonFiniteFailure(Exception):
 
 
 def parents_in(parents: Mapping[str, Path], stages: Mapping[str, str], stage: str) -> list[Path]:
-    """The folders, of those of ``parents``, that one stage published; ``stages`` has the stage of each parent."""
+    """The folders of ``parents`` that one stage published; ``stages`` has the stage of each parent."""
     return [folder for parent, folder in parents.items() if stages.get(parent) == stage]
 
 
 def only_parent(parents: Mapping[str, Path], stages: Mapping[str, str], stage: str) -> Path:
-    """As `parents_in`, of a stage with one parent. Raises ConfigFailure where there is none, or several."""
+    """As `parents_in`, for a stage with one parent. Raises ConfigFailure if there is none, or more than one."""
     folders = parents_in(parents, stages, stage)
     if len(folders) != 1:
         known = ", ".join(sorted(set(stages.values()))) or "none"
@@ -56,11 +59,11 @@ def only_parent(parents: Mapping[str, Path], stages: Mapping[str, str], stage: s
 
 @dataclass(frozen=True)
 class Work:
-    """One attempt at one job, as the code inside it sees it.
+    """One attempt of one job, as the code that runs in it sees it.
 
     ``folder`` belongs to the job's fit and lives across attempts: checkpoints go there. ``staging`` is new and empty
     for this attempt. ``parents`` holds the published folder of each parent by its id, ``stages`` the stage of each.
-    ``stop_requested()`` turns true when the job should write a checkpoint and raise RunInterrupted. ``reads(path)``
+    ``stop_requested()`` becomes true when the job should write a checkpoint and raise RunInterrupted. ``reads(path)``
     records that the result depends on a file's content. ``progress(done, total)`` tells people how far the job is.
     """
 
@@ -76,7 +79,7 @@ class Work:
 
     @property
     def outputs(self) -> Path:
-        """The folder for files that are for people: part of the result, and put into ``outputs/STAGE`` of the study."""
+        """The folder for files for people: part of the result, and copied to ``outputs/STAGE`` of the study."""
         folder = self.staging / OUTPUTS
         folder.mkdir(exist_ok=True)
         return folder
@@ -91,7 +94,10 @@ class Work:
         return parents_in(self.parents, self.stages, stage)
 
     def parent(self, stage: str) -> Path:
-        """The published folder of the only parent of a stage. Raises ConfigFailure where there is none, or several."""
+        """The published folder of the only parent of a stage.
+
+        Raises ConfigFailure if there is none, or more than one.
+        """
         return only_parent(self.parents, self.stages, stage)
 
 

@@ -44,7 +44,7 @@ def main(config: DictConfig) -> None:
 
 
 def add_plugins(arguments: Sequence[str]) -> list[str]:
-    """Return a command line that sweeps with Seedfold unless it says with what."""
+    """Return the command line with Seedfold as sweeper, unless it names another sweeper."""
     if not any(given in _MULTIRUN_ARGUMENTS for given in arguments):
         return list(arguments)
     chosen = {argument.partition("=")[0] for argument in arguments}

@@ -94,7 +94,7 @@ def _compare_within_or_between(
 ) -> ComparisonTable:
     over, request = given_options["over"], _request(given_options)
     if given_options["study"] is not None:
-        raise UsageError("--study: names the study in which a JOB is looked for; use it only with two jobs")
+        raise UsageError("--study: chooses the study in which to look for a JOB; use it only with two jobs")
     if second is None:
         overview = Overview(root, first)
         if over is None:

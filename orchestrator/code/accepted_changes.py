@@ -1,8 +1,8 @@
-"""Changes of code that a person has said to make no difference: ``<root>/<study>/code/accepted/DIGEST.json``.
+"""Changes of code that, as a person has said, make no difference: ``<root>/<study>/code/accepted/DIGEST.json``.
 
 A file says who accepted what and when: pairs of digests of the same source file that compute the same numbers. It is
 created once and never changed. The same pairs have the same name, so that a command which is repeated after a crash
-finds its own work done.
+finds its own file.
 """
 
 from __future__ import annotations

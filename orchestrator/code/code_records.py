@@ -30,8 +30,9 @@ class CodeRecord:
     """What computed a result.
 
     ``files`` are digests of content by the name below the import root, ``syntax`` digests of the syntax by such a
-    digest of content. ``stages`` are versions of the numbers of Seedfold's functions, by dotted name. ``packages`` are
-    versions by name. ``trained`` names the record of the code that trained the weights, where that was another one.
+    digest of content. ``stages`` are versions of the numbers that Seedfold's functions compute, by dotted name.
+    ``packages`` are versions by name. ``trained`` names the record of the code that trained the weights, where that was
+    another one.
     """
 
     files: Mapping[str, str]

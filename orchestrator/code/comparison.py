@@ -1,4 +1,4 @@
-"""Records of code compared with each other, and with the code that would run today.
+"""Compares records of code with each other, and with the code that would run today.
 
 Files are the same if their content is, if their syntax is (see `seedfold.orchestrator.code.syntax`), or if a person has
 accepted the change. The numbers of a stage of Seedfold count as one more file, named as the stage's function is.
@@ -34,7 +34,7 @@ class CodeComparison:
     """Compares the code of results of a study. Each file and each record is read once."""
 
     def __init__(self, study: StudyFolder, current: CurrentCode | None) -> None:
-        """``current`` is None where the code of today is not at hand, as in a copy of a study."""
+        """``current`` is None if the code of today is not here, as for a copy of a study."""
         self._accepted = AcceptedChanges(study)
         self._current = current
         self._records: dict[tuple[StudyFolder, str], CodeRecord | None] = {}
@@ -78,7 +78,7 @@ class CodeComparison:
         return {name: self._representative(name, content) for name, content in found.items() if content is not None}
 
     def changed_files(self, key: CodeKey) -> tuple[str, ...]:
-        """Name the files that computed a result and are others today, sorted."""
+        """Return the names of the files that computed a result and have changed since, sorted."""
         if key not in self._changed:
             now = self.current_digests(self.digests(key))
             then = self.digests(key)
@@ -86,7 +86,7 @@ class CodeComparison:
         return self._changed[key]
 
     def conflicting_files(self, keys: Iterable[CodeKey]) -> tuple[str, ...]:
-        """Name the files of which these results saw different versions, sorted."""
+        """Return the names of the files that had different versions for these results, sorted."""
         seen: dict[str, set[str]] = {}
         for key in keys:
             for name, digest in self.digests(key).items():
@@ -94,13 +94,13 @@ class CodeComparison:
         return tuple(sorted(name for name, digests in seen.items() if len(digests) > 1))
 
     def changes(self, key: CodeKey) -> list[AcceptedChange]:
-        """Return what would have to be accepted for a result to count as computed by the code of today."""
+        """Return the changes to accept so that a result counts as computed by the code of today."""
         changed = self.changed_files(key)
         then, now = self.digests(key), self.current_digests(changed)
         return [AcceptedChange(name, then[name], now[name]) for name in changed]
 
     def changed_packages(self, key: CodeKey) -> dict[str, tuple[str, str]]:
-        """Return (version then, version today) of the installed packages that are others today, by name."""
+        """Return (version then, version today) of the installed packages whose version has changed, by name."""
         record = self.record(key)
         if record is None or self._current is None:
             return {}

@@ -10,7 +10,7 @@ from seedfold.orchestrator.code.source_files import find_module_paths
 from seedfold.orchestrator.code.syntax import syntax_digest_of_file
 
 GONE = "gone"
-"""In place of a digest, for a file that its package or module does not have any more."""
+"""Stands for the digest of a file that its package or module does not have any more."""
 
 
 class CurrentCode:
@@ -23,7 +23,7 @@ class CurrentCode:
         self._digests: dict[str, str | None] = {}
 
     def digest(self, name: str) -> str | None:
-        """Return the digest of a file's content; None where its module is not found here, which says nothing."""
+        """Return the digest of a file's content; None if its module is not found here, which does not mean a change."""
         if name not in self._digests:
             path = self._find(name)
             self._digests[name] = path if path is None or isinstance(path, str) else digest_file(path)

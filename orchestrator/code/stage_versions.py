@@ -1,8 +1,8 @@
-"""Which stages of Seedfold compute other numbers than they did in an earlier release.
+"""Which stages of Seedfold compute other numbers than in an earlier release.
 
 A result is compared with what would be computed today. Seedfold's own files do not count for that: an update would make
 every study stale. A change of the numbers is declared here instead, in the commit that makes it. Results that were
-recorded before a stage stood in this table have version 1, as stages have that do not stand in it.
+recorded before a stage stood in this table have version 1, and so do stages that are not in it.
 """
 
 from __future__ import annotations

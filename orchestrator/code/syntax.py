@@ -1,4 +1,4 @@
-"""What a Python file says to Python: its syntax tree, without comments, docstrings and formatting."""
+"""The syntax of a Python file: its syntax tree, without comments, docstrings and formatting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a launch does about changes of the code: accept them, tell of them, and keep results of two versions apart."""
+"""What a launch does about changes of the code: it accepts them or reports them, and does not mix versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seedfold.orchestrator.state.stale_lines import WaysOn, package_line, stale_
 
 
 def accept_code(study: StudyFolder, comparison: CodeComparison, jobs: Iterable[PlannedJob]) -> None:
-    """Record that the code of today computes what the done ones of these jobs were computed by."""
+    """Record that the code of today computes the same as the code that computed the done jobs among these."""
     accept_changes(study, (change for planned in jobs for change in _changes_since(comparison, planned)))
 
 
@@ -53,14 +53,14 @@ def split_mixed(
 def code_notes(
     comparison: CodeComparison, jobs: Iterable[PlannedJob], starting: Iterable[PlannedJob], mixed: int, ways: WaysOn
 ) -> tuple[str, ...]:
-    """Say what is stale and is not started again, a line for each kind of change, and how many jobs are ``mixed``."""
+    """Report, in one line per kind of change, which jobs are stale and not started, and how many are ``mixed``."""
     started = {planned.job.id for planned in starting}
     left = [planned for planned in jobs if planned.job.id not in started]
     lines = [*stale_lines(left, ways), package_line(left, comparison)]
     if mixed:
         jobs_are = count_noun(mixed, "job is", "jobs are")
         lines.append(
-            f"{jobs_are} not started, since {'its' if mixed == 1 else 'their'} parents come from several versions of "
-            f"the code: {ways.rerun} or {ways.accept} makes them one"
+            f"{jobs_are} not started, because {'its' if mixed == 1 else 'their'} parents come from several versions of "
+            f"the code; to have one version, use {ways.rerun} or {ways.accept}"
         )
     return tuple(line for line in lines if line)

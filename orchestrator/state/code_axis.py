@@ -1,6 +1,6 @@
-"""The version of the code as one more axis of finished jobs, where those of a stage were computed by several.
+"""The version of the code as one more axis of finished jobs, if several versions computed the jobs of a stage.
 
-Like any key in which jobs differ unnamed, it keeps results apart that nothing else does.
+Like any key in which jobs differ without an axis, it separates results that no other axis separates.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class CodeAxis:
     files: tuple[str, ...]
 
     def axes_of(self, job_id: str) -> dict[str, str]:
-        """Return the axis with a job's value; nothing where all results of its stage come from one version."""
+        """Return the axis with a job's value; it is empty if all results of the stage come from one version."""
         return {self.name: self.values[job_id]} if job_id in self.values else {}
 
     def note(self) -> str | None:
-        """Say that there are several versions, and why; None where there is one."""
+        """Say that there are several versions, and why; None if there is only one."""
         if not self.values:
             return None
         versions = count_noun(len(set(self.values.values())), "version")
         more = f" and {len(self.files) - _MAX_FILES} more" if len(self.files) > _MAX_FILES else ""
         listed = f" ({', '.join(self.files[:_MAX_FILES])}{more})" if self.files else ""
         return (
-            f"what {versions} of the code{listed} computed is kept apart in the column {self.name}; "
-            f"--across code puts it together"
+            f"results of {versions} of the code{listed} are kept apart in the column {self.name}; "
+            f"--across code puts them together"
         )
 
 

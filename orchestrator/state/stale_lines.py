@@ -1,4 +1,4 @@
-"""What people are told of results that are not what would be computed today: a line for each kind of change."""
+"""The lines for people about stale results, one for each kind of change: code, data or parents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_NAMES = 3
 
 
 class Judged(Protocol):
-    """A job with what has changed since it was done."""
+    """A job, and the changes since it was done."""
 
     @property
     def job(self) -> JobDescription:
@@ -25,7 +25,7 @@ class Judged(Protocol):
 
     @property
     def job_state(self) -> JobState:
-        """How it stands."""
+        """The state of the job."""
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ class Judged(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WaysOn:
-    """How a person goes on where results are stale: what runs them again, and what keeps those of other code."""
+    """What a person can type if results are stale: to run the jobs again, or to keep results of other code."""
 
     rerun: str
     accept: str
@@ -46,7 +46,7 @@ class WaysOn:
 
 
 OPTIONS = WaysOn("--rerun stale", "--accept-code")
-"""The options of the command that says it."""
+"""The options of the command that prints the lines."""
 
 
 def count_stale_by_kind(jobs: Iterable[Judged]) -> dict[str, int]:
@@ -56,13 +56,13 @@ def count_stale_by_kind(jobs: Iterable[Judged]) -> dict[str, int]:
 
 
 def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
-    """Say how many done jobs are stale, through which files, and how to go on."""
+    """Yield lines that say how many done jobs are stale, which files have changed, and what to type."""
     judged = _each_once(jobs)
     counts, done = count_stale_by_kind(judged), sum(one.job_state.state == "done" for one in judged)
     of_done = count_noun(done, "done job")
     if counts[CODE]:
         it = _them(counts[CODE])
-        again = f"{ways.rerun} runs {it} again" if _can_run(judged) else "import what the code of today makes"
+        again = f"{ways.rerun} runs {it} again" if _can_run(judged) else "import the predictions of today's code"
         yield (
             f"{counts[CODE]} of {of_done} {_was(counts[CODE])} computed by other code ({_names(judged, CODE)}): "
             f"{again}, {ways.accept} keeps {it}"
@@ -80,7 +80,7 @@ def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
 
 
 def package_line(jobs: Iterable[Judged], comparison: CodeComparison) -> str | None:
-    """Say which installed packages are others than those that computed results. No result is stale for that."""
+    """Say which installed packages have another version than when results were computed. This makes no result stale."""
     done = [(judged.job_state, judged.job.run) for judged in _each_once(jobs) if judged.job_state.state == "done"]
     keys = {CodeKey(state.holding_study, state.event["code"], run) for state, run in done if state.event is not None}
     found: dict[str, tuple[set[str], str]] = {}
@@ -90,7 +90,7 @@ def package_line(jobs: Iterable[Judged], comparison: CodeComparison) -> str | No
     if not found:
         return None
     changes = [f"{name} {', '.join(sorted(then))} → {now}" for name, (then, now) in sorted(found.items())]
-    return f"installed packages are others than those that computed results: {_some(changes)}"
+    return f"versions of installed packages differ from those that computed results: {_some(changes)}"
 
 
 def _each_once(jobs: Iterable[Judged]) -> list[Judged]:
@@ -98,7 +98,7 @@ def _each_once(jobs: Iterable[Judged]) -> list[Judged]:
 
 
 def _can_run(jobs: Iterable[Judged]) -> bool:
-    """Whether any job with other code is one that we can run: what was imported is not."""
+    """Whether Seedfold can run any of the jobs with other code; it cannot run imported jobs."""
     return any(judged.job.run != IMPORT_RUN for judged in jobs for change in judged.changes if _kind(change) == CODE)
 
 

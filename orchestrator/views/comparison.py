@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from seedfold.results.comparison.pairs import Comparison
 
 STUDY = "study"
-"""Stands as an axis where two studies are compared."""
+"""The name of the compared axis if two studies are compared."""
 _MAX_LISTED = 5
 _ROW_COLUMNS = ("split", "head", "metric")
 
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """What is compared: ``metrics`` and ``splits`` are all that there are where none is named.
+    """What is compared. If ``metrics`` or ``splits`` is empty, all of them are.
 
     With ``samples``, models are compared sample by sample in place of job by job.
     """
@@ -51,7 +51,7 @@ class ComparisonTable:
 def compare_axis(overview: Overview, over: str, request: ComparisonRequest) -> ComparisonTable:
     """Compare each two values of an axis of a study.
 
-    Raises UsageError where no job is done, for an unknown axis, metric or split, and where nothing can be paired.
+    Raises UsageError if no job is done, for an unknown axis, metric or split, and if no jobs can be paired.
     """
     finished = _finished(overview)
     planned = finished.with_code(overview.jobs_by_address().values())

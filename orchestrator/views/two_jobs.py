@@ -26,9 +26,9 @@ Versions = dict[str, tuple[str | None, str | None]]
 
 @dataclass(frozen=True)
 class JobDifferences:
-    """What differs between two finished jobs, the first to the left.
+    """What differs between two finished jobs; the first one is the left one.
 
-    ``code`` names the files that differ, None where the code of one was not recorded. ``rows`` are its metrics.
+    ``code`` names the files that differ, None if the code of one was not recorded. ``rows`` are its metrics.
     """
 
     names: tuple[str, str]

@@ -231,8 +231,8 @@ def _refuse_mixed_code(attempt: _Attempt) -> None:
         if files:
             name = attempt.study.name
             raise ConfigFailure(
-                f"results of stage {stage} come from several versions of the code ({', '.join(files[:3])}): "
-                f"seedfold rerun {name} --stale or seedfold resume {name} --accept-code makes them one"
+                f"results of stage {stage} come from several versions of the code ({', '.join(files[:3])}); "
+                f"to have one version, use seedfold rerun {name} --stale or seedfold resume {name} --accept-code"
             )
 
 

@@ -1,4 +1,4 @@
-"""The areas under the ROC curves of several models on the same samples, and how far they go together.
+"""The areas under the ROC curves of several models on the same samples, and their covariance.
 
 The algorithm is that of X. Sun and W. Xu, "Fast Implementation of DeLong's Algorithm for Comparing the Areas Under
 Correlated Receiver Operating Characteristic Curves", IEEE Signal Processing Letters 21, 2014, 1389-1393. It computes
@@ -58,7 +58,7 @@ def compare_areas(folds: Sequence[tuple[Array, Array]], confidence: float = 0.95
     found = [areas_and_covariance(positive, scores) for positive, scores in folds]
     difference = float(np.mean([contrast @ areas for areas, _ in found]))
     variance = float(sum(contrast @ covariance @ contrast for _, covariance in found)) / len(found) ** 2
-    # The variance of two equal models is zero but for rounding.
+    # Without rounding, the variance of two equal models would be zero.
     error = max(variance, 0.0) ** 0.5
     half = float(norm.ppf((1 + confidence) / 2)) * error
     if error == 0:

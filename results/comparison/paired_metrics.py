@@ -1,9 +1,9 @@
-"""The metrics of pairs of jobs: how much the second is above the first, and whether that can be chance.
+"""The metrics of pairs of jobs: how much the second is above the first, and whether chance can explain it.
 
 Where jobs are of several folds, the test is the corrected resampled t-test, because the folds' training sets overlap;
-elsewhere it is Wilcoxon's signed rank test. Seeds that train and validate on the same samples are no further evidence
+elsewhere it is Wilcoxon's signed rank test. Seeds that train and validate on the same samples are not further evidence
 about other samples: their differences are averaged within each fold before anything is tested. p values are corrected
-after Holm for all metrics of one head and split, and all pairs of values, that stand beside each other.
+after Holm over all metrics of one head and split, and all pairs of values, in one table.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def _only(rows: Sequence[PairedMetric], metrics: Sequence[str]) -> list[PairedMe
     for name in metrics:
         if name not in known:
             listed = ", ".join(known) or "none"
-            raise UsageError(f"--metric {name}: no two jobs have it{did_you_mean(name, known)}; metrics: {listed}")
+            raise UsageError(
+                f"--metric {name}: no pair of jobs has this metric{did_you_mean(name, known)}; metrics: {listed}"
+            )
     return [row for row in rows if not metrics or row.metric in metrics]
 
 

@@ -1,9 +1,9 @@
-"""Two models sample by sample, from the predictions that their jobs kept.
+"""Tests two models sample by sample, from the predictions that their jobs kept.
 
 McNemar's test is of accuracy, DeLong's test and a paired bootstrap are of the area under the ROC curve. Where the jobs
 of several folds hold different samples, as validation folds do, they are put together: samples are counted together for
-accuracy, and areas are computed within each fold and averaged. What such a test says holds for these fitted models and
-other samples; whether it holds for models that are trained anew is what pairs of jobs tell
+accuracy, and areas are computed within each fold and averaged. Such a test is about these fitted models and other
+samples; pairs of jobs tell whether it also holds for models that are trained again
 (`seedfold.results.comparison.paired_metrics`).
 """
 

@@ -1,6 +1,6 @@
-"""What can be said of paired differences: an interval of their mean, tests that it is zero, and Holm's correction.
+"""Statistics of paired differences: an interval of their mean, tests that it is zero, and Holm's correction.
 
-Everything is the same at every call: what is drawn at random is drawn from a fixed seed. A value that is not defined,
+Every call gives the same numbers, because random draws have a fixed seed. A value that is not defined,
 because there are too few differences, is None.
 """
 
@@ -76,7 +76,7 @@ def corrected_t_p(differences: Array, test_to_train: float) -> float | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p values adjusted for all of them being looked at, in their order; None stays None and counts for nothing.
+    """Return p values adjusted for the number of tests, in their order; None stays None and does not count as a test.
 
     S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979,
     65-70: the i-th smallest of m is multiplied by m - i + 1, and none becomes smaller than the one before it.

@@ -1,4 +1,4 @@
-"""Which jobs are compared: two values of an axis, and the pairs of jobs that differ in nothing else.
+"""Which jobs are compared: two values of an axis, and the pairs of jobs that differ only in this axis.
 
 A pair has the same seed, fold and other axes. Pairs that differ in seeds and folds alone are replicates of one
 comparison. Every other axis, such as the task or an imbalance ratio, makes a comparison of its own, so that like is
@@ -124,9 +124,9 @@ def _axes_of_folds(places: Sequence[Addressed], averaged: Sequence[str]) -> list
 def _nothing_text(runs: Sequence[FinishedJob], axis: str) -> str:
     values = list(dict.fromkeys(format_value(run.axes[axis]) for run in with_axes(runs, [axis])))
     if len(values) == 1:
-        return f"{axis}: the jobs that are done have one value, {values[0]}; there is nothing to compare"
+        return f"{axis}: the jobs that are done have only one value, {values[0]}, so there is nothing to compare"
     others = ", ".join(name for name in axis_names(runs) if name != axis) or "no other axis"
-    return f"{axis}: no two jobs that are done differ in it alone; they also differ in {others}"
+    return f"{axis}: no two jobs that are done differ only in this axis; they also differ in {others}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether two classifiers are right on other samples: McNemar's test, and an interval of the difference."""
+"""Whether two classifiers are right on different samples: McNemar's test, and an interval of the difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two finished jobs beside each other: their metrics, their learning curves, the packages that computed them."""
+"""Compares two finished jobs: their metrics, their learning curves, and the packages that computed them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CurveDifference:
 def metric_rows(
     first: FinishedJob, second: FinishedJob, splits: Sequence[str], metrics: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return a row a metric that both jobs have, in the form of `PairedMetric.to_dict`.
+    """Return one row per metric that both jobs have, in the form of `PairedMetric.to_dict`.
 
     Where both predicted the same samples, accuracy and area under the ROC curve have a test over these samples, and
     ``n`` counts them; other metrics have none. Raises UsageError where they hold other samples or targets.

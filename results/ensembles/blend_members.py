@@ -81,7 +81,7 @@ def find_members(runs: Sequence[FinishedJob], passes: str) -> list[BlendMember]:
     most_passes = [max(group.runs, key=lambda run: run.axes.get(passes, 1)) for group in group_runs(runs, [passes])]
     runs_with_folds = [run for run in most_passes if FOLD_AXIS in run.axes]
     if not runs_with_folds:
-        raise UsageError("blend: no parent has folds and has left predictions; see `after` of its stage")
+        raise UsageError("blend: no parent has both folds and predictions; see `after` of its stage")
     members = [
         *_members_with_folds(runs_with_folds, passes),
         *(_member_without_folds(run) for run in most_passes if FOLD_AXIS not in run.axes),
@@ -89,7 +89,7 @@ def find_members(runs: Sequence[FinishedJob], passes: str) -> list[BlendMember]:
     names = [member.name for member in members]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"blend: two members are called {name}; blend these stages apart")
+            raise UsageError(f"blend: two members are called {name}; blend these stages separately")
     return members
 
 
@@ -129,12 +129,12 @@ def _require_one_head(splits: Mapping[str, Mapping[str, MeanPredictions]], name:
     """The only head of each split."""
     for split in (DEVELOPMENT_SPLIT, TEST_SPLIT):
         if split not in splits:
-            raise UsageError(f"blend: {name} has left no predictions of split {split!r}")
+            raise UsageError(f"blend: {name} has no predictions of split {split!r}")
         if len(splits[split]) != 1:
-            raise UsageError(f"blend: {name} has the heads {', '.join(splits[split])}; one is blended")
+            raise UsageError(f"blend: {name} has the heads {', '.join(splits[split])}; a blend needs exactly one")
     means = {split: next(iter(splits[split].values())) for split in (DEVELOPMENT_SPLIT, TEST_SPLIT)}
     if any(mean.first_member.is_regression or mean.values.shape[1] != 2 for mean in means.values()):
-        raise UsageError(f"blend: {name} has other targets than two classes; the probability of class 1 is blended")
+        raise UsageError(f"blend: {name} does not have two classes; a blend averages the probability of class 1")
     return means
 
 
@@ -163,7 +163,7 @@ def align_members(members: Sequence[BlendMember]) -> BlendMatrix:
 def _refuse_mismatch(first: BlendMember, other: BlendMember) -> None:
     names = f"blend: {first.name} and {other.name}"
     if other.folds is not None and other.folds != first.folds:
-        raise UsageError(f"{names} have other folds; divide their samples in one way")
+        raise UsageError(f"{names} have different folds; divide their samples in the same way")
     for split in (DEVELOPMENT_SPLIT, TEST_SPLIT):
         first_table, other_table = first.probability_table(split), other.probability_table(split)
         missing = first_table.index.difference(other_table.index)

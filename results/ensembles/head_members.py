@@ -1,7 +1,7 @@
 """Members of ensembles: the heads of models, each with its scores on the validation rows of its own fold.
 
-No member is scored on rows that it trained on: validation rows are those of its fold, and rows of other splits are
-nobody's to train on.
+No member is scored on rows that it trained on: validation rows are those of its fold, and no member trains on rows of
+other splits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from seedfold.results.store.predictions import HeadPredictions
 
 VALIDATION_SPLIT, TRAINING_SPLIT = "val", "train"
 FOLD_PREFIX = f"{FOLD_AXIS} "
-"""What the text of a fold begins with."""
+"""The beginning of the text of a fold."""
 
 _TINY = np.finfo(np.float32).tiny
 
@@ -62,7 +62,7 @@ class HeadMember:
 def merit_of(scores: Scores, metric: str) -> float:
     """Return a metric as a number of which more is better, -infinity where it is undefined.
 
-    Raises UsageError for a metric that there is not.
+    Raises UsageError for an unknown metric.
     """
     if metric not in scores:
         raise UsageError(f"ensemble.rank_by: no metric {metric!r}; known: {', '.join(scores)}")
@@ -79,8 +79,8 @@ Ranking = Mapping[str, Sequence[HeadMember]]
 def read_members(runs: Sequence[FinishedJob], fold: str = FOLD_AXIS) -> list[HeadMember]:
     """Read every head of every run that validated, on all splits but the one trained on, in the order of the runs.
 
-    Where some runs are of a fold, the others are none of these models. Raises UsageError where there is no run, and for
-    a split that only some of them have.
+    If some runs have a fold, runs without one are left out. Raises UsageError if there is no run, and for a split that
+    only some of them have.
     """
     files = split_files(runs)
     validated_runs = [each.run for each in files if each.split == VALIDATION_SPLIT]
@@ -179,7 +179,7 @@ def mean_merit(folds: Sequence[HeadPredictions], metric: str) -> float:
 
 
 def mean_curve_over_folds(ranking: Ranking, split: str) -> list[HeadPredictions]:
-    """Return the ensembles of the best, the best two, … of every fold on a split that is nobody's to train on."""
+    """Return the ensembles of the best, the best two, … of every fold on a split that no member trains on."""
     members_by_rank = [members[rank] for rank in range(fewest_members(ranking)) for members in ranking.values()]
     return list(iterate_top_means(members_by_rank, split))[len(ranking) - 1 :: len(ranking)]
 

@@ -49,7 +49,7 @@ class Ensemble:
     split: str
     means_by_head: Mapping[str, MeanPredictions]
     expected: int
-    """Jobs that it should be made of."""
+    """How many jobs the ensemble should have."""
 
 
 def _read_members(group: Group, split: str, pooled: Sequence[str]) -> Iterator[tuple[str, Heads]]:

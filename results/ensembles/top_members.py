@@ -1,4 +1,4 @@
-"""Ensembles of the best members, for every number of them, and what they are worth.
+"""Ensembles of the best members, for every number of members, and their scores.
 
 Members are chosen and ranked on validation rows, so that the score of their ensemble on the same rows is too good. The
 honest score chooses for each fold on the validation rows of the other folds: which settings take part, their order and,
@@ -226,6 +226,6 @@ def make_ensembles(members: Sequence[HeadMember], choice: MemberChoice) -> TopMe
     number = best_member_count(curve, choice.rank_by) if choice.n is None else choice.n
     if not 1 <= number <= fewest_members(ranking):
         members_text = count_noun(fewest_members(ranking), "member")
-        raise UsageError(f"ensemble.n: {number} is not from 1 to what every fold has, {members_text}")
+        raise UsageError(f"ensemble.n: {number} is not between 1 and the number that every fold has, {members_text}")
     test_curves = {split: mean_curve_over_folds(ranking, split) for split in splits}
     return TopMemberEnsembles(ranking, choice.rank_by, fold_curves, cross_fitted, test_curves, number)

@@ -1,4 +1,4 @@
-"""Axes as columns and groups: runs selected by conditions, told apart by what is not averaged over.
+"""Axes as columns and groups: selects runs by conditions, and groups them by the axes that are not averaged over.
 
 An axis that a run's stage does not have is null in its row. Values that a column cannot hold together, lists and
 mappings among them, appear as canonical JSON text.
@@ -25,7 +25,7 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 Selection = str | Where | None
 _RUN_COLUMNS = ("stage", "job")
 CODE_AXES = ("code", "code_version", "version_of_the_code")
-"""The axis that tells apart what several versions of the code computed; the first name that a study has not taken."""
+"""Names for the axis that separates versions of the code; the first one that no axis of the study has is used."""
 
 
 def axis_names(runs: Iterable[Addressed]) -> list[str]:
@@ -47,7 +47,7 @@ def short_names(axes: Sequence[str]) -> dict[str, str]:
 def find_axes(runs: Iterable[Addressed], names: Iterable[str]) -> list[str]:
     """Return the full names of axes given in full or by their last component.
 
-    Raises UsageError, with the nearest name, for one that no run has.
+    Raises UsageError, with the nearest name, for an axis that no run has.
     """
     known = axis_names(runs)
     return [_require_axis(name, find_axis(name, known), known) for name in names]

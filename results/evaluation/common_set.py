@@ -1,7 +1,7 @@
-"""Means along an axis that are over the same repetitions or tasks at every point, or say that they are not.
+"""Means along an axis over the same repetitions or tasks at every point; if they are not, the caption says so.
 
-Where most members of a line are at all of its points, its means are over these alone. Otherwise all means are kept, and
-the line breaks where the members of a point are others than those of the point before.
+If most members of a line are at all of its points, its means are over these alone. Otherwise all means are kept, and
+the line has a break where a point has other members than the point before.
 """
 
 from __future__ import annotations

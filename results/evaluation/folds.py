@@ -1,7 +1,7 @@
 """Which folds, or which other members, a group of runs lacks.
 
-What there should be is what the plan says, where one is given, else what any group of the same stage has; and as many
-folds as the configuration of the jobs cuts the samples into, where it says so.
+The plan says what a group should have. Without a plan, a group should have what any group of the same stage has. And it
+should have as many folds as the configuration of the jobs says, if it says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IS_MISSING = "missing"
 class Gap:
     """A fold that a group lacks, or ``count`` that were never planned; ``verb`` completes the sentence.
 
-    ``samples`` is how many rows that costs, where another group tells.
+    ``samples`` is the number of rows that are lost, if another group shows it.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class _UnplannedFold:
-    """A place that a study lacks, although its jobs are configured for that many ``folds``; its ``id`` is no job's."""
+    """A place that a study lacks, although its jobs are configured for that many ``folds``; no job has its ``id``."""
 
     stage: str
     axes: Mapping[str, Any]
@@ -118,7 +118,7 @@ def _folds_of_peers(groups: Sequence[Group], over: Sequence[str]) -> dict[str, d
 def _folds_of_plan(
     groups: Sequence[Group], planned: Sequence[Addressed], over: Sequence[str], names: dict[str, str]
 ) -> dict[str, dict[str, None]]:
-    # What no plan knows tells results apart as well, such as the code that computed them: each part should be whole.
+    # Axes that are in no plan, such as the version of the code, separate results too: each part should be whole.
     unplanned = [axis for axis in axis_names(groups) if not any(axis in job.axes for job in planned)]
     parts: dict[str, list[str]] = {}
     for group in groups:
@@ -133,7 +133,7 @@ def _folds_of_plan(
 
 
 def _find_unplanned_gaps(planned: Sequence[Job], over: Sequence[str], where: Selection = None) -> list[Gap]:
-    """Return, a group a gap, the folds for which there is no place, although ``task.folds.k`` of its jobs counts them.
+    """Return one gap per group: the folds that have no place in the study, although ``task.folds.k`` counts them.
 
     ``where`` selects among them as among jobs. A group whose jobs do not say, or number folds otherwise, lacks none.
     """
@@ -181,4 +181,4 @@ def refuse_gaps(gaps: Sequence[Gap], place: str) -> None:
         listed = "; ".join(str(gap) for gap in gaps[:MAX_LISTED])
         more = f"; and {len(gaps) - MAX_LISTED} more" if len(gaps) > MAX_LISTED else ""
         remedy = "wait for these jobs" if all(gap.verb == _IS_MISSING for gap in gaps) else "launch these folds as well"
-        raise UsageError(f"{place}: {listed}{more}; {remedy}, or ask for what is there with partial=True")
+        raise UsageError(f"{place}: {listed}{more}; {remedy}, or use only what is there with partial=True")

@@ -1,6 +1,6 @@
-"""What a mean should be made of by the plan of its study, and why it lacks values.
+"""Which values a mean should have by the plan of its study, and why some are missing.
 
-A value is missing where a job has no result, or where its result has no such metric, or none that is a number.
+A value is missing if a job has no result, or if its result lacks the metric or has it as NaN.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from seedfold.results.store.finished_job import Addressed, FinishedJob, Job
 from seedfold.results.store.published import MetricRecord
 
 LISTED = 5
-"""Missing values that are told one by one."""
+"""How many missing values are named one by one."""
 NOT_FINISHED = "not finished"
 Reasons = Mapping[str, str]
 """Why jobs have no result, by their ids: ``failed (nan)``, ``not finished (running)``."""
@@ -50,7 +50,7 @@ def find_missing_jobs(runs: Sequence[FinishedJob], planned: Sequence[Job], reaso
 def find_undefined(runs: Sequence[FinishedJob], metrics: Sequence[Iterable[MetricRecord]]) -> list[MissingValue]:
     """Return the runs of which a metric is not a number or undefined; ``metrics`` are those of each run, in order.
 
-    A metric that no run defines is told once.
+    A metric that no run defines is named once.
     """
     rows = [list(each) for each in metrics]
     splits = {record["split"] for row in rows for record in row}
@@ -110,9 +110,9 @@ class PlaceNames:
 
 
 def missing_lines(missing: Sequence[MissingValue], names: PlaceNames, listed: int = LISTED) -> list[str]:
-    """Return lines that tell the first missing values, and how many more jobs there are of which kind.
+    """Return lines that name the first missing values, and say how many more jobs there are of each kind.
 
-    Jobs that lack the same for the same reason, and have something in common, are told together.
+    Jobs that lack the same for the same reason, and have something in common, share a line.
     """
     by_reason: dict[str, list[Addressed]] = {}
     lines = [(f"every job: {value.reason}", 1, value.reason) for value in missing if value.place is None]

@@ -1,4 +1,4 @@
-"""How well masks that were found fit those that are true, from numbers of voxels alone.
+"""How well predicted masks fit the true ones, computed from numbers of voxels alone.
 
 Voxels of any number of slices and volumes are added up before they are compared, so that nothing but these numbers has
 to be kept of a mask.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Voxels of a class: in both masks, in the one that was found, in the true one."""
+    """Numbers of voxels of a class: in both masks, in the predicted one, in the true one."""
 
     common: int = 0
     found: int = 0
@@ -41,12 +41,12 @@ class Overlap:
 
     @property
     def precision(self) -> float:
-        """The share of what was found that is true; 1 where nothing was found."""
+        """The share of the predicted voxels that are true; 1 if none is predicted."""
         return _ratio(self.common, self.found)
 
     @property
     def recall(self) -> float:
-        """The share of what is true that was found; 1 where nothing is true."""
+        """The share of the true voxels that are predicted; 1 if none is true."""
         return _ratio(self.common, self.true)
 
 

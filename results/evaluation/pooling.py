@@ -1,4 +1,4 @@
-"""Rows of several runs put one after another, as arrays: the common ground of out-of-fold tables and ensembles."""
+"""Rows of several runs put one after another, as arrays: out-of-fold tables and ensembles both use them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def pool_runs(runs: Sequence[FinishedJob], split: str) -> dict[str, PooledHead]:
     names = [part.head for part in heads_by_run[0]]
     for run, part in zip(runs, heads_by_run, strict=True):
         if [each.head for each in part] != names:
-            raise UsageError(f"jobs {runs[0].short_id} and {run.short_id}: their heads differ, so they do not pool")
+            raise UsageError(
+                f"jobs {runs[0].short_id} and {run.short_id}: they have different heads and cannot be pooled"
+            )
     return {name: _pool_head(runs, [part[number] for part in heads_by_run]) for number, name in enumerate(names)}
 
 
@@ -84,7 +86,7 @@ def check_same_kind(first: HeadPredictions, other: HeadPredictions, jobs: str) -
         raise UsageError(f"{jobs}: head {first.head!r} has {widths} logits; select runs of one task")
     if first.is_regression != other.is_regression:
         raise UsageError(
-            f"{jobs}: head {first.head!r} has classes in one, numbers in the other; select runs of one task"
+            f"{jobs}: head {first.head!r} has classes in one job and numbers in another; select runs of one task"
         )
 
 
@@ -99,7 +101,7 @@ def _refuse_repeated_samples(runs: Sequence[FinishedJob], rows: HeadPredictions)
     samples = count_noun(len(repeated), "sample is", "samples are")
     raise UsageError(
         f"out-of-fold: {samples} in more than one fold ({named}) of jobs {jobs}…; "
-        "an axis that tells these jobs apart is missing, or this axis is no partition"
+        "an axis that tells these jobs apart is missing, or this axis does not divide the samples into folds"
     )
 
 

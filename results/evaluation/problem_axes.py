@@ -1,7 +1,7 @@
 """Which axes describe the problem that jobs solve, and which the methods that a study compares.
 
 Methods are compared within one problem: the best loss at one imbalance ratio says nothing about another ratio. And
-means over problems are compared only where they are over the same problems.
+means over problems are compared only if they are over the same problems.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from seedfold.jobs.conditions import find_axis
 from seedfold.results.evaluation.axes import last_component
 
 PROBLEM_GROUPS = ("task", "sampling", "split")
-"""Axes below these keys describe the problem, where a study does not say what it compares."""
+"""Axes below these keys describe the problem, if a study does not say what it compares."""
 
 
 def is_repetition(axis: str) -> bool:
@@ -22,7 +22,7 @@ def is_repetition(axis: str) -> bool:
 
 
 def problem_axes(axes: Iterable[str], compare: Sequence[str] | None = None) -> list[str]:
-    """Return the axes that describe the problem: those that a study does not ``compare``, repetitions aside.
+    """Return the axes that describe the problem: those that a study does not ``compare``, without repetitions.
 
     Without ``compare``, those below `PROBLEM_GROUPS`. Axes in ``compare`` are named as in a condition.
     """

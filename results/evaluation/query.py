@@ -1,4 +1,4 @@
-"""SQL over the predictions of many runs: DuckDB reads their Parquet files where they lie, and writes nothing.
+"""SQL over the predictions of many runs: DuckDB reads their Parquet files in place, and writes nothing.
 
 The table ``predictions`` has the columns ``job, split, sample_id, target, head, logit_0 …, stage`` and one per axis
 (quote a name with a dot: ``"sampling.imbalance_ratio"``), and for order ``run_number`` and ``row_number``.
@@ -47,7 +47,7 @@ def split_files(runs: Sequence[FinishedJob], splits: Collection[str] | None = No
     for split in splits if found else ():
         if split not in known:
             listed = ", ".join(sorted(known))
-            raise UsageError(f"split {split!r}: no run has it{did_you_mean(split, known)}; splits: {listed}")
+            raise UsageError(f"split {split!r}: no run has this split{did_you_mean(split, known)}; splits: {listed}")
     return [each for each in found if each.split in splits]
 
 
@@ -70,7 +70,7 @@ def connect(runs: Sequence[FinishedJob], splits: Collection[str] | None = None) 
 
     files = split_files(runs, splits)
     if not files:
-        raise UsageError("predictions: none of these runs has any; `seedfold status` says what is done")
+        raise UsageError("predictions: none of these runs has predictions; `seedfold status` says what is done")
     with duckdb.connect() as connection:
         connection.register("files", _file_frame(files))
         connection.execute(_view_sql(files, axis_names(runs)))

@@ -1,4 +1,4 @@
-"""What makes the values of a mean count unequally, although none is missing: told below a table."""
+"""Notes below a table about means whose values count unequally, although no value is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONTENT = "imported"
 def uneven_notes(
     runs: Sequence[FinishedJob], planned: Sequence[Job], averaged: Sequence[str], where: Selection = None
 ) -> list[str]:
-    """Say which repetitions count more often than others, which folds nobody planned, and which imports are equal."""
+    """Say which repetitions count more often than others, which folds are unplanned, and which imports are equal."""
     notes = [*_uneven_repetitions(planned or runs, averaged), *_repeated_imports(runs)]
     if FOLD_AXIS in averaged:
         notes += _once(f"{gap.missing} {gap.verb}" for gap in _find_unplanned_gaps(planned, [FOLD_AXIS], where))

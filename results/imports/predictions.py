@@ -29,7 +29,10 @@ class PredictionFile:
 
     @classmethod
     def parse(cls, text: str) -> PredictionFile:
-        """Read ``FILE`` or ``SPLIT=FILE``. Raises UsageError where there is no such file, or no such split can be."""
+        """Read ``FILE`` or ``SPLIT=FILE``.
+
+        Raises UsageError if there is no such file, or if the split is not a valid name.
+        """
         split, equals, name = text.partition("=")
         source = cls(Path(name), split) if equals and not Path(text).exists() else cls(Path(text))
         if not source.path.is_file():
@@ -60,8 +63,8 @@ def check_split_name(split: str, where: str) -> None:
 def read_prediction_files(sources: Sequence[PredictionFile], options: ReadOptions) -> dict[str, PredictionRows]:
     """Return the rows of each split, in the order of files and rows.
 
-    Raises UsageError for what a file has wrong, files with different numbers of classes, a split that is told twice or
-    not at all, a sample that a split has twice, and a split of which only a part has labels.
+    Raises UsageError for errors in a file, files with different numbers of classes, a split that is named twice or not
+    at all, a sample that a split has twice, and a split of which only a part has labels.
     """
     rows_by_split: dict[str, list[PredictionRows]] = {}
     width: int | None = None
@@ -69,7 +72,7 @@ def read_prediction_files(sources: Sequence[PredictionFile], options: ReadOption
         rows = source.read(options)
         width = width or rows.logits.shape[1]
         if rows.logits.shape[1] != width:
-            raise UsageError(f"{source.path}: {rows.logits.shape[1]} logits a row, {sources[0].path} has {width}")
+            raise UsageError(f"{source.path}: {rows.logits.shape[1]} logits per row, but {sources[0].path} has {width}")
         for split, part in _split_rows(source, rows).items():
             rows_by_split.setdefault(split, []).append(part)
     return {split: _join_rows(split, found) for split, found in rows_by_split.items()}
@@ -78,7 +81,7 @@ def read_prediction_files(sources: Sequence[PredictionFile], options: ReadOption
 def _split_rows(source: PredictionFile, rows: PredictionRows) -> dict[str, PredictionRows]:
     if rows.splits is None:
         if source.split is None:
-            raise UsageError(f"{source.path}: nothing says which split it is; name it: SPLIT={source.path}")
+            raise UsageError(f"{source.path}: its split is not known; name it: SPLIT={source.path}")
         return {source.split: rows}
     for row, split in ((row, str(rows.splits[row])) for row in _first_row_of_splits(rows)):
         if source.split not in {None, split}:
@@ -100,7 +103,7 @@ def _join_rows(split: str, parts: Sequence[PredictionRows]) -> PredictionRows:
     is_repeated = pd.Index(ids).duplicated()
     if is_repeated.any():
         name = ids[int(np.argmax(is_repeated))]
-        raise UsageError(f"{parts[-1].file}: column sample_id: {name!r} is there more than once in split {split}")
+        raise UsageError(f"{parts[-1].file}: column sample_id: {name!r} occurs more than once in split {split}")
     targets, logits = (np.concatenate([getattr(part, name) for part in parts]) for name in ("targets", "logits"))
     _refuse_partly_labelled(parts[-1].file, split, ids, targets)
     return PredictionRows(parts[0].file, ids, targets, logits)
@@ -111,7 +114,8 @@ def _refuse_partly_labelled(file: Path, split: str, ids: NDArray[np.object_], ta
     if unknown.any() and not unknown.all():
         name, count = ids[int(np.argmax(unknown))], int(unknown.sum())
         raise UsageError(
-            f"{file}: column target: {count} of {len(ids)} samples of split {split} have no class, {name!r} for one; "
+            f"{file}: column target: {count} of {len(ids)} samples of split {split} have no class,"
+            f" for example {name!r}; "
             "a split has all its labels or none, so give the labelled samples a split of their own"
         )
 

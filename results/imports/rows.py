@@ -1,6 +1,6 @@
-"""The rows of one file of predictions, checked: what is wrong is told with file, row and column.
+"""The rows of one file of predictions, checked: errors name file, row and column.
 
-Rows count from 1, without the header. Row order is kept: what is drawn at random later depends on it.
+Rows count from 1, without the header. Row order is kept, because later random draws depend on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 
 Texts = NDArray[np.object_]
 UNKNOWN = -1
-"""In place of the class of a sample that nobody has labelled."""
+"""Stands for the class of a sample without a label."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class PredictionRows:
-    """n rows: ids (n,), classes (n,), logits (n, k) in single precision, and splits (n,) where they are told.
+    """n rows: ids (n,), classes (n,), logits (n, k) in single precision, and splits (n,) if the file has them.
 
     A class is `UNKNOWN` where a sample has no label.
     """
@@ -56,15 +56,17 @@ def refuse_value(file: Path, row: int | None, column: str, problem: str) -> NoRe
 
 
 def class_numbers(file: Path, names: Texts, options: ReadOptions) -> NDArray[np.float64]:
-    """Return the numbers (n,) of classes given by name, not a number where there is no name.
+    """Return the numbers (n,) of classes given by name, NaN where there is no name.
 
-    Raises UsageError for a name that is none of ``options.classes``.
+    Raises UsageError for a name that is not one of ``options.classes``.
     """
     numbers = {name: number for number, name in enumerate(options.classes)}
     for row, name in enumerate(names):
         if name is not None and name not in numbers:
             listed = ", ".join(options.classes)
-            refuse_value(file, row, "target", f"{name!r} is none of the classes {listed}{did_you_mean(name, numbers)}")
+            refuse_value(
+                file, row, "target", f"{name!r} is not one of the classes {listed}{did_you_mean(name, numbers)}"
+            )
     return np.array([np.nan if name is None else numbers[name] for name in names], dtype=np.float64)
 
 
@@ -73,7 +75,7 @@ def make_rows(
 ) -> PredictionRows:
     """Return rows whose every value can be kept. Raises UsageError for the first that cannot.
 
-    ``targets`` (n,) and ``logits`` (n, k) are real numbers, not a number where there was none.
+    ``targets`` (n,) and ``logits`` (n, k) are real numbers, NaN where there was none.
     """
     if not len(ids):
         raise UsageError(f"{file}: has no rows")
@@ -98,7 +100,7 @@ def _check_repeated(file: Path, ids: Texts, splits: Texts | None) -> None:
     if repeated.any():
         row = int(np.argmax(repeated))
         first = int(np.argmax((keys == keys.iloc[row]).all(axis=1)))
-        refuse_value(file, row, "sample_id", f"{ids[row]!r} is there already, in row {first + 1}")
+        refuse_value(file, row, "sample_id", f"{ids[row]!r} occurs already in row {first + 1}")
 
 
 def _check_logits(file: Path, logits: NDArray[Any]) -> None:
@@ -106,15 +108,17 @@ def _check_logits(file: Path, logits: NDArray[Any]) -> None:
         finite = np.isfinite(logits.astype(np.float32))
     if not finite.all():
         row, column = (int(place) for place in np.argwhere(~finite)[0])
-        refuse_value(file, row, f"logit_{column}", f"{logits[row, column]} is no finite number")
+        refuse_value(file, row, f"logit_{column}", f"{logits[row, column]} is not a finite number")
 
 
 def _check_targets(file: Path, targets: NDArray[Any], unknown: NDArray[np.bool_], classes: int) -> None:
-    problem = "is no class; --unlabelled takes in samples whose class nobody knows"
+    problem = "is not a class; --unlabelled accepts samples whose class is not known"
     _refuse_first(file, "target", np.isnan(targets), [None] * len(targets), problem)
-    _refuse_first(file, "target", ~(targets == np.floor(targets)), targets, "is no class number")
+    _refuse_first(file, "target", ~(targets == np.floor(targets)), targets, "is not a class number")
     outside = ((targets < 0) | (targets >= classes)) & ~unknown
-    _refuse_first(file, "target", outside, targets, f"is none of the classes 0 to {classes - 1} that the logits have")
+    _refuse_first(
+        file, "target", outside, targets, f"is not one of the classes 0 to {classes - 1} that the logits have"
+    )
 
 
 def _refuse_first(file: Path, column: str, is_wrong: NDArray[np.bool_], values: Any, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What an imported job runs: nothing. Its predictions were made elsewhere."""
+"""The run function of an imported job. It only raises: the predictions were made elsewhere."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ IMPORT_RUN = f"{__name__}.run"
 
 
 def run(work: Work) -> None:
-    """Raise UsageError: only an import brings these predictions."""
+    """Raise UsageError, because only `seedfold import` can write these predictions."""
     raise UsageError(f"{work.description.short_id}: was imported, so there is nothing to run; seedfold import it again")

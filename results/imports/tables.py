@@ -23,7 +23,7 @@ TARGET_COLUMN = "target"
 def read_table(file: Path, options: ReadOptions) -> PredictionRows:
     """Read a table, with the column ``split`` if there is one and the options name no other.
 
-    Raises UsageError, with row and column, for what is missing or cannot be read as what it should be.
+    Raises UsageError, with row and column, for values that are missing or cannot be read.
     """
     names = _column_names(file)
     columns = find_value_columns(file, names)
@@ -62,7 +62,7 @@ def _read_columns(file: Path, columns: Sequence[str]) -> Any:
     try:
         if file.suffix == ".parquet":
             return pq.read_table(file, columns=list(columns))
-        # As text, so that an id such as 007 stays one, and a value that is no number can be shown.
+        # As text, so that an id such as 007 stays one, and a value that is not a number can be shown.
         options = pc.ConvertOptions(
             include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string()), null_values=[""],
             strings_can_be_null=True,
@@ -88,14 +88,14 @@ def _text_column(table: Any, name: str) -> Texts:
 
 
 def _targets(file: Path, table: Any, options: ReadOptions) -> NDArray[np.float64]:
-    """Class numbers, not a number where there is no class."""
+    """Class numbers, NaN where there is no class."""
     if options.classes:
         return class_numbers(file, _text_column(table, TARGET_COLUMN), options)
     return _number_column(file, table, TARGET_COLUMN, may_be_empty=options.unlabelled)
 
 
 def _number_column(file: Path, table: Any, name: str, may_be_empty: bool = False) -> NDArray[np.float64]:
-    """A column as real numbers, not a number where the file has no value."""
+    """A column as real numbers, NaN where the file has no value."""
     import pandas as pd
 
     column = _column(table, name)
@@ -124,7 +124,7 @@ def _no_number(texts: Any, row: int, name: str) -> str:
     if pd.isna(given):
         return "empty" + ("; --unlabelled takes in samples whose class nobody knows" if name == TARGET_COLUMN else "")
     if name != TARGET_COLUMN:
-        return f"{given!r} is no number"
+        return f"{given!r} is not a number"
     known = [str(text) for text in dict.fromkeys(texts.dropna())]
     listed = ", ".join(known) if len(known) <= 10 else f"{', '.join(known[:10])}, …"
-    return f"{given!r} is no number; name the classes ({listed}) in the order of the logits: --classes NAME,NAME,…"
+    return f"{given!r} is not a number; name the classes ({listed}) in the order of the logits: --classes NAME,NAME,…"

@@ -19,13 +19,13 @@ SPLIT_PREFIXES = ("dev_cal", "dev_test", "app_test")
 
 
 def read_torch_list(file: Path, options: ReadOptions) -> PredictionRows:
-    """Read a list of predictions; each row's split is told by its id where all ids begin with one of `SPLIT_PREFIXES`.
+    """Read a list of predictions; the ids give the splits if all of them begin with one of `SPLIT_PREFIXES`.
 
-    Raises UsageError for a file that torch would have to execute, or rows that are no predictions.
+    Raises UsageError for a file that torch would have to execute, or rows that are not predictions.
     """
     rows = _load_list(file)
     if not isinstance(rows, list):
-        raise UsageError(f"{file}: holds no list of {{logits, target, sample_id}}, but {type(rows).__name__}")
+        raise UsageError(f"{file}: expected a list of {{logits, target, sample_id}}, found {type(rows).__name__}")
     if not rows:
         raise UsageError(f"{file}: has no rows")
     for number, row in enumerate(rows):
@@ -57,7 +57,7 @@ def _load_list(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{file}: cannot be read as a list of tensors, numbers and texts: {reason}") from error
+        raise UsageError(f"{file}: cannot be read as a list of tensors, numbers and strings: {reason}") from error
 
 
 def _check_row(file: Path, number: int, row: Any, first: Any, options: ReadOptions) -> None:
@@ -67,7 +67,7 @@ def _check_row(file: Path, number: int, row: Any, first: Any, options: ReadOptio
         if not isinstance(row, dict) or key not in row:
             refuse_value(file, number, key, f"missing; a row has {', '.join(ROW_KEYS)}")
     if not isinstance(row["sample_id"], str):
-        refuse_value(file, number, "sample_id", f"{row['sample_id']!r} is no text")
+        refuse_value(file, number, "sample_id", f"{row['sample_id']!r} is not a string")
     shape, first_shape = (tuple(np.shape(each_row["logits"])) for each_row in (row, first))
     if shape != first_shape or len(shape) != 1 or shape == (0,):
         refuse_value(
@@ -81,12 +81,12 @@ def _check_target(file: Path, number: int, given: Any, options: ReadOptions) -> 
         return
     if isinstance(given, str):
         if not options.classes:
-            problem = f"{given!r} is no number; name the classes, in the order of the logits: --classes NAME,NAME,…"
+            problem = f"{given!r} is not a number; name the classes, in the order of the logits: --classes NAME,NAME,…"
             refuse_value(file, number, "target", problem)
         return
     target = np.asarray(given)
     if target.size != 1 or target.dtype.kind not in "iuf":
-        refuse_value(file, number, "target", "is no single class number")
+        refuse_value(file, number, "target", "is not a single class number")
 
 
 def _splits_from_ids(ids: Texts) -> Texts | None:

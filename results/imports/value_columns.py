@@ -1,4 +1,4 @@
-"""The columns of a table that hold what a model predicts: one logit, or one probability, a class."""
+"""The columns of a table with the output of a model: one logit, or one probability, per class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROBABILITY = re.compile(r"(prob|proba|probability)_(0|[1-9][0-9]*)")
 _SUM_TOLERANCE = 1e-3
 """How far probabilities may be from a sum of 1: files often have three decimals or more."""
 _LEAST = float(np.finfo(np.float32).tiny)
-"""In place of a probability of 0, whose logarithm is no number."""
+"""Replaces a probability of 0, which has no finite logarithm."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class ValueColumns:
     def to_logits(self, file: Path, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return logits (n, k) of the columns' values (n, k): the logarithms of probabilities.
 
-        Raises UsageError for a row whose probabilities are none.
+        Raises UsageError for a row whose values are not probabilities.
         """
         if not self.are_probabilities:
             return values
-        # Not a number is no probability either.
+        # NaN is not a probability either.
         outside = ~((values >= 0) & (values <= 1))
         if outside.any():
             row, column = (int(place) for place in np.argwhere(outside)[0])
-            refuse_value(file, row, self.names[column], f"{values[row, column]:g} is no probability")
+            refuse_value(file, row, self.names[column], f"{values[row, column]:g} is not a probability")
         if len(self.names) == 1:
             return np.asarray(np.log(np.maximum(values, _LEAST)) - np.log(np.maximum(1 - values, _LEAST)))
         sums = values.sum(axis=1)
@@ -56,7 +56,9 @@ def find_value_columns(file: Path, names: Sequence[str]) -> ValueColumns:
     probabilities = [name for name in names if _PROBABILITY.fullmatch(name)]
     logits = [name for name in names if name.startswith("logit")]
     if probabilities and logits:
-        refuse_value(file, None, probabilities[0], f"beside {logits[0]}; a file has one of them; leave out the others")
+        refuse_value(
+            file, None, probabilities[0], f"stands beside {logits[0]}; remove either the logits or the probabilities"
+        )
     if probabilities:
         return ValueColumns(_in_order_of_classes(file, probabilities), are_probabilities=True)
     for name in logits:
@@ -76,13 +78,13 @@ def _in_order_of_classes(file: Path, names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         number = int(name.rpartition("_")[2])
         if number in by_class:
-            refuse_value(file, None, name, f"is there already, as {by_class[number]}")
+            refuse_value(file, None, name, f"names the same class as {by_class[number]}")
         by_class[number] = name
     if list(by_class) == [1]:
         return (by_class[1],)
     stem = names[0].rpartition("_")[0]
     if list(by_class) == [0]:
-        refuse_value(file, None, names[0], f"is the only one; a file has one a class, or that of class 1 as {stem}_1")
+        refuse_value(file, None, names[0], f"is the only one; give one per class, or only that of class 1 as {stem}_1")
     for number in range(len(names)):
         if number not in by_class:
             refuse_value(file, None, f"{stem}_{number}", "missing; a file has one probability per class, from 0")

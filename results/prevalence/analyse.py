@@ -1,4 +1,4 @@
-"""The job that puts a whole study of prevalence shift into tables and figures, retrained models included.
+"""The job that writes the tables and figures of a whole study of prevalence shift, retrained models included.
 
 It leaves each table of `seedfold.results.prevalence.tables` as Parquet, ``spread.csv``, and the figures as SVG. Its
 parts are kept in the job's folder until it is done: an attempt goes on where the last one stopped.
@@ -46,7 +46,7 @@ class _Parent:
 
 
 def run(work: Work) -> None:
-    """Write the tables and figures; raises ConfigFailure where no parent predicts the splits of a study."""
+    """Write the tables and figures; raises ConfigFailure if no parent predicts the splits of a study."""
     parents = [_Parent(work.stages[parent], load_result(folder), folder) for parent, folder in work.parents.items()]
     runs = [parent.run for parent in parents if has_required_splits(parent.result.files)]
     if not runs:

@@ -28,7 +28,7 @@ class Candidate:
 
 
 def find_candidates(runs: Sequence[FinishedJob], names: Sequence[str]) -> list[Candidate]:
-    """Return the runs that predict the splits, called ``names``, and those whose deployment has no labels.
+    """Return the runs that predict the splits ``names``, and those whose deployment has no labels.
 
     Raises UsageError, with the job, for predictions that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What the tables of prevalence shift show, as lines over the ratio: means over tasks of means over jobs.
+"""Draws the tables of prevalence shift as lines over the ratio: means over tasks of means over jobs.
 
 Tasks drop out at high ratios, where a class has too few samples. A line is over the tasks that have all ratios, or it
 breaks where the tasks change, as `common_set` says; the legend has the number of tasks where it is not that of all.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RATIO_LABEL = "imbalance ratio of the deployment"
 _MOST_BANDS = 4
-"""Lines of a chart whose bands can still be told apart."""
+"""With more lines than this, the bands of a chart cannot be distinguished."""
 _RATIO_AXIS = "imbalance_ratio"
 _METRICS = ("accuracy", "balanced_accuracy", "f1_rarest", "mcc", "auroc")
 

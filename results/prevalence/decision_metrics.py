@@ -34,7 +34,7 @@ DECISION_METRICS = (
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What metrics are told: the class of F1, and the prevalences (k,) to expect, exact and as estimated."""
+    """What metrics need to know: the class of F1, and the expected prevalences (k,), exact and as estimated."""
 
     rarest_class: int
     exact_prior: Prior
@@ -77,7 +77,7 @@ def expected_cost(counts: Counts, prior: Prior) -> Floats:
 
 
 def _constant_choice_cost(prior: Prior, like: Floats) -> Floats:
-    """What it costs to choose always the most frequent class."""
+    """The cost of always choosing the most frequent class."""
     shares = prior.astype(np.float64)
     return np.broadcast_to(shares.sum(axis=-1) - shares.max(axis=-1), like.shape)
 
@@ -87,7 +87,7 @@ def _correct_counts(counts: Counts) -> Counts:
 
 
 def _ratio(part: Counts | Floats, total: Counts | Floats) -> Floats:
-    """The quotient; NaN where there is nothing to have a share of."""
+    """The quotient; NaN if the denominator is 0."""
     return np.divide(part, total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 

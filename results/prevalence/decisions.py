@@ -1,4 +1,4 @@
-"""What a threshold is worth in a deployment: 0.5, the best where the classifier was developed, or the best there is.
+"""Scores of thresholds in a deployment: 0.5, the best on the development data, and the best on the deployment.
 
 Of two classes, class 1 is decided where the probability of class 0 lies below the threshold.
 """
@@ -31,7 +31,7 @@ from seedfold.results.prevalence.recalibrate import (
 )
 
 _WORST_VALUE = {"accuracy": 0.0, "balanced_accuracy": 0.0, "f1_rarest": 0.0, "mcc": -1.0}
-"""What a threshold has to beat where more is better; of a cost, 1."""
+"""The value that a threshold has to beat if more is better; for a cost, it is 1."""
 _HALF_THRESHOLD = 50
 """The place of 0.5 among the thresholds."""
 

@@ -18,7 +18,7 @@ from seedfold.results.prevalence.settings import REQUIRED_SPLITS
 
 @dataclass(frozen=True)
 class PredictedSplits:
-    """What one model predicts: ``dev_cal`` to calibrate on, the balanced ``dev_test``, and ``app_test``, all of it."""
+    """What one model predicts: ``dev_cal`` to calibrate on, the balanced ``dev_test``, and the whole ``app_test``."""
 
     dev_cal: PredictedSamples
     dev_test: PredictedSamples

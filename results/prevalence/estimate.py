@@ -51,9 +51,9 @@ class EstimateSettings:
             for name in names:
                 if name not in QUANTIFIERS:
                     known = ", ".join(QUANTIFIERS)
-                    raise ConfigFailure(f"estimate.{key}: {name!r} is none of {known}{suggest_method(name)}")
+                    raise ConfigFailure(f"estimate.{key}: {name!r} is not one of {known}{suggest_method(name)}")
         if self.zeros not in get_args(ZeroPolicy):
-            raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is none of {', '.join(get_args(ZeroPolicy))}")
+            raise ConfigFailure(f"estimate.zeros: {self.zeros!r} is not one of {', '.join(get_args(ZeroPolicy))}")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> EstimateSettings:
@@ -62,7 +62,7 @@ class EstimateSettings:
 
 
 def run(work: Work) -> None:
-    """Estimate from the parents' predictions; where the ratio is impossible, that is the result."""
+    """Estimate from the parents' predictions; if the ratio is impossible, the result says so."""
     settings, ratio = EstimateSettings.from_config(work.config), float(work.config["imbalance_ratio"])
     folders = list(work.parents.values())
     development, deployment = read_mean_predictions(folders, "dev_test"), read_mean_predictions(folders, "app_test")
@@ -121,7 +121,7 @@ def loss_weights(
 
 
 def _trained_shares(config: Mapping[str, Any]) -> NDArray[np.float64] | None:
-    """The class shares of a training that does not balance them; None of one that does."""
+    """The class shares of a training that does not balance classes; None if it does."""
     if (config.get("sampling") or {}).get("draw") == "balanced":
         return None
     counts = np.asarray(config["task"]["class_counts"], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Predictions of one or several models on the same samples, as one: the mean of their probabilities."""
+"""The mean of the probabilities that one or several models predict for the same samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seedfold.jobs.work import DataFailure
 from seedfold.results.store.predictions import HeadPredictions, file_name, read_heads
 
 UNKNOWN = -1
-"""In place of the class of a sample whose class nobody knows."""
+"""Stands for the class of a sample whose class is not known."""
 
 
 @dataclass(frozen=True)

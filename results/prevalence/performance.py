@@ -1,4 +1,4 @@
-"""What a classifier is worth where it was developed and in deployments, under each calibration.
+"""Metrics of a classifier on its development data and in deployments, under each calibration.
 
 The decision is the class of the largest calibrated logit. Who judges by an estimate of the deployment's prevalences
 does so on ``dev_test``; on ``app_test`` the ``…_estimated`` metrics are what comes of it, at the prevalences there.

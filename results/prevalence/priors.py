@@ -23,7 +23,7 @@ def exact_prior(deployment: Deployment) -> Prior:
 
 @dataclass(frozen=True)
 class PriorEstimator:
-    """What becomes of a class that is estimated to be absent, for which nothing can be calibrated.
+    """What is done with a class that is estimated to be absent, for which calibration is not possible.
 
     ``error`` refuses it. ``epsilon`` puts a small number in place of the zero and leaves the others as they are. Both
     take what is zero but for noise of the solver for zero, see `find_absent`. ``as_published`` keeps the estimate as it
@@ -61,5 +61,5 @@ class PriorEstimator:
 
 
 def _has_finite_logits(deployment: Deployment) -> bool:
-    """Otherwise classes that were chosen from NaN would be estimated from without a word."""
+    """Otherwise prevalences would silently be estimated from classes that were chosen from NaN."""
     return bool(np.isfinite(deployment.splits.dev_test.logits).all() and np.isfinite(deployment.predicted.logits).all())

@@ -55,7 +55,7 @@ def quantification_without_labels(
     methods: Sequence[str] = METHODS,
     seed: int = DEFAULT_SEED,
 ) -> Iterator[Row]:
-    """Return the columns of `quantification` for a deployment of which nobody knows the classes.
+    """Return the columns of `quantification` for a deployment without labels.
 
     ``ratio`` and ``prevalence`` are NaN. Without labelled predictions ``developed``, so are the estimates of all
     methods but `WITHOUT_LABELS`. Raises as `quantification`.

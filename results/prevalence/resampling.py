@@ -32,7 +32,9 @@ def scale_counts(counts: Sequence[int], ratio: float) -> Counts:
     if a class would keep fewer than `MIN_CLASS_SAMPLES`, UsageError for a ratio below 1.
     """
     if not 1 <= ratio < float("inf"):
-        raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
+        raise UsageError(
+            f"imbalance_ratio: {ratio} is not a ratio of the largest to the smallest class; give at least 1"
+        )
     if min(counts, default=0) < 1:
         raise ImpossibleScalingError(f"class {list(counts).index(min(counts))} has no samples")
     counts_given = np.asarray(counts, dtype=np.float32)
@@ -49,7 +51,8 @@ def scale_counts(counts: Sequence[int], ratio: float) -> Counts:
         number = int(kept.argmin())
         samples_left = int(kept[number])
         raise ImpossibleScalingError(
-            f"ratio {ratio:g} would leave {samples_left} samples of class {number}; {MIN_CLASS_SAMPLES} are the least"
+            f"ratio {ratio:g} would leave {samples_left} samples of class {number};"
+            f" at least {MIN_CLASS_SAMPLES} are needed"
         )
     return np.asarray(kept, dtype=np.int64)
 

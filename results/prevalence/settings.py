@@ -1,4 +1,4 @@
-"""What an analysis of prevalence shift is made with, whoever asks for it."""
+"""The settings of an analysis of prevalence shift, for the command, the API and the job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seedfold.results.prevalence.quantify import METHODS, check_methods
 from seedfold.results.prevalence.resampling import BASE_SEED
 
 REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
-"""To calibrate on; the balanced test set; the deployment."""
+"""The split to calibrate on, the balanced test set, and the deployment."""
 DEFAULT_RATIOS = tuple(1 + step / 2 for step in range(19))
 """The ratios of the published study: 1, 1.5, … 10."""
 
@@ -38,11 +38,13 @@ class AnalysisSettings:
         if len(self.splits) != len(REQUIRED_SPLITS) or len(set(self.splits)) < len(REQUIRED_SPLITS):
             named = ", ".join(f"{split}={name}" for split, name in zip(REQUIRED_SPLITS, self.splits, strict=False))
             raise UsageError(
-                f"splits: {named}: {', '.join(REQUIRED_SPLITS)} are three splits, each with a name of its own"
+                f"splits: {named}: {', '.join(REQUIRED_SPLITS)} are three splits and need three different names"
             )
         for ratio in self.ratios or ():
             if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not (isfinite(ratio) and ratio >= 1):
-                raise UsageError(f"ratios: {ratio!r} is no ratio of the largest to the smallest class; at least 1")
+                raise UsageError(
+                    f"ratios: {ratio!r} is not a ratio of the largest to the smallest class; give at least 1"
+                )
 
     @classmethod
     def from_options(cls, **values: Any) -> AnalysisSettings:
@@ -55,7 +57,8 @@ class AnalysisSettings:
         for split in mapping:
             if split not in REQUIRED_SPLITS:
                 raise UsageError(
-                    f"splits: {split!r} is none of {', '.join(REQUIRED_SPLITS)}{did_you_mean(split, REQUIRED_SPLITS)}"
+                    f"splits: {split!r} is not one of"
+                    f" {', '.join(REQUIRED_SPLITS)}{did_you_mean(split, REQUIRED_SPLITS)}"
                 )
         return tuple(mapping.get(split, split) for split in REQUIRED_SPLITS)
 
@@ -73,7 +76,7 @@ class AnalysisSettings:
         return (own,) if self.ratios is None or own in self.ratios else ()
 
     def values_for_table(self, name: str) -> dict[str, Any]:
-        """Return what a table's numbers depend on beside the ratios."""
+        """Return the settings that the numbers of a table depend on, besides the ratios."""
         if name == "quantification":
             return {"methods": self.methods, "base_seed": self.base_seed}
         return {"zeros": self.zeros, "epsilon": self.epsilon, "base_seed": self.base_seed}

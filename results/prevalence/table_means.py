@@ -1,4 +1,4 @@
-"""The tables of prevalence shift in brief: means over tasks, ratios and jobs of what each compares."""
+"""Short forms of the tables of prevalence shift: means over tasks, ratios and jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PEERS = {"calibration": ["split"], "performance": ["split"], "decisions": ["rule
 _METRIC_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
 _NUMBERS = ("metric", "value", "estimate", "prevalence", "threshold", "n")
 TRUE = "true"
-"""In place of a method: the prevalences that a deployment has."""
+"""Stands in the column of methods for the true prevalences of a deployment."""
 
 
 def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:

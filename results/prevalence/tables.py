@@ -1,4 +1,4 @@
-"""The tables of a whole study: what prevalences were estimated, how calibration and metrics hold, which rules decide.
+"""The tables of a whole study: estimated prevalences, calibration, metrics, and decision rules.
 
 Each job that predicts the three splits is analysed by itself, at every ratio or at the one that it was trained for. Of
 one whose deployment has no labels, the prevalences are estimated. Its part of a table is kept in a file named by all
@@ -36,7 +36,7 @@ TABLE_NAMES = ("quantification", "quantification_error", "calibration", "perform
 SOURCE_TABLES = {"quantification_error": ESTIMATES}
 """Tables that follow from the rows of another."""
 ARITHMETIC_VERSION = 2
-"""Of the arithmetic: raise it when numbers change, and no part from before is taken."""
+"""The version of the arithmetic. Raise it when numbers change, so that older parts are computed again."""
 _RATIO_AXIS = "imbalance_ratio"
 _IMPOSSIBLE_KEY = b"impossible"
 Progress = Callable[[int, int], None]
@@ -247,7 +247,7 @@ def has_required_splits(files: Collection[str]) -> bool:
 
 
 def check_table(name: str) -> None:
-    """Raise UsageError for a table that there is not."""
+    """Raise UsageError for an unknown table."""
     if name not in TABLE_NAMES:
         raise UsageError(f"{name}: no such analysis{did_you_mean(name, TABLE_NAMES)}; known: {', '.join(TABLE_NAMES)}")
 
@@ -330,10 +330,10 @@ def describe_omissions(analysis: AnalysisTable) -> Iterator[str]:
         if analysis.name != ESTIMATES:
             yield f"{jobs} no labels in {split}: left out; the table {ESTIMATES} estimates prevalences there"
         else:
-            yield f"{jobs} no labels in {split}: prevalences are estimated there, and nothing can say how well"
+            yield f"{jobs} no labels in {split}: prevalences are estimated there, but their error is not known"
     if analysis.untested and analysis.name == ESTIMATES:
         jobs, split = count_noun(analysis.untested, "of these jobs has", "of these jobs have"), analysis.splits[1]
-        yield f"{jobs} no labelled {split}: only {' and '.join(WITHOUT_LABELS)} can be estimated, which adjust nothing"
+        yield f"{jobs} no labelled {split}: only {' and '.join(WITHOUT_LABELS)} can be estimated, which need no labels"
     if analysis.impossible_ratios:
         pairs = count_noun(analysis.impossible_ratios, "ratio of a task is", "ratios of a task are")
         yield f"{pairs} impossible, with too few samples of a class: no rows"

@@ -1,4 +1,4 @@
-"""Figures that jobs left among their files for people, for the report: embedded whole, on white, for their colours."""
+"""Figures from the jobs' files for people, embedded whole in the report, on white because of their colours."""
 
 from __future__ import annotations
 

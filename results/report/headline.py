@@ -22,7 +22,7 @@ from seedfold.results.store.published import MetricRecord, Result
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
 MOST_OF_ITS_OWN = 8
-"""Metrics that the report shows of a job which has none of these, such as that of a program."""
+"""How many metrics the report shows for a job that has none of these, such as the job of a program."""
 
 UNDEFINED = "–"  # noqa: RUF001
 
@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(slots=True)
 class ReportRow:
-    """One group's numbers; ``link_kind`` of group and group are what its list of jobs is found by."""
+    """One group's numbers; ``link_kind`` and the group lead to the list of its jobs."""
 
     group: Group
     head: str

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page that needs nothing else, where every number leads to its jobs.
+"""The report of a study: one HTML page that needs no other file, in which every number links to its jobs.
 
 The page opens offline, on a phone, in the dark and on paper. Long lists are cut so that it stays below five
 megabytes for thousands of jobs, and the page says where.
@@ -38,7 +38,7 @@ MAX_ROWS = 400
 MAX_JOBS = 3000
 """Rows of the table of jobs."""
 MISSING = 12
-"""Lines that say what means lack."""
+"""How many lines say which values the means lack."""
 MAX_LISTED = 60
 """Jobs named in one list, and values of an axis."""
 

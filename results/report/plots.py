@@ -89,7 +89,7 @@ def _draw_svg(plot: Callable[[Axes], None], labels: Sequence[str] = (), title: s
 
 
 def _with_colour_scheme(svg: str) -> str:
-    """Have a file of its own follow the light or the dark of whoever shows it."""
+    """Let an SVG file follow the light or dark mode of the program that shows it."""
     rules = [
         f":root {{ color: {ink}; background: {page}; --grid: {grid}; {_colour_variables(colours)} }}"
         for ink, page, grid, colours in (

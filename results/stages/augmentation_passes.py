@@ -1,4 +1,4 @@
-"""What passes of test-time augmentation change: areas under the ROC curve with and without, and what can be said.
+"""The effect of test-time augmentation: areas under the ROC curve with and without it, and tests of the difference.
 
 The verdict is on the mean of the folds' areas. The area of all folds pooled is shown beside it: more passes make the
 scales of the folds' models more alike, which raises the pooled area even where every model ranks its samples worse.

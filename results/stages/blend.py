@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BlendSettings:
-    """``blend``: what members count, which blend is used, the axis of passes, the file and its columns."""
+    """``blend``: the weights of members, which blend is used, the axis of passes, the file and its columns."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     use: str = GIVEN_BLEND
@@ -72,10 +72,10 @@ class BlendSettings:
         """Read ``config.blend``; raises ConfigFailure for an unknown key, an unknown blend, or a negative weight."""
         settings = read_settings(cls, config.get("blend"), "blend")
         if settings.use not in (GIVEN_BLEND, CHOSEN_BLEND):
-            raise ConfigFailure(f"blend.use: {settings.use!r} is none of {GIVEN_BLEND}, {CHOSEN_BLEND}")
+            raise ConfigFailure(f"blend.use: {settings.use!r} is not one of {GIVEN_BLEND}, {CHOSEN_BLEND}")
         for stage, weight in settings.weights.items():
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-                raise ConfigFailure(f"blend.weights.{stage}: {weight!r} is no weight; a number from 0 on")
+                raise ConfigFailure(f"blend.weights.{stage}: {weight!r} is not a weight; give a number of at least 0")
         return settings
 
 
@@ -143,10 +143,10 @@ def make_given_weights(members: Sequence[BlendMember], weights: Mapping[str, flo
         if stage not in stages:
             raise UsageError(f"blend.weights.{stage}: no such parent{did_you_mean(stage, stages)}")
     for stage in sorted(stages - set(weights)):
-        raise UsageError(f"blend.weights: says nothing of stage {stage}; give what each of its members counts")
+        raise UsageError(f"blend.weights: stage {stage} is missing; give the weight of each of its members")
     unscaled = np.array([float(weights[member.stage]) for member in members])
     if not unscaled.sum():
-        raise UsageError("blend.weights: all are 0; give some weight")
+        raise UsageError("blend.weights: all weights are 0; make one of them larger")
     return np.asarray(unscaled / unscaled.sum())
 
 

@@ -1,4 +1,4 @@
-"""What a blend is worth beside its members, and what each of them counts."""
+"""A figure of the score of a blend, those of its members, and their weights."""
 
 from __future__ import annotations
 

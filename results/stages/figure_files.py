@@ -1,4 +1,4 @@
-"""How figures look that jobs leave as files: one style, and colours that the colour-blind tell apart."""
+"""The style of figures that jobs write as files, with colours that colour-blind people can distinguish."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WHY_POOLED_DIFFERS = (
     "Pooled, samples of one fold are also ranked against those of others, which other models predicted:\n"
     "such an area changes with the scales of these models, also where none of them ranks better."
 )
-"""What a figure says that shows an area of all folds together."""
+"""The note on a figure that shows an area of all folds together."""
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "seedfold",
@@ -43,5 +43,5 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, file: Path) -> None:
-    """Write it without the time of day."""
+    """Write the figure without a time, so that equal figures have equal bytes."""
     figure.savefig(file, metadata={"Date": None, "Creator": None})

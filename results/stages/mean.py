@@ -85,7 +85,7 @@ def run(work: Work) -> None:
 def _refuse_missing_folds(runs: Sequence[FinishedJob]) -> None:
     """Refuse where one model lacks a fold that another has; `ensembles` counts the folds that all should have."""
     if not runs:
-        raise UsageError("mean: no parent has left predictions; see `after` of its stage")
+        raise UsageError("mean: no parent has predictions; see `after` of its stage")
     folds = add_zipped_axes(runs, [FOLD_AXIS])
     refuse_gaps(find_gaps(group_runs(runs, folds), folds, None), "mean")
 
@@ -95,18 +95,18 @@ def _ensembles_by_split(runs: Sequence[FinishedJob], over: str | Sequence[str]) 
     for each in iterate_ensembles(runs, over, planned=runs):
         found.setdefault(each.split, []).append(each)
     if DEVELOPMENT_SPLIT not in found:
-        raise UsageError(
-            f"mean: no parent has left predictions of split {DEVELOPMENT_SPLIT!r}; see `after` of its stage"
-        )
+        raise UsageError(f"mean: no parent has predictions of split {DEVELOPMENT_SPLIT!r}; see `after` of its stage")
     return found
 
 
 def _only_head(each: Ensemble) -> MeanPredictions:
     if len(each.means_by_head) != 1:
-        raise UsageError(f"mean: these models have the heads {', '.join(each.means_by_head)}; one is averaged")
+        raise UsageError(
+            f"mean: these models have the heads {', '.join(each.means_by_head)}; the mean needs exactly one"
+        )
     [mean] = each.means_by_head.values()
     if mean.first_member.is_regression or mean.values.shape[1] != 2:
-        raise UsageError("mean: the probability of class 1 of two is written; these models have other targets")
+        raise UsageError("mean: the mean is the probability of class 1 of two classes; these models have other targets")
     return mean
 
 

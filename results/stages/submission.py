@@ -115,7 +115,7 @@ def group_by_passes(runs: Sequence[FinishedJob], passes: str) -> list[PassesVari
     for each in runs:
         groups.setdefault(each.axes.get(passes, 1), []).append(each)
     if not groups:
-        raise ConfigFailure("submission: no parent has left predictions; see `after` of its stage")
+        raise ConfigFailure("submission: no parent has predictions; see `after` of its stage")
     return [PassesVariant(value, tuple(_sort_by_fold(groups[value], f"{passes}={value}"))) for value in sorted(groups)]
 
 
@@ -162,14 +162,16 @@ def make_submission_table(variant: PassesVariant, settings: SubmissionSettings) 
 
 def _require_one_head(heads: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if len(heads) != 1:
-        raise UsageError(f"submission: these networks have the heads {', '.join(heads)}; one is submitted")
+        raise UsageError(
+            f"submission: these networks have the heads {', '.join(heads)}; a submission needs exactly one"
+        )
     return list(heads.items())
 
 
 def _probability_of_class_1(rows: HeadPredictions) -> Any:
     values = probabilities(rows.logits)
     if values.shape[1] != 2:
-        raise UsageError(f"submission: {values.shape[1]} classes; the probability of class 1 of two is submitted")
+        raise UsageError(f"submission: {values.shape[1]} classes; a submission holds the probability of class 1 of two")
     return values[:, 1]
 
 

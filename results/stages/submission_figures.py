@@ -1,4 +1,4 @@
-"""Figures of the folds of a study: how each has learnt, at which rates, and what is predicted in the end."""
+"""Figures of the folds of a study: their learning curves, learning rates and test predictions."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def require_targets(split: str, targets: npt.NDArray[Any] | None, sample_ids: Se
     if values.dtype.kind != "f":
         return Targets(values.astype(np.int64), known)
     if np.isinf(values[known]).any():
-        raise NonFiniteFailure(f"targets of split {split!r}: infinite")
+        raise NonFiniteFailure(f"targets of split {split!r}: a target is infinite")
     return Targets(values.astype(np.float64), known & ~np.isnan(values))
 
 

@@ -79,7 +79,7 @@ class HeadPredictions:
 def file_name(split: str) -> str:
     """Return the name of a split's file. Raises DataFailure for a split that cannot name one."""
     if not _SPLIT.fullmatch(split):
-        raise DataFailure(f"split {split!r}: a split's name has letters, digits, '_' and '-' only")
+        raise DataFailure(f"split {split!r}: the name of a split may have only letters, digits, '_' and '-'")
     return f"predictions.{split}.parquet"
 
 

@@ -115,7 +115,9 @@ def _list_files(staging: Path) -> list[str]:
     names = []
     for path in sorted(staging.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise DataFailure(f"{path.relative_to(staging)}: no plain file; copy what it points to into the folder")
+            raise DataFailure(
+                f"{path.relative_to(staging)}: is not a regular file; copy what it points to into the folder"
+            )
         if path.is_file() and path != staging / RESULT_FILE:
             names.append(path.relative_to(staging).as_posix())
     return names

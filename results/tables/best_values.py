@@ -35,8 +35,8 @@ def lower_is_better(metric: str) -> bool | None:
 def find_best(frame: pd.DataFrame, peers: Sequence[str]) -> list[bool]:
     """Return for each row of a table of metrics whether its value is the best, among rows that agree on ``peers``.
 
-    The value is that of the column ``mean``, else of ``value``. Nothing is the best of one row, or where all values are
-    the same, or of a metric whose name does not tell whether more is better.
+    The value is that of the column ``mean``, else of ``value``. No row is the best if there is only one, if all values
+    are the same, or if the name of the metric does not tell whether more is better.
     """
     import pandas as pd
 

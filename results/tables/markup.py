@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Markup = Literal["latex", "markdown", "html"]
 MARKUPS: tuple[Markup, ...] = get_args(Markup)
 _LATEX_TEXT = {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
-"""What pandas does not escape, and what the fonts of a plain LaTeX document would show as something else."""
+"""Characters that pandas does not escape, or that the fonts of a plain LaTeX document show as others."""
 _LATEX_MISSING = "--"
 _MARKDOWN_SPECIAL = re.compile(r"[\\|*<>\[\]`~&$#]|(?<!\w)_|_(?!\w)")
 

@@ -1,4 +1,4 @@
-"""Means of metrics, what each is a mean of, and what is missing from them.
+"""Means of metrics, the values that each is a mean of, and the values that are missing.
 
 Means whose rows would be over different problems, such as tasks that drop out at high imbalance ratios, are taken over
 the problems that all rows have.
@@ -45,12 +45,12 @@ NOTES = "notes"
 """Key of ``DataFrame.attrs`` under which a table says in words what is missing from it."""
 _NAMED = 6
 _COLUMNS = ("mean", "sd", "n", "expected", "ci_low", "ci_high", "undefined", "over")
-"""What a table of means has beside stage, axes and `ROWS`; an axis of such a name is shown as ``axis.NAME``."""
+"""Columns of a table of means besides stage, axes and `ROWS`; an axis with such a name is shown as ``axis.NAME``."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """What a mean should be made of: the ``jobs`` that the study has, done or not; None where that is unknown.
+    """The jobs that a mean should be made of: ``jobs`` are all jobs of the study, done or not; None if unknown.
 
     ``reasons`` say why jobs have no result. ``compare`` names the axes of the methods, as `problem_axes` takes them.
     """
@@ -85,7 +85,7 @@ def _long(runs: Sequence[FinishedJob], metrics: Sequence[Sequence[MetricRecord]]
 
 
 def averaged_axes(runs: Sequence[FinishedJob]) -> list[str]:
-    """Return the axes that a mean runs over unless told otherwise: folds, and those whose name ends in ``seed``."""
+    """Return the axes that are averaged over by default: folds, and axes whose name ends in ``seed``."""
     return [axis for axis in axis_names(runs) if is_repetition(axis)]
 
 

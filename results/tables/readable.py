@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DECIMALS = 4
-"""Of metrics, unless told otherwise."""
+"""Decimals of metrics, unless the caller gives another number."""
 LEADING_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2")
-"""Metrics that stand first and are the last to be left out where a table is too wide."""
+"""Metrics that stand first. If a table is too wide, they are the last to be left out."""
 RECORDS = ("host", "seconds", "attempt", "stale")
-"""Columns of `runs` that say how a job was done, and not what came out."""
+"""Columns of `runs` that say how a job ran, and not what its result is."""
 _METRIC_COLUMNS = ("metric", "mean", "sd", "ci_low", "ci_high", "value", "undefined", "over", "n", "expected")
 MISSING = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A measured number, None where it is undefined; ``sd`` is its standard deviation over what it is a mean of.
+    """A measured number, None if it is undefined; ``sd`` is the standard deviation of the values that it is a mean of.
 
-    ``count`` says in words of how many of the expected values it is the mean, where some are missing: ``5 of 6``.
+    If values are missing, ``count`` says how many of the expected values there are: ``5 of 6``.
     """
 
     value: float | None
@@ -146,7 +146,7 @@ def _metrics_side_by_side(frame: pd.DataFrame, problem: Sequence[str]) -> Readab
 
 
 def _says_nothing(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a column is the same stage or head everywhere."""
+    """Whether a column has the same stage or head in every row."""
     return name in {"stage", "head", "group"} and frame[name].nunique(dropna=False) == 1
 
 
@@ -159,7 +159,7 @@ def _measured(record: Mapping[Any, Any], is_best: bool) -> Measured:
 
 
 def exact_text(value: Any) -> str:
-    """Return a cell that is no measurement as text: numbers without needless digits, a dash for nothing."""
+    """Return a cell that is not a measurement as text: numbers without needless digits, a dash for an empty cell."""
     if _defined(value) is None:
         return MISSING
     return f"{value:.12g}" if isinstance(value, float) else " ".join(str(value).split())

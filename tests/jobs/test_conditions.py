@@ -67,7 +67,7 @@ def test_unknown_axes_are_named_with_the_nearest() -> None:
 
 
 def test_an_ambiguous_last_component_is_refused() -> None:
-    with pytest.raises(UsageError, match="several axes end in it"):
+    with pytest.raises(UsageError, match="several axes end in this name"):
         Where.parse("lr=1").matches({"a.lr": 1, "b.lr": 1})
     assert Where.parse("lr=1").matches({"lr": 1, "b.lr": 2})
 

@@ -69,7 +69,7 @@ def test_counts_of_a_known_case() -> None:
         (lambda: long_tail_shares(math.nan, 3), "sampling.imbalance_ratio: nan"),
         (lambda: class_weights("rtaio", 2, 3), "loss.weighting: 'rtaio'"),  # type: ignore[arg-type]
         (lambda: share_weights("ratio", [0.9, 0.1]), "loss.weighting: 'ratio'"),  # type: ignore[arg-type]
-        (lambda: share_weights("shares", [1.0, 0.0]), "loss.shares: .* are no shares"),
+        (lambda: share_weights("shares", [1.0, 0.0]), "loss.shares: .* are not shares"),
         (lambda: long_tail_counts([3, 0, 2], 2), "class 1 has no training sample"),
     ],
 )

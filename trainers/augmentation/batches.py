@@ -18,7 +18,7 @@ class Augmentation(Protocol):
 
 
 class Shift:
-    """Move each image by up to ``pixels`` whole pixels along both axes; what comes in from outside is 0."""
+    """Move each image by up to ``pixels`` whole pixels along both axes; pixels from outside the image are 0."""
 
     def __init__(self, pixels: int) -> None:
         self.pixels = pixels

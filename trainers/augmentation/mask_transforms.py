@@ -1,4 +1,4 @@
-"""Random changes of images together with their masks, in levels: a higher one does all of the lower, and more."""
+"""Random changes of images together with their masks, in levels: a higher level adds to the changes of the lower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random transforms of batches of images, one after another: for each image its own numbers, from a generator alone.
+"""Random transforms of batches of images. Each image has its own random numbers, which all come from one generator.
 
 A `Pipeline` has transforms that are for training only, such as coarse dropout; test-time augmentation leaves them out.
 """
@@ -49,7 +49,7 @@ class Pipeline:
 
 
 def prediction_augmentation(augment: Augmentation) -> Augmentation:
-    """Return what test-time augmentation does: the augmentation itself, unless it tells training apart."""
+    """Return the augmentation for test time: the augmentation itself, unless it has another one for prediction."""
     return augment.for_prediction if isinstance(augment, Pipeline) else augment
 
 
@@ -86,7 +86,7 @@ class Affine:
         outside: str = "border",
     ) -> None:
         if outside not in ("border", "zeros"):
-            raise ConfigFailure(f"augment: outside {outside!r} is none of border, zeros")
+            raise ConfigFailure(f"augment: outside {outside!r} is not one of border, zeros")
         self._degrees, self._shear, self._zoom, self._shift = degrees, shear, zoom, shift
         self._outside = outside
 

@@ -1,4 +1,4 @@
-"""Samples of an archive that are added to training, and never validate or test; settings are ``task.archive``.
+"""Samples of an archive that only training uses, never validation or testing; the settings are ``task.archive``.
 
 The archive has shards of its own. Where shard i of the development samples is trained on, so is the archive's shard
 ``step`` · i; thus each fold trains on another part of the archive, and samples keep their proportion.
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads: Reads) -> tuple[Samples, Indices]:
-    """Return the samples with those of the archive behind them, and the rows to train on; as given without ``use``.
+    """Return the samples followed by those of the archive, and the rows to train on; unchanged without ``use``.
 
     Raises ConfigFailure for settings that cannot be, DataFailure for an image that the development samples have, too.
     """
@@ -40,7 +40,7 @@ def add_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads
     if len(missing_shards):
         raise ConfigFailure(
             f"{_CONFIG_KEY}: has no shard {missing_shards[0]}; "
-            f"{_CONFIG_KEY}.shards.count is to be above it, or step smaller"
+            f"{_CONFIG_KEY}.shards.count has to be larger, or step smaller"
         )
     added = np.flatnonzero(np.isin(numbers, shards_wanted))
     _log.info("archive: %s of %s trained on, beside %s", len(added), count_noun(len(archive), "sample"), len(train))
@@ -52,7 +52,7 @@ def _development_shards(samples: Samples, task: Mapping[str, Any]) -> Indices:
     rows, _ = hold_out(samples, task.get("test"))
     development_shards = make_task_shards(samples.take(rows), task)
     if development_shards is None:
-        raise ConfigFailure(f"{_CONFIG_KEY}: is added by shards, so the samples need some; give task.folds.shards")
+        raise ConfigFailure(f"{_CONFIG_KEY}: is added by shards, so the samples need shards; give task.folds.shards")
     shards = np.full(len(samples), -1, dtype=np.int64)
     shards[rows] = development_shards
     return shards
@@ -63,7 +63,7 @@ def _refuse_shared_samples(samples: Samples, archive: Samples) -> None:
     if shared:
         count_text = count_noun(len(shared), "sample is", "samples are")
         raise DataFailure(
-            f"{_CONFIG_KEY}: {count_text} in the data that validate, too ({shared[0]}); take them out of the archive"
+            f"{_CONFIG_KEY}: {count_text} also in the validation data ({shared[0]}); remove them from the archive"
         )
 
 
@@ -76,14 +76,14 @@ def _join_inputs(first: Floats | StoredInputs, second: Floats | StoredInputs) ->
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         if first.shape[1:] != second.shape[1:]:
             raise ConfigFailure(
-                f"{_CONFIG_KEY}.source: inputs are {second.shape[1:]}, those of task.source {first.shape[1:]}"
+                f"{_CONFIG_KEY}.source: inputs are {second.shape[1:]}, but those of task.source are {first.shape[1:]}"
             )
         return np.concatenate([first, second])
     if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        raise ConfigFailure(f"{_CONFIG_KEY}.source: hold both it and task.source in memory, or neither")
+        raise ConfigFailure(f"{_CONFIG_KEY}.source: either hold both this and task.source in memory, or neither")
     if first.sample_bytes != second.sample_bytes:
         raise ConfigFailure(
-            f"{_CONFIG_KEY}.source: a sample has another size than those of task.source; give both one size"
+            f"{_CONFIG_KEY}.source: a sample has another size than those of task.source; give both the same size"
         )
     return JoinedInputs(first, second, np.arange(len(first) + len(second), dtype=np.int64))
 
@@ -105,7 +105,7 @@ class JoinedInputs:
 
     @property
     def sample_bytes(self) -> int:
-        """What one input takes in memory."""
+        """The memory of one input, in bytes."""
         return self.first.sample_bytes
 
     def gather(self, positions: Indices | slice) -> NDArray[Any]:

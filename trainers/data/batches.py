@@ -25,7 +25,7 @@ _BLOCK_BYTES = 64 * 1024**2
 
 @dataclass
 class Position:
-    """How far training is: ``step`` batches of epoch ``epoch`` (both from 0) are done.
+    """The progress of training: ``step`` batches of epoch ``epoch`` (both from 0) are done.
 
     ``loss_sum`` and ``seen`` accumulate the epoch's mean loss; ``history`` has one row of metrics a finished epoch.
     """
@@ -128,7 +128,10 @@ class TrainingBlocks:
         return list(_split_batches(self._gather(positions), self._targets(positions), self._batch_size))
 
     def _make_share(self, positions: Tensor) -> Batch:
-        """This rank's part of a batch. Where it has none, it takes a sample that does not count, to keep in step."""
+        """This rank's part of a batch.
+
+        If it has none, it takes a sample that does not count, so that all ranks keep step.
+        """
         share = positions[self._ranks.share_of(len(positions))]
         weight = len(share) * self._ranks.count / len(positions)
         share = share if len(share) else positions[:1]
@@ -161,7 +164,7 @@ class EvaluationBatches:
 
 
 def _training_targets(samples: Samples) -> Indices | StoredInputs:
-    """What a network learns: masks where there are any, else classes."""
+    """The targets of a network: masks if there are any, else classes."""
     return samples.targets if samples.masks is None else samples.masks
 
 
@@ -184,7 +187,7 @@ _Item = TypeVar("_Item")
 
 
 def _read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Make each item while the one before it is being used."""
+    """Make each item while the caller uses the one before it."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         coming = reader.submit(next, iterator, end)

@@ -43,7 +43,7 @@ def _read_samples(images: Path) -> Samples:
         raise DataFailure(f"{index}: cannot be read: {error}") from error
     inputs = CachedImages(images)
     if len(inputs) != rows.num_rows:
-        raise DataFailure(f"{images}: has {len(inputs)} images, its index {rows.num_rows}")
+        raise DataFailure(f"{images}: has {len(inputs)} images, but its index lists {rows.num_rows}")
     targets = np.asarray(rows.column("target").to_numpy(), dtype=np.int64)
     return Samples(tuple(rows.column("sample_id").to_pylist()), inputs, targets)
 
@@ -55,7 +55,7 @@ def _match_splits(
     unknown = next((identifier for identifier in samples.ids if identifier not in rows), None)
     if unknown is not None or len(rows) != len(samples):
         missing = unknown or next(iter(rows.keys() - set(samples.ids)))
-        raise DataFailure(f"{table_file}: is not of the samples in {images}; {missing!r} is in one of them only")
+        raise DataFailure(f"{table_file}: does not list the samples in {images}; {missing!r} is only in one of them")
     order = np.asarray([rows[identifier] for identifier in samples.ids], dtype=np.int64)
     different = np.flatnonzero(table.targets[order] != samples.targets)
     if len(different):

@@ -1,4 +1,4 @@
-"""How evenly a division into folds, or shards, came out."""
+"""How even a division into folds or shards is."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _SHARDS_AS_READ = "as_read"
 
 @dataclass(frozen=True)
 class Division:
-    """Rows of the data set, ascending: ``train``, ``val`` and ``test`` share none."""
+    """Rows of the data set, ascending: ``train``, ``val`` and ``test`` have no row in common."""
 
     train: Indices
     val: Indices
@@ -72,7 +72,7 @@ def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indi
     )
     if kind not in _HOLD_OUT_KINDS:
         raise ConfigFailure(
-            f"task.test.kind: {kind} is for folds; test samples are drawn as {', '.join(_HOLD_OUT_KINDS)}"
+            f"task.test.kind: {kind} is only for folds; test samples are drawn as {', '.join(_HOLD_OUT_KINDS)}"
         )
     if not 0 < fraction < 1:
         raise ConfigFailure(f"task.test.fraction: {fraction} is not between 0 and 1")
@@ -139,7 +139,7 @@ def make_shards(samples: Samples, settings: Mapping[str, Any] | str, key: str) -
             problem = (
                 "but the samples of this source come in none"
                 if settings == _SHARDS_AS_READ
-                else "which is no way to divide"
+                else "which is not a way to divide samples"
             )
             raise ConfigFailure(f"{key}: {settings}, {problem}; give kind, count and seed")
         return samples.shards
@@ -151,7 +151,7 @@ def make_shards(samples: Samples, settings: Mapping[str, Any] | str, key: str) -
 
 
 def _shards_as_samples(count: int) -> Samples:
-    """Shards, as if they were samples."""
+    """Shards in the form of samples, so that they can be divided into folds."""
     return Samples(tuple(map(str, range(count))), np.zeros((count, 1), np.float32), np.zeros(count, np.int64))
 
 
@@ -162,7 +162,7 @@ def make_folds(samples: Samples, kind: str, k: int, seed: int, key: str = "task.
     """Return the rows that validate in each of the ``k`` folds, drawn by ``seed``."""
     known_kind = _require_kind(kind, f"{key}.kind")
     if k < 2:
-        raise ConfigFailure(f"{key}.k: {k} folds leave nothing to train on; at least 2")
+        raise ConfigFailure(f"{key}.k: {k} folds leave nothing to train on; give at least 2")
     _check_groups(samples, known_kind, key)
     if known_kind == "permuted":
         return make_permuted_folds(len(samples), k, seed)
@@ -206,7 +206,7 @@ def _require_kind(value: object, key: str) -> DivisionKind:
         if value == kind:
             checked: DivisionKind = kind
             return checked
-    raise ConfigFailure(f"{key}: {value!r} is none of {', '.join(get_args(DivisionKind))}")
+    raise ConfigFailure(f"{key}: {value!r} is not one of {', '.join(get_args(DivisionKind))}")
 
 
 def _run_splitter(splitter: Any, samples: Samples, kind: DivisionKind, key: str) -> list[tuple[Indices, Indices]]:

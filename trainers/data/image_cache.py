@@ -36,9 +36,9 @@ def _read_header(file: BinaryIO, path: Path) -> ImagesShape:
     try:
         shape, fortran, kind = read_header(file)
     except ValueError as error:
-        raise DataFailure(f"{path}: is no cache of images: {error}") from error
+        raise DataFailure(f"{path}: is not a cache of images: {error}") from error
     if fortran or kind != np.uint8 or len(shape) != 4:
-        raise DataFailure(f"{path}: is no cache of images: {kind} {shape}")
+        raise DataFailure(f"{path}: is not a cache of images: {kind} {shape}")
     return shape
 
 

@@ -38,7 +38,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class LabelTable:
-    """What a table says of n images: ``ids``, ``files`` (relative to ``folder``), ``targets`` and ``groups`` (n,)."""
+    """A table of n images: ``ids``, ``files`` (relative to ``folder``), ``targets`` and ``groups`` (n,)."""
 
     folder: Path
     ids: tuple[str, ...]
@@ -82,7 +82,7 @@ class ImageFolder:
 
     @property
     def decoder(self) -> ImageDecoder:
-        """What makes pixels of the bytes of a file."""
+        """The decoder, which turns the bytes of a file into pixels."""
         height, width = self.size
         return ImageDecoder((int(height), int(width)), self.mode, self.resize)
 
@@ -159,7 +159,7 @@ class ImageFolder:
 
 @dataclass(frozen=True)
 class ImageDecoder:
-    """Makes pixels of ``size`` (height, width) and ``mode`` of PNG, JPEG and what else Pillow knows.
+    """Decodes PNG, JPEG and other formats of Pillow into pixels of ``size`` (height, width) and ``mode``.
 
     An image of another size is resized with bilinear interpolation if ``resize``.
     """
@@ -195,7 +195,7 @@ class ImageDecoder:
             return image
         if not self.resize:
             found = f"{image.size[1]} by {image.size[0]}"
-            raise DataFailure(f"{source}: is {found}, task.source.size is {height} by {width}; set resize: true")
+            raise DataFailure(f"{source}: is {found}, but task.source.size is {height} by {width}; set resize: true")
         return image.resize((width, height), resample=2)  # bilinear
 
 

@@ -1,4 +1,4 @@
-"""From the configuration to the samples of one job: what it trains on and what it predicts, ready for a model.
+"""Reads the samples of one job as its configuration says: those to train on and those to predict.
 
 Samples come from a source, divided by `task.test` and `task.folds`; where the task has `task.split`, from a cache and a
 split table of upstream stages; where it has `task.slices`, from the slices of one, divided as those of a source. A task
@@ -34,7 +34,7 @@ _IN_FILES_MESSAGE = "task.standardize: only inputs in memory can be standardised
 
 @dataclass(frozen=True)
 class Scaling:
-    """How inputs are standardised: what was learnt from training samples, to be done to all."""
+    """How inputs are standardised: numbers from the training samples, which are applied to all samples."""
 
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -46,18 +46,20 @@ class Scaling:
         return replace(samples, inputs=((samples.inputs - self.mean) / self.scale).astype(np.float32))
 
     def save(self, folder: Path) -> None:
-        """Keep it beside the weights."""
+        """Write it next to the weights."""
         with replace_file(folder / SCALING_FILE) as temporary, temporary.open("xb") as file:
             np.savez(file, allow_pickle=False, mean=self.mean, scale=self.scale)
 
     @classmethod
     def read(cls, folder: Path) -> Scaling:
-        """Read what `save` kept; raises DataFailure where it is not there."""
+        """Read what `save` wrote; raises DataFailure if it is not there."""
         try:
             with np.load(folder / SCALING_FILE, allow_pickle=False) as arrays:
                 return cls(arrays["mean"], arrays["scale"])
         except (OSError, ValueError, KeyError) as error:
-            raise DataFailure(f"{folder / SCALING_FILE}: cannot be read ({error}); train again to have it") from error
+            raise DataFailure(
+                f"{folder / SCALING_FILE}: cannot be read ({error}); train the job again to write it"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def load_data(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Pat
 def _load_cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobData:
     task, classes = config["task"], int(config["task"]["classes"])
     if task.get("standardize", "none") != "none":
-        raise ConfigFailure("task.standardize: cached images are scaled to 0 … 1 and no further; use none")
+        raise ConfigFailure("task.standardize: cached images are already scaled to 0 … 1; use none")
     splits = read_cached_splits(task, parents)
     train = splits.pop("train")
     kept = _resample_rows(np.arange(len(train)), train.targets, classes, config.get("sampling") or {})
@@ -102,12 +104,12 @@ def _load_slices(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobD
     folder = find_upstream_file(parents, SLICES_INDEX).parent
     samples: Samples = build(task["slices"], "task.slices").load(folder)
     if samples.masks is None:
-        raise DataFailure(f"{folder}: the faults of its volumes are not known, and there is nothing to learn")
+        raise DataFailure(f"{folder}: the faults of its volumes are not known, so there is nothing to learn")
     division = divide_samples(samples, task, int(config["fold"]))
     train = division.train if task.get("empty_slices", True) else drop_empty_slices(samples, division.train)
     if not len(train):
         raise DataFailure(
-            f"{folder}: no slice of the training volumes shows a fault; task.empty_slices leaves out others"
+            f"{folder}: no slice of the training volumes shows a fault; task.empty_slices leaves out slices without one"
         )
     kept = _resample_rows(train, samples.targets, int(task["classes"]), config.get("sampling") or {})
     splits = {"val": samples.take(division.val), "test": samples.take(division.test)}
@@ -146,12 +148,12 @@ def _fit_scaling(train: Floats | StoredInputs, mode: str) -> Scaling | None:
     if mode == "none":
         return None
     if mode not in ("feature", "all"):
-        raise ConfigFailure(f"task.standardize: {mode!r} is none of none, feature, all")
+        raise ConfigFailure(f"task.standardize: {mode!r} is not one of none, feature, all")
     if not isinstance(train, np.ndarray):
         raise ConfigFailure(_IN_FILES_MESSAGE)
     axes = (0,) if mode == "feature" else tuple(range(train.ndim))
     mean, deviation = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
-    # A constant feature says nothing; it becomes 0 instead of infinite.
+    # A constant feature has no information; it becomes 0 instead of infinite.
     return Scaling(mean, np.where(deviation > 0, deviation, 1.0))
 
 

@@ -19,7 +19,7 @@ _PARSING = threading.Lock()
 
 
 class Header(NamedTuple):
-    """What a file says of its array."""
+    """The header of a file: what it says about its array."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -27,7 +27,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Read the header; the file then stands at the first number. Raises ValueError for what is no NumPy file."""
+    """Read the header, up to the first number. Raises ValueError for a file that is not a NumPy file."""
     with _PARSING:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -44,7 +44,7 @@ def inspect_array(path: Path) -> Header:
 
 
 def read_array(path: Path) -> NDArray[Any]:
-    """Read a whole array. Raises ValueError for what is no NumPy file, is cut short or holds Python objects."""
+    """Read a whole array. Raises ValueError if it is not a NumPy file, is cut short or holds Python objects."""
     with path.open("rb") as file:
         shape, fortran, dtype = _checked_header(file)
         values = np.fromfile(file, dtype=dtype, count=_count(shape))

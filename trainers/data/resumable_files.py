@@ -1,6 +1,6 @@
-"""Arrays on disk that survive a kill at any instant: each with a record of what it is, written last.
+"""Arrays on disk that survive a kill at any moment: the record of each array is written after the array.
 
-A record is believed only if the array has the digest it tells, and was made as planned.
+A record counts only if the array has the digest in the record, and was made by the same plan.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from seedfold.results.store.atomic_files import replace_file
 
 @dataclass(frozen=True)
 class ArrayRecord:
-    """``NAME.npy`` and what is known of it: ``plan`` says how it was made, ``notes`` are plain values."""
+    """``NAME.npy`` and its record: ``plan`` says how it was made, ``notes`` are plain values."""
 
     name: str
     plan: str
@@ -35,7 +35,7 @@ class ArrayRecord:
 
 
 def find_complete(folder: Path, name: str, plan: str) -> ArrayRecord | None:
-    """Return what is whole in ``folder`` under this name and made by this plan, else None."""
+    """Return the array with this name in ``folder``, if it is whole and was made by this plan; else None."""
     try:
         record = ArrayRecord(**json.loads(_record_file(folder, name).read_text()))
         is_unchanged = file_digest(folder / record.file) == record.digest
@@ -55,7 +55,7 @@ def save_with_record(folder: Path, name: str, plan: str, array: NDArray[Any], no
 
 
 def link_into_staging(folder: Path, arrays: Sequence[ArrayRecord], staging: Path) -> None:
-    """Give the arrays a second name in ``staging``."""
+    """Link the arrays into ``staging``."""
     staging.mkdir(parents=True, exist_ok=True)
     for each in arrays:
         link_or_move(folder / each.file, staging / each.file)
@@ -76,7 +76,7 @@ def file_digest(path: Path) -> str:
 
 
 def link_or_move(path: Path, new: Path) -> None:
-    """Give a file a second name; where there are no such names, move it."""
+    """Make a hard link to a file; move the file if the file system has no hard links."""
     try:
         new.hardlink_to(path)
     except OSError:

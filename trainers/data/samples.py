@@ -25,7 +25,7 @@ Reads = Callable[[Path], None]
 Flags = NDArray[np.bool_]
 
 UNKNOWN = -1
-"""The target of a sample whose class is not known, which only samples held out for testing may have."""
+"""The target of a sample whose class is not known. Only samples held out for testing may have it."""
 
 
 class StoredInputs(Protocol):
@@ -42,7 +42,7 @@ class StoredInputs(Protocol):
 
     @property
     def sample_bytes(self) -> int:
-        """What one sample takes in memory."""
+        """The memory of one sample, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _check_finite(ids: tuple[str, ...], inputs: Floats, where: str) -> None:
 def check_labels(
     ids: tuple[str, ...], targets: Indices, where: str, classes: int, held_out: Flags | None = None
 ) -> None:
-    """Raise DataFailure naming the first row (from 1) whose id is taken or whose target is no class of the task."""
+    """Raise DataFailure naming the first row (from 1) with a repeated id, or a target that is no class of the task."""
     check_ids(ids, where)
     known = (targets >= 0) & (targets < classes)
     if held_out is not None:

@@ -1,4 +1,4 @@
-"""Which training samples an epoch draws, and in which order: functions of (seed, epoch) and nothing else.
+"""Which training samples an epoch draws, and in which order: they depend only on seed and epoch.
 
 That is what lets an interrupted epoch continue in its middle: the order need not be stored.
 """
@@ -70,5 +70,5 @@ def make_order(targets: Indices, sampling: Mapping[str, Any], seed: int) -> Trai
     """Build the order that ``sampling.draw`` names; raises ConfigFailure for another one."""
     draw = sampling.get("draw", "shuffle")
     if draw not in ("shuffle", "balanced"):
-        raise ConfigFailure(f"sampling.draw: {draw!r} is none of shuffle, balanced")
+        raise ConfigFailure(f"sampling.draw: {draw!r} is not one of shuffle, balanced")
     return TrainingOrder(targets, seed, draw)

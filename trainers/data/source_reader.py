@@ -1,4 +1,4 @@
-"""Samples from a source of the configuration, whoever wrote it: what it raises and returns is told in one line."""
+"""Reads samples from a source of the configuration, which anybody may have written, with errors of one line."""
 
 from __future__ import annotations
 

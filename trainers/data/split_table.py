@@ -1,4 +1,4 @@
-"""The split table of a study of shifts: which samples train, which are held out to look at, to test, to be deployed on.
+"""The split table of a study of shifts: which samples train, calibrate, test, and stand for a deployment.
 
 Of n samples in k classes, in this order and class by class:
 
@@ -39,7 +39,7 @@ class Fractions:
 
     @classmethod
     def from_config(cls, settings: Mapping[str, Any]) -> Fractions:
-        """Read ``task.split``; raises ConfigFailure for shares that cannot be."""
+        """Read ``task.split``; raises ConfigFailure for shares that are not valid."""
         try:
             fractions = cls(**{key: float(value) for key, value in settings.items()})
         except (TypeError, ValueError) as error:
@@ -131,7 +131,7 @@ def write_split(path: Path, table: SplitTable) -> None:
 
 
 def read_split(path: Path) -> SplitTable:
-    """Read what `write_split` wrote; raises DataFailure if it is no such table."""
+    """Read what `write_split` wrote; raises DataFailure if the file is not a split table."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
@@ -145,7 +145,7 @@ def read_split(path: Path) -> SplitTable:
         )
         columns = [rows.column(name).to_pylist() for name in types]
     except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise DataFailure(f"{path}: is no split table: {error}") from error
+        raise DataFailure(f"{path}: is not a split table: {error}") from error
     ids, splits, targets = columns
     unknown = sorted(set(splits) - set(SPLITS))
     if unknown:

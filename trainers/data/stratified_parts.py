@@ -1,4 +1,4 @@
-"""Dividing samples into parts of equal rights by dealing them out, seeded; folds and shards are such parts.
+"""Deals samples out into equal parts with a seed; folds and shards are such parts.
 
 Every function returns the part (n,) of each row, from 0, and is a function of its arguments alone. Random numbers are
 those of ``numpy.random.default_rng(seed)``.
@@ -50,7 +50,7 @@ def triple_stratify(targets: Indices, groups: Labels, parts: int, seed: int) -> 
 
 
 class _PartLoads:
-    """What each part has so far."""
+    """The content of each part so far."""
 
     def __init__(self, parts: int) -> None:
         self._samples, self._positives = np.zeros(parts, np.int64), np.zeros(parts, np.int64)

@@ -45,7 +45,7 @@ class Table:
     divide_by: float = 1.0
 
     def load(self, reads: Reads) -> Samples:
-        """Read the table; raises DataFailure for a missing file or column, or a value that is no number."""
+        """Read the table; raises DataFailure for a missing file or column, or a value that is not a number."""
         path = require_data_path(self.path)
         reads(path)
         frame = read_frame(path, header=self.header, skip_rows=self.skip_rows)
@@ -120,7 +120,10 @@ def read_ids(frame: pd.DataFrame, name: Column | None, path: Path) -> tuple[str,
 
 
 def to_class_numbers(values: pd.Series, labels: Sequence[str] | None, path: Path) -> Indices:
-    """Return class numbers (n,) int64; raises DataFailure for a value that is none of ``labels`` or no whole number."""
+    """Return class numbers (n,) int64.
+
+    Raises DataFailure for a value that is not one of ``labels`` or not a whole number.
+    """
     import pandas as pd
 
     if labels is not None:
@@ -144,7 +147,7 @@ def to_floats(frame: pd.DataFrame, path: Path) -> Floats:
             is_wrong = pd.to_numeric(frame[name], errors="coerce").isna().to_numpy(dtype=bool)
             row = int(is_wrong.argmax())
             raise DataFailure(
-                f"{path}: row {row + 1}, column {name!r} holds {frame[name].iloc[row]!r}, which is no number; "
+                f"{path}: row {row + 1}, column {name!r} holds {frame[name].iloc[row]!r}, which is not a number; "
                 "leave the column out with task.source.features"
             )
     values = frame.to_numpy(dtype=np.float32, na_value=np.nan)

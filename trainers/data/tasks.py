@@ -1,4 +1,4 @@
-"""The tasks that a job is about: ``task``, or all of ``tasks``, a mapping from names to tasks."""
+"""The tasks of a job: ``task``, or all of ``tasks``, a mapping from names to tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_tasks(config: Mapping[str, Any]) -> dict[str, Task]:
     for task in tasks:
         name = task_name(task)
         if name in tasks_by_name:
-            raise ConfigFailure(f"tasks: two are called {name}; names are task.name")
+            raise ConfigFailure(f"tasks: two tasks are called {name}; give each another task.name")
         tasks_by_name[name] = task
     return tasks_by_name
 

@@ -1,4 +1,4 @@
-"""What upstream stages left for a job, found by the name of the file and not of the stage."""
+"""Finds files that earlier stages published for a job, by the name of the file and not of the stage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from seedfold.jobs.work import ConfigFailure
 
 SLICES_INDEX = "index.parquet"
-"""The table of the slices in a folder, beside their files, where an upstream stage has left slices."""
+"""The table of slices, in the folder in which an earlier stage has published slices."""
 
 
 def find_upstream_file(parents: Mapping[str, Path], *names: str) -> Path:

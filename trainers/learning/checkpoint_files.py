@@ -1,4 +1,4 @@
-"""Checkpoint files in a job's folder, written so that a process may die at any instant.
+"""Checkpoint files in a job's folder, written so that a process may die at any moment.
 
 ``last.ckpt`` is the newest full state and ``previous.ckpt`` the one before it; ``best-EPOCH.ckpt`` holds the weights
 of the best epoch, or of the best epoch of some heads, as named by a full state. ``fit.json`` exists only when training
@@ -32,7 +32,7 @@ State = dict[str, Any]
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint file that is not what was written."""
+    """The content of a checkpoint file is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def load_checkpoint(path: Path) -> State:
 
 
 def _check_content(path: Path) -> None:
-    """Compare every record with its checksum: torch reads a changed byte without a word."""
+    """Compare every record with its checksum, because torch reads a changed byte without an error."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -153,7 +153,7 @@ class Checkpoints:
         return None
 
     def record_finished(self, fit: FinishedFit) -> None:
-        """Record that training is finished; what it took to get there is then no longer needed."""
+        """Record that training is finished; the files to continue from are then no longer needed."""
         _write_json(self.folder / FIT_FILE, {"format": _FORMAT, **asdict(fit)})
         (self.folder / PREVIOUS_FILE).unlink(missing_ok=True)
         self.remove_old_best(fit.best, *fit.heads.values())
@@ -192,7 +192,7 @@ class Checkpoints:
         return files
 
     def remove_fit(self) -> None:
-        """Take the finish back: its weights are gone or damaged, and training has to run again."""
+        """Remove the record of the finish: the weights are missing or damaged, and training has to run again."""
         (self.folder / FIT_FILE).unlink(missing_ok=True)
 
 
@@ -216,7 +216,7 @@ def _load_usable(path: Path) -> State | None:
 
 def _check_weights_file(path: Path) -> None:
     if not path.exists():
-        raise DamagedCheckpointError(f"{path}: the best weights so far are gone")
+        raise DamagedCheckpointError(f"{path}: the best weights so far are missing")
     load_checkpoint(path)
 
 
@@ -228,7 +228,7 @@ def remove_unneeded_checkpoints(folder: Path, keep: str) -> int:
     Raises UsageError for another ``keep``.
     """
     if keep not in get_args(KeepPolicy):
-        raise UsageError(f"checkpoint.keep: {keep!r} is none of {', '.join(get_args(KeepPolicy))}")
+        raise UsageError(f"checkpoint.keep: {keep!r} is not one of {', '.join(get_args(KeepPolicy))}")
     freed = 0
     if keep != "last+best" and (folder / FIT_FILE).exists():
         _remove_weights_from_fit(folder, keep)
@@ -239,7 +239,7 @@ def remove_unneeded_checkpoints(folder: Path, keep: str) -> int:
 
 
 def _remove_weights_from_fit(folder: Path, keep: str) -> None:
-    """Unname weights before they are removed, so that a fit never names a file that is not there."""
+    """Remove names of weights before the files, so that a fit never names a file that does not exist."""
     if keep == "none":
         (folder / FIT_FILE).unlink()
         return

@@ -94,7 +94,7 @@ def predict_logits(estimator: Any, samples: Samples, classes: int) -> dict[str, 
 
 def _flatten_inputs(samples: Samples) -> Floats:
     if not isinstance(samples.inputs, np.ndarray):
-        raise ConfigFailure("model: an estimator needs all inputs in memory, and these stay in files; use a network")
+        raise ConfigFailure("model: an estimator needs all inputs in memory, but these stay in files; use a network")
     return samples.inputs.reshape(len(samples), -1)
 
 

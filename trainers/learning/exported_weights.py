@@ -1,4 +1,4 @@
-"""Weights of a network with what is needed to build it, in a file of its own, for predicting where nothing else is."""
+"""A file with the weights of a network and all that is needed to build it, so that other studies can predict."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def read_exported(path: Path) -> ExportedWeights:
     try:
         found = load_checkpoint(path)
         if found.pop("format", None) != _FORMAT:
-            raise DataFailure(f"{path}: is no file of exported weights; training leaves them as {EXPORTED_FILE}")
+            raise DataFailure(f"{path}: is not a file of exported weights; training writes them to {EXPORTED_FILE}")
         return ExportedWeights(**found)
     except (DamagedCheckpointError, OSError, TypeError) as error:
         raise DataFailure(f"{path}: cannot be read as exported weights: {error}") from error

@@ -1,4 +1,4 @@
-"""Weights that were kept, here or elsewhere, for predicting without training."""
+"""Finds weights of an earlier training, in this study or another, to predict without training."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def find_fit_folder(work: Work, prediction: PredictSettings) -> Path:
     folder = weights_path / "jobs" / fit[:2] / fit
     if not folder.is_dir():
         raise ConfigFailure(
-            f"predict.weights: {weights_path} has no training with this configuration; it is the folder of a study "
-            "(ROOT/STUDY) that was launched with the same settings, but for predict and paths"
+            f"predict.weights: {weights_path} has no training with this configuration; give the folder of a study "
+            "(ROOT/STUDY) that was launched with the same settings, except predict and paths"
         )
     return folder.absolute()
 
 
 def refuse_training(prediction: PredictSettings) -> None:
-    """Raise ConfigFailure where only prediction is asked for, and there is nothing to predict from."""
+    """Raise ConfigFailure if a job should only predict, but there are no weights to predict from."""
     if prediction.weights_path is not None:
         raise ConfigFailure(f"predict.weights: {prediction.weights_path} holds no finished training that can be read")
     if prediction.source:

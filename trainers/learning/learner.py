@@ -1,4 +1,4 @@
-"""What the Lightning modules share: a network learns with a loss, an optimizer and a schedule from the configuration.
+"""The base of the Lightning modules: a network learns with a loss, optimizer and schedule from the configuration.
 
 Optimisation is manual, so that a step, its place in the epoch and the schedule are the module's own: they can be
 taken down after any step and continued exactly (see `seedfold.trainers.learning.training_state`). Epoch means are

@@ -11,7 +11,7 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.trainers.setup.object_builder import build
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-"""What Lightning's loggers need and Seedfold does not install."""
+"""The packages that Lightning's loggers need and Seedfold does not install."""
 
 
 def make_loggers(work: Work) -> list[Any]:

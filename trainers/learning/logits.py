@@ -1,4 +1,4 @@
-"""What a network returns, as logits by head: whoever wrote it, a wrong shape is told in one line."""
+"""Reads the output of a network as logits by head. A wrong shape is an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``epochs.csv``: one row of metrics a finished epoch, written whole when training is done."""
+"""``epochs.csv``: one row of metrics for each finished epoch, written whole when training is done."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class Overlap(nn.Module):
     ) -> None:
         super().__init__()
         if measure not in get_args(OverlapMeasure):
-            raise ConfigFailure(f"loss.function.measure: {measure!r} is none of {', '.join(get_args(OverlapMeasure))}")
+            raise ConfigFailure(
+                f"loss.function.measure: {measure!r} is not one of {', '.join(get_args(OverlapMeasure))}"
+            )
         try:
             from monai.losses.dice import DiceLoss
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, stepped once an epoch, beside those of `torch.optim.lr_scheduler`."""
+"""Learning-rate schedules, stepped once per epoch, in addition to those of `torch.optim.lr_scheduler`."""
 
 from __future__ import annotations
 

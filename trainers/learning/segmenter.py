@@ -33,7 +33,9 @@ class Segmenter(Learner):
 
     def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: TrainingRecipe, position: Position) -> None:
         if recipe.augment is not None and not isinstance(recipe.augment, Levels):
-            raise ConfigFailure("augment: this one changes images without their masks; choose augment=faults or none")
+            raise ConfigFailure(
+                "augment: this option changes images without their masks; choose augment=faults or none"
+            )
         super().__init__(network, loss, recipe, position)
         self._reset_validation()
 

@@ -1,4 +1,4 @@
-"""Training and prediction of a network with Lightning, continuing from whatever the job's folder holds."""
+"""Trains a network with Lightning and predicts with it; both continue from the files in the job's folder."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _read_weights(path: Path) -> Mapping[str, Any]:
     try:
         weights: Mapping[str, Any] = load_checkpoint(path)["state_dict"]
     except FileNotFoundError as error:
-        raise DamagedCheckpointError(f"{path}: is not there any more") from error
+        raise DamagedCheckpointError(f"{path}: does not exist any more") from error
     return weights
 
 
@@ -173,7 +173,9 @@ def _make_recipe(
 ) -> TrainingRecipe:
     schedule, augment = config.get("schedule"), config.get("augment")
     if tta > 1 and not augment:
-        raise ConfigFailure(f"predict.tta: {tta} passes without augmentation are all alike; choose augment=… or tta 1")
+        raise ConfigFailure(
+            f"predict.tta: {tta} passes without augmentation are all the same; choose augment=… or predict.tta=1"
+        )
     return TrainingRecipe(
         optimizer=build(config.get("optimizer"), "optimizer"),
         schedule=build(schedule, "schedule") if schedule else None,
@@ -230,7 +232,7 @@ def _make_trainer(
 
 
 def _start_at_epoch(trainer: pl.Trainer, epoch: int) -> None:
-    """Let Lightning count epochs from ``epoch``: its loop is new, the training is not."""
+    """Let Lightning count epochs from ``epoch``, because its loop is new but the training has begun before."""
     current = trainer.fit_loop.epoch_progress.current
     for stage in ("ready", "started", "processed", "completed"):
         setattr(current, stage, epoch)

@@ -1,4 +1,4 @@
-"""Taking down and putting back everything that decides how training goes on.
+"""Saves and restores everything that the rest of a training depends on.
 
 A full state holds weights, optimizer, schedule, precision, callbacks, position (with loss sum and metric history),
 best epoch and all random states. Training that is killed at any instant and started again continues from the newest
@@ -28,7 +28,7 @@ _CONTINUE, _SAVE, _STOP = range(3)
 
 @dataclass
 class TrainingProgress:
-    """What a state file says besides tensors; empty at the beginning. ``state`` is what to continue from."""
+    """The values of a state file besides tensors; empty at the beginning. Training continues from ``state``."""
 
     position: Position = field(default_factory=Position)
     best: BestEpoch | None = None
@@ -130,7 +130,7 @@ class Checkpointer(Checkpoint):
             self._checkpoints.remove_old_best(*self._progress.best_epochs, *self._previous_best)
         self._previous_best = self._progress.best_epochs
         self._saved_at = time.monotonic()
-        # Nobody stops, or goes on to what is not on disk, before it is there.
+        # No rank stops or goes on before the state is on disk.
         self._ranks.value_of_first(_CONTINUE)
 
 

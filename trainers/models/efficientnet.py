@@ -1,4 +1,4 @@
-"""EfficientNet (Tan and Le 2019) as MONAI has it, and EfficientNetV2 (2021) of its blocks, both without torchvision."""
+"""MONAI's EfficientNet (Tan and Le 2019), and EfficientNetV2 (2021) from its blocks, both without torchvision."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def efficientnet(
         raise ConfigFailure(f"model: EfficientNet needs MONAI ({error}); pip install 'seedfold[images]'") from error
     known = [*efficientnet_params, *ARCHITECTURES]
     if name not in known:
-        raise ConfigFailure(f"model.name: {name!r} is none of {', '.join(known)}{did_you_mean(name, known)}")
+        raise ConfigFailure(f"model.name: {name!r} is not one of {', '.join(known)}{did_you_mean(name, known)}")
     if name in ARCHITECTURES:
         network: Any = EfficientNetV2(name, in_channels=in_channels, num_classes=classes)
     else:

@@ -42,7 +42,7 @@ def load_pretrained(network: Any, name: str, pretrained: str) -> None:
     ]
     mismatched += [key for key in _body_keys(weights) if key not in network_weights and key not in _CLASSIFIER_KEYS]
     if mismatched:
-        raise DataFailure(f"model.pretrained: {file}: is of another network, to judge by {mismatched[0]}")
+        raise DataFailure(f"model.pretrained: {file}: holds weights of another network, as shown by {mismatched[0]}")
     fitting = {
         key: value for key, value in weights.items() if _shape_of(network_weights, key) == _shape_of(weights, key)
     }
@@ -58,7 +58,7 @@ def _find_weights_file(name: str, pretrained: str) -> Path:
 
     address = url_map.get(_PUBLISHED_NAMES[pretrained].format(name.removeprefix("efficientnet-")))
     if address is None:
-        raise ConfigFailure(f"model.pretrained: nobody has published weights {pretrained} of {name}; give a file")
+        raise ConfigFailure(f"model.pretrained: there are no published weights {pretrained} of {name}; give a file")
     file = Path(torch.hub.get_dir(), "checkpoints", address.rpartition("/")[2])
     if not file.exists():
         raise DataFailure(f"model.pretrained: {pretrained} of {name} is not here; download {address} to {file}")

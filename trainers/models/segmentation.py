@@ -60,7 +60,7 @@ def efficientnet_unet(
     FLEXUNET_BACKBONE.register_class(EfficientNetV2Encoder)
     known = [each for each in FLEXUNET_BACKBONE.register_dict if each.startswith("efficientnet")]
     if name not in known:
-        raise ConfigFailure(f"model.name: {name!r} is none of {', '.join(known)}{did_you_mean(name, known)}")
+        raise ConfigFailure(f"model.name: {name!r} is not one of {', '.join(known)}{did_you_mean(name, known)}")
     if len(decoder_channels) != _HALVINGS:
         raise ConfigFailure(f"model.decoder_channels: {len(decoder_channels)} widths for {_HALVINGS} blocks")
     network = FlexibleUNet(

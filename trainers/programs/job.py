@@ -1,4 +1,4 @@
-"""The job of a program that is not ours: its function, called with the configuration that its own Hydra composed.
+"""The job of somebody's own program: it calls the program's function with the configuration of the program's Hydra.
 
 Nothing is composed again and nothing is unpickled. The program's module is imported by its name, from the snapshot of
 the code where there is one, else from its file; the function is what ``@hydra.main`` decorates. Hydra's own `run_job`
@@ -60,7 +60,7 @@ def _change_folder(folder: Path) -> None:
 
 
 def _set_threads(cpus: int) -> None:
-    """Let libraries start as many threads as the job has CPUs, those that are loaded already as well."""
+    """Let libraries, also those already loaded, start as many threads as the job has CPUs."""
     from threadpoolctl import threadpool_limits
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -71,7 +71,7 @@ def _set_threads(cpus: int) -> None:
 
 
 def _set_globals(launched: float, name: str) -> None:
-    """Have ``${now:...}`` be the time of the launch, for all jobs of a sweep alike, as Hydra has it."""
+    """Let ``${now:...}`` be the time of the launch for all jobs of a sweep, as in Hydra."""
     setup_globals()
     moment = datetime.fromtimestamp(launched)
     OmegaConf.register_new_resolver("now", moment.strftime, use_cache=True, replace=True)
@@ -85,12 +85,15 @@ def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobRetu
 
 
 class _Stopped(BaseException):
-    """Raised where the function happens to be: no ``except Exception`` of its own takes it for a failure."""
+    """Raised inside the function when the job has to stop.
+
+    An ``except Exception`` in the function does not catch it.
+    """
 
 
 @contextmanager
 def _interrupt_on_sigterm(work: Work, output: OutputFolder) -> Iterator[None]:
-    """Have SIGTERM end the function, unless it answers signals itself."""
+    """Let SIGTERM end the function, unless the function handles signals itself."""
     if work.stop_requested():
         raise RunInterrupted
     old_handler, started_at = signal.signal(signal.SIGTERM, _raise_stopped), time.time()
@@ -111,7 +114,7 @@ def _write_return(staging: Path, returned: Any, output: OutputFolder) -> None:
     try:
         value = json.loads(json.dumps(returned, default=_to_number))
     except (TypeError, ValueError):
-        _log.warning("what the function returned is no JSON value and is not kept: %r", type(returned))
+        _log.warning("the function returned a value that is not JSON, so it is not kept: %r", type(returned))
         value = None
     (staging / RETURN_FILE).write_text(json.dumps({"value": value, "output_dir": str(output.path)}))
     (staging / RUN_METRICS_FILE).write_text(json.dumps(_returned_metrics(value)))
@@ -128,4 +131,4 @@ def _to_number(value: Any) -> Any:
     """Return the number that an array or a tensor of one element holds; raises TypeError for anything else."""
     if getattr(value, "size", None) == 1 or (hasattr(value, "numel") and value.numel() == 1):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")

@@ -1,4 +1,4 @@
-"""The configuration of a job of a program that is not ours, as its own Hydra would hand it over.
+"""The configuration of a job of somebody's own program, as the program's Hydra would pass it.
 
 The values are those of the description. Nodes that a dataclass declares get their type back, and Hydra's own node what
 is known of the job.
@@ -22,7 +22,10 @@ from seedfold.jobs.work import ConfigFailure
 
 
 def compose_job_config(job: JobDescription) -> DictConfig:
-    """Return the configuration with its ``hydra`` node. Raises ConfigFailure for a class that is not there any more."""
+    """Return the configuration with its ``hydra`` node.
+
+    Raises ConfigFailure for a class that does not exist any more.
+    """
     hydra_part = job.config["hydra"]
     program_part = OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
     config = OmegaConf.create({"hydra": _with_type(HydraConf, _hydra_node(job))})

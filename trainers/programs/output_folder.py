@@ -1,4 +1,4 @@
-"""Hydra's output folder of a job: the same for all attempts at it, and never another job's."""
+"""Hydra's output folder of a job. All attempts of a job have the same folder, and two jobs never share one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OWNER_FILE = ".seedfold-job"
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """Where the function finds itself writing: ``hydra.sweep.dir`` and ``hydra.sweep.subdir`` of the first attempt.
+    """The folder that the function writes to: ``hydra.sweep.dir`` and ``hydra.sweep.subdir`` of the first attempt.
 
     Later attempts go on there, so that they find their own checkpoints; a folder of that name which is another job's
     is left alone, and one with the job's id behind it is taken.
@@ -45,7 +45,7 @@ class OutputFolder:
         return cls(path, note)
 
     def set_in_config(self, config: DictConfig) -> None:
-        """Have Hydra use this folder."""
+        """Make Hydra use this folder."""
         OmegaConf.set_readonly(config.hydra, False)
         config.hydra.sweep.dir = _escape_interpolations(str(self.path.parent))
         config.hydra.sweep.subdir = _escape_interpolations(self.path.name)
@@ -67,7 +67,7 @@ def _configured_folder(config: DictConfig) -> Path:
 
 
 def _claim_folder(path: Path, job: str, attempt: int) -> Path:
-    """Create a folder, or one with the job's id and attempt behind its name where it is taken already.
+    """Create a folder. If its name is taken, the job's id and attempt are appended to the name.
 
     The job itself may have taken it: one that is done again from its beginning must not find what it left there.
     """

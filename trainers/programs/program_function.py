@@ -1,4 +1,4 @@
-"""Finding the function of a program that is not ours in the process of a job."""
+"""Finds the function of somebody's own program in the process of a job."""
 
 from __future__ import annotations
 

@@ -18,7 +18,10 @@ def build(node: Mapping[str, Any] | None, key: str, *arguments: Any) -> Any:
     from hydra.utils import instantiate
 
     if not node or "_target_" not in node:
-        raise ConfigFailure(f"{key}: names nothing to build; choose one ({key.split('.')[0]}=…) or give _target_")
+        raise ConfigFailure(
+            f"{key}: has no _target_, so nothing can be built;"
+            f" choose an option ({key.split('.')[0]}=…) or give _target_"
+        )
     try:
         return instantiate(dict(node), *arguments, _convert_="all")
     except InstantiationException as error:

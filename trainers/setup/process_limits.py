@@ -37,10 +37,10 @@ def prepare_process(settings: TrainerSettings, gpu_memory: int | None = None, de
         # Needed by deterministic matrix products; read once, when CUDA starts.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if not torch.cuda.is_available():
-            raise ConfigFailure("trainer.accelerator: cuda is asked for and this process sees no GPU")
+            raise ConfigFailure("trainer.accelerator: cuda is asked for, but this process sees no GPU")
         if torch.cuda.device_count() <= device:
             gpus_text = count_noun(torch.cuda.device_count(), "GPU")
-            raise ConfigFailure(f"resources.gpus: more than {device} are asked for and this process sees {gpus_text}")
+            raise ConfigFailure(f"resources.gpus: more than {device} are asked for, but this process sees {gpus_text}")
         if gpu_memory is not None:
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_memory / total), device)

@@ -54,7 +54,7 @@ class TrainerSettings:
             if getattr(self, name) is not None:
                 _require_positive(getattr(self, name), f"trainer.{name}")
         if self.accelerator not in _ACCELERATORS:
-            raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is none of {', '.join(_ACCELERATORS)}")
+            raise ConfigFailure(f"trainer.accelerator: {self.accelerator!r} is not one of {', '.join(_ACCELERATORS)}")
         _require_one_of(self.mode, get_args(MonitorMode), "trainer.mode")
         if self.min_epochs > self.max_epochs:
             raise ConfigFailure(f"trainer.min_epochs: {self.min_epochs} is more than max_epochs {self.max_epochs}")
@@ -108,7 +108,9 @@ class PredictSettings:
         _require_positive(self.tta, "predict.tta")
         if not isinstance(self.weights, str) or (self.weights_path is not None and not self.weights_path.exists()):
             known = ", ".join(get_args(WeightsRole))
-            raise ConfigFailure(f"predict.weights: {self.weights!r} is none of {known}, and no file or folder either")
+            raise ConfigFailure(
+                f"predict.weights: {self.weights!r} is not one of {known}, and not a file or folder either"
+            )
 
     @property
     def weights_role(self) -> str:
@@ -128,9 +130,9 @@ class PredictSettings:
 
 def _require_positive(value: object, key: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigFailure(f"{key}: {value!r} is no whole number of at least 1")
+        raise ConfigFailure(f"{key}: {value!r} is not a whole number of at least 1")
 
 
 def _require_one_of(value: object, known: tuple[str, ...], key: str) -> None:
     if value not in known:
-        raise ConfigFailure(f"{key}: {value!r} is none of {', '.join(known)}")
+        raise ConfigFailure(f"{key}: {value!r} is not one of {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""The job that trains a network to give a class to every pixel, and leaves its weights for others to predict with.
+"""The job that trains a network to give a class to every pixel, and publishes its weights for other jobs.
 
 It leaves ``epochs.csv``, the metrics of the chosen epoch on the split ``val``, and among the files for people
 ``weights.ckpt`` (`seedfold.trainers.learning.exported_weights`): a later stage predicts from it in a job of its own.
@@ -41,9 +41,7 @@ def run(work: Work) -> None:
     CheckpointSettings.from_config(work.config)
     prediction = PredictSettings.from_config(work.config)
     if prediction.source or prediction.weights_path:
-        raise ConfigFailure(
-            "predict: this job only trains; other volumes are predicted from its weights by a stage of their own"
-        )
+        raise ConfigFailure("predict: this job only trains; another stage predicts other volumes from its weights")
     work.folder.mkdir(parents=True, exist_ok=True)
     run_on_ranks(fit_predict.device_count(work, settings), distributed_backend(settings), work, _run_rank)
 
@@ -53,7 +51,7 @@ def _run_rank(work: Work, ranks: Ranks) -> None:
     data = load_data(work.config, work.reads, work.parents)
     if data.train.masks is None:
         raise ConfigFailure(
-            "run: the samples have no masks, and seedfold.trainers.stages.fit_predict.run learns their classes"
+            "run: the samples have no masks; use seedfold.trainers.stages.fit_predict.run, which learns their classes"
         )
     fit = fit_predict.get_fitted_network(work, training.make_seeded_network(work.config), data, ranks)
     if ranks.is_first:

@@ -87,7 +87,9 @@ def _run_rank(work: Work, ranks: Ranks) -> None:
     else:
         data = load_data(work.config, work.reads, work.parents)
     if data.train.masks is not None:
-        raise ConfigFailure("run: the samples have masks, and seedfold.trainers.stages.fit_masks.run learns these")
+        raise ConfigFailure(
+            "run: the samples have masks; use seedfold.trainers.stages.fit_masks.run, which learns them"
+        )
     splits = _splits_to_predict(prediction, data)
     predict = _make_predictor(work, data, ranks)
     for split in splits:
@@ -104,7 +106,7 @@ def _splits_to_predict(prediction: PredictSettings, data: JobData) -> tuple[str,
         return (NEW_SPLIT,)
     for split in prediction.splits:
         if split not in data.evaluation_splits:
-            raise ConfigFailure(f"predict.splits: {split!r} is none of {', '.join(data.evaluation_splits)}")
+            raise ConfigFailure(f"predict.splits: {split!r} is not one of {', '.join(data.evaluation_splits)}")
     return prediction.splits
 
 
@@ -116,7 +118,7 @@ def after_publish(work: Work) -> None:
     keep = CheckpointSettings.from_config(work.config).keep
     reason = None if keep == "last+best" else find_damage(work.staging, check_content=True)
     if reason is not None:
-        raise DamagedError(f"{work.staging}: {reason}; the checkpoints stay")
+        raise DamagedError(f"{work.staging}: {reason}; the checkpoints are kept")
     remove_unneeded_checkpoints(work.folder, keep)
 
 
@@ -161,7 +163,7 @@ def _save_scaling(work: Work, data: JobData) -> None:
 
 
 def _shared_usable_fit(work: Work, ranks: Ranks) -> FinishedFit | None:
-    """Return the finished fit if its weights can be read; otherwise training has to run, and says why.
+    """Return the finished fit if its weights can be read; otherwise training has to run, and a warning says why.
 
     What the first rank finds holds for all.
     """

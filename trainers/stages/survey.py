@@ -1,4 +1,4 @@
-"""Looks at the data of a task before anything is trained on it, and at what augmentation makes of it.
+"""Shows the data of a task before training, and the same data after augmentation.
 
 For people it leaves ``folds.csv`` (sample_id, target, fold, and group and shard where there are such),
 ``balance_folds.csv`` and ``balance_shards.csv`` (see `seedfold.trainers.data.fold_balance`), ``classes.svg`` and

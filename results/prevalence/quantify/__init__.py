@@ -53,7 +53,7 @@ def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
     known = {name.lower(): name for name in METHODS}
     for name in methods:
         if name.lower() not in known:
-            raise UsageError(f"methods: {name!r} is none of {', '.join(METHODS)}{suggest_method(name)}")
+            raise UsageError(f"methods: {name!r} is not one of {', '.join(METHODS)}{suggest_method(name)}")
     return tuple(dict.fromkeys(known[name.lower()] for name in methods))
 
 

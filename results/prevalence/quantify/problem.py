@@ -1,4 +1,4 @@
-"""What a method of prevalence estimation is asked."""
+"""The input of a method of prevalence estimation."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_every_command_says_so_and_results_are_kept_apart(edited: Toy) -> None:
     assert codes(edited, "--across", "code") == {"0": "", "1": "", "2": ""}
     means = edited.output_of("results", "toy", "--split", "test")
     assert [line.split()[:2] for line in means.splitlines()[1:3]] == [["old", "2"], ["now", "1"]]
-    assert "what 2 versions of the code (toy/work.py) computed is kept apart in the column code" in means
+    assert "results of 2 versions of the code (toy/work.py) are kept apart in the column code" in means
     assert "2 of 3 done jobs were computed by other code" in means
     by_fold = edited.output_of("results", "toy", "--by", "fold", "--split", "test", "--format", "csv")
     assert {row["code"] for row in csv.DictReader(by_fold.splitlines())} == {"old", "now"}
@@ -99,7 +99,7 @@ def test_a_job_does_not_put_results_of_two_versions_together(toy: Toy) -> None:
     edit(toy, 'str(work.config["seed"]', 'str(2 * work.config["seed"]', "light.py")
     axes = ("stages.fit.matrix.fold=0,1,2",)
     refused = toy.launch(*axes, "--replace", experiment="chain").stdout
-    assert "launch: 2 jobs are not started, since their parents come from several versions of the code" in refused
+    assert "launch: 2 jobs are not started, because their parents come from several versions of the code" in refused
     assert toy.json_of("status", "chain")["stages"]["sum"]["waiting"] == 2
     accepted = toy.output_of("resume", "chain", "--accept-code", "--wait")
     assert "not started" not in accepted

@@ -25,7 +25,7 @@ def test_the_shipped_configuration_is_the_default() -> None:
         ({"slots": 0}, "cluster.slots: 0"),
         ({"slots": "many"}, "cluster.slots: 'many'"),
         ({"jobs_per_gpu": 1.5}, "cluster.jobs_per_gpu: 1.5"),
-        ({"gpu_memory_cap": "10"}, "cluster.gpu_memory_cap: '10' is no amount with a unit"),
+        ({"gpu_memory_cap": "10"}, "cluster.gpu_memory_cap: '10' is not an amount with a unit"),
         ({"warm": "hot"}, "auto, on, off"),
         ({"executor": "slum"}, "cluster.executor: 'slum'"),
         ({"grace_s": -1}, "cluster.grace_s: -1"),

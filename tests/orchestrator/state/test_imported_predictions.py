@@ -172,7 +172,7 @@ def test_lost_predictions_are_imported_again_and_never_run(toy: Toy) -> None:
     for file in toy.study("away").path.glob("store/*/*/predictions.dev_cal.parquet"):
         file.unlink()
     assert toy.states("away") == {"done": 6, "lost": 1}
-    assert "task=thorax is lost (predictions.dev_cal.parquet: missing): seedfold import" in toy.output_of(
+    assert "task=thorax is lost (predictions.dev_cal.parquet: missing): run seedfold import" in toy.output_of(
         "status", "away"
     )
     assert "nothing to start" in toy.output_of("resume", "away", "--wait")
@@ -259,14 +259,14 @@ BAD = [
     Bad("a split with a slash", GOOD + "c,0,1,1,dev/cal\n", ("row 3", "dev/cal")),
     Bad("another split than said", GOOD, ("row 1", "split", "dev_cal", "app_test"), ("app_test=bad.csv",)),
     Bad("no split in a row", GOOD + "c,0,1,1,\n", ("row 3, column split", "empty")),
-    Bad("a word for a number", GOOD + "c,0,1,much,dev_cal\n", ("row 3, column logit_1", "'much' is no number")),
+    Bad("a word for a number", GOOD + "c,0,1,much,dev_cal\n", ("row 3, column logit_1", "'much' is not a number")),
     Bad("no number", GOOD + "c,0,,1,dev_cal\n", ("row 3, column logit_0", "empty")),
-    Bad("not a number", GOOD + "c,0,nan,1,dev_cal\n", ("row 3, column logit_0", "nan is no finite number")),
+    Bad("not a number", GOOD + "c,0,nan,1,dev_cal\n", ("row 3, column logit_0", "nan is not a finite number")),
     Bad("infinite", GOOD + "c,0,-inf,1,dev_cal\n", ("row 3, column logit_0", "-inf")),
     Bad("infinite in single precision", GOOD + "c,0,1e39,1,dev_cal\n", ("row 3, column logit_0", "1e+39")),
     Bad("a class that is not there", GOOD + "c,2,1,1,dev_cal\n", ("row 3, column target", "2", "0 to 1")),
     Bad("a class below zero", GOOD + "c,-1,1,1,dev_cal\n", ("row 3, column target", "-1")),
-    Bad("half a class", GOOD + "c,0.5,1,1,dev_cal\n", ("row 3, column target", "0.5 is no class number")),
+    Bad("half a class", GOOD + "c,0.5,1,1,dev_cal\n", ("row 3, column target", "0.5 is not a class number")),
     Bad("no class", GOOD + "c,,1,1,dev_cal\n", ("row 3, column target", "empty", "--unlabelled")),
     Bad("a word for a class", GOOD + "c,cat,1,1,dev_cal\n", ("row 3, column target", "'cat'", "--classes NAME,NAME")),
     Bad("another class", NAMED + "c,cow,1,1,dev_cal\n", ("row 3, column target", "'cow'", "cat, dog"), options=NAMES),
@@ -277,8 +277,8 @@ BAD = [
         options=(*TAKE_IN, "--unlabelled")),
     Bad("half a class, unlabelled", GOOD + "c,-1,1,1,dev_cal\n", ("row 3, column target", "-1"),
         options=(*TAKE_IN, "--unlabelled")),
-    Bad("no probability", PROBABLE + "c,0,1.5,-0.5,dev_cal\n", ("row 3, column prob_0", "1.5 is no probability")),
-    Bad("not a number of probability", PROBABLE + "c,0,nan,1,dev_cal\n", ("row 3, column prob_0", "nan is no prob")),
+    Bad("no probability", PROBABLE + "c,0,1.5,-0.5,dev_cal\n", ("row 3, column prob_0", "1.5 is not a probability")),
+    Bad("not a number of probability", PROBABLE + "c,0,nan,1,dev_cal\n", ("row 3, column prob_0", "nan is not a prob")),
     Bad("probabilities of something else", PROBABLE + "c,0,0.5,0.2,dev_cal\n", ("row 3", "sum to 0.7, not to 1")),
     Bad("logits and probabilities", PROBABLE.replace("prob_0", "logit_0"), ("column prob_1", "leave out the others")),
     Bad("a probability is missing", PROBABLE.replace("prob_1", "prob_2"), ("column prob_1", "missing")),
@@ -337,7 +337,7 @@ def test_predictions_of_two_versions_of_the_code_are_kept_apart(toy: Toy) -> Non
     rows = pd.DataFrame(json.loads(toy.output_of("results", "away", "runs", "--format", "json")))
     assert rows[[*codes]].to_numpy().tolist() == [[0, "old"], [1, "old"], [2, "now"]]
     told = toy.output_of("results", "away")
-    assert "2 of 3 done jobs were computed by other code (model.py): import what the code of today makes" in told
+    assert "2 of 3 done jobs were computed by other code (model.py): import the predictions of today's code" in told
     toy.output_of("resume", "away", "--accept-code")
     assert "code" not in pd.DataFrame(json.loads(toy.output_of("results", "away", "runs", "--format", "json")))
     refused = toy.run_in_process("import", "0.csv", *TAKE_IN, "--code", "modle.py")

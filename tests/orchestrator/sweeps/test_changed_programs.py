@@ -31,7 +31,7 @@ def test_a_bug_fix_between_two_seeds_gives_two_rows(stranger: HydraProgram) -> N
     assert codes(stranger) == {"1": "old", "2": "old", "3": "now"}
     means = stranger.toy.output_of("results", "train")
     assert [line.split()[0] for line in means.splitlines()[1:3]] == ["old", "now"]
-    assert "what 2 versions of the code (train.py) computed is kept apart" in means
+    assert "results of 2 versions of the code (train.py) are kept apart" in means
 
     assert "started 1" in stranger.sweep("seed=1,2,3", "hydra.launcher.rerun='seed=1'")
     assert codes(stranger) == {"1": "now", "2": "old", "3": "now"}
@@ -71,7 +71,9 @@ def test_a_new_key_at_its_default_replaces_nothing(stranger: HydraProgram) -> No
     edit(stranger, "lr: 0.1\n", "rate: 0.1\n", "conf/config.yaml")
     edit(stranger, "cfg.lr", "cfg.rate")
     assert "nothing to start" in stranger.sweep("seed=1,2,3", neutral, "hydra.launcher.renames={lr: rate}")
-    assert "hydra.launcher.neutral: 'x' is no mapping" in stranger.sweep("seed=1", "hydra.launcher.neutral=x", code=2)
+    assert "hydra.launcher.neutral: 'x' is not a mapping" in stranger.sweep(
+        "seed=1", "hydra.launcher.neutral=x", code=2
+    )
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_a_fold_that_the_task_does_not_have_is_refused_at_every_door(toy: Toy) -
     ]
     assert {ended.returncode for ended in whole} == {2}
     [said] = {ended.stderr for ended in whole}
-    assert said.endswith("fold: 3 is none of the folds of task.folds.k=3, which are 0 to 2; choose those\n")
+    assert said.endswith("fold: 3 is not one of the folds of task.folds.k=3, which are 0 to 2; choose one of them\n")
     assert said.count("\n") == 1
     assert not toy.root.exists()
 

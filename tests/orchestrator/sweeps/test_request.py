@@ -115,7 +115,7 @@ def test_launchers_have_the_settings_of_the_clusters(here: HydraProgram, name: s
         ("model=small,larg", "model=larg: no such model (did you mean 'large'?)"),
         ("hydra.sweeper.parms={seed: 1}", "hydra.sweeper.parms: unknown key (did you mean 'params'?)"),
         ("hydra.sweeper.zip={lr: [1, 2], seed: [1]}", "axes that advance together differ in length"),
-        ("hydra.launcher.resources.memory=many", "memory: 'many' is no amount with a unit"),
+        ("hydra.launcher.resources.memory=many", "memory: 'many' is not an amount with a unit"),
         ("lr=interval(0,1)", "its values cannot be listed"),
     ],
 )

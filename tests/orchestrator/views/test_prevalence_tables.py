@@ -93,7 +93,7 @@ def test_a_study_that_has_more_says_what_is_left_out(away: Toy) -> None:
         ),
         (("calibration", "--split", "app_test"), ("--split app_test", "app_test=NAME")),
         (("calibration", "--split", "app_tset=clinic"), ("'app_tset'", "did you mean 'app_test'")),
-        (("calibration", "--split", "app_test=dev_cal"), ("app_test=dev_cal", "a name of its own")),
+        (("calibration", "--split", "app_test=dev_cal"), ("app_test=dev_cal", "need three different names")),
         (("calibration", "--split", "app_test=clinic"), ("no finished job predicts", "there are app_test, dev_cal")),
         (("calibration", "--over", "task"), ("--over", "calibration")),
         (("metrics", "--ratios", "1"), ("--ratios", "metrics")),
@@ -142,7 +142,7 @@ def test_estimates_are_shown_and_what_cannot_be_said_is_told(clinics: Toy) -> No
         ["known", "1", "0"], ["known", "1", "1"], ["known", "2", "0"], ["known", "2", "1"],
         ["clinic", "-", "0"], ["clinic", "-", "1"],
     ]  # fmt: skip
-    assert shown[7] == "1 job has no labels in app_test: prevalences are estimated there, and nothing can say how well"
+    assert shown[7] == "1 job has no labels in app_test: prevalences are estimated there, but their error is not known"
     options = ("--ratios", "1,2", "--methods", "cc,acc", "--format", "csv")
     table = pd.read_csv(io.StringIO(clinics.output_of("results", "clinics", "quantification", *options)))
     clinic = table[table["task"] == "clinic"]

@@ -148,7 +148,9 @@ def test_scripts_are_told_the_same_in_every_form(make_cross_validation: MakeMany
 
 def test_an_unknown_metric_is_refused(make_cross_validation: MakeMany) -> None:
     runs = make_cross_validation(loss=("ce", "focal"))
-    with pytest.raises(UsageError, match=r"--metric acuracy: no two jobs have it \(did you mean 'accuracy'"):
+    with pytest.raises(
+        UsageError, match=r"--metric acuracy: no pair of jobs has this metric \(did you mean 'accuracy'"
+    ):
         compare_values(runs, "loss", metrics=["acuracy"])
     with pytest.raises(UsageError, match="no such axis"):
         compare_values(runs, "los")

@@ -74,12 +74,14 @@ def test_axes_that_go_along_with_the_fold_are_part_of_it() -> None:
 
 def test_other_seeds_are_no_pairs() -> None:
     runs = [run(loss="ce", seed=0), run(loss="focal", seed=1)]
-    with pytest.raises(UsageError, match="no two jobs that are done differ in it alone; they also differ in seed"):
+    with pytest.raises(
+        UsageError, match="no two jobs that are done differ only in this axis; they also differ in seed"
+    ):
         find_comparisons(runs, "loss", runs)
 
 
 def test_one_value_is_nothing_to_compare() -> None:
-    with pytest.raises(UsageError, match="have one value, ce; there is nothing to compare"):
+    with pytest.raises(UsageError, match="have only one value, ce, so there is nothing to compare"):
         find_comparisons(grid(loss=["ce"], seed=[0, 1]), "loss")
     with pytest.raises(UsageError, match="did you mean 'loss'"):
         find_comparisons(grid(loss=["ce"], seed=[0, 1]), "los")

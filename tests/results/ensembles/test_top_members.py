@@ -187,9 +187,9 @@ def test_what_cannot_be_chosen_is_told(make_runs: MakeRuns) -> None:
         make_ensembles(members, MemberChoice(min_accuracy=1.1))
     with pytest.raises(UsageError, match=r"ensemble.rank_by: no metric 'auc'; known: accuracy"):
         make_ensembles(members, MemberChoice(rank_by="auc"))
-    with pytest.raises(UsageError, match=r"ensemble.n: 99 is not from 1 to .* 8 members"):
+    with pytest.raises(UsageError, match=r"ensemble.n: 99 is not between 1 and .* 8 members"):
         make_ensembles(members, MemberChoice(min_accuracy=0.0, n=99))
-    with pytest.raises(UsageError, match=r"ensemble.n: 0 is not from 1"):
+    with pytest.raises(UsageError, match=r"ensemble.n: 0 is not between 1"):
         make_ensembles(members, MemberChoice(min_accuracy=0.0, n=0))
 
 

@@ -204,10 +204,10 @@ def test_runs_that_do_not_fit_together_are_named(make_run: Make) -> None:
     single = make_run({"fold": 3}, {"val": (["b"], np.array([1]), {"main": np.zeros((1, 1))})})
     with pytest.raises(UsageError, match="head 'main' has 2 and 3 logits"):
         oof([narrow, wide])
-    with pytest.raises(UsageError, match="classes in one, numbers in the other"):
+    with pytest.raises(UsageError, match="classes in one job and numbers in another"):
         oof([number, single])
     other_head = make_run({"fold": 4}, {"val": (["c"], np.array([0]), {"aux": np.zeros((1, 2))})})
-    with pytest.raises(UsageError, match="their heads differ"):
+    with pytest.raises(UsageError, match="they have different heads"):
         oof([narrow, other_head])
     without = make_run({"fold": 5}, {"test": (["c"], np.array([0]), {"main": np.zeros((1, 2))})})
     with pytest.raises(UsageError, match=f"job {without.short_id}: has no predictions of split 'val'"):

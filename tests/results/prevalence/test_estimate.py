@@ -10,9 +10,9 @@ from seedfold.results.prevalence.quantify import METHODS
 
 def test_all_methods_may_be_asked_for_and_no_other() -> None:
     assert EstimateSettings.from_config({"estimate": {"methods": list(METHODS)}}).methods == METHODS
-    with pytest.raises(ConfigFailure, match=r"estimate.methods: 'KDEy' is none of CC, PCC"):
+    with pytest.raises(ConfigFailure, match=r"estimate.methods: 'KDEy' is not one of CC, PCC"):
         EstimateSettings.from_config({"estimate": {"methods": ["CC", "KDEy"]}})
-    with pytest.raises(ConfigFailure, match=r"estimate.method: 'acc' is none of CC.* \(did you mean 'ACC'\?\)"):
+    with pytest.raises(ConfigFailure, match=r"estimate.method: 'acc' is not one of CC.* \(did you mean 'ACC'\?\)"):
         EstimateSettings.from_config({"estimate": {"method": "acc"}})
 
 

@@ -31,7 +31,7 @@ def test_table_has_each_class_of_each_estimate() -> None:
 
 
 def test_method_that_there_is_not_is_refused_before_anything_is_computed() -> None:
-    with pytest.raises(UsageError, match="'BBS' is none of"):
+    with pytest.raises(UsageError, match="'BBS' is not one of"):
         quantification_rows(make_splits(0), [], ["CC", "BBS"])
 
 

@@ -162,9 +162,9 @@ def test_solver_finds_a_minimum_within(weights: list[float]) -> None:
     assert adjust(np.eye(len(aim)), aim) == pytest.approx(aim, abs=1e-3)
 
 
-@pytest.mark.parametrize(("name", "says"), [("KDEyL", "did you mean 'KDEyML'"), ("accc", "is none of CC, PCC")])
+@pytest.mark.parametrize(("name", "says"), [("KDEyL", "did you mean 'KDEyML'"), ("accc", "is not one of CC, PCC")])
 def test_method_that_there_is_not_is_named(name: str, says: str) -> None:
-    with pytest.raises(UsageError, match=f"methods: '{name}' is none of CC, PCC") as raised:
+    with pytest.raises(UsageError, match=f"methods: '{name}' is not one of CC, PCC") as raised:
         estimate_prevalences(name, problem([4, 2], [2, 2]))
     assert says in str(raised.value)
 

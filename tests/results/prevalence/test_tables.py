@@ -161,8 +161,8 @@ def test_of_a_deployment_without_labels_the_prevalences_are_estimated(shifted: S
         "ACC": False, "CC": True, "EMQ": False, "PCC": True
     }  # fmt: skip
     assert list(describe_omissions(found)) == [
-        "2 jobs have no labels in app_test: prevalences are estimated there, and nothing can say how well",
-        "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which adjust nothing",
+        "2 jobs have no labels in app_test: prevalences are estimated there, but their error is not known",
+        "1 of these jobs has no labelled dev_test: only CC and PCC can be estimated, which need no labels",
     ]
     errors = make_analysis("quantification_error", [known, clinic], settings, tmp_path / "cache")
     assert errors.table["task"].unique().tolist() == ["hip"]
@@ -185,9 +185,9 @@ def test_splits_of_other_names_are_found_where_these_are_told(shifted: Shifted, 
     pd.testing.assert_frame_equal(found.drop(columns="named"), expected)
     record_settings(tmp_path / "cache", "calibration", settings)
     assert len(read_existing_tables([other], tmp_path / "cache")["calibration"]) == len(expected)
-    with pytest.raises(UsageError, match=r"splits: 'dev_tset' is none of .* \(did you mean 'dev_test'\?\)"):
+    with pytest.raises(UsageError, match=r"splits: 'dev_tset' is not one of .* \(did you mean 'dev_test'\?\)"):
         AnalysisSettings.names_of_splits({"dev_tset": "val"})
-    with pytest.raises(UsageError, match="each with a name of its own"):
+    with pytest.raises(UsageError, match="need three different names"):
         AnalysisSettings(splits=AnalysisSettings.names_of_splits({"dev_cal": "dev_test"}))
 
 
@@ -216,5 +216,5 @@ def test_all_cores_give_what_one_gives(shifted: Shifted, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("ratio", [0.5, np.nan, np.inf, "two", True])
 def test_ratios_that_are_none(ratio: Any) -> None:
-    with pytest.raises(UsageError, match=r"ratios: .* is no ratio"):
+    with pytest.raises(UsageError, match=r"ratios: .* is not a ratio"):
         AnalysisSettings(ratios=(ratio,))

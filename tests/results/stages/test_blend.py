@@ -143,12 +143,12 @@ def without_a_fold(runs: list[FinishedJob]) -> list[FinishedJob]:
     ("keep", "settings", "says"),
     [
         (without_a_fold, {}, "model=b.*: 2 missing|fold 2 missing"),
-        (lambda runs: runs[-1:], {}, "no parent has folds"),
+        (lambda runs: runs[-1:], {}, "no parent has both folds"),
         (lambda runs: runs[:-1], {}, r"blend\.weights\.mean: no such parent"),
-        (lambda runs: runs, {"weights": {"train": 1}}, "says nothing of stage mean"),
-        (lambda runs: runs, {"weights": {"train": 0, "mean": 0}}, "all are 0"),
-        (lambda runs: runs, {"weights": {"train": -1, "mean": 1}}, r"blend\.weights\.train: -1 is no weight"),
-        (lambda runs: runs, {"use": "best"}, r"blend\.use: 'best' is none of given, chosen"),
+        (lambda runs: runs, {"weights": {"train": 1}}, "stage mean is missing"),
+        (lambda runs: runs, {"weights": {"train": 0, "mean": 0}}, "all weights are 0"),
+        (lambda runs: runs, {"weights": {"train": -1, "mean": 1}}, r"blend\.weights\.train: -1 is not a weight"),
+        (lambda runs: runs, {"use": "best"}, r"blend\.use: 'best' is not one of given, chosen"),
         (lambda runs: runs, {"weight": {}}, r"blend\.weight: unknown key \(did you mean 'weights'\?\)"),
     ],
 )

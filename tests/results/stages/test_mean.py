@@ -37,9 +37,9 @@ def two_models(make_run: Make, classes: int = 2) -> list[FinishedJob]:
     [
         (4, 2, {"overs": "model"}, r"mean\.overs: unknown key \(did you mean 'over'\?\)"),
         (4, 2, {"over": "modle"}, "modle"),
-        (4, 3, {}, "the probability of class 1 of two is written"),
+        (4, 3, {}, "the probability of class 1 of two classes"),
         (3, 2, {}, "fold 1 missing"),
-        (0, 2, {}, "no parent has left predictions"),
+        (0, 2, {}, "no parent has predictions"),
     ],
 )
 def test_models_that_make_no_mean_are_refused(

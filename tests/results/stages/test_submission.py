@@ -27,7 +27,7 @@ def test_each_number_of_passes_has_all_folds_in_order() -> None:
 @pytest.mark.parametrize(
     ("runs", "says"),
     [
-        ([], "no parent has left predictions"),
+        ([], "no parent has predictions"),
         ([run(0), run(2)], r"predict.tta=1 has 2 jobs of folds \[0, 2\], it needs one of each of \[0, 1, 2\]"),
         ([run(0), run(0), run(1), run(2)], r"has 4 jobs of folds \[0, 0, 1, 2\]"),
     ],

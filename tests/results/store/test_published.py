@@ -110,7 +110,7 @@ def test_a_record_must_be_complete(tmp_path: Path) -> None:
 def test_links_are_refused(tmp_path: Path) -> None:
     staging = stage(tmp_path / "staging")
     (staging / "weights").symlink_to(tmp_path)
-    with pytest.raises(DataFailure, match="weights: no plain file"):
+    with pytest.raises(DataFailure, match="weights: is not a regular file"):
         publish(staging, tmp_path / "x", RECORD)
 
 

@@ -164,12 +164,14 @@ def test_no_runs_and_no_predictions(make_run: Make) -> None:
     assert len(tables.runs([])) == len(tables.metrics([])) == len(tables.metrics([run])) == 0
     assert len(tables.metric_means([run])) == 0
     assert tables.runs([run])["seed"].tolist() == [3]
-    with pytest.raises(UsageError, match="none of these runs has any"):
+    with pytest.raises(UsageError, match="none of these runs has predictions"):
         tables.predictions([run])
 
 
 def test_a_split_that_nobody_has(make_cross_validation: MakeMany) -> None:
-    with pytest.raises(UsageError, match=r"split 'tset': no run has it \(did you mean 'test'\?\); splits: test, val"):
+    with pytest.raises(
+        UsageError, match=r"split 'tset': no run has this split \(did you mean 'test'\?\); splits: test, val"
+    ):
         tables.predictions(make_cross_validation(), splits=["tset"])
 
 

@@ -73,8 +73,8 @@ def test_images_of_both_are_read_when_they_are_needed_or_held_in_memory(compose:
         ({"folds": {"kind": "kfold", "k": 3, "seed": 0}}, "give task.folds.shards"),
         ({"archive.step": 3}, "task.archive: has no shard"),
         ({"archive.shards": "as_read"}, "task.archive.shards: as_read, but the samples of this source come in none"),
-        ({"archive.shards": "as_red"}, "task.archive.shards: as_red, which is no way to divide"),
-        ({"archive.source.in_memory": True}, "hold both it and task.source in memory, or neither"),
+        ({"archive.shards": "as_red"}, "task.archive.shards: as_red, which is not a way to divide samples"),
+        ({"archive.source.in_memory": True}, "either hold both this and task.source in memory, or neither"),
         ({"archive.source.size": [8, 4]}, "a sample has another size"),
     ],
 )
@@ -95,7 +95,7 @@ def test_an_image_on_both_sides_is_refused_and_without_use_nothing_is_read(compo
     task = config(compose, data)["task"]
     samples = build(task["source"], "task.source").load(read)
     ours = build(task["archive"]["source"], "task.archive.source").load(read).ids[0]
-    with pytest.raises(DataFailure, match=f"1 sample is in the data that validate, too \\({ours}\\)"):
+    with pytest.raises(DataFailure, match=f"1 sample is also in the validation data \\({ours}\\)"):
         add_archive(replace(samples, ids=(ours, *samples.ids[1:])), np.arange(100), task, read)
     task["archive"] |= {"use": False, "source": None}
     same, train = add_archive(samples, np.arange(100), task, read)

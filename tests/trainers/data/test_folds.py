@@ -89,7 +89,7 @@ def test_the_division_depends_on_its_seeds_only() -> None:
         (task("grouped", 3), 0, ConfigFailure, "needs task.source.group"),
         (task("kfold", 3, test=1.5), 0, ConfigFailure, "task.test.fraction: 1.5"),
         (task("stratified", 30), 0, DataFailure, "cannot be divided"),
-        (task("dealt", 3), 0, ConfigFailure, "task.test.kind: dealt is for folds"),
+        (task("dealt", 3), 0, ConfigFailure, "task.test.kind: dealt is only for folds"),
         (folds("dealt", 50), 0, DataFailure, "task.folds: 40 samples cannot be divided into 50 parts as dealt"),
         (folds("triple_stratified", 3), 0, ConfigFailure, "needs task.source.group"),
         (folds("kfold", 3, shards="as_read"), 0, ConfigFailure, "task.folds.shards: as_read, but the samples"),

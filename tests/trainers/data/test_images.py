@@ -62,7 +62,7 @@ def test_grey_and_resized(folder: Path) -> None:
 
 
 def test_a_missing_a_damaged_and_a_differently_sized_image_are_named(folder: Path) -> None:
-    with pytest.raises(DataFailure, match=r"case0\.png: is 4 by 6, task.source.size is 8 by 8"):
+    with pytest.raises(DataFailure, match=r"case0\.png: is 4 by 6, but task.source.size is 8 by 8"):
         source(folder, size=[8, 8]).load(lambda read: None)
     (folder / "case1.png").write_bytes(b"no image")
     with pytest.raises(DataFailure, match=r"case1\.png: cannot be read as an image"):

@@ -73,7 +73,7 @@ def test_text_targets_are_numbered_by_the_labels(cases: Path) -> None:
         (("m,1", "m,"), {}, "row 2 has target"),
         (("", ""), {"target": "outcom"}, r"no column 'outcom' \(did you mean 'outcome'\?\)"),
         (("", ""), {"features": ["age", "weight"]}, "no column 'weight'"),
-        (("", ""), {"features": None}, "row 1, column 'sex' holds 'f', which is no number"),
+        (("", ""), {"features": None}, "row 1, column 'sex' holds 'f', which is not a number"),
         (("", ""), {"target": "sex"}, "name the classes in source.labels"),
         (("", ""), {"target": "sex", "labels": ["f", "x"]}, "row 2 has target 'm'; expected one of f, x"),
         (("", ""), {"shape": [1, 3]}, r"2 feature columns do not make the shape \[1, 3\]"),

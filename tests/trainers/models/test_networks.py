@@ -33,7 +33,7 @@ def test_an_image_too_small_for_the_blocks_is_a_failure_of_the_configuration() -
 @pytest.mark.parametrize(
     ("node", "says"),
     [
-        (None, "model: names nothing to build"),
+        (None, "model: has no _target_, so nothing can be built"),
         ({"_target_": "seedfold.trainers.models.networks.MPL"}, "model: .*MPL"),
         ({"_target_": "seedfold.trainers.models.networks.MLP", "feature": 3}, "model: TypeError: .*feature"),
     ],
@@ -143,7 +143,7 @@ def test_an_efficientnet_learns_and_begins_with_weights_that_fit(
     assert torch.equal(same.eval()(images), network.eval()(images))
     fewer = build(efficientnet(pretrained=str(tmp_path / "weights.pt"), classes=2), "model")
     assert fewer(images).shape == (10, 2)
-    with pytest.raises(DataFailure, match="is of another network"):
+    with pytest.raises(DataFailure, match="holds weights of another network"):
         build(efficientnet(pretrained=str(tmp_path / "weights.pt"), name="efficientnet-b2"), "model")
     headed = build(efficientnet(pretrained=str(tmp_path / "weights.pt"), dense=[32], classes=1), "model").eval()
     assert [tuple(each.shape) for each in headed._fc.parameters()] == [(32, 1280), (32,), (1, 32), (1,)]
@@ -171,7 +171,7 @@ def test_weights_that_nobody_published_or_that_are_not_there_are_said_to_be(tmp_
     pytest.importorskip("monai")
     with torch.device("meta"):
         with pytest.raises(
-            ConfigFailure, match="nobody has published weights imagenet of efficientnet-l2; give a file"
+            ConfigFailure, match="there are no published weights imagenet of efficientnet-l2; give a file"
         ):
             build(efficientnet(name="efficientnet-l2", pretrained="imagenet"), "model")
         with pytest.raises(DataFailure, match=r"gone\.pt: no such file; put the weights there, or name one of"):
@@ -214,9 +214,9 @@ def test_weights_of_other_programs_are_taken_by_their_order(tmp_path: Path) -> N
     given = {"name": "efficientnetv2-s", "pretrained": str(tmp_path / "elsewhere.pt")}
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(build(efficientnet(**given, classes=2), "model").eval()(images), network(images))
-    with pytest.raises(DataFailure, match=r"elsewhere\.pt: is of another network, to judge by"):
+    with pytest.raises(DataFailure, match=r"elsewhere\.pt: holds weights of another network, as shown by"):
         build(efficientnet(**(given | {"name": "efficientnetv2-m"}), classes=2), "model")
-    with pytest.raises(DataFailure, match=r"elsewhere\.pt: is of another network, to judge by"):
+    with pytest.raises(DataFailure, match=r"elsewhere\.pt: holds weights of another network, as shown by"):
         build(efficientnet(**(given | {"name": "efficientnet-b0"}), classes=2), "model")
 
 

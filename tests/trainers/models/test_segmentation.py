@@ -73,7 +73,7 @@ def test_a_loss_that_does_not_fit_says_why(compose: Compose) -> None:
         loss(compose, "dice")(LOGITS[:, :1], MASKS)
     with pytest.raises(ConfigFailure, match="3 weights for 2 classes"):
         loss(compose, "jaccard", "loss.class_weights=[1,3,1]")(LOGITS, MASKS)
-    with pytest.raises(ConfigFailure, match="measure: 'iou' is none of dice, jaccard"):
+    with pytest.raises(ConfigFailure, match="measure: 'iou' is not one of dice, jaccard"):
         loss(compose, "dice", "loss.function.measure=iou")
 
 
@@ -126,7 +126,7 @@ def test_images_of_any_size_keep_it_and_the_edge_changes_nothing_behind_it(compo
 
 def test_what_cannot_be_built_is_told(compose: Compose) -> None:
     with pytest.raises(
-        ConfigFailure, match=r"model.name: 'efficientnet-b9' is none of efficientnet-b0, .*did you mean"
+        ConfigFailure, match=r"model.name: 'efficientnet-b9' is not one of efficientnet-b0, .*did you mean"
     ):
         unet(compose, "model.name=efficientnet-b9")
     with pytest.raises(ConfigFailure, match=r"model.decoder_channels: 2 widths for 5 blocks"):

@@ -358,7 +358,7 @@ def test_standardisation_learns_from_the_training_samples_alone(compose: Compose
     [
         ("+trainer.max_epoch=3", r"trainer.max_epoch: unknown key \(did you mean 'max_epochs'\?\)"),
         ("trainer.batch_size=0", "trainer.batch_size: 0"),
-        ("trainer.accelerator=auto", "trainer.accelerator: 'auto' is none of cpu, cuda"),
+        ("trainer.accelerator=auto", "trainer.accelerator: 'auto' is not one of cpu, cuda"),
         ("trainer.accelerator=cuda", "trainer.accelerator: cuda is asked for"),
         ("trainer.precision=7-true", "trainer: .*7-true"),
         ("trainer.monitor=val/los", "trainer.monitor: no metric 'val/los'"),
@@ -367,7 +367,7 @@ def test_standardisation_learns_from_the_training_samples_alone(compose: Compose
         ("predict.tta=4", "predict.tta: 4 passes without augmentation"),
         ("predict.splits=[train]", "predict.splits: 'train'"),
         ("optimizer.lr=-1", "optimizer or schedule: Invalid learning rate"),
-        ("checkpoint.keep=all", "checkpoint.keep: 'all' is none of"),
+        ("checkpoint.keep=all", "checkpoint.keep: 'all' is not one of"),
         ("fold=9", "fold: 9 is not among the 5 folds"),
         ("model._target_=torch.nn.Linaer", "model: .*Linaer"),
         ("model._target_=builtins.dict", "model: dict is neither a torch module nor an estimator"),

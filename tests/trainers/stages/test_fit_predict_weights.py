@@ -42,7 +42,7 @@ def test_weights_go_when_what_was_published_has_been_read_back(
     test = done.staging / "predictions.test.parquet"
     content = test.read_bytes()
     test.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DamagedError, match=r"predictions.test.parquet: .* changed; the checkpoints stay"):
+    with pytest.raises(DamagedError, match=r"predictions.test.parquet: .* changed; the checkpoints are kept"):
         fit_predict.after_publish(done)
     assert list(job.folder.glob("*.ckpt"))
     test.write_bytes(content)

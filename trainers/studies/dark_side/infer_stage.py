@@ -1,4 +1,4 @@
-"""Predicts voxels of faults in whole volumes, from weights alone: those of parents, or of a folder (``infer.weights``).
+"""Predicts voxels of faults in whole volumes with the weights of parents, or of a folder (``infer.weights``).
 
 Volumes are those that parents have cut into slices: of those with known faults the ones that ``task.test`` holds out,
 or all of them, and all others. A network looks at the slices along each of ``infer.axes``, as they are and mirrored
@@ -96,7 +96,7 @@ class InferSettings:
             if not chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(allowed):
                 raise ConfigFailure(f"infer.{key}: {list(chosen)}; give some of {list(allowed)}, each once")
         if self.known not in _KNOWN_CHOICES:
-            raise ConfigFailure(f"infer.known: {self.known!r} is none of {', '.join(_KNOWN_CHOICES)}")
+            raise ConfigFailure(f"infer.known: {self.known!r} is not one of {', '.join(_KNOWN_CHOICES)}")
         if not 0 < self.threshold < 1:
             raise ConfigFailure(f"infer.threshold: {self.threshold} is not between 0 and 1")
 
@@ -118,7 +118,7 @@ class _PredictedVolume:
 
 @dataclass(frozen=True)
 class _Network:
-    """What looks at slices, its name, and how these have to stand."""
+    """The network that predicts slices, its name, and the orientation that it needs."""
 
     name: str
     predict: PredictSlices
@@ -170,7 +170,7 @@ def run(work: Work) -> None:
 
 
 def after_publish(work: Work) -> None:
-    """Remove what was kept to go on from."""
+    """Remove the files that the next attempt would have continued from."""
     import shutil
 
     shutil.rmtree(_partial_folder(work), ignore_errors=True)
@@ -241,21 +241,21 @@ def _make_predictor(exported: ExportedWeights, trainer: TrainerSettings) -> Pred
         with torch.inference_mode():
             logits = network(images.to(fabric.device))
             if logits.shape[1] != 2:
-                raise ConfigFailure(f"model: {logits.shape[1]} logits of a pixel; faults need two, for rock and fault")
+                raise ConfigFailure(f"model: {logits.shape[1]} logits per pixel; faults need two, for rock and fault")
             return logits.float().softmax(1)[:, 1].cpu()  # type: ignore[no-any-return]
 
     return predict
 
 
 def _digest_settings(work: Work, files: Mapping[str, Path]) -> str:
-    """A digest of everything that decides the probabilities of a volume, but for its slices."""
+    """A digest of everything that decides the probabilities of a volume, except its slices."""
     digests = {name: file_digest(file) for name, file in files.items()}
     settings = {key: work.config.get(key) for key in ("task", "infer", "trainer")}
     return hashlib.sha256(canonical_json([digests, settings]).encode()).hexdigest()
 
 
 def _complete_volume(inference: _Inference, volume: _PredictedVolume) -> ArrayRecord:
-    """What is on disk of a volume, after it has been predicted if need be."""
+    """The files of a volume on disk. The volume is predicted first if necessary."""
     folder = _partial_folder(inference.work) / volume.part
     plan = f"{inference.settings_digest} {volume.folder.parent.name}/{volume.folder.name}"
     found = find_complete(folder, volume.name, plan)
@@ -312,7 +312,7 @@ def _predict_slices(
     horizontal, start = -1 if network.upright else -2, 0
     for batch in EvaluationBatches(inference.slices_of_volume(volume, axis, network.upright), inference.batch_size):
         if inference.work.stop_requested():
-            raise RunInterrupted(f"stopped in volume {volume.name}; those before it are kept")
+            raise RunInterrupted(f"stopped in volume {volume.name}; the volumes before it are kept")
         images = batch.scaled_inputs()
         found = _mirror(network.predict(_mirror(images, orientation, horizontal)), orientation, horizontal)
         yield slice(start, start + len(found)), (found.swapaxes(1, 2) if network.upright else found).numpy()

@@ -1,4 +1,4 @@
-"""Figures of masks: slices with what was found and what is true, and scores of each network, axis and orientation."""
+"""Figures of masks: slices with predicted and true masks, and scores of each network, axis and orientation."""
 
 from __future__ import annotations
 

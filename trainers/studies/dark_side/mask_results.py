@@ -1,4 +1,4 @@
-"""What jobs that predict volumes leave in tables: which volumes, and how far what was found is what is true.
+"""The tables of jobs that predict volumes: the volumes, and the overlap of predicted and true masks.
 
 ``volumes.csv`` has a row a volume, ``overlaps.csv`` a row for each volume with a known mask, network, axis and
 orientation; axis and orientation are empty for the mean of all. Probabilities are in ``PART/VOLUME.npy``.

@@ -1,4 +1,4 @@
-"""Averages the probabilities of all parents in each volume, and says above ``ensemble.threshold``: this is a fault.
+"""Averages the probabilities of all parents in each volume; above ``ensemble.threshold`` a voxel is a fault.
 
 It leaves for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file) for each
 volume whose faults are not known; for volumes with known faults ``known.npz`` of the same kind, ``dice.csv`` (a row for
@@ -87,7 +87,9 @@ def run(work: Work) -> None:
         for number, volume in enumerate(volumes):
             work.progress(number, len(volumes))
             if work.stop_requested():
-                raise RunInterrupted(f"stopped at volume {volume.volume}; the next attempt begins anew")
+                raise RunInterrupted(
+                    f"stopped at volume {volume.volume}; the next attempt starts again at the first volume"
+                )
             mean = _average_volume(volume, runs, slices[volume.part], settings.threshold)
             archive = new if mean.overlap is None else known
             archive.add(volume.volume, mean.mask.swapaxes(0, 1) if volume.swapped else mean.mask)

@@ -70,7 +70,9 @@ class SeismicVolumes:
                 )
         volumes = [self._find_volume(path) for path in folders if path.name not in excluded]
         if not volumes:
-            raise DataFailure(f"{folder}: holds no volumes, one folder each; check task.volumes.path and paths.data")
+            raise DataFailure(
+                f"{folder}: holds no volumes (one folder for each); check task.volumes.path and paths.data"
+            )
         return volumes
 
     def _find_volume(self, folder: Path) -> VolumeFiles:
@@ -87,7 +89,7 @@ class SeismicVolumes:
         values = np.asarray(self._read_in_order(volume, volume.cube_file, "iuf"), dtype=np.float32)
         mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
         if not np.isfinite(deviation):
-            raise DataFailure(f"{volume.cube_file}: has an amplitude that is infinite or no number")
+            raise DataFailure(f"{volume.cube_file}: has an amplitude that is infinite or not a number")
         if deviation == 0:
             raise DataFailure(
                 f"{volume.cube_file}: all amplitudes are {mean:g}; exclude the volume in task.volumes.excluded"
@@ -103,7 +105,7 @@ class SeismicVolumes:
         faults = values == 1
         if not (faults | (values == 0)).all():
             other = values[~(faults | (values == 0))][0]
-            raise DataFailure(f"{volume.fault_file}: has a voxel of {other}; 1 is a fault, 0 is none")
+            raise DataFailure(f"{volume.fault_file}: has a voxel of {other}; give 1 for a fault and 0 for no fault")
         return np.asarray(faults, dtype=np.uint8)
 
     def _read_in_order(self, volume: VolumeFiles, path: Path, kinds: str) -> NDArray[Any]:
@@ -125,5 +127,5 @@ class SeismicVolumes:
 def _find_only_file(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        raise DataFailure(f"{folder}: has {count_noun(len(found), 'file')} named {pattern}, and one is needed")
+        raise DataFailure(f"{folder}: has {count_noun(len(found), 'file')} named {pattern}, and exactly one is needed")
     return found[0]

@@ -1,4 +1,4 @@
-"""The slices of one volume on disk, which survive a kill at any instant.
+"""The slices of one volume on disk, which survive a kill at any moment.
 
 ``slices0.npy`` and ``slices1.npy`` hold what is cut along axis 0 and along axis 1, float16 (slices, height, depth);
 ``masks0.npy`` and ``masks1.npy`` (uint8) only those masks that are not empty. Last comes ``volume.json``, the record of

@@ -120,7 +120,7 @@ def _read_index(path: Path, axes: Sequence[int]) -> _Index:
 def _make_mask_stacks(folder: Path, index: _Index, images: _Stacks) -> _Stacks:
     masks = _Stacks.from_index(folder, index, masks_file, index.masks, np.dtype(np.uint8))
     if masks.shape != images.shape:
-        raise DataFailure(f"{masks.files[0]}: has masks {masks.shape}, and the slices are {images.shape}")
+        raise DataFailure(f"{masks.files[0]}: has masks {masks.shape}, but the slices are {images.shape}")
     return masks
 
 
@@ -186,7 +186,7 @@ class _Header:
 
 def _check_header(file: Path, header: _Header, count: int, first: _Header) -> None:
     if header.shape[0] != count:
-        raise DataFailure(f"{file}: has {header.shape[0]} images, the index {count}; {_RUN_AGAIN}")
+        raise DataFailure(f"{file}: has {header.shape[0]} images, but the index lists {count}; {_RUN_AGAIN}")
     if header.shape[1:] != first.shape[1:]:
         raise DataFailure(
             f"{file}: has slices {header.shape[1:]}, others have {first.shape[1:]}; use one axis, or volumes as wide as"
@@ -202,7 +202,7 @@ def _read_header(path: Path, dtype: np.dtype[Any]) -> _Header:
     except (OSError, ValueError) as error:
         raise DataFailure(f"{path}: cannot be read as slices: {error}; {_RUN_AGAIN}") from error
     if fortran or kind != dtype or len(shape) != 3:
-        raise DataFailure(f"{path}: holds {kind} {shape}, which are no slices; {_RUN_AGAIN}")
+        raise DataFailure(f"{path}: holds {kind} {shape}, which is not an array of slices; {_RUN_AGAIN}")
     if size != header.data_offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
         raise DataFailure(f"{path}: has {size} bytes, which is not {shape[0]} images; {_RUN_AGAIN}")
     return header

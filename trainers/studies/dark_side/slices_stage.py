@@ -55,7 +55,7 @@ def run(work: Work) -> None:
 
 
 def after_publish(work: Work) -> None:
-    """Remove what was kept to go on from."""
+    """Remove the files that the next attempt would have continued from."""
     shutil.rmtree(_partial_folder(work), ignore_errors=True)
 
 
@@ -68,7 +68,7 @@ def _build_source(config: Mapping[str, Any]) -> SeismicVolumes:
     key, node = ("task.volumes", task.get("volumes")) if task else ("new_volumes", config.get("new_volumes"))
     source = build(node, key)
     if not isinstance(source, SeismicVolumes):
-        raise ConfigFailure(f"{key}: {type(source).__name__} is no SeismicVolumes, and only these are cut")
+        raise ConfigFailure(f"{key}: {type(source).__name__} is not SeismicVolumes; only these can be cut into slices")
     return source
 
 

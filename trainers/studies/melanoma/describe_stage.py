@@ -1,4 +1,4 @@
-"""Draws what a table has, before anything is done to it; settings are ``describe``.
+"""Draws the columns of a table before any change to them; the settings are ``describe``.
 
 For people it leaves a figure for each column, by its name: the target's classes; categories with how many rows each has
 and how many of these are of class 1; numbers with their distribution in each class. What is missing is shown as such.
@@ -48,7 +48,7 @@ class DescribeSettings:
 
 
 def run(work: Work) -> None:
-    """Write the figures; raises DataFailure for a missing file or column, or a value that is no number."""
+    """Write the figures; raises DataFailure for a missing file or column, or a value that is not a number."""
     settings = DescribeSettings.from_config(work.config)
     path = require_data_path(settings.path)
     work.reads(path)

@@ -1,4 +1,4 @@
-"""Samples from tables of what is known of each: categories and numbers with gaps, made into complete numbers.
+"""Reads samples from tables of categories and numbers, fills their gaps, and turns them into numbers.
 
 Everything that is learnt from data (the mean of a number, the shares of a category, the scale) is learnt from all rows
 of the development table, before there are folds, and never from targets or the test table. Thus a fold's validation
@@ -65,7 +65,10 @@ class Metadata:
     seed: int = 0
 
     def load(self, reads: Reads) -> Samples:
-        """Read the tables; raises DataFailure for a missing file or column, a value that is no number, or all gaps."""
+        """Read the tables.
+
+        Raises DataFailure for a missing file or column, a value that is not a number, or a column without any value.
+        """
         tables = [self._read_table(place, reads) for place in (self.path, self.test_path) if place is not None]
         inputs = [self._prepare_column(name, tables) for name in [*self.numbers, *self.categories]]
         parts = [np.hstack(each) for each in zip(*inputs, strict=True)]
@@ -136,7 +139,7 @@ def to_numbers(values: pd.Series[Any], name: str, path: Path) -> Array:
     is_wrong = values.notna().to_numpy() & ~np.isfinite(found)
     if is_wrong.any():
         row = int(is_wrong.argmax())
-        raise DataFailure(f"{path}: row {row + 1}, column {name!r} holds {values.iloc[row]!r}, which is no number")
+        raise DataFailure(f"{path}: row {row + 1}, column {name!r} holds {values.iloc[row]!r}, which is not a number")
     return found
 
 
@@ -144,7 +147,7 @@ def _standardise(tables: Sequence[Array]) -> list[Floats]:
     """Gaps filled and numbers scaled, by the first table."""
     mean = float(np.round(np.nanmean(tables[0])))
     filled = [np.where(np.isnan(values), mean, values) for values in tables]
-    # A constant column says nothing; it becomes 0 instead of infinite.
+    # A constant column has no information; it becomes 0 instead of infinite.
     middle, scale = filled[0].mean(), filled[0].std() or 1.0
     return [((values - middle) / scale)[:, None].astype(np.float32) for values in filled]
 
@@ -163,6 +166,8 @@ def _make_dummies(tables: Sequence[pd.Series[Any]], name: str) -> Iterator[Float
     for values in tables:
         for unknown in sorted(set(values) - set(categories)):
             _log.warning(
-                "%s: %r is in no row of the development table; it counts as none of its categories", name, unknown
+                "%s: %r does not occur in the development table; it counts as none of the known categories",
+                name,
+                unknown,
             )
         yield np.asarray(values.to_numpy()[:, None] == np.array(categories[1:], dtype=object)[None], dtype=np.float32)

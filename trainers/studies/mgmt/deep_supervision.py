@@ -1,4 +1,4 @@
-"""A 3D network of convolution blocks in which every block has a head of its own, beside the one at the end.
+"""A 3D network of convolution blocks. Every block has its own head, and there is one more at the end.
 
 The head of a block sees its map inside the tumour only: times the tumour mask, which is max-pooled to the map's size.
 """
@@ -109,9 +109,9 @@ class DeepSupervisionCNN(nn.Module):
 
 def _check_options(blocks: Sequence[int], norm: str, pooling: str) -> None:
     if norm not in get_args(Norm):
-        raise ValueError(f"norm: {norm!r} is none of {', '.join(get_args(Norm))}")
+        raise ValueError(f"norm: {norm!r} is not one of {', '.join(get_args(Norm))}")
     if pooling not in get_args(Pooling):
-        raise ValueError(f"pooling: {pooling!r} is none of {', '.join(get_args(Pooling))}")
+        raise ValueError(f"pooling: {pooling!r} is not one of {', '.join(get_args(Pooling))}")
     if not any(blocks):
         raise ValueError(f"blocks: {list(blocks)} has no convolution")
 

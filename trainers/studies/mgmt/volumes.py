@@ -148,7 +148,7 @@ class StoredVolumes:
 
     @property
     def sample_bytes(self) -> int:
-        """What one case takes in memory."""
+        """The memory of one case, in bytes."""
         return int(np.prod(self.size)) * len(self.files[0]) * np.dtype(np.float32).itemsize
 
     def check_headers(self) -> None:

@@ -1,4 +1,4 @@
-"""Class weights for training under prevalence shift: what a deployment at another imbalance ratio makes of a loss.
+"""Class weights for training under prevalence shift: the loss weights for a deployment at another imbalance ratio.
 
 Formulas of Godau et al., "Deployment of Image Analysis Algorithms under Prevalence Shifts", MICCAI 2023 (the code of
 its study). They are computed in single precision, in the study's order of operations, and returned as Python floats.
@@ -62,7 +62,9 @@ def deployment_weights(
 
 def _require_ratio(ratio: float) -> float:
     if not 1 <= ratio < float("inf"):
-        raise UsageError(f"imbalance_ratio: {ratio} is no ratio of the largest to the smallest class; at least 1")
+        raise UsageError(
+            f"imbalance_ratio: {ratio} is not a ratio of the largest to the smallest class; give at least 1"
+        )
     return float(ratio)
 
 
@@ -70,7 +72,7 @@ def _class_prevalences(counts: Sequence[int]) -> Floats:
     import numpy as np
 
     if len(counts) < 2:
-        raise UsageError(f"class_counts: {len(counts)} classes have no prevalences; at least 2")
+        raise UsageError(f"class_counts: {len(counts)} classes have no prevalences; give at least 2")
     if min(counts) < 1:
         raise UsageError(f"class_counts: class {list(counts).index(min(counts))} has no samples")
     return np.asarray(counts, dtype=np.float32) / np.float32(sum(counts))

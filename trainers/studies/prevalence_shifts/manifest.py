@@ -25,10 +25,10 @@ MANIFEST_FILE = "manifest.parquet"
 
 
 def build_image_folder(task: Task) -> ImageFolder:
-    """Build ``task.source``; raises ConfigFailure if it is no folder of images."""
+    """Build ``task.source``; raises ConfigFailure if it is not a folder of images."""
     source = build(task.get("source"), "task.source")
     if not isinstance(source, ImageFolder):
-        raise ConfigFailure(f"task.source: {type(source).__name__} is no ImageFolder, and only images are registered")
+        raise ConfigFailure(f"task.source: {type(source).__name__} is not ImageFolder; only images can be registered")
     return source
 
 
@@ -70,7 +70,9 @@ def read_label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> L
 
     rows = pq.read_table(manifest, filters=[("task", "=", name)])
     if not rows.num_rows:
-        raise DataFailure(f"{manifest}: knows no task {name}; the stage that wrote it has to list it in tasks")
+        raise DataFailure(
+            f"{manifest}: does not list the task {name}; add it to tasks of the stage that wrote this file"
+        )
     return LabelTable(
         folder=require_data_path(build_image_folder(task).path),
         ids=tuple(rows.column("sample_id").to_pylist()),

@@ -1,4 +1,4 @@
-"""A cache of images in the making, which survives a kill at any instant.
+"""An unfinished cache of images, which survives a kill at any moment.
 
 Pixels are written in place, a chunk of consecutive images at a time, and flushed to disk; then a line in a journal says
 so, with a digest of the pixels and the size, time of change and digest of every source file. Whoever comes next

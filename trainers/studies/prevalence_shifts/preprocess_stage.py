@@ -45,7 +45,7 @@ def run(work: Work) -> None:
 
 
 def after_publish(work: Work) -> None:
-    """Remove what was kept to go on from."""
+    """Remove the files that the next attempt would have continued from."""
     shutil.rmtree(_partial_folder(work), ignore_errors=True)
 
 

@@ -52,5 +52,5 @@ def _split_task(work: Work, name: str, task: Task, folder: Path) -> dict[str, An
 def _read_seed(config: Mapping[str, Any]) -> int:
     seed = config.get("split_seed")
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ConfigFailure(f"split_seed: {seed!r} is no whole number; give one, or make it an axis")
+        raise ConfigFailure(f"split_seed: {seed!r} is not a whole number; give one, or make it an axis")
     return seed

@@ -1,4 +1,4 @@
-"""Cadences of spectrograms: one NumPy file a sample, several spectrograms on top of each other, read when needed.
+"""Cadences of spectrograms: one NumPy file per sample with several spectrograms, read when needed.
 
 A cadence is observed with the telescope on and off target in turn; which of its positions become channels is
 configuration. Files lie in folders named by the first characters of their ids: ``train/0/00034abb3629.npy``.
@@ -107,7 +107,7 @@ class Cadences:
         except OSError as error:
             raise DataFailure(f"{path} ({where}): cannot be read: {error.strerror}") from error
         if not np.isfinite(pixels).all():
-            raise DataFailure(f"{path} ({where}): has a value that is infinite or no number")
+            raise DataFailure(f"{path} ({where}): has a value that is infinite or not a number")
         if not is_full_size:
             into[:] = _resize(pixels, into.shape[1:])
 
@@ -122,7 +122,7 @@ class Cadences:
         try:
             shape, fortran, kind = read_header(file)
         except ValueError as error:
-            raise DataFailure(f"{where}: is no NumPy file: {error}") from error
+            raise DataFailure(f"{where}: is not a NumPy file: {error}") from error
         if fortran or kind != _DTYPE or tuple(shape) != tuple(self.shape):
             found = f"{count_noun(len(shape), 'axis', 'axes')} {shape} of {kind}"
             raise DataFailure(f"{where}: has {found}; task.source.shape is {list(self.shape)} of float16")

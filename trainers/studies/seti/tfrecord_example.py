@@ -1,4 +1,4 @@
-"""What a TFRecord says of one sample: a protocol buffer of TensorFlow's type ``Example``, read without TensorFlow.
+"""Reads a TFRecord of one sample, a protocol buffer of TensorFlow's type ``Example``, without TensorFlow.
 
 An Example holds Features (field 1), which holds entries of a map (field 1) of name (1) and Feature (2). A Feature is a
 list of bytes (1), floats (2) or whole numbers (3); the list's field 1 holds the values, one by one or packed.
@@ -14,7 +14,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def parse_example(content: bytes) -> dict[str, list[FeatureValue]]:
-    """Return the values of each feature; raises ValueError for bytes that are no Example."""
+    """Return the values of each feature; raises ValueError for bytes that are not an Example."""
     features: dict[str, list[FeatureValue]] = {}
     for _, entries in _submessages(memoryview(content), 1):
         for _, entry in _submessages(entries, 1):

@@ -50,7 +50,7 @@ def _iterate_records(file: BinaryIO, path: Path) -> Iterator[Record]:
             raise DataFailure(f"{path}: is cut short in record {number}")
         content, (checksum,) = file.read(length), _CHECKSUM.unpack(file.read(_CHECKSUM.size))
         if _masked_checksum(content) != checksum:
-            raise DataFailure(f"{path}: record {number} is damaged: its checksum is another")
+            raise DataFailure(f"{path}: record {number} is damaged: its checksum does not match")
         yield Record(number, offset, content)
         number += 1
 

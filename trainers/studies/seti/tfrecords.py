@@ -119,7 +119,7 @@ class TFRecords:
         _only_value(features, self.image, where)
         target = UNKNOWN if self.target is None else _only_value(features, self.target, where)
         if not isinstance(target, int):
-            raise DataFailure(f"{where}: its {self.target} is {target!r}, which is no whole number")
+            raise DataFailure(f"{where}: its {self.target} is {target!r}, which is not a whole number")
         group = None if self.group is None else _to_text(_only_value(features, self.group, where))
         name = _to_text(_only_value(features, self.id, where))
         return _RecordEntry(path, record.number, record.offset, len(record.content), name, target, group, shard)
@@ -128,7 +128,7 @@ class TFRecords:
         where = f"{entry.path}: record {entry.number} ({entry.id})"
         image = _only_value(_parse_features(_read_content(entry), where), self.image, where)
         if not isinstance(image, bytes):
-            raise DataFailure(f"{where}: its {self.image} is no bytes")
+            raise DataFailure(f"{where}: its {self.image} is not bytes")
         into[:] = self.decoder.decode(where, image)
 
 
@@ -144,14 +144,14 @@ def _parse_features(content: bytes, where: str) -> dict[str, list[FeatureValue]]
     try:
         return parse_example(content)
     except (ValueError, TypeError) as error:
-        raise DataFailure(f"{where} is no Example: {error}") from error
+        raise DataFailure(f"{where} is not an Example: {error}") from error
 
 
 def _only_value(features: dict[str, list[FeatureValue]], name: str, where: str) -> FeatureValue:
     values = features.get(name, [])
     if len(values) != 1:
         known = ", ".join(sorted(features)) or "none"
-        raise DataFailure(f"{where} has {len(values)} values of {name!r}, one is needed; its features: {known}")
+        raise DataFailure(f"{where} has {len(values)} values of {name!r}, exactly one is needed; its features: {known}")
     return values[0]
 
 

@@ -133,7 +133,7 @@ def test_training_goes_on_from_any_checkpoint_with_the_same_bits(
     [
         ("trainer.metrics=[dise]", "trainer.metrics: masks have no 'dise' .did you mean 'dice'"),
         ("augment.level=3", "augment.level: 3 is not among 0 to 2"),
-        ("predict.weights=.", "predict: this job only trains; other volumes are predicted from its weights by a stage"),
+        ("predict.weights=.", "predict: this job only trains; another stage predicts other volumes"),
     ],
 )
 def test_settings_of_training_that_cannot_be_are_named(
@@ -146,12 +146,10 @@ def test_settings_of_training_that_cannot_be_are_named(
 def test_runs_for_classes_and_for_masks_name_each_other(
     config: Compose, parents: dict[str, Path], work: MakeWork, compose: Compose
 ) -> None:
-    with pytest.raises(
-        ConfigFailure, match=r"run: the samples have masks, and seedfold.trainers.stages.fit_masks.run learns"
-    ):
+    with pytest.raises(ConfigFailure, match=r"run: the samples have masks; use seedfold.trainers.stages.fit_masks.run"):
         fit_predict.run(training(config, parents, work, "fit"))
     with pytest.raises(
-        ConfigFailure, match=r"run: the samples have no masks, and seedfold.trainers.stages.fit_predict.run"
+        ConfigFailure, match=r"run: the samples have no masks; use seedfold.trainers.stages.fit_predict.run"
     ):
         fit_masks.run(work(compose("experiment=breast_cancer")))
     unknown = work(config(), parents={"slices": parents["new_slices"]})
@@ -358,7 +356,11 @@ def _check_scores(work: Work, jobs: list[Work]) -> None:
     [
         (["infer.weights={here}"], DataFailure, r"has no weights.ckpt, at any depth"),
         (["infer.weights={kept}", "infer.axes=[2]"], ConfigFailure, r"infer.axes: \[2\]; give some of \[0, 1\]"),
-        (["infer.weights={kept}", "infer.known=some"], ConfigFailure, "infer.known: 'some' is none of held_out, all"),
+        (
+            ["infer.weights={kept}", "infer.known=some"],
+            ConfigFailure,
+            "infer.known: 'some' is not one of held_out, all",
+        ),
         (["infer.wheights={kept}"], ConfigFailure, "infer.wheights: unknown key .did you mean 'weights'"),
         ([], ConfigFailure, "infer.weights: no parent has trained a network"),
     ],

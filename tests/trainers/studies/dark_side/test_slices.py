@@ -235,10 +235,10 @@ def added(kind: str) -> Callable[[Path], None]:
     ("damage", "says"),
     [
         (lambda at: (at / "train" / SWAPPED / f"fault_{SWAPPED}.npy").unlink(), r"0001: has 0 files named fault_\*"),
-        (added("seismicCubes"), r"2022_0001: has 2 files named seismicCubes_\*\.npy, and one is needed"),
+        (added("seismicCubes"), r"2022_0001: has 2 files named seismicCubes_\*\.npy, and exactly one is needed"),
         (lambda at: (at / "train" / SWAPPED / f"fault_{SWAPPED}.npy").write_bytes(b"x"), "2022_0001.npy: cannot"),
         (saved("fault", lambda a: a[:, :-2]), r"shape \[22, 24, 44\] after swapping axes 0 and 1; task"),
-        (saved("fault", lambda a: a * 2), "2022_0001.npy: has a voxel of 2; 1 is a fault, 0 is none"),
+        (saved("fault", lambda a: a * 2), "2022_0001.npy: has a voxel of 2; give 1 for a fault and 0 for no fault"),
         (saved("seismicCubes", lambda a: a * np.nan), "2022_0001.npy: has an amplitude that is infinite"),
         (saved("seismicCubes", lambda a: a * 0), "2022_0001.npy: all amplitudes are 0; exclude the volume"),
         (saved("seismicCubes", lambda a: a.astype(str)), "2022_0001.npy: holds <U.*, not real numbers"),
@@ -272,7 +272,7 @@ def test_slices_that_were_damaged_are_named(few: Path, config: Compose, work: Ma
     with pytest.raises(DataFailure, match=r"slices1\.npy: has 2000 bytes, which is not 24 images"):
         Slices().load(folder)
     np.save(file, np.zeros((SIDE, SIDE, DEPTH)))
-    with pytest.raises(DataFailure, match=r"slices1\.npy: holds float64 .*, which are no slices"):
+    with pytest.raises(DataFailure, match=r"slices1\.npy: holds float64 .*, which is not an array of slices"):
         Slices().load(folder)
     file.unlink()
     with pytest.raises(DataFailure, match=r"slices1\.npy: cannot be read as slices"):

@@ -71,7 +71,7 @@ def test_both_tables_have_the_columns_of_the_development_table(
     assert male[[0, 1, 2, 5, 6]].tolist() == [1, 1, 0, 1, 0]
     assert torso[[0, 1, 2, 3, 5, 6]].tolist() == [1, 1, 0, 0, 0, 0]
     assert oral[[0, 1, 2, 3, 5, 6]].tolist() == [0, 0, 0, 1, 0, 0]
-    assert "'anus' is in no row of the development table" in caplog.text
+    assert "'anus' does not occur in the development table" in caplog.text
 
 
 def test_gaps_are_drawn_as_often_as_each_category_is_observed(tables: Tables) -> None:
@@ -98,7 +98,7 @@ def test_the_test_table_changes_nothing_of_the_development_table(tables: Tables)
 @pytest.mark.parametrize(
     ("change", "given", "says"),
     [
-        (("60.0", "old"), {}, r"train\.csv: row 5, column 'age' holds 'old', which is no number"),
+        (("60.0", "old"), {}, r"train\.csv: row 5, column 'age' holds 'old', which is not a number"),
         (("", ""), {"numbers": ["ages"]}, r"train\.csv: no column 'ages' \(did you mean 'age'\?\)"),
         (("", ""), {"missing": ["unknown", "male", "female"]}, "column 'sex' is missing in every row"),
         (("t,p3", "a,p3"), {}, "have the same id 'a'"),

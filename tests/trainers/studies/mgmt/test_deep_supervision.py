@@ -86,8 +86,8 @@ def test_only_wide_blocks_drop_values() -> None:
     ("settings", "says"),
     [
         ({"blocks": [0, 0]}, r"blocks: \[0, 0\] has no convolution"),
-        ({"norm": "layer"}, "norm: 'layer' is none of batch, group"),
-        ({"pooling": "mean"}, "pooling: 'mean' is none of avg, max, flatten"),
+        ({"norm": "layer"}, "norm: 'layer' is not one of batch, group"),
+        ({"pooling": "mean"}, "pooling: 'mean' is not one of avg, max, flatten"),
         ({"norm": "group", "growth": 1.6}, "groups: 8 do not divide a block of 26 channels"),
         ({"modalities": dict.fromkeys(FOUR, False)}, "none of t2w, fla, t1w, t1c is switched on"),
     ],

@@ -326,9 +326,9 @@ def test_what_does_not_fit_together_is_told_when_a_job_starts(
     with pytest.raises(ConfigFailure, match=r"after: 0 of the parent jobs left images.npy"):
         fit_predict.run(failing({"split": parents["split"]}))
     other = ran(split, work(config(few)))
-    with pytest.raises(DataFailure, match=r"split\.csv: is not of the samples in .*images\.npy"):
+    with pytest.raises(DataFailure, match=r"split\.csv: does not list the samples in .*images\.npy"):
         fit_predict.run(failing({**parents, "split": other}))
-    with pytest.raises(ConfigFailure, match=r"predict.splits: 'val' is none of dev_cal, dev_test, app_test"):
+    with pytest.raises(ConfigFailure, match=r"predict.splits: 'val' is not one of dev_cal, dev_test, app_test"):
         fit_predict.run(work({**given, "predict": {"splits": ["val"]}}, parents=parents))
     estimator = {**given, "model": {"_target_": "sklearn.linear_model.LogisticRegression"}}
     with pytest.raises(ConfigFailure, match="an estimator needs all inputs in memory"):

@@ -88,7 +88,7 @@ def damage(file: Path, content: Callable[[bytes], bytes]) -> None:
     ("content", "says"),
     [
         (lambda raw: raw[:-900], "is cut short at position 0"),
-        (lambda raw: raw[:4], "is no NumPy file"),
+        (lambda raw: raw[:4], "is not a NumPy file"),
         (
             lambda raw: raw.replace(b"(6, 10, 8)", b"(6, 8, 10)"),
             r"has 3 axes \(6, 8, 10\) of float16; task.source.shape",
@@ -97,7 +97,7 @@ def damage(file: Path, content: Callable[[bytes], bytes]) -> None:
             lambda raw: raw.replace(b"<f2", b"<u2"),
             r"has 3 axes \(6, 10, 8\) of uint16; task.source.shape is \[6, 10, 8\] of float16",
         ),
-        (lambda raw: raw[:128] + b"\xff\xff" + raw[130:], "has a value that is infinite or no number"),
+        (lambda raw: raw[:128] + b"\xff\xff" + raw[130:], "has a value that is infinite or not a number"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_row(folder: Path, content: Callable[[bytes], bytes], says: str) -> None:

@@ -104,7 +104,7 @@ def test_a_damaged_image_fails_when_it_is_read_and_a_test_set_has_no_classes(sha
         (lambda raw: raw[:-1], "is cut short in record 2"),
         (lambda raw: raw[:5], "is cut short in record 1"),
         (lambda raw: bytes([raw[0] ^ 1]) + raw[1:], "record 1 has a length that is damaged; is it a TFRecord file"),
-        (lambda raw: raw[:-20] + bytes([raw[-20] ^ 1]) + raw[-19:], "record 2 is damaged: its checksum is another"),
+        (lambda raw: raw[:-20] + bytes([raw[-20] ^ 1]) + raw[-19:], "record 2 is damaged: its checksum does not match"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_record(shards: Path, harm: Any, says: str) -> None:
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_named_with_its_record(shards: Path, harm: Any, says: 
 def test_records_that_do_not_fit_are_named(shards: Path) -> None:
     with pytest.raises(DataFailure, match="no file is called valid"):
         load(shards, pattern="valid*")
-    with pytest.raises(DataFailure, match=r"train00-3.tfrec: record 1 has 0 values of 'patient_id', one is"):
+    with pytest.raises(DataFailure, match=r"train00-3.tfrec: record 1 has 0 values of 'patient_id', exactly one is"):
         load(shards, group="patient_id")
     (shards / "train01-2.tfrec").rename(shards / "train01-3.tfrec")
     with pytest.raises(DataFailure, match=r"train01-3.tfrec: has 2 records, its name says 3; it is not whole"):
