@@ -99,13 +99,17 @@ class CodeComparison:
         then, now = self.digests(key), self.current_digests(changed)
         return [AcceptedChange(name, then[name], now[name]) for name in changed]
 
+    def packages(self, key: CodeKey) -> Mapping[str, str]:
+        """Return the versions of the installed packages with which a result was computed, by name."""
+        record = self.record(key)
+        return record.packages if record else {}
+
     def changed_packages(self, key: CodeKey) -> dict[str, tuple[str, str]]:
         """Return (version then, version today) of the installed packages that are others today, by name."""
-        record = self.record(key)
-        if record is None or self._current is None:
+        if self._current is None:
             return {}
         now = installed_versions()
-        return {name: (then, now[name]) for name, then in record.packages.items() if now.get(name, then) != then}
+        return {name: (then, now[name]) for name, then in self.packages(key).items() if now.get(name, then) != then}
 
     def _representative(self, name: str, content: str) -> str:
         return self._accepted.representative(name, self._syntax.get(content, content))

@@ -27,7 +27,7 @@ from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
-from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_line, stale_lines
+from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
@@ -192,7 +192,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     found_notes = [
         origin.to_text() if origin else None,
         *stale_lines(unique_views, WaysOn.by_command(overview.folder.name)),
-        package_line(unique_views, overview.code),
+        *package_lines(unique_views, overview.code),
         _note_superseded(overview),
         note_removed(overview),
         _note_nan(unique_views),

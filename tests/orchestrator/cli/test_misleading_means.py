@@ -2,13 +2,14 @@
 
 1 a metric that is NaN, 2 a missing fold, 3 a point taken out of the study, 4 other tasks in each row, 5 a metric that
 is defined otherwise, 6 a half-finished study, 7 another number of repetitions per fold, 8 a repeated import, 9 a stale
-parent, 10 two data sets. 11 and 12, two versions of the code and of packages, are tried where code is compared.
+parent, 10 two data sets, 11 two versions of the code, 12 two versions of an installed package.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,35 @@ def test_two_data_sets(study: Toy) -> None:
     launch(study, "seed=2")
     assert re.search(r"stale: 2 of 3 results \(data \S*table\.csv\)", shown(study))
     assert "2 stale" in report(study)
+
+
+def test_two_versions_of_the_code(study: Toy) -> None:
+    write(study, "matrix: {seed: [0, 1]}")
+    launch(study)
+    file = study.folder / "toy" / "scores.py"
+    file.write_text(file.read_text().replace("score = 0.5", "score = 0.7"))
+    launch(study, "seed=2")
+    text = shown(study)
+    assert re.search(r"^ *old +val +2 +★?0.5050 ± 0.0071", text, re.MULTILINE)
+    assert re.search(r"^ *now +val +1 +★?0.7200", text, re.MULTILINE)
+    assert "what 2 versions of the code (toy/scores.py) computed is kept apart in the column code" in text
+    rows = means(study, "--over", "seed")
+    assert [(row["code"], row["n"], row["expected"]) for row in rows] == [("old", "2", "2"), ("now", "1", "1")]
+    assert "2 versions of the code (toy/scores.py)" in report(study)
+
+
+def test_two_versions_of_a_package(study: Toy, tmp_path: Path) -> None:
+    site = tmp_path / "env" / "site-packages"
+    study.environment["PYTHONPATH"] = str(site)
+    file = study.folder / "toy" / "scores.py"
+    file.write_text(file.read_text().replace("import json\n", "import json\n\nimport quickmath\n"))
+    write(study, "matrix: {seed: [0, 1]}")
+    for version, seeds in (("1.0", "0,1"), ("2.0", "2")):
+        shutil.rmtree(site, ignore_errors=True)
+        (site / f"quickmath-{version}.dist-info").mkdir(parents=True)
+        (site / "quickmath.py").write_text("")
+        launch(study, f"seed={seeds}")
+    line = "results were computed with different versions of installed packages: quickmath 1.0 (2 jobs), 2.0 (1 job)"
+    for text in (shown(study), study.output_of("status", "scores"), report(study)):
+        assert line in text
+    assert "stale" not in shown(study)
