@@ -23,8 +23,8 @@ import yaml
 from benchmarks._figures import Figure, main, medians, seconds
 from benchmarks._projects import seedfold
 from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.data_reads import ReadRecorder
-from seedfold.orchestrator.code.digests import record_code
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import done_event_details
@@ -120,7 +120,7 @@ def make_study(project: Path, jobs: int) -> None:
         root.mark_as_root()
         header = PlanHeader.create(["experiment=large"], [project / "conf"], plan.study.settings, project)
         write_plan(plan.folder, header, plan.descriptions)
-        code = record_code(plan.folder)
+        code = record_code(plan.folder, "builtins.print")
         writers = [EventWriter(plan.folder.events_folder) for _ in range(WORKERS)]
         now, count = time.time(), len(plan.descriptions)
         for number, job in enumerate(plan.descriptions):
