@@ -75,6 +75,8 @@ class CodeComparison:
         The syntax of a file of today is that of every record with the same content: ask for `digests` afterwards.
         """
         found = {name: self._current_content(name) for name in names}
+        if self._current is not None:
+            self._current.keep_syntax()
         return {name: self._representative(name, content) for name, content in found.items() if content is not None}
 
     def changed_files(self, key: CodeKey) -> tuple[str, ...]:
