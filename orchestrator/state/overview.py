@@ -215,13 +215,16 @@ def _note_superseded(overview: Overview) -> str | None:
     )
 
 
+def removed_ids(overview: Overview) -> set[str]:
+    """Return the jobs of points that the last launch removed from the study."""
+    removed = overview.ledger.plans.removed_jobs.values()
+    return {job.id for job in removed} - set(overview.ledger.plans.current_ids()) if removed else set()
+
+
 def note_removed(overview: Overview) -> str | None:
     """Return how many jobs are left out because the study no longer has their points; None if there are none."""
-    removed = overview.ledger.plans.removed_jobs
-    if not removed or overview.with_removed:
-        return None
-    ids = {job.id for job in removed.values()} - set(overview.ledger.plans.current_ids())
-    if not ids:
+    ids = removed_ids(overview)
+    if not ids or overview.with_removed:
         return None
     active_count = sum(overview.states.of(job_id).state in ACTIVE_STATES for job_id in ids)
     active = f" ({active_count} of them queued or running)" if active_count else ""

@@ -91,6 +91,17 @@ def test_nan(study: Toy) -> None:
     assert counts(means(study, "--over", "seed")) == [("2", "3")]
     assert {"0.505 ± 0.007 (2 of 3)", "seed=2: score is nan"} <= set(re.split(r"\s{2,}", report(study)))
     assert "1 done job has metrics that are nan: val score" in study.output_of("status", "scores")
+    assert "metrics that are nan: val score" in study.output_of("run", "seed=2")
+
+
+def test_a_job_in_the_foreground_follows_the_policy_for_nan(study: Toy) -> None:
+    write(study, "failures: {nan: fail}\nmatrix: {seed: [1, 2]}", nan_seeds="[2]")
+    launch(study, code=1)
+    assert "nan: NonFiniteFailure: val score is nan" in study.output_of("status", "scores")
+    ended = study.run_in_process("run", "seed=2")
+    assert ended.returncode == 1
+    assert "NonFiniteFailure: val score is nan; failures.nan=keep keeps such results" in ended.stderr
+    assert "nan" not in study.output_of("run", "seed=1")
 
 
 def test_a_missing_fold(study: Toy) -> None:
@@ -116,6 +127,7 @@ def test_a_point_that_was_taken_out(study: Toy) -> None:
     assert "0.7325" in shown(study, "--all")
     assert "3 jobs, 3 done" in study.output_of("status", "scores")
     assert "4 jobs, 4 done" in study.output_of("status", "scores", "--all")
+    assert [study.json_of("status", "scores", *more)["removed"] for more in ((), ("--all",))] == [1, 1]
     assert "1 job is left out" in report(study)
 
 
