@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -23,8 +24,8 @@ import yaml
 from benchmarks._figures import Figure, main, medians, seconds
 from benchmarks._projects import seedfold
 from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.data_reads import ReadRecorder
-from seedfold.orchestrator.code.digests import record_code
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import done_event_details
@@ -109,8 +110,18 @@ def finish(study: StudyFolder, job: JobDescription, code: str, events: EventWrit
     events.append("done", **done_event_details(job.id, 1, publish(staging, final, record)))
 
 
-def make_study(project: Path, jobs: int) -> None:
-    """Make the study, all of it done, without flushing every file to disk."""
+def record_own_code(study: StudyFolder) -> list[str]:
+    """Record the code of jobs that load no modules of the user's."""
+    return [record_code(study, "builtins.print")]
+
+
+def make_study(
+    project: Path, jobs: int, record_codes: Callable[[StudyFolder], Sequence[str]] = record_own_code
+) -> None:
+    """Make the study, all of it done, without flushing every file to disk.
+
+    Its jobs take turns in the codes that ``record_codes`` records.
+    """
     from seedfold.orchestrator.dispatch.launch import make_plan
 
     write_experiment(project, jobs)
@@ -120,12 +131,12 @@ def make_study(project: Path, jobs: int) -> None:
         root.mark_as_root()
         header = PlanHeader.create(["experiment=large"], [project / "conf"], plan.study.settings, project)
         write_plan(plan.folder, header, plan.descriptions)
-        code = record_code(plan.folder)
+        codes = record_codes(plan.folder)
         writers = [EventWriter(plan.folder.events_folder) for _ in range(WORKERS)]
         now, count = time.time(), len(plan.descriptions)
         for number, job in enumerate(plan.descriptions):
             clock.time.return_value = now - (1 - number / count) * DAYS * 24 * 3600
-            finish(plan.folder, job, code, writers[number * WORKERS // count])
+            finish(plan.folder, job, codes[number % len(codes)], writers[number * WORKERS // count])
     os.sync()
 
 

@@ -4,16 +4,15 @@ be chance."""
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
-from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_json, print_text
+from seedfold.orchestrator.cli.console import print_json
+from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import Overview
@@ -25,10 +24,11 @@ from seedfold.orchestrator.views.comparison import (
     compare_studies,
 )
 
-_FORMATS = ("csv", "json", "parquet")
+_EXACT = ("a", "b", "p", "p_adjusted", "p_signed_rank")
+"""Columns that are never rounded: values of axes, and p, of which nothing would be left."""
 
 
-class GivenOptions(TypedDict):
+class GivenOptions(OutputOptions):
     """The options of the command line."""
 
     over: str | None
@@ -39,8 +39,6 @@ class GivenOptions(TypedDict):
     samples: bool
     study: str | None
     as_json: bool
-    format: str | None
-    out: str | None
 
 
 @click.command()
@@ -54,13 +52,7 @@ class GivenOptions(TypedDict):
 @click.option("--samples", is_flag=True, help="Compare sample by sample: McNemar, DeLong, paired bootstrap.")
 @options.within_study
 @options.as_json
-@click.option(
-    "--format",
-    "format",
-    type=options.Choice(_FORMATS),
-    help="Print every row in this format, for other programs. Default: a table for people.",
-)
-@click.option("--out", metavar="FILE", help="Write to a file; its ending decides the format.")
+@output_options
 @options.common
 def command(first: str, second: str | None, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Compare two values of an axis of a STUDY, two STUDYs, or two JOBs.
@@ -73,20 +65,20 @@ def command(first: str, second: str | None, root: Root, **given_options: Unpack[
 
     A JOB is the first characters of an id, or a place in quotes: 'train seed=3 fold=1'.
     """
-    format = _find_format(given_options["format"], given_options["out"])
+    output = TableOutput.from_options(given_options)
     studies = {folder.name for folder in root.study_folders()}
     if second is not None and given_options["over"] is None and not {first, second} & studies:
-        _compare_jobs(root, first, second, given_options, format)
+        _compare_jobs(root, first, second, given_options, output)
         return
     table = _compare_within_or_between(root, first, second, given_options)
     if given_options["as_json"]:
         print_json(table.rows)
-    elif format is not None:
-        _export(table, format, given_options["out"])
-    else:
-        from seedfold.orchestrator.cli.comparison_text import print_comparison
+    elif output.is_on_terminal:
+        from seedfold.orchestrator.cli.comparison_text import ComparisonPrinter
 
-        print_comparison(table)
+        ComparisonPrinter(given_options["decimals"], given_options["wide"]).print_comparison(table)
+    else:
+        _write(table, output)
 
 
 def _compare_within_or_between(
@@ -116,7 +108,7 @@ def _request(given_options: GivenOptions) -> ComparisonRequest:
     )
 
 
-def _compare_jobs(root: Root, first: str, second: str, given_options: GivenOptions, format: str | None) -> None:
+def _compare_jobs(root: Root, first: str, second: str, given_options: GivenOptions, output: TableOutput) -> None:
     from seedfold.orchestrator.views.two_jobs import compare_jobs
 
     for option, value in (("where", given_options["where"]), ("stage", given_options["stages"])):
@@ -126,34 +118,23 @@ def _compare_jobs(root: Root, first: str, second: str, given_options: GivenOptio
     compared = compare_jobs(root, left, right, _request(given_options))
     if given_options["as_json"]:
         print_json(compared.rows)
-    elif format is not None:
-        _export(ComparisonTable(compared.rows, []), format, given_options["out"])
+    elif output.is_on_terminal:
+        from seedfold.orchestrator.cli.comparison_text import ComparisonPrinter
+
+        ComparisonPrinter(given_options["decimals"], given_options["wide"]).print_job_differences(compared)
     else:
-        from seedfold.orchestrator.cli.comparison_text import print_job_differences
-
-        print_job_differences(compared)
+        _write(ComparisonTable(compared.rows, []), output)
 
 
-def _find_format(format: str | None, out: str | None) -> str | None:
-    if out is not None and Path(out).is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file")
-    if out is None or format is not None:
-        return format
-    ending = Path(out).suffix.removeprefix(".")
-    if ending not in _FORMATS:
-        raise UsageError(f"--out {out}: its ending names no format ({', '.join(_FORMATS)}); add --format")
-    return ending
+def _write(table: ComparisonTable, output: TableOutput) -> None:
+    """Write a table that is not for a terminal."""
+    if output.is_for_programs:
+        from seedfold.results.comparison.paired_metrics import to_frame
 
-
-def _export(table: ComparisonTable, format: str, out: str | None) -> None:
-    from seedfold.results.comparison.paired_metrics import to_frame
-    from seedfold.results.tables.export import export
-
-    frame = to_frame(table.rows)
-    written = export(frame, format, Path(out) if out else None)
-    if written is not None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(written)
-        sys.stdout.buffer.flush()
+        frame = to_frame(table.rows)
+        exact = {*_EXACT, *(name for name in frame.columns if name not in table.rows[0])}
+        output.write(frame, exact, notes=table.notes)
     else:
-        print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")
+        from seedfold.results.comparison.readable_rows import to_readable
+
+        output.write_marked_up(to_readable(table.rows), table.notes)

@@ -40,7 +40,7 @@ from seedfold.orchestrator.state.launch_plan import (
     mean_seconds_by_stage,
     replaced_keys,
 )
-from seedfold.orchestrator.state.stale_lines import OPTIONS, package_line, stale_lines
+from seedfold.orchestrator.state.stale_lines import OPTIONS, package_lines, stale_lines
 
 
 @click.command()
@@ -169,11 +169,8 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    for line in stale_lines(jobs, OPTIONS):
+    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code)):
         print_text(f"plan: {line}", style="yellow")
-    packages = package_line(jobs, plan.code)
-    if packages:
-        print_text(f"plan: {packages}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:
         not_retried = count_noun(failed, "failed job is", "failed jobs are")

@@ -21,6 +21,8 @@ from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJob
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.settings.failures import NanPolicy, RetryPolicies
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import job_label
@@ -34,6 +36,7 @@ from seedfold.orchestrator.worker.foreground import (
     with_step_limit,
 )
 from seedfold.orchestrator.worker.job_process import import_run, start_logging
+from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
 
 
 @click.command()
@@ -65,10 +68,10 @@ def command(
         if file is None or steps or debugger or study:
             raise UsageError("--record needs --jobs FILE, and cannot be used with --steps, --pdb and --study")
         context.exit(_run_recorded(root, _single_id_prefix(job), Path(file)))
-    work = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
+    work, policy = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
     print_text(f"{job_label(work.description)}", f"scratch folder {work.staging.parent}")
     sys.stdout.flush()
-    context.exit(_run_work(work, debugger))
+    context.exit(_run_work(work, policy, debugger))
 
 
 def _run_recorded(root: Root, prefix: str, file: Path) -> int:
@@ -94,33 +97,37 @@ def _single_id_prefix(words: Sequence[str]) -> str:
     return words[0]
 
 
-def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> Work:
+def _work_from_file(words: Sequence[str], file: str, steps: int | None) -> tuple[Work, NanPolicy]:
     job = read_job_description(Path(file), _single_id_prefix(words))
     if job.parents:
         raise UsageError(
             f"{job.short_id}: has parents, and their results are not in the file; launch the study of the job instead"
         )
-    return make_scratch_work(_with_step_limit(job, steps), ParentResults())
+    return make_scratch_work(_with_step_limit(job, steps), ParentResults()), RetryPolicies.parse({}).nan
 
 
-def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> Work:
+def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps: int | None) -> tuple[Work, NanPolicy]:
     found = find_job(root, words, study)
     refuse_copy(found.study)
     if is_import(found.job):
         raise UsageError(f"{found.job.short_id}: was imported and cannot be run")
     add_launch_folder_to_path(found.study)
-    return make_scratch_work(_with_step_limit(found.job, steps), find_parent_results(root, found.study, found.job))
+    header = Ledger(found.study).plans.header
+    policies = RetryPolicies.parse((header.settings.get("failures") if header else None) or {})
+    parents = find_parent_results(root, found.study, found.job)
+    return make_scratch_work(_with_step_limit(found.job, steps), parents), policies.nan
 
 
 def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
     return job if steps is None else with_step_limit(job, steps)
 
 
-def _run_work(work: Work, debugger: bool) -> int:
+def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
     start_logging()
     remove_scheduler_variables()
     try:
         import_run(work.description.run)(work)
+        refuse_nan_metrics(work.staging, policy)
     except RunInterrupted as interruption:
         print_text(f"interrupted: {interruption}")
         return 1
@@ -133,4 +140,6 @@ def _run_work(work: Work, debugger: bool) -> int:
         return 1
     for path in sorted(path for path in work.staging.rglob("*") if path.is_file()):
         print_text(f"wrote {path}")
+    names = nan_metrics_in(work.staging)
+    print_text(*([f"metrics that are nan: {', '.join(names)}"] if names else []), style="yellow")
     return 0

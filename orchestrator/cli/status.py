@@ -34,6 +34,7 @@ from seedfold.orchestrator.state.overview import (
     group_failures,
     job_label,
     nothing_to_do_lines,
+    removed_ids,
     status_notes,
     status_to_json,
 )
@@ -73,6 +74,7 @@ def command(
     if as_json:
         print_json(
             status_to_json(study, views)
+            | {"removed": len(removed_ids(overview))}
             | _dead_workers_json(overview, views)
             | _queue_json(queue_view)
             | _copy_json(overview)

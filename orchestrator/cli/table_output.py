@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar, cast
 
 import click
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from seedfold.results.tables.export import Format
     from seedfold.results.tables.markup import Markup
+    from seedfold.results.tables.readable import ReadableTable
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FORMATS = ("csv", "json", "parquet")
@@ -33,7 +34,7 @@ class OutputOptions(TypedDict):
     out: str | None
     decimals: int | None
     wide: bool
-    limit: int | None
+    limit: NotRequired[int | None]
 
 
 def output_options(function: F) -> F:
@@ -97,7 +98,7 @@ class TableOutput:
         """
         from seedfold.results.tables.readable import DECIMALS, make_readable, round_measured
 
-        limit, decimals = self.options["limit"], self.options["decimals"]
+        limit, decimals = self.options.get("limit"), self.options["decimals"]
         if self.is_for_programs:
             rows = frame.head(limit) if limit else frame
             self._write_rows(rows if decimals is None else round_measured(rows, decimals, exact))
@@ -109,12 +110,22 @@ class TableOutput:
                 print_table(table, limit, shown_decimals, self.options["wide"])
                 print_text(*notes, style="yellow")
                 return
-            from seedfold.results.tables.markup import to_markup
+            self._write_markup(table)
+        _print_notes(notes)
 
-            table = table.head(limit)
-            self._write_bytes(to_markup(table, cast("Markup", self.format), shown_decimals).encode(), len(table.frame))
-        for note in notes:
-            print(f"seedfold: {note}", file=sys.stderr)
+    def write_marked_up(self, table: ReadableTable, notes: Sequence[str] = ()) -> None:
+        """Write a table for papers and pages as it is, and ``notes`` on standard error."""
+        self._write_markup(table)
+        _print_notes(notes)
+
+    def _write_markup(self, table: ReadableTable) -> None:
+        from seedfold.results.tables.markup import to_markup
+        from seedfold.results.tables.readable import DECIMALS
+
+        decimals = self.options["decimals"]
+        shown = table.head(self.options.get("limit"))
+        text = to_markup(shown, cast("Markup", self.format), DECIMALS if decimals is None else decimals)
+        self._write_bytes(text.encode(), len(shown.frame))
 
     def _write_rows(self, frame: pd.DataFrame) -> None:
         from seedfold.results.tables.export import export
@@ -135,6 +146,11 @@ class TableOutput:
         with replace_file(Path(self.options["out"])) as beside:
             beside.write_bytes(text)
         print_text(f"wrote {count_noun(rows, 'row')} to {self.options['out']}")
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"seedfold: {note}", file=sys.stderr)
 
 
 def _print_bytes(text: bytes) -> None:

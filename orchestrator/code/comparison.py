@@ -75,6 +75,8 @@ class CodeComparison:
         The syntax of a file of today is that of every record with the same content: ask for `digests` afterwards.
         """
         found = {name: self._current_content(name) for name in names}
+        if self._current is not None:
+            self._current.keep_syntax()
         return {name: self._representative(name, content) for name, content in found.items() if content is not None}
 
     def changed_files(self, key: CodeKey) -> tuple[str, ...]:
@@ -99,13 +101,17 @@ class CodeComparison:
         then, now = self.digests(key), self.current_digests(changed)
         return [AcceptedChange(name, then[name], now[name]) for name in changed]
 
+    def packages(self, key: CodeKey) -> Mapping[str, str]:
+        """Return the versions of the installed packages with which a result was computed, by name."""
+        record = self.record(key)
+        return record.packages if record else {}
+
     def changed_packages(self, key: CodeKey) -> dict[str, tuple[str, str]]:
         """Return (version then, version today) of the installed packages whose version has changed, by name."""
-        record = self.record(key)
-        if record is None or self._current is None:
+        if self._current is None:
             return {}
         now = installed_versions()
-        return {name: (then, now[name]) for name, then in record.packages.items() if now.get(name, then) != then}
+        return {name: (then, now[name]) for name, then in self.packages(key).items() if now.get(name, then) != then}
 
     def _representative(self, name: str, content: str) -> str:
         return self._accepted.representative(name, self._syntax.get(content, content))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seedfold.orchestrator.code.digests import digest_file
 from seedfold.orchestrator.code.source_files import find_module_paths
-from seedfold.orchestrator.code.syntax import syntax_digest_of_file
+from seedfold.orchestrator.code.syntax_cache import SyntaxCache
 
 GONE = "gone"
 """Stands for the digest of a file that its package or module does not have any more."""
@@ -21,6 +21,7 @@ class CurrentCode:
         self._extra_folders = tuple(extra_folders)
         self._paths: dict[str, list[Path] | None] = {}
         self._digests: dict[str, str | None] = {}
+        self._syntax = SyntaxCache()
 
     def digest(self, name: str) -> str | None:
         """Return the digest of a file's content; None if its module is not found here, which does not mean a change."""
@@ -31,8 +32,12 @@ class CurrentCode:
 
     def syntax(self, name: str) -> str | None:
         """Return the digest of a file's syntax; None where it has none."""
-        path = self._find(name)
-        return syntax_digest_of_file(path) if isinstance(path, Path) else None
+        path, content = self._find(name), self.digest(name)
+        return self._syntax.digest(path, content) if isinstance(path, Path) and content is not None else None
+
+    def keep_syntax(self) -> None:
+        """Keep the digests of syntax that were computed, so that no later command computes them again."""
+        self._syntax.save()
 
     def _find(self, name: str) -> Path | str | None:
         top, _, rest = name.partition("/")

@@ -26,12 +26,16 @@ def syntax_digest(source: bytes) -> str | None:
 
 def _collect(node: ast.AST, parts: list[str]) -> None:
     parts.append(type(node).__name__)
-    for name, value in ast.iter_fields(node):
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or value == [] or name in _FORMATTING:
+            continue
         if name == "body" and isinstance(node, _DOCUMENTED):
             value = _without_docstring(value)
-        if value is not None and value != [] and name not in _FORMATTING:
-            parts.append(name)
-            _collect_value(value, parts)
+            if not value:
+                continue
+        parts.append(name)
+        _collect_value(value, parts)
     parts.append(")")
 
 

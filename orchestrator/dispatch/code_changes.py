@@ -11,7 +11,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.code_versions import CodeVersions, FinishedAttempt
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
-from seedfold.orchestrator.state.stale_lines import WaysOn, package_line, stale_lines
+from seedfold.orchestrator.state.stale_lines import WaysOn, package_lines, stale_lines
 
 
 def accept_code(study: StudyFolder, comparison: CodeComparison, jobs: Iterable[PlannedJob]) -> None:
@@ -56,11 +56,11 @@ def code_notes(
     """Report, in one line per kind of change, which jobs are stale and not started, and how many are ``mixed``."""
     started = {planned.job.id for planned in starting}
     left = [planned for planned in jobs if planned.job.id not in started]
-    lines = [*stale_lines(left, ways), package_line(left, comparison)]
+    lines = [*stale_lines(left, ways), *package_lines(left, comparison)]
     if mixed:
         jobs_are = count_noun(mixed, "job is", "jobs are")
         lines.append(
             f"{jobs_are} not started, because {'its' if mixed == 1 else 'their'} parents come from several versions of "
             f"the code; to have one version, use {ways.rerun} or {ways.accept}"
         )
-    return tuple(line for line in lines if line)
+    return tuple(lines)

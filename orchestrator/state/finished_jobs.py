@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
+from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import CodeAxis, find_code_axis
 from seedfold.orchestrator.state.code_versions import NOW, FinishedAttempt
 from seedfold.orchestrator.state.overview import JobView, Overview
-from seedfold.orchestrator.state.stale_lines import WaysOn, stale_lines
+from seedfold.orchestrator.state.stale_lines import WaysOn, package_lines, stale_lines
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import find_damage
 
@@ -24,12 +25,13 @@ _Finished = tuple[FinishedJob, FinishedAttempt]
 class FinishedJobs:
     """The finished jobs, told apart by the version of the code that computed them; ``code_axis`` says how.
 
-    ``views`` are those of all jobs that were asked about.
+    ``views`` are those of all jobs that were asked about, ``comparison`` compares their code.
     """
 
     jobs: list[FinishedJob]
     code_axis: CodeAxis
     views: list[JobView]
+    comparison: CodeComparison
 
     def with_code(self, planned: Iterable[JobDescription]) -> list[JobDescription]:
         """Return planned jobs with the axis of the code; those without a result would be computed by today's."""
@@ -42,7 +44,8 @@ class FinishedJobs:
 
     def notes(self, study_name: str) -> list[str]:
         """Say which results are not what would be computed today, and which are kept apart, one line each."""
-        lines = [*stale_lines(self.views, WaysOn.by_command(study_name)), self.code_axis.note()]
+        stale = stale_lines(self.views, WaysOn.by_command(study_name))
+        lines = [*stale, *package_lines(self.views, self.comparison), self.code_axis.note()]
         earlier = sum(view.state != "done" for view in self.views if view.job.id in {job.id for job in self.jobs})
         if earlier:
             verb = "is of an earlier attempt" if earlier == 1 else "are of earlier attempts"
@@ -73,7 +76,7 @@ def find_by_code(overview: Overview, selection: Selection | None = None, across_
     found = [_finished_job(overview, view, named[view.job.address]) for view in views]
     finished = [pair for pair in found if pair is not None]
     axis = _code_axis(overview, finished) if not across_code else CodeAxis("", {}, ())
-    return FinishedJobs([_with_code(run, axis) for run, _ in finished], axis, views)
+    return FinishedJobs([_with_code(run, axis) for run, _ in finished], axis, views, overview.code)
 
 
 def _code_axis(overview: Overview, finished: Sequence[_Finished]) -> CodeAxis:

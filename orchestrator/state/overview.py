@@ -27,7 +27,7 @@ from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
-from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_line, stale_lines
+from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
@@ -192,7 +192,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
     found_notes = [
         origin.to_text() if origin else None,
         *stale_lines(unique_views, WaysOn.by_command(overview.folder.name)),
-        package_line(unique_views, overview.code),
+        *package_lines(unique_views, overview.code),
         _note_superseded(overview),
         note_removed(overview),
         _note_nan(unique_views),
@@ -215,13 +215,16 @@ def _note_superseded(overview: Overview) -> str | None:
     )
 
 
+def removed_ids(overview: Overview) -> set[str]:
+    """Return the jobs of points that the last launch removed from the study."""
+    removed = overview.ledger.plans.removed_jobs.values()
+    return {job.id for job in removed} - set(overview.ledger.plans.current_ids()) if removed else set()
+
+
 def note_removed(overview: Overview) -> str | None:
     """Return how many jobs are left out because the study no longer has their points; None if there are none."""
-    removed = overview.ledger.plans.removed_jobs
-    if not removed or overview.with_removed:
-        return None
-    ids = {job.id for job in removed.values()} - set(overview.ledger.plans.current_ids())
-    if not ids:
+    ids = removed_ids(overview)
+    if not ids or overview.with_removed:
         return None
     active_count = sum(overview.states.of(job_id).state in ACTIVE_STATES for job_id in ids)
     active = f" ({active_count} of them queued or running)" if active_count else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,18 +80,28 @@ def stale_lines(jobs: Iterable[Judged], ways: WaysOn) -> Iterator[str]:
         )
 
 
-def package_line(jobs: Iterable[Judged], comparison: CodeComparison) -> str | None:
-    """Say which installed packages have another version than when results were computed. This makes no result stale."""
+def package_lines(jobs: Iterable[Judged], comparison: CodeComparison) -> Iterator[str]:
+    """Say which versions of installed packages differ between results, or from today. This makes no result stale."""
     done = [(judged.job_state, judged.job.run) for judged in _each_once(jobs) if judged.job_state.state == "done"]
-    keys = {CodeKey(state.holding_study, state.event["code"], run) for state, run in done if state.event is not None}
-    found: dict[str, tuple[set[str], str]] = {}
-    for key in keys:
-        for name, (then, now) in comparison.changed_packages(key).items():
-            found.setdefault(name, (set(), now))[0].add(then)
-    if not found:
-        return None
-    changes = [f"{name} {', '.join(sorted(then))} → {now}" for name, (then, now) in sorted(found.items())]
-    return f"versions of installed packages differ from those that computed results: {_some(changes)}"
+    keys = Counter(CodeKey(state.holding_study, state.event["code"], run) for state, run in done if state.event)
+    versions: dict[str, Counter[str]] = {}
+    for key, count in keys.items():
+        for name, version in comparison.packages(key).items():
+            versions.setdefault(name, Counter())[version] += count
+    mixed = {name: counts for name, counts in versions.items() if len(counts) > 1}
+    if mixed:
+        listed = [f"{name} {_versions(counts)}" for name, counts in sorted(mixed.items())]
+        yield f"results were computed with different versions of installed packages: {_some(listed)}"
+    changed = {name: now for key in keys for name, (_, now) in comparison.changed_packages(key).items()}
+    others = [
+        f"{name} {next(iter(versions[name]))} → {changed[name]}" for name in sorted(changed.keys() - mixed.keys())
+    ]
+    if others:
+        yield f"versions of installed packages differ from those that computed results: {_some(others)}"
+
+
+def _versions(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{version} ({count_noun(count, 'job')})" for version, count in sorted(counts.items()))
 
 
 def _each_once(jobs: Iterable[Judged]) -> list[Judged]:

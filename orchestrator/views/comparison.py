@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
+from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import FinishedJobs, count_stale, find_by_code
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.state.stale_lines import package_lines
 from seedfold.results.evaluation.axes import Group, axis_names, select_runs
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 
@@ -56,7 +57,7 @@ def compare_axis(overview: Overview, over: str, request: ComparisonRequest) -> C
     finished = _finished(overview)
     planned = finished.with_code(overview.jobs_by_address().values())
     table = _compare(finished.jobs, planned, over, request)
-    return replace(table, notes=[*table.notes, *_code_notes(finished)])
+    return replace(table, notes=[*table.notes, *finished.notes(overview.folder.name)])
 
 
 def compare_studies(first: Overview, second: Overview, request: ComparisonRequest) -> ComparisonTable:
@@ -68,12 +69,15 @@ def compare_studies(first: Overview, second: Overview, request: ComparisonReques
         for overview, found in finished
         for job in found.with_code(overview.jobs_by_address().values())
     ]
-    return _compare(runs, planned, STUDY, request)
+    table = _compare(runs, planned, STUDY, request)
+    return replace(table, notes=[*table.notes, *_notes_of_studies(finished)])
 
 
-def _code_notes(finished: FinishedJobs) -> list[str]:
-    note = finished.code_axis.note()
-    return [note] if note else []
+def _notes_of_studies(finished: Sequence[tuple[Overview, FinishedJobs]]) -> list[str]:
+    names = [overview.folder.name for overview, _ in finished]
+    found = [f"{name}: {note}" for name, (_, jobs) in zip(names, finished, strict=True) for note in jobs.notes(name)]
+    together = [view for _, jobs in finished for view in jobs.views]
+    return list(dict.fromkeys([*found, *package_lines(together, finished[0][1].comparison)]))
 
 
 def _with_study(run: FinishedJob, overview: Overview) -> FinishedJob:
@@ -94,8 +98,6 @@ def _compare(
     _check_splits(runs, request.splits)
     compare = _compare_samples if request.samples else _compare_metrics
     rows, comparisons, notes = compare(runs, planned, over, request)
-    stale = count_stale({run.id: run for each in comparisons for pair in each.pairs for run in pair.runs}.values())
-    notes += [f"stale: {count_noun(stale, 'result')} that are out of date; see seedfold status"] if stale else []
     return ComparisonTable(rows, [*_unpaired_notes(comparisons), *notes])
 
 

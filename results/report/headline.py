@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seedfold.jobs.canonical_json import canonical_json
-from seedfold.results.evaluation.axes import Group, axis_names, group_runs
+from seedfold.results.evaluation.axes import CODE_AXES, Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined
 from seedfold.results.evaluation.problem_axes import problem_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
@@ -181,7 +181,8 @@ def _make_table(
 ) -> ReportTable:
     columns = list(dict.fromkeys(name for row in rows for name in row.cells))
     axes = [axis for axis in axis_names([row.group for row in rows]) if axis not in over]
-    problem = problem_axes(axes, compare)
+    # The better of two versions of the code is no better method: the best is marked within each.
+    problem = list(dict.fromkeys([*problem_axes(axes, compare), *(axis for axis in axes if axis in CODE_AXES)]))
     mark_best(rows, columns, problem)
     has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
     return ReportTable(axes, columns, rows, has_heads, has_stages, left_out, problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_jobs_of_other_folds_share_the_test_samples_alone(two: Toy) -> None:
         (("toy", "--over", "signal", "--where", "signal=2"), ("signal", "one value, 2.0")),
         (("toy", "other", "--over", "signal"), ("--over signal", "leave other out")),
         (("toy", "othr"), ("othr", "did you mean 'other'")),
-        (("toy", "--over", "signal", "--out", "table.txt"), ("table.txt", "csv, json, parquet")),
+        (("toy", "--over", "signal", "--out", "table.txt"), ("table.txt", "csv, htm, html, json")),
         (("tyo", "--over", "signal"), ("tyo", "did you mean 'toy'")),
         (("seed=0", "seed=1 fold=0"), ("seed=0", "write more of the id or address")),
         (("signal=2 seed=0 fold=0", "signal=2 seed=0 fold=0", "--study", "toy"), ("the same job",)),
@@ -129,3 +130,43 @@ def test_bad_input_is_told_first(two: Toy, arguments: tuple[str, ...], says: tup
     assert all(line.startswith("  ") for line in candidates)
     for text in says:
         assert text in first
+
+
+@pytest.mark.parametrize("format", ["latex", "markdown", "html"])
+def test_a_comparison_is_written_for_papers(two: Toy, format: str) -> None:
+    shown = two.output_of("compare", "toy", "--over", "signal", "--round", "2", "--format", format)
+    difference = next(row for row in two.json_of("compare", "toy", "--over", "signal") if row["metric"] == "accuracy")
+    for text in ("accuracy", "5 of 6", f"{difference['difference']:.2f}", "corrected resampled t"):
+        assert text in shown
+    marks = {"latex": r"\toprule", "markdown": "| ---", "html": "<table"}
+    assert marks[format] in shown
+    jobs = ("signal=0.5 seed=0 fold=0", "signal=2 seed=0 fold=0", "--study", "toy")
+    assert "McNemar exact" in two.output_of("compare", *jobs, "--format", format)
+
+
+def test_numbers_are_rounded_and_every_column_is_shown_where_asked(two: Toy) -> None:
+    chosen = ("compare", "toy", "--over", "signal", "--metric", "accuracy", "--split", "val")
+    narrow = two.run_in_process(*chosen, COLUMNS="40").stdout
+    wide = two.run_in_process(*chosen, "--wide", "--round", "1", COLUMNS="40").stdout
+    [row] = two.json_of(*chosen)
+    assert "95 % interval" not in narrow
+    assert "95 % interval" in wide
+    assert f" {row['difference']:+.1f} " in wide
+    assert f" {row['low']:+.1f} … {row['high']:+.1f} " in wide
+    [written] = csv.DictReader(two.output_of(*chosen, "--format", "csv", "--round", "1").splitlines())
+    assert float(written["difference"]) == round(row["difference"], 1)
+    assert (float(written["p"]), written["a"]) == (pytest.approx(row["p"]), "0.5")
+
+
+def test_what_is_stale_is_told(two: Toy) -> None:
+    work = two.folder / "toy" / "work.py"
+    source = work.read_text()
+    work.write_text(source.replace('config["signal"] * np', 'config["signal"] * 1.5 * np'))
+    try:
+        line = "done jobs were computed by other code (toy/work.py)"
+        assert line in two.output_of("compare", "toy", "--over", "signal")
+        assert line in two.run_in_process("compare", "toy", "--over", "signal", "--format", "latex").stderr
+        for study in ("other", "toy"):
+            assert re.search(rf"^{study}: \d+ of \d+ {re.escape(line)}", two.output_of("compare", "other", "toy"), re.M)
+    finally:
+        work.write_text(source)

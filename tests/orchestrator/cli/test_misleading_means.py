@@ -2,13 +2,14 @@
 
 1 a metric that is NaN, 2 a missing fold, 3 a point taken out of the study, 4 other tasks in each row, 5 a metric that
 is defined otherwise, 6 a half-finished study, 7 another number of repetitions per fold, 8 a repeated import, 9 a stale
-parent, 10 two data sets. 11 and 12, two versions of the code and of packages, are tried where code is compared.
+parent, 10 two data sets, 11 two versions of the code, 12 two versions of an installed package.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ def test_nan(study: Toy) -> None:
     assert counts(means(study, "--over", "seed")) == [("2", "3")]
     assert {"0.505 ± 0.007 (2 of 3)", "seed=2: score is nan"} <= set(re.split(r"\s{2,}", report(study)))
     assert "1 done job has metrics that are nan: val score" in study.output_of("status", "scores")
+    assert "metrics that are nan: val score" in study.output_of("run", "seed=2")
+
+
+def test_a_job_in_the_foreground_follows_the_policy_for_nan(study: Toy) -> None:
+    write(study, "failures: {nan: fail}\nmatrix: {seed: [1, 2]}", nan_seeds="[2]")
+    launch(study, code=1)
+    assert "nan: NonFiniteFailure: val score is nan" in study.output_of("status", "scores")
+    ended = study.run_in_process("run", "seed=2")
+    assert ended.returncode == 1
+    assert "NonFiniteFailure: val score is nan; failures.nan=keep keeps such results" in ended.stderr
+    assert "nan" not in study.output_of("run", "seed=1")
 
 
 def test_a_missing_fold(study: Toy) -> None:
@@ -115,6 +127,7 @@ def test_a_point_that_was_taken_out(study: Toy) -> None:
     assert "0.7325" in shown(study, "--all")
     assert "3 jobs, 3 done" in study.output_of("status", "scores")
     assert "4 jobs, 4 done" in study.output_of("status", "scores", "--all")
+    assert [study.json_of("status", "scores", *more)["removed"] for more in ((), ("--all",))] == [1, 1]
     assert "1 job is left out" in report(study)
 
 
@@ -191,3 +204,37 @@ def test_two_data_sets(study: Toy) -> None:
     launch(study, "seed=2")
     assert re.search(r"stale: 2 of 3 results \(data \S*table\.csv\)", shown(study))
     assert "2 stale" in report(study)
+
+
+def test_two_versions_of_the_code(study: Toy) -> None:
+    write(study, "matrix: {seed: [0, 1]}")
+    launch(study)
+    file = study.folder / "toy" / "scores.py"
+    file.write_text(file.read_text().replace("score = 0.5", "score = 0.7"))
+    launch(study, "seed=2")
+    text = shown(study)
+    assert re.search(r"^ *old +val +2 +0.5050 ± 0.0071", text, re.MULTILINE)
+    assert re.search(r"^ *now +val +1 +0.7200", text, re.MULTILINE)
+    # The code that gives the higher score is no better method.
+    assert "★" not in text
+    assert "what 2 versions of the code (toy/scores.py) computed is kept apart in the column code" in text
+    rows = means(study, "--over", "seed")
+    assert [(row["code"], row["n"], row["expected"]) for row in rows] == [("old", "2", "2"), ("now", "1", "1")]
+    assert "2 versions of the code (toy/scores.py)" in report(study)
+
+
+def test_two_versions_of_a_package(study: Toy, tmp_path: Path) -> None:
+    site = tmp_path / "env" / "site-packages"
+    study.environment["PYTHONPATH"] = str(site)
+    file = study.folder / "toy" / "scores.py"
+    file.write_text(file.read_text().replace("import json\n", "import json\n\nimport quickmath\n"))
+    write(study, "matrix: {seed: [0, 1]}")
+    for version, seeds in (("1.0", "0,1"), ("2.0", "2")):
+        shutil.rmtree(site, ignore_errors=True)
+        (site / f"quickmath-{version}.dist-info").mkdir(parents=True)
+        (site / "quickmath.py").write_text("")
+        launch(study, f"seed={seeds}")
+    line = "results were computed with different versions of installed packages: quickmath 1.0 (2 jobs), 2.0 (1 job)"
+    for text in (shown(study), study.output_of("status", "scores"), report(study)):
+        assert line in text
+    assert "stale" not in shown(study)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from seedfold.orchestrator.code import stage_versions
+from seedfold.orchestrator.code import stage_versions, syntax_cache
 from seedfold.orchestrator.code.accepted_changes import AcceptedChange, accept_changes
 from seedfold.orchestrator.code.code_records import read_code_record, write_code_record
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.current_code import CurrentCode
 from seedfold.orchestrator.code.digests import digest_file
+from seedfold.orchestrator.code.syntax import syntax_digest_of_file
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.trainers.stages import fit_predict
 
@@ -158,3 +159,49 @@ def test_an_unknown_record_says_nothing(study: StudyFolder, folder: Path) -> Non
     assert read_code_record(study, "ff") is None
     assert compare(study, folder).changed_files(CodeKey(study, "ff", "lab.run")) == ()
     assert compare(study, folder).changed_files(CodeKey(study, "", "lab.run")) == ()
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The names of the files that are parsed, and a cache folder of its own."""
+    names: list[str] = []
+
+    def note(path: Path) -> str | None:
+        names.append(path.name)
+        return syntax_digest_of_file(path)
+
+    monkeypatch.setattr(syntax_cache, "syntax_digest_of_file", note)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return names
+
+
+def test_only_what_was_edited_is_parsed_and_once(
+    study: StudyFolder, folder: Path, recorded: Recorded, parsed: list[str]
+) -> None:
+    key = recorded("helper.py", "lab/__init__.py")
+    assert compare(study, folder).changed_files(key) == ()
+    assert parsed == []
+    (folder / "helper.py").write_text("x = 2\n")
+    for _ in range(2):
+        assert compare(study, folder).changed_files(key) == ("helper.py",)
+    assert parsed == ["helper.py"]
+    (folder / "helper.py").write_text(f"{FIRST}# as at first\n")
+    assert compare(study, folder).changed_files(key) == ()
+    assert parsed == ["helper.py", "helper.py"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"made_by": "0", "digests": {}}', None])
+def test_a_cache_that_is_of_no_use_changes_nothing(
+    study: StudyFolder, folder: Path, recorded: Recorded, parsed: list[str], tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "cache" / "seedfold" / "syntax.json"
+    file.parent.mkdir(parents=True)
+    if content is None:
+        file.mkdir()  # neither read nor written
+    else:
+        file.write_text(content)
+    key = recorded("helper.py")
+    (folder / "helper.py").write_text("x = 2\n")
+    for _ in range(2):
+        assert compare(study, folder).changed_files(key) == ("helper.py",)
+    assert len(parsed) == (2 if content is None else 1)
