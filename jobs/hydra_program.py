@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.axis_values import override_text
+from seedfold.jobs.axis_values import override_text, value_override
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
@@ -27,10 +27,11 @@ from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.matrix import Block, Matrix
-from seedfold.jobs.shared_config import Layout, SharedConfig, value_at
+from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
+from seedfold.jobs.typed_config import encode_config
 from seedfold.jobs.value_evaluation import pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
@@ -89,13 +90,15 @@ class _ProgramContext(StudyContext):
 
     program: Program
     prefixes: Mapping[str, str]
+    groups: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """See `Base.compose`. What we need of Hydra's node is put beside it."""
         config = self.composer.compose([*self.fixed_overrides, *options])
-        types = dict(_declared_types(config, self.program.module))
         view = pop_hydra_view(config)
+        composed = encode_config(config, self.program.module)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
         resources_entry, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
         with one_line_errors():
@@ -107,26 +110,12 @@ class _ProgramContext(StudyContext):
         program = asdict(self.program) | {
             "fixed": list(self.fixed_overrides),
             "prefixes": dict(self.prefixes),
-            "types": types,
+            "groups": list(self.groups),
+            "derived": list(self.derived),
+            "config": composed,
         }
         self.hydra_nodes[id(view)] = view, {"task": self.program.task, "program": program, "node": hydra_node}
-        return Composition(config, lambda: config, plain_tree(config), view)
-
-
-def _declared_types(node: DictConfig, main_module: str, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the dotted key and the class of every mapping that has a declared type, Hydra's own node aside."""
-    kind = node._metadata.object_type
-    if isinstance(kind, type) and kind is not dict and "<locals>" not in kind.__qualname__:
-        module = main_module if kind.__module__ == "__main__" else kind.__module__
-        yield path, f"{module}:{kind.__qualname__}"
-    for key in map(str, node):
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not _is_unresolved(child) and (path or key != "hydra"):
-            yield from _declared_types(child, main_module, f"{path}.{key}" if path else key)
-
-
-def _is_unresolved(node: DictConfig) -> bool:
-    return node._is_none() or node._is_missing() or node._is_interpolation()
+        return Composition(config, lambda: config, paths_to_texts(plain_tree(config)), view)
 
 
 @dataclass(frozen=True)
@@ -156,12 +145,8 @@ class ProgramStudy(Study):
 
     def points_as_overrides(self) -> list[list[str]]:
         """Return the points as Hydra's overrides, derived values among them, as another launcher wants them."""
-        derived = [key.lstrip("+") for spec in self._specs for key in spec.derive]
         return [
-            [
-                *overrides_of(job),
-                *(override_text("++", key, value_at(job.config, tuple(split_key(key)))) for key in derived),
-            ]
+            [*overrides_of(job), *(override_text("++", key, value) for key, value in derived_values(job).items())]
             for job in self.jobs()
         ]
 
@@ -171,6 +156,23 @@ def overrides_of(job: JobDescription) -> list[str]:
     program = job.config["hydra"]["program"]
     axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
     return [*program["fixed"], *axes]
+
+
+def derived_values(job: JobDescription) -> dict[str, Any]:
+    """Return the values that were derived for a job, by key."""
+    keys = job.config["hydra"]["program"].get("derived", ())
+    return {key: value_at(job.config, tuple(split_key(key))) for key in keys}
+
+
+def value_overrides_of(job: JobDescription) -> list[Override]:
+    """Return the overrides by which Hydra makes a job's configuration from that of its config groups."""
+    program = job.config["hydra"]["program"]
+    axes = [
+        value_override(program["prefixes"].get(key, ""), key, value)
+        for key, value in job.axes.items()
+        if key not in program["groups"]
+    ]
+    return [*axes, *(value_override("++", key, value) for key, value in derived_values(job).items())]
 
 
 def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
@@ -241,8 +243,10 @@ def _make_study(
     matrix: Matrix = make_matrix(composer, stage, identity)
     texts = tuple(str(override.input_line) for override in fixed)
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
+    groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
+    derived = tuple(key.lstrip("+") for key in stage.derive)
     base = _ProgramContext(
-        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes
+        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes, groups, derived
     )
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
