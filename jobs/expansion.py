@@ -224,13 +224,20 @@ class Expansion:
 
     def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         path = _axis_path(axis)
-        if axis.prefix or has_path(tree, path) or _leads_through_value(path, tree):
+        if axis.prefix or has_path(tree, path) or _leads_through_value(path, tree) or self._is_in_earlier_axis(axis):
             return
         known = [".".join(path) for path in walk_paths(tree)]
         raise UsageError(
             f"{self._spec.label}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
             f" write +{axis.key} to add it"
         )
+
+    def _is_in_earlier_axis(self, axis: Axis) -> bool:
+        """Whether the key of an axis lies in the value of one before it, so that only Hydra can tell if it is there."""
+        path = _axis_path(axis)
+        value_axes = [self.matrix.axes[number] for number in self._value_axes]
+        earlier = [_axis_path(other) for other in value_axes[: value_axes.index(axis)]]
+        return any(path[: len(other)] == other for other in earlier)
 
     def _check_values(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         if axis.prefix or not self._is_study_file:

@@ -26,7 +26,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.matrix import Block, Matrix
+from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
 from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
@@ -126,9 +126,20 @@ class ProgramStudy(Study):
     _job_numbers: list[int] = field(default_factory=list, repr=False)
 
     def jobs(self) -> Iterator[JobDescription]:
-        """Yield every job, numbered as Hydra does, in matrix order; raises UsageError as `Study.jobs`."""
+        """Yield every job, numbered as Hydra does, in matrix order.
+
+        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job.
+        """
         self._job_numbers.clear()
-        yield from super().jobs()
+        point_by_job: dict[str, dict[str, Any]] = {}
+        for job in super().jobs():
+            earlier = point_by_job.setdefault(job.id, job.axes)
+            if earlier is not job.axes:
+                raise UsageError(
+                    f"{_point_text(earlier)} and {_point_text(job.axes)}: two points with the same configuration;"
+                    f" remove one of them, or {REPEAT_ADVICE}"
+                )
+            yield job
 
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         known = self._layouts_by_id.get(id(config.layout))
@@ -149,6 +160,10 @@ class ProgramStudy(Study):
             [*overrides_of(job), *(override_text("++", key, value) for key, value in derived_values(job).items())]
             for job in self.jobs()
         ]
+
+
+def _point_text(axes: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in axes.items())
 
 
 def overrides_of(job: JobDescription) -> list[str]:
@@ -191,8 +206,14 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
         for one in single_overrides
         if one not in fixed
     ]
-    (stage,) = change_axes(composer, [stage], [*changes, *point_changes])
+    # Hydra applies overrides in the order in which they are written.
+    in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
+    (stage,) = change_axes(composer, [stage], in_order)
     return _make_study(sweep, composer, stage, fixed, tables)
+
+
+def _place(override: Override, overrides: Sequence[Override]) -> int:
+    return next(place for place, each in enumerate(overrides) if each is override)
 
 
 def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
@@ -241,7 +262,7 @@ def _make_study(
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
     matrix: Matrix = make_matrix(composer, stage, identity)
-    texts = tuple(str(override.input_line) for override in fixed)
+    texts = tuple(f"{override.get_key_element()}={override.get_value_element_as_str()}" for override in fixed)
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 from hydra_program import HydraProgram, make_hydra_program
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.hydra_program import load_sweep
+from seedfold.jobs.errors import UsageError
+from seedfold.jobs.hydra_program import load_sweep, overrides_of
 from seedfold.jobs.identity import compute_ids
 from seedfold.trainers.programs.job_config import compose_job_config
 
@@ -143,3 +145,33 @@ def test_resolved_values_make_the_id(here: HydraProgram) -> None:
     jobs = list(study.jobs())
     assert [job.config["limits"]["steps"] for job in jobs] == [1, 2]
     assert [compute_ids(job.run, job.config, (), study.identity)[0] for job in jobs] == [job.id for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "points"),
+    [
+        (["nested={c:q}", "nested.c=1,2"], [["nested={c:q}", "nested.c=1"], ["nested={c:q}", "nested.c=2"]]),
+        (["+extra={a:1,b:2}", "extra.a=5,6"], [["+extra={a:1,b:2}", f"extra.a={n}"] for n in (5, 6)]),
+        (["epochs=1,2", "~limits", "+note=a b"], [[f"epochs={n}", "~limits", "+note=a b"] for n in (1, 2)]),
+    ],
+)
+def test_the_order_of_the_command_line_decides(
+    here: HydraProgram, arguments: list[str], points: list[list[str]]
+) -> None:
+    ours, theirs = configs_of_jobs(here, arguments, "untyped"), configs_of_hydra(here, points, "untyped")
+    assert [facts(config) for config in ours] == [facts(config) for config in theirs]
+
+
+def test_points_that_come_out_equal_are_refused_with_the_way_to_repeat(here: HydraProgram) -> None:
+    for arguments in (["nested.c=1,2", "nested={c:q}"], ["epochs=1,1"]):
+        with pytest.raises(UsageError, match=r"\+repeat=range\(0,5\)"):
+            configs_of_jobs(here, arguments, "untyped")
+    assert len(configs_of_jobs(here, ["epochs=1", "+repeat=range(0,5)"], "untyped")) == 5
+
+
+def test_overrides_have_no_quotes_that_nobody_typed(here: HydraProgram) -> None:
+    arguments = ["~limits", "+note=a b", "+list=[a, b:c]", "nested.c=x-y,5%", "+text='1'", "epochs=range(0,2)"]
+    sweep = here.make_sweep(*arguments, root="untyped")
+    jobs = load_sweep(sweep, arguments).jobs()
+    points = BasicSweeper.split_arguments(sweep.composer.parse_overrides(arguments), None)[0]
+    assert [overrides_of(job) for job in jobs] == points
