@@ -46,7 +46,8 @@ class Program:
     """The function that every job calls: where it is found, and what was around it when it was launched.
 
     ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
-    imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch.
+    imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch. ``options`` are
+    those of the command line that say where the configuration is found.
     """
 
     module: str
@@ -55,6 +56,7 @@ class Program:
     path: tuple[str, ...]
     cwd: str
     now: float
+    options: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:

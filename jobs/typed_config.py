@@ -44,8 +44,8 @@ class _Encoder:
     def node(self, node: Node) -> Any:
         metadata = node._metadata
         if isinstance(node, UnionNode):
-            content = node._value()
-            held = self.node(content) if isinstance(content, Node) else self.value(content)
+            held_node = node._value()
+            held = self.node(held_node) if isinstance(held_node, Node) else self.value(held_node)
             return {NODE: "UnionNode", "value": held, **self._typing(metadata)}
         if not isinstance(node, (DictConfig, ListConfig)):
             return self._leaf(node)
@@ -163,7 +163,7 @@ class _Decoder:
 
     @staticmethod
     def _adopted(child: Node, key: Any, parent: Container) -> Node:
-        child._set_parent(parent)  # type: ignore[arg-type]
+        child._set_parent(parent)
         child._set_key(key)
         return child
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -211,4 +211,21 @@ def _make_program(function: Callable[..., Any]) -> Program:
     module, name, file = task_function_name(function)
     folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]
     path = [str(folder) for folder in folders if not is_installed(f"{folder}/")]
-    return Program(module, name, str(file), tuple(dict.fromkeys(path)), str(Path.cwd()), time.time())
+    folder_names = tuple(dict.fromkeys(path))
+    return Program(module, name, str(file), folder_names, str(Path.cwd()), _launch_time(), tuple(_config_options()))
+
+
+def _launch_time() -> float:
+    """The moment that ``${now:...}`` stands for, once it has been read."""
+    return time.time()
+
+
+def _config_options() -> Iterator[str]:
+    """The options of the command line that say where the program's configuration is found."""
+    from hydra._internal.utils import get_args_parser
+
+    known, _ = get_args_parser().parse_known_args()
+    for name in ("config-path", "config-name", "config-dir"):
+        value = getattr(known, name.replace("-", "_"))
+        if value is not None:
+            yield f"--{name}={value}"

@@ -24,6 +24,7 @@ from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
 from seedfold.trainers.programs.job_config import compose_job_config
@@ -43,7 +44,13 @@ def run(work: Work) -> None:
     _change_folder(Path(hydra_part["program"]["cwd"]))
     _set_threads(work.description.resources.cpus)
     _set_globals(hydra_part["program"]["now"], hydra_part["node"]["job"]["name"])
+    sys.argv = [
+        hydra_part["program"]["file"],
+        *hydra_part["program"].get("options", ()),
+        *overrides_of(work.description),
+    ]
     function = find_function(hydra_part["program"])
+    sys.argv[0] = str(sys.modules["__main__"].__file__)
     config = compose_job_config(work.description)
     output = OutputFolder.for_job(work, config)
     with _interrupt_on_sigterm(work, output):

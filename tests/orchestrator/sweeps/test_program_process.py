@@ -1,0 +1,62 @@
+"""What a job's process looks like to the program: its arguments, its main module, its moment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra_program import HydraProgram
+
+PROGRAM = """
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="small")
+def main(cfg):
+    known, overrides = argparse.ArgumentParser().parse_known_args()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    facts = {"argv": sys.argv, "overrides": overrides, "lr": cfg.lr, "spec": str(sys.modules["__main__"].__spec__)}
+    (folder / "facts.json").write_text(json.dumps(facts))
+    if cfg.child:
+        # As launchers of several processes start the others.
+        again = [sys.executable, *sys.argv, "child=false", f"hydra.run.dir={folder}/child"]
+        subprocess.run(again, check=True)
+    return cfg.lr
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def program(stranger: HydraProgram) -> HydraProgram:
+    (stranger.folder / "train.py").write_text(PROGRAM)
+    (stranger.folder / "conf" / "small.yaml").write_text("lr: 1\nchild: true\nnote: ''\nmoment: ${now:%H%M%S%f}\n")
+    (stranger.folder / "conf" / "other.yaml").write_text("defaults: [small]\n")
+    return stranger
+
+
+def facts_of(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]/facts.json"))]
+
+
+@pytest.mark.slow
+def test_arguments_are_the_program_and_the_overrides_of_the_point(program: HydraProgram) -> None:
+    program.sweep("lr=2,3", "note=a b", "hydra.sweep.dir=out", "--config-name=other")
+    facts = facts_of(program.folder / "out")
+    overrides = [["--config-name=other", f"lr={value}", "note=a\\ b"] for value in (2, 3)]
+    assert [one["argv"][1:] for one in facts] == overrides
+    assert [Path(one["argv"][0]).name for one in facts] == ["train.py", "train.py"]
+    assert [one["overrides"] for one in facts] == overrides
+    assert [one["spec"] for one in facts] == ["None", "None"]
+    children = [json.loads(file.read_text()) for file in sorted(program.folder.glob("out/*/child/facts.json"))]
+    assert [child["lr"] for child in children] == [2, 3]
