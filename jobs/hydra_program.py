@@ -8,7 +8,7 @@ counts for the id; and ``program``, ``node`` and ``num``, which do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Program:
 
     ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
     imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch. ``options`` are
-    those of the command line that say where the configuration is found.
+    those of the command line that say where the configuration is found. ``now_texts`` is what ``${now:PATTERN}`` was
+    in the launching process, by pattern.
     """
 
     module: str
@@ -57,6 +58,7 @@ class Program:
     cwd: str
     now: float
     options: tuple[str, ...] = ()
+    now_texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -126,6 +128,7 @@ class ProgramStudy(Study):
 
     _layouts_by_id: dict[int, tuple[Layout, Layout]] = field(default_factory=dict, repr=False)
     _job_numbers: list[int] = field(default_factory=list, repr=False)
+    _numbers_of_points: Sequence[int] | None = field(default=None, repr=False)
 
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, numbered as Hydra does, in matrix order.
@@ -146,7 +149,8 @@ class ProgramStudy(Study):
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         known = self._layouts_by_id.get(id(config.layout))
         layout = known[1] if known else self._extend_layout(config.layout, template)
-        self._job_numbers.append(len(self._job_numbers))
+        place, numbers = len(self._job_numbers), self._numbers_of_points
+        self._job_numbers.append(place if numbers is None else numbers[place])
         return SharedConfig(layout, (*config.own_values, (self._job_numbers[-1],)))
 
     def _extend_layout(self, layout: Layout, template: Template) -> Layout:
@@ -218,9 +222,12 @@ def _place(override: Override, overrides: Sequence[Override]) -> int:
     return next(place for place, each in enumerate(overrides) if each is override)
 
 
-def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
-    """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
+def load_expanded_points(
+    sweep: ProgramSweep, points: Sequence[Sequence[str]], first_number: int = 0
+) -> tuple[ProgramStudy, list[int]]:
+    """Read a sweep that another sweeper has expanded: the overrides of each point, and the place of its job.
 
+    Hydra numbers the points from ``first_number`` on; a job that several points have has the number of the first.
     Raises UsageError where points differ in which keys they set, or in one that is part of no point's name.
     """
     composer = sweep.composer
@@ -236,9 +243,10 @@ def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -
     values_by_name = dict(zip(names, values, strict=True))
     columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    numbers = {name: number for number, name in enumerate(values_by_name)}
+    places = {name: place for place, name in enumerate(values_by_name)}
     study = _make_study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
-    return study, [numbers[name] for name in names]
+    numbers = [first_number + names.index(name) for name in places]
+    return replace(study, _numbers_of_points=numbers), [places[name] for name in names]
 
 
 def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:

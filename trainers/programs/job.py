@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +43,7 @@ def run(work: Work) -> None:
     hydra_part = work.config["hydra"]
     _change_folder(Path(hydra_part["program"]["cwd"]))
     _set_threads(work.description.resources.cpus)
-    _set_globals(hydra_part["program"]["now"], hydra_part["node"]["job"]["name"])
+    _set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
     sys.argv = [
         hydra_part["program"]["file"],
         *hydra_part["program"].get("options", ()),
@@ -77,11 +77,16 @@ def _set_threads(cpus: int) -> None:
         sys.modules["torch"].set_num_threads(cpus)
 
 
-def _set_globals(launched: float, name: str) -> None:
+def _set_globals(program: Mapping[str, Any], name: str) -> None:
     """Have ``${now:...}`` be the time of the launch, for all jobs of a sweep alike, as Hydra has it."""
     setup_globals()
-    moment = datetime.fromtimestamp(launched)
-    OmegaConf.register_new_resolver("now", moment.strftime, use_cache=True, replace=True)
+    moment, texts = datetime.fromtimestamp(program["now"]), program.get("now_texts", {})
+
+    def now(pattern: str) -> str:
+        text: str = texts.get(pattern) or moment.strftime(pattern)
+        return text
+
+    OmegaConf.register_new_resolver("now", now, use_cache=True, replace=True)
     JobRuntime.instance().set("name", name)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra_program import HydraProgram
 
 PROGRAM = """
@@ -60,3 +62,23 @@ def test_arguments_are_the_program_and_the_overrides_of_the_point(program: Hydra
     assert [one["spec"] for one in facts] == ["None", "None"]
     children = [json.loads(file.read_text()) for file in sorted(program.folder.glob("out/*/child/facts.json"))]
     assert [child["lr"] for child in children] == [2, 3]
+
+
+@pytest.mark.slow
+def test_a_sweep_in_batches_has_one_folder_and_counts_on(program: HydraProgram) -> None:
+    program.run("-m", "hydra/launcher=seedfold_local", "+hydra.sweeper.max_batch_size=2", "lr=1,2,3,4", "child=false")
+    (sweep,) = program.folder.glob("multirun/*/*")
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "2", "3", "multirun.yaml"]
+    assert [one["lr"] for one in facts_of(sweep)] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_multirun_yaml_is_that_of_hydra(program: HydraProgram) -> None:
+    arguments = ("-m", "lr=1,2", "child=false", "hydra.sweep.dir=${note}", "note=out")
+    program.run(*arguments)
+    theirs = yaml.safe_load((program.folder / "out" / "multirun.yaml").read_text())
+    shutil.rmtree(program.folder / "out")
+    program.sweep(*arguments[1:])
+    ours = yaml.safe_load((program.folder / "out" / "multirun.yaml").read_text())
+    assert set(ours.pop("hydra")) == set(theirs.pop("hydra"))
+    assert ours == theirs
