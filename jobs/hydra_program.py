@@ -136,7 +136,7 @@ class ProgramStudy(Study):
         Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job.
         """
         self._job_numbers.clear()
-        point_by_job: dict[str, dict[str, Any]] = {}
+        point_by_job: dict[str, Mapping[str, Any]] = {}
         for job in super().jobs():
             earlier = point_by_job.setdefault(job.id, job.axes)
             if earlier is not job.axes:

@@ -66,6 +66,17 @@ def has_path(tree: Any, path: KeyPath) -> bool:
     return True
 
 
+def leads_through_value(path: KeyPath, tree: Any) -> bool:
+    """Whether ``path`` leads through something that is no mapping: a list, an interpolation, a missing value, null."""
+    for part in path[:-1]:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return not isinstance(tree, dict)
+
+
 def walk_texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Yield every text in nested data with its path."""
     if isinstance(tree, str):

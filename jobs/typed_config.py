@@ -52,11 +52,11 @@ class _Encoder:
         content = node._content
         if isinstance(content, dict):
             pairs = [[self.value(key), self.node(child)] for key, child in content.items()]
-            is_plain = self._is_plain(metadata, dict) and all(type(key) is str and key != NODE for key in content)
+            is_plain = self._is_plain(node, dict) and all(type(key) is str and key != NODE for key in content)
             return dict(pairs) if is_plain else {NODE: "DictConfig", "items": pairs, **self._typing(metadata)}
         if isinstance(content, list):
             children = [self.node(child) for child in content]
-            is_plain = self._is_plain(metadata, list)
+            is_plain = self._is_plain(node, list)
             return children if is_plain else {NODE: "ListConfig", "items": children, **self._typing(metadata)}
         # None, a missing value or an interpolation in the place of a mapping or a list.
         return {NODE: type(node).__name__, "value": content, **self._typing(metadata)}
@@ -68,7 +68,8 @@ class _Encoder:
         return {NODE: type(node).__name__, "value": value, **self._typing(metadata)}
 
     @staticmethod
-    def _is_plain(metadata: ContainerMetadata, kind: type) -> bool:
+    def _is_plain(node: DictConfig | ListConfig, kind: type) -> bool:
+        metadata = node._metadata
         types = (metadata.ref_type, metadata.key_type, metadata.element_type)
         if metadata.flags or not metadata.optional or metadata.object_type is not kind:
             return False

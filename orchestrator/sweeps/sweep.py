@@ -76,6 +76,8 @@ def launch_points(request: SweepRequest, points: Sequence[Sequence[str]], first_
         from seedfold.jobs.hydra_program import load_expanded_points
 
         study, job_places = load_expanded_points(request.make_sweep(), points, first_number)
+        if first_number == 0:
+            request.save_config()
         # The next points of the same sweep come with the same arguments.
         plan, launched, code = _launch_and_wait(request, study, request.arguments, only_adds=True)
         if code == _INTERRUPTED_EXIT_CODE:
