@@ -34,7 +34,7 @@ from killed_processes import job_processes, kill_jobs, worker_processes
 from old_root import describe_study, make_project
 from toyproject import Toy, wait_until
 
-from seedfold.orchestrator.layout import StudyFolder
+from seedfold.orchestrator.ledger.layout import StudyFolder
 
 HERE = Path(__file__).parent
 _HOST_NAME = "laptop"
