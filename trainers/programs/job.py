@@ -23,6 +23,7 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import UnsupportedInterpolationType
 
 from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
@@ -55,8 +56,16 @@ def run(work: Work) -> None:
     output = OutputFolder.for_job(work, config)
     with _interrupt_on_sigterm(work, output):
         job_return = _run_job(function, config, output)
-    # Reading it raises what the function raised.
-    _write_return(work.staging, job_return.return_value, output)
+    try:
+        # Reading it raises what the function raised.
+        returned = job_return.return_value
+    except UnsupportedInterpolationType as error:
+        message = str(error).splitlines()[0]
+        raise ConfigFailure(
+            f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
+            " resolver at the top of the module"
+        ) from error
+    _write_return(work.staging, returned, output)
 
 
 def _change_folder(folder: Path) -> None:
