@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, ValueType
+from hydra.errors import OverrideParseException
 
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError
@@ -112,4 +114,16 @@ def override_text(prefix: str, key: str, value: Any) -> str:
     """Return the override that sets ``key`` as people type it: with quotes only where Hydra's grammar asks for them."""
     if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _SPECIAL_WORDS:
         return f"{prefix}{key}={value}"
-    return group_override(prefix, key, value)
+    unquoted = f"{prefix}{key}={Override._get_value_element_as_str(value)}"
+    return unquoted if _is_read_as(unquoted, value) else group_override(prefix, key, value)
+
+
+def _is_read_as(override: str, value: Any) -> bool:
+    """Whether Hydra's grammar reads this one value, of the same types, in an override."""
+    if not isinstance(value, (str, list, dict)):
+        return False
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except OverrideParseException:
+        return False
+    return not parsed.is_sweep_override() and repr(parsed.value()) == repr(value)

@@ -32,7 +32,7 @@ from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
-from seedfold.jobs.shared_config import has_path, walk_paths, walk_texts
+from seedfold.jobs.shared_config import has_path, leads_through_value, walk_paths, walk_texts
 from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.value_evaluation import pop_hydra_view
 from seedfold.jobs.value_types import refuse_text
@@ -223,13 +223,20 @@ class Expansion:
 
     def _check_key(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         path = _axis_path(axis)
-        if axis.prefix or has_path(tree, path) or _leads_through_value(path, tree):
+        if axis.prefix or has_path(tree, path) or leads_through_value(path, tree) or self._is_in_earlier_axis(axis):
             return
         known = [".".join(path) for path in walk_paths(tree)]
         raise UsageError(
             f"{self._spec.label}: {axis.key}: no such key in the configuration{did_you_mean(axis.key, known)};"
             f" write +{axis.key} to add it"
         )
+
+    def _is_in_earlier_axis(self, axis: Axis) -> bool:
+        """Whether the key of an axis lies in the value of one before it, so that only Hydra can tell if it is there."""
+        path = _axis_path(axis)
+        value_axes = [self.matrix.axes[number] for number in self._value_axes]
+        earlier = [_axis_path(other) for other in value_axes[: value_axes.index(axis)]]
+        return any(path[: len(other)] == other for other in earlier)
 
     def _check_values(self, axis: Axis, tree: Mapping[str, Any]) -> None:
         if axis.prefix or not self._is_study_file:
@@ -247,7 +254,7 @@ class Expansion:
             overlapping
             or _has_declared_type(config._get_node(path[0], validate_access=False))
             or "[" in axis.key
-            or _leads_through_value(path, tree)
+            or leads_through_value(path, tree)
         ):
             return None
         existing = _value_at(tree, path)
@@ -360,17 +367,6 @@ def _value_at(tree: Mapping[str, Any], path: KeyPath) -> Any:
             return None
         node = node[part]
     return node
-
-
-def _leads_through_value(path: KeyPath, tree: Any) -> bool:
-    """Whether ``path`` leads through a value that is not a mapping: a list, an interpolation, a missing value, null."""
-    for part in path[:-1]:
-        if not isinstance(tree, dict):
-            return True
-        if part not in tree:
-            return False
-        tree = tree[part]
-    return not isinstance(tree, dict)
 
 
 def _needs_hydra(axis: Axis, value: Any, existing: Any, is_merged: bool) -> bool:

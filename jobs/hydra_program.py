@@ -8,7 +8,7 @@ counts for the id; and ``program``, ``node`` and ``num``, which do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.axis_values import override_text
+from seedfold.jobs.axis_values import override_text, value_override
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
@@ -26,11 +26,12 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.matrix import Block, Matrix
-from seedfold.jobs.shared_config import Layout, SharedConfig, value_at
+from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
+from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
+from seedfold.jobs.typed_config import encode_config
 from seedfold.jobs.value_evaluation import pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
@@ -45,7 +46,9 @@ class Program:
     """The function that every job calls: where it is, and what surrounded it at the launch.
 
     ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
-    imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch.
+    imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch. ``options`` are
+    those of the command line that say where the configuration is found. ``now_texts`` is what ``${now:PATTERN}`` was
+    in the launching process, by pattern.
     """
 
     module: str
@@ -54,6 +57,8 @@ class Program:
     path: tuple[str, ...]
     cwd: str
     now: float
+    options: tuple[str, ...] = ()
+    now_texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -89,13 +94,15 @@ class _ProgramContext(StudyContext):
 
     program: Program
     prefixes: Mapping[str, str]
+    groups: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """See `StudyContext.compose`. The keys of Hydra's node that a job needs are put beside it."""
         config = self.composer.compose([*self.fixed_overrides, *options])
-        types = dict(_declared_types(config, self.program.module))
         view = pop_hydra_view(config)
+        composed = encode_config(config, self.program.module)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
         resources_entry, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
         with one_line_errors():
@@ -107,26 +114,12 @@ class _ProgramContext(StudyContext):
         program = asdict(self.program) | {
             "fixed": list(self.fixed_overrides),
             "prefixes": dict(self.prefixes),
-            "types": types,
+            "groups": list(self.groups),
+            "derived": list(self.derived),
+            "config": composed,
         }
         self.hydra_nodes[id(view)] = view, {"task": self.program.task, "program": program, "node": hydra_node}
-        return Composition(config, lambda: config, plain_tree(config), view)
-
-
-def _declared_types(node: DictConfig, main_module: str, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the dotted key and the class of every mapping with a declared type, except in Hydra's own node."""
-    kind = node._metadata.object_type
-    if isinstance(kind, type) and kind is not dict and "<locals>" not in kind.__qualname__:
-        module = main_module if kind.__module__ == "__main__" else kind.__module__
-        yield path, f"{module}:{kind.__qualname__}"
-    for key in map(str, node):
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not _is_unresolved(child) and (path or key != "hydra"):
-            yield from _declared_types(child, main_module, f"{path}.{key}" if path else key)
-
-
-def _is_unresolved(node: DictConfig) -> bool:
-    return node._is_none() or node._is_missing() or node._is_interpolation()
+        return Composition(config, lambda: config, paths_to_texts(plain_tree(config)), view)
 
 
 @dataclass(frozen=True)
@@ -135,16 +128,29 @@ class ProgramStudy(Study):
 
     _layouts_by_id: dict[int, tuple[Layout, Layout]] = field(default_factory=dict, repr=False)
     _job_numbers: list[int] = field(default_factory=list, repr=False)
+    _numbers_of_points: Sequence[int] | None = field(default=None, repr=False)
 
     def jobs(self) -> Iterator[JobDescription]:
-        """Yield every job, numbered as Hydra does, in matrix order; raises UsageError as `Study.jobs`."""
+        """Yield every job, numbered as Hydra does, in matrix order.
+
+        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job.
+        """
         self._job_numbers.clear()
-        yield from super().jobs()
+        point_by_job: dict[str, Mapping[str, Any]] = {}
+        for job in super().jobs():
+            earlier = point_by_job.setdefault(job.id, job.axes)
+            if earlier is not job.axes:
+                raise UsageError(
+                    f"{_point_text(earlier)} and {_point_text(job.axes)}: two points with the same configuration;"
+                    f" remove one of them, or {REPEAT_ADVICE}"
+                )
+            yield job
 
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         known = self._layouts_by_id.get(id(config.layout))
         layout = known[1] if known else self._extend_layout(config.layout, template)
-        self._job_numbers.append(len(self._job_numbers))
+        place, numbers = len(self._job_numbers), self._numbers_of_points
+        self._job_numbers.append(place if numbers is None else numbers[place])
         return SharedConfig(layout, (*config.own_values, (self._job_numbers[-1],)))
 
     def _extend_layout(self, layout: Layout, template: Template) -> Layout:
@@ -156,14 +162,14 @@ class ProgramStudy(Study):
 
     def points_as_overrides(self) -> list[list[str]]:
         """Return the points, with their derived values, as Hydra's overrides, as other launchers expect them."""
-        derived = [key.lstrip("+") for spec in self._specs for key in spec.derive]
         return [
-            [
-                *overrides_of(job),
-                *(override_text("++", key, value_at(job.config, tuple(split_key(key)))) for key in derived),
-            ]
+            [*overrides_of(job), *(override_text("++", key, value) for key, value in derived_values(job).items())]
             for job in self.jobs()
         ]
+
+
+def _point_text(axes: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in axes.items())
 
 
 def overrides_of(job: JobDescription) -> list[str]:
@@ -171,6 +177,23 @@ def overrides_of(job: JobDescription) -> list[str]:
     program = job.config["hydra"]["program"]
     axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
     return [*program["fixed"], *axes]
+
+
+def derived_values(job: JobDescription) -> dict[str, Any]:
+    """Return the values that were derived for a job, by key."""
+    keys = job.config["hydra"]["program"].get("derived", ())
+    return {key: value_at(job.config, tuple(split_key(key))) for key in keys}
+
+
+def value_overrides_of(job: JobDescription) -> list[Override]:
+    """Return the overrides by which Hydra makes a job's configuration from that of its config groups."""
+    program = job.config["hydra"]["program"]
+    axes = [
+        value_override(program["prefixes"].get(key, ""), key, value)
+        for key, value in job.axes.items()
+        if key not in program["groups"]
+    ]
+    return [*axes, *(value_override("++", key, value) for key, value in derived_values(job).items())]
 
 
 def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
@@ -189,13 +212,22 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
         for one in single_overrides
         if one not in fixed
     ]
-    (stage,) = change_axes(composer, [stage], [*changes, *point_changes])
+    # Hydra applies overrides in the order in which they are written.
+    in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
+    (stage,) = change_axes(composer, [stage], in_order)
     return _make_study(sweep, composer, stage, fixed, tables)
 
 
-def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -> tuple[ProgramStudy, list[int]]:
-    """Read a sweep that another sweeper has expanded: the overrides of each point, and the number of its job.
+def _place(override: Override, overrides: Sequence[Override]) -> int:
+    return next(place for place, each in enumerate(overrides) if each is override)
 
+
+def load_expanded_points(
+    sweep: ProgramSweep, points: Sequence[Sequence[str]], first_number: int = 0
+) -> tuple[ProgramStudy, list[int]]:
+    """Read a sweep that another sweeper has expanded: the overrides of each point, and the place of its job.
+
+    Hydra numbers the points from ``first_number`` on; a job that several points share has the number of the first one.
     Raises UsageError if the points do not all set the same keys, or differ in a key that is not part of an address.
     """
     composer = sweep.composer
@@ -211,9 +243,10 @@ def load_expanded_points(sweep: ProgramSweep, points: Sequence[Sequence[str]]) -
     values_by_name = dict(zip(names, values, strict=True))
     columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    numbers = {name: number for number, name in enumerate(values_by_name)}
+    places = {name: place for place, name in enumerate(values_by_name)}
     study = _make_study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
-    return study, [numbers[name] for name in names]
+    numbers = [first_number + names.index(name) for name in places]
+    return replace(study, _numbers_of_points=numbers), [places[name] for name in names]
 
 
 def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:
@@ -239,10 +272,12 @@ def _make_study(
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
     matrix: Matrix = make_matrix(composer, stage, identity)
-    texts = tuple(str(override.input_line) for override in fixed)
+    texts = tuple(f"{override.get_key_element()}={override.get_value_element_as_str()}" for override in fixed)
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
+    groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
+    derived = tuple(key.lstrip("+") for key in stage.derive)
     base = _ProgramContext(
-        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes
+        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes, groups, derived
     )
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})

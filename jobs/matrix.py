@@ -15,6 +15,8 @@ from typing import Any
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import UsageError, did_you_mean
 
+REPEAT_ADVICE = "give each repetition a value of its own (+repeat=range(0,5))"
+
 Point = tuple[int, ...]
 Predicate = tuple[tuple[int, frozenset[int]], ...]
 """Per axis number the values that satisfy it; all must hold."""
@@ -136,7 +138,7 @@ def _refuse_duplicates(block: Block, rows: Sequence[Point]) -> None:
     for number, row in enumerate(rows):
         if row in seen:
             shown = ", ".join(f"{key.lstrip('+')}={column[number]}" for key, column in block.columns.items())
-            raise UsageError(f"{block.origin}: the point {shown} occurs twice; remove one of them")
+            raise UsageError(f"{block.origin}: the point {shown} occurs twice; remove one of them, or {REPEAT_ADVICE}")
         seen.add(row)
 
 

@@ -6,9 +6,11 @@ A `ValueTree` says where values go; applying it copies only the mappings and lis
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from seedfold.jobs.errors import UsageError
 from seedfold.jobs.key_patterns import KeyPath
 
 ValueIndex = tuple[int, int]
@@ -64,6 +66,17 @@ def has_path(tree: Any, path: KeyPath) -> bool:
     return True
 
 
+def leads_through_value(path: KeyPath, tree: Any) -> bool:
+    """Whether ``path`` leads through something that is no mapping: a list, an interpolation, a missing value, null."""
+    for part in path[:-1]:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return not isinstance(tree, dict)
+
+
 def walk_texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     """Yield every text in nested data with its path."""
     if isinstance(tree, str):
@@ -77,12 +90,28 @@ def walk_texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 
 
 def paths_to_texts(tree: Any) -> Any:
-    """Return nested data with path objects, which a dataclass may declare, as strings."""
+    """Return nested data with path objects, which a dataclass may declare, as strings; all keys become strings as well.
+
+    Raises UsageError for a mapping that would have a key twice, such as ``1`` and ``"1"``.
+    """
     if isinstance(tree, dict):
-        return {key: paths_to_texts(item) for key, item in tree.items()}
+        texts = {key_text(key): paths_to_texts(item) for key, item in tree.items()}
+        if len(texts) < len(tree):
+            keys = ", ".join(map(repr, tree))
+            raise UsageError(f"{{{keys}}}: two keys of a mapping that are one as text; rename one of them")
+        return texts
     if isinstance(tree, list):
         return [paths_to_texts(item) for item in tree]
     return str(tree) if isinstance(tree, PurePath) else tree
+
+
+def key_text(key: Any) -> str:
+    """Return a key as text; ``true`` and ``false`` as YAML writes them."""
+    if isinstance(key, bool):
+        return str(key).lower()
+    if isinstance(key, Enum):
+        return key.name
+    return key.decode(errors="backslashreplace") if isinstance(key, bytes) else str(key)
 
 
 def walk_paths(tree: Any, path: KeyPath = ()) -> Iterator[KeyPath]:

@@ -18,7 +18,7 @@ from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
-from seedfold.jobs.shared_config import walk_texts
+from seedfold.jobs.shared_config import key_text, walk_texts
 
 
 class Evaluator:
@@ -88,7 +88,12 @@ def _without_key(message: str, path: KeyPath) -> str:
 
 
 def _index(node: Any, part: str) -> Any:
-    return int(part) if isinstance(node, ListConfig) else part
+    """Return the index or the key for a part of a path; keys that are no texts are known by their text."""
+    if isinstance(node, ListConfig):
+        return int(part)
+    if not isinstance(node, DictConfig) or part in node._content:  # type: ignore[operator]
+        return part
+    return next((key for key in node if key_text(key) == part), part)
 
 
 def _ensure_parent_node(config: DictConfig, path: KeyPath) -> Any:

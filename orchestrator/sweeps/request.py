@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,8 +118,40 @@ class SweepRequest:
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
         return ProgramSweep(
-            loader, self.config, _make_program(self.task_function), self.config.hydra.job.name, self._study_settings()
+            loader,
+            self.config,
+            _make_program(self.task_function, self.launched_at, self._now_texts()),
+            self.config.hydra.job.name,
+            self._study_settings(),
         )
+
+    @cached_property
+    def launched_at(self) -> float:
+        """The moment that ``${now:...}`` stands for in all jobs, in seconds since the epoch."""
+        return time.time()
+
+    @cached_property
+    def sweep_folder(self) -> Path:
+        """The folder of the sweep. Raises UsageError where it cannot be resolved."""
+        from seedfold.jobs.compose import one_line_errors
+
+        with one_line_errors():
+            return Path(str(self.config.hydra.sweep.dir))
+
+    def save_config(self) -> None:
+        """Write ``multirun.yaml``, as Hydra's own sweeper does."""
+        from omegaconf import OmegaConf
+
+        self.sweep_folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, self.sweep_folder / "multirun.yaml")
+
+    def _now_texts(self) -> dict[str, str]:
+        """What ``${now:PATTERN}`` is in this process, in the name of the sweep's folder above all."""
+        from omegaconf import OmegaConf
+
+        _ = self.sweep_folder
+        texts = OmegaConf.get_cache(self.config).get("now", {})
+        return {str(pattern): str(text) for (pattern,), text in texts.items()}
 
     def _study_settings(self) -> dict[str, Any]:
         from seedfold.jobs.hydra_program import VOLATILE
@@ -203,7 +235,7 @@ def _read_config_file(name: str) -> dict[str, Any]:
     return content
 
 
-def _make_program(function: Callable[..., Any]) -> Program:
+def _make_program(function: Callable[..., Any], launched_at: float, now_texts: Mapping[str, str]) -> Program:
     from seedfold.jobs.hydra_program import Program
     from seedfold.jobs.task_function import task_function_name
     from seedfold.orchestrator.code.digests import is_installed
@@ -211,4 +243,24 @@ def _make_program(function: Callable[..., Any]) -> Program:
     module, name, file = task_function_name(function)
     folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]
     path = [str(folder) for folder in folders if not is_installed(f"{folder}/")]
-    return Program(module, name, str(file), tuple(dict.fromkeys(path)), str(Path.cwd()), time.time())
+    return Program(
+        module=module,
+        function=name,
+        file=str(file),
+        path=tuple(dict.fromkeys(path)),
+        cwd=str(Path.cwd()),
+        now=launched_at,
+        options=tuple(_config_options()),
+        now_texts=now_texts,
+    )
+
+
+def _config_options() -> Iterator[str]:
+    """The options of the command line that say where the program's configuration is found."""
+    from hydra._internal.utils import get_args_parser
+
+    known, _ = get_args_parser().parse_known_args()
+    for name in ("config-path", "config-name", "config-dir"):
+        value = getattr(known, name.replace("-", "_"))
+        if value is not None:
+            yield f"--{name}={value}"

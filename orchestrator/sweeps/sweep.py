@@ -53,6 +53,7 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
         from seedfold.jobs.hydra_program import load_sweep
 
         study = load_sweep(request.make_sweep(), arguments)
+        request.save_config()
         if not request.uses_seedfold_launcher:
             return _run_with_other_launcher(request, study)
         plan, launched, code = _launch_and_wait(request, study, arguments)
@@ -63,15 +64,20 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
         return list(read_job_returns(plan.root, launched.study, plan.descriptions, with_config=False))
 
 
-def launch_points(request: SweepRequest, points: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-    """Run the points that another sweeper made; return what each of them returned, in order."""
+def launch_points(request: SweepRequest, points: Sequence[Sequence[str]], first_number: int = 0) -> Sequence[JobReturn]:
+    """Run the points that another sweeper made; return what each of them returned, in order.
+
+    ``first_number`` is how many points the sweeper has made before.
+    """
     with _exit_on_errors():
         request.check_flags()
         if request.is_seedfold_study:
             raise UsageError("hydra/sweeper: Seedfold's own studies need hydra/sweeper=seedfold")
         from seedfold.jobs.hydra_program import load_expanded_points
 
-        study, job_numbers = load_expanded_points(request.make_sweep(), points)
+        study, job_places = load_expanded_points(request.make_sweep(), points, first_number)
+        if first_number == 0:
+            request.save_config()
         # The next points of the same sweep come with the same arguments.
         plan, launched, code = _launch_and_wait(request, study, request.arguments, only_adds=True)
         if code == _INTERRUPTED_EXIT_CODE:
@@ -79,7 +85,7 @@ def launch_points(request: SweepRequest, points: Sequence[Sequence[str]]) -> Seq
         if not request.get_flag("wait"):
             return []
         returns = list(read_job_returns(plan.root, launched.study, plan.descriptions))
-        return [returns[number] for number in job_numbers]
+        return [returns[place] for place in job_places]
 
 
 def _launch_and_wait(

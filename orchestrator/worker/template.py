@@ -178,6 +178,8 @@ def serve_requests(template: TemplateProcess) -> None:
 def main() -> None:
     """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with ``warm`` and ``runs``."""
     report, parent, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    # A program may read its arguments while it is imported; ours are none of them.
+    del sys.argv[1:]
     die_with_parent(parent)
     # A scheduler's warning is handled by the worker alone, which is one of the processes of the task.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,9 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import UnsupportedInterpolationType
 
+from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
 from seedfold.trainers.programs.job_config import compose_job_config
@@ -42,14 +44,28 @@ def run(work: Work) -> None:
     hydra_part = work.config["hydra"]
     _change_folder(Path(hydra_part["program"]["cwd"]))
     _set_threads(work.description.resources.cpus)
-    _set_globals(hydra_part["program"]["now"], hydra_part["node"]["job"]["name"])
+    _set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
+    sys.argv = [
+        hydra_part["program"]["file"],
+        *hydra_part["program"].get("options", ()),
+        *overrides_of(work.description),
+    ]
     function = find_function(hydra_part["program"])
+    sys.argv[0] = str(sys.modules["__main__"].__file__)
     config = compose_job_config(work.description)
     output = OutputFolder.for_job(work, config)
     with _interrupt_on_sigterm(work, output):
         job_return = _run_job(function, config, output)
-    # Reading it raises what the function raised.
-    _write_return(work.staging, job_return.return_value, output)
+    try:
+        # Reading it raises what the function raised.
+        returned = job_return.return_value
+    except UnsupportedInterpolationType as error:
+        message = str(error).splitlines()[0]
+        raise ConfigFailure(
+            f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
+            " resolver at the top of the module"
+        ) from error
+    _write_return(work.staging, returned, output)
 
 
 def _change_folder(folder: Path) -> None:
@@ -70,11 +86,16 @@ def _set_threads(cpus: int) -> None:
         sys.modules["torch"].set_num_threads(cpus)
 
 
-def _set_globals(launched: float, name: str) -> None:
+def _set_globals(program: Mapping[str, Any], name: str) -> None:
     """Let ``${now:...}`` be the time of the launch for all jobs of a sweep, as in Hydra."""
     setup_globals()
-    moment = datetime.fromtimestamp(launched)
-    OmegaConf.register_new_resolver("now", moment.strftime, use_cache=True, replace=True)
+    moment, texts = datetime.fromtimestamp(program["now"]), program.get("now_texts", {})
+
+    def now(pattern: str) -> str:
+        text: str = texts.get(pattern) or moment.strftime(pattern)
+        return text
+
+    OmegaConf.register_new_resolver("now", now, use_cache=True, replace=True)
     JobRuntime.instance().set("name", name)
 
 

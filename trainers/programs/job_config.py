@@ -1,24 +1,31 @@
 """The configuration of a job of somebody's own program, as the program's Hydra would pass it.
 
-The values are those of the description. Nodes that a dataclass declares get their type back, and Hydra's own node what
-is known of the job.
+It is what Hydra composed at the launch, with types and unresolved interpolations. Hydra's own code puts the values of
+the job's point into it, and Hydra's own node gets what is known of the job.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.conf import HydraConf
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.hydra_program import overrides_of
+from seedfold.jobs.hydra_program import overrides_of, value_overrides_of
+from seedfold.jobs.typed_config import decode_config, import_class
 from seedfold.jobs.work import ConfigFailure
+
+_log = logging.getLogger(__name__)
 
 
 def compose_job_config(job: JobDescription) -> DictConfig:
@@ -26,12 +33,63 @@ def compose_job_config(job: JobDescription) -> DictConfig:
 
     Raises ConfigFailure for a class that does not exist any more.
     """
-    hydra_part = job.config["hydra"]
+    program = job.config["hydra"]["program"]
+    config = _composed_config(job, program) if "config" in program else _config_of_values(job, program["types"])
+    hydra_node = _with_type(HydraConf, OmegaConf.create(_hydra_node(job)))
+    with read_write(config), open_dict(config):
+        config["hydra"] = hydra_node
+    return config
+
+
+def _composed_config(job: JobDescription, program: Mapping[str, Any]) -> DictConfig:
+    """Return what Hydra composed at the launch, with the values of this job's point."""
+    config = decode_config(program["config"], _find_class)
+    assert isinstance(config, DictConfig)
+    try:
+        ConfigLoaderImpl._apply_overrides_to_config(value_overrides_of(job), config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigFailure(str(error)) from error
+    return config
+
+
+def _config_of_values(job: JobDescription, types: Mapping[str, str]) -> DictConfig:
+    """Return the configuration of a job that an earlier version launched: its values, with declared types."""
     program_part = OmegaConf.create({key: value for key, value in job.config.items() if key != "hydra"})
-    config = OmegaConf.create({"hydra": _with_type(HydraConf, _hydra_node(job))})
-    config.merge_with(_restore_types(program_part, hydra_part["program"]["types"]))
+    config = _restore_types(program_part, types)
     OmegaConf.set_struct(config, True)
     return config
+
+
+def _find_class(name: str) -> type | None:
+    """Return a class by its name, also one that is made while the program is imported and stored for Hydra."""
+    found = import_class(name)
+    if found is None:
+        found = next((kind for kind in _stored_classes(ConfigStore.instance().repo) if _class_name(kind) == name), None)
+    if found is None:
+        _log.warning("%s: the type of a configuration is not there any more; its values have no type", name)
+    return found
+
+
+def _stored_classes(repository: Mapping[str, Any]) -> Iterator[type]:
+    for item in repository.values():
+        if isinstance(item, Mapping):
+            yield from _stored_classes(item)
+        elif isinstance(item.node, DictConfig):
+            yield from _declared_classes(item.node)
+
+
+def _declared_classes(node: DictConfig) -> Iterator[type]:
+    kind = node._metadata.object_type
+    if isinstance(kind, type) and kind is not dict:
+        yield kind
+    if isinstance(node._content, dict):
+        for child in node._content.values():
+            if isinstance(child, DictConfig):
+                yield from _declared_classes(child)
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _restore_types(config: DictConfig, types: Mapping[str, str]) -> DictConfig:

@@ -25,11 +25,22 @@ def find_function(program: Mapping[str, Any]) -> Callable[..., Any]:
         if folder not in sys.path:
             sys.path.append(folder)
     module = _import_program(program["module"], Path(program["file"]))
-    sys.modules["__main__"] = module
+    sys.modules["__main__"] = module if "." in program["module"] else _as_script(module)
     function = find_task_function(module, program["function"])
     if function is None:
         raise ConfigFailure(f"{module.__file__}: has no function {program['function']} any more")
     return function
+
+
+def _as_script(module: ModuleType) -> ModuleType:
+    """Return a module as ``python FILE`` has it as ``__main__``: without a name, by which others would start it again.
+
+    Lightning starts the processes of its other devices so, and multiprocessing its own.
+    """
+    script = ModuleType("__main__")
+    vars(script).update(vars(module))
+    script.__name__, script.__spec__ = "__main__", None
+    return script
 
 
 def _import_program(name: str, file: Path) -> ModuleType:

@@ -54,7 +54,7 @@ class SeedfoldLauncher(_Plugin, Launcher):
         from seedfold.orchestrator.sweeps.sweep import launch_points
 
         assert self._request is not None
-        return launch_points(self._request, job_overrides)
+        return launch_points(self._request, job_overrides, initial_job_idx)
 
 
 class SeedfoldSearchPath(SearchPathPlugin):

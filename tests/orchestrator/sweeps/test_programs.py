@@ -96,7 +96,7 @@ def test_killed_worker_and_its_jobs_are_gone_on_with_in_their_folders(stranger: 
     stranger.sweep(*points, "hydra.launcher.wait=false")
     stranger.wait_for_executions(2)
     wait_until(lambda: len(list(stranger.folder.glob("multirun/*/*/*/train.log"))) == 2)
-    begun = set(stranger.folder.glob("multirun/*/*/*"))
+    begun = {log.parent for log in stranger.folder.glob("multirun/*/*/*/train.log")}
     stranger.toy.kill_workers()
     (stranger.folder / "go").touch()
     assert "train: 3 done" in stranger.sweep(*points)

@@ -1,0 +1,95 @@
+"""What a job's process looks like to the program: its arguments, its main module, its moment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra_program import HydraProgram
+
+PROGRAM = """
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="small")
+def main(cfg):
+    known, overrides = argparse.ArgumentParser().parse_known_args()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    facts = {"argv": sys.argv, "overrides": overrides, "lr": cfg.lr, "spec": str(sys.modules["__main__"].__spec__)}
+    (folder / "facts.json").write_text(json.dumps(facts))
+    if cfg.child:
+        # As launchers of several processes start the others.
+        again = [sys.executable, *sys.argv, "child=false", f"hydra.run.dir={folder}/child"]
+        subprocess.run(again, check=True)
+    return cfg.lr
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def program(stranger: HydraProgram) -> HydraProgram:
+    (stranger.folder / "train.py").write_text(PROGRAM)
+    (stranger.folder / "conf" / "small.yaml").write_text("lr: 1\nchild: true\nnote: ''\nmoment: ${now:%H%M%S%f}\n")
+    (stranger.folder / "conf" / "other.yaml").write_text("defaults: [small]\n")
+    return stranger
+
+
+def facts_of(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("[0-9]/facts.json"))]
+
+
+@pytest.mark.slow
+def test_arguments_are_the_program_and_the_overrides_of_the_point(program: HydraProgram) -> None:
+    program.sweep("lr=2,3", "note=a b", "hydra.sweep.dir=out", "--config-name=other")
+    facts = facts_of(program.folder / "out")
+    overrides = [["--config-name=other", f"lr={value}", "note=a\\ b"] for value in (2, 3)]
+    assert [one["argv"][1:] for one in facts] == overrides
+    assert [Path(one["argv"][0]).name for one in facts] == ["train.py", "train.py"]
+    assert [one["overrides"] for one in facts] == overrides
+    assert [one["spec"] for one in facts] == ["None", "None"]
+    children = [json.loads(file.read_text()) for file in sorted(program.folder.glob("out/*/child/facts.json"))]
+    assert [child["lr"] for child in children] == [2, 3]
+
+
+@pytest.mark.slow
+def test_a_sweep_in_batches_has_one_folder_and_counts_on(program: HydraProgram) -> None:
+    program.run("-m", "hydra/launcher=seedfold_local", "+hydra.sweeper.max_batch_size=2", "lr=1,2,3,4", "child=false")
+    (sweep,) = program.folder.glob("multirun/*/*")
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "2", "3", "multirun.yaml"]
+    assert [one["lr"] for one in facts_of(sweep)] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_multirun_yaml_is_that_of_hydra(program: HydraProgram) -> None:
+    arguments = ("-m", "lr=1,2", "child=false", "hydra.sweep.dir=${note}", "note=out")
+    program.run(*arguments)
+    theirs = yaml.safe_load((program.folder / "out" / "multirun.yaml").read_text())
+    shutil.rmtree(program.folder / "out")
+    program.sweep(*arguments[1:])
+    ours = yaml.safe_load((program.folder / "out" / "multirun.yaml").read_text())
+    assert set(ours.pop("hydra")) == set(theirs.pop("hydra"))
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_a_resolver_below_the_main_guard_is_told_where_it_belongs(program: HydraProgram) -> None:
+    file = program.folder / "train.py"
+    register = (
+        'from omegaconf import OmegaConf\n    OmegaConf.register_new_resolver("twice", lambda n: 2 * n)\n    main()'
+    )
+    file.write_text(file.read_text().replace("\n    main()", f"\n    {register}"))
+    said = program.sweep("lr='${twice:1}'", code=1)
+    assert "register the resolver at the top of the module" in " ".join(said.split())
