@@ -185,7 +185,7 @@ class SweepRequest:
     def _identity_mapping(self, key: str) -> dict[str, Any]:
         values = self.launcher_settings[key] or {}
         if not isinstance(values, dict):
-            raise UsageError(f"hydra.launcher.{key}: {values!r} is no mapping; write {{KEY: VALUE}}")
+            raise UsageError(f"hydra.launcher.{key}: {values!r} is not a mapping; write {{KEY: VALUE}}")
         return values
 
     def _volatile_patterns(self) -> list[str]:

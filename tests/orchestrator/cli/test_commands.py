@@ -31,7 +31,7 @@ def test_a_study_from_plan_to_tables(toy: Toy) -> None:
 
     assert toy.run("launch", "-cd", "conf", "experiment=toy").returncode == 0
     status = toy.json_of("status", "toy")
-    assert set(status) == {"study", "jobs", "states", "stages", "failures", "stale"}
+    assert set(status) == {"study", "jobs", "states", "stages", "failures", "stale", "removed"}
     assert set(status["states"]) == set(status["stages"]["train"]) == STATES
     assert status["states"]["done"] == status["jobs"] == 6
     assert status["failures"] == []
@@ -211,7 +211,7 @@ def test_one_job_is_not_called_jobs(toy: Toy) -> None:
     assert ended.returncode == 1
     text = "".join(said)
     assert not re.search(r"\b1 (\w+ )?(jobs|GPUs|rows|results)\b", text), text
-    for part in ("light: 1 job\n", "train: 1 job, each", "1 job is not done", "1 failed job is not tried again: "):
+    for part in ("light: 1 job\n", "train: 1 job, each", "1 job is not done", "1 failed job is not tried again"):
         assert part in text
 
 

@@ -192,7 +192,7 @@ def test_a_stale_parent(study: Toy) -> None:
     )
     launch(study)
     launch(study, "--rerun", "seed=0", "--stage", "first")
-    assert "stale: 1 of 4 results (parent)" in shown(study)
+    assert "1 of 4 done jobs was computed from older results of its parents" in shown(study)
     assert "1 stale" in report(study)
 
 
@@ -202,7 +202,7 @@ def test_two_data_sets(study: Toy) -> None:
     launch(study)
     (study.data / "table.csv").write_text("new and longer")
     launch(study, "seed=2")
-    assert re.search(r"stale: 2 of 3 results \(data \S*table\.csv\)", shown(study))
+    assert re.search(r"2 of 3 done jobs read data that has changed since \(\S*table\.csv\)", shown(study))
     assert "2 stale" in report(study)
 
 
@@ -217,7 +217,7 @@ def test_two_versions_of_the_code(study: Toy) -> None:
     assert re.search(r"^ *now +val +1 +0.7200", text, re.MULTILINE)
     # The code that gives the higher score is no better method.
     assert "★" not in text
-    assert "what 2 versions of the code (toy/scores.py) computed is kept apart in the column code" in text
+    assert "results of 2 versions of the code (toy/scores.py) are kept apart in the column code" in text
     rows = means(study, "--over", "seed")
     assert [(row["code"], row["n"], row["expected"]) for row in rows] == [("old", "2", "2"), ("now", "1", "1")]
     assert "2 versions of the code (toy/scores.py)" in report(study)

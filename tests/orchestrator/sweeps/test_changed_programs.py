@@ -54,7 +54,7 @@ def test_what_is_accepted_is_kept_and_modules_count_as_well(stranger: HydraProgr
     assert "computed by other code (results/__init__.py)" in stranger.toy.output_of("status", "train")
     assert "computed by other code" not in stranger.sweep("seed=1,2", "hydra.launcher.rerun=stale")
     refused = stranger.toy.run_in_process("rerun", "train")
-    assert (refused.returncode, "say which jobs" in refused.stderr) == (2, True)
+    assert (refused.returncode, "select the jobs with --stale" in refused.stderr) == (2, True)
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def test_failed_jobs_are_told_and_tried_again_only_when_asked(stranger: HydraPro
     assert "2 done, 1 failed" in said
     assert "ValueError: seed 2 is an unlucky one" in said
     said = stranger.sweep(*points, code=1)
-    assert "1 failed job is not tried again: seedfold resume train" in said
+    assert "1 failed job is not tried again; to try again: seedfold resume train" in said
     assert len(stranger.executions()) == 3
     said = stranger.sweep(*points, "hydra.launcher.resume=true", code=1)
     assert "started 1" in said
@@ -171,7 +171,7 @@ def test_an_edited_configuration_does_not_replace_jobs_unasked(stranger: HydraPr
     assert "2 jobs of study train would be replaced (model.width 8 → 9: 2 done)" in said
     assert "hydra.launcher.replace=true" in said
     assert len(stranger.executions()) == 2
-    assert "give hydra.job.name=NAME" in stranger.sweep("lr=1", "hydra.job.name=__main__", code=2)
+    assert "set hydra.job.name=NAME" in stranger.sweep("lr=1", "hydra.job.name=__main__", code=2)
     assert "volatile: 'lr' is not a list" in stranger.sweep("lr=1", "hydra.launcher.volatile=lr", code=2)
 
 
