@@ -11,6 +11,7 @@ import submitit
 from clusters.slurm.cluster import Cluster
 from clusters.slurm.configuration import FEW
 from clusters.slurm.processes import ClusterError, start_time
+from toyproject import wait_until
 
 pytestmark = pytest.mark.slurm
 
@@ -161,7 +162,7 @@ def test_high_preempts_low(slurm_alone: Cluster, tmp_path: Path) -> None:
     assert slurm_alone.wait_for(high, seconds=120) == {high: "COMPLETED"}
     slurm_alone.wait_for(low, {"RUNNING"})
     assert "Restarts=1" in slurm_alone.run("scontrol", "show", "job", low)
-    assert output(tmp_path) == ["started\nwarned\nstarted"]
+    wait_until(lambda: output(tmp_path) == ["started\nwarned\nstarted"])
     slurm_alone.cancel("preempted")
 
 

@@ -195,7 +195,9 @@ def test_what_was_computed_before_an_end_is_kept(away: Toy, how: signal.Signals)
     command = ("results", "away", "calibration", "--format", "csv")
     code, stderr = ended_with_a_part(away, *command, how=how)
     if how == signal.SIGINT:
-        assert (code, stderr.strip()) == (130, "seedfold: interrupted")
+        # A process that was only starting may still say its name.
+        assert (code, stderr.strip().splitlines()[-1]) == (130, "seedfold: interrupted")
+        assert "Traceback" not in stderr
     before = parts(away)
     table = pd.read_csv(io.StringIO(away.output_of(*command)))
     assert table["task"].unique().tolist() == list(TASKS)
