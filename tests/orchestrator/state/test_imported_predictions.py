@@ -280,7 +280,7 @@ BAD = [
     Bad("no probability", PROBABLE + "c,0,1.5,-0.5,dev_cal\n", ("row 3, column prob_0", "1.5 is not a probability")),
     Bad("not a number of probability", PROBABLE + "c,0,nan,1,dev_cal\n", ("row 3, column prob_0", "nan is not a prob")),
     Bad("probabilities of something else", PROBABLE + "c,0,0.5,0.2,dev_cal\n", ("row 3", "sum to 0.7, not to 1")),
-    Bad("logits and probabilities", PROBABLE.replace("prob_0", "logit_0"), ("column prob_1", "remove either the logits")),
+    Bad("logits and probabilities", PROBABLE.replace("prob_0", "logit_0"), ("column prob_1", "remove either")),
     Bad("a probability is missing", PROBABLE.replace("prob_1", "prob_2"), ("column prob_1", "missing")),
     Bad("the same probability twice", PROBABLE.replace("prob_1", "proba_0"), ("column proba_0", "as prob_0")),
     Bad("a probability of nobody knows what", "sample_id,target,prob_0\na,0,0.5\n", ("prob_0", "class 1", "prob_1"),
