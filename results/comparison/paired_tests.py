@@ -56,12 +56,12 @@ def signed_rank_p(differences: Array) -> float | None:
 def corrected_t_p(differences: Array, test_to_train: float) -> float | None:
     """Return the two-sided p value of the corrected resampled t-test of differences (n,); None for n < 2.
 
-    The models behind the n differences share training samples, so the variance of their mean is not s²/n but about (1/n
-    + ``test_to_train``)·s², with the number of test samples over that of training samples: C. Nadeau and Y. Bengio,
-    "Inference for the Generalization Error", Machine Learning 52, 2003, 239-281, section 3. For k folds the ratio is
-    1/(k - 1), also where the samples are cut into folds several times: R. R. Bouckaert and E. Frank, "Evaluating the
-    Replicability of Significance Tests for Comparing Learning Algorithms", PAKDD 2004. A ratio of 0 gives the ordinary
-    paired t-test. If all differences are zero, p is 1.
+    The models behind the n differences share training samples, so the variance of their mean is not s²/n but about
+    (1/n + ``test_to_train``)·s², with the number of test samples over that of training samples: C. Nadeau and
+    Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003, 239-281, section 3. For k folds the
+    ratio is 1/(k - 1), also where the samples are cut into folds several times: R. R. Bouckaert and E. Frank,
+    "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms", PAKDD 2004. A ratio of 0
+    gives the ordinary paired t-test. If all differences are zero, p is 1.
     """
     from scipy.stats import t
 

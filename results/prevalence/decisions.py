@@ -86,7 +86,7 @@ def threshold_grid() -> NDArray[np.float32]:
 
 
 def metric_curves(targets: NDArray[np.int64], logits: Logits, setting: MetricSettings) -> Mapping[str, Floats]:
-    """Return each of `METRICS` at every one of the `threshold_grid`, for logits (n, 2); NaN if one is."""
+    """Return all `DECISION_METRICS` at each threshold of `threshold_grid`, for logits (n, 2); NaN if a logit is."""
     if np.isnan(logits).any():
         return {name: np.full(len(threshold_grid()), np.nan) for name in DECISION_METRICS}
     return decision_metrics(_confusion_matrices(targets, softmax(logits)[:, 0]), setting)
@@ -102,7 +102,7 @@ def _confusion_matrices(targets: NDArray[np.int64], probability_of_zero: Logits)
 
 
 def best_thresholds(curves: Mapping[str, Floats]) -> dict[str, int | None]:
-    """Return the threshold of `threshold_grid` at which each of `METRICS` is best; None where one is NaN."""
+    """Return the threshold of `threshold_grid` at which each of `DECISION_METRICS` is best; None if one is NaN."""
     thresholds_by_metric = {
         name: _first_best_threshold(name, curves[name]) for name in DECISION_METRICS if not name.startswith("nec")
     }

@@ -41,7 +41,7 @@ def performance_rows(
 ) -> Iterator[Row]:
     """Yield ratio, calibration, priors, split, metric, value of ``dev_test`` and of each deployment, ``app_test``.
 
-    The metrics are `costs.METRICS` and ``auroc``; a value is NaN if a logit is, or if a class that it needs is missing.
+    The metrics are `DECISION_METRICS` and ``auroc``; a value is NaN if a logit is, or if a needed class is missing.
     As in the published study, ``ec_estimated`` of the affine calibration for exact priors is that of the calibration
     for estimated priors: if the costs have to be estimated, so has the calibration. Raises as `Priors.cost_prior`.
     """
@@ -73,7 +73,7 @@ def _score_variants(
 
 
 def score_logits(targets: NDArray[np.int64], logits: Logits, setting: MetricSettings) -> Scores:
-    """Return `costs.METRICS` and auroc of logits (n, k); all are NaN if a logit is."""
+    """Return `DECISION_METRICS` and auroc of logits (n, k); all are NaN if a logit is."""
     if np.isnan(logits).any():
         return dict.fromkeys((*DECISION_METRICS, "auroc"), float("nan"))
     classes = logits.shape[1]

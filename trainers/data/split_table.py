@@ -2,9 +2,9 @@
 
 Of n samples in k classes, in this order and class by class:
 
-1. ``dev_test`` gets int(0.1 · n / k) samples of every class, so that it is balanced; 2. ``app_test``, the deployment,
-gets round(0.3 / 0.9 · rest) of the rest, so that it keeps the classes' shares; 3. ``dev_cal``, the validation, gets
-round(0.1 / 0.6 · rest) of the samples that are then left; ``train`` gets the others.
+1. ``dev_test`` gets int(0.1 · n / k) samples of every class, so that it is balanced;
+2. ``app_test``, the deployment, gets round(0.3 / 0.9 · rest) of the rest, so that it keeps the classes' shares;
+3. ``dev_cal``, the validation, gets round(0.1 / 0.6 · rest) of what is then left; ``train`` gets the others.
 
 Halves are rounded to the even number. The samples of a class, sorted by id, are shuffled by a stable sort of the raw
 64-bit numbers of NumPy's PCG64, seeded with (seed, class): NumPy never changes this stream. A table is thus a

@@ -17,8 +17,8 @@ Heads = Mapping[str, Tensor]
 class CrossEntropy(nn.Module):
     """Cross-entropy of logits (n, k), k ≥ 2, against class numbers (n,).
 
-    It is the mean over the batch, weighted by ``class_weights`` (k values, None for equal); ``label_smoothing`` in 0 …
-    1 moves that share of each target to all classes evenly, as `torch.nn.functional.cross_entropy` does.
+    It is the mean over the batch, weighted by ``class_weights`` (k values, None for equal); ``label_smoothing``
+    in 0 … 1 moves that share of each target to all classes evenly, as `torch.nn.functional.cross_entropy` does.
     """
 
     class_weights: Tensor | None

@@ -25,7 +25,7 @@ def _mean_shares(probabilities: NDArray[np.float32]) -> Floats:
 def probabilistic_adjusted_count(problem: QuantificationProblem) -> list[Floats]:
     """PACC: the x on the simplex with least ||A x - PCC||_2; A has the mean probabilities given the true class.
 
-    A class without labelled samples is taken to be predicted always, with probability 1.
+    For samples of a class without labelled samples, this class is taken to be predicted with probability 1.
     """
     developed = problem.labelled
     rates = np.eye(problem.class_count)
