@@ -30,7 +30,7 @@ class AreaDifference:
 def areas_and_covariance(positive: Array, scores: Array) -> tuple[Array, Array]:
     """Return the areas (k,) of the scores (k, n) of k models, and the covariance (k, k) of these areas.
 
-    ``positive`` (n,) holds at least two samples of either kind; raises ValueError otherwise.
+    ``positive`` (n,) holds at least two samples of each class; raises ValueError otherwise.
     """
     from scipy.stats import rankdata
 
@@ -47,10 +47,11 @@ def areas_and_covariance(positive: Array, scores: Array) -> tuple[Array, Array]:
 
 
 def compare_areas(folds: Sequence[tuple[Array, Array]], confidence: float = 0.95) -> AreaDifference:
-    """Compare the areas of two models; ``folds`` are one or several (positive (n,), scores (2, n)) of other samples.
+    """Compare the areas of two models; ``folds`` are (positive (n,), scores (2, n)) of different samples.
 
     The areas are means over the folds, so that only predictions of one fitted model are ranked against each other. The
-    folds' variances are added up as of independent samples. Raises ValueError as `areas_and_covariance` does.
+    variances of the folds are added, because their samples are independent. Raises ValueError as `areas_and_covariance`
+    does.
     """
     from scipy.stats import norm
 

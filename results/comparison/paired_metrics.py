@@ -1,9 +1,9 @@
 """The metrics of pairs of jobs: how much the second is above the first, and whether chance can explain it.
 
-Where jobs are of several folds, the test is the corrected resampled t-test, because the folds' training sets overlap;
-elsewhere it is Wilcoxon's signed rank test. Seeds that train and validate on the same samples are not further evidence
+If jobs have several folds, the test is the corrected resampled t-test, because the training sets of the folds overlap;
+otherwise it is Wilcoxon's signed rank test. Seeds that train and validate on the same samples are no further evidence
 about other samples: their differences are averaged within each fold before anything is tested. p values are corrected
-after Holm over all metrics of one head and split, and all pairs of values, in one table.
+by Holm's method over all metrics of one head and split, and all pairs of values, in one table.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _Key = tuple[str, str, str]
 class PairedMetric:
     """One metric of two values of an axis: ``difference`` is the mean of b minus a over ``n`` of ``expected`` pairs.
 
-    ``differences`` has one number for each division into training and test samples, or for each pair where jobs
-    are not of several folds. ``low`` and ``high`` are the bootstrap interval (95 %) of their mean, ``p`` is that of
-    ``test``, and ``p_signed_rank`` that of Wilcoxon's test. What is not defined is None.
+    ``differences`` has one number for each division into training and test samples, or for each pair if jobs do
+    not have several folds. ``low`` and ``high`` are the bootstrap interval (95 %) of their mean, ``p`` is that of
+    ``test``, and ``p_signed_rank`` that of Wilcoxon's test. Values that are not defined are None.
     """
 
     comparison: Comparison
@@ -102,7 +102,7 @@ def compare_values(
     """Compare each two values of the axis ``over`` in every metric, or in ``metrics``.
 
     ``where`` selects jobs by their axes, and rows by ``split``, ``head`` and ``metric``. Raises UsageError for an
-    unknown axis or metric, and where nothing can be paired.
+    unknown axis or metric, and if no jobs can be paired.
     """
     chosen, terms = select_runs(runs, where, ROW_COLUMNS)
     wanted = None if planned is None else select_places(planned, where)
@@ -190,13 +190,13 @@ def _independent(comparison: Comparison, rows: Sequence[tuple[Pair, float, float
 
 
 def _division(comparison: Comparison, pair: Pair) -> str:
-    """Return the seeds that divide the samples, as far as their names tell."""
+    """Return the seeds that divide the samples; they are recognised by their names."""
     told = [name for name in pair.axes if name != comparison.fold and ("fold" in name or "split" in name)]
     return format_axes({name: pair.axes[name] for name in told})
 
 
 def _test_to_train(comparison: Comparison) -> float | None:
-    """Return 1/(k - 1) for k folds; None where jobs are not of several folds."""
+    """Return 1/(k - 1) for k folds; None if jobs do not have several folds."""
     if comparison.fold is None or comparison.folds is None or comparison.folds < 2:
         return None
     return 1 / (comparison.folds - 1)
@@ -208,13 +208,13 @@ def _samples(run: FinishedJob, split: str) -> str | None:
 
 @lru_cache(maxsize=65536)
 def _samples_digest(folder: Path, split: str) -> str | None:
-    """Return the digest of the samples that were predicted; None where no predictions are kept."""
+    """Return the digest of the samples that were predicted; None if no predictions are kept."""
     file = find_predictions(folder).get(split)
     return None if file is None else read_footer(file).samples_digest
 
 
 def adjust(rows: Sequence[PairedMetric]) -> list[PairedMetric]:
-    """Fill in ``p_adjusted``: after Holm, over the metrics of one head and split and all pairs of values."""
+    """Fill in ``p_adjusted`` by Holm's method, over the metrics of one head and split and all pairs of values."""
     families: dict[tuple[str, str, str], list[int]] = {}
     for at, row in enumerate(rows):
         block = address_key(row.comparison.stage, row.comparison.axes)

@@ -1,9 +1,9 @@
 """Tests two models sample by sample, from the predictions that their jobs kept.
 
-McNemar's test is of accuracy, DeLong's test and a paired bootstrap are of the area under the ROC curve. Where the jobs
-of several folds hold different samples, as validation folds do, they are put together: samples are counted together for
-accuracy, and areas are computed within each fold and averaged. Such a test is about these fitted models and other
-samples; pairs of jobs tell whether it also holds for models that are trained again
+McNemar's test compares accuracies; DeLong's test and a paired bootstrap compare areas under the ROC curve. If the jobs
+of several folds hold different samples, as validation folds do, they are tested together: samples are counted together
+for accuracy, and areas are computed within each fold and averaged. Such a test says whether these fitted models would
+differ on other samples; pairs of jobs tell whether models that are trained again differ as well
 (`seedfold.results.comparison.paired_metrics`).
 """
 
@@ -39,7 +39,7 @@ _FEWEST = 2
 class SampleTest:
     """One test on ``n`` samples of ``folds`` pairs of jobs; ``low`` and ``high`` (95 %) are of b minus a.
 
-    ``axes`` are those that tell a pair that was tested alone, from others that hold the same samples.
+    If a pair was tested alone, ``axes`` distinguish it from other pairs that hold the same samples.
     """
 
     metric: str
@@ -100,7 +100,7 @@ class _Samples:
 
     @property
     def right(self) -> tuple[int, int]:
-        """How many samples each model is right on."""
+        """Return for how many samples each model is right."""
         found = (self.first, self.second)
         first, second = (int((scores.argmax(axis=1) == self.targets).sum()) for scores in found)
         return first, second
@@ -109,7 +109,7 @@ class _Samples:
 def compare_predictions(pairs: Sequence[Pair], splits: Sequence[str] = ()) -> list[SampleTest]:
     """Test two models, each of one job or of a job for each fold, on every split and head that all jobs have.
 
-    Raises UsageError where two jobs hold different samples, or other targets of the same samples.
+    Raises UsageError if two jobs hold different samples, or different targets of the same samples.
     """
     files = {(each.run.id, each.split): each.path for pair in pairs for each in split_files([pair.first, pair.second])}
     runs = [run for pair in pairs for run in (pair.first, pair.second)]
@@ -142,7 +142,7 @@ def _align(pair: Pair, first: HeadPredictions, second: HeadPredictions) -> _Samp
 
 
 def _order(first: HeadPredictions, second: HeadPredictions, who: str) -> Any:
-    """Return the places of the first model's samples among those of the second."""
+    """Return the positions of the first model's samples among those of the second."""
     import pandas as pd
 
     if first.ids.equals(second.ids):
@@ -154,7 +154,7 @@ def _order(first: HeadPredictions, second: HeadPredictions, who: str) -> Any:
 
 
 def _test_head(parts: Sequence[_Samples], split: str, head: str) -> list[SampleTest]:
-    """Test folds of other samples together, and folds that all predict the same samples one by one."""
+    """Test folds together if they predict different samples, and one by one if they predict the same samples."""
     import pyarrow as pa
 
     parts = [part for part in parts if part.targets.size]
@@ -186,7 +186,7 @@ def _accuracy(parts: Sequence[_Samples], split: str, head: str) -> SampleTest:
 
 
 def _areas(parts: Sequence[_Samples], split: str, head: str) -> Iterator[SampleTest]:
-    """Yield DeLong's test where there are two classes, and the bootstrap; nothing where a fold lacks a class."""
+    """Yield DeLong's test if there are two classes, and the bootstrap; nothing if a fold lacks a class."""
     folds = [part.fold for part in parts]
     if not all(fold.is_ranked for fold in folds):
         return

@@ -38,8 +38,8 @@ def mean_interval(differences: Array, confidence: float = 0.95) -> tuple[float, 
 def signed_rank_p(differences: Array) -> float | None:
     """Return the two-sided p value of Wilcoxon's signed rank test of differences (n,); None for n < 2.
 
-    F. Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin 1, 1945, 80-83, as SciPy has it: exact
-    for few differences, and differences of zero are left out. If all are zero, p is 1.
+    F. Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin 1, 1945, 80-83, as SciPy computes it:
+    exact for few differences, and differences of zero are left out. If all are zero, p is 1.
     """
     from scipy.stats import wilcoxon
 
@@ -49,7 +49,7 @@ def signed_rank_p(differences: Array) -> float | None:
     largest = np.abs(values).max()
     if largest == 0:
         return 1.0
-    # 0.3 - 0.2 and 0.2 - 0.1 are one rank, although they differ in their last bits.
+    # 0.3 - 0.2 and 0.2 - 0.1 must have the same rank, although they differ in their last bits.
     return float(wilcoxon(np.round(values / largest, _DIGITS)).pvalue)
 
 
@@ -60,8 +60,8 @@ def corrected_t_p(differences: Array, test_to_train: float) -> float | None:
     (1/n + ``test_to_train``)·s², with the number of test samples over that of training samples: C. Nadeau and
     Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003, 239-281, section 3. For k folds the
     ratio is 1/(k - 1), also where the samples are cut into folds several times: R. R. Bouckaert and E. Frank,
-    "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms", PAKDD 2004. A ratio of 0 is
-    the ordinary paired t-test. If all differences are zero, p is 1.
+    "Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms", PAKDD 2004. A ratio of 0
+    gives the ordinary paired t-test. If all differences are zero, p is 1.
     """
     from scipy.stats import t
 

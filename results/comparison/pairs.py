@@ -48,9 +48,9 @@ class Pair:
 class Comparison:
     """The pairs of two values ``a`` and ``b`` of the axis ``over``, within one stage and the same other ``axes``.
 
-    ``replicates`` are the axes in which pairs differ, ``fold_axes`` those of them that tell which of ``folds`` folds it
-    is. ``expected`` counts the pairs that there would be if both values had each seed and fold that one of them is
-    planned to have; ``unpaired`` names those that are not there.
+    ``replicates`` are the axes in which pairs differ; ``fold_axes`` are those replicates that say which of the
+    ``folds`` folds a pair has. ``expected`` counts the pairs that there would be if both values had each seed and fold
+    that is planned for one of them; ``unpaired`` names the missing pairs.
     """
 
     stage: str
@@ -67,13 +67,13 @@ class Comparison:
 
     @property
     def fold(self) -> str | None:
-        """The axis of folds, if pairs are of several folds."""
+        """Return the axis of folds, if pairs have several folds."""
         several = any(len({format_value(pair.axes[name]) for pair in self.pairs}) > 1 for name in self.fold_axes)
         return self.fold_axes[0] if several else None
 
     @property
     def name(self) -> str:
-        """What is compared, as text: ``none → ratio``."""
+        """Return what is compared, as text: ``none → ratio``."""
         return f"{format_value(self.a)} → {format_value(self.b)}"
 
 
@@ -82,8 +82,8 @@ def find_comparisons(
 ) -> list[Comparison]:
     """Return the comparisons of each two values of the axis ``over``, in the order in which values first appear.
 
-    ``planned`` are the places that the study has, done or not: they tell which pairs are missing, and which axes go
-    along with others. Raises UsageError for an unknown axis, and where nothing can be paired.
+    ``planned`` are the places that the study has, done or not: they tell which pairs are missing, and which axes
+    change together with others. Raises UsageError for an unknown axis, and if no jobs can be paired.
     """
     [axis] = find_axes(runs, [over])
     places: list[Addressed] = list(runs if planned is None else planned)
@@ -103,7 +103,7 @@ def find_comparisons(
 
 
 def select_places(places: Sequence[Addressed], where: Selection) -> list[Addressed] | None:
-    """Return the places for which conditions on axes and stage hold; None where there are conditions on ids of jobs."""
+    """Return the places that meet conditions on axes and stage; None if there are conditions on ids of jobs."""
     terms = parse_where(where).terms
     if any(term.key == "job" for term in terms):
         return None
@@ -116,7 +116,7 @@ def select_places(places: Sequence[Addressed], where: Selection) -> list[Address
 
 
 def _axes_of_folds(places: Sequence[Addressed], averaged: Sequence[str]) -> list[str]:
-    """Return the fold, and the axes that go along with it, such as a file that holds its division of the samples."""
+    """Return the axis `fold`, and axes that change together with it, such as a file that divides the samples."""
     folds = [name for name in averaged if last_component(name) == FOLD_AXIS]
     return add_zipped_axes(places, folds) if folds else []
 
@@ -131,7 +131,7 @@ def _nothing_text(runs: Sequence[FinishedJob], axis: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Axes:
-    """The axis ``over``, those that go along with it, those of replicates, and those of them that tell the fold."""
+    """The axis ``over``, axes that change together with it, replicates, and the replicates that tell the fold."""
 
     over: str
     compared: Sequence[str]
@@ -141,7 +141,7 @@ class _Axes:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """All jobs of a stage that have the same ``shared`` axes: those but the compared ones and the replicates."""
+    """All jobs of a stage with the same ``shared`` axes: all axes except the compared ones and the replicates."""
 
     stage: str
     axes: _Axes
@@ -192,7 +192,7 @@ class _Block:
         return {name: place.axes[name] for name in self.axes.replicates if name in place.axes}
 
     def _folds(self) -> int | None:
-        """Into how many folds the samples are cut: what the jobs are configured for, else as many as there are."""
+        """Return into how many folds samples are divided: as the jobs are configured, else as many as there are."""
         if not self.axes.folds:
             return None
         axis = self.axes.folds[0]
@@ -202,7 +202,7 @@ class _Block:
 
 
 def configured_folds(run: FinishedJob) -> int | None:
-    """Return ``task.folds.k`` of a run's configuration, None where it has none."""
+    """Return ``task.folds.k`` of a run's configuration, None if it has none."""
     node: Any = run.config
     for key in ("task", "folds", "k"):
         node = node.get(key) if isinstance(node, Mapping) else None

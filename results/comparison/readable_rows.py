@@ -1,4 +1,4 @@
-"""Comparisons as a table for papers and pages: a row for each metric, with the columns that say something."""
+"""Comparisons as a table for papers and pages: a row for each metric, without constant columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def to_readable(rows: Sequence[Row]) -> ReadableTable:
     """Return rows (`PairedMetric.to_dict`, or those of two jobs) as a table to read.
 
     Axes, stages, splits and heads that are the same in every row are left out. ``low`` and ``high`` bound the 95 %
-    interval, and ``adjusted`` is p after Holm.
+    interval, and ``adjusted`` is p corrected by Holm's method.
     """
     import pandas as pd
 
@@ -47,5 +47,5 @@ def _differs(values: Sequence[Any]) -> bool:
 
 
 def _count(row: Row) -> str:
-    """The number of pairs or samples, and of how many where some are missing."""
+    """Return the number of pairs or samples and, if some are missing, the expected number."""
     return str(row["n"]) if row.get("expected", row["n"]) == row["n"] else f"{row['n']} of {row['expected']}"

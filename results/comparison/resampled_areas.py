@@ -1,4 +1,4 @@
-"""Areas under the ROC curve of two models, as means over folds, and how far they change with the samples.
+"""Areas under the ROC curve of two models, as means over folds, and how much they vary with the samples.
 
 Areas are computed within folds and averaged. The area of all folds' predictions pooled also ranks samples of one fold
 against those of another, which two fitted models predicted. It changes when the folds' scales shift against each other,
@@ -36,12 +36,12 @@ class Fold:
 
     @property
     def classes(self) -> list[int]:
-        """The classes with a curve: class 1 of two, and each of more against the rest."""
+        """Return the classes with a curve: class 1 of two; of more than two, each against the rest."""
         return [1] if self.first.shape[1] <= 2 else list(range(self.first.shape[1]))
 
     @property
     def is_ranked(self) -> bool:
-        """Whether every class with a curve, and its opposite, occur."""
+        """Return whether every class with a curve has samples, and other classes have samples as well."""
         return all(0 < np.count_nonzero(self.targets == number) < self.targets.size for number in self.classes)
 
     def column(self, scores: Array, number: int) -> Array:
@@ -61,17 +61,17 @@ class ResampledAreas:
 
     @property
     def difference(self) -> float:
-        """The second minus the first."""
+        """Return the second area minus the first."""
         return self.second - self.first
 
 
 def resample_areas(folds: Sequence[Fold], resamples: int = RESAMPLES) -> ResampledAreas:
-    """Compare two models by a paired bootstrap over samples; more than two classes have the mean of their areas.
+    """Compare two models by a paired bootstrap over samples; for more than two classes, the mean of their areas.
 
-    Each of the ``resamples`` draws as many samples of each class and fold with replacement and gives both models the
-    same ones (B. Efron, Annals of Statistics 7, 1979, 1-26). ``low`` and ``high`` are the 2.5 % and 97.5 % quantiles
+    Each of the ``resamples`` draws, with replacement, as many samples of each class and fold as there are, the same for
+    both models (B. Efron, Annals of Statistics 7, 1979, 1-26). ``low`` and ``high`` are the 2.5 % and 97.5 % quantiles
     of the difference, and ``p`` is twice the smaller share of resamples beyond zero, (1 + hits)/(1 + resamples). Raises
-    ValueError where a fold lacks a class.
+    ValueError if a fold lacks a class.
     """
     if not folds or not all(fold.is_ranked for fold in folds):
         raise ValueError("areas under the ROC curve: a fold lacks a class")
@@ -104,7 +104,7 @@ def _drawn_differences(fold: Fold, generator: np.random.Generator, resamples: in
 
 
 def _drawn_counts(targets: Array, generator: np.random.Generator, resamples: int) -> Array:
-    """Return how often each sample is drawn (resamples, n), as many of each class as there are."""
+    """Return how often each sample is drawn (resamples, n); of each class as many are drawn as there are."""
     counts = np.zeros((resamples, targets.size), dtype=np.float64)
     for number in np.unique(targets):
         places = np.flatnonzero(targets == number)
@@ -116,7 +116,7 @@ def _drawn_counts(targets: Array, generator: np.random.Generator, resamples: int
 
 
 def weighted_areas(counts: Array, positive: Array, scores: Array) -> Array:
-    """Return the area (r,) under the ROC curve of scores (n,), each sample counted ``counts`` (r, n) times."""
+    """Return the area (r,) under the ROC curve of scores (n,), where each sample counts ``counts`` (r, n) times."""
     order = np.argsort(scores, kind="stable")
     ascending = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))

@@ -24,16 +24,16 @@ class Agreement:
 
     @classmethod
     def of(cls, right_first: Array, right_second: Array) -> Agreement:
-        """Count, from whether each classifier is right on each sample (n,)."""
+        """Count the samples; the arguments say on which samples (n,) each classifier is right."""
         first, second = np.asarray(right_first, dtype=bool), np.asarray(right_second, dtype=bool)
         return cls(int((first & ~second).sum()), int((second & ~first).sum()), first.size)
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p value of McNemar's test; 1 where the classifiers err on the same samples.
+    """Return the exact two-sided p value of McNemar's test; 1 if the classifiers err on the same samples.
 
     Q. McNemar, "Note on the Sampling Error of the Difference Between Correlated Proportions or Percentages",
-    Psychometrika 12, 1947, 153-157. The counts are of samples on which one classifier alone is right.
+    Psychometrika 12, 1947, 153-157. The counts are numbers of samples on which only one classifier is right.
     """
     from scipy.stats import binomtest
 
@@ -44,8 +44,9 @@ def mcnemar_p(only_first: int, only_second: int) -> float:
 def accuracy_interval(folds: Sequence[Agreement], confidence: float = 0.95) -> tuple[float, float]:
     """Return the paired bootstrap interval of the second accuracy minus the first, over all samples of the folds.
 
-    Samples are drawn with replacement within each fold, 9999 times; since only three kinds of samples differ in what
-    they add, their numbers are drawn from the multinomial distribution (B. Efron, Annals of Statistics 7, 1979, 1-26).
+    Samples are drawn with replacement within each fold, 9999 times; since there are only three kinds of samples (with
+    the difference -1, 0 or 1), the numbers of each kind are drawn from the multinomial distribution (B. Efron, Annals
+    of Statistics 7, 1979, 1-26).
     """
     generator = np.random.default_rng(SEED)
     total = np.zeros(RESAMPLES)

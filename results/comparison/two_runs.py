@@ -17,7 +17,7 @@ from seedfold.results.store.published import Result, load_result
 
 @dataclass(frozen=True, slots=True)
 class CurveDifference:
-    """A column of both histories: for each job how many epochs, the last value, the best value and its epoch."""
+    """A column of both histories: for each job the number of epochs, the last value, the best value and its epoch."""
 
     column: str
     epochs: tuple[int, int]
@@ -31,8 +31,8 @@ def metric_rows(
 ) -> list[dict[str, Any]]:
     """Return one row per metric that both jobs have, in the form of `PairedMetric.to_dict`.
 
-    Where both predicted the same samples, accuracy and area under the ROC curve have a test over these samples, and
-    ``n`` counts them; other metrics have none. Raises UsageError where they hold other samples or targets.
+    If both predicted the same samples, accuracy and area under the ROC curve have a test over these samples, and ``n``
+    counts them; other metrics have no test. Raises UsageError if the jobs hold different samples or targets.
     """
     tests = {(each.split, each.head, each.metric): each for each in reversed(_tests(first, second, splits))}
     mine, other = _values(first), _values(second)
@@ -73,9 +73,9 @@ def _values(run: FinishedJob) -> dict[tuple[str, str, str], float | None]:
 
 
 def curve_differences(first: FinishedJob, second: FinishedJob) -> list[CurveDifference]:
-    """Compare the columns that both histories have; the best loss is the lowest, the best of other columns the highest.
+    """Compare the columns that both histories have; of a loss the lowest value is the best, of others the highest.
 
-    Columns such as the learning rate, which are no result, are left out.
+    Columns that are not results, such as the learning rate, are left out.
     """
     mine, other = read_histories([first]), read_histories([second])
     shared = [name for name in map(str, mine) if name in other and "/" in name]

@@ -1,7 +1,8 @@
-"""The members of a blend: the settings of its parent stages, each with the probability of class 1 of every sample.
+"""The members of a blend: each setting of its parent stages, with the probability of class 1 for every sample.
 
-Those with folds have out-of-fold predictions of the development samples, and the mean over folds of the test samples.
-Those without, such as the mean of `seedfold.results.stages.mean`, have one prediction of each, perhaps of more samples.
+A member with folds has out-of-fold predictions of the development samples, and mean predictions over the folds for the
+test samples. A member without folds, such as the mean of `seedfold.results.stages.mean`, has one prediction per sample,
+perhaps for more samples.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BlendMember:
-    """A setting of a stage: its predictions by split, and the fold that held out each sample, if there are folds."""
+    """A setting of a stage: predictions by split, and the fold that held out each sample, if there are folds."""
 
     name: str
     stage: str
@@ -73,10 +74,9 @@ class BlendMatrix:
 
 
 def find_members(runs: Sequence[FinishedJob], passes: str) -> list[BlendMember]:
-    """Return the members, those with folds first; of several values of the axis ``passes``, the highest takes part.
+    """Return the members, those with folds first; if the axis ``passes`` has several values, the highest takes part.
 
-    Raises UsageError where one lacks a fold or a split, where there is none with folds, or for other targets than two
-    classes.
+    Raises UsageError if a member lacks a fold or a split, if no member has folds, or if there are not two classes.
     """
     most_passes = [max(group.runs, key=lambda run: run.axes.get(passes, 1)) for group in group_runs(runs, [passes])]
     runs_with_folds = [run for run in most_passes if FOLD_AXIS in run.axes]
@@ -126,7 +126,7 @@ def _member_without_folds(run: FinishedJob) -> BlendMember:
 
 
 def _require_one_head(splits: Mapping[str, Mapping[str, MeanPredictions]], name: str) -> dict[str, MeanPredictions]:
-    """The only head of each split."""
+    """Return the only head of each split."""
     for split in (DEVELOPMENT_SPLIT, TEST_SPLIT):
         if split not in splits:
             raise UsageError(f"blend: {name} has no predictions of split {split!r}")
@@ -139,9 +139,9 @@ def _require_one_head(splits: Mapping[str, Mapping[str, MeanPredictions]], name:
 
 
 def align_members(members: Sequence[BlendMember]) -> BlendMatrix:
-    """Return the members on the samples of the first.
+    """Return all members on the samples of the first member.
 
-    Raises UsageError where one lacks some of these, has other targets, other folds, or other test samples.
+    Raises UsageError if a member lacks some of these, or has other targets, folds or test samples.
     """
     first, *others = members
     assert first.folds is not None

@@ -26,7 +26,7 @@ from seedfold.results.store.predictions import HeadPredictions
 
 VALIDATION_SPLIT, TRAINING_SPLIT = "val", "train"
 FOLD_PREFIX = f"{FOLD_AXIS} "
-"""The beginning of the text of a fold."""
+"""The prefix of the text of a fold."""
 
 _TINY = np.finfo(np.float32).tiny
 
@@ -35,7 +35,7 @@ _TINY = np.finfo(np.float32).tiny
 class HeadMember:
     """One head of one model, with its rows by split; ``fold`` is the model's fold as text.
 
-    ``setting`` tells it from the other members of its fold, and is the same text in every fold.
+    ``setting`` distinguishes it from the other members of its fold, and is the same text in every fold.
     """
 
     run: FinishedJob
@@ -46,21 +46,21 @@ class HeadMember:
 
     @property
     def name(self) -> str:
-        """The job's short id and the head."""
+        """Return the short id of the job, and the head."""
         return f"{self.run.short_id}/{self.head}"
 
     @cached_property
     def metrics(self) -> Scores:
-        """Its metrics on the validation rows of its fold."""
+        """Return its metrics on the validation rows of its fold."""
         return head_metrics(self.rows_by_split[VALIDATION_SPLIT])
 
     def merit_by(self, metric: str) -> float:
-        """Return the `merit_of` of its scores."""
+        """Return `merit_of` its metrics."""
         return merit_of(self.metrics, metric)
 
 
 def merit_of(scores: Scores, metric: str) -> float:
-    """Return a metric as a number of which more is better, -infinity where it is undefined.
+    """Return a metric as a number that is larger for a better model; -infinity if the metric is undefined.
 
     Raises UsageError for an unknown metric.
     """
@@ -77,7 +77,7 @@ Ranking = Mapping[str, Sequence[HeadMember]]
 
 
 def read_members(runs: Sequence[FinishedJob], fold: str = FOLD_AXIS) -> list[HeadMember]:
-    """Read every head of every run that validated, on all splits but the one trained on, in the order of the runs.
+    """Read every head of every run that validated, on all splits except the training split, in the order of the runs.
 
     If some runs have a fold, runs without one are left out. Raises UsageError if there is no run, and for a split that
     only some of them have.
@@ -111,9 +111,9 @@ def _setting_text(run: FinishedJob, folds: Sequence[str], head: str) -> str:
 
 
 def select_members(members: Sequence[HeadMember], conditions: Collection[str]) -> list[HeadMember]:
-    """Return the members that meet any of the conditions, on axes, ``stage``, ``job`` and ``head``.
+    """Return the members that meet one of the conditions on axes, ``stage``, ``job`` and ``head``.
 
-    Raises UsageError for a condition that none meets.
+    Raises UsageError for a condition that no member meets.
     """
     chosen: set[str] = set()
     for condition in conditions:
@@ -127,7 +127,7 @@ def select_members(members: Sequence[HeadMember], conditions: Collection[str]) -
 
 
 def rank_members(members: Sequence[HeadMember], metric: str) -> dict[str, list[HeadMember]]:
-    """Return the members of each fold by a validation metric, the best first, and among equals the earlier."""
+    """Return the members of each fold by a validation metric, the best first; equally good ones keep their order."""
     folds: dict[str, list[HeadMember]] = {}
     for member in members:
         folds.setdefault(member.fold, []).append(member)
@@ -156,7 +156,7 @@ def fewest_members(ranking: Ranking) -> int:
 
 
 def fold_curves_on_validation(ranking: Ranking) -> list[list[HeadPredictions]]:
-    """Return the ensembles of the best, the best two, … on the validation rows of each fold, each fold by its own."""
+    """Return the ensembles of the best, the best two, … members of each fold on the validation rows of this fold."""
     count = fewest_members(ranking)
     folds = [list(islice(iterate_top_means(members, VALIDATION_SPLIT), count)) for members in ranking.values()]
     return [list(parts) for parts in zip(*folds, strict=True)]
@@ -168,10 +168,10 @@ def mean_curves_on_validation(ranking: Ranking) -> list[HeadPredictions]:
 
 
 def mean_merit(folds: Sequence[HeadPredictions], metric: str) -> float:
-    """Return the mean `merit_of` of the folds in which the metric is defined, -infinity where it is in none.
+    """Return the mean `merit_of` over the folds in which the metric is defined; -infinity if there is no such fold.
 
-    Folds are scored one by one: metrics that rank samples would otherwise also rank those of one fold against those of
-    others, whose models need not agree in scale.
+    Folds are scored one by one: metrics that rank samples would otherwise also rank samples of different folds against
+    each other, whose models need not agree in scale.
     """
     found = [merit_of(head_metrics(each), metric) for each in folds]
     defined = [each for each in found if np.isfinite(each)]

@@ -2,7 +2,7 @@
 
 No member is scored on rows that it trained on. Where the fold is among the axes averaged over, the validation rows of
 a member's folds are pooled out of fold, so that a sample's probability comes from the run that held it out; on other
-splits, which no run trained on, the folds are members of their own.
+splits, which no run trained on, the run of each fold is a member.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Heads = Mapping[str, HeadPredictions]
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """The mean of a group's members on one split, by head."""
+    """The mean of the members of a group on one split, by head."""
 
     group: Group
     split: str
@@ -86,7 +86,7 @@ def iterate_ensembles(
     planned: Iterable[Job] | None = None,
     where: Selection = None,
 ) -> Iterator[Ensemble]:
-    """Yield the ensembles over some axes, per group of the other axes and per split; see `ensemble`."""
+    """Yield the ensembles over some axes, one per group of the other axes and per split; see `ensemble`."""
     chosen_runs, _ = select_runs(runs, where)
     plan = None if planned is None else list(planned)
     planned_chosen = None if plan is None else select_runs(plan, where)[0]
@@ -139,13 +139,13 @@ def ensemble(
 ) -> pd.DataFrame:
     """Return mean probabilities: stage, axes, split, sample_id, target, head, probability_0 …, n_members, n, expected.
 
-    Members are the runs of a group that differ in the axes ``over``; ``fold`` names the axis (and what is zipped with
-    it) whose runs on the splits ``out_of_fold`` hold different rows, which are pooled. A head with one logit has two
-    probabilities; a regression head has the column ``prediction``. Samples are in the order of the first member.
-    ``n`` and ``expected`` count the jobs of an ensemble, and those that it should have.
+    Members are the runs of a group that differ in the axes ``over``. ``fold`` names the axis of folds (and the axes
+    that are zipped with it): on the splits ``out_of_fold``, the runs of the folds hold different rows, which are
+    pooled. A head with one logit has two probabilities; a regression head has the column ``prediction``. Samples are in
+    the order of the first member. ``n`` and ``expected`` count the jobs of an ensemble, and those that it should have.
 
-    Raises UsageError where members hold different samples, targets, heads or numbers of classes; where a fold is
-    missing, or with ``planned`` (the places that the study has, done or not) any member, unless ``partial``.
+    Raises UsageError if members hold different samples, targets, heads or numbers of classes. Unless ``partial``, it
+    also raises UsageError if a fold is missing, or with ``planned`` (the places of the study, done or not) any member.
     """
     import pandas as pd
 

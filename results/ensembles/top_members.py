@@ -1,8 +1,9 @@
 """Ensembles of the best members, for every number of members, and their scores.
 
-Members are chosen and ranked on validation rows, so that the score of their ensemble on the same rows is too good. The
-honest score chooses for each fold on the validation rows of the other folds: which settings take part, their order and,
-where it is asked for, their number. (What remains is that each model chose its best epoch on its own fold.)
+Members are chosen and ranked on validation rows, so that the score of their ensemble on the same rows is too good. For
+an honest score, the choice for each fold is made on the validation rows of the other folds: which settings take part,
+their order and, if it is asked for, their number. (What remains is that each model chose its best epoch on its own
+fold.)
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ OWN_FOLD, OTHER_FOLDS, OTHER_FOLDS_AND_N = "own fold", "other folds", "other fol
 
 @dataclass(frozen=True)
 class MemberChoice:
-    """Which members take part: those of at least ``min_accuracy``, or those that meet any condition in ``members``.
+    """Which members take part: those with at least ``min_accuracy``, or those that meet one condition in ``members``.
 
     ``rank_by`` orders them. ``n`` is the number of members to use; None for the best number.
     """
@@ -51,7 +52,7 @@ class MemberChoice:
     n: int | None = None
 
     def ranking(self, members: Sequence[HeadMember]) -> Ranking:
-        """Return those that take part in each fold, the best first. Raises UsageError for a fold that has none."""
+        """Return the members that take part in each fold, the best first. Raises UsageError for a fold without any."""
         chosen = members if self.members is None else select_members(members, self.members)
         if self.members is None:
             chosen = [each for each in members if each.merit_by("accuracy") >= self.min_accuracy]
@@ -72,10 +73,10 @@ class MemberChoice:
 
 @dataclass(frozen=True)
 class CrossFittedEnsembles:
-    """Ensembles on validation rows whose members other folds have chosen: for each n, and with n chosen there, too.
+    """Ensembles on validation rows with members chosen on other folds: for each n, and for the n chosen there.
 
-    ``fold_curves`` has for each n the rows of each fold, ``best_by_fold`` those of each fold by its own number of
-    members, ``n_by_fold``.
+    ``fold_curves`` has for each n the rows of each fold; ``best_by_fold`` has the rows of each fold with the number of
+    members in ``n_by_fold``.
     """
 
     fold_curves: Sequence[Sequence[HeadPredictions]]
@@ -84,12 +85,12 @@ class CrossFittedEnsembles:
 
     @property
     def best(self) -> HeadPredictions:
-        """The rows of all folds, each by the number of members that the other folds chose."""
+        """Return the rows of all folds, each with the number of members that was chosen on the other folds."""
         return concatenate_heads(self.best_by_fold)
 
 
 def cross_fit(members: Sequence[HeadMember], choice: MemberChoice) -> CrossFittedEnsembles | None:
-    """Choose for each fold on the others; None where there is one fold only, or the others choose nobody.
+    """Choose members for each fold on the others; None if there is only one fold, or if no member is chosen.
 
     Only settings that every fold has can be chosen.
     """
@@ -126,7 +127,7 @@ def _settings_in_all_folds(members: Sequence[HeadMember], folds: Collection[str]
 
 
 def _choose_settings(settings: Sequence[_Setting], folds: Collection[str], choice: MemberChoice) -> list[_Setting]:
-    """The settings that these folds choose, the best first."""
+    """Return the settings that are chosen on these folds, the best first."""
 
     def mean(setting: _Setting, metric: str) -> float:
         return float(np.mean([setting[fold].merit_by(metric) for fold in folds]))
@@ -136,15 +137,16 @@ def _choose_settings(settings: Sequence[_Setting], folds: Collection[str], choic
 
 
 def best_member_count(curve: Sequence[Sequence[HeadPredictions]], metric: str) -> int:
-    """Return the number of members, from 1, whose ensembles are best in the mean of the folds; the first of several."""
+    """Return the number of members (from 1) with the best ensembles in the mean of the folds, the first of several."""
     return int(np.argmax([mean_merit(folds, metric) for folds in curve])) + 1
 
 
 @dataclass(frozen=True)
 class TopMemberEnsembles:
-    """All ensembles of a study. ``curve_by_test_split`` holds those of other splits; ``n`` members are used.
+    """All ensembles of a study. ``curve_by_test_split`` holds those on other splits; the best ``n`` members are used.
 
-    ``fold_curves`` has for each number of members the validation rows of each fold; ``rank_by`` has chosen.
+    ``fold_curves`` has for each number of members the validation rows of each fold; ``rank_by`` is the metric that
+    ranks.
     """
 
     ranking: Ranking
@@ -156,14 +158,15 @@ class TopMemberEnsembles:
 
     @cached_property
     def validation_curve(self) -> Sequence[HeadPredictions]:
-        """For each number of members the validation rows of all folds."""
+        """Return for each number of members the validation rows of all folds."""
         return [concatenate_heads(folds) for folds in self.fold_curves]
 
     def score_table(self) -> pd.DataFrame:
-        """Return split, chosen_on, n, models, samples and metrics, a row an ensemble; n is null where folds differ.
+        """Return split, chosen_on, n, models, samples and metrics, one row per ensemble; n is null if folds differ.
 
-        Metrics are of the rows of all folds together; ``mean_of_folds``, of the metric that ranks, is the mean over the
-        folds of validation rows, and null elsewhere. ``chosen_on`` says whose validation rows have chosen the members.
+        Metrics are computed on the rows of all folds together; ``mean_of_folds`` is the mean of the ranking metric over
+        the folds of the validation rows, and null on other splits. ``chosen_on`` says on which validation rows the
+        members were chosen.
         Splits whose targets are unknown have no rows.
         """
         import pandas as pd
@@ -214,10 +217,10 @@ def _score_row(split: str, chosen_on: str, n: int | None, models: int | None, he
 
 
 def make_ensembles(members: Sequence[HeadMember], choice: MemberChoice) -> TopMemberEnsembles:
-    """Return the ensembles of the members that the choice lets take part.
+    """Return the ensembles of the members that take part by the choice.
 
-    The number of members to use is the one that is best where the members were chosen on other folds; where that
-    cannot be said, where they were chosen on their own. Raises UsageError where a fold has no member, or too few.
+    The number of members to use is the one that is best with members chosen on other folds; if there is no such choice,
+    with members chosen on their own folds. Raises UsageError if a fold has no member, or too few.
     """
     ranking = choice.ranking(members)
     fold_curves, cross_fitted = fold_curves_on_validation(ranking), cross_fit(members, choice)

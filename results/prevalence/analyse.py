@@ -1,7 +1,7 @@
 """The job that writes the tables and figures of a whole study of prevalence shift, retrained models included.
 
-It leaves each table of `seedfold.results.prevalence.tables` as Parquet, ``spread.csv``, and the figures as SVG. Its
-parts are kept in the job's folder until it is done: an attempt goes on where the last one stopped.
+It writes each table of `seedfold.results.prevalence.tables` as Parquet, ``spread.csv``, and the figures as SVG. The
+parts of the tables are kept in the job's folder until the job is done: an attempt goes on where the last one stopped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RATIO_AXIS = "imbalance_ratio"
 
 @dataclass(frozen=True)
 class _Parent:
-    """One finished job: its stage in this study, what it says of itself, and its folder."""
+    """One finished job: its stage in this study, its metadata, and its folder."""
 
     stage: str
     result: Result
@@ -64,7 +64,7 @@ def run(work: Work) -> None:
 
 
 def _read_settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:
-    """Those of the estimates, at the ratios that the study has."""
+    """Return the settings of the estimates, with the ratios of the study."""
     estimate = EstimateSettings.from_config(work.config)
     ratios = sorted({float(ratio) for parent in parents if (ratio := parent.result.axes.get(_RATIO_AXIS)) is not None})
     return AnalysisSettings(
@@ -88,8 +88,8 @@ def _make_progress(work: Work, number: int) -> Callable[[int, int], None]:
 def make_spread_table(parents: list[_Parent]) -> pd.DataFrame:
     """Return task, stage, metric, jobs, mean, std: how much a metric of the whole deployment test set varies.
 
-    Over training seeds in one stage, over split seeds in another: over whatever the jobs of a stage differ in.
-    ``std`` is that of a sample (n - 1), empty for one job.
+    The values of one stage vary over the axes in which its jobs differ, such as training seeds or split seeds.
+    ``std`` is the standard deviation of a sample (n - 1). It is empty for one job.
     """
     import pandas as pd
 

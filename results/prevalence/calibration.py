@@ -1,6 +1,7 @@
-"""How well probabilities fit a deployment, as they are and re-calibrated: calibration error by class and Brier scores.
+"""How well probabilities fit a deployment, before and after re-calibration: calibration error by class, Brier scores.
 
-Kumar, Liang and Ma (2019) for the former; Brier (1950), and Gruber and Buettner (2022) for the root.
+Sources: Kumar, Liang and Ma (2019) for the calibration error; Brier (1950) for the Brier score, and Gruber and
+Buettner (2022) for its root.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ def calibration_rows(
 ) -> Iterator[Row]:
     """Yield ratio, method, priors, split, cwce, rbs, bs, nbs of ``dev_test`` and of each deployment, ``app_test``.
 
-    ``cwce`` is the mean over classes of the calibration error in ten bins, ``bs`` the squared error averaged over
-    classes too, ``rbs`` the root of its sum over classes, ``nbs`` ``bs`` over that of always predicting the shares of
-    the classes evaluated. Raises as `Priors.estimated_prior`.
+    ``cwce`` is the mean over classes of the calibration error in ten bins, ``bs`` the squared error, also
+    averaged over classes, and ``rbs`` the root of its sum over classes. ``nbs`` is ``bs`` divided by the ``bs`` of a
+    model that always predicts the shares of the evaluated classes. Raises as `Priors.estimated_prior`.
     """
     for each in calibrate_deployments(splits, deployments, priors.estimated_prior):
         for variant in each.variants:
@@ -39,7 +40,10 @@ def calibration_rows(
 
 
 def calibration_errors(targets: NDArray[np.int64], logits: Logits) -> dict[str, float]:
-    """Return cwce, rbs, bs and nbs of logits (n, k); all NaN if one is, and nbs where a single class is there."""
+    """Return cwce, rbs, bs and nbs of logits (n, k).
+
+    All are NaN if a logit is, and nbs is NaN if there is only one class.
+    """
     probabilities = softmax(logits)
     if np.isnan(probabilities).any():
         return dict(_UNDEFINED_ERRORS)
@@ -55,7 +59,7 @@ def calibration_errors(targets: NDArray[np.int64], logits: Logits) -> dict[str, 
 
 
 def _classwise_error(truth: NDArray[np.float64], probabilities: Logits) -> float:
-    """The distance of share and mean probability in each bin (l, u], by samples; 0 lies in no bin."""
+    """Return the distance of share and mean probability in each bin (l, u], weighted by samples; 0 lies in no bin."""
     n, classes = probabilities.shape
     bins = np.searchsorted(_BIN_EDGES.astype(probabilities.dtype), probabilities, side="left")
     cells = bins + np.arange(classes) * (len(_BIN_EDGES) + 1)

@@ -14,7 +14,7 @@ from seedfold.results.store.predictions import count_unknown_targets, file_name,
 from seedfold.results.store.published import FileRecord, load_result
 
 ESTIMATES = "quantification"
-"""The table that needs no labels in deployment."""
+"""The only table that needs no labels in the deployment."""
 TESTED, DEPLOYED = REQUIRED_SPLITS[1:]
 
 
@@ -54,7 +54,7 @@ def _is_labelled(run: FinishedJob, file: Path) -> bool:
 
 
 def nothing_usable(name: str, runs: Sequence[FinishedJob], found: Sequence[Candidate], splits: Sequence[str]) -> str:
-    """Say why there is nothing to analyse: labels are missing, or splits, which may only have other names."""
+    """Say why there is nothing to analyse: labels or splits are missing; perhaps the splits only have other names."""
     if found:
         return f"{name}: {splits[-1]} has no labels, and {name} needs them; without labels there is {ESTIMATES}"
     there = sorted({split for run in runs for split in find_predictions(run.folder)})

@@ -1,9 +1,10 @@
 """Draws the tables of prevalence shift as lines over the ratio: means over tasks of means over jobs.
 
-Tasks drop out at high ratios, where a class has too few samples. A line is over the tasks that have all ratios, or it
-breaks where the tasks change, as `common_set` says; the legend has the number of tasks where it is not that of all.
+A task has no values at high ratios if one of its classes has too few samples. A line shows the mean of the tasks that
+have all ratios, or it breaks where the set of tasks changes (see `common_set`). If a line has fewer tasks than the
+figure, the legend says how many.
 
-Where a study has several stages, the first speaks for all, except where stages are compared.
+If a study has several stages, figures show the first one, except figures that compare stages.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _RATIO_LABEL = "imbalance ratio of the deployment"
 _MOST_BANDS = 4
-"""With more lines than this, the bands of a chart cannot be distinguished."""
+"""With more lines than this, readers cannot distinguish the bands of a chart."""
 _RATIO_AXIS = "imbalance_ratio"
 _METRICS = ("accuracy", "balanced_accuracy", "f1_rarest", "mcc", "auroc")
 
@@ -43,7 +44,7 @@ class Chart:
 
     @cached_property
     def means(self) -> dict[str, MeanLine]:
-        """The mean over tasks of each line that has any value."""
+        """Return the mean over tasks of each line that has any value."""
         tasks = set(self.values.index.get_level_values("task"))
         found = {}
         for name in self.values:
@@ -61,13 +62,13 @@ class Chart:
 
     @property
     def caption(self) -> str:
-        """What is shown, over which tasks, and how far these differ."""
+        """Say what is shown, over which tasks, and how far the tasks differ."""
         where = "bands" if self._has_bands else "in the legend, mean over ratios"
         spread = f"Mean over tasks; ± standard deviation over tasks: {where}."
         return f"{self.about} {spread}{count_note(self.means.values(), 'tasks')}"
 
     def lines(self) -> list[Line]:
-        """Return the lines; a dashed one has the colour of the solid one at the same place."""
+        """Return the lines; a dashed line has the colour of the solid line at the same position."""
         solid, dashed = ([name for name in self.means if (name in self.dashed) == kind] for kind in (False, True))
         series = {name: number % MAX_SERIES for group in (solid, dashed) for number, name in enumerate(group)}
         return [self._line(name, mean, series[name]) for name, mean in self.means.items()]
@@ -77,13 +78,13 @@ class Chart:
         return Line(series, mean.x, mean.mean, low, high, dashed=name in self.dashed)
 
     def _note(self, mean: MeanLine) -> str:
-        """What the legend says behind a line's name: its spread where no band shows it, and its number of tasks."""
+        """Return what the legend adds to a line's name: its spread if no band shows it, and its number of tasks."""
         spread = "" if self._has_bands else f"± {np.nanmean(mean.sd):.2g}"
         count = f"({mean.count_text} tasks)" if mean.count_text else ""
         return f"{spread} {count}".strip()
 
     def to_figure(self) -> Figure:
-        """Return it for a report."""
+        """Return the chart as a figure of a report."""
         found = self.lines()
         svg = draw_lines(figure_id(self.name), found, _RATIO_LABEL, self.y)
         legend = [
@@ -93,17 +94,17 @@ class Chart:
         return Figure(self.title, svg, self.caption, legend)
 
     def to_svg_file(self) -> str:
-        """Return it as the text of a file."""
+        """Return the chart as the text of an SVG file."""
         labels = [f"{name} {self._note(mean)}".rstrip() for name, mean in self.means.items()]
         return draw_lines_file(self.title, self.lines(), labels, _RATIO_LABEL, self.y)
 
 
 def make_charts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Chart]:
-    """Yield what can be drawn of the tables that are there, by their names."""
+    """Yield the charts that can be drawn from ``tables``, which are given by name."""
     for name, makers in _CHART_MAKERS.items():
         table = tables.get(name)
         if table is not None and len(table):
-            # A deployment without labels has no ratio to be drawn at.
+            # A deployment without labels has no ratio, so that it has no place on the horizontal axis.
             table = table[table["ratio"].notna()]
         if table is not None and len(table):
             for maker in makers:
@@ -113,14 +114,14 @@ def make_charts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Chart]:
 
 
 def _rows_of_first_stage(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of models that were trained for no ratio, of the first stage that has any."""
+    """Return the rows of models that were not trained for a ratio, from the first stage that has such rows."""
     if _RATIO_AXIS in table and table[_RATIO_AXIS].isna().any():
         table = table[table[_RATIO_AXIS].isna()]
     return table[table["stage"] == table["stage"].iloc[0]] if "stage" in table else table
 
 
 def _per_task(table: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
-    """One row per ratio and task, one column per combination of ``keys`` in their order; versions of the code apart."""
+    """Return a row per ratio and task, a column per combination of ``keys``; versions of the code stay apart."""
     keys = [*dict.fromkeys([*keys, *(axis for axis in CODE_AXES if axis in table)])]
     own = table.assign(line=table[keys].astype(str).agg(_line_label, axis=1), task=table["task"].astype(str))
     wide = own.groupby(["ratio", "task", "line"], sort=False)[value].mean().unstack("line")
@@ -192,7 +193,7 @@ def _stages_chart(table: pd.DataFrame) -> Chart | None:
 
 
 def _spread_chart(table: pd.DataFrame) -> Chart | None:
-    """How far jobs of one task, stage and ratio differ: over seeds in one stage, over splits in another."""
+    """Draw how far jobs of one task, stage and ratio differ: over seeds in one stage, over splits in another."""
     own = _deployment_rows(table, ["accuracy", "balanced_accuracy"])
     keys = [*(column for column in ("stage", *CODE_AXES) if column in own), "metric"]
     spread = own.groupby([*keys, "task", "ratio"], sort=False, dropna=False)["value"].std().dropna().reset_index()

@@ -1,4 +1,4 @@
-"""Metrics of decisions, from how often each class was chosen for samples of each class; many tables of them at once.
+"""Metrics of decisions, from how often each class was chosen for samples of each class; for many matrices at once.
 
 Confusions are counts (…, k, k) of true class (row) and chosen class (column); every metric has their leading shape.
 Expected costs are those of Ferrer (2022, arXiv:2209.05355) where every error costs 1; the other definitions and their
@@ -34,7 +34,7 @@ DECISION_METRICS = (
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What metrics need to know: the class of F1, and the expected prevalences (k,), exact and as estimated."""
+    """What metrics need to know: the class of F1, and the expected prevalences (k,), exact and estimated."""
 
     rarest_class: int
     exact_prior: Prior
@@ -42,7 +42,7 @@ class MetricSettings:
 
 
 def rarest_class(counts: Counts) -> int:
-    """Return the class with the fewest samples, the first of several; 1 where all have as many."""
+    """Return the class with the fewest samples, the first of several; 1 if all classes have equally many."""
     return 1 if counts.min() == counts.max() else int(counts.argmin())
 
 
@@ -52,10 +52,10 @@ def confusion_matrix(targets: NDArray[np.int64], labels: NDArray[np.int64], clas
 
 
 def decision_metrics(counts: Counts, setting: MetricSettings) -> Mapping[str, Floats]:
-    """Return the `DECISION_METRICS` of confusions (…, k, k); NaN where a class is missing that a metric asks for.
+    """Return the `DECISION_METRICS` of confusions (…, k, k); NaN if a class is missing that a metric needs.
 
-    Balanced accuracy is the mean over the classes that are there. F1 and MCC are 0 where nothing is chosen rightly or
-    a single class is chosen.
+    Balanced accuracy is the mean over the classes that occur. F1 and MCC are 0 if no choice is right, or if only one
+    class is chosen.
     """
     present = counts.sum(axis=-1) / counts.sum(axis=(-1, -2))[..., None]
     priors = {"": present, "_exact": setting.exact_prior, "_estimated": setting.estimated_prior}
@@ -71,13 +71,13 @@ def decision_metrics(counts: Counts, setting: MetricSettings) -> Mapping[str, Fl
 
 
 def expected_cost(counts: Counts, prior: Prior) -> Floats:
-    """Return the share of errors (…) were the classes as frequent as ``prior`` (…, k)."""
+    """Return the share of errors (…) that there would be if the classes were as frequent as ``prior`` (…, k)."""
     wrong = _ratio(counts.sum(axis=-1) - _correct_counts(counts), counts.sum(axis=-1))
     return np.asarray(np.where(prior > 0, prior * wrong, 0.0).sum(axis=-1))
 
 
 def _constant_choice_cost(prior: Prior, like: Floats) -> Floats:
-    """The cost of always choosing the most frequent class."""
+    """Return the cost of always choosing the most frequent class."""
     shares = prior.astype(np.float64)
     return np.broadcast_to(shares.sum(axis=-1) - shares.max(axis=-1), like.shape)
 
@@ -87,7 +87,7 @@ def _correct_counts(counts: Counts) -> Counts:
 
 
 def _ratio(part: Counts | Floats, total: Counts | Floats) -> Floats:
-    """The quotient; NaN if the denominator is 0."""
+    """Return the quotient; NaN if the denominator is 0."""
     return np.divide(part, total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 
@@ -100,7 +100,7 @@ def _f1_score(counts: Counts, number: int) -> Floats:
 
 
 def _mcc_score(counts: Counts) -> Floats:
-    """Gorodkin's (2004) coefficient for k classes."""
+    """Return Gorodkin's (2004) correlation coefficient for k classes."""
     actual, chosen = counts.sum(axis=-1, dtype=np.float64), counts.sum(axis=-2, dtype=np.float64)
     n, right = actual.sum(axis=-1), _correct_counts(counts).sum(axis=-1)
     spread = (n**2 - (chosen * chosen).sum(axis=-1)) * (n**2 - (actual * actual).sum(axis=-1))

@@ -31,18 +31,19 @@ from seedfold.results.prevalence.recalibrate import (
 )
 
 _WORST_VALUE = {"accuracy": 0.0, "balanced_accuracy": 0.0, "f1_rarest": 0.0, "mcc": -1.0}
-"""The value that a threshold has to beat if more is better; for a cost, it is 1."""
+"""The value that a threshold has to exceed if more is better; for a cost, it is 1."""
 _HALF_THRESHOLD = 50
-"""The place of 0.5 among the thresholds."""
+"""The position of 0.5 among the thresholds."""
 
 
 def decision_rows(splits: PredictedSplits, deployments: Sequence[Deployment], priors: PriorEstimator) -> Iterator[Row]:
     """Yield ratio, calibration, priors, rule, metric, threshold, value on the deployment; nothing for k > 2 classes.
 
-    ``rule`` tells where the threshold is the best of 0, 0.01, …, 1 for that metric: ``dev_test``, ``app_test`` (what
-    was possible), or nowhere: ``argmax``. The first of equally good ones is taken; one of an expected cost serves the
-    normalised cost too. The ``…_estimated`` metrics choose by estimated prevalences; values are at those that are
-    there. NaN where a logit is. Raises as `Priors.cost_prior`.
+    ``rule`` names the split on which the threshold is the best of 0, 0.01, …, 1 for that metric: ``dev_test``, or
+    ``app_test`` (the best that was possible). With ``argmax``, the threshold is 0.5. Of equally good thresholds the
+    first is taken; the threshold for an expected cost is also used for the normalised cost. The ``…_estimated`` metrics
+    choose by estimated prevalences, and their values are computed at the true prevalences. A value is NaN if a logit
+    is. Raises as `Priors.cost_prior`.
     """
     if splits.dev_cal.class_count != 2:
         return
@@ -85,15 +86,15 @@ def threshold_grid() -> NDArray[np.float32]:
 
 
 def metric_curves(targets: NDArray[np.int64], logits: Logits, setting: MetricSettings) -> Mapping[str, Floats]:
-    """Return each of `METRICS` at every one of the `threshold_grid`, for logits (n, 2); NaN if one is."""
+    """Return all `DECISION_METRICS` at each threshold of `threshold_grid`, for logits (n, 2); NaN if a logit is."""
     if np.isnan(logits).any():
         return {name: np.full(len(threshold_grid()), np.nan) for name in DECISION_METRICS}
     return decision_metrics(_confusion_matrices(targets, softmax(logits)[:, 0]), setting)
 
 
 def _confusion_matrices(targets: NDArray[np.int64], probability_of_zero: Logits) -> Counts:
-    """The counts (t, 2, 2) of true class and decision at each threshold, from the probability (n,) of class 0."""
-    # How many thresholds are at most the probability: from the next on, class 1 is decided.
+    """Return counts (t, 2, 2) of true class and decision at each threshold, from the probability (n,) of class 0."""
+    # How many thresholds are not above the probability. At all higher thresholds, class 1 is decided.
     positions = np.searchsorted(threshold_grid().astype(probability_of_zero.dtype), probability_of_zero, side="right")
     size = len(threshold_grid()) + 1
     counts_of_ones = np.bincount(targets * size + positions, minlength=2 * size).reshape(2, size).cumsum(axis=1).T
@@ -101,7 +102,7 @@ def _confusion_matrices(targets: NDArray[np.int64], probability_of_zero: Logits)
 
 
 def best_thresholds(curves: Mapping[str, Floats]) -> dict[str, int | None]:
-    """Return the threshold of `threshold_grid` at which each of `METRICS` is best; None where one is NaN."""
+    """Return the threshold of `threshold_grid` at which each of `DECISION_METRICS` is best; None if one is NaN."""
     thresholds_by_metric = {
         name: _first_best_threshold(name, curves[name]) for name in DECISION_METRICS if not name.startswith("nec")
     }

@@ -18,7 +18,7 @@ from seedfold.results.prevalence.settings import REQUIRED_SPLITS
 
 @dataclass(frozen=True)
 class PredictedSplits:
-    """What one model predicts: ``dev_cal`` to calibrate on, the balanced ``dev_test``, and the whole ``app_test``."""
+    """Predictions of one model: ``dev_cal`` to calibrate on, the balanced ``dev_test``, and the whole ``app_test``."""
 
     dev_cal: PredictedSamples
     dev_test: PredictedSamples
@@ -46,16 +46,16 @@ class Deployment:
 
     @cached_property
     def predicted(self) -> PredictedSamples:
-        """The predictions (m, k) in this deployment."""
+        """Return the predictions (m, k) in this deployment."""
         return self.splits.app_test.take(self.rows)
 
     @cached_property
     def exact_prevalences(self) -> NDArray[np.float64]:
-        """The prevalences (k,) that a deployment has."""
+        """Return the true prevalences (k,) of the deployment."""
         return self.predicted.class_counts / len(self.rows)
 
     @cached_property
     def estimated_prevalences(self) -> NDArray[np.float64]:
-        """The prevalences (k,) as ACC estimates them; one may be exactly 0."""
+        """Return the prevalences (k,) as ACC estimates them; one may be exactly 0."""
         problem = QuantificationProblem(self.splits.dev_test, self.splits.app_test, [self.rows])
         return estimate_prevalences("ACC", problem)[0]

@@ -1,8 +1,9 @@
 """The job that estimates the class prevalences of a simulated deployment, for later stages to train with.
 
 The deployment test set is resampled to ``imbalance_ratio``; quantifiers trained on the balanced development test set
-estimate its prevalences from what the parents predict there. ``estimate`` of the configuration: ``method`` whose
-estimate becomes the loss weights, ``methods`` to compare, ``zeros`` and ``epsilon`` (see `weights`).
+estimate its prevalences from what the parents predict there. The settings are ``estimate`` of the configuration:
+``method``, whose estimate becomes the loss weights, ``methods`` to compare, ``zeros`` and ``epsilon`` (see
+`loss_weights`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PRELOAD = ("numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "torch", "see
 ESTIMATES_FILE = "estimates.csv"
 ZeroPolicy = Literal["error", "epsilon", "as_published"]
 NOISE = 1e-12
-"""Estimates below this are zero: what a solver leaves of a class that it finds absent is rarely exactly 0."""
+"""Estimates below this count as zero: if a solver finds a class absent, its estimate is rarely exactly 0."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class EstimateSettings:
 
 
 def run(work: Work) -> None:
-    """Estimate from the parents' predictions; if the ratio is impossible, the result says so."""
+    """Estimate from the predictions of the parents; if the ratio is impossible, the result says so."""
     settings, ratio = EstimateSettings.from_config(work.config), float(work.config["imbalance_ratio"])
     folders = list(work.parents.values())
     development, deployment = read_mean_predictions(folders, "dev_test"), read_mean_predictions(folders, "app_test")
@@ -96,18 +97,18 @@ def _write_estimates(work: Work, settings: EstimateSettings, ratio: float, probl
 
 
 def find_absent(estimate: NDArray[np.float64], zeros: ZeroPolicy) -> NDArray[np.bool_]:
-    """Return which classes (k,) are estimated to be absent: those below `NOISE`, ``as_published`` only those at 0."""
+    """Return which classes (k,) are estimated to be absent: those below `NOISE`; with ``as_published`` those at 0."""
     return np.asarray(estimate <= 0 if zeros == "as_published" else estimate < NOISE)
 
 
 def loss_weights(
     estimate: NDArray[np.float64], zeros: ZeroPolicy, epsilon: float, trained_shares: NDArray[np.float64] | None
 ) -> list[float]:
-    """Return one loss weight a class, summing to 1, from estimated prevalences (k,).
+    """Return one loss weight per class from estimated prevalences (k,); the weights sum to 1.
 
-    ``trained_shares`` are the prevalences of a training that does not balance its classes, by which the estimate is
-    divided. An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a
-    small number in its place, ``as_published`` leaves it as the published study has it.
+    If training does not balance its classes, ``trained_shares`` are its prevalences, and the estimate is divided by
+    them. An estimate of zero would take its class out of the loss: ``error`` raises DataFailure, ``epsilon`` puts a
+    small number in its place, ``as_published`` leaves the zero as in the published study.
     """
     absent_classes = np.flatnonzero(find_absent(estimate, zeros))
     if not np.isfinite(estimate).all():
@@ -121,7 +122,7 @@ def loss_weights(
 
 
 def _trained_shares(config: Mapping[str, Any]) -> NDArray[np.float64] | None:
-    """The class shares of a training that does not balance classes; None if it does."""
+    """Return the class shares of a training that does not balance classes; None if it balances them."""
     if (config.get("sampling") or {}).get("draw") == "balanced":
         return None
     counts = np.asarray(config["task"]["class_counts"], dtype=np.float64)

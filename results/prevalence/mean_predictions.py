@@ -14,7 +14,7 @@ from seedfold.jobs.work import DataFailure
 from seedfold.results.store.predictions import HeadPredictions, file_name, read_heads
 
 UNKNOWN = -1
-"""Stands for the class of a sample whose class is not known."""
+"""The target of a sample whose class is not known."""
 
 
 @dataclass(frozen=True)
@@ -34,31 +34,31 @@ class PredictedSamples:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float32]:
-        """The softmax (n, k) of the logits by torch in single precision: thresholds and bins depend on the last bit."""
+        """Return the softmax (n, k) by torch in single precision: thresholds and bins depend on the last bit."""
         import torch
 
         return np.asarray(torch.softmax(torch.from_numpy(self.logits), dim=1).numpy())
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """The most probable class (n,) of each sample, the first of several."""
+        """Return the most probable class (n,) of each sample, the first of several."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
     def class_counts(self) -> NDArray[np.int64]:
-        """How many samples (k,) each class has."""
+        """Return how many samples (k,) each class has."""
         return np.bincount(self.targets, minlength=self.class_count)
 
     def take(self, rows: NDArray[np.int64]) -> PredictedSamples:
-        """The samples at ``rows``, in that order."""
+        """Return the samples at ``rows``, in that order."""
         return PredictedSamples(self.targets[rows], self.logits[rows])
 
 
 def read_mean_predictions(folders: Sequence[Path], split: str, labelled: bool = True) -> PredictedSamples:
-    """Return what the models in these published folders predict on a split; of several, the mean of probabilities.
+    """Return what the models in these published folders predict on a split; for several, the mean of probabilities.
 
-    Raises DataFailure where there is none, a target is unknown (unless not ``labelled``), or the models predicted other
-    samples.
+    Raises DataFailure if there are no predictions, if the models predicted different samples, or, with ``labelled``, if
+    a target is unknown.
     """
     if not folders:
         raise DataFailure(f"split {split}: there are no predictions to read")
@@ -66,7 +66,7 @@ def read_mean_predictions(folders: Sequence[Path], split: str, labelled: bool = 
     for folder, other in zip(folders[1:], others, strict=True):
         if not other.ids.equals(first.ids):
             raise DataFailure(f"{folder / file_name(split)}: predicts other samples than {folders[0].name}")
-    # A copy, since torch complains of arrays that cannot be written to.
+    # A copy, because torch warns about arrays that cannot be written to.
     targets = np.where(first.known, first.targets, UNKNOWN).astype(np.int64)
     members = [PredictedSamples(targets, _to_two_columns(each.logits)) for each in (first, *others)]
     if len(members) == 1:
@@ -76,7 +76,7 @@ def read_mean_predictions(folders: Sequence[Path], split: str, labelled: bool = 
 
 
 def _to_two_columns(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A single logit is that of class 1 against class 0."""
+    """Turn a single logit, that of class 1 against class 0, into two columns."""
     return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 

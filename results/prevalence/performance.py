@@ -1,7 +1,7 @@
 """Metrics of a classifier on its development data and in deployments, under each calibration.
 
-The decision is the class of the largest calibrated logit. Who judges by an estimate of the deployment's prevalences
-does so on ``dev_test``; on ``app_test`` the ``…_estimated`` metrics are what comes of it, at the prevalences there.
+The decision is the class of the largest calibrated logit. On ``dev_test`` the ``…_estimated`` metrics use an estimate
+of the deployment's prevalences; on ``app_test`` they are computed at the true prevalences of the deployment.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def performance_rows(
 ) -> Iterator[Row]:
     """Yield ratio, calibration, priors, split, metric, value of ``dev_test`` and of each deployment, ``app_test``.
 
-    The metrics are `costs.METRICS` and ``auroc``; a value is NaN where a logit is, or a class that it needs is missing.
-    As published, ``ec_estimated`` of the affine calibration for exact priors is that of the one for estimated priors:
-    who has to estimate the costs has to estimate for the calibration too. Raises as `Priors.cost_prior`.
+    The metrics are `DECISION_METRICS` and ``auroc``; a value is NaN if a logit is, or if a needed class is missing.
+    As in the published study, ``ec_estimated`` of the affine calibration for exact priors is that of the calibration
+    for estimated priors: if the costs have to be estimated, so has the calibration. Raises as `Priors.cost_prior`.
     """
     rarest = rarest_class(splits.dev_cal.class_counts)
     for each in calibrate_deployments(splits, deployments, priors.cost_prior):
@@ -56,7 +56,7 @@ def performance_rows(
 def _score_variants(
     splits: PredictedSplits, each: CalibratedDeployment, rarest: int
 ) -> dict[tuple[Method, KnownPriors], dict[str, Scores]]:
-    """By calibration, split and metric."""
+    """Return values by calibration, split and metric."""
     deployment_settings = MetricSettings(rarest, each.exact, each.exact)
     development_settings = MetricSettings(rarest, each.exact, each.estimated)
     sample = each.deployment.predicted
@@ -73,7 +73,7 @@ def _score_variants(
 
 
 def score_logits(targets: NDArray[np.int64], logits: Logits, setting: MetricSettings) -> Scores:
-    """Return `costs.METRICS` and auroc of logits (n, k), all NaN if one is."""
+    """Return `DECISION_METRICS` and auroc of logits (n, k); all are NaN if a logit is."""
     if np.isnan(logits).any():
         return dict.fromkeys((*DECISION_METRICS, "auroc"), float("nan"))
     classes = logits.shape[1]
@@ -84,7 +84,7 @@ def score_logits(targets: NDArray[np.int64], logits: Logits, setting: MetricSett
 
 
 def _mean_auroc(targets: NDArray[np.int64], probabilities: Logits) -> float:
-    """Of the last class of two, or the mean over classes of each against the others; NaN with one missing."""
+    """Return the area for class 1 of two, or the mean over classes against the rest; NaN if a class is missing."""
     classes = probabilities.shape[1]
     if len(np.unique(targets)) < classes:
         return float("nan")

@@ -1,4 +1,4 @@
-"""The class prevalences that a deployment is calibrated and costed for: those it has, and those one would estimate."""
+"""The class prevalences for calibration and costs in a deployment: the true ones, and the estimated ones."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from seedfold.results.prevalence.deployment import Deployment
 from seedfold.results.prevalence.estimate import ZeroPolicy, find_absent
 
 Prior = NDArray[np.floating[Any]]
-"""Prevalences (k,), in the precision to compute with."""
+"""Prevalences (k,), in the precision in which they are used."""
 
 
 def exact_prior(deployment: Deployment) -> Prior:
-    """Return the prevalences that a deployment has, in single precision as the published study."""
+    """Return the true prevalences of a deployment, in single precision as in the published study."""
     return deployment.exact_prevalences.astype(np.float32)
 
 
 @dataclass(frozen=True)
 class PriorEstimator:
-    """What is done with a class that is estimated to be absent, for which calibration is not possible.
+    """Estimates prevalences, and treats classes that are estimated to be absent: calibration is not possible for them.
 
-    ``error`` refuses it. ``epsilon`` puts a small number in place of the zero and leaves the others as they are. Both
-    take what is zero but for noise of the solver for zero, see `find_absent`. ``as_published`` keeps the estimate as it
-    is in the table of calibrations, whose affine ones become NaN where it is 0, and does as ``epsilon`` in the others,
-    where it is exactly 0.
+    ``error`` refuses such an estimate. ``epsilon`` puts a small number in place of the zero and does not change the
+    other classes. Both take an estimate for zero if only noise of the solver is left, see `find_absent`.
+    ``as_published`` keeps the estimate in the table of calibrations, where affine calibrations become NaN if it is 0;
+    in the other tables it acts as ``epsilon`` if the estimate is exactly 0.
     """
 
     zeros: ZeroPolicy = "epsilon"
@@ -37,7 +37,7 @@ class PriorEstimator:
     def estimated_prior(self, deployment: Deployment) -> Prior:
         """Return the estimate, in double precision, for the table of calibrations.
 
-        Raises DataFailure where predictions are not finite, or a class is estimated to be absent and that is an error.
+        Raises DataFailure if predictions are not finite, or if a class is estimated to be absent and that is an error.
         """
         estimate = (
             deployment.estimated_prevalences
@@ -61,5 +61,5 @@ class PriorEstimator:
 
 
 def _has_finite_logits(deployment: Deployment) -> bool:
-    """Otherwise prevalences would silently be estimated from classes that were chosen from NaN."""
+    """Return whether all logits are finite: prevalences must not be estimated from choices between NaN."""
     return bool(np.isfinite(deployment.splits.dev_test.logits).all() and np.isfinite(deployment.predicted.logits).all())

@@ -1,4 +1,4 @@
-"""Tables of what each method estimates in simulated deployments, and of how far off that is."""
+"""Tables of what each method estimates in simulated deployments, and of the errors of these estimates."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def quantification_rows(
     """Return ratio, n, method, class, prevalence, estimate: one row for each class, in the order of the arguments.
 
     n is the size of the deployment, ``prevalence`` the exact one. Methods learn from ``dev_test``; ``seed`` is that of
-    the points that KDEyHD draws. Estimates may be NaN (see `prevalences`). Raises UsageError for a method that there
-    is not.
+    the points that KDEyHD draws. Estimates may be NaN (see `estimate_prevalences`). Raises UsageError for an unknown
+    method.
     """
     names = check_methods(methods)
     problem = QuantificationProblem(
@@ -55,10 +55,10 @@ def quantification_without_labels(
     methods: Sequence[str] = METHODS,
     seed: int = DEFAULT_SEED,
 ) -> Iterator[Row]:
-    """Return the columns of `quantification` for a deployment without labels.
+    """Return the columns of `quantification_rows` for a deployment without labels.
 
     ``ratio`` and ``prevalence`` are NaN. Without labelled predictions ``developed``, so are the estimates of all
-    methods but `WITHOUT_LABELS`. Raises as `quantification`.
+    methods but `WITHOUT_LABELS`. Raises as `quantification_rows`.
     """
     names, classes = check_methods(methods), deployed.class_count
     known = developed or PredictedSamples(np.zeros(0, dtype=np.int64), np.zeros((0, classes), dtype=np.float32))
@@ -77,11 +77,11 @@ def _class_rows(exact: Floats, estimate: Floats) -> Iterator[Row]:
 
 
 def quantification_error_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """Return ratio, n, method, metric, value from the rows of `quantification_rows`, as they came; other columns are
-    kept.
+    """Return ratio, n, method, metric, value from the rows of `quantification_rows`, in the same order. Other
+    columns are kept.
 
     ``absolute_error`` is the sum over classes of |p - q|. ``nkld`` is the normalised Kullback-Leibler divergence of
-    the estimate q from the prevalences p, 1/n added to both: from 0 to 1.
+    the estimate q from the prevalences p, after 1/n is added to both; it lies between 0 and 1.
     """
     for place, group in groupby(rows, lambda row: {key: row[key] for key in row if key not in _CLASS_COLUMNS}):
         exact, estimate = np.array([(row["prevalence"], row["estimate"]) for row in group]).T
@@ -90,7 +90,7 @@ def quantification_error_rows(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def normalised_kl_divergence(true: Floats, estimate: Floats, smoothing: float) -> float:
-    """Return 2·e^d/(1 + e^d) - 1, d the Kullback-Leibler divergence after ``smoothing`` is added to both."""
+    """Return 2·e^d/(1 + e^d) - 1, where d is the Kullback-Leibler divergence after ``smoothing`` is added to both."""
     p, q = true + smoothing, estimate + smoothing
     ratio = np.exp((p * np.log(p / q)).sum())
     return float(2 * ratio / (1 + ratio) - 1)

@@ -38,22 +38,22 @@ CALIBRATION_VARIANTS: tuple[tuple[Method, KnownPriors], ...] = (
     ("affine", "exact"),
     ("affine", "estimated"),
 )
-"""Each method with what it knows of the deployment's prevalences."""
+"""Each method, with the prevalences of the deployment that it uses: none, exact or estimated."""
 _OPTIMIZER_OPTIONS = {"maxiter": 100, "maxls": 40}
 
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A calibration: ``point`` holds a, for an affine one followed by b (k,); empty, it leaves logits alone.
+    """A calibration: ``point`` holds a, and b (k,) if it is affine. If ``point`` is empty, logits do not change.
 
-    ``log_prior`` (k,) is added by an affine one that was fitted for a prior.
+    An affine calibration that was fitted for a prior adds ``log_prior`` (k,).
     """
 
     parameters: Floats
     log_prior: Prior | None = None
 
     def __call__(self, logits: Logits) -> Logits:
-        """Return calibrated log-probabilities (n, k); NaN throughout where fitting met a NaN."""
+        """Return calibrated log-probabilities (n, k); all are NaN if fitting met a NaN."""
         import torch
 
         if not self.parameters.size:
@@ -76,7 +76,7 @@ def _log_probabilities(logits: Tensor, parameters: Tensor, log_prior: Tensor | N
 
 @dataclass
 class _LogLoss:
-    """The log loss and its gradient at a point, and the last point that was asked for."""
+    """Computes the log loss and its gradient at a point, and remembers the last point."""
 
     logits: Tensor
     targets: Tensor
@@ -104,7 +104,7 @@ def softmax(logits: Logits) -> Logits:
 
 
 def fit_calibrator(predicted: PredictedSamples, method: Method, prior: Prior | None = None) -> Calibrator:
-    """Return the calibration that suits these predictions, at the prevalences ``prior`` (k,) instead of their own.
+    """Return the calibration that fits these predictions best, as if their prevalences were ``prior`` (k,).
 
     A prior of 0 makes an affine calibration NaN. ``none`` takes no prior: ValueError.
     """
@@ -128,7 +128,7 @@ def fit_calibrator(predicted: PredictedSamples, method: Method, prior: Prior | N
 
 
 def _sample_weights(predicted: PredictedSamples, prior: Prior | None) -> Prior:
-    """One a sample: what its class should count over what it does."""
+    """Return one weight per sample: the prior of its class divided by the share of this class."""
     if prior is None:
         return np.ones(1, dtype=np.float32)
     shares = predicted.class_counts.astype(np.float32) / np.float32(len(predicted.targets))
@@ -136,7 +136,7 @@ def _sample_weights(predicted: PredictedSamples, prior: Prior | None) -> Prior:
 
 
 def _initial_parameters(classes: int, method: Method, log_prior: Tensor | None) -> Floats:
-    """Where the scores of an affine calibration are the logits, whatever the prior."""
+    """Return the start: the scores of an affine calibration are then the logits, whatever the prior."""
     if method == "temperature":
         return np.ones(1)
     shift = np.zeros(classes) if log_prior is None else -log_prior.numpy().astype(np.float64)

@@ -1,7 +1,7 @@
 """A test set resampled to another ratio of its classes, as in Godau et al., MICCAI 2023.
 
-Counts are computed in single precision and samples drawn by torch's generator, so that what was published can be drawn
-again from published predictions.
+Counts are computed in single precision and samples are drawn by torch's generator. Thus the published samples can be
+drawn again from the published predictions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seedfold.jobs.errors import UsageError
 
 MIN_CLASS_SAMPLES = 9
-"""Fewest samples of a class."""
+"""The smallest number of samples that a class may keep."""
 BASE_SEED = 42
 
 Counts = NDArray[np.int64]
@@ -25,11 +25,11 @@ class ImpossibleScalingError(Exception):
 
 
 def scale_counts(counts: Sequence[int], ratio: float) -> Counts:
-    """Return how many samples to keep of each class, so that max/min becomes ``ratio``.
+    """Return how many samples to keep of each class, so that the largest divided by the smallest is ``ratio``.
 
     With R = max/min of ``counts``: for ratio ≥ R every class but the largest keeps trunc(c_i·max / (min·ratio)),
-    otherwise every class keeps trunc(min + (ratio - 1)/(R - 1)·(c_i - min)), all in float32. Raises ImpossibleScaling
-    if a class would keep fewer than `MIN_CLASS_SAMPLES`, UsageError for a ratio below 1.
+    otherwise every class keeps trunc(min + (ratio - 1)/(R - 1)·(c_i - min)), all in float32. Raises
+    ImpossibleScalingError if a class would keep fewer than `MIN_CLASS_SAMPLES`, UsageError for a ratio below 1.
     """
     if not 1 <= ratio < float("inf"):
         raise UsageError(
@@ -44,7 +44,7 @@ def scale_counts(counts: Sequence[int], ratio: float) -> Counts:
         kept = np.trunc(counts_given * largest / (smallest * wanted_ratio))
         kept[counts_given.argmax()] = largest
     else:
-        # Published by torch, which divides a number by a tensor in two steps.
+        # The published counts were computed by torch, which divides a number by a tensor in two steps.
         step = np.float32(1) / (current_ratio - np.float32(1)) * np.float32(ratio - 1)
         kept = np.trunc(smallest + step * (counts_given - smallest))
     if kept.min() < MIN_CLASS_SAMPLES:
@@ -71,7 +71,7 @@ def resample_rows(
     drawn = []
     for number, count in enumerate(kept):
         positions = np.flatnonzero(targets == number)
-        # A class that keeps everything draws as well: what the next one draws depends on it.
+        # Draw also for a class that keeps all its samples: the draws of the next class depend on it.
         order = torch.randperm(len(positions), generator=generator).numpy()
         drawn.append(positions[order[:count]])
     return np.concatenate(drawn)

@@ -21,9 +21,10 @@ DEFAULT_RATIOS = tuple(1 + step / 2 for step in range(19))
 class AnalysisSettings:
     """``ratios`` of the simulated deployments, None for `DEFAULT_RATIOS`; ``methods`` of estimation.
 
-    ``zeros`` says what becomes of a class that is estimated to be absent, ``epsilon`` what takes its place;
-    ``base_seed`` is that of the simulated deployments. ``splits`` are what a study calls `REQUIRED_SPLITS`, in this
-    order. Raises UsageError for a ratio below 1, an unknown method, and a split that is named twice.
+    ``zeros`` says what is done with a class that is estimated to be absent, ``epsilon`` is the number that can replace
+    a zero; ``base_seed`` is the seed of the simulated deployments. ``splits`` are the names that a study gives to
+    `REQUIRED_SPLITS`, in this order. Raises UsageError for a ratio below 1, an unknown method, and a split that is
+    named twice.
     """
 
     ratios: tuple[float, ...] | None = None
@@ -48,12 +49,12 @@ class AnalysisSettings:
 
     @classmethod
     def from_options(cls, **values: Any) -> AnalysisSettings:
-        """Read settings of which None, or what is not there, is the default."""
+        """Read settings; those that are None or missing get their default."""
         return cls.from_dict({name: value for name, value in values.items() if value is not None})
 
     @classmethod
     def names_of_splits(cls, mapping: Mapping[str, str]) -> tuple[str, ...]:
-        """Return ``splits`` from names by `REQUIRED_SPLITS`; those not in it keep theirs. Raises UsageError."""
+        """Return ``splits`` from names by `REQUIRED_SPLITS`; the others keep their own names. Raises UsageError."""
         for split in mapping:
             if split not in REQUIRED_SPLITS:
                 raise UsageError(
@@ -69,7 +70,7 @@ class AnalysisSettings:
         return cls(**{**record, **lists})
 
     def ratios_for(self, trained_for: Any) -> tuple[float, ...]:
-        """Return the ratios to look at a job at: the one that it was trained for, or all."""
+        """Return the ratios at which a job is analysed: the one that it was trained for, or all."""
         if trained_for is None:
             return tuple(map(float, self.ratios or DEFAULT_RATIOS))
         own = float(trained_for)

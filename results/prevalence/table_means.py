@@ -20,21 +20,21 @@ _COMPARED_COLUMNS = {
     "decisions": ["calibration", "priors", "rule"],
 }
 PEERS = {"calibration": ["split"], "performance": ["split"], "decisions": ["rule"]}
-"""Columns whose values are not compared with each other: the best value is looked for within each."""
+"""Columns whose values are not compared with each other: the best value is marked within each."""
 _METRIC_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
 _NUMBERS = ("metric", "value", "estimate", "prevalence", "threshold", "n")
 TRUE = "true"
-"""Stands in the column of methods for the true prevalences of a deployment."""
+"""In the column of methods, the name of the true prevalences of a deployment."""
 
 
 def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the stage if there are several, ``by``, what the table compares, metric, mean, sd, n, expected.
+    """Return the stage if there are several, ``by``, the columns that are compared, metric, mean, sd, n, expected.
 
     Versions of the code stay apart.
 
-    ``n`` counts the values, undefined ones left out; ``expected`` is the number that the row of the group with the
-    most has: some methods exist for two classes only. Of estimates, ``metric`` is the method, or `TRUE`; without
-    ``by``, these are shown for each task and ratio. Raises UsageError for a column ``by`` that cannot be one.
+    ``n`` counts the values without the undefined ones; ``expected`` is the largest ``n`` in the group of the row: some
+    methods exist for two classes only. In a table of estimates, ``metric`` is the method, or `TRUE`; without ``by``,
+    there are rows for each task and ratio. Raises UsageError for a column that ``by`` cannot name.
     """
     kept = _columns_to_keep(name, table, by)
     long = _to_long(name, table)
@@ -54,7 +54,7 @@ def check_columns(name: str, by: Sequence[str], axes: Sequence[str]) -> None:
 def _columns_to_keep(name: str, table: pd.DataFrame, by: Sequence[str]) -> list[str]:
     if name == "quantification" and not by:
         return ["task", "ratio"]
-    # Of estimates, each method is a column of its own.
+    # In a table of estimates, each method becomes a column.
     numbers = (*_NUMBERS, *_METRIC_COLUMNS.get(name, ()), *(["method"] if name == "quantification" else []))
     return _find_columns(name, by, [str(column) for column in table.columns if column not in numbers])
 
@@ -75,7 +75,7 @@ def _to_long(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _estimates(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per job, ratio, class and method; the prevalences that are known count once, as the method `TRUE`."""
+    """Return one row per job, ratio, class and method; known prevalences are one method more, `TRUE`."""
     import pandas as pd
 
     estimates = table.rename(columns={"method": "metric", "estimate": "value"}).drop(columns="prevalence")

@@ -1,9 +1,9 @@
 """The tables of a whole study: estimated prevalences, calibration, metrics, and decision rules.
 
-Each job that predicts the three splits is analysed by itself, at every ratio or at the one that it was trained for. Of
-one whose deployment has no labels, the prevalences are estimated. Its part of a table is kept in a file named by all
-that it depends on, so that an analysis goes on where it stopped, and another one over more jobs takes what is there.
-The files may be deleted, and a damaged one is written anew.
+Each job that predicts the three splits is analysed separately, at every ratio or at the one that it was trained for. If
+its deployment has no labels, only the prevalences are estimated. The job's part of a table is kept in a file whose name
+is made from everything that the part depends on. Thus an analysis goes on where it stopped, and an analysis of more
+jobs uses the parts that exist. The files may be deleted, and a damaged file is written again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Content = tuple["pd.DataFrame", list[float]]
 
 @dataclass(frozen=True)
 class AnalysisTable:
-    """A table; how many jobs were left out, since they lack a split; how many ratios of a task are impossible.
+    """A table; how many jobs were left out because they lack a split; how many ratios of a task are impossible.
 
     ``unlabelled`` counts jobs whose deployment has no labels, ``untested`` those of them without labelled tests.
     """
@@ -73,7 +73,7 @@ class TablePart:
 
     @classmethod
     def for_run(cls, name: str, candidate: Candidate, settings: AnalysisSettings, cache: Path) -> TablePart:
-        """Name the part by what it depends on."""
+        """Return the part, with a file named by all that the part depends on."""
         files = candidate.files
         ratios = settings.ratios_for(candidate.run.axes.get(_RATIO_AXIS)) if candidate.is_labelled else ()
         dependencies = {
@@ -124,7 +124,7 @@ class TablePart:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
     def read(self) -> tuple[pd.DataFrame, list[float]] | None:
-        """Return the rows, and the ratios that are impossible; None where the file is damaged or not there."""
+        """Return the rows, and the ratios that are impossible; None if the file is damaged or missing."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -136,7 +136,7 @@ class TablePart:
 
 
 def _single_threaded() -> Any:
-    """A context in which a process keeps to one core: others compute beside it."""
+    """Return a context in which a process uses one core, because other processes compute at the same time."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -184,8 +184,8 @@ def make_analysis(
 ) -> AnalysisTable:
     """Return a table over all runs that predict the three splits; parts that are missing are computed and kept.
 
-    Its columns are task, ratio, the table's own, then the other axes, and the stage where there are several. Raises
-    UsageError if there is no such run, or one's predictions cannot be analysed.
+    Its columns are task, ratio, those of the table, then the other axes, and the stage if there are several. Raises
+    UsageError if there is no such run, or if the predictions of a run cannot be analysed.
     """
     check_table(name)
     found = find_candidates(runs, settings.splits)
@@ -207,9 +207,9 @@ def make_analysis(
 
 
 def read_existing_tables(runs: Sequence[FinishedJob], cache: Path) -> dict[str, pd.DataFrame]:
-    """Return the tables that are there, by name; nothing is computed.
+    """Return the tables that exist, by name; nothing is computed.
 
-    Those that a job of the study left, else what is kept of these runs from the last time that each was made.
+    These are the tables that a job of the study wrote, else the parts of these runs from the last time each was made.
     """
     import pandas as pd
 
@@ -222,7 +222,7 @@ def read_existing_tables(runs: Sequence[FinishedJob], cache: Path) -> dict[str, 
 
 
 def table_file_name(name: str) -> str:
-    """Return the name of the file that a job leaves a table in."""
+    """Return the name of the file to which a job writes a table."""
     return f"{name}.parquet"
 
 
@@ -242,7 +242,7 @@ def _part_name(name: str) -> str:
 
 
 def has_required_splits(files: Collection[str]) -> bool:
-    """Whether the files of a result have predictions of the three splits."""
+    """Return whether the files of a result have predictions of the three splits."""
     return all(predictions_file(split) in files for split in REQUIRED_SPLITS)
 
 
@@ -253,9 +253,9 @@ def check_table(name: str) -> None:
 
 
 def _contents(parts: Sequence[TablePart], workers: int, progress: Progress) -> dict[Path, Content]:
-    """Read the parts by file, after what is missing or damaged is computed, the largest first.
+    """Compute the parts that are missing or damaged, the largest first, and return all parts by file.
 
-    Each part is kept as soon as it is there, whatever stops the rest.
+    Each part is kept as soon as it is computed, even if a later one fails.
     """
     contents = {part.file: part.read() for part in parts}
     missing = {part.file: part for part in parts if contents[part.file] is None}
@@ -275,7 +275,7 @@ def _contents(parts: Sequence[TablePart], workers: int, progress: Progress) -> d
 
 
 def assemble_table(name: str, parts: Sequence[TablePart], contents: Mapping[Path, Content]) -> AnalysisTable:
-    """Put the parts of a table together, with the places of their jobs."""
+    """Put the parts of a table together, with the addresses of their jobs."""
     import pandas as pd
 
     found = [contents[part.file] for part in parts]
@@ -296,7 +296,7 @@ def assemble_table(name: str, parts: Sequence[TablePart], contents: Mapping[Path
 
 
 def _join_addresses(addresses: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Task, ratio, the rows' own columns, the other places; an axis with the name of a column says that it is one."""
+    """Join task, ratio, the columns of the rows, and the other axes; an axis with the name of a column is renamed."""
     import pandas as pd
 
     if rows.empty:
@@ -321,7 +321,7 @@ def quantification_errors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe_omissions(analysis: AnalysisTable) -> Iterator[str]:
-    """Say what the table does not have."""
+    """Say which jobs and ratios the table leaves out."""
     if analysis.left_out_jobs:
         lacking = count_noun(analysis.left_out_jobs, "job lacks", "jobs lack")
         yield f"{lacking} one of the splits {', '.join(analysis.splits)}: left out"
@@ -340,7 +340,7 @@ def describe_omissions(analysis: AnalysisTable) -> Iterator[str]:
 
 
 def record_settings(cache: Path, name: str, settings: AnalysisSettings) -> None:
-    """Note with which settings a table was last made: a report shows that one."""
+    """Record with which settings a table was last made: a report shows this table."""
     file = cache / "latest.json"
     known = _read_latest(cache) | {SOURCE_TABLES.get(name, name): asdict(settings)}
     with replace_file(file) as temporary:

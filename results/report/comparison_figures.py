@@ -1,4 +1,4 @@
-"""The report's figures of paired comparisons: how much the values of an axis differ, pair by pair of jobs."""
+"""The report's figures of paired comparisons: how much the values of an axis differ in each pair of jobs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def comparison_figures(
 ) -> Iterator[Figure]:
     """Yield a figure for each axis of methods: the headline metric's difference for each two of its values.
 
-    ``compare`` names the axes of methods, as `problem_axes` takes them. An axis in which no two jobs differ alone has
-    none, nor has one of more than twelve values.
+    ``compare`` names the axes of methods, as `problem_axes` takes them. An axis has no figure if no two
+    jobs differ in it alone, or if it has more than twelve values.
     """
     for stage in dict.fromkeys(run.stage for run in runs):
         own = [run for run in runs if run.stage == stage]
@@ -54,7 +54,7 @@ def _rows(
     try:
         found = compare_values(runs, axis, planned=planned, where=f"split='{split}' head='{head}' metric='{metric}'")
     except UsageError:
-        # Jobs that differ in more than this axis have nothing to be compared with; that is no fault of the study.
+        # Jobs that differ in more than this axis cannot be compared; that is not an error of the study.
         return []
     return [row for row in found if row.n]
 

@@ -1,4 +1,4 @@
-"""Figures from the jobs' files for people, embedded whole in the report, on white because of their colours."""
+"""Figures that jobs wrote, embedded in the report as they are, on white because of their colours."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from seedfold.results.report.figures import Figure
 from seedfold.results.store.finished_job import FinishedJob
 
 MAX_FIGURES = 24
-"""Figures that a report shows."""
+"""The largest number of figures that a report shows."""
 MAX_BYTES = 8 * 1024**2
-"""Bytes of a file that is embedded."""
+"""The largest size of an embedded file, in bytes."""
 _MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
 def figures_left_by_jobs(runs: Sequence[FinishedJob]) -> list[Figure]:
-    """Return the figures that runs left, in their order, as many as a report shows."""
+    """Return the figures that runs wrote, in the order of the runs, as many as a report shows."""
     files = [(run, file) for run in runs for file in _find_figure_files(run.folder)]
     return [_embed_figure(run, file) for run, file in files[:MAX_FIGURES]]
 

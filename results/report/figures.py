@@ -1,6 +1,6 @@
 """The report's figures: a metric along a numeric axis, learning curves, pooled ROC and precision-recall curves.
 
-A figure shows at most as many series as its palette tells apart, and says how many it left out.
+A figure shows at most as many series as its palette has colours, and says how many it left out.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PREFERRED_METRICS = ("balanced_accuracy", "rmse", "accuracy")
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """One line of a legend: colour, text, the group whose jobs are behind it, and the series' number if it has one.
+    """One line of a legend: colour, text, the group of its jobs, and the number of the series if it has one.
 
     A series without a group is made of all jobs.
     """
@@ -58,7 +58,7 @@ class LegendEntry:
 
     @property
     def anchor(self) -> str:
-        """Where the jobs behind the series are listed; empty without a group."""
+        """Return the anchor of the list of the series' jobs; empty without a group."""
         return group_anchor(self.link_kind, self.group) if self.group else ""
 
 
@@ -87,12 +87,12 @@ def _make_label(group: Group, names: Sequence[str], short: Mapping[str, str], wi
 
 
 def cut_note(shown: int, total: int, what: str = "groups") -> str:
-    """Return the sentence that says what was left out, empty if nothing was."""
+    """Return the sentence that says what was left out; empty if nothing was."""
     return f" Shown are the first {shown} of {total} {what}." if total > shown else ""
 
 
 def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
-    """Return (split, head, metric) to plot: the test split and balanced accuracy where there are such."""
+    """Return (split, head, metric) to plot: the test split and balanced accuracy, if they exist."""
     found = {(each["split"], each["head"], each["metric"]): None for result in results for each in result.metrics}
     for metric in _PREFERRED_METRICS:
         for wanted in ("test", "val", None):
@@ -107,8 +107,8 @@ def axis_figures(
 ) -> Iterator[Figure]:
     """Yield the headline metric against each numeric axis that is not averaged over, one series per other group.
 
-    The points of a series are over the same repetitions, or the series breaks; ``planned`` places tell how many there
-    should be.
+    All points of a series are means over the same repetitions; otherwise the series breaks. ``planned`` are the places
+    of the study, which say how many repetitions there should be.
     """
     for stage in dict.fromkeys(run.stage for run in runs):
         stage_runs = [run for run in runs if run.stage == stage]
@@ -123,7 +123,7 @@ def axis_figures(
 
 
 def is_numeric(runs: Sequence[FinishedJob], axis: str) -> bool:
-    """Whether an axis has several values, all of them numbers."""
+    """Return whether an axis has several values and all of them are numbers."""
     values = [run.axes[axis] for run in runs if axis in run.axes]
     return len(set(map(format_value, values))) > 1 and all(type(value) in (int, float) for value in values)
 
@@ -181,7 +181,7 @@ def _repetition(place: Addressed, over: Sequence[str]) -> str:
 
 
 def to_readable(metric: str) -> str:
-    """Return a metric's or column's name for people."""
+    """Return the name of a metric or column as people write it."""
     return metric.replace("_", " ").replace("/", " ")
 
 
@@ -258,14 +258,14 @@ _CURVE_KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class PooledCurves:
-    """One head's pooled curves by kind: as many of each as the axes averaged over have values."""
+    """The pooled curves of one head by kind: one curve for each value of the axes averaged over."""
 
     group: Group
     head: str
     curves: dict[str, list[Curve]] = field(default_factory=dict)
 
     def add(self, rows: HeadPredictions) -> None:
-        """Add the curves of class 1, or the mean over classes, which comes last."""
+        """Add the curves of class 1, or, for more classes, their mean, which is the last curve."""
         for kind, curve in {each["curve"]: each for each in head_curves(rows)}.items():
             self.curves.setdefault(kind, []).append(curve)
 
@@ -303,7 +303,7 @@ def _curve_figure(
 
 
 def thin_curve(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return at most 300 of a curve's points, its ends among them, evenly along its length."""
+    """Return at most 300 points of a curve, at equal distances along the curve, with both ends."""
     if len(x) <= _MAX_POINTS:
         return x, y
     length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])

@@ -22,7 +22,7 @@ from seedfold.results.store.published import MetricRecord, Result
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
 MOST_OF_ITS_OWN = 8
-"""How many metrics the report shows for a job that has none of these, such as the job of a program."""
+"""How many metrics the report shows for a job that has none of `SHOWN_METRICS`, such as the job of a program."""
 
 UNDEFINED = "–"  # noqa: RUF001
 
@@ -47,22 +47,22 @@ class ReportRow:
     notes: Mapping[str, str] = field(default_factory=dict)
     incomplete_groups: int = 0
     expected: int = 0
-    """Jobs that the group should have, where that is known."""
+    """How many jobs the group should have, if that is known."""
 
     @property
     def jobs(self) -> str:
-        """How many jobs are behind the row, of how many."""
+        """Return how many jobs the row is computed from, and how many it should have."""
         count = len(self.group.runs)
         return f"{count} of {self.expected}" if count < self.expected else str(count)
 
     @property
     def anchor(self) -> str:
-        """Where the jobs behind the row are listed."""
+        """Return the anchor of the list of the row's jobs."""
         return group_anchor(self.link_kind, self.group)
 
     @property
     def stale_count(self) -> int:
-        """How many of the jobs behind the row are stale."""
+        """Return how many of the row's jobs are stale."""
         return sum(run.stale is not None for run in self.group.runs)
 
 
@@ -83,12 +83,12 @@ class ReportTable:
 
     @property
     def compared(self) -> list[str]:
-        """The axes of the methods."""
+        """Return the axes of the methods."""
         return [axis for axis in self.axes if axis not in self.problem]
 
 
 def format_number(value: float | None) -> str:
-    """Return a metric as text: three decimals, four digits where it is large, a dash where it is undefined."""
+    """Return a metric as text: three decimals, four digits if it is large, a dash if it is undefined."""
     if value is None or np.isnan(value):
         return UNDEFINED
     return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3f}"
@@ -114,7 +114,7 @@ def make_mean_table(
 ) -> ReportTable:
     """Return mean and standard deviation of each shown metric over the axes ``over``, per group and head.
 
-    A cell of fewer values than the group has ``planned`` places says so. ``compare`` is as in `problem_axes`.
+    If a cell has fewer values than the group has ``planned`` places, it says so. ``compare`` is as in `problem_axes`.
     """
     groups, expected = group_runs(runs, over), count_by_group(planned, over)
     rows = [row for group in groups[:limit] for row in _mean_rows(group, results, expected[group.address_text])]
@@ -152,7 +152,7 @@ def _mean_cell(values: Sequence[float | None], expected: int) -> Cell:
 
 @dataclass(slots=True)
 class PooledMetrics:
-    """The pooled metrics of one head, once per value of the axes averaged over, and what they are made of."""
+    """The pooled metrics of one head, once per value of the axes averaged over, and the jobs they are computed from."""
 
     group: Group
     head: str
@@ -161,7 +161,7 @@ class PooledMetrics:
     folds: set[int] = field(default_factory=set)
     incomplete_groups: int = 0
     expected: int = 0
-    """Repetitions that there should be."""
+    """How many repetitions there should be."""
 
     def to_row(self) -> ReportRow:
         """Return the mean and standard deviation of each shown metric."""
@@ -181,7 +181,7 @@ def _make_table(
 ) -> ReportTable:
     columns = list(dict.fromkeys(name for row in rows for name in row.cells))
     axes = [axis for axis in axis_names([row.group for row in rows]) if axis not in over]
-    # The better of two versions of the code is no better method: the best is marked within each.
+    # The best is marked within each version of the code, because a version of the code is not a method.
     problem = list(dict.fromkeys([*problem_axes(axes, compare), *(axis for axis in axes if axis in CODE_AXES)]))
     mark_best(rows, columns, problem)
     has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1

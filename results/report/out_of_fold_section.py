@@ -1,4 +1,4 @@
-"""The out-of-fold part of a report: pooled metrics and curves per setting, and what is missing or went wrong."""
+"""The out-of-fold part of a report: pooled metrics and curves per setting, and what is missing or has failed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pool_folds(
 ) -> PooledFolds:
     """Score the pooled validation rows of the first ``limit`` settings: groups of runs over the axes ``over``.
 
-    What cannot be pooled becomes a problem, not an error: a report shows what there is.
+    Groups that cannot be pooled are listed as problems, because a report shows all that it can.
     """
     pooled = PooledFolds()
     validated_runs = [each.run for each in split_files(runs) if each.split == "val"]
@@ -57,7 +57,7 @@ def pool_folds(
 
 
 def _count_repetitions(planned: Sequence[Job], over: Sequence[str], folds: Sequence[str]) -> Counter[str]:
-    """Count the groups of folds that each setting should have, by the setting's key."""
+    """Count the groups of folds that each setting should have, by the key of the setting."""
     repetitions = {
         address_key(place.stage, without_axes(place.axes, folds)): address_key(
             place.stage, without_axes(place.axes, over)

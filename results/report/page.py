@@ -1,7 +1,7 @@
 """The report of a study: one HTML page that needs no other file, in which every number links to its jobs.
 
-The page opens offline, on a phone, in the dark and on paper. Long lists are cut so that it stays below five
-megabytes for thousands of jobs, and the page says where.
+The page can be read offline, on a phone, in dark mode and on paper. Long lists are cut so that it stays below five
+megabytes for thousands of jobs, and the page says which lists are cut.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.result_tables import averaged_axes
 
 MAX_ROWS = 400
-"""Rows of a table of groups."""
+"""The largest number of rows of a table of groups."""
 MAX_JOBS = 3000
-"""Rows of the table of jobs."""
+"""The largest number of rows of the table of jobs."""
 MISSING = 12
-"""How many lines say which values the means lack."""
+"""The largest number of lines that say which values the means lack."""
 MAX_LISTED = 60
-"""Jobs named in one list, and values of an axis."""
+"""The largest number of jobs in one list, and of values of an axis."""
 
 LogFinder = Callable[[FinishedJob], Path | None]
 Failure = Mapping[str, Any]
@@ -71,14 +71,14 @@ def write_report(
     reasons: Reasons | None = None,
     compare: Sequence[str] | None = None,
 ) -> None:
-    """Write the report of a study to ``out``, replacing what was there whole.
+    """Write the report of a study to ``out``; an older file is replaced in one step.
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
-    places that the study has, by which missing folds are known; ``planned_by_code`` are these with the axis of the
-    code, where ``runs`` have one. ``find_log`` finds the log of a run. ``more_figures`` come last. ``reasons`` say why
+    places of the study, which tell which folds are missing; ``planned_by_code`` are the same places with the axis
+    `code`, if ``runs`` have it. ``find_log`` finds the log of a run. ``more_figures`` come last. ``reasons`` say why
     planned jobs have no result; ``compare`` names the axes of the methods that are compared, as `problem_axes` takes
-    them. Raises DamagedError for a run whose result is gone.
+    them. Raises DamagedError for a run whose result is missing.
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
@@ -114,7 +114,7 @@ def write_report(
 def _missing_lines(
     runs: Sequence[FinishedJob], results: Mapping[str, Result], planned: Sequence[Job], reasons: Reasons
 ) -> list[str]:
-    """Say which values the means of the table lack, and why, and which count more often than others."""
+    """Say which values the means of the table lack and why, and which values count more often than others."""
     shown = [shown_metrics(results[run.id]) for run in runs]
     missing = [*find_undefined(runs, shown), *find_missing_jobs(runs, planned, reasons)]
     notes = uneven_notes(runs, planned, averaged_axes(runs))
@@ -162,7 +162,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _table_without_zeros(table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a mapping of mappings as rows, without the columns that are nothing but zero."""
+    """Return a mapping of mappings as rows, without the columns in which all values are zero."""
     columns = dict.fromkeys(name for row in table.values() for name in row)
     used = [name for name in columns if any(row.get(name) for row in table.values())]
     return {"columns": used, "rows": {name: [row.get(key, "") for key in used] for name, row in table.items()}}
@@ -186,7 +186,7 @@ def _group_failures(failures: Sequence[Failure], folder: Path, known: set[str]) 
 
 
 def _relative_link(path: Path, folder: Path) -> str:
-    """Return the relative address of a file from the page's folder, which keeps when both move."""
+    """Return the address of a file relative to the page's folder, so that it stays right if both are moved."""
     from urllib.parse import quote
 
     return quote(os.path.relpath(path, folder) if path.is_absolute() else str(path))

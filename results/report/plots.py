@@ -1,4 +1,4 @@
-"""Figures as inline SVG: text stays text, colours are the page's CSS variables, nothing is fetched.
+"""Figures as inline SVG: text stays text, colours are CSS variables of the page, and no file is loaded.
 
 A figure's colours follow the page into dark mode: lines and bands are drawn in marker colours that become
 ``var(--series-N)``, text and axes become ``currentColor``.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_SERIES = 8
-"""How many series a figure tells apart; the palette (Okabe and Ito's) is safe for the colour-blind."""
+"""How many series a figure can show; the colours (Okabe and Ito's) can be distinguished by colour-blind people."""
 
 LIGHT_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c66a9b", "#c98500", "#3fa3dc", "#5b6470", "#8d7a00")
 DARK_COLOURS = ("#4da3db", "#f0803c", "#2cc295", "#e09bc4", "#f2b93b", "#9ad6f7", "#9aa4b0", "#d6c53e")
@@ -69,7 +69,7 @@ def draw_inline(name: str, plot: Callable[[Axes], None]) -> str:
 
 
 def _draw_svg(plot: Callable[[Axes], None], labels: Sequence[str] = (), title: str = "") -> str:
-    """Return the SVG as matplotlib writes it, with a legend below where there are ``labels``."""
+    """Return the SVG as matplotlib writes it, with a legend below if there are ``labels``."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -98,7 +98,7 @@ def _with_colour_scheme(svg: str) -> str:
         )
     ]
     style = f"<style>{rules[0]} @media (prefers-color-scheme: dark) {{ {rules[1]} }}</style>"
-    # Programs that know no variables take the colour behind the comma.
+    # Programs that do not know CSS variables take the colour after the comma.
     for number, marker in enumerate(_SERIES_MARKERS):
         svg = svg.replace(marker, f"var(--series-{number}, {LIGHT_COLOURS[number]})")
     svg = svg.replace(_TEXT_MARKER, "currentColor").replace(_GRID_MARKER, "var(--grid, #e6e8ea)")
@@ -118,7 +118,7 @@ def _make_inline(text: str, name: str) -> str:
     svg = re.sub(r'(<svg[^>]*?)\sheight="[^"]*"', r'\1 aria-hidden="true" focusable="false"', svg, count=1)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", svg)
-    # Coordinates need no more digits; what is written on an axis keeps its own.
+    # Coordinates need no more digits; the numbers on an axis keep theirs.
     svg = re.sub(r"(>[^<]+<)|(\d+\.\d\d)\d+", lambda found: found[1] or found[2], svg)
     for number, marker in enumerate(_SERIES_MARKERS):
         svg = svg.replace(marker, f"var(--series-{number})")
@@ -143,7 +143,7 @@ def _line_plot(series: Sequence[Line], x: str, y: str) -> Callable[[Axes], None]
             colour = _SERIES_MARKERS[line.series]
             if line.low is not None and line.high is not None:
                 axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
-            # Between two breaks there may be one point alone.
+            # Between two breaks there may be only one point.
             marker = "." if np.isnan(line.y).any() else ""
             axes.plot(line.x, line.y, color=colour, linestyle="--" if line.dashed else "-", marker=marker)
         axes.set(xlabel=x, ylabel=y)
@@ -177,7 +177,7 @@ def draw_error_bars(name: str, series: Sequence[Line], x: str, y: str) -> str:
 
 
 def draw_curves(name: str, series: Sequence[Line], x: str, y: str, diagonal: bool) -> str:
-    """Return a figure of curves in the unit square, with the diagonal of a guess where it means one."""
+    """Return a figure of curves in the unit square, with the diagonal of guessing if the curves are ROC curves."""
 
     def plot(axes: Axes) -> None:
         if diagonal:
@@ -201,7 +201,7 @@ class Differences:
 
 
 def draw_differences(name: str, found: Sequence[Differences], x: str) -> str:
-    """Return a figure of differences, a line below another for each of ``found``, with a line at zero."""
+    """Return a figure of differences, one row for each of ``found``, with a vertical line at zero."""
 
     def plot(axes: Axes) -> None:
         axes.axvline(0.0, color=_TEXT_MARKER, linewidth=0.8)

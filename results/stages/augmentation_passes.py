@@ -1,7 +1,7 @@
 """The effect of test-time augmentation: areas under the ROC curve with and without it, and tests of the difference.
 
-The verdict is on the mean of the folds' areas. The area of all folds pooled is shown beside it: more passes make the
-scales of the folds' models more alike, which raises the pooled area even where every model ranks its samples worse.
+The verdict is about the mean of the folds' areas. The pooled area of all folds is shown beside it: more passes make the
+scales of the folds' models more alike, which raises the pooled area even if every model ranks its samples worse.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _log = logging.getLogger(__name__)
 
 
 def compare_passes(folder: Path, passes: Sequence[Any], tables: Sequence[pd.DataFrame], scores: pd.DataFrame) -> None:
-    """Write ``passes.csv`` and ``passes.svg``, and tell what they say.
+    """Write ``passes.csv`` and ``passes.svg``, and log what they say.
 
-    ``tables`` are those of `make_passes_table`; the first columns of ``scores`` are the number of passes and the fold,
-    one named auroc has the area.
+    ``tables`` are those of `make_passes_table`; the first two columns of ``scores`` are the number of passes and the
+    fold, and the column auroc has the area.
     """
     found = make_passes_table(passes, tables)
     found.to_csv(folder / "passes.csv", index=False)
@@ -51,13 +51,14 @@ def compare_passes(folder: Path, passes: Sequence[Any], tables: Sequence[pd.Data
 
 
 def make_passes_table(passes: Sequence[Any], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return a row for each number of passes after the first, held against the first on the same samples.
+    """Return a row for each number of passes after the first, compared with the first on the same samples.
 
     ``tables`` are out-of-fold predictions with target, pred and fold, in one order. ``auroc`` is the mean of the folds'
     areas under the ROC curve, and ``gain`` its difference. ``low`` and ``high`` are the middle 95 % of the gain over
-    1000 draws of as many samples of each fold and class with replacement (Efron 1979), and ``verdict`` is whether they
-    leave out zero. ``folds_better`` of ``folds`` gained. ``pooled`` is the area of all folds' predictions together,
-    which also ranks samples of one fold against those of others. Folds that lack a class are left out of all of this.
+    1000 draws of as many samples of each fold and class with replacement (Efron 1979), and ``verdict`` is whether zero
+    lies outside. The area increased in ``folds_better`` of ``folds``. ``pooled`` is the area of all folds' predictions
+    together, which also ranks samples of one fold against those of others. Folds that lack a class are left out of all
+    of this.
     """
     import pandas as pd
 

@@ -2,13 +2,13 @@
 
 Members are the settings of the parent stages (`seedfold.results.ensembles.blend_members`). There are two blends:
 
-- ``given``: by ``blend.weights``, what each member of a stage counts;
-- ``chosen``: by weights chosen on out-of-fold predictions (`seedfold.results.ensembles.blend_weights`). Its out-of-fold
-  predictions are those by weights that were chosen on the other folds, so that their score is not that of a choice on
-  the same samples.
+- ``given``: by ``blend.weights``, which has the weight of each member of a stage;
+- ``chosen``: by weights chosen on out-of-fold predictions (`seedfold.results.ensembles.blend_weights`). For its
+  out-of-fold predictions of a fold, the weights are chosen on the other folds, so that no score is computed on samples
+  on which its weights were chosen.
 
-It leaves the one that ``blend.use`` names as predictions (head ``blend``), and for people ``oof.csv``, a file of test
-predictions, ``auc.csv``, ``weights.csv``, ``blend.svg``, and the figures of
+It publishes the one that ``blend.use`` names as predictions (head ``blend``), and for people ``oof.csv``, a file of
+test predictions, ``auc.csv``, ``weights.csv``, ``blend.svg``, and the figures of
 `seedfold.results.stages.out_of_fold_figures`.
 """
 
@@ -90,7 +90,7 @@ class Blend:
 
 
 def run(work: Work) -> None:
-    """Write predictions, tables and figures; raises ConfigFailure where members lack folds, or do not go together."""
+    """Write predictions, tables and figures; raises ConfigFailure if members lack folds or cannot be combined."""
     settings = BlendSettings.from_config(work.config)
     try:
         found = find_members(parent_runs(work), settings.passes)
@@ -126,7 +126,7 @@ def _write_tables(work: Work, settings: BlendSettings, members: BlendMatrix, ble
 
 
 def _make_oof_table(members: BlendMatrix, blends: Mapping[str, Blend], settings: BlendSettings) -> pd.DataFrame:
-    """Sample, target, fold, the probability by each member and blend, and ``pred``, that of the blend that is used."""
+    """Return sample, target, fold, probabilities by each member and blend, and ``pred``, by the blend that is used."""
     import pandas as pd
 
     ids = members.to_predictions(DEVELOPMENT_SPLIT, blends[settings.use].development).first_member.sample_ids
@@ -137,7 +137,7 @@ def _make_oof_table(members: BlendMatrix, blends: Mapping[str, Blend], settings:
 
 
 def make_given_weights(members: Sequence[BlendMember], weights: Mapping[str, float]) -> Array:
-    """Return what each member counts, of 1; raises UsageError for a stage without a weight, or a weight without one."""
+    """Return weights that sum to 1; raises UsageError for a stage without a weight, or a weight without a stage."""
     stages = {member.stage for member in members}
     for stage in weights:
         if stage not in stages:
@@ -163,7 +163,7 @@ def _blend_chosen(members: BlendMatrix) -> Blend:
 
 
 def _make_weights_table(members: Sequence[BlendMember], blends: Mapping[str, Blend]) -> pd.DataFrame:
-    """Member, stage, and its weight in each blend; ``chosen_without_F`` are those by which fold F is predicted."""
+    """Return member, stage, and weight in each blend; weights ``chosen_without_F`` predict fold F."""
     import pandas as pd
 
     columns: dict[str, Any] = {"member": [each.name for each in members], "stage": [each.stage for each in members]}

@@ -24,9 +24,9 @@ _ALL_FOLDS, _MEAN_OF_FOLDS = "all", "mean"
 
 
 def draw_blend(file: Path, scores: pd.DataFrame, weights: pd.DataFrame) -> None:
-    """Draw a line a member and blend: the area under the ROC curve of each fold, their mean, that of all, the weights.
+    """Draw a row per member and blend: areas under the ROC curve of each fold, their mean, the pooled area, weights.
 
-    ``scores`` has the columns model, fold and auroc, ``weights`` member, given and chosen.
+    ``scores`` has the columns model, fold and auroc; ``weights`` has member, given and chosen.
     """
     names = list(dict.fromkeys(scores["model"]))
     with figure_style():

@@ -28,7 +28,7 @@ _STYLE: Any = {
 
 @contextmanager
 def figure_style() -> Iterator[None]:
-    """Draw and save within it."""
+    """Return a context with the style; draw and save figures inside it."""
     import matplotlib
 
     with matplotlib.rc_context(_STYLE):
@@ -36,12 +36,12 @@ def figure_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of that size in inches."""
+    """Return an empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(figure: Figure, file: Path) -> None:
-    """Write the figure without a time, so that equal figures have equal bytes."""
+    """Write the figure without the time of writing, so that equal figures have equal bytes."""
     figure.savefig(file, metadata={"Date": None, "Creator": None})

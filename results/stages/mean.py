@@ -1,7 +1,7 @@
 """The job that averages the probabilities of its parents, over models and folds; settings are ``mean``.
 
 A development sample gets the mean over the models that held it out, a test sample that over all models of all folds,
-each with the same weight. It leaves these as predictions (head ``mean``), and for people:
+each with the same weight. It publishes these means as predictions (head ``mean``), and for people:
 
 - ``auc.csv``: area under the ROC curve per model and of their mean, by fold, as the mean of the folds (fold ``mean``),
   and of all out-of-fold predictions together (fold ``all``);
@@ -59,7 +59,7 @@ class MeanSettings:
 
 
 def run(work: Work) -> None:
-    """Write predictions and tables; raises ConfigFailure where a model lacks folds, or models do not go together."""
+    """Write predictions and tables; raises ConfigFailure if a model lacks folds, or if models cannot be combined."""
     from seedfold.results.stages.submission_figures import draw_predictions
 
     settings, runs = MeanSettings.from_config(work.config), parent_runs(work)
@@ -83,7 +83,7 @@ def run(work: Work) -> None:
 
 
 def _refuse_missing_folds(runs: Sequence[FinishedJob]) -> None:
-    """Refuse where one model lacks a fold that another has; `ensembles` counts the folds that all should have."""
+    """Raise if a model lacks a fold that another has; `ensembles` counts the folds that all models should have."""
     if not runs:
         raise UsageError("mean: no parent has predictions; see `after` of its stage")
     folds = add_zipped_axes(runs, [FOLD_AXIS])
@@ -133,9 +133,9 @@ def _fold_by_sample(runs: Sequence[FinishedJob]) -> dict[str, Any]:
 
 
 def make_auc_table(oof: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return model, fold, n, auroc for the probabilities in ``columns``: a row a fold, their mean, and one of all.
+    """Return model, fold, n, auroc for the probabilities in ``columns``: rows per fold, for their mean, and for all.
 
-    Folds that lack a class have no area, and no part in the mean.
+    Folds that lack a class have no area and do not count in the mean.
     """
     import pandas as pd
 
@@ -153,7 +153,7 @@ def _auc_rows(oof: pd.DataFrame, name: str) -> Iterator[dict[str, Any]]:
 
 
 def log_areas(scores: pd.DataFrame) -> None:
-    """Tell the mean of the folds' areas of each model of a `make_auc_table`, and the area of all folds pooled."""
+    """Log for each model in a table of `make_auc_table` the mean of the folds' areas, and the pooled area."""
     for fold, named in ((MEAN_NAME, "mean out-of-fold AUC of the folds"), (ALL_FOLDS, "of all folds pooled")):
         for row in scores[scores["fold"] == fold].itertuples(index=False):
             _log.info("%s: %s %.4f", row.model, named, row.auroc)
@@ -168,7 +168,7 @@ def make_test_table(mean: MeanPredictions, identifier: str, target: str) -> pd.D
 
 
 def write_mean_predictions(work: Work, split: str, mean: MeanPredictions, head: str) -> None:
-    """Leave probabilities as predictions of a head."""
+    """Publish probabilities as predictions of a head."""
     ids = list(mean.first_member.sample_ids)
     write_predictions(
         work.staging,

@@ -1,5 +1,5 @@
-"""Figures of out-of-fold predictions: curves of each fold and of all together, the confusion matrix, and how the
-predictions of each class are distributed."""
+"""Figures of out-of-fold predictions: curves of each fold and of all together, the confusion matrix, and the
+distribution of the predictions of each class."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _BINS = 50
 def draw_oof_figures(folder: Path, table: pd.DataFrame) -> None:
     """Write ``roc.svg``, ``precision_recall.svg``, ``confusion.svg`` and ``oof_predictions.svg``.
 
-    ``table`` has the columns target (0 or 1), pred (probability of class 1) and fold. Numbers beside a curve are its
-    area; that of precision and recall is the average precision. The curve of all folds ranks samples of one fold
+    ``table`` has the columns target (0 or 1), pred (probability of class 1) and fold. The number beside a curve is
+    its area; for precision and recall it is the average precision. The curve of all folds ranks samples of one fold
     against those of others; the mean of the folds' areas stands beside it.
     """
     with figure_style():
@@ -44,7 +44,7 @@ def draw_oof_figures(folder: Path, table: pd.DataFrame) -> None:
 
 
 def _fold_lines(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, Any]]:
-    """Each fold that has both classes, then all: name, rows, and how the line is drawn."""
+    """Yield each fold that has both classes, then all folds: name, rows, and style of the line."""
     for number, (fold, own) in enumerate(table.groupby("fold")):
         if own["target"].nunique() == 2:
             yield f"fold {fold}", own, {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.0, "alpha": 0.8}
@@ -67,7 +67,7 @@ def _draw_roc(table: pd.DataFrame) -> Figure:
 
 
 def _add_legend(figure: Figure, axes: Axes, title: str, areas: dict[str, float], place: Any) -> None:
-    """Add the mean of the folds to the legend, and say below the figure why it differs from that of all."""
+    """Add the mean of the folds to the legend, and say below the figure why it differs from the pooled area."""
     *folds, _ = areas.values()
     if folds:
         axes.plot([], [], " ", label=f"mean of folds: {np.mean(folds):.3f}")
@@ -110,7 +110,7 @@ def _draw_confusion(table: pd.DataFrame) -> Figure:
 
 
 def _draw_confusion_matrix(axes: Axes, truth: npt.NDArray[Any], positive: npt.NDArray[Any], title: str) -> None:
-    """Samples by class and prediction, shaded by their share of the class."""
+    """Draw the samples by class and prediction, shaded by their share of the class."""
     counts = np.bincount(2 * truth + positive, minlength=4).reshape(2, 2)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -124,7 +124,7 @@ def _draw_confusion_matrix(axes: Axes, truth: npt.NDArray[Any], positive: npt.ND
 
 
 def thresholds_of_other_folds(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return a threshold a row: where sensitivity + specificity (Youden 1950) is largest on the rows of other folds."""
+    """Return a threshold per row: that with the largest sensitivity + specificity (Youden 1950) on other folds."""
     from sklearn.metrics import roc_curve
 
     found = np.empty(len(table))

@@ -1,14 +1,14 @@
-"""The job that puts the folds of its parents together, for people and for the judges of a competition.
+"""The job that combines the folds of its parents, for people and for the judges of a competition.
 
-Settings are ``submission``. Jobs that differ in the axis ``passes`` (of test-time augmentation) alone share a training.
-Each value of it has its own tables; the highest is what is submitted. For people it leaves:
+Settings are ``submission``. Jobs that differ only in the axis ``passes`` (of test-time augmentation) share one fit.
+Each value of this axis has its own tables; the highest value is submitted. The job writes for people:
 
 - ``oof.csv``: id, target, pred (probability of class 1) and fold of every development sample, sorted by id;
 - ``submission.csv``, or another name: id and target, the mean over the folds of the probability of class 1, by id;
-- the same of the other values, as ``oof_PASSES.csv`` and ``submission_PASSES.csv``;
+- the same tables for the other values, as ``oof_PASSES.csv`` and ``submission_PASSES.csv``;
 - ``auc.csv``: area under the ROC curve per value and fold, their mean (fold ``mean``), and that of all out-of-fold
   predictions together (fold ``all``), which also ranks samples of one fold against those of others;
-- ``passes.csv`` and ``passes.svg``, where there are several values: whether more passes are better;
+- ``passes.csv`` and ``passes.svg``, if there are several values: whether more passes are better;
 - figures: ``learning.svg``, ``schedule.svg``, ``test_predictions.svg``, and those of
   `seedfold.results.stages.out_of_fold_figures`.
 """
@@ -77,12 +77,12 @@ class PassesVariant:
     runs: tuple[FinishedJob, ...]
 
     def fold_of_run(self, number: int) -> int:
-        """The fold of the run of that number."""
+        """Return the fold of the run with this number."""
         return held_out_fold(self.runs[number])
 
 
 def run(work: Work) -> None:
-    """Write the tables and figures; raises ConfigFailure where folds are missing, or more than folds differ."""
+    """Write the tables and figures; raises ConfigFailure if folds are missing, or if runs differ in more than folds."""
     from seedfold.results.stages.out_of_fold_figures import draw_oof_figures
     from seedfold.results.stages.submission_figures import draw_figures
 
@@ -110,7 +110,7 @@ def run(work: Work) -> None:
 
 
 def group_by_passes(runs: Sequence[FinishedJob], passes: str) -> list[PassesVariant]:
-    """Group runs by the axis ``passes``, ascending; raises ConfigFailure where a group has not each fold once."""
+    """Group runs by the axis ``passes``, ascending; raises ConfigFailure if a group does not have each fold once."""
     groups: dict[Any, list[FinishedJob]] = {}
     for each in runs:
         groups.setdefault(each.axes.get(passes, 1), []).append(each)
@@ -130,12 +130,12 @@ def _sort_by_fold(runs: Sequence[FinishedJob], name: str) -> list[FinishedJob]:
 
 
 def held_out_fold(run: FinishedJob) -> int:
-    """The fold that a run held out."""
+    """Return the fold that a run held out."""
     return int((run.config or {})[FOLD_AXIS])
 
 
 def make_oof_table(variant: PassesVariant, settings: SubmissionSettings) -> pd.DataFrame:
-    """Return id, target, pred, fold of each development sample, sorted by id; raises UsageError if they do not pool."""
+    """Return id, target, pred, fold of each development sample, by id; raises UsageError if they cannot be pooled."""
     import pandas as pd
 
     [(_, pooled)] = _require_one_head(pool_runs(variant.runs, settings.development))
@@ -176,7 +176,7 @@ def _probability_of_class_1(rows: HeadPredictions) -> Any:
 
 
 def make_auc_table(variants: Sequence[PassesVariant], tables: Sequence[pd.DataFrame], passes: str) -> pd.DataFrame:
-    """Return PASSES, fold, n, auroc: a row a fold that has both classes, one of their mean, and one of all."""
+    """Return PASSES, fold, n, auroc: a row per fold with both classes, one for their mean, one for all rows."""
     import pandas as pd
 
     rows = [row for variant, table in zip(variants, tables, strict=True) for row in _auc_rows(variant, table, passes)]

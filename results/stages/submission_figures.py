@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_figures(folder: Path, runs: Sequence[FinishedJob], predicted: pd.Series[float]) -> None:
-    """Write ``learning.svg``, ``schedule.svg`` and ``test_predictions.svg``; runs are those of one fold each."""
+    """Write ``learning.svg``, ``schedule.svg`` and ``test_predictions.svg``; each run has another fold."""
     import pandas as pd
 
     histories = [pd.read_csv(run.folder / HISTORY_FILE) for run in runs]
@@ -29,13 +29,13 @@ def draw_figures(folder: Path, runs: Sequence[FinishedJob], predicted: pd.Series
 
 
 def draw_predictions(folder: Path, predicted: pd.Series[float]) -> None:
-    """Write ``test_predictions.svg`` alone."""
+    """Write only ``test_predictions.svg``."""
     with figure_style():
         save_figure(draw_histogram(predicted), folder / "test_predictions.svg")
 
 
 def _draw_learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) -> Figure:
-    """A column a fold: losses above, the watched metric below, the best epoch marked in both."""
+    """Draw a column per fold: losses above, the monitored metric below, with the best epoch marked in both."""
     count = len(histories)
     figure = new_figure(max(4.0, 2.3 * count), 4.2)
     grid: Any = figure.subplots(2, count, sharex="col", sharey="row", squeeze=False)
@@ -56,14 +56,14 @@ def _draw_learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) ->
 
 
 def _best_epoch(history: pd.DataFrame, config: Any) -> tuple[str, int]:
-    """The watched column, and the epoch (from 0) that is best by it."""
+    """Return the monitored column, and the epoch (from 0) that is best by it."""
     trainer = config["trainer"]
     values = history[trainer["monitor"]]
     return trainer["monitor"], int(values.idxmax() if trainer["mode"] == "max" else values.idxmin())
 
 
 def _metric_columns(history: pd.DataFrame, monitor: str) -> list[str]:
-    """The columns of the watched metric, or of another one where that is the loss, which is drawn already."""
+    """Return the columns of the monitored metric, or of another one if it is the loss, which is drawn already."""
     if monitor.endswith("/loss"):
         columns = map(str, history)
         monitor = next((name for name in columns if name.startswith("val/") and name != monitor), monitor)
@@ -83,7 +83,7 @@ def _plot_columns(axes: Axes, history: pd.DataFrame, columns: Sequence[str], bes
 
 
 def draw_schedule(histories: Sequence[pd.DataFrame]) -> Figure:
-    """Draw the learning rates, a line for each schedule that there is."""
+    """Draw the learning rates, one line for each different schedule."""
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     for number, history in enumerate(_distinct_schedules(histories)):
@@ -94,20 +94,20 @@ def draw_schedule(histories: Sequence[pd.DataFrame]) -> Figure:
 
 
 def use_integer_ticks(axes: Axes) -> None:
-    """Have whole numbers alone on the horizontal axis."""
+    """Show only whole numbers on the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _distinct_schedules(histories: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """One history for each schedule that there is among the folds."""
+    """Return one history for each different schedule of the folds."""
     found = {tuple(history["lr"]): history for history in histories}
     return list(found.values())
 
 
 def draw_histogram(predicted: pd.Series[float]) -> Figure:
-    """Draw how often which probability is predicted."""
+    """Draw how often each probability is predicted."""
     figure = new_figure(4.2, 2.8)
     axes = figure.subplots()
     axes.hist(predicted, bins=50, range=(0, 1), color=COLOURS[0])

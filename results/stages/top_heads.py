@@ -1,7 +1,8 @@
 """The job that ranks the heads of all models of its parents and averages the best; settings are ``ensemble``.
 
-It leaves predictions of the ensemble (head ``top_N``), and on the validation rows of one whose members other folds have
-chosen (head ``nested``), and for people ``ensemble.csv`` (`Ensembles.score_table`), ``members.csv``, ``oof.csv``,
+It publishes predictions of the ensemble (head ``top_N``), and on the validation rows also those of an ensemble whose
+members were chosen on other folds (head ``nested``). For people it writes ``ensemble.csv``
+(`TopMemberEnsembles.score_table`), ``members.csv``, ``oof.csv``,
 ``submission.csv`` and the figures of `seedfold.results.stages.top_heads_figures`.
 """
 
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 def run(work: Work) -> None:
-    """Write the predictions, tables and the figure; raises ConfigFailure where no ensemble can be made."""
+    """Write the predictions, tables and the figure; raises ConfigFailure if no ensemble can be made."""
     from seedfold.results.stages.top_heads_figures import draw_figures
 
     choice = read_settings(MemberChoice, work.config.get("ensemble"), "ensemble")
@@ -76,7 +77,7 @@ def _write_split(work: Work, split: str, heads: list[HeadPredictions]) -> None:
 
 
 def _write_people_tables(folder: Path, ensembles: TopMemberEnsembles) -> None:
-    """Write what a competition asks for: out-of-fold rows, each by members that other folds chose, and test rows."""
+    """Write the files for a competition: out-of-fold rows, each by members chosen on other folds, and test rows."""
     out_of_fold = (
         ensembles.validation_curve[ensembles.n - 1] if ensembles.cross_fitted is None else ensembles.cross_fitted.best
     )
@@ -90,7 +91,7 @@ def _write_people_tables(folder: Path, ensembles: TopMemberEnsembles) -> None:
 
 
 def _test_predictions(ensembles: TopMemberEnsembles) -> pd.Series[float] | None:
-    """What the ensemble that is used predicts of the test samples; None where there are more than two classes."""
+    """Return the predictions of the test samples by the ensemble; None if there are more than two classes."""
     if "test" not in ensembles.curve_by_test_split:
         return None
     return _make_table(ensembles.curve_by_test_split["test"][ensembles.n - 1]).get("pred")

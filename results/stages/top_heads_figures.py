@@ -1,5 +1,5 @@
-"""Figures of an ensemble of heads: the classes, how every head has learnt, at which rates, how many help, and what is
-predicted in the end.
+"""Figures of an ensemble of heads: classes, learning curves of each head, learning rates, scores by number of
+members, and the predictions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CLASS_LABEL = "class {}"
 def draw_figures(
     folder: Path, members: Sequence[HeadMember], table: pd.DataFrame, metric: str, predicted: pd.Series[float] | None
 ) -> None:
-    """Write ``classes.svg``, ``ensemble.svg`` (of ``table`` by ``metric``), and where there is something to be drawn
+    """Write ``classes.svg``, ``ensemble.svg`` (of ``table`` by ``metric``), and if there is something to draw
     ``learning.svg``, ``schedule.svg``, and ``test_predictions.svg`` of what is ``predicted``.
     """
     import pandas as pd
@@ -49,7 +49,7 @@ def draw_figures(
 
 
 def _draw_class_counts(members: Sequence[HeadMember]) -> Figure:
-    """How many samples of each class every fold validates on."""
+    """Draw on how many samples of each class every fold validates."""
     import numpy as np
 
     targets = {each.fold.removeprefix(FOLD_PREFIX): each.rows_by_split[VALIDATION_SPLIT].targets for each in members}
@@ -71,7 +71,7 @@ def _draw_class_counts(members: Sequence[HeadMember]) -> Figure:
 
 
 def _monitored_columns(histories: _Histories) -> dict[str, str]:
-    """The column that each head's best epoch goes by; empty where heads have none of their own."""
+    """Return the column that decides each head's best epoch; empty if heads have no best epochs of their own."""
     metrics = {(run.config or {}).get("trainer", {}).get("head_monitor") for run, _ in histories}
     columns = dict.fromkeys(str(column) for _, history in histories for column in history)
     parts = {column: column.split("/") for column in columns}
@@ -79,7 +79,7 @@ def _monitored_columns(histories: _Histories) -> dict[str, str]:
 
 
 def _draw_learning(histories: _Histories, heads: Mapping[str, str]) -> Figure:
-    """A panel a head: what it is watched by, a line a training in the colour of its fold, its best epoch a dot."""
+    """Draw a panel per head: monitored metric, a line per fit in the colour of its fold, a dot at the best epoch."""
     rows = -(-len(heads) // _GRID_COLUMNS)
     figure = new_figure(2.6 * min(_GRID_COLUMNS, len(heads)), 2.0 * rows + 0.4)
     grid: Any = figure.subplots(rows, min(_GRID_COLUMNS, len(heads)), sharex=True, sharey=True, squeeze=False)
@@ -109,7 +109,7 @@ def _plot_history(axes: Axes, history: pd.DataFrame, column: str, colour: str, l
 
 
 def _draw_scores_by_size(table: pd.DataFrame, metric: str) -> Figure:
-    """One line a curve of the metric over the number of members; the honest choice of it is a dashed line.
+    """Draw the metric over the number of members, one line per curve; the number chosen on other folds is dashed.
 
     On validation rows it is the mean of the folds, by which the number of members is chosen.
     """

@@ -1,7 +1,7 @@
 """Samples of an archive that only training uses, never validation or testing; the settings are ``task.archive``.
 
-The archive has shards of its own. Where shard i of the development samples is trained on, so is the archive's shard
-``step`` · i; thus each fold trains on another part of the archive, and samples keep their proportion.
+The archive has shards of its own. If shard i of the development samples is trained on, so is shard ``step`` · i
+of the archive. Thus each fold trains on another part of the archive, and the proportion of its samples stays the same.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _log = logging.getLogger(__name__)
 
 
 def add_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads: Reads) -> tuple[Samples, Indices]:
-    """Return the samples followed by those of the archive, and the rows to train on; unchanged without ``use``.
+    """Return the samples followed by those of the archive, and the rows to train on; without ``use``, nothing is added.
 
-    Raises ConfigFailure for settings that cannot be, DataFailure for an image that the development samples have, too.
+    Raises ConfigFailure for invalid settings, DataFailure for an image that is also among the development samples.
     """
     settings = task.get("archive")
     if not settings or not settings["use"]:
@@ -48,7 +48,7 @@ def add_archive(samples: Samples, train: Indices, task: Mapping[str, Any], reads
 
 
 def _development_shards(samples: Samples, task: Mapping[str, Any]) -> Indices:
-    """The shard of each development sample."""
+    """Return the shard of each development sample."""
     rows, _ = hold_out(samples, task.get("test"))
     development_shards = make_task_shards(samples.take(rows), task)
     if development_shards is None:
@@ -90,7 +90,7 @@ def _join_inputs(first: Floats | StoredInputs, second: Floats | StoredInputs) ->
 
 @dataclass(frozen=True)
 class JoinedInputs:
-    """The inputs ``rows`` of two sources, counted through from the first to the second, in that order."""
+    """The inputs ``rows`` of two sources, in that order; row numbers of the second source follow those of the first."""
 
     first: StoredInputs
     second: StoredInputs
@@ -105,7 +105,7 @@ class JoinedInputs:
 
     @property
     def sample_bytes(self) -> int:
-        """The memory of one input, in bytes."""
+        """Return the memory of one input, in bytes."""
         return self.first.sample_bytes
 
     def gather(self, positions: Indices | slice) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """Batches from tensors in memory or from files, gathered a block at a time instead of collated sample by sample.
 
-A block holds several consecutive batches, so that the cost of Lightning's loop is paid once a block and not once
-a step; training itself still steps batch by batch, and results do not depend on the size of a block.
+A block holds several consecutive batches, so that the cost of Lightning's loop is paid once per block and not once
+per step. Training still makes one step per batch, and results do not depend on the size of a block.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BLOCK_BYTES = 64 * 1024**2
 class Position:
     """The progress of training: ``step`` batches of epoch ``epoch`` (both from 0) are done.
 
-    ``loss_sum`` and ``seen`` accumulate the epoch's mean loss; ``history`` has one row of metrics a finished epoch.
+    ``loss_sum`` and ``seen`` accumulate the epoch's mean loss; ``history`` has one row of metrics per finished epoch.
     """
 
     epoch: int = 0
@@ -43,11 +43,11 @@ class Position:
 
 
 class Batch(NamedTuple):
-    """Inputs (b, ...) and class targets (b,) int64, or masks (b, height, width) uint8 with the class of each pixel: of
-    ``total_samples`` samples, those that this process looks at.
+    """Inputs (b, ...) and class targets (b,) int64, or masks (b, height, width) uint8 with the class of each pixel:
+    those of ``total_samples`` samples that this process computes.
 
-    Inputs are float32, or, straight from files, uint8 or float16; a network takes `scaled_inputs`.
-    ``weight`` is what its mean loss counts beside that of the other processes of the job.
+    Inputs are float32 or, as they are read from files, uint8 or float16; a network gets `scaled_inputs`.
+    ``weight`` is the weight of its mean loss among those of the other processes of the job.
     """
 
     inputs: Tensor
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
     weight: float = 1.0
 
     def scaled_inputs(self) -> Tensor:
-        """Return the inputs as floats; bytes are scaled to 0 … 1, on whatever device they are."""
+        """Return the inputs as floats, on the same device; bytes are scaled to 0 … 1."""
         if self.inputs.dtype == torch.float16:
             return self.inputs.to(torch.get_default_dtype())  # which Lightning sets to the precision
         if self.inputs.is_floating_point():
@@ -72,9 +72,9 @@ class Block(NamedTuple):
 
 
 class TrainingBlocks:
-    """The blocks of the epoch that ``position`` is in; batches before ``position.step`` are left out.
+    """The blocks of the epoch that ``position`` is in; batches before ``position.step`` are skipped.
 
-    ``most`` limits the batches of all epochs together. Of every batch, each of ``ranks`` takes its share.
+    ``most`` limits the batches of all epochs together. Each of ``ranks`` takes its share of every batch.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class TrainingBlocks:
         self.steps = count // batch_size if drop_last else -(-count // batch_size)
 
     def count_epochs(self, max_epochs: int) -> int:
-        """The epochs that there are batches for, at most ``most``."""
+        """Return the number of epochs, at most as many as ``most`` batches allow."""
         return max_epochs if self._max_batches is None else min(max_epochs, -(-self._max_batches // self.steps))
 
     def _steps_of_epoch(self) -> int:
@@ -128,9 +128,9 @@ class TrainingBlocks:
         return list(_split_batches(self._gather(positions), self._targets(positions), self._batch_size))
 
     def _make_share(self, positions: Tensor) -> Batch:
-        """This rank's part of a batch.
+        """Return this rank's part of a batch.
 
-        If it has none, it takes a sample that does not count, so that all ranks keep step.
+        If it has none, it takes a sample that does not count, so that all ranks make the same steps.
         """
         share = positions[self._ranks.share_of(len(positions))]
         weight = len(share) * self._ranks.count / len(positions)
@@ -139,7 +139,7 @@ class TrainingBlocks:
 
 
 class EvaluationBatches:
-    """The samples of ``rows``, all of them as a rule, once and in their own order."""
+    """The samples of ``rows`` (usually all samples), once and in their order."""
 
     def __init__(self, samples: Samples, batch_size: int, rows: slice = slice(None)) -> None:
         self._gather, self._targets = (
@@ -164,7 +164,7 @@ class EvaluationBatches:
 
 
 def _training_targets(samples: Samples) -> Indices | StoredInputs:
-    """The targets of a network: masks if there are any, else classes."""
+    """Return the targets of a network: masks if there are any, else classes."""
     return samples.targets if samples.masks is None else samples.masks
 
 
@@ -176,7 +176,7 @@ def _make_gatherer(inputs: Floats | Indices | StoredInputs) -> Callable[[Tensor 
 
 
 def _max_batches_per_block(samples: Samples, batch_size: int) -> int:
-    """The batches of a block of samples that are read for it: few enough to be held beside the network."""
+    """Return how many batches a block from files may have: few enough to fit into memory with the network."""
     if isinstance(samples.inputs, np.ndarray):
         return sys.maxsize
     sample_bytes = samples.inputs.sample_bytes + (0 if samples.masks is None else samples.masks.sample_bytes)

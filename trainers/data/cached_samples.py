@@ -1,4 +1,4 @@
-"""Samples whose images stay in the cache of an upstream stage until a batch needs them, split as another stage says."""
+"""Samples whose images stay in the cache of an upstream stage until a batch needs them, with the splits of another."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from seedfold.trainers.data.upstream_files import find_upstream_file
 def read_cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Samples]:
     """Return the samples of each split, in the order of the cache.
 
-    Raises DataFailure where cache and split table are not of the same samples, or where the samples for development
-    (train and dev_cal) of a class are not as many as ``task.class_counts`` says.
+    Raises DataFailure if cache and split table do not have the same samples, or if the number of samples of a class for
+    development (train and dev_cal) is not that of ``task.class_counts``.
     """
     images, table_file = (
         find_upstream_file(parents, IMAGES),

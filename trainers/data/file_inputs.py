@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from seedfold.trainers.data.samples import Indices
 
 ReadRow = Callable[[int, NDArray[Any]], None]
-"""Reads the input of a row (from 0) into an array that has its shape; raises DataFailure. Called from threads."""
+"""A function that reads the input of a row (from 0) into an array of its shape; threads call it. Raises DataFailure."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FileInputs:
 
     @cached_property
     def sample_bytes(self) -> int:
-        """Bytes of one input."""
+        """Return the memory of one input, in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
     def __getitem__(self, positions: Indices | slice) -> FileInputs:

@@ -1,4 +1,4 @@
-"""How even a division into folds or shards is."""
+"""How equal the parts of a division into folds or shards are."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def make_balance_table(samples: Samples, part_of_samples: Indices, name: str, classes: int) -> pd.DataFrame:
-    """Return a row a part: NAME, samples, class_0 …, share_0 … (the classes' shares), and with groups also ``groups``,
-    ``samples_per_group`` (mean), its ``_median`` and ``_max``, and ``shared_groups``, those that other parts have, too.
+    """Return rows of parts: NAME, samples, class_0 …, share_0 … (the classes' shares), and with groups also ``groups``,
+    ``samples_per_group`` (mean), its ``_median`` and ``_max``, and ``shared_groups``, the groups that other parts have
+    as well.
     """
     import pandas as pd
 

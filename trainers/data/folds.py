@@ -1,13 +1,13 @@
 """Which samples are held out for testing, and which validate in each fold.
 
 The test samples are drawn first, or are those that the data itself holds out; the rest, the development samples, are
-divided into k folds. Each development sample validates in exactly one fold; with a grouped kind no group is on both
-sides of any division. The divisions depend on the samples and the seeds only, never on a training seed.
+divided into k folds. Each development sample validates in exactly one fold; with a grouped kind, no group is on both
+sides of a division. The divisions depend on the samples and the seeds only, never on a training seed.
 
 Kinds: ``kfold``, ``stratified`` (by class), ``grouped`` and ``stratified_grouped`` are scikit-learn's splitters;
-``permuted`` is a permutation modulo k; ``dealt`` (by class and group, however small) and ``triple_stratified`` (whole
-groups) are those of `seedfold.trainers.data.stratified_parts`. Samples may first be divided into shards, or come in
-such, and whole shards then form the folds.
+``permuted`` takes positions in a permutation modulo k; ``dealt`` (by class and group, however small) and
+``triple_stratified`` (whole groups) are those of `seedfold.trainers.data.stratified_parts`. Samples may first be
+divided into shards, or be stored in shards; whole shards then form the folds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Division:
 def divide_samples(samples: Samples, task: Mapping[str, Any], fold: int) -> Division:
     """Divide as ``task.test`` and ``task.folds`` say and take fold ``fold`` (from 0) for validation.
 
-    Raises ConfigFailure for settings that cannot be, DataFailure if the samples cannot be divided so.
+    Raises ConfigFailure for invalid settings, DataFailure if the samples cannot be divided in this way.
     """
     development, test = hold_out(samples, task.get("test"))
     folds = make_task_folds(samples.take(development), task)
@@ -54,11 +54,11 @@ def divide_samples(samples: Samples, task: Mapping[str, Any], fold: int) -> Divi
 
 
 def hold_out(samples: Samples, settings: Mapping[str, Any] | None) -> tuple[Indices, Indices]:
-    """Return (development, test) rows. ``settings``: ``fraction`` of the samples, ``kind``, ``seed``; None tests none.
+    """Return (development, test) rows. ``settings``: ``fraction`` of the samples, ``kind``, ``seed``; None for none.
 
     With ``kind: given`` the data says which samples are held out, and ``fraction`` and ``seed`` are not used. Without
-    groups the fraction is met to a sample; with groups as closely as whole groups allow (``stratified_grouped`` takes
-    one of round(1 / fraction) folds).
+    groups the fraction is exact to one sample; with groups it is as close as whole groups allow
+    (``stratified_grouped`` takes one of round(1 / fraction) folds).
     """
     all_rows = np.arange(len(samples), dtype=np.int64)
     if settings and settings.get("kind") == GIVEN_KIND:
@@ -100,7 +100,7 @@ def _rows_by_source(samples: Samples) -> tuple[Indices, Indices]:
 
 
 def make_permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
-    """Return the rows of each fold: that of a row is its number in a permutation of 0 … n - 1, modulo ``k``.
+    """Return the rows of each fold: the fold of a row is its number in a permutation of 0 … n - 1, modulo ``k``.
 
     The permutation is that of ``numpy.random.RandomState(seed)``, the same with every version of NumPy.
     """
@@ -127,7 +127,7 @@ def make_task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
 
 
 def make_task_shards(samples: Samples, task: Mapping[str, Any]) -> Indices | None:
-    """Return the shard (n,) of each sample, as it was read or as ``task.folds.shards`` divides; None without shards."""
+    """Return the shard (n,) of each sample, as read or as ``task.folds.shards`` divides them; None without shards."""
     settings = task["folds"].get("shards")
     return None if settings is None else make_shards(samples, settings, _SHARDS_KEY)
 
@@ -151,7 +151,7 @@ def make_shards(samples: Samples, settings: Mapping[str, Any] | str, key: str) -
 
 
 def _shards_as_samples(count: int) -> Samples:
-    """Shards in the form of samples, so that they can be divided into folds."""
+    """Return shards in the form of samples, so that they can be divided into folds."""
     return Samples(tuple(map(str, range(count))), np.zeros((count, 1), np.float32), np.zeros(count, np.int64))
 
 
@@ -212,7 +212,7 @@ def _require_kind(value: object, key: str) -> DivisionKind:
 def _run_splitter(splitter: Any, samples: Samples, kind: DivisionKind, key: str) -> list[tuple[Indices, Indices]]:
     grouped = kind in _GROUPED_KINDS
     try:
-        with warnings.catch_warnings():  # a class with fewer members than folds would be left out of some fold
+        with warnings.catch_warnings():  # A class with fewer samples than folds would be missing in some fold.
             warnings.filterwarnings("error", message="The least populated class", category=UserWarning)
             return list(splitter.split(np.zeros(len(samples)), samples.targets, samples.groups if grouped else None))
     except (ValueError, UserWarning) as error:

@@ -1,8 +1,8 @@
-"""A cache of decoded images: ``images.npy``, uint8 (n, channels, height, width), and ``index.parquet``, a row each.
+"""A cache of decoded images: ``images.npy``, uint8 (n, channels, height, width), and ``index.parquet``, one row each.
 
-NumPy maps the file (``np.load(path, mmap_mode="r")``). Jobs read it by position instead: what is read does not count
-as a job's memory, however large the cache, and a file system that fails raises an error where a mapping would kill the
-process.
+People can map the file with NumPy (``np.load(path, mmap_mode="r")``). Jobs read it by position instead: the cache does
+not count as memory of the job, however large it is, and if the file system fails, reading raises an error, while a
+mapping would kill the process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ImagesShape = tuple[int, ...]
 
 
 def npy_header(shape: ImagesShape) -> bytes:
-    """Return what ``images.npy`` begins with."""
+    """Return the header of ``images.npy``."""
     import io
 
     buffer = io.BytesIO()
@@ -43,7 +43,7 @@ def _read_header(file: BinaryIO, path: Path) -> ImagesShape:
 
 
 class CachedImages:
-    """Images of a cache that are read when they are gathered; ``rows`` chooses some, in that order."""
+    """Images of a cache, which are read when they are gathered; ``rows`` chooses some, in that order."""
 
     def __init__(self, path: Path, rows: Indices | None = None) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Samples from a folder of images and a table of labels, one row an image. Needs Pillow (``seedfold[images]``)."""
+"""Samples from a folder of images and a table of labels, one row per image. Needs Pillow (``seedfold[images]``)."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class ImageFolder:
 
     ``path`` is the folder, ``labels_path`` the table; ``image`` is the column with the file name, to which ``suffix``
     is added. Without ``target`` classes are unknown, as in a test set. ``size`` is (height, width); an image of
-    another size is resized with bilinear interpolation if ``resize``, else a DataFailure. With ``in_memory`` all images
-    are read at once, else when a batch needs them, by ``num_workers`` threads.
+    another size is resized with bilinear interpolation if ``resize``, else it is a DataFailure. With ``in_memory``
+    all images are read at once, else when a batch needs them, by ``num_workers`` threads.
     """
 
     path: str
@@ -77,17 +77,17 @@ class ImageFolder:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of every image that is read."""
+        """Return channels, height and width of every image that is read."""
         return self.decoder.shape
 
     @property
     def decoder(self) -> ImageDecoder:
-        """The decoder, which turns the bytes of a file into pixels."""
+        """Return the decoder, which turns the bytes of a file into pixels."""
         height, width = self.size
         return ImageDecoder((int(height), int(width)), self.mode, self.resize)
 
     def read_table(self, reads: Reads) -> LabelTable:
-        """Read the table alone; raises DataFailure naming the row of a repeated id or an unknown label."""
+        """Read only the table; raises DataFailure naming the row of a repeated id or an unknown label."""
         folder, path = require_data_path(self.path), require_data_path(self.labels_path)
         reads(path)
         frame = read_frame(path, text=[self.image] if self.id is None else [self.image, self.id])
@@ -111,7 +111,7 @@ class ImageFolder:
         return to_class_numbers(frame[find_column(frame, self.target, path)], self.labels, path)
 
     def file_size(self, table: LabelTable, row: int) -> int:
-        """Return the bytes of the file of a row (from 0); raises DataFailure if it is not there."""
+        """Return the size of the file of a row (from 0), in bytes; raises DataFailure if it is missing."""
         file = table.folder / table.files[row]
         try:
             return file.stat().st_size
@@ -153,7 +153,7 @@ class ImageFolder:
         return images
 
     def decode(self, file: Path, content: bytes) -> Pixels:
-        """Decode the content of an image file; see `Decoder.decode`."""
+        """Decode the content of an image file; see `ImageDecoder.decode`."""
         return self.decoder.decode(str(file), content)
 
 
@@ -170,13 +170,13 @@ class ImageDecoder:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of every image."""
+        """Return channels, height and width of every image."""
         return (1 if self.mode == "L" else 3, *self.size)
 
     def decode(self, source: str, content: bytes) -> Pixels:
         """Decode the bytes of an image to (channels, height, width); raises DataFailure that begins with ``source``.
 
-        Grey images of 16 bits keep the upper eight. Raises ConfigFailure without Pillow.
+        Of grey images with 16 bits, the upper eight bits are kept. Raises ConfigFailure without Pillow.
         """
         try:
             from PIL import Image
@@ -200,7 +200,7 @@ class ImageDecoder:
 
 
 def _to_eight_bits(image: Image.Image, source: str) -> Image.Image:
-    """Scale 16 bits to 8, which Pillow's own conversion cuts off at 255."""
+    """Scale 16 bits to 8; Pillow's own conversion would cut values off at 255."""
     if image.mode in ("I", "F"):
         raise DataFailure(f"{source}: has 32 bits a pixel; convert it to 8 or 16")
     if not image.mode.startswith("I;16"):

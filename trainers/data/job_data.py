@@ -1,9 +1,10 @@
 """Reads the samples of one job as its configuration says: those to train on and those to predict.
 
-Samples come from a source, divided by `task.test` and `task.folds`; where the task has `task.split`, from a cache and a
-split table of upstream stages; where it has `task.slices`, from the slices of one, divided as those of a source. A task
-with `task.test_source` tests on that instead of on samples held out; one with `task.archive` may train on more samples
-than are divided. Standardisation learns mean and deviation from the training samples of this job alone.
+Usually samples come from a source and are divided by `task.test` and `task.folds`. If the task has `task.split`, they
+come from a cache and a split table of upstream stages; if it has `task.slices`, from the slices of an upstream stage,
+divided like those of a source. A task with `task.test_source` tests on this source instead of samples that are held
+out; a task with `task.archive` may also train on samples that are not divided. Standardisation learns mean and
+deviation only from the training samples of this job.
 """
 
 from __future__ import annotations
@@ -40,19 +41,19 @@ class Scaling:
     scale: NDArray[np.float64]
 
     def apply(self, samples: Samples) -> Samples:
-        """Return the samples standardised; raises ConfigFailure for inputs that stay in files."""
+        """Return the standardised samples; raises ConfigFailure for inputs that stay in files."""
         if not isinstance(samples.inputs, np.ndarray):
             raise ConfigFailure(_IN_FILES_MESSAGE)
         return replace(samples, inputs=((samples.inputs - self.mean) / self.scale).astype(np.float32))
 
     def save(self, folder: Path) -> None:
-        """Write it next to the weights."""
+        """Write the numbers to a file next to the weights."""
         with replace_file(folder / SCALING_FILE) as temporary, temporary.open("xb") as file:
             np.savez(file, allow_pickle=False, mean=self.mean, scale=self.scale)
 
     @classmethod
     def read(cls, folder: Path) -> Scaling:
-        """Read what `save` wrote; raises DataFailure if it is not there."""
+        """Read the file that `save` wrote; raises DataFailure if it is missing."""
         try:
             with np.load(folder / SCALING_FILE, allow_pickle=False) as arrays:
                 return cls(arrays["mean"], arrays["scale"])
@@ -64,9 +65,9 @@ class Scaling:
 
 @dataclass(frozen=True)
 class JobData:
-    """``train`` after resampling; ``evaluation_splits`` maps the other splits to their samples, never resampled.
+    """``train`` after resampling; ``evaluation_splits`` has the samples of the other splits, which are never resampled.
 
-    ``validation_split`` names the split that is looked at after each epoch.
+    ``validation_split`` names the split that is scored after each epoch.
     """
 
     train: Samples
@@ -80,7 +81,7 @@ def load_data(config: Mapping[str, Any], reads: Reads, parents: Mapping[str, Pat
     """Read, divide, resample and standardise as ``task``, ``sampling`` and ``fold`` say.
 
     ``parents`` are the published folders of upstream stages. Raises DataFailure for bad data, ConfigFailure for
-    settings that cannot be.
+    invalid settings.
     """
     if config["task"].get("split"):
         return _load_cached(config, parents or {})
@@ -117,7 +118,7 @@ def _load_slices(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobD
 
 
 def drop_empty_slices(samples: Samples, rows: Indices) -> Indices:
-    """Return those of ``rows`` whose masks are not empty: what training without empty slices learns from."""
+    """Return those of ``rows`` whose masks are not empty, for training without empty slices."""
     return rows[samples.targets[rows] > 0]
 
 
@@ -158,9 +159,9 @@ def _fit_scaling(train: Floats | StoredInputs, mode: str) -> Scaling | None:
 
 
 def load_new_samples(config: Mapping[str, Any], reads: Reads, fit: Path) -> JobData:
-    """Read ``predict.source``, standardised as the training that has left its weights in the folder ``fit``.
+    """Read ``predict.source``, standardised as in the training whose weights are in the folder ``fit``.
 
-    Nothing is trained on it; its split is called `NEW_SPLIT`.
+    These samples are only predicted; their split is called `NEW_SPLIT`.
     """
     task, classes = config["task"], int(config["task"]["classes"])
     samples = read_source(config["predict"]["source"], "predict.source", classes, reads, labelled=False)

@@ -1,7 +1,7 @@
-"""Reading NumPy files in several threads at a time.
+"""Reads NumPy files in several threads at the same time.
 
 The header of such a file is a Python literal, and Python 3.11 may fail with a SystemError where two threads parse one
-(python/cpython issue 106905): one thread at a time reads a header here, and the numbers are read side by side.
+(python/cpython issue 106905): here only one thread at a time reads a header, while the numbers are read in parallel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PARSING = threading.Lock()
 
 
 class Header(NamedTuple):
-    """The header of a file: what it says about its array."""
+    """The header of a file: the type, order and shape of its array."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -27,7 +27,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Read the header, up to the first number. Raises ValueError for a file that is not a NumPy file."""
+    """Read the header of a file, up to the first number. Raises ValueError for a file that is not a NumPy file."""
     with _PARSING:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):

@@ -1,7 +1,7 @@
 """Samples: identifiers, inputs, class targets and, where there are any, groups.
 
-Everything downstream (folds, resampling, training, prediction) works on rows of one `Samples`, in the order of the
-file it was read from.
+All later steps (folds, resampling, training, prediction) work on rows of one `Samples`, in the order of the file from
+which it was read.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class StoredInputs(Protocol):
     """Inputs that stay in files until a batch needs them, in some order."""
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples."""
 
     def __getitem__(self, positions: Indices | slice, /) -> StoredInputs:
-        """Return those at these positions, still unread."""
+        """Return the inputs at these positions, without reading them."""
 
     def gather(self, positions: Indices | slice, /) -> NDArray[Any]:
-        """Read those at these positions (n, ...), floats, or uint8 for 0 … 1; raises DataFailure naming the file."""
+        """Read the inputs at these positions (n, ...), floats, or uint8 for 0 … 1; raises DataFailure with the file."""
 
     @property
     def sample_bytes(self) -> int:
-        """The memory of one sample, in bytes."""
+        """Return the memory of one sample, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Samples:
 
     Inputs are float32 in memory, or stay in files until they are gathered. ``held_out`` (n,) says which samples the
     data itself keeps for testing, if it does; they may have the target `UNKNOWN`. ``shards`` (n,) says in which of
-    several files each sample lies, where the files are meant as parts of equal rights. ``masks`` has the class of each
-    pixel, where these are what is learnt; targets then tell which classes beside the background a sample shows.
+    several files each sample is, if the files can be used as equal parts. ``masks`` has the class of each pixel, if a
+    network learns these; targets then say which classes besides the background a sample shows.
     """
 
     ids: tuple[str, ...]
@@ -84,7 +84,7 @@ class SampleSource(Protocol):
 
 
 def require_data_path(path_text: str | Path) -> Path:
-    """Return the path of a data file or folder, which must be there; raises DataFailure."""
+    """Return the path of a data file or folder; raises DataFailure if it does not exist."""
     try:
         path = locate(str(path_text))
     except UsageError as error:
@@ -95,9 +95,9 @@ def require_data_path(path_text: str | Path) -> Path:
 
 
 def check_samples(samples: Samples, where: str, classes: int, *, labelled: bool = True) -> Samples:
-    """Return ``samples`` if they are whole; raises DataFailure naming the first row (from 1) that is not.
+    """Return ``samples`` if they are whole; raises DataFailure naming the first invalid row (from 1).
 
-    Checked: at least one sample, unique identifiers, finite inputs in memory, and if ``labelled`` targets among
+    They must have: at least one sample, unique identifiers, finite inputs in memory, and if ``labelled`` targets among
     ``0 … classes - 1``.
     """
     if labelled:
@@ -133,7 +133,7 @@ def check_labels(
 
 
 def check_ids(ids: tuple[str, ...], where: str) -> None:
-    """Raise DataFailure where there is no sample, or naming two rows (from 1) with one id."""
+    """Raise DataFailure if there is no sample, or naming two rows (from 1) with the same id."""
     if not ids:
         raise DataFailure(f"{where}: holds no samples")
     first: dict[str, int] = {}

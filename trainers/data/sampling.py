@@ -1,6 +1,6 @@
 """Which training samples an epoch draws, and in which order: they depend only on seed and epoch.
 
-That is what lets an interrupted epoch continue in its middle: the order need not be stored.
+Therefore an interrupted epoch can continue in its middle: the order need not be stored.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from seedfold.trainers.data.samples import Indices
 
 Draw = Literal["shuffle", "balanced"]
 
-# Separate streams of one seed: what is drawn for one purpose never shifts what is drawn for another.
+# Each purpose has its own stream of the seed, so that draws for one purpose do not change the draws for another.
 _SUBSET_STREAM, _ORDER_STREAM = 1, 2
 
 
 def draw_long_tail(targets: Indices, classes: int, ratio: float | None, seed: int) -> Indices:
-    """Return the positions to keep, ascending, so that the classes follow a long tail of max/min ``ratio``.
+    """Return the positions to keep, ascending, so that the classes form a long tail with the imbalance ratio ``ratio``.
 
-    Drawn without replacement by ``seed``; formula and source in `seedfold.jobs.imbalance.long_tail_counts`.
+    They are drawn without replacement by ``seed``; see `seedfold.jobs.imbalance.long_tail_counts` for the formula.
     None keeps everything. Raises DataFailure if a class has no sample, ConfigFailure for a ratio below 1.
     """
     if ratio is None:
@@ -67,7 +67,7 @@ class TrainingOrder:
 
 
 def make_order(targets: Indices, sampling: Mapping[str, Any], seed: int) -> TrainingOrder:
-    """Build the order that ``sampling.draw`` names; raises ConfigFailure for another one."""
+    """Build the order that ``sampling.draw`` names; raises ConfigFailure for an unknown name."""
     draw = sampling.get("draw", "shuffle")
     if draw not in ("shuffle", "balanced"):
         raise ConfigFailure(f"sampling.draw: {draw!r} is not one of shuffle, balanced")

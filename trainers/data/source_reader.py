@@ -1,4 +1,4 @@
-"""Reads samples from a source of the configuration, which anybody may have written, with errors of one line."""
+"""Reads samples from a source of the configuration. Users may write sources, so every error becomes one clear line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def read_source(
 ) -> Samples:
     """Build the source of ``key`` and return its samples, with float32 inputs and int64 targets.
 
-    Raises DataFailure that names the source where it cannot read, or where its samples are not whole, unless
-    ``labelled`` is off with targets that need not be classes; ConfigFailure where it returns something else.
+    Raises DataFailure that names the source if it cannot read, or if its samples are not valid (without ``labelled``,
+    targets need not be classes); ConfigFailure if it returns something else.
     """
     source = build(node, key)
     name = f"{key} ({type(source).__name__})"

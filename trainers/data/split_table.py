@@ -1,13 +1,13 @@
-"""The split table of a study of shifts: which samples train, calibrate, test, and stand for a deployment.
+"""The split table of a study of shifts: which samples are for training, calibration, testing, and the deployment.
 
 Of n samples in k classes, in this order and class by class:
 
 1. ``dev_test`` gets int(0.1 · n / k) samples of every class, so that it is balanced;
 2. ``app_test``, the deployment, gets round(0.3 / 0.9 · rest) of the rest, so that it keeps the classes' shares;
-3. ``dev_cal``, the validation, gets round(0.1 / 0.6 · rest) of what then is left; ``train`` is the remainder.
+3. ``dev_cal``, the validation, gets round(0.1 / 0.6 · rest) of what is then left; ``train`` gets the others.
 
 Halves are rounded to the even number. The samples of a class, sorted by id, are shuffled by a stable sort of the raw
-64-bit numbers of NumPy's PCG64, seeded with (seed, class): NumPy keeps that stream the same for ever. A table is thus a
+64-bit numbers of NumPy's PCG64, seeded with (seed, class): NumPy never changes this stream. A table is thus a
 function of the ids, the targets, the fractions and the seed, and not of the order of the samples.
 """
 
@@ -30,7 +30,7 @@ SPLITS = ("train", "dev_cal", "dev_test", "app_test")
 
 @dataclass(frozen=True)
 class Fractions:
-    """Shares of all samples; ``most`` is the largest share of any class that the balanced split may take."""
+    """Shares of all samples; ``most`` is the largest share of a class that the balanced split may take."""
 
     dev_test: float = 0.1
     app_test: float = 0.3
@@ -50,22 +50,22 @@ class Fractions:
 
     @property
     def rest_after_dev_test(self) -> float:
-        """What steps 2 and 3 divide."""
+        """Return the share that steps 2 and 3 divide."""
         return _round_share(1 - self.dev_test)
 
     @property
     def rest_after_app_test(self) -> float:
-        """What step 3 divides."""
+        """Return the share that step 3 divides."""
         return _round_share(1 - self.dev_test - self.app_test)
 
     @property
     def rest_after_all(self) -> float:
-        """The share that trains."""
+        """Return the share for training."""
         return _round_share(1 - self.dev_test - self.app_test - self.dev_cal)
 
 
 def _round_share(share: float) -> float:
-    """1 - 0.1 - 0.3 is 0.6, not the number beside it: a half must be one to be rounded as one."""
+    """Remove the error of binary fractions: 1 - 0.1 - 0.3 must be exactly 0.6, so that halves are rounded as halves."""
     return round(share, 12)
 
 
@@ -95,7 +95,7 @@ class SplitTable:
     targets: Indices
 
     def class_counts(self, classes: int) -> dict[str, list[int]]:
-        """The samples of each class in each split."""
+        """Return the number of samples of each class in each split."""
         splits = np.asarray(self.splits)
         return {split: np.bincount(self.targets[splits == split], minlength=classes).tolist() for split in SPLITS}
 

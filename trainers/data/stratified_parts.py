@@ -1,6 +1,6 @@
-"""Deals samples out into equal parts with a seed; folds and shards are such parts.
+"""Deals samples into equal parts with a seed; folds and shards are such parts.
 
-Every function returns the part (n,) of each row, from 0, and is a function of its arguments alone. Random numbers are
+Every function returns the part (n,) of each row, from 0, and depends only on its arguments. Random numbers are
 those of ``numpy.random.default_rng(seed)``.
 """
 
@@ -17,8 +17,8 @@ from seedfold.trainers.data.samples import Indices, Labels
 def stratify(strata: Sequence[Labels], parts: int, seed: int) -> Indices:
     """Permute the rows, sort them by their strata, and deal them out in turn.
 
-    ``strata`` are columns (n,), the first counts most. Each combination of values, whatever its size, and all rows
-    together are spread over the parts evenly, to a row; so are the values of the first column.
+    ``strata`` are columns (n,); the first is the most important. Each combination of values, whatever its size, and all
+    rows together are spread over the parts evenly, to a row; so are the values of the first column.
     """
     count = len(strata[0])
     shuffled = np.random.default_rng(seed).permutation(count)
@@ -30,11 +30,12 @@ def stratify(strata: Sequence[Labels], parts: int, seed: int) -> Indices:
 
 
 def triple_stratify(targets: Indices, groups: Labels, parts: int, seed: int) -> Indices:
-    """Deal out whole groups, so that parts agree in three ways: positives, samples a group has, and samples.
+    """Deal out whole groups, so that parts agree in three numbers: positives, samples per group, and samples.
 
     Groups are dealt from the largest number of positives (targets above 0) and of samples to the smallest, in random
-    order among equals. Each goes to the part that so far has the fewest positives if it has any itself; among those, to
-    the one with the fewest groups of its number of samples, then of the fewest samples. (The order of stratification is
+    order among equals. A group with positives goes to a part that so far has the fewest positives. Among these parts
+    (or all parts, for a group without positives) it goes to the one with the fewest groups of the same number of
+    samples, then to the one with the fewest samples. (The order of stratification is
     that of C. Deotte's "Triple Stratified KFold", 2020.)
     """
     _, number = np.unique(groups, return_inverse=True)

@@ -1,6 +1,6 @@
-"""Samples from one table: a CSV file (also compressed) or a Parquet file, one row a sample.
+"""Samples from one table: a CSV file (also compressed) or a Parquet file, one row per sample.
 
-The rows may be feature vectors or, with ``shape``, whole small images written out pixel by pixel.
+The rows may be feature vectors or, with ``shape``, whole small images with one column per pixel.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Table:
 def read_frame(path: Path, *, header: bool = True, skip_rows: int = 0, text: Sequence[Column] = ()) -> pd.DataFrame:
     """Read a CSV or Parquet file by its ending; raises DataFailure if it cannot be read as such.
 
-    Columns in ``text`` are not taken for numbers, whatever is in them: 007 stays 007.
+    Columns in ``text`` are read as text, whatever is in them: 007 stays 007.
     """
     import pandas as pd
 
@@ -110,7 +110,7 @@ def find_column(frame: pd.DataFrame, name: Column, path: Path) -> Column:
 
 
 def read_ids(frame: pd.DataFrame, name: Column | None, path: Path) -> tuple[str, ...]:
-    """Return one string a row: the column ``name``, or the row's position from 0."""
+    """Return one string per row: the column ``name``, or the row's position from 0."""
     if name is None:
         return tuple(str(row) for row in range(len(frame)))
     values = frame[find_column(frame, name, path)]
@@ -139,7 +139,7 @@ def to_class_numbers(values: pd.Series, labels: Sequence[str] | None, path: Path
 
 
 def to_floats(frame: pd.DataFrame, path: Path) -> Floats:
-    """Return (n, columns) float32; raises DataFailure naming the row and column of the first value that is none."""
+    """Return (n, columns) float32; raises DataFailure naming row and column of the first value that is no number."""
     import pandas as pd
 
     for name in frame.columns:

@@ -11,7 +11,7 @@ Task = Mapping[str, Any]
 
 
 def read_tasks(config: Mapping[str, Any]) -> dict[str, Task]:
-    """Return every task by its ``name``; raises ConfigFailure where there is none, or two have one name."""
+    """Return every task by its ``name``; raises ConfigFailure if there is none, or if two have the same name."""
     tasks = list((config.get("tasks") or {}).values()) or [config.get("task")]
     tasks_by_name: dict[str, Task] = {}
     for task in tasks:
@@ -23,7 +23,7 @@ def read_tasks(config: Mapping[str, Any]) -> dict[str, Task]:
 
 
 def task_name(task: Task | None) -> str:
-    """Return ``task.name``; raises ConfigFailure where there is no task or no name."""
+    """Return ``task.name``; raises ConfigFailure if there is no task or no name."""
     if not task or not task.get("name"):
         raise ConfigFailure("task.name: is missing; choose a task (task=NAME, or tasks=LIST for several)")
     return str(task["name"])

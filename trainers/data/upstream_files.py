@@ -1,4 +1,4 @@
-"""Finds files that earlier stages published for a job, by the name of the file and not of the stage."""
+"""Finds files that earlier stages published for a job, by the name of the file and not by the name of the stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLICES_INDEX = "index.parquet"
 def find_upstream_file(parents: Mapping[str, Path], *names: str) -> Path:
     """Return the only file of one of these names among the parents' results.
 
-    Raises ConfigFailure where no parent has one, or several have.
+    Raises ConfigFailure if no parent or several parents have one.
     """
     found = list(_existing_files(parents.values(), names))
     if len(found) != 1:
@@ -24,7 +24,7 @@ def find_upstream_file(parents: Mapping[str, Path], *names: str) -> Path:
 
 
 def find_optional_upstream_file(parents: Mapping[str, Path], name: str) -> Path | None:
-    """Return the file as `find_upstream_file` does, or None where no parent has one."""
+    """Return the file as `find_upstream_file` does, or None if no parent has one."""
     return find_upstream_file(parents, name) if any(_existing_files(parents.values(), [name])) else None
 
 

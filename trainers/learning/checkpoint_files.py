@@ -3,8 +3,8 @@
 ``last.ckpt`` is the newest full state and ``previous.ckpt`` the one before it; ``best-EPOCH.ckpt`` holds the weights
 of the best epoch, or of the best epoch of some heads, as named by a full state. ``fit.json`` exists only when training
 is finished and its weights are on disk. Every file is written under another name, flushed to disk and renamed. A state
-that is damaged, or whose best weights are gone, is removed and the one before it taken. Nothing is ever unpickled but
-tensors and plain values (``weights_only=True``).
+that is damaged, or whose best weights are missing, is removed, and the state before it is used. Only tensors and plain
+values are unpickled (``weights_only=True``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ State = dict[str, Any]
 
 
 class DamagedCheckpointError(Exception):
-    """The content of a checkpoint file is not what was written."""
+    """The content of a checkpoint file has changed since it was written."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class BestEpoch:
 
     @classmethod
     def for_epoch(cls, epoch: int, value: float) -> BestEpoch:
-        """Name the file that the weights of an epoch go to."""
+        """Return the best epoch, with the name of the file for its weights."""
         return cls(epoch, value, f"best-{epoch:06d}.ckpt")
 
 
 @dataclass(frozen=True)
 class FinishedFit:
-    """A finished training: what ``fit.json`` says.
+    """A finished training: the content of ``fit.json``.
 
-    ``weights`` names the files by role: ``best``, ``last``, and where heads have best epochs of their own ``heads``,
+    ``weights`` names the files by role: ``best``, ``last``, and, if heads have their own best epochs, ``heads`` and
     ``best/HEAD``.
     """
 
@@ -71,7 +71,7 @@ class FinishedFit:
         heads: Mapping[str, BestEpoch],
         history: tuple[Mapping[str, float], ...],
     ) -> FinishedFit:
-        """Describe a training that has kept its last state and the weights of its best epochs."""
+        """Describe a finished training that kept its last state and the weights of its best epochs."""
         weights = {"last": LAST_FILE} | ({"best": best.file} if best else {})
         weights |= {f"best/{head}": best_of_head.file for head, best_of_head in heads.items()}
         return cls(epochs, best, weights, history, heads)
@@ -120,7 +120,7 @@ class Checkpoints:
     folder: Path
 
     def save_state(self, state: State) -> None:
-        """Make ``state`` the newest; the one before becomes the previous. Weights that neither names are removed."""
+        """Make ``state`` the newest; the newest so far becomes the previous. Weights that neither names are removed."""
         last = self.folder / LAST_FILE
         with contextlib.suppress(FileNotFoundError):
             last.replace(self.folder / PREVIOUS_FILE)
@@ -133,7 +133,7 @@ class Checkpoints:
         return best
 
     def remove_old_best(self, *kept: BestEpoch | None) -> None:
-        """Remove the weights of former best epochs, except ``kept``: those the last and previous states name."""
+        """Remove the weights of former best epochs, except ``kept``, which the last and previous states name."""
         keep = {best.file for best in kept if best is not None}
         for path in self.folder.glob("best-*.ckpt"):
             if path.name not in keep:
@@ -142,7 +142,7 @@ class Checkpoints:
     def newest_state(self) -> State | None:
         """Return the newest full state that is whole, or None to start from the beginning.
 
-        What a process was writing when it was killed is removed.
+        Files that a process was writing when it was killed are removed.
         """
         for unfinished in self.folder.glob(".*.ckpt.*"):
             unfinished.unlink(missing_ok=True)
@@ -159,7 +159,7 @@ class Checkpoints:
         self.remove_old_best(fit.best, *fit.heads.values())
 
     def finished_fit(self) -> FinishedFit | None:
-        """Return the finished fit, or None where training has still to run."""
+        """Return the finished fit, or None if training has not finished."""
         try:
             record = json.loads((self.folder / FIT_FILE).read_text())
             best = record["best"] and BestEpoch(**record["best"])
@@ -174,7 +174,7 @@ class Checkpoints:
     def weights_file(self, fit: FinishedFit, role: str) -> Path:
         """Return the file with the ``best`` or ``last`` weights of a finished fit.
 
-        Raises DamagedCheckpoint if they were not kept: whoever needs them has to train again.
+        Raises DamagedCheckpointError if they were not kept: the job then has to train again.
         """
         if role not in fit.weights:
             roles = ", ".join(fit.weights) or "none"
@@ -182,7 +182,7 @@ class Checkpoints:
         return self.folder / fit.weights[role]
 
     def heads_by_weights_file(self, fit: FinishedFit, role: str) -> dict[Path, tuple[str, ...]]:
-        """Return each file to predict from and the heads that it is for; none named: all. Raises as `weights` does."""
+        """Return each file of weights with the heads that it predicts; no heads: all. Raises as `weights_file`."""
         if role != "best" or not fit.heads:
             return {self.weights_file(fit, role): ()}
         files: dict[Path, tuple[str, ...]] = {}
@@ -208,7 +208,7 @@ def _load_usable(path: Path) -> State | None:
     except FileNotFoundError:
         return None
     except (DamagedCheckpointError, KeyError) as error:
-        # It must not become the previous state when the next one is saved.
+        # A damaged state must not become the previous one when the next state is saved.
         _log.warning("cannot continue from %s (%s), going further back", path.name, error)
         path.unlink(missing_ok=True)
         return None
@@ -223,8 +223,8 @@ def _check_weights_file(path: Path) -> None:
 def remove_unneeded_checkpoints(folder: Path, keep: str) -> int:
     """Remove what a published job no longer needs, as ``checkpoint.keep`` says, and return the bytes freed.
 
-    ``last+best`` keeps the newest state and the best weights, ``last`` the newest state, ``none`` nothing (the fit
-    runs again if it is needed again). Only for a folder that no live job uses: several jobs may share one fit.
+    ``last+best`` keeps the newest state and the best weights, ``last`` the newest state, ``none`` nothing (the fit runs
+    again if it is needed again). Call it only for a folder that no running job uses: several jobs may share one fit.
     Raises UsageError for another ``keep``.
     """
     if keep not in get_args(KeepPolicy):

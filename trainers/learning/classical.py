@@ -1,8 +1,8 @@
 """Fitting and prediction with estimators of scikit-learn's kind: ``fit(X, y)`` and ``predict_proba`` or a decision.
 
-What fitting adds to an estimator is stored where it is plain arrays (linear models, naive Bayes). An estimator that
-holds other things (trees) is fitted again when it has to predict again: fitting is a function of the configuration
-and the data, and nothing is ever pickled.
+The values that fitting adds to an estimator are stored if they are plain arrays (linear models, naive Bayes). Other
+estimators (trees) are fitted again when they have to predict again: fitting depends only on the configuration and the
+data, and nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WEIGHTS_FILE = "estimator.npz"
 
 
 def is_estimator(model: object) -> bool:
-    """Tell whether ``model`` is fitted by ``fit`` and scored by ``predict_proba`` or ``decision_function``."""
+    """Return whether ``model`` is fitted by ``fit`` and scored by ``predict_proba`` or ``decision_function``."""
     scores = hasattr(model, "predict_proba") or hasattr(model, "decision_function")
     return scores and hasattr(model, "fit") and hasattr(model, "get_params")
 
@@ -64,7 +64,7 @@ def _fit_estimator(work: Work, estimator: Any, data: JobData) -> None:
 
 
 def make_sample_weights(work: Work, data: JobData) -> NDArray[np.float64] | None:
-    """Return weights (n,) that stand for ``loss.class_weights`` and balanced draws, or None if there are neither."""
+    """Return weights (n,) in place of ``loss.class_weights`` and balanced draws, or None if there are neither."""
     class_weights = (work.config.get("loss") or {}).get("class_weights")
     balanced = (work.config.get("sampling") or {}).get("draw") == "balanced"
     if class_weights is None and not balanced:
@@ -79,7 +79,7 @@ def make_sample_weights(work: Work, data: JobData) -> NDArray[np.float64] | None
 
 
 def predict_logits(estimator: Any, samples: Samples, classes: int) -> dict[str, Floats]:
-    """Return logits {head: (n, classes)} float32: log probabilities, or decision values where there are none.
+    """Return logits {head: (n, classes)} float32: log probabilities, or decision values if it has none.
 
     A class that training never saw gets the smallest probability of the type. A binary decision value becomes one
     logit (n, 1).
@@ -99,7 +99,7 @@ def _flatten_inputs(samples: Samples) -> Floats:
 
 
 def _save_estimator(estimator: Any, path: Path) -> bool:
-    """Write everything that fitting added to the estimator, if all of it is plain arrays and scalars."""
+    """Write the values that fitting added to the estimator, if all are plain arrays and scalars."""
     parameters = estimator.get_params(deep=False)
     state = {name: np.asarray(value) for name, value in vars(estimator).items() if name not in parameters}
     if any(array.dtype.kind not in "biufU" for array in state.values()):

@@ -17,7 +17,7 @@ from seedfold.trainers.learning.losses import HeadsLoss
 from seedfold.trainers.learning.validation import metric_column, validation_metrics
 from seedfold.trainers.setup.randomness import make_generator
 
-# The stream of the seed for augmentation in prediction, apart from those of training.
+# The stream of the seed for augmentation in prediction, separate from those of training.
 _PREDICT_STREAM = 4
 
 
@@ -36,7 +36,7 @@ class Classifier(Learner):
         return to_logits_by_head(self.network(inputs), len(inputs), self.recipe.classes)
 
     def augment_batch(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return other inputs of the same classes."""
+        """Return augmented inputs of the same classes."""
         assert self.recipe.augment is not None
         return self.recipe.augment(inputs, stream), targets
 
@@ -61,7 +61,7 @@ class Classifier(Learner):
         self.record_validation(losses | validation_metrics(heads, targets, self.recipe.metrics))
 
     def _losses_by_head(self, heads: Heads, targets: Tensor) -> dict[str, float]:
-        """Each head's own loss, where there are several."""
+        """Return the loss of each head, if there are several."""
         if len(heads) == 1:
             return {}
         return {
@@ -69,7 +69,7 @@ class Classifier(Learner):
         }
 
     def head_monitor_values(self, row: Mapping[str, float]) -> dict[str, float]:
-        """Return what decides on each head's own best epoch; empty if heads have none of their own."""
+        """Return the value that decides on each head's best epoch; empty if heads have no best epochs of their own."""
         metric = self.recipe.head_monitor
         if metric is None:
             return {}

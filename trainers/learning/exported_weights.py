@@ -1,4 +1,4 @@
-"""A file with the weights of a network and all that is needed to build it, so that other studies can predict."""
+"""A file with the weights of a network and all that is needed to build it, so that other studies can use it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class ExportedWeights:
-    """``model`` is the node of the configuration, ``upright`` whether slices have the depth as their height.
+    """``model`` is the node of the configuration; ``upright`` says whether the depth is the height of slices.
 
-    ``epoch`` (from 0) is the one that the weights are of.
+    ``epoch`` (from 0) is the epoch of the weights.
     """
 
     model: Mapping[str, Any]
@@ -30,8 +30,8 @@ class ExportedWeights:
     epoch: int | None
 
     def make_network(self) -> nn.Module:
-        """Build the network and give it its weights; raises ConfigFailure where they do not fit."""
-        # What training began with has been replaced, and need not be here.
+        """Build the network and load the weights; raises ConfigFailure if they do not fit."""
+        # The weights that training began with are replaced, so that their file is not needed.
         initial_weights = {"pretrained": None} if "pretrained" in self.model else {}
         network = build({**self.model, **initial_weights}, "model")
         try:
@@ -45,14 +45,14 @@ class ExportedWeights:
 
 
 def export_weights(path: Path, exported: ExportedWeights) -> None:
-    """Write weights, whole or not at all."""
+    """Write the weights to a file, whole or not at all."""
     save_checkpoint(
         path, {"format": _FORMAT} | {field.name: getattr(exported, field.name) for field in fields(exported)}
     )
 
 
 def read_exported(path: Path) -> ExportedWeights:
-    """Read what `export_weights` wrote, never executing code; raises DataFailure naming the file."""
+    """Read a file of `export_weights` without executing code; raises DataFailure naming the file."""
     try:
         found = load_checkpoint(path)
         if found.pop("format", None) != _FORMAT:
@@ -63,7 +63,7 @@ def read_exported(path: Path) -> ExportedWeights:
 
 
 def find_exported(folder: Path) -> list[Path]:
-    """Return the files of exported weights in a folder, at any depth, by name; raises DataFailure if it has none."""
+    """Return the files of exported weights in a folder, at any depth, by name; raises DataFailure if there is none."""
     found = sorted(folder.rglob(EXPORTED_FILE))
     if not found:
         raise DataFailure(f"{folder}: has no {EXPORTED_FILE}, at any depth")

@@ -9,9 +9,9 @@ from seedfold.trainers.setup.settings import PredictSettings
 
 
 def find_fit_folder(work: Work, prediction: PredictSettings) -> Path:
-    """Return the folder of the job's training: its own, or with ``predict.weights: FOLDER`` that in another study.
+    """Return the folder of the job's fit: its own, or with ``predict.weights: FOLDER`` the one in another study.
 
-    Raises ConfigFailure where that study has not trained with this configuration.
+    Raises ConfigFailure if that study has not trained with this configuration.
     """
     weights_path = prediction.weights_path
     if weights_path is None:

@@ -1,7 +1,7 @@
 """The base of the Lightning modules: a network learns with a loss, optimizer and schedule from the configuration.
 
-Optimisation is manual, so that a step, its place in the epoch and the schedule are the module's own: they can be
-taken down after any step and continued exactly (see `seedfold.trainers.learning.training_state`). Epoch means are
+Optimisation is manual, so that the module itself controls the step, its place in the epoch and the schedule: training
+can be saved after any step and continued exactly (see `seedfold.trainers.learning.training_state`). Epoch means are
 accumulated in `Position`, not by Lightning.
 """
 
@@ -29,13 +29,13 @@ from seedfold.trainers.setup.settings import MonitorMode
 
 _log = logging.getLogger(__name__)
 
-# The stream of the seed for augmentation, apart from those that order the data.
+# The stream of the seed for augmentation, separate from those that order the data.
 _TRAIN_STREAM = 3
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How a network learns; ``steps_per_epoch`` is the number of batches an epoch, ``classes`` those of the task.
+    """How a network learns; ``steps_per_epoch`` is the number of batches per epoch, ``classes`` those of the task.
 
     See `TrainerSettings` for the rest.
     """
@@ -60,8 +60,8 @@ class TrainingRecipe:
 class Learner(pl.LightningModule, ABC):
     """Trains a network; ``position`` says how far it is and holds the metric history.
 
-    A subclass says what the network returns by head (`forward`), how a batch is augmented, and leaves the metrics of a
-    validation pass in ``validation``.
+    A subclass defines what the network returns by head (`forward`) and how a batch is augmented, and writes the metrics
+    of a validation pass to ``validation``.
     """
 
     def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: TrainingRecipe, position: Position) -> None:
@@ -82,7 +82,7 @@ class Learner(pl.LightningModule, ABC):
         return [optimizer], schedules
 
     def on_train_start(self) -> None:
-        """Continue the loss sum of a begun epoch."""
+        """Continue the loss sum of an epoch that has begun."""
         loss_sum = self.position.loss_sum if self.recipe.ranks.is_first else 0.0
         self._loss_sum = torch.tensor(loss_sum, dtype=torch.float64, device=self._sum_device)
 
@@ -123,14 +123,14 @@ class Learner(pl.LightningModule, ABC):
     def _split_into_micro_batches(
         self, inputs: Tensor, targets: Tensor, batch: Batch
     ) -> Iterator[tuple[Tensor, Tensor, float]]:
-        """Split what this process has of a batch into parts that fit its memory, each with the weight of its mean."""
+        """Split this process's share of a batch into parts that fit into memory, each with the weight of its mean."""
         number = self._micro_batch_count(batch.total_samples)
         parts = zip(inputs.tensor_split(number), targets.tensor_split(number), strict=True)
         for part_inputs, part_targets in parts:
             yield part_inputs, part_targets, batch.weight * (len(part_targets) / len(inputs))
 
     def _micro_batch_count(self, batch_size: int) -> int:
-        """The same for all processes, since they do each backward pass together; no part is empty."""
+        """Return the number of parts, which all processes share: each backward pass is done together. None is empty."""
         count, size = self.recipe.ranks.count, self.recipe.micro_batch
         return 1 if size is None else min(math.ceil(batch_size / count / size), max(1, batch_size // count))
 
@@ -153,7 +153,7 @@ class Learner(pl.LightningModule, ABC):
 
     @abstractmethod
     def augment_batch(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return a batch as training sees it, drawn from ``stream``; only called where there is augmentation."""
+        """Return an augmented batch, drawn from ``stream``; only called if there is augmentation."""
 
     def require_finite(self, loss: float) -> float:
         """Return a validation loss; raises NonFiniteFailure if it is not finite."""
@@ -162,12 +162,12 @@ class Learner(pl.LightningModule, ABC):
         return loss
 
     def record_validation(self, values: dict[str, float]) -> None:
-        """Take the metrics of a validation pass."""
+        """Record the metrics of a validation pass."""
         self.validation = values
         self.log_dict(values, logger=False, batch_size=1)
 
     def head_monitor_values(self, row: Mapping[str, float]) -> dict[str, float]:
-        """Return what decides on each head's own best epoch; empty if heads have none of their own."""
+        """Return the value that decides on each head's best epoch; empty if heads have no best epochs of their own."""
         return {}
 
     def on_train_epoch_end(self) -> None:
@@ -195,7 +195,7 @@ class Learner(pl.LightningModule, ABC):
 
 
 def monitored_value(row: Mapping[str, float], monitor: str, key: str = "monitor") -> float:
-    """Return the watched metric of an epoch; raises ConfigFailure if there is none of that name."""
+    """Return the monitored metric of an epoch; raises ConfigFailure if there is none of that name."""
     if monitor not in row:
         raise ConfigFailure(f"trainer.{key}: no metric {monitor!r}; known: {', '.join(row)}")
     return row[monitor]

@@ -1,4 +1,4 @@
-"""The logger of a job, besides its own metrics: ``logger`` of the configuration, one of Lightning's or of your own."""
+"""The logger of a job, besides Seedfold's own metrics: ``logger`` of the configuration, Lightning's or your own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.trainers.setup.object_builder import build
 
 LOGGER_PACKAGES = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-"""The packages that Lightning's loggers need and Seedfold does not install."""
+"""The packages that Lightning's loggers need and that Seedfold does not install."""
 
 
 def make_loggers(work: Work) -> list[Any]:
-    """Return the logger that ``logger`` names, if any, which writes to ``logs`` in the job's folder unless told where.
+    """Return the logger that ``logger`` names, if any. By default it writes to ``logs`` in the job's folder.
 
-    Raises ConfigFailure where it cannot be built; a package that it needs and that is not installed is named.
+    Raises ConfigFailure if it cannot be built; the message names a package that is not installed.
     """
     node = work.config.get("logger")
     if not node or "_target_" not in node:
@@ -39,7 +39,7 @@ def make_loggers(work: Work) -> list[Any]:
 def complete_arguments(node: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the logger's arguments with ``folder`` for files, unless they name another.
 
-    Without a server, MLflow gets a database there: it refuses the plain files that Lightning would have it write.
+    Without a server, MLflow gets a database there: it refuses the plain files that are Lightning's default.
     """
     found = {**node, "save_dir": node.get("save_dir") or str(folder)}
     if _class_name(node) == "MLFlowLogger" and not node.get("tracking_uri"):

@@ -13,10 +13,10 @@ Heads = dict[str, Tensor]
 
 
 def to_logits_by_head(output: object, samples: int, classes: int | None) -> Heads:
-    """Return the logits (n, k) of each head; those of a network with one head go by `MAIN_HEAD`.
+    """Return the logits (n, k) of each head; the only head of a network has the name `MAIN_HEAD`.
 
-    ``samples`` is n, and ``classes`` k, where k = 1 will do for two classes; None for no check of shapes. Raises
-    ConfigFailure.
+    ``samples`` is n and ``classes`` is k; for two classes, k may be 1. With None, shapes are not checked. Raises
+    ConfigFailure for a wrong shape.
     """
     if not isinstance(output, Tensor | Mapping):
         raise ConfigFailure(

@@ -17,8 +17,8 @@ Heads = Mapping[str, Tensor]
 class CrossEntropy(nn.Module):
     """Cross-entropy of logits (n, k), k ≥ 2, against class numbers (n,).
 
-    Averaged over the batch weighted by ``class_weights`` (k values, None for equal); ``label_smoothing`` in 0 … 1
-    moves that share of each target to all classes evenly, as `torch.nn.functional.cross_entropy` does.
+    It is the mean over the batch, weighted by ``class_weights`` (k values, None for equal); ``label_smoothing``
+    in 0 … 1 moves that share of each target to all classes evenly, as `torch.nn.functional.cross_entropy` does.
     """
 
     class_weights: Tensor | None
@@ -51,7 +51,7 @@ class BinaryCrossEntropy(nn.Module):
         self.label_smoothing = _require_smoothing(label_smoothing)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss, a scalar; raises ConfigFailure unless there is one logit."""
+        """Return the mean loss, a scalar; raises ConfigFailure if there is not exactly one logit."""
         if logits.shape[1] != 1:
             raise ConfigFailure(f"loss: binary cross-entropy needs heads of one logit, not {logits.shape[1]}")
         _check_width(self.class_weights, 2, minimum=2)

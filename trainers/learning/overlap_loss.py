@@ -1,4 +1,4 @@
-"""Losses of segmentation by the overlap of masks, in their form for several classes, as MONAI has them."""
+"""Losses of segmentation by the overlap of masks, for several classes, as MONAI defines them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OverlapMeasure = Literal["dice", "jaccard"]
 class Overlap(nn.Module):
     """One minus the soft Dice coefficient or Jaccard index of logits (n, k, ...), k ≥ 2, and class numbers (n, ...).
 
-    Areas of a class are summed over the batch, then the losses of all classes, background included, are averaged,
+    The areas of a class are summed over the batch; then the losses of all classes, with the background, are averaged,
     weighted by ``class_weights`` (k values, None for equal). See Milletari et al. 2016 for Dice, Wang et al. 2023
-    (Jaccard Metric Losses) for Jaccard. ``smooth`` is added to both areas of the quotient.
+    (Jaccard Metric Losses) for Jaccard. ``smooth`` is added to numerator and denominator.
     """
 
     class_weights: Tensor | None
@@ -51,7 +51,7 @@ class Overlap(nn.Module):
             )
         if self.class_weights is not None and len(self.class_weights) != logits.shape[1]:
             raise ConfigFailure(f"loss.class_weights: {len(self.class_weights)} weights for {logits.shape[1]} classes")
-        # Not in half precision: areas of large masks are beyond its numbers.
+        # Not in half precision, which cannot represent the areas of large masks.
         losses: Tensor = self._of_classes(logits.float(), targets[:, None]).flatten()
         weights = torch.ones_like(losses) if self.class_weights is None else self.class_weights
         mean: Tensor = (losses * weights).sum() / weights.sum()

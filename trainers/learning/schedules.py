@@ -11,8 +11,8 @@ def ramp_sustain_decay(
 ) -> float:
     """Return the learning rate of ``epoch`` (from 0).
 
-    Linear from ``start`` to ``max`` over ``ramp`` epochs, ``max`` for ``sustain`` epochs, then
-    (max - min) · decay^(epoch - ramp - sustain) + min.
+    It rises linearly from ``start`` to ``max`` over ``ramp`` epochs, stays at ``max`` for ``sustain`` epochs, and is
+    then (max - min) · decay^(epoch - ramp - sustain) + min.
     """
     if epoch < ramp:
         return (max - start) / ramp * epoch + start

@@ -2,7 +2,7 @@
 
 How modules learn is described in `seedfold.trainers.learning.learner`.
 
-A validation pass keeps numbers of pixels, not masks: metrics are those of the whole split, whatever its size.
+A validation pass keeps numbers of pixels, not masks: thus metrics are those of the whole split, whatever its size.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Segmenter(Learner):
         return {MAIN_HEAD: self.network(inputs)}
 
     def augment_batch(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return other images with the masks that go with them."""
+        """Return augmented images, with their masks augmented in the same way."""
         assert self.recipe.augment is not None
         images, masks = self.recipe.augment(inputs, targets, stream)
         return images, masks
@@ -77,7 +77,7 @@ class Segmenter(Learner):
 
 
 def count_pixels(logits: Tensor, masks: Tensor) -> Tensor:
-    """Count the pixels (k - 1, 3) of each class but 0, int64: in both masks, in the one found, in the true one."""
+    """Count pixels (k - 1, 3) of each class but 0, int64: in both masks, in the predicted one, in the true one."""
     found = logits.argmax(1)
     rows = []
     for number in range(1, logits.shape[1]):

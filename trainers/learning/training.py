@@ -43,7 +43,7 @@ Logits = dict[str, Floats]
 def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RANK) -> FinishedFit:
     """Train ``network`` to its end, or continue, and record the finished fit in ``work.folder``.
 
-    All ``ranks`` of the job do it together; the first writes.
+    All ``ranks`` of the job train together; the first rank writes the files.
 
     Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
     """
@@ -83,7 +83,7 @@ def _run_training(
     _start_at_epoch(trainer, progress.position.epoch)
     try:
         trainer.fit(module, blocks, _validation_batches(data.evaluation_splits[data.validation_split], settings, ranks))
-    except SIGTERMException as error:  # Lightning raises it between epochs, when the state is saved
+    except SIGTERMException as error:  # Lightning raises this between epochs, when the state is saved.
         raise RunInterrupted("terminated between epochs, with a checkpoint") from error
 
 
@@ -103,13 +103,13 @@ def predict(
 ) -> Logits:
     """Return the logits (n, k) float32 of each head for ``samples``, from the weights that ``predict`` asks for.
 
-    These are the head's own best weights where the fit has them. Each of ``ranks`` predicts its share, and all return
-    the whole. Raises DamagedCheckpoint if the weights cannot be read.
+    If the fit has best weights of each head, these are used. Each of ``ranks`` predicts its share, and all ranks return
+    the logits of all samples. Raises DamagedCheckpointError if the weights cannot be read.
     """
     settings, prediction = TrainerSettings.from_config(work.config), PredictSettings.from_config(work.config)
     recipe = _make_recipe(work.config, settings, steps=1, tta=prediction.tta)
     module = Classifier(network, _make_loss(work.config), recipe, Position())
-    # Whole batches: what is drawn for a batch does not depend on how many processes there are.
+    # Each process predicts whole batches, so that draws for a batch do not depend on the number of processes.
     size = settings.eval_batch_size
     share = ranks.share_of(-(-len(samples) // size))
     batches = EvaluationBatches(samples, size, slice(share.start * size, share.stop * size))
@@ -125,7 +125,7 @@ def predict(
 
 
 def check_weights_readable(work: Work, finished: FinishedFit) -> None:
-    """Raise DamagedCheckpoint if the weights to predict from cannot be read."""
+    """Raise DamagedCheckpointError if the weights to predict from cannot be read."""
     for path in Checkpoints(work.folder).heads_by_weights_file(
         finished, PredictSettings.from_config(work.config).weights_role
     ):
@@ -196,14 +196,14 @@ def _make_recipe(
 
 
 def _training_devices(ranks: Ranks) -> Mapping[str, Any]:
-    """Lightning's settings for training on the devices of all ranks."""
+    """Return Lightning's settings for training on the devices of all ranks."""
     if ranks.count == 1:
         return {"devices": 1}
     return {"devices": ranks.count, "strategy": "ddp", "use_distributed_sampler": False, "sync_batchnorm": True}
 
 
 def _prediction_devices(settings: TrainerSettings, ranks: Ranks) -> Mapping[str, Any]:
-    """Lightning's settings for predicting on the rank's own device."""
+    """Return Lightning's settings for predicting on the rank's own device."""
     return {"devices": [ranks.rank] if settings.accelerator == "cuda" else 1}
 
 
@@ -220,7 +220,7 @@ def _make_trainer(
             max_epochs=settings.max_epochs,
             callbacks=callbacks,
             logger=loggers,
-            plugins=[LightningEnvironment()],  # a job is one process, whatever the scheduler's variables say
+            plugins=[LightningEnvironment()],  # To Lightning, a job is one process, whatever the scheduler sets.
             default_root_dir=folder,
             num_sanity_val_steps=0,
             enable_checkpointing=bool(callbacks),
@@ -232,7 +232,7 @@ def _make_trainer(
 
 
 def _start_at_epoch(trainer: pl.Trainer, epoch: int) -> None:
-    """Let Lightning count epochs from ``epoch``, because its loop is new but the training has begun before."""
+    """Let Lightning count epochs from ``epoch``: its loop is new, but training began earlier."""
     current = trainer.fit_loop.epoch_progress.current
     for stage in ("ready", "started", "processed", "completed"):
         setattr(current, stage, epoch)
@@ -252,7 +252,7 @@ def make_seeded_network(config: Mapping[str, Any]) -> Any:
 
 
 def separate_random_streams(config: Mapping[str, Any], ranks: Ranks) -> None:
-    """Have every rank but the first draw from a stream of its own from here on, as dropout does."""
+    """Give every rank but the first its own random stream from here on, for example for dropout."""
     if not ranks.is_first:
         seed_everything(derive_seed(int(config["seed"]), ranks.rank))
 

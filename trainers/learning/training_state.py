@@ -1,8 +1,9 @@
 """Saves and restores everything that the rest of a training depends on.
 
 A full state holds weights, optimizer, schedule, precision, callbacks, position (with loss sum and metric history),
-best epoch and all random states. Training that is killed at any instant and started again continues from the newest
-one and ends with the same bits as training left alone (on the CPU, or on a GPU with deterministic algorithms).
+best epoch and all random states. Training that is killed at any moment and started again continues from the newest
+state. It ends with the same bits as training without interruption (on the CPU, or on a GPU with deterministic
+algorithms).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _CONTINUE, _SAVE, _STOP = range(3)
 
 @dataclass
 class TrainingProgress:
-    """The values of a state file besides tensors; empty at the beginning. Training continues from ``state``."""
+    """The values of a state file that are not tensors; empty at the beginning. Training continues from ``state``."""
 
     position: Position = field(default_factory=Position)
     best: BestEpoch | None = None
@@ -38,7 +39,7 @@ class TrainingProgress:
 
     @classmethod
     def from_state(cls, state: State | None) -> TrainingProgress:
-        """Read the position out of a full state, or begin."""
+        """Read the position from a full state; without a state, begin."""
         if state is None:
             return cls()
         best = state["best"] and BestEpoch(**state["best"])
@@ -47,15 +48,15 @@ class TrainingProgress:
 
     @property
     def best_epochs(self) -> tuple[BestEpoch, ...]:
-        """The best epoch of the whole and those of the heads."""
+        """Return the best epoch of the whole network and those of the heads."""
         return (*([] if self.best is None else [self.best]), *self.heads.values())
 
 
 class Checkpointer(Checkpoint):
     """Saves after every epoch, every ``every_seconds`` in between, and when a stop is requested.
 
-    Lightning runs checkpoint callbacks after all others, so that a state saved at the end of an epoch has seen
-    early stopping and the schedule decide.
+    Lightning runs checkpoint callbacks after all others, so that a state saved at the end of an epoch contains
+    the decisions of early stopping and the schedule.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Checkpointer(Checkpoint):
         self._module: Learner
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Continue from the state there is; from here on, watch every step."""
+        """Continue from the newest state, if there is one; from here on, check after every step whether to save."""
         assert isinstance(pl_module, Learner)
         self._trainer, self._module = trainer, pl_module
         pl_module.after_step = self._after_step
@@ -130,7 +131,7 @@ class Checkpointer(Checkpoint):
             self._checkpoints.remove_old_best(*self._progress.best_epochs, *self._previous_best)
         self._previous_best = self._progress.best_epochs
         self._saved_at = time.monotonic()
-        # No rank stops or goes on before the state is on disk.
+        # All ranks wait until the state is on disk.
         self._ranks.value_of_first(_CONTINUE)
 
 
@@ -183,6 +184,6 @@ def _restore_state(trainer: pl.Trainer, module: Learner, state: Mapping[str, Any
 
 
 def _random_state_of(state: State, ranks: Ranks) -> RandomState:
-    """The random state of a rank; the first's where there were fewer when the state was saved."""
+    """Return the random state of a rank; if the state was saved with fewer ranks, that of the first."""
     states: list[RandomState] = [state["random"], *state.get("random_of_others", ())]
     return states[ranks.rank] if ranks.rank < len(states) else states[0]

@@ -61,14 +61,14 @@ def validation_metrics(heads: Mapping[str, Tensor], targets: Tensor, names: Sequ
 
 
 def metric_column(head: str, heads: Collection[str], name: str) -> str:
-    """Return what a metric of one of the heads is called."""
+    """Return the name of the column of a metric of one head."""
     return f"val/{name}" if len(heads) == 1 else f"val/{head}/{name}"
 
 
 def _compute_metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:
     classes = logits.shape[1]
     if classes == 1:
-        # In single precision, different logits would have the same probability, and the curves fewer points.
+        # In single precision, different logits could have the same probability, and curves would have fewer points.
         return _BINARY_METRICS[name](logits[:, 0].double().sigmoid(), targets)
     if classes == 2:
         return _BINARY_METRICS[name](logits.softmax(1)[:, 1], targets)

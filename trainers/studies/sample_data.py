@@ -1,6 +1,6 @@
 """Sample data: a small data set on disk in exactly the format of a study, the same files every time.
 
-The study NAME has a module ``seedfold.trainers.studies.NAME.sample_data`` with what `StudySampleData` has.
+The study NAME has a module ``seedfold.trainers.studies.NAME.sample_data``, which has the form of `StudySampleData`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Progress = Callable[[int, int], None]
 
 
 class StudySampleData(Protocol):
-    """What the module of a study has."""
+    """The form of the module of a study."""
 
     SIZES: Collection[str]
     REQUIRES: Collection[str]
-    """Modules that it takes to write the files, by the extra `seedfold[images]`."""
+    """Modules that are needed to write the files; the extra `seedfold[images]` installs them."""
 
     def folders(self, size: str) -> Sequence[str]:
-        """Name the folders that `write` fills."""
+        """Return the names of the folders that `write` fills."""
 
     def write(self, folder: Path, size: str, progress: Progress) -> None:
-        """Fill ``folder``, which has none of these folders."""
+        """Write the files into ``folder``, which has none of these folders yet."""
 
 
 def make(study: str, out: Path, size: str, progress: Progress = lambda done, total: None) -> None:
@@ -65,7 +65,7 @@ def _import_study(name: str) -> StudySampleData:
 
 
 def _folders_to_replace(out: Path, study: str) -> list[str]:
-    """Return the folders in ``out`` that an earlier call wrote; raises UsageError if others may be among them."""
+    """Return the folders in ``out`` that an earlier call wrote; raises UsageError if there may be others among them."""
     if not out.exists():
         return []
     if not out.is_dir():

@@ -1,8 +1,8 @@
-"""Prevalence estimation: how frequent the classes are where nobody has labelled, told from what a model predicts.
+"""Prevalence estimation: how frequent the classes are in samples without labels, from what a model predicts.
 
-Ten methods, as Godau et al. (MICCAI 2023) compare them with QuaPy 0.1.8.1, to its last decisions: the same losses,
-solver, start and limits. Where they stand: ``counts`` (from the classes that a model chooses), ``probabilities`` (from
-the mean of its probabilities), ``histograms`` and ``kernels`` (from their distribution).
+There are ten methods, those that Godau et al. (MICCAI 2023) compare. They agree with QuaPy 0.1.8.1 in every detail:
+losses, solver, start and limits. The modules are ``counts`` (from the classes that a model chooses),
+``probabilities`` (from the mean of its probabilities), ``histograms`` and ``kernels`` (from their distribution).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ QUANTIFIERS: Mapping[str, Quantifier] = {
     "KDEyCS": kernels.cauchy_schwarz,
     "HDy": histograms.hellinger_histograms,
 }
-"""By the name that tables and configurations use."""
+"""The methods by the names that tables and configurations use."""
 METHODS = tuple(QUANTIFIERS)
 WITHOUT_LABELS = ("CC", "PCC")
 """Methods that learn nothing from labelled samples."""
@@ -66,9 +66,9 @@ def suggest_method(name: str) -> str:
 def estimate_prevalences(method: str, problem: QuantificationProblem) -> list[Floats]:
     """Return what a method estimates for each sample: one vector (k,) each, not forced to sum to 1.
 
-    An estimate that predictions do not determine is NaN: for an empty sample, where a probability is NaN, and, for all
-    methods but CC, PCC, ACC, PACC and BBSE, where a class has no labelled sample. Raises UsageError for a method that
-    there is not.
+    An estimate is NaN if the predictions do not determine it: for an empty sample, if a probability is NaN, and, for
+    all methods but CC, PCC, ACC, PACC and BBSE, if a class has no labelled sample. Raises UsageError for an unknown
+    method.
     """
     [name] = check_methods([method])
     unknown = np.full(problem.labelled.class_count, np.nan)

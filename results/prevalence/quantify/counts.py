@@ -13,7 +13,7 @@ _MIN_WEIGHT = 1e-8
 
 
 def class_shares(labels: Labels, classes: int) -> Floats:
-    """Return the share (k,) of each class among ``labels``, of which there is at least one."""
+    """Return the share (k,) of each class among ``labels``, which must not be empty."""
     return np.bincount(labels, minlength=classes) / len(labels)
 
 
@@ -25,7 +25,7 @@ def confusion_matrix(targets: Labels, labels: Labels, classes: int) -> Floats:
 
 
 def classify_and_count(problem: QuantificationProblem) -> list[Floats]:
-    """CC: what is chosen is what there is."""
+    """CC: the estimate is the share of samples for which the model chooses each class."""
     labels = problem.pool.labels
     return [class_shares(labels[rows], problem.class_count) for rows in problem.samples]
 
@@ -33,8 +33,8 @@ def classify_and_count(problem: QuantificationProblem) -> list[Floats]:
 def black_box_shift(problem: QuantificationProblem) -> list[Floats]:
     """BBSE (Lipton, Wang and Smola, ICML 2018): solve C^T w = CC; the estimate is p_i·max(w_i, 1e-8).
 
-    C is the joint confusion and p the prevalences of the labelled samples. Where C is singular, the least squares
-    solution of least norm is taken. The estimate need not sum to 1.
+    C is the joint confusion and p the prevalences of the labelled samples. If C is singular, the least squares
+    solution with the smallest norm is taken. The estimate need not sum to 1.
     """
     developed = problem.labelled
     joint = confusion_matrix(developed.targets, developed.labels, problem.class_count) / len(developed.targets)
@@ -53,9 +53,9 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
 
 
 def adjusted_count(problem: QuantificationProblem) -> list[Floats]:
-    """ACC: the x on the simplex with least ||A x - CC||_2, A the share of each choice given the true class.
+    """ACC: the x on the simplex with least ||A x - CC||_2, where A holds the share of each choice given the true class.
 
-    A class without labelled samples is taken to be always chosen rightly.
+    For a class without labelled samples, all choices are taken to be right.
     """
     developed = problem.labelled
     counts = confusion_matrix(developed.targets, developed.labels, problem.class_count)
@@ -65,5 +65,5 @@ def adjusted_count(problem: QuantificationProblem) -> list[Floats]:
 
 
 def adjust(rates: Floats, observed: Floats) -> Floats:
-    """Return the x on the simplex with least ||x rates - observed||_2; a row of ``rates`` is that of a true class."""
+    """Return the x on the simplex with least ||x rates - observed||_2; a row of ``rates`` belongs to a true class."""
     return minimize_on_simplex(lambda x: float(np.linalg.norm(rates.T @ x - observed)), len(observed))

@@ -34,7 +34,7 @@ def hellinger_histograms(problem: QuantificationProblem) -> list[Floats]:
 
 
 def _class_histograms(probabilities: NDArray[np.float32]) -> Floats:
-    """The share (channels, bins) of samples in each bin; NaN without samples."""
+    """Return the share (channels, bins) of samples in each bin; NaN without samples."""
     channels = probabilities.T if probabilities.shape[1] > 2 else probabilities.T[:1]
     counts = np.stack([np.histogram(channel, bins=_BINS, range=(0, 1))[0] for channel in channels])
     return counts / len(probabilities) if len(probabilities) else np.full(counts.shape, np.nan)

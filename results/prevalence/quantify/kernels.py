@@ -1,7 +1,8 @@
 """Prevalences from kernel densities of a model's probabilities (Moreo, González and del Coz, 2024).
 
 Each class has the density of a Gaussian kernel, isotropic over all k probabilities, on its labelled samples; the
-mixture of these that fits the sample best has the prevalences as its weights. The methods differ in what fits.
+mixture of these that fits the sample best has the prevalences as its weights. The methods differ in how they measure
+the fit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from seedfold.results.prevalence.quantify.simplex import minimize_on_simplex
 
 BANDWIDTH = 0.1
 DRAWN_POINTS = 10_000
-"""Points at which KDEyHD compares densities, a k-th of them drawn from each class."""
+"""Points at which KDEyHD compares densities; one k-th of them is drawn from each of the k classes."""
 _TINY = 1e-10
 
 
@@ -36,7 +37,7 @@ def _negative_log_likelihood(densities: Floats, x: Floats) -> float:
 
 def cauchy_schwarz(problem: QuantificationProblem) -> list[Floats]:
     """KDEyCS: the mixture f nearest to the density g of the sample, least -log ∫fg + log(∫f²)/2."""
-    # The product of two Gaussians integrates to one of twice the variance.
+    # The integral of the product of two Gaussians is a Gaussian with twice the variance.
     bandwidth = BANDWIDTH * np.sqrt(2)
     labelled_densities = _class_densities(problem, problem.labelled.probabilities, bandwidth)
     class_products = np.asarray(_class_weights(problem).T @ labelled_densities)
@@ -57,8 +58,8 @@ def hellinger_kernels(problem: QuantificationProblem) -> list[Floats]:
     """KDEyHD: the mixture with the least squared Hellinger distance to the density of the sample.
 
     The distance is estimated at `DRAWN_POINTS` points from the classes' densities, weighted by importance. They are
-    drawn by numpy's legacy generator, class after class, from ``problem.seed``: its stream is fixed for ever, and the
-    one that the published study drew from, without a seed.
+    drawn by numpy's legacy generator, class after class, from ``problem.seed``: its stream never changes. The published
+    study drew from the same generator, without a seed.
     """
     if not problem.labelled.class_counts.all():
         return [np.full(problem.class_count, np.nan) for _ in problem.samples]
@@ -82,7 +83,7 @@ def _weighted_hellinger_distance(ratios: Floats, importance: Floats, x: Floats) 
 
 
 def _draw_points(problem: QuantificationProblem) -> Floats:
-    """Points drawn from the density of each class, as scikit-learn's KernelDensity draws."""
+    """Draw points from the density of each class, as scikit-learn's KernelDensity does."""
     random, count = np.random.RandomState(problem.seed), DRAWN_POINTS // problem.class_count
     drawn = []
     for number in range(problem.class_count):
@@ -93,19 +94,19 @@ def _draw_points(problem: QuantificationProblem) -> Floats:
 
 
 def _class_densities(problem: QuantificationProblem, points: NDArray[np.floating], bandwidth: float) -> Floats:
-    """The density (m, k) of each class at ``points`` (m, k); NaN for a class without labelled samples."""
+    """Return the density (m, k) of each class at ``points`` (m, k); NaN for a class without labelled samples."""
     return kernel_densities(points, problem.labelled.probabilities, _class_weights(problem), bandwidth)
 
 
 def _class_weights(problem: QuantificationProblem) -> Floats:
-    """What (n, k) each labelled sample adds to the density of each class."""
+    """Return how much (n, k) each labelled sample adds to the density of each class."""
     developed = problem.labelled
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.eye(problem.class_count)[developed.targets] / developed.class_counts)
 
 
 def _sample_weights(problem: QuantificationProblem) -> Floats:
-    """What (n, samples) each prediction of the pool adds to the density of each sample."""
+    """Return how much (n, samples) each prediction of the pool adds to the density of each sample."""
     weights = np.zeros((len(problem.pool.targets), len(problem.samples)))
     for number, rows in enumerate(problem.samples):
         np.add.at(weights[:, number], rows, 1 / len(rows))

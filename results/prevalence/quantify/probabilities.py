@@ -23,9 +23,9 @@ def _mean_shares(probabilities: NDArray[np.float32]) -> Floats:
 
 
 def probabilistic_adjusted_count(problem: QuantificationProblem) -> list[Floats]:
-    """PACC: the x on the simplex with least ||A x - PCC||_2, A the mean probabilities given the true class.
+    """PACC: the x on the simplex with least ||A x - PCC||_2; A has the mean probabilities given the true class.
 
-    A class without labelled samples is taken to be always predicted with certainty.
+    For samples of a class without labelled samples, this class is taken to be predicted with probability 1.
     """
     developed = problem.labelled
     rates = np.eye(problem.class_count)
@@ -35,10 +35,11 @@ def probabilistic_adjusted_count(problem: QuantificationProblem) -> list[Floats]
 
 
 def expectation_maximization(problem: QuantificationProblem) -> list[Floats]:
-    """EMQ (Saerens, Latinne and Decaestecker, 2002): the prevalences under which the probabilities confirm themselves.
+    """EMQ (Saerens, Latinne and Decaestecker, 2002): expectation maximisation.
 
-    It starts from those of the labelled samples, and ends when they change by less than 1e-4 on average, after 12
-    steps at the least and 1,000 at the most.
+    Each step corrects the probabilities for the present prevalences and takes their mean as the next prevalences. It
+    starts from the prevalences of the labelled samples, and ends when they change by less than 1e-4 on average, after
+    at least 12 and at most 1,000 steps.
     """
     trained = class_shares(problem.labelled.targets, problem.class_count)
     return [_iterate_to_fixed_point(problem.pool.probabilities[rows], trained) for rows in problem.samples]

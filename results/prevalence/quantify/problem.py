@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seedfold.results.prevalence.mean_predictions import PredictedSamples
 
 DEFAULT_SEED = 0
-"""Of the points that KDEyHD draws."""
+"""The default seed of the points that KDEyHD draws."""
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -19,9 +19,9 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class QuantificationProblem:
-    """Samples of unknown prevalences: positions ``samples`` in a ``pool``, whose targets no method looks at.
+    """Samples of unknown prevalences: positions ``samples`` in a ``pool``. No method uses the targets of the pool.
 
-    Methods learn from the labelled predictions ``labelled``. ``seed`` is that of methods that draw.
+    Methods learn from the labelled predictions ``labelled``. ``seed`` is for methods that draw points.
     """
 
     labelled: PredictedSamples
@@ -36,9 +36,9 @@ class QuantificationProblem:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all probabilities are numbers."""
+        """Return whether no probability is NaN or infinite."""
         return all(bool(np.isfinite(known.probabilities).all()) for known in (self.labelled, self.pool))
 
 
 Quantifier = Callable[[QuantificationProblem], Sequence[Floats]]
-"""Estimates (k,), one for each sample."""
+"""A method: it returns one estimate (k,) for each sample."""

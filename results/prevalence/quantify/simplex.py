@@ -12,7 +12,7 @@ from seedfold.results.prevalence.quantify.problem import Floats
 def minimize_on_simplex(loss: Callable[[Floats], float], classes: int) -> Floats:
     """Minimise ``loss`` over prevalences (k,), at least 0 and summing to 1: SLSQP from the uniform vector.
 
-    NaN where the loss of the uniform vector is not a finite number; the solver would give back its start.
+    The result is NaN if the loss of the uniform vector is not finite: the solver would only return its start.
     """
     from scipy.optimize import minimize
 

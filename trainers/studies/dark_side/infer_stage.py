@@ -1,13 +1,15 @@
 """Predicts voxels of faults in whole volumes with the weights of parents, or of a folder (``infer.weights``).
 
-Volumes are those that parents have cut into slices: of those with known faults the ones that ``task.test`` holds out,
-or all of them, and all others. A network looks at the slices along each of ``infer.axes``, as they are and mirrored
-along their horizontal axis, and the probabilities are averaged. There is one volume in memory at a time; one that is
-done is kept, and killed or stopped the next attempt goes on with the one after it.
+Parents have cut the volumes into slices. Of the volumes with known faults, those that ``task.test`` holds out are
+predicted, or all of them; volumes without known faults are always predicted. A network predicts the slices along each
+of ``infer.axes``, as they are and mirrored along their horizontal axis, and the probabilities are averaged. Only one
+volume is in memory at a time. A finished volume is kept: if the job is killed or stopped, the next attempt goes on
+with the next volume.
 
-``test/VOLUME.npy`` (known faults) and ``new/VOLUME.npy`` have the probability of a fault, float16, axes in order.
-``volumes.csv`` lists them, with the number of networks behind them. ``overlaps.csv`` has for each volume with known
-faults what a network found along each axis in each orientation, and what their mean finds (no axis), in voxels.
+``test/VOLUME.npy`` (known faults) and ``new/VOLUME.npy`` hold the probability of a fault, float16, with the axes in
+order. ``volumes.csv`` lists them, with the number of networks behind them. ``overlaps.csv`` compares, for each volume
+with known faults, the predicted mask with the true one: for each axis and orientation, and for their mean (no axis), in
+voxels.
 """
 
 from __future__ import annotations
@@ -72,17 +74,17 @@ PRELOAD = (
 _KNOWN_CHOICES = ("held_out", "all")
 _JOB_ID_SUFFIX = re.compile(r"-([0-9a-f]{12})$")
 _MASKS_PER_CHUNK = 32
-"""Slices of true masks that are compared at once."""
+"""How many slices of true masks are compared at once."""
 
 Probabilities = NDArray[np.float32]
 Masks = NDArray[np.bool_]
 PredictSlices = Callable[[Any], Any]
-"""From images (n, 1, height, width) on the CPU to the probability of a fault (n, height, width) on the CPU."""
+"""A function from images (n, 1, height, width) to probabilities of a fault (n, height, width), both on the CPU."""
 
 
 @dataclass(frozen=True)
 class InferSettings:
-    """``infer``: where weights come from, how slices are looked at, which volumes, and from where on it is a fault."""
+    """``infer``: where weights come from, axes and orientations, which volumes, and the threshold of a fault."""
 
     weights: str | None = None
     axes: Sequence[int] = AXES
@@ -108,7 +110,7 @@ class InferSettings:
 
 @dataclass(frozen=True)
 class _PredictedVolume:
-    """A volume in a ``folder`` of slices; of a part, TEST where its faults are known, else NEW."""
+    """A volume in a ``folder`` of slices; its part is TEST if its faults are known, else NEW."""
 
     name: str
     part: str
@@ -127,7 +129,7 @@ class _Network:
 
 @dataclass
 class _Inference:
-    """All that predicting a volume takes; ``samples_by_key`` has the slices that were opened before."""
+    """Everything that is needed to predict a volume; ``samples_by_key`` has the slices that are already open."""
 
     work: Work
     settings: InferSettings
@@ -137,14 +139,14 @@ class _Inference:
     samples_by_key: dict[tuple[Path, int, bool], Samples] = field(default_factory=dict)
 
     def load_slices(self, folder: Path, axis: int, upright: bool) -> Samples:
-        """All slices of a folder along an axis."""
+        """Return all slices of a folder along an axis."""
         key = (folder, axis, upright)
         if key not in self.samples_by_key:
             self.samples_by_key[key] = _load_slices(self.work.config, folder, axis, upright)
         return self.samples_by_key[key]
 
     def slices_of_volume(self, volume: _PredictedVolume, axis: int, upright: bool = False) -> Samples:
-        """Those of a volume."""
+        """Return the slices of a volume."""
         samples = self.load_slices(volume.folder, axis, upright)
         assert samples.groups is not None
         return samples.take(np.flatnonzero(samples.groups == volume.name))
@@ -181,7 +183,7 @@ def _partial_folder(work: Work) -> Path:
 
 
 def _find_weights(work: Work, settings: InferSettings) -> dict[str, Path]:
-    """Files of weights by the name that the network is to have."""
+    """Return files of weights by the name of the network."""
     if settings.weights is not None:
         folder = require_data_path(settings.weights)
         files = find_exported(folder) if folder.is_dir() else [folder]
@@ -196,7 +198,7 @@ def _find_weights(work: Work, settings: InferSettings) -> dict[str, Path]:
 
 
 def _network_name(file: Path, folder: Path) -> str:
-    """The id of the job that left a file, which ends the name of its folder; of other folders the name."""
+    """Return the id of the job that wrote a file, from the end of its folder's name; else the name of the folder."""
     relative = file.parent.relative_to(folder).as_posix() if folder.is_dir() else "."
     job_match = _JOB_ID_SUFFIX.search(relative)
     return job_match[1] if job_match else file.stem if relative == "." else relative
@@ -248,14 +250,14 @@ def _make_predictor(exported: ExportedWeights, trainer: TrainerSettings) -> Pred
 
 
 def _digest_settings(work: Work, files: Mapping[str, Path]) -> str:
-    """A digest of everything that decides the probabilities of a volume, except its slices."""
+    """Return a digest of everything that the probabilities of a volume depend on, except its slices."""
     digests = {name: file_digest(file) for name, file in files.items()}
     settings = {key: work.config.get(key) for key in ("task", "infer", "trainer")}
     return hashlib.sha256(canonical_json([digests, settings]).encode()).hexdigest()
 
 
 def _complete_volume(inference: _Inference, volume: _PredictedVolume) -> ArrayRecord:
-    """The files of a volume on disk. The volume is predicted first if necessary."""
+    """Return the files of a volume on disk. The volume is predicted first if necessary."""
     folder = _partial_folder(inference.work) / volume.part
     plan = f"{inference.settings_digest} {volume.folder.parent.name}/{volume.folder.name}"
     found = find_complete(folder, volume.name, plan)
@@ -279,7 +281,7 @@ def _predict_volume(inference: _Inference, volume: _PredictedVolume) -> tuple[ND
 
 
 def _sum_passes(inference: _Inference, volume: _PredictedVolume) -> tuple[Probabilities, list[OverlapRow]]:
-    """The sum of the probabilities over all looks, and the overlap of each look with the true mask."""
+    """Return the sum of the probabilities over all passes, and the overlap of each pass with the true mask."""
     total: Probabilities | None = None
     overlaps = []
     for axis in inference.settings.axes:
@@ -308,7 +310,7 @@ def _make_zeros(inference: _Inference, volume: _PredictedVolume, axis: int) -> P
 def _predict_slices(
     inference: _Inference, network: _Network, volume: _PredictedVolume, axis: int, orientation: str
 ) -> Iterator[tuple[slice, Probabilities]]:
-    """Some slices along an axis after the other, and the probabilities (slices, height, depth) there."""
+    """Yield some slices along an axis at a time, with their probabilities (slices, height, depth)."""
     horizontal, start = -1 if network.upright else -2, 0
     for batch in EvaluationBatches(inference.slices_of_volume(volume, axis, network.upright), inference.batch_size):
         if inference.work.stop_requested():

@@ -38,7 +38,7 @@ class SlicePicture:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """Overlap of a model along an axis in an orientation, or, without these, of the mean of all."""
+    """Overlap of a model along an axis in an orientation; without these, the overlap of the mean of all."""
 
     model: str
     axis: int | None
@@ -47,7 +47,7 @@ class ScoreRow:
 
 
 def draw_slices(file: Path, pictures: Sequence[SlicePicture]) -> None:
-    """A row a slice, depth downwards: amplitudes; probability; what was found, and what of it is true."""
+    """Draw a row per slice, depth downwards: amplitudes; probability; the mask found, and how far it is right."""
     from matplotlib.figure import Figure
 
     width, depth = pictures[0].image.shape
@@ -92,7 +92,7 @@ def _draw_masks(axes: Axes, picture: SlicePicture) -> None:
 
 
 def draw_scores(file: Path, rows: Sequence[ScoreRow]) -> None:
-    """A line a model: the Dice coefficient along each axis in each orientation, and of their mean."""
+    """Draw a row per model: the Dice coefficient for each axis and orientation, and for their mean."""
     import matplotlib
     from matplotlib.figure import Figure
 

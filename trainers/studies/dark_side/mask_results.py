@@ -1,6 +1,6 @@
 """The tables of jobs that predict volumes: the volumes, and the overlap of predicted and true masks.
 
-``volumes.csv`` has a row a volume, ``overlaps.csv`` a row for each volume with a known mask, network, axis and
+``volumes.csv`` has a row per volume, ``overlaps.csv`` a row for each volume with a known mask, network, axis and
 orientation; axis and orientation are empty for the mean of all. Probabilities are in ``PART/VOLUME.npy``.
 """
 
@@ -16,7 +16,7 @@ from seedfold.results.evaluation.overlaps import METRICS, Overlap
 from seedfold.results.store.published import MetricRecord
 
 TEST_PART, NEW_PART = "test", "new"
-"""The parts: volumes with known masks that were held out, and others."""
+"""The parts: volumes with known masks, and volumes without."""
 ORIENTATIONS = ("original", "mirrored")
 MEAN_NETWORK = "mean"
 VOLUMES_FILE, OVERLAPS_FILE = "volumes.csv", "overlaps.csv"
@@ -33,13 +33,13 @@ class VolumeRow:
 
     @property
     def file(self) -> str:
-        """The file with its probabilities, float16, axes in order."""
+        """Return the file with its probabilities, float16, with the axes in order."""
         return f"{self.part}/{self.volume}.npy"
 
 
 @dataclass(frozen=True)
 class OverlapRow:
-    """What one look at a volume found, in voxels; without axis and orientation the mean of all looks."""
+    """Overlap of one pass over a volume with the true mask, in voxels; the mean of all has no axis or orientation."""
 
     volume: str
     network: str
@@ -53,22 +53,22 @@ class OverlapRow:
     def from_overlap(
         cls, volume: str, network: str, axis: int | None, orientation: str | None, overlap: Overlap
     ) -> OverlapRow:
-        """Say of which look an overlap is."""
+        """Return the row of an overlap of this pass."""
         return cls(volume, network, axis, orientation, overlap.common, overlap.found, overlap.true)
 
     @property
     def overlap(self) -> Overlap:
-        """The voxels."""
+        """Return the overlap, in voxels."""
         return Overlap(self.common, self.found, self.true)
 
     @property
     def pass_key(self) -> tuple[str, int | None, str | None]:
-        """Network, axis and orientation."""
+        """Return network, axis and orientation."""
         return self.network, self.axis, self.orientation
 
 
 def write_tables(folder: Path, volumes: Sequence[VolumeRow], overlaps: Sequence[OverlapRow]) -> None:
-    """Write both tables; that of overlaps only where masks are known."""
+    """Write both tables; the table of overlaps only if masks are known."""
     _write_table(folder / VOLUMES_FILE, volumes, VolumeRow)
     if overlaps:
         _write_table(folder / OVERLAPS_FILE, overlaps, OverlapRow)
@@ -91,7 +91,7 @@ def read_volumes(folder: Path) -> list[VolumeRow]:
 
 
 def read_overlaps(folder: Path) -> list[OverlapRow]:
-    """Read the overlaps of a job's result, none where no masks are known."""
+    """Read the overlaps of a job's result, none if no masks are known."""
     file = folder / OVERLAPS_FILE
     if not file.exists():
         return []
@@ -114,7 +114,7 @@ def sum_by_pass(rows: Iterable[OverlapRow]) -> dict[tuple[str, int | None, str |
 
 
 def make_mask_metrics(rows: Iterable[OverlapRow]) -> list[MetricRecord]:
-    """Return the metrics of every look over all volumes, a head each."""
+    """Return the metrics of every pass over all volumes; each pass is one head."""
     found = sum_by_pass(rows)
     several = len({network for network, _, _ in found} - {MEAN_NETWORK}) > 1
     return [

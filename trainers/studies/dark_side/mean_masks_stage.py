@@ -1,9 +1,10 @@
-"""Averages the probabilities of all parents in each volume; above ``ensemble.threshold`` a voxel is a fault.
+"""Averages the probabilities of all parents in each volume; a voxel above ``ensemble.threshold`` is a fault.
 
-It leaves for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file) for each
-volume whose faults are not known; for volumes with known faults ``known.npz`` of the same kind, ``dice.csv`` (a row for
-each network, axis and orientation, their mean, the ensemble, and for calling every voxel a fault) and
-``dice_volumes.csv``; figures of both, and of some slices. A slab of each parent and one mask are in memory at a time.
+It writes for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file) for each
+volume whose faults are not known; for volumes with known faults ``known.npz`` in the same form, ``dice.csv`` (a row for
+each network, axis and orientation, their mean, the ensemble, and for a mask in which every voxel is a fault) and
+``dice_volumes.csv``; figures of both, and of some slices. Only one slab of each parent
+and one mask are in memory at a time.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class MeanSettings:
-    """``ensemble``: from which mean probability on it is a fault, and how many volumes of each part are pictured."""
+    """``ensemble``: the threshold of the mean probability of a fault, and how many volumes of each part are drawn."""
 
     threshold: float = 0.5
     pictures: int = 4
@@ -68,7 +69,7 @@ class MeanSettings:
 
 @dataclass(frozen=True)
 class _MeanVolume:
-    """What the ensemble found in a volume, its overlap with what is true (None: not known), and a slice to look at."""
+    """The ensemble's mask of a volume, its overlap with the true mask (None: unknown), and a slice to draw."""
 
     volume: VolumeRow
     mask: Mask
@@ -77,7 +78,7 @@ class _MeanVolume:
 
 
 def run(work: Work) -> None:
-    """Write masks, tables and figures; raises ConfigFailure where parents have not predicted the same volumes."""
+    """Write masks, tables and figures; raises ConfigFailure if parents have not predicted the same volumes."""
     settings = MeanSettings.from_config(work.config)
     runs = [run for run in parent_runs(work) if (run.folder / VOLUMES_FILE).is_file()]
     volumes = _read_common_volumes(runs)
@@ -119,7 +120,7 @@ def _read_common_volumes(runs: Sequence[FinishedJob]) -> list[VolumeRow]:
 
 
 def _load_slices(work: Work) -> dict[str, Samples]:
-    """The slices along axis 0 of each part."""
+    """Return the slices along axis 0 of each part."""
     folders = sorted(folder for folder in work.parents.values() if (folder / SLICES_INDEX).is_file())
     loaded = [Slices(axes=[0]).load(folder) for folder in folders]
     return {NEW_PART if samples.masks is None else TEST_PART: samples for samples in loaded}
@@ -140,7 +141,7 @@ def _average_volume(volume: VolumeRow, runs: Sequence[FinishedJob], slices: Samp
         )
         if true is not None:
             overlap += Overlap.from_masks(found, true)
-        # The slice in which faults reach over most of the depth: one that is parallel to a fault shows little.
+        # Take the slice in which faults cover most of the depth: a slice that is parallel to a fault shows little.
         fault_columns = (found if true is None else true).any(1).sum(1)
         if fault_columns.max() > best:
             position = int(fault_columns.argmax())
@@ -150,7 +151,7 @@ def _average_volume(volume: VolumeRow, runs: Sequence[FinishedJob], slices: Samp
 
 
 def _mean_slabs(volume: VolumeRow, runs: Sequence[FinishedJob]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The mean probabilities of some slices along axis 0 after the other, each with its place."""
+    """Yield the mean probabilities of some slices along axis 0 at a time, with their place."""
     counts = [next(row.networks for row in read_volumes(run.folder) if row.file == volume.file) for run in runs]
     files = [_open_array(run.folder / volume.file) for run in runs]
     for start in range(0, len(files[0]), _SLAB_SLICES):
@@ -177,7 +178,7 @@ def _make_picture(
 
 
 class _ArrayArchive:
-    """An archive of arrays, written one after the other; equal arrays make equal bytes. Without any, there is none."""
+    """An archive of arrays, written one by one; equal arrays make equal bytes. Without arrays there is no file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -218,7 +219,7 @@ def _write_scores(work: Work, runs: Sequence[FinishedJob], overlaps: Mapping[str
 
 
 def _run_names(runs: Sequence[FinishedJob]) -> dict[str, str]:
-    """What each run is called: the axes in which they differ."""
+    """Return the name of each run: the axes in which runs differ."""
     differing = [name for name in axis_names(runs) if len({format_value(run.axes.get(name)) for run in runs}) > 1]
     return {
         run.id: format_axes({name: run.axes[name] for name in differing if name in run.axes}) or run.stage

@@ -2,7 +2,7 @@
 
 A volume is a stack of gently folded reflectors, displaced along one or two steep planes that end inside the volume, and
 noise; amplitudes have a scale of their own. Axes 0 and 1 of volumes of one year are swapped on disk. The mask of one
-volume is of another shape: it has to be excluded.
+volume has another shape: this volume has to be excluded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNUSABLE_NUMBER = 5
 """The number of the training volume that has to be excluded."""
 _SEED = 1259
 _FAULT_THICKNESS = 0.8
-"""Voxels on either side of a plane that count as fault."""
+"""How many voxels on each side of a plane count as fault."""
 
 Floats = NDArray[np.float64]
 Faults = NDArray[np.uint8]
@@ -57,12 +57,12 @@ def write(folder: Path, size: str, progress: Callable[[int, int], None]) -> None
 
 
 def volume_name(number: int) -> str:
-    """The name of a volume, with its year."""
+    """Return the name of a volume, with its year."""
     return f"survey_{_YEARS[number % len(_YEARS)]}_{number:04d}"
 
 
 def unusable_volume_name() -> str:
-    """The name of the volume that has to be excluded."""
+    """Return the name of the volume that has to be excluded."""
     return volume_name(_UNUSABLE_NUMBER)
 
 
@@ -95,7 +95,7 @@ def _draw_volume(size: _SampleSize, generator: np.random.Generator) -> tuple[Flo
 
 
 def _draw_folds(axes: list[Floats], size: _SampleSize, generator: np.random.Generator) -> Floats:
-    """How far reflectors lie above a level plane: a slope and a wave."""
+    """Draw how far reflectors lie above a level plane: a slope and a wave."""
     slope, phase = generator.normal(0, 0.1, 2), generator.uniform(0, 2 * np.pi)
     wave = 0.03 * size.depth * np.sin(2 * np.pi * (axes[0] + axes[1]) / (2 * size.side) + phase)
     return np.asarray(slope[0] * axes[0] + slope[1] * axes[1] + wave)
@@ -104,7 +104,7 @@ def _draw_folds(axes: list[Floats], size: _SampleSize, generator: np.random.Gene
 def _draw_fault(
     axes: list[Floats], size: _SampleSize, generator: np.random.Generator
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Draw a plane; return the displacement of what lies on one side of it, and where its surface is.
+    """Draw a plane; return the displacement of one side of it, and where its surface is.
 
     The displacement is largest in the middle of the fault and fades towards both of its ends.
     """
@@ -119,7 +119,7 @@ def _draw_fault(
 
 
 def _draw_reflections(depth: Floats, generator: np.random.Generator) -> Floats:
-    """The amplitude at each depth: a smooth random sequence, the same in all places."""
+    """Draw the amplitude at each depth: a smooth random sequence, the same at all places."""
     first, last = int(np.floor(depth.min())) - 3, int(np.ceil(depth.max())) + 4
     layers = np.convolve(generator.normal(0, 1, last - first), [0.25, 0.5, 1.0, 0.5, 0.25], mode="same")
     return np.asarray(np.interp(depth, np.arange(first, last), layers / layers.std()))

@@ -1,7 +1,7 @@
-"""Seismic volumes: one folder a volume, with its amplitudes and, where they are known, the voxels of its faults.
+"""Seismic volumes: one folder per volume, with its amplitudes and, if they are known, the voxels of its faults.
 
 ``FOLDER/VOLUME/seismicCubes_*.npy`` and ``FOLDER/VOLUME/fault_*.npy``, two horizontal axes and the depth. In some
-volumes the horizontal axes are in the other order; their names tell.
+volumes the horizontal axes are swapped; their names show it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class VolumeFiles:
 
     @property
     def files(self) -> list[Path]:
-        """All of them."""
+        """Return all files."""
         return [self.cube_file] if self.fault_file is None else [self.cube_file, self.fault_file]
 
 
@@ -42,9 +42,9 @@ class VolumeFiles:
 class SeismicVolumes:
     """The volumes in ``path``, each of ``shape`` (axis 0, axis 1, depth) once its axes are in order.
 
-    ``swapped`` are texts, such as a year: volumes with one of them in their names have axes 0 and 1 swapped. Those that
-    ``excluded`` names are left out. ``cube`` and ``fault`` are patterns of file names; without ``fault`` faults are not
-    known. Amplitudes get mean 0 and deviation 1 in each volume and are cut off at ± ``clip`` deviations.
+    ``swapped`` are texts, such as a year: volumes with one of them in their names have axes 0 and 1 swapped. Volumes in
+    ``excluded`` are left out. ``cube`` and ``fault`` are patterns of file names; without ``fault``, faults are
+    not known. Amplitudes get mean 0 and deviation 1 in each volume and are cut off at ± ``clip`` deviations.
     """
 
     path: str
@@ -98,7 +98,7 @@ class SeismicVolumes:
         return np.clip(scaled, -self.clip, self.clip, out=scaled).astype(np.float16)
 
     def read_faults(self, volume: VolumeFiles) -> Faults | None:
-        """Read the voxels of faults (1) of a volume, None if not known; raises DataFailure naming the file."""
+        """Read the voxels of faults (1) of a volume, None if they are not known; raises DataFailure naming the file."""
         if volume.fault_file is None:
             return None
         values = self._read_in_order(volume, volume.fault_file, "biuf")

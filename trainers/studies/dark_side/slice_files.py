@@ -1,9 +1,8 @@
 """The slices of one volume on disk, which survive a kill at any moment.
 
-``slices0.npy`` and ``slices1.npy`` hold what is cut along axis 0 and along axis 1, float16 (slices, height, depth);
-``masks0.npy`` and ``masks1.npy`` (uint8) only those masks that are not empty. Last comes ``volume.json``, the record of
-the others. It
-is believed only if they have the digests it tells, and the sources are as they were.
+``slices0.npy`` and ``slices1.npy`` hold the slices along axis 0 and along axis 1, float16 (slices, height, depth);
+``masks0.npy`` and ``masks1.npy`` (uint8) hold only the masks that are not empty. ``volume.json``, the record of the
+other files, is written last. It counts only if the files have the digests in it and the sources are unchanged.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ RECORD_FILE = "volume.json"
 
 
 def slices_file(axis: int) -> str:
-    """The file with the slices along an axis."""
+    """Return the file with the slices along an axis."""
     return f"slices{axis}.npy"
 
 
 def masks_file(axis: int) -> str:
-    """The file with the masks of those that have faults."""
+    """Return the file with the masks of the slices that have faults."""
     return f"masks{axis}.npy"
 
 
 @dataclass(frozen=True)
 class SlicedVolume:
-    """What is on disk of a volume.
+    """The files on disk of one volume.
 
     ``plan`` is a digest of all settings, ``sources`` has size and time of change of each source file, ``files`` the
     digest of each file. ``swapped`` says that axes 0 and 1 of the sources are in the other order, ``faults`` how many
@@ -54,7 +53,7 @@ class SlicedVolume:
 
 
 def source_states(volume: VolumeFiles) -> list[list[int]]:
-    """Return size and time of change of each file; raises DataFailure for one that is gone."""
+    """Return size and time of change of each file; raises DataFailure for a missing file."""
     try:
         return [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in volume.files)]
     except OSError as error:
@@ -62,7 +61,7 @@ def source_states(volume: VolumeFiles) -> list[list[int]]:
 
 
 def find_complete(folder: Path, volume: VolumeFiles, plan: str) -> SlicedVolume | None:
-    """Return what is whole in ``folder`` of this volume, plan and sources, else None."""
+    """Return the volume in ``folder`` if it is whole and has this plan and these sources; else None."""
     try:
         record = SlicedVolume(**json.loads((folder / RECORD_FILE).read_text()))
         is_unchanged = all(file_digest(folder / name) == digest for name, digest in record.files.items())
@@ -100,7 +99,7 @@ def _drop_empty(masks: Faults) -> Faults:
 
 
 def link_into_staging(folder: Path, volumes: Sequence[SlicedVolume], staging: Path) -> None:
-    """Give the files a second name in ``staging``, a folder a volume; where there are no such names, move them."""
+    """Make hard links to the files in ``staging``, a folder per volume; if there are no hard links, move the files."""
     for volume in volumes:
         (staging / volume.name).mkdir()
         for name in volume.files:

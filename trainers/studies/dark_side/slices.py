@@ -1,7 +1,7 @@
-"""Slices of seismic volumes as samples, as the stage ``slices`` left them; each is read when a batch needs it.
+"""Slices of seismic volumes from the stage ``slices`` as samples; each is read when a batch needs it.
 
-The class of a sample is 1 where its slice shows a fault, its group is the volume, and its mask has the class of each
-pixel. Empty masks are in no file: they are made when they are read.
+The class of a sample is 1 if its slice shows a fault, its group is the volume, and its mask has the class of each
+pixel. Empty masks are not stored in files: they are made when they are needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RUN_AGAIN = "run the stage that wrote it again"
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices along ``axes``, as images (1, height, depth), or upright, (1, depth, height), where ``vertical``.
+    """Slices along ``axes``, as images (1, height, depth), or with ``vertical`` as images (1, depth, height).
 
     ``num_workers`` threads read them.
     """
@@ -44,8 +44,8 @@ class Slices:
     def load(self, folder: Path) -> Samples:
         """Return the slices in a folder that the stage published, with masks unless faults are not known.
 
-        They are in the order of the index: by volume, axis and position. Raises DataFailure for a file that is missing
-        or not of the index, or whose slices have another size than the others.
+        They are in the order of the index: by volume, axis and position. Raises DataFailure for a file that is missing,
+        does not agree with the index, or has slices of another size than the others.
         """
         index = _read_index(folder / SLICES_INDEX, self.axes)
         images = _Stacks.from_index(folder, index, slices_file, index.positions, np.dtype(np.float16))
@@ -72,7 +72,7 @@ class Slices:
 
 
 def read_swapped_volumes(folder: Path) -> frozenset[str]:
-    """Name the volumes in a folder of the stage whose files have axes 0 and 1 in the other order."""
+    """Return the names of the volumes in a folder of the stage whose files have axes 0 and 1 swapped."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(folder / SLICES_INDEX, columns=["volume"], filters=[("swapped", "==", True)])
@@ -81,7 +81,7 @@ def read_swapped_volumes(folder: Path) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class _Index:
-    """The columns of the index; ``faults`` is None where they are not known."""
+    """The columns of the index; ``faults`` is None if faults are not known."""
 
     volumes: list[str]
     axes: list[int]
@@ -128,8 +128,8 @@ def _make_mask_stacks(folder: Path, index: _Index, images: _Stacks) -> _Stacks:
 class _Stacks:
     """Images of one ``shape`` (height, width) that are stacked in several files.
 
-    ``numbers`` says for each row which of the files has its image, ``positions`` at which place in it, `EMPTY_MASK` for
-    an image of zeros; ``begin`` is where the first image of a file begins.
+    ``numbers`` says for each row which of the files has its image, ``positions`` the position in it, or `EMPTY_MASK`
+    for an image of zeros; ``begin`` is where the first image of a file begins.
     """
 
     files: list[Path]
@@ -143,7 +143,7 @@ class _Stacks:
     def from_index(
         cls, folder: Path, index: _Index, file_name: Callable[[int], str], positions: Indices, dtype: np.dtype[Any]
     ) -> _Stacks:
-        """Look at the header of every file; raises DataFailure for one that is not as the index has it."""
+        """Check the header of every file; raises DataFailure for a file that does not agree with the index."""
         stacks = list(zip(index.volumes, index.axes, strict=True))
         number = {stack: count for count, stack in enumerate(dict.fromkeys(stacks))}
         numbers = np.asarray([number[stack] for stack in stacks], dtype=np.int64)

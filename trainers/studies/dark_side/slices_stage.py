@@ -1,9 +1,9 @@
 """Cuts seismic volumes into slices along both horizontal axes, into the files of `slice_files`.
 
-The job's CPUs take a volume each, side by side. Stopped or killed, the next attempt checks what it finds and does the
-rest. ``index.parquet`` has a row for each slice: volume, whether axes 0 and 1 of its files are swapped, axis, position
-along it, row of its mask among those of the volume and axis (-1 for an empty one, which is not written), and voxels of
-faults (null where they are not known).
+Each CPU of the job cuts one volume at a time. If the job is stopped or killed, the next attempt checks the files that
+it finds and does the rest. ``index.parquet`` has a row for each slice: volume, whether axes 0 and 1 of its files are
+swapped, axis, position along it, row of its mask among those of the volume and axis (-1 for an empty one, which is not
+written), and voxels of faults (null where they are not known).
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def _build_source(config: Mapping[str, Any]) -> SeismicVolumes:
 
 
 def _digest_settings(source: SeismicVolumes, volume: VolumeFiles) -> str:
-    """A digest of everything that decides the slices of a volume, but for its files; others may come and go."""
+    """Return a digest of all that the slices of a volume depend on, except its files; other volumes do not count."""
     settings = {**asdict(source), "path": None, "swapped": volume.has_swapped_axes, "excluded": None}
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
 
 
 def _slice_all(source: SeismicVolumes, volumes: list[VolumeFiles], work: Work) -> list[SlicedVolume]:
-    """Complete every volume; raises RunInterrupted between two when asked to stop."""
+    """Complete every volume; raises RunInterrupted between two volumes when asked to stop."""
     sliced_volumes: list[SlicedVolume] = []
     with closing(_iterate_completed(source, volumes, work)) as completed:
         for sliced in completed:

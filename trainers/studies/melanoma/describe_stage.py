@@ -1,7 +1,8 @@
-"""Draws the columns of a table before any change to them; the settings are ``describe``.
+"""Draws the columns of a table as they are in the file; the settings are ``describe``.
 
-For people it leaves a figure for each column, by its name: the target's classes; categories with how many rows each has
-and how many of these are of class 1; numbers with their distribution in each class. What is missing is shown as such.
+For people it writes a figure for each column, by its name: the classes of the target; categories with the number of
+rows of each, and how many of these rows have class 1; numbers with their distribution in each class. Missing values are
+shown as missing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _BINS = 20
 
 @dataclass(frozen=True)
 class DescribeSettings:
-    """``describe``: the table, the column of the class, those to draw, and the words that mean an empty field."""
+    """``describe``: the table, the column of the class, the columns to draw, and the words that mean an empty field."""
 
     path: str
     target: str
@@ -70,7 +71,7 @@ def _figure_file(work: Work, name: str) -> Path:
 
 
 def _draw_categories(file: Path, name: str, values: pd.Series[Any], targets: Indices | None) -> None:
-    """How many rows a category has, the most frequent on top, and beside it the share of class 1."""
+    """Draw how many rows each category has, the most frequent on top, and beside it the share of class 1."""
     from matplotlib.figure import Figure
 
     counts = values.value_counts().sort_values()
@@ -85,7 +86,7 @@ def _draw_categories(file: Path, name: str, values: pd.Series[Any], targets: Ind
 
 
 def _draw_shares(axes: Axes, values: pd.Series[Any], positive: Any, names: Sequence[str]) -> None:
-    """The share of class 1 in each category, with the standard error, and the share in all rows as a dashed line."""
+    """Draw the share of class 1 per category, with the standard error, and the share in all rows as a dashed line."""
     groups = [positive[(values == name).to_numpy()] for name in names]
     shares = np.array([group.mean() for group in groups])
     errors = np.sqrt(shares * (1 - shares) / [len(own) for own in groups])
@@ -96,7 +97,7 @@ def _draw_shares(axes: Axes, values: pd.Series[Any], positive: Any, names: Seque
 
 
 def _draw_numbers(file: Path, name: str, values: Any, targets: Indices) -> None:
-    """The distribution of a number in each class."""
+    """Draw the distribution of a number in each class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 3.2), layout="constrained")

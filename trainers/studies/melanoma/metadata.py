@@ -1,14 +1,14 @@
 """Reads samples from tables of categories and numbers, fills their gaps, and turns them into numbers.
 
 Everything that is learnt from data (the mean of a number, the shares of a category, the scale) is learnt from all rows
-of the development table, before there are folds, and never from targets or the test table. Thus a fold's validation
-rows have a say in the mean and scale of its training rows, as in the published study of melanoma.
+of the development table, before there are folds, and never from targets or the test table. Thus the validation
+rows of a fold influence the mean and scale of its training rows, as in the published study of melanoma.
 
 1. Fields that are empty or hold one of the words in ``missing`` are missing; categories in ``merge`` become one.
-2. A missing number becomes the mean, rounded to a whole number. A missing category is drawn, as often as each is
-   observed, by a generator of the seed, the column and the table; so rows of one table do not change another's.
+2. A missing number becomes the mean, rounded to a whole number. A missing category is drawn with the observed
+   frequencies, by a generator of the seed, the column and the table; so rows of one table do not change another's.
 3. Categories become columns of 0 and 1, in alphabetic order and without the first. A category that only the test table
-   has is 0 in all of them, and is told.
+   has is 0 in all of them, and is reported.
 4. Numbers are standardised to mean 0 and deviation 1.
 """
 
@@ -49,7 +49,7 @@ class Metadata:
     """Read samples from a development table and a test table, CSV or Parquet, prepared as this module says.
 
     Rows of ``test_path`` are held out; their classes are unknown where it has no column ``target``. A row without a
-    ``group`` is a group of its own. ``merge`` maps the name that categories get to those that get it.
+    ``group`` is a group of its own. ``merge`` maps a new name to the categories that get it.
     """
 
     path: str
@@ -91,7 +91,7 @@ class Metadata:
         return _TableRows(path, rows)
 
     def _prepare_column(self, name: str, tables: Sequence[_TableRows]) -> list[Floats]:
-        """The columns (n, k) that a column becomes, of each table."""
+        """Return the columns (n, k) that a column becomes in each table."""
         columns = [table.observed_column(name, self.missing) for table in tables]
         if not columns[0].notna().any():
             raise DataFailure(f"{tables[0].path}: column {name!r} is missing in every row; leave it out of task.source")
@@ -121,18 +121,18 @@ class _TableRows:
     rows: pd.DataFrame
 
     def observed_column(self, name: str, missing: Sequence[str]) -> pd.Series[Any]:
-        """A column, with None where the value is missing."""
+        """Return a column, with None for each missing value."""
         return to_observed(self.rows[find_column(self.rows, name, self.path)], missing)
 
 
 def to_observed(values: pd.Series[Any], missing: Sequence[str]) -> pd.Series[Any]:
-    """Return values as objects, with None where a field is empty or holds one of the words in ``missing``."""
+    """Return values as objects, with None if a field is empty or holds one of the words in ``missing``."""
     plain = values.astype("object")
     return plain.where(plain.notna() & ~plain.isin(list(missing)), None)
 
 
 def to_numbers(values: pd.Series[Any], name: str, path: Path) -> Array:
-    """Return numbers (n,), NaN where missing; raises DataFailure naming the first row with another thing."""
+    """Return numbers (n,), NaN for missing ones; raises DataFailure naming the first row with another value."""
     import pandas as pd
 
     found = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -144,7 +144,7 @@ def to_numbers(values: pd.Series[Any], name: str, path: Path) -> Array:
 
 
 def _standardise(tables: Sequence[Array]) -> list[Floats]:
-    """Gaps filled and numbers scaled, by the first table."""
+    """Fill gaps and scale numbers, by mean and deviation of the first table."""
     mean = float(np.round(np.nanmean(tables[0])))
     filled = [np.where(np.isnan(values), mean, values) for values in tables]
     # A constant column has no information; it becomes 0 instead of infinite.
@@ -153,7 +153,7 @@ def _standardise(tables: Sequence[Array]) -> list[Floats]:
 
 
 def _fill_by_drawing(tables: Sequence[pd.Series[Any]], seeds: Sequence[int]) -> Iterator[pd.Series[Any]]:
-    """Gaps filled by draws, in proportion to what the first table has."""
+    """Fill gaps by draws, with the frequencies of the first table."""
     shares = tables[0].value_counts(normalize=True).sort_index()
     for number, values in enumerate(tables):
         draws = np.random.default_rng([*seeds, number]).choice(shares.index.to_numpy(), len(values), p=shares)
@@ -161,7 +161,7 @@ def _fill_by_drawing(tables: Sequence[pd.Series[Any]], seeds: Sequence[int]) -> 
 
 
 def _make_dummies(tables: Sequence[pd.Series[Any]], name: str) -> Iterator[Floats]:
-    """Columns (n, categories - 1) of 0 and 1, those of the first table."""
+    """Return columns (n, categories - 1) of 0 and 1, for the categories of the first table."""
     categories = sorted(set(tables[0]))
     for values in tables:
         for unknown in sorted(set(values) - set(categories)):

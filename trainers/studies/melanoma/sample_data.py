@@ -1,6 +1,6 @@
-"""Sample data of ``melanoma``: photographs of skin lesions as JPEG files, and tables of what is known of the patients.
+"""Sample data of ``melanoma``: photographs of skin lesions as JPEG files, and tables about the patients.
 
-A patient has one lesion or several. Older patients, men, and some sites have more melanomas; these look larger, darker
+A patient has one or several lesions. Older patients, men, and some sites have more melanomas; these look larger, darker
 and more uneven, though many do not. Sex, age and site are missing here and there, as an empty field or ``unknown``.
 ``external`` is an archive of earlier years with the same layout, finer sites and no patients; ``train_extended.csv`` is
 both tables.
@@ -28,14 +28,14 @@ COLUMNS = (
     "target",
 )
 _TEST_COLUMNS = 5
-"""The first columns, those that a test table has."""
+"""The first columns; a test table has only these."""
 _SEED = 2020
 _MELANOMA_SHARE = 0.175
-"""Melanomas; ten times as many as in the real data, so that every fold of a few has some."""
+"""The share of melanomas: ten times that of the real data, so that every fold has some."""
 _MISSING_SHARE = 0.04
 _SITES = {"torso": 0.0, "lower extremity": -0.4, "upper extremity": 0.3, "head/neck": 1.0, "palms/soles": -0.8}
 _ARCHIVE_SITES = {"torso": ("anterior torso", "posterior torso", "lateral torso")}
-"""Sites that the archive tells apart."""
+"""Sites that the archive distinguishes."""
 _SITE_FREQUENCIES = (0.5, 0.25, 0.15, 0.07, 0.03)
 _BENIGN_DIAGNOSES = ("unknown", "nevus", "seborrheic keratosis", "lentigo NOS")
 
@@ -58,7 +58,7 @@ SIZES = {"tiny": _SampleSize(200, 60, 150, 48, 64), "small": _SampleSize(900, 30
 
 @dataclass(frozen=True)
 class _Lesion:
-    """A lesion; ``risk`` is what its melanoma depends on."""
+    """A lesion; the larger ``risk``, the more likely it is a melanoma."""
 
     patient: str
     sex: str
@@ -114,7 +114,7 @@ def _draw_lesions(count: int, generator: np.random.Generator, *, for_archive: bo
 
 
 def _draw_patient(generator: np.random.Generator, for_archive: bool) -> Iterator[_Lesion]:
-    """All lesions of one patient."""
+    """Draw all lesions of one patient."""
     patient = "" if for_archive else f"IP_{int(generator.integers(10_000_000)):07d}"
     sex = str(generator.choice(["male", "female"]))
     age = int(np.clip(generator.normal(50, 15), 5, 90)) // 5 * 5
@@ -133,7 +133,7 @@ def _recorded_site(site: str, generator: np.random.Generator, for_archive: bool)
 
 
 def _draw_targets(lesions: Sequence[_Lesion], generator: np.random.Generator) -> list[bool]:
-    """The given share, of those with the highest risk and luck."""
+    """Draw the given share of melanomas: the lesions with the highest sum of risk and chance."""
     scores = np.array([lesion.risk for lesion in lesions]) + generator.logistic(0, 1.2, len(lesions))
     melanomas = np.argsort(-scores)[: round(_MELANOMA_SHARE * len(lesions))]
     return np.isin(np.arange(len(lesions)), melanomas).tolist()  # type: ignore[no-any-return]
@@ -146,7 +146,7 @@ def _table_row(name: str, lesion: _Lesion, target: bool, generator: np.random.Ge
 
 
 def _draw_photograph(target: bool, size: tuple[int, int], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A lesion on skin (height, width, 3)."""
+    """Draw a lesion on skin (height, width, 3)."""
     height, width = size
     y, x = np.mgrid[:height, :width] / height
     x, y = x - width / height / 2 - generator.normal(0, 0.06), y - 0.5 - generator.normal(0, 0.06)
@@ -162,13 +162,13 @@ def _draw_photograph(target: bool, size: tuple[int, int], generator: np.random.G
 
 
 def _draw_border(angle: Array, strength: float, generator: np.random.Generator) -> Array:
-    """A few waves round the middle."""
+    """Draw a border: a few waves around the middle."""
     waves = [np.sin(n * angle + generator.uniform(0, 2 * np.pi)) / n for n in (2, 3, 5, 7)]
     return np.asarray(strength * sum(float(generator.normal()) * wave for wave in waves))
 
 
 def _draw_patches(x: Array, y: Array, strength: float, generator: np.random.Generator) -> Array:
-    """A few waves across, in all directions."""
+    """Draw patches: a few waves in all directions."""
     waves = [np.sin(a * x + b * y + phase) for a, b, phase in generator.normal(0, 14, (4, 3))]
     return np.asarray(strength * sum(waves) / 2)
 

@@ -1,6 +1,7 @@
 """A 3D network of convolution blocks. Every block has its own head, and there is one more at the end.
 
-The head of a block sees its map inside the tumour only: times the tumour mask, which is max-pooled to the map's size.
+The head of a block sees its feature map only inside the tumour: the map is multiplied by the tumour mask, which is
+max-pooled to the size of the map.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def make_block_channels(start: int, growth: int | float, blocks: int) -> list[in
 
 
 class StandardisedConv3d(nn.Conv3d):
-    """A convolution whose kernels are brought to mean 0 and deviation 1, each by itself (Qiao et al. 2019)."""
+    """A convolution in which each kernel is standardised to mean 0 and deviation 1 (Qiao et al. 2019)."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Convolve with the standardised kernels."""
@@ -41,12 +42,12 @@ class StandardisedConv3d(nn.Conv3d):
 
 
 class DeepSupervisionCNN(nn.Module):
-    """Blocks of 3x3x3 convolutions, each with normalisation and ReLU; one logit a head.
+    """Blocks of 3x3x3 convolutions, each with normalisation and ReLU; one logit per head.
 
-    ``modalities`` says which images are among the input channels, behind which comes the mask. ``blocks`` holds the
+    ``modalities`` says which images are among the input channels; the mask is the last channel. ``blocks`` holds the
     number of convolutions of each block; 0 drops the block and its head. The first convolution of every block but the
     first in the list has stride 2. ``norm`` is batch normalisation, or group normalisation over ``groups`` groups with
-    standardised kernels. A block of more than ``dropout_above`` channels ends with dropout. ``size`` is that of the
+    standardised kernels. A block with more than ``dropout_above`` channels ends with dropout. ``size`` is that of the
     input volume; only ``pooling`` flatten needs it.
     """
 

@@ -1,7 +1,7 @@
 """Sample data of ``mgmt``: a table of cases, and for each case a folder with four volumes and the mask of the tumour.
 
 A case is a brain with one tumour of random place and size. Where the label is 1 the tumour is somewhat brighter at its
-rim in ``t1c`` and darker in its middle in ``fla``; scanners differ in scale and offset. The tiny data has no labels of
+rim in ``t1c`` and darker in its middle in ``fla``; scanners differ in scale and offset. The tiny data has no labels for
 its test cohort, as before a competition ends.
 """
 
@@ -25,7 +25,7 @@ _Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _SampleSize:
-    """Cases of each cohort, the side of a volume, and whether the labels of the test cohort are told."""
+    """Cases of each cohort, the side of a volume, and whether the labels of the test cohort are known."""
 
     train: int
     test: int
@@ -78,13 +78,13 @@ def _write_case(folder: Path, label: int, side: int, generator: np.random.Genera
 
 
 def _distances(center: _Array, side: int) -> _Array:
-    """The distance of each voxel from a place, both in 0 … 1."""
+    """Return the distance of each voxel from a place, both in 0 … 1."""
     axes = np.meshgrid(*[(np.arange(side) + 0.5) / side] * 3, indexing="ij")
     return np.asarray(np.sqrt(sum((axis - centre) ** 2 for axis, centre in zip(axes, center, strict=True))))
 
 
 def _draw_modality(name: str, label: int, inside: _Array, generator: np.random.Generator) -> _Array:
-    """Noise, and the tumour; ``inside`` is the distance from its middle over its radius."""
+    """Draw noise and the tumour; ``inside`` is the distance from its middle divided by its radius."""
     values: _Array = generator.normal(0, 0.5, inside.shape) + generator.normal(1.0, 0.3) * (inside < 1)
     if name == "t1c":
         values += (generator.normal(0.3, 0.3) + 1.5 * label) * (np.abs(inside - 0.85) < 0.15)

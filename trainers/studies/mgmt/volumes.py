@@ -1,7 +1,7 @@
-"""Samples from a table of cases and a folder of volumes, one array a modality: ``FOLDER/CASE/MODALITY.npy``.
+"""Samples from a table of cases and a folder of volumes, one array per modality: ``FOLDER/CASE/MODALITY.npy``.
 
-Volumes stay in their files until a batch needs them. Each modality is brought to its own scale with the mean and
-deviation that the table has for the case, and cut off; behind the modalities comes the mask as one more channel.
+Volumes stay in their files until a batch needs them. Each modality is standardised with the mean and
+deviation that the table has for the case, and cut off; the mask is the last channel, after the modalities.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Volumes:
     """Read cases with volumes of ``size`` (depth, height, width); ``modalities`` says of each whether it is used.
 
     ``id``, ``target`` and ``cohort`` are columns of the table ``table_path``; so are MODALITY + ``mean`` and
-    MODALITY + ``deviation``. A case is of the cohort ``train``, or of ``test``, which is held out and may lack its
-    target. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
+    MODALITY + ``deviation``. A case is in the cohort ``train`` or ``test``; cases of ``test`` are held out and may lack
+    their target. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
     """
 
     path: str
@@ -61,11 +61,11 @@ class Volumes:
 
     @property
     def used_modalities(self) -> list[str]:
-        """The modalities that are switched on, in their order."""
+        """Return the modalities that are used, in their order."""
         return [name for name, on in self.modalities.items() if on]
 
     def load(self, reads: Reads) -> Samples:
-        """Read the table and look at every file that a job may need; raises DataFailure naming file and row."""
+        """Read the table and check every file that a job may need; raises DataFailure naming file and row."""
         if not self.used_modalities:
             raise ConfigFailure(f"task.modalities: none of {', '.join(self.modalities)} is switched on")
         folder, path = require_data_path(self.path), require_data_path(self.table_path)
@@ -133,7 +133,7 @@ class StoredVolumes:
     scales: _Scales
     clip: float
     rows: Indices | None = None
-    """Which of the cases; None for all."""
+    """Positions of the cases that are used; None for all."""
 
     def __len__(self) -> int:
         return len(self._chosen_rows)
@@ -148,11 +148,11 @@ class StoredVolumes:
 
     @property
     def sample_bytes(self) -> int:
-        """The memory of one case, in bytes."""
+        """Return the memory of one case, in bytes."""
         return int(np.prod(self.size)) * len(self.files[0]) * np.dtype(np.float32).itemsize
 
     def check_headers(self) -> None:
-        """Look at the header of every file; raises DataFailure for one that is missing or of another shape or type."""
+        """Check the header of every file; raises DataFailure for a missing file, or another shape or type."""
         for row in self._chosen_rows.tolist():
             for number in range(len(self.files[row])):
                 self._read_with(inspect_array, row, number)
@@ -174,7 +174,7 @@ class StoredVolumes:
         into[mask] = self._read_voxels(row, mask) > 0
 
     def _read_voxels(self, row: int, number: int) -> Floats:
-        # Not mapped: a file system that fails raises an error then, and does not kill the process.
+        # Not mapped into memory: if the file system fails, reading raises an error and does not kill the process.
         voxels = np.asarray(self._read_with(read_array, row, number), dtype=np.float32)
         if not np.isfinite(voxels).all():
             raise DataFailure(f"{self._describe_file(row, number)}: has a missing or infinite voxel")

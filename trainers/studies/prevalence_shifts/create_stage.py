@@ -1,7 +1,7 @@
-"""Registers tasks: reads their tables of labels, looks at every file, writes a manifest and the class counts.
+"""Registers tasks: reads their tables of labels, checks every file, and writes a manifest and the class counts.
 
-One job over ``tasks``, a mapping from names to tasks, or over ``task`` alone. Later stages find `values.json` with
-``class_counts.TASK``, all images of each class, and ``samples.TASK``.
+One job registers all of ``tasks``, a mapping from names to tasks, or only ``task``. Later stages find `values.json`
+with ``class_counts.TASK``, the number of images of each class, and ``samples.TASK``.
 """
 
 from __future__ import annotations

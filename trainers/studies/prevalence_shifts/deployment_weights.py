@@ -1,7 +1,8 @@
 """Class weights for training under prevalence shift: the loss weights for a deployment at another imbalance ratio.
 
-Formulas of Godau et al., "Deployment of Image Analysis Algorithms under Prevalence Shifts", MICCAI 2023 (the code of
-its study). They are computed in single precision, in the study's order of operations, and returned as Python floats.
+Formulas of Godau et al., "Deployment of Image Analysis Algorithms under Prevalence Shifts", MICCAI 2023 (from the code
+of this study). They are computed in single precision, in the study's order of operations, and returned as Python
+floats.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
 
 
 def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[float]:
-    """Return one loss weight a class, summing to 1, for a deployment whose classes are at ``ratio``.
+    """Return one loss weight per class for a deployment with the imbalance ratio ``ratio``; the weights sum to 1.
 
-    ``counts`` are those of training. Where training draws every class equally often (``balanced``), the weights are
-    the scaled prevalences; otherwise these divided by the prevalences of training. Raises as `scaled_prevalences`.
+    ``counts`` are the class counts of training. If training draws every class equally often (``balanced``), the weights
+    are the scaled prevalences; otherwise they are these divided by the prevalences of training. Raises as
+    `scaled_prevalences`.
     """
     trained = _class_prevalences(counts)
     weights = _scale_prevalences(trained, _require_ratio(ratio))
     if not balanced:
         weights = weights / trained
-    # Dividing a sum of one again is the study's own order of operations, to the last bit.
+    # The sum is 1 already. The study divides by it again, and the last bit depends on that.
     return [float(weight) for weight in weights / weights.sum()]
 
 
@@ -47,8 +49,8 @@ def deployment_weights(
 ) -> list[float] | dict[str, Any]:
     """Return `loss_weights` for a training that draws samples as ``draw`` says; ``balanced`` balances the classes.
 
-    Where the ``counts`` of training are not known beforehand, the weights are computed when the job starts, from the
-    ``class_counts`` that the stage ``split`` left. Raises as `loss_weights`.
+    If the ``counts`` of training are not known before, the weights are computed when the job starts, from the
+    ``class_counts`` that the stage ``split`` published. Raises as `loss_weights`.
     """
     if counts is not None:
         return loss_weights(counts, ratio, draw == "balanced")

@@ -1,4 +1,4 @@
-"""The manifest: every image of every task, as one stage registered them for all later ones.
+"""The manifest: a table of every image of every task, which one stage writes for all later stages.
 
 ``manifest.parquet`` has the columns task, sample_id, file (relative to the task's folder of images), target, bytes.
 """
@@ -33,7 +33,7 @@ def build_image_folder(task: Task) -> ImageFolder:
 
 
 def make_manifest_table(name: str, task: Task, reads: Reads) -> pa.Table:
-    """Read a task's table of labels and look at every file; raises DataFailure naming the row that has none."""
+    """Read a task's table of labels and check every file; raises DataFailure naming the row without a file."""
     import pyarrow as pa
 
     source = build_image_folder(task)
@@ -60,7 +60,7 @@ def write_manifest(folder: Path, tables: Iterable[Any]) -> None:
 def read_label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> LabelTable:
     """Return a task's images: from the manifest of a parent, else from the task's own table of labels.
 
-    Raises DataFailure where the manifest does not know the task.
+    Raises DataFailure if the task is not in the manifest.
     """
     manifest = find_optional_upstream_file(parents, MANIFEST_FILE)
     if manifest is None:

@@ -1,8 +1,8 @@
 """An unfinished cache of images, which survives a kill at any moment.
 
 Pixels are written in place, a chunk of consecutive images at a time, and flushed to disk; then a line in a journal says
-so, with a digest of the pixels and the size, time of change and digest of every source file. Whoever comes next
-believes no line: a chunk counts as done if its pixels have the digest and its sources are what they were.
+so, with a digest of the pixels and the size, time of change and digest of every source file. The next
+attempt checks every line: a chunk counts as done only if its pixels have the digest and its sources are unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHUNK_BYTES = 16 * 1024**2
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What an image file was when it was decoded."""
+    """The state of an image file when it was decoded."""
 
     bytes: int
     mtime_ns: int
@@ -43,10 +43,9 @@ class Chunk:
 
 
 class PartialCache:
-    """``images.npy`` and its journal in ``folder``; ``plan`` is a digest of everything that decides the pixels.
+    """``images.npy`` and its journal in ``folder``; ``plan`` is a digest of all that the pixels depend on.
 
-    What is there of another plan is removed. ``chunks_by_start`` are the chunks that the journal tells of, by first
-    row.
+    Files of another plan are removed. ``chunks_by_start`` are the chunks in the journal, by their first row.
     """
 
     def __init__(self, folder: Path, shape: ImagesShape, plan: str) -> None:
@@ -62,7 +61,7 @@ class PartialCache:
 
     @property
     def chunk_rows(self) -> list[range]:
-        """The rows of each chunk."""
+        """Return the rows of each chunk."""
         size = max(1, _CHUNK_BYTES // self._image_bytes)
         return [range(start, min(start + size, self._count)) for start in range(0, self._count, size)]
 
@@ -78,11 +77,11 @@ class PartialCache:
                 record = json.loads(line)
                 sources = tuple(SourceFile(**source) for source in record["sources"])
                 yield Chunk(record["start"], record["sha256"], sources)
-            except (ValueError, KeyError, TypeError):  # what was being written when the process was killed
+            except (ValueError, KeyError, TypeError):  # This file was being written when the process was killed.
                 return
 
     def _is_usable(self) -> bool:
-        """Whether the images may be written to: of the right size, and not published under another name already."""
+        """Return whether the images may be written to: of the right size, and not yet published under another name."""
         if not self.chunks_by_start:
             return False
         try:
@@ -109,13 +108,13 @@ class PartialCache:
             temporary.write_text("".join(f"{line}\n" for line in lines))
 
     def is_unchanged(self, chunk: Chunk) -> bool:
-        """Whether the images of a chunk are on disk as they were written."""
+        """Return whether the images of a chunk are on disk as they were written."""
         with self._images.open("rb", buffering=0) as file:
             content = os.pread(file.fileno(), len(chunk.sources) * self._image_bytes, self._row_offset(chunk.start))
         return hashlib.sha256(content).hexdigest() == chunk.sha256
 
     def write_chunk(self, start: int, pixels: Pixels, sources: tuple[SourceFile, ...]) -> Chunk:
-        """Put the images from row ``start`` on to disk. `record_chunk` has to follow. Threads may write at once."""
+        """Write the images from row ``start`` on; call `record_chunk` afterwards. Several threads may write at once."""
         with self._images.open("r+b", buffering=0) as file:
             content = memoryview(pixels.tobytes())
             written = 0
@@ -125,7 +124,7 @@ class PartialCache:
         return Chunk(start, hashlib.sha256(content).hexdigest(), sources)
 
     def record_chunk(self, chunk: Chunk) -> None:
-        """Remember that a chunk is done."""
+        """Record in the journal that a chunk is done."""
         with self._journal.open("a") as file:
             file.write(json.dumps(asdict(chunk)) + "\n")
             file.flush()
@@ -135,8 +134,8 @@ class PartialCache:
         return len(self._header) + row * self._image_bytes
 
     def link_into_staging(self, staging: Path) -> None:
-        """Put the finished images into ``staging``, by a second name where the file system has such: until the result
-        is published, nothing is lost with the staging folder.
+        """Put the finished images into ``staging``, by a hard link if the file system has hard links: if the staging
+        folder is lost before the result is published, the images are not.
         """
         try:
             (staging / IMAGES).hardlink_to(self._images)

@@ -1,7 +1,7 @@
 """Decodes and resizes all images of a task into one file, the cache of `image_cache`.
 
-The job's CPUs decode chunks side by side (Pillow lets other threads run meanwhile), each holding one chunk in memory.
-Stopped or killed, the next attempt checks what it finds and does the rest.
+The job's CPUs decode chunks at the same time (Pillow lets other threads run meanwhile); each holds one chunk in memory.
+If the job is stopped or killed, the next attempt checks the chunks that it finds and does the rest.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ def _partial_folder(work: Work) -> Path:
 
 
 def _digest_settings(source: ImageFolder, table: LabelTable) -> str:
-    """A digest of everything that decides the pixels, but for the content of the files."""
+    """Return a digest of all that the pixels depend on, except the content of the files."""
     settings = [source.mode, source.resize, *source.shape]
     return hashlib.sha256(canonical_json([settings, table.ids, table.files]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class _ChunkDecoder:
-    """Fills a cache, chunk by chunk."""
+    """Fills a cache, one chunk after the other."""
 
     source: ImageFolder
     table: LabelTable
     cache: PartialCache
 
     def complete_chunk(self, rows: range) -> tuple[Chunk, bool]:
-        """Return a chunk that is in the cache, and whether it is new there."""
+        """Put a chunk into the cache if it is not there; return the chunk, and whether it is new."""
         chunk = self.cache.chunks_by_start.get(rows.start)
         if chunk is not None and self._are_sources_unchanged(chunk, rows) and self.cache.is_unchanged(chunk):
             return chunk, False
@@ -103,7 +103,7 @@ def _read_content(file: Path) -> bytes:
 
 
 def _complete_all(decoder: _ChunkDecoder, work: Work) -> list[Chunk]:
-    """Complete every chunk; raises RunInterrupted between two when asked to stop."""
+    """Complete every chunk; raises RunInterrupted between two chunks when asked to stop."""
     chunks: list[Chunk] = []
     done, total = 0, len(decoder.table)
     with closing(_iterate_completed(decoder, work.description.resources.cpus)) as completed:

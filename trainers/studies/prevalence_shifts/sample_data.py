@@ -1,7 +1,7 @@
 """Sample data of ``prevalence_shifts``: for each task a folder of images, PNG and JPEG, and a table of labels.
 
-Classes are as frequent as in the real tasks. A class is rings of its own width and colour, more or less; classes
-overlap, in some tasks more than in others.
+Classes are as frequent as in the real tasks. The images of a class show rings of about the same width and colour.
+Classes overlap, in some tasks more than in others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DIFFERENCES = (1.0, 0.6, 0.35)
 
 
 def folders(size: str) -> list[str]:
-    """Name the tasks of a size, those of ``conf/tasks/prevalence_shifts_SIZE.yaml``."""
+    """Return the names of the tasks of a size, those of ``conf/tasks/prevalence_shifts_SIZE.yaml``."""
     listed = _read_yaml("tasks", f"prevalence_shifts_{size}")["defaults"]
     return [name for entry in listed for name in entry.values()]
 
@@ -91,7 +91,7 @@ def _draw_image(
 
 
 def _tint_colour(hue: float) -> Iterator[float]:
-    """Red, green and blue of a hue of 0 … 1, each in -1 … 1."""
+    """Return red, green and blue of a hue of 0 … 1, each in -1 … 1."""
     return (float(np.cos(2 * np.pi * (hue - third / 3))) for third in range(3))
 
 

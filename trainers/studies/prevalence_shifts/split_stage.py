@@ -1,8 +1,8 @@
 """Writes split tables by ``split_seed``: ``split.csv`` for ``task``, or ``TASK/split.csv`` for each of ``tasks``.
 
 See `seedfold.trainers.data.split_table` for how samples are drawn. Later stages find in
-`values.json`: ``counts``, the samples of each class in each split, and ``class_counts``, those that are there for
-development (train and dev_cal); of several tasks under ``TASK.counts`` and ``TASK.class_counts``.
+`values.json`: ``counts``, the samples of each class in each split, and ``class_counts``, the samples of each class for
+development (train and dev_cal). For several tasks these are ``TASK.counts`` and ``TASK.class_counts``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PRELOAD = (
 
 
 def run(work: Work) -> None:
-    """Write the tables; raises DataFailure naming task and class where a class is too small."""
+    """Write the tables; raises DataFailure naming task and class if a class is too small."""
     tasks, several = read_tasks(work.config), bool(work.config.get("tasks"))
     values = {
         name: _split_task(work, name, task, work.staging / name if several else work.staging)

@@ -1,7 +1,7 @@
 """Cadences of spectrograms: one NumPy file per sample with several spectrograms, read when needed.
 
-A cadence is observed with the telescope on and off target in turn; which of its positions become channels is
-configuration. Files lie in folders named by the first characters of their ids: ``train/0/00034abb3629.npy``.
+A cadence is observed with the telescope on and off target in turn; the configuration says which of its positions
+become channels. Files lie in folders named by the first characters of their ids: ``train/0/00034abb3629.npy``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Cadences:
                 )
 
     def load(self, reads: Reads) -> Samples:
-        """Read the table and look for every file; raises DataFailure naming the row that has none."""
+        """Read the table and check that every file exists; raises DataFailure naming the row without a file."""
         folder, table = require_data_path(self.path), require_data_path(self.labels_path)
         reads(table)
         frame = read_frame(table, text=[self.id])
@@ -80,7 +80,7 @@ class Cadences:
         return f"{name[: self.folder_characters]}/{name}.npy"
 
     def _check_files_exist(self, ids: Sequence[str], folder: Path, table: Path) -> None:
-        """List the folders, which takes far less time than asking for every file."""
+        """Check by listing the folders, which takes far less time than a look at every file."""
         known = {name[: self.folder_characters] for name in ids}
         folders = [folder / name for name in known if (folder / name).is_dir()]
         existing_files = {f"{subfolder.name}/{file.name}" for subfolder in folders for file in os.scandir(subfolder)}

@@ -1,7 +1,7 @@
 """Sample data of ``seti``: spectrogram cadences as NumPy files, their tables, and the same as TFRecord shards.
 
-All cadences are noise; many have interference, upright lines in all six positions. One with a signal has a drifting
-line in the positions on target alone.
+All cadences are noise; many have interference, upright lines in all six positions. A cadence with a signal has a
+drifting line only in the positions on target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ POSITIONS, HEIGHT, WIDTH = 6, 273, 256
 ON_TARGET = (0, 2, 4)
 _SHARDS, _TEST_SHARDS = 20, 4
 _SIGNAL_SHARE = 0.3
-"""Cadences with a signal; fewer in the real data, where there are many more."""
+"""The share of cadences with a signal. It is smaller in the real data, which are many more cadences."""
 _SIGNAL_BRIGHTNESS, _INTERFERENCE_BRIGHTNESS = 0.8, 1.5
 """Brightness of a line, in standard deviations of the noise."""
 
@@ -40,7 +40,7 @@ Cadence = NDArray[np.float32]
 
 
 def folders(size: str) -> list[str]:
-    """Name what is written."""
+    """Return the names of the folders that are written."""
     return ["train", "test", "tfrecords"]
 
 
@@ -88,14 +88,14 @@ def _draw_cadence(target: int, generator: np.random.Generator) -> Cadence:
 
 
 def _draw_line(start: float, drift: float) -> Cadence:
-    """A line of three pixels' width that moves by ``drift`` pixels a row, and comes in again at the other side."""
+    """Draw a line three pixels wide that moves by ``drift`` pixels per row, and comes in again at the other side."""
     centre = (start + drift * np.arange(HEIGHT))[:, None]
     distance = np.abs((np.arange(WIDTH)[None] - centre + WIDTH / 2) % WIDTH - WIDTH / 2)
     return np.asarray(np.exp(-((distance / 1.5) ** 2)), dtype=np.float32)
 
 
 def _make_example(name: str, target: int | None, cadence: Cadence) -> bytes:
-    """The positions on target as the colours of an image, from -4 to 8 standard deviations."""
+    """Make an image whose colours are the positions on target, from -4 to 8 standard deviations."""
     from PIL import Image
 
     scaled = (np.moveaxis(cadence[list(ON_TARGET)], 0, -1) + 4) * (255 / 12)

@@ -24,7 +24,7 @@ def parse_example(content: bytes) -> dict[str, list[FeatureValue]]:
 
 
 def serialize_example(features: Mapping[str, bytes | int]) -> bytes:
-    """Return an Example with one value a feature, bytes or a whole number that is not negative."""
+    """Return an Example with one value per feature: bytes, or a whole number that is not negative."""
     entries = b""
     for name, value in features.items():
         listed = (

@@ -65,7 +65,7 @@ def write_records(path: Path, contents: Iterable[bytes]) -> None:
 
 
 def _masked_checksum(content: bytes) -> int:
-    """The checksum of ``content`` as these files store it, turned by 15 bits and moved by a constant."""
+    """Return the checksum of ``content`` as these files store it: rotated by 15 bits, plus a constant."""
     checksum: int = google_crc32c.value(content)
     turned = ((checksum >> 15) | (checksum << 17)) & 0xFFFFFFFF
     return (turned + _MASK) & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Samples from TFRecord shards: files such as ``train03-3000.tfrec``, whose names tell their number and their records.
+"""Samples from TFRecord shards: files such as ``train03-3000.tfrec``, named by the number of the shard and its size.
 
 A record is an Example with an image (PNG or JPEG), a name and a class. TensorFlow is not needed.
 
@@ -32,7 +32,7 @@ _FILE_NAME = re.compile(r"(\D*)(\d+)-(\d+)\.tfrec(ord)?")
 
 @dataclass(frozen=True, slots=True)
 class _RecordEntry:
-    """One sample: where its record is, and what it says."""
+    """One sample: where its record is, and the values in it."""
 
     path: Path
     number: int
@@ -49,7 +49,7 @@ class TFRecords:
     """Read images of ``size`` (height, width) from the files of the folder ``path`` whose names fit ``pattern``.
 
     ``id``, ``image``, ``target`` and ``group`` name features; without ``target`` classes are unknown, as in a test
-    set. An image of another size is resized if ``resize``, else a DataFailure. ``num_workers`` threads decode.
+    set. An image of another size is resized if ``resize``, else it is a DataFailure. ``num_workers`` threads decode.
     """
 
     path: str
@@ -66,11 +66,11 @@ class TFRecords:
 
     @cached_property
     def decoder(self) -> ImageDecoder:
-        """What makes pixels of the bytes of an image."""
+        """Return the decoder, which turns the bytes of an image into pixels."""
         return ImageDecoder((int(self.size[0]), int(self.size[1])), self.mode, self.resize)
 
     def load(self, reads: Reads) -> Samples:
-        """Read what the records say; raises DataFailure naming the file and the record that is not right."""
+        """Read the records; raises DataFailure naming the file and the record that is not valid."""
         folder = require_data_path(self.path)
         entries = [
             entry for path, shard in self._find_files(folder) for entry in self._read_entries(path, shard, reads)
