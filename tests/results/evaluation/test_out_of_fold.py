@@ -108,7 +108,9 @@ def test_folds_that_were_never_planned_are_missing(make_cross_validation: MakeMa
     with pytest.raises(UsageError) as caught:
         oof(runs, planned=planned)
     never = "folds 3, 4 of 5 were never planned"
-    assert f"out-of-fold: seed=0: {never}; seed=1: {never}; launch these folds as well, or ask" in str(caught.value)
+    assert f"out-of-fold: seed=0: {never}; seed=1: {never}; launch these folds as well, or use only" in str(
+        caught.value
+    )
     assert not oof(runs, planned=planned, partial=True)["complete"].any()
     assert not oof_metrics(runs, planned=planned, partial=True)["complete"].any()
     with pytest.raises(UsageError, match="seed=0: fold 1 missing, 10 samples; seed=0: fold 3 of 4 was never planned;"):
