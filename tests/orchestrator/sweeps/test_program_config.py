@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -73,14 +72,14 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HydraProgram]:
     stranger = make_hydra_program(tmp_path_factory.mktemp("here"))
     (stranger.folder / "conf" / "untyped.yaml").write_text(UNTYPED)
     store = ConfigStore.instance()
-    # Hydra takes what is stored as the schema of files with the same name, Seedfold's own among them.
-    before = deepcopy(store.repo)
     store.store(name="declared", node=TrainConfig)
     for group in ("schedule", "loose"):
         store.store(group=group, name="constant", node=Schedule)
         store.store(group=group, name="cosine", node=CosineSchedule)
     yield stranger
-    store.repo = before
+    # Hydra takes what is stored as the schema of files with the same name, Seedfold's own among them.
+    for name in ("declared.yaml", "schedule", "loose"):
+        del store.repo[name]
 
 
 def configs_of_jobs(stranger: HydraProgram, arguments: Sequence[str], root: str) -> list[DictConfig]:
