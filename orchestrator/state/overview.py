@@ -147,7 +147,7 @@ class Overview:
 
 
 def unique_by_id(views: Iterable[JobView]) -> list[JobView]:
-    """Leave out jobs that were seen already at another address."""
+    """Return the views of the jobs, one for each job, even if it has several addresses."""
     return list({view.job.id: view for view in views}.values())
 
 

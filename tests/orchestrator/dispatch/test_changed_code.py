@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,10 @@ def test_every_command_says_so_and_results_are_kept_apart(edited: Toy) -> None:
     assert [line.split()[:2] for line in means.splitlines()[1:3]] == [["old", "2"], ["now", "1"]]
     assert "results of 2 versions of the code (toy/work.py) are kept apart in the column code" in means
     assert "2 of 3 done jobs were computed by other code" in means
+    jobs = ("seed=0 fold=0", "seed=2 fold=0", "--study", "toy")
+    differing = re.search(r"^code: *(\S.*|\n +\S.*)$", edited.output_of("compare", *jobs), re.MULTILINE)
+    assert differing is not None
+    assert "toy/work.py" in differing[0]
     by_fold = edited.output_of("results", "toy", "--by", "fold", "--split", "test", "--format", "csv")
     assert {row["code"] for row in csv.DictReader(by_fold.splitlines())} == {"old", "now"}
     for line in (
