@@ -71,12 +71,10 @@ def resume(
     known_jobs = unique_by_id(jobs)
     if selection is not None:
         selection.check_names(jobs)
-    comparison = compare_code(ledger, known_jobs, code_folder)
-    judged = _judge(known_jobs, states, comparison)
+    comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
     if accept:
         accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
-        comparison = compare_code(ledger, known_jobs, code_folder)
-        judged = _judge(known_jobs, states, comparison)
+        comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
     planned = [one for one in judged if not is_import(one.job)]
     starting = _jobs_to_resume(planned, kinds) if choose is None else choose(planned)
     if selection is not None and choose is None:
@@ -101,10 +99,14 @@ def resume(
     )
 
 
-def _judge(jobs: Iterable[JobDescription], states: JobStates, comparison: CodeComparison) -> list[PlannedJob]:
+def _compare_with_today(
+    ledger: Ledger, jobs: Sequence[JobDescription], states: JobStates, folder: Path
+) -> tuple[CodeComparison, list[PlannedJob]]:
+    """Return the comparison with the code in ``folder``, and the jobs with what has changed since they were done."""
+    comparison = compare_code(ledger, jobs, folder)
     staleness = StalenessChecker(states, comparison)
     found = ((job, states.of(job.id)) for job in jobs)
-    return [PlannedJob(job, state, state.state, staleness.find_changes(job, state)) for job, state in found]
+    return comparison, [PlannedJob(job, state, state.state, staleness.find_changes(job, state)) for job, state in found]
 
 
 def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:
