@@ -11,7 +11,15 @@ from collections.abc import Mapping
 
 from seedfold.jobs.moved_modules import current_name
 
-STAGE_VERSIONS: Mapping[str, int] = {}
+STAGE_VERSIONS: Mapping[str, int] = {
+    # Estimates below 1e-12 count as zero.
+    "seedfold.results.prevalence.analyse.run": 2,
+    "seedfold.results.prevalence.estimate.run": 2,
+    # What is chosen on validation rows, and the verdict on passes, go by the mean of the folds.
+    "seedfold.results.stages.blend.run": 2,
+    "seedfold.results.stages.submission.run": 2,
+    "seedfold.results.stages.top_heads.run": 2,
+}
 """The version of a stage's numbers, from 2 on, by the dotted name of its function, such as
 ``seedfold.trainers.stages.fit_predict.run``."""
 
