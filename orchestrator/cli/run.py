@@ -35,8 +35,9 @@ from seedfold.orchestrator.worker.foreground import (
     remove_scheduler_variables,
     with_step_limit,
 )
-from seedfold.orchestrator.worker.job_process import import_run, start_logging
+from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
 from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
+from seedfold.results.recording.attempt_file import Attempt
 
 
 @click.command()
@@ -126,7 +127,7 @@ def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
     start_logging()
     remove_scheduler_variables()
     try:
-        import_run(work.description.run)(work)
+        call_run(import_run(work.description.run), work, Attempt(work.description, work.attempt, work.folder))
         refuse_nan_metrics(work.staging, policy)
     except RunInterrupted as interruption:
         print_text(f"interrupted: {interruption}")
