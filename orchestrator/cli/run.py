@@ -112,11 +112,11 @@ def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps
     refuse_copy(found.study)
     if is_import(found.job):
         raise UsageError(f"{found.job.short_id}: was imported and cannot be run")
-    add_launch_folder_to_path(found.study)
+    folder = add_launch_folder_to_path(found.study)
     header = Ledger(found.study).plans.header
     policies = RetryPolicies.parse((header.settings.get("failures") if header else None) or {})
     parents = find_parent_results(root, found.study, found.job)
-    return make_scratch_work(_with_step_limit(found.job, steps), parents), policies.nan
+    return make_scratch_work(_with_step_limit(found.job, steps), parents, folder), policies.nan
 
 
 def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:

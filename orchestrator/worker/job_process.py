@@ -22,11 +22,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
+from seedfold.orchestrator.code.command_files import command_code
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
@@ -178,6 +180,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         staging=attempt.staging_folder,
         parents=attempt.parent_folders(),
         stages=attempt.request.stages,
+        launch_folder=Path(attempt.request.launch_folder),
         stop_requested=stop,
         reads=reads,
     )
@@ -190,7 +193,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     stop.recording = recording
     call_run(run, work, recording)
     refuse_nan_metrics(work.staging, attempt.request.nan)
-    code = record_code(attempt.study, job.run, training_code)
+    code = record_code(attempt.study, job.run, training_code, _command_code(work))
     if not had_fit and has_fit(work.folder):
         note_training(work.folder, code)
     record = job.to_dict() | {
@@ -208,6 +211,13 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     attempt.fit_claim.record_published()
     if not attempt.request.fit_needed and not attempt.fit_claim.is_shared():
         _call_after_publish(replace(work, staging=published))
+
+
+def _command_code(work: Work) -> Mapping[str, Path]:
+    """The files of the code that other processes have run; what this process has loaded is known otherwise."""
+    if work.description.run != COMMAND_RUN:
+        return {}
+    return dict(command_code(work.config, [Path(sys.path[0]), work.launch_folder]))
 
 
 def call_run(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:

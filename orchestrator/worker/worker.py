@@ -231,6 +231,7 @@ class Worker:
             fit_needed=self.queue.needs_fit_of(job),
             task=(self.environment.index, self.environment.restart),
             nan=self.policies.nan,
+            launch_folder=self.submission.code_folder,
         )
 
     def _record_impossible(self, job: JobDescription, reason: str) -> None:
