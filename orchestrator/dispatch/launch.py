@@ -11,6 +11,7 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
@@ -28,8 +29,8 @@ from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path]) -> Plan:
     """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
-    Raises UsageError for errors in the study file, for classes that do not exist, and for a study that has to run on a
-    login host.
+    Raises UsageError for errors in the study file, for classes and commands that do not exist, and for a study that
+    has to run on a login host.
     """
     from seedfold.jobs.study import load_study
 
@@ -37,6 +38,7 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path])
     refuse_remote_study(study.settings["cluster"])
     plan = Plan(root, study)
     refuse_missing_targets(plan.descriptions, Path.cwd())
+    refuse_missing_commands(plan.descriptions, Path.cwd())
     return plan
 
 

@@ -23,6 +23,8 @@ from seedfold.results.store.atomic_files import fsync_path
 RESULT_FILE = "result.json"
 RUN_METRICS_FILE = "metrics.json"
 """A list of `MetricRecord` that a run may leave beside or instead of predictions."""
+HISTORY_FILE = "epochs.csv"
+"""A row of metrics for each epoch, or for each step that a program logged, in the column ``epoch``."""
 RETURNED = "return"
 """The split and head of the metrics that the function of a program returned."""
 

@@ -27,6 +27,7 @@ from omegaconf.errors import UnsupportedInterpolationType
 
 from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
 from seedfold.trainers.programs.job_config import compose_job_config
 from seedfold.trainers.programs.output_folder import OutputFolder
@@ -128,6 +129,11 @@ def _interrupt_on_sigterm(work: Work, output: OutputFolder) -> Iterator[None]:
 
 
 def _raise_stopped(number: int, frame: object) -> None:
+    attempt = Attempt.of_this_process()
+    if attempt is not None:
+        attempt.request_stop()
+        if attempt.asks_file.exists():
+            return  # It asks whether it has to stop, and stops by itself.
     raise _Stopped
 
 
