@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import (
@@ -25,7 +25,6 @@ from seedfold.orchestrator.cli.console import (
     size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
-from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.selection import Selection
@@ -41,6 +40,7 @@ from seedfold.orchestrator.state.launch_plan import (
     replaced_keys,
 )
 from seedfold.orchestrator.state.stale_lines import OPTIONS, package_lines, stale_lines
+from seedfold.results.store.named_output import open_output, refuse_folder
 
 
 @click.command()
@@ -99,9 +99,10 @@ def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
     if file == "-":
         sys.stdout.writelines(lines)
         return
-    if Path(file).is_dir():
-        raise UsageError(f"--jobs {file}: is a folder; name a file")
-    write_atomically(Path(file).absolute(), lines)
+    refuse_folder("--jobs", Path(file))
+    with open_output(Path(file)) as output:
+        # What UTF-8 cannot encode is written as a JSON escape.
+        output.writelines(line.encode(errors="backslashreplace") for line in lines)
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:

@@ -23,7 +23,7 @@ from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STA
 from seedfold.orchestrator.login.stream_protocol import Wire
 from seedfold.orchestrator.settings.login import LOGIN_VARIABLE, THIS_MACHINE, LoginHost, is_login_override
 from seedfold.orchestrator.settings.site import site_cluster_overrides
-from seedfold.results.store.atomic_files import replace_file
+from seedfold.results.store.named_output import open_output, refuse_folder
 
 _PROJECT_COMMANDS = ("plan", "launch", "render")
 _OUTPUT_OPTIONS = {"plan": "file", "results": "out", "compare": "out", "report": "out"}
@@ -136,8 +136,7 @@ class _RemoteCall:
 
         There is no file if the command failed.
         """
-        if file.is_dir():
-            raise UsageError(f"{file}: is a folder; name a file")
+        refuse_folder("--jobs" if self.name == "plan" else "--out", file)
         remote_folder = f"/tmp/seedfold-{os.urandom(8).hex()}"
         remote_file = f"{remote_folder}/{file.name}"
         self.connection.output_of(shell_line(f"mkdir -m 700 {remote_folder}"))
@@ -146,8 +145,8 @@ class _RemoteCall:
         code = self.connection.run_streaming(line, output.append)
         if code == 0:
             data = self.connection.output_of(shell_line(f"cat < {shlex.quote(remote_file)}"))
-            with replace_file(file.absolute()) as temporary:
-                temporary.write_bytes(data)
+            with open_output(file) as written:
+                written.write(data)
         self.connection.output_of(shell_line(f"rm -rf {remote_folder}"))
         _write_output(b"".join(output).replace(os.fsencode(remote_file), os.fsencode(file)))
         return code

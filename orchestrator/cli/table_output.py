@@ -13,6 +13,7 @@ import click
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_text
+from seedfold.results.store.named_output import is_stream, open_output, refuse_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,20 +133,27 @@ class TableOutput:
 
         out = self.options["out"]
         written = export(frame, cast("Format", self.format), Path(out) if out else None)
-        if written is None:
-            print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")
+        if out and written is None:
+            _print_written(len(frame), out)
         else:
             _print_bytes(written)
 
     def _write_bytes(self, text: bytes, rows: int) -> None:
-        from seedfold.results.store.atomic_files import replace_file
-
         if self.options["out"] is None:
             _print_bytes(text)
             return
-        with replace_file(Path(self.options["out"])) as beside:
-            beside.write_bytes(text)
-        print_text(f"wrote {count_noun(rows, 'row')} to {self.options['out']}")
+        with open_output(Path(self.options["out"])) as file:
+            file.write(text)
+        _print_written(rows, self.options["out"])
+
+
+def _print_written(rows: int, out: str) -> None:
+    """Say what was written; on standard error if the output itself may be on its way to standard output."""
+    text = f"wrote {count_noun(rows, 'row')} to {out}"
+    if is_stream(Path(out)):
+        _print_notes([text])
+    else:
+        print_text(text)
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -160,8 +168,8 @@ def _print_bytes(text: bytes) -> None:
 
 
 def _find_format(format: str | None, out: str | None) -> str | None:
-    if out is not None and Path(out).is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file")
+    if out is not None:
+        refuse_folder("--out", Path(out))
     if out is None or format is not None:
         return format
     ending = Path(out).suffix.removeprefix(".")
