@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from seedfold.orchestrator.cli.console import (
     duration_text,
     nonzero_columns,
     print_json,
+    print_json_lines,
     print_lines,
     print_text,
     size_text,
@@ -95,14 +95,15 @@ def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plan
 
 
 def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
-    lines = (json.dumps(planned.job.to_dict(), ensure_ascii=False) + "\n" for planned in jobs)
+    descriptions = (planned.job.to_dict() for planned in jobs)
     if file == "-":
-        sys.stdout.writelines(lines)
+        print_json_lines(descriptions)
         return
     refuse_folder("--jobs", Path(file))
     with open_output(Path(file)) as output:
         # What UTF-8 cannot encode is written as a JSON escape.
-        output.writelines(line.encode(errors="backslashreplace") for line in lines)
+        for one in descriptions:
+            output.write((json.dumps(one, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:

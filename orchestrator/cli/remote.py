@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
+from seedfold.orchestrator.cli.console import print_note
 from seedfold.orchestrator.login.connection import Connection, is_on_terminal
 from seedfold.orchestrator.login.project_files import Project, content_digest, gather_code, gather_project
 from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STANDARD_INPUT, seedfold_line, shell_line
@@ -176,7 +177,7 @@ def _print_left_out(names: Sequence[str]) -> None:
         more = ", …" if len(names) > _MAX_LISTED else ""
         listed = f"{', '.join(names[:_MAX_LISTED])}{more}"
         text = f"{count_noun(len(names), 'large or compiled file')} of your packages were not sent: {listed}"
-        print(f"seedfold: {text}", file=sys.stderr)
+        print_note(text)
 
 
 def _command_words(context: click.Context, changes: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.report_page import write_study_report
@@ -26,4 +27,4 @@ def command(study: str, out: str | None, with_removed: bool, across: str | None,
         refuse_folder("--out", Path(out))
     written = write_study_report(overview, Path(out).absolute() if out else None, across == "code")
     if not is_stream(written):
-        click.echo(written)
+        print_text(str(written))

@@ -12,7 +12,7 @@ import click
 
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_bytes, print_note, print_text
 from seedfold.results.store.named_output import is_stream, open_output, refuse_folder
 
 if TYPE_CHECKING:
@@ -133,14 +133,14 @@ class TableOutput:
 
         out = self.options["out"]
         written = export(frame, cast("Format", self.format), Path(out) if out else None)
-        if out and written is None:
+        if written is not None:
+            print_bytes(written)
+        elif out:
             _print_written(len(frame), out)
-        else:
-            _print_bytes(written)
 
     def _write_bytes(self, text: bytes, rows: int) -> None:
         if self.options["out"] is None:
-            _print_bytes(text)
+            print_bytes(text)
             return
         with open_output(Path(self.options["out"])) as file:
             file.write(text)
@@ -158,18 +158,14 @@ def _print_written(rows: int, out: str) -> None:
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        print(f"seedfold: {note}", file=sys.stderr)
-
-
-def _print_bytes(text: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()
+        print_note(note)
 
 
 def _find_format(format: str | None, out: str | None) -> str | None:
     if out is not None:
         refuse_folder("--out", Path(out))
+    if out is None and format == "parquet" and sys.stdout.isatty():
+        raise UsageError("--format parquet: is not for a terminal; add --out FILE")
     if out is None or format is not None:
         return format
     ending = Path(out).suffix.removeprefix(".")

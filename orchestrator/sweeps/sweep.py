@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import SeedfoldError, UsageError
+from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.dispatch.launch import (
@@ -192,5 +193,5 @@ def _exit_on_errors() -> Iterator[None]:
     except SeedfoldError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"seedfold: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"seedfold: {terminal_text(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(error.exit_code)
