@@ -15,12 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.moved_modules import current_name
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.views.study import Study
 
-__all__ = ["study"]
+__all__ = ["derivation", "study"]
 
 
 def study(
