@@ -5,8 +5,8 @@ With ``--record`` its result is recorded, as by the commands that `render` write
 
 from __future__ import annotations
 
+import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import click
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJob
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
@@ -133,7 +134,7 @@ def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
         print_text(f"interrupted: {interruption}")
         return 1
     except Exception as error:
-        traceback.print_exception(error)
+        print_note(traceback_text(error, os.environ).rstrip(), prefix="")
         if debugger:
             import pdb
 

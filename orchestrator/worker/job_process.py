@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
+from seedfold.jobs.secret_values import traceback_text, without_secrets
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.command_files import command_code
@@ -297,9 +297,9 @@ def _call_after_publish(work: Work) -> None:
         return
     try:
         clean(work)
-    except Exception:
+    except Exception as error:
         # The result is published. Garbage collection finds what is left.
-        traceback.print_exc()
+        print(traceback_text(error, os.environ), end="", file=sys.stderr)
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
@@ -339,10 +339,8 @@ def _claim(attempt: _Attempt) -> str | None:
 
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
-    if isinstance(error, UsageError | ConfigFailure):
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    traceback.print_exception(error)
-    sys.stderr.flush()
+    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
+    print(without_secrets(first, os.environ) + traceback_text(error, os.environ), end="", file=sys.stderr, flush=True)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
     return 1
 

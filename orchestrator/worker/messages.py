@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.settings.failures import NanPolicy
 
 Message = dict[str, Any]
@@ -66,7 +67,7 @@ class AttemptRequest:
 def send_message(pipe: int, message_kind: str, /, **details: Any) -> None:
     """Write one message. A long ``reason`` is cut so that the message fits into one write."""
     if "reason" in details:
-        reason = str(details["reason"])
+        reason = without_secrets(str(details["reason"]), os.environ)
         # A character takes up to 12 bytes where it is not ASCII.
         details["reason"] = reason[: 600 if reason.isascii() else 200]
     line = json.dumps({"m": message_kind, **details}, separators=(",", ":")).encode() + b"\n"

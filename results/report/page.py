@@ -28,8 +28,8 @@ from seedfold.results.report.figures import Figure, axis_figures, curve_figures,
 from seedfold.results.report.headline import ReportRow, format_number, make_mean_table, shown_metrics
 from seedfold.results.report.out_of_fold_section import pool_folds
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
-from seedfold.results.store.atomic_files import replace_file
 from seedfold.results.store.finished_job import FinishedJob, Job
+from seedfold.results.store.named_output import open_output
 from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.result_tables import averaged_axes
 
@@ -107,8 +107,8 @@ def write_report(
         **_page_values(states, overview),
         **_run_values(runs),
     )
-    with replace_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with open_output(out) as file:
+        file.write(page.encode(errors="backslashreplace"))
 
 
 def _missing_lines(

@@ -15,13 +15,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.moved_modules import current_name
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.views.study import Study
     from seedfold.results.recording.current_run import CurrentRun
 
-__all__ = ["current", "study"]
+__all__ = ["current", "derivation", "study"]
 
 
 def current() -> CurrentRun:

@@ -133,8 +133,8 @@ def test_derived_values_feed_interpolations_and_each_other(tree: Any) -> None:
         "shown": "w=${loss.weights}",
         "matrix": {"loss.weighting": ["none", "ratio"], "task": ["digits", "cancer"], "seed": [0, 1]},
         "derive": {
-            "loss.count": {"_target_": "builtins.str", "object": "${loss.weights}"},
-            "loss.weights": {"_target_": "json.dumps", "obj": ["${loss.weighting}", "${task.classes}"]},
+            "loss.count": {"_target_": "marked_functions.text", "object": "${loss.weights}"},
+            "loss.weights": {"_target_": "marked_functions.json_text", "obj": ["${loss.weighting}", "${task.classes}"]},
         },
     }
     jobs = tree.jobs(content)
@@ -147,12 +147,14 @@ def test_derived_values_feed_interpolations_and_each_other(tree: Any) -> None:
 def test_a_derived_value_is_in_the_id_and_its_recipe_is_not(tree: Any) -> None:
     matrix = {"seed": [1]}
     by_hand = tree.jobs({"matrix": matrix, "loss": {"smoothing": "[1, 2]"}})
-    derived = tree.jobs({"matrix": matrix, "derive": {"loss.smoothing": {"_target_": "json.dumps", "obj": [1, 2]}}})
+    derived = tree.jobs(
+        {"matrix": matrix, "derive": {"loss.smoothing": {"_target_": "marked_functions.json_text", "obj": [1, 2]}}}
+    )
     assert derived[0].id == by_hand[0].id
 
 
 def test_numpy_results_become_python_values(tree: Any) -> None:
-    derive = {"loss.weights": {"_target_": "numpy.linspace", "start": 0, "stop": 1, "num": 3}}
+    derive = {"loss.weights": {"_target_": "marked_functions.spread", "start": 0, "stop": 1, "num": 3}}
     (job,) = tree.jobs({"derive": derive})
     assert job.config["loss"]["weights"] == [0.0, 0.5, 1.0]
     assert json.loads(json.dumps(job.to_dict()))["config"]["loss"]["weights"] == [0.0, 0.5, 1.0]
