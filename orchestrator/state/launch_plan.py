@@ -163,6 +163,18 @@ def group_into_arrays(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
     return list(groups.values())
 
 
+def count_random_starts(jobs: Iterable[PlannedJob]) -> dict[str, int]:
+    """Count by stage the jobs whose network could begin with published weights (``model.pretrained``) and does not."""
+    models = [(planned.job.stage, planned.job.config.get("model")) for planned in jobs]
+    return dict(
+        Counter(
+            stage
+            for stage, model in models
+            if isinstance(model, Mapping) and "pretrained" in model and model["pretrained"] is None
+        )
+    )
+
+
 def mean_seconds_by_stage(jobs: Iterable[PlannedJob]) -> dict[str, float]:
     """Mean run time in seconds of the finished jobs of each stage; stages without finished jobs are left out."""
     times: dict[str, list[float]] = {}
