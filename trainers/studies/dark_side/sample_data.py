@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIRES = ()
+READ_BY = ("dark_side_infer",)
 SWAPPED_YEAR = 2022
 _YEARS = (2021, 2022, 2023)
 _UNUSABLE_NUMBER = 5

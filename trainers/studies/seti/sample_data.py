@@ -34,6 +34,7 @@ class _SampleSize:
 
 SIZES = {"tiny": _SampleSize(80, 24), "small": _SampleSize(600, 200)}
 REQUIRES = ("PIL",)
+READ_BY: tuple[str, ...] = ()
 
 Progress = Callable[[int, int], None]
 Cadence = NDArray[np.float32]
