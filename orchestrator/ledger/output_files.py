@@ -1,7 +1,7 @@
 """Files for people in ``outputs/STAGE`` of a study, with one folder for each job if the stage has axes.
 
 They are copies of files of the result. They are made before the result is published, because a job that is killed in
-between runs again.
+between runs again. `seedfold.orchestrator.state.reused_outputs` copies those of jobs that another study has done.
 """
 
 from __future__ import annotations
