@@ -65,6 +65,7 @@ class Plan:
         by_id = {job.id: job for job in self.descriptions}
         self.report_settings = ReportSettings.parse(study.settings.get("report"))
         self.report_settings.check_axes(axis for job in self.descriptions for axis in job.axes)
+        self.report_settings.check_stages(job.stage for job in self.descriptions)
         self.states = JobStates(root, self.ledger, self.policies, by_id)
         self.states.prefetch_results()
         self.code = compare_code(self.ledger, self.descriptions, Path.cwd())

@@ -48,6 +48,7 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
         ],
         reasons=reasons_without_result(overview, runs),
         compare=overview.report_settings.compare,
+        first=overview.report_settings.first,
     )
     return path
 
