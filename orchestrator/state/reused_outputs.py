@@ -6,23 +6,24 @@ done it, has nobody who would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import OUTPUTS
 from seedfold.orchestrator.ledger.layout import StudyFolder
-from seedfold.orchestrator.ledger.output_files import copy_outputs, output_folder
+from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
 from seedfold.orchestrator.state.job_states import JobStates
 
 
-def copy_reused_outputs(study: StudyFolder, states: JobStates, jobs: Iterable[JobDescription]) -> None:
-    """Copy the files of each of ``jobs`` that another study has done, unless they are here already."""
+def copy_reused_outputs(study: StudyFolder, states: JobStates, jobs: Sequence[JobDescription]) -> None:
+    """Copy the files of each of ``jobs``, all of the study, that another study has done; not those that are here."""
+    counts = count_by_stage(jobs)
     for job in jobs:
         job_state = states.of(job.id)
         if job_state.state == "done" and job_state.holding_study.path != study.path:
             source = job_state.holding_study.result_folder(job.id, job_state.attempt) / OUTPUTS
-            target = output_folder(study, job)
+            target = output_folder(study, job, counts[job.stage])
             if not _has_all_files(source, target):
                 copy_outputs(source, target)
 

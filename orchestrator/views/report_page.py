@@ -31,7 +31,7 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
     path = out or overview.folder.outputs_folder / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     if out is None:
-        copy_reused_outputs(overview.folder, overview.states, overview.jobs_at_addresses().values())
+        copy_reused_outputs(overview.folder, overview.states, list(overview.jobs_at_addresses().values()))
     write_report(
         path,
         study=overview.folder.name,

@@ -55,7 +55,7 @@ def test_they_are_copied_once(studies: tuple[StudyFolder, StudyFolder]) -> None:
     old, new = studies
     done, mean = JobState("done", old, 2), job(1, {})
     copied(new, done, mean)
-    assert files(output_folder(new, mean)) == {"auc.csv": "area", "figures/roc.svg": "drawn"}
+    assert files(output_folder(new, mean, 1)) == {"auc.csv": "area", "figures/roc.svg": "drawn"}
     target = new.outputs_folder / "mean" / "auc.csv"
     before = target.stat().st_ino
     copied(new, done, mean)
@@ -69,8 +69,9 @@ def test_they_are_copied_once(studies: tuple[StudyFolder, StudyFolder]) -> None:
 
 def test_jobs_with_axes_have_folders_of_their_own(studies: tuple[StudyFolder, StudyFolder]) -> None:
     old, new = studies
-    copied(new, JobState("done", old, 2), job(1, {"fold": 0}))
-    assert [path.name for path in (new.outputs_folder / "mean").iterdir()] == ["fold=0-111111111111"]
+    copied(new, JobState("done", old, 2), job(1, {"fold": 0}), job(1, {"fold": 1}))
+    folders = sorted(path.name for path in (new.outputs_folder / "mean").iterdir())
+    assert folders == ["fold=0-111111111111", "fold=1-111111111111"]
 
 
 def test_nothing_is_copied_of_jobs_that_are_not_done_elsewhere(studies: tuple[StudyFolder, StudyFolder]) -> None:
