@@ -1,6 +1,6 @@
 """Averages the probabilities of all parents in each volume; a voxel above ``ensemble.threshold`` is a fault.
 
-It writes for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file) for each
+It writes for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in files of masks) for each
 volume whose faults are not known; for volumes with known faults ``known.npz`` in the same form, ``dice.csv`` (a row for
 each network, axis and orientation, their mean, the ensemble, and for a mask in which every voxel is a fault) and
 ``dice_volumes.csv``; figures of both, and of some slices. Only one slab of each parent
@@ -93,7 +93,7 @@ def run(work: Work) -> None:
                 )
             mean = _average_volume(volume, runs, slices[volume.part], settings.threshold)
             archive = new if mean.overlap is None else known
-            archive.add(volume.volume, mean.mask.swapaxes(0, 1) if volume.swapped else mean.mask)
+            archive.add(volume.volume, mean.mask)
             if mean.overlap is not None:
                 overlaps[volume.volume] = mean.overlap, mean.mask.size
             pictures.append((volume.part, mean.picture))

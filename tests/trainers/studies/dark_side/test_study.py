@@ -53,6 +53,10 @@ def _check(place: ImageStudy, outputs: Path) -> None:
     }  # fmt: skip
     whole = scores[scores["axis"].isna()].set_index("model")["dice"]
     assert whole["ensemble"] > 2 * whole["everything"]
+    volumes = pd.read_csv(outputs / "dice_volumes.csv")
+    of_ensemble = volumes[volumes["model"] == "ensemble"].set_index("volume")["dice"]
+    assert any("2024" in str(name) for name in of_ensemble.index), "amplitudes have swapped axes"
+    assert of_ensemble.min() > 0.3, "far above a mask that does not match: 0.07"
     with np.load(outputs / "submission.npz") as masks:
         for name, mask in masks.items():
             [cube] = (place.folder / "data" / "test" / name).glob("*.npy")
