@@ -186,7 +186,9 @@ def _make_table(
     # The best is marked within each version of the code, because a version of the code is not a method.
     problem = list(dict.fromkeys([*problem_axes(axes, compare), *(axis for axis in axes if axis in CODE_AXES)]))
     mark_best(rows, columns, problem)
-    has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
+    stages = {row.group.stage for row in rows}
+    # A stage with one head needs no name for it, whatever other stages call theirs.
+    has_heads, has_stages = len({(row.group.stage, row.head) for row in rows}) > len(stages), len(stages) > 1
     shown = choose_axes([row.group for row in rows], axes)
     return ReportTable(shown.names, columns, rows, has_heads, has_stages, left_out, problem, shown)
 

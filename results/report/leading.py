@@ -79,13 +79,13 @@ def read_leading_table(run: FinishedJob, file: Path) -> LeadingTable:
     pivoted = _folds_side_by_side(frame)
     shown = (frame if pivoted is None else pivoted).iloc[:MAX_ROWS]
     axes = format_axes(run.axes)
-    what = "Area under the ROC curve, by fold. " if pivoted is not None else ""
+    what = to_readable(file.stem) if pivoted is None else "area under the ROC curve by fold"
     return LeadingTable(
-        title=f"{run.stage}: {to_readable(file.stem)}",
+        title=f"{run.stage}: {what}",
         columns=[to_readable(str(name)) for name in shown],
         rows=[[_cell_text(value) for value in row] for row in shown.itertuples(index=False)],
         numeric=[pd.api.types.is_numeric_dtype(shown[name]) for name in shown],
-        caption=f"{what}Left by stage {run.stage}{f', {axes}' if axes else ''}, as {file.name}.",
+        caption=f"Left by stage {run.stage}{f', {axes}' if axes else ''}, as {file.name}.",
         left_out=max(0, len(frame if pivoted is None else pivoted) - MAX_ROWS),
     )
 

@@ -1,8 +1,8 @@
 """Sample data of ``seti``: spectrogram cadences as NumPy files, their tables, and the same as TFRecord shards.
 
 All cadences are noise; many have interference, upright lines in all six positions. A cadence with a signal has a
-drifting line only in the positions on target. A quarter of the signals are so faint that hardly any can be found: a network
-cannot be right about all, as in the real data, so that its best epoch and its augmentation matter.
+drifting line only in the positions on target. A quarter of the signals are so faint that hardly any can be found: no
+network is right about all of them, as in the real data, so that its best epoch and its augmentation matter.
 """
 
 from __future__ import annotations
