@@ -19,6 +19,8 @@ STAGE_VERSIONS: Mapping[str, int] = {
     "seedfold.trainers.studies.dark_side.infer_stage.run": 2,
     "seedfold.trainers.studies.dark_side.mean_masks_stage.run": 2,
     "seedfold.trainers.studies.dark_side.slices_stage.run": 2,
+    # A class that is absent from a batch adds nothing to losses of masks.
+    "seedfold.trainers.stages.fit_masks.run": 2,
     # What is chosen on validation rows, and the verdict on passes, go by the mean of the folds.
     "seedfold.results.stages.blend.run": 2,
     "seedfold.results.stages.submission.run": 2,

@@ -49,7 +49,7 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
 
     Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
     """
-    settings, files = TrainerSettings.from_config(work.config), Checkpoints(work.folder)
+    settings, files = TrainerSettings.from_config(work.config), _checkpoint_files(work)
     (check_metrics if data.train.masks is None else check_mask_metrics)(settings.metrics)
     if settings.train_metrics and data.train.masks is not None:
         raise ConfigFailure("trainer.train_metrics: networks that learn masks do not score training samples; use null")
@@ -63,6 +63,10 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
     return finished
 
 
+def _checkpoint_files(work: Work) -> Checkpoints:
+    return Checkpoints(work.folder, CheckpointSettings.from_config(work.config).keep)
+
+
 def _run_training(
     work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: TrainingProgress, ranks: Ranks
 ) -> None:
@@ -71,7 +75,7 @@ def _run_training(
     module_class: type[Learner] = Classifier if data.train.masks is None else Segmenter
     module = module_class(network, _make_loss(work.config), recipe, progress.position)
     checkpointer = Checkpointer(
-        Checkpoints(work.folder),
+        _checkpoint_files(work),
         progress,
         every_seconds=CheckpointSettings.from_config(work.config).every_seconds,
         mode=settings.mode,

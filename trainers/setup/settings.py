@@ -12,8 +12,8 @@ from seedfold.jobs.work import ConfigFailure
 
 MonitorMode = Literal["min", "max"]
 WeightsRole = Literal["best", "last"]
-KeepPolicy = Literal["last+best", "last", "none"]
-"""Which checkpoints stay when a job is done."""
+KeepPolicy = Literal["last+best", "last", "none", "all"]
+"""Which checkpoints stay when a job is done; a number keeps so many of the newest states."""
 
 _ACCELERATORS = ("cpu", "cuda")
 _LOSS_METRIC = "loss"
@@ -80,13 +80,16 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """``checkpoint``: seconds between checkpoints inside an epoch (None: at its end only) and what is kept after."""
+    """``checkpoint``: seconds between checkpoints inside an epoch (None: at its end only) and what is kept."""
 
     every_seconds: float | None = 600.0
-    keep: str = "last+best"
+    keep: str | int = "last+best"
 
     def __post_init__(self) -> None:
-        _require_one_of(self.keep, get_args(KeepPolicy), "checkpoint.keep")
+        if not is_keep_policy(self.keep):
+            raise ConfigFailure(
+                f"checkpoint.keep: {self.keep!r} is not one of {', '.join(get_args(KeepPolicy))}, or a number"
+            )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> CheckpointSettings:
@@ -128,6 +131,12 @@ class PredictSettings:
     def from_config(cls, config: Mapping[str, Any]) -> PredictSettings:
         """Read ``config.predict``; raises ConfigFailure for an unknown key or value."""
         return read_settings(cls, config.get("predict"), "predict")
+
+
+def is_keep_policy(keep: object) -> bool:
+    """Return whether a value of ``checkpoint.keep`` is known: a name, or a whole number of at least 1."""
+    is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
+    return is_number or keep in get_args(KeepPolicy)
 
 
 def _require_positive(value: object, key: str) -> None:

@@ -118,7 +118,7 @@ def after_publish(work: Work) -> None:
     Weights go only after everything that was published has been read back; raises DamagedError if it is not whole.
     """
     keep = CheckpointSettings.from_config(work.config).keep
-    reason = None if keep == "last+best" else find_damage(work.staging, check_content=True)
+    reason = None if keep not in ("last", "none") else find_damage(work.staging, check_content=True)
     if reason is not None:
         raise DamagedError(f"{work.staging}: {reason}; the checkpoints are kept")
     remove_unneeded_checkpoints(work.folder, keep)

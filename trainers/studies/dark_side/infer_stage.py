@@ -181,7 +181,7 @@ def _partial_folder(work: Work) -> Path:
 
 
 def _find_weights(work: Work, settings: InferSettings) -> dict[str, Path]:
-    """Return files of weights by the name of the network."""
+    """Return files of weights by a name that is unique."""
     if settings.weights is not None:
         folder = require_data_path(settings.weights)
         files = find_exported(folder) if folder.is_dir() else [folder]
@@ -219,7 +219,18 @@ def _load_slices(config: Mapping[str, Any], folder: Path, axis: int, upright: bo
 
 def _load_networks(files: Mapping[str, Path], trainer: TrainerSettings) -> list[_Network]:
     exported = {name: read_exported(file) for name, file in files.items()}
-    return [_Network(name, _make_predictor(each, trainer), each.upright) for name, each in exported.items()]
+    models = {name: _model_name(each) for name, each in exported.items()}
+    is_unique = len(set(models.values())) == len(models)
+    return [
+        _Network(models[name] if is_unique else f"{models[name]} {name}", _make_predictor(each, trainer), each.upright)
+        for name, each in exported.items()
+    ]
+
+
+def _model_name(exported: ExportedWeights) -> str:
+    """Return the name of the encoder, or of the function that makes the network; and whether slices are vertical."""
+    name = exported.model.get("name") or str(exported.model.get("_target_")).rpartition(".")[2]
+    return f"{name} vertical" if exported.upright else str(name)
 
 
 def _make_predictor(exported: ExportedWeights, trainer: TrainerSettings) -> PredictSlices:

@@ -246,13 +246,16 @@ def test_every_voxel_is_looked_at_along_each_axis_in_each_orientation(
 def _check_overlaps(job: Work, folder: Path) -> None:
     table = pd.read_csv(job.staging / "overlaps.csv")
     assert len(table) == HELD_OUT * (2 * 2 * 2 + 1)
-    assert set(table["network"]) == {"a", "0123456789ab", "mean"}
+    assert set(table["network"]) == {"Conv2d", "Conv2d vertical", "mean"}
     name = table["volume"][0]
     fault = np.load(job.config["paths"]["data"] + f"/train/{name}/fault_{name}.npy")
     own = table[table["volume"] == name].set_index(["network", "axis", "orientation"]).sort_index()
     assert (own["true"] == fault.sum()).all()
     found = moved(amplitudes(folder, name), 0, -1) > 0
-    assert own.loc[("a", 1, "mirrored"), ["common", "found"]].tolist() == [(found & (fault == 1)).sum(), found.sum()]
+    assert own.loc[("Conv2d", 1, "mirrored"), ["common", "found"]].tolist() == [
+        (found & (fault == 1)).sum(),
+        found.sum(),
+    ]
     mean = np.load(job.staging / "test" / f"{name}.npy") > 0.5
     assert own.loc[("mean",), ["common", "found"]].to_numpy().tolist() == [[(mean & (fault == 1)).sum(), mean.sum()]]
 
@@ -326,7 +329,12 @@ def _without_new(folder: Path) -> Path:
 
 def _check_scores(work: Work, jobs: list[Work]) -> None:
     table = pd.read_csv(work.outputs / "dice.csv")
-    assert table.groupby("model").size().to_dict() == {"fold=0": 5, "fold=1": 5, "ensemble": 1, "everything": 1}
+    assert table.groupby("model").size().to_dict() == {
+        "Conv2d": 5,
+        "Conv2d vertical": 5,
+        "ensemble": 1,
+        "everything": 1,
+    }
     by_model = table[table["axis"].isna()].set_index("model")
     everything = by_model.loc["everything"]
     assert everything["found"] == HELD_OUT * np.prod(CUBE)
