@@ -122,7 +122,7 @@ def run(work: Work) -> None:
 
 def _read_external(work: Work, settings: BlendSettings, members: BlendMatrix) -> ExternalPredictions:
     member_weight = sum(settings.weights[member.stage] for member in members.members)
-    samples = members.to_predictions(TEST_SPLIT, members.test[:, 0]).first_member.sample_ids
+    samples = members.to_predictions(TEST_SPLIT, members.test[:, 0]).first_member.sample_ids.tolist()
     found = read_external(settings.external_files, samples, (settings.id, settings.target), member_weight)
     for file in settings.external_files:
         work.reads(file)

@@ -44,9 +44,13 @@ def test_axes_are_named_as_in_a_condition() -> None:
 )
 def test_mistakes_are_named(given: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        settings = ReportSettings.parse(given)
-        settings.check_axes(AXES)
-        settings.check_stages(STAGES)
+        check(given)
+
+
+def check(given: Any) -> None:
+    settings = ReportSettings.parse(given)
+    settings.check_axes(AXES)
+    settings.check_stages(STAGES)
 
 
 def test_files_of_stages_come_first() -> None:
