@@ -25,6 +25,7 @@ from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
@@ -107,6 +108,7 @@ def start_plan(
         header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd(), request)
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    copy_reused_outputs(plan.folder, plan.states, plan.descriptions)
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
     return LaunchResult(
         study=plan.folder,

@@ -35,7 +35,8 @@ from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_o
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.output_files import copy_outputs, output_folder
+from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
+from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
@@ -282,7 +283,10 @@ def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
         raise _AttemptOvertakenError(
             f"attempt {number} was believed dead and a later one has begun; its result is discarded"
         )
-    copy_outputs(attempt.staging_folder / OUTPUTS, output_folder(attempt.study, attempt.job))
+    outputs = attempt.staging_folder / OUTPUTS
+    if outputs.exists():
+        counts = count_by_stage(Plans(attempt.study).current_jobs.values())
+        copy_outputs(outputs, output_folder(attempt.study, attempt.job, counts[attempt.job.stage]))
     final = attempt.study.result_folder(attempt.job.id, number)
     final.parent.mkdir(parents=True, exist_ok=True)
     publish(attempt.staging_folder, final, record)
