@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from seedfold.jobs.axis_values import parse_cell, parse_simple_value
 from seedfold.jobs.compose import Composer
@@ -196,6 +198,16 @@ def test_volatile_settings_change_no_id(tree: Any) -> None:
     assert before[0].texts["file"] == "${paths.data}/f"
     assert [job.id for job in tree.jobs(study, "study=other")] == [job.id for job in before]
     assert tree.jobs(study, "optimizer.lr=0.2")[0].id != before[0].id
+
+
+def test_a_value_that_is_new_at_every_call_is_refused(tree: Any) -> None:
+    OmegaConf.register_new_resolver("draw", random.random)
+    try:
+        with pytest.raises(UsageError, match=r"^name: \$\{draw:…\} gives another value at every call"):
+            tree.jobs({"name": "run-${draw:}", "matrix": {"seed": [0, 1]}})
+        assert len(tree.jobs({"resources": {"extra": {"comment": "${draw:}"}}, "matrix": {"seed": [0, 1]}})) == 2
+    finally:
+        OmegaConf.clear_resolver("draw")
 
 
 def test_prediction_settings_keep_the_fit(tree: Any) -> None:
