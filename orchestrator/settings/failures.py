@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
@@ -71,7 +73,7 @@ def _reason_of(error: BaseException) -> str:
     """The first line of an error, or where it was raised if it has no message, as that of a bare ``assert``."""
     import traceback
 
-    name, message = type(error).__name__, str(error).strip().splitlines()
+    name, message = type(error).__name__, without_secrets(str(error), os.environ).strip().splitlines()
     if message:
         return f"{name}: {message[0]}"
     frames = traceback.extract_tb(error.__traceback__)
