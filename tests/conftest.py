@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Imports leave no garbage worth a search: without one, every process collects the tests in two thirds of the time."""
+    """Imports leave no garbage worth a search: without one, each process collects tests in two thirds of the time."""
     gc.disable()
     try:
         return (yield)
