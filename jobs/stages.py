@@ -212,9 +212,11 @@ def check_axis_name(composer: Composer, origin: str, key: str) -> str:
 
 
 def _matrix_blocks(composer: Composer, origin: str, value: Any) -> list[Block]:
+    """Return a block for each axis; one whose value is null is dropped: a study file takes out what it inherits."""
     return [
         Block(f"{origin}.{key}", {check_axis_name(composer, origin, key): axis_values(composer, origin, key, values)})
         for key, values in _require_mapping(origin, value).items()
+        if values is not None
     ]
 
 
@@ -227,6 +229,7 @@ def _zip_block(composer: Composer, origin: str, entries: Mapping[str, Any]) -> B
     columns = {
         check_axis_name(composer, origin, key): axis_values(composer, origin, key, values)
         for key, values in entries.items()
+        if values is not None
     }
     block = Block(origin, columns)
     check_lengths(block)
