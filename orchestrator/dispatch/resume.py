@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
@@ -67,6 +69,7 @@ def resume(
     assert header is not None
     code_folder = folder or Path(header.folder)
     jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
+    refuse_secrets(jobs, settings, overrides, os.environ)
     ClusterSettings.parse(settings["cluster"])
     states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
     known_jobs = unique_by_id(jobs)

@@ -29,7 +29,6 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
     planned_by_code = finished.with_code(planned)
     summary = status_to_json(overview.folder.name, views)
     path = out or overview.folder.outputs_folder / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if out is None:
         copy_reused_outputs(overview.folder, overview.states, list(overview.jobs_at_addresses().values()))
     write_report(

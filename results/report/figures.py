@@ -25,7 +25,7 @@ from seedfold.results.evaluation.axes import (
 )
 from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
 from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
-from seedfold.results.evaluation.learning_curves import HISTORY_FILE, learning_curve, read_histories
+from seedfold.results.evaluation.learning_curves import learning_curve, read_histories
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
 from seedfold.results.report.headline import format_number, group_anchor
@@ -33,7 +33,7 @@ from seedfold.results.report.plots import MAX_SERIES, Line
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
-from seedfold.results.store.published import Result
+from seedfold.results.store.published import HISTORY_FILE, Result
 
 if TYPE_CHECKING:
     import pandas as pd

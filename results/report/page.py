@@ -31,8 +31,8 @@ from seedfold.results.report.leading import Leading, find_leading
 from seedfold.results.report.out_of_fold_section import pool_folds
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
 from seedfold.results.report.shown_axes import choose_axes
-from seedfold.results.store.atomic_files import replace_file
 from seedfold.results.store.finished_job import FinishedJob, Job
+from seedfold.results.store.named_output import open_output
 from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.result_tables import averaged_axes
 
@@ -116,8 +116,8 @@ def write_report(
         **_page_values(states, overview),
         **_run_values(runs),
     )
-    with replace_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with open_output(out) as file:
+        file.write(page.encode(errors="backslashreplace"))
 
 
 def _name_figures(leading: Leading, figures: Sequence[Figure], learning: Sequence[Figure]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HISTORY_FILE = "epochs.csv"
+from seedfold.results.store.published import HISTORY_FILE
 
 
 def write_history(staging: Path, history: Sequence[Mapping[str, float]]) -> None:
