@@ -30,6 +30,7 @@ from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
 from seedfold.results.report.headline import format_number, group_anchor, shown_metrics
 from seedfold.results.report.plots import MAX_SERIES, Line
+from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import HISTORY_FILE, Result
@@ -86,9 +87,9 @@ class Figure:
 
 
 def make_labels(groups: Sequence[Group], left_out: Sequence[str] = ()) -> list[str]:
-    """Return a short text for each group: the axes in which they differ, and the stage if that differs."""
+    """Return a short text for each group: the axes that tell them apart, and the stage if that differs."""
     names = [name for name in axis_names(groups) if name not in left_out]
-    differing = [name for name in names if len({format_value(group.axes.get(name)) for group in groups}) > 1]
+    differing = choose_axes(groups, names).names
     stages = len({group.stage for group in groups}) > 1
     return [_make_label(group, differing, short_names(names), stages) for group in groups]
 
