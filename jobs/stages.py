@@ -27,7 +27,11 @@ _STAGE_KEYS = ("run", *TOP_LEVEL_STAGE_KEYS, "uses", "resources")
 _SWEEPER_KEYS = ("params", "zip", "table", "exclude", "only", "derive")
 
 _RESERVED_NAMES = frozenset(
-    {"job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"}
+    {
+        *("job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"),
+        *("seconds", "host", "stale", "n", "expected", "undefined", "over", "mean", "sd", "ci_low", "ci_high"),
+        *("samples", "folds", "complete", "n_members", "models", "chosen_on"),
+    }
 )
 
 
@@ -316,5 +320,5 @@ def study_name(config: DictConfig) -> str:
     """Return the study's name: the key ``study``, else the chosen experiment; raises UsageError if there is none."""
     name = config.get("study") or config.hydra.runtime.choices.get("experiment")
     if not isinstance(name, str) or not name:
-        raise UsageError("study: the study has no name; choose experiment=NAME or give study=NAME")
+        raise UsageError("study: the study has no name; choose experiment=NAME")
     return name
