@@ -32,6 +32,7 @@ from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.typed_config import encode_config
+from seedfold.jobs.typed_texts import TypedTexts, find_typed_texts, typed_override
 from seedfold.jobs.value_evaluation import pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
@@ -96,6 +97,7 @@ class _ProgramContext(StudyContext):
     prefixes: Mapping[str, str]
     groups: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
+    typed: TypedTexts = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
@@ -116,6 +118,7 @@ class _ProgramContext(StudyContext):
             "prefixes": dict(self.prefixes),
             "groups": list(self.groups),
             "derived": list(self.derived),
+            "typed": self.typed,
             "config": composed,
         }
         self.hydra_nodes[id(view)] = view, {"task": self.program.task, "program": program, "node": hydra_node}
@@ -182,8 +185,11 @@ def point_text(axes: Mapping[str, Any]) -> str:
 def overrides_of(job: JobDescription) -> list[str]:
     """Return a job's point as Hydra's overrides: first those of the whole sweep, then its axes."""
     program = job.config["hydra"]["program"]
-    axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
-    return [*program["fixed"], *axes]
+    prefixes, typed = program["prefixes"], program.get("typed", {})
+    return [
+        *program["fixed"],
+        *(typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()),
+    ]
 
 
 def derived_values(job: JobDescription) -> dict[str, Any]:
@@ -222,7 +228,14 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
-    return _make_study(sweep, composer, stage, fixed, tables)
+    typed = find_typed_texts([*_sweeper_params(composer, sweep), *parsed])
+    return _make_study(sweep, composer, stage, fixed, typed, tables)
+
+
+def _sweeper_params(composer: ProgramComposer, sweep: ProgramSweep) -> list[Override]:
+    """The sweeps that are written in ``hydra.sweeper.params`` as on a command line."""
+    params = sweep.config.hydra.sweeper.get("params") or {}
+    return composer.parse_overrides([f"{key}={text}" for key, text in params.items() if isinstance(text, str)])
 
 
 def _place(override: Override, overrides: Sequence[Override]) -> int:
@@ -272,7 +285,8 @@ def _make_points_study(
     first_places: dict[str, int] = {}
     for place, name in names.items():
         first_places.setdefault(name, place)
-    study = _make_study(sweep, sweep.composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
+    typed = find_typed_texts(one for row in rows.values() for one in row)
+    study = _make_study(sweep, sweep.composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed, typed)
     job_places = {name: number for number, name in enumerate(first_places)}
     numbers = [first_number + place for place in first_places.values()]
     return replace(study, _numbers_of_points=numbers), {place: job_places[name] for place, name in names.items()}
@@ -297,6 +311,7 @@ def _make_study(
     composer: ProgramComposer,
     stage: StageSpec,
     fixed: Iterable[Override],
+    typed: TypedTexts,
     tables: Iterable[Path] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
@@ -305,8 +320,9 @@ def _make_study(
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)
+    folder = Path(sweep.program.cwd)
     base = _ProgramContext(
-        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes, groups, derived
+        composer, texts, sweep.study_name, folder, identity, sweep.program, prefixes, groups, derived, typed
     )
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})

@@ -82,7 +82,7 @@ class PointsOfSweeper:
         for study, places in load_expanded_points(self.request.make_sweep(), points, first_number):
             plan = plan_jobs(self.request, study)
             jobs_of_plan = {place: plan.descriptions[job_place] for place, job_place in places.items()}
-            self._note_equal_points(jobs_of_plan.values())
+            self._note_equal_points([jobs_of_plan[place] for place in sorted(jobs_of_plan)])
             jobs |= jobs_of_plan
             # The next points of the same sweep come with the same arguments.
             launches.append(start_jobs(self.request, plan, self.request.arguments, only_adds=True))
@@ -94,11 +94,11 @@ class PointsOfSweeper:
 
         repeated: list[JobDescription] = []
         for job in jobs:
-            earlier = self._axes_by_job.setdefault(job.id, job.axes)
-            if earlier is job.axes:
+            if job.id not in self._axes_by_job:
+                self._axes_by_job[job.id] = job.axes
                 continue
             if self.request.is_basic_sweep:
-                refuse_equal_points(earlier, job.axes)
+                refuse_equal_points(self._axes_by_job[job.id], job.axes)
             repeated.append(job)
         if repeated:
             were = count_noun(len(repeated), "point was", "points were")
