@@ -84,11 +84,15 @@ def test_programs_see_the_scheduler_and_lightning_starts_its_own_processes(place
     stranger = place.program
     (stranger.folder / "train.py").write_text((PROGRAMS / "ddp" / "app.py").read_text())
     (stranger.folder / "conf" / "config.yaml").write_text((PROGRAMS / "ddp" / "conf" / "config.yaml").read_text())
-    said = stranger.run(*place.words, "seed=7", "hydra.launcher.resources.cpus=2")
+    # With a number of tasks, Lightning would take SLURM for what starts its processes.
+    tasks = ["hydra.launcher.options={ntasks: 1}"] if place.project.scheduler == "slurm" else []
+    said = stranger.run(*place.words, "seed=7", "hydra.launcher.resources.cpus=2", *tasks)
     assert "train: 1 done" in said
     assert stranger.returned_values() == [2]
     for rank in range(2):
-        lines = (stranger.folder / "out" / "0" / f"rank-{rank}.txt").read_text().splitlines()
+        # Lightning gives the processes that it starts a folder of their own.
+        (file,) = stranger.folder.glob(f"out*/**/rank-{rank}.txt")
+        lines = file.read_text().splitlines()
         assert lines[0] == "2 processes, seed 7"
         assert SCHEDULER_VARIABLES[place.project.scheduler] <= set(lines)
         assert [line for line in lines if line.startswith(("detected", "SUBMITIT_"))] == []

@@ -46,8 +46,9 @@ class OutputFolder:
 
     def set_in_config(self, config: DictConfig) -> None:
         """Make Hydra use this folder. What is configured stays as it is, as far as it names the folder."""
+        configured = _configured_folder(config)
         OmegaConf.set_readonly(config.hydra, False)
-        if self.path == _configured_folder(config):
+        if self.path == configured:
             return
         sweep_folder = Path(str(config.hydra.sweep.dir)).absolute()
         if not self.path.is_relative_to(sweep_folder):

@@ -1,6 +1,7 @@
 """Training on two processes, which Lightning starts by calling the program again."""
 
 import os
+import time
 from pathlib import Path
 
 import hydra
@@ -40,6 +41,8 @@ def main(cfg):
     said = [f"{trainer.world_size} processes, seed {cfg.seed}", *seen, os.environ.get("SLURM_JOB_NAME", "")]
     found = [kind.__name__ for kind in (SLURMEnvironment, LSFEnvironment) if kind.detect()]
     file = Path(HydraConfig.get().runtime.output_dir, f"rank-{trainer.global_rank}.txt")
+    # What is left to do when rank 0 has ended.
+    time.sleep(2 * trainer.global_rank)
     file.write_text("\n".join([*said, *(f"detected {name}" for name in found)]))
     return trainer.world_size
 
