@@ -80,7 +80,7 @@ class PointsOfSweeper:
         jobs: dict[int, JobDescription] = {}
         launches: list[LaunchResult] = []
         for study, places in load_expanded_points(self.request.make_sweep(), points, first_number):
-            plan = plan_jobs(self.request, study)
+            plan = plan_jobs(self.request, study, self.request.arguments)
             jobs_of_plan = {place: plan.descriptions[job_place] for place, job_place in places.items()}
             self._note_equal_points([jobs_of_plan[place] for place in sorted(jobs_of_plan)])
             jobs |= jobs_of_plan

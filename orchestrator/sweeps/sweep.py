@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import SeedfoldError, UsageError
+from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.dispatch.launch import (
@@ -67,17 +69,18 @@ def _launch_and_wait(
     request: SweepRequest, study: ProgramStudy, arguments: Sequence[str]
 ) -> tuple[Plan, LaunchResult, int]:
     """Plan, launch, and wait if asked to; return the exit code as well."""
-    plan = plan_jobs(request, study)
+    plan = plan_jobs(request, study, arguments)
     launched = start_jobs(request, plan, arguments)
     return plan, launched, wait_and_print_outcome(plan.root, launched) if request.get_flag("wait") else 0
 
 
-def plan_jobs(request: SweepRequest, study: ProgramStudy) -> Plan:
+def plan_jobs(request: SweepRequest, study: ProgramStudy, arguments: Sequence[str]) -> Plan:
     """Compare the jobs with the ledger. Raises UsageError for what cannot be launched, before anything is started."""
     root = request.root
     _check_study_name(root, study.name)
     _refuse_login(study)
     plan = Plan(root, study)
+    refuse_secrets(plan.descriptions, study.settings, arguments, os.environ)
     refuse_copy(plan.folder)
     if not request.get_flag("replace"):
         refuse_replacing(plan, _REPLACE_ADVICE)
@@ -179,5 +182,5 @@ def exit_on_errors() -> Iterator[None]:
     except SeedfoldError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"seedfold: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"seedfold: {terminal_text(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(error.exit_code)
