@@ -20,7 +20,7 @@ from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.results.store.published import RESULT_FILE, find_damage, load_result
+from seedfold.results.store.published import RESULT_FILE, DamagedError, find_damage, load_result
 
 StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
 STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
@@ -203,7 +203,7 @@ def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
 
 
 def _check_done(study: StudyFolder, job_id: str, event: Event) -> JobState:
-    reason = find_damage(study.result_folder_text(job_id, event["n"]), event["files"])
+    reason = find_damage(study.result_folder_text(job_id, event["n"]), event["files"], result=event.get("result"))
     return JobState("lost" if reason else "done", study, event["n"], reason or "", event)
 
 
@@ -212,14 +212,21 @@ def _state_of_started(study: StudyFolder, job_id: str, attempt: int, event: Even
     if process_liveness(study, process_of_event(event)) != "dead" and has_live_claim(study, job_id):
         return JobState("running", study, attempt, event=event)
     if is_published(study, job_id, attempt):
-        return _check_done(study, job_id, unrecorded_done_event(study, job_id, attempt))
+        try:
+            return _check_done(study, job_id, unrecorded_done_event(study, job_id, attempt))
+        except DamagedError as error:
+            return JobState("lost", study, attempt, str(error), event)
     return JobState("lost", study, attempt, "its process ended and recorded no reason", event)
 
 
 def unrecorded_done_event(study: StudyFolder, job_id: str, attempt: int) -> Event:
-    """The ``done`` event that was never recorded because the process was killed, rebuilt from the published result."""
-    result = load_result(study.result_folder(job_id, attempt))
-    return {"e": "done", "t": result.ended, **done_event_details(job_id, attempt, result)}
+    """The ``done`` event that was never recorded because the process was killed, rebuilt from the published result.
+
+    Raises DamagedError if the result cannot be read.
+    """
+    folder = study.result_folder(job_id, attempt)
+    result = load_result(folder)
+    return {"e": "done", "t": result.ended, **done_event_details(job_id, attempt, result, folder)}
 
 
 def count_states(states: Iterable[JobState]) -> dict[str, int]:

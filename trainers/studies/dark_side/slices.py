@@ -75,7 +75,9 @@ def read_swapped_volumes(folder: Path) -> frozenset[str]:
     """Return the names of the volumes in a folder of the stage whose files have axes 0 and 1 swapped."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(folder / SLICES_INDEX, columns=["volume"], filters=[("swapped", "==", True)])
+    table = pq.read_table(
+        folder / SLICES_INDEX, columns=["volume"], filters=[("swapped", "==", True)], page_checksum_verification=True
+    )
     return frozenset(table.column("volume").to_pylist())
 
 
