@@ -140,6 +140,11 @@ class Ledger:
             self.cancelled_jobs.discard(job_id)
 
     @property
+    def damaged_submissions(self) -> Mapping[str, str]:
+        """Why submissions cannot be read, by their folder."""
+        return self._submissions.damaged
+
+    @property
     def damaged_lines(self) -> Counter[str]:
         """The number of lines of events that could not be read, by the name of their file."""
         return self._events.damaged_lines
@@ -158,7 +163,7 @@ class Ledger:
 
 def process_of_event(event: Event) -> ProcessIdentity:
     """The process that a ``started`` event names."""
-    return ProcessIdentity(**event["process"])
+    return ProcessIdentity.from_dict(event["process"])
 
 
 def done_event_details(job_id: str, attempt: int, result: Result, folder: Path) -> dict[str, Any]:
