@@ -22,6 +22,7 @@ from omegaconf._utils import split_key
 from seedfold.jobs.absolute_paths import make_absolute
 from seedfold.jobs.axis_effects import do_overlap
 from seedfold.jobs.axis_values import group_override, value_override
+from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
@@ -70,6 +71,7 @@ class StudyContext:
     study_name: str
     folder: FilePath
     identity: Identity
+    watch: ResolverWatch = field(default_factory=ResolverWatch, kw_only=True)
     _compositions: dict[tuple[str, ...], Composition] = field(default_factory=dict, kw_only=True)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
@@ -290,10 +292,9 @@ class Expansion:
             ValueSource(_axis_path(self.matrix.axes[number]), _value_lookup(self.matrix.axes[number]))
             for number in set_axes
         ]
-        conventions = self._context.composer.conventions
-        template = Template(
-            make_config, tree, sources, self._derivations, self._context.identity, hydra, self._spec.label, conventions
-        )
+        context, label = self._context, self._spec.label
+        composed = (make_config, tree, sources, self._derivations, context.identity, hydra)
+        template = Template(*composed, label, context.composer.conventions, context.watch)
         return template, set_axes
 
 

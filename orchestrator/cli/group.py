@@ -22,6 +22,7 @@ from seedfold.orchestrator.cli.console import print_note, print_text
 COMMANDS = {
     "plan": "Show which jobs would run and why. Nothing is started.",
     "launch": "Start the jobs of a study. Ctrl-C stops them and loses nothing.",
+    "sweep": "Run a command for all combinations of values, as a study.",
     "status": "Show the number of jobs by state, and the reasons of failures.",
     "watch": "Show the status, and update it until no job is active.",
     "resume": "Start unfinished and failed jobs again, from their checkpoints.",

@@ -34,6 +34,7 @@ from seedfold.orchestrator.state.launch_plan import (
     PlannedJob,
     Replacement,
     count_by_stage,
+    count_random_starts,
     estimate_hours,
     group_into_arrays,
     mean_seconds_by_stage,
@@ -116,6 +117,8 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
     print_text(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
     for array in group_into_arrays(starting):
         print_text(f"  {array['stage']}: {_array_text(array)}")
+    for stage, count in count_random_starts(starting).items():
+        print_text(f"  {stage}: {_random_start_text(count)}")
     if starting:
         print_text(_cost_text(plan, starting))
     _print_not_started(plan, jobs, starting)
@@ -161,6 +164,11 @@ def _array_text(array: dict[str, Any]) -> str:
     gpus = f", {array['gpus']} GPU" if array["gpus"] else ""
     limits = f"{size_text(array['memory_bytes'])}, at most {duration_text(array['time_s'])}"
     return f"{count_noun(array['jobs'], 'job')}, each with {array['cpus']} CPU{gpus}, {limits}"
+
+
+def _random_start_text(count: int) -> str:
+    verb = "starts" if count == 1 else "start"
+    return f"{count_noun(count, 'job')} {verb} from random weights, because model.pretrained is null"
 
 
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:

@@ -36,8 +36,9 @@ from seedfold.orchestrator.worker.foreground import (
     remove_scheduler_variables,
     with_step_limit,
 )
-from seedfold.orchestrator.worker.job_process import import_run, start_logging
+from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
 from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
+from seedfold.results.recording.attempt_file import Attempt
 
 
 @click.command()
@@ -112,11 +113,11 @@ def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps
     refuse_copy(found.study)
     if is_import(found.job):
         raise UsageError(f"{found.job.short_id}: was imported and cannot be run")
-    add_launch_folder_to_path(found.study)
+    folder = add_launch_folder_to_path(found.study)
     header = Ledger(found.study).plans.header
     policies = RetryPolicies.parse((header.settings.get("failures") if header else None) or {})
     parents = find_parent_results(root, found.study, found.job)
-    return make_scratch_work(_with_step_limit(found.job, steps), parents), policies.nan
+    return make_scratch_work(_with_step_limit(found.job, steps), parents, folder), policies.nan
 
 
 def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
@@ -127,7 +128,7 @@ def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
     start_logging()
     remove_scheduler_variables()
     try:
-        import_run(work.description.run)(work)
+        call_run(import_run(work.description.run), work, Attempt(work.description, work.attempt, work.folder))
         refuse_nan_metrics(work.staging, policy)
     except RunInterrupted as interruption:
         print_text(f"interrupted: {interruption}")

@@ -36,7 +36,7 @@ def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) ->
     result = details.latest_result()
     if result is not None:
         _print_result(result, str(details.holding_study.result_folder(result.id, result.attempt)))
-    _print_config(details.job.to_dict()["config"])
+    _print_config(details.config())
 
 
 def _print_description(details: JobDetails) -> None:

@@ -25,6 +25,7 @@ from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_ove
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
@@ -89,6 +90,7 @@ def resume(
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
         if overrides or code_folder != Path(header.folder):
             write_plan(study, PlanHeader.create(overrides, (), settings, code_folder), jobs)
+    copy_reused_outputs(study, states, jobs)
     submissions, advanced = submit_jobs(root, study, ledger, starting, settings, code_folder, code)
     return LaunchResult(
         study=study,

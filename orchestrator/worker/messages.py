@@ -29,7 +29,8 @@ class AttemptRequest:
 
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
     ``fit_needed`` means that another job will predict from the same fit; ``task`` is (index, restart) within the
-    submission; ``nan`` says what becomes of a metric that is not a number.
+    submission; ``nan`` says what becomes of a metric that is not a number; ``launch_folder`` is where the
+    study was launched.
     """
 
     root: str
@@ -43,6 +44,7 @@ class AttemptRequest:
     fit_needed: bool = False
     task: tuple[int, int] = (0, 0)
     nan: NanPolicy = "auto"
+    launch_folder: str = "."
 
     @property
     def job_id(self) -> str:

@@ -55,7 +55,9 @@ def _partial_folder(work: Work) -> Path:
 
 def _digest_settings(source: ImageFolder, table: LabelTable) -> str:
     """Return a digest of all that the pixels depend on, except the content of the files."""
-    settings = [source.mode, source.resize, *source.shape]
+    settings: list[Any] = [source.mode, source.resize, *source.shape]
+    if source.smallest_side is not None or source.pad_to is not None:
+        settings += [source.smallest_side, source.pad_to]
     return hashlib.sha256(canonical_json([settings, table.ids, table.files]).encode()).hexdigest()
 
 
