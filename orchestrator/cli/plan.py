@@ -181,7 +181,7 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code)):
+    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code), *plan.states.passed_over_lines()):
         print_text(f"plan: {line}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:

@@ -119,7 +119,7 @@ def start_plan(
         submissions=submissions,
         advance_result=advanced,
         removed=tuple(removed),
-        notes=code_notes(plan.code, plan.jobs, starting, len(mixed), ways),
+        notes=(*code_notes(plan.code, plan.jobs, starting, len(mixed), ways), *plan.states.passed_over_lines()),
         exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 

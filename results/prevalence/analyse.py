@@ -55,7 +55,9 @@ def run(work: Work) -> None:
     tables = {}
     for number, name in enumerate(TABLE_NAMES):
         tables[name] = make_analysis(name, runs, settings, cache, cores, _make_progress(work, number)).table
-        tables[name].to_parquet(work.outputs / table_file_name(name), index=False, compression="zstd")
+        tables[name].to_parquet(
+            work.outputs / table_file_name(name), index=False, compression="zstd", write_page_checksum=True
+        )
     make_spread_table([parent for parent in parents if "task" in parent.result.axes]).to_csv(
         work.outputs / "spread.csv", index=False
     )

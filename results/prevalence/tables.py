@@ -214,7 +214,11 @@ def read_existing_tables(runs: Sequence[FinishedJob], cache: Path) -> dict[str, 
     import pandas as pd
 
     left_by_jobs = {name: run.folder / OUTPUTS / table_file_name(name) for run in runs for name in TABLE_NAMES}
-    tables = {name: pd.read_parquet(file) for name, file in left_by_jobs.items() if file.exists()}
+    tables = {
+        name: pd.read_parquet(file, page_checksum_verification=True)
+        for name, file in left_by_jobs.items()
+        if file.exists()
+    }
     if tables or not cache.is_dir():
         return tables
     found = {name: _read_cached_table(name, runs, cache) for name in TABLE_NAMES}

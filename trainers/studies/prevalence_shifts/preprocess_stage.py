@@ -141,4 +141,4 @@ def _write_index(path: Path, table: LabelTable, chunks: list[Chunk]) -> None:
         "bytes": pa.array([source.bytes for source in sources], pa.int64()),
         "sha256": pa.array([source.sha256 for source in sources], pa.string()),
     }
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns), path, compression="zstd", write_page_checksum=True)
