@@ -204,7 +204,7 @@ def test_stages_that_were_not_begun_follow_those_that_were_done(moved: Toy) -> N
     check_kept(moved, "dark_side")
     moved.output_of("launch", *asked("dark_side"), *HERE, "--wait", "--rerun", "stale")
     assert moved.states("dark_side") == {"done": 13}
-    assert list(moved.study("dark_side").outputs_folder.glob("ensemble/*/submission.npz"))
+    assert (moved.study("dark_side").outputs_folder / "ensemble" / "submission.npz").exists()
 
 
 @pytest.mark.slow

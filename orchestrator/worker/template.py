@@ -15,10 +15,10 @@ import selectors
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
 from seedfold.orchestrator.worker.messages import (
@@ -41,8 +41,8 @@ def _import_preloads(runs: Sequence[str]) -> None:
             module = importlib.import_module(run.rpartition(".")[0])
             for name in getattr(module, "PRELOAD", ()):
                 importlib.import_module(name)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            print(traceback_text(error, os.environ), end="", file=sys.stderr)
 
 
 def find_fork_hazard() -> str | None:

@@ -27,12 +27,16 @@ from omegaconf.errors import UnsupportedInterpolationType
 
 from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
-from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
+from seedfold.results.recording.attempt_file import Attempt
+from seedfold.results.store.published import RESOLVED_FILE, RETURNED, RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.programs.drawn_values import DrawnValues
 from seedfold.trainers.programs.job_config import compose_job_config
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
 
 PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
+DRAWN_FILE = "drawn.json"
+"""In the job's folder: what its resolvers drew, for later attempts."""
 RETURN_FILE = "return.json"
 """What a finished job left: the `value` that its function returned, null where JSON has none, and its `output_dir`."""
 
@@ -53,18 +57,22 @@ def run(work: Work) -> None:
     function = find_function(hydra_part["program"])
     sys.argv[0] = str(sys.modules["__main__"].__file__)
     config = compose_job_config(work.description)
-    output = OutputFolder.for_job(work, config)
-    with _interrupt_on_sigterm(work, output):
-        job_return = _run_job(function, config, output)
-    try:
-        # Reading it raises what the function raised.
-        returned = job_return.return_value
-    except UnsupportedInterpolationType as error:
-        message = str(error).splitlines()[0]
-        raise ConfigFailure(
-            f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
-            " resolver at the top of the module"
-        ) from error
+    program = hydra_part["program"]
+    drawn = DrawnValues(work.folder / DRAWN_FILE, ["now", *program.get("drawing", ())])
+    with drawn.used_in(config, program.get("cached_values", {})):
+        output = OutputFolder.for_job(work, config)
+        with _interrupt_on_sigterm(work, output):
+            job_return = _run_job(function, config, output)
+        try:
+            # Reading it raises what the function raised.
+            returned = job_return.return_value
+        except UnsupportedInterpolationType as error:
+            message = str(error).splitlines()[0]
+            raise ConfigFailure(
+                f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
+                " resolver at the top of the module"
+            ) from error
+        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key()))
     _write_return(work.staging, returned, output)
 
 
@@ -128,6 +136,11 @@ def _interrupt_on_sigterm(work: Work, output: OutputFolder) -> Iterator[None]:
 
 
 def _raise_stopped(number: int, frame: object) -> None:
+    attempt = Attempt.of_this_process()
+    if attempt is not None:
+        attempt.request_stop()
+        if attempt.asks_file.exists():
+            return  # It asks whether it has to stop, and stops by itself.
     raise _Stopped
 
 

@@ -24,6 +24,7 @@ class TrainerSettings:
     """``trainer``: the length and manner of training. Batches count samples; ``clip`` is the largest gradient norm.
 
     With ``head_monitor``, ``loss`` or one of ``metrics``, each head keeps the weights of its own best epoch.
+    ``train_metrics`` is how many training samples are scored after each epoch.
     """
 
     max_epochs: int
@@ -44,13 +45,14 @@ class TrainerSettings:
     mode: MonitorMode = "min"
     head_monitor: str | None = None
     metrics: tuple[str, ...] = ("accuracy",)
+    train_metrics: int | None = None
     early_stopping: Mapping[str, Any] | None = None
     callbacks: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
             _require_positive(getattr(self, name), f"trainer.{name}")
-        for name in ("max_steps", "micro_batch"):
+        for name in ("max_steps", "micro_batch", "train_metrics"):
             if getattr(self, name) is not None:
                 _require_positive(getattr(self, name), f"trainer.{name}")
         if self.accelerator not in _ACCELERATORS:

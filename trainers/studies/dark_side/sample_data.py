@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIRES = ()
+READ_BY = ("dark_side_infer",)
 SWAPPED_YEAR = 2024
 _YEARS = (2021, 2024, 2024)
 _EMPTY_NUMBER = 5

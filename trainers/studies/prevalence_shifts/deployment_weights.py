@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
+@derivation
 def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
     """Return the prevalences of classes with these ``counts`` after scaling to max/min ``ratio``; they sum to 1.
 
@@ -30,6 +32,7 @@ def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
     return [float(value) for value in _scale_prevalences(_class_prevalences(counts), _require_ratio(ratio))]
 
 
+@derivation
 def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[float]:
     """Return one loss weight per class for a deployment with the imbalance ratio ``ratio``; the weights sum to 1.
 
@@ -45,6 +48,7 @@ def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[fl
     return [float(weight) for weight in weights / _sum_in_order(weights)]
 
 
+@derivation
 def deployment_weights(
     counts: Sequence[int] | None, ratio: float, draw: str, split: str
 ) -> list[float] | dict[str, Any]:
