@@ -53,6 +53,7 @@ from seedfold.results.store.named_output import open_output, refuse_folder
 @click.option(
     "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
 )
+@options.many
 @options.selection
 @options.as_json
 @options.common
@@ -61,6 +62,7 @@ def command(
     config_dirs: Sequence[Path],
     file: str | None,
     check: str | None,
+    many: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -71,7 +73,7 @@ def command(
     started and nothing is written."""
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    plan = make_plan(root, overrides, config_dirs)
+    plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
     starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)

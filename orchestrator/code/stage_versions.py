@@ -24,7 +24,8 @@ STAGE_VERSIONS: Mapping[str, int] = {
     # What is chosen on validation rows, and the verdict on passes, go by the mean of the folds.
     "seedfold.results.stages.blend.run": 2,
     "seedfold.results.stages.submission.run": 2,
-    "seedfold.results.stages.top_heads.run": 2,
+    # Ensembles go up to the fold with the most members.
+    "seedfold.results.stages.top_heads.run": 3,
 }
 """The version of a stage's numbers, from 2 on, by the dotted name of its function, such as
 ``seedfold.trainers.stages.fit_predict.run``."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REAL_KINDS, _REAL_OR_BOOLEAN_KINDS = "iuf", "biuf"
+_NO_FOLD = -1
 Read = TypeVar("Read", Header, NDArray[Any])
 
 
@@ -41,7 +42,8 @@ class Volumes:
 
     ``id``, ``target`` and ``cohort`` are columns of the table ``table_path``; so are MODALITY + ``mean`` and
     MODALITY + ``deviation``. A case is in the cohort ``train`` or ``test``; cases of ``test`` are held out and may lack
-    their target. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
+    their target. ``fold`` is a column with the fold (from 0) in which a case validates, for ``task.folds.kind: given``;
+    cases of ``test`` may lack it. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
     """
 
     path: str
@@ -58,6 +60,7 @@ class Volumes:
     deviation: str = "_sd"
     mask: str = "mask"
     clip: float = 4.0
+    fold: Column | None = None
 
     @property
     def used_modalities(self) -> list[str]:
@@ -79,7 +82,11 @@ class Volumes:
             tuple(folder / case / f"{name}.npy" for name in (*self.used_modalities, self.mask)) for case in ids
         )
         volumes = StoredVolumes(path, files, tuple(self.size), scales, self.clip)
-        samples = check_samples(Samples(ids, volumes, targets, held_out=held_out), str(path), self.classes)
+        samples = check_samples(
+            Samples(ids, volumes, targets, held_out=held_out, shards=self._read_folds(frame, held_out, path)),
+            str(path),
+            self.classes,
+        )
         volumes.check_headers()
         return samples
 
@@ -97,6 +104,16 @@ class Volumes:
         unknown = values.isna().to_numpy() & held_out
         targets = to_class_numbers(values.mask(unknown, 0), None, path)
         return np.where(unknown, UNKNOWN, targets)
+
+    def _read_folds(self, frame: pd.DataFrame, held_out: Flags, path: Path) -> Indices | None:
+        if self.fold is None:
+            return None
+        values = frame[find_column(frame, self.fold, path)]
+        unknown = values.isna().to_numpy()
+        if (unknown & ~held_out).any():
+            row = int((unknown & ~held_out).argmax())
+            raise DataFailure(f"{path}: row {row + 1} has no {self.fold}; give the fold of each case of {self.train}")
+        return np.where(unknown, _NO_FOLD, to_class_numbers(values.mask(unknown, 0), None, path))
 
     def _read_scale(self, frame: pd.DataFrame, suffix: str, path: Path) -> Floats:
         return to_floats(frame[[find_column(frame, f"{name}{suffix}", path) for name in self.used_modalities]], path)
