@@ -1,8 +1,8 @@
-"""Runs one job whole, and again and again in forked children, killing each after a random while; see `mortal.kill`.
+"""Runs jobs whole, and again and again in forked children, killing each after a random while; see `mortal`.
 
-Arguments: configuration (JSON file), folder, the fewest and the most kills, seed, the longest life of a child as a
-share of the time that an undisturbed one takes, and the number of processes that train together. folder/whole and
-folder/killed hold what both published.
+Arguments: a folder, with ``cases.json``: for each name the configuration, the fewest and the most kills, the seed, the
+longest life of a child as a share of the time that an undisturbed one takes, and the number of processes that train
+together. NAME/whole and NAME/killed hold what both published.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mortal import kill_repeatedly, measure_seconds
 
@@ -23,12 +24,20 @@ from seedfold.jobs.work import Work
 from seedfold.trainers.stages import fit_predict
 
 
-def main(config_file: str, folder: str, fewest: str, most: str, seed: str, longest: str, ranks: str = "1") -> None:
-    fit_predict.device_count = lambda *_: int(ranks)
+def main(folder: str) -> None:
     for module in fit_predict.PRELOAD:
         import_module(module)
     threads = len(list(Path("/proc/self/task").iterdir()))
-    config, root = json.loads(Path(config_file).read_text()), Path(folder)
+    cases = json.loads((Path(folder) / "cases.json").read_text())
+    for name, case in cases.items():
+        _kill_and_compare(Path(folder) / name, **case)
+    (Path(folder) / "record.json").write_text(json.dumps({"threads": threads}))
+
+
+def _kill_and_compare(
+    root: Path, config: dict[str, Any], fewest: int, most: int, longest: float, seed: int, ranks: int
+) -> None:
+    fit_predict.device_count = lambda *_: ranks
     job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(), "run", "f" * 64)
 
     def work(name: str) -> None:
@@ -39,17 +48,15 @@ def main(config_file: str, folder: str, fewest: str, most: str, seed: str, longe
     def forget() -> None:
         shutil.rmtree(root / "fit_killed", ignore_errors=True)
 
-    seconds = float(longest) * measure_seconds(partial(work, "whole"))
-    chance = random.Random(int(seed))
+    seconds = longest * measure_seconds(partial(work, "whole"))
     kill_repeatedly(
         partial(work, "killed"),
         forget,
-        min_kills=int(fewest),
-        max_kills=int(most),
+        min_kills=fewest,
+        max_kills=most,
         max_seconds=seconds,
-        generator=chance,
+        generator=random.Random(seed),
     )
-    (root / "record.json").write_text(json.dumps({"threads": threads}))
 
 
 if __name__ == "__main__":

@@ -24,26 +24,22 @@ ONE_THREAD = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 
-Killed = Callable[..., dict[str, Any]]
+
+def kill(config: dict[str, Any], fewest: int, most: int, longest: float, **others: int) -> dict[str, Any]:
+    """A case of the program; others are ``seed`` and ``ranks``."""
+    return {"config": config, "fewest": fewest, "most": most, "longest": longest, "seed": 0, "ranks": 1, **others}
 
 
-@pytest.fixture
-def killed(tmp_path: Path) -> Killed:
-    """Run a configuration whole and with kills; return the record, with the published files of both."""
+def run_cases(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
+    """Run configurations whole and with kills, all in one program: its imports take longer than a case."""
+    (folder / "cases.json").write_text(json.dumps(cases))
+    program = [sys.executable, str(PROGRAM), str(folder)]
+    subprocess.run(program, check=True, env={**os.environ, **ONE_THREAD}, cwd=folder)
 
-    def run(
-        config: dict[str, Any], *, fewest: int, most: int, longest: float, seed: int = 0, ranks: int = 1
-    ) -> dict[str, Any]:
-        (tmp_path / "config.json").write_text(json.dumps(config))
-        arguments = [tmp_path / "config.json", tmp_path, fewest, most, seed, longest, ranks]
-        program = [sys.executable, str(PROGRAM), *map(str, arguments)]
-        subprocess.run(program, check=True, env={**os.environ, **ONE_THREAD}, cwd=tmp_path)
-        record: dict[str, Any] = json.loads((tmp_path / "record.json").read_text())
-        for name in ("whole", "killed"):
-            record[name] = {path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())}
-        return record
 
-    return run
+def published(folder: Path) -> dict[str, bytes]:
+    """The published files."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.mark.slow
@@ -51,53 +47,39 @@ def test_kills_change_no_bit_and_neither_does_the_fork(
     compose: Callable[..., dict[str, Any]],
     work: Callable[..., Work],
     results: Callable[[Work], dict[str, bytes]],
-    killed: Killed,
+    tmp_path: Path,
 ) -> None:
-    config = compose(
+    make("mgmt", tmp_path / "data", "tiny")
+    plain = compose(
         "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=8", "schedule.patience=1",
         "checkpoint.every_seconds=0.01", "trainer.early_stopping.patience=3",
     )  # fmt: skip
-    record = killed(config, fewest=5, most=5, longest=0.25)
-    assert record["killed"] == record["whole"]
-    assert len(record["whole"]) == 3
-    assert record["threads"] == 1, "a process with threads cannot be forked safely"
-    job = work(config)
-    fit_predict.run(job)
-    assert results(job) == record["whole"]
-
-
-@pytest.mark.slow
-def test_many_kills_of_a_network_with_every_kind_of_randomness(
-    compose: Callable[..., dict[str, Any]], killed: Killed
-) -> None:
-    config = compose(
+    every_kind_of_randomness = compose(
         "experiment=digits", "trainer.max_epochs=16", "augment=shift", "sampling=balanced", "trainer.accumulate=2",
         "optimizer=sgd", "sampling.imbalance_ratio=3", "checkpoint.every_seconds=0.02",
     )  # fmt: skip
-    record = killed(config, fewest=5, most=20, longest=0.3, seed=1)
-    assert record["killed"] == record["whole"]
-
-
-@pytest.mark.slow
-def test_kills_change_no_bit_where_heads_have_best_epochs_of_their_own(
-    compose: Callable[..., dict[str, Any]], killed: Killed, tmp_path: Path
-) -> None:
-    make("mgmt", tmp_path / "data", "tiny")
-    config = compose(
+    heads_with_best_epochs_of_their_own = compose(
         "experiment=mgmt", "size=tiny", f"paths.data={tmp_path}/data", "trainer.max_epochs=5", "model.blocks=[1,1,1]",
         "model.dropout=0.2", "checkpoint.every_seconds=0.02",
     )  # fmt: skip
-    record = killed(config, fewest=3, most=8, longest=0.4)
-    assert record["killed"] == record["whole"]
-    fit = json.loads((tmp_path / "fit_whole" / "fit.json").read_text())
-    assert len({own["epoch"] for own in fit["heads"].values()}) > 1
-
-
-@pytest.mark.slow
-def test_kills_change_no_bit_on_several_devices(compose: Callable[..., dict[str, Any]], killed: Killed) -> None:
-    config = compose(
+    several_devices = compose(
         "experiment=breast_cancer", "trainer.batch_size=8", "trainer.max_epochs=8", "checkpoint.every_seconds=0.02",
         "trainer.early_stopping.patience=3",
     )  # fmt: skip
-    record = killed(config, fewest=3, most=3, longest=0.4, ranks=2)
-    assert record["killed"] == record["whole"]
+    cases = {
+        "plain": kill(plain, 5, 5, 0.25),
+        "random": kill(every_kind_of_randomness, 5, 20, 0.3, seed=1),
+        "heads": kill(heads_with_best_epochs_of_their_own, 3, 8, 0.4),
+        "devices": kill(several_devices, 3, 3, 0.4, ranks=2),
+    }
+    run_cases(tmp_path, cases)
+    for case in cases:
+        assert published(tmp_path / case / "killed") == published(tmp_path / case / "whole"), case
+    assert len(published(tmp_path / "plain" / "whole")) == 3
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["threads"] == 1, "a process with threads cannot be forked safely"
+    fit = json.loads((tmp_path / "heads" / "fit_whole" / "fit.json").read_text())
+    assert len({own["epoch"] for own in fit["heads"].values()}) > 1
+    job = work(plain)
+    fit_predict.run(job)
+    assert results(job) == published(tmp_path / "plain" / "whole")
