@@ -49,6 +49,10 @@ class Program:
     imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch. ``options`` are
     those of the command line that say where the configuration is found. ``now_texts`` is what ``${now:PATTERN}`` was
     in the launching process, by pattern.
+
+    ``main_file`` is the main module of the launching process, which jobs run in the same way; it is empty where they
+    import ``module`` instead. ``main_module`` is its name after ``python -m``, ``argv`` what followed it on the command
+    line of the sweep, and ``arguments`` those of them that the program took for itself.
     """
 
     module: str
@@ -59,6 +63,15 @@ class Program:
     now: float
     options: tuple[str, ...] = ()
     now_texts: Mapping[str, str] = field(default_factory=dict)
+    main_file: str = ""
+    main_module: str = ""
+    argv: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the program makes a job another one."""
+        return {"task": self.task} | ({"arguments": list(self.arguments)} if self.arguments else {})
 
     @property
     def task(self) -> str:
@@ -102,14 +115,14 @@ class _ProgramContext(StudyContext):
         """See `StudyContext.compose`. The keys of Hydra's node that a job needs are put beside it."""
         config = self.composer.compose([*self.fixed_overrides, *options])
         view = pop_hydra_view(config)
-        composed = encode_config(config, self.program.module)
+        composed = encode_config(config, "__main__" if self.program.main_file else self.program.module)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
         resources_entry, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
         with one_line_errors():
             OmegaConf.set_struct(config, False)
             config[LAUNCHER_RESOURCES] = resources_entry or {}
             config[SWEEPER] = {"derive": derive or {}}
-            config["hydra"] = {"task": self.program.task}
+            config["hydra"] = self.program.identity
         hydra_node = {key: value for key, value in node.items() if key not in _OMITTED_HYDRA_KEYS}
         program = asdict(self.program) | {
             "fixed": list(self.fixed_overrides),
@@ -118,7 +131,7 @@ class _ProgramContext(StudyContext):
             "derived": list(self.derived),
             "config": composed,
         }
-        self.hydra_nodes[id(view)] = view, {"task": self.program.task, "program": program, "node": hydra_node}
+        self.hydra_nodes[id(view)] = view, {**self.program.identity, "program": program, "node": hydra_node}
         return Composition(config, lambda: config, paths_to_texts(plain_tree(config)), view)
 
 

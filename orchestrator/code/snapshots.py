@@ -23,16 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
 from seedfold.orchestrator.code.source_files import (
     SourceFile,
     SourceFiles,
     named_modules,
     program_folders,
+    program_scripts,
     read_source_files,
 )
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
-from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
+from seedfold.orchestrator.ledger.layout import ROOT_MARK, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.results.store.atomic_files import fsync_path
 
@@ -72,7 +74,7 @@ def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Pa
     Return its digest.
     """
     jobs = list(jobs)
-    sources = read_source_files(named_modules(jobs), folder, program_folders(jobs))
+    sources = read_source_files(named_modules(jobs), folder, program_folders(jobs), program_scripts(jobs))
     table = {name: _source_digest(source) for name, source in sources.files.items()}
     digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
     final = study.snapshots_folder / digest

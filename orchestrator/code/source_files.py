@@ -97,16 +97,33 @@ def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
     return list(dict.fromkeys(folder for program in programs for folder in program["path"]))
 
 
-def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterable[str] = ()) -> SourceFiles:
+def program_scripts(jobs: Iterable[JobDescription]) -> list[Path]:
+    """Return the scripts that are the main modules of other people's programs."""
+    programs = (job.config["hydra"]["program"] for job in jobs if "hydra" in job.config)
+    scripts = (one["main_file"] for one in programs if one.get("main_file") and not one["main_module"])
+    return [Path(script) for script in dict.fromkeys(scripts)]
+
+
+def read_source_files(
+    names: Iterable[str], folder: Path, extra_folders: Iterable[str] = (), scripts: Iterable[Path] = ()
+) -> SourceFiles:
     """Read the modules with these names, and what they import, as jobs launched in ``folder`` would find them.
 
-    ``extra_folders`` are searched last.
+    ``extra_folders`` are searched last. ``scripts`` are read as well, whatever their names are, and no module of such a
+    name is searched.
     """
     path = [*_search_path(folder), *extra_folders]
     files: dict[str, SourceFile] = {}
     roots: dict[Path, None] = {}
     left_out: list[str] = []
     waiting, seen = [_OWN_PACKAGE, *sorted(names)], {_PLUGIN_PACKAGE}
+    for script in scripts:
+        source = _read_file(script)
+        script_files = {} if source is None else {script.name: source}
+        files |= script_files
+        roots[script.parent] = None
+        seen.add(script.stem)
+        waiting.extend(sorted(_imported_modules(script_files)))
     while waiting:
         name = waiting.pop()
         if name in seen or name in sys.stdlib_module_names:

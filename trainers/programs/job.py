@@ -1,8 +1,9 @@
 """The job of somebody's own program: it calls the program's function with the configuration of the program's Hydra.
 
-Nothing is composed again and nothing is unpickled. The program's module is imported by its name, from the snapshot of
-the code where there is one, else from its file; the function is what ``@hydra.main`` decorates. Hydra's own `run_job`
-calls it, so that logging, output folder, working directory and callbacks are as under Hydra's own launchers.
+Nothing is composed again and nothing is unpickled. The program runs as its user has started it, from the snapshot of
+the code where there is one, until it asks Hydra for its sweep (see `main_module`). Where it was no file, its module is
+imported by name. Hydra's own `run_job` calls the function, so that logging, output folder, working directory and
+callbacks are as under Hydra's own launchers.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import UnsupportedInterpolationType
 
-from seedfold.jobs.hydra_program import overrides_of
+from seedfold.jobs.task_function import program_start
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
-from seedfold.trainers.programs.job_config import compose_job_config
+from seedfold.trainers.programs.job_config import arguments_of, compose_job_config
+from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
 
+__all__ = ["PRELOAD", "RETURN_FILE", "enter", "run"]
 PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
 RETURN_FILE = "return.json"
 """What a finished job left: the `value` that its function returned, null where JSON has none, and its `output_dir`."""
@@ -41,31 +44,46 @@ _log = logging.getLogger(__name__)
 
 def run(work: Work) -> None:
     """Call the function; raises what it raises, RunInterrupted where it was asked to stop."""
-    hydra_part = work.config["hydra"]
-    _change_folder(Path(hydra_part["program"]["cwd"]))
+    program, start = work.config["hydra"]["program"], program_start(work.config)
+    _change_folder(Path(program["cwd"]))
     _set_threads(work.description.resources.cpus)
+    if start is not None:
+        with_task_function(start, lambda function: _call(work, function, program_file(start)))
+        return
+    sys.argv = [program["file"], *arguments_of(work.description)]
+    function = find_function(program)
+    _call(work, function, str(sys.modules["__main__"].__file__))
+
+
+def _call(work: Work, function: TaskFunction, file: str) -> None:
+    """Call the function of the program in ``file`` and write what it returns."""
+    hydra_part = work.config["hydra"]
     _set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
-    sys.argv = [
-        hydra_part["program"]["file"],
-        *hydra_part["program"].get("options", ()),
-        *overrides_of(work.description),
-    ]
-    function = find_function(hydra_part["program"])
-    sys.argv[0] = str(sys.modules["__main__"].__file__)
+    sys.argv = [file, *arguments_of(work.description)]
     config = compose_job_config(work.description)
     output = OutputFolder.for_job(work, config)
     with _interrupt_on_sigterm(work, output):
-        job_return = _run_job(function, config, output)
+        returned = _returned_value(function, config, output, is_imported=not hydra_part["program"].get("main_file"))
+    _write_return(work.staging, returned, output)
+
+
+def _returned_value(function: TaskFunction, config: DictConfig, output: OutputFolder, is_imported: bool) -> Any:
+    """Return what the function returns, raise what it raises; to exit without an error is to return nothing."""
     try:
         # Reading it raises what the function raised.
-        returned = job_return.return_value
+        return _run_job(function, config, output).return_value
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+        return None
     except UnsupportedInterpolationType as error:
+        if not is_imported:
+            raise
         message = str(error).splitlines()[0]
         raise ConfigFailure(
             f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
             " resolver at the top of the module"
         ) from error
-    _write_return(work.staging, returned, output)
 
 
 def _change_folder(folder: Path) -> None:

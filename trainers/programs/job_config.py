@@ -25,6 +25,7 @@ from seedfold.jobs.hydra_program import overrides_of, value_overrides_of
 from seedfold.jobs.typed_config import decode_config, import_class
 from seedfold.jobs.work import ConfigFailure
 
+_SWEEP_KEYS = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.sweep.", "hydra.mode")
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +40,21 @@ def compose_job_config(job: JobDescription) -> DictConfig:
     with read_write(config), open_dict(config):
         config["hydra"] = hydra_node
     return config
+
+
+def arguments_of(job: JobDescription) -> list[str]:
+    """Return the arguments with which the program, started by hand, would run this job alone."""
+    program, typed = job.config["hydra"]["program"], job.config["hydra"]["node"]["overrides"]["hydra"]
+    kept = [one for one in typed if not one.lstrip("+~").startswith(_SWEEP_KEYS)]
+    # The configuration itself may ask for a sweep.
+    words = program.get("argv", ())
+    is_sweep_by_config = bool(program.get("main_file")) and not {"-m", "--multirun"} & {*words}
+    return [
+        *program.get("options", ()),
+        *overrides_of(job),
+        *kept,
+        *(["hydra.mode=RUN"] if is_sweep_by_config else []),
+    ]
 
 
 def _composed_config(job: JobDescription, program: Mapping[str, Any]) -> DictConfig:
