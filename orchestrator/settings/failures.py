@@ -78,7 +78,9 @@ def _traceback_digest(error: BaseException) -> str:
     import traceback
 
     frames = [(Path(frame.filename).name, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
-    return _short_hash([*map(str, frames), type(error).__name__, _VARIABLE_PARTS.sub("#", str(error))])
+    # The number in the message of an error varies from job to job; the number of an exit is what it says.
+    text = str(error) if isinstance(error, SystemExit) else _VARIABLE_PARTS.sub("#", str(error))
+    return _short_hash([*map(str, frames), type(error).__name__, text])
 
 
 def _short_hash(parts: Sequence[str]) -> str:
@@ -91,15 +93,24 @@ def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Fail
     """Describe a process that ended without a message. ``exit_code`` as in `subprocess`: negative for a signal."""
     peak = f"peak memory {peak_bytes / 1024**3:.1f} GB"
     if exit_code >= 0:
+        how = " by os._exit, or as another program," if exit_code == 0 else ""
         return Failure(
             "error",
-            f"the process exited with code {exit_code} before its attempt was complete; {peak}",
+            f"the process exited{how} with code {exit_code} before its attempt was complete; {peak}",
             f"exit-{exit_code}",
         )
     name = signal.Signals(-exit_code).name
     if oom_killed and -exit_code == signal.SIGKILL:
         return Failure("oom_host", f"killed because the machine ran out of memory; {peak}", "oom-killed")
     return Failure("error", f"the process was killed by {name}; {peak}", f"signal-{name}")
+
+
+def failure_from_own_kill(last_error: str | None) -> Failure:
+    """Describe a process that kills itself; ``last_error`` is the last error in its log."""
+    reason = "the program killed its own process (SIGKILL)"
+    if last_error is not None:
+        reason += f"; the last error in its log: {last_error}"
+    return Failure("error", _escape_unencodable(reason[:400]), _short_hash([_VARIABLE_PARTS.sub("#", reason)]))
 
 
 @dataclass(frozen=True, slots=True)

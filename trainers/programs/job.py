@@ -33,6 +33,7 @@ from seedfold.trainers.programs.job_config import arguments_of, compose_job_conf
 from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
+from seedfold.trainers.programs.snapshot_modules import hand_over_new_files
 
 __all__ = ["PRELOAD", "RETURN_FILE", "enter", "run"]
 PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
@@ -47,12 +48,15 @@ def run(work: Work) -> None:
     program, start = work.config["hydra"]["program"], program_start(work.config)
     _change_folder(Path(program["cwd"]))
     _set_threads(work.description.resources.cpus)
-    if start is not None:
-        with_task_function(start, lambda function: _call(work, function, program_file(start)))
-        return
-    sys.argv = [program["file"], *arguments_of(work.description)]
-    function = find_function(program)
-    _call(work, function, str(sys.modules["__main__"].__file__))
+    try:
+        if start is not None:
+            with_task_function(start, lambda function: _call(work, function, program_file(start)))
+            return
+        sys.argv = [program["file"], *arguments_of(work.description)]
+        function = find_function(program)
+        _call(work, function, str(sys.modules["__main__"].__file__))
+    finally:
+        hand_over_new_files(program["path"])
 
 
 def _call(work: Work, function: TaskFunction, file: str) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import filecmp
+import json
+import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -11,6 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from seedfold.jobs.work import SNAPSHOT_RECORD
+
+_log = logging.getLogger(__name__)
+_OWN_PACKAGE = "seedfold"
 
 
 def find_snapshot_modules() -> Path | None:
@@ -60,6 +67,44 @@ def _copies_and_originals(folders: Sequence[str]) -> Iterator[tuple[Path, Path]]
         if file is None or modules is None or not file.startswith(f"{modules}/"):
             continue
         name = Path(file).relative_to(modules)
-        if name.parts[0] != "seedfold":
-            originals = [Path(folder, name) for folder in folders]
-            yield Path(file), next((each for each in originals if each.exists()), originals[0])
+        if name.parts[0] != _OWN_PACKAGE:
+            yield Path(file), _original_of(name, folders)
+
+
+def _original_of(name: Path, folders: Sequence[str]) -> Path:
+    """Where a file of the snapshot belongs in the program's own folders."""
+    places = [Path(folder, name) for folder in folders]
+    return next((place for place in places if place.exists()), None) or next(
+        (place for place in places if place.parent.is_dir()), places[0]
+    )
+
+
+def hand_over_new_files(folders: Sequence[str]) -> None:
+    """Copy files that were written beside modules of the snapshot to where the modules come from, and log them.
+
+    They stay in the snapshot as well, where later jobs look for them.
+    """
+    modules = find_snapshot_modules()
+    for file in _new_files(modules) if modules is not None and folders else ():
+        place = _original_of(file.relative_to(modules), folders)  # type: ignore[arg-type]
+        try:
+            if place.exists() and place.stat().st_mtime_ns >= file.stat().st_mtime_ns:
+                continue
+            temporary = place.with_name(f".{place.name}.{os.getpid()}")
+            shutil.copy2(file, temporary)
+            temporary.rename(place)
+        except OSError as error:
+            _log.warning("%s: the program left this file; it cannot be copied to %s: %s", file, place, error.strerror)
+        else:
+            _log.info("%s: written by the program beside its code", place)
+
+
+def _new_files(modules: Path) -> Iterator[Path]:
+    known = json.loads((modules.parent / SNAPSHOT_RECORD).read_text(encoding="utf-8"))["files"]
+    for folder, inner_folders, names in os.walk(modules):
+        inner_folders[:] = [name for name in inner_folders if name not in ("__pycache__", _OWN_PACKAGE)]
+        for name in names:
+            file = Path(folder, name)
+            is_known = str(file.relative_to(modules)) in known or file.is_symlink()
+            if not is_known and not name.startswith(".new-") and not name.endswith((".py", ".pyc")):
+                yield file

@@ -85,11 +85,11 @@ def test_multirun_yaml_is_that_of_hydra(program: HydraProgram) -> None:
 
 
 @pytest.mark.slow
-def test_a_resolver_below_the_main_guard_is_told_where_it_belongs(program: HydraProgram) -> None:
+def test_a_resolver_that_is_registered_below_the_main_guard_is_there(program: HydraProgram) -> None:
     file = program.folder / "train.py"
     register = (
         'from omegaconf import OmegaConf\n    OmegaConf.register_new_resolver("twice", lambda n: 2 * n)\n    main()'
     )
     file.write_text(file.read_text().replace("\n    main()", f"\n    {register}"))
-    said = program.sweep("lr='${twice:1}'", code=1)
-    assert "register the resolver at the top of the module" in " ".join(said.split())
+    program.sweep("lr='${twice:1}'", "child=false")
+    assert program.returned_values() == [2]
