@@ -33,6 +33,7 @@ from seedfold.trainers.programs.job_config import arguments_of, compose_job_conf
 from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
+from seedfold.trainers.programs.restarted_program import note_job
 from seedfold.trainers.programs.snapshot_modules import hand_over_new_files
 
 __all__ = ["PRELOAD", "RETURN_FILE", "enter", "run"]
@@ -64,6 +65,7 @@ def _call(work: Work, function: TaskFunction, file: str) -> None:
     hydra_part = work.config["hydra"]
     _set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
     sys.argv = [file, *arguments_of(work.description)]
+    note_job(work, file)
     config = compose_job_config(work.description)
     output = OutputFolder.for_job(work, config)
     with _interrupt_on_sigterm(work, output):
