@@ -8,6 +8,7 @@ counts for the id; and ``program``, ``node`` and ``num``, which do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from omegaconf._utils import split_key
 
 from seedfold.jobs.axis_values import override_text, value_override
 from seedfold.jobs.canonical_json import canonical_json
+from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
@@ -26,13 +28,14 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
+from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
-from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at
+from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at, walk_texts
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.typed_config import encode_config
-from seedfold.jobs.value_evaluation import pop_hydra_view
+from seedfold.jobs.value_evaluation import as_hydra_config, dotted_key, pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
 STAGE = "sweep"
@@ -48,7 +51,8 @@ class Program:
     ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
     imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch. ``options`` are
     those of the command line that say where the configuration is found. ``now_texts`` is what ``${now:PATTERN}`` was
-    in the launching process, by pattern.
+    in the launching process, by pattern; ``cached_values`` are those of other resolvers with a cache, which Hydra
+    hands on to the jobs in the same way (see `encode_cache`).
 
     ``main_file`` is the main module of the launching process, which jobs run in the same way; it is empty where they
     import ``module`` instead. ``main_module`` is its name after ``python -m``, ``argv`` what followed it on the command
@@ -63,6 +67,7 @@ class Program:
     now: float
     options: tuple[str, ...] = ()
     now_texts: Mapping[str, str] = field(default_factory=dict)
+    cached_values: Mapping[str, Any] = field(default_factory=dict)
     main_file: str = ""
     main_module: str = ""
     argv: tuple[str, ...] = ()
@@ -72,6 +77,11 @@ class Program:
     def identity(self) -> dict[str, Any]:
         """What of the program makes a job another one."""
         return {"task": self.task} | ({"arguments": list(self.arguments)} if self.arguments else {})
+
+    @property
+    def class_module(self) -> str:
+        """The module in which jobs find the classes of the main module."""
+        return "__main__" if self.main_file else self.module
 
     @property
     def task(self) -> str:
@@ -115,7 +125,7 @@ class _ProgramContext(StudyContext):
         """See `StudyContext.compose`. The keys of Hydra's node that a job needs are put beside it."""
         config = self.composer.compose([*self.fixed_overrides, *options])
         view = pop_hydra_view(config)
-        composed = encode_config(config, "__main__" if self.program.main_file else self.program.module)
+        composed = encode_config(config, self.program.class_module)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
         resources_entry, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
         with one_line_errors():
@@ -130,9 +140,22 @@ class _ProgramContext(StudyContext):
             "groups": list(self.groups),
             "derived": list(self.derived),
             "config": composed,
+            # The list itself: resolvers of this kind are found while the points are listed, and later ones are added.
+            "drawing": self.watch.names,
         }
+        _watch_hydra_node(self.watch, view)
         self.hydra_nodes[id(view)] = view, {**self.program.identity, "program": program, "node": hydra_node}
         return Composition(config, lambda: config, paths_to_texts(plain_tree(config)), view)
+
+
+def _watch_hydra_node(watch: ResolverWatch, view: Any) -> None:
+    """Find the resolvers in Hydra's own node, which only jobs resolve, that give another value at every call."""
+    for path, text in walk_texts(OmegaConf.to_container(view.hydra, resolve=False), ("hydra",)):
+        if "${" not in text or find_dependencies(text).resolvers <= KNOWN_RESOLVERS:
+            continue
+        with as_hydra_config(view), watch.watching(), suppress(UsageError), one_line_errors():
+            # What cannot be resolved here yet, the job resolves.
+            OmegaConf.select(view, dotted_key(path))
 
 
 @dataclass(frozen=True)

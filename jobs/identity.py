@@ -177,7 +177,7 @@ def job_digest(document: str, run: str, parents_text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def replace_by_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
+def replace_by_texts(value: Any, texts: Mapping[str, Any], key: str = "") -> Any:
     """Return ``value`` with each dotted key of ``texts`` replaced by its text; the rest is shared with ``value``."""
     if key in texts:
         return texts[key]

@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.axis_values import axis_values, parse_cell
+from seedfold.jobs.command import COMMAND, COMMAND_RUN
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.matrix import Block
@@ -175,7 +176,7 @@ def _require_run(stage: str, run: Any) -> str:
             f"stage {stage}: run is missing;"
             " give the dotted name of the function that does a job (run: package.module.function)"
         )
-    return run
+    return COMMAND_RUN if run == COMMAND else run
 
 
 def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from seedfold.jobs.identity import Identity, job_digest
 from seedfold.jobs.key_patterns import Patterns
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.predicates import with_predicates
+from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import SharedConfig, walk_paths
 from seedfold.jobs.stage_parents import ParentJoin, read_edge, sort_topologically
 from seedfold.jobs.stages import StageSpec, check_lengths, read_stages, study_name
@@ -150,6 +151,7 @@ def load_study(
     name = study_name(config)
     ordered = sort_topologically(stages)
     fill_in_study(config, name, folder)
+    refuse_secret_references(plain_tree(config))
     settings = _read_settings(config)
     identity = Identity.from_config(settings["identity"])
     matrices = {spec.name: make_matrix(composer, spec, identity) for spec in ordered}

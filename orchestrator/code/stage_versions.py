@@ -15,6 +15,12 @@ STAGE_VERSIONS: Mapping[str, int] = {
     # Estimates below 1e-12 count as zero.
     "seedfold.results.prevalence.analyse.run": 2,
     "seedfold.results.prevalence.estimate.run": 2,
+    # Axes of amplitudes, not of masks, are swapped in some volumes; volumes with empty masks are left out.
+    "seedfold.trainers.studies.dark_side.infer_stage.run": 2,
+    "seedfold.trainers.studies.dark_side.mean_masks_stage.run": 2,
+    "seedfold.trainers.studies.dark_side.slices_stage.run": 2,
+    # A class that is absent from a batch adds nothing to losses of masks.
+    "seedfold.trainers.stages.fit_masks.run": 2,
     # What is chosen on validation rows, and the verdict on passes, go by the mean of the folds.
     "seedfold.results.stages.blend.run": 2,
     "seedfold.results.stages.submission.run": 2,

@@ -6,11 +6,14 @@ between any two of them jobs are waiting; none is lost and none runs twice.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
@@ -22,21 +25,24 @@ from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
 def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path]) -> Plan:
     """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
-    Raises UsageError for errors in the study file, for classes that do not exist, and for a study that has to run on a
-    login host.
+    Raises UsageError for errors in the study file, for classes and commands that do not exist, and for a study that
+    has to run on a login host.
     """
     from seedfold.jobs.study import load_study
 
     study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
     refuse_remote_study(study.settings["cluster"])
     plan = Plan(root, study)
+    refuse_secrets(plan.descriptions, study.settings, overrides, os.environ)
     refuse_missing_targets(plan.descriptions, Path.cwd())
+    refuse_missing_commands(plan.descriptions, Path.cwd())
     return plan
 
 
@@ -102,6 +108,7 @@ def start_plan(
         header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd(), request)
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    copy_reused_outputs(plan.folder, plan.states, plan.descriptions)
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
     return LaunchResult(
         study=plan.folder,

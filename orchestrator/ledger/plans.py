@@ -30,6 +30,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.description_lines import decode_jobs, encode_jobs
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.moved_modules import current_name, oldest_name
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.imports.run import IMPORT_RUN
@@ -89,7 +90,7 @@ class PlanHeader:
             time=time.time(),
             user=user_name(),
             host=os.uname().nodename,
-            command=tuple(sys.argv),
+            command=tuple(without_secrets(word, os.environ) for word in sys.argv),
             folder=str(folder),
             overrides=tuple(overrides),
             config_dirs=tuple(map(str, config_dirs)),

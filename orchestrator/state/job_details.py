@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from seedfold.jobs.identity import replace_by_texts
 from seedfold.orchestrator.code.snapshots import read_snapshot_record
 from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.layout import Root
@@ -57,6 +58,12 @@ class JobDetails:
         if not number or not is_published(self.holding_study, self.job.id, number):
             return None
         return load_result(self.holding_study.result_folder(self.job.id, number))
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain data; where the job is done, with the values that only the job could know."""
+        result = self.latest_result()
+        config: dict[str, Any] = replace_by_texts(self.job.to_dict()["config"], result.resolved if result else {})
+        return config
 
     def snapshot_info(self) -> dict[str, Any] | None:
         """The snapshot that the result comes from, or with which the job was submitted; None without a snapshot.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,7 @@ class SweepRequest:
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
         program = _make_program(self.task_function, self.launched_at, self._now_texts())
+        program = replace(program, cached_values=self._cached_values(program.class_module))
         name = study_name(self.config.hydra.job.name, self.task_function, program.module)
         return ProgramSweep(loader, self.config, program, name, self._study_settings())
 
@@ -149,6 +150,15 @@ class SweepRequest:
         _ = self.sweep_folder
         texts = OmegaConf.get_cache(self.config).get("now", {})
         return {str(pattern): str(text) for (pattern,), text in texts.items()}
+
+    def _cached_values(self, main_module: str) -> dict[str, Any]:
+        """What other resolvers with a cache have given so far; Hydra's own launcher copies it to all jobs."""
+        from omegaconf import OmegaConf
+
+        from seedfold.jobs.typed_config import encode_cache
+
+        cache = OmegaConf.get_cache(self.config)
+        return encode_cache({str(name): values for name, values in cache.items() if name != "now"}, main_module)
 
     def _study_settings(self) -> dict[str, Any]:
         from seedfold.jobs.hydra_program import VOLATILE

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import SeedfoldError, UsageError
+from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.dispatch.launch import (
@@ -96,6 +98,7 @@ def _launch_and_wait(
     _check_study_name(root, study.name)
     _refuse_login(study)
     plan = Plan(root, study)
+    refuse_secrets(plan.descriptions, study.settings, arguments, os.environ)
     refuse_copy(plan.folder)
     if not request.get_flag("replace"):
         refuse_replacing(plan, _REPLACE_ADVICE)
@@ -192,5 +195,5 @@ def _exit_on_errors() -> Iterator[None]:
     except SeedfoldError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"seedfold: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"seedfold: {terminal_text(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -313,8 +313,7 @@ class Job:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration, as plain data."""
-        config: Mapping[str, Any] = self.details.job.to_dict()["config"]
-        return dict(config)
+        return self.details.config()
 
     @property
     def attempts(self) -> list[dict[str, Any]]:

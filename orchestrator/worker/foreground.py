@@ -94,12 +94,13 @@ def find_parent_results(root: Root, study: StudyFolder, job: JobDescription) -> 
     return ParentResults(folders, {parent: states.stage_of(parent) for parent in folders})
 
 
-def add_launch_folder_to_path(study: StudyFolder) -> None:
-    """Make the packages importable that were in the folder of the last launch of the study."""
+def add_launch_folder_to_path(study: StudyFolder) -> Path:
+    """Make the packages importable that were in the folder of the last launch of the study; return this folder."""
     header = Plans(study).header
     folder = header.folder if header else str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    return Path(folder)
 
 
 def remove_scheduler_variables() -> None:
@@ -108,7 +109,7 @@ def remove_scheduler_variables() -> None:
         del os.environ[name]
 
 
-def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
+def make_scratch_work(job: JobDescription, parents: ParentResults, launch_folder: Path | None = None) -> Work:
     """Prepare an attempt at a job in a new folder of its own, which is not deleted afterwards.
 
     Raises UsageError if the job needs a value that no parent has.
@@ -127,4 +128,5 @@ def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
         staging=folder / "result",
         parents=parents.folders,
         stages=parents.stages,
+        launch_folder=launch_folder or Path.cwd(),
     )

@@ -18,11 +18,11 @@ import selectors
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.task_function import is_same_start, program_start
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
@@ -46,8 +46,8 @@ def _import_preloads(runs: Sequence[str]) -> None:
             module = importlib.import_module(run.rpartition(".")[0])
             for name in getattr(module, "PRELOAD", ()):
                 importlib.import_module(name)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            print(traceback_text(error, os.environ), end="", file=sys.stderr)
 
 
 def _enter_program(runs: Sequence[str], program: Mapping[str, Any], serve: Callable[[], None]) -> str | None:
@@ -57,8 +57,8 @@ def _enter_program(runs: Sequence[str], program: Mapping[str, Any], serve: Calla
         if enter is not None:
             try:
                 reason: str | None = enter(program, serve)
-            except Exception:
-                traceback.print_exc()
+            except Exception as error:
+                print(traceback_text(error, os.environ), end="", file=sys.stderr)
                 reason = "the program failed before its sweep"
             return reason
     return "the job's own module could not be imported"

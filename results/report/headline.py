@@ -15,6 +15,7 @@ from seedfold.jobs.canonical_json import canonical_json
 from seedfold.results.evaluation.axes import CODE_AXES, Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined
 from seedfold.results.evaluation.problem_axes import problem_axes
+from seedfold.results.report.shown_axes import ShownAxes, choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
 from seedfold.results.store.published import MetricRecord, Result
@@ -80,6 +81,7 @@ class ReportTable:
     has_stages: bool
     left_out: int = 0
     problem: Sequence[str] = ()
+    shown_axes: ShownAxes = field(default_factory=lambda: ShownAxes(()))
 
     @property
     def compared(self) -> list[str]:
@@ -184,8 +186,11 @@ def _make_table(
     # The best is marked within each version of the code, because a version of the code is not a method.
     problem = list(dict.fromkeys([*problem_axes(axes, compare), *(axis for axis in axes if axis in CODE_AXES)]))
     mark_best(rows, columns, problem)
-    has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
-    return ReportTable(axes, columns, rows, has_heads, has_stages, left_out, problem)
+    stages = {row.group.stage for row in rows}
+    # A stage with one head needs no name for it, whatever other stages call theirs.
+    has_heads, has_stages = len({(row.group.stage, row.head) for row in rows}) > len(stages), len(stages) > 1
+    shown = choose_axes([row.group for row in rows], axes)
+    return ReportTable(shown.names, columns, rows, has_heads, has_stages, left_out, problem, shown)
 
 
 def make_pooled_table(

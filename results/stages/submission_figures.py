@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedfold.results.evaluation.learning_curves import HISTORY_FILE
 from seedfold.results.stages.figure_files import COLOURS, INK_COLOUR, figure_style, new_figure, save_figure
 from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.published import HISTORY_FILE
 
 if TYPE_CHECKING:
     import pandas as pd

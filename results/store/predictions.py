@@ -101,7 +101,7 @@ def write_predictions(
     *,
     job: JobDescription,
     sample_ids: Sequence[str],
-    targets: npt.NDArray[Any] | None,
+    targets: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | None,
     logits: Mapping[str, npt.NDArray[Any]],
     expected: Collection[str],
 ) -> None:
@@ -109,7 +109,7 @@ def write_predictions(
 
     ``logits`` maps each head to an array (n, k); a class head may have one logit (of class 1) or one per class, a
     regression head has one column, the prediction. ``targets`` (n,) are class numbers or real numbers, masked or NaN
-    where unknown. ``expected`` are the ids that the split has.
+    where unknown: one array for all heads, or one for each by its name. ``expected`` are the ids that the split has.
 
     Raises DataFailure where ids are repeated, missing or unexpected, where lengths or types do not fit, or where the
     split is there already; NonFiniteFailure where a logit or target is infinite or a logit is not a number.
@@ -121,22 +121,33 @@ def write_predictions(
     arrays = {head: require_logits(split, head, values, sample_ids) for head, values in logits.items()}
     if not arrays:
         raise DataFailure(f"split {split!r}: there is no head, so there is nothing to keep")
-    truth = require_targets(split, targets, sample_ids)
+    truth = _targets_by_head(split, targets, list(arrays), sample_ids)
     for head, values in arrays.items():
-        check_range(split, head, truth, values.shape[1], sample_ids)
+        check_range(split, head, truth[head], values.shape[1], sample_ids)
     _write(path, _make_table(sample_ids, truth, arrays), _make_footer(job, split, expected, arrays))
 
 
-def _make_table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Floats]) -> Any:
+def _targets_by_head(split: str, targets: Any, heads: Sequence[str], sample_ids: Sequence[str]) -> dict[str, Targets]:
+    if not isinstance(targets, Mapping):
+        return dict.fromkeys(heads, require_targets(split, targets, sample_ids))
+    if targets.keys() != set(heads):
+        raise DataFailure(f"targets of split {split!r}: for heads {', '.join(targets)}, logits for {', '.join(heads)}")
+    truth = {head: require_targets(split, targets[head], sample_ids) for head in heads}
+    if len({known.values.dtype for known in truth.values()}) > 1:
+        raise DataFailure(f"targets of split {split!r}: classes and real numbers in one split; give each a split")
+    return truth
+
+
+def _make_table(sample_ids: Sequence[str], targets: Mapping[str, Targets], logits: Mapping[str, Floats]) -> Any:
     count, width = len(sample_ids), max(values.shape[1] for values in logits.values())
     ids = pa.array(sample_ids, type=pa.string())
-    truth = pa.array(targets.values, mask=~targets.known)
+    truth = [pa.array(each.values, mask=~each.known) for each in targets.values()]
     names = pa.DictionaryArray.from_arrays(
         pa.array(np.repeat(np.arange(len(logits), dtype=np.int32), count)), pa.array(list(logits), type=pa.string())
     )
     columns = {
         "sample_id": pa.chunked_array([ids] * len(logits)).combine_chunks(),
-        "target": pa.chunked_array([truth] * len(logits)).combine_chunks(),
+        "target": pa.chunked_array(truth).combine_chunks(),
         "head": names,
     }
     for number in range(width):

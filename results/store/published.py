@@ -23,6 +23,10 @@ from seedfold.results.store.atomic_files import fsync_path
 RESULT_FILE = "result.json"
 RUN_METRICS_FILE = "metrics.json"
 """A list of `MetricRecord` that a run may leave beside or instead of predictions."""
+HISTORY_FILE = "epochs.csv"
+"""A row of metrics for each epoch, or for each step that a program logged, in the column ``epoch``."""
+RESOLVED_FILE = "resolved_values.json"
+"""Values that a run may leave for keys of its configuration, by dotted key: those that it drew itself."""
 RETURNED = "return"
 """The split and head of the metrics that the function of a program returned."""
 
@@ -69,7 +73,7 @@ class Result:
     files: Mapping[str, FileRecord]
     metrics: tuple[MetricRecord, ...]
     resolved: Mapping[str, Any] = field(default_factory=dict)
-    """What late references stood for, by dotted key."""
+    """What late references, and values that a job draws, stood for, by dotted key."""
 
     @property
     def seconds(self) -> float:
@@ -97,7 +101,7 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     for name in names:
         fsync_path(staging / name)
     files = {name: _make_file_record(staging / name) for name in names}
-    metrics, resolved = _collect_metrics(staging, names), record.get("resolved", {})
+    metrics, resolved = _collect_metrics(staging, names), {**record.get("resolved", {}), **_read_resolved(staging)}
     result = Result(**fields, files=files, metrics=metrics, resolved=resolved)
     _write_and_sync(staging / RESULT_FILE, json.dumps(result.to_dict(), ensure_ascii=False))
     for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
@@ -160,6 +164,13 @@ def _read_run_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ..
         return ()
     records: list[MetricRecord] = json.loads((staging / RUN_METRICS_FILE).read_text(encoding="utf-8"))
     return tuple(records)
+
+
+def _read_resolved(staging: Path) -> dict[str, Any]:
+    """Return the values that a run itself found for keys of its configuration and left in `RESOLVED_FILE`."""
+    file = staging / RESOLVED_FILE
+    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return values
 
 
 def _prediction_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:

@@ -14,22 +14,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
+from hydra.core.utils import JobReturn, run_job
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import UnsupportedInterpolationType
 
 from seedfold.jobs.task_function import program_start
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
-from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
-from seedfold.trainers.programs.job_config import arguments_of, compose_job_config
+from seedfold.results.recording.attempt_file import Attempt
+from seedfold.results.store.published import RESOLVED_FILE, RETURNED, RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.programs.drawn_values import DrawnValues
+from seedfold.trainers.programs.job_config import arguments_of, compose_job_config, set_globals
 from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
@@ -63,13 +64,17 @@ def run(work: Work) -> None:
 def _call(work: Work, function: TaskFunction, file: str) -> None:
     """Call the function of the program in ``file`` and write what it returns."""
     hydra_part = work.config["hydra"]
-    _set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
+    set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
     sys.argv = [file, *arguments_of(work.description)]
     note_job(work, file)
     config = compose_job_config(work.description)
-    output = OutputFolder.for_job(work, config)
-    with _interrupt_on_sigterm(work, output):
-        returned = _returned_value(function, config, output, is_imported=not hydra_part["program"].get("main_file"))
+    program = hydra_part["program"]
+    drawn = DrawnValues.of_program(work.folder, program)
+    with drawn.used_in(config, program.get("cached_values", {})):
+        output = OutputFolder.for_job(work, config)
+        with _interrupt_on_sigterm(work, output):
+            returned = _returned_value(function, config, output, is_imported=not program.get("main_file"))
+        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key()))
     _write_return(work.staging, returned, output)
 
 
@@ -110,19 +115,6 @@ def _set_threads(cpus: int) -> None:
         sys.modules["torch"].set_num_threads(cpus)
 
 
-def _set_globals(program: Mapping[str, Any], name: str) -> None:
-    """Let ``${now:...}`` be the time of the launch for all jobs of a sweep, as in Hydra."""
-    setup_globals()
-    moment, texts = datetime.fromtimestamp(program["now"]), program.get("now_texts", {})
-
-    def now(pattern: str) -> str:
-        text: str = texts.get(pattern) or moment.strftime(pattern)
-        return text
-
-    OmegaConf.register_new_resolver("now", now, use_cache=True, replace=True)
-    JobRuntime.instance().set("name", name)
-
-
 def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobReturn:
     context = HydraContext(config_loader=cast(Any, None), callbacks=Callbacks(config))
     output.set_in_config(config)
@@ -152,6 +144,11 @@ def _interrupt_on_sigterm(work: Work, output: OutputFolder) -> Iterator[None]:
 
 
 def _raise_stopped(number: int, frame: object) -> None:
+    attempt = Attempt.of_this_process()
+    if attempt is not None:
+        attempt.request_stop()
+        if attempt.asks_file.exists():
+            return  # It asks whether it has to stop, and stops by itself.
     raise _Stopped
 
 

@@ -10,12 +10,14 @@ import importlib
 import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobRuntime, setup_globals
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -40,6 +42,19 @@ def compose_job_config(job: JobDescription) -> DictConfig:
     with read_write(config), open_dict(config):
         config["hydra"] = hydra_node
     return config
+
+
+def set_globals(program: Mapping[str, Any], name: str) -> None:
+    """Let ``${now:...}`` be the time of the launch for all jobs of a sweep, as in Hydra."""
+    setup_globals()
+    moment, texts = datetime.fromtimestamp(program["now"]), program.get("now_texts", {})
+
+    def now(pattern: str) -> str:
+        text: str = texts.get(pattern) or moment.strftime(pattern)
+        return text
+
+    OmegaConf.register_new_resolver("now", now, use_cache=True, replace=True)
+    JobRuntime.instance().set("name", name)
 
 
 def arguments_of(job: JobDescription) -> list[str]:

@@ -10,18 +10,22 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.work import Work
-from seedfold.trainers.programs.job_config import arguments_of, compose_job_config
+from seedfold.trainers.programs.drawn_values import DrawnValues
+from seedfold.trainers.programs.job_config import arguments_of, compose_job_config, set_globals
 
 VARIABLE = "SEEDFOLD_PROGRAM"
 """The environment variable that names the file with the job; Seedfold's plugin for Hydra looks for it."""
 _FILE = "program.json"
+_until_the_end = ExitStack()
 
 
 def note_job(work: Work, program_file: str) -> None:
@@ -43,12 +47,14 @@ def use_config_of_job(note: Path) -> None:
     if record["process"] == os.getpid() or main_file is None or Path(main_file).absolute() != Path(record["file"]):
         return
     job, compose = JobDescription.from_dict(record["job"]), Hydra.compose_config
-    Hydra.compose_config = _with_config_of_job(job, compose)  # type: ignore[method-assign]
+    Hydra.compose_config = _with_config_of_job(job, compose, note.parent)  # type: ignore[method-assign]
     # Only the first Hydra of the process is the program's.
     del os.environ[VARIABLE]
 
 
-def _with_config_of_job(job: JobDescription, compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+def _with_config_of_job(
+    job: JobDescription, compose: Callable[..., DictConfig], job_folder: Path
+) -> Callable[..., DictConfig]:
     given = [word for word in arguments_of(job) if not word.startswith("--")]
 
     def compose_config(
@@ -56,11 +62,16 @@ def _with_config_of_job(job: JobDescription, compose: Callable[..., DictConfig])
     ) -> DictConfig:
         composed = compose(hydra, config_name, overrides, *args, **kwargs)
         others = overrides[len(given) :]
-        if overrides[: len(given)] != given or any(not word.lstrip("+~").startswith("hydra") for word in others):
+        is_of_job = overrides[: len(given)] == given and all(word.lstrip("+~").startswith("hydra") for word in others)
+        if not is_of_job or kwargs["run_mode"] is not RunMode.RUN:
             return composed
+        program = job.config["hydra"]["program"]
+        set_globals(program, composed.hydra.job.name)
         config = compose_job_config(job)
         with read_write(config), open_dict(config):
             config["hydra"] = composed.hydra
+        drawn = DrawnValues.of_program(job_folder, program)
+        _until_the_end.enter_context(drawn.used_in(config, program.get("cached_values", {})))
         return config
 
     return compose_config

@@ -105,6 +105,11 @@ COMMANDS = [
 ]
 
 OVERRIDES = [
+    override(
+        "derive by Python itself on the command line",
+        *("+derive.x._target_=os.system", "+derive.x.command='touch conf/ran'"),
+        says=("derive.x", "os.system"),
+    ),
     override("unknown experiment", "experiment=ligth", says=("ligth", "light")),
     override("unknown key", "sginal=1", says=("sginal", "signal")),
     override("unknown nested key", "trainer.max_stesp=1", says=("trainer.max_stesp", "trainer.max_steps")),
@@ -125,6 +130,7 @@ OVERRIDES = [
     override("unknown stage", "--stage", "trian", says=("--stage trian", "'train'")),
 ]
 
+DERIVED = "matrix: {{seed: [0]}}\nderive: {{signal: {{_target_: {}}}}}\n"
 FILES = [
     study("file that is no YAML", "matrix: [", "bad"),
     study("matrix and stages", "matrix: {seed: [0]}\nstages: {a: {matrix: {seed: [0]}}}\n", "stages", "matrix"),
@@ -138,7 +144,25 @@ FILES = [
     study("exclude on an unknown axis", "matrix: {seed: [0]}\nexclude: {sede: 0}\n", "sede"),
     study("nothing left", "matrix: {seed: [0]}\nexclude: {seed: 0}\n", "seed"),
     study("derive of no function", "matrix: {seed: [0]}\nderive: {signal: {_target_: no.such.f}}\n", "no.such.f"),
-    study("derive that raises", "matrix: {seed: [0]}\nderive: {signal: {_target_: math.log, x: 0}}\n", "signal"),
+    study(
+        "derive that raises", DERIVED.format("seedfold.jobs.imbalance.long_tail_shares, ratio: 0, classes: 2"), "signal"
+    ),
+    study(
+        "derive by Python itself",
+        DERIVED.format("os.system, command: 'touch conf/ran'"),
+        "os.system",
+        "seedfold.derivation",
+    ),
+    study("derive by a builtin", DERIVED.format("builtins.exec, source: 'raise SystemExit'"), "builtins.exec"),
+    study(
+        "derive by what a module imports",
+        DERIVED.format("toy.light.os.system, command: 'touch conf/ran'"),
+        "not marked",
+    ),
+    study("derive by a class of a package", DERIVED.format("pandas.DataFrame"), "pandas.DataFrame", "not marked"),
+    study(
+        "derive by a part of a function", DERIVED.format("seedfold.jobs.imbalance.class_weights.__call__"), "not marked"
+    ),
     study("after an unknown stage", "stages: {a: {matrix: {seed: [0]}}, b: {after: aa}}\n", "aa", "'a'"),
     study("stages in a circle", "stages: {a: {after: b}, b: {after: a}}\n", "a", "b"),
     study("missing value", "needed: ???\nmatrix: {seed: [0]}\n", "needed"),

@@ -33,7 +33,7 @@ def test_grammar_params_zip_exclude_and_derive_make_the_points(here: HydraProgra
         "hydra.sweeper.params={seed: 'range(0,3)'}",
         "hydra.sweeper.zip={lr: [0.1, 0.2], model: [small, large]}",
         "hydra.sweeper.exclude={seed: 1, model: large}",
-        "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: '${model.name}'}}",
+        "hydra.sweeper.derive={+classes: {_target_: seedfold.jobs.derive.given, value: '${model.name}'}}",
     )
     jobs = jobs_of(here, "seed=0,1", "+note=a", hydra=told)
     assert axes_of_jobs(jobs) == [

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.ledger.submissions import TaskArray
+from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.slots import Gpu, Machine
 
@@ -129,3 +131,19 @@ def test_a_job_that_gets_a_place_lacks_none() -> None:
     slot.release()
     assert here.acquire_slot(Resources(gpus=1), 0) is not None
     assert here.shortage is None
+
+
+def test_the_task_of_a_scheduler_leaves_nothing_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    array = TaskArray("fit", Resources(cpus=2, gpus=1), per_task=2, side_by_side=2)
+    here = ScheduledEnvironment(array=array).machine(ClusterSettings.parse({"executor": "slurm"}), Path("/runs/one"))
+    slots = [here.acquire_slot(Resources(cpus=2, gpus=1), running) for running in range(3)]
+    assert [slot and slot.gpus for slot in slots] == [("0",), ("1",), None]
+    assert slots[0] is not None
+    slots[0].release()
+    again = here.acquire_slot(Resources(cpus=2, gpus=1), 1)
+    assert again is not None
+    assert again.gpus == ("0",)
+    assert not list(tmp_path.iterdir())

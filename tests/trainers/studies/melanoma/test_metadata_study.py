@@ -54,3 +54,6 @@ def _check_scores(place: Path, outputs: Path) -> None:
         assert scores[model]["mean"] == pytest.approx(np.mean(folds))
         assert scores[model]["all"] == pytest.approx(roc_auc_score(oof["target"], oof[column]))
         assert scores[model]["mean"] > 0.55
+    trained = pd.read_csv(outputs / "auc.csv").set_index(["model", "fold"])["train_auroc"]
+    assert trained[MODELS[0]]["mean"] > scores[MODELS[0]]["mean"]
+    assert trained["mean"].isna().all()
