@@ -126,6 +126,11 @@ def _print_error(error: BaseException, debug: bool) -> int:
         for note in getattr(error, "__notes__", ()):
             print_note(note, prefix="")
         return error.exit_code
+    from seedfold.jobs.work import DataFailure
+
+    if isinstance(error, DataFailure):
+        _print_message(f"{error}; seedfold doctor STUDY finds all results that are damaged")
+        return UnreachableError.exit_code
     if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
         _print_message(f"{error.filename}: {error.strerror}; check the permissions of the folder and the free space")
         return UnreachableError.exit_code

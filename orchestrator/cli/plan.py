@@ -53,6 +53,7 @@ from seedfold.results.store.named_output import open_output, refuse_folder
 @click.option(
     "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
 )
+@options.many
 @options.selection
 @options.as_json
 @options.common
@@ -61,6 +62,7 @@ def command(
     config_dirs: Sequence[Path],
     file: str | None,
     check: str | None,
+    many: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -71,7 +73,7 @@ def command(
     started and nothing is written."""
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    plan = make_plan(root, overrides, config_dirs)
+    plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
     starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
@@ -179,7 +181,7 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code)):
+    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code), *plan.states.passed_over_lines()):
         print_text(f"plan: {line}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:

@@ -29,15 +29,15 @@ from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
-def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path]) -> Plan:
+def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], many: bool = False) -> Plan:
     """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
-    Raises UsageError for errors in the study file, for classes and commands that do not exist, and for a study that
-    has to run on a login host.
+    Raises UsageError for errors in the study file, for classes and commands that do not exist, for a study that has to
+    run on a login host, and for more than a million points unless ``many``.
     """
     from seedfold.jobs.study import load_study
 
-    study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
+    study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd(), many=many)
     refuse_remote_study(study.settings["cluster"])
     plan = Plan(root, study)
     refuse_secrets(plan.descriptions, study.settings, overrides, os.environ)
@@ -55,14 +55,16 @@ def launch(
     replace: bool = False,
     rerun: str | None = None,
     accept: bool = False,
+    many: bool = False,
 ) -> LaunchResult:
     """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
-    ``accept`` first records that the code of today computes the same as that of done jobs. Raises UsageError if jobs
-    would be replaced and ``replace`` is not set; nothing is written then.
+    ``accept`` first records that the code of today computes the same as that of done jobs. Raises UsageError, and
+    writes nothing, if jobs would be replaced and ``replace`` is not set, or if there are more than a million points and
+    ``many`` is not set.
     """
-    plan = make_plan(root, overrides, config_dirs)
+    plan = make_plan(root, overrides, config_dirs, many)
     refuse_copy(plan.folder)
     if selection is not None:
         selection.check_names(plan.descriptions)
@@ -117,7 +119,7 @@ def start_plan(
         submissions=submissions,
         advance_result=advanced,
         removed=tuple(removed),
-        notes=code_notes(plan.code, plan.jobs, starting, len(mixed), ways),
+        notes=(*code_notes(plan.code, plan.jobs, starting, len(mixed), ways), *plan.states.passed_over_lines()),
         exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 

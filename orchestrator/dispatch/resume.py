@@ -98,8 +98,11 @@ def resume(
         started=tuple(one.job for one in starting),
         submissions=submissions,
         advance_result=advanced,
-        notes=code_notes(
-            comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+        notes=(
+            *code_notes(
+                comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+            ),
+            *states.passed_over_lines(),
         ),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from seedfold.jobs.errors import count_noun
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.private_folder import open_private_file, private_folder
+
+_GPU_LINE = re.compile(r"\s*(\d+)\s*,\s*(\S+)\s*,\s*(\S+)\s*")
+"""Other lines are messages of the driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,14 @@ def visible_gpus() -> list[Gpu]:
     query = ["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (FileNotFoundError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return []
-    rows = [[field.strip() for field in line.split(",")] for line in listed.splitlines() if line.strip()]
+    rows = [found.groups() for found in map(_GPU_LINE.fullmatch, listed.splitlines()) if found]
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = None if allowed is None else [name.strip() for name in allowed.split(",")]
     return [
-        Gpu(index, int(free) * 1024**2)
+        # A GPU that shares the memory of the host reports none of its own.
+        Gpu(index, int(free) * 1024**2 if free.isdecimal() else 0)
         for index, uuid, free in rows
         if names is None or index in names or uuid in names
     ]

@@ -219,7 +219,7 @@ def main() -> None:
     die_with_parent(parent)
     requests = _take_requests()
     _ignore_signals()
-    environment = job_environment(os.environ, single_thread_variables())
+    environment = job_environment(os.environ, single_thread_variables(), options["of_scheduler"])
     os.environ.clear()
     os.environ.update(environment)
     runs, program, reason = options["runs"], options["program"], None

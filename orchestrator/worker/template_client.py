@@ -24,9 +24,13 @@ def callable_names(job: JobDescription) -> Iterator[str]:
     Their modules are imported before the job is started, except the main module of a program, which is run.
     """
     yield job.run
-    program = job.config.get("hydra")
-    if program is not None and program_start(job.config) is None:
-        yield program["task"]
+    if is_program(job) and program_start(job.config) is None:
+        yield job.config["hydra"]["task"]
+
+
+def is_program(job: JobDescription) -> bool:
+    """Whether a job runs somebody's own program."""
+    return "hydra" in job.config
 
 
 def find_program_start(jobs: Iterable[JobDescription]) -> dict[str, Any] | None:
@@ -37,9 +41,19 @@ def find_program_start(jobs: Iterable[JobDescription]) -> dict[str, Any] | None:
 class TemplateClient:
     """A running template process, and the pipe on which the template and its jobs report."""
 
-    def __init__(self, warm: str, runs: Sequence[str], program: Mapping[str, Any] | None = None) -> None:
-        """``program`` says how a program is started whose main module the template runs, up to its sweep."""
-        self._options = json.dumps({"warm": warm, "runs": list(runs), "program": program})
+    def __init__(
+        self,
+        warm: str,
+        runs: Sequence[str],
+        program: Mapping[str, Any] | None = None,
+        of_scheduler: bool = False,
+    ) -> None:
+        """``program`` says how a program is started whose main module the template runs, up to its sweep.
+
+        ``of_scheduler`` says whether jobs see the scheduler's variables.
+        """
+        options = {"warm": warm, "runs": list(runs), "program": program, "of_scheduler": of_scheduler}
+        self._options = json.dumps(options)
         self._start()
 
     def _start(self) -> None:

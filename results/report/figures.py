@@ -28,8 +28,9 @@ from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_c
 from seedfold.results.evaluation.learning_curves import learning_curve, read_histories
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
-from seedfold.results.report.headline import format_number, group_anchor
+from seedfold.results.report.headline import format_number, group_anchor, shown_metrics
 from seedfold.results.report.plots import MAX_SERIES, Line
+from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import HISTORY_FILE, Result
@@ -86,9 +87,9 @@ class Figure:
 
 
 def make_labels(groups: Sequence[Group], left_out: Sequence[str] = ()) -> list[str]:
-    """Return a short text for each group: the axes in which they differ, and the stage if that differs."""
+    """Return a short text for each group: the axes that tell them apart, and the stage if that differs."""
     names = [name for name in axis_names(groups) if name not in left_out]
-    differing = [name for name in names if len({format_value(group.axes.get(name)) for group in groups}) > 1]
+    differing = choose_axes(groups, names).names
     stages = len({group.stage for group in groups}) > 1
     return [_make_label(group, differing, short_names(names), stages) for group in groups]
 
@@ -105,14 +106,18 @@ def cut_note(shown: int, total: int, what: str = "groups") -> str:
 
 
 def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
-    """Return (split, head, metric) to plot: the test split and balanced accuracy, if they exist."""
+    """Return (split, head, metric) to plot: the test split and balanced accuracy, if they exist.
+
+    Of jobs that have none of the usual metrics, it is the first that they returned or logged.
+    """
     found = {(each["split"], each["head"], each["metric"]): None for result in results for each in result.metrics}
     for metric in _PREFERRED_METRICS:
         for wanted in ("test", "val", None):
             for key in found:
                 if key[2] == metric and wanted in (key[0], None):
                     return key
-    return None
+    own = (each for result in results for each in shown_metrics(result) if each["value"] is not None)
+    return next(((each["split"], each["head"], each["metric"]) for each in own), None)
 
 
 def axis_figures(
@@ -245,10 +250,12 @@ def _one_of_each_training(runs: Sequence[FinishedJob]) -> list[FinishedJob]:
 
 def _learning_columns(columns: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the columns of losses, and those of one metric: of training samples where these are scored, and val."""
+    columns = [name for name in columns if name not in ("job", "epoch", "lr")]
     losses = [name for name in columns if name.endswith("loss")]
     if "train/eval_loss" in losses:
         losses.remove("train/loss")
-    others = [name for name in columns if name.startswith("val") and name not in losses][:1]
+    others = [name for name in columns if name not in losses and not name.startswith("train")]
+    others = [name for name in others if name.startswith("val")][:1] or others[:1]
     trained = [name.replace("val/", "train/", 1) for name in others]
     return losses, [*(name for name in trained if name in columns), *others]
 

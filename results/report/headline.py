@@ -22,6 +22,8 @@ from seedfold.results.store.published import MetricRecord, Result
 
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
+BEST_STEP = "_best_step"
+"""The end of the names of metrics that are not values but epochs."""
 MOST_OF_ITS_OWN = 8
 """How many metrics the report shows for a job that has none of `SHOWN_METRICS`, such as the job of a program."""
 
@@ -103,7 +105,8 @@ def group_anchor(link_kind: str, group: Group) -> str:
 
 def shown_metrics(result: Result) -> Sequence[MetricRecord]:
     """Return the metrics of a job that the report shows."""
-    return [each for each in result.metrics if each["metric"] in SHOWN_METRICS] or result.metrics[:MOST_OF_ITS_OWN]
+    own = [each for each in result.metrics if not each["metric"].endswith(BEST_STEP)]
+    return [each for each in own if each["metric"] in SHOWN_METRICS] or own[:MOST_OF_ITS_OWN]
 
 
 def make_mean_table(

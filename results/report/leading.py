@@ -14,7 +14,7 @@ from seedfold.jobs.work import OUTPUTS
 from seedfold.results.evaluation.axes import format_axes, format_value
 from seedfold.results.report.embedded_figures import MEDIA_TYPES, embed_figure
 from seedfold.results.report.figures import Figure, to_readable
-from seedfold.results.report.headline import format_number
+from seedfold.results.report.headline import UNDEFINED, format_number
 from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def read_leading_table(run: FinishedJob, file: Path) -> LeadingTable:
     pivoted = _folds_side_by_side(frame)
     shown = (frame if pivoted is None else pivoted).iloc[:MAX_ROWS]
     axes = format_axes(run.axes)
-    what = to_readable(file.stem) if pivoted is None else "area under the ROC curve by fold"
+    what = f"table of {to_readable(file.stem)}" if pivoted is None else "area under the ROC curve by fold"
     return LeadingTable(
         title=f"{run.stage}: {what}",
         columns=[to_readable(str(name)) for name in shown],
-        rows=[[_cell_text(value) for value in row] for row in shown.itertuples(index=False)],
+        rows=list(zip(*(_column_texts(shown[name]) for name in shown), strict=True)),
         numeric=[pd.api.types.is_numeric_dtype(shown[name]) for name in shown],
         caption=f"Left by stage {run.stage}{f', {axes}' if axes else ''}, as {file.name}.",
         left_out=max(0, len(frame if pivoted is None else pivoted) - MAX_ROWS),
@@ -106,7 +106,15 @@ def _folds_side_by_side(frame: pd.DataFrame) -> pd.DataFrame | None:
     return wide.reset_index()
 
 
-def _cell_text(value: Any) -> str:
-    if isinstance(value, float):
-        return format_number(value)
-    return format_value(value.item() if hasattr(value, "item") else value)
+def _column_texts(values: pd.Series[Any]) -> list[str]:
+    """Return cells as text; numbers that are whole throughout are shown without decimals."""
+    import pandas as pd
+
+    if pd.api.types.is_float_dtype(values):
+        whole = bool((values.dropna() % 1 == 0).all())
+        return [f"{value:.0f}" if whole and value == value else format_number(value) for value in values]
+    return [UNDEFINED if pd.isna(value) else format_value(_plain(value)) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value

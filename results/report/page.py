@@ -27,6 +27,7 @@ from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
 from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
 from seedfold.results.report.headline import ReportRow, format_number, make_mean_table, shown_metrics
+from seedfold.results.report.heat_maps import heat_maps
 from seedfold.results.report.leading import Leading, find_leading
 from seedfold.results.report.out_of_fold_section import pool_folds
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
@@ -94,6 +95,7 @@ def write_report(
     leading = find_leading(runs, first)
     figures = [
         *axis_figures(runs, results, over, places_by_code),
+        *heat_maps(runs, results, over),
         *curve_figures(pooled.curves, pooled.setting_count),
         *more_figures,
         *figures_left_by_jobs(runs, leading.files),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.utils import JobReturn, run_job
+from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 from omegaconf.errors import UnsupportedInterpolationType
@@ -29,6 +29,7 @@ from seedfold.jobs.task_function import program_start
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import RESOLVED_FILE, RETURNED, RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.programs.child_processes import wait_for_ranks
 from seedfold.trainers.programs.drawn_values import DrawnValues
 from seedfold.trainers.programs.job_config import arguments_of, compose_job_config, set_globals
 from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
@@ -118,7 +119,10 @@ def _set_threads(cpus: int) -> None:
 def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobReturn:
     context = HydraContext(config_loader=cast(Any, None), callbacks=Callbacks(config))
     output.set_in_config(config)
-    return run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    job_return = run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    if job_return.status is JobStatus.COMPLETED:
+        wait_for_ranks()
+    return job_return
 
 
 class _Stopped(BaseException):

@@ -204,7 +204,7 @@ def test_long_lists_are_cut_and_say_so(make_run: Make, tmp_path: Path, monkeypat
 def test_reports_of_little(make_run: Make, tmp_path: Path) -> None:
     page = write(tmp_path / "empty.html", [], failures=[], overview={}, states={"waiting": 3})
     assert "svg" not in page.tags
-    assert "No job has published predictions with known targets yet." in page.text
+    assert "No job has published a metric yet" in "".join(page.text)
     bare = make_run({"seed": 1})
     assert f"job-{bare.id}" in write(tmp_path / "bare.html", [bare]).ids
 
@@ -377,3 +377,24 @@ def test_learning_curves_of_many_groups_are_one(make_run: Make, tmp_path: Path) 
     text = " ".join(" ".join(page.text).split())
     assert f"All {MAX_SERIES + 1} trainings of stage train together." in text
     assert "Shown are the first" not in text.partition("Learning curves")[2].partition("The study")[0]
+
+
+def test_metrics_that_programs_return_and_log_have_tables_curves_and_maps(make_run: Make, tmp_path: Path) -> None:
+    runs = []
+    for lr in (0.001, 0.01, 0.1):
+        for width in (8, 16):
+            for seed in range(2):
+                accuracy = 1 - lr + seed / 100
+                logged = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5], "my_score": [0.1, accuracy]})
+                metrics = [("return", "return", "my_score", accuracy), ("return", "return", "my_score_best_step", 1.0)]
+                axes = {"lr": lr, "width": width, "seed": seed}
+                runs.append(make_run(axes, metrics=metrics, epochs=logged))
+    page = write(tmp_path / "report.html", runs)
+    text = " ".join(" ".join(page.text).split())
+    assert "0.905 ± 0.007" in text
+    assert "my score (return) against lr" in text
+    assert "my score (return) over lr and width" in text
+    assert "Each cell is the mean of 2 jobs, over all other axes." in text
+    assert "my score by epoch" in text
+    assert "train loss by epoch" in text
+    assert "best step" not in text

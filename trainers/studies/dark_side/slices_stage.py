@@ -130,7 +130,12 @@ def _write_index(path: Path, volumes: list[SlicedVolume], shape: Sequence[int]) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.concat_tables([_index_rows(volume, shape) for volume in volumes]), path, compression="zstd")
+    pq.write_table(
+        pa.concat_tables([_index_rows(volume, shape) for volume in volumes]),
+        path,
+        compression="zstd",
+        write_page_checksum=True,
+    )
 
 
 def _index_rows(volume: SlicedVolume, shape: Sequence[int]) -> pa.Table:
