@@ -16,8 +16,8 @@ from seedfold.orchestrator.settings.failures import Failure, failure_from_own_ki
 
 _LOG_TAIL_BYTES = 200_000
 _ERROR = re.compile(
-    r"^(?:\[rank\d+\]: ?)?Traceback \(most recent call last\):\n(?:(?:\[rank\d+\]: ?)?[ \t].*\n)+"
-    r"(?:\[rank\d+\]: ?)?(\S.*)$",
+    r"^(?:\[rank\d+\]: )?Traceback \(most recent call last\):\n(?:(?:\[rank\d+\]: )?[ \t].*\n)+"
+    r"(?:\[rank\d+\]: )?(\S.*)$",
     re.MULTILINE,
 )
 
