@@ -6,6 +6,7 @@ functions read them.
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -28,10 +29,8 @@ class OptunaSearch:
     """A search: its space, how many trials it has (``n_trials``), and how many of them at a time (``n_jobs``)."""
 
     def __init__(self, config: DictConfig, settings: Mapping[str, Any], arguments: Sequence[str]) -> None:
-        impl: Any
         try:
-            from hydra_plugins.hydra_optuna_sweeper import _impl as impl
-
+            impl: Any = importlib.import_module("hydra_plugins.hydra_optuna_sweeper._impl")
             self._sweeper = impl.OptunaSweeperImpl(**settings)
             self._sweeper.config = config
             self._sweeper._process_searchspace_config()
