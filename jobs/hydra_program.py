@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
@@ -35,6 +35,7 @@ from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.typed_config import encode_config
+from seedfold.jobs.typed_texts import TypedTexts, find_typed_texts, typed_override
 from seedfold.jobs.value_evaluation import as_hydra_config, dotted_key, pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
@@ -101,6 +102,7 @@ class _ProgramContext(StudyContext):
     prefixes: Mapping[str, str]
     groups: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
+    typed: TypedTexts = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
@@ -121,6 +123,7 @@ class _ProgramContext(StudyContext):
             "prefixes": dict(self.prefixes),
             "groups": list(self.groups),
             "derived": list(self.derived),
+            "typed": self.typed,
             "config": composed,
             # The list itself: resolvers of this kind are found while the points are listed, and later ones are added.
             "drawing": self.watch.names,
@@ -151,17 +154,15 @@ class ProgramStudy(Study):
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, numbered as Hydra does, in matrix order.
 
-        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job.
+        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job. Points that
+        another sweeper has made may be one job.
         """
         self._job_numbers.clear()
         point_by_job: dict[str, Mapping[str, Any]] = {}
         for job in super().jobs():
             earlier = point_by_job.setdefault(job.id, job.axes)
-            if earlier is not job.axes:
-                raise UsageError(
-                    f"{_point_text(earlier)} and {_point_text(job.axes)}: two points with the same configuration;"
-                    f" remove one of them, or {REPEAT_ADVICE}"
-                )
+            if earlier is not job.axes and self._numbers_of_points is None:
+                refuse_equal_points(earlier, job.axes)
             yield job
 
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
@@ -186,15 +187,27 @@ class ProgramStudy(Study):
         ]
 
 
-def _point_text(axes: Mapping[str, Any]) -> str:
+def refuse_equal_points(axes: Mapping[str, Any], others: Mapping[str, Any]) -> NoReturn:
+    """Raise UsageError for two points, given by their axes, that are the same job."""
+    raise UsageError(
+        f"{point_text(axes)} and {point_text(others)}: two points with the same configuration;"
+        f" remove one of them, or {REPEAT_ADVICE}"
+    )
+
+
+def point_text(axes: Mapping[str, Any]) -> str:
+    """Return a point as people write it."""
     return " ".join(f"{key}={value}" for key, value in axes.items())
 
 
 def overrides_of(job: JobDescription) -> list[str]:
     """Return a job's point as Hydra's overrides: first those of the whole sweep, then its axes."""
     program = job.config["hydra"]["program"]
-    axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
-    return [*program["fixed"], *axes]
+    prefixes, typed = program["prefixes"], program.get("typed", {})
+    return [
+        *program["fixed"],
+        *(typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()),
+    ]
 
 
 def derived_values(job: JobDescription) -> dict[str, Any]:
@@ -233,7 +246,14 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
-    return _make_study(sweep, composer, stage, fixed, tables)
+    typed = find_typed_texts([*_sweeper_params(composer, sweep), *parsed])
+    return _make_study(sweep, composer, stage, fixed, typed, tables)
+
+
+def _sweeper_params(composer: ProgramComposer, sweep: ProgramSweep) -> list[Override]:
+    """The sweeps that are written in ``hydra.sweeper.params`` as on a command line."""
+    params = sweep.config.hydra.sweeper.get("params") or {}
+    return composer.parse_overrides([f"{key}={text}" for key, text in params.items() if isinstance(text, str)])
 
 
 def _place(override: Override, overrides: Sequence[Override]) -> int:
@@ -242,29 +262,52 @@ def _place(override: Override, overrides: Sequence[Override]) -> int:
 
 def load_expanded_points(
     sweep: ProgramSweep, points: Sequence[Sequence[str]], first_number: int = 0
-) -> tuple[ProgramStudy, list[int]]:
-    """Read a sweep that another sweeper has expanded: the overrides of each point, and the place of its job.
+) -> Iterator[tuple[ProgramStudy, Mapping[int, int]]]:
+    """Read points that another sweeper has expanded, each by its overrides: one study for each set of keys.
 
-    Hydra numbers the points from ``first_number`` on; a job that several points share has the number of the first one.
-    Raises UsageError if the points do not all set the same keys, or differ in a key that is not part of an address.
+    Yields a study, and for the places of its points among ``points`` the places of their jobs. Hydra numbers the points
+    from ``first_number`` on; a job that several points share has the number of the first one. Raises UsageError if the
+    points differ in an override that is not part of an address.
     """
     composer = sweep.composer
     parsed = [composer.parse_overrides(point) for point in points]
     fixed = [override for override in parsed[0] if not _is_part_of_point(composer, sweep, override)]
     fixed_texts = [one.input_line for one in fixed]
-    rows = [[one for one in point if one.input_line not in fixed_texts] for point in parsed]
-    keys = [one.get_key_element() for one in rows[0]]
-    if any([one.get_key_element() for one in row] != keys for row in rows):
-        raise UsageError("hydra/sweeper: the points of this sweeper set different keys; give hydra/sweeper=seedfold")
-    values = [[one.value() for one in row] for row in rows]
-    names = [canonical_json(row) for row in values]
-    values_by_name = dict(zip(names, values, strict=True))
+    rows_by_keys: dict[tuple[str, ...], dict[int, list[Override]]] = {}
+    for place, point in enumerate(parsed):
+        row = [one for one in point if one.input_line not in fixed_texts]
+        rows_by_keys.setdefault(tuple(one.get_key_element() for one in row), {})[place] = row
+    for keys, rows in rows_by_keys.items():
+        for one in next(iter(rows.values())):
+            if not _is_part_of_point(composer, sweep, one):
+                raise UsageError(
+                    f"hydra/sweeper: {one.input_line}: the points of this sweeper differ in a key that is not"
+                    " part of a job's address; remove it from the sweep, or rename it"
+                )
+        yield _make_points_study(sweep, keys, rows, fixed, first_number)
+
+
+def _make_points_study(
+    sweep: ProgramSweep,
+    keys: Sequence[str],
+    rows: Mapping[int, Sequence[Override]],
+    fixed: Sequence[Override],
+    first_number: int,
+) -> tuple[ProgramStudy, Mapping[int, int]]:
+    """The study of points that set the same ``keys``, by their places, and the place of each point's job."""
+    values = {place: [one.value() for one in row] for place, row in rows.items()}
+    names = {place: canonical_json(row) for place, row in values.items()}
+    values_by_name = {names[place]: row for place, row in values.items()}
     columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    places = {name: place for place, name in enumerate(values_by_name)}
-    study = _make_study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
-    numbers = [first_number + names.index(name) for name in places]
-    return replace(study, _numbers_of_points=numbers), [places[name] for name in names]
+    first_places: dict[str, int] = {}
+    for place, name in names.items():
+        first_places.setdefault(name, place)
+    typed = find_typed_texts(one for row in rows.values() for one in row)
+    study = _make_study(sweep, sweep.composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed, typed)
+    job_places = {name: number for number, name in enumerate(first_places)}
+    numbers = [first_number + place for place in first_places.values()]
+    return replace(study, _numbers_of_points=numbers), {place: job_places[name] for place, name in names.items()}
 
 
 def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:
@@ -286,6 +329,7 @@ def _make_study(
     composer: ProgramComposer,
     stage: StageSpec,
     fixed: Iterable[Override],
+    typed: TypedTexts,
     tables: Iterable[Path] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
@@ -294,8 +338,9 @@ def _make_study(
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)
+    folder = Path(sweep.program.cwd)
     base = _ProgramContext(
-        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes, groups, derived
+        composer, texts, sweep.study_name, folder, identity, sweep.program, prefixes, groups, derived, typed
     )
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})

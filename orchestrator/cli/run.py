@@ -33,7 +33,7 @@ from seedfold.orchestrator.worker.foreground import (
     find_parent_results,
     make_scratch_work,
     read_job_description,
-    remove_scheduler_variables,
+    set_job_environment,
     with_step_limit,
 )
 from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
@@ -126,7 +126,7 @@ def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
 
 def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
     start_logging()
-    remove_scheduler_variables()
+    set_job_environment(work.description)
     try:
         call_run(import_run(work.description.run), work, Attempt(work.description, work.attempt, work.folder))
         refuse_nan_metrics(work.staging, policy)

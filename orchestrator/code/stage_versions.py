@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from seedfold.jobs.moved_modules import current_name
 
 STAGE_VERSIONS: Mapping[str, int] = {
+    # Costs of models that were trained for a ratio are those at the estimate of the original model.
+    "seedfold.results.prevalence.analyse.run": 3,
     # Estimates below 1e-12 count as zero.
-    "seedfold.results.prevalence.analyse.run": 2,
     "seedfold.results.prevalence.estimate.run": 2,
     # Axes of amplitudes, not of masks, are swapped in some volumes; volumes with empty masks are left out.
     "seedfold.trainers.studies.dark_side.infer_stage.run": 2,

@@ -111,7 +111,7 @@ def is_event(event: Any) -> bool:
         return False
     kind, time_s = event.get("e"), event.get("t")
     details = _DETAILS.get(kind) if type(kind) is str else None
-    if details is None or type(time_s) not in (int, float) or not isfinite(time_s):
+    if details is None or time_s is None or type(time_s) not in (int, float) or not isfinite(time_s):
         return False
     if "jobs" in event:
         attempts = event["jobs"]

@@ -88,12 +88,17 @@ class LineBuffer:
         return lines
 
 
-def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+def job_environment(inherited: Mapping[str, str], own: Mapping[str, str], of_scheduler: bool = False) -> dict[str, str]:
     """The environment variables of a job: those of the worker, without the scheduler's, and the job's own.
 
     A training library that sees a scheduler's variables would requeue the task or distribute the training by itself.
+    The programs of others may read them (``of_scheduler``). Then SLURM's name of the job is one with which Lightning
+    lets SLURM alone, in the job and in the processes that it starts.
     """
-    kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM", "LSB_", "SUBMITIT_"))}
+    left_out = ("SUBMITIT_",) if of_scheduler else ("SLURM", "LSB_", "SUBMITIT_")
+    kept = {key: value for key, value in inherited.items() if not key.startswith(left_out)}
+    if "SLURM_JOB_NAME" in kept:
+        kept["SLURM_JOB_NAME"] = "bash"
     return {**kept, **own}
 
 

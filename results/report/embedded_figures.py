@@ -42,7 +42,8 @@ def _find_figure_files(folder: Path) -> Iterator[Path]:
 
 def embed_figure(run: FinishedJob, file: Path) -> Figure:
     """Return a figure that a run wrote, as wide on the page as it was drawn."""
-    title = f"{run.stage}: {file.stem.replace('_', ' ')}"
+    name = file.stem.replace("_", " ")
+    title = run.stage if name == run.stage else f"{run.stage}: {name}"
     content = base64.b64encode(file.read_bytes()).decode()
     image = f'<img alt="{escape(title)}" src="data:{MEDIA_TYPES[file.suffix]};base64,{content}">'
     axes = format_axes(run.axes)

@@ -97,7 +97,7 @@ def make_labels(groups: Sequence[Group], left_out: Sequence[str] = ()) -> list[s
 def _make_label(group: Group, names: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
     parts = [group.stage] if with_stage else []
     parts += [f"{short[name]}={format_value(group.axes[name])}" for name in names if name in group.axes]
-    return ", ".join(parts) or group.name
+    return ", ".join(parts) or group.stage
 
 
 def cut_note(shown: int, total: int, what: str = "groups") -> str:

@@ -79,7 +79,8 @@ def read_leading_table(run: FinishedJob, file: Path) -> LeadingTable:
     pivoted = _folds_side_by_side(frame)
     shown = (frame if pivoted is None else pivoted).iloc[:MAX_ROWS]
     axes = format_axes(run.axes)
-    what = f"table of {to_readable(file.stem)}" if pivoted is None else "area under the ROC curve by fold"
+    name = "table" if file.stem == run.stage else f"table of {to_readable(file.stem)}"
+    what = name if pivoted is None else "area under the ROC curve by fold"
     return LeadingTable(
         title=f"{run.stage}: {what}",
         columns=[to_readable(str(name)) for name in shown],

@@ -26,7 +26,7 @@ from seedfold.trainers.data.samples import (
     check_samples,
     require_data_path,
 )
-from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers
+from seedfold.trainers.data.table import Column, find_column, read_folds, read_frame, read_ids, to_class_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,13 +40,14 @@ _BILINEAR = 2
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A table of n images: ``ids``, ``files`` (relative to ``folder``), ``targets`` and ``groups`` (n,)."""
+    """A table of n images: ``ids``, ``files`` (relative to ``folder``), ``targets``, ``groups`` and ``folds`` (n,)."""
 
     folder: Path
     ids: tuple[str, ...]
     files: tuple[str, ...]
     targets: Indices
     groups: Labels | None = None
+    folds: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,11 +58,11 @@ class ImageFolder:
     """Read images as (channels, height, width) with values in 0 … 1.
 
     ``path`` is the folder, ``labels_path`` the table; ``image`` is the column with the file name, to which ``suffix``
-    is added. Without ``target`` classes are unknown, as in a test set. ``size`` is (height, width); an image of
-    another size is resized with bilinear interpolation if ``resize``, else it is a DataFailure. Before that, an image
-    is resized to ``smallest_side`` pixels on its smaller side, keeping its proportions, and mirrored at its edges until
-    it has ``pad_to`` (height, width), where these are given. With ``in_memory`` all images are read at once, else when
-    a batch needs them, by ``num_workers`` threads.
+    is added; ``fold`` is the column for ``task.folds.kind: given``. Without ``target`` classes are unknown, as in a
+    test set. ``size`` is (height, width); an image of another size is resized with bilinear interpolation if
+    ``resize``, else it is a DataFailure. Before that, an image is resized to ``smallest_side`` pixels on its smaller
+    side, keeping its proportions, and mirrored at its edges until it has ``pad_to`` (height, width), where these are
+    given. With ``in_memory`` all images are read at once, else when a batch needs them, by ``num_workers`` threads.
     """
 
     path: str
@@ -80,6 +81,7 @@ class ImageFolder:
     pad_to: Sequence[int] | None = None
     in_memory: bool = True
     num_workers: int = 1
+    fold: Column | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -105,6 +107,7 @@ class ImageFolder:
             files=tuple(f"{name}{self.suffix}" for name in names),
             targets=self._read_targets(frame, path),
             groups=None if self.group is None else frame[find_column(frame, self.group, path)].astype(str).to_numpy(),
+            folds=read_folds(frame, self.fold, path),
         )
         if self.target is None:
             check_ids(table.ids, str(path))
@@ -132,7 +135,7 @@ class ImageFolder:
         """Read the table and every image it names; raises DataFailure naming the file and row."""
         table = self.read_table(reads)
         inputs = self._read_images(table, reads) if self.in_memory else self._make_file_inputs(table)
-        samples = Samples(table.ids, inputs, table.targets, table.groups)
+        samples = Samples(table.ids, inputs, table.targets, table.groups, shards=table.folds)
         return check_samples(samples, self.labels_path, self.classes, labelled=self.target is not None)
 
     def _make_file_inputs(self, table: LabelTable) -> FileInputs:

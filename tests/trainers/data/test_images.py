@@ -106,3 +106,10 @@ def test_the_smaller_side_is_resized_and_edges_are_mirrored_before_an_image_gets
     assert source(tmp_path, **{**settings, "size": [8, 8], "resize": True}).load(lambda read: None).inputs.shape[
         2:
     ] == (8, 8)
+
+
+def test_a_column_may_name_the_folds(folder: Path) -> None:
+    (folder / "labels.csv").write_text("name,kind,part\ncase0,x,1\ncase1,y,0\ncase2,x,1\n")
+    shards = source(folder, fold="part").load(lambda read: None).shards
+    assert shards is not None
+    assert shards.tolist() == [1, 0, 1]

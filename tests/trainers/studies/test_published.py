@@ -91,3 +91,15 @@ def test_a_value_that_differs_is_told() -> None:
     assert differences({"key": "trainer.max_epoch", "value": 7}, jobs)
     assert differences({"key": "jobs", "value": 5}, jobs)
     assert differences({"key": "jobs", "value": 5, "stage": "train"}, jobs) is None
+
+
+@pytest.mark.parametrize("size", ["tiny", "small"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.yaml")))
+def test_small_sizes_need_no_gpu_and_no_published_weights(name: str, size: str) -> None:
+    jobs = list(load_study([f"experiment={name}", f"size={size}"]).jobs())
+    assert len(jobs) < 250
+    for job in jobs:
+        assert find_value(job.config, "trainer.accelerator") in (ABSENT, "cpu"), job.stage
+        assert find_value(job.config, "trainer.precision") in (ABSENT, "32-true"), job.stage
+        assert find_value(job.config, "model.pretrained") in (ABSENT, None), job.stage
+        assert job.resources.gpus == 0, job.stage

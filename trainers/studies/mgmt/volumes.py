@@ -26,13 +26,20 @@ from seedfold.trainers.data.samples import (
     check_samples,
     require_data_path,
 )
-from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers, to_floats
+from seedfold.trainers.data.table import (
+    Column,
+    find_column,
+    read_folds,
+    read_frame,
+    read_ids,
+    to_class_numbers,
+    to_floats,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _REAL_KINDS, _REAL_OR_BOOLEAN_KINDS = "iuf", "biuf"
-_NO_FOLD = -1
 Read = TypeVar("Read", Header, NDArray[Any])
 
 
@@ -83,7 +90,7 @@ class Volumes:
         )
         volumes = StoredVolumes(path, files, tuple(self.size), scales, self.clip)
         samples = check_samples(
-            Samples(ids, volumes, targets, held_out=held_out, shards=self._read_folds(frame, held_out, path)),
+            Samples(ids, volumes, targets, held_out=held_out, shards=read_folds(frame, self.fold, path, held_out)),
             str(path),
             self.classes,
         )
@@ -104,16 +111,6 @@ class Volumes:
         unknown = values.isna().to_numpy() & held_out
         targets = to_class_numbers(values.mask(unknown, 0), None, path)
         return np.where(unknown, UNKNOWN, targets)
-
-    def _read_folds(self, frame: pd.DataFrame, held_out: Flags, path: Path) -> Indices | None:
-        if self.fold is None:
-            return None
-        values = frame[find_column(frame, self.fold, path)]
-        unknown = values.isna().to_numpy()
-        if (unknown & ~held_out).any():
-            row = int((unknown & ~held_out).argmax())
-            raise DataFailure(f"{path}: row {row + 1} has no {self.fold}; give the fold of each case of {self.train}")
-        return np.where(unknown, _NO_FOLD, to_class_numbers(values.mask(unknown, 0), None, path))
 
     def _read_scale(self, frame: pd.DataFrame, suffix: str, path: Path) -> Floats:
         return to_floats(frame[[find_column(frame, f"{name}{suffix}", path) for name in self.used_modalities]], path)

@@ -144,5 +144,5 @@ def test_folds_may_be_in_a_column_of_the_table(data: Path) -> None:
     expected = np.where(found.held_out, -1, np.arange(len(found)) * 2 % 3)
     assert found.shards.tolist() == expected.tolist()
     edit(data, lambda table: table.__setitem__("part", np.nan))
-    with pytest.raises(DataFailure, match=r"row \d+ has no part; give the fold of each case of train"):
+    with pytest.raises(DataFailure, match=r"row \d+ has the part <NA>; give a fold, counted from 0"):
         read(data, fold="part")
