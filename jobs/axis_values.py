@@ -16,8 +16,8 @@ from hydra.errors import OverrideParseException
 from seedfold.jobs.compose import MANY_POINTS, Composer, one_line_errors
 from seedfold.jobs.errors import UsageError
 
-_INT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][+-]?[0-9]+)?")
+_INT = re.compile(r"[+-]?(?:0|[1-9][0-9]{,99})")
+_FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]{,99})\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z_][\w./+-]*")
 _SPECIAL_WORDS = frozenset({"null", "true", "false", "inf", "nan"})

@@ -147,6 +147,12 @@ class RetryPolicy:
 _POLICY_KEYS = dict.fromkeys(field.name for field in fields(RetryPolicy)).keys()
 
 
+def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{key}: {value!r} is not a mapping; write {key}: {{KEY: VALUE}}")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicies:
     """The policies of all kinds, as configured in ``conf/failures``; ``nan`` is about metrics that are not a number."""
@@ -158,16 +164,18 @@ class RetryPolicies:
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> RetryPolicies:
         """Read ``failures`` of the configuration. Raises UsageError for an unknown kind, key or word."""
-        kinds = dict(settings.get("kinds") or {})
+        kinds = dict(_require_mapping("failures.kinds", _require_mapping("failures", settings).get("kinds") or {}))
         for kind, policy in kinds.items():
             if kind not in FAILURE_KINDS:
                 raise UsageError(
                     f"failures.kinds.{kind}: no such kind of failure{did_you_mean(kind, FAILURE_KINDS)}; "
                     f"known: {', '.join(FAILURE_KINDS)}"
                 )
-            for key in set(policy) - _POLICY_KEYS:
+            for key in set(_require_mapping(f"failures.kinds.{kind}", policy)) - _POLICY_KEYS:
                 raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: {', '.join(_POLICY_KEYS)}")
-        stop = int(settings.get("stop_after_identical", 5))
+        stop = settings.get("stop_after_identical", 5)
+        if type(stop) is not int:
+            raise UsageError(f"failures.stop_after_identical: {stop!r} is not a whole number")
         nan = settings.get("nan", "auto")
         if nan not in get_args(NanPolicy):
             known = get_args(NanPolicy)
