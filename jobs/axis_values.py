@@ -10,10 +10,12 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, ValueType
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.compose import Composer, one_line_errors
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.shared_config import paths_to_texts
 
 _INT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][+-]?[0-9]+)?")
@@ -34,6 +36,21 @@ def override_values(override: Override) -> list[Any]:
         raise UsageError(f"{override.input_line}: its values cannot be listed; use choice() or range()")
     with one_line_errors():
         return [Override._convert_value(value) for value in override.sweep_iterator()]
+
+
+def typed_texts(override: Override) -> dict[str, str]:
+    """Return overrides of single values as Hydra writes them, by canonical value, where `override_text` is not enough.
+
+    These are values that somebody has put in quotes, and mappings with keys that are no texts.
+    """
+    values = override_values(override)
+    plain = [paths_to_texts(value) for value in values]
+    if values == plain and not {"'", '"'} & set(str(override.input_line)):
+        return {}
+    texts = list(override.sweep_string_iterator()) if override.is_sweep_override() else []
+    texts = texts or [override.get_value_element_as_str()]
+    key = override.get_key_element()
+    return {canonical_json(value): f"{key}={text}" for value, text in zip(plain, texts, strict=True)}
 
 
 def axis_values(composer: Composer, origin: str, key: str, entry: Any) -> list[Any]:
@@ -124,6 +141,6 @@ def _is_read_as(override: str, value: Any) -> bool:
         return False
     try:
         parsed = OverridesParser.create().parse_override(override)
-    except OverrideParseException:
+    except HydraException:
         return False
     return not parsed.is_sweep_override() and repr(parsed.value()) == repr(value)

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.axis_values import override_text, value_override
+from seedfold.jobs.axis_effects import do_overlap
+from seedfold.jobs.axis_values import override_text, typed_texts, value_override
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
@@ -101,6 +104,8 @@ class _ProgramContext(StudyContext):
     prefixes: Mapping[str, str]
     groups: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    typed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
@@ -121,6 +126,8 @@ class _ProgramContext(StudyContext):
             "prefixes": dict(self.prefixes),
             "groups": list(self.groups),
             "derived": list(self.derived),
+            "order": list(self.order),
+            "typed": {key: dict(texts) for key, texts in self.typed.items()},
             "config": composed,
             # The list itself: resolvers of this kind are found while the points are listed, and later ones are added.
             "drawing": self.watch.names,
@@ -164,6 +171,9 @@ class ProgramStudy(Study):
                 )
             yield job
 
+    def _job_axes(self, axes: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {key: paths_to_texts(value) for key, value in axes.items()}
+
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         known = self._layouts_by_id.get(id(config.layout))
         layout = known[1] if known else self._extend_layout(config.layout, template)
@@ -191,10 +201,32 @@ def _point_text(axes: Mapping[str, Any]) -> str:
 
 
 def overrides_of(job: JobDescription) -> list[str]:
-    """Return a job's point as Hydra's overrides: first those of the whole sweep, then its axes."""
+    """Return a job's point as Hydra's overrides, in the order of the command line."""
     program = job.config["hydra"]["program"]
-    axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
-    return [*program["fixed"], *axes]
+    axes = [
+        _typed_text(program, key, value) or override_text(program["prefixes"].get(key, ""), key, value)
+        for key, value in job.axes.items()
+    ]
+    texts = {_key_element(text): text for text in (*program["fixed"], *axes)}
+    # What is on no command line comes first, as Hydra puts `hydra.sweeper.params` before it.
+    order = dict.fromkeys(program.get("order", ()))
+    return [*(text for key, text in texts.items() if key not in order), *(texts[key] for key in order if key in texts)]
+
+
+def _typed_text(program: Mapping[str, Any], key: str, value: Any) -> str | None:
+    texts: Mapping[str, str] = program.get("typed", {}).get(key, {})
+    return texts.get(canonical_json(value)) if texts else None
+
+
+def _axis_override(program: Mapping[str, Any], key: str, value: Any) -> Override:
+    typed = _typed_text(program, key, value)
+    if typed is not None:
+        return OverridesParser.create().parse_override(typed)
+    return value_override(program["prefixes"].get(key, ""), key, value)
+
+
+def _key_element(override: str) -> str:
+    return override.partition("=")[0]
 
 
 def derived_values(job: JobDescription) -> dict[str, Any]:
@@ -206,11 +238,7 @@ def derived_values(job: JobDescription) -> dict[str, Any]:
 def value_overrides_of(job: JobDescription) -> list[Override]:
     """Return the overrides by which Hydra makes a job's configuration from that of its config groups."""
     program = job.config["hydra"]["program"]
-    axes = [
-        value_override(program["prefixes"].get(key, ""), key, value)
-        for key, value in job.axes.items()
-        if key not in program["groups"]
-    ]
+    axes = [_axis_override(program, key, value) for key, value in job.axes.items() if key not in program["groups"]]
     return [*axes, *(value_override("++", key, value) for key, value in derived_values(job).items())]
 
 
@@ -224,16 +252,52 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     tables: dict[Path, None] = {}
     stage = read_sweeper(composer, sweep.config, STAGE, RUN, lambda name: _find_table(name, tables))
     single_overrides, changes = split_overrides(composer, CommandLine((), parsed, ()), [stage])
-    fixed = [override for override in single_overrides if not _is_part_of_point(composer, sweep, override)]
+    fixed = _find_fixed(composer, sweep, single_overrides)
     point_changes = [
         AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True)
         for one in single_overrides
         if one not in fixed
     ]
+    _refuse_sweep_before_deletion(composer, parsed)
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
-    return _make_study(sweep, composer, stage, fixed, tables)
+    return _make_study(sweep, composer, stage, fixed, tables, parsed)
+
+
+def _find_fixed(composer: ProgramComposer, sweep: ProgramSweep, overrides: Sequence[Override]) -> list[Override]:
+    """Return the overrides that are the same for all points and no part of them, in the order written.
+
+    What such an override changes that follows is the same for all points as well.
+    """
+    fixed: list[Override] = []
+    for override in reversed(overrides):
+        is_followed = any(_do_overlap(composer, override, later) for later in fixed)
+        if is_followed or not _is_part_of_point(composer, sweep, override):
+            fixed.insert(0, override)
+    return fixed
+
+
+def _do_overlap(composer: ProgramComposer, left: Override, right: Override) -> bool:
+    """Whether two overrides change the same value, so that their order matters; Hydra chooses groups in any order."""
+    if composer.is_group(left.key_or_group) or composer.is_group(right.key_or_group):
+        return False
+    return do_overlap(tuple(split_key(left.key_or_group)), tuple(split_key(right.key_or_group)))
+
+
+def _refuse_sweep_before_deletion(composer: ProgramComposer, overrides: Sequence[Override]) -> None:
+    for place, override in enumerate(overrides):
+        for later in overrides[place + 1 :]:
+            if override.is_sweep_override() and later.is_delete() and _do_overlap(composer, override, later):
+                raise UsageError(
+                    f"{later.input_line}: deletes what {override.input_line} sweeps before it; write it before the"
+                    " sweep, or leave one of them out"
+                )
+
+
+def _order(overrides: Iterable[Override]) -> tuple[str, ...]:
+    """Return the keys of overrides, with what is written before them, in the order in which Hydra names them."""
+    return tuple(dict.fromkeys(override.get_key_element() for override in overrides))
 
 
 def _place(override: Override, overrides: Sequence[Override]) -> int:
@@ -262,7 +326,8 @@ def load_expanded_points(
     columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
     places = {name: place for place, name in enumerate(values_by_name)}
-    study = _make_study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
+    spec = StageSpec(STAGE, (SWEEPER,), RUN, blocks)
+    study = _make_study(sweep, composer, spec, fixed, overrides=chain.from_iterable(parsed))
     numbers = [first_number + names.index(name) for name in places]
     return replace(study, _numbers_of_points=numbers), [places[name] for name in names]
 
@@ -287,6 +352,7 @@ def _make_study(
     stage: StageSpec,
     fixed: Iterable[Override],
     tables: Iterable[Path] = (),
+    overrides: Iterable[Override] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
     matrix: Matrix = make_matrix(composer, stage, identity)
@@ -294,9 +360,13 @@ def _make_study(
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)
-    base = _ProgramContext(
-        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes, groups, derived
-    )
+    written = list(overrides)
+    typed: dict[str, dict[str, str]] = {}
+    for override in written:
+        if texts_by_value := {} if override.is_delete() else typed_texts(override):
+            typed.setdefault(override.get_key_element().lstrip("+"), {}).update(texts_by_value)
+    cwd, names = Path(sweep.program.cwd), (prefixes, groups, derived, _order(written), typed)
+    base = _ProgramContext(composer, texts, sweep.study_name, cwd, identity, sweep.program, *names)
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
@@ -71,7 +72,9 @@ def run(work: Work) -> None:
                 f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
                 " resolver at the top of the module"
             ) from error
-        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key()))
+        HydraConfig.instance().set_config(config)
+        texts = {key: value for key, value in work.config.items() if key != "hydra"}
+        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key(config, texts)))
     _write_return(work.staging, returned, output)
 
 
