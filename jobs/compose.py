@@ -31,6 +31,8 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.late_resolver import register_late_references
 from seedfold.jobs.study_keys import Conventions
 
+MANY_POINTS = 1_000_000
+"""More points than this are probably a mistake."""
 SEEDFOLD_CONF = "pkg://seedfold.conf"
 ROOT_CONFIG = "config"
 
@@ -42,6 +44,8 @@ class Composer:
     """
 
     conventions: Conventions = conventions.STUDY_CONVENTIONS
+    max_points: int | None = MANY_POINTS
+    """How many points a study may have; None for any number."""
 
     def __init__(self, config_dirs: Sequence[Path] = (), primary: str = SEEDFOLD_CONF) -> None:
         setup_globals()

@@ -33,6 +33,7 @@ from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
+from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import has_path, leads_through_value, paths_to_texts, walk_paths, walk_texts
 from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.value_evaluation import pop_hydra_view
@@ -92,7 +93,11 @@ class StudyContext:
         view = pop_hydra_view(config)
         fill_in_study(config, self.study_name, self.folder)
         pickled = pickle.dumps(config)
-        composition = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), plain_tree(config), view)
+        tree = plain_tree(config)
+        # A program's job resolves its references to the environment itself, and nothing of them is written.
+        if not self.composer.conventions.leaves_to_job:
+            refuse_secret_references(tree)
+        composition = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), tree, view)
         if len(self._compositions) < MAX_COMPOSITIONS:
             self._compositions[overrides] = composition
         return composition

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,8 +20,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
 
-from seedfold.jobs.axis_effects import do_overlap
-from seedfold.jobs.axis_values import override_text, typed_texts, value_override
+from seedfold.jobs.axis_values import override_text, value_override
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
@@ -33,11 +32,13 @@ from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
+from seedfold.jobs.override_order import change_same_value, key_order, refuse_sweep_before_deletion
 from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at, walk_texts
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.typed_config import encode_config
+from seedfold.jobs.typed_texts import TypedTexts, find_typed_texts, typed_override
 from seedfold.jobs.value_evaluation import as_hydra_config, dotted_key, pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
@@ -105,7 +106,7 @@ class _ProgramContext(StudyContext):
     groups: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
-    typed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    typed: TypedTexts = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
@@ -127,7 +128,7 @@ class _ProgramContext(StudyContext):
             "groups": list(self.groups),
             "derived": list(self.derived),
             "order": list(self.order),
-            "typed": {key: dict(texts) for key, texts in self.typed.items()},
+            "typed": self.typed,
             "config": composed,
             # The list itself: resolvers of this kind are found while the points are listed, and later ones are added.
             "drawing": self.watch.names,
@@ -158,17 +159,15 @@ class ProgramStudy(Study):
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, numbered as Hydra does, in matrix order.
 
-        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job.
+        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job. Points that
+        another sweeper has made may be one job.
         """
         self._job_numbers.clear()
         point_by_job: dict[str, Mapping[str, Any]] = {}
         for job in super().jobs():
             earlier = point_by_job.setdefault(job.id, job.axes)
-            if earlier is not job.axes:
-                raise UsageError(
-                    f"{_point_text(earlier)} and {_point_text(job.axes)}: two points with the same configuration;"
-                    f" remove one of them, or {REPEAT_ADVICE}"
-                )
+            if earlier is not job.axes and self._numbers_of_points is None:
+                refuse_equal_points(earlier, job.axes)
             yield job
 
     def _job_axes(self, axes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -196,33 +195,35 @@ class ProgramStudy(Study):
         ]
 
 
-def _point_text(axes: Mapping[str, Any]) -> str:
+def refuse_equal_points(axes: Mapping[str, Any], others: Mapping[str, Any]) -> NoReturn:
+    """Raise UsageError for two points, given by their axes, that are the same job."""
+    raise UsageError(
+        f"{point_text(axes)} and {point_text(others)}: two points with the same configuration;"
+        f" remove one of them, or {REPEAT_ADVICE}"
+    )
+
+
+def point_text(axes: Mapping[str, Any]) -> str:
+    """Return a point as people write it."""
     return " ".join(f"{key}={value}" for key, value in axes.items())
 
 
 def overrides_of(job: JobDescription) -> list[str]:
     """Return a job's point as Hydra's overrides, in the order of the command line."""
     program = job.config["hydra"]["program"]
-    axes = [
-        _typed_text(program, key, value) or override_text(program["prefixes"].get(key, ""), key, value)
-        for key, value in job.axes.items()
-    ]
+    prefixes, typed = program["prefixes"], program.get("typed", {})
+    axes = [typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()]
     texts = {_key_element(text): text for text in (*program["fixed"], *axes)}
     # What is on no command line comes first, as Hydra puts `hydra.sweeper.params` before it.
     order = dict.fromkeys(program.get("order", ()))
     return [*(text for key, text in texts.items() if key not in order), *(texts[key] for key in order if key in texts)]
 
 
-def _typed_text(program: Mapping[str, Any], key: str, value: Any) -> str | None:
-    texts: Mapping[str, str] = program.get("typed", {}).get(key, {})
-    return texts.get(canonical_json(value)) if texts else None
-
-
 def _axis_override(program: Mapping[str, Any], key: str, value: Any) -> Override:
-    typed = _typed_text(program, key, value)
-    if typed is not None:
-        return OverridesParser.create().parse_override(typed)
-    return value_override(program["prefixes"].get(key, ""), key, value)
+    prefix, typed = program["prefixes"].get(key, ""), program.get("typed", {})
+    if canonical_json(value) in typed.get(key, {}):
+        return OverridesParser.create().parse_override(typed_override(typed, prefix, key, value))
+    return value_override(prefix, key, value)
 
 
 def _key_element(override: str) -> str:
@@ -258,11 +259,12 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
         for one in single_overrides
         if one not in fixed
     ]
-    _refuse_sweep_before_deletion(composer, parsed)
+    refuse_sweep_before_deletion(composer, parsed)
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
-    return _make_study(sweep, composer, stage, fixed, tables, parsed)
+    typed = find_typed_texts([*_sweeper_params(composer, sweep), *parsed])
+    return _make_study(sweep, composer, stage, fixed, typed, tables, key_order(parsed))
 
 
 def _find_fixed(composer: ProgramComposer, sweep: ProgramSweep, overrides: Sequence[Override]) -> list[Override]:
@@ -272,32 +274,16 @@ def _find_fixed(composer: ProgramComposer, sweep: ProgramSweep, overrides: Seque
     """
     fixed: list[Override] = []
     for override in reversed(overrides):
-        is_followed = any(_do_overlap(composer, override, later) for later in fixed)
+        is_followed = any(change_same_value(composer, override, later) for later in fixed)
         if is_followed or not _is_part_of_point(composer, sweep, override):
             fixed.insert(0, override)
     return fixed
 
 
-def _do_overlap(composer: ProgramComposer, left: Override, right: Override) -> bool:
-    """Whether two overrides change the same value, so that their order matters; Hydra chooses groups in any order."""
-    if composer.is_group(left.key_or_group) or composer.is_group(right.key_or_group):
-        return False
-    return do_overlap(tuple(split_key(left.key_or_group)), tuple(split_key(right.key_or_group)))
-
-
-def _refuse_sweep_before_deletion(composer: ProgramComposer, overrides: Sequence[Override]) -> None:
-    for place, override in enumerate(overrides):
-        for later in overrides[place + 1 :]:
-            if override.is_sweep_override() and later.is_delete() and _do_overlap(composer, override, later):
-                raise UsageError(
-                    f"{later.input_line}: deletes what {override.input_line} sweeps before it; write it before the"
-                    " sweep, or leave one of them out"
-                )
-
-
-def _order(overrides: Iterable[Override]) -> tuple[str, ...]:
-    """Return the keys of overrides, with what is written before them, in the order in which Hydra names them."""
-    return tuple(dict.fromkeys(override.get_key_element() for override in overrides))
+def _sweeper_params(composer: ProgramComposer, sweep: ProgramSweep) -> list[Override]:
+    """The sweeps that are written in ``hydra.sweeper.params`` as on a command line."""
+    params = sweep.config.hydra.sweeper.get("params") or {}
+    return composer.parse_overrides([f"{key}={text}" for key, text in params.items() if isinstance(text, str)])
 
 
 def _place(override: Override, overrides: Sequence[Override]) -> int:
@@ -306,30 +292,55 @@ def _place(override: Override, overrides: Sequence[Override]) -> int:
 
 def load_expanded_points(
     sweep: ProgramSweep, points: Sequence[Sequence[str]], first_number: int = 0
-) -> tuple[ProgramStudy, list[int]]:
-    """Read a sweep that another sweeper has expanded: the overrides of each point, and the place of its job.
+) -> Iterator[tuple[ProgramStudy, Mapping[int, int]]]:
+    """Read points that another sweeper has expanded, each by its overrides: one study for each set of keys.
 
-    Hydra numbers the points from ``first_number`` on; a job that several points share has the number of the first one.
-    Raises UsageError if the points do not all set the same keys, or differ in a key that is not part of an address.
+    Yields a study, and for the places of its points among ``points`` the places of their jobs. Hydra numbers the points
+    from ``first_number`` on; a job that several points share has the number of the first one. Raises UsageError if the
+    points differ in an override that is not part of an address.
     """
     composer = sweep.composer
     parsed = [composer.parse_overrides(point) for point in points]
     fixed = [override for override in parsed[0] if not _is_part_of_point(composer, sweep, override)]
     fixed_texts = [one.input_line for one in fixed]
-    rows = [[one for one in point if one.input_line not in fixed_texts] for point in parsed]
-    keys = [one.get_key_element() for one in rows[0]]
-    if any([one.get_key_element() for one in row] != keys for row in rows):
-        raise UsageError("hydra/sweeper: the points of this sweeper set different keys; give hydra/sweeper=seedfold")
-    values = [[one.value() for one in row] for row in rows]
-    names = [canonical_json(row) for row in values]
-    values_by_name = dict(zip(names, values, strict=True))
+    rows_by_keys: dict[tuple[str, ...], dict[int, list[Override]]] = {}
+    for place, point in enumerate(parsed):
+        row = [one for one in point if one.input_line not in fixed_texts]
+        rows_by_keys.setdefault(tuple(one.get_key_element() for one in row), {})[place] = row
+    for keys, rows in rows_by_keys.items():
+        for one in next(iter(rows.values())):
+            if not _is_part_of_point(composer, sweep, one):
+                raise UsageError(
+                    f"hydra/sweeper: {one.input_line}: the points of this sweeper differ in a key that is not"
+                    " part of a job's address; remove it from the sweep, or rename it"
+                )
+        order = key_order(chain.from_iterable(parsed[place] for place in rows))
+        yield _make_points_study(sweep, keys, rows, fixed, order, first_number)
+
+
+def _make_points_study(
+    sweep: ProgramSweep,
+    keys: Sequence[str],
+    rows: Mapping[int, Sequence[Override]],
+    fixed: Sequence[Override],
+    order: tuple[str, ...],
+    first_number: int,
+) -> tuple[ProgramStudy, Mapping[int, int]]:
+    """The study of points that set the same ``keys``, by their places, and the place of each point's job."""
+    values = {place: [one.value() for one in row] for place, row in rows.items()}
+    names = {place: canonical_json(row) for place, row in values.items()}
+    values_by_name = {names[place]: row for place, row in values.items()}
     columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    places = {name: place for place, name in enumerate(values_by_name)}
+    first_places: dict[str, int] = {}
+    for place, name in names.items():
+        first_places.setdefault(name, place)
+    typed = find_typed_texts(one for row in rows.values() for one in row)
     spec = StageSpec(STAGE, (SWEEPER,), RUN, blocks)
-    study = _make_study(sweep, composer, spec, fixed, overrides=chain.from_iterable(parsed))
-    numbers = [first_number + names.index(name) for name in places]
-    return replace(study, _numbers_of_points=numbers), [places[name] for name in names]
+    study = _make_study(sweep, sweep.composer, spec, fixed, typed, order=order)
+    job_places = {name: number for number, name in enumerate(first_places)}
+    numbers = [first_number + place for place in first_places.values()]
+    return replace(study, _numbers_of_points=numbers), {place: job_places[name] for place, name in names.items()}
 
 
 def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:
@@ -351,8 +362,9 @@ def _make_study(
     composer: ProgramComposer,
     stage: StageSpec,
     fixed: Iterable[Override],
+    typed: TypedTexts,
     tables: Iterable[Path] = (),
-    overrides: Iterable[Override] = (),
+    order: tuple[str, ...] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
     matrix: Matrix = make_matrix(composer, stage, identity)
@@ -360,12 +372,7 @@ def _make_study(
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)
-    written = list(overrides)
-    typed: dict[str, dict[str, str]] = {}
-    for override in written:
-        if texts_by_value := {} if override.is_delete() else typed_texts(override):
-            typed.setdefault(override.get_key_element().lstrip("+"), {}).update(texts_by_value)
-    cwd, names = Path(sweep.program.cwd), (prefixes, groups, derived, _order(written), typed)
+    cwd, names = Path(sweep.program.cwd), (prefixes, groups, derived, order, typed)
     base = _ProgramContext(composer, texts, sweep.study_name, cwd, identity, sweep.program, *names)
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})

@@ -63,6 +63,7 @@ class Work:
 
     ``folder`` belongs to the job's fit and lives across attempts: checkpoints go there. ``staging`` is new and empty
     for this attempt. ``parents`` holds the published folder of each parent by its id, ``stages`` the stage of each.
+    ``launch_folder`` is the folder in which the study was launched.
     ``stop_requested()`` becomes true when the job should write a checkpoint and raise RunInterrupted. ``reads(path)``
     records that the result depends on a file's content. ``progress(done, total)`` tells people how far the job is.
     """
@@ -73,6 +74,7 @@ class Work:
     staging: Path
     parents: Mapping[str, Path] = field(default_factory=dict)
     stages: Mapping[str, str] = field(default_factory=dict)
+    launch_folder: Path = Path()
     stop_requested: Callable[[], bool] = lambda: False
     reads: Callable[[Path], None] = lambda path: None
     progress: Callable[[int, int], None] = lambda done, total: None

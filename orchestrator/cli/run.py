@@ -5,8 +5,8 @@ With ``--record`` its result is recorded, as by the commands that `render` write
 
 from __future__ import annotations
 
+import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import click
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJob
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
@@ -32,11 +33,12 @@ from seedfold.orchestrator.worker.foreground import (
     find_parent_results,
     make_scratch_work,
     read_job_description,
-    remove_scheduler_variables,
+    set_job_environment,
     with_step_limit,
 )
-from seedfold.orchestrator.worker.job_process import import_run, start_logging
+from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
 from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
+from seedfold.results.recording.attempt_file import Attempt
 
 
 @click.command()
@@ -111,11 +113,11 @@ def _work_from_ledger(root: Root, words: Sequence[str], study: str | None, steps
     refuse_copy(found.study)
     if is_import(found.job):
         raise UsageError(f"{found.job.short_id}: was imported and cannot be run")
-    add_launch_folder_to_path(found.study)
+    folder = add_launch_folder_to_path(found.study)
     header = Ledger(found.study).plans.header
     policies = RetryPolicies.parse((header.settings.get("failures") if header else None) or {})
     parents = find_parent_results(root, found.study, found.job)
-    return make_scratch_work(_with_step_limit(found.job, steps), parents), policies.nan
+    return make_scratch_work(_with_step_limit(found.job, steps), parents, folder), policies.nan
 
 
 def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
@@ -124,15 +126,15 @@ def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
 
 def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
     start_logging()
-    remove_scheduler_variables()
+    set_job_environment(work.description)
     try:
-        import_run(work.description.run)(work)
+        call_run(import_run(work.description.run), work, Attempt(work.description, work.attempt, work.folder))
         refuse_nan_metrics(work.staging, policy)
     except RunInterrupted as interruption:
         print_text(f"interrupted: {interruption}")
         return 1
     except Exception as error:
-        traceback.print_exception(error)
+        print_note(traceback_text(error, os.environ).rstrip(), prefix="")
         if debugger:
             import pdb
 

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.code.digests import digest_file
@@ -58,9 +59,14 @@ def read_code_record(study: StudyFolder, digest: str) -> CodeRecord | None:
         return None
 
 
-def record_code(study: StudyFolder, run: str, trained: str | None = None) -> str:
-    """Record the code that this process has loaded to compute a stage with ``run``; return the record's digest."""
-    files = loaded_files()
+def record_code(
+    study: StudyFolder, run: str, trained: str | None = None, others: Mapping[str, Path] | None = None
+) -> str:
+    """Record the code that this process has loaded to compute a stage with ``run``; return the record's digest.
+
+    ``others`` are files by name that processes which it started have run.
+    """
+    files = {**loaded_files(), **{name: (path, digest_file(path)) for name, path in (others or {}).items()}}
     return write_code_record(
         study,
         {

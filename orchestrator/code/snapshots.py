@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.code.command_files import read_job_code
 from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
 from seedfold.orchestrator.code.source_files import (
     SourceFile,
     SourceFiles,
-    named_modules,
     program_folders,
-    read_source_files,
 )
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
@@ -72,7 +71,7 @@ def take_snapshot(study: StudyFolder, jobs: Iterable[JobDescription], folder: Pa
     Return its digest.
     """
     jobs = list(jobs)
-    sources = read_source_files(named_modules(jobs), folder, program_folders(jobs))
+    sources = read_job_code(jobs, folder, program_folders(jobs))
     table = {name: _source_digest(source) for name, source in sources.files.items()}
     digest = hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
     final = study.snapshots_folder / digest

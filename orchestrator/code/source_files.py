@@ -61,6 +61,14 @@ class SourceFiles:
     import_roots: tuple[Path, ...]
     left_out_packages: tuple[str, ...]
 
+    def joined_with(self, others: SourceFiles) -> SourceFiles:
+        """Return these files and others; what both have is that of these."""
+        return SourceFiles(
+            dict(sorted({**others.files, **self.files}.items())),
+            tuple(dict.fromkeys([*self.import_roots, *others.import_roots])),
+            tuple(sorted({*self.left_out_packages, *others.left_out_packages})),
+        )
+
 
 def named_modules(jobs: Iterable[JobDescription]) -> set[str]:
     """Return the top-level names of all values in job descriptions that could be a module, class or function."""
@@ -102,11 +110,40 @@ def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterabl
 
     ``extra_folders`` are searched last.
     """
-    path = [*_search_path(folder), *extra_folders]
+    return _follow_imports([_OWN_PACKAGE, *sorted(names)], [*_search_path(folder), *extra_folders], {_PLUGIN_PACKAGE})
+
+
+def read_named_files(
+    paths: Mapping[str, Path], names: Iterable[str], folder: Path, extra_folders: Iterable[str] = ()
+) -> SourceFiles:
+    """Read files and folders by the names given, and the local modules that they import or that are in ``names``.
+
+    Seedfold's own modules are left out.
+    """
+    files = {
+        file: source
+        for name, path in paths.items()
+        for file, source in (_read_folder(path, name, frozenset()) if path.is_dir() else _named_file(path, name))
+    }
+    found = _follow_imports(
+        [*names, *sorted(_imported_modules(files))],
+        [*_search_path(folder), *extra_folders],
+        {_PLUGIN_PACKAGE, _OWN_PACKAGE},
+    )
+    return SourceFiles(files, (folder,) if files else (), ()).joined_with(found)
+
+
+def _named_file(path: Path, name: str) -> Iterator[tuple[str, SourceFile]]:
+    source = _read_file(path)
+    if source is not None:
+        yield name, source
+
+
+def _follow_imports(waiting: list[str], path: list[str], seen: set[str]) -> SourceFiles:
+    """Read the modules that are ``waiting``, and what they import, except those already ``seen``."""
     files: dict[str, SourceFile] = {}
     roots: dict[Path, None] = {}
     left_out: list[str] = []
-    waiting, seen = [_OWN_PACKAGE, *sorted(names)], {_PLUGIN_PACKAGE}
     while waiting:
         name = waiting.pop()
         if name in seen or name in sys.stdlib_module_names:

@@ -9,5 +9,5 @@ def has_progressed(study: StudyFolder, fit: str, since: float) -> bool:
     """Whether a job has written a checkpoint or another file since ``since``, in seconds since the epoch."""
     folder = study.job_folder(fit)
     kept = (path for path in folder.rglob("*") if path.is_file())
-    own = (path for path in kept if not path.relative_to(folder).parts[0].startswith(("log.", "staging.")))
+    own = (path for path in kept if not path.relative_to(folder).parts[0].startswith(("log.", "staging.", "records")))
     return any(path.stat().st_mtime >= since for path in own)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.code.command_files import read_job_code
 from seedfold.orchestrator.code.git_provenance import provenance_files
-from seedfold.orchestrator.code.source_files import SourceFile, named_modules, read_source_files
+from seedfold.orchestrator.code.source_files import SourceFile, SourceFiles, read_source_files
 
 _OWN_PACKAGE = "seedfold"
 _OUTSIDE_FOLDER = "conf.outside"
@@ -41,14 +42,17 @@ def gather_project(overrides: Sequence[str], config_dirs: Sequence[Path], folder
 
     study = load_study(overrides, config_dirs=config_dirs, folder=folder)
     names_there = _names_there(config_dirs, folder)
-    code = gather_code(named_modules(study.jobs()), folder)
+    code = _make_project(read_job_code(study.jobs(), folder), folder)
     text_files = {**dict(_configuration_files(names_there)), **dict(_table_files(study.tables, names_there, folder))}
     return Project({**code.files, **text_files}, code.left_out, tuple(names_there.values()))
 
 
 def gather_code(modules: Iterable[str], folder: Path) -> Project:
     """Collect the modules with these names, and what they import, as a job launched in ``folder`` would find them."""
-    sources = read_source_files(modules, folder)
+    return _make_project(read_source_files(modules, folder), folder)
+
+
+def _make_project(sources: SourceFiles, folder: Path) -> Project:
     own_files = {name: file for name, file in sources.files.items() if name.partition("/")[0] != _OWN_PACKAGE}
     readable_files = {name: file for name, file in own_files.items() if file.content is not None}
     git = provenance_files(replace(sources, files=own_files)) if own_files else {}

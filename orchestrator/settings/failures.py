@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
@@ -64,9 +66,18 @@ def failure_from_exception(error: BaseException) -> Failure:
     """Find the failure kind of an exception: the first that fits an error in its chain of causes, else ``error``."""
     chain = _cause_chain(error)
     kind: FailureKind = next((kind for kind in map(_kind_of, chain) if kind), "error")
-    message = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return Failure(kind, _escape_unencodable(reason[:400]), _traceback_digest(error))
+    return Failure(kind, _escape_unencodable(_reason_of(error)[:400]), _traceback_digest(error))
+
+
+def _reason_of(error: BaseException) -> str:
+    """The first line of an error, or where it was raised if it has no message, as that of a bare ``assert``."""
+    import traceback
+
+    name, message = type(error).__name__, without_secrets(str(error), os.environ).strip().splitlines()
+    if message:
+        return f"{name}: {message[0]}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{name} in {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else name
 
 
 def _escape_unencodable(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from seedfold.jobs.identity import replace_by_texts
 from seedfold.orchestrator.code.snapshots import read_snapshot_record
 from seedfold.orchestrator.ledger.claims import is_published
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import JobRecord
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -89,7 +90,7 @@ class JobDetails:
         try:
             if result is not None:
                 return Submission.read(self.holding_study.submissions_folder / result.provenance["submission"]).snapshot
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedFileError):
             return None
         last_submission = self._last_submission_of.get(self.job.id)
         return last_submission.snapshot if last_submission else None

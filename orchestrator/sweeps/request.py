@@ -44,6 +44,14 @@ class SweepRequest:
         return bool(self.config.hydra.launcher.get("_target_") == LAUNCHER)
 
     @property
+    def is_basic_sweep(self) -> bool:
+        """Whether the sweeper is Hydra's own, or one made from it: it makes a grid, and needs no results."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from hydra.utils import get_class
+
+        return issubclass(get_class(self.config.hydra.sweeper._target_), BasicSweeper)
+
+    @property
     def is_seedfold_study(self) -> bool:
         """Whether this is Seedfold's own configuration, with its studies."""
         sources = self.config.hydra.runtime.config_sources

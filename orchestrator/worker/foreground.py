@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.worker.job_process import resolve_config_of_job
 from seedfold.orchestrator.worker.messages import job_environment
+from seedfold.orchestrator.worker.template_client import is_program
 
 STEPS_KEY = "trainer.max_steps"
 
@@ -94,21 +95,23 @@ def find_parent_results(root: Root, study: StudyFolder, job: JobDescription) -> 
     return ParentResults(folders, {parent: states.stage_of(parent) for parent in folders})
 
 
-def add_launch_folder_to_path(study: StudyFolder) -> None:
-    """Make the packages importable that were in the folder of the last launch of the study."""
+def add_launch_folder_to_path(study: StudyFolder) -> Path:
+    """Make the packages importable that were in the folder of the last launch of the study; return this folder."""
     header = Plans(study).header
     folder = header.folder if header else str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    return Path(folder)
 
 
-def remove_scheduler_variables() -> None:
-    """Remove the scheduler's variables from the environment of this process, as is done for launched jobs."""
-    for name in os.environ.keys() - job_environment(os.environ, {}).keys():
-        del os.environ[name]
+def set_job_environment(job: JobDescription) -> None:
+    """Let this process see what a launched job sees of the scheduler's variables."""
+    environment = job_environment(os.environ, {}, of_scheduler=is_program(job))
+    os.environ.clear()
+    os.environ.update(environment)
 
 
-def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
+def make_scratch_work(job: JobDescription, parents: ParentResults, launch_folder: Path | None = None) -> Work:
     """Prepare an attempt at a job in a new folder of its own, which is not deleted afterwards.
 
     Raises UsageError if the job needs a value that no parent has.
@@ -127,4 +130,5 @@ def make_scratch_work(job: JobDescription, parents: ParentResults) -> Work:
         staging=folder / "result",
         parents=parents.folders,
         stages=parents.stages,
+        launch_folder=launch_folder or Path.cwd(),
     )

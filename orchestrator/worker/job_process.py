@@ -16,29 +16,34 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
+from seedfold.jobs.secret_values import traceback_text, without_secrets
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
+from seedfold.orchestrator.code.command_files import command_code
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.output_files import copy_outputs, output_folder
+from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
+from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
+from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
+from seedfold.results.recording.collect import collect_records, remove_records
 from seedfold.results.store.published import load_result, publish
 from seedfold.results.store.values import read_value
 
@@ -46,16 +51,20 @@ from seedfold.results.store.values import read_value
 class _StopFlag:
     """Becomes true when the job has to stop. The run checks it whenever it can write a checkpoint.
 
-    Some schedulers send signals to all processes of a task, and begin with an interrupt.
+    Some schedulers send signals to all processes of a task, and begin with an interrupt. Other processes of the job
+    learn of it from a file of the ``recording``.
     """
 
     def __init__(self) -> None:
         self.is_set = False
+        self.recording: Attempt | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._set)
 
     def _set(self, number: int, frame: object) -> None:
         self.is_set = True
+        if self.recording is not None:
+            self.recording.request_stop()
 
     def __call__(self) -> bool:
         return self.is_set
@@ -172,6 +181,7 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         staging=attempt.staging_folder,
         parents=attempt.parent_folders(),
         stages=attempt.request.stages,
+        launch_folder=Path(attempt.request.launch_folder),
         stop_requested=stop,
         reads=reads,
     )
@@ -180,9 +190,11 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
     watch_opened_files()
     run = import_run(job.run)
     digest_loaded_files()
-    run(work)
+    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id))
+    stop.recording = recording
+    call_run(run, work, recording)
     refuse_nan_metrics(work.staging, attempt.request.nan)
-    code = record_code(attempt.study, job.run, training_code)
+    code = record_code(attempt.study, job.run, training_code, _command_code(work))
     if not had_fit and has_fit(work.folder):
         note_training(work.folder, code)
     record = job.to_dict() | {
@@ -196,9 +208,33 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         "ended": time.time(),
     }
     published = _publish_result(attempt, record)
+    remove_records(recording)
     attempt.fit_claim.record_published()
     if not attempt.request.fit_needed and not attempt.fit_claim.is_shared():
         _call_after_publish(replace(work, staging=published))
+
+
+def _command_code(work: Work) -> Mapping[str, Path]:
+    """The files of the code that other processes have run; what this process has loaded is known otherwise."""
+    if work.description.run != COMMAND_RUN:
+        return {}
+    return dict(command_code(work.config, [Path(sys.path[0]), work.launch_folder]))
+
+
+def call_run(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:
+    """Call the run and put what its processes recorded into staging.
+
+    Raises RunInterrupted if one of them says that it stopped early, as it was asked to.
+    """
+    os.environ[ATTEMPT_VARIABLE] = str(recording.write())
+    try:
+        run(work)
+    except SystemExit:
+        if not recording.stopped_file.exists():
+            raise
+    if recording.stopped_file.exists():
+        raise RunInterrupted("stopped early, as it was asked to")
+    collect_records(recording, work.staging)
 
 
 def _fit_folder(attempt: _Attempt) -> Path:
@@ -247,7 +283,10 @@ def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
         raise _AttemptOvertakenError(
             f"attempt {number} was believed dead and a later one has begun; its result is discarded"
         )
-    copy_outputs(attempt.staging_folder / OUTPUTS, output_folder(attempt.study, attempt.job))
+    outputs = attempt.staging_folder / OUTPUTS
+    if outputs.exists():
+        counts = count_by_stage(Plans(attempt.study).current_jobs.values())
+        copy_outputs(outputs, output_folder(attempt.study, attempt.job, counts[attempt.job.stage]))
     final = attempt.study.result_folder(attempt.job.id, number)
     final.parent.mkdir(parents=True, exist_ok=True)
     publish(attempt.staging_folder, final, record)
@@ -262,9 +301,9 @@ def _call_after_publish(work: Work) -> None:
         return
     try:
         clean(work)
-    except Exception:
+    except Exception as error:
         # The result is published. Garbage collection finds what is left.
-        traceback.print_exc()
+        print(traceback_text(error, os.environ), end="", file=sys.stderr)
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
@@ -304,10 +343,8 @@ def _claim(attempt: _Attempt) -> str | None:
 
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
-    if isinstance(error, UsageError | ConfigFailure):
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    traceback.print_exception(error)
-    sys.stderr.flush()
+    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
+    print(without_secrets(first, os.environ) + traceback_text(error, os.environ), end="", file=sys.stderr, flush=True)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
     return 1
 

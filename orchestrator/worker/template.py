@@ -15,10 +15,10 @@ import selectors
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
 from seedfold.orchestrator.worker.messages import (
@@ -41,8 +41,8 @@ def _import_preloads(runs: Sequence[str]) -> None:
             module = importlib.import_module(run.rpartition(".")[0])
             for name in getattr(module, "PRELOAD", ()):
                 importlib.import_module(name)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            print(traceback_text(error, os.environ), end="", file=sys.stderr)
 
 
 def find_fork_hazard() -> str | None:
@@ -176,7 +176,9 @@ def serve_requests(template: TemplateProcess) -> None:
 
 
 def main() -> None:
-    """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with ``warm`` and ``runs``."""
+    """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with ``warm``, ``runs`` and
+    ``of_scheduler``, which says whether jobs see the scheduler's variables.
+    """
     report, parent, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     # A program may read its arguments while it is imported; ours are none of them.
     del sys.argv[1:]
@@ -184,7 +186,7 @@ def main() -> None:
     # A scheduler's warning is handled by the worker alone, which is one of the processes of the task.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    environment = job_environment(os.environ, single_thread_variables())
+    environment = job_environment(os.environ, single_thread_variables(), options["of_scheduler"])
     os.environ.clear()
     os.environ.update(environment)
     serve_requests(TemplateProcess(report, options["warm"], options["runs"]))

@@ -22,16 +22,20 @@ def callable_names(job: JobDescription) -> Iterator[str]:
     Their modules are imported before the job is started.
     """
     yield job.run
-    program = job.config.get("hydra")
-    if program is not None:
-        yield program["task"]
+    if is_program(job):
+        yield job.config["hydra"]["task"]
+
+
+def is_program(job: JobDescription) -> bool:
+    """Whether a job runs somebody's own program."""
+    return "hydra" in job.config
 
 
 class TemplateClient:
     """A running template process, and the pipe on which the template and its jobs report."""
 
-    def __init__(self, warm: str, runs: Sequence[str]) -> None:
-        self._options = json.dumps({"warm": warm, "runs": list(runs)})
+    def __init__(self, warm: str, runs: Sequence[str], of_scheduler: bool = False) -> None:
+        self._options = json.dumps({"warm": warm, "runs": list(runs), "of_scheduler": of_scheduler})
         self._start()
 
     def _start(self) -> None:

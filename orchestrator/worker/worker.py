@@ -31,7 +31,8 @@ from seedfold.orchestrator.worker.messages import AttemptRequest, Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.parent_death import signal_job
 from seedfold.orchestrator.worker.slots import Slot
-from seedfold.orchestrator.worker.template_client import TemplateClient, callable_names
+from seedfold.orchestrator.worker.template_client import TemplateClient, callable_names, is_program
+from seedfold.results.recording.attempt_file import Attempt
 
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
@@ -76,7 +77,9 @@ class Worker:
         self.refreshed_at = -inf
         self.interruption: Interruption | None = None
         self.template = TemplateClient(
-            cluster.warm, sorted({name for job in self.jobs for name in callable_names(job)})
+            cluster.warm,
+            sorted({name for job in self.jobs for name in callable_names(job)}),
+            of_scheduler=any(map(is_program, self.jobs)),
         )
 
     def run(self) -> None:
@@ -230,6 +233,7 @@ class Worker:
             fit_needed=self.queue.needs_fit_of(job),
             task=(self.environment.index, self.environment.restart),
             nan=self.policies.nan,
+            launch_folder=self.submission.code_folder,
         )
 
     def _record_impossible(self, job: JobDescription, reason: str) -> None:
@@ -351,8 +355,12 @@ class Worker:
         self._signal_attempt(running, signal.SIGKILL)
 
     def _signal_attempt(self, running: _RunningAttempt, number: signal.Signals) -> None:
-        if running.pid is not None:
-            signal_job(running.pid, number)
+        if running.pid is None:
+            return
+        if number == signal.SIGTERM:
+            # The program may have replaced our handler, and its child processes have none.
+            Attempt(running.job, running.attempt, self.study.job_folder(running.job.id)).request_stop()
+        signal_job(running.pid, number)
 
     def _replace_template(self) -> None:
         """Replace the template after it died, and its jobs with it: unfinished jobs continue in a new one."""

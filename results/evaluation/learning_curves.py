@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from seedfold.results.evaluation.axes import Group
 from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.published import HISTORY_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HISTORY_FILE = "epochs.csv"
 LOW_QUANTILE, HIGH_QUANTILE = 0.1, 0.9
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.results.ensembles.head_members import FOLD_PREFIX, VALIDATION_SPLIT, HeadMember
-from seedfold.results.evaluation.learning_curves import HISTORY_FILE
 from seedfold.results.stages.figure_files import COLOURS, figure_style, new_figure, save_figure
 from seedfold.results.stages.submission_figures import draw_histogram, draw_schedule, use_integer_ticks
 from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.published import HISTORY_FILE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -34,6 +34,11 @@ from seedfold.results.store.integrity import Floats, Targets, check_ids, check_r
 
 FOOTER_KEY = b"seedfold"
 SCHEMA = 1
+_COLUMN_TYPES = {
+    "string": ("string", "large_string", "dictionary<values=string, indices=int32, ordered=0>"),
+    "target": ("int64", "double"),
+    "float": ("float",),
+}
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILE_NAME = re.compile(r"predictions\.([A-Za-z0-9][A-Za-z0-9_-]*)\.parquet")
 
@@ -101,7 +106,7 @@ def write_predictions(
     *,
     job: JobDescription,
     sample_ids: Sequence[str],
-    targets: npt.NDArray[Any] | None,
+    targets: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | None,
     logits: Mapping[str, npt.NDArray[Any]],
     expected: Collection[str],
 ) -> None:
@@ -109,7 +114,7 @@ def write_predictions(
 
     ``logits`` maps each head to an array (n, k); a class head may have one logit (of class 1) or one per class, a
     regression head has one column, the prediction. ``targets`` (n,) are class numbers or real numbers, masked or NaN
-    where unknown. ``expected`` are the ids that the split has.
+    where unknown: one array for all heads, or one for each by its name. ``expected`` are the ids that the split has.
 
     Raises DataFailure where ids are repeated, missing or unexpected, where lengths or types do not fit, or where the
     split is there already; NonFiniteFailure where a logit or target is infinite or a logit is not a number.
@@ -121,22 +126,33 @@ def write_predictions(
     arrays = {head: require_logits(split, head, values, sample_ids) for head, values in logits.items()}
     if not arrays:
         raise DataFailure(f"split {split!r}: there is no head, so there is nothing to keep")
-    truth = require_targets(split, targets, sample_ids)
+    truth = _targets_by_head(split, targets, list(arrays), sample_ids)
     for head, values in arrays.items():
-        check_range(split, head, truth, values.shape[1], sample_ids)
+        check_range(split, head, truth[head], values.shape[1], sample_ids)
     _write(path, _make_table(sample_ids, truth, arrays), _make_footer(job, split, expected, arrays))
 
 
-def _make_table(sample_ids: Sequence[str], targets: Targets, logits: Mapping[str, Floats]) -> Any:
+def _targets_by_head(split: str, targets: Any, heads: Sequence[str], sample_ids: Sequence[str]) -> dict[str, Targets]:
+    if not isinstance(targets, Mapping):
+        return dict.fromkeys(heads, require_targets(split, targets, sample_ids))
+    if targets.keys() != set(heads):
+        raise DataFailure(f"targets of split {split!r}: for heads {', '.join(targets)}, logits for {', '.join(heads)}")
+    truth = {head: require_targets(split, targets[head], sample_ids) for head in heads}
+    if len({known.values.dtype for known in truth.values()}) > 1:
+        raise DataFailure(f"targets of split {split!r}: classes and real numbers in one split; give each a split")
+    return truth
+
+
+def _make_table(sample_ids: Sequence[str], targets: Mapping[str, Targets], logits: Mapping[str, Floats]) -> Any:
     count, width = len(sample_ids), max(values.shape[1] for values in logits.values())
     ids = pa.array(sample_ids, type=pa.string())
-    truth = pa.array(targets.values, mask=~targets.known)
+    truth = [pa.array(each.values, mask=~each.known) for each in targets.values()]
     names = pa.DictionaryArray.from_arrays(
         pa.array(np.repeat(np.arange(len(logits), dtype=np.int32), count)), pa.array(list(logits), type=pa.string())
     )
     columns = {
         "sample_id": pa.chunked_array([ids] * len(logits)).combine_chunks(),
-        "target": pa.chunked_array([truth] * len(logits)).combine_chunks(),
+        "target": pa.chunked_array(truth).combine_chunks(),
         "head": names,
     }
     for number in range(width):
@@ -194,7 +210,14 @@ def _write(path: Path, table: Any, footer: Footer) -> None:
     encoding = {**dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "sample_id": "DELTA_BYTE_ARRAY"}
     described = table.replace_schema_metadata({FOOTER_KEY: json.dumps(asdict(footer), ensure_ascii=False)})
     with path.open("xb") as file:
-        pq.write_table(described, file, compression="zstd", use_dictionary=dictionaries, column_encoding=encoding)
+        pq.write_table(
+            described,
+            file,
+            compression="zstd",
+            use_dictionary=dictionaries,
+            column_encoding=encoding,
+            write_page_checksum=True,
+        )
         file.flush()
         os.fsync(file.fileno())
 
@@ -202,7 +225,14 @@ def _write(path: Path, table: Any, footer: Footer) -> None:
 def _parse_footer(path: Path, metadata: Mapping[bytes, bytes] | None) -> Footer:
     if not metadata or FOOTER_KEY not in metadata:
         raise DataFailure(f"{path}: holds no predictions (its footer does not say which job wrote it)")
-    return Footer(**json.loads(metadata[FOOTER_KEY]))
+    try:
+        footer = Footer(**json.loads(metadata[FOOTER_KEY]))
+        widths = footer.heads.values()
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataFailure(f"{path}: its footer is damaged ({error})") from error
+    if not widths or not all(type(width) is int and width > 0 for width in widths):
+        raise DataFailure(f"{path}: its footer is damaged (heads: {footer.heads!r:.80})")
+    return footer
 
 
 def read_footer(path: Path) -> Footer:
@@ -210,30 +240,55 @@ def read_footer(path: Path) -> Footer:
     return _parse_footer(path, _read_parquet(path, schema_only=True))
 
 
-def _read_parquet(path: Path, schema_only: bool = False) -> Any:
+def _read_parquet(path: Path, schema_only: bool = False, columns: list[str] | None = None) -> Any:
     try:
         if schema_only:
             return pq.read_schema(path).metadata
-        with pq.ParquetFile(path) as file:
-            return file.read(use_threads=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataFailure(f"{path}: cannot be read as Parquet: {error}") from error
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(use_threads=False, columns=columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise DataFailure(f"{path}: cannot be read as Parquet: {reason}") from error
 
 
 def count_unknown_targets(path: Path) -> int:
     """Return how many rows of a file of predictions have no target; raises DataFailure if it is damaged or none."""
     footer_metadata = _read_parquet(path, schema_only=True)
     _parse_footer(path, footer_metadata)
-    with pq.ParquetFile(path) as file:
-        target = file.read(columns=["target"], use_threads=False).column("target")
+    target = _read_parquet(path, columns=["target"]).column("target")
     return int(target.null_count)
 
 
 def read_predictions(path: Path) -> Any:
     """Return the file's rows as an Arrow table, its footer in the schema's metadata; raises DataFailure if damaged."""
     table = _read_parquet(path)
-    _parse_footer(path, table.schema.metadata)
+    _check_columns(path, table, _parse_footer(path, table.schema.metadata))
     return table
+
+
+def _check_columns(path: Path, table: Any, footer: Footer) -> None:
+    """Raise DataFailure if a file has other columns or another number of rows than its footer says."""
+    logits = [f"logit_{number}" for number in range(max(footer.heads.values()))]
+    wanted = {**dict.fromkeys(("sample_id", "head"), "string"), "target": "target", **dict.fromkeys(logits, "float")}
+    for name, kind in wanted.items():
+        if name not in table.column_names:
+            raise DataFailure(f"{path}: has no column {name}")
+        found = str(table.schema.field(name).type)
+        if found not in _COLUMN_TYPES[kind]:
+            raise DataFailure(f"{path}: its column {name} is of type {found}")
+    if table.num_rows % len(footer.heads):
+        raise DataFailure(f"{path}: {table.num_rows} rows cannot be the same samples for {len(footer.heads)} heads")
+
+
+def verify_pages(paths: Sequence[Path]) -> None:
+    """Compare the pages of files of predictions with their checksums; raises DataFailure for one that is damaged."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def verify(path: Path) -> None:
+        read_predictions(path)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(verify, paths))
 
 
 def read_heads(path: Path) -> Iterator[HeadPredictions]:

@@ -15,12 +15,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.moved_modules import current_name
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.views.study import Study
+    from seedfold.results.recording.current_run import CurrentRun
 
-__all__ = ["study"]
+__all__ = ["current", "derivation", "study"]
+
+
+def current() -> CurrentRun:
+    """Return the run that this process is part of, to log metrics, keep predictions, and find checkpoints.
+
+    It works in any process of a job, child processes included. A program that Seedfold has not started gets a stand-in
+    that prints metrics and ignores the rest. See `seedfold.results.recording.current_run.CurrentRun`.
+    """
+    from seedfold.results.recording.current_run import current as current_run
+
+    return current_run()
 
 
 def study(

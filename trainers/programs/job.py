@@ -21,14 +21,16 @@ from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import UnsupportedInterpolationType
 
 from seedfold.jobs.hydra_program import overrides_of
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import RESOLVED_FILE, RETURNED, RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.programs.child_processes import wait_for_ranks
 from seedfold.trainers.programs.drawn_values import DrawnValues
 from seedfold.trainers.programs.job_config import compose_job_config
 from seedfold.trainers.programs.output_folder import OutputFolder
@@ -112,7 +114,10 @@ def _set_globals(program: Mapping[str, Any], name: str) -> None:
 def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobReturn:
     context = HydraContext(config_loader=cast(Any, None), callbacks=Callbacks(config))
     output.set_in_config(config)
-    return run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    job_return = run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    if job_return.status is JobStatus.COMPLETED:
+        wait_for_ranks()
+    return job_return
 
 
 class _Stopped(BaseException):
@@ -138,6 +143,11 @@ def _interrupt_on_sigterm(work: Work, output: OutputFolder) -> Iterator[None]:
 
 
 def _raise_stopped(number: int, frame: object) -> None:
+    attempt = Attempt.of_this_process()
+    if attempt is not None:
+        attempt.request_stop()
+        if attempt.asks_file.exists():
+            return  # It asks whether it has to stop, and stops by itself.
     raise _Stopped
 
 

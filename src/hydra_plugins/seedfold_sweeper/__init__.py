@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
     from omegaconf import DictConfig
 
+    from seedfold.orchestrator.sweeps.expanded_points import PointsOfSweeper
     from seedfold.orchestrator.sweeps.request import SweepRequest
 
 
@@ -49,12 +50,30 @@ class SeedfoldSweeper(_Plugin, Sweeper):
 class SeedfoldLauncher(_Plugin, Launcher):
     """Runs the jobs of any sweeper, on this machine or on a cluster."""
 
+    _points: PointsOfSweeper | None = None
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Return what each job returned, in order; an empty list if nothing waits for them."""
-        from seedfold.orchestrator.sweeps.sweep import launch_points
+        from seedfold.orchestrator.sweeps.expanded_points import PointsOfSweeper
 
         assert self._request is not None
-        return launch_points(self._request, job_overrides, initial_job_idx)
+        self._points = self._points or PointsOfSweeper(self._request)
+        return self._points.run(job_overrides, initial_job_idx)
+
+
+class SeedfoldOptunaSweeper(_Plugin, Sweeper):
+    """Optuna's sweeper, which asks for the next trial as soon as any has ended. Its settings are those of Optuna's."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all trials, and write ``optimization_results.yaml``."""
+        from seedfold.orchestrator.sweeps.optuna_sweep import run_optuna_sweep
+
+        assert self._request is not None
+        return run_optuna_sweep(self._request, self._settings, arguments)
 
 
 class SeedfoldSearchPath(SearchPathPlugin):

@@ -168,7 +168,7 @@ def test_what_the_sweep_s_folder_drew_holds_for_all_jobs(drawing: HydraProgram, 
 
 
 def test_resources_may_change_and_derived_values_may_not(drawing: HydraProgram, resolvers: None) -> None:
-    derive = "+hydra.sweeper.derive={number: {_target_: builtins.max, a: '${draw:0,1000000000}'}}"
+    derive = "+hydra.sweeper.derive={number: {_target_: seedfold.jobs.derive.given, value: '${draw:0,1000000000}'}}"
     sweep = drawing.make_sweep("+hydra.launcher.resources.extra={comment: '${uuid:}'}", root="drawing")
     assert len(list(load_sweep(sweep, ["seed=1,2"]).jobs())) == 2
     with pytest.raises(UsageError, match=r"\$\{draw:…\} gives another value at every call"):

@@ -1,0 +1,84 @@
+"""The file by which all processes of an attempt find out which job they belong to.
+
+The variable SEEDFOLD_ATTEMPT holds its path; child processes inherit it. The file is removed when the attempt ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedfold.jobs.description import JobDescription
+
+ATTEMPT_VARIABLE = "SEEDFOLD_ATTEMPT"
+RECORDS = "records"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt of a job.
+
+    ``job_folder`` is the same for all attempts. In it, ``records`` is what the job records while it runs, until its
+    result is published, and ``folder`` belongs to the program, which keeps checkpoints and its own files there.
+    """
+
+    description: JobDescription
+    number: int
+    job_folder: Path
+
+    @property
+    def records(self) -> Path:
+        """The folder of what the job records while it runs."""
+        return self.job_folder / RECORDS
+
+    @property
+    def folder(self) -> Path:
+        """The folder that belongs to the program."""
+        return self.job_folder / "run"
+
+    @property
+    def stop_file(self) -> Path:
+        """The file that exists from the moment on at which the attempt was asked to stop."""
+        return self.records / f"stop.{self.number}"
+
+    @property
+    def asks_file(self) -> Path:
+        """The file that exists as soon as a process has asked whether it has to stop."""
+        return self.records / f"asks.{self.number}"
+
+    @property
+    def stopped_file(self) -> Path:
+        """The file by which a process says that it has stopped early, as it was asked to."""
+        return self.records / f"stopped.{self.number}"
+
+    def request_stop(self) -> None:
+        """Tell all processes of the attempt that it has to stop; nothing to do where it has not begun."""
+        try:
+            self.stop_file.touch()
+        except OSError as error:
+            # The job's own process gets a signal in any case.
+            if self.records.exists():
+                print(f"{self.stop_file}: {error.strerror}", flush=True)
+
+    def write(self) -> Path:
+        """Write the file whole, for the processes that begin after this; return its path."""
+        self.records.mkdir(parents=True, exist_ok=True)
+        file = self.records / f"attempt.{self.number}.json"
+        temporary = file.with_suffix(".new")
+        temporary.write_text(json.dumps({"job": self.description.to_dict(), "attempt": self.number}))
+        temporary.rename(file)
+        return file
+
+    @classmethod
+    def read(cls, file: Path) -> Attempt:
+        """Read it. Raises FileNotFoundError when the attempt has ended."""
+        record = json.loads(file.read_text())
+        return cls(JobDescription.from_dict(record["job"]), record["attempt"], file.parents[1])
+
+    @classmethod
+    def of_this_process(cls) -> Attempt | None:
+        """The attempt that this process, or the one that started it, is part of; None outside of jobs."""
+        file = os.environ.get(ATTEMPT_VARIABLE)
+        return cls.read(Path(file)) if file else None

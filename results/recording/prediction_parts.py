@@ -1,0 +1,156 @@
+"""Predictions that a job hands over in batches: one Arrow stream for each process, split and head of an attempt.
+
+Each batch is whole or absent. A sample that a later attempt predicts again replaces that of an earlier attempt; within
+one attempt a sample occurs once for each split and head.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from seedfold.jobs.work import DataFailure
+from seedfold.results.store.integrity import require_logits, require_targets
+from seedfold.results.store.predictions import file_name
+
+Array = npt.NDArray[Any]
+SUFFIX = ".arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRows:
+    """Rows of one split and head: ids (n,), targets (n,), which of these are known (n,), logits (n, k) float32."""
+
+    ids: list[str]
+    targets: Array
+    known: npt.NDArray[np.bool_]
+    logits: Array
+
+
+class PredictionParts:
+    """Writes the batches of this process into files in ``folder``."""
+
+    def __init__(self, folder: Path, attempt: int, rank: int) -> None:
+        self._folder, self._attempt, self._rank = folder, attempt, rank
+        self._writers: dict[tuple[str, str, int], Any] = {}
+
+    def write(self, split: str, head: str, sample_ids: Sequence[str], targets: Array | None, logits: Array) -> None:
+        """Append one batch: ids (n,), targets (n,) or None, logits (n, k).
+
+        Raises DataFailure for wrong shapes and types, NonFiniteFailure for numbers that are not finite.
+        """
+        file_name(split)
+        values = require_logits(split, head, logits, sample_ids)
+        truth = require_targets(split, targets, sample_ids)
+        batch = pa.record_batch(
+            {
+                "sample_id": pa.array(sample_ids, type=pa.string()),
+                "target": pa.array(truth.values, mask=~truth.known),
+                **{f"logit_{number}": pa.array(values[:, number]) for number in range(values.shape[1])},
+            }
+        )
+        # A process that was forked from one that has written writes files of its own.
+        key = (split, head, os.getpid())
+        if key not in self._writers:
+            self._writers[key] = self._open(key, batch.schema)
+        try:
+            self._writers[key].write_batch(batch)
+        except pa.ArrowInvalid as error:
+            raise DataFailure(
+                f"predictions of split {split!r}, head {head!r}: this batch has other columns or types than those"
+                f" before it ({error})"
+            ) from error
+
+    def _open(self, key: tuple[str, str, int], schema: Any) -> Any:
+        split, head, _ = key
+        folder = self._folder / split / head.replace("/", "%2F")
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not buffered: what was handed over is there even if the process ends without a word.
+        file = (folder / f"{self._attempt}-{self._rank:05}-{uuid4().hex}{SUFFIX}").open("xb", buffering=0)
+        return pa.ipc.new_stream(file, schema)
+
+
+def read_parts(folder: Path) -> dict[str, dict[str, HeadRows]]:
+    """Return all rows by split and head. Raises DataFailure for a sample that one attempt predicted twice."""
+    if not folder.is_dir():
+        return {}
+    return {
+        split.name: {head.name.replace("%2F", "/"): _read_head(split.name, head) for head in sorted(split.iterdir())}
+        for split in sorted(folder.iterdir())
+    }
+
+
+def _read_head(split: str, folder: Path) -> HeadRows:
+    by_attempt: dict[int, list[Any]] = {}
+    for file in sorted(folder.glob(f"*{SUFFIX}")):
+        by_attempt.setdefault(int(file.stem.partition("-")[0]), []).extend(_read_batches(file))
+    tables = [pa.Table.from_batches(batches) for _, batches in sorted(by_attempt.items()) if batches]
+    for table in tables:
+        _refuse_repeated(split, folder.name, table)
+    return _join(tables)
+
+
+def _read_batches(file: Path) -> Iterator[Any]:
+    """Yield the whole batches of a file: a process that was killed may have left a part of one at the end."""
+    try:
+        with file.open("rb") as stream, pa.ipc.open_stream(stream) as reader:
+            yield from reader
+    except (pa.ArrowInvalid, OSError):
+        return
+
+
+def _refuse_repeated(split: str, head: str, table: Any) -> None:
+    counts = Counter(table.column("sample_id").to_pylist())
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise DataFailure(
+            f"predictions of split {split!r}, head {head!r}: {len(repeated)} samples were predicted twice"
+            f" ({', '.join(map(repr, repeated[:3]))}); with several processes, each predicts a share of its own"
+        )
+
+
+def _join(tables: Sequence[Any]) -> HeadRows:
+    """Put the rows of several attempts together, those of a later one in place of those of an earlier one."""
+    table = pa.concat_tables(tables)
+    ids = table.column("sample_id").to_pylist()
+    rows = sorted({name: row for row, name in enumerate(ids)}.values())
+    target = table.column("target").combine_chunks()
+    fill = 0.0 if pa.types.is_floating(target.type) else 0
+    widths = [name for name in table.column_names if name.startswith("logit_")]
+    logits = np.stack([table.column(name).to_numpy() for name in widths], axis=1)
+    return HeadRows(
+        ids=[ids[row] for row in rows],
+        targets=target.fill_null(fill).to_numpy()[rows],
+        known=target.is_valid().to_numpy(zero_copy_only=False)[rows],
+        logits=logits[rows],
+    )
+
+
+def to_arrays(rows: Mapping[str, HeadRows], split: str) -> tuple[list[str], dict[str, Array], dict[str, Array]]:
+    """Return ids (n,), and targets (n,) and logits (n, k) of each head in the order of these ids.
+
+    Raises DataFailure if heads have different samples.
+    """
+    first_name, first = next(iter(rows.items()))
+    place = {name: number for number, name in enumerate(first.ids)}
+    targets: dict[str, Array] = {}
+    logits: dict[str, Array] = {}
+    for head, part in rows.items():
+        if set(part.ids) != set(place):
+            different = len(set(part.ids) ^ set(place))
+            raise DataFailure(
+                f"predictions of split {split!r}: heads {first_name!r} and {head!r} differ in {different} samples"
+            )
+        order = np.argsort([place[name] for name in part.ids])
+        targets[head] = np.ma.masked_array(part.targets, mask=~part.known)[order]
+        logits[head] = part.logits[order]
+    return first.ids, targets, logits
