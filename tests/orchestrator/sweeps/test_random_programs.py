@@ -145,7 +145,7 @@ def test_a_job_s_configuration_is_that_of_hydra_or_both_refuse(program: RandomPr
 
 
 def is_known_refusal(message: str, jobs: Sequence[SeenJob]) -> bool:
-    """Whether Seedfold refuses this on purpose: sweeps without values, equal points, what is deleted after its sweep."""
+    """Whether Seedfold refuses this on purpose: no values, equal points, what is deleted after its sweep."""
     if not jobs:
         return "has no values" in message
     has_equal_jobs = len({repr(job.config) for job in jobs}) < len(jobs)
