@@ -18,7 +18,7 @@ def copy_program(name: str, folder: Path, script: str = "app.py") -> HydraProgra
     """Copy one of the programs here into ``folder``, with what lets it write down what a job sees."""
     shutil.copytree(PROGRAMS / name, folder)
     shutil.copy(PROGRAMS / "seen.py", folder)
-    return HydraProgram(folder, make_environment(folder), script)
+    return HydraProgram(folder, make_environment(folder), (script,))
 
 
 @dataclass(frozen=True)
