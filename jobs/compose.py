@@ -159,6 +159,8 @@ def one_line_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         # Hydra refuses some choices of a config group with a ValueError.
         raise UsageError(describe_error(error)) from error
+    except RecursionError as error:
+        raise UsageError("a value is nested too deeply; write it with fewer levels") from error
 
 
 def describe_error(error: BaseException) -> str:
@@ -184,7 +186,11 @@ def _describe_unread(error: OverrideParseException) -> str:
     if is_evaluated:
         return f"{error.override}: {reason}"
     key, _, value = error.override.partition("=")
-    quoted = f", or put a text in quotes: \"{key}='{value}'\"" if value and "'" not in value and key[0] != "~" else ""
+    quoted = (
+        f", or put a text in quotes: \"{key}='{value}'\""
+        if value and "'" not in value and not key.startswith("~")
+        else ""
+    )
     return f"{error.override}: Hydra cannot read this; close what is open in it{quoted}"
 
 

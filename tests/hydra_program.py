@@ -77,7 +77,7 @@ class HydraProgram:
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
-    script: str = "train.py"
+    command: tuple[str, ...] = ("train.py",)
 
     @property
     def toy(self) -> Toy:
@@ -87,7 +87,7 @@ class HydraProgram:
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start the program in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, self.script, *args],
+            [sys.executable, *self.command, *args],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
 
 ROOT_MARK = ".seedfold"
-SNAPSHOT_RECORD = "snapshot.json"
-"""The file that is written last into the folder of a snapshot: the snapshot is complete when it exists."""
 CLEARED_MARK = "cleared"
 """In a job's folder: what earlier attempts had kept there was removed, since the job was to be done again."""
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -14,6 +14,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.site import read_site_settings
+from seedfold.orchestrator.sweeps.main_program import find_main_program, study_name
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -126,13 +127,9 @@ class SweepRequest:
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
         program = _make_program(self.task_function, self.launched_at, self._now_texts())
-        return ProgramSweep(
-            loader,
-            self.config,
-            replace(program, cached_values=self._cached_values(program.module)),
-            self.config.hydra.job.name,
-            self._study_settings(),
-        )
+        program = replace(program, cached_values=self._cached_values(program.class_module))
+        name = study_name(self.config.hydra.job.name, self.task_function, program.module)
+        return ProgramSweep(loader, self.config, program, name, self._study_settings())
 
     @cached_property
     def launched_at(self) -> float:
@@ -255,10 +252,12 @@ def _read_config_file(name: str) -> dict[str, Any]:
 
 def _make_program(function: Callable[..., Any], launched_at: float, now_texts: Mapping[str, str]) -> Program:
     from seedfold.jobs.hydra_program import Program
-    from seedfold.jobs.task_function import task_function_name
+    from seedfold.jobs.task_function import innermost_name, task_function_name
     from seedfold.orchestrator.code.digests import is_installed
 
-    module, name, file = task_function_name(function)
+    main = find_main_program(function)
+    module, name = innermost_name(function) if main else task_function_name(function)[:2]
+    file = main.file if main else task_function_name(function)[2]
     folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]
     path = [str(folder) for folder in folders if not is_installed(f"{folder}/")]
     return Program(
@@ -270,6 +269,10 @@ def _make_program(function: Callable[..., Any], launched_at: float, now_texts: M
         now=launched_at,
         options=tuple(_config_options()),
         now_texts=now_texts,
+        main_file=str(main.file) if main else "",
+        main_module=main.module if main else "",
+        argv=main.argv if main else (),
+        arguments=main.own_arguments if main else (),
     )
 
 

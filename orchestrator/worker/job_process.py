@@ -42,6 +42,7 @@ from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
+from seedfold.orchestrator.worker.own_kill import report_own_kill
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
 from seedfold.results.recording.collect import collect_records, remove_records
 from seedfold.results.store.published import load_result, publish
@@ -318,6 +319,10 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
             send_message(report_pipe, "declined", job=job, reason=refusal)
             return 0
         _redirect_output(attempt.study.log_file(job, attempt_number))
+        report_own_kill(
+            lambda failure: send_message(report_pipe, "failed", job=job, n=attempt_number, **failure.to_dict()),
+            attempt.study.log_file(job, attempt_number),
+        )
         send_message(report_pipe, "started", job=job, n=attempt_number, process=ProcessIdentity.current().to_dict())
         _run_and_publish(attempt, stop)
     except RunInterrupted as interruption:

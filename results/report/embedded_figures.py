@@ -24,12 +24,20 @@ _PNG_WIDTH = slice(16, 20)
 """Where a PNG file has its width: PNG specification (ISO/IEC 15948), the header chunk IHDR."""
 
 
-def figures_left_by_jobs(runs: Sequence[FinishedJob], shown: Collection[Path] = ()) -> list[Figure]:
+def figures_left_by_jobs(
+    runs: Sequence[FinishedJob], shown: Collection[Path] = (), drawn: Collection[str] = ()
+) -> list[Figure]:
     """Return the figures that runs wrote, in the order of the runs, as many as a report shows.
 
-    Those in ``shown`` are left out, and learning curves and schedules come last.
+    Those in ``shown`` are left out, and those whose names are in ``drawn``, because the report draws the same; learning
+    curves and schedules come last.
     """
-    files = [(run, file) for run in runs for file in _find_figure_files(run.folder) if file not in shown]
+    files = [
+        (run, file)
+        for run in runs
+        for file in _find_figure_files(run.folder)
+        if file not in shown and file.name not in drawn
+    ]
     files.sort(key=lambda found: found[1].stem in _LAST)
     return [embed_figure(run, file) for run, file in files[:MAX_FIGURES]]
 

@@ -70,7 +70,8 @@ class Figure:
     """An SVG with its caption and legend.
 
     ``detail`` is added to the title if another figure has the same. ``width``, in CSS pixels, is that of a figure that
-    was drawn for a page of its own; the figures of the report fit into any column.
+    was drawn for a page of its own; the figures of the report fit into any column. ``file`` is the name of a file that
+    a job left if it shows the same.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Figure:
     legend: list[LegendEntry] = field(default_factory=list)
     detail: str = ""
     width: int | None = None
+    file: str = ""
 
     @property
     def is_wide(self) -> bool:

@@ -5,7 +5,7 @@ A table of areas by fold is shown with its folds side by side. Other tables are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,24 +39,38 @@ class LeadingTable:
 
 @dataclass(frozen=True, slots=True)
 class Leading:
-    """Tables and figures in the order in which they are named, and the names of files that are not there."""
+    """Tables and figures in the order in which they are named, and the names of files that are not there.
+
+    ``drawn`` are the names of files in whose place a figure of the report is shown.
+    """
 
     parts: Sequence[LeadingTable | Figure]
     files: frozenset[Path]
     absent: Sequence[str] = ()
+    drawn: frozenset[str] = frozenset()
 
 
-def find_leading(runs: Sequence[FinishedJob], first: Sequence[str]) -> Leading:
-    """Read the files ``STAGE/FILE``; a stage with several jobs has one for each."""
+def find_leading(
+    runs: Sequence[FinishedJob], first: Sequence[str], drawn: Mapping[str, Figure] | None = None
+) -> Leading:
+    """Read the files ``STAGE/FILE``; a stage with several jobs has one for each.
+
+    ``drawn`` has figures of the report that show the same as files, by the names of these, and are shown instead.
+    """
     parts: list[LeadingTable | Figure] = []
     files: list[Path] = []
-    absent = []
+    absent, replaced = [], set()
     for name in first:
+        file_name = name.rpartition("/")[2]
+        if drawn and file_name in drawn:
+            parts.append(drawn[file_name])
+            replaced.add(file_name)
+            continue
         found = list(_find_files(runs, name))
         parts += [_read_part(run, file) for run, file in found]
         files += [file for _, file in found]
         absent += [] if found else [name]
-    return Leading(parts, frozenset(files), absent)
+    return Leading(parts, frozenset(files), absent, frozenset(replaced))
 
 
 def _find_files(runs: Sequence[FinishedJob], name: str) -> Iterator[tuple[FinishedJob, Path]]:

@@ -92,13 +92,14 @@ def write_report(
     places_by_code = places or [] if planned_by_code is None else list(planned_by_code)
     means = make_mean_table(runs, results, over, MAX_ROWS, places_by_code, compare)
     pooled = pool_folds(runs, over, places, MAX_ROWS, compare)
-    leading = find_leading(runs, first)
+    drawn = {figure.file: figure for figure in more_figures if figure.file}
+    leading = find_leading(runs, first, drawn)
     figures = [
         *axis_figures(runs, results, over, places_by_code),
         *heat_maps(runs, results, over),
         *curve_figures(pooled.curves, pooled.setting_count),
-        *more_figures,
-        *figures_left_by_jobs(runs, leading.files),
+        *(figure for figure in more_figures if figure.file not in leading.drawn),
+        *figures_left_by_jobs(runs, leading.files, drawn),
     ]
     sections = _name_figures(leading, figures, list(learning_figures(runs, over)))
     page = _load_template().render(
@@ -110,7 +111,8 @@ def write_report(
         **sections,
         absent=leading.absent,
         groups=_groups_by_anchor(
-            [*means.rows, *(pooled.table.rows if pooled.table else ())], [*figures, *sections["learning"]]
+            [*means.rows, *(pooled.table.rows if pooled.table else ())],
+            [*figures, *sections["learning"], *(part for part in leading.parts if isinstance(part, Figure))],
         ),
         failures=_group_failures(failures, out.parent, {run.id for run in runs[:MAX_JOBS]}),
         failed=len(failures),

@@ -64,9 +64,9 @@ def test_two_processes_of_distributed_training(tmp_path: Path) -> None:
 def test_a_project_of_the_usual_layout_with_experiments_loggers_and_a_search(tmp_path: Path) -> None:
     """A package in `src`, the root found by a file, `_global_` experiments, loggers, and Optuna's search in a file."""
     pytest.importorskip("rootutils")
-    program = copy_program("template", tmp_path / "project", script="src/train.py")
+    program = copy_program("template", tmp_path / "project", "src/train.py")
     loggers = "many" if importlib.util.find_spec("tensorboard") else "csv"
-    words = ("experiment=small", f"logger={loggers}", "optimized_metric=val/loss", "task_name=mine")
+    words = ("experiment=small", f"logger={loggers}", "+optimized_metric=val/loss", "task_name=mine")
     said = program.run("-m", *SEEDFOLD_PLUGINS, *words, "model.optimizer.lr=0.05,0.1")
     assert "train: 2 done" in said
     outputs = sorted(program.folder.glob("logs/mine/multiruns/*/[0-9]"))
@@ -75,7 +75,7 @@ def test_a_project_of_the_usual_layout_with_experiments_loggers_and_a_search(tmp
         assert "val/loss" in (output / "csv" / "version_0" / "metrics.csv").read_text()
         assert (output / "ended.txt").read_text() == str(program.folder)
         assert len(list(output.glob("checkpoints/*.ckpt"))) == 1
-        assert len(list(output.glob("tensorboard/version_0/events.*"))) == (loggers == "many")
+        assert any(output.glob("tensorboard/version_0/events.*")) == (loggers == "many")
     if importlib.util.find_spec("optuna"):
         program.run("-m", "hparams_search=line_optuna", "hydra/launcher=seedfold_local", "experiment=small")
         (results,) = program.folder.glob("logs/train/multiruns/*/optimization_results.yaml")

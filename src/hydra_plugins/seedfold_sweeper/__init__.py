@@ -5,6 +5,7 @@ Every program that uses Hydra imports this module, so that other modules of Seed
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from seedfold.orchestrator.sweeps.expanded_points import PointsOfSweeper
     from seedfold.orchestrator.sweeps.request import SweepRequest
+
+_PROGRAM_VARIABLE = "SEEDFOLD_PROGRAM"
 
 
 class _Plugin:
@@ -80,5 +83,10 @@ class SeedfoldSearchPath(SearchPathPlugin):
     """Lets Hydra find the options ``seedfold`` and ``seedfold_*``; they are read only if they are chosen."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add Seedfold's folder after all others."""
+        """Add Seedfold's folder after all others; and know the program of a job which the job has started again."""
+        note = os.environ.get(_PROGRAM_VARIABLE)
+        if note is not None:
+            from seedfold.trainers.programs.restarted_program import use_config_of_job
+
+            use_config_of_job(Path(note))
         search_path.append("seedfold", f"file://{Path(__file__).parent / 'conf'}")

@@ -142,6 +142,10 @@ OVERRIDES = [
     override("resources that are unknown", "+resources.memroy=4GB", says=("memroy", "memory")),
     override("less than one CPU", "resources.cpus=0", says=("resources.cpus",)),
     override("unknown kind of failure", "+failures.kinds.oom.retries=1", says=("failures.kinds.oom",)),
+    override("number for the kinds of failures", "++failures.kinds=5", says=("failures.kinds: 5 is not a mapping",)),
+    override("number for a kind of failure", "++failures.kinds.oom_gpu=5", says=("failures.kinds.oom_gpu: 5",)),
+    override("text for a number of failures", "++failures.stop_after_identical=x", says=("stop_after_identical: 'x'",)),
+    override("nothing but signs", "==", says=("==: Hydra cannot read this",)),
     override("where on an unknown axis", "--where", "sed=1", says=("sed", "'seed'")),
     override("unknown stage", "--stage", "trian", says=("--stage trian", "'train'")),
 ]

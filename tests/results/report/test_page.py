@@ -398,3 +398,15 @@ def test_metrics_that_programs_return_and_log_have_tables_curves_and_maps(make_r
     assert "my score by epoch" in text
     assert "train loss by epoch" in text
     assert "best step" not in text
+
+
+def test_a_chart_of_the_report_takes_the_place_of_the_same_file(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    left(runs[0], "drift.svg", svg("200pt"))
+    left(runs[0], "regret.svg", svg("200pt"))
+    charts = [report.Figure(name, "<svg></svg>", "", file=f"{name}.svg") for name in ("drift", "regret")]
+    write(tmp_path / "report.html", runs, first=["train/drift.svg"], more_figures=charts)
+    html = (tmp_path / "report.html").read_text()
+    titles = re.findall(r"<h3>([^<]+)", html)
+    assert (titles[0], titles.count("drift"), titles.count("regret")) == ("drift", 1, 1)
+    assert "<img" not in html
