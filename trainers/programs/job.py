@@ -30,6 +30,7 @@ from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
 from seedfold.trainers.programs.job_config import compose_job_config
+from seedfold.trainers.programs.lightning_hook import install, prepare_environment
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
 
@@ -51,6 +52,8 @@ def run(work: Work) -> None:
         *hydra_part["program"].get("options", ()),
         *overrides_of(work.description),
     ]
+    if prepare_environment(work.config, os.environ):
+        install()
     function = find_function(hydra_part["program"])
     sys.argv[0] = str(sys.modules["__main__"].__file__)
     config = compose_job_config(work.description)
