@@ -30,11 +30,11 @@ def refuse_misused_modules(jobs: Iterable[JobDescription], folder: Path) -> None
             continue
         config = job.config
         unused = [key for key in _UNUSED_KEYS if config.get(key)]
-        targets = (job.run, _target(config.get("model")), _target(_part(config.get("task"), "source")), *unused)
-        if targets in seen:
+        model, source = _target(config.get("model")), _target(_part(config.get("task"), "source"))
+        if (job.run, model, source, *unused) in seen:
             continue
-        seen.add(targets)
-        reason = _find_misuse(*targets[:3], unused, folder)
+        seen.add((job.run, model, source, *unused))
+        reason = _find_misuse(job.run, model, source, unused, folder)
         if reason is not None:
             raise UsageError(reason)
 
