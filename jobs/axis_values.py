@@ -6,34 +6,56 @@
 from __future__ import annotations
 
 import re
+from math import ceil, isfinite
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, ValueType
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, RangeSweep, ValueType
 from hydra.errors import OverrideParseException
 
-from seedfold.jobs.compose import Composer, one_line_errors
+from seedfold.jobs.compose import MANY_POINTS, Composer, one_line_errors
 from seedfold.jobs.errors import UsageError
 
-_INT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][+-]?[0-9]+)?")
+_INT = re.compile(r"[+-]?(?:0|[1-9][0-9]{,99})")
+_FLOAT = re.compile(r"[+-]?(?:0|[1-9][0-9]{,99})\.[0-9]+(?:[eE][+-]?[0-9]+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z_][\w./+-]*")
 _SPECIAL_WORDS = frozenset({"null", "true", "false", "inf", "nan"})
 _TYPES = {"": OverrideType.CHANGE, "+": OverrideType.ADD, "++": OverrideType.FORCE_ADD}
 
 
-def override_values(override: Override) -> list[Any]:
+def override_values(override: Override, max_values: int | None = None) -> list[Any]:
     """Return the values that an override names: all of a sweep, or the one.
 
-    Raises UsageError for a sweep whose values cannot be listed, such as ``interval(0,1)``.
+    Raises UsageError for a sweep whose values cannot be listed, such as ``interval(0,1)``, and for a range of more than
+    ``max_values`` numbers.
     """
     if not override.is_sweep_override():
         return [override.value()]
     if not override.is_discrete_sweep():
         raise UsageError(f"{override.input_line}: its values cannot be listed; use choice() or range()")
-    with one_line_errors():
-        return [Override._convert_value(value) for value in override.sweep_iterator()]
+    sweep = override.value()
+    if isinstance(sweep, RangeSweep):
+        refuse_many(str(override.input_line), _count_numbers(sweep), max_values)
+    try:
+        with one_line_errors():
+            return [Override._convert_value(value) for value in override.sweep_iterator()]
+    except UsageError as error:
+        raise UsageError(f"{override.input_line}: {error}") from error
+
+
+def _count_numbers(sweep: RangeSweep) -> int:
+    """How many numbers a range has. Zero for one that the sweep itself refuses."""
+    if sweep.start is None or sweep.stop is None or not sweep.step:
+        return 0
+    numbers = (sweep.stop - sweep.start) / sweep.step
+    return ceil(numbers) if isfinite(numbers) else MANY_POINTS * MANY_POINTS
+
+
+def refuse_many(place: str, count: int, max_count: int | None) -> None:
+    """Raise UsageError if there would be too many points."""
+    if max_count is not None and count > max_count:
+        raise UsageError(f"{place}: these are {count:,} points; give fewer (the option --yes accepts so many)")
 
 
 def axis_values(composer: Composer, origin: str, key: str, entry: Any) -> list[Any]:
@@ -58,7 +80,7 @@ def _parse_values(composer: Composer, origin: str, key: str, entry: Any) -> list
     if simple is not None:
         return simple
     try:
-        return override_values(composer.parse_overrides([f"{key}={entry}"])[0])
+        return override_values(composer.parse_overrides([f"{key}={entry}"])[0], composer.max_points)
     except UsageError as error:
         raise UsageError(f"{origin}.{error}") from error
 

@@ -132,7 +132,7 @@ def _change_axis(composer: Composer, spec: StageSpec, change: AxisChange) -> Sta
     block_number = spec.block_number(change.key)
     if change.override.is_delete():
         return _without_axis(spec, change, block_number)
-    values = override_values(change.override)
+    values = _axis_values(composer, change)
     if not values:
         raise UsageError(f"{change.override.input_line}: the axis has no values; give it some")
     if block_number is None:
@@ -144,6 +144,13 @@ def _change_axis(composer: Composer, spec: StageSpec, change: AxisChange) -> Sta
         return replace(spec, blocks=(*spec.blocks, new_block))
     block = _with_values(spec.blocks[block_number], change, values)
     return replace(spec, blocks=(*spec.blocks[:block_number], block, *spec.blocks[block_number + 1 :]))
+
+
+def _axis_values(composer: Composer, change: AxisChange) -> list[Any]:
+    """The values that an override gives an axis. After ``matrix.``, a list is several values, as in a study's file."""
+    values = override_values(change.override, composer.max_points)
+    is_list = not change.override.is_sweep_override() and isinstance(values[0], list)
+    return values[0] if is_list and _STAGE_AXIS.fullmatch(_override_key(change.override)) else values
 
 
 def _without_axis(spec: StageSpec, change: AxisChange, block_number: int | None) -> StageSpec:

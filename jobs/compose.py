@@ -31,6 +31,8 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.late_resolver import register_late_references
 from seedfold.jobs.study_keys import Conventions
 
+MANY_POINTS = 1_000_000
+"""More points than this are probably a mistake."""
 SEEDFOLD_CONF = "pkg://seedfold.conf"
 ROOT_CONFIG = "config"
 
@@ -42,6 +44,8 @@ class Composer:
     """
 
     conventions: Conventions = conventions.STUDY_CONVENTIONS
+    max_points: int | None = MANY_POINTS
+    """How many points a study may have; None for any number."""
 
     def __init__(self, config_dirs: Sequence[Path] = (), primary: str = SEEDFOLD_CONF) -> None:
         setup_globals()
@@ -155,6 +159,8 @@ def one_line_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
         # Hydra refuses some choices of a config group with a ValueError.
         raise UsageError(describe_error(error)) from error
+    except RecursionError as error:
+        raise UsageError("a value is nested too deeply; write it with fewer levels") from error
 
 
 def describe_error(error: BaseException) -> str:
@@ -180,7 +186,11 @@ def _describe_unread(error: OverrideParseException) -> str:
     if is_evaluated:
         return f"{error.override}: {reason}"
     key, _, value = error.override.partition("=")
-    quoted = f", or put a text in quotes: \"{key}='{value}'\"" if value and "'" not in value and key[0] != "~" else ""
+    quoted = (
+        f", or put a text in quotes: \"{key}='{value}'\""
+        if value and "'" not in value and not key.startswith("~")
+        else ""
+    )
     return f"{error.override}: Hydra cannot read this; close what is open in it{quoted}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf._utils import split_key
 
 from seedfold.jobs.canonical_json import canonical_json, to_plain
+from seedfold.jobs.derivation import derivation, is_derivation
 from seedfold.jobs.errors import SeedfoldError, UsageError, did_you_mean
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.late_references import has_late_reference
@@ -22,6 +23,7 @@ from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.study_keys import Conventions
 
 
+@derivation
 def given(value: Any) -> Any:
     """Return ``value``: so one stage can have a value of its own without an axis.
 
@@ -145,6 +147,9 @@ def _target_path(name: str, conventions: Conventions) -> KeyPath:
 
 
 def _import_function(place: str, name: str, folder: FilePath) -> Callable[..., Any]:
+    """Import a function that is marked as a derivation. What Python itself offers, such as ``os``, is not looked up."""
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise UsageError(f"{place}: {name} belongs to Python, and could do anything; {_HOW_TO_MARK}")
     try:
         with _on_import_path(folder):
             found = _import_name(name)
@@ -153,7 +158,12 @@ def _import_function(place: str, name: str, folder: FilePath) -> Callable[..., A
         raise UsageError(f"{place}: cannot import {name} ({reason}); correct the name") from error
     if not callable(found):
         raise UsageError(f"{place}: {name} is not a function; give the name of one")
+    if not is_derivation(found):
+        raise UsageError(f"{place}: {name} is not marked as a derivation; {_HOW_TO_MARK}")
     return found  # type: ignore[no-any-return]
+
+
+_HOW_TO_MARK = "name a function of yours that has the decorator seedfold.derivation"
 
 
 class _ImportNameError(Exception):

@@ -22,6 +22,7 @@ from omegaconf._utils import split_key
 from seedfold.jobs.absolute_paths import make_absolute
 from seedfold.jobs.axis_effects import do_overlap
 from seedfold.jobs.axis_values import group_override, value_override
+from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.compose import Composer, one_line_errors, plain_tree
 from seedfold.jobs.derive import Derivation, read_derivations
 from seedfold.jobs.errors import UsageError, did_you_mean
@@ -32,6 +33,7 @@ from seedfold.jobs.interpolations import MISSING
 from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
+from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import has_path, leads_through_value, walk_paths, walk_texts
 from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.value_evaluation import pop_hydra_view
@@ -69,6 +71,7 @@ class StudyContext:
     study_name: str
     folder: FilePath
     identity: Identity
+    watch: ResolverWatch = field(default_factory=ResolverWatch, kw_only=True)
     _compositions: dict[tuple[str, ...], Composition] = field(default_factory=dict, kw_only=True)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
@@ -90,7 +93,11 @@ class StudyContext:
         view = pop_hydra_view(config)
         fill_in_study(config, self.study_name, self.folder)
         pickled = pickle.dumps(config)
-        composition = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), plain_tree(config), view)
+        tree = plain_tree(config)
+        # A program's job resolves its references to the environment itself, and nothing of them is written.
+        if not self.composer.conventions.leaves_to_job:
+            refuse_secret_references(tree)
+        composition = Composition(config, lambda: cast(DictConfig, pickle.loads(pickled)), tree, view)
         if len(self._compositions) < MAX_COMPOSITIONS:
             self._compositions[overrides] = composition
         return composition
@@ -285,10 +292,9 @@ class Expansion:
             ValueSource(_axis_path(self.matrix.axes[number]), _value_lookup(self.matrix.axes[number]))
             for number in set_axes
         ]
-        conventions = self._context.composer.conventions
-        template = Template(
-            make_config, tree, sources, self._derivations, self._context.identity, hydra, self._spec.label, conventions
-        )
+        context, label = self._context, self._spec.label
+        composed = (make_config, tree, sources, self._derivations, context.identity, hydra)
+        template = Template(*composed, label, context.composer.conventions, context.watch)
         return template, set_axes
 
 

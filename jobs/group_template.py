@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from seedfold.jobs.axis_effects import Leaf, do_overlap, find_leaves
 from seedfold.jobs.canonical_json import require_text_key, to_plain
+from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.derive import Derivation
 from seedfold.jobs.errors import UsageError
@@ -75,6 +76,7 @@ class Template:
         hydra_view: Any,
         place: str,
         conventions: Conventions = STUDY_CONVENTIONS,
+        watch: ResolverWatch | None = None,
     ) -> None:
         self._place = place
         self._conventions = conventions
@@ -90,7 +92,7 @@ class Template:
             leaves = find_leaves(
                 self._tree, paths, identity, [item.arguments_path for item in derivations], conventions
             )
-        self._evaluator = Evaluator(make_config, paths, hydra_view, place)
+        self._evaluator = Evaluator(make_config, paths, hydra_view, place, watch or ResolverWatch())
         self._order_derivations(leaves)
         self._prepare(leaves, identity)
 
@@ -216,9 +218,13 @@ class Template:
         return read
 
     def _resolve_leaf(self, leaf: Leaf) -> Any:
-        """Return the value of a string; the string itself if it is resolved when the job starts, as under Hydra."""
-        if not self._conventions.leaves_to_job or leaf.path[0] == self._conventions.resources_key:
-            return self._evaluator.resolve(leaf.path)
+        """Return the value of a string; the string itself if it is resolved in the job, as under Hydra.
+
+        Such are values that are another one at every call, and those that cannot be resolved here.
+        """
+        is_resource = leaf.path[0] == self._conventions.resources_key
+        if not self._conventions.leaves_to_job or is_resource:
+            return self._evaluator.resolve(leaf.path, may_change=is_resource)
         try:
             value = self._evaluator.resolve(leaf.path)
             to_plain(value, dotted_key(leaf.path))

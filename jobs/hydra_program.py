@@ -8,9 +8,10 @@ counts for the id; and ``program``, ``node`` and ``num``, which do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
@@ -19,6 +20,7 @@ from omegaconf._utils import split_key
 
 from seedfold.jobs.axis_values import override_text, value_override
 from seedfold.jobs.canonical_json import canonical_json
+from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
 from seedfold.jobs.compose import ProgramComposer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
@@ -26,13 +28,15 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
+from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
-from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at
+from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at, walk_texts
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.typed_config import encode_config
-from seedfold.jobs.value_evaluation import pop_hydra_view
+from seedfold.jobs.typed_texts import TypedTexts, find_typed_texts, typed_override
+from seedfold.jobs.value_evaluation import as_hydra_config, dotted_key, pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
 STAGE = "sweep"
@@ -48,7 +52,12 @@ class Program:
     ``task`` is its dotted name wherever it lies. ``file`` is the module's, ``path`` are folders that modules were
     imported from, ``cwd`` is the folder of the launch and ``now`` its time, in seconds since the epoch. ``options`` are
     those of the command line that say where the configuration is found. ``now_texts`` is what ``${now:PATTERN}`` was
-    in the launching process, by pattern.
+    in the launching process, by pattern; ``cached_values`` are those of other resolvers with a cache, which Hydra
+    hands on to the jobs in the same way (see `encode_cache`).
+
+    ``main_file`` is the main module of the launching process, which jobs run in the same way; it is empty where they
+    import ``module`` instead. ``main_module`` is its name after ``python -m``, ``argv`` what followed it on the command
+    line of the sweep, and ``arguments`` those of them that the program took for itself.
     """
 
     module: str
@@ -59,6 +68,21 @@ class Program:
     now: float
     options: tuple[str, ...] = ()
     now_texts: Mapping[str, str] = field(default_factory=dict)
+    cached_values: Mapping[str, Any] = field(default_factory=dict)
+    main_file: str = ""
+    main_module: str = ""
+    argv: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the program makes a job another one."""
+        return {"task": self.task} | ({"arguments": list(self.arguments)} if self.arguments else {})
+
+    @property
+    def class_module(self) -> str:
+        """The module in which jobs find the classes of the main module."""
+        return "__main__" if self.main_file else self.module
 
     @property
     def task(self) -> str:
@@ -96,30 +120,45 @@ class _ProgramContext(StudyContext):
     prefixes: Mapping[str, str]
     groups: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
+    typed: TypedTexts = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
     def compose(self, options: Sequence[str], resources: Mapping[str, Any]) -> Composition:
         """See `StudyContext.compose`. The keys of Hydra's node that a job needs are put beside it."""
         config = self.composer.compose([*self.fixed_overrides, *options])
         view = pop_hydra_view(config)
-        composed = encode_config(config, self.program.module)
+        composed = encode_config(config, self.program.class_module)
         node: dict[str, Any] = OmegaConf.to_container(view.hydra, resolve=False, enum_to_str=True)  # type: ignore
         resources_entry, derive = node["launcher"].get("resources"), node["sweeper"].get("derive")
         with one_line_errors():
             OmegaConf.set_struct(config, False)
             config[LAUNCHER_RESOURCES] = resources_entry or {}
             config[SWEEPER] = {"derive": derive or {}}
-            config["hydra"] = {"task": self.program.task}
+            config["hydra"] = self.program.identity
         hydra_node = {key: value for key, value in node.items() if key not in _OMITTED_HYDRA_KEYS}
         program = asdict(self.program) | {
             "fixed": list(self.fixed_overrides),
             "prefixes": dict(self.prefixes),
             "groups": list(self.groups),
             "derived": list(self.derived),
+            "typed": self.typed,
             "config": composed,
+            # The list itself: resolvers of this kind are found while the points are listed, and later ones are added.
+            "drawing": self.watch.names,
         }
-        self.hydra_nodes[id(view)] = view, {"task": self.program.task, "program": program, "node": hydra_node}
+        _watch_hydra_node(self.watch, view)
+        self.hydra_nodes[id(view)] = view, {**self.program.identity, "program": program, "node": hydra_node}
         return Composition(config, lambda: config, paths_to_texts(plain_tree(config)), view)
+
+
+def _watch_hydra_node(watch: ResolverWatch, view: Any) -> None:
+    """Find the resolvers in Hydra's own node, which only jobs resolve, that give another value at every call."""
+    for path, text in walk_texts(OmegaConf.to_container(view.hydra, resolve=False), ("hydra",)):
+        if "${" not in text or find_dependencies(text).resolvers <= KNOWN_RESOLVERS:
+            continue
+        with as_hydra_config(view), watch.watching(), suppress(UsageError), one_line_errors():
+            # What cannot be resolved here yet, the job resolves.
+            OmegaConf.select(view, dotted_key(path))
 
 
 @dataclass(frozen=True)
@@ -133,17 +172,15 @@ class ProgramStudy(Study):
     def jobs(self) -> Iterator[JobDescription]:
         """Yield every job, numbered as Hydra does, in matrix order.
 
-        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job.
+        Raises UsageError as `Study.jobs`, and for two points with the same values, which would be one job. Points that
+        another sweeper has made may be one job.
         """
         self._job_numbers.clear()
         point_by_job: dict[str, Mapping[str, Any]] = {}
         for job in super().jobs():
             earlier = point_by_job.setdefault(job.id, job.axes)
-            if earlier is not job.axes:
-                raise UsageError(
-                    f"{_point_text(earlier)} and {_point_text(job.axes)}: two points with the same configuration;"
-                    f" remove one of them, or {REPEAT_ADVICE}"
-                )
+            if earlier is not job.axes and self._numbers_of_points is None:
+                refuse_equal_points(earlier, job.axes)
             yield job
 
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
@@ -168,15 +205,27 @@ class ProgramStudy(Study):
         ]
 
 
-def _point_text(axes: Mapping[str, Any]) -> str:
+def refuse_equal_points(axes: Mapping[str, Any], others: Mapping[str, Any]) -> NoReturn:
+    """Raise UsageError for two points, given by their axes, that are the same job."""
+    raise UsageError(
+        f"{point_text(axes)} and {point_text(others)}: two points with the same configuration;"
+        f" remove one of them, or {REPEAT_ADVICE}"
+    )
+
+
+def point_text(axes: Mapping[str, Any]) -> str:
+    """Return a point as people write it."""
     return " ".join(f"{key}={value}" for key, value in axes.items())
 
 
 def overrides_of(job: JobDescription) -> list[str]:
     """Return a job's point as Hydra's overrides: first those of the whole sweep, then its axes."""
     program = job.config["hydra"]["program"]
-    axes = (override_text(program["prefixes"].get(key, ""), key, value) for key, value in job.axes.items())
-    return [*program["fixed"], *axes]
+    prefixes, typed = program["prefixes"], program.get("typed", {})
+    return [
+        *program["fixed"],
+        *(typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()),
+    ]
 
 
 def derived_values(job: JobDescription) -> dict[str, Any]:
@@ -215,7 +264,14 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
-    return _make_study(sweep, composer, stage, fixed, tables)
+    typed = find_typed_texts([*_sweeper_params(composer, sweep), *parsed])
+    return _make_study(sweep, composer, stage, fixed, typed, tables)
+
+
+def _sweeper_params(composer: ProgramComposer, sweep: ProgramSweep) -> list[Override]:
+    """The sweeps that are written in ``hydra.sweeper.params`` as on a command line."""
+    params = sweep.config.hydra.sweeper.get("params") or {}
+    return composer.parse_overrides([f"{key}={text}" for key, text in params.items() if isinstance(text, str)])
 
 
 def _place(override: Override, overrides: Sequence[Override]) -> int:
@@ -224,29 +280,52 @@ def _place(override: Override, overrides: Sequence[Override]) -> int:
 
 def load_expanded_points(
     sweep: ProgramSweep, points: Sequence[Sequence[str]], first_number: int = 0
-) -> tuple[ProgramStudy, list[int]]:
-    """Read a sweep that another sweeper has expanded: the overrides of each point, and the place of its job.
+) -> Iterator[tuple[ProgramStudy, Mapping[int, int]]]:
+    """Read points that another sweeper has expanded, each by its overrides: one study for each set of keys.
 
-    Hydra numbers the points from ``first_number`` on; a job that several points share has the number of the first one.
-    Raises UsageError if the points do not all set the same keys, or differ in a key that is not part of an address.
+    Yields a study, and for the places of its points among ``points`` the places of their jobs. Hydra numbers the points
+    from ``first_number`` on; a job that several points share has the number of the first one. Raises UsageError if the
+    points differ in an override that is not part of an address.
     """
     composer = sweep.composer
     parsed = [composer.parse_overrides(point) for point in points]
     fixed = [override for override in parsed[0] if not _is_part_of_point(composer, sweep, override)]
     fixed_texts = [one.input_line for one in fixed]
-    rows = [[one for one in point if one.input_line not in fixed_texts] for point in parsed]
-    keys = [one.get_key_element() for one in rows[0]]
-    if any([one.get_key_element() for one in row] != keys for row in rows):
-        raise UsageError("hydra/sweeper: the points of this sweeper set different keys; give hydra/sweeper=seedfold")
-    values = [[one.value() for one in row] for row in rows]
-    names = [canonical_json(row) for row in values]
-    values_by_name = dict(zip(names, values, strict=True))
+    rows_by_keys: dict[tuple[str, ...], dict[int, list[Override]]] = {}
+    for place, point in enumerate(parsed):
+        row = [one for one in point if one.input_line not in fixed_texts]
+        rows_by_keys.setdefault(tuple(one.get_key_element() for one in row), {})[place] = row
+    for keys, rows in rows_by_keys.items():
+        for one in next(iter(rows.values())):
+            if not _is_part_of_point(composer, sweep, one):
+                raise UsageError(
+                    f"hydra/sweeper: {one.input_line}: the points of this sweeper differ in a key that is not"
+                    " part of a job's address; remove it from the sweep, or rename it"
+                )
+        yield _make_points_study(sweep, keys, rows, fixed, first_number)
+
+
+def _make_points_study(
+    sweep: ProgramSweep,
+    keys: Sequence[str],
+    rows: Mapping[int, Sequence[Override]],
+    fixed: Sequence[Override],
+    first_number: int,
+) -> tuple[ProgramStudy, Mapping[int, int]]:
+    """The study of points that set the same ``keys``, by their places, and the place of each point's job."""
+    values = {place: [one.value() for one in row] for place, row in rows.items()}
+    names = {place: canonical_json(row) for place, row in values.items()}
+    values_by_name = {names[place]: row for place, row in values.items()}
     columns = {key: list(column) for key, column in zip(keys, zip(*values_by_name.values(), strict=True), strict=True)}
     blocks = (Block("hydra/sweeper", columns),) if columns else ()
-    places = {name: place for place, name in enumerate(values_by_name)}
-    study = _make_study(sweep, composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed)
-    numbers = [first_number + names.index(name) for name in places]
-    return replace(study, _numbers_of_points=numbers), [places[name] for name in names]
+    first_places: dict[str, int] = {}
+    for place, name in names.items():
+        first_places.setdefault(name, place)
+    typed = find_typed_texts(one for row in rows.values() for one in row)
+    study = _make_study(sweep, sweep.composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed, typed)
+    job_places = {name: number for number, name in enumerate(first_places)}
+    numbers = [first_number + place for place in first_places.values()]
+    return replace(study, _numbers_of_points=numbers), {place: job_places[name] for place, name in names.items()}
 
 
 def _is_part_of_point(composer: ProgramComposer, sweep: ProgramSweep, override: Override) -> bool:
@@ -268,6 +347,7 @@ def _make_study(
     composer: ProgramComposer,
     stage: StageSpec,
     fixed: Iterable[Override],
+    typed: TypedTexts,
     tables: Iterable[Path] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
@@ -276,8 +356,9 @@ def _make_study(
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)
+    folder = Path(sweep.program.cwd)
     base = _ProgramContext(
-        composer, texts, sweep.study_name, Path(sweep.program.cwd), identity, sweep.program, prefixes, groups, derived
+        composer, texts, sweep.study_name, folder, identity, sweep.program, prefixes, groups, derived, typed
     )
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})

@@ -49,10 +49,17 @@ class Identity:
 
         Raises UsageError for an unknown key.
         """
+        if not isinstance(node, Mapping | None):
+            raise UsageError(f"identity: {node!r} is not a mapping; its keys are {', '.join(_KEYS)}")
         settings = dict(node or {})
         for key in settings:
             if key not in _KEYS:
                 raise UsageError(f"identity.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
+        for key, value in settings.items():
+            expected = list if key in ("volatile", "predict") else Mapping
+            if value is not None and not isinstance(value, expected):
+                what = "a list of keys" if expected is list else "a mapping"
+                raise UsageError(f"identity.{key}: {value!r} is not {what}")
         return cls(
             volatile=tuple(settings.get("volatile") or ()),
             predict=tuple(settings.get("predict") or ()),
@@ -177,7 +184,7 @@ def job_digest(document: str, run: str, parents_text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def replace_by_texts(value: Any, texts: Mapping[str, str], key: str = "") -> Any:
+def replace_by_texts(value: Any, texts: Mapping[str, Any], key: str = "") -> Any:
     """Return ``value`` with each dotted key of ``texts`` replaced by its text; the rest is shared with ``value``."""
     if key in texts:
         return texts[key]

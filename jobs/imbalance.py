@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.errors import UsageError
 
 Scheme = Literal["none", "ratio"]
 
 
+@derivation
 def long_tail_shares(ratio: float, classes: int) -> list[float]:
     """Return the share of each class, summing to 1, when the most frequent is ``ratio`` times the rarest.
 
@@ -31,6 +33,7 @@ def long_tail_shares(ratio: float, classes: int) -> list[float]:
     return [part / total for part in weights]
 
 
+@derivation
 def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[float] | None:
     """Return one loss weight per class, with mean 1, or None for no weighting.
 
@@ -46,6 +49,7 @@ def class_weights(scheme: Scheme, ratio: float | None, classes: int) -> list[flo
     return [weight / mean for weight in inverse]
 
 
+@derivation
 def share_weights(scheme: Literal["none", "shares"], shares: list[float]) -> list[float] | None:
     """Return one loss weight per class, the inverse of its share of the samples, with mean 1; None for no weighting.
 

@@ -25,7 +25,9 @@ MACHINE_RESOLVERS = frozenset({"now", "oc.env", "env", "hydra", "python_version"
 """Resolvers whose value depends on the machine, the moment or how the program was started."""
 
 _KEY_RESOLVERS = frozenset({"oc.select", "oc.deprecated", "oc.dict.keys", "oc.dict.values"})
-_KNOWN_RESOLVERS = frozenset({LATE_RESOLVER, "oc.decode", *MACHINE_RESOLVERS, *_KEY_RESOLVERS})
+KNOWN_RESOLVERS = frozenset({LATE_RESOLVER, "oc.decode", *MACHINE_RESOLVERS, *_KEY_RESOLVERS})
+"""Resolvers of which it is known what they depend on."""
+
 _COMPUTED = "\x00"
 _REFERENCE = re.compile(r"\$\{(\.*(?:[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*)\}")
 
@@ -44,7 +46,7 @@ class Dependencies:
     @property
     def may_depend_on_anything(self) -> bool:
         """Whether the value may depend on the whole configuration."""
-        return not self.resolvers <= _KNOWN_RESOLVERS
+        return not self.resolvers <= KNOWN_RESOLVERS
 
     @property
     def depends_on_machine(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.errors import UsageError
 
 
+@derivation
 def linear_rate(per_sample: float, batch_size: int, accumulate: int = 1) -> float:
     """Return ``per_sample`` times the samples of an optimizer step, on all devices together (Goyal et al. 2017).
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, product
+from math import prod
 from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json
@@ -71,15 +72,17 @@ class Matrix:
             if _matches_any(self.only, point, default=True) and not _matches_any(self.exclude, point, default=False):
                 yield point
 
+    @property
+    def size(self) -> int:
+        """The number of points before ``exclude`` and ``only``."""
+        return prod(map(len, self.rows))
+
     @cached_property
     def count(self) -> int:
         """The number of points."""
         if self.exclude or self.only:
             return sum(1 for _ in self.points())
-        total = 1
-        for rows in self.rows:
-            total *= len(rows)
-        return total
+        return self.size
 
     def values(self, point: Point) -> dict[str, Any]:
         """Return axis values by key."""

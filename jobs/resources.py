@@ -58,9 +58,17 @@ class Resources:
 
         Raises UsageError for an unknown key or an amount without a unit.
         """
+        if not isinstance(node, Mapping):
+            raise UsageError(
+                f"resources: {node!r} is not a mapping; write resources: {{cpus: 1, memory: 4GB, time: 1h}}"
+            )
         for key in node:
             if key not in (*_KEYS, "extra"):
                 raise UsageError(f"resources.{key}: unknown key{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
+        if not isinstance(node.get("extra"), Mapping | None):
+            raise UsageError(
+                f"resources.extra: {node['extra']!r} is not a mapping; write resources.extra: {{NAME: VALUE}}"
+            )
         return cls(
             cpus=_require_count(node.get("cpus", 1), "cpus", 1),
             gpus=_require_count(node.get("gpus", 0), "gpus", 0),

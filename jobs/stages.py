@@ -32,7 +32,11 @@ _STAGE_KEYS = ("run", *TOP_LEVEL_STAGE_KEYS, "uses", "resources")
 _SWEEPER_KEYS = ("params", "zip", "table", "exclude", "only", "derive")
 
 _RESERVED_NAMES = frozenset(
-    {"job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"}
+    {
+        *("job", "split", "sample_id", "target", "head", "stage", "study", "metric", "value", "attempt", "id"),
+        *("seconds", "host", "stale", "n", "expected", "undefined", "over", "mean", "sd", "ci_low", "ci_high"),
+        *("samples", "folds", "complete", "n_members", "models", "chosen_on"),
+    }
 )
 
 
@@ -224,9 +228,11 @@ def check_axis_name(composer: Composer, origin: str, key: str) -> str:
 
 
 def _matrix_blocks(composer: Composer, origin: str, value: Any) -> list[Block]:
+    """Return a block for each axis; one whose value is null is dropped: a study file takes out what it inherits."""
     return [
         Block(f"{origin}.{key}", {check_axis_name(composer, origin, key): axis_values(composer, origin, key, values)})
         for key, values in _require_mapping(origin, value).items()
+        if values is not None
     ]
 
 
@@ -239,6 +245,7 @@ def _zip_block(composer: Composer, origin: str, entries: Mapping[str, Any]) -> B
     columns = {
         check_axis_name(composer, origin, key): axis_values(composer, origin, key, values)
         for key, values in entries.items()
+        if values is not None
     }
     block = Block(origin, columns)
     check_lengths(block)
@@ -325,5 +332,5 @@ def study_name(config: DictConfig) -> str:
     """Return the study's name: the key ``study``, else the chosen experiment; raises UsageError if there is none."""
     name = config.get("study") or config.hydra.runtime.choices.get("experiment")
     if not isinstance(name, str) or not name:
-        raise UsageError("study: the study has no name; choose experiment=NAME or give study=NAME")
+        raise UsageError("study: the study has no name; choose experiment=NAME")
     return name

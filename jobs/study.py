@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
+from seedfold.jobs.axis_values import refuse_many
 from seedfold.jobs.commandline import CommandLine, change_axes, read_command_line, split_overrides
 from seedfold.jobs.compose import SEEDFOLD_CONF, Composer, one_line_errors, plain_tree
 from seedfold.jobs.description import JobDescription
@@ -24,6 +25,7 @@ from seedfold.jobs.identity import Identity, job_digest
 from seedfold.jobs.key_patterns import Patterns
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.predicates import with_predicates
+from seedfold.jobs.secret_values import refuse_secret_references
 from seedfold.jobs.shared_config import SharedConfig, walk_paths
 from seedfold.jobs.stage_parents import ParentJoin, read_edge, sort_topologically
 from seedfold.jobs.stages import StageSpec, check_lengths, read_stages, study_name
@@ -136,29 +138,45 @@ def load_study(
     config_dirs: Sequence[Path] = (),
     folder: Path | None = None,
     primary: str = SEEDFOLD_CONF,
+    many: bool = False,
 ) -> Study:
     """Read the study that ``overrides`` choose (in Hydra's grammar), from our tree and the user's ``config_dirs``.
 
     ``folder`` is the folder of the launch, the current one by default: relative tables and ``paths.*`` are looked for
-    there. Raises UsageError of one line for bad input.
+    there. Raises UsageError of one line for bad input, and for a study of more than a million points unless ``many``.
     """
     folder = Path.cwd() if folder is None else folder.absolute()
     composer = Composer(config_dirs, primary)
+    if many:
+        composer.max_points = None
     command_line = read_command_line(composer, overrides)
     tables: dict[Path, None] = {}
     config, stages, fixed = _compose_study(composer, command_line, folder, tables)
+    if primary == SEEDFOLD_CONF:
+        _refuse_no_experiment(config)
     name = study_name(config)
     ordered = sort_topologically(stages)
     fill_in_study(config, name, folder)
+    refuse_secret_references(plain_tree(config))
     settings = _read_settings(config)
     identity = Identity.from_config(settings["identity"])
     matrices = {spec.name: make_matrix(composer, spec, identity) for spec in ordered}
+    refuse_many(name, sum(matrix.size for matrix in matrices.values()), composer.max_points)
     base = StudyContext(composer, fixed, name, folder, identity)
     for spec in ordered:
         for parent in spec.after:
             read_edge(spec, matrices[spec.name], parent, matrices[parent])
     stage_list = tuple(make_stage(spec, matrices[spec.name]) for spec in ordered)
     return Study(name, stage_list, settings, tuple(tables), base, tuple(ordered), matrices)
+
+
+def _refuse_no_experiment(config: DictConfig) -> None:
+    """Raise UsageError if there is only the name of a study: jobs would run with whatever the defaults are."""
+    if config.get("study") and config.hydra.runtime.choices.get("experiment") is None:
+        name = config.study
+        raise UsageError(
+            f"study={name}: no experiment is chosen; add experiment=NAME, or go on with seedfold resume {name}"
+        )
 
 
 def make_stage(spec: StageSpec, matrix: Matrix) -> Stage:

@@ -15,8 +15,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, Node, UnionNode, nodes
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, UnionNode, nodes
 from omegaconf.base import Container, ContainerMetadata, Metadata
+from omegaconf.errors import OmegaConfBaseException
 
 NODE = "$"
 ClassFinder = Callable[[str], type | None]
@@ -221,3 +222,33 @@ def import_class(name: str) -> type | None:
     except (ImportError, AttributeError):
         return None
     return found if isinstance(found, type) else None
+
+
+def encode_cache(cache: Mapping[str, Mapping[tuple[str, ...], Any]], main_module: str) -> dict[str, list[Any]]:
+    """Return what OmegaConf's resolvers with a cache gave as JSON data: (texts of the arguments, value), by name."""
+    return {
+        name: [[list(texts), encode_value(value, main_module)] for texts, value in values.items()]
+        for name, values in cache.items()
+    }
+
+
+def decode_cache(data: Mapping[str, list[Any]], find_class: ClassFinder) -> dict[str, dict[tuple[str, ...], Any]]:
+    """Return the cache that `encode_cache` was given."""
+    return {
+        name: {tuple(texts): decode_value(value, find_class) for texts, value in values}
+        for name, values in data.items()
+    }
+
+
+def encode_value(value: Any, main_module: str) -> Any:
+    """Return what a resolver gave as JSON data: as a text where no configuration can hold it but as part of a text."""
+    try:
+        return encode_config(OmegaConf.create([value])._get_node(0), main_module)  # type: ignore[arg-type]
+    except OmegaConfBaseException:
+        return str(value)
+
+
+def decode_value(data: Any, find_class: ClassFinder) -> Any:
+    """Return the value that `encode_value` was given."""
+    node = decode_config(data, find_class)
+    return node if isinstance(node, (DictConfig, ListConfig)) else node._value()

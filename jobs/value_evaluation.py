@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.compose import one_line_errors
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.interpolations import MISSING
@@ -28,12 +29,18 @@ class Evaluator:
     """
 
     def __init__(
-        self, make_config: Callable[[], DictConfig], sources: Sequence[KeyPath], hydra: Any, place: str
+        self,
+        make_config: Callable[[], DictConfig],
+        sources: Sequence[KeyPath],
+        hydra: Any,
+        place: str,
+        watch: ResolverWatch,
     ) -> None:
         self._make_config = make_config
         self._sources = sources
         self._hydra = hydra
         self._place = place
+        self._watch = watch
         self._current_numbers: list[int | None] = [None] * len(sources)
 
     @cached_property
@@ -47,16 +54,22 @@ class Evaluator:
     def set_source(self, source: int, number: int, value: Any) -> None:
         """Set a source to ``value``, known by its ``number``."""
         if self._current_numbers[source] != number:
-            self._config_and_parents[1][source][self._sources[source][-1]] = value
+            config, parents = self._config_and_parents
+            parents[source][self._sources[source][-1]] = value
             self._current_numbers[source] = number
+            # What a resolver gave for another point says nothing of this one, but all points have one moment.
+            cache = OmegaConf.get_cache(config)
+            for name in cache.keys() - {"now"}:
+                del cache[name]
 
-    def resolve(self, path: KeyPath) -> Any:
+    def resolve(self, path: KeyPath, may_change: bool = False) -> Any:
         """Return the resolved value at ``path`` as plain data.
 
-        Raises UsageError of one line, which names the key, if it cannot be resolved or needs a missing value.
+        Raises UsageError of one line, which names the key, if it cannot be resolved or needs a missing value, and
+        ChangingValueError if a resolver gives another value at every call, unless it ``may_change``.
         """
         try:
-            with _as_hydra_config(self._hydra), one_line_errors():
+            with as_hydra_config(self._hydra), one_line_errors(), self._watch.watching() as changing:
                 node: Any = self._config_and_parents[0]
                 for part in path[:-1]:
                     node = node._get_node(_index(node, part))
@@ -65,8 +78,17 @@ class Evaluator:
                     found = OmegaConf.to_container(found, resolve=True, enum_to_str=True)
         except UsageError as error:
             raise UsageError(f"{dotted_key(path)}: {_without_key(str(error), path)} ({self._place})") from error
+        if changing and not may_change:
+            raise ChangingValueError(
+                f"{dotted_key(path)}: ${{{changing[0]}:…}} gives another value at every call, which cannot be part of"
+                f" what a job is ({self._place}); give a value, or let the job make it itself"
+            )
         refuse_missing(found, path, self._place)
         return found
+
+
+class ChangingValueError(UsageError):
+    """A value that is another one at every call: it is the job's to draw."""
 
 
 def dotted_key(path: KeyPath) -> str:
@@ -107,7 +129,7 @@ def _ensure_parent_node(config: DictConfig, path: KeyPath) -> Any:
 
 
 @contextmanager
-def _as_hydra_config(view: Any) -> Iterator[None]:
+def as_hydra_config(view: Any) -> Iterator[None]:
     """Let ``${hydra:...}`` read the configuration being evaluated, also inside another Hydra program."""
     instance = HydraConfig.instance()
     before = instance.cfg

@@ -1,4 +1,4 @@
-"""Refuses strings for keys that have a number, true or false; otherwise every job would fail on them."""
+"""Refuses strings, lists and mappings for keys that have a number, true or false: every job would fail on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LISTED = 10
 
 
 def refuse_text(key: str, values: Iterable[Any], config: Mapping[str, Any]) -> None:
-    """Raise UsageError if a string would replace a number, true or false that ``config`` has at the dotted ``key``.
+    """Raise UsageError if another type would replace a number, true or false that ``config`` has at the dotted ``key``.
 
     If the configuration has null, a string or an interpolation there, or nothing, any value is accepted.
     """
@@ -27,6 +27,8 @@ def refuse_text(key: str, values: Iterable[Any], config: Mapping[str, Any]) -> N
     for value in values:
         if isinstance(value, str) and "${" not in value and value != MISSING:
             raise UsageError(f"{key}={value}: {_advice(key, value, default)}")
+        if isinstance(value, list | dict):
+            raise UsageError(f"{key}={value}: {_list_advice(key, value, default)}")
 
 
 def _advice(key: str, value: str, default: bool | float) -> str:
@@ -39,6 +41,13 @@ def _advice(key: str, value: str, default: bool | float) -> str:
         forms = " or ".join([*listed, f"'{key}=range({numbers.start},{numbers.stop})'"])
         return f"is a text, not a range of numbers; write {forms}"
     return f"is a text, and {key} is a number ({default}); write a number, or ++{key}={value} if the text is meant"
+
+
+def _list_advice(key: str, value: list[Any] | dict[Any, Any], default: bool | float) -> str:
+    what = f"{key} is {'true or false' if isinstance(default, bool) else f'a number ({default})'}"
+    if isinstance(value, dict):
+        return f"is a mapping, and {what}; write one value"
+    return f"is one list, and {what}; write {key}={','.join(map(str, value))} for one job each"
 
 
 def _find(config: Mapping[str, Any], key: str) -> Any:

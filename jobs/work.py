@@ -4,7 +4,8 @@ A study's ``run`` is the dotted name of a callable ``run(work: Work) -> None``. 
 should be kept into ``work.staging``, and returns; the staging folder is then published whole or not at all. Its
 module may declare ``PRELOAD: tuple[str, ...]``, modules that a warm worker imports once before it starts jobs, and a
 function ``after_publish(work: Work) -> None``, which removes what was kept only until the result was safe; its
-``work.staging`` is the published folder.
+``work.staging`` is the published folder. A module that runs programs of other people may have a function
+``enter(program, serve) -> str | None``, in which a warm worker brings such a program to where jobs are forked from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any, Protocol
 
 from seedfold.jobs.description import JobDescription
 
+SNAPSHOT_RECORD = "snapshot.json"
+"""The file that is written last into the folder of a snapshot of the code, beside the folder of its modules."""
 OUTPUTS = "outputs"
 """The folder in a result that holds the files for people."""
 

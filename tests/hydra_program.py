@@ -77,6 +77,7 @@ class HydraProgram:
 
     folder: Path
     environment: dict[str, str] = field(repr=False)
+    command: tuple[str, ...] = ("train.py",)
 
     @property
     def toy(self) -> Toy:
@@ -86,7 +87,7 @@ class HydraProgram:
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start the program in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, "train.py", *args],
+            [sys.executable, *self.command, *args],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -165,11 +166,16 @@ def make_hydra_program(folder: Path) -> HydraProgram:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    return HydraProgram(folder, make_environment(folder))
+
+
+def make_environment(folder: Path) -> dict[str, str]:
+    """The environment of a program in ``folder``, with a home and a folder for temporary files of its own."""
     for name in ("home", "tmp"):
         (folder / name).mkdir()
     set_variables = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "COLUMNS": "100"}
     environment = {key: value for key, value in os.environ.items() if key != "SEEDFOLD_ROOT"}
-    return HydraProgram(folder, {**environment, **set_variables})
+    return {**environment, **set_variables}
 
 
 def axes_of_jobs(jobs: Sequence[Any]) -> list[dict[str, Any]]:

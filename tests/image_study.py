@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from killed_processes import count_events, kill_jobs
@@ -42,20 +42,18 @@ class ImageStudy:
         """The folder of a study under a root."""
         return Root(self.folder / root).study_folder(name or self.name)
 
-    def kill_jobs_when(self, *args: str, condition: Callable[[StudyFolder], object]) -> None:
-        """Run a command with ``--root killed``, and kill every job without a word as soon as ``when(study)`` holds.
+    def kill_jobs_when(self, *args: str, conditions: Sequence[Callable[[StudyFolder], object]]) -> None:
+        """Run a command with ``--root killed``; kill every job without a word as soon as a condition holds, in order.
 
-        On a machine so fast that it never does, nobody is killed.
+        Each job is tried again as often. On a machine so fast that a condition never holds, nobody is killed.
         """
-        launched, study = self.start(*args, "--root", "killed"), self.study_folder("killed")
-        while not condition(study) and launched.poll() is None:
-            time.sleep(0.02)
-        kill_jobs(study)
+        retries = f"failures.kinds.error.retries={len(conditions)}"
+        launched, study = self.start(*args, retries, "--root", "killed"), self.study_folder("killed")
+        for condition in conditions:
+            while not condition(study) and launched.poll() is None:
+                time.sleep(0.02)
+            kill_jobs(study)
         launched.communicate(timeout=_WAIT_S)
-
-    def resume(self) -> None:
-        """Have done what is left under the root ``killed``."""
-        self.run("resume", self.name, "--wait", "--root", "killed")
 
 
 def each_done_once(study: StudyFolder) -> bool:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.study import load_study
+from seedfold.jobs.terminal_text import terminal_text
 from seedfold.jobs.work import Work
 
 _MULTIRUN_ARGUMENTS = ("-m", "--multirun", "hydra.mode=MULTIRUN")
@@ -34,9 +35,10 @@ def main(config: DictConfig) -> None:
     try:
         job = next(load_study(list(hydra_config.overrides.task), config_dirs=config_dirs).jobs())
     except SeedfoldError as error:
-        print(f"seedfold: {error}", file=sys.stderr)
+        print(f"seedfold: {terminal_text(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(f"{job.short_id} {job.stage} {' '.join(f'{key}={value}' for key, value in job.axes.items())}", flush=True)
+    axes = " ".join(f"{key}={value}" for key, value in job.axes.items())
+    print(terminal_text(f"{job.short_id} {job.stage} {axes}"), flush=True)
     work = Work(description=job, attempt=0, folder=output / "job", staging=output / "result")
     work.staging.mkdir(parents=True)
     get_method(job.run)(work)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError, count_noun
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.cli.table_output import TableOutput
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.prevalence_tables import compute_analysis
@@ -120,4 +120,4 @@ def _means_of(name: str, table: pd.DataFrame, by: Sequence[str]) -> str:
 def print_notes(lines: Sequence[str]) -> None:
     """Print on standard error what a table leaves out."""
     for line in lines:
-        print(f"seedfold: {line}", file=sys.stderr)
+        print_note(line)

@@ -85,7 +85,7 @@ class ComparisonPrinter:
         for columns in _NARROWER:
             found = plain_table("", *columns)
             for name, row in zip(names, rows, strict=True):
-                found.add_row(f"  {name}", *(self._cell(row, column) for column in columns))
+                found.add_text_row(f"  {name}", *(self._cell(row, column) for column in columns))
             if self._is_shown(found):
                 return
         for name, row in zip(names, rows, strict=True):
@@ -98,7 +98,7 @@ class ComparisonPrinter:
         for columns in (*_NARROWER, ("difference",)):
             found = plain_table("", *columns, "test")
             for row in rows:
-                found.add_row(
+                found.add_text_row(
                     f"  {row['metric']}", *(self._cell(row, column) for column in columns), row["test"] or _UNDEFINED
                 )
             if self._is_shown(found, always=columns == ("difference",)):
@@ -110,7 +110,7 @@ class ComparisonPrinter:
         for each in curves:
             epochs = str(each.epochs[0]) if each.epochs[0] == each.epochs[1] else f"{each.epochs[0]}, {each.epochs[1]}"
             best = [text for at in (0, 1) for text in (self._number(each.best[at]), str(each.best_epoch[at]))]
-            found.add_row(f"  {each.column}", epochs, *map(self._number, each.last), *best)
+            found.add_text_row(f"  {each.column}", epochs, *map(self._number, each.last), *best)
         if self._is_shown(found):
             return
         for each in curves:

@@ -1,4 +1,7 @@
-"""Output for people: lines, with colours only on a terminal and only if NO_COLOR is not set."""
+"""Output for people: lines, with colours only on a terminal and only if NO_COLOR is not set.
+
+Everything that commands print goes through here, so that no text that came from data controls the terminal.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
+
+from seedfold.jobs.terminal_text import terminal_json, terminal_text
 
 Style = Literal["", "bold", "dim", "red", "yellow"]
 _WIDTH_WITHOUT_TERMINAL = 10_000
@@ -48,10 +53,11 @@ def print_lines(lines: Iterable[StyledLine]) -> None:
 
 
 def to_ansi(line: StyledLine) -> str:
-    """Return a line with the codes of its style."""
+    """Return a line with the codes of its style, and no other codes."""
+    text = terminal_text(line.text)
     if line.style in {"bold", "dim"}:
-        return click.style(line.text, **{line.style: True})
-    return click.style(line.text, fg=line.style) if line.style else line.text
+        return click.style(text, **{line.style: True})
+    return click.style(text, fg=line.style) if line.style else text
 
 
 def print_text(*texts: str, style: Style = "") -> None:
@@ -59,9 +65,29 @@ def print_text(*texts: str, style: Style = "") -> None:
     print_lines(make_lines(*texts, style=style))
 
 
+def print_note(text: str, prefix: str = "seedfold: ") -> None:
+    """Print a line on standard error: an error, or what is to be known beside the output."""
+    print(f"{prefix}{terminal_text(text)}", file=sys.stderr, flush=True)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON value for scripts."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    print(terminal_json(json.dumps(value, ensure_ascii=False, indent=1)))
+
+
+def print_json_lines(values: Iterable[Any]) -> None:
+    """Print each JSON value as one line for scripts."""
+    for value in values:
+        print(terminal_json(json.dumps(value, ensure_ascii=False)))
+
+
+def print_bytes(data: bytes) -> None:
+    """Print a table for programs as it is; on a terminal without control characters."""
+    sys.stdout.flush()
+    if sys.stdout.isatty():
+        data = terminal_text(data.decode()).encode()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def nonzero_columns(rows: Iterable[Mapping[str, int]], names: Iterable[str]) -> list[str]:

@@ -21,7 +21,8 @@ from seedfold.orchestrator.dispatch.doctor import (
     examine_study,
     find_stored_results,
 )
-from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.schedulers.findings import Finding, Level
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.site import site_overrides
@@ -58,7 +59,7 @@ def command(
         if not as_json:
             _print_finding(finding)
     for one in [folder] if folder else root.study_folders():
-        checks = [*examine_study(root, one)]
+        checks = list(_examine_readable_study(root, one))
         if folder:
             checks += examine_store(one, _with_progress(find_stored_results(root, one), not as_json))
         findings += checks
@@ -68,6 +69,14 @@ def command(
     if as_json:
         print_json([finding.to_dict() for finding in findings])
     context.exit(1 if any(finding.level == "problem" for finding in findings) else 0)
+
+
+def _examine_readable_study(root: Root, study: StudyFolder) -> Iterator[Finding]:
+    try:
+        yield from examine_study(root, study)
+    except (DamagedFileError, OSError) as error:
+        text, _, remedy = str(error).partition("; ")
+        yield Finding("problem", study.name, text, remedy or "check the permissions of the file")
 
 
 def _examine_cluster(root: Root, overrides: Sequence[str], probe: bool) -> Iterator[Finding]:

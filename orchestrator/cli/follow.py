@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 from seedfold.jobs.errors import SeedfoldError, count_noun
-from seedfold.orchestrator.cli.console import counts_text, duration_text, make_lines, print_lines, print_text
+from seedfold.jobs.terminal_text import terminal_text
+from seedfold.orchestrator.cli.console import (
+    counts_text,
+    duration_text,
+    make_lines,
+    print_lines,
+    print_note,
+    print_text,
+)
 from seedfold.orchestrator.cli.status import failure_lines
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
@@ -59,7 +67,7 @@ class InterruptHandler:
                     "stopped waiting; no worker of this machine runs the jobs; to stop"
                     f" them elsewhere: seedfold cancel {study}"
                 )
-            _print_message(
+            print_note(
                 "stopping: running jobs write a checkpoint… (Ctrl-C again kills them)"
                 if self._handled == 1
                 else "killing"
@@ -70,10 +78,6 @@ class WaitAbandonedError(SeedfoldError):
     """A person stopped waiting before the jobs had ended."""
 
     exit_code = _INTERRUPTED_EXIT_CODE
-
-
-def _print_message(text: str) -> None:
-    print(f"seedfold: {text}", file=sys.stderr, flush=True)
 
 
 def wait_if_asked(root: Root, launched: LaunchResult, wait: bool | None) -> int:
@@ -150,13 +154,17 @@ class _PlainDisplay:
 
     def __call__(self, progress: Progress) -> None:
         if progress.waits_for and progress.waits_for != self._waits_for:
-            print(f"{self._study}: {progress.waits_for}", flush=True)
+            self._print_line(progress.waits_for)
             self._waits_for = progress.waits_for
         ended = [count for state, count in progress.counts.items() if state not in ACTIVE_STATES]
         if progress.is_over or ended == self._printed_counts or time.monotonic() - self._printed_at < _PLAIN_EVERY_S:
             return
-        print(f"{self._study}: {counts_text(progress.counts, STATES)}", flush=True)
+        self._print_line(counts_text(progress.counts, STATES))
         self._printed_counts, self._printed_at = ended, time.monotonic()
+
+    def _print_line(self, text: str) -> None:
+        print_text(f"{self._study}: {text}")
+        sys.stdout.flush()
 
 
 @contextmanager
@@ -181,6 +189,8 @@ def _live_display(study: str, jobs: int) -> Iterator[ShowProgress]:
             more = [f"  … and {len(running) - _RUNNING_SHOWN} more"] if len(running) > _RUNNING_SHOWN else []
             waits = [f"  {progress.waits_for}"] if progress.waits_for else []
             texts = [counts_text(progress.counts, STATES), *waits, *running[:_RUNNING_SHOWN], *more]
-            live.update(Group(progress_bar, *(Text(text, no_wrap=True, overflow="ellipsis") for text in texts)))
+            live.update(
+                Group(progress_bar, *(Text(terminal_text(text), no_wrap=True, overflow="ellipsis") for text in texts))
+            )
 
         yield display

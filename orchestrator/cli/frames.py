@@ -61,7 +61,7 @@ def _print_blocks(table: ReadableTable, decimals: int) -> None:
 def _to_grid(table: ReadableTable, decimals: int) -> Table:
     grid = plain_table(*table.columns)
     for row in zip(*(_cell_texts(table, name, decimals) for name in table.columns), strict=True):
-        grid.add_row(*row)
+        grid.add_text_row(*row)
     return grid
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.console import output_width
 
 _UNLIMITED = 100_000
@@ -19,12 +20,20 @@ def make_console(unlimited: bool = False) -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
-def plain_table(first: str, *columns: str) -> Table:
+class TextTable(Table):
+    """A table of texts that came from data."""
+
+    def add_text_row(self, *cells: str) -> None:
+        """Add a row."""
+        self.add_row(*map(terminal_text, cells))
+
+
+def plain_table(first: str, *columns: str) -> TextTable:
     """A table whose first column holds names and whose others hold numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(first, no_wrap=True)
+    table = TextTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(terminal_text(first), no_wrap=True)
     for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(terminal_text(name), justify="right", no_wrap=True)
     return table
 
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, did_you_mean
+from seedfold.orchestrator.cli.console import print_note, print_text
 
 COMMANDS = {
     "plan": "Show which jobs would run and why. Nothing is started.",
@@ -116,15 +117,20 @@ def _print_error(error: BaseException, debug: bool) -> int:
     if debug:
         import traceback
 
-        traceback.print_exception(error)
+        print_note("".join(traceback.format_exception(error)).rstrip(), prefix="")
     if isinstance(error, click.ClickException):
         _print_message(_usage_text(error))
         return 2
     if isinstance(error, SeedfoldError):
         _print_message(str(error))
         for note in getattr(error, "__notes__", ()):
-            print(note, file=sys.stderr)
+            print_note(note, prefix="")
         return error.exit_code
+    from seedfold.jobs.work import DataFailure
+
+    if isinstance(error, DataFailure):
+        _print_message(f"{error}; seedfold doctor STUDY finds all results that are damaged")
+        return UnreachableError.exit_code
     if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
         _print_message(f"{error.filename}: {error.strerror}; check the permissions of the folder and the free space")
         return UnreachableError.exit_code
@@ -152,14 +158,14 @@ def _help_command(context: click.Context | None) -> str:
 
 
 def _print_message(text: str) -> None:
-    print(f"seedfold: {' '.join(text.split())}", file=sys.stderr)
+    print_note(" ".join(text.split()))
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
         from importlib.metadata import version
 
-        click.echo(f"seedfold {version('seedfold')}")
+        print_text(f"seedfold {version('seedfold')}")
         context.exit()
 
 

@@ -28,6 +28,7 @@ from seedfold.orchestrator.settings.selection import Selection
     "--rerun", metavar="stale|COND", help="Run done jobs again: all stale ones, or those with these axis values."
 )
 @options.accept_code
+@options.many
 @options.selection
 @options.common
 @click.pass_context
@@ -39,6 +40,7 @@ def command(
     replace: bool,
     rerun: str | None,
     accept_code: bool,
+    many: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -59,6 +61,7 @@ def command(
         replace=replace,
         rerun=rerun,
         accept=accept_code,
+        many=many,
     )
     print_started(launched, "launch")
     context.exit(wait_if_asked(root, launched, wait))

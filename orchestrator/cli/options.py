@@ -31,8 +31,6 @@ class Choice(click.Choice[str]):
 def _to_root(context: click.Context, parameter: click.Parameter, value: str | None) -> Root:
     store_root_option(context, value)
     root = find_root(value)
-    if root.path.exists() and not root.path.is_dir():
-        raise UsageError(f"--root {root.path}: is a file; name a folder")
     root.apply_group_umask()
     return root
 
@@ -153,4 +151,5 @@ def wait(function: F) -> F:
 
 
 job = click.argument("job", nargs=-1, metavar="JOB")
+many = click.option("--yes", "many", is_flag=True, help="Accept a study of more than a million points.")
 within_study = click.option("--study", metavar="STUDY", help="Look for the job in this study only.")

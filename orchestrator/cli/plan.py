@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import (
@@ -20,12 +19,12 @@ from seedfold.orchestrator.cli.console import (
     duration_text,
     nonzero_columns,
     print_json,
+    print_json_lines,
     print_lines,
     print_text,
     size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
-from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.selection import Selection
@@ -35,12 +34,14 @@ from seedfold.orchestrator.state.launch_plan import (
     PlannedJob,
     Replacement,
     count_by_stage,
+    count_random_starts,
     estimate_hours,
     group_into_arrays,
     mean_seconds_by_stage,
     replaced_keys,
 )
 from seedfold.orchestrator.state.stale_lines import OPTIONS, package_lines, stale_lines
+from seedfold.results.store.named_output import open_output, refuse_folder
 
 
 @click.command()
@@ -52,6 +53,7 @@ from seedfold.orchestrator.state.stale_lines import OPTIONS, package_lines, stal
 @click.option(
     "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
 )
+@options.many
 @options.selection
 @options.as_json
 @options.common
@@ -60,6 +62,7 @@ def command(
     config_dirs: Sequence[Path],
     file: str | None,
     check: str | None,
+    many: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -70,7 +73,7 @@ def command(
     started and nothing is written."""
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    plan = make_plan(root, overrides, config_dirs)
+    plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
     starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
@@ -95,13 +98,15 @@ def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plan
 
 
 def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
-    lines = (json.dumps(planned.job.to_dict(), ensure_ascii=False) + "\n" for planned in jobs)
+    descriptions = (planned.job.to_dict() for planned in jobs)
     if file == "-":
-        sys.stdout.writelines(lines)
+        print_json_lines(descriptions)
         return
-    if Path(file).is_dir():
-        raise UsageError(f"--jobs {file}: is a folder; name a file")
-    write_atomically(Path(file).absolute(), lines)
+    refuse_folder("--jobs", Path(file))
+    with open_output(Path(file)) as output:
+        # What UTF-8 cannot encode is written as a JSON escape.
+        for one in descriptions:
+            output.write((json.dumps(one, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
@@ -112,6 +117,8 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
     print_text(_starting_text(starting, "a launch with --replace" if replacements else "a launch"))
     for array in group_into_arrays(starting):
         print_text(f"  {array['stage']}: {_array_text(array)}")
+    for stage, count in count_random_starts(starting).items():
+        print_text(f"  {stage}: {_random_start_text(count)}")
     if starting:
         print_text(_cost_text(plan, starting))
     _print_not_started(plan, jobs, starting)
@@ -159,6 +166,11 @@ def _array_text(array: dict[str, Any]) -> str:
     return f"{count_noun(array['jobs'], 'job')}, each with {array['cpus']} CPU{gpus}, {limits}"
 
 
+def _random_start_text(count: int) -> str:
+    verb = "starts" if count == 1 else "start"
+    return f"{count_noun(count, 'job')} {verb} from random weights, because model.pretrained is null"
+
+
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
     seconds = mean_seconds_by_stage(plan.jobs)
     costs = [(unit, estimate_hours(starting, seconds, unit)) for unit in ("gpus", "cpus")]
@@ -169,7 +181,7 @@ def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:
-    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code)):
+    for line in (*stale_lines(jobs, OPTIONS), *package_lines(jobs, plan.code), *plan.states.passed_over_lines()):
         print_text(f"plan: {line}", style="yellow")
     failed = sum(planned.state == "failed" for planned in jobs) - sum(one.state == "failed" for one in starting)
     if failed:

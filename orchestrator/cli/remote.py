@@ -17,13 +17,14 @@ from click.core import ParameterSource
 
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli.call import add_folder_to_import_path, get_root_option
+from seedfold.orchestrator.cli.console import print_note
 from seedfold.orchestrator.login.connection import Connection, is_on_terminal
 from seedfold.orchestrator.login.project_files import Project, content_digest, gather_code, gather_project
 from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STANDARD_INPUT, seedfold_line, shell_line
 from seedfold.orchestrator.login.stream_protocol import Wire
 from seedfold.orchestrator.settings.login import LOGIN_VARIABLE, THIS_MACHINE, LoginHost, is_login_override
 from seedfold.orchestrator.settings.site import site_cluster_overrides
-from seedfold.results.store.atomic_files import replace_file
+from seedfold.results.store.named_output import open_output, refuse_folder
 
 _PROJECT_COMMANDS = ("plan", "launch", "render")
 _OUTPUT_OPTIONS = {"plan": "file", "results": "out", "compare": "out", "report": "out"}
@@ -136,8 +137,7 @@ class _RemoteCall:
 
         There is no file if the command failed.
         """
-        if file.is_dir():
-            raise UsageError(f"{file}: is a folder; name a file")
+        refuse_folder("--jobs" if self.name == "plan" else "--out", file)
         remote_folder = f"/tmp/seedfold-{os.urandom(8).hex()}"
         remote_file = f"{remote_folder}/{file.name}"
         self.connection.output_of(shell_line(f"mkdir -m 700 {remote_folder}"))
@@ -146,8 +146,8 @@ class _RemoteCall:
         code = self.connection.run_streaming(line, output.append)
         if code == 0:
             data = self.connection.output_of(shell_line(f"cat < {shlex.quote(remote_file)}"))
-            with replace_file(file.absolute()) as temporary:
-                temporary.write_bytes(data)
+            with open_output(file) as written:
+                written.write(data)
         self.connection.output_of(shell_line(f"rm -rf {remote_folder}"))
         _write_output(b"".join(output).replace(os.fsencode(remote_file), os.fsencode(file)))
         return code
@@ -177,7 +177,7 @@ def _print_left_out(names: Sequence[str]) -> None:
         more = ", …" if len(names) > _MAX_LISTED else ""
         listed = f"{', '.join(names[:_MAX_LISTED])}{more}"
         text = f"{count_noun(len(names), 'large or compiled file')} of your packages were not sent: {listed}"
-        print(f"seedfold: {text}", file=sys.stderr)
+        print_note(text)
 
 
 def _command_words(context: click.Context, changes: Mapping[str, Any]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from seedfold.orchestrator.settings.selection import Selection
 @click.option(
     "--max-commands", type=click.IntRange(min=1), metavar="N", help="Write at most N commands to one file or array."
 )
+@options.many
 @options.selection
 @options.common
 @click.pass_context
@@ -38,6 +39,7 @@ def command(
     out: str,
     separator: str | None,
     max_commands: int | None,
+    many: bool,
     where: Sequence[str],
     stages: Sequence[str],
     limit: int | None,
@@ -52,7 +54,7 @@ def command(
     """
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    plan = make_plan(root, overrides, config_dirs)
+    plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     order = RenderRequest(
         study=plan.study.name,

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.report_page import write_study_report
+from seedfold.results.store.named_output import is_stream, refuse_folder
 
 
 @click.command()
@@ -22,6 +23,8 @@ from seedfold.orchestrator.views.report_page import write_study_report
 def command(study: str, out: str | None, with_removed: bool, across: str | None, root: Root) -> None:
     """Write a report with tables and figures as one HTML page, and print its path."""
     overview = Overview(root, study, with_removed=with_removed)
-    if out is not None and Path(out).is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file")
-    click.echo(write_study_report(overview, Path(out).absolute() if out else None, across == "code"))
+    if out is not None:
+        refuse_folder("--out", Path(out))
+    written = write_study_report(overview, Path(out).absolute() if out else None, across == "code")
+    if not is_stream(written):
+        print_text(str(written))

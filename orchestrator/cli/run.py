@@ -5,8 +5,8 @@ With ``--record`` its result is recorded, as by the commands that `render` write
 
 from __future__ import annotations
 
+import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import click
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import RunInterrupted, Work
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.dispatch.rendered_job import DescriptionsFile, RecordedJob
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
@@ -32,7 +33,7 @@ from seedfold.orchestrator.worker.foreground import (
     find_parent_results,
     make_scratch_work,
     read_job_description,
-    remove_scheduler_variables,
+    set_job_environment,
     with_step_limit,
 )
 from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
@@ -88,7 +89,6 @@ def command(
 
 def _check_resume(root: Root, words: Sequence[str], study: str | None, steps: int | None, file: str | None) -> int:
     """Train, kill, go on and compare. Returns the exit code."""
-    remove_scheduler_variables()
     found = check_resume(
         lambda: (_work_from_file(words, file, steps) if file else _work_from_ledger(root, words, study, steps))[0]
     )
@@ -149,7 +149,7 @@ def _with_step_limit(job: JobDescription, steps: int | None) -> JobDescription:
 
 def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
     start_logging()
-    remove_scheduler_variables()
+    set_job_environment(work.description)
     try:
         call_run(import_run(work.description.run), work, Attempt(work.description, work.attempt, work.folder))
         refuse_nan_metrics(work.staging, policy)
@@ -157,7 +157,7 @@ def _run_work(work: Work, policy: NanPolicy, debugger: bool) -> int:
         print_text(f"interrupted: {interruption}")
         return 1
     except Exception as error:
-        traceback.print_exception(error)
+        print_note(traceback_text(error, os.environ).rstrip(), prefix="")
         if debugger:
             import pdb
 

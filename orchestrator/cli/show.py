@@ -36,7 +36,7 @@ def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) ->
     result = details.latest_result()
     if result is not None:
         _print_result(result, str(details.holding_study.result_folder(result.id, result.attempt)))
-    _print_config(details.job.to_dict()["config"])
+    _print_config(details.config())
 
 
 def _print_description(details: JobDetails) -> None:
@@ -86,7 +86,7 @@ def _print_result(result: Result, folder: str) -> None:
     table = plain_table("metric", "split", "head", "value")
     for metric in result.metrics:
         value = "-" if metric["value"] is None else f"{metric['value']:.4f}"
-        table.add_row(metric["metric"], metric["split"], metric["head"], value)
+        table.add_text_row(metric["metric"], metric["split"], metric["head"], value)
     make_console().print(table)
 
 
@@ -94,4 +94,4 @@ def _print_config(config: Mapping[str, Any]) -> None:
     import yaml
 
     print_text("", "# the resolved configuration")
-    click.echo(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), nl=False)
+    print_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).rstrip("\n"))

@@ -60,7 +60,7 @@ def command(
     The study file that this means is kept in the study's folder. All other commands work with the study as usual.
 
     \b
-      seedfold sweep --name mine lr=0.1,0.01 seed=range(0,5) -- python train.py --lr {lr} --seed {seed}
+      seedfold sweep --name mine lr=0.1,0.01 seed=0,1,2 -- python train.py --lr {lr} --seed {seed}
     """
     from seedfold.jobs.command_sweep import make_command_sweep
 

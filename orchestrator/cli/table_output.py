@@ -12,7 +12,8 @@ import click
 
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_bytes, print_note, print_text
+from seedfold.results.store.named_output import is_stream, open_output, refuse_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,36 +133,39 @@ class TableOutput:
 
         out = self.options["out"]
         written = export(frame, cast("Format", self.format), Path(out) if out else None)
-        if written is None:
-            print_text(f"wrote {count_noun(len(frame), 'row')} to {out}")
-        else:
-            _print_bytes(written)
+        if written is not None:
+            print_bytes(written)
+        elif out:
+            _print_written(len(frame), out)
 
     def _write_bytes(self, text: bytes, rows: int) -> None:
-        from seedfold.results.store.atomic_files import replace_file
-
         if self.options["out"] is None:
-            _print_bytes(text)
+            print_bytes(text)
             return
-        with replace_file(Path(self.options["out"])) as beside:
-            beside.write_bytes(text)
-        print_text(f"wrote {count_noun(rows, 'row')} to {self.options['out']}")
+        with open_output(Path(self.options["out"])) as file:
+            file.write(text)
+        _print_written(rows, self.options["out"])
+
+
+def _print_written(rows: int, out: str) -> None:
+    """Say what was written; on standard error if the output itself may be on its way to standard output."""
+    text = f"wrote {count_noun(rows, 'row')} to {out}"
+    if is_stream(Path(out)):
+        _print_notes([text])
+    else:
+        print_text(text)
 
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        print(f"seedfold: {note}", file=sys.stderr)
-
-
-def _print_bytes(text: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()
+        print_note(note)
 
 
 def _find_format(format: str | None, out: str | None) -> str | None:
-    if out is not None and Path(out).is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file")
+    if out is not None:
+        refuse_folder("--out", Path(out))
+    if out is None and format == "parquet" and sys.stdout.isatty():
+        raise UsageError("--format parquet: is not for a terminal; add --out FILE")
     if out is None or format is not None:
         return format
     ending = Path(out).suffix.removeprefix(".")

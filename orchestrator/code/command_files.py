@@ -16,6 +16,7 @@ from seedfold.orchestrator.code.digests import is_installed
 from seedfold.orchestrator.code.source_files import (
     SourceFiles,
     named_modules,
+    program_scripts,
     read_named_files,
     read_source_files,
 )
@@ -80,7 +81,11 @@ def refuse_missing_commands(jobs: Iterable[JobDescription], folder: Path) -> Non
 def read_job_code(jobs: Iterable[JobDescription], folder: Path, extra_folders: Iterable[str] = ()) -> SourceFiles:
     """Read the code of jobs launched in ``folder``: modules that they name, what these import, and their commands."""
     jobs = list(jobs)
-    sources = read_source_files(named_modules(jobs), folder, extra_folders)
+    sources, folders = SourceFiles({}, (), ()), tuple(extra_folders)
+    for script in program_scripts(jobs):
+        # A module of the same name in another folder is not the program.
+        sources = sources.joined_with(read_named_files({script.name: script}, [], script.parent, folders))
+    sources = sources.joined_with(read_source_files(named_modules(jobs), folder, folders))
     for code in _commands_of(jobs):
         sources = sources.joined_with(code.read(folder))
     return sources

@@ -57,6 +57,7 @@ def _loaded_modules() -> Iterator[tuple[str, Path]]:
         path = Path(str(module.__file__))
         suffix = "/__init__.py" if path.name == "__init__.py" else ".py"
         yield name.replace(".", "/") + suffix, path
+    yield from _main_program()
 
 
 def _user_modules() -> Iterator[tuple[str, ModuleType]]:
@@ -66,6 +67,17 @@ def _user_modules() -> Iterator[tuple[str, ModuleType]]:
             continue
         if name.partition(".")[0] != OWN_PACKAGE and not is_installed(file):
             yield name, module
+
+
+def _main_program() -> Iterator[tuple[str, Path]]:
+    """The main module where it is a program that a job runs: the file that its loader has read, by its name."""
+    main = sys.modules["__main__"]
+    file = getattr(main.__loader__, "path", None)
+    if file is None or is_installed(file):
+        return
+    name = Path(file).stem if main.__spec__ is None else main.__spec__.name
+    if name.partition(".")[0] != OWN_PACKAGE:
+        yield f"{name.replace('.', '/')}{Path(file).suffix}", Path(file)
 
 
 def _opened_data_files() -> Iterator[tuple[str, Path]]:

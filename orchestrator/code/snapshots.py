@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.code.command_files import read_job_code
 from seedfold.orchestrator.code.git_provenance import copy_provenance, save_provenance
 from seedfold.orchestrator.code.source_files import (
@@ -31,7 +32,7 @@ from seedfold.orchestrator.code.source_files import (
     program_folders,
 )
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
-from seedfold.orchestrator.ledger.layout import ROOT_MARK, SNAPSHOT_RECORD, StudyFolder
+from seedfold.orchestrator.ledger.layout import ROOT_MARK, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.results.store.atomic_files import fsync_path
 

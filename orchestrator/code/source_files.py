@@ -105,6 +105,13 @@ def program_folders(jobs: Iterable[JobDescription]) -> list[str]:
     return list(dict.fromkeys(folder for program in programs for folder in program["path"]))
 
 
+def program_scripts(jobs: Iterable[JobDescription]) -> list[Path]:
+    """Return the scripts that are the main modules of other people's programs."""
+    programs = (job.config["hydra"]["program"] for job in jobs if "hydra" in job.config)
+    scripts = (one["main_file"] for one in programs if one.get("main_file") and not one["main_module"])
+    return [Path(script) for script in dict.fromkeys(scripts)]
+
+
 def read_source_files(names: Iterable[str], folder: Path, extra_folders: Iterable[str] = ()) -> SourceFiles:
     """Read the modules with these names, and what they import, as jobs launched in ``folder`` would find them.
 

@@ -234,6 +234,7 @@ class StoredResult:
 
     folder: Path
     files: Any
+    record: Any
     name: str
 
 
@@ -244,7 +245,12 @@ def find_stored_results(root: Root, study: StudyFolder) -> list[StoredResult]:
         event = view.job_state.event
         if event is not None and event["e"] == "done" and view.job_state.holding_study == study:
             results.append(
-                StoredResult(study.result_folder(view.job.id, event["n"]), event["files"], job_label(view.job))
+                StoredResult(
+                    study.result_folder(view.job.id, event["n"]),
+                    event["files"],
+                    event.get("result"),
+                    job_label(view.job),
+                )
             )
     return results
 
@@ -256,7 +262,7 @@ def examine_store(study: StudyFolder, results: Iterable[StoredResult]) -> Iterat
     count = damaged = 0
     for result in results:
         count += 1
-        reason = find_damage(result.folder, result.files, check_content=True)
+        reason = find_damage(result.folder, result.files, check_content=True, result=result.record)
         if reason:
             damaged += 1
             text = f"damaged: {result.name}: {reason}"

@@ -6,11 +6,13 @@ between any two of them jobs are waiting; none is lost and none runs twice.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
+from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
@@ -24,20 +26,22 @@ from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
-def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path]) -> Plan:
+def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path], many: bool = False) -> Plan:
     """Compose the study, expand its matrix, and compare the jobs with the ledger.
 
-    Raises UsageError for errors in the study file, for classes and commands that do not exist, and for a study that
-    has to run on a login host.
+    Raises UsageError for errors in the study file, for classes and commands that do not exist, for a study that has to
+    run on a login host, and for more than a million points unless ``many``.
     """
     from seedfold.jobs.study import load_study
 
-    study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd())
+    study = load_study([*site_overrides(overrides), *overrides], config_dirs=config_dirs, folder=Path.cwd(), many=many)
     refuse_remote_study(study.settings["cluster"])
     plan = Plan(root, study)
+    refuse_secrets(plan.descriptions, study.settings, overrides, os.environ)
     refuse_missing_targets(plan.descriptions, Path.cwd())
     refuse_missing_commands(plan.descriptions, Path.cwd())
     refuse_misused_modules(plan.descriptions, Path.cwd())
@@ -53,14 +57,16 @@ def launch(
     replace: bool = False,
     rerun: str | None = None,
     accept: bool = False,
+    many: bool = False,
 ) -> LaunchResult:
     """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
-    ``accept`` first records that the code of today computes the same as that of done jobs. Raises UsageError if jobs
-    would be replaced and ``replace`` is not set; nothing is written then.
+    ``accept`` first records that the code of today computes the same as that of done jobs. Raises UsageError, and
+    writes nothing, if jobs would be replaced and ``replace`` is not set, or if there are more than a million points and
+    ``many`` is not set.
     """
-    plan = make_plan(root, overrides, config_dirs)
+    plan = make_plan(root, overrides, config_dirs, many)
     refuse_copy(plan.folder)
     if selection is not None:
         selection.check_names(plan.descriptions)
@@ -106,6 +112,7 @@ def start_plan(
         header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd(), request)
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
+    copy_reused_outputs(plan.folder, plan.states, plan.descriptions)
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
     return LaunchResult(
         study=plan.folder,
@@ -114,7 +121,7 @@ def start_plan(
         submissions=submissions,
         advance_result=advanced,
         removed=tuple(removed),
-        notes=code_notes(plan.code, plan.jobs, starting, len(mixed), ways),
+        notes=(*code_notes(plan.code, plan.jobs, starting, len(mixed), ways), *plan.states.passed_over_lines()),
         exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
     )
 

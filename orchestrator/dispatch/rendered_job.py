@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import signal
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,11 +28,12 @@ from seedfold.orchestrator.ledger.plans import PlanHeader, Plans, write_plan_onc
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.private_folder import private_folder
 from seedfold.orchestrator.state.job_states import JobState, JobStates
 from seedfold.orchestrator.state.launch_plan import Replacement, replaced_keys
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.foreground import read_job_description, read_job_descriptions
-from seedfold.orchestrator.worker.slots import Gpu, Machine
+from seedfold.orchestrator.worker.slots import Gpu, Machine, SharedLocks
 
 SETTINGS_FILE = "study.json"
 _DIGEST = 16
@@ -110,10 +110,9 @@ class CommandEnvironment(WorkerEnvironment):
         if allocation is None:
             return super().machine(cluster, holder)
         name, cpus = allocation
-        slots_folder = Path(tempfile.gettempdir(), f"seedfold-{os.getuid()}", name)
-        slots_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        locks = SharedLocks(private_folder(name))
         gpus = [Gpu(index, 0) for index in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if index]
-        return Machine(replace(cluster, min_free_gpu_memory=None), gpus, holder, cpus, slots_folder)
+        return Machine(replace(cluster, min_free_gpu_memory=None), gpus, holder, cpus, locks)
 
 
 def _find_allocation(environment: Mapping[str, str]) -> tuple[str, int | None] | None:

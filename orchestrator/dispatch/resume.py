@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
@@ -23,6 +25,7 @@ from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_ove
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
@@ -66,6 +69,7 @@ def resume(
     assert header is not None
     code_folder = folder or Path(header.folder)
     jobs, settings = apply_volatile_overrides(list(ledger.plans.current_jobs.values()), header.settings, overrides)
+    refuse_secrets(jobs, settings, overrides, os.environ)
     ClusterSettings.parse(settings["cluster"])
     states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
     known_jobs = unique_by_id(jobs)
@@ -86,6 +90,7 @@ def resume(
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
         if overrides or code_folder != Path(header.folder):
             write_plan(study, PlanHeader.create(overrides, (), settings, code_folder), jobs)
+    copy_reused_outputs(study, states, jobs)
     submissions, advanced = submit_jobs(root, study, ledger, starting, settings, code_folder, code)
     return LaunchResult(
         study=study,
@@ -93,8 +98,11 @@ def resume(
         started=tuple(one.job for one in starting),
         submissions=submissions,
         advance_result=advanced,
-        notes=code_notes(
-            comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+        notes=(
+            *code_notes(
+                comparison, judged, starting, len(mixed), WaysOn(f"seedfold rerun {name} --stale", OPTIONS.accept)
+            ),
+            *states.passed_over_lines(),
         ),
     )
 

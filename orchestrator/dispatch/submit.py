@@ -16,6 +16,7 @@ from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.state.launch_plan import PlannedJob
+from seedfold.orchestrator.worker.slots import slots_folder
 
 if TYPE_CHECKING:
     from seedfold.orchestrator.schedulers.advance_round import AdvanceResult
@@ -42,8 +43,14 @@ class LaunchResult:
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
-    """Raise UsageError, before anything is written, if the scheduler would refuse a submission."""
-    if not starting or ClusterSettings.parse(settings["cluster"]).scheduler is None:
+    """Raise UsageError, before anything is written, if the scheduler would refuse a submission.
+
+    On this machine, raise it if workers could not trust the folder of its slots.
+    """
+    if not starting:
+        return
+    if ClusterSettings.parse(settings["cluster"]).scheduler is None:
+        slots_folder()
         return
     from seedfold.orchestrator.schedulers.backend import RefusedError
     from seedfold.orchestrator.schedulers.intents import test_submissions

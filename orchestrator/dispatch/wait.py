@@ -71,14 +71,18 @@ class JobWatcher:
         )
         return next(filter(None, texts), "")
 
-    def wait(self, show: Callable[[Progress], None]) -> Progress:
-        """Wait until none of the jobs is active."""
-        while not (progress := self.poll()).is_over:
+    def wait(self, show: Callable[[Progress], None], *, for_one: bool = False) -> Progress:
+        """Wait until none of the jobs is active or, with ``for_one``, until one of them is not."""
+        while not self._has_awaited(progress := self.poll(), for_one):
             show(progress)
             time.sleep(POLL_S)
             self._advance_if_due()
         show(progress)
         return progress
+
+    def _has_awaited(self, progress: Progress, for_one: bool) -> bool:
+        active = sum(progress.counts[state] for state in ACTIVE_STATES)
+        return progress.is_over or (for_one and active < len(self._job_ids))
 
     def _advance_if_due(self) -> None:
         """Advance a study on a cluster, less and less often."""

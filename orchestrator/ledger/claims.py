@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
-from seedfold.orchestrator.ledger.copy_origin import process_liveness, read_copy_origin
+from seedfold.orchestrator.ledger.copy_origin import is_copy, observation_time, process_liveness
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
 
 RESULT_FILE = "result.json"
+_RECENT_S = 900.0
 
 
 def _holder_liveness(claim: Path) -> Liveness:
@@ -29,15 +31,41 @@ def _holder_liveness(claim: Path) -> Liveness:
     If this host cannot see it, its submission's worker decides.
     """
     try:
-        record = json.loads(claim.read_text())
+        process, submission, task = _read_claim(claim)
     except FileNotFoundError:
         # The claim was withdrawn after it was listed.
         return "dead"
-    liveness = process_liveness(StudyFolder(claim.parents[2]), ProcessIdentity(**record["process"]))
+    except DamagedFileError:
+        return _age_liveness(claim)
+    liveness = process_liveness(StudyFolder(claim.parents[2]), process)
     if liveness != "unknown":
         return liveness
-    folder = claim.parents[2] / "submissions" / record["submission"]
-    return Submission.read(folder).liveness(*record["task"]) if folder.is_dir() else "dead"
+    try:
+        return Submission.read(claim.parents[2] / "submissions" / submission).liveness(*task)
+    except FileNotFoundError:
+        return "dead"
+    except DamagedFileError:
+        return _age_liveness(claim)
+
+
+def _read_claim(claim: Path) -> tuple[ProcessIdentity, str, tuple[int, int]]:
+    """Who holds a claim: a process, its submission, and its task (index, restart)."""
+    with naming_damaged_file(claim, "remove it if no process runs the job"):
+        record = read_record(claim, "remove it if no process runs the job")
+        index, restart = record["task"]
+        submission = record["submission"]
+        if not isinstance(submission, str) or "/" in submission:
+            raise TypeError(f"submission: {submission!r:.40}")
+        return ProcessIdentity.from_dict(record["process"]), submission, (int(index), int(restart))
+
+
+def _age_liveness(claim: Path) -> Liveness:
+    """What can be said of a claim whose holder cannot be known: a recent one may be held."""
+    try:
+        age_s = observation_time(StudyFolder(claim.parents[2])) - claim.stat().st_mtime
+    except FileNotFoundError:
+        return "dead"
+    return "unknown" if age_s < _RECENT_S else "dead"
 
 
 def is_claim_live(claim: Path) -> bool:
@@ -53,7 +81,7 @@ def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
         return
     for name in names:
         claimed, _, number = name.partition(".")
-        if claimed == job:
+        if claimed == job and number.isdecimal():
             yield int(number)
 
 
@@ -94,7 +122,7 @@ def claim_attempt(
     if not create_once(path, json.dumps(record)):
         return f"attempt {attempt} was begun by another process"
     for other in root.study_folders():
-        if read_copy_origin(other) is None and _has_other_live_claim(other, job, own_claim=path):
+        if not is_copy(other) and _has_other_live_claim(other, job, own_claim=path):
             path.unlink()
             return f"the job is running in study {other.name}"
     return None

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 
 _FILE = "home.json"
+_REMEDY = "remove the file if the study is no copy, else remove the folder and fetch the study again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,28 @@ class CopyOrigin:
 
 
 def read_copy_origin(study: StudyFolder) -> CopyOrigin | None:
-    """The origin of a copy; None if the folder is the study itself."""
+    """The origin of a copy; None if the folder is the study itself.
+
+    Raises DamagedFileError if the file cannot be read: then nobody knows whether the folder is a copy.
+    """
+    file = study.path / _FILE
     try:
-        record = json.loads((study.path / _FILE).read_text(encoding="utf-8"))
+        record = read_record(file, _REMEDY)
     except FileNotFoundError:
         return None
-    return CopyOrigin(**record)
+    with naming_damaged_file(file, _REMEDY):
+        origin = CopyOrigin(**record)
+        if not isinstance(origin.source, str) or not isinstance(origin.fetched, int | float | None):
+            raise TypeError(f"{record!r:.80}")
+        return origin
+
+
+def is_copy(study: StudyFolder) -> bool:
+    """Whether another study is a copy. One that cannot say so may be the study itself."""
+    try:
+        return read_copy_origin(study) is not None
+    except DamagedFileError:
+        return False
 
 
 def refuse_copy(study: StudyFolder) -> None:

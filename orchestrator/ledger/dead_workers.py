@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
 
@@ -52,14 +54,23 @@ def find_dead_workers(study: StudyFolder, waiting: Collection[str]) -> list[Dead
     for submission in _newest_first(study) if job_ids_left else ():
         jobs = job_ids_left.intersection(submission.jobs)
         job_ids_left -= jobs
-        if jobs and submission.liveness() == "dead" and not submission.has_ended():
+        if jobs and _has_died(submission):
             dead_workers.append(DeadWorker(submission, len(jobs)))
         if not job_ids_left:
             break
     return dead_workers
 
 
+def _has_died(submission: Submission) -> bool:
+    """Whether its worker died; not if its files are damaged, which is told where they are read."""
+    try:
+        return submission.liveness() == "dead" and not submission.has_ended()
+    except DamagedFileError:
+        return False
+
+
 def _newest_first(study: StudyFolder) -> Iterator[Submission]:
     intents = study.submissions_folder.glob("*/intent.json")
     for intent in sorted(intents, key=lambda file: (file.parent.name.rpartition("-")[0], file.stat().st_mtime))[::-1]:
-        yield Submission.read(intent.parent)
+        with suppress(DamagedFileError):
+            yield Submission.read(intent.parent)

@@ -11,7 +11,8 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from math import isfinite
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
@@ -60,7 +61,7 @@ class EventReader:
         except FileNotFoundError:
             return
         for entry in entries:
-            if entry.name.endswith(".jsonl"):
+            if entry.name.endswith(".jsonl") and entry.is_file():
                 size = entry.stat().st_size
                 if size > self._offsets.get(entry.name, 0):
                     yield entry.name, size
@@ -73,16 +74,57 @@ class EventReader:
         complete = data.rfind(b"\n") + 1
         self._offsets[name] = start + complete
         try:
-            return _parse_lines(data[:complete])
-        except ValueError:
-            return list(self._parse_undamaged(name, data[:complete]))
+            events = _parse_lines(data[:complete])
+        except (ValueError, RecursionError):
+            events = list(self._parse_undamaged(name, data[:complete]))
+        sound = list(filter(is_event, events))
+        self.damaged_lines[name] += len(events) - len(sound)
+        return sound
 
     def _parse_undamaged(self, name: str, lines: bytes) -> Iterator[Event]:
         for line in lines.strip().split(b"\n"):
             try:
                 yield from _parse_lines(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self.damaged_lines[name] += 1
+
+
+_DETAILS: Mapping[str, Mapping[str, type]] = {
+    "started": {"process": dict},
+    "done": {"files": dict, "parents": dict},
+    "failed": {"reason": str},
+    "interrupted": {"reason": str},
+    "blocked": {"reason": str},
+    "cancelled": {},
+    "resumed": {},
+}
+"""What each kind of event has besides its time, its job and the number of the attempt."""
+
+
+_DONE_FIELDS = {"seconds", "reads", "code"}
+_FILE_FIELDS = {"bytes", "sha256", "mtime_ns"}
+
+
+def is_event(event: Any) -> bool:
+    """Whether a JSON value is an event that this version writes, or an earlier one has written."""
+    if type(event) is not dict:
+        return False
+    kind, time_s = event.get("e"), event.get("t")
+    details = _DETAILS.get(kind) if type(kind) is str else None
+    if details is None or time_s is None or type(time_s) not in (int, float) or not isfinite(time_s):
+        return False
+    if "jobs" in event:
+        attempts = event["jobs"]
+        has_jobs = type(attempts) is dict and all(type(number) is int for number in attempts.values())
+    else:
+        has_jobs = type(event.get("job")) is str and type(event.get("n")) is int
+    if not has_jobs or not all(type(event.get(name)) is expected for name, expected in details.items()):
+        return False
+    # Looked at without a loop of its own for each field: a study has many thousands of events.
+    if kind != "done":
+        return True
+    known = event.keys() >= _DONE_FIELDS and isinstance(event["seconds"], int | float)
+    return known and all(type(record) is dict and record.keys() >= _FILE_FIELDS for record in event["files"].values())
 
 
 def _parse_lines(lines: bytes) -> list[Event]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.claims import is_claim_live
-from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
+from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 FINISHED_FILE = "fit.json"
@@ -83,7 +83,7 @@ class FitClaim:
         if has_fit(find_fit_folder(self.root, self.study, self.job.fit)):
             return None
         for other in self.root.study_folders():
-            if read_copy_origin(other) is None and is_fit_at_work(other, self.job):
+            if not is_copy(other) and is_fit_at_work(other, self.job):
                 self.release()
                 attempt_claim.unlink()
                 return f"another job trains fit {self.job.fit[:12]} in study {other.name}"

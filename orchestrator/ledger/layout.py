@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.orchestrator.settings.site import read_site_settings
+from seedfold.jobs.work import SNAPSHOT_RECORD
+from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
 
 ROOT_MARK = ".seedfold"
-SNAPSHOT_RECORD = "snapshot.json"
-"""The file that is written last into the folder of a snapshot: the snapshot is complete when it exists."""
 CLEARED_MARK = "cleared"
 """In a job's folder: what earlier attempts had kept there was removed, since the job was to be done again."""
 _STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -142,7 +141,10 @@ class Root:
 
     def mark_as_root(self) -> None:
         """Mark the folder as a root, so that commands run below it find it."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:
+            raise UsageError(f"root {self.path}: no folder can be made there; name another one") from error
         self.apply_group_umask()
         if not (self.path / ROOT_MARK).exists():
             (self.path / ROOT_MARK).touch()
@@ -164,10 +166,43 @@ def _find_marked_root(folder: Path) -> Path | None:
     return None
 
 
+def _root_choices(path: str | Path | None) -> Iterator[tuple[str, str | Path | None]]:
+    yield "--root", path
+    yield "SEEDFOLD_ROOT", os.environ.get("SEEDFOLD_ROOT")
+    yield f"{SITE_FILE}: root", read_site_settings().get("root")
+
+
+def _check_root(origin: str, choice: str) -> Path:
+    """Return the path of a root. Raises UsageError if no folder can be there."""
+    try:
+        path = Path(choice).expanduser().absolute()
+        nearest = next(folder for folder in (path, *path.parents) if _is_there(folder))
+        is_folder = stat.S_ISDIR(nearest.stat().st_mode)
+    except FileNotFoundError:
+        raise UsageError(f"{origin} {choice}: {nearest} is a link to nothing; name another folder") from None
+    except PermissionError:
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{origin} {choice[:200]}: cannot be a folder ({reason}); name another one") from error
+    if not is_folder:
+        raise UsageError(f"{origin} {path}: {'' if nearest == path else f'{nearest} '}is a file; name a folder")
+    return path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of this name, also a link to nothing."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def find_root(path: str | Path | None = None) -> Root:
     """Find the root: the given one, SEEDFOLD_ROOT, the site file, the nearest marked folder upwards, ``./runs``."""
-    choice = path or os.environ.get("SEEDFOLD_ROOT") or read_site_settings().get("root")
-    if choice:
-        return Root(Path(str(choice)).expanduser().absolute())
+    for origin, choice in _root_choices(path):
+        if choice:
+            return Root(_check_root(origin, str(choice)))
     here = Path.cwd()
     return Root(_find_marked_root(here) or here / "runs")

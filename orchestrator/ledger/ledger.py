@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.ledger.events import Event, EventReader
@@ -17,7 +18,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
-from seedfold.results.store.published import Result, nan_metrics
+from seedfold.results.store.published import Result, nan_metrics, result_record
 
 _EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
 
@@ -139,6 +140,11 @@ class Ledger:
             self.cancelled_jobs.discard(job_id)
 
     @property
+    def damaged_submissions(self) -> Mapping[str, str]:
+        """Why submissions cannot be read, by their folder."""
+        return self._submissions.damaged
+
+    @property
     def damaged_lines(self) -> Counter[str]:
         """The number of lines of events that could not be read, by the name of their file."""
         return self._events.damaged_lines
@@ -157,11 +163,11 @@ class Ledger:
 
 def process_of_event(event: Event) -> ProcessIdentity:
     """The process that a ``started`` event names."""
-    return ProcessIdentity(**event["process"])
+    return ProcessIdentity.from_dict(event["process"])
 
 
-def done_event_details(job_id: str, attempt: int, result: Result) -> dict[str, Any]:
-    """The details of a ``done`` event, from what the attempt published."""
+def done_event_details(job_id: str, attempt: int, result: Result, folder: Path) -> dict[str, Any]:
+    """The details of a ``done`` event, from what the attempt published in ``folder``."""
     return {
         "job": job_id,
         "n": attempt,
@@ -170,6 +176,7 @@ def done_event_details(job_id: str, attempt: int, result: Result) -> dict[str, A
         "reads": result.reads,
         "code": result.code,
         "files": result.files,
+        "result": result_record(folder),
         "host": result.provenance["host"],
         **({"nan": names} if (names := nan_metrics(result.metrics)) else {}),
     }

@@ -1,13 +1,15 @@
-"""Files for people in ``outputs/STAGE`` of a study, with one folder for each job if the stage has axes.
+"""Files for people in ``outputs/STAGE`` of a study, with one folder for each job if the stage has several jobs.
 
 They are copies of files of the result. They are made before the result is published, because a job that is killed in
-between runs again.
+between runs again. `seedfold.orchestrator.state.reused_outputs` copies those of jobs that another study has done.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
@@ -19,10 +21,15 @@ _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9=.,_-]+")
 _MAX_NAME_LENGTH = 100
 
 
-def output_folder(study: StudyFolder, job: JobDescription) -> Path:
-    """Return the folder for the files of a job. Two jobs of one stage never share a folder."""
+def count_by_stage(jobs: Iterable[JobDescription]) -> Counter[str]:
+    """Count the places of each stage."""
+    return Counter(job.stage for job in jobs)
+
+
+def output_folder(study: StudyFolder, job: JobDescription, jobs_of_stage: int) -> Path:
+    """Return the folder for the files of a job, one of so many in its stage. Two of them never share a folder."""
     folder = study.outputs_folder / job.stage
-    if not job.axes:
+    if not job.axes or jobs_of_stage == 1:
         return folder
     name = _UNSAFE_CHARACTERS.sub("-", format_axes(job.axes).replace(" ", ","))
     return folder / f"{name[:_MAX_NAME_LENGTH]}-{job.short_id}"

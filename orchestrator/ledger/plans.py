@@ -28,9 +28,10 @@ from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.description_lines import decode_jobs, encode_jobs
-from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.moved_modules import current_name, oldest_name
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
+from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.imports.run import IMPORT_RUN
 
@@ -56,6 +57,12 @@ def study_request(overrides: Iterable[str]) -> Request:
 def _says_which_jobs(override: str) -> bool:
     key = override.partition("=")[0].lstrip("+~")
     return key.startswith(_SWEPT) or re.split(r"[./@]", key)[0] not in _HOW_KEYS
+
+
+_REMEDY = "move it out of the folder and launch the study again; jobs that are done stay done"
+_SETTINGS = {"cluster", "failures", "identity"}
+_PLAN_NAME = re.compile(r"\d+-")
+"""How the names of plans begin; people may put other files beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class PlanHeader:
             time=time.time(),
             user=user_name(),
             host=os.uname().nodename,
-            command=tuple(sys.argv),
+            command=tuple(without_secrets(word, os.environ) for word in sys.argv),
             folder=str(folder),
             overrides=tuple(overrides),
             config_dirs=tuple(map(str, config_dirs)),
@@ -110,7 +117,8 @@ def user_name() -> str:
 
 def _next_file_name(folder: Path) -> str:
     """A name that sorts after all others, even where the clocks of the hosts differ."""
-    latest = max((int(file.name.split("-")[0]) for file in folder.glob("*.jsonl")), default=0)
+    numbers = (file.name.split("-")[0] for file in folder.glob("*.jsonl"))
+    latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
 
@@ -147,28 +155,36 @@ def _named(line: str, name: Callable[[str], str]) -> str:
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
-    return sorted(file for file in study.plans_folder.glob("*.jsonl") if not file.name.startswith("."))
+    return sorted(file for file in study.plans_folder.glob("*.jsonl") if _PLAN_NAME.match(file.name))
 
 
 def read_plan_header(path: Path) -> PlanHeader:
-    """Read the header of a plan."""
-    with path.open(encoding="utf-8") as file:
-        record = json.loads(file.readline())
-    for key in ("command", "overrides", "config_dirs"):
-        record[key] = tuple(record[key])
-    # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
-    request = record.get("request", study_request(record["overrides"]) or None)
-    return PlanHeader(**{**record, "request": None if request is None else tuple(request)})
+    """Read the header of a plan. Raises DamagedFileError if it is none."""
+    with naming_damaged_file(path, _REMEDY):
+        with path.open(encoding="utf-8") as file:
+            record = json.loads(file.readline())
+        for key in ("command", "overrides", "config_dirs"):
+            record[key] = tuple(map(_require_text, record[key]))
+        _require_text(record["folder"])
+        # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
+        request = record.get("request", study_request(record["overrides"]) or None)
+        header = PlanHeader(**{**record, "request": None if request is None else tuple(map(_require_text, request))})
+        if not isinstance(header.settings, dict) or not header.settings.keys() >= _SETTINGS:
+            raise TypeError(f"settings: {header.settings!r:.40}")
+        return header
+
+
+def _require_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is not a text")
+    return value
 
 
 def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
-    """Read the descriptions of one plan."""
-    with path.open(encoding="utf-8") as file:
+    """Read the descriptions of one plan. Raises DamagedFileError if they are damaged."""
+    with naming_damaged_file(path, _REMEDY), path.open(encoding="utf-8") as file:
         file.readline()
-        try:
-            yield from decode_jobs(_named(line, current_name) for line in file)
-        except SeedfoldError as error:
-            raise SeedfoldError(f"{path}: {error}") from error
+        yield from decode_jobs(_named(line, current_name) for line in file)
 
 
 class Plans:

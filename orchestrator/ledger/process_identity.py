@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,16 @@ class ProcessIdentity:
     pid: int
     start: int
     boot: str
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> ProcessIdentity:
+        """Read the JSON form. Raises TypeError or ValueError if it is none."""
+        process = cls(**record)
+        if not all(isinstance(text, str) for text in (process.host, process.boot)):
+            raise TypeError(f"process: {record!r:.80}")
+        if not all(type(number) is int for number in (process.pid, process.start)) or process.pid <= 0:
+            raise TypeError(f"process: {record!r:.80}")
+        return process
 
     @classmethod
     def of_pid(cls, pid: int) -> ProcessIdentity:

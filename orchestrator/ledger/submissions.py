@@ -20,10 +20,13 @@ from typing import Any
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.copy_origin import observation_time, process_liveness
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 from seedfold.orchestrator.ledger.task_records import TaskRecords
 from seedfold.orchestrator.settings.cluster import ClusterSettings
+
+_REMEDY = "remove this folder; its jobs are then waiting, and seedfold resume STUDY starts them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +136,25 @@ class Submission:
 
     @classmethod
     def read(cls, folder: Path) -> Submission:
-        """Read an intent. Raises FileNotFoundError if there is none, or none yet."""
-        intent = json.loads((folder / "intent.json").read_text(encoding="utf-8"))
+        """Read an intent. Raises FileNotFoundError if there is none, or none yet; DamagedFileError if it is damaged."""
+        file = folder / "intent.json"
+        with naming_damaged_file(file, _REMEDY):
+            return cls._from_intent(folder, read_record(file, _REMEDY))
+
+    @classmethod
+    def _from_intent(cls, folder: Path, intent: Mapping[str, Any]) -> Submission:
+        if not all(isinstance(job, str) for job in intent["jobs"]):
+            raise TypeError("jobs")
         return cls(
             folder=folder,
             jobs=tuple(intent["jobs"]),
-            rerun_attempts=intent["rerun"],
+            rerun_attempts={job: int(attempt) for job, attempt in intent["rerun"].items()},
             settings=intent["settings"],
             code_folder=intent["code_folder"],
-            launcher=ProcessIdentity(**intent["launcher"]),
+            launcher=ProcessIdentity.from_dict(intent["launcher"]),
             silent_s=ClusterSettings.parse(intent["settings"]["cluster"]).silent_s,
             array=None if intent["array"] is None else TaskArray.from_dict(intent["array"]),
-            created=intent["created"],
+            created=float(intent["created"]),
             snapshot=intent.get("snapshot"),
         )
 
@@ -179,10 +189,18 @@ class Submission:
     def scheduler_id(self) -> str | None:
         """The scheduler's number of its array; None as long as no number is recorded."""
         try:
-            record = json.loads((self.folder / "submitted.json").read_text())
+            return str(self._submitted["scheduler_id"])
         except FileNotFoundError:
             return None
-        return str(record["scheduler_id"])
+
+    @property
+    def _submitted(self) -> Mapping[str, Any]:
+        """What was recorded of its start. Raises FileNotFoundError if nothing was, or DamagedFileError."""
+        file = self.folder / "submitted.json"
+        record = read_record(file, _REMEDY)
+        with naming_damaged_file(file, _REMEDY):
+            ProcessIdentity.from_dict(record["process"]) if self.array is None else record["scheduler_id"]
+        return record
 
     def mark_unsubmittable(self, reason: str) -> None:
         """Record that the scheduler will never accept it, so that its jobs wait for a person."""
@@ -219,7 +237,7 @@ class Submission:
     def _starting_process(self) -> ProcessIdentity:
         """The process that is about to start the worker: the submitted task if it exists already, else the launcher."""
         try:
-            return ProcessIdentity(**json.loads((self.folder / "submitted.json").read_text())["process"])
+            return ProcessIdentity.from_dict(self._submitted["process"])
         except FileNotFoundError:
             return self.launcher
 
@@ -254,16 +272,21 @@ class Submissions:
         """The jobs of those of their tasks that have not ended."""
         self.last_submission_of: dict[str, Submission] = {}
         """Every job that was ever submitted, with its last submission."""
+        self.damaged: dict[str, str] = {}
+        """Why submissions cannot be read, by their folder; their jobs count as never submitted."""
 
     def refresh(self) -> None:
         """Read what is new."""
         for entry in self._folder_entries():
-            if entry.name not in self._seen and Path(entry, "intent.json").exists():
-                self._add(Submission.read(Path(entry)))
+            if entry.name not in self._seen and os.path.lexists(f"{entry.path}/intent.json"):
                 self._seen.add(entry.name)
+                self._read(Path(entry))
         queued: dict[str, Submission] = {}
         for token, submission in list(self._live.items()):
-            jobs = submission.open_jobs()
+            try:
+                jobs = submission.open_jobs()
+            except DamagedFileError as error:
+                self.damaged[token], jobs = str(error), []
             if not jobs:
                 del self._live[token]
             queued.update(dict.fromkeys(jobs, submission))
@@ -271,6 +294,12 @@ class Submissions:
             sorted(self._live.values(), key=attrgetter("created")),
             queued,
         )
+
+    def _read(self, folder: Path) -> None:
+        try:
+            self._add(Submission.read(folder))
+        except DamagedFileError as error:
+            self.damaged[folder.name] = str(error)
 
     def _add(self, submission: Submission) -> None:
         self._live[submission.token] = submission

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.ledger.atomic_files import create_once
+from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 
 _FILE_NAME = re.compile(r"(\d+)\.(\d+)(\.over)?")
 _NEVER = -1
+_REMEDY = "remove the folder of this submission; its jobs are then waiting, and seedfold resume STUDY starts them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,16 @@ class TaskRecords:
     def end_details(self, index: int) -> Mapping[str, Any]:
         """What was recorded of the end of a task."""
         ended = self.record_of(index).last_end
-        record: dict[str, Any] = json.loads((self._folder / f"{index}.{ended}.over").read_text(encoding="utf-8"))
-        return record
+        return read_record(self._folder / f"{index}.{ended}.over", _REMEDY)
 
     def worker_process(self, index: int) -> ProcessIdentity | None:
         """The process of the latest worker of a task; None if there was none yet."""
         started = self.record_of(index).last_start
         if started == _NEVER:
             return None
-        return ProcessIdentity(**json.loads(self._start_file(index, started).read_text()))
+        file = self._start_file(index, started)
+        with naming_damaged_file(file, _REMEDY):
+            return ProcessIdentity.from_dict(read_record(file, _REMEDY))
 
     def last_heartbeat(self, index: int) -> float | None:
         """The time of the last heartbeat of the task's latest worker, in seconds since the epoch.

@@ -22,6 +22,7 @@ from seedfold.jobs.errors import SeedfoldError, UnreachableError, UsageError
 from seedfold.orchestrator.login.remote_command import OUTPUT_BEGINS
 from seedfold.orchestrator.login.stream_protocol import BrokenWireError, Wire
 from seedfold.orchestrator.settings.login import LoginHost
+from seedfold.orchestrator.settings.private_folder import private_folder
 
 _SSH_FAILED = 255
 _CHUNK_BYTES = 1 << 16
@@ -230,9 +231,8 @@ def _last_line(output: str) -> str:
 
 def _find_socket_folder() -> Path | None:
     """A folder that only this user can open, with a path short enough for sockets; None if there is none."""
-    folder = Path(tempfile.gettempdir(), f"seedfold-{os.getuid()}", "ssh")
-    if len(os.fsencode(folder)) + _SOCKET_NAME_LENGTH > _LONGEST_SOCKET:
+    try:
+        folder = private_folder("ssh")
+    except UsageError:
         return None
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    status = folder.stat()
-    return folder if status.st_uid == os.getuid() and not status.st_mode & 0o077 else None
+    return folder if len(os.fsencode(folder)) + _SOCKET_NAME_LENGTH <= _LONGEST_SOCKET else None

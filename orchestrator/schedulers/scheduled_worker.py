@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
-from seedfold.orchestrator.worker.slots import Gpu, Machine
+from seedfold.orchestrator.worker.slots import Gpu, Machine, OwnLocks
 
 _WARNING_TOLERANCE_S = 75.0
 """Schedulers check limits every half minute or minute, and may send a warning this much earlier than requested."""
@@ -53,10 +52,9 @@ class ScheduledEnvironment(WorkerEnvironment):
         assert self.array is not None
         gpu_names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         cpus = self.array.resources.cpus * self.array.side_by_side
-        slots_folder = Path(tempfile.mkdtemp(prefix="seedfold-places-"))
         # Free memory matters only if GPUs are shared with other people's processes.
         task_cluster = replace(cluster, slots=self.array.side_by_side, min_free_gpu_memory=None)
-        return Machine(task_cluster, [Gpu(name, 0) for name in gpu_names], holder, cpus, slots_folder)
+        return Machine(task_cluster, [Gpu(name, 0) for name in gpu_names], holder, cpus, OwnLocks())
 
     def is_near_time_limit(self) -> bool:
         """Whether a warning that comes now may be the warning before the time limit."""

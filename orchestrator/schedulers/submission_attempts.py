@@ -48,7 +48,7 @@ def last_attempt(submission: Submission) -> SubmissionAttempt | None:
     unanswered = files.get(f"sending.{number}.unheard")
     return SubmissionAttempt(
         number,
-        ProcessIdentity(**record["process"]),
+        ProcessIdentity.from_dict(record["process"]),
         record["time"] if unanswered is None else unanswered.stat().st_mtime,
         f"sending.{number}.refused" in files,
         unanswered is not None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
@@ -64,9 +66,18 @@ def failure_from_exception(error: BaseException) -> Failure:
     """Find the failure kind of an exception: the first that fits an error in its chain of causes, else ``error``."""
     chain = _cause_chain(error)
     kind: FailureKind = next((kind for kind in map(_kind_of, chain) if kind), "error")
-    message = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {message[0]}" if message else type(error).__name__
-    return Failure(kind, _escape_unencodable(reason[:400]), _traceback_digest(error))
+    return Failure(kind, _escape_unencodable(_reason_of(error)[:400]), _traceback_digest(error))
+
+
+def _reason_of(error: BaseException) -> str:
+    """The first line of an error, or where it was raised if it has no message, as that of a bare ``assert``."""
+    import traceback
+
+    name, message = type(error).__name__, without_secrets(str(error), os.environ).strip().splitlines()
+    if message:
+        return f"{name}: {message[0]}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{name} in {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else name
 
 
 def _escape_unencodable(text: str) -> str:
@@ -78,7 +89,9 @@ def _traceback_digest(error: BaseException) -> str:
     import traceback
 
     frames = [(Path(frame.filename).name, frame.name) for frame in traceback.extract_tb(error.__traceback__)]
-    return _short_hash([*map(str, frames), type(error).__name__, _VARIABLE_PARTS.sub("#", str(error))])
+    # The number in the message of an error varies from job to job; the number of an exit is what it says.
+    text = str(error) if isinstance(error, SystemExit) else _VARIABLE_PARTS.sub("#", str(error))
+    return _short_hash([*map(str, frames), type(error).__name__, text])
 
 
 def _short_hash(parts: Sequence[str]) -> str:
@@ -91,15 +104,24 @@ def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Fail
     """Describe a process that ended without a message. ``exit_code`` as in `subprocess`: negative for a signal."""
     peak = f"peak memory {peak_bytes / 1024**3:.1f} GB"
     if exit_code >= 0:
+        how = " by os._exit, or as another program," if exit_code == 0 else ""
         return Failure(
             "error",
-            f"the process exited with code {exit_code} before its attempt was complete; {peak}",
+            f"the process exited{how} with code {exit_code} before its attempt was complete; {peak}",
             f"exit-{exit_code}",
         )
     name = signal.Signals(-exit_code).name
     if oom_killed and -exit_code == signal.SIGKILL:
         return Failure("oom_host", f"killed because the machine ran out of memory; {peak}", "oom-killed")
     return Failure("error", f"the process was killed by {name}; {peak}", f"signal-{name}")
+
+
+def failure_from_own_kill(last_error: str | None) -> Failure:
+    """Describe a process that kills itself; ``last_error`` is the last error in its log."""
+    reason = "the program killed its own process (SIGKILL)"
+    if last_error is not None:
+        reason += f"; the last error in its log: {last_error}"
+    return Failure("error", _escape_unencodable(reason[:400]), _short_hash([_VARIABLE_PARTS.sub("#", reason)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +147,12 @@ class RetryPolicy:
 _POLICY_KEYS = dict.fromkeys(field.name for field in fields(RetryPolicy)).keys()
 
 
+def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{key}: {value!r} is not a mapping; write {key}: {{KEY: VALUE}}")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicies:
     """The policies of all kinds, as configured in ``conf/failures``; ``nan`` is about metrics that are not a number."""
@@ -136,16 +164,18 @@ class RetryPolicies:
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> RetryPolicies:
         """Read ``failures`` of the configuration. Raises UsageError for an unknown kind, key or word."""
-        kinds = dict(settings.get("kinds") or {})
+        kinds = dict(_require_mapping("failures.kinds", _require_mapping("failures", settings).get("kinds") or {}))
         for kind, policy in kinds.items():
             if kind not in FAILURE_KINDS:
                 raise UsageError(
                     f"failures.kinds.{kind}: no such kind of failure{did_you_mean(kind, FAILURE_KINDS)}; "
                     f"known: {', '.join(FAILURE_KINDS)}"
                 )
-            for key in set(policy) - _POLICY_KEYS:
+            for key in set(_require_mapping(f"failures.kinds.{kind}", policy)) - _POLICY_KEYS:
                 raise UsageError(f"failures.kinds.{kind}.{key}: unknown key; known: {', '.join(_POLICY_KEYS)}")
-        stop = int(settings.get("stop_after_identical", 5))
+        stop = settings.get("stop_after_identical", 5)
+        if type(stop) is not int:
+            raise UsageError(f"failures.stop_after_identical: {stop!r} is not a whole number")
         nan = settings.get("nan", "auto")
         if nan not in get_args(NanPolicy):
             known = get_args(NanPolicy)

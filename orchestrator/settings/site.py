@@ -20,8 +20,11 @@ def read_site_settings() -> dict[str, Any]:
     import yaml
 
     try:
-        settings = yaml.safe_load(file.read_text()) or {}
-    except yaml.YAMLError as error:
+        settings = yaml.safe_load(file.read_bytes()) or {}
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}; correct or remove it") from error
+    # PyYAML lets through what Python says of impossible dates and numbers.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(settings, dict):
         raise UsageError(f"{file}: expected a mapping with {', '.join(_SECTIONS)}")
@@ -30,7 +33,18 @@ def read_site_settings() -> dict[str, Any]:
             raise UsageError(
                 f"{file}: {key}: unknown key{did_you_mean(str(key), _SECTIONS)}; known: {', '.join(_SECTIONS)}"
             )
+    _check_types(file, settings)
     return settings
+
+
+def _check_types(file: Path, settings: Mapping[str, Any]) -> None:
+    root, paths, cluster = (settings.get(section) for section in _SECTIONS)
+    if not isinstance(root, str | None):
+        raise UsageError(f"{file}: root: expected the path of a folder, and not {root!r}")
+    if not isinstance(paths, Mapping | None):
+        raise UsageError(f"{file}: paths: expected a mapping of its keys, and not {paths!r}")
+    if not isinstance(cluster, str | Mapping | None):
+        raise UsageError(f"{file}: cluster: expected a name, or a mapping of its keys, and not {cluster!r}")
 
 
 def site_overrides(overrides: Sequence[str] = ()) -> list[str]:
@@ -67,8 +81,6 @@ def site_cluster_keys(overrides: Sequence[str] = ()) -> Mapping[str, Any]:
     cluster = read_site_settings().get("cluster")
     if cluster is None or isinstance(cluster, str):
         return {}
-    if not isinstance(cluster, Mapping):
-        raise UsageError(f"{SITE_FILE.expanduser()}: cluster: expected a name, or a mapping of its keys")
     keys = {key: value for key, value in cluster.items() if key != "name"}
     chosen = [override.partition("=")[2] for override in overrides if override.startswith("cluster=")]
     return keys if "name" not in cluster or not chosen or chosen[-1] == str(cluster["name"]) else {}
@@ -79,6 +91,4 @@ def _key_overrides(section: str, settings: Any) -> list[str]:
 
     if settings is None:
         return []
-    if not isinstance(settings, Mapping):
-        raise UsageError(f"{SITE_FILE.expanduser()}: {section}: expected a mapping of its keys")
     return [group_override("++", f"{section}.{key}", value) for key, value in settings.items()]

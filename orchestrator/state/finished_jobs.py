@@ -98,7 +98,7 @@ def _finished_job(overview: Overview, view: JobView, job: JobDescription) -> _Fi
     if older_event is None:
         return None
     folder = overview.folder.result_folder(job.id, older_event["n"])
-    if find_damage(folder, older_event["files"]):
+    if find_damage(folder, older_event["files"], result=older_event.get("result")):
         return None
     stale = f"attempt {older_event['n']}; a later one is {job_state.state}"
     run = FinishedJob(job.id, job.study, job.stage, job.axes, older_event["n"], folder, stale, job.config)

@@ -159,7 +159,7 @@ def _publish_job(
     record = job.to_dict() | {"attempt": attempt, "parents": {}, "reads": {}, "code": code, "started": started}
     record |= {"provenance": _make_provenance(sources), "ended": time.time()}
     result = publish(staging, final, record)
-    events.append("done", **done_event_details(job.id, attempt, result))
+    events.append("done", **done_event_details(job.id, attempt, result, final))
     events.close()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from seedfold.jobs.identity import replace_by_texts
 from seedfold.orchestrator.code.snapshots import read_snapshot_record
 from seedfold.orchestrator.ledger.claims import is_published
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import JobRecord
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -58,6 +60,12 @@ class JobDetails:
             return None
         return load_result(self.holding_study.result_folder(self.job.id, number))
 
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain data; where the job is done, with the values that only the job could know."""
+        result = self.latest_result()
+        config: dict[str, Any] = replace_by_texts(self.job.to_dict()["config"], result.resolved if result else {})
+        return config
+
     def snapshot_info(self) -> dict[str, Any] | None:
         """The snapshot that the result comes from, or with which the job was submitted; None without a snapshot.
 
@@ -82,7 +90,7 @@ class JobDetails:
         try:
             if result is not None:
                 return Submission.read(self.holding_study.submissions_folder / result.provenance["submission"]).snapshot
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedFileError):
             return None
         last_submission = self._last_submission_of.get(self.job.id)
         return last_submission.snapshot if last_submission else None

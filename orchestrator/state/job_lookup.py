@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from seedfold.jobs.conditions import Where
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.state.overview import job_label
@@ -35,7 +36,7 @@ def find_job(root: Root, words: Sequence[str], study_name: str | None = None) ->
         raise UsageError(
             "JOB is missing: write the first characters of its id, or its address, e.g. train seed=3 fold=1"
         )
-    plans = [Plans(folder) for folder in ([root.existing_study(study_name)] if study_name else root.study_folders())]
+    plans = [Plans(root.existing_study(study_name))] if study_name else _readable_plans(root)
     if not plans:
         raise UsageError(f"no study under {root.path}; name another root with --root")
     if len(words) == 1 and "=" not in words[0]:
@@ -48,6 +49,19 @@ def find_job(root: Root, words: Sequence[str], study_name: str | None = None) ->
                 " of an id, or an address such as seed=3 fold=1",
             )
     return _require_single(_find_by_address(plans, words), words, "no job has that address")
+
+
+def _readable_plans(root: Root) -> list[Plans]:
+    """The plans of all studies that can be read; raises the error of the first of the others if none can."""
+    plans, errors = [], []
+    for folder in root.study_folders():
+        try:
+            plans.append(Plans(folder))
+        except (DamagedFileError, OSError) as error:
+            errors.append(error)
+    if errors and not plans:
+        raise errors[0]
+    return plans
 
 
 def _find_by_id(plans: Iterable[Plans], prefix: str) -> list[FoundJob]:

@@ -15,12 +15,13 @@ from typing import Any, Literal
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.bulk_stat import StoreListing, prefetch_stats
 from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
-from seedfold.orchestrator.ledger.copy_origin import process_liveness, read_copy_origin
+from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
+from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.results.store.published import RESULT_FILE, find_damage, load_result
+from seedfold.results.store.published import RESULT_FILE, DamagedError, find_damage, load_result
 
 StateName = Literal["waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost"]
 STATES: tuple[StateName, ...] = ("waiting", "submitted", "running", "done", "failed", "blocked", "cancelled", "lost")
@@ -71,6 +72,8 @@ class JobStates:
         self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
         self._other_ledgers: dict[str, Ledger] = {}
         self._others_are_read = False
+        self.passed_over: dict[str, str] = {}
+        """Other studies of the root that cannot be read, and why; what they have done does not count."""
 
     def refresh(self) -> bool:
         """Forget the states and read what is new; return whether this study's files had anything new."""
@@ -103,18 +106,37 @@ class JobStates:
 
     def find_elsewhere(self, job_id: str) -> JobState | None:
         """The state of a job in another study of the root that has done it or is running it; None if there is none."""
-        states = (self._state_in_study(other, job_id) for other in self._read_other_studies())
-        return next((job_state for job_state in states if _counts_for_others(job_state)), None)
+        for other in self._read_other_studies():
+            try:
+                job_state = self._state_in_study(other, job_id)
+                if _counts_for_others(job_state):
+                    return job_state
+            except DamagedFileError as error:
+                self.passed_over[other.study.name] = str(error)
+        return None
 
     def _read_other_studies(self) -> Iterable[Ledger]:
         if not self._others_are_read:
             for study in self.root.study_folders():
-                if study.name in self._other_ledgers:
-                    self._other_ledgers[study.name].refresh()
-                elif study.path != self.ledger.study.path:
-                    self._other_ledgers[study.name] = Ledger(study)
+                if study.path != self.ledger.study.path:
+                    self._read_other_study(study)
             self._others_are_read = True
         return self._other_ledgers.values()
+
+    def _read_other_study(self, study: StudyFolder) -> None:
+        """Read a study, or what is new in it. A study that cannot be read stops no other study."""
+        try:
+            if study.name in self._other_ledgers:
+                self._other_ledgers[study.name].refresh()
+            else:
+                self._other_ledgers[study.name] = Ledger(study)
+        except (DamagedFileError, OSError) as error:
+            self._other_ledgers.pop(study.name, None)
+            self.passed_over[study.name] = str(error)
+
+    def passed_over_lines(self) -> list[str]:
+        """Which other studies could not be read, one line each."""
+        return [f"study {name} is passed over: {reason}" for name, reason in sorted(self.passed_over.items())]
 
     def _blocked_by_parent(self, job_id: str, own_state: JobState) -> JobState | None:
         if own_state.state not in {"waiting", "lost"} or job_id not in self._jobs:
@@ -129,7 +151,7 @@ class JobStates:
 
     def _is_outdated(self, job_state: JobState) -> bool:
         assert job_state.event is not None
-        return any(self.of(parent).attempt != attempt for parent, attempt in job_state.event["parents"].items())
+        return any(self.of(parent).attempt != attempt for parent, attempt in job_state.event.get("parents", {}).items())
 
     def needed_parents(self, job: JobDescription) -> list[str]:
         """The parents that a job needs: without those that have nothing to do, if others of their stage remain."""
@@ -191,9 +213,7 @@ class JobStates:
 
 def _counts_for_others(job_state: JobState) -> bool:
     """Whether a job need not be run because another study has done it or is running it. In a copy no job is running."""
-    return job_state.state == "done" or (
-        job_state.state in ACTIVE_STATES and read_copy_origin(job_state.holding_study) is None
-    )
+    return job_state.state == "done" or (job_state.state in ACTIVE_STATES and not is_copy(job_state.holding_study))
 
 
 def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
@@ -203,7 +223,7 @@ def result_files(study: StudyFolder, job_id: str, event: Event) -> list[str]:
 
 
 def _check_done(study: StudyFolder, job_id: str, event: Event) -> JobState:
-    reason = find_damage(study.result_folder_text(job_id, event["n"]), event["files"])
+    reason = find_damage(study.result_folder_text(job_id, event["n"]), event["files"], result=event.get("result"))
     return JobState("lost" if reason else "done", study, event["n"], reason or "", event)
 
 
@@ -212,14 +232,21 @@ def _state_of_started(study: StudyFolder, job_id: str, attempt: int, event: Even
     if process_liveness(study, process_of_event(event)) != "dead" and has_live_claim(study, job_id):
         return JobState("running", study, attempt, event=event)
     if is_published(study, job_id, attempt):
-        return _check_done(study, job_id, unrecorded_done_event(study, job_id, attempt))
+        try:
+            return _check_done(study, job_id, unrecorded_done_event(study, job_id, attempt))
+        except DamagedError as error:
+            return JobState("lost", study, attempt, str(error), event)
     return JobState("lost", study, attempt, "its process ended and recorded no reason", event)
 
 
 def unrecorded_done_event(study: StudyFolder, job_id: str, attempt: int) -> Event:
-    """The ``done`` event that was never recorded because the process was killed, rebuilt from the published result."""
-    result = load_result(study.result_folder(job_id, attempt))
-    return {"e": "done", "t": result.ended, **done_event_details(job_id, attempt, result)}
+    """The ``done`` event that was never recorded because the process was killed, rebuilt from the published result.
+
+    Raises DamagedError if the result cannot be read.
+    """
+    folder = study.result_folder(job_id, attempt)
+    result = load_result(folder)
+    return {"e": "done", "t": result.ended, **done_event_details(job_id, attempt, result, folder)}
 
 
 def count_states(states: Iterable[JobState]) -> dict[str, int]:

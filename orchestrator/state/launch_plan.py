@@ -65,6 +65,7 @@ class Plan:
         by_id = {job.id: job for job in self.descriptions}
         self.report_settings = ReportSettings.parse(study.settings.get("report"))
         self.report_settings.check_axes(axis for job in self.descriptions for axis in job.axes)
+        self.report_settings.check_stages(job.stage for job in self.descriptions)
         self.states = JobStates(root, self.ledger, self.policies, by_id)
         self.states.prefetch_results()
         self.code = compare_code(self.ledger, self.descriptions, Path.cwd())
@@ -161,6 +162,18 @@ def group_into_arrays(jobs: Iterable[PlannedJob]) -> list[dict[str, Any]]:
         )
         group["jobs"] += 1
     return list(groups.values())
+
+
+def count_random_starts(jobs: Iterable[PlannedJob]) -> dict[str, int]:
+    """Count by stage the jobs whose network could begin with published weights (``model.pretrained``) and does not."""
+    models = [(planned.job.stage, planned.job.config.get("model")) for planned in jobs]
+    return dict(
+        Counter(
+            stage
+            for stage, model in models
+            if isinstance(model, Mapping) and "pretrained" in model and model["pretrained"] is None
+        )
+    )
 
 
 def mean_seconds_by_stage(jobs: Iterable[PlannedJob]) -> dict[str, float]:

@@ -197,6 +197,8 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         note_removed(overview),
         _note_nan(unique_views),
         _note_damaged(overview),
+        *overview.ledger.damaged_submissions.values(),
+        *overview.states.passed_over_lines(),
         _note_code_versions(overview, unique_views),
         _note_wait(overview, unique_views),
         *dead_worker_lines(overview, unique_views),
@@ -243,7 +245,7 @@ def _note_nan(views: Iterable[JobView]) -> str | None:
 
 
 def _note_damaged(overview: Overview) -> str | None:
-    damaged = overview.ledger.damaged_lines
+    damaged = +overview.ledger.damaged_lines
     if not damaged:
         return None
     lines = count_noun(damaged.total(), "damaged line is", "damaged lines are")

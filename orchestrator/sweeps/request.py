@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import Root, find_root
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.site import read_site_settings
+from seedfold.orchestrator.sweeps.main_program import find_main_program, study_name
 
 if TYPE_CHECKING:
     from hydra.types import HydraContext
@@ -42,6 +43,14 @@ class SweepRequest:
     def uses_seedfold_launcher(self) -> bool:
         """Whether Seedfold is the launcher too."""
         return bool(self.config.hydra.launcher.get("_target_") == LAUNCHER)
+
+    @property
+    def is_basic_sweep(self) -> bool:
+        """Whether the sweeper is Hydra's own, or one made from it: it makes a grid, and needs no results."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+        from hydra.utils import get_class
+
+        return issubclass(get_class(self.config.hydra.sweeper._target_), BasicSweeper)
 
     @property
     def is_seedfold_study(self) -> bool:
@@ -117,13 +126,10 @@ class SweepRequest:
 
         loader = self.context.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
-        return ProgramSweep(
-            loader,
-            self.config,
-            _make_program(self.task_function, self.launched_at, self._now_texts()),
-            self.config.hydra.job.name,
-            self._study_settings(),
-        )
+        program = _make_program(self.task_function, self.launched_at, self._now_texts())
+        program = replace(program, cached_values=self._cached_values(program.class_module))
+        name = study_name(self.config.hydra.job.name, self.task_function, program.module)
+        return ProgramSweep(loader, self.config, program, name, self._study_settings())
 
     @cached_property
     def launched_at(self) -> float:
@@ -152,6 +158,15 @@ class SweepRequest:
         _ = self.sweep_folder
         texts = OmegaConf.get_cache(self.config).get("now", {})
         return {str(pattern): str(text) for (pattern,), text in texts.items()}
+
+    def _cached_values(self, main_module: str) -> dict[str, Any]:
+        """What other resolvers with a cache have given so far; Hydra's own launcher copies it to all jobs."""
+        from omegaconf import OmegaConf
+
+        from seedfold.jobs.typed_config import encode_cache
+
+        cache = OmegaConf.get_cache(self.config)
+        return encode_cache({str(name): values for name, values in cache.items() if name != "now"}, main_module)
 
     def _study_settings(self) -> dict[str, Any]:
         from seedfold.jobs.hydra_program import VOLATILE
@@ -237,10 +252,12 @@ def _read_config_file(name: str) -> dict[str, Any]:
 
 def _make_program(function: Callable[..., Any], launched_at: float, now_texts: Mapping[str, str]) -> Program:
     from seedfold.jobs.hydra_program import Program
-    from seedfold.jobs.task_function import task_function_name
+    from seedfold.jobs.task_function import innermost_name, task_function_name
     from seedfold.orchestrator.code.digests import is_installed
 
-    module, name, file = task_function_name(function)
+    main = find_main_program(function)
+    module, name = innermost_name(function) if main else task_function_name(function)[:2]
+    file = main.file if main else task_function_name(function)[2]
     folders = [Path(entry).absolute() for entry in sys.path if Path(entry).is_dir()]
     path = [str(folder) for folder in folders if not is_installed(f"{folder}/")]
     return Program(
@@ -252,6 +269,10 @@ def _make_program(function: Callable[..., Any], launched_at: float, now_texts: M
         now=launched_at,
         options=tuple(_config_options()),
         now_texts=now_texts,
+        main_file=str(main.file) if main else "",
+        main_module=main.module if main else "",
+        argv=main.argv if main else (),
+        arguments=main.own_arguments if main else (),
     )
 
 

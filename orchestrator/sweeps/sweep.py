@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import SeedfoldError, UsageError
+from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.dispatch.launch import (
@@ -37,7 +39,6 @@ _REPLACE_ADVICE = (
     "hydra.launcher.neutral, a renamed one into hydra.launcher.renames"
 )
 _WAYS = WaysOn("hydra.launcher.rerun=stale", "hydra.launcher.accept_code=true")
-_INTERRUPTED_EXIT_CODE = 130
 
 
 def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobReturn]:
@@ -45,7 +46,7 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
 
     Returns what the jobs returned; an empty list if nothing waits for them.
     """
-    with _exit_on_errors():
+    with exit_on_errors():
         if request.uses_seedfold_launcher:
             request.check_flags()
         if request.is_seedfold_study:
@@ -64,41 +65,30 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
         return list(read_job_returns(plan.root, launched.study, plan.descriptions, with_config=False))
 
 
-def launch_points(request: SweepRequest, points: Sequence[Sequence[str]], first_number: int = 0) -> Sequence[JobReturn]:
-    """Run the points that another sweeper made; return what each of them returned, in order.
-
-    ``first_number`` is how many points the sweeper has made before.
-    """
-    with _exit_on_errors():
-        request.check_flags()
-        if request.is_seedfold_study:
-            raise UsageError("hydra/sweeper: Seedfold's own studies need hydra/sweeper=seedfold")
-        from seedfold.jobs.hydra_program import load_expanded_points
-
-        study, job_places = load_expanded_points(request.make_sweep(), points, first_number)
-        if first_number == 0:
-            request.save_config()
-        # The next points of the same sweep come with the same arguments.
-        plan, launched, code = _launch_and_wait(request, study, request.arguments, only_adds=True)
-        if code == _INTERRUPTED_EXIT_CODE:
-            sys.exit(code)
-        if not request.get_flag("wait"):
-            return []
-        returns = list(read_job_returns(plan.root, launched.study, plan.descriptions))
-        return [returns[place] for place in job_places]
-
-
 def _launch_and_wait(
-    request: SweepRequest, study: ProgramStudy, arguments: Sequence[str], *, only_adds: bool = False
+    request: SweepRequest, study: ProgramStudy, arguments: Sequence[str]
 ) -> tuple[Plan, LaunchResult, int]:
     """Plan, launch, and wait if asked to; return the exit code as well."""
+    plan = plan_jobs(request, study, arguments)
+    launched = start_jobs(request, plan, arguments)
+    return plan, launched, wait_and_print_outcome(plan.root, launched) if request.get_flag("wait") else 0
+
+
+def plan_jobs(request: SweepRequest, study: ProgramStudy, arguments: Sequence[str]) -> Plan:
+    """Compare the jobs with the ledger. Raises UsageError for what cannot be launched, before anything is started."""
     root = request.root
     _check_study_name(root, study.name)
     _refuse_login(study)
     plan = Plan(root, study)
+    refuse_secrets(plan.descriptions, study.settings, arguments, os.environ)
     refuse_copy(plan.folder)
     if not request.get_flag("replace"):
         refuse_replacing(plan, _REPLACE_ADVICE)
+    return plan
+
+
+def start_jobs(request: SweepRequest, plan: Plan, arguments: Sequence[str], *, only_adds: bool = False) -> LaunchResult:
+    """Start the jobs of a plan that have to run, and say so."""
     if request.get_flag("resume"):
         plan = _plan_with_resumed(plan)
     if request.get_flag("accept_code"):
@@ -106,7 +96,7 @@ def _launch_and_wait(
     starting = plan.startable_jobs(rerun_condition(request.rerun, plan.descriptions))
     launched = start_plan(plan, starting, arguments, only_adds=only_adds, ways=_WAYS)
     print_started(launched, launched.study.name)
-    return plan, launched, wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
+    return launched
 
 
 def _refuse_login(study: ProgramStudy) -> None:
@@ -185,12 +175,12 @@ def _launcher_overrides(request: SweepRequest, arguments: Sequence[str]) -> Iter
 
 
 @contextmanager
-def _exit_on_errors() -> Iterator[None]:
+def exit_on_errors() -> Iterator[None]:
     """Print an error of Seedfold as one line and exit with its code, unless Hydra is set to show full errors."""
     try:
         yield
     except SeedfoldError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"seedfold: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"seedfold: {terminal_text(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(error.exit_code)

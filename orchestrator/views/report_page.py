@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.state.finished_jobs import find_by_code, reasons_without_result
 from seedfold.orchestrator.state.overview import Overview, status_notes, status_to_json
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.results.store.finished_job import FinishedJob
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
     planned_by_code = finished.with_code(planned)
     summary = status_to_json(overview.folder.name, views)
     path = out or overview.folder.outputs_folder / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if out is None:
+        copy_reused_outputs(overview.folder, overview.states, list(overview.jobs_at_addresses().values()))
     write_report(
         path,
         study=overview.folder.name,
@@ -45,6 +47,7 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
         ],
         reasons=reasons_without_result(overview, runs),
         compare=overview.report_settings.compare,
+        first=overview.report_settings.first,
     )
     return path
 

@@ -212,12 +212,13 @@ class Study:
         where: Where = None,
         rerun: str | None = None,
         accept_code: bool = False,
+        many: bool = False,
     ) -> pd.DataFrame:
         """Start the jobs that have to run, wait for them unless ``wait`` is false, and return the status.
 
         ``rerun`` runs done jobs again: ``"stale"``, or a condition on their axes. ``accept_code`` records that today's
-        code computes the same as that of done jobs. If the wait is interrupted, running jobs write a checkpoint and
-        stop.
+        code computes the same as that of done jobs. ``many`` accepts more than a million points. If the wait is
+        interrupted, running jobs write a checkpoint and stop.
         """
         launched = launch(
             self.root,
@@ -227,6 +228,7 @@ class Study:
             replace=replace,
             rerun=rerun,
             accept=accept_code,
+            many=many,
         )
         return self._wait_and_get_status(launched, wait)
 
@@ -313,8 +315,7 @@ class Job:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration, as plain data."""
-        config: Mapping[str, Any] = self.details.job.to_dict()["config"]
-        return dict(config)
+        return self.details.config()
 
     @property
     def attempts(self) -> list[dict[str, Any]]:

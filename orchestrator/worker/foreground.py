@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.worker.job_process import resolve_config_of_job
 from seedfold.orchestrator.worker.messages import job_environment
+from seedfold.orchestrator.worker.template_client import is_program
 
 STEPS_KEY = "trainer.max_steps"
 
@@ -103,10 +104,11 @@ def add_launch_folder_to_path(study: StudyFolder) -> Path:
     return Path(folder)
 
 
-def remove_scheduler_variables() -> None:
-    """Remove the scheduler's variables from the environment of this process, as is done for launched jobs."""
-    for name in os.environ.keys() - job_environment(os.environ, {}).keys():
-        del os.environ[name]
+def set_job_environment(job: JobDescription) -> None:
+    """Let this process see what a launched job sees of the scheduler's variables."""
+    environment = job_environment(os.environ, {}, of_scheduler=is_program(job))
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def make_scratch_work(job: JobDescription, parents: ParentResults, launch_folder: Path | None = None) -> Work:

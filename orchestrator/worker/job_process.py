@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from seedfold.jobs.command import COMMAND_RUN
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.late_references import has_late_reference, resolve_late_references
+from seedfold.jobs.secret_values import traceback_text, without_secrets
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunBlocked, RunInterrupted, Work, only_parent
 from seedfold.orchestrator.code.code_records import record_code
 from seedfold.orchestrator.code.command_files import command_code
@@ -35,12 +35,14 @@ from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_o
 from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
 from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.ledger.output_files import copy_outputs, output_folder
+from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
+from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
+from seedfold.orchestrator.worker.own_kill import report_own_kill
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
 from seedfold.results.recording.collect import collect_records, remove_records
 from seedfold.results.store.published import load_result, publish
@@ -282,7 +284,10 @@ def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
         raise _AttemptOvertakenError(
             f"attempt {number} was believed dead and a later one has begun; its result is discarded"
         )
-    copy_outputs(attempt.staging_folder / OUTPUTS, output_folder(attempt.study, attempt.job))
+    outputs = attempt.staging_folder / OUTPUTS
+    if outputs.exists():
+        counts = count_by_stage(Plans(attempt.study).current_jobs.values())
+        copy_outputs(outputs, output_folder(attempt.study, attempt.job, counts[attempt.job.stage]))
     final = attempt.study.result_folder(attempt.job.id, number)
     final.parent.mkdir(parents=True, exist_ok=True)
     publish(attempt.staging_folder, final, record)
@@ -297,9 +302,9 @@ def _call_after_publish(work: Work) -> None:
         return
     try:
         clean(work)
-    except Exception:
+    except Exception as error:
         # The result is published. Garbage collection finds what is left.
-        traceback.print_exc()
+        print(traceback_text(error, os.environ), end="", file=sys.stderr)
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
@@ -314,6 +319,10 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
             send_message(report_pipe, "declined", job=job, reason=refusal)
             return 0
         _redirect_output(attempt.study.log_file(job, attempt_number))
+        report_own_kill(
+            lambda failure: send_message(report_pipe, "failed", job=job, n=attempt_number, **failure.to_dict()),
+            attempt.study.log_file(job, attempt_number),
+        )
         send_message(report_pipe, "started", job=job, n=attempt_number, process=ProcessIdentity.current().to_dict())
         _run_and_publish(attempt, stop)
     except RunInterrupted as interruption:
@@ -339,10 +348,8 @@ def _claim(attempt: _Attempt) -> str | None:
 
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
-    if isinstance(error, UsageError | ConfigFailure):
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-    traceback.print_exception(error)
-    sys.stderr.flush()
+    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
+    print(without_secrets(first, os.environ) + traceback_text(error, os.environ), end="", file=sys.stderr, flush=True)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
     return 1
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.settings.failures import NanPolicy
 
 Message = dict[str, Any]
@@ -66,7 +67,7 @@ class AttemptRequest:
 def send_message(pipe: int, message_kind: str, /, **details: Any) -> None:
     """Write one message. A long ``reason`` is cut so that the message fits into one write."""
     if "reason" in details:
-        reason = str(details["reason"])
+        reason = without_secrets(str(details["reason"]), os.environ)
         # A character takes up to 12 bytes where it is not ASCII.
         details["reason"] = reason[: 600 if reason.isascii() else 200]
     line = json.dumps({"m": message_kind, **details}, separators=(",", ":")).encode() + b"\n"
@@ -87,12 +88,17 @@ class LineBuffer:
         return lines
 
 
-def job_environment(inherited: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+def job_environment(inherited: Mapping[str, str], own: Mapping[str, str], of_scheduler: bool = False) -> dict[str, str]:
     """The environment variables of a job: those of the worker, without the scheduler's, and the job's own.
 
     A training library that sees a scheduler's variables would requeue the task or distribute the training by itself.
+    The programs of others may read them (``of_scheduler``). Then SLURM's name of the job is one with which Lightning
+    lets SLURM alone, in the job and in the processes that it starts.
     """
-    kept = {key: value for key, value in inherited.items() if not key.startswith(("SLURM", "LSB_", "SUBMITIT_"))}
+    left_out = ("SUBMITIT_",) if of_scheduler else ("SLURM", "LSB_", "SUBMITIT_")
+    kept = {key: value for key, value in inherited.items() if not key.startswith(left_out)}
+    if "SLURM_JOB_NAME" in kept:
+        kept["SLURM_JOB_NAME"] = "bash"
     return {**kept, **own}
 
 

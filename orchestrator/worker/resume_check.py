@@ -10,14 +10,15 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import Work
+from seedfold.orchestrator.worker.foreground import set_job_environment
 from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
 from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import HISTORY_FILE
@@ -68,10 +69,11 @@ def _start(work: Work) -> int:
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         start_logging()
+        set_job_environment(work.description)
         call_run(import_run(work.description.run), work, Attempt(work.description, work.attempt, work.folder))
         code = 0
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        print(traceback_text(error, os.environ), flush=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

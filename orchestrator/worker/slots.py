@@ -1,22 +1,28 @@
 """Slots for jobs on this machine. They belong to the machine and the user: the workers of all studies share them.
 
-A slot is a lock file under the machine's temporary folder, held with flock while a job runs; the kernel frees it when
-its holder dies. The text in the file names the holder, for workers that wait; it has no meaning when the lock is free.
+A slot is a lock file in the user's own folder under the machine's temporary folder, held with flock while a job runs;
+the kernel frees it when its holder dies. The text in the file names the holder, for workers that wait; it means nothing
+when the lock is free. A worker that shares its CPUs and GPUs with nobody counts its slots in memory.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.private_folder import open_private_file, private_folder
+
+_GPU_LINE = re.compile(r"\s*(\d+)\s*,\s*(\S+)\s*,\s*(\S+)\s*")
+"""Other lines are messages of the driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +38,27 @@ def visible_gpus() -> list[Gpu]:
     query = ["nvidia-smi", "--query-gpu=index,uuid,memory.free", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (FileNotFoundError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return []
-    rows = [[field.strip() for field in line.split(",")] for line in listed.splitlines() if line.strip()]
+    rows = [found.groups() for found in map(_GPU_LINE.fullmatch, listed.splitlines()) if found]
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = None if allowed is None else [name.strip() for name in allowed.split(",")]
     return [
-        Gpu(index, int(free) * 1024**2)
+        # A GPU that shares the memory of the host reports none of its own.
+        Gpu(index, int(free) * 1024**2 if free.isdecimal() else 0)
         for index, uuid, free in rows
         if names is None or index in names or uuid in names
     ]
+
+
+Release = Callable[[], None]
 
 
 @dataclass(slots=True)
 class Slot:
     """A slot that this process holds until `release`."""
 
-    lock_handles: list[int]
+    locks: list[Release]
     gpus: tuple[str, ...]
 
     def environment_variables(self) -> dict[str, str]:
@@ -57,51 +67,80 @@ class Slot:
 
     def release(self) -> None:
         """Free the slot."""
-        for handle in self.lock_handles:
+        for release in self.locks:
+            release()
+        self.locks.clear()
+
+
+class Locks(Protocol):
+    """Locks by name."""
+
+    def try_lock(self, name: str, holder: str) -> Release | None:
+        """Take a lock and return what gives it back; None if it is taken."""
+
+    def holder(self, name: str) -> str:
+        """Who holds a lock that is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLocks:
+    """Locks that all workers of this user on this machine share: files in a private folder."""
+
+    folder: Path
+
+    def try_lock(self, name: str, holder: str) -> Release | None:
+        """Lock the file of this name."""
+        handle = open_private_file(self.folder / name)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             os.close(handle)
-        self.lock_handles.clear()
+            return None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, os.fsencode(holder), 0)
+        return lambda: os.close(handle)
+
+    def holder(self, name: str) -> str:
+        """Read what the holder has written."""
+        return os.fsdecode((self.folder / name).read_bytes())
 
 
-def _slots_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"seedfold-{os.getuid()}" / "slots"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+class OwnLocks:
+    """Locks of this process alone."""
 
+    def __init__(self) -> None:
+        self._holders: dict[str, str] = {}
 
-def _try_lock(path: Path, holder: str) -> int | None:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, os.fsencode(holder), 0)
-    return handle
+    def try_lock(self, name: str, holder: str) -> Release | None:
+        """Remember the holder."""
+        if name in self._holders:
+            return None
+        self._holders[name] = holder
+        return lambda: self._holders.__delitem__(name)
 
-
-def _read_holder(path: Path) -> str:
-    return os.fsdecode(path.read_bytes())
+    def holder(self, name: str) -> str:
+        """The holder, as it was given."""
+        return self._holders[name]
 
 
 def _lock_all_or_none(
-    folder: Path, names: Sequence[str], count: int, holder: str
-) -> tuple[list[tuple[str, int]] | None, list[Path]]:
+    locks: Locks, names: Sequence[str], count: int, holder: str
+) -> tuple[list[tuple[str, Release]] | None, list[str]]:
     """Lock ``count`` of the names, or none; also return the names that were found taken."""
-    held: list[tuple[str, int]] = []
-    taken: list[Path] = []
+    held: list[tuple[str, Release]] = []
+    taken: list[str] = []
     for name in names:
         if len(held) == count:
             return held, taken
-        handle = _try_lock(folder / name, holder)
-        if handle is None:
-            taken.append(folder / name)
+        release = locks.try_lock(name, holder)
+        if release is None:
+            taken.append(name)
         else:
-            held.append((name, handle))
+            held.append((name, release))
     if len(held) == count:
         return held, taken
-    for _, handle in held:
-        os.close(handle)
+    for _, release in held:
+        release()
     return None, taken
 
 
@@ -131,6 +170,11 @@ class SlotShortage:
         return "the only one is" if self.slots == 1 else f"all {self.slots} are"
 
 
+def slots_folder() -> Path:
+    """Where the slots of this machine are. Raises UsageError if somebody else may write there."""
+    return private_folder("slots")
+
+
 class Machine:
     """The slots of this machine, as ``cluster`` configures them: CPU slots, and ``jobs_per_gpu`` slots on each GPU."""
 
@@ -140,17 +184,18 @@ class Machine:
         gpus: Sequence[Gpu] | None = None,
         holder: Path = Path(),
         cpus: int | None = None,
-        folder: Path | None = None,
+        locks: Locks | None = None,
     ) -> None:
         """``holder`` is the folder of the study of the worker.
 
-        ``folder``, if given, is for slots that are shared with nobody.
+        ``locks``, if given, are for slots that are not those of the whole machine. Raises UsageError if the folder of
+        the slots cannot be trusted.
         """
         self.shortage: SlotShortage | None = None
         """Why the last job that asked for a slot got none, if others hold the slots that it needs."""
         self._holder = str(holder)
         self.cpus = cpus or len(os.sched_getaffinity(0))
-        self._slots_folder = folder or _slots_folder()
+        self._locks = locks or SharedLocks(slots_folder())
         self.gpus = list(visible_gpus() if gpus is None else gpus)
         self.max_jobs = cluster.slots
         self._slots_per_gpu = cluster.jobs_per_gpu
@@ -177,7 +222,7 @@ class Machine:
     def _acquire_cpus(self, count: int) -> Slot | None:
         slots = max(self.cpus, self.max_jobs or 0)
         held = self._lock_slots([f"cpu-{index}" for index in range(slots)], min(count, slots))
-        return None if held is None else Slot([handle for _, handle in held], ())
+        return None if held is None else Slot([release for _, release in held], ())
 
     def _acquire_gpus(self, count: int) -> Slot | None:
         free = [gpu.index for gpu in self._gpus_with_free_memory()]
@@ -187,16 +232,16 @@ class Machine:
         if held is None:
             return None
         indices = tuple(name.removeprefix("gpu-").split(".")[0] for name, _ in held)
-        slot = Slot([handle for _, handle in held], indices)
+        slot = Slot([release for _, release in held], indices)
         if len(set(indices)) < count:
             slot.release()
             return None
         return slot
 
-    def _lock_slots(self, names: Sequence[str], count: int) -> list[tuple[str, int]] | None:
-        held, taken = _lock_all_or_none(self._slots_folder, names, count, self._holder)
+    def _lock_slots(self, names: Sequence[str], count: int) -> list[tuple[str, Release]] | None:
+        held, taken = _lock_all_or_none(self._locks, names, count, self._holder)
         if held is None:
-            self.shortage = SlotShortage(count, len(names), tuple(map(_read_holder, taken)))
+            self.shortage = SlotShortage(count, len(names), tuple(map(self._locks.holder, taken)))
         return held
 
     def _gpus_with_free_memory(self) -> list[Gpu]:

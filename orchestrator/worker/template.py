@@ -3,6 +3,9 @@
 It starts no threads, does not use CUDA, does not query devices and computes nothing, because only then is a forked
 child as good as a fresh process. If the imports prevent that, it starts a fresh process for each job instead, and
 reports why.
+
+The main module of somebody's own program is run as well, up to the place where it asks Hydra for its sweep. There the
+template waits for requests, and each job goes on from there.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import selectors
 import signal
 import subprocess
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from seedfold.jobs.secret_values import traceback_text
+from seedfold.jobs.task_function import is_same_start, program_start
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
 from seedfold.orchestrator.worker.messages import (
@@ -41,8 +46,22 @@ def _import_preloads(runs: Sequence[str]) -> None:
             module = importlib.import_module(run.rpartition(".")[0])
             for name in getattr(module, "PRELOAD", ()):
                 importlib.import_module(name)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            print(traceback_text(error, os.environ), end="", file=sys.stderr)
+
+
+def _enter_program(runs: Sequence[str], program: Mapping[str, Any], serve: Callable[[], None]) -> str | None:
+    """Run a program up to its sweep and call ``serve`` there. Return why it did not come so far, None if it did."""
+    for run in runs:
+        enter = getattr(sys.modules.get(run.rpartition(".")[0]), "enter", None)
+        if enter is not None:
+            try:
+                reason: str | None = enter(program, serve)
+            except Exception as error:
+                print(traceback_text(error, os.environ), end="", file=sys.stderr)
+                reason = "the program failed before its sweep"
+            return reason
+    return "the job's own module could not be imported"
 
 
 def find_fork_hazard() -> str | None:
@@ -57,21 +76,20 @@ def find_fork_hazard() -> str | None:
 
 
 class TemplateProcess:
-    """Starts jobs on request and reports their ends."""
+    """Starts jobs on request and reports their ends.
 
-    def __init__(self, report_pipe: int, warm: str, runs: Sequence[str]) -> None:
-        self._report_pipe = report_pipe
+    ``program`` is the program that this process has entered. Jobs are forked unless there is a reason not to.
+    """
+
+    def __init__(self, report_pipe: int, no_fork_reason: str | None, program: Mapping[str, Any] | None = None) -> None:
+        self._report_pipe, self._program = report_pipe, program
         self._job_of_pid: dict[int, str] = {}
         self._fresh_processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._no_fork_reason = self._import_and_check(warm, runs)
+        self._no_fork_reason = no_fork_reason or self._prepare_forks()
         send_message(report_pipe, "ready", reason=self._no_fork_reason or "")
 
-    def _import_and_check(self, warm: str, runs: Sequence[str]) -> str | None:
-        if warm == "off":
-            return "switched off"
-        # Imports leave no garbage worth a search: without one they take a tenth less time.
-        gc.disable()
-        _import_preloads(runs)
+    @staticmethod
+    def _prepare_forks() -> str | None:
         digest_loaded_files()
         reason = find_fork_hazard()
         gc.freeze()
@@ -80,9 +98,15 @@ class TemplateProcess:
 
     def start_attempt(self, request: AttemptRequest) -> None:
         """Start one attempt in a process group of its own."""
-        pid = self._spawn_job(request) if self._no_fork_reason else self._fork_job(request)
+        is_forked = self._no_fork_reason is None and self._has_entered_program_of(request)
+        pid = self._fork_job(request) if is_forked else self._spawn_job(request)
         self._job_of_pid[pid] = request.job_id
         send_message(self._report_pipe, "spawned", job=request.job_id, pid=pid)
+
+    def _has_entered_program_of(self, request: AttemptRequest) -> bool:
+        """Whether this process is where the job starts: two programs in one process would disturb each other."""
+        start = program_start(request.job["config"])
+        return self._program is None if start is None else is_same_start(start, self._program)
 
     def _fork_job(self, request: AttemptRequest) -> int:
         parent = os.getpid()
@@ -140,8 +164,6 @@ def _set_up_job_process(parent_pid: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent(parent_pid)
     os.setsid()
-    silent = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(silent, 0)
     gc.unfreeze()
 
 
@@ -155,11 +177,11 @@ def _make_child_end_pipe() -> int:
     return readable
 
 
-def serve_requests(template: TemplateProcess) -> None:
-    """Serve requests from standard input until it closes; then end, and the kernel kills the jobs that still run."""
+def serve_requests(template: TemplateProcess, requests: int) -> None:
+    """Serve requests from a pipe until it closes; then end, and the kernel kills the jobs that still run."""
     child_end, lines = _make_child_end_pipe(), LineBuffer()
     with selectors.DefaultSelector() as selector:
-        selector.register(0, selectors.EVENT_READ)
+        selector.register(requests, selectors.EVENT_READ)
         selector.register(child_end, selectors.EVENT_READ)
         template.reap_children()
         while True:
@@ -167,27 +189,57 @@ def serve_requests(template: TemplateProcess) -> None:
             if child_end in ready:
                 os.read(child_end, 4096)
                 template.reap_children()
-            if 0 in ready:
-                data = os.read(0, 1 << 16)
+            if requests in ready:
+                data = os.read(requests, 1 << 16)
                 if not data:
                     return
                 for line in lines.add_bytes(data):
                     template.start_attempt(AttemptRequest.from_line(line))
 
 
+def _take_requests() -> int:
+    """Return a handle for the requests, which are on standard input, and leave nothing to be read there."""
+    requests, silent = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(silent, 0)
+    os.close(silent)
+    return requests
+
+
+def _ignore_signals() -> None:
+    """A scheduler's warning is handled by the worker alone, which is one of the processes of the task."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main() -> None:
-    """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with ``warm`` and ``runs``."""
+    """Serve. Arguments: the report pipe's number, the parent's process id, and JSON with what jobs need."""
     report, parent, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     # A program may read its arguments while it is imported; ours are none of them.
     del sys.argv[1:]
     die_with_parent(parent)
-    # A scheduler's warning is handled by the worker alone, which is one of the processes of the task.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
-    environment = job_environment(os.environ, single_thread_variables())
+    requests = _take_requests()
+    _ignore_signals()
+    environment = job_environment(os.environ, single_thread_variables(), options["of_scheduler"])
     os.environ.clear()
     os.environ.update(environment)
-    serve_requests(TemplateProcess(report, options["warm"], options["runs"]))
+    runs, program, reason = options["runs"], options["program"], None
+    if options["warm"] == "off":
+        reason = "switched off"
+    else:
+        # Imports leave no garbage worth a search: without one they take a tenth less time.
+        gc.disable()
+        _import_preloads(runs)
+
+    def serve_program() -> None:
+        # The program may have set signal handlers, which are for its jobs.
+        _ignore_signals()
+        serve_requests(TemplateProcess(report, None, program), requests)
+
+    if reason is None and program is not None:
+        reason = _enter_program(runs, program, serve_program)
+        if reason is None:
+            return
+    serve_requests(TemplateProcess(report, reason), requests)
 
 
 if __name__ == "__main__":

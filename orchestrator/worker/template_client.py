@@ -8,9 +8,11 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.task_function import program_start
 from seedfold.orchestrator.worker.messages import AttemptRequest, LineBuffer, Message, single_thread_variables
 
 _TEMPLATE = "seedfold.orchestrator.worker.template"
@@ -19,19 +21,39 @@ _TEMPLATE = "seedfold.orchestrator.worker.template"
 def callable_names(job: JobDescription) -> Iterator[str]:
     """Yield the dotted names of the functions that a job calls.
 
-    Their modules are imported before the job is started.
+    Their modules are imported before the job is started, except the main module of a program, which is run.
     """
     yield job.run
-    program = job.config.get("hydra")
-    if program is not None:
-        yield program["task"]
+    if is_program(job) and program_start(job.config) is None:
+        yield job.config["hydra"]["task"]
+
+
+def is_program(job: JobDescription) -> bool:
+    """Whether a job runs somebody's own program."""
+    return "hydra" in job.config
+
+
+def find_program_start(jobs: Iterable[JobDescription]) -> dict[str, Any] | None:
+    """Return what says how the program of these jobs is started; None if there is none whose main module is run."""
+    return next(filter(None, (program_start(job.config) for job in jobs)), None)
 
 
 class TemplateClient:
     """A running template process, and the pipe on which the template and its jobs report."""
 
-    def __init__(self, warm: str, runs: Sequence[str]) -> None:
-        self._options = json.dumps({"warm": warm, "runs": list(runs)})
+    def __init__(
+        self,
+        warm: str,
+        runs: Sequence[str],
+        program: Mapping[str, Any] | None = None,
+        of_scheduler: bool = False,
+    ) -> None:
+        """``program`` says how a program is started whose main module the template runs, up to its sweep.
+
+        ``of_scheduler`` says whether jobs see the scheduler's variables.
+        """
+        options = {"warm": warm, "runs": list(runs), "program": program, "of_scheduler": of_scheduler}
+        self._options = json.dumps(options)
         self._start()
 
     def _start(self) -> None:

@@ -31,7 +31,12 @@ from seedfold.orchestrator.worker.messages import AttemptRequest, Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.parent_death import signal_job
 from seedfold.orchestrator.worker.slots import Slot
-from seedfold.orchestrator.worker.template_client import TemplateClient, callable_names
+from seedfold.orchestrator.worker.template_client import (
+    TemplateClient,
+    callable_names,
+    find_program_start,
+    is_program,
+)
 from seedfold.results.recording.attempt_file import Attempt
 
 MESSAGE_WAIT_S = 0.5
@@ -77,7 +82,10 @@ class Worker:
         self.refreshed_at = -inf
         self.interruption: Interruption | None = None
         self.template = TemplateClient(
-            cluster.warm, sorted({name for job in self.jobs for name in callable_names(job)})
+            cluster.warm,
+            sorted({name for job in self.jobs for name in callable_names(job)}),
+            find_program_start(self.jobs),
+            of_scheduler=any(map(is_program, self.jobs)),
         )
 
     def run(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -150,16 +150,23 @@ def iterate_top_means(members: Sequence[HeadMember], split: str) -> Iterator[Hea
         )
 
 
-def fewest_members(ranking: Ranking) -> int:
-    """Return how many members every fold has at least."""
-    return min(len(members) for members in ranking.values())
+def most_members(ranking: Ranking) -> int:
+    """Return how many members the fold with the most of them has."""
+    return max(len(members) for members in ranking.values())
+
+
+def extend_curves(curves: Sequence[Sequence[HeadPredictions]]) -> list[list[HeadPredictions]]:
+    """Return for each number of members the ensembles of all folds; a fold that has fewer members takes all it has."""
+    longest = max(map(len, curves))
+    return [[curve[min(n, len(curve) - 1)] for curve in curves] for n in range(longest)]
 
 
 def fold_curves_on_validation(ranking: Ranking) -> list[list[HeadPredictions]]:
-    """Return the ensembles of the best, the best two, … members of each fold on the validation rows of this fold."""
-    count = fewest_members(ranking)
-    folds = [list(islice(iterate_top_means(members, VALIDATION_SPLIT), count)) for members in ranking.values()]
-    return [list(parts) for parts in zip(*folds, strict=True)]
+    """Return the ensembles of the best, the best two, … members of each fold on the validation rows of this fold.
+
+    They go up to the fold with the most members.
+    """
+    return extend_curves([list(iterate_top_means(members, VALIDATION_SPLIT)) for members in ranking.values()])
 
 
 def mean_curves_on_validation(ranking: Ranking) -> list[HeadPredictions]:
@@ -179,9 +186,14 @@ def mean_merit(folds: Sequence[HeadPredictions], metric: str) -> float:
 
 
 def mean_curve_over_folds(ranking: Ranking, split: str) -> list[HeadPredictions]:
-    """Return the ensembles of the best, the best two, … of every fold on a split that no member trains on."""
-    members_by_rank = [members[rank] for rank in range(fewest_members(ranking)) for members in ranking.values()]
-    return list(iterate_top_means(members_by_rank, split))[len(ranking) - 1 :: len(ranking)]
+    """Return the ensembles of the best, the best two, … of every fold on a split that no member trains on.
+
+    They go up to the fold with the most members. Each member counts the same.
+    """
+    ranks = range(most_members(ranking))
+    by_rank = [[members[rank] for members in ranking.values() if rank < len(members)] for rank in ranks]
+    means = list(iterate_top_means([member for members in by_rank for member in members], split))
+    return [means[count - 1] for count in accumulate(map(len, by_rank))]
 
 
 def concatenate_heads(parts: Sequence[HeadPredictions]) -> HeadPredictions:

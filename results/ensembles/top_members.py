@@ -22,11 +22,12 @@ from seedfold.results.ensembles.head_members import (
     HeadMember,
     Ranking,
     concatenate_heads,
-    fewest_members,
+    extend_curves,
     fold_curves_on_validation,
     iterate_top_means,
     mean_curve_over_folds,
     mean_merit,
+    most_members,
     rank_members,
     select_members,
 )
@@ -52,19 +53,22 @@ class MemberChoice:
     n: int | None = None
 
     def ranking(self, members: Sequence[HeadMember]) -> Ranking:
-        """Return the members that take part in each fold, the best first. Raises UsageError for a fold without any."""
+        """Return the members that take part in each fold, the best first; a fold without any is left out.
+
+        Raises UsageError if there is no member at all.
+        """
         chosen = members if self.members is None else select_members(members, self.members)
         if self.members is None:
             chosen = [each for each in members if each.merit_by("accuracy") >= self.min_accuracy]
         ranking = rank_members(chosen, self.rank_by)
-        for fold in dict.fromkeys(member.fold for member in members):
-            if fold not in ranking:
-                raise UsageError(f"ensemble: {self._no_member_message(members, fold)}")
+        if not ranking:
+            raise UsageError(f"ensemble: {self.no_member_message(members, members[0].fold)}")
         return ranking
 
-    def _no_member_message(self, members: Sequence[HeadMember], fold: str) -> str:
+    def no_member_message(self, members: Sequence[HeadMember], fold: str) -> str:
+        """Say why a fold has no member."""
         if self.members is not None:
-            return f"{fold}: none of its members is listed; list some of every fold"
+            return f"{fold}: none of its members is listed"
         best = max(each.merit_by("accuracy") for each in members if each.fold == fold)
         return (
             f"{fold}: no member has an accuracy of {self.min_accuracy:g}, the best has {best:.3f}; lower min_accuracy"
@@ -110,8 +114,7 @@ def cross_fit(members: Sequence[HeadMember], choice: MemberChoice) -> CrossFitte
             fold_curves_on_validation({f: [each[f] for each in chosen] for f in others}), choice.rank_by
         )
         curves[fold] = list(iterate_top_means([each[fold] for each in chosen], VALIDATION_SPLIT))
-    number = min(map(len, curves.values()))
-    fold_curves = [[curves[fold][n] for fold in folds] for n in range(number)]
+    fold_curves = extend_curves([curves[fold] for fold in folds])
     return CrossFittedEnsembles(fold_curves, [curves[fold][best_n[fold] - 1] for fold in folds], best_n)
 
 
@@ -146,7 +149,7 @@ class TopMemberEnsembles:
     """All ensembles of a study. ``curve_by_test_split`` holds those on other splits; the best ``n`` members are used.
 
     ``fold_curves`` has for each number of members the validation rows of each fold; ``rank_by`` is the metric that
-    ranks.
+    ranks. ``left_out`` says why folds without a member are in none of them.
     """
 
     ranking: Ranking
@@ -155,6 +158,7 @@ class TopMemberEnsembles:
     cross_fitted: CrossFittedEnsembles | None
     curve_by_test_split: Mapping[str, Sequence[HeadPredictions]]
     n: int
+    left_out: Sequence[str] = ()
 
     @cached_property
     def validation_curve(self) -> Sequence[HeadPredictions]:
@@ -183,7 +187,10 @@ class TopMemberEnsembles:
         for split, curve in self.curve_by_test_split.items():
             if curve[0].known.any():
                 for n, each in enumerate(curve, start=1):
-                    yield {**_score_row(split, OWN_FOLD, n, n * len(self.ranking), each), "mean_of_folds": None}
+                    yield {**_score_row(split, OWN_FOLD, n, self._models_up_to(n), each), "mean_of_folds": None}
+
+    def _models_up_to(self, n: int) -> int:
+        return sum(min(n, len(members)) for members in self.ranking.values())
 
     def _validation_rows(self, chosen_on: str, curve: Sequence[Sequence[HeadPredictions]]) -> Iterator[dict[str, Any]]:
         sign = -1 if self.rank_by in LOWER_IS_BETTER else 1
@@ -220,15 +227,19 @@ def make_ensembles(members: Sequence[HeadMember], choice: MemberChoice) -> TopMe
     """Return the ensembles of the members that take part by the choice.
 
     The number of members to use is the one that is best with members chosen on other folds; if there is no such choice,
-    with members chosen on their own folds. Raises UsageError if a fold has no member, or too few.
+    with members chosen on their own folds. Folds without a member are left out, and a fold with fewer members than the
+    number takes all it has. Raises UsageError if there is no member, or not the wanted number of them in any fold.
     """
     ranking = choice.ranking(members)
+    without = [fold for fold in dict.fromkeys(member.fold for member in members) if fold not in ranking]
+    left_out = [choice.no_member_message(members, fold) for fold in without]
+    members = [member for member in members if member.fold in ranking]
     fold_curves, cross_fitted = fold_curves_on_validation(ranking), cross_fit(members, choice)
     splits = [split for split in members[0].rows_by_split if split != VALIDATION_SPLIT]
     curve = (fold_curves if cross_fitted is None else cross_fitted.fold_curves)[: len(fold_curves)]
     number = best_member_count(curve, choice.rank_by) if choice.n is None else choice.n
-    if not 1 <= number <= fewest_members(ranking):
-        members_text = count_noun(fewest_members(ranking), "member")
-        raise UsageError(f"ensemble.n: {number} is not between 1 and the number that every fold has, {members_text}")
+    if not 1 <= number <= most_members(ranking):
+        members_text = count_noun(most_members(ranking), "member")
+        raise UsageError(f"ensemble.n: {number} is not between 1 and the most that a fold has, {members_text}")
     test_curves = {split: mean_curve_over_folds(ranking, split) for split in splits}
-    return TopMemberEnsembles(ranking, choice.rank_by, fold_curves, cross_fitted, test_curves, number)
+    return TopMemberEnsembles(ranking, choice.rank_by, fold_curves, cross_fitted, test_curves, number, left_out)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.evaluation.axes import address_frame, axis_names
 from seedfold.results.store.finished_job import FinishedJob
-from seedfold.results.store.predictions import find_predictions
+from seedfold.results.store.predictions import find_predictions, verify_pages
 from seedfold.results.store.published import DamagedError
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def connect(runs: Sequence[FinishedJob], splits: Collection[str] | None = None) 
     files = split_files(runs, splits)
     if not files:
         raise UsageError("predictions: none of these runs has predictions; `seedfold status` says what is done")
+    # DuckDB does not look at the checksums.
+    verify_pages([each.path for each in files])
     with duckdb.connect() as connection:
         connection.register("files", _file_frame(files))
         connection.execute(_view_sql(files, axis_names(runs)))

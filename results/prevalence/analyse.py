@@ -18,6 +18,7 @@ from seedfold.results.prevalence.settings import AnalysisSettings
 from seedfold.results.prevalence.tables import TABLE_NAMES, has_required_splits, make_analysis, table_file_name
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result, load_result
+from seedfold.results.store.values import VALUES_FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,13 +50,16 @@ def run(work: Work) -> None:
     """Write the tables and figures; raises ConfigFailure if no parent predicts the splits of a study."""
     parents = [_Parent(work.stages[parent], load_result(folder), folder) for parent, folder in work.parents.items()]
     runs = [parent.run for parent in parents if has_required_splits(parent.result.files)]
-    if not runs:
+    runs += [parent.run for parent in parents if VALUES_FILE in parent.result.files and parent.run not in runs]
+    if not any(has_required_splits(parent.result.files) for parent in parents):
         raise ConfigFailure("analyse: no parent has predicted dev_cal, dev_test and app_test; see `after` of its stage")
     settings, cache, cores = _read_settings(work, parents), work.folder / "parts", work.description.resources.cpus
     tables = {}
     for number, name in enumerate(TABLE_NAMES):
         tables[name] = make_analysis(name, runs, settings, cache, cores, _make_progress(work, number)).table
-        tables[name].to_parquet(work.outputs / table_file_name(name), index=False, compression="zstd")
+        tables[name].to_parquet(
+            work.outputs / table_file_name(name), index=False, compression="zstd", write_page_checksum=True
+        )
     make_spread_table([parent for parent in parents if "task" in parent.result.axes]).to_csv(
         work.outputs / "spread.csv", index=False
     )
@@ -73,6 +77,7 @@ def _read_settings(work: Work, parents: Sequence[_Parent]) -> AnalysisSettings:
         zeros=estimate.zeros,
         epsilon=estimate.epsilon,
         base_seed=estimate.base_seed,
+        retrained_priors=(work.config.get("analyse") or {}).get("retrained_priors", "original"),
     )
 
 

@@ -91,7 +91,7 @@ class Chart:
             LegendEntry(line.series, name, self.name, None, self._note(mean), dashed=line.dashed)
             for line, (name, mean) in zip(found, self.means.items(), strict=True)
         ]
-        return Figure(self.title, svg, self.caption, legend)
+        return Figure(self.title, svg, self.caption, legend, file=f"{self.name}.svg")
 
     def to_svg_file(self) -> str:
         """Return the chart as the text of an SVG file."""

@@ -38,11 +38,15 @@ class PredictedSplits:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment with the class ratio ``ratio``: the samples of ``app_test`` at positions ``rows`` (m,)."""
+    """A deployment with the class ratio ``ratio``: the samples of ``app_test`` at positions ``rows`` (m,).
+
+    ``known_estimate`` has the prevalences (k,) that were estimated before; None: they are estimated when needed.
+    """
 
     ratio: float
     splits: PredictedSplits
     rows: NDArray[np.int64]
+    known_estimate: tuple[float, ...] | None = None
 
     @cached_property
     def predicted(self) -> PredictedSamples:
@@ -57,5 +61,7 @@ class Deployment:
     @cached_property
     def estimated_prevalences(self) -> NDArray[np.float64]:
         """Return the prevalences (k,) as ACC estimates them; one may be exactly 0."""
+        if self.known_estimate is not None:
+            return np.asarray(self.known_estimate, dtype=np.float64)
         problem = QuantificationProblem(self.splits.dev_test, self.splits.app_test, [self.rows])
         return estimate_prevalences("ACC", problem)[0]

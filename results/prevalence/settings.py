@@ -13,6 +13,7 @@ from seedfold.results.prevalence.resampling import BASE_SEED
 
 REQUIRED_SPLITS = ("dev_cal", "dev_test", "app_test")
 """The split to calibrate on, the balanced test set, and the deployment."""
+RETRAINED_PRIORS = ("original", "own")
 DEFAULT_RATIOS = tuple(1 + step / 2 for step in range(19))
 """The ratios of the published study: 1, 1.5, … 10."""
 
@@ -24,7 +25,8 @@ class AnalysisSettings:
     ``zeros`` says what is done with a class that is estimated to be absent, ``epsilon`` is the number that can replace
     a zero; ``base_seed`` is the seed of the simulated deployments. ``splits`` are the names that a study gives to
     `REQUIRED_SPLITS`, in this order. Raises UsageError for a ratio below 1, an unknown method, and a split that is
-    named twice.
+    named twice. ``retrained_priors`` says whose estimate of the prevalences counts for a model that was trained for a
+    ratio: ``original``, that of the model whose predictions gave the estimate of the study, or ``own``.
     """
 
     ratios: tuple[float, ...] | None = None
@@ -33,9 +35,12 @@ class AnalysisSettings:
     epsilon: float = 1e-8
     base_seed: int = BASE_SEED
     splits: tuple[str, ...] = REQUIRED_SPLITS
+    retrained_priors: str = "original"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", check_methods(self.methods))
+        if self.retrained_priors not in RETRAINED_PRIORS:
+            raise UsageError(f"retrained_priors: {self.retrained_priors!r} is not one of {', '.join(RETRAINED_PRIORS)}")
         if len(self.splits) != len(REQUIRED_SPLITS) or len(set(self.splits)) < len(REQUIRED_SPLITS):
             named = ", ".join(f"{split}={name}" for split, name in zip(REQUIRED_SPLITS, self.splits, strict=False))
             raise UsageError(

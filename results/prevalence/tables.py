@@ -20,7 +20,15 @@ from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.jobs.work import OUTPUTS, DataFailure
 from seedfold.results.evaluation.axes import address_frame, axis_names
-from seedfold.results.prevalence.candidates import ESTIMATES, TESTED, Candidate, find_candidates, nothing_usable
+from seedfold.results.prevalence.candidates import (
+    ESTIMATES,
+    RATIO_AXIS,
+    TESTED,
+    Candidate,
+    find_candidates,
+    nothing_usable,
+    with_estimates,
+)
 from seedfold.results.prevalence.quantify import WITHOUT_LABELS
 from seedfold.results.prevalence.settings import REQUIRED_SPLITS, AnalysisSettings
 from seedfold.results.store.atomic_files import replace_file
@@ -37,7 +45,6 @@ SOURCE_TABLES = {"quantification_error": ESTIMATES}
 """Tables that follow from the rows of another."""
 ARITHMETIC_VERSION = 2
 """The version of the arithmetic. Raise it when numbers change, so that older parts are computed again."""
-_RATIO_AXIS = "imbalance_ratio"
 _IMPOSSIBLE_KEY = b"impossible"
 Progress = Callable[[int, int], None]
 Content = tuple["pd.DataFrame", list[float]]
@@ -75,7 +82,7 @@ class TablePart:
     def for_run(cls, name: str, candidate: Candidate, settings: AnalysisSettings, cache: Path) -> TablePart:
         """Return the part, with a file named by all that the part depends on."""
         files = candidate.files
-        ratios = settings.ratios_for(candidate.run.axes.get(_RATIO_AXIS)) if candidate.is_labelled else ()
+        ratios = settings.ratios_for(candidate.run.axes.get(RATIO_AXIS)) if candidate.is_labelled else ()
         dependencies = {
             "version": ARITHMETIC_VERSION,
             "table": name,
@@ -84,6 +91,8 @@ class TablePart:
             "ratios": ratios,
             **settings.values_for_table(name),
         }
+        if candidate.estimate is not None and name != ESTIMATES:
+            dependencies["estimate"] = candidate.estimate
         digest = hashlib.sha256(canonical_json(dependencies).encode()).hexdigest()
         samples = sum(record["rows"] or 0 for record in files.values())
         return cls(name, candidate, settings, ratios, samples, cache / digest[:2] / f"{digest}.parquet")
@@ -102,6 +111,8 @@ class TablePart:
 
         splits = PredictedSplits.read([self.candidate.run.folder], self.settings.splits)
         deployments, impossible = _simulate_deployments(splits, self.ratios, self.settings.base_seed)
+        if self.candidate.estimate is not None:
+            deployments = [replace(each, known_estimate=self.candidate.estimate) for each in deployments]
         return (list(_compute_rows(self.table, splits, deployments, self.settings)) if deployments else []), impossible
 
     def _compute_unlabelled(self) -> list[dict[str, Any]]:
@@ -188,7 +199,7 @@ def make_analysis(
     UsageError if there is no such run, or if the predictions of a run cannot be analysed.
     """
     check_table(name)
-    found = find_candidates(runs, settings.splits)
+    found = _find_candidates(runs, settings)
     usable = [each for each in found if each.is_labelled or name == ESTIMATES]
     if not usable:
         raise UsageError(nothing_usable(name, runs, found, settings.splits))
@@ -214,7 +225,11 @@ def read_existing_tables(runs: Sequence[FinishedJob], cache: Path) -> dict[str, 
     import pandas as pd
 
     left_by_jobs = {name: run.folder / OUTPUTS / table_file_name(name) for run in runs for name in TABLE_NAMES}
-    tables = {name: pd.read_parquet(file) for name, file in left_by_jobs.items() if file.exists()}
+    tables = {
+        name: pd.read_parquet(file, page_checksum_verification=True)
+        for name, file in left_by_jobs.items()
+        if file.exists()
+    }
     if tables or not cache.is_dir():
         return tables
     found = {name: _read_cached_table(name, runs, cache) for name in TABLE_NAMES}
@@ -230,11 +245,16 @@ def _read_cached_table(name: str, runs: Sequence[FinishedJob], cache: Path) -> A
     settings = _read_latest_settings(cache, _part_name(name))
     if settings is None:
         return None
-    candidates = find_candidates(runs, settings.splits)
+    candidates = _find_candidates(runs, settings)
     parts = [TablePart.for_run(_part_name(name), each, settings, cache) for each in candidates]
     contents = {part.file: content for part in parts if (content := part.read()) is not None}
     there = [part for part in parts if part.file in contents]
     return assemble_table(name, there, contents) if there else None
+
+
+def _find_candidates(runs: Sequence[FinishedJob], settings: AnalysisSettings) -> list[Candidate]:
+    found = find_candidates(runs, settings.splits)
+    return with_estimates(found, runs) if settings.retrained_priors == "original" else found
 
 
 def _part_name(name: str) -> str:

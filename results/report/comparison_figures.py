@@ -14,6 +14,7 @@ from seedfold.results.report import plots
 from seedfold.results.report.figures import Figure, LegendEntry, cut_note, figure_id, headline_metric, to_readable
 from seedfold.results.report.headline import UNDEFINED
 from seedfold.results.report.plots import MAX_SERIES, Differences
+from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.published import load_result
 
@@ -61,6 +62,8 @@ def _rows(
 
 def _figure(axis: str, key: tuple[str, str, str], rows: Sequence[PairedMetric]) -> Figure:
     split, _, metric = key
+    places = [Group(row.comparison.stage, row.comparison.axes, ()) for row in rows]
+    axes = choose_axes(places, axis_names(places)).names
     title = f"Difference in {to_readable(metric)} ({split}) by {to_readable(last_component(axis))}"
     shown = rows[:MAX_SERIES]
     drawn = [
@@ -73,7 +76,7 @@ def _figure(axis: str, key: tuple[str, str, str], rows: Sequence[PairedMetric]) 
             figure_id(title, shown[0].comparison.stage), drawn, f"second minus first, {to_readable(metric)}"
         ),
         _caption(shown) + cut_note(len(shown), len(rows), "comparisons"),
-        [_entry(series, row) for series, row in enumerate(shown)],
+        [_entry(series, row, axes) for series, row in enumerate(shown)],
     )
 
 
@@ -89,9 +92,9 @@ def _caption(rows: Sequence[PairedMetric]) -> str:
     )
 
 
-def _entry(series: int, row: PairedMetric) -> LegendEntry:
+def _entry(series: int, row: PairedMetric, axes: Sequence[str]) -> LegendEntry:
     own = row.comparison
-    place = format_axes({last_component(name): value for name, value in own.axes.items()})
+    place = format_axes({last_component(name): own.axes[name] for name in axes if name in own.axes})
     jobs = tuple(dict.fromkeys(run.id for pair in own.pairs for run in pair.runs))
     runs = {run.id: run for pair in own.pairs for run in pair.runs}
     group = Group(own.stage, {**own.axes, own.over: own.name}, tuple(runs[job] for job in jobs))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +28,9 @@ from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_c
 from seedfold.results.evaluation.learning_curves import learning_curve, read_histories
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
-from seedfold.results.report.headline import format_number, group_anchor
+from seedfold.results.report.headline import format_number, group_anchor, shown_metrics
 from seedfold.results.report.plots import MAX_SERIES, Line
+from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import HISTORY_FILE, Result
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAX_AXES = 4
+_WIDE_PX = 560
+_PREDICT_AXES = "predict."
 _MAX_POINTS = 300
 _PREFERRED_METRICS = ("balanced_accuracy", "rmse", "accuracy")
 
@@ -64,18 +67,31 @@ class LegendEntry:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An SVG with its caption and legend."""
+    """An SVG with its caption and legend.
+
+    ``detail`` is added to the title if another figure has the same. ``width``, in CSS pixels, is that of a figure that
+    was drawn for a page of its own; the figures of the report fit into any column. ``file`` is the name of a file that
+    a job left if it shows the same.
+    """
 
     title: str
     svg: str
     caption: str
     legend: list[LegendEntry] = field(default_factory=list)
+    detail: str = ""
+    width: int | None = None
+    file: str = ""
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the figure takes a row of the page for itself."""
+        return self.width is not None and self.width > _WIDE_PX
 
 
 def make_labels(groups: Sequence[Group], left_out: Sequence[str] = ()) -> list[str]:
-    """Return a short text for each group: the axes in which they differ, and the stage if that differs."""
+    """Return a short text for each group: the axes that tell them apart, and the stage if that differs."""
     names = [name for name in axis_names(groups) if name not in left_out]
-    differing = [name for name in names if len({format_value(group.axes.get(name)) for group in groups}) > 1]
+    differing = choose_axes(groups, names).names
     stages = len({group.stage for group in groups}) > 1
     return [_make_label(group, differing, short_names(names), stages) for group in groups]
 
@@ -83,7 +99,7 @@ def make_labels(groups: Sequence[Group], left_out: Sequence[str] = ()) -> list[s
 def _make_label(group: Group, names: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
     parts = [group.stage] if with_stage else []
     parts += [f"{short[name]}={format_value(group.axes[name])}" for name in names if name in group.axes]
-    return ", ".join(parts) or group.name
+    return ", ".join(parts) or group.stage
 
 
 def cut_note(shown: int, total: int, what: str = "groups") -> str:
@@ -92,14 +108,18 @@ def cut_note(shown: int, total: int, what: str = "groups") -> str:
 
 
 def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
-    """Return (split, head, metric) to plot: the test split and balanced accuracy, if they exist."""
+    """Return (split, head, metric) to plot: the test split and balanced accuracy, if they exist.
+
+    Of jobs that have none of the usual metrics, it is the first that they returned or logged.
+    """
     found = {(each["split"], each["head"], each["metric"]): None for result in results for each in result.metrics}
     for metric in _PREFERRED_METRICS:
         for wanted in ("test", "val", None):
             for key in found:
                 if key[2] == metric and wanted in (key[0], None):
                     return key
-    return None
+    own = (each for result in results for each in shown_metrics(result) if each["value"] is not None)
+    return next(((each["split"], each["head"], each["metric"]) for each in own), None)
 
 
 def axis_figures(
@@ -156,6 +176,7 @@ def _axis_figure(
         f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{count_note(means, 'repetitions')}"
         f"{cut_note(len(shown), len(groups))}",
         make_legend("along", shown, make_labels(shown), [mean.count_text for mean in means]),
+        detail=shown[0].stage,
     )
 
 
@@ -202,37 +223,63 @@ def make_legend(
 
 
 def learning_figures(runs: Sequence[FinishedJob], over: Sequence[str]) -> Iterator[Figure]:
-    """Yield, per stage, the loss and one validation metric by epoch: median and spread over the runs of a group."""
+    """Yield, per stage, the loss and one validation metric by epoch: median and spread over the runs of a group.
+
+    Runs that share a training count once. If there are more groups than a figure can show, all runs of the stage are
+    one group.
+    """
     for stage in dict.fromkeys(run.stage for run in runs):
-        stage_runs = [run for run in runs if run.stage == stage and (run.folder / HISTORY_FILE).exists()]
+        stage_runs = _one_of_each_training([run for run in runs if run.stage == stage])
         if not stage_runs:
             continue
         groups = group_runs(stage_runs, over)
-        columns = list(map(str, read_histories(stage_runs[:1])))
-        losses = [name for name in columns if name.endswith("loss")]
-        others = [name for name in columns if name.startswith("val") and name not in losses]
-        for shown in filter(None, (losses, others[:1])):
-            yield _learning_figure(stage, groups, shown)
+        if len(groups) > MAX_SERIES:
+            groups = [Group(stage, {}, tuple(stage_runs))]
+        note = f" All {len(stage_runs)} trainings of stage {stage} together." if not groups[0].axes else ""
+        for shown in filter(None, _learning_columns(list(map(str, read_histories(stage_runs[:1]))))):
+            yield _learning_figure(stage, groups, shown, note)
 
 
-def _learning_figure(stage: str, groups: Sequence[Group], columns: Sequence[str]) -> Figure:
-    shown = groups[:MAX_SERIES]
+def _one_of_each_training(runs: Sequence[FinishedJob]) -> list[FinishedJob]:
+    """Return the runs with a history, and of those that only predict in different ways the first, without that axis."""
+    found: dict[str, FinishedJob] = {}
+    for run in runs:
+        if (run.folder / HISTORY_FILE).exists():
+            axes = {axis: value for axis, value in run.axes.items() if not axis.startswith(_PREDICT_AXES)}
+            found.setdefault(address_key(run.stage, axes), replace(run, axes=axes))
+    return list(found.values())
+
+
+def _learning_columns(columns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the columns of losses, and those of one metric: of training samples where these are scored, and val."""
+    columns = [name for name in columns if name not in ("job", "epoch", "lr")]
+    losses = [name for name in columns if name.endswith("loss")]
+    if "train/eval_loss" in losses:
+        losses.remove("train/loss")
+    others = [name for name in columns if name not in losses and not name.startswith("train")]
+    others = [name for name in others if name.startswith("val")][:1] or others[:1]
+    trained = [name.replace("val/", "train/", 1) for name in others]
+    return losses, [*(name for name in trained if name in columns), *others]
+
+
+def _learning_figure(stage: str, groups: Sequence[Group], columns: Sequence[str], note: str) -> Figure:
     several = len(columns) > 1
     curves = [
         (series, column.startswith("train") and several, learning_curve(group, column))
-        for series, group in enumerate(shown)
+        for series, group in enumerate(groups)
         for column in columns
     ]
     found = [_learning_line(series, dashed, curve) for series, dashed, curve in curves if len(curve)]
-    label = "loss" if several else to_readable(columns[0])
+    label = "loss" if columns[-1].endswith("loss") else to_readable(columns[-1].rpartition("/")[2])
+    if not several:
+        label = to_readable(columns[0])
     dash_note = " Dashed: training, solid: validation." if several else ""
     title = f"{label} by epoch" + (f" ({stage})" if stage != "train" else "")
     return Figure(
         title,
         plots.draw_lines(figure_id(title, stage), found, "epoch", label),
-        f"Median of the runs that reached the epoch; band from their 10 % to their 90 % quantile."
-        f"{dash_note}{cut_note(len(shown), len(groups))}",
-        make_legend("group", shown, make_labels(shown)),
+        f"Median of the runs that reached the epoch; band from their 10 % to their 90 % quantile.{dash_note}{note}",
+        make_legend("group", groups, make_labels(groups)) if groups[0].axes else [],
     )
 
 

@@ -15,12 +15,15 @@ from seedfold.jobs.canonical_json import canonical_json
 from seedfold.results.evaluation.axes import CODE_AXES, Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined
 from seedfold.results.evaluation.problem_axes import problem_axes
+from seedfold.results.report.shown_axes import ShownAxes, choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
 from seedfold.results.store.published import MetricRecord, Result
 
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
+BEST_STEP = "_best_step"
+"""The end of the names of metrics that are not values but epochs."""
 MOST_OF_ITS_OWN = 8
 """How many metrics the report shows for a job that has none of `SHOWN_METRICS`, such as the job of a program."""
 
@@ -80,6 +83,7 @@ class ReportTable:
     has_stages: bool
     left_out: int = 0
     problem: Sequence[str] = ()
+    shown_axes: ShownAxes = field(default_factory=lambda: ShownAxes(()))
 
     @property
     def compared(self) -> list[str]:
@@ -101,7 +105,8 @@ def group_anchor(link_kind: str, group: Group) -> str:
 
 def shown_metrics(result: Result) -> Sequence[MetricRecord]:
     """Return the metrics of a job that the report shows."""
-    return [each for each in result.metrics if each["metric"] in SHOWN_METRICS] or result.metrics[:MOST_OF_ITS_OWN]
+    own = [each for each in result.metrics if not each["metric"].endswith(BEST_STEP)]
+    return [each for each in own if each["metric"] in SHOWN_METRICS] or own[:MOST_OF_ITS_OWN]
 
 
 def make_mean_table(
@@ -184,8 +189,11 @@ def _make_table(
     # The best is marked within each version of the code, because a version of the code is not a method.
     problem = list(dict.fromkeys([*problem_axes(axes, compare), *(axis for axis in axes if axis in CODE_AXES)]))
     mark_best(rows, columns, problem)
-    has_heads, has_stages = len({row.head for row in rows}) > 1, len({row.group.stage for row in rows}) > 1
-    return ReportTable(axes, columns, rows, has_heads, has_stages, left_out, problem)
+    stages = {row.group.stage for row in rows}
+    # A stage with one head needs no name for it, whatever other stages call theirs.
+    has_heads, has_stages = len({(row.group.stage, row.head) for row in rows}) > len(stages), len(stages) > 1
+    shown = choose_axes([row.group for row in rows], axes)
+    return ReportTable(shown.names, columns, rows, has_heads, has_stages, left_out, problem, shown)
 
 
 def make_pooled_table(

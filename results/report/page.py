@@ -7,8 +7,9 @@ megabytes for thousands of jobs, and the page says which lists are cut.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ from seedfold.results.imports.run import IMPORT_RUN as IMPORTED
 from seedfold.results.report.embedded_figures import figures_left_by_jobs
 from seedfold.results.report.figures import Figure, axis_figures, curve_figures, learning_figures
 from seedfold.results.report.headline import ReportRow, format_number, make_mean_table, shown_metrics
+from seedfold.results.report.heat_maps import heat_maps
+from seedfold.results.report.leading import Leading, find_leading
 from seedfold.results.report.out_of_fold_section import pool_folds
 from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
-from seedfold.results.store.atomic_files import replace_file
+from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import FinishedJob, Job
+from seedfold.results.store.named_output import open_output
 from seedfold.results.store.published import Result, load_result
 from seedfold.results.tables.result_tables import averaged_axes
 
@@ -70,15 +74,17 @@ def write_report(
     more_figures: Sequence[Figure] = (),
     reasons: Reasons | None = None,
     compare: Sequence[str] | None = None,
+    first: Sequence[str] = (),
 ) -> None:
     """Write the report of a study to ``out``; an older file is replaced in one step.
 
     ``states`` counts jobs by state. ``failures`` have ``id, axes, kind, reason, attempts, log``. ``overview`` is shown
     as it is: text and numbers by name, and mappings of mappings (such as ``stages``) as tables. ``planned`` are the
     places of the study, which tell which folds are missing; ``planned_by_code`` are the same places with the axis
-    `code`, if ``runs`` have it. ``find_log`` finds the log of a run. ``more_figures`` come last. ``reasons`` say why
-    planned jobs have no result; ``compare`` names the axes of the methods that are compared, as `problem_axes` takes
-    them. Raises DamagedError for a run whose result is missing.
+    `code`, if ``runs`` have it. ``find_log`` finds the log of a run. ``more_figures`` come before those that jobs left.
+    ``reasons`` say why planned jobs have no result; ``compare`` names the axes of the methods that are compared, as
+    `problem_axes` takes them; ``first`` the files that come first, as `find_leading` takes them. Raises DamagedError
+    for a run whose result is missing.
     """
     results = {run.id: load_result(run.folder) for run in runs}
     over = averaged_axes(runs)
@@ -86,29 +92,52 @@ def write_report(
     places_by_code = places or [] if planned_by_code is None else list(planned_by_code)
     means = make_mean_table(runs, results, over, MAX_ROWS, places_by_code, compare)
     pooled = pool_folds(runs, over, places, MAX_ROWS, compare)
+    drawn = {figure.file: figure for figure in more_figures if figure.file}
+    leading = find_leading(runs, first, drawn)
     figures = [
         *axis_figures(runs, results, over, places_by_code),
-        *learning_figures(runs, over),
+        *heat_maps(runs, results, over),
         *curve_figures(pooled.curves, pooled.setting_count),
-        *more_figures,
-        *figures_left_by_jobs(runs),
+        *(figure for figure in more_figures if figure.file not in leading.drawn),
+        *figures_left_by_jobs(runs, leading.files, drawn),
     ]
+    sections = _name_figures(leading, figures, list(learning_figures(runs, over)))
     page = _load_template().render(
         study=study,
         averaged=over,
         means=means,
         missing=_missing_lines(runs, results, places_by_code, reasons or {}),
         pooled=pooled,
-        figures=figures,
-        groups=_groups_by_anchor([*means.rows, *(pooled.table.rows if pooled.table else ())], figures),
+        **sections,
+        absent=leading.absent,
+        groups=_groups_by_anchor(
+            [*means.rows, *(pooled.table.rows if pooled.table else ())],
+            [*figures, *sections["learning"], *(part for part in leading.parts if isinstance(part, Figure))],
+        ),
         failures=_group_failures(failures, out.parent, {run.id for run in runs[:MAX_JOBS]}),
         failed=len(failures),
         jobs=[_make_job_row(run, results[run.id], means.columns, out.parent, find_log) for run in runs[:MAX_JOBS]],
         **_page_values(states, overview),
         **_run_values(runs),
     )
-    with replace_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    with open_output(out) as file:
+        file.write(page.encode(errors="backslashreplace"))
+
+
+def _name_figures(leading: Leading, figures: Sequence[Figure], learning: Sequence[Figure]) -> dict[str, Any]:
+    """Return the parts of the page by section, no two of them with one title."""
+    parts = [*leading.parts, *figures, *learning]
+    counts = Counter(part.title for part in parts)
+    used: Counter[str] = Counter()
+
+    def named(part: Any) -> Any:
+        detail = getattr(part, "detail", "")
+        title = f"{part.title} ({detail})" if counts[part.title] > 1 and detail else part.title
+        used[title] += 1
+        return replace(part, title=title if used[title] == 1 else f"{title}, {used[title]}")
+
+    names = {"leading": leading.parts, "figures": figures, "learning": learning}
+    return {section: [named(part) for part in own] for section, own in names.items()}
 
 
 def _missing_lines(
@@ -137,7 +166,7 @@ def _run_values(runs: Sequence[FinishedJob]) -> dict[str, Any]:
     names = axis_names(runs)
     return {
         "axes": _axis_values(runs),
-        "job_axes": names,
+        "job_axes": choose_axes(runs, names).names,
         "short": short_names(names),
         "many_stages": len({run.stage for run in runs}) > 1,
         "total": len(runs),

@@ -28,6 +28,8 @@ DARK_COLOURS = ("#4da3db", "#f0803c", "#2cc295", "#e09bc4", "#f2b93b", "#9ad6f7"
 
 _TEXT_MARKER, _GRID_MARKER = "#010203", "#040506"
 _SERIES_MARKERS = [f"#0a0b{number:02x}" for number in range(MAX_SERIES)]
+FIRST_COLOUR = _SERIES_MARKERS[0]
+"""Stands for the first colour of the page in what `draw_inline` draws."""
 _SIZE = (4.2, 2.8)
 _STYLE: Any = {
     "svg.fonttype": "none",

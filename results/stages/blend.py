@@ -7,6 +7,9 @@ Members are the settings of the parent stages (`seedfold.results.ensembles.blend
   out-of-fold predictions of a fold, the weights are chosen on the other folds, so that no score is computed on samples
   on which its weights were chosen.
 
+Files of ``blend.external`` are test predictions that were made elsewhere; they are blended into the test predictions,
+and no out-of-fold score knows of them (`seedfold.results.ensembles.external_predictions`).
+
 It publishes the one that ``blend.use`` names as predictions (head ``blend``), and for people ``oof.csv``, a file of
 test predictions, ``auc.csv``, ``weights.csv``, ``blend.svg``, and the figures of
 `seedfold.results.stages.out_of_fold_figures`.
@@ -17,6 +20,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +38,7 @@ from seedfold.results.ensembles.blend_members import (
     find_members,
 )
 from seedfold.results.ensembles.blend_weights import choose_weights, choose_weights_per_fold
+from seedfold.results.ensembles.external_predictions import ExternalPredictions, read_external
 from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.stages.mean import log_areas, make_auc_table, make_test_table, write_mean_predictions
 
@@ -58,9 +63,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BlendSettings:
-    """``blend``: the weights of members, which blend is used, the axis of passes, the file and its columns."""
+    """``blend``: the weights of members, which blend is used, the axis of passes, the file and its columns.
+
+    ``external`` has the weights of files made elsewhere, which lie in ``external_folder`` if their names are relative.
+    """
 
     weights: Mapping[str, float] = field(default_factory=dict)
+    external: Mapping[str, float] | None = None
+    external_folder: str = ""
     use: str = GIVEN_BLEND
     passes: str = "predict.tta"
     file: str = "submission.csv"
@@ -73,10 +83,16 @@ class BlendSettings:
         settings = read_settings(cls, config.get("blend"), "blend")
         if settings.use not in (GIVEN_BLEND, CHOSEN_BLEND):
             raise ConfigFailure(f"blend.use: {settings.use!r} is not one of {GIVEN_BLEND}, {CHOSEN_BLEND}")
-        for stage, weight in settings.weights.items():
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-                raise ConfigFailure(f"blend.weights.{stage}: {weight!r} is not a weight; give a number of at least 0")
+        for key, weights in (("weights", settings.weights), ("external", settings.external or {})):
+            for name, weight in weights.items():
+                if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                    raise ConfigFailure(f"blend.{key}.{name}: {weight!r} is not a weight; give a number of at least 0")
         return settings
+
+    @property
+    def external_files(self) -> dict[Path, float]:
+        """The weight of each file made elsewhere."""
+        return {Path(self.external_folder, str(name)): float(weight) for name, weight in (self.external or {}).items()}
 
 
 @dataclass(frozen=True)
@@ -97,14 +113,27 @@ def run(work: Work) -> None:
         given_by_settings = make_given_weights(found, settings.weights)
         members = align_members(found)
         blends = {GIVEN_BLEND: _blend_given(members, given_by_settings), CHOSEN_BLEND: _blend_chosen(members)}
+        external = _read_external(work, settings, members) if settings.external else None
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
-    _write_predictions(work, settings, members, blends[settings.use])
-    _write_tables(work, settings, members, blends)
+    _write_predictions(work, settings, members, blends[settings.use], external)
+    _write_tables(work, settings, members, blends, external)
 
 
-def _write_predictions(work: Work, settings: BlendSettings, members: BlendMatrix, used: Blend) -> None:
-    test = members.to_predictions(TEST_SPLIT, used.test)
+def _read_external(work: Work, settings: BlendSettings, members: BlendMatrix) -> ExternalPredictions:
+    member_weight = sum(settings.weights[member.stage] for member in members.members)
+    samples = members.to_predictions(TEST_SPLIT, members.test[:, 0]).first_member.sample_ids.tolist()
+    found = read_external(settings.external_files, samples, (settings.id, settings.target), member_weight)
+    for file in settings.external_files:
+        work.reads(file)
+    _log.info("made elsewhere: %.3f of the test predictions, and nothing of the scores", found.shares.sum())
+    return found
+
+
+def _write_predictions(
+    work: Work, settings: BlendSettings, members: BlendMatrix, used: Blend, external: ExternalPredictions | None
+) -> None:
+    test = members.to_predictions(TEST_SPLIT, used.test if external is None else external.blend(used.test))
     write_mean_predictions(
         work, DEVELOPMENT_SPLIT, members.to_predictions(DEVELOPMENT_SPLIT, used.development), BLEND_HEAD
     )
@@ -112,13 +141,20 @@ def _write_predictions(work: Work, settings: BlendSettings, members: BlendMatrix
     make_test_table(test, settings.id, settings.target).to_csv(work.outputs / settings.file, index=False)
 
 
-def _write_tables(work: Work, settings: BlendSettings, members: BlendMatrix, blends: Mapping[str, Blend]) -> None:
+def _write_tables(
+    work: Work,
+    settings: BlendSettings,
+    members: BlendMatrix,
+    blends: Mapping[str, Blend],
+    external: ExternalPredictions | None,
+) -> None:
     from seedfold.results.stages.blend_figure import draw_blend
     from seedfold.results.stages.out_of_fold_figures import draw_oof_figures
 
     oof, weights = _make_oof_table(members, blends, settings), _make_weights_table(members.members, blends)
     scores = make_auc_table(oof, [*members.names, *blends])
-    for name, table in (("oof", oof), ("auc", scores), ("weights", weights)):
+    written = weights if external is None else _with_external(weights, blends[settings.use], external)
+    for name, table in (("oof", oof), ("auc", scores), ("weights", written)):
         table.to_csv(work.outputs / f"{name}.csv", index=False)
     log_areas(scores)
     draw_blend(work.outputs / "blend.svg", scores, weights)
@@ -171,3 +207,12 @@ def _make_weights_table(members: Sequence[BlendMember], blends: Mapping[str, Ble
         columns[name] = blend.weights
         columns |= {f"{name}_without_{fold}": weights for fold, weights in blend.by_fold.items()}
     return pd.DataFrame(columns)
+
+
+def _with_external(weights: pd.DataFrame, used: Blend, external: ExternalPredictions) -> pd.DataFrame:
+    """Return the table with a row for each file, and the column ``submission``: the weights in the test predictions."""
+    import pandas as pd
+
+    rows = pd.DataFrame({"member": external.files, "stage": "external", "submission": external.shares})
+    members = weights.assign(submission=used.weights * (1 - external.shares.sum()))
+    return pd.concat([members, rows], ignore_index=True)

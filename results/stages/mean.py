@@ -4,7 +4,8 @@ A development sample gets the mean over the models that held it out, a test samp
 each with the same weight. It publishes these means as predictions (head ``mean``), and for people:
 
 - ``auc.csv``: area under the ROC curve per model and of their mean, by fold, as the mean of the folds (fold ``mean``),
-  and of all out-of-fold predictions together (fold ``all``);
+  and of all out-of-fold predictions together (fold ``all``); beside it ``train_auroc``, that of the samples that each
+  model was fitted on, if these were scored;
 - ``oof.csv``: id, target, fold, the probability of class 1 by each model, and ``pred``, their mean, sorted by id;
 - a file of test predictions: id and the mean probability of class 1, sorted by id; and ``test_predictions.svg``.
 """
@@ -28,6 +29,7 @@ from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD_AXIS, add_zipped_axes, find_gaps, refuse_gaps
 from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.evaluation.pooling import pool_runs
+from seedfold.results.evaluation.training_areas import add_training_areas, training_areas
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc
 from seedfold.results.store.predictions import write_predictions
@@ -73,7 +75,11 @@ def run(work: Work) -> None:
     for split, each in means.items():
         write_mean_predictions(work, split, _only_head(each), MEAN_NAME)
     oof.to_csv(work.outputs / "oof.csv", index=False)
-    scores = make_auc_table(oof, [*oof.columns[3:]])
+    areas = {
+        format_value(each.group.axes[settings.over]): training_areas(each.group.runs)
+        for each in models[DEVELOPMENT_SPLIT]
+    }
+    scores = add_training_areas(make_auc_table(oof, [*oof.columns[3:]]), areas, "model", MEAN_NAME)
     scores.to_csv(work.outputs / "auc.csv", index=False)
     log_areas(scores)
     if TEST_SPLIT in means:

@@ -7,7 +7,8 @@ Each value of this axis has its own tables; the highest value is submitted. The 
 - ``submission.csv``, or another name: id and target, the mean over the folds of the probability of class 1, by id;
 - the same tables for the other values, as ``oof_PASSES.csv`` and ``submission_PASSES.csv``;
 - ``auc.csv``: area under the ROC curve per value and fold, their mean (fold ``mean``), and that of all out-of-fold
-  predictions together (fold ``all``), which also ranks samples of one fold against those of others;
+  predictions together (fold ``all``), which also ranks samples of one fold against those of others; beside it
+  ``train_auroc``, that of training samples, if these were scored;
 - ``passes.csv`` and ``passes.svg``, if there are several values: whether more passes are better;
 - figures: ``learning.svg``, ``schedule.svg``, ``test_predictions.svg``, and those of
   `seedfold.results.stages.out_of_fold_figures`.
@@ -29,6 +30,7 @@ from seedfold.results.evaluation.fold_areas import fold_areas, mean_fold_area
 from seedfold.results.evaluation.folds import FOLD_AXIS
 from seedfold.results.evaluation.parent_jobs import parent_runs
 from seedfold.results.evaluation.pooling import pool_runs, read_runs
+from seedfold.results.evaluation.training_areas import add_training_areas, training_areas
 from seedfold.results.stages.augmentation_passes import compare_passes
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.metrics import auroc, probabilities
@@ -176,11 +178,15 @@ def _probability_of_class_1(rows: HeadPredictions) -> Any:
 
 
 def make_auc_table(variants: Sequence[PassesVariant], tables: Sequence[pd.DataFrame], passes: str) -> pd.DataFrame:
-    """Return PASSES, fold, n, auroc: a row per fold with both classes, one for their mean, one for all rows."""
+    """Return PASSES, fold, n, auroc: a row per fold with both classes, one for their mean, one for all rows.
+
+    If the runs have scored training samples, ``train_auroc`` has the area of these, as they are, whatever the passes.
+    """
     import pandas as pd
 
     rows = [row for variant, table in zip(variants, tables, strict=True) for row in _auc_rows(variant, table, passes)]
-    return pd.DataFrame(rows)
+    areas = {variant.passes: training_areas(variant.runs) for variant in variants}
+    return add_training_areas(pd.DataFrame(rows), areas, passes, MEAN_OF_FOLDS)
 
 
 def _auc_rows(variant: PassesVariant, table: pd.DataFrame, passes: str) -> Iterator[dict[str, Any]]:

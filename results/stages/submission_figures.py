@@ -41,7 +41,7 @@ def _draw_learning(histories: Sequence[pd.DataFrame], configs: Sequence[Any]) ->
     grid: Any = figure.subplots(2, count, sharex="col", sharey="row", squeeze=False)
     for place, (history, config) in enumerate(zip(histories, configs, strict=True)):
         monitor, best = _best_epoch(history, config)
-        _plot_columns(grid[0, place], history, ["train/loss", "val/loss"], best)
+        _plot_columns(grid[0, place], history, [_training_loss(history), "val/loss"], best)
         _plot_columns(grid[1, place], history, _metric_columns(history, monitor), best)
         grid[0, place].set_title(f"fold {config['fold']}, best epoch {best + 1}", fontsize=9)
         grid[1, place].set_xlabel("epoch")
@@ -60,6 +60,11 @@ def _best_epoch(history: pd.DataFrame, config: Any) -> tuple[str, int]:
     trainer = config["trainer"]
     values = history[trainer["monitor"]]
     return trainer["monitor"], int(values.idxmax() if trainer["mode"] == "max" else values.idxmin())
+
+
+def _training_loss(history: pd.DataFrame) -> str:
+    """Return the column of the loss of training samples: as validation is computed, if it was computed so."""
+    return "train/eval_loss" if "train/eval_loss" in history else "train/loss"
 
 
 def _metric_columns(history: pd.DataFrame, monitor: str) -> list[str]:

@@ -42,12 +42,16 @@ def run(work: Work) -> None:
         ensembles = make_ensembles(members, choice)
     except UsageError as error:
         raise ConfigFailure(str(error)) from error
+    for reason in ensembles.left_out:
+        _log.warning("ensemble: left out %s", reason)
     table = ensembles.score_table()
     for row in table[["split", "chosen_on", "n", choice.rank_by]].itertuples(index=False):
         _log.info("%s, members chosen on %s, n %s: %s %s", *row[:3], choice.rank_by, row[3])
     _write_predictions(work, ensembles)
     table.to_csv(work.outputs / "ensemble.csv", index=False)
     ensembles.member_table(choice.rank_by).to_csv(work.outputs / "members.csv", index=False)
+    if ensembles.left_out:
+        (work.outputs / "left_out.txt").write_text("\n".join([*ensembles.left_out, ""]))
     _write_people_tables(work.outputs, ensembles)
     draw_figures(work.outputs, members, table, choice.rank_by, _test_predictions(ensembles))
 

@@ -34,6 +34,11 @@ from seedfold.results.store.integrity import Floats, Targets, check_ids, check_r
 
 FOOTER_KEY = b"seedfold"
 SCHEMA = 1
+_COLUMN_TYPES = {
+    "string": ("string", "large_string", "dictionary<values=string, indices=int32, ordered=0>"),
+    "target": ("int64", "double"),
+    "float": ("float",),
+}
 _SPLIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _FILE_NAME = re.compile(r"predictions\.([A-Za-z0-9][A-Za-z0-9_-]*)\.parquet")
 
@@ -205,7 +210,14 @@ def _write(path: Path, table: Any, footer: Footer) -> None:
     encoding = {**dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "sample_id": "DELTA_BYTE_ARRAY"}
     described = table.replace_schema_metadata({FOOTER_KEY: json.dumps(asdict(footer), ensure_ascii=False)})
     with path.open("xb") as file:
-        pq.write_table(described, file, compression="zstd", use_dictionary=dictionaries, column_encoding=encoding)
+        pq.write_table(
+            described,
+            file,
+            compression="zstd",
+            use_dictionary=dictionaries,
+            column_encoding=encoding,
+            write_page_checksum=True,
+        )
         file.flush()
         os.fsync(file.fileno())
 
@@ -213,7 +225,14 @@ def _write(path: Path, table: Any, footer: Footer) -> None:
 def _parse_footer(path: Path, metadata: Mapping[bytes, bytes] | None) -> Footer:
     if not metadata or FOOTER_KEY not in metadata:
         raise DataFailure(f"{path}: holds no predictions (its footer does not say which job wrote it)")
-    return Footer(**json.loads(metadata[FOOTER_KEY]))
+    try:
+        footer = Footer(**json.loads(metadata[FOOTER_KEY]))
+        widths = footer.heads.values()
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataFailure(f"{path}: its footer is damaged ({error})") from error
+    if not widths or not all(type(width) is int and width > 0 for width in widths):
+        raise DataFailure(f"{path}: its footer is damaged (heads: {footer.heads!r:.80})")
+    return footer
 
 
 def read_footer(path: Path) -> Footer:
@@ -221,30 +240,55 @@ def read_footer(path: Path) -> Footer:
     return _parse_footer(path, _read_parquet(path, schema_only=True))
 
 
-def _read_parquet(path: Path, schema_only: bool = False) -> Any:
+def _read_parquet(path: Path, schema_only: bool = False, columns: list[str] | None = None) -> Any:
     try:
         if schema_only:
             return pq.read_schema(path).metadata
-        with pq.ParquetFile(path) as file:
-            return file.read(use_threads=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataFailure(f"{path}: cannot be read as Parquet: {error}") from error
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(use_threads=False, columns=columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise DataFailure(f"{path}: cannot be read as Parquet: {reason}") from error
 
 
 def count_unknown_targets(path: Path) -> int:
     """Return how many rows of a file of predictions have no target; raises DataFailure if it is damaged or none."""
     footer_metadata = _read_parquet(path, schema_only=True)
     _parse_footer(path, footer_metadata)
-    with pq.ParquetFile(path) as file:
-        target = file.read(columns=["target"], use_threads=False).column("target")
+    target = _read_parquet(path, columns=["target"]).column("target")
     return int(target.null_count)
 
 
 def read_predictions(path: Path) -> Any:
     """Return the file's rows as an Arrow table, its footer in the schema's metadata; raises DataFailure if damaged."""
     table = _read_parquet(path)
-    _parse_footer(path, table.schema.metadata)
+    _check_columns(path, table, _parse_footer(path, table.schema.metadata))
     return table
+
+
+def _check_columns(path: Path, table: Any, footer: Footer) -> None:
+    """Raise DataFailure if a file has other columns or another number of rows than its footer says."""
+    logits = [f"logit_{number}" for number in range(max(footer.heads.values()))]
+    wanted = {**dict.fromkeys(("sample_id", "head"), "string"), "target": "target", **dict.fromkeys(logits, "float")}
+    for name, kind in wanted.items():
+        if name not in table.column_names:
+            raise DataFailure(f"{path}: has no column {name}")
+        found = str(table.schema.field(name).type)
+        if found not in _COLUMN_TYPES[kind]:
+            raise DataFailure(f"{path}: its column {name} is of type {found}")
+    if table.num_rows % len(footer.heads):
+        raise DataFailure(f"{path}: {table.num_rows} rows cannot be the same samples for {len(footer.heads)} heads")
+
+
+def verify_pages(paths: Sequence[Path]) -> None:
+    """Compare the pages of files of predictions with their checksums; raises DataFailure for one that is damaged."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def verify(path: Path) -> None:
+        read_predictions(path)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(verify, paths))
 
 
 def read_heads(path: Path) -> Iterator[HeadPredictions]:

@@ -25,6 +25,8 @@ RUN_METRICS_FILE = "metrics.json"
 """A list of `MetricRecord` that a run may leave beside or instead of predictions."""
 HISTORY_FILE = "epochs.csv"
 """A row of metrics for each epoch, or for each step that a program logged, in the column ``epoch``."""
+RESOLVED_FILE = "resolved_values.json"
+"""Values that a run may leave for keys of its configuration, by dotted key: those that it drew itself."""
 RETURNED = "return"
 """The split and head of the metrics that the function of a program returned."""
 
@@ -71,7 +73,7 @@ class Result:
     files: Mapping[str, FileRecord]
     metrics: tuple[MetricRecord, ...]
     resolved: Mapping[str, Any] = field(default_factory=dict)
-    """What late references stood for, by dotted key."""
+    """What late references, and values that a job draws, stood for, by dotted key."""
 
     @property
     def seconds(self) -> float:
@@ -84,6 +86,14 @@ class Result:
 
 
 _RECORD_FIELDS = tuple(name for name in Result.__dataclass_fields__ if name not in {"files", "metrics", "resolved"})
+
+
+_FIELD_TYPES: Mapping[type | tuple[type, ...], tuple[str, ...]] = {
+    str: ("id", "study", "stage", "run"),
+    dict: ("axes", "config", "parents", "provenance", "files", "resolved"),
+    int: ("attempt",),
+    (int, float): ("started", "ended"),
+}
 
 
 def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
@@ -99,7 +109,7 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     for name in names:
         fsync_path(staging / name)
     files = {name: _make_file_record(staging / name) for name in names}
-    metrics, resolved = _collect_metrics(staging, names), record.get("resolved", {})
+    metrics, resolved = _collect_metrics(staging, names), {**record.get("resolved", {}), **_read_resolved(staging)}
     result = Result(**fields, files=files, metrics=metrics, resolved=resolved)
     _write_and_sync(staging / RESULT_FILE, json.dumps(result.to_dict(), ensure_ascii=False))
     for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
@@ -164,6 +174,13 @@ def _read_run_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ..
     return tuple(records)
 
 
+def _read_resolved(staging: Path) -> dict[str, Any]:
+    """Return the values that a run itself found for keys of its configuration and left in `RESOLVED_FILE`."""
+    file = staging / RESOLVED_FILE
+    values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return values
+
+
 def _prediction_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, ...]:
     if not any(name.startswith("predictions.") for name in names):
         return ()
@@ -197,11 +214,29 @@ def load_result(folder: Path) -> Result:
     try:
         record = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
         fields = {name: record[name] for name in Result.__dataclass_fields__ if name != "resolved"}
+        fields |= {"metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})}
+        _check_types(fields)
     except FileNotFoundError:
         raise DamagedError(f"{folder / RESULT_FILE}: missing; run the job again") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, IsADirectoryError, NotADirectoryError) as error:
         raise DamagedError(f"{folder / RESULT_FILE}: damaged ({error}); run the job again") from error
-    return Result(**{**fields, "metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})})
+    return Result(**fields)
+
+
+def _check_types(fields: Mapping[str, Any]) -> None:
+    """Raise TypeError if a field is of another type than those that are written."""
+    for types, names in _FIELD_TYPES.items():
+        for name in names:
+            if not isinstance(fields[name], types):
+                raise TypeError(f"{name}: {fields[name]!r:.40}")
+    if not all(
+        isinstance(each, dict) and {"split", "head", "metric", "value"} <= each.keys() for each in fields["metrics"]
+    ):
+        raise TypeError("metrics")
+    if not all(
+        isinstance(each, dict) and {"bytes", "sha256", "mtime_ns"} <= each.keys() for each in fields["files"].values()
+    ):
+        raise TypeError("files")
 
 
 def nan_metrics(records: Iterable[MetricRecord]) -> list[str]:
@@ -210,21 +245,32 @@ def nan_metrics(records: Iterable[MetricRecord]) -> list[str]:
     return [("" if record["split"] == RETURNED else f"{record['split']} ") + record["metric"] for record in found]
 
 
+def result_record(folder: Path) -> FileRecord:
+    """Return what is known of the ``result.json`` in a published folder."""
+    return _make_file_record(folder / RESULT_FILE)
+
+
 def find_damage(
-    folder: Path | str, files: Mapping[str, FileRecord] | None = None, check_content: bool = False
+    folder: Path | str,
+    files: Mapping[str, FileRecord] | None = None,
+    check_content: bool = False,
+    result: FileRecord | None = None,
 ) -> str | None:
     """Return what is wrong with a published folder, or None if it is whole.
 
     Compares with ``files``, or with what the folder says of itself: existence and size of every file, and the content
     (SHA-256) of files whose time of change differs from the recorded one; with ``check_content`` the content of all.
+    ``result`` is what is known of the file ``result.json`` itself, if that was recorded.
     """
+    if result is not None and (reason := _find_file_damage(folder, RESULT_FILE, result, check_content)):
+        return reason
     if files is None or check_content:
         try:
             recorded = load_result(Path(folder)).files
         except DamagedError as error:
             return str(error).removeprefix(f"{folder}{os.sep}")
         files = recorded if files is None else files
-    elif not os.path.exists(f"{folder}/{RESULT_FILE}"):  # noqa: PTH110
+    elif result is None and not os.path.exists(f"{folder}/{RESULT_FILE}"):  # noqa: PTH110
         return f"{RESULT_FILE}: missing"
     for name, record in files.items():
         reason = _find_file_damage(folder, name, record, check_content)

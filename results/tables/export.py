@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
-from seedfold.results.store.atomic_files import replace_file
+from seedfold.results.store.named_output import open_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ _CHUNK = 10_000
 
 
 def export(frame: pd.DataFrame, format: str, out: Path | None = None) -> bytes | None:
-    """Write a table to ``out``, replacing what was there; or return its bytes if there is no ``out``.
+    """Write a table to ``out``, replacing the file that was there; or return its bytes if there is no ``out``.
 
     Nulls are empty in CSV and ``null`` in JSON. Raises UsageError for an unknown format.
     """
@@ -30,7 +30,7 @@ def export(frame: pd.DataFrame, format: str, out: Path | None = None) -> bytes |
         buffer = io.BytesIO()
         _write(frame, format, buffer)
         return buffer.getvalue()
-    with replace_file(out) as temporary, temporary.open("xb") as file:
+    with open_output(out) as file:
         _write(frame, format, file)
     return None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.moved_modules import current_name
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from seedfold.orchestrator.views.study import Study
     from seedfold.results.recording.current_run import CurrentRun
 
-__all__ = ["current", "lightning", "study"]
+__all__ = ["current", "derivation", "lightning", "study"]
 
 
 def current() -> CurrentRun:

@@ -25,7 +25,8 @@ def parent_of(pid):
 
 
 def is_told(work):
-    study = next(folder for folder in work.staging.parents if (folder / "events").is_dir())
+    # The folder of events comes with the first event.
+    study = next(folder for folder in work.staging.parents if (folder / "plans").is_dir())
     told = (line for file in (study / "events").glob("*.jsonl") for line in file.read_text().splitlines())
     return any('"e":"started"' in line and work.description.id in line for line in told)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from clients.both_ways import PROGRAMS
 from clusters.conftest import LsfProject, Project, SlurmProject
 from clusters.slurm.cluster import Cluster
 from hydra_program import HydraProgram, make_hydra_program
@@ -71,3 +72,27 @@ def test_sweep_whose_program_is_killed_is_gone_on_with(place: Place) -> None:
     assert "train: 4 jobs, nothing to start" in said
     assert "train: 4 done" in said
     assert len(stranger.executions()) == len(set(stranger.executions())) == 4
+
+
+SCHEDULER_VARIABLES = {
+    "slurm": {"SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_JOB_NAME"},
+    "lsf": {"LSB_JOBID", "LSB_JOBINDEX", "LSB_HOSTS"},
+}
+
+
+def test_programs_see_the_scheduler_and_lightning_starts_its_own_processes(place: Place) -> None:
+    stranger = place.program
+    (stranger.folder / "train.py").write_text((PROGRAMS / "ddp" / "app.py").read_text())
+    (stranger.folder / "conf" / "config.yaml").write_text((PROGRAMS / "ddp" / "conf" / "config.yaml").read_text())
+    # With a number of tasks, Lightning would take SLURM for what starts its processes.
+    tasks = ["hydra.launcher.options={ntasks: 1}"] if place.project.scheduler == "slurm" else []
+    said = stranger.run(*place.words, "seed=7", "hydra.launcher.resources.cpus=2", *tasks)
+    assert "train: 1 done" in said
+    assert stranger.returned_values() == [2]
+    for rank in range(2):
+        # Lightning gives the processes that it starts a folder of their own.
+        (file,) = stranger.folder.glob(f"out*/**/rank-{rank}.txt")
+        lines = file.read_text().splitlines()
+        assert lines[0] == "2 processes, seed 7"
+        assert SCHEDULER_VARIABLES[place.project.scheduler] <= set(lines)
+        assert [line for line in lines if line.startswith(("detected", "SUBMITIT_"))] == []

@@ -95,35 +95,41 @@ def test_what_is_counted_is_one_or_several() -> None:
         ({"derive": {"loss.w": {"_target_": "nowhere.f"}}}, r"loss.w: cannot import nowhere.f \(no module nowhere\)"),
         ({"derive": {"loss.w": {"x": 1}}}, r"derive.loss.w: does not name a function"),
         (
-            {"derive": {"loss.w": {"_target_": "math.sqrt"}}, **MATRIX},
-            r"w at seed=0, fold=0: math.sqrt raised TypeError: ",
+            {"derive": {"loss.w": {"_target_": "marked_functions.root"}}, **MATRIX},
+            r"w at seed=0, fold=0: marked_functions.root raised TypeError: ",
         ),
         (
             {"derive": {"loss.w": {"_target_": "seedfold.jobs.imbalance.class_weights", **WEIGHTS}}},
             r"w at its only point: seedfold.jobs.imbalance.class_weights: loss.weighting: 'odd' is not a way",
         ),
-        ({"derive": {"loss.w": {"_target_": "math.sqr"}}}, r"\(math has no sqr \(did you mean 'sqrt'\?\)\)"),
-        ({"derive": {"loss.w": {"_target_": "math..sqrt"}}}, r"cannot import math..sqrt \("),
         (
-            {"derive": {"loss.w": {"_target_": "math.pi"}}},
-            r"derive.loss.w: math.pi is not a function; give the name of one",
+            {"derive": {"loss.w": {"_target_": "marked_functions.rot"}}},
+            r"marked_functions has no rot \(did you mean 'root'\?\)\)",
         ),
-        ({"derive": {"loss.w": {"_target_": "builtins.object"}}}, r"derive.loss.w.*object is not a JSON value"),
-        ({"derive": {"loss.w": {"_target_": "json.dumps", "obj": "${nope}"}}}, r"derive.loss.w.*nope"),
+        ({"derive": {"loss.w": {"_target_": "marked_functions..root"}}}, r"cannot import marked_functions..root \("),
         (
-            {"derive": {"loss.w": {"_target_": "json.dumps", "obj": "${result:a,b}"}}},
+            {"derive": {"loss.w": {"_target_": "marked_functions.__doc__"}}},
+            r"derive.loss.w: marked_functions.__doc__ is not a function; give the name of one",
+        ),
+        ({"derive": {"loss.w": {"_target_": "marked_functions.thing"}}}, r"derive.loss.w.*object is not a JSON value"),
+        ({"derive": {"loss.w": {"_target_": "marked_functions.json_text", "obj": "${nope}"}}}, r"derive.loss.w.*nope"),
+        (
+            {"derive": {"loss.w": {"_target_": "marked_functions.json_text", "obj": "${result:a,b}"}}},
             r"obj is not known before the job starts",
         ),
-        ({"derive": {"seed": {"_target_": "json.dumps", "obj": 1}}, **MATRIX}, r"derive.seed: seed is set as well"),
         (
-            {"derive": {"matrix.a": {"_target_": "json.dumps", "obj": 1}}},
+            {"derive": {"seed": {"_target_": "marked_functions.json_text", "obj": 1}}, **MATRIX},
+            r"derive.seed: seed is set as well",
+        ),
+        (
+            {"derive": {"matrix.a": {"_target_": "marked_functions.json_text", "obj": 1}}},
             r"derive.matrix.a: matrix describes the study",
         ),
         (
             {
                 "derive": {
-                    "a": {"_target_": "json.dumps", "obj": "${b}"},
-                    "b": {"_target_": "json.dumps", "obj": "${a}"},
+                    "a": {"_target_": "marked_functions.json_text", "obj": "${b}"},
+                    "b": {"_target_": "marked_functions.json_text", "obj": "${a}"},
                 }
             },
             r"derive: a, b depend on each other",
@@ -223,7 +229,7 @@ def test_a_missing_value_may_come_from_an_axis_or_a_derivation(tree: Any) -> Non
         "other": "???",
         "use": "${need}-${other}",
         "matrix": {"need": [1]},
-        "derive": {"other": {"_target_": "json.dumps", "obj": "${need}"}},
+        "derive": {"other": {"_target_": "marked_functions.json_text", "obj": "${need}"}},
     }
     assert tree.jobs(content)[0].config["use"] == "1-1"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from seedfold.jobs.axis_values import parse_cell, parse_simple_value
 from seedfold.jobs.compose import Composer
@@ -39,7 +41,7 @@ def test_axes_are_crossed_in_the_order_written(tree: Any, axes_of: Any) -> None:
     [
         ([1, 2], [1, 2]),
         (5, [5]),
-        (None, [None]),
+        ([None], [None]),
         ("range(0,3)", [0, 1, 2]),
         ("choice(a,b)", ["a", "b"]),
         ("1,2.0,x,'y z',null,true", [1, 2.0, "x", "y z", None, True]),
@@ -81,6 +83,16 @@ def test_new_keys_and_parts_of_one_tree(tree: Any) -> None:
     assert [job.config["a"] for job in jobs] == [{"b": 1, "c": 3}, {"b": 2, "c": 3}]
     assert jobs[0].config["optimizer"] == {"lr": 9, "name": "adam"}
     assert jobs[0].axes == {"a.b": 1, "a.c": 3, "optimizer": {"lr": 9}, "optimizer.name": "adam"}
+
+
+def test_an_axis_without_a_value_is_dropped(tree: Any) -> None:
+    """A study file takes out an axis that it inherits, in a matrix and in a zip; ~KEY does so on the command line."""
+    content: dict[str, Any] = {"matrix": {"seed": [0, 1], "fold": None}}
+    assert [dict(job.axes) for job in tree.jobs(content)] == [{"seed": 0}, {"seed": 1}]
+    content = {"zip": [{"fold": None, "optimizer.lr": [0.1, 0.2]}]}
+    assert [dict(job.axes) for job in tree.jobs(content)] == [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
+    content = {"matrix": {"seed": [0, 1], "fold": [0, 1, 2]}}
+    assert [dict(job.axes) for job in tree.jobs(content, "~matrix.fold")] == [{"seed": 0}, {"seed": 1}]
 
 
 def test_zips_advance_together_and_cross_with_the_matrix(tree: Any, axes_of: Any) -> None:
@@ -133,8 +145,8 @@ def test_derived_values_feed_interpolations_and_each_other(tree: Any) -> None:
         "shown": "w=${loss.weights}",
         "matrix": {"loss.weighting": ["none", "ratio"], "task": ["digits", "cancer"], "seed": [0, 1]},
         "derive": {
-            "loss.count": {"_target_": "builtins.str", "object": "${loss.weights}"},
-            "loss.weights": {"_target_": "json.dumps", "obj": ["${loss.weighting}", "${task.classes}"]},
+            "loss.count": {"_target_": "marked_functions.text", "object": "${loss.weights}"},
+            "loss.weights": {"_target_": "marked_functions.json_text", "obj": ["${loss.weighting}", "${task.classes}"]},
         },
     }
     jobs = tree.jobs(content)
@@ -147,12 +159,14 @@ def test_derived_values_feed_interpolations_and_each_other(tree: Any) -> None:
 def test_a_derived_value_is_in_the_id_and_its_recipe_is_not(tree: Any) -> None:
     matrix = {"seed": [1]}
     by_hand = tree.jobs({"matrix": matrix, "loss": {"smoothing": "[1, 2]"}})
-    derived = tree.jobs({"matrix": matrix, "derive": {"loss.smoothing": {"_target_": "json.dumps", "obj": [1, 2]}}})
+    derived = tree.jobs(
+        {"matrix": matrix, "derive": {"loss.smoothing": {"_target_": "marked_functions.json_text", "obj": [1, 2]}}}
+    )
     assert derived[0].id == by_hand[0].id
 
 
 def test_numpy_results_become_python_values(tree: Any) -> None:
-    derive = {"loss.weights": {"_target_": "numpy.linspace", "start": 0, "stop": 1, "num": 3}}
+    derive = {"loss.weights": {"_target_": "marked_functions.spread", "start": 0, "stop": 1, "num": 3}}
     (job,) = tree.jobs({"derive": derive})
     assert job.config["loss"]["weights"] == [0.0, 0.5, 1.0]
     assert json.loads(json.dumps(job.to_dict()))["config"]["loss"]["weights"] == [0.0, 0.5, 1.0]
@@ -194,6 +208,16 @@ def test_volatile_settings_change_no_id(tree: Any) -> None:
     assert before[0].texts["file"] == "${paths.data}/f"
     assert [job.id for job in tree.jobs(study, "study=other")] == [job.id for job in before]
     assert tree.jobs(study, "optimizer.lr=0.2")[0].id != before[0].id
+
+
+def test_a_value_that_is_new_at_every_call_is_refused(tree: Any) -> None:
+    OmegaConf.register_new_resolver("draw", random.random)
+    try:
+        with pytest.raises(UsageError, match=r"^name: \$\{draw:…\} gives another value at every call"):
+            tree.jobs({"name": "run-${draw:}", "matrix": {"seed": [0, 1]}})
+        assert len(tree.jobs({"resources": {"extra": {"comment": "${draw:}"}}, "matrix": {"seed": [0, 1]}})) == 2
+    finally:
+        OmegaConf.clear_resolver("draw")
 
 
 def test_prediction_settings_keep_the_fit(tree: Any) -> None:

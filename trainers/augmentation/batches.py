@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from seedfold.jobs.work import ConfigFailure
 
 
 class Augmentation(Protocol):
@@ -33,6 +36,32 @@ class Shift:
         image = torch.arange(count, device=inputs.device)[:, None, None, None]
         channel = torch.arange(channels, device=inputs.device)[None, :, None, None]
         return padded[image, channel, rows, columns]
+
+
+class CropFlip:
+    """Take a part of ``size`` (height, width) of each image at a random place, and flip it from left to right."""
+
+    def __init__(self, size: Sequence[int], flip_horizontal: float = 0.5) -> None:
+        self.size = (int(size[0]), int(size[1]))
+        self.flip_horizontal = flip_horizontal
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Return parts of ``size`` of images (b, channels, height, width).
+
+        Raises ConfigFailure for images that are smaller.
+        """
+        spare = [side - part for side, part in zip(inputs.shape[2:], self.size, strict=True)]
+        if min(spare) < 0:
+            raise ConfigFailure(f"augment.size: {list(self.size)} is larger than images of {list(inputs.shape[2:])}")
+        drawn = torch.rand((3, len(inputs)), generator=generator, device=inputs.device)
+        first = [(drawn[axis] * (spare[axis] + 1)).long().clamp(max=spare[axis])[:, None] for axis in (0, 1)]
+        rows, columns = (
+            start + torch.arange(part, device=inputs.device) for start, part in zip(first, self.size, strict=True)
+        )
+        columns = torch.where(drawn[2, :, None] < self.flip_horizontal, columns.flip(1), columns)
+        image = torch.arange(len(inputs), device=inputs.device)[:, None, None]
+        # Chosen in one step, with the channels last.
+        return inputs[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
 
 
 class FlipAffineColor:

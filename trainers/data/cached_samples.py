@@ -38,7 +38,7 @@ def _read_samples(images: Path) -> Samples:
 
     index = images.with_name(INDEX)
     try:
-        rows = pq.read_table(index, columns=["sample_id", "target"])
+        rows = pq.read_table(index, columns=["sample_id", "target"], page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataFailure(f"{index}: cannot be read: {error}") from error
     inputs = CachedImages(images)

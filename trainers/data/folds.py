@@ -6,8 +6,9 @@ sides of a division. The divisions depend on the samples and the seeds only, nev
 
 Kinds: ``kfold``, ``stratified`` (by class), ``grouped`` and ``stratified_grouped`` are scikit-learn's splitters;
 ``permuted`` takes positions in a permutation modulo k; ``dealt`` (by class and group, however small) and
-``triple_stratified`` (whole groups) are those of `seedfold.trainers.data.stratified_parts`. Samples may first be
-divided into shards, or be stored in shards; whole shards then form the folds.
+``triple_stratified`` (whole groups) are those of `seedfold.trainers.data.stratified_parts`; ``given`` takes the folds
+that the data names. With ``over: all``, all samples are divided, and then the test samples are taken out. Samples may
+first be divided into shards, or be stored in shards; whole shards then form the folds.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def divide_samples(samples: Samples, task: Mapping[str, Any], fold: int) -> Divi
     Raises ConfigFailure for invalid settings, DataFailure if the samples cannot be divided in this way.
     """
     development, test = hold_out(samples, task.get("test"))
-    folds = make_task_folds(samples.take(development), task)
+    folds = make_development_folds(samples, task, development)
     if not 0 <= fold < len(folds):
         raise ConfigFailure(f"fold: {fold} is not among the {len(folds)} folds (0 to {len(folds) - 1}) of task.folds")
     is_validation = np.zeros(len(development), dtype=bool)
@@ -110,12 +111,29 @@ def make_permuted_folds(n: int, k: int, seed: int) -> list[Indices]:
     return [np.flatnonzero(numbers == fold) for fold in range(k)]
 
 
+def make_development_folds(samples: Samples, task: Mapping[str, Any], development: Indices) -> list[Indices]:
+    """Return for each fold the positions in ``development`` that validate, ascending. Raises as `divide_samples`.
+
+    With ``task.folds.over: all``, folds are made of all samples, and then cut to those of development.
+    """
+    over = (task.get("folds") or {}).get("over", "development")
+    if over not in ("development", "all"):
+        raise ConfigFailure(f"task.folds.over: {over!r} is not one of development, all")
+    if over == "development":
+        return make_task_folds(samples.take(development), task)
+    is_development = np.isin(np.arange(len(samples)), development)
+    folds = [rows[is_development[rows]] for rows in make_task_folds(samples, task)]
+    return [np.searchsorted(development, rows) for rows in folds]
+
+
 def make_task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
     """Return the rows, ascending, that validate in each fold, as ``task.folds`` says. Raises as `divide_samples`."""
     settings = task.get("folds")
     if not settings:
         raise ConfigFailure("task.folds: is missing; give kind, k and seed")
     kind, k, seed = settings["kind"], int(settings["k"]), int(settings["seed"])
+    if kind == GIVEN_KIND:
+        return _given_folds(samples, k)
     shards = make_task_shards(samples, task)
     if shards is None:
         return make_folds(samples, kind, k, seed)
@@ -124,6 +142,16 @@ def make_task_folds(samples: Samples, task: Mapping[str, Any]) -> list[Indices]:
     numbers = np.unique(shards)
     folds_of_shards = make_folds(_shards_as_samples(len(numbers)), kind, k, seed)
     return [np.flatnonzero(np.isin(shards, numbers[rows])).astype(np.int64) for rows in folds_of_shards]
+
+
+def _given_folds(samples: Samples, k: int) -> list[Indices]:
+    if samples.shards is None:
+        raise ConfigFailure("task.folds.kind: given needs task.source.fold, the column with the fold of each sample")
+    known = np.unique(samples.shards[samples.shards >= 0])
+    if not np.array_equal(known, np.arange(k)):
+        found = ", ".join(map(str, known.tolist()))
+        raise DataFailure(f"task.folds: the data has the folds {found}, and task.folds.k needs 0 to {k - 1}")
+    return [np.flatnonzero(samples.shards == fold).astype(np.int64) for fold in range(k)]
 
 
 def make_task_shards(samples: Samples, task: Mapping[str, Any]) -> Indices | None:

@@ -26,7 +26,7 @@ from seedfold.trainers.data.samples import (
     check_samples,
     require_data_path,
 )
-from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers
+from seedfold.trainers.data.table import Column, find_column, read_folds, read_frame, read_ids, to_class_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,17 +34,20 @@ if TYPE_CHECKING:
 
 Mode = Literal["L", "RGB"]
 Pixels = NDArray[np.uint8]
+_BILINEAR = 2
+"""Pillow's number of bilinear interpolation."""
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A table of n images: ``ids``, ``files`` (relative to ``folder``), ``targets`` and ``groups`` (n,)."""
+    """A table of n images: ``ids``, ``files`` (relative to ``folder``), ``targets``, ``groups`` and ``folds`` (n,)."""
 
     folder: Path
     ids: tuple[str, ...]
     files: tuple[str, ...]
     targets: Indices
     groups: Labels | None = None
+    folds: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,9 +58,11 @@ class ImageFolder:
     """Read images as (channels, height, width) with values in 0 … 1.
 
     ``path`` is the folder, ``labels_path`` the table; ``image`` is the column with the file name, to which ``suffix``
-    is added. Without ``target`` classes are unknown, as in a test set. ``size`` is (height, width); an image of
-    another size is resized with bilinear interpolation if ``resize``, else it is a DataFailure. With ``in_memory``
-    all images are read at once, else when a batch needs them, by ``num_workers`` threads.
+    is added; ``fold`` is the column for ``task.folds.kind: given``. Without ``target`` classes are unknown, as in a
+    test set. ``size`` is (height, width); an image of another size is resized with bilinear interpolation if
+    ``resize``, else it is a DataFailure. Before that, an image is resized to ``smallest_side`` pixels on its smaller
+    side, keeping its proportions, and mirrored at its edges until it has ``pad_to`` (height, width), where these are
+    given. With ``in_memory`` all images are read at once, else when a batch needs them, by ``num_workers`` threads.
     """
 
     path: str
@@ -72,8 +77,11 @@ class ImageFolder:
     suffix: str = ""
     mode: Mode = "RGB"
     resize: bool = False
+    smallest_side: int | None = None
+    pad_to: Sequence[int] | None = None
     in_memory: bool = True
     num_workers: int = 1
+    fold: Column | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,7 +92,8 @@ class ImageFolder:
     def decoder(self) -> ImageDecoder:
         """Return the decoder, which turns the bytes of a file into pixels."""
         height, width = self.size
-        return ImageDecoder((int(height), int(width)), self.mode, self.resize)
+        least = None if self.pad_to is None else (int(self.pad_to[0]), int(self.pad_to[1]))
+        return ImageDecoder((int(height), int(width)), self.mode, self.resize, self.smallest_side, least)
 
     def read_table(self, reads: Reads) -> LabelTable:
         """Read only the table; raises DataFailure naming the row of a repeated id or an unknown label."""
@@ -98,6 +107,7 @@ class ImageFolder:
             files=tuple(f"{name}{self.suffix}" for name in names),
             targets=self._read_targets(frame, path),
             groups=None if self.group is None else frame[find_column(frame, self.group, path)].astype(str).to_numpy(),
+            folds=read_folds(frame, self.fold, path),
         )
         if self.target is None:
             check_ids(table.ids, str(path))
@@ -125,7 +135,7 @@ class ImageFolder:
         """Read the table and every image it names; raises DataFailure naming the file and row."""
         table = self.read_table(reads)
         inputs = self._read_images(table, reads) if self.in_memory else self._make_file_inputs(table)
-        samples = Samples(table.ids, inputs, table.targets, table.groups)
+        samples = Samples(table.ids, inputs, table.targets, table.groups, shards=table.folds)
         return check_samples(samples, self.labels_path, self.classes, labelled=self.target is not None)
 
     def _make_file_inputs(self, table: LabelTable) -> FileInputs:
@@ -161,12 +171,15 @@ class ImageFolder:
 class ImageDecoder:
     """Decodes PNG, JPEG and other formats of Pillow into pixels of ``size`` (height, width) and ``mode``.
 
-    An image of another size is resized with bilinear interpolation if ``resize``.
+    An image of another size is resized with bilinear interpolation if ``resize``; ``smallest_side`` and ``pad_to`` as
+    in `ImageFolder`.
     """
 
     size: tuple[int, int]
     mode: Mode = "RGB"
     resize: bool = False
+    smallest_side: int | None = None
+    pad_to: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -191,12 +204,32 @@ class ImageDecoder:
 
     def _to_size(self, image: Image.Image, source: str) -> Image.Image:
         height, width = self.size
+        image = self._pad(self._scale(image))
         if image.size == (width, height):
             return image
         if not self.resize:
             found = f"{image.size[1]} by {image.size[0]}"
             raise DataFailure(f"{source}: is {found}, but task.source.size is {height} by {width}; set resize: true")
-        return image.resize((width, height), resample=2)  # bilinear
+        return image.resize((width, height), resample=_BILINEAR)
+
+    def _scale(self, image: Image.Image) -> Image.Image:
+        """Resize to ``smallest_side``, with the proportions of the image."""
+        smallest = min(image.size)
+        if self.smallest_side is None or smallest == self.smallest_side:
+            return image
+        width, height = (max(1, round(side * self.smallest_side / smallest)) for side in image.size)
+        return image.resize((width, height), resample=_BILINEAR)
+
+    def _pad(self, image: Image.Image) -> Image.Image:
+        """Mirror an image at its edges where it is smaller than ``pad_to``; an odd pixel goes right or below."""
+        if self.pad_to is None:
+            return image
+        from PIL import Image as Images
+
+        missing = [max(0, least - side) for least, side in zip(self.pad_to, reversed(image.size), strict=True)]
+        pixels = np.asarray(image)
+        widths = [(lack // 2, lack - lack // 2) for lack in missing] + [(0, 0)] * (pixels.ndim - 2)
+        return Images.fromarray(np.pad(pixels, widths, mode="reflect")) if any(missing) else image
 
 
 def _to_eight_bits(image: Image.Image, source: str) -> Image.Image:

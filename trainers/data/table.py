@@ -14,11 +14,12 @@ import numpy as np
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import DataFailure
-from seedfold.trainers.data.samples import Floats, Indices, Reads, Samples, check_samples, require_data_path
+from seedfold.trainers.data.samples import Flags, Floats, Indices, Reads, Samples, check_samples, require_data_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_NO_FOLD = -1
 Column = str | int
 """A column's name; in a file without a header its position from 0, or from the end if negative."""
 
@@ -27,7 +28,8 @@ Column = str | int
 class Table:
     """Read samples from a CSV or Parquet file.
 
-    ``id`` defaults to the row's position from 0, ``features`` to every column that is not id, target or group.
+    ``id`` defaults to the row's position from 0, ``features`` to every column that is not id, target, group or fold;
+    ``fold`` is the column for ``task.folds.kind: given``.
     ``labels`` names the classes in order, for targets written as text. Inputs are divided by ``divide_by`` and get
     ``shape`` (without the sample axis).
     """
@@ -43,6 +45,7 @@ class Table:
     labels: Sequence[str] | None = None
     shape: Sequence[int] | None = None
     divide_by: float = 1.0
+    fold: Column | None = None
 
     def load(self, reads: Reads) -> Samples:
         """Read the table; raises DataFailure for a missing file or column, or a value that is not a number."""
@@ -56,6 +59,7 @@ class Table:
             inputs=self._read_inputs(frame, path),
             targets=to_class_numbers(frame[find_column(frame, self.target, path)], self.labels, path),
             groups=None if self.group is None else frame[find_column(frame, self.group, path)].astype(str).to_numpy(),
+            shards=read_folds(frame, self.fold, path),
         )
         return check_samples(samples, str(path), self.classes)
 
@@ -73,7 +77,8 @@ class Table:
     def _feature_columns(self, frame: pd.DataFrame, path: Path) -> list[Column]:
         if self.features is not None:
             return [find_column(frame, name, path) for name in self.features]
-        taken = {find_column(frame, name, path) for name in (self.id, self.target, self.group) if name is not None}
+        named = (self.id, self.target, self.group, self.fold)
+        taken = {find_column(frame, name, path) for name in named if name is not None}
         return [name for name in frame.columns if name not in taken]
 
 
@@ -117,6 +122,26 @@ def read_ids(frame: pd.DataFrame, name: Column | None, path: Path) -> tuple[str,
     if values.isna().any():
         raise DataFailure(f"{path}: row {int(values.isna().to_numpy().argmax()) + 1} has no {name!r}")
     return tuple(values.astype(str))
+
+
+def read_folds(frame: pd.DataFrame, name: Column | None, path: Path, held_out: Flags | None = None) -> Indices | None:
+    """Return the fold (n,) in which each row validates, from the column ``name``; None without a name.
+
+    Rows that are ``held_out`` may lack it, and have -1 then. Raises DataFailure naming the row of a wrong one.
+    """
+    import pandas as pd
+
+    if name is None:
+        return None
+    values = frame[find_column(frame, name, path)]
+    folds = pd.to_numeric(values, errors="coerce").astype("Float64")
+    is_right = ((folds >= 0) & (folds % 1 == 0)).fillna(False).to_numpy(dtype=bool)
+    if held_out is not None:
+        is_right |= values.isna().to_numpy() & held_out
+    if not is_right.all():
+        row = int((~is_right).argmax())
+        raise DataFailure(f"{path}: row {row + 1} has the {name} {values.iloc[row]}; give a fold, counted from 0")
+    return np.asarray(folds.fillna(_NO_FOLD).to_numpy(dtype=np.int64))
 
 
 def to_class_numbers(values: pd.Series, labels: Sequence[str] | None, path: Path) -> Indices:

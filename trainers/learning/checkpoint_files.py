@@ -2,9 +2,11 @@
 
 ``last.ckpt`` is the newest full state and ``previous.ckpt`` the one before it; ``best-EPOCH.ckpt`` holds the weights
 of the best epoch, or of the best epoch of some heads, as named by a full state. ``fit.json`` exists only when training
-is finished and its weights are on disk. Every file is written under another name, flushed to disk and renamed. A state
-that is damaged, or whose best weights are missing, is removed, and the state before it is used. Only tensors and plain
-values are unpickled (``weights_only=True``).
+is finished and its weights are on disk. With ``checkpoint.keep: all`` or a number, each state, or some of the newest,
+also stays as ``state-EPOCH-STEP.ckpt``, where EPOCH epochs and STEP batches are done; training goes back to the newest
+of them if the states above are damaged or removed. Every file is written under another name, flushed to disk and
+renamed. A state that is damaged, or whose best weights are missing, is removed, and the state before it is used. Only
+tensors and plain values are unpickled (``weights_only=True``).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import contextlib
 import json
 import logging
 import pickle
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,11 +25,12 @@ from typing import Any, get_args
 
 from seedfold.jobs.errors import UsageError
 from seedfold.results.store.atomic_files import replace_file
-from seedfold.trainers.setup.settings import KeepPolicy
+from seedfold.trainers.setup.settings import KeepPolicy, is_keep_policy
 
 _log = logging.getLogger(__name__)
 
 LAST_FILE, PREVIOUS_FILE, FIT_FILE = "last.ckpt", "previous.ckpt", "fit.json"
+_STATES = "state-*.ckpt"
 _FORMAT = 1
 State = dict[str, Any]
 
@@ -115,9 +119,10 @@ def _write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoint files of one fit, in its ``folder``."""
+    """The checkpoint files of one fit, in its ``folder``; ``keep`` as in the settings."""
 
     folder: Path
+    keep: str | int = "last+best"
 
     def save_state(self, state: State) -> None:
         """Make ``state`` the newest; the newest so far becomes the previous. Weights that neither names are removed."""
@@ -125,6 +130,12 @@ class Checkpoints:
         with contextlib.suppress(FileNotFoundError):
             last.replace(self.folder / PREVIOUS_FILE)
         save_checkpoint(last, {**state, "format": _FORMAT})
+        if _keeps_states(self.keep):
+            position = state["position"]
+            kept = self.folder / f"state-{position['epoch']:06d}-{position['step']:08d}.ckpt"
+            _link_or_copy(last, kept)
+            for path in _surplus_states(self.folder, self.keep):
+                path.unlink(missing_ok=True)
 
     def save_best(self, epoch: int, value: float, weights: Mapping[str, Any]) -> BestEpoch:
         """Write the weights of a new best epoch; call before the state that names them is saved."""
@@ -133,7 +144,12 @@ class Checkpoints:
         return best
 
     def remove_old_best(self, *kept: BestEpoch | None) -> None:
-        """Remove the weights of former best epochs, except ``kept``, which the last and previous states name."""
+        """Remove the weights of former best epochs, except ``kept``, which the last and previous states name.
+
+        Where more states are kept, these may name any of them, so that all stay.
+        """
+        if _keeps_states(self.keep):
+            return
         keep = {best.file for best in kept if best is not None}
         for path in self.folder.glob("best-*.ckpt"):
             if path.name not in keep:
@@ -146,7 +162,8 @@ class Checkpoints:
         """
         for unfinished in self.folder.glob(".*.ckpt.*"):
             unfinished.unlink(missing_ok=True)
-        for path in (self.folder / LAST_FILE, self.folder / PREVIOUS_FILE):
+        kept = sorted(self.folder.glob(_STATES), reverse=True)
+        for path in (self.folder / LAST_FILE, self.folder / PREVIOUS_FILE, *kept):
             state = _load_usable(path)
             if state is not None:
                 return state
@@ -220,17 +237,18 @@ def _check_weights_file(path: Path) -> None:
     load_checkpoint(path)
 
 
-def remove_unneeded_checkpoints(folder: Path, keep: str) -> int:
+def remove_unneeded_checkpoints(folder: Path, keep: str | int) -> int:
     """Remove what a published job no longer needs, as ``checkpoint.keep`` says, and return the bytes freed.
 
     ``last+best`` keeps the newest state and the best weights, ``last`` the newest state, ``none`` nothing (the fit runs
-    again if it is needed again). Call it only for a folder that no running job uses: several jobs may share one fit.
-    Raises UsageError for another ``keep``.
+    again if it is needed again). ``all`` keeps all states, and a number that many of the newest, with the weights of
+    all epochs that were the best so far. Call it only for a folder that no running job uses: several jobs may share
+    one fit. Raises UsageError for another ``keep``.
     """
-    if keep not in get_args(KeepPolicy):
-        raise UsageError(f"checkpoint.keep: {keep!r} is not one of {', '.join(get_args(KeepPolicy))}")
+    if not is_keep_policy(keep):
+        raise UsageError(f"checkpoint.keep: {keep!r} is not one of {', '.join(get_args(KeepPolicy))}, or a number")
     freed = 0
-    if keep != "last+best" and (folder / FIT_FILE).exists():
+    if keep in ("last", "none") and (folder / FIT_FILE).exists():
         _remove_weights_from_fit(folder, keep)
     for path in _find_removable(folder, keep):
         freed += path.stat().st_size
@@ -238,7 +256,25 @@ def remove_unneeded_checkpoints(folder: Path, keep: str) -> int:
     return freed
 
 
-def _remove_weights_from_fit(folder: Path, keep: str) -> None:
+def _keeps_states(keep: str | int) -> bool:
+    return keep == "all" or isinstance(keep, int)
+
+
+def _link_or_copy(path: Path, new: Path) -> None:
+    new.unlink(missing_ok=True)
+    try:
+        new.hardlink_to(path)
+    except OSError:
+        with replace_file(new) as temporary:
+            shutil.copyfile(path, temporary)
+
+
+def _surplus_states(folder: Path, keep: str | int) -> list[Path]:
+    states = sorted(folder.glob(_STATES), reverse=True)
+    return states[keep:] if isinstance(keep, int) else []
+
+
+def _remove_weights_from_fit(folder: Path, keep: str | int) -> None:
     """Remove names of weights before the files, so that a fit never names a file that does not exist."""
     if keep == "none":
         (folder / FIT_FILE).unlink()
@@ -248,9 +284,14 @@ def _remove_weights_from_fit(folder: Path, keep: str) -> None:
     _write_json(folder / FIT_FILE, record)
 
 
-def _find_removable(folder: Path, keep: str) -> Iterator[Path]:
-    patterns = {"last+best": (PREVIOUS_FILE,), "last": (PREVIOUS_FILE, "best-*.ckpt"), "none": ("*.ckpt", "*.npz")}[
-        keep
-    ]
-    for pattern in (*patterns, ".*.ckpt.*"):
+_UNNEEDED = {
+    "last+best": (PREVIOUS_FILE, _STATES),
+    "last": (PREVIOUS_FILE, _STATES, "best-*.ckpt"),
+    "none": ("*.ckpt", "*.npz"),
+}
+
+
+def _find_removable(folder: Path, keep: str | int) -> Iterator[Path]:
+    yield from _surplus_states(folder, keep)
+    for pattern in (*_UNNEEDED.get(str(keep), (PREVIOUS_FILE,)), ".*.ckpt.*"):
         yield from folder.glob(pattern)

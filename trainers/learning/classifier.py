@@ -14,21 +14,27 @@ from seedfold.trainers.data.batches import Batch, Position
 from seedfold.trainers.learning.learner import Learner, TrainingRecipe, monitored_value
 from seedfold.trainers.learning.logits import Heads, to_logits_by_head
 from seedfold.trainers.learning.losses import HeadsLoss
-from seedfold.trainers.learning.validation import metric_column, validation_metrics
+from seedfold.trainers.learning.validation import TRAINING, VALIDATION, metric_column, validation_metrics
 from seedfold.trainers.setup.randomness import make_generator
 
 # The stream of the seed for augmentation in prediction, separate from those of training.
 _PREDICT_STREAM = 4
+# The names of the loss; ``train/loss`` is the mean over the batches of the epoch, while the weights changed.
+_LOSS_NAMES = {VALIDATION: "loss", TRAINING: "eval_loss"}
+_Outputs = list[tuple[Heads, Tensor]]
 
 
 class Classifier(Learner):
-    """Trains a network with one or several heads, and scores the whole validation split at once."""
+    """Trains a network with one or several heads, and scores the whole validation split at once.
+
+    If the recipe says so, the second part of a validation pass scores training samples.
+    """
 
     def __init__(self, network: nn.Module, loss: HeadsLoss, recipe: TrainingRecipe, position: Position) -> None:
         super().__init__(network, loss, recipe, position)
         self.first_batch = 0
         """The number of the first batch that this process predicts."""
-        self._validation_outputs: list[tuple[Heads, Tensor]] = []
+        self._outputs: list[_Outputs] = []
         self._heads: list[str] = []
 
     def forward(self, inputs: Tensor) -> Heads:
@@ -42,30 +48,41 @@ class Classifier(Learner):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation pass."""
-        self._validation_outputs = []
+        self._outputs = [[] for _ in self._scored_splits]
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Keep the logits of the batch."""
-        self._validation_outputs.append(
+    @property
+    def _scored_splits(self) -> tuple[str, ...]:
+        return (VALIDATION, TRAINING) if self.recipe.scores_training else (VALIDATION,)
+
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        """Keep the logits of the batch. Lightning gives the number of the part by this name."""
+        self._outputs[dataloader_idx].append(
             ({name: logits.float() for name, logits in self(batch.scaled_inputs()).items()}, batch.targets)
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Score the whole split at once, as every process of the job does."""
-        validated = self._gather_outputs()
-        heads = {name: torch.cat([part[name] for part, _ in validated]) for name in validated[0][0]}
-        targets = torch.cat([targets for _, targets in validated])
-        loss = self.require_finite(float(self.loss(heads, targets)))
-        self._heads = list(heads)
-        losses = {"val/loss": loss, **self._losses_by_head(heads, targets)}
-        self.record_validation(losses | validation_metrics(heads, targets, self.recipe.metrics))
+        """Score each part at once, as every process of the job does."""
+        values: dict[str, float] = {}
+        for split, outputs in zip(self._scored_splits, self._outputs, strict=True):
+            values |= self._score_outputs(split, self._gather_outputs(outputs))
+        self.record_validation(values)
 
-    def _losses_by_head(self, heads: Heads, targets: Tensor) -> dict[str, float]:
+    def _score_outputs(self, split: str, outputs: _Outputs) -> dict[str, float]:
+        heads = {name: torch.cat([part[name] for part, _ in outputs]) for name in outputs[0][0]}
+        targets, loss_name = torch.cat([targets for _, targets in outputs]), _LOSS_NAMES[split]
+        self._heads = list(heads)
+        kind = "validation loss" if split == VALIDATION else "loss of training samples"
+        loss = self.require_finite(float(self.loss(heads, targets)), kind)
+        losses = {f"{split}/{loss_name}": loss, **self._losses_by_head(heads, targets, split)}
+        return losses | validation_metrics(heads, targets, self.recipe.metrics, split)
+
+    def _losses_by_head(self, heads: Heads, targets: Tensor, split: str) -> dict[str, float]:
         """Return the loss of each head, if there are several."""
         if len(heads) == 1:
             return {}
         return {
-            metric_column(name, heads, "loss"): float(self.loss.function(each, targets)) for name, each in heads.items()
+            metric_column(name, heads, _LOSS_NAMES[split], split): float(self.loss.function(each, targets))
+            for name, each in heads.items()
         }
 
     def head_monitor_values(self, row: Mapping[str, float]) -> dict[str, float]:
@@ -77,10 +94,10 @@ class Classifier(Learner):
             head: monitored_value(row, metric_column(head, self._heads, metric), "head_monitor") for head in self._heads
         }
 
-    def _gather_outputs(self) -> list[tuple[Heads, Tensor]]:
+    def _gather_outputs(self, outputs_of_rank: _Outputs) -> _Outputs:
         if self.recipe.ranks.count == 1:
-            return self._validation_outputs
-        own_outputs = move_data_to_device(self._validation_outputs, "cpu")
+            return outputs_of_rank
+        own_outputs = move_data_to_device(outputs_of_rank, "cpu")
         outputs = [validated for of_rank in self.recipe.ranks.gather(own_outputs) for validated in of_rank]
         return move_data_to_device(outputs, self.device)  # type: ignore[no-any-return]
 

@@ -53,6 +53,8 @@ class TrainingRecipe:
     augment: Callable[..., Any] | None = None
     micro_batch: int | None = None
     tta: int = 1
+    scores_training: bool = False
+    """Whether a validation pass has a second part, of training samples."""
     ranks: Ranks = SINGLE_RANK
     classes: int | None = None
 
@@ -155,10 +157,10 @@ class Learner(pl.LightningModule, ABC):
     def augment_batch(self, inputs: Tensor, targets: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return an augmented batch, drawn from ``stream``; only called if there is augmentation."""
 
-    def require_finite(self, loss: float) -> float:
-        """Return a validation loss; raises NonFiniteFailure if it is not finite."""
+    def require_finite(self, loss: float, name: str = "validation loss") -> float:
+        """Return a loss; raises NonFiniteFailure with its name if it is not finite."""
         if not math.isfinite(loss):
-            raise NonFiniteFailure(f"validation loss became {loss} in epoch {self.position.epoch}")
+            raise NonFiniteFailure(f"{name} became {loss} in epoch {self.position.epoch}")
         return loss
 
     def record_validation(self, values: dict[str, float]) -> None:

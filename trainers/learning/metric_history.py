@@ -12,6 +12,9 @@ from seedfold.results.store.published import HISTORY_FILE
 def write_history(staging: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write the metric history; the columns are ``epoch, lr, train/loss, val/loss`` and the validation metrics.
 
+    ``train/loss`` is the mean over the batches of the epoch, augmented and while weights changed. If training samples
+    are scored as well, ``train/eval_loss`` and the metrics ``train/METRIC`` are theirs after the epoch.
+
     Numbers are written so that reading them gives the same bits. An empty history writes no file.
     """
     if not history:

@@ -17,7 +17,7 @@ from seedfold.jobs.errors import count_noun
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.trainers.data.batches import EvaluationBatches, Position, TrainingBlocks
 from seedfold.trainers.data.job_data import JobData
-from seedfold.trainers.data.samples import Floats, Samples
+from seedfold.trainers.data.samples import Floats, Indices, Samples
 from seedfold.trainers.data.sampling import make_order
 from seedfold.trainers.learning.checkpoint_files import (
     Checkpoints,
@@ -38,6 +38,8 @@ from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
 
 Logits = dict[str, Floats]
+# The stream of the seed for the choice of training samples that are scored.
+_SCORED_STREAM = 5
 
 
 def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RANK) -> FinishedFit:
@@ -47,8 +49,10 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
 
     Raises RunInterrupted when asked to stop (after a checkpoint), NonFiniteFailure, ConfigFailure.
     """
-    settings, files = TrainerSettings.from_config(work.config), Checkpoints(work.folder)
+    settings, files = TrainerSettings.from_config(work.config), _checkpoint_files(work)
     (check_metrics if data.train.masks is None else check_mask_metrics)(settings.metrics)
+    if settings.train_metrics and data.train.masks is not None:
+        raise ConfigFailure("trainer.train_metrics: networks that learn masks do not score training samples; use null")
     progress = TrainingProgress.from_state(files.newest_state())
     if not progress.finished:
         _run_training(work, network, data, settings, progress, ranks)
@@ -59,6 +63,10 @@ def fit(work: Work, network: nn.Module, data: JobData, ranks: Ranks = SINGLE_RAN
     return finished
 
 
+def _checkpoint_files(work: Work) -> Checkpoints:
+    return Checkpoints(work.folder, CheckpointSettings.from_config(work.config).keep)
+
+
 def _run_training(
     work: Work, network: nn.Module, data: JobData, settings: TrainerSettings, progress: TrainingProgress, ranks: Ranks
 ) -> None:
@@ -67,7 +75,7 @@ def _run_training(
     module_class: type[Learner] = Classifier if data.train.masks is None else Segmenter
     module = module_class(network, _make_loss(work.config), recipe, progress.position)
     checkpointer = Checkpointer(
-        Checkpoints(work.folder),
+        _checkpoint_files(work),
         progress,
         every_seconds=CheckpointSettings.from_config(work.config).every_seconds,
         mode=settings.mode,
@@ -81,8 +89,12 @@ def _run_training(
         settings, work.folder, [*_make_callbacks(settings), checkpointer], loggers_of_rank, _training_devices(ranks)
     )
     _start_at_epoch(trainer, progress.position.epoch)
+    scored = [_validation_batches(data.evaluation_splits[data.validation_split], settings, ranks)]
+    if settings.train_metrics:
+        rows = draw_scored_rows(len(data.train), settings.train_metrics, int(work.config["seed"]))
+        scored.append(EvaluationBatches(data.train.take(rows), settings.eval_batch_size, ranks.share_of(len(rows))))
     try:
-        trainer.fit(module, blocks, _validation_batches(data.evaluation_splits[data.validation_split], settings, ranks))
+        trainer.fit(module, blocks, scored)
     except SIGTERMException as error:  # Lightning raises this between epochs, when the state is saved.
         raise RunInterrupted("terminated between epochs, with a checkpoint") from error
 
@@ -92,6 +104,14 @@ def _validation_batches(samples: Samples, settings: TrainerSettings, ranks: Rank
         samples_text = count_noun(len(samples), "validation sample")
         raise ConfigFailure(f"resources.gpus: {ranks.count} GPUs for {samples_text}; ask for fewer")
     return EvaluationBatches(samples, settings.eval_batch_size, ranks.share_of(len(samples)))
+
+
+def draw_scored_rows(count: int, most: int, seed: int) -> Indices:
+    """Return the rows of the training samples that are scored after each epoch: all ``count``, or ``most`` of them."""
+    if count <= most:
+        return np.arange(count)
+    generator = np.random.default_rng([seed, _SCORED_STREAM])
+    return np.sort(generator.choice(count, most, replace=False))
 
 
 def _limit_epochs(settings: TrainerSettings, epochs: int) -> TrainerSettings:
@@ -188,6 +208,7 @@ def _make_recipe(
         head_monitor=settings.head_monitor,
         head_mode=settings.head_mode,
         metrics=settings.metrics,
+        scores_training=bool(settings.train_metrics),
         augment=build(augment, "augment") if augment else None,
         tta=tta,
         ranks=ranks,

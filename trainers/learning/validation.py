@@ -1,4 +1,4 @@
-"""Metrics of a validation pass, from the logits and targets of the whole split at once (torchmetrics)."""
+"""Metrics of the validation split, or of training samples, from all logits and targets at once (torchmetrics)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from seedfold.jobs.work import ConfigFailure
 
 MAIN_HEAD = "main"
 """The name of the only head of a network that returns one tensor."""
+VALIDATION, TRAINING = "val", "train"
+"""The first part of the names of columns: what was scored."""
 
 _Binary = Callable[[Tensor, Tensor], Tensor]
 _Multiclass = Callable[[Tensor, Tensor, int], Tensor]
@@ -49,20 +51,24 @@ def check_metrics(names: Sequence[str]) -> None:
             )
 
 
-def validation_metrics(heads: Mapping[str, Tensor], targets: Tensor, names: Sequence[str]) -> dict[str, float]:
+def validation_metrics(
+    heads: Mapping[str, Tensor], targets: Tensor, names: Sequence[str], split: str = VALIDATION
+) -> dict[str, float]:
     """Return ``{"val/METRIC": value}``, or ``{"val/HEAD/METRIC": value}`` where there are several heads.
 
     Heads hold logits (n, k); one or two logits are scored as a binary problem with class 1 positive.
     """
     values: dict[str, float] = {}
     for head, logits in heads.items():
-        values |= {metric_column(head, heads, name): float(_compute_metric(name, logits, targets)) for name in names}
+        values |= {
+            metric_column(head, heads, name, split): float(_compute_metric(name, logits, targets)) for name in names
+        }
     return values
 
 
-def metric_column(head: str, heads: Collection[str], name: str) -> str:
+def metric_column(head: str, heads: Collection[str], name: str, split: str = VALIDATION) -> str:
     """Return the name of the column of a metric of one head."""
-    return f"val/{name}" if len(heads) == 1 else f"val/{head}/{name}"
+    return f"{split}/{name}" if len(heads) == 1 else f"{split}/{head}/{name}"
 
 
 def _compute_metric(name: str, logits: Tensor, targets: Tensor) -> Tensor:

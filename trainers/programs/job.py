@@ -1,8 +1,9 @@
 """The job of somebody's own program: it calls the program's function with the configuration of the program's Hydra.
 
-Nothing is composed again and nothing is unpickled. The program's module is imported by its name, from the snapshot of
-the code where there is one, else from its file; the function is what ``@hydra.main`` decorates. Hydra's own `run_job`
-calls it, so that logging, output folder, working directory and callbacks are as under Hydra's own launchers.
+Nothing is composed again and nothing is unpickled. The program runs as its user has started it, from the snapshot of
+the code where there is one, until it asks Hydra for its sweep (see `main_module`). Where it was no file, its module is
+imported by name. Hydra's own `run_job` calls the function, so that logging, output folder, working directory and
+callbacks are as under Hydra's own launchers.
 """
 
 from __future__ import annotations
@@ -13,27 +14,32 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
-from hydra.core.utils import JobReturn, JobRuntime, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import UnsupportedInterpolationType
 
-from seedfold.jobs.hydra_program import overrides_of
+from seedfold.jobs.task_function import program_start
 from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
 from seedfold.results.recording.attempt_file import Attempt
-from seedfold.results.store.published import RETURNED, RUN_METRICS_FILE, MetricRecord
-from seedfold.trainers.programs.job_config import compose_job_config
+from seedfold.results.store.published import RESOLVED_FILE, RETURNED, RUN_METRICS_FILE, MetricRecord
+from seedfold.trainers.programs.child_processes import wait_for_ranks
+from seedfold.trainers.programs.drawn_values import DrawnValues
+from seedfold.trainers.programs.job_config import arguments_of, compose_job_config, set_globals
 from seedfold.trainers.programs.lightning_hook import install, prepare_environment
+from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
+from seedfold.trainers.programs.restarted_program import note_job
+from seedfold.trainers.programs.snapshot_modules import hand_over_new_files
 
+__all__ = ["PRELOAD", "RETURN_FILE", "enter", "run"]
 PRELOAD = ("hydra.main", "hydra.utils", "hydra._internal.logging_config")
 RETURN_FILE = "return.json"
 """What a finished job left: the `value` that its function returned, null where JSON has none, and its `output_dir`."""
@@ -43,33 +49,56 @@ _log = logging.getLogger(__name__)
 
 def run(work: Work) -> None:
     """Call the function; raises what it raises, RunInterrupted where it was asked to stop."""
-    hydra_part = work.config["hydra"]
-    _change_folder(Path(hydra_part["program"]["cwd"]))
+    program, start = work.config["hydra"]["program"], program_start(work.config)
+    _change_folder(Path(program["cwd"]))
     _set_threads(work.description.resources.cpus)
-    _set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
-    sys.argv = [
-        hydra_part["program"]["file"],
-        *hydra_part["program"].get("options", ()),
-        *overrides_of(work.description),
-    ]
     if prepare_environment(work.config, os.environ):
         install()
-    function = find_function(hydra_part["program"])
-    sys.argv[0] = str(sys.modules["__main__"].__file__)
+    try:
+        if start is not None:
+            with_task_function(start, lambda function: _call(work, function, program_file(start)))
+            return
+        sys.argv = [program["file"], *arguments_of(work.description)]
+        function = find_function(program)
+        _call(work, function, str(sys.modules["__main__"].__file__))
+    finally:
+        hand_over_new_files(program["path"])
+
+
+def _call(work: Work, function: TaskFunction, file: str) -> None:
+    """Call the function of the program in ``file`` and write what it returns."""
+    hydra_part = work.config["hydra"]
+    set_globals(hydra_part["program"], hydra_part["node"]["job"]["name"])
+    sys.argv = [file, *arguments_of(work.description)]
+    note_job(work, file)
     config = compose_job_config(work.description)
-    output = OutputFolder.for_job(work, config)
-    with _interrupt_on_sigterm(work, output):
-        job_return = _run_job(function, config, output)
+    program = hydra_part["program"]
+    drawn = DrawnValues.of_program(work.folder, program)
+    with drawn.used_in(config, program.get("cached_values", {})):
+        output = OutputFolder.for_job(work, config)
+        with _interrupt_on_sigterm(work, output):
+            returned = _returned_value(function, config, output, is_imported=not program.get("main_file"))
+        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key()))
+    _write_return(work.staging, returned, output)
+
+
+def _returned_value(function: TaskFunction, config: DictConfig, output: OutputFolder, is_imported: bool) -> Any:
+    """Return what the function returns, raise what it raises; to exit without an error is to return nothing."""
     try:
         # Reading it raises what the function raised.
-        returned = job_return.return_value
+        return _run_job(function, config, output).return_value
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+        return None
     except UnsupportedInterpolationType as error:
+        if not is_imported:
+            raise
         message = str(error).splitlines()[0]
         raise ConfigFailure(
             f"{message}: jobs import the program, without what is below if __name__ == '__main__'; register the"
             " resolver at the top of the module"
         ) from error
-    _write_return(work.staging, returned, output)
 
 
 def _change_folder(folder: Path) -> None:
@@ -90,23 +119,13 @@ def _set_threads(cpus: int) -> None:
         sys.modules["torch"].set_num_threads(cpus)
 
 
-def _set_globals(program: Mapping[str, Any], name: str) -> None:
-    """Let ``${now:...}`` be the time of the launch for all jobs of a sweep, as in Hydra."""
-    setup_globals()
-    moment, texts = datetime.fromtimestamp(program["now"]), program.get("now_texts", {})
-
-    def now(pattern: str) -> str:
-        text: str = texts.get(pattern) or moment.strftime(pattern)
-        return text
-
-    OmegaConf.register_new_resolver("now", now, use_cache=True, replace=True)
-    JobRuntime.instance().set("name", name)
-
-
 def _run_job(function: Any, config: DictConfig, output: OutputFolder) -> JobReturn:
     context = HydraContext(config_loader=cast(Any, None), callbacks=Callbacks(config))
     output.set_in_config(config)
-    return run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    job_return = run_job(function, config, "hydra.sweep.dir", "hydra.sweep.subdir", context)
+    if job_return.status is JobStatus.COMPLETED:
+        wait_for_ranks()
+    return job_return
 
 
 class _Stopped(BaseException):

@@ -10,12 +10,14 @@ import importlib
 import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobRuntime, setup_globals
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -25,6 +27,7 @@ from seedfold.jobs.hydra_program import overrides_of, value_overrides_of
 from seedfold.jobs.typed_config import decode_config, import_class
 from seedfold.jobs.work import ConfigFailure
 
+_SWEEP_KEYS = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.sweep.", "hydra.mode")
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,34 @@ def compose_job_config(job: JobDescription) -> DictConfig:
     with read_write(config), open_dict(config):
         config["hydra"] = hydra_node
     return config
+
+
+def set_globals(program: Mapping[str, Any], name: str) -> None:
+    """Let ``${now:...}`` be the time of the launch for all jobs of a sweep, as in Hydra."""
+    setup_globals()
+    moment, texts = datetime.fromtimestamp(program["now"]), program.get("now_texts", {})
+
+    def now(pattern: str) -> str:
+        text: str = texts.get(pattern) or moment.strftime(pattern)
+        return text
+
+    OmegaConf.register_new_resolver("now", now, use_cache=True, replace=True)
+    JobRuntime.instance().set("name", name)
+
+
+def arguments_of(job: JobDescription) -> list[str]:
+    """Return the arguments with which the program, started by hand, would run this job alone."""
+    program, typed = job.config["hydra"]["program"], job.config["hydra"]["node"]["overrides"]["hydra"]
+    kept = [one for one in typed if not one.lstrip("+~").startswith(_SWEEP_KEYS)]
+    # The configuration itself may ask for a sweep.
+    words = program.get("argv", ())
+    is_sweep_by_config = bool(program.get("main_file")) and not {"-m", "--multirun"} & {*words}
+    return [
+        *program.get("options", ()),
+        *overrides_of(job),
+        *kept,
+        *(["hydra.mode=RUN"] if is_sweep_by_config else []),
+    ]
 
 
 def _composed_config(job: JobDescription, program: Mapping[str, Any]) -> DictConfig:

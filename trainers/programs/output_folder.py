@@ -45,10 +45,16 @@ class OutputFolder:
         return cls(path, note)
 
     def set_in_config(self, config: DictConfig) -> None:
-        """Make Hydra use this folder."""
+        """Make Hydra use this folder. What is configured stays as it is, as far as it names the folder."""
+        configured = _configured_folder(config)
         OmegaConf.set_readonly(config.hydra, False)
-        config.hydra.sweep.dir = _escape_interpolations(str(self.path.parent))
-        config.hydra.sweep.subdir = _escape_interpolations(self.path.name)
+        if self.path == configured:
+            return
+        sweep_folder = Path(str(config.hydra.sweep.dir)).absolute()
+        if not self.path.is_relative_to(sweep_folder):
+            sweep_folder = self.path.parent
+            config.hydra.sweep.dir = _escape_interpolations(str(sweep_folder))
+        config.hydra.sweep.subdir = _escape_interpolations(str(self.path.relative_to(sweep_folder)))
 
     def touch_if_progress(self, since: float) -> None:
         """Say that there is something to continue from if the function has written anything but its log since then."""

@@ -16,7 +16,6 @@ import signal
 import sys
 import tempfile
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -24,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.work import Work
 
 _POLL_EVERY_S = 0.2
@@ -211,7 +211,7 @@ def _process_group(ranks: Ranks, backend: str, folder: Path) -> Iterator[None]:
 def _pickle_error(error: BaseException, ranks: Ranks) -> bytes:
     """The error as bytes; one that cannot be written keeps its text. The log has its traceback."""
     print(f"on device {ranks.rank} of {ranks.count}:", file=sys.stderr)
-    traceback.print_exception(error)
+    print(traceback_text(error, os.environ), end="", file=sys.stderr)
     sys.stderr.flush()
     try:
         return _pickle_checked(("failed", error))

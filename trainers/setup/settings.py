@@ -12,8 +12,8 @@ from seedfold.jobs.work import ConfigFailure
 
 MonitorMode = Literal["min", "max"]
 WeightsRole = Literal["best", "last"]
-KeepPolicy = Literal["last+best", "last", "none"]
-"""Which checkpoints stay when a job is done."""
+KeepPolicy = Literal["last+best", "last", "none", "all"]
+"""Which checkpoints stay when a job is done; a number keeps so many of the newest states."""
 
 _ACCELERATORS = ("cpu", "cuda")
 _LOSS_METRIC = "loss"
@@ -24,6 +24,7 @@ class TrainerSettings:
     """``trainer``: the length and manner of training. Batches count samples; ``clip`` is the largest gradient norm.
 
     With ``head_monitor``, ``loss`` or one of ``metrics``, each head keeps the weights of its own best epoch.
+    ``train_metrics`` is how many training samples are scored after each epoch.
     """
 
     max_epochs: int
@@ -44,13 +45,14 @@ class TrainerSettings:
     mode: MonitorMode = "min"
     head_monitor: str | None = None
     metrics: tuple[str, ...] = ("accuracy",)
+    train_metrics: int | None = None
     early_stopping: Mapping[str, Any] | None = None
     callbacks: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "eval_batch_size", "accumulate", "steps_per_execution", "threads"):
             _require_positive(getattr(self, name), f"trainer.{name}")
-        for name in ("max_steps", "micro_batch"):
+        for name in ("max_steps", "micro_batch", "train_metrics"):
             if getattr(self, name) is not None:
                 _require_positive(getattr(self, name), f"trainer.{name}")
         if self.accelerator not in _ACCELERATORS:
@@ -78,13 +80,16 @@ class TrainerSettings:
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """``checkpoint``: seconds between checkpoints inside an epoch (None: at its end only) and what is kept after."""
+    """``checkpoint``: seconds between checkpoints inside an epoch (None: at its end only) and what is kept."""
 
     every_seconds: float | None = 600.0
-    keep: str = "last+best"
+    keep: str | int = "last+best"
 
     def __post_init__(self) -> None:
-        _require_one_of(self.keep, get_args(KeepPolicy), "checkpoint.keep")
+        if not is_keep_policy(self.keep):
+            raise ConfigFailure(
+                f"checkpoint.keep: {self.keep!r} is not one of {', '.join(get_args(KeepPolicy))}, or a number"
+            )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> CheckpointSettings:
@@ -126,6 +131,12 @@ class PredictSettings:
     def from_config(cls, config: Mapping[str, Any]) -> PredictSettings:
         """Read ``config.predict``; raises ConfigFailure for an unknown key or value."""
         return read_settings(cls, config.get("predict"), "predict")
+
+
+def is_keep_policy(keep: object) -> bool:
+    """Return whether a value of ``checkpoint.keep`` is known: a name, or a whole number of at least 1."""
+    is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
+    return is_number or keep in get_args(KeepPolicy)
 
 
 def _require_positive(value: object, key: str) -> None:

@@ -6,6 +6,7 @@ straight to predicting, from the weights kept there.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ import numpy as np
 
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.store.predictions import write_predictions
-from seedfold.results.store.published import DamagedError, find_damage
+from seedfold.results.store.published import RUN_METRICS_FILE, DamagedError, MetricRecord, find_damage
 from seedfold.trainers.data.job_data import NEW_SPLIT, JobData, load_data, load_new_samples
 from seedfold.trainers.data.samples import UNKNOWN, Floats, Samples
 from seedfold.trainers.learning import classical, training
@@ -28,6 +29,7 @@ from seedfold.trainers.learning.checkpoint_files import (
 )
 from seedfold.trainers.learning.kept_weights import find_fit_folder, refuse_training
 from seedfold.trainers.learning.metric_history import write_history
+from seedfold.trainers.learning.training_scores import score_estimator, training_scores
 from seedfold.trainers.setup.process_limits import distributed_backend, gpu_memory_cap, prepare_process
 from seedfold.trainers.setup.ranks import Ranks, run_on_ranks
 from seedfold.trainers.setup.settings import CheckpointSettings, PredictSettings, TrainerSettings
@@ -116,7 +118,7 @@ def after_publish(work: Work) -> None:
     Weights go only after everything that was published has been read back; raises DamagedError if it is not whole.
     """
     keep = CheckpointSettings.from_config(work.config).keep
-    reason = None if keep == "last+best" else find_damage(work.staging, check_content=True)
+    reason = None if keep not in ("last", "none") else find_damage(work.staging, check_content=True)
     if reason is not None:
         raise DamagedError(f"{work.staging}: {reason}; the checkpoints are kept")
     remove_unneeded_checkpoints(work.folder, keep)
@@ -131,9 +133,28 @@ def _make_predictor(work: Work, data: JobData, ranks: Ranks) -> Predictor:
             refuse_training(PredictSettings.from_config(work.config))
         _save_scaling(work, data)
         estimator = classical.get_fitted(work, model, data)
+        _write_estimator_scores(work, estimator, data)
         return lambda samples: classical.predict_logits(estimator, samples, data.classes)
     finished = get_fitted_network(work, model, data, ranks)
+    if ranks.is_first:
+        role = PredictSettings.from_config(work.config).weights_role
+        _write_run_metrics(work, training_scores(finished, role))
     return lambda samples: training.predict(work, model, finished, samples, ranks)
+
+
+def _write_estimator_scores(work: Work, estimator: Any, data: JobData) -> None:
+    """Score the training samples, or as many as ``trainer.train_metrics`` says; new samples come without any."""
+    settings = TrainerSettings.from_config(work.config)
+    if settings.train_metrics and len(data.train):
+        rows = training.draw_scored_rows(len(data.train), settings.train_metrics, int(work.config["seed"]))
+        samples = data.train.take(rows)
+        logits = classical.predict_logits(estimator, samples, data.classes)
+        _write_run_metrics(work, score_estimator(logits, samples.targets))
+
+
+def _write_run_metrics(work: Work, records: list[MetricRecord]) -> None:
+    if records:
+        (work.staging / RUN_METRICS_FILE).write_text(json.dumps(records))
 
 
 def get_fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) -> FinishedFit:

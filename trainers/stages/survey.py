@@ -15,7 +15,7 @@ import numpy as np
 
 from seedfold.jobs.work import Work
 from seedfold.trainers.data.fold_balance import make_balance_table
-from seedfold.trainers.data.folds import hold_out, make_task_folds, make_task_shards
+from seedfold.trainers.data.folds import hold_out, make_development_folds, make_task_shards
 from seedfold.trainers.data.samples import Indices, Samples
 from seedfold.trainers.data.source_reader import read_source
 from seedfold.trainers.setup.object_builder import build
@@ -51,7 +51,7 @@ def _folds_and_shards(samples: Samples, task: Mapping[str, Any]) -> tuple[Indice
     rows, _ = hold_out(samples, task.get("test"))
     development = samples.take(rows)
     folds = np.full(len(samples), _HELD_OUT, dtype=np.int64)
-    for number, rows_of_fold in enumerate(make_task_folds(development, task)):
+    for number, rows_of_fold in enumerate(make_development_folds(samples, task, rows)):
         folds[rows[rows_of_fold]] = number
     shards_of_development = make_task_shards(development, task)
     if shards_of_development is None:

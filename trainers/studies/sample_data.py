@@ -1,6 +1,7 @@
 """Sample data: a small data set on disk in exactly the format of a study, the same files every time.
 
 The study NAME has a module ``seedfold.trainers.studies.NAME.sample_data``, which has the form of `StudySampleData`.
+Its ``READ_BY`` names further experiments that read the same files.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from seedfold.results.store.atomic_files import replace_file
 from seedfold.trainers import studies
 
 MARK_FILE = ".seedfold-data.json"
+_SHIPPED_WITH = {"breast_cancer": "scikit-learn", "digits": "scikit-learn"}
+"""Experiments that read data which are installed with a package."""
 Progress = Callable[[int, int], None]
 
 
@@ -28,6 +31,9 @@ class StudySampleData(Protocol):
     REQUIRES: Collection[str]
     """Modules that are needed to write the files; the extra `seedfold[images]` installs them."""
 
+    READ_BY: Collection[str]
+    """Other experiments that read these files."""
+
     def folders(self, size: str) -> Sequence[str]:
         """Return the names of the folders that `write` fills."""
 
@@ -35,12 +41,13 @@ class StudySampleData(Protocol):
         """Write the files into ``folder``, which has none of these folders yet."""
 
 
-def make(study: str, out: Path, size: str, progress: Progress = lambda done, total: None) -> None:
-    """Write the sample data of a study into ``out``, a folder that is empty or holds the same study's sample data.
+def make(experiment: str, out: Path, size: str, progress: Progress = lambda done, total: None) -> str:
+    """Write sample data for an experiment into ``out``, a folder that is empty or holds the same study's sample data.
 
-    Raises UsageError for an unknown study or size, or a folder with anything else in it; nothing is written then.
+    Returns the study whose data they are. Raises UsageError for an unknown experiment or size, an experiment that needs
+    no files, or a folder with anything else in it; nothing is written then.
     """
-    module = _import_study(study)
+    study, module = _import_study(experiment)
     if size not in module.SIZES:
         raise UsageError(f"--size {size}: {study} has {', '.join(module.SIZES)}")
     for needed in module.REQUIRES:
@@ -54,14 +61,22 @@ def make(study: str, out: Path, size: str, progress: Progress = lambda done, tot
             json.dumps({"study": study, "size": size, "folders": list(module.folders(size))}, indent=1)
         )
     module.write(out, size, progress)
+    return study
 
 
-def _import_study(name: str) -> StudySampleData:
-    known = sorted(module.name for module in pkgutil.iter_modules(studies.__path__) if module.ispkg)
-    if name not in known:
-        raise UsageError(f"no sample data for {name!r}{did_you_mean(name, known)}; there is {', '.join(known)}")
-    module: Any = importlib.import_module(f"{studies.__name__}.{name}.sample_data")
-    return module  # type: ignore[no-any-return]
+def _import_study(experiment: str) -> tuple[str, StudySampleData]:
+    """Return the study whose data an experiment reads, and its module."""
+    if experiment in _SHIPPED_WITH:
+        raise UsageError(f"{experiment} needs no files: it reads data that {_SHIPPED_WITH[experiment]} brings along")
+    names = sorted(module.name for module in pkgutil.iter_modules(studies.__path__) if module.ispkg)
+    modules: dict[str, Any] = {
+        name: importlib.import_module(f"{studies.__name__}.{name}.sample_data") for name in names
+    }
+    for name, module in modules.items():
+        if experiment == name or experiment in module.READ_BY:
+            return name, module
+    known = sorted([*names, *(other for module in modules.values() for other in module.READ_BY)])
+    raise UsageError(f"no sample data for {experiment!r}{did_you_mean(experiment, known)}; there is {', '.join(known)}")
 
 
 def _folders_to_replace(out: Path, study: str) -> list[str]:

@@ -51,7 +51,7 @@ class Lsf:
         if self._lsf_settings.max_array is not None:
             return self._lsf_settings.max_array
         found = re.search(
-            r"MAX_JOB_ARRAY_SIZE\s*[=:]?\s*(\d+)", queries.site_output(["bparams", "-l"], self._timeout_s)
+            r"MAX_JOB_ARRAY_SIZE\s*[=:]?\s*([0-9]{1,18})", queries.site_output(["bparams", "-l"], self._timeout_s)
         )
         return int(found[1]) if found else _DEFAULT_MAX_ARRAY
 

@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seedfold.orchestrator.schedulers.answer_numbers import is_whole
+
 _ROW_START = re.compile(
-    r"(?P<id>\d+)(?:\[(?P<index>\d+)\])?\s+(?P<user>\S+)\s+(?P<word>[A-Z]{3,8})\s+(?P<queue>\S+)\s+(?P<rest>.+)"
+    r"(?P<id>[0-9]{1,18})(?:\[(?P<index>[0-9]{1,18})\])?\s+(?P<user>\S+)\s+(?P<word>[A-Z]{3,8})\s+(?P<queue>\S+)\s+(?P<rest>.+)"
 )
 _TIME = r"(?P<time>[A-Z][a-z]{2}\s+\d{1,2}\s+\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?)\s*"
 # The name may contain blanks. A pending job has a dash, or nothing, in place of hosts.
 _PENDING_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>-)\s+)?(?P<name>\S.*?)\s+" + _TIME)
 _STARTED_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S.*?)\s+" + _TIME)
-_ELEMENT_NAME = re.compile(r"(?P<name>.*)\[(?P<index>\d+)\]")
+_ELEMENT_NAME = re.compile(r"(?P<name>.*)\[(?P<index>[0-9]{1,18})\]")
 _ELEMENT_REST = re.compile(r"(?P<source>\S+)\s+(?:(?P<hosts>\S+)\s+)?(?P<name>\S+\[\d+\])\s+" + _TIME)
 _NO_ROW = re.compile(r"\s*$|\s*JOBID\b|.*\bno (\w+ )*job(s|\(s\))? found|.*is not found", re.IGNORECASE)
 _PENDING = {"PEND", "PSUSP", "WAIT", "PROV"}
@@ -124,7 +126,7 @@ def parse_json(text: str) -> tuple[list[BjobsRow], list[str]]:
         document, _ = json.JSONDecoder().raw_decode(text[start:])
         records = document["RECORDS"]
         return [_row_from_record(record) for record in records if "ERROR" not in record], []
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [], [text.strip()[:80]]
 
 
@@ -132,11 +134,11 @@ def _row_from_record(record: Mapping[str, Any]) -> BjobsRow:
     name, index = _split_index(str(record.get("JOB_NAME", "")))
     index_text = str(record.get("JOBINDEX") or "")
     state, number = str(record["STAT"]), str(record["JOBID"]).partition("[")[0]
-    if not number.isdigit() or not state:
+    if not is_whole(number) or not state:
         raise ValueError(record)
-    exit_text = f"Exited with exit code {code}. " if (code := str(record.get("EXIT_CODE") or "")).isdigit() else ""
+    exit_text = f"Exited with exit code {code}. " if is_whole(code := str(record.get("EXIT_CODE") or "")) else ""
     reason = str(record.get("EXIT_REASON") or "")
     host = parse_first_host(str(record.get("EXEC_HOST") or ""))
     return BjobsRow(
-        number, int(index_text) if index_text.isdigit() else index, state, name, host, f"{exit_text}{reason}".strip()
+        number, int(index_text) if is_whole(index_text) else index, state, name, host, f"{exit_text}{reason}".strip()
     )

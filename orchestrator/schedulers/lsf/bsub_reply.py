@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_JOB_NUMBER = re.compile(r"Job <(\d+)> is submitted to (?:default )?queue <[^>]+>")
+_JOB_NUMBER = re.compile(r"Job <([0-9]{1,18})> is submitted to (?:default )?queue <[^>]+>")
 _REFUSED = re.compile(
     r"not submitted|request (was )?aborted|rejected|(illegal|invalid) option|requires an argument|usage: *bsub",
     re.IGNORECASE,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.schedulers.answer_numbers import AMOUNT, is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.lsf import queries
@@ -78,8 +79,8 @@ def find_queues(timeout_s: float) -> list[Queue]:
 def _parse_queue(name: str, text: str) -> Queue:
     limits = _parse_limits(text)
     status = _STATUS.search(text)
-    minutes = re.match(r"([\d.]+) min", limits.get("RUNLIMIT", ""))
-    memory = re.fullmatch(r"([\d.]+) ([KMGT])B?", limits.get("MEMLIMIT", ""))
+    minutes = re.match(f"({AMOUNT}) min", limits.get("RUNLIMIT", ""))
+    memory = re.fullmatch(f"({AMOUNT}) ([KMGT])B?", limits.get("MEMLIMIT", ""))
     return Queue(
         name=name,
         is_open=status is None or status[1] == "Open",
@@ -113,7 +114,7 @@ def find_hosts(timeout_s: float) -> list[Host]:
     host_list = []
     for line in queries.site_output(["bhosts", "-w"], timeout_s).splitlines():
         fields = line.split()
-        if len(fields) >= 5 and fields[3].isdigit():
+        if len(fields) >= 5 and is_whole(fields[3]):
             up = not fields[1].startswith(("unavail", "unreach", "closed_Adm"))
             host_list.append(Host(fields[0], int(fields[3]), memory.get(fields[0]), up))
     return host_list
@@ -127,7 +128,7 @@ def _memory_of_hosts(timeout_s: float) -> dict[str, float]:
         return {}
     column, found = header.index("maxmem"), {}
     for fields in map(str.split, lines[1:]):
-        amount = re.fullmatch(r"([\d.]+)([KMGT])B?", fields[column]) if len(fields) > column else None
+        amount = re.fullmatch(f"({AMOUNT})([KMGT])B?", fields[column]) if len(fields) > column else None
         if amount:
             found[fields[0]] = float(amount[1]) * _MB[amount[2]]
     return found

@@ -43,19 +43,21 @@ _TERM_REASONS: Mapping[str, tuple[FailureKind | Literal["cancelled"], str]] = {
 }
 _WARNING_SIGNAL = int(signal.SIGUSR2)
 _BLANKS = re.compile(r"\s+")
-_SECTION = re.compile(r"^[ \t]*Job (?:Id )?<(\d+)(?:\[(\d+)\])?>", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t]*Job (?:Id )?<([0-9]{1,18})(?:\[([0-9]{1,18})\])?>", re.MULTILINE)
 _STATUS = re.compile(r"Status<(\w+)>")
 _STARTED = re.compile(r"[Ss]tartedon|[Dd]ispatchedto|(?:[Ss]tarted|[Dd]ispatched)\d+Task|\[\d+\]started|Starting\(Pid")
 _STARTED_ON_HOST = re.compile(r"(?:[Ss]tarted|[Dd]ispatched)[^<;]{0,60}?<([^>]+)>")
-_EXIT_CODE = re.compile(r"[Ee]xit(?:ed)?(?:with)?(?:exit)?code:?(\d+)")
-_EXIT_SIGNAL = re.compile(r"[Ee]xitedbysignal(\d+)")
+_EXIT_CODE = re.compile(r"[Ee]xit(?:ed)?(?:with)?(?:exit)?code:?([0-9]{1,18})")
+_EXIT_SIGNAL = re.compile(r"[Ee]xitedbysignal([0-9]{1,18})")
 _DONE = re.compile(r"Donesuccessfully")
 _EXITED = re.compile(r"Exited|Completed<exit>")
 _TERM = re.compile(r"TERM_([A-Z_]+)")
 _KILL_REQUESTED = re.compile(r"Signal<(?:SIG)?(?:KILL|TERM|INT)>requestedby")
 _HOST_FAILED = re.compile(r"CPUtime(?:used)?(?:is)?unknown|unabletoreach|unknown;|hostisdown", re.IGNORECASE)
-_MEMORY_USED = re.compile(r"(?:MAXMEM|MEM):([\d.]+)([KMGT])b(?:ytes)?", re.IGNORECASE)
-_EXIT_TIME = re.compile(r"([A-Z][a-z]{2})(\d{1,2})(\d{2}):(\d{2}):(\d{2})(?:\d{4})?:(?:Exited|Completed<exit>)")
+_MEMORY_USED = re.compile(r"(?:MAXMEM|MEM):([0-9]{1,15}(?:\.[0-9]{1,15})?)([KMGT])b(?:ytes)?", re.IGNORECASE)
+_EXIT_TIME = re.compile(
+    r"([A-Z][a-z]{2})([0-9]{1,2})([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[0-9]{4})?:(?:Exited|Completed<exit>)"
+)
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 _REQUEUE_DELAY_S = 5.0

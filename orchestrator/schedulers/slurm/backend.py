@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission, TaskArray
+from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError, StatusReply, TaskState
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.slurm import capabilities, queries
@@ -45,7 +46,8 @@ class Slurm:
 
     def largest_array(self) -> int:
         """``MaxArraySize``, which also limits the index."""
-        return int(queries.config_value("MaxArraySize", self._timeout_s) or 1001)
+        found = queries.config_value("MaxArraySize", self._timeout_s) or ""
+        return int(found) if is_whole(found) else 1001
 
     def check_submission(self, submission: Submission) -> None:
         """See `Backend.check_submission`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.orchestrator.schedulers.answer_numbers import WHOLE, is_whole
 from seedfold.orchestrator.schedulers.findings import Finding
 from seedfold.orchestrator.schedulers.slurm import queries
 
@@ -40,7 +41,10 @@ def find_partitions(timeout_s: float) -> list[Partition]:
     """Return the partitions of the cluster. Raises UnreachableError."""
     by_name: dict[str, Partition] = {}
     for line in queries.output_of(["sinfo", "-h", "-o", _SINFO_FIELDS], timeout_s).splitlines():
-        name, longest, nodes, cpus, memory, gpus, state = line.split("|")
+        fields = line.split("|")
+        if len(fields) != _SINFO_FIELDS.count("|") + 1 or not is_whole(fields[2]):
+            raise UnreachableError(f"sinfo printed {line!r:.200}, which Seedfold cannot read")
+        name, longest, nodes, cpus, memory, gpus, state = fields
         gpus = "" if gpus == "(null)" else gpus.split("(")[0]
         row = Partition(name, longest, int(nodes), _leading_number(cpus), _leading_number(memory), gpus, state == "up")
         by_name[name] = _merge_partitions(by_name[name], row) if name in by_name else row
@@ -49,7 +53,8 @@ def find_partitions(timeout_s: float) -> list[Partition]:
 
 def _leading_number(text: str) -> int:
     """The number in ``128+``, which SLURM writes if nodes differ."""
-    return int(re.sub(r"\D.*", "", text) or 0)
+    found = re.match(WHOLE, text)
+    return int(found[0]) if found else 0
 
 
 def _merge_partitions(first: Partition, second: Partition) -> Partition:

@@ -17,6 +17,7 @@ import submitit
 from submitit.core.utils import DelayedSubmission
 
 from seedfold.jobs.errors import UnreachableError
+from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.portable_call import PortableCall
 from seedfold.orchestrator.schedulers.slurm import queries
@@ -99,7 +100,7 @@ class ArrayExecutor(submitit.SlurmExecutor):
         process = queries.run(["sbatch", "--parsable", str(script)], self._timeout_s)
         message = " ".join(process.stderr.split())
         number = process.stdout.strip().split(";")[0]
-        if process.returncode == 0 and number.isdigit():
+        if process.returncode == 0 and is_whole(number):
             return number
         if process.returncode == 0 or any(word in message for word in _NO_ANSWER_TEXTS):
             raise UnreachableError(

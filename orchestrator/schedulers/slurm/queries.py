@@ -12,6 +12,7 @@ from datetime import datetime
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers import commands
+from seedfold.orchestrator.schedulers.answer_numbers import AMOUNT, WHOLE, is_whole
 from seedfold.orchestrator.schedulers.backend import Phase, TaskState
 from seedfold.orchestrator.settings.failures import FailureKind
 
@@ -46,7 +47,7 @@ _PENDING_REASONS = {
     "JobHeldAdmin": "held by an administrator",
     "launch failed requeued held": "held, because its node could not start it",
 }
-_SIGNAL = re.compile(r"(\d+):(\d+)")
+_SIGNAL = re.compile(f"({WHOLE}):({WHOLE})")
 _SIGKILL = 9
 _SQUEUE_FIELDS = "%F|%K|%T|%r|%j|%S|%N|%e"
 # Accounting knows how a task failed, but only some seconds after the end.
@@ -100,7 +101,7 @@ def queued_tasks(array_names: Sequence[str], timeout_s: float) -> Iterator[TaskR
     )
     for line in output.splitlines():
         fields = line.split("|")
-        if len(fields) != _SQUEUE_FIELDS.count("|") + 1 or not fields[1].isdigit():
+        if len(fields) != _SQUEUE_FIELDS.count("|") + 1 or not is_whole(fields[1]):
             raise UnreachableError(f"squeue printed {line!r}, which Seedfold cannot read")
         array, index, scheduler_state, reason, name, starts, node, end = fields
         state = _task_state(array, scheduler_state, reason, "" if starts == "N/A" else starts)
@@ -178,7 +179,7 @@ def _ended_rows(output: str) -> Iterator[TaskRow]:
     memory_used = _memory_used(rows)
     for job, name, scheduler_state, exit_code, requested, _, node in rows:
         array, _, index = job.partition("_")
-        if index.isdigit() and scheduler_state and _phase(scheduler_state.split()[0].rstrip("+")) == "ended":
+        if is_whole(index) and scheduler_state.strip() and _phase(scheduler_state.split()[0].rstrip("+")) == "ended":
             memory = (_parse_bytes(requested), memory_used.get(job, 0))
             yield TaskRow(
                 name, int(index), replace(ended_task_state(array, scheduler_state, exit_code, memory), node=node)
@@ -195,5 +196,5 @@ def _memory_used(rows: Iterable[Sequence[str]]) -> dict[str, int]:
 
 
 def _parse_bytes(text: str) -> int:
-    match = re.match(r"([\d.]+)([KMGT]?)", text)
+    match = re.match(f"({AMOUNT})([KMGT]?)", text)
     return round(float(match[1]) * _UNITS.get(match[2], 1)) if match else 0

@@ -5,6 +5,7 @@ Every program that uses Hydra imports this module, so that other modules of Seed
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from hydra.types import HydraContext, TaskFunction
     from omegaconf import DictConfig
 
+    from seedfold.orchestrator.sweeps.expanded_points import PointsOfSweeper
     from seedfold.orchestrator.sweeps.request import SweepRequest
+
+_PROGRAM_VARIABLE = "SEEDFOLD_PROGRAM"
 
 
 class _Plugin:
@@ -49,17 +53,40 @@ class SeedfoldSweeper(_Plugin, Sweeper):
 class SeedfoldLauncher(_Plugin, Launcher):
     """Runs the jobs of any sweeper, on this machine or on a cluster."""
 
+    _points: PointsOfSweeper | None = None
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Return what each job returned, in order; an empty list if nothing waits for them."""
-        from seedfold.orchestrator.sweeps.sweep import launch_points
+        from seedfold.orchestrator.sweeps.expanded_points import PointsOfSweeper
 
         assert self._request is not None
-        return launch_points(self._request, job_overrides, initial_job_idx)
+        self._points = self._points or PointsOfSweeper(self._request)
+        return self._points.run(job_overrides, initial_job_idx)
+
+
+class SeedfoldOptunaSweeper(_Plugin, Sweeper):
+    """Optuna's sweeper, which asks for the next trial as soon as any has ended. Its settings are those of Optuna's."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all trials, and write ``optimization_results.yaml``."""
+        from seedfold.orchestrator.sweeps.optuna_sweep import run_optuna_sweep
+
+        assert self._request is not None
+        return run_optuna_sweep(self._request, self._settings, arguments)
 
 
 class SeedfoldSearchPath(SearchPathPlugin):
     """Lets Hydra find the options ``seedfold`` and ``seedfold_*``; they are read only if they are chosen."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Add Seedfold's folder after all others."""
+        """Add Seedfold's folder after all others; and know the program of a job which the job has started again."""
+        note = os.environ.get(_PROGRAM_VARIABLE)
+        if note is not None:
+            from seedfold.trainers.programs.restarted_program import use_config_of_job
+
+            use_config_of_job(Path(note))
         search_path.append("seedfold", f"file://{Path(__file__).parent / 'conf'}")

@@ -18,6 +18,7 @@ from toyproject import Toy, wait_until
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.code.command_files import read_job_code
 from seedfold.orchestrator.code.snapshots import left_out_packages, read_snapshot_record, take_snapshot
 from seedfold.orchestrator.code.source_files import read_source_files
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -331,3 +332,16 @@ def test_git_is_remembered(tmp_path: Path) -> None:
     [changed] = [one for one in read_snapshot_record(study, digest)["git"] if one["repository"] == str(tmp_path)]
     assert (changed["commit"], changed["changed"]) == (commit, True)
     assert "+X = 2" in (study.snapshots_folder / digest / changed["diff"]).read_text()
+
+
+def test_the_script_of_a_program_is_read_before_a_module_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "train.py").write_text("WRONG = 1\n")
+    (tmp_path / "scripts" / "train.py").write_text("import helper\n")
+    (tmp_path / "scripts" / "helper.py").write_text("")
+    program = {"main_file": str(tmp_path / "scripts" / "train.py"), "main_module": "", "path": [str(tmp_path)]}
+    config = {"hydra": {"task": "train.main", "program": program}}
+    job = JobDescription("0" * 64, "train", "sweep", {}, config, (), Resources(), "seedfold.jobs.work.run")
+    found = read_job_code([job], tmp_path, [str(tmp_path / "scripts")])
+    assert found.files["train.py"].content == b"import helper\n"
+    assert found.files["helper.py"].path == tmp_path / "scripts" / "helper.py"

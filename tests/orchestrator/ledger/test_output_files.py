@@ -15,8 +15,9 @@ def job(letter: str, axes: dict[str, Any]) -> JobDescription:
 
 def test_a_stage_of_one_job_has_a_folder_and_one_of_several_a_folder_each(tmp_path: Path) -> None:
     study = StudyFolder(tmp_path / "study")
-    assert output_folder(study, job("a", {})) == tmp_path / "study" / "outputs" / "blend"
-    several = [output_folder(study, job(letter, {"table": f"x/../{'y' * 200}", "seed": 3})) for letter in "ab"]
+    assert output_folder(study, job("a", {}), 3) == tmp_path / "study" / "outputs" / "blend"
+    several = [output_folder(study, job(letter, {"table": f"x/../{'y' * 200}", "seed": 3}), 2) for letter in "ab"]
+    assert output_folder(study, job("a", {"seed": 3}), 1) == tmp_path / "study" / "outputs" / "blend"
     assert several[0] != several[1]
     for folder in several:
         assert folder.parent == tmp_path / "study" / "outputs" / "blend"

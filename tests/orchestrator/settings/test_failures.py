@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,16 @@ def test_the_cause_decides_where_the_outermost_says_nothing() -> None:
             raise RuntimeError("could not save") from error
 
     assert _raised(wrapped).kind == "disk"
+
+
+@pytest.mark.parametrize("error", [AssertionError(), StopIteration(), ValueError(" \n")])
+def test_an_error_without_a_message_is_told_with_its_place(error: Exception) -> None:
+    line = _raise.__code__.co_firstlineno + 1
+    assert _raised(lambda: _raise(error)).reason == f"{type(error).__name__} in _raise, {Path(__file__).name}:{line}"
+
+
+def test_an_error_that_was_never_raised_has_its_name_alone() -> None:
+    assert failure_from_exception(MemoryError()).reason == "MemoryError"
 
 
 def test_tracebacks_are_one_whatever_numbers_and_paths_they_name() -> None:

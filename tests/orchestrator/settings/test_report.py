@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.settings.report import ReportSettings
 
+STAGES = ["train", "submit"]
 AXES = ["seed", "loss.weighting", "model"]
 
 
@@ -35,8 +36,24 @@ def test_axes_are_named_as_in_a_condition() -> None:
             {"compare": ["loss.weihgting"]},
             r"report.compare: loss.weihgting: no such axis \(did you mean 'loss.weighting'",
         ),
+        ({"first": "submit/auc.csv"}, r"report.first: 'submit/auc.csv' is not a list of files, each STAGE/FILE; write"),
+        ({"first": ["submitt/auc.csv"]}, r"no stage 'submitt' \(did you mean 'submit'\?\); stages: train, submit"),
+        ({"first": ["auc.csv"]}, "no stage 'auc.csv'"),
+        ({"first": ["submit/weights.ckpt"]}, r"a report shows files that end in one of \.csv, \.svg, \.png"),
     ],
 )
 def test_mistakes_are_named(given: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        ReportSettings.parse(given).check_axes(AXES)
+        check(given)
+
+
+def check(given: Any) -> None:
+    settings = ReportSettings.parse(given)
+    settings.check_axes(AXES)
+    settings.check_stages(STAGES)
+
+
+def test_files_of_stages_come_first() -> None:
+    settings = ReportSettings.parse({"first": ["submit/auc.csv", "submit/curves/roc.svg"]})
+    settings.check_stages(STAGES)
+    assert settings.first == ("submit/auc.csv", "submit/curves/roc.svg")

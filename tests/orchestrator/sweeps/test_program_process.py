@@ -85,11 +85,59 @@ def test_multirun_yaml_is_that_of_hydra(program: HydraProgram) -> None:
 
 
 @pytest.mark.slow
-def test_a_resolver_below_the_main_guard_is_told_where_it_belongs(program: HydraProgram) -> None:
+def test_a_resolver_that_is_registered_below_the_main_guard_is_there(program: HydraProgram) -> None:
     file = program.folder / "train.py"
     register = (
         'from omegaconf import OmegaConf\n    OmegaConf.register_new_resolver("twice", lambda n: 2 * n)\n    main()'
     )
     file.write_text(file.read_text().replace("\n    main()", f"\n    {register}"))
-    said = program.sweep("lr='${twice:1}'", code=1)
-    assert "register the resolver at the top of the module" in " ".join(said.split())
+    program.sweep("lr='${twice:1}'", "child=false")
+    assert program.returned_values() == [2]
+
+
+EDITED = """
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+
+def double(number):
+    return 2 * number
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="main")
+def main(cfg):
+    told = HydraConfig.get()
+    if "RANK_FILE" in os.environ:
+        Path(os.environ["RANK_FILE"]).write_text(json.dumps([cfg.lr, cfg.steps, told.mode.name]))
+        return None
+    if cfg.seed == 1:
+        Path("conf/main.yaml").write_text("lr: 9\\nsteps: 9\\nseed: 0\\nhydra: {mode: MULTIRUN}\\n")
+        Path(__file__).write_text("raise ValueError('this is edited')")
+        return None
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (doubled,) = pool.map(double, [cfg.lr])
+    rank_file = Path(told.runtime.output_dir, "rank.json")
+    again = [sys.executable, *sys.argv, "hydra.run.dir=elsewhere", "hydra.output_subdir=null"]
+    subprocess.run(again, env=os.environ | {"RANK_FILE": str(rank_file)}, check=True)
+    return [doubled, *json.loads(rank_file.read_text())]
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_a_job_starts_have_its_code_and_configuration_after_edits(stranger: HydraProgram) -> None:
+    (stranger.folder / "train.py").write_text(EDITED)
+    config = "lr: 1\nsteps: ${lr}\nseed: 0\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
+    (stranger.folder / "conf" / "main.yaml").write_text(config)
+    stranger.run("hydra/sweeper=seedfold", "hydra/launcher=seedfold_local", "hydra.launcher.slots=1")
+    assert stranger.returned_values() in ([None, [2, 1, 1, "RUN"]], [[2, 1, 1, "RUN"], None])

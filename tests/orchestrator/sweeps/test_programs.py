@@ -154,7 +154,7 @@ def test_mistakes_in_the_launchers_settings_start_nothing(stranger: HydraProgram
 
 @pytest.mark.slow
 def test_our_sweeper_with_a_launcher_that_is_not_ours(stranger: HydraProgram) -> None:
-    derive = "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: two}}"
+    derive = "hydra.sweeper.derive={+classes: {_target_: seedfold.jobs.derive.given, value: two}}"
     stranger.run("-m", "hydra/sweeper=seedfold", "model=small,large", "seed=1", derive)
     assert stranger.executions() == ["large-0.1-1", "small-0.1-1"]
     composed = [file.read_text() for file in stranger.folder.glob("multirun/*/*/*/.hydra/config.yaml")]

@@ -33,7 +33,7 @@ def test_grammar_params_zip_exclude_and_derive_make_the_points(here: HydraProgra
         "hydra.sweeper.params={seed: 'range(0,3)'}",
         "hydra.sweeper.zip={lr: [0.1, 0.2], model: [small, large]}",
         "hydra.sweeper.exclude={seed: 1, model: large}",
-        "hydra.sweeper.derive={+classes: {_target_: builtins.str, object: '${model.name}'}}",
+        "hydra.sweeper.derive={+classes: {_target_: seedfold.jobs.derive.given, value: '${model.name}'}}",
     )
     jobs = jobs_of(here, "seed=0,1", "+note=a", hydra=told)
     assert axes_of_jobs(jobs) == [
@@ -90,13 +90,26 @@ def test_points_of_another_sweeper_are_the_same_jobs(here: HydraProgram) -> None
     arguments = ("lr=0.1,0.2", "model=large", "+note='a b'")
     jobs = jobs_of(here, *arguments)
     points = load_sweep(here.make_sweep(*arguments), arguments).points_as_overrides()
-    study, order = load_expanded_points(here.make_sweep(*arguments), [*points, points[0]])
+    ((study, places),) = load_expanded_points(here.make_sweep(*arguments), [*points, points[0]])
     assert [job.id for job in study.jobs()] == [job.id for job in jobs]
-    assert order == [0, 1, 0]
+    assert places == {0: 0, 1: 1, 2: 0}
     assert {job.address for job in study.jobs()} == {job.address for job in jobs}
-    for differing in ("+target=a", "+target=b"), ("lr=1", "seed=1"):
-        with pytest.raises(UsageError, match="different keys"):
-            load_expanded_points(here.make_sweep(), [["lr=1", differing[0]], ["lr=1", differing[1]]])
+    with pytest.raises(UsageError, match=r"hydra/sweeper: \+target=b: the points of this sweeper differ in a key"):
+        list(load_expanded_points(here.make_sweep(), [["lr=1", "+target=a"], ["lr=1", "+target=b"]]))
+
+
+def test_points_of_another_sweeper_may_set_different_keys(here: HydraProgram) -> None:
+    points = [["lr=1"], ["lr=1", "seed=5"], ["lr=2"], ["lr=1", "seed=0"], ["lr=1", "seed=5"]]
+    studies = list(load_expanded_points(here.make_sweep(), points, first_number=7))
+    assert [places for _, places in studies] == [{0: 0, 2: 1}, {1: 0, 3: 1, 4: 0}]
+    jobs = [list(study.jobs()) for study, _ in studies]
+    assert [axes_of_jobs(some) for some in jobs] == [
+        [{"lr": 1}, {"lr": 2}],
+        [{"lr": 1, "seed": 5}, {"lr": 1, "seed": 0}],
+    ]
+    assert [[job.config["hydra"]["num"] for job in some] for some in jobs] == [[7, 9], [8, 10]]
+    # The default of the seed is 0.
+    assert jobs[0][0].id == jobs[1][1].id
 
 
 @pytest.mark.parametrize("name", ["local", "slurm", "lsf"])

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from seedfold.jobs.resources import Resources
+from seedfold.orchestrator.ledger.submissions import TaskArray
+from seedfold.orchestrator.schedulers.scheduled_worker import ScheduledEnvironment
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.worker.slots import Gpu, Machine
+from seedfold.orchestrator.worker.slots import Gpu, Machine, visible_gpus
 
 GB = 1024**3
 
@@ -129,3 +131,45 @@ def test_a_job_that_gets_a_place_lacks_none() -> None:
     slot.release()
     assert here.acquire_slot(Resources(gpus=1), 0) is not None
     assert here.shortage is None
+
+
+def test_the_task_of_a_scheduler_leaves_nothing_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    array = TaskArray("fit", Resources(cpus=2, gpus=1), per_task=2, side_by_side=2)
+    here = ScheduledEnvironment(array=array).machine(ClusterSettings.parse({"executor": "slurm"}), Path("/runs/one"))
+    slots = [here.acquire_slot(Resources(cpus=2, gpus=1), running) for running in range(3)]
+    assert [slot and slot.gpus for slot in slots] == [("0",), ("1",), None]
+    assert slots[0] is not None
+    slots[0].release()
+    again = here.acquire_slot(Resources(cpus=2, gpus=1), 1)
+    assert again is not None
+    assert again.gpus == ("0",)
+    assert not list(tmp_path.iterdir())
+
+
+def write_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Path:
+    folder.mkdir()
+    program = folder / "nvidia-smi"
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return program
+
+
+def test_a_driver_that_cannot_be_asked_shows_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_nvidia_smi(tmp_path / "bin", monkeypatch, "0, GPU-a, 100").write_text("not a program")
+    assert visible_gpus() == []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "nvidia-smi")
+
+    monkeypatch.setattr("subprocess.run", refuse)
+    assert visible_gpus() == []
+
+
+def test_messages_of_the_driver_are_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ("Warning: infoROM is corrupted", "0, GPU-a, 100", "", "1, GPU-b, [N/A]", "No devices, found")
+    write_nvidia_smi(tmp_path / "bin", monkeypatch, *lines)
+    assert visible_gpus() == [Gpu("0", 100 * 1024**2), Gpu("1", 0)]

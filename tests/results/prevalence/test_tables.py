@@ -24,6 +24,7 @@ from seedfold.results.prevalence.tables import (
     record_settings,
 )
 from seedfold.results.store.finished_job import FinishedJob
+from seedfold.results.store.values import write_values
 
 METHODS = ("CC", "ACC")
 SETTINGS = AnalysisSettings(ratios=(1.0, 2.0, 5.0), methods=METHODS)
@@ -82,6 +83,37 @@ def test_a_table_has_the_rows_of_each_job_and_where_they_belong(shifted: Shifted
     assert errors.loc[errors["task"] == "hip", "value"].tolist() == [
         r["value"] for r in quantification_error_rows(wanted)
     ]
+
+
+def test_costs_of_a_retrained_model_are_those_at_the_estimate_of_the_original_one(
+    shifted: Shifted, make_run: Callable[..., FinishedJob], tmp_path: Path
+) -> None:
+    """As published; its own estimate is an option, and counts where there is no other."""
+    original, retrained = shifted({"task": "hip"}, 0), shifted({"task": "hip", "imbalance_ratio": 2.0}, 1)
+    estimate = make_run({"task": "hip", "imbalance_ratio": 2.0}, {})
+    write_values(estimate.folder, {"estimates": {"ACC": [0.9, 0.1]}, "method": "ACC"})
+    blocked = make_run({"task": "knee", "imbalance_ratio": 2.0}, {})
+    write_values(blocked.folder, {"blocked": "impossible"})
+
+    def costs(*runs: FinishedJob, priors: str = "original") -> pd.DataFrame:
+        settings = AnalysisSettings(ratios=(2.0,), methods=METHODS, retrained_priors=priors)
+        table = make_analysis("performance", runs, settings, tmp_path / "cache").table
+        return table[(table["metric"] == "ec_estimated") & (table["split"] == "dev_test")].reset_index(drop=True)
+
+    runs = (original, retrained, estimate, blocked)
+    published, own, without = costs(*runs), costs(*runs, priors="own"), costs(original, retrained)
+    assert own["value"].tolist() == without["value"].tolist()
+    of_original = published["imbalance_ratio"].isna()
+    assert published["value"][of_original].tolist() == own["value"][of_original].tolist()
+    changed = published[~of_original].set_index(["calibration", "priors"])["value"]
+    [none] = [value for (method, _), value in changed.items() if method == "none"]
+    frame = make_predictions(1)
+    tested = frame[frame["split"] == "dev_test"]
+    wrong = tested["logit_1"].gt(tested["logit_0"]).astype(int) != tested["target"]
+    rates = wrong.groupby(tested["target"]).mean()
+    assert none == pytest.approx(0.9 * rates[0] + 0.1 * rates[1], abs=1e-6)
+    with pytest.raises(UsageError, match=r"retrained_priors: 'mine' is not one of original, own"):
+        AnalysisSettings(retrained_priors="mine")
 
 
 def test_what_cannot_be_analysed_is_left_out_and_counted(shifted: Shifted, tmp_path: Path) -> None:

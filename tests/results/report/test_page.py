@@ -127,7 +127,7 @@ def test_figures_that_jobs_left_are_embedded_whole(make_run: Make, tmp_path: Pat
     write(tmp_path / "report.html", runs)
     text = (tmp_path / "report.html").read_text()
     [(name, content)] = re.findall(r'<img alt="([^"]+)" src="data:image/svg\+xml;base64,([^"]+)">', text)
-    assert name == "learning curves"
+    assert name == "train: learning curves"
     assert base64.b64decode(content) == left.read_bytes()
     assert "Left by stage train, " in text
 
@@ -204,7 +204,7 @@ def test_long_lists_are_cut_and_say_so(make_run: Make, tmp_path: Path, monkeypat
 def test_reports_of_little(make_run: Make, tmp_path: Path) -> None:
     page = write(tmp_path / "empty.html", [], failures=[], overview={}, states={"waiting": 3})
     assert "svg" not in page.tags
-    assert "No job has published predictions with known targets yet." in page.text
+    assert "No job has published a metric yet" in "".join(page.text)
     bare = make_run({"seed": 1})
     assert f"job-{bare.id}" in write(tmp_path / "bare.html", [bare]).ids
 
@@ -305,3 +305,108 @@ def test_a_line_is_over_the_repetitions_that_all_its_points_have(make_run: Make,
     page = write(tmp_path / "report.html", runs[:-1], planned=runs)
     assert "2 of 3" in page.text
     assert any("that all its points have" in text for text in page.text)
+
+
+AREAS = """model,fold,n,auroc,train_auroc
+a,0,10,0.7,0.91
+a,1,10,0.8,0.93
+a,mean,20,0.75,0.92
+a,all,20,0.74,
+b,0,10,0.6,0.61
+b,1,10,0.5,0.63
+b,mean,20,0.55,0.62
+b,all,20,0.56,
+"""
+
+
+def left(run: FinishedJob, name: str, content: str) -> None:
+    file = run.folder / "outputs" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content)
+
+
+def svg(width: str) -> str:
+    return f'<svg xmlns="http://www.w3.org/2000/svg" height="9pt" width="{width}"/>'
+
+
+def test_what_the_study_names_comes_first_and_only_once(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    left(runs[0], "auc.csv", AREAS)
+    left(runs[0], "passes.svg", svg("200pt"))
+    left(runs[0], "roc.svg", svg("600pt"))
+    page = write(tmp_path / "report.html", runs, first=["train/auc.csv", "train/passes.svg", "train/other.csv"])
+    text = " ".join(" ".join(page.text).split())
+    assert text.index("What the study found") < text.index("Results") < text.index("Figures") < text.index("The study")
+    assert "model mean of folds training samples folds pooled fold 0 fold 1 a 0.750 0.920 0.740 0.700 0.800" in text
+    assert "Not there yet: train/other.csv." in text
+    html = (tmp_path / "report.html").read_text()
+    assert html.count('alt="train: passes"') == 1
+    assert html.index('alt="train: passes"') < html.index("<h2>Results")
+    assert re.findall(r'<figure class="wide">\s*<h3>([^<]+)', html) == ["train: roc"]
+
+
+def test_no_two_cards_have_one_title(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    for run in runs[:2]:
+        left(run, "roc.svg", svg("200pt"))
+    write(tmp_path / "report.html", runs)
+    titles = re.findall(r"<h3>([^<]+)", (tmp_path / "report.html").read_text())
+    assert len(titles) == len(set(titles))
+    assert "train: roc (sampling.ratio=1 seed=0 fold=0)" in titles
+
+
+def test_axes_that_tell_nothing_apart_leave_the_tables(make_run: Make, tmp_path: Path) -> None:
+    draw, runs = np.random.default_rng(1), []
+    for model, batch in (("small", 2), ("large", 5), ("huge", 5)):
+        val = (["a", "b"], np.array([0, 1]), {"main": draw.normal(size=(2, 2))})
+        runs.append(make_run({"model.name": model, "trainer.batch_size": batch, "loss": "dice"}, {"val": val}))
+    page = write(tmp_path / "report.html", runs)
+    text = " ".join(" ".join(page.text).split())
+    assert "The same in all rows that have it: loss=dice. name also says batch_size." in text
+    assert re.search(r"Every number leads to its jobs\. name val accuracy ", text)
+
+
+def test_learning_curves_of_many_groups_are_one(make_run: Make, tmp_path: Path) -> None:
+    runs = []
+    for group in range(MAX_SERIES + 1):
+        for passes in (1, 3):
+            val = (["a", "b"], np.array([0, 1]), {"main": np.eye(2)})
+            axes = {"task": f"t{group}", "predict.tta": passes}
+            runs.append(make_run(axes, {"val": val}, epochs=epochs().assign(**{"train/eval_loss": 0.1})))
+    page = write(tmp_path / "report.html", runs)
+    text = " ".join(" ".join(page.text).split())
+    assert f"All {MAX_SERIES + 1} trainings of stage train together." in text
+    assert "Shown are the first" not in text.partition("Learning curves")[2].partition("The study")[0]
+
+
+def test_metrics_that_programs_return_and_log_have_tables_curves_and_maps(make_run: Make, tmp_path: Path) -> None:
+    runs = []
+    for lr in (0.001, 0.01, 0.1):
+        for width in (8, 16):
+            for seed in range(2):
+                accuracy = 1 - lr + seed / 100
+                logged = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5], "my_score": [0.1, accuracy]})
+                metrics = [("return", "return", "my_score", accuracy), ("return", "return", "my_score_best_step", 1.0)]
+                axes = {"lr": lr, "width": width, "seed": seed}
+                runs.append(make_run(axes, metrics=metrics, epochs=logged))
+    page = write(tmp_path / "report.html", runs)
+    text = " ".join(" ".join(page.text).split())
+    assert "0.905 ± 0.007" in text
+    assert "my score (return) against lr" in text
+    assert "my score (return) over lr and width" in text
+    assert "Each cell is the mean of 2 jobs, over all other axes." in text
+    assert "my score by epoch" in text
+    assert "train loss by epoch" in text
+    assert "best step" not in text
+
+
+def test_a_chart_of_the_report_takes_the_place_of_the_same_file(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    left(runs[0], "drift.svg", svg("200pt"))
+    left(runs[0], "regret.svg", svg("200pt"))
+    charts = [report.Figure(name, "<svg></svg>", "", file=f"{name}.svg") for name in ("drift", "regret")]
+    write(tmp_path / "report.html", runs, first=["train/drift.svg"], more_figures=charts)
+    html = (tmp_path / "report.html").read_text()
+    titles = re.findall(r"<h3>([^<]+)", html)
+    assert (titles[0], titles.count("drift"), titles.count("regret")) == ("drift", 1, 1)
+    assert "<img" not in html

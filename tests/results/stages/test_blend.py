@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,45 @@ def test_members_that_disagree_on_a_class_are_refused(make_run: Make, tmp_path: 
     runs = study(make_run, lambda stage, ids: TARGETS[ids] ^ (stage == "mean"))
     with pytest.raises(ConfigFailure, match="targets of the same samples differ"):
         blend_stage.run(work(tmp_path, runs))
+
+
+def test_predictions_made_elsewhere_take_part_in_the_submission_and_in_no_score(make_run: Make, tmp_path: Path) -> None:
+    runs = study(make_run)
+    external = pd.DataFrame({"id": TESTS[::-1], "target": np.linspace(0.1, 0.9, 5)})
+    external.to_csv(tmp_path / "other.csv", index=False)
+    plain = work(tmp_path, runs)
+    blend_stage.run(plain)
+    (tmp_path / "blend").rename(tmp_path / "plain")
+    reads: list[Path] = []
+    asked = replace(
+        work(tmp_path, runs, external={"other.csv": 0.25}, external_folder=str(tmp_path)), reads=reads.append
+    )
+    blend_stage.run(asked)
+    assert reads == [tmp_path / "other.csv"]
+    submitted = pd.read_csv(asked.outputs / "submission.csv").set_index("id")["target"]
+    without = pd.read_csv(tmp_path / "plain" / "outputs" / "submission.csv").set_index("id")["target"]
+    wanted = 0.8 * without + 0.2 * external.set_index("id")["target"][without.index]
+    assert submitted[without.index].to_numpy() == pytest.approx(wanted.to_numpy())
+    for name in ("oof.csv", "auc.csv"):
+        assert (asked.outputs / name).read_text() == (tmp_path / "plain" / "outputs" / name).read_text()
+    weights = pd.read_csv(asked.outputs / "weights.csv").set_index("member")["submission"]
+    assert weights.to_list() == pytest.approx([0.24, 0.24, 0.32, 0.2])
+    assert weights.index[-1] == "other.csv"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["name,target", "t0,0.5"], "no column 'id'"),
+        (["id,target", *(f"t{row},0.5" for row in range(4))], r"lacks 1 sample \(t4\)"),
+        (["id,target", *(f"t{row},0.5" for row in range(6))], r"has more than the test samples: 1 sample \(t5\)"),
+        (["id,target", *(f"t{row},0.5" for row in range(4)), "t3,0.5"], "sample t3 is there more than once"),
+        (["id,target", *(f"t{row},0.5" for row in range(4)), "t4,"], "sample t4: 'target' is not a probability"),
+        (["id,target", *(f"t{row},0.5" for row in range(4)), "t4,7"], "sample t4: 'target' is not a probability"),
+    ],
+)
+def test_files_that_do_not_fit_are_told(make_run: Make, tmp_path: Path, lines: list[str], says: str) -> None:
+    (tmp_path / "other.csv").write_text("\n".join(lines) + "\n")
+    asked = work(tmp_path, study(make_run), external={"other.csv": 1}, external_folder=str(tmp_path))
+    with pytest.raises(ConfigFailure, match=says):
+        blend_stage.run(asked)

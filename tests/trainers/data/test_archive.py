@@ -15,6 +15,8 @@ from seedfold.trainers.data.folds import divide_samples, make_shards, make_task_
 from seedfold.trainers.data.job_data import load_data
 from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.studies.sample_data import make
+from seedfold.trainers.studies.seti.tfrecord_example import serialize_example
+from seedfold.trainers.studies.seti.tfrecord_files import write_records
 
 pytest.importorskip("PIL")
 Compose = Callable[..., dict[str, Any]]
@@ -101,3 +103,31 @@ def test_an_image_on_both_sides_is_refused_and_without_use_nothing_is_read(compo
     same, train = add_archive(samples, np.arange(100), task, read)
     assert same is samples
     assert train.tolist() == list(range(100))
+
+
+def test_shards_of_records_are_added_by_their_numbers(compose: Compose, data: Path, tmp_path: Path) -> None:
+    for part, count in (("", 15), ("external", 30)):
+        folder = tmp_path / part / "tfrecords"
+        folder.mkdir(parents=True)
+        for shard in range(count):
+            rows = pd.read_csv(data / part / "train.csv")[["image_name", "target"]].iloc[shard::count]
+            examples = [
+                serialize_example(
+                    {
+                        "image_name": row.image_name.encode(),
+                        "image": (data / part / "jpeg" / "train" / f"{row.image_name}.jpg").read_bytes(),
+                        "target": int(row.target),
+                    }
+                )
+                for row in rows.itertuples()
+            ]
+            write_records(folder / f"train{shard:02d}-{len(examples)}.tfrec", examples)
+    small = ("task.side=8", "task.archive.use=true", f"paths.data={tmp_path}", "resources.cpus=2", "fold=1")
+    given = compose("task=melanoma_tfrecords", *small)
+    given["task"]["test_source"] = None
+    found = load_data(given, read)
+    own, archive = (pd.read_csv(data / part / "train.csv")["image_name"] for part in ("", "external"))
+    validating = {row % 15 for row in range(len(own)) if own[row] in set(found.evaluation_splits["val"].ids)}
+    assert len(validating) == 5
+    wanted = {2 * shard for shard in range(15) if shard not in validating}
+    assert set(found.train.ids) & set(archive) == {archive[row] for row in range(len(archive)) if row % 30 in wanted}

@@ -124,6 +124,34 @@ def test_data_may_say_itself_what_is_held_out_and_then_its_classes_may_be_unknow
         check_samples(replace(given_samples, held_out=~held_out), "cases.csv", 2)
 
 
+def test_folds_over_all_samples_are_cut_to_those_of_development() -> None:
+    """As ``numpy.random.seed(0)`` and a permutation of all cases, modulo 3, divide both cohorts."""
+    held_out = np.arange(20) % 4 == 1
+    whole = replace(samples([0, 1] * 10), held_out=held_out)
+    task = {"folds": {"kind": "permuted", "k": 3, "seed": 0, "over": "all"}, "test": {"kind": "given"}}
+    np.random.seed(0)
+    number = np.random.permutation(20) % 3
+    for fold in range(3):
+        division = divide_samples(whole, task, fold)
+        assert division.val.tolist() == np.flatnonzero((number == fold) & ~held_out).tolist()
+        assert division.train.tolist() == np.flatnonzero((number != fold) & ~held_out).tolist()
+        assert division.test.tolist() == np.flatnonzero(held_out).tolist()
+    with pytest.raises(ConfigFailure, match=r"task\.folds\.over: 'both' is not one of development, all"):
+        divide_samples(whole, {**task, "folds": {**task["folds"], "over": "both"}}, 0)
+
+
+@pytest.mark.parametrize("over", ["all", "development"])
+def test_the_data_may_name_the_folds(over: str) -> None:
+    named = np.asarray([0, 2, 1, 1, -1, 0, 2])
+    whole = replace(samples([0, 1, 0, 1, 0, 1, 0]), held_out=named < 0, shards=named)
+    task = {"folds": {"kind": "given", "k": 3, "seed": 0, "over": over}, "test": {"kind": "given"}}
+    assert [divide_samples(whole, task, fold).val.tolist() for fold in range(3)] == [[0, 5], [2, 3], [1, 6]]
+    with pytest.raises(DataFailure, match=r"the data has the folds 0, 1, 2, and task\.folds\.k needs 0 to 1"):
+        divide_samples(whole, {**task, "folds": {**task["folds"], "k": 2}}, 0)
+    with pytest.raises(ConfigFailure, match=r"given needs task\.source\.fold"):
+        divide_samples(replace(whole, shards=None), task, 0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31), parts=st.integers(2, 7), data=st.data())
 def test_dealt_parts_share_every_class_and_group_evenly_however_small(

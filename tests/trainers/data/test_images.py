@@ -84,3 +84,32 @@ def test_images_that_stay_on_disk_are_those_in_memory(folder: Path) -> None:
     (folder / "case1.png").unlink()
     with pytest.raises(DataFailure, match=r"labels.csv: row 2 names .*case1.png"):
         source(folder, in_memory=False).load(reads.append)
+
+
+def test_the_smaller_side_is_resized_and_edges_are_mirrored_before_an_image_gets_its_size(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 40), dtype=np.uint8)
+    pixels[:, :20] = np.repeat(np.arange(10, dtype=np.uint8) * 20, 2)
+    pixels[:, 20:] = 250
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("name,kind\na,x\n")
+    given = {"mode": "L", "size": [14, 20], "smallest_side": 10, "pad_to": [14, 14], "resize": False}
+    [[image]] = source(tmp_path, **given).load(lambda read: None).inputs
+    assert image.shape == (14, 20), "10 by 20 with the proportions of 20 by 40, then 14 by 20"
+    assert image[0, 1:9] * 255 == pytest.approx(np.arange(1, 9) * 20, abs=6)
+    assert (image[2:12] == image[2]).all()
+    tall = np.zeros((40, 20), dtype=np.uint8)
+    tall[:, 5:] = np.arange(15, dtype=np.uint8) * 10
+    Image.fromarray(tall).save(tmp_path / "a.png")
+    settings = {"mode": "L", "size": [40, 24], "pad_to": [10, 24], "resize": False}
+    [[image]] = source(tmp_path, **settings).load(lambda read: None).inputs
+    assert np.array_equal(image[0] * 255, np.pad(tall[0], 2, mode="reflect"))
+    assert source(tmp_path, **{**settings, "size": [8, 8], "resize": True}).load(lambda read: None).inputs.shape[
+        2:
+    ] == (8, 8)
+
+
+def test_a_column_may_name_the_folds(folder: Path) -> None:
+    (folder / "labels.csv").write_text("name,kind,part\ncase0,x,1\ncase1,y,0\ncase2,x,1\n")
+    shards = source(folder, fold="part").load(lambda read: None).shards
+    assert shards is not None
+    assert shards.tolist() == [1, 0, 1]

@@ -38,6 +38,16 @@ def test_a_table_with_every_column_named(cases: Path) -> None:
     assert samples.inputs.tolist() == [[31, 1.5], [42, 2.5], [53, 3.5]]
 
 
+def test_a_column_may_name_the_folds(cases: Path) -> None:
+    cases.write_text("id,age,outcome,part\na,31,0,2\nb,42,1,0\nc,53,1,1\n")
+    found = load(cases, group=None, features=None, fold="part")
+    assert found.shards.tolist() == [2, 0, 1]
+    assert found.inputs.tolist() == [[31], [42], [53]]
+    cases.write_text("id,age,outcome,part\na,31,0,2\nb,42,1,0.5\n")
+    with pytest.raises(DataFailure, match=r"row 2 has the part 0\.5; give a fold, counted from 0"):
+        load(cases, group=None, features=None, fold="part")
+
+
 def test_parquet_and_compressed_csv_give_the_same_samples(cases: Path, tmp_path: Path) -> None:
     pd.read_csv(cases).to_parquet(tmp_path / "cases.parquet")
     (tmp_path / "cases.csv.gz").write_bytes(gzip.compress(CASES.encode()))

@@ -155,5 +155,31 @@ def test_weights_that_were_not_kept_are_named(files: Checkpoints) -> None:
 
 
 def test_cleaning_up_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"checkpoint.keep: 'all'"):
-        remove_unneeded_checkpoints(tmp_path, "all")
+    with pytest.raises(UsageError, match=r"checkpoint.keep: 'most'"):
+        remove_unneeded_checkpoints(tmp_path, "most")
+
+
+def positioned(number: int, best: BestEpoch | None = None) -> dict[str, Any]:
+    return {**state(number, best), "position": {"epoch": number, "step": 7}}
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("all", [1, 2, 3, 4]), (2, [3, 4])])
+def test_states_that_are_kept_can_be_gone_back_to(tmp_path: Path, keep: str | int, kept: list[int]) -> None:
+    files = Checkpoints(tmp_path, keep)
+    best = files.save_best(0, 0.5, WEIGHTS)
+    for number in (1, 2, 3, 4):
+        files.save_state(positioned(number, best if number < 4 else None))
+        files.remove_old_best()
+    names = [f"state-{number:06d}-00000007.ckpt" for number in kept]
+    assert sorted(path.name for path in tmp_path.glob("state-*")) == names
+    for name in (LAST_FILE, PREVIOUS_FILE, names[-1]):
+        (tmp_path / name).unlink()
+    newest = files.newest_state()
+    assert newest is not None
+    assert newest["number"] == 3, "and its best weights are still there"
+    files.save_state(positioned(4))
+    remove_unneeded_checkpoints(tmp_path, keep)
+    assert sorted(path.name for path in tmp_path.glob("state-*")) == names
+    assert load_checkpoint(tmp_path / names[0])["number"] == kept[0]
+    remove_unneeded_checkpoints(tmp_path, "last+best")
+    assert not list(tmp_path.glob("state-*"))

@@ -39,7 +39,7 @@ LOGITS = torch.tensor([[[[2.0, -1.0, 0.3]], [[0.5, 1.5, 0.1]]], [[[0.0, 0.2, -3.
 MASKS = torch.tensor([[[0, 1, 0]], [[1, 0, 1]]])
 
 
-def expected(name: str, smooth: float = 1e-5) -> Tensor:
+def expected(name: str, smooth: float = 0.0) -> Tensor:
     """The loss of each class by its textbook formula, areas summed over the batch."""
     p = LOGITS.softmax(1)
     truth = torch.stack([MASKS == 0, MASKS == 1], dim=1).float()
@@ -64,6 +64,23 @@ def test_a_perfect_mask_costs_nothing_and_an_empty_one_is_finite(compose: Compos
     empty = loss(compose, name)(logits, torch.zeros(2, 300, 1259, dtype=torch.uint8))
     empty.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(empty)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("name", ["dice", "jaccard"])
+def test_a_class_that_is_absent_from_the_batch_adds_nothing(compose: Compose, name: str) -> None:
+    """As segmentation_models_pytorch computes it: ``loss *= (y_true.sum(dims) > 0)``, then the mean of all classes."""
+    logits, rock = LOGITS.clone().requires_grad_(), torch.zeros_like(MASKS)
+    p = LOGITS.softmax(1)[:, 0]
+    quotient = 2 * p.sum() / (p.sum() + p.numel()) if name == "dice" else p.sum() / p.numel()
+    found = loss(compose, name)(logits, rock)
+    assert float(found.detach()) == pytest.approx(float(1 - quotient) / 2, abs=1e-6)
+    weighted = loss(compose, name, "loss.class_weights=[1,3]")(LOGITS, rock)
+    assert float(weighted) == pytest.approx(float(1 - quotient) / 4, abs=1e-6)
+    nearly = torch.stack([torch.full((4, 30, 126), 3.9), torch.zeros(4, 30, 126)], 1)
+    assert float(loss(compose, "dice")(nearly, torch.zeros(4, 30, 126, dtype=torch.uint8))) < 0.02
+    found.backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
 
@@ -154,18 +171,37 @@ def test_an_encoder_begins_with_weights_of_a_classifier_of_colours_and_exported_
         unet(compose, *given)
 
 
+def test_an_encoder_of_the_study_names_the_file_that_it_misses(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published names are looked for where torch keeps such files; weights of another network are refused."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    file = tmp_path / "checkpoints" / "tf_efficientnet_b8_ra-572d5dd9.pth"
+    given = ("model.name=efficientnetv2-s", f"model.pretrained={file.name}")
+    with pytest.raises(DataFailure, match=rf"download https://github\.com/.*/{file.name} to {file}, or begin"):
+        unet(compose, *given)
+    file.parent.mkdir()
+    same = efficientnet("efficientnetv2-s", in_channels=3, classes=7).state_dict()
+    renamed = {f"timm.{name}": value for name, value in same.items() if not name.endswith("num_batches_tracked")}
+    torch.save(renamed, file)
+    [stem, *_] = unet(compose, *given).network.encoder.parameters()
+    assert torch.allclose(stem, next(iter(same.values())).sum(1, keepdim=True))
+    torch.save(dict(list(renamed.items())[1:]), file)
+    with pytest.raises(DataFailure, match="holds weights of another network, as shown by"):
+        unet(compose, *given)
+
+
 @pytest.mark.slow
 def test_a_small_network_learns_faults_from_slices(compose: Compose, work: Callable[..., Any], tmp_path: Path) -> None:
     """From volumes on disk to a mask of a volume that was never seen."""
     from seedfold.trainers.data.job_data import drop_empty_slices
     from seedfold.trainers.studies.dark_side import slices_stage as slices
-    from seedfold.trainers.studies.dark_side.sample_data import unusable_volume_name
     from seedfold.trainers.studies.dark_side.slices import Slices
     from seedfold.trainers.studies.sample_data import make
 
     make("dark_side", tmp_path / "data", "tiny")
     given = (f"paths.data={tmp_path / 'data'}", "task.volumes.shape=[24,24,44]")
-    config = compose("task=dark_side", "model=small_unet", *given, f"task.volumes.excluded=[{unusable_volume_name()}]")
+    config = compose("task=dark_side", "model=small_unet", *given)
     job = work(config)
     slices.run(job)
     samples = Slices(axes=[1]).load(job.staging)

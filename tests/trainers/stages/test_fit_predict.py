@@ -367,7 +367,7 @@ def test_standardisation_learns_from_the_training_samples_alone(compose: Compose
         ("predict.tta=4", "predict.tta: 4 passes without augmentation"),
         ("predict.splits=[train]", "predict.splits: 'train'"),
         ("optimizer.lr=-1", "optimizer or schedule: Invalid learning rate"),
-        ("checkpoint.keep=all", "checkpoint.keep: 'all' is not one of"),
+        ("checkpoint.keep=most", "checkpoint.keep: 'most' is not one of"),
         ("fold=9", "fold: 9 is not among the 5 folds"),
         ("model._target_=torch.nn.Linaer", "model: .*Linaer"),
         ("model._target_=builtins.dict", "model: dict is neither a torch module nor an estimator"),

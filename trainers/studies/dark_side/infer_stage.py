@@ -6,8 +6,8 @@ of ``infer.axes``, as they are and mirrored along their horizontal axis, and the
 volume is in memory at a time. A finished volume is kept: if the job is killed or stopped, the next attempt goes on
 with the next volume.
 
-``test/VOLUME.npy`` (known faults) and ``new/VOLUME.npy`` hold the probability of a fault, float16, with the axes in
-order. ``volumes.csv`` lists them, with the number of networks behind them. ``overlaps.csv`` compares, for each volume
+``test/VOLUME.npy`` (known faults) and ``new/VOLUME.npy`` hold the probability of a fault, float16, with the axes of
+masks. ``volumes.csv`` lists them, with the number of networks behind them. ``overlaps.csv`` compares, for each volume
 with known faults, the predicted mask with the true one: for each axis and orientation, and for their mean (no axis), in
 voxels.
 """
@@ -56,7 +56,6 @@ from seedfold.trainers.studies.dark_side.mask_results import (
     write_tables,
 )
 from seedfold.trainers.studies.dark_side.slice_files import AXES
-from seedfold.trainers.studies.dark_side.slices import read_swapped_volumes
 
 PRELOAD = (
     "hydra.utils",
@@ -115,7 +114,6 @@ class _PredictedVolume:
     name: str
     part: str
     folder: Path
-    has_swapped_axes: bool
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ def _partial_folder(work: Work) -> Path:
 
 
 def _find_weights(work: Work, settings: InferSettings) -> dict[str, Path]:
-    """Return files of weights by the name of the network."""
+    """Return files of weights by a name that is unique."""
     if settings.weights is not None:
         folder = require_data_path(settings.weights)
         files = find_exported(folder) if folder.is_dir() else [folder]
@@ -210,9 +208,8 @@ def _find_volumes(work: Work, settings: InferSettings) -> Iterator[_PredictedVol
         part = NEW_PART if samples.masks is None else TEST_PART
         if part == TEST_PART and settings.known == "held_out":
             samples = samples.take(hold_out(samples, work.config["task"].get("test"))[1])
-        swapped = read_swapped_volumes(folder)
         for name in sorted(set(np.asarray(samples.groups).tolist())):
-            yield _PredictedVolume(name, part, folder, name in swapped)
+            yield _PredictedVolume(name, part, folder)
 
 
 def _load_slices(config: Mapping[str, Any], folder: Path, axis: int, upright: bool) -> Samples:
@@ -222,7 +219,18 @@ def _load_slices(config: Mapping[str, Any], folder: Path, axis: int, upright: bo
 
 def _load_networks(files: Mapping[str, Path], trainer: TrainerSettings) -> list[_Network]:
     exported = {name: read_exported(file) for name, file in files.items()}
-    return [_Network(name, _make_predictor(each, trainer), each.upright) for name, each in exported.items()]
+    models = {name: _model_name(each) for name, each in exported.items()}
+    is_unique = len(set(models.values())) == len(models)
+    return [
+        _Network(models[name] if is_unique else f"{models[name]} {name}", _make_predictor(each, trainer), each.upright)
+        for name, each in exported.items()
+    ]
+
+
+def _model_name(exported: ExportedWeights) -> str:
+    """Return the name of the encoder, or of the function that makes the network; and whether slices are vertical."""
+    name = exported.model.get("name") or str(exported.model.get("_target_")).rpartition(".")[2]
+    return f"{name} vertical" if exported.upright else str(name)
 
 
 def _make_predictor(exported: ExportedWeights, trainer: TrainerSettings) -> PredictSlices:
@@ -345,7 +353,7 @@ def _publish_results(
         if records_of_part:
             link_into_staging(_partial_folder(work) / part, records_of_part, work.staging / part)
     networks = len(inference.networks)
-    volume_rows = [VolumeRow(volume.part, volume.name, volume.has_swapped_axes, networks) for volume in volumes]
+    volume_rows = [VolumeRow(volume.part, volume.name, networks) for volume in volumes]
     write_tables(work.staging, volume_rows, rows)
     if rows:
         (work.staging / RUN_METRICS_FILE).write_text(json.dumps(make_mask_metrics(rows)))

@@ -24,16 +24,15 @@ VOLUMES_FILE, OVERLAPS_FILE = "volumes.csv", "overlaps.csv"
 
 @dataclass(frozen=True)
 class VolumeRow:
-    """A predicted volume; ``swapped`` says that its own files have axes 0 and 1 in the other order."""
+    """A predicted volume, and the number of networks that predicted it."""
 
     part: str
     volume: str
-    swapped: bool
     networks: int
 
     @property
     def file(self) -> str:
-        """Return the file with its probabilities, float16, with the axes in order."""
+        """Return the file with its probabilities, float16, with the axes of masks."""
         return f"{self.part}/{self.volume}.npy"
 
 
@@ -84,10 +83,7 @@ def _write_table(file: Path, rows: Sequence[Any], kind: type[Any]) -> None:
 def read_volumes(folder: Path) -> list[VolumeRow]:
     """Read the volumes of a job's result."""
     with (folder / VOLUMES_FILE).open(newline="", encoding="utf-8") as stream:
-        return [
-            VolumeRow(row["part"], row["volume"], row["swapped"] == "True", int(row["networks"]))
-            for row in csv.DictReader(stream)
-        ]
+        return [VolumeRow(row["part"], row["volume"], int(row["networks"])) for row in csv.DictReader(stream)]
 
 
 def read_overlaps(folder: Path) -> list[OverlapRow]:

@@ -1,6 +1,6 @@
 """Averages the probabilities of all parents in each volume; a voxel above ``ensemble.threshold`` is a fault.
 
-It writes for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in the volume's own file) for each
+It writes for people ``submission.npz`` with a mask (uint8, 1 is a fault, axes as in files of masks) for each
 volume whose faults are not known; for volumes with known faults ``known.npz`` in the same form, ``dice.csv`` (a row for
 each network, axis and orientation, their mean, the ensemble, and for a mask in which every voxel is a fault) and
 ``dice_volumes.csv``; figures of both, and of some slices. Only one slab of each parent
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def run(work: Work) -> None:
                 )
             mean = _average_volume(volume, runs, slices[volume.part], settings.threshold)
             archive = new if mean.overlap is None else known
-            archive.add(volume.volume, mean.mask.swapaxes(0, 1) if volume.swapped else mean.mask)
+            archive.add(volume.volume, mean.mask)
             if mean.overlap is not None:
                 overlaps[volume.volume] = mean.overlap, mean.mask.size
             pictures.append((volume.part, mean.picture))
@@ -219,12 +220,21 @@ def _write_scores(work: Work, runs: Sequence[FinishedJob], overlaps: Mapping[str
 
 
 def _run_names(runs: Sequence[FinishedJob]) -> dict[str, str]:
-    """Return the name of each run: the axes in which runs differ."""
+    """Return the name of each run: that of its network, and if several have it, the axes in which runs differ."""
     differing = [name for name in axis_names(runs) if len({format_value(run.axes.get(name)) for run in runs}) > 1]
+    axes = {run.id: format_axes({name: run.axes[name] for name in differing if name in run.axes}) for run in runs}
+    networks = {run.id: _only_network(run) for run in runs}
+    counts = Counter(networks.values())
     return {
-        run.id: format_axes({name: run.axes[name] for name in differing if name in run.axes}) or run.stage
+        run.id: networks[run.id] if counts[networks[run.id]] == 1 else f"{networks[run.id]} {axes[run.id]}".strip()
         for run in runs
     }
+
+
+def _only_network(run: FinishedJob) -> str:
+    """Return the name of the network of a run; the name of its stage if there are several."""
+    names = {row.network for row in read_overlaps(run.folder) if row.axis is not None}
+    return names.pop() if len(names) == 1 else run.stage
 
 
 def _score_rows(name: str, rows: Sequence[OverlapRow]) -> Iterator[ScoreRow]:

@@ -1,7 +1,8 @@
 """Seismic volumes: one folder per volume, with its amplitudes and, if they are known, the voxels of its faults.
 
 ``FOLDER/VOLUME/seismicCubes_*.npy`` and ``FOLDER/VOLUME/fault_*.npy``, two horizontal axes and the depth. In some
-volumes the horizontal axes are swapped; their names show it.
+volumes the horizontal axes of the amplitudes are swapped; their names show it. Masks are always in order. Both
+horizontal axes have the same length, so that no shape shows a swap that was forgotten.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,18 @@ from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.npy_files import read_array
 from seedfold.trainers.data.samples import require_data_path
 
+AUTO = "auto"
+
 Amplitudes = NDArray[np.float16]
 Faults = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class VolumeFiles:
-    """The files of a volume; ``fault`` is None where faults are not known."""
+    """The files of a volume; ``fault_file`` is None where faults are not known.
+
+    ``has_swapped_axes`` says that axes 0 and 1 of the amplitudes are in the other order than those of the mask.
+    """
 
     name: str
     cube_file: Path
@@ -42,18 +48,29 @@ class VolumeFiles:
 class SeismicVolumes:
     """The volumes in ``path``, each of ``shape`` (axis 0, axis 1, depth) once its axes are in order.
 
-    ``swapped`` are texts, such as a year: volumes with one of them in their names have axes 0 and 1 swapped. Volumes in
-    ``excluded`` are left out. ``cube`` and ``fault`` are patterns of file names; without ``fault``, faults are
-    not known. Amplitudes get mean 0 and deviation 1 in each volume and are cut off at ± ``clip`` deviations.
+    ``swapped`` are texts, such as a year: in volumes with one of them in their names, axes 0 and 1 of the amplitudes
+    are swapped, and those of the mask are not. Volumes named in ``excluded`` are left out; ``auto`` leaves out those
+    with an empty mask, once their masks have been read. ``cube`` and ``fault`` are patterns of file names; without
+    ``fault``, faults are not known. Amplitudes get mean 0 and deviation 1 in each volume and are cut off at ± ``clip``
+    deviations.
     """
 
     path: str
     shape: Sequence[int]
     swapped: Sequence[str] = ()
-    excluded: Sequence[str] = ()
+    excluded: Sequence[str] | Literal["auto"] = ()
     cube: str = "seismicCubes_*.npy"
     fault: str | None = "fault_*.npy"
     clip: float = 4.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.excluded, str) and self.excluded != AUTO:
+            raise ConfigFailure(f"task.volumes.excluded: {self.excluded!r}; give {AUTO} or a list of names")
+
+    @property
+    def excludes_empty(self) -> bool:
+        """Return whether volumes with an empty mask are left out."""
+        return self.excluded == AUTO
 
     def find_volumes(self) -> list[VolumeFiles]:
         """Find the volumes, by name. Raises DataFailure for one without its files, ConfigFailure for an exclusion of
@@ -62,7 +79,7 @@ class SeismicVolumes:
         folder = require_data_path(self.path)
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         names = [path.name for path in folders]
-        excluded = [str(name) for name in self.excluded]
+        excluded = [] if self.excludes_empty else [str(name) for name in self.excluded]
         for name in excluded:
             if name not in names:
                 raise ConfigFailure(
@@ -85,8 +102,9 @@ class SeismicVolumes:
         )
 
     def read_amplitudes(self, volume: VolumeFiles) -> Amplitudes:
-        """Read the amplitudes of a volume, standardised; raises DataFailure naming the file."""
-        values = np.asarray(self._read_in_order(volume, volume.cube_file, "iuf"), dtype=np.float32)
+        """Read the amplitudes of a volume, standardised, axes as in its mask; raises DataFailure naming the file."""
+        cube = self._read(volume.cube_file, "iuf", swapped=volume.has_swapped_axes)
+        values = np.asarray(cube, dtype=np.float32)
         mean, deviation = values.mean(dtype=np.float64), values.std(dtype=np.float64)
         if not np.isfinite(deviation):
             raise DataFailure(f"{volume.cube_file}: has an amplitude that is infinite or not a number")
@@ -101,23 +119,23 @@ class SeismicVolumes:
         """Read the voxels of faults (1) of a volume, None if they are not known; raises DataFailure naming the file."""
         if volume.fault_file is None:
             return None
-        values = self._read_in_order(volume, volume.fault_file, "biuf")
+        values = self._read(volume.fault_file, "biuf", swapped=False)
         faults = values == 1
         if not (faults | (values == 0)).all():
             other = values[~(faults | (values == 0))][0]
             raise DataFailure(f"{volume.fault_file}: has a voxel of {other}; give 1 for a fault and 0 for no fault")
         return np.asarray(faults, dtype=np.uint8)
 
-    def _read_in_order(self, volume: VolumeFiles, path: Path, kinds: str) -> NDArray[Any]:
+    def _read(self, path: Path, kinds: str, *, swapped: bool) -> NDArray[Any]:
         try:
             values: NDArray[Any] = read_array(path)
         except (OSError, ValueError) as error:
             raise DataFailure(f"{path}: cannot be read as an array: {error}") from error
         if values.dtype.kind not in kinds:
             raise DataFailure(f"{path}: holds {values.dtype}, not real numbers")
-        ordered = values.swapaxes(0, 1) if volume.has_swapped_axes and values.ndim > 1 else values
+        ordered = values.swapaxes(0, 1) if swapped and values.ndim > 1 else values
         if ordered.shape != tuple(self.shape):
-            also = " after swapping axes 0 and 1" if volume.has_swapped_axes else ""
+            also = " after swapping axes 0 and 1" if swapped else ""
             raise DataFailure(
                 f"{path}: has the shape {list(ordered.shape)}{also}; task.volumes.shape is {list(self.shape)}"
             )

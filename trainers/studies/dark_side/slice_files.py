@@ -40,8 +40,8 @@ class SlicedVolume:
     """The files on disk of one volume.
 
     ``plan`` is a digest of all settings, ``sources`` has size and time of change of each source file, ``files`` the
-    digest of each file. ``swapped`` says that axes 0 and 1 of the sources are in the other order, ``faults`` how many
-    voxels of faults there are in each slice along each axis, None if faults are not known.
+    digest of each file. ``swapped`` says that axes 0 and 1 of the amplitudes were swapped to match the mask, ``faults``
+    how many voxels of faults there are in each slice along each axis, None if faults are not known.
     """
 
     name: str

@@ -71,14 +71,6 @@ class Slices:
         return FileInputs(read_row, (1, *shape) if channel else shape, stacks.dtype, rows, self.num_workers)
 
 
-def read_swapped_volumes(folder: Path) -> frozenset[str]:
-    """Return the names of the volumes in a folder of the stage whose files have axes 0 and 1 swapped."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(folder / SLICES_INDEX, columns=["volume"], filters=[("swapped", "==", True)])
-    return frozenset(table.column("volume").to_pylist())
-
-
 @dataclass(frozen=True)
 class _Index:
     """The columns of the index; ``faults`` is None if faults are not known."""

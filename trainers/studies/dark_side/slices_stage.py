@@ -1,14 +1,16 @@
 """Cuts seismic volumes into slices along both horizontal axes, into the files of `slice_files`.
 
 Each CPU of the job cuts one volume at a time. If the job is stopped or killed, the next attempt checks the files that
-it finds and does the rest. ``index.parquet`` has a row for each slice: volume, whether axes 0 and 1 of its files are
-swapped, axis, position along it, row of its mask among those of the volume and axis (-1 for an empty one, which is not
-written), and voxels of faults (null where they are not known).
+it finds and does the rest. ``index.parquet`` has a row for each slice: volume, whether axes 0 and 1 of its amplitudes
+were swapped to match the mask, axis, position along it, row of its mask among those of the volume and axis (-1 for an
+empty one, which is not written), and voxels of faults (null where they are not known). With ``excluded: auto``, volumes
+with an empty mask are left out, and named in ``excluded.csv`` among the files for people.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,7 +23,7 @@ import numpy as np
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import count_noun
-from seedfold.jobs.work import ConfigFailure, RunInterrupted, Work
+from seedfold.jobs.work import ConfigFailure, DataFailure, RunInterrupted, Work
 from seedfold.trainers.data.upstream_files import SLICES_INDEX
 from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.studies.dark_side.seismic import SeismicVolumes, VolumeFiles
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 PRELOAD = ("numpy", "pyarrow.parquet", "hydra.utils", "seedfold.trainers.studies.dark_side.slices_stage")
 
 
+_log = logging.getLogger(__name__)
+
+
 def run(work: Work) -> None:
     """Cut the volumes of ``task.volumes``, or of ``new_volumes`` in a stage that has no task.
 
@@ -50,8 +55,9 @@ def run(work: Work) -> None:
     sliced = _slice_all(source, volumes, work)
     for file in (file for volume in volumes for file in volume.files):
         work.reads(file)
-    link_into_staging(_partial_folder(work), sliced, work.staging)
-    _write_index(work.staging / SLICES_INDEX, sliced, source.shape)
+    used = _leave_out_empty(sliced, work) if source.excludes_empty else sliced
+    link_into_staging(_partial_folder(work), used, work.staging)
+    _write_index(work.staging / SLICES_INDEX, used, source.shape)
 
 
 def after_publish(work: Work) -> None:
@@ -74,7 +80,8 @@ def _build_source(config: Mapping[str, Any]) -> SeismicVolumes:
 
 def _digest_settings(source: SeismicVolumes, volume: VolumeFiles) -> str:
     """Return a digest of all that the slices of a volume depend on, except its files; other volumes do not count."""
-    settings = {**asdict(source), "path": None, "swapped": volume.has_swapped_axes, "excluded": None}
+    settings = {**asdict(source), "path": None, "swapped": None, "excluded": None}
+    settings["swapped_amplitudes"] = volume.has_swapped_axes
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
 
 
@@ -107,11 +114,28 @@ def _iterate_completed(
         pool.shutdown(cancel_futures=True)
 
 
+def _leave_out_empty(volumes: list[SlicedVolume], work: Work) -> list[SlicedVolume]:
+    """Return the volumes that have a fault, and name the others; raises DataFailure if none has one."""
+    used = [volume for volume in volumes if volume.faults is None or any(volume.faults[0])]
+    left_out = [volume.name for volume in volumes if volume not in used]
+    if not used:
+        raise DataFailure("task.volumes: no volume has a fault; check task.volumes.path and task.volumes.fault")
+    if left_out:
+        _log.warning("%s with an empty mask left out: %s", count_noun(len(left_out), "volume"), ", ".join(left_out))
+        (work.outputs / "excluded.csv").write_text("\n".join(["volume", *left_out]) + "\n")
+    return used
+
+
 def _write_index(path: Path, volumes: list[SlicedVolume], shape: Sequence[int]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.concat_tables([_index_rows(volume, shape) for volume in volumes]), path, compression="zstd")
+    pq.write_table(
+        pa.concat_tables([_index_rows(volume, shape) for volume in volumes]),
+        path,
+        compression="zstd",
+        write_page_checksum=True,
+    )
 
 
 def _index_rows(volume: SlicedVolume, shape: Sequence[int]) -> pa.Table:

@@ -49,7 +49,8 @@ class Metadata:
     """Read samples from a development table and a test table, CSV or Parquet, prepared as this module says.
 
     Rows of ``test_path`` are held out; their classes are unknown where it has no column ``target``. A row without a
-    ``group`` is a group of its own. ``merge`` maps a new name to the categories that get it.
+    ``group`` is a group of its own. ``other_names`` has further names of columns, for tables that lack a column by its
+    own name. ``merge`` maps a new name to the categories that get it.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Metadata:
     test_path: str | None = None
     group: str | None = None
     missing: Sequence[str] = ()
+    other_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     merge: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seed: int = 0
 
@@ -92,7 +94,8 @@ class Metadata:
 
     def _prepare_column(self, name: str, tables: Sequence[_TableRows]) -> list[Floats]:
         """Return the columns (n, k) that a column becomes in each table."""
-        columns = [table.observed_column(name, self.missing) for table in tables]
+        names = [name, *self.other_names.get(name, ())]
+        columns = [table.observed_column(names, self.missing) for table in tables]
         if not columns[0].notna().any():
             raise DataFailure(f"{tables[0].path}: column {name!r} is missing in every row; leave it out of task.source")
         if name in self.numbers:
@@ -120,8 +123,9 @@ class _TableRows:
     path: Path
     rows: pd.DataFrame
 
-    def observed_column(self, name: str, missing: Sequence[str]) -> pd.Series[Any]:
-        """Return a column, with None for each missing value."""
+    def observed_column(self, names: Sequence[str], missing: Sequence[str]) -> pd.Series[Any]:
+        """Return the column that has the first of ``names``, with None for each missing value."""
+        name = next((each for each in names if each in self.rows), names[0])
         return to_observed(self.rows[find_column(self.rows, name, self.path)], missing)
 
 

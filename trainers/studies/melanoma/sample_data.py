@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIRES = ("PIL",)
+READ_BY = ("melanoma_metadata",)
 COLUMNS = (
     "image_name",
     "patient_id",

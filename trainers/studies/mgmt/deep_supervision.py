@@ -18,14 +18,14 @@ from torch.nn import functional
 Norm = Literal["batch", "group"]
 Pooling = Literal["avg", "max", "flatten"]
 LAST_HEAD = "last"
-"""The name of the head at the end; those of blocks are ``block_1``, ``block_2``, …"""
+"""The name of the head at the end; those of kept blocks are ``block_1``, ``block_2``, …"""
 
 _SPATIAL_AXES = (2, 3, 4)
 _EPSILON = 1e-5
 
 
 def make_block_channels(start: int, growth: int | float, blocks: int) -> list[int]:
-    """Return the channels of each block b from 0: start + growth · b for a whole number, else start · growth^b."""
+    """Return the channels of each kept block b from 0: start + growth · b for a whole number, else start · growth^b."""
     if isinstance(growth, int):
         return [start + growth * number for number in range(blocks)]
     return [round(start * growth**number) for number in range(blocks)]
@@ -45,10 +45,11 @@ class DeepSupervisionCNN(nn.Module):
     """Blocks of 3x3x3 convolutions, each with normalisation and ReLU; one logit per head.
 
     ``modalities`` says which images are among the input channels; the mask is the last channel. ``blocks`` holds the
-    number of convolutions of each block; 0 drops the block and its head. The first convolution of every block but the
-    first in the list has stride 2. ``norm`` is batch normalisation, or group normalisation over ``groups`` groups with
-    standardised kernels. A block with more than ``dropout_above`` channels ends with dropout. ``size`` is that of the
-    input volume; only ``pooling`` flatten needs it.
+    number of convolutions of each block; 0 drops the block and its head. Blocks that are kept are numbered on, as if
+    the dropped ones were not in the list: names, channels and strides go by this number. The first convolution of every
+    block but the first has stride 2. ``norm`` is batch normalisation, or group normalisation over ``groups`` groups
+    with standardised kernels. A block with more than ``dropout_above`` channels ends with dropout. ``size`` is that of
+    the input volume; only ``pooling`` flatten needs it.
     """
 
     def __init__(
@@ -73,11 +74,10 @@ class DeepSupervisionCNN(nn.Module):
         self.blocks = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         width, side = self.images, tuple(size)
+        kept = [count for count in blocks if count]
         for number, (count, wide) in enumerate(
-            zip(blocks, make_block_channels(channels, growth, len(blocks)), strict=True)
+            zip(kept, make_block_channels(channels, growth, len(kept)), strict=True)
         ):
-            if not count:
-                continue
             stride = 2 if number else 1
             side = tuple(math.ceil(each / stride) for each in side)
             layers = _block_layers(width, wide, count, stride, _make_convolution_maker(norm, groups))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUIRES = ()
+READ_BY: tuple[str, ...] = ()
 TABLE_FILE, VOLUMES_FOLDER = "cases.csv", "volumes"
 MODALITIES = ("t2w", "fla", "t1w", "t1c")
 _SEED = 1337

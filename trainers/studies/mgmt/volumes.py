@@ -26,7 +26,15 @@ from seedfold.trainers.data.samples import (
     check_samples,
     require_data_path,
 )
-from seedfold.trainers.data.table import Column, find_column, read_frame, read_ids, to_class_numbers, to_floats
+from seedfold.trainers.data.table import (
+    Column,
+    find_column,
+    read_folds,
+    read_frame,
+    read_ids,
+    to_class_numbers,
+    to_floats,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +49,8 @@ class Volumes:
 
     ``id``, ``target`` and ``cohort`` are columns of the table ``table_path``; so are MODALITY + ``mean`` and
     MODALITY + ``deviation``. A case is in the cohort ``train`` or ``test``; cases of ``test`` are held out and may lack
-    their target. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
+    their target. ``fold`` is a column with the fold (from 0) in which a case validates, for ``task.folds.kind: given``;
+    cases of ``test`` may lack it. Voxels become (x - mean) / deviation, cut off at ± ``clip``.
     """
 
     path: str
@@ -58,6 +67,7 @@ class Volumes:
     deviation: str = "_sd"
     mask: str = "mask"
     clip: float = 4.0
+    fold: Column | None = None
 
     @property
     def used_modalities(self) -> list[str]:
@@ -79,7 +89,11 @@ class Volumes:
             tuple(folder / case / f"{name}.npy" for name in (*self.used_modalities, self.mask)) for case in ids
         )
         volumes = StoredVolumes(path, files, tuple(self.size), scales, self.clip)
-        samples = check_samples(Samples(ids, volumes, targets, held_out=held_out), str(path), self.classes)
+        samples = check_samples(
+            Samples(ids, volumes, targets, held_out=held_out, shards=read_folds(frame, self.fold, path, held_out)),
+            str(path),
+            self.classes,
+        )
         volumes.check_headers()
         return samples
 

@@ -2,7 +2,8 @@
 
 Formulas of Godau et al., "Deployment of Image Analysis Algorithms under Prevalence Shifts", MICCAI 2023 (from the code
 of this study). They are computed in single precision, in the study's order of operations, and returned as Python
-floats.
+floats. The study has one tensor of torch for each class: sums go from class to class, and a number that is divided by a
+tensor is multiplied by its reciprocal. The last bit of the weights depends on both.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from seedfold.jobs.derivation import derivation
 from seedfold.jobs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
+@derivation
 def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
     """Return the prevalences of classes with these ``counts`` after scaling to max/min ``ratio``; they sum to 1.
 
@@ -29,6 +32,7 @@ def scaled_prevalences(counts: Sequence[int], ratio: float) -> list[float]:
     return [float(value) for value in _scale_prevalences(_class_prevalences(counts), _require_ratio(ratio))]
 
 
+@derivation
 def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[float]:
     """Return one loss weight per class for a deployment with the imbalance ratio ``ratio``; the weights sum to 1.
 
@@ -41,9 +45,10 @@ def loss_weights(counts: Sequence[int], ratio: float, balanced: bool) -> list[fl
     if not balanced:
         weights = weights / trained
     # The sum is 1 already. The study divides by it again, and the last bit depends on that.
-    return [float(weight) for weight in weights / weights.sum()]
+    return [float(weight) for weight in weights / _sum_in_order(weights)]
 
 
+@derivation
 def deployment_weights(
     counts: Sequence[int] | None, ratio: float, draw: str, split: str
 ) -> list[float] | dict[str, Any]:
@@ -89,5 +94,15 @@ def _scale_prevalences(prevalences: Floats, ratio: float) -> Floats:
         scaled = prevalences * largest / (smallest * np.float32(ratio))
         scaled[prevalences.argmax()] = largest
     else:
-        scaled = smallest + np.float32(ratio - 1) / (current_ratio - np.float32(1)) * (prevalences - smallest)
-    return np.asarray(scaled / scaled.sum(), dtype=np.float32)
+        share = (np.float32(1) / (current_ratio - np.float32(1))) * np.float32(ratio - 1)
+        scaled = smallest + share * (prevalences - smallest)
+    return np.asarray(scaled / _sum_in_order(scaled), dtype=np.float32)
+
+
+def _sum_in_order(values: Floats) -> np.float32:
+    import numpy as np
+
+    total = np.float32(0)
+    for value in values:
+        total = np.float32(total + value)
+    return total

@@ -54,7 +54,7 @@ def write_manifest(folder: Path, tables: Iterable[Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.concat_tables(list(tables)), folder / MANIFEST_FILE, compression="zstd")
+    pq.write_table(pa.concat_tables(list(tables)), folder / MANIFEST_FILE, compression="zstd", write_page_checksum=True)
 
 
 def read_label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> LabelTable:
@@ -68,7 +68,7 @@ def read_label_table(task: Task, parents: Mapping[str, Path], reads: Reads) -> L
     name = task_name(task)
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(manifest, filters=[("task", "=", name)])
+    rows = pq.read_table(manifest, filters=[("task", "=", name)], page_checksum_verification=True)
     if not rows.num_rows:
         raise DataFailure(
             f"{manifest}: does not list the task {name}; add it to tasks of the stage that wrote this file"

@@ -55,7 +55,9 @@ def _partial_folder(work: Work) -> Path:
 
 def _digest_settings(source: ImageFolder, table: LabelTable) -> str:
     """Return a digest of all that the pixels depend on, except the content of the files."""
-    settings = [source.mode, source.resize, *source.shape]
+    settings: list[Any] = [source.mode, source.resize, *source.shape]
+    if source.smallest_side is not None or source.pad_to is not None:
+        settings += [source.smallest_side, source.pad_to]
     return hashlib.sha256(canonical_json([settings, table.ids, table.files]).encode()).hexdigest()
 
 
@@ -139,4 +141,4 @@ def _write_index(path: Path, table: LabelTable, chunks: list[Chunk]) -> None:
         "bytes": pa.array([source.bytes for source in sources], pa.int64()),
         "sha256": pa.array([source.sha256 for source in sources], pa.string()),
     }
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    pq.write_table(pa.table(columns), path, compression="zstd", write_page_checksum=True)

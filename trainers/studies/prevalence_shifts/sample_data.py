@@ -29,6 +29,7 @@ class _SampleSize:
 
 
 REQUIRES = ("PIL",)
+READ_BY: tuple[str, ...] = ()
 SIZES = {"tiny": _SampleSize((240, 300, 420), (24, 40)), "small": _SampleSize((600, 900, 1200), (48, 80))}
 _DIFFERENCES = (1.0, 0.6, 0.35)
 """How far apart the classes of the first, second … task are; the widths and colours of one class differ by itself."""

@@ -111,3 +111,26 @@ def test_bad_tables_are_named(tables: Tables, change: tuple[str, str], given: di
     with pytest.raises(DataFailure, match=says) as caught:
         tables.load(**given)
     assert "\n" not in str(caught.value)
+
+
+def test_the_published_table_is_read_without_being_told(tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    import seedfold
+
+    rows = ("a,512,512,male,30.0,torso,0", "b,512,640,unknown,45,,1", "c,9,9,female,,head/neck,0")
+    (tmp_path / "train_extended.csv").write_text(
+        "\n".join(("image_name,height,width,sex,age_approx,site,target", *rows))
+    )
+    test = ("image_name,patient_id,sex,age_approx,anatom_site_general_challenge", "t,p,male,60.0,lateral torso")
+    (tmp_path / "test.csv").write_text("\n".join(test))
+    task = OmegaConf.load(Path(seedfold.__path__[0], "conf", "task", "melanoma_metadata.yaml"))
+    config: Any = OmegaConf.to_container(
+        OmegaConf.create({"task": task, "paths": {"data": str(tmp_path)}}), resolve=True
+    )
+    source = {name: value for name, value in config["task"]["source"].items() if name != "_target_"}
+    samples = Metadata(**source).load(lambda read: None)
+    assert samples.ids == ("a", "b", "c", "t")
+    assert samples.targets.tolist() == [0, 1, 0, UNKNOWN]
+    assert samples.groups is None
+    assert samples.inputs[[0, 2, 3], -1].tolist() == [1, 0, 1], "torso, under the one name and under the other"

@@ -19,10 +19,10 @@ MODELS = ["logistic_balanced", "naive_bayes", "random_forest"]
 FIGURES = {f"{name}.svg" for name in ("target", "sex", "diagnosis", "anatom_site_general_challenge", "age_approx")}
 
 
-def test_the_models_run_from_tables_to_predictions(tmp_path: Path, where: tuple[str, ...]) -> None:
+def test_the_models_run_from_tables_to_predictions(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     place = ImageStudy(tmp_path, STUDY, "melanoma")
-    place.run("launch", *ASKED, *where, "--root", "whole")
+    place.run("launch", *ASKED, "--root", "whole")
     whole = place.study_folder("whole")
     assert each_done_once(whole)
     assert {"meta_pred.csv", "oof.csv", "auc.csv"} <= {path.name for path in (whole.outputs_folder / "mean").iterdir()}
@@ -54,3 +54,6 @@ def _check_scores(place: Path, outputs: Path) -> None:
         assert scores[model]["mean"] == pytest.approx(np.mean(folds))
         assert scores[model]["all"] == pytest.approx(roc_auc_score(oof["target"], oof[column]))
         assert scores[model]["mean"] > 0.55
+    trained = pd.read_csv(outputs / "auc.csv").set_index(["model", "fold"])["train_auroc"]
+    assert trained[MODELS[0]]["mean"] > scores[MODELS[0]]["mean"]
+    assert trained["mean"].isna().all()

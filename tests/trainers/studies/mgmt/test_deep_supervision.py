@@ -24,7 +24,7 @@ def parameters(network: nn.Module) -> int:
         # 27 weights a kernel, two values a channel and norm, one weight a channel and one bias a head.
         ({}, 27 * (576 + 3_840 + 10_752 + 21_120 + 34_944) + 2 * 3 * 320 + (320 + 112) + 6),
         ({"blocks": [4, 4, 3, 2, 2]}, 1_427_670),
-        ({"blocks": [3, 0, 3, 3, 3]}, 1_780_189),
+        ({"blocks": [3, 0, 3, 3, 3]}, 27 * (576 + 3_840 + 10_752 + 21_120) + 2 * 3 * 208 + (208 + 88) + 5),
         ({"modalities": TWO}, 1_925_622 - 27 * 2 * 16),
         ({"norm": "group", "pooling": "max", "dropout": 0.5}, 1_925_622),
         # Maps of 16³ voxels and 16 channels, 8³ and 40, 4³ and 64, 2³ and 88, 1 and 112.
@@ -48,7 +48,25 @@ def test_every_block_has_a_head_and_a_dropped_one_has_none() -> None:
     assert list(logits) == ["last", "block_1", "block_2", "block_3", "block_4", "block_5"]
     assert {each.shape for each in logits.values()} == {(2, 1)}
     fewer = DeepSupervisionCNN(FOUR, [9, 10, 12], blocks=[1, 0, 2], channels=4, growth=2)
-    assert list(fewer(volumes)) == ["last", "block_1", "block_3"]
+    assert list(fewer(volumes)) == ["last", "block_1", "block_2"]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "channels", "sides"),
+    [
+        ([3, 3, 0, 3, 3], [16, 40, 64, 88], [8, 4, 2, 1]),
+        ([0, 3, 3], [16, 40], [8, 4]),
+        ([1, 0, 0, 1], [16, 40], [8, 4]),
+    ],
+)
+def test_a_dropped_block_leaves_no_gap(blocks: list[int], channels: list[int], sides: list[int]) -> None:
+    network = DeepSupervisionCNN(TWO, [8, 8, 8], blocks=blocks)
+    found, current = [], torch.randn(2, 2, 8, 8, 8)
+    for name, block in network.blocks.items():
+        current = block(current)
+        found.append((name, *current.shape[1:3]))
+    names = [f"block_{number}" for number in range(1, len(channels) + 1)]
+    assert found == list(zip(names, channels, sides, strict=True))
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])

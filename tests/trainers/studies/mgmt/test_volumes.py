@@ -68,7 +68,7 @@ def test_voxels_are_scaled_as_the_table_says_and_the_mask_comes_last(made: Path)
 def test_the_test_cohort_is_never_trained_on(made: Path, compose: Callable[..., dict[str, Any]]) -> None:
     config = compose("experiment=mgmt", "size=tiny", f"paths.data={made}", "fold=1")
     data = load_data(config, lambda path: None)
-    assert (len(data.train), len(data.evaluation_splits["val"]), len(data.evaluation_splits["test"])) == (24, 12, 9)
+    assert (len(data.train), len(data.evaluation_splits["val"]), len(data.evaluation_splits["test"])) == (22, 14, 9)
     assert set(data.evaluation_splits["test"].targets) == {UNKNOWN}
     assert not set(data.train.targets) - {0, 1}
 
@@ -130,3 +130,19 @@ def test_a_modality_that_is_switched_off_need_not_be_there(data: Path) -> None:
         path.unlink()
     edit(data, lambda table: [table.pop(name) for name in ("fla_mean", "fla_sd")])
     assert len(read(data)) == 45
+
+
+def test_folds_may_be_in_a_column_of_the_table(data: Path) -> None:
+    def number(table: pd.DataFrame) -> None:
+        table["part"] = (np.arange(len(table)) * 2 % 3).astype(float)
+        table.loc[table["cohort"] == "test", "part"] = np.nan
+
+    edit(data, number)
+    found = read(data, fold="part")
+    assert found.held_out is not None
+    assert found.shards is not None
+    expected = np.where(found.held_out, -1, np.arange(len(found)) * 2 % 3)
+    assert found.shards.tolist() == expected.tolist()
+    edit(data, lambda table: table.__setitem__("part", np.nan))
+    with pytest.raises(DataFailure, match=r"row \d+ has the part <NA>; give a fold, counted from 0"):
+        read(data, fold="part")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,22 @@ def in_double_precision(counts: list[int], ratio: float, balanced: bool) -> list
         scaled = [least + t * (value - least) for value in p]
     weights = scaled if balanced else [value / given for value, given in zip(scaled, p, strict=True)]
     return [weight / sum(weights) for weight in weights]
+
+
+def with_tensors(counts: list[int], ratio: float) -> list[float]:
+    """The weights with balanced sampling as the study computes them: a dictionary of tensors of torch, one a class."""
+    p = {number: torch.tensor(count, dtype=torch.float32) / sum(counts) for number, count in enumerate(counts)}
+    least, most = min(p.values()), max(p.values())
+    top = next(number for number, value in p.items() if value == most)
+    if ratio >= most / least:
+        scaled = {number: value if number == top else value * most / (least * ratio) for number, value in p.items()}
+    else:
+        share = (ratio - 1) / (most / least - 1)
+        scaled = {number: least + share * (value - least) for number, value in p.items()}
+    for _ in range(2):
+        total = sum(scaled.values())
+        scaled = {number: value / total for number, value in scaled.items()}
+    return [float(value) for value in scaled.values()]
 
 
 @settings(deadline=None)
@@ -70,4 +87,6 @@ def test_weights_of_the_study_agree_with_double_precision() -> None:
     for task in tasks:
         for ratio in [1 + step / 2 for step in range(19)]:
             expected = in_double_precision(task["class_counts"], ratio, balanced=True)
-            assert loss_weights(task["class_counts"], ratio, balanced=True) == pytest.approx(expected, rel=0, abs=1e-7)
+            found = loss_weights(task["class_counts"], ratio, balanced=True)
+            assert found == pytest.approx(expected, rel=0, abs=1e-7)
+            assert found == with_tensors(task["class_counts"], ratio), "to the last bit"

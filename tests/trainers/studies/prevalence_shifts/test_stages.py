@@ -285,7 +285,7 @@ def test_a_network_trains_on_the_cache_and_predicts_every_split(
 def test_training_on_the_cache_gives_the_bits_of_training_in_memory(
     parents: Parents, data: Path, config: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    given = config(data, *TRAINING, "augment=baseline256", "trainer.max_epochs=1", f"trainer.precision={precision}")
+    given = config(data, *TRAINING, "augment=mild", "trainer.max_epochs=1", f"trainer.precision={precision}")
     cached = work(given, "cached", parents=parents)
     fit_predict.run(cached)
     job_data = load_data(given, lambda path: None, parents)

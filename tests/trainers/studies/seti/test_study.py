@@ -31,6 +31,7 @@ def test_the_study_runs_from_raw_files_to_its_submission(tmp_path: Path, where: 
     assert {path.name for path in (whole.outputs_folder / "survey").iterdir()} == SURVEY
     assert len(list(whole.path.glob("jobs/*/*/fit.json"))) == 5, "passes of test-time augmentation share a training"
     _check_tables(place, whole)
+    _check_training_scores(whole)
     _train_on_records(place)
 
 
@@ -50,6 +51,18 @@ def _check_tables(place: ImageStudy, study: StudyFolder) -> None:
         assert list(submission) == ["id", "target"]
         assert submission["id"].tolist() == sorted(pd.read_csv(place.folder / "data" / "sample_submission.csv")["id"])
         assert submission["target"].to_numpy() == pytest.approx(_mean_of_folds(study, passes, submission["id"]))
+
+
+def _check_training_scores(study: StudyFolder) -> None:
+    scores = pd.read_csv(study.outputs_folder / "submit" / "auc.csv").set_index(["predict.tta", "fold"])["train_auroc"]
+    found = []
+    for job in Ledger(study).plans.current_jobs.values():
+        if job.axes.get("predict.tta") == 1:
+            epochs = pd.read_csv(study.result_folder(job.id, 1) / "epochs.csv")
+            assert {"train/auroc", "train/eval_loss"} < set(epochs)
+            found.append(epochs["train/auroc"][epochs["val/auroc"].idxmax()])
+            assert scores[1, str(job.axes["fold"])] == pytest.approx(found[-1])
+    assert scores[1, "mean"] == scores[3, "mean"] == pytest.approx(np.mean(found))
 
 
 def _mean_of_folds(study: StudyFolder, passes: int, ids: pd.Series[str]) -> NDArray[np.float64]:
