@@ -45,12 +45,19 @@ _REFUSED_KEYS = {
     "enable_checkpointing": "checkpoints are how a job goes on after a kill; checkpoint.keep says what stays",
     "num_nodes": "a job runs on one node",
 }
+_KEPT: Mapping[object, tuple[str, ...]] = {"last+best": ("last", "best"), "last": ("last",), "none": ()}
+"""What is kept by ``checkpoint.keep``."""
 _ACCELERATORS = {"cpu": "cpu", "cuda": "cuda", "gpu": "cuda"}
 
 
 def run(work: Work) -> None:
     """Fit (or continue), test and predict; see `seedfold.jobs.work` for what is raised."""
-    CheckpointSettings.from_config(work.config)  # a wrong word there must not come out after training
+    keep = CheckpointSettings.from_config(work.config).keep
+    if keep not in _KEPT:
+        raise ConfigFailure(
+            f"checkpoint.keep: {keep!r} is for Seedfold's own trainer; a LightningModule keeps {', '.join(_KEPT)}, and"
+            " more with a ModelCheckpoint in trainer.callbacks"
+        )
     _check_prediction(PredictSettings.from_config(work.config))
     settings = _process_settings(work)
     count = _device_count(work, settings)
@@ -177,7 +184,7 @@ def _build_nodes(value: Any, key: str) -> Any:
 
 def after_publish(work: Work) -> None:
     """Remove the checkpoints that ``checkpoint.keep`` does not keep."""
-    keep = CheckpointSettings.from_config(work.config).keep
+    keep = _KEPT[CheckpointSettings.from_config(work.config).keep]
     for name in ("last", "best"):
         if name not in keep:
             state_file(current(), name, 1).unlink(missing_ok=True)

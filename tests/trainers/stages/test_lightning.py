@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +52,20 @@ def results_of(project: Toy) -> dict[int, tuple[Path, Any]]:
     return {record["axes"]["fold"]: (folder, record) for folder, record in records.items()}
 
 
+def check_that_the_best_model_is_loaded(project: Toy) -> None:
+    code = """
+import seedfold as sf, torch
+job = sf.study("own").job(fold=1)
+model = job.model()
+best = torch.load(job.checkpoint("best"), weights_only=True)["state_dict"]
+print(not model.training and all(value.equal(best[name]) for name, value in model.state_dict().items()))
+"""
+    environment = {**project.environment, "PYTHONPATH": str(project.folder)}
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
+    assert told.stdout == "True\n", told.stderr
+
+
 @pytest.mark.slow
 def test_a_study_of_a_module_with_its_own_training_goes_on_after_a_kill(project: Toy) -> None:
     words = ("launch", "--wait", "--config-dir", "conf", "experiment=own")
@@ -64,6 +80,10 @@ def test_a_study_of_a_module_with_its_own_training_goes_on_after_a_kill(project:
     told = project.output_of("results", "own", "oof")
     assert "True" in told
     assert "samples=48, folds=3" in told
+    shown = json.loads(project.output_of("show", "--study", "own", "fold=1", "--json"))
+    assert [Path(path).name for path in shown["checkpoints"].values()] == ["best.ckpt", "last.ckpt"]
+    assert (Path(shown["outputs"]) / "hparams.json").exists()
+    check_that_the_best_model_is_loaded(project)
     kept = sorted(file.name for file in project.study("own").path.glob("jobs/*/*/run/checkpoints/*"))
     assert kept == ["best.ckpt"] * 3 + ["last.ckpt"] * 3
 
