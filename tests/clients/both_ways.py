@@ -14,11 +14,14 @@ from hydra_program import SEEDFOLD_PLUGINS, HydraProgram, make_environment
 PROGRAMS = Path(__file__).parent / "programs"
 
 
-def copy_program(name: str, folder: Path, script: str = "app.py") -> HydraProgram:
-    """Copy one of the programs here into ``folder``, with what lets it write down what a job sees."""
+def copy_program(name: str, folder: Path, *command: str) -> HydraProgram:
+    """Copy one of the programs here into ``folder``, with what lets it write down what a job sees.
+
+    ``command`` is what Python is started with.
+    """
     shutil.copytree(PROGRAMS / name, folder)
     shutil.copy(PROGRAMS / "seen.py", folder)
-    return HydraProgram(folder, make_environment(folder), script)
+    return HydraProgram(folder, make_environment(folder), command or ("app.py",))
 
 
 @dataclass(frozen=True)
