@@ -55,7 +55,7 @@ def run(work: Work) -> None:
     keep = CheckpointSettings.from_config(work.config).keep
     if keep not in _KEPT:
         raise ConfigFailure(
-            f"checkpoint.keep: {keep!r} is for Seedfold's own trainer; a LightningModule keeps {', '.join(_KEPT)}, and"
+            f"checkpoint.keep: {keep!r} is for Seedfold's own trainer; a LightningModule keeps {', '.join(map(str, _KEPT))}, and"
             " more with a ModelCheckpoint in trainer.callbacks"
         )
     _check_prediction(PredictSettings.from_config(work.config))
