@@ -55,8 +55,8 @@ def run(work: Work) -> None:
     keep = CheckpointSettings.from_config(work.config).keep
     if keep not in _KEPT:
         raise ConfigFailure(
-            f"checkpoint.keep: {keep!r} is for Seedfold's own trainer; a LightningModule keeps {', '.join(map(str, _KEPT))}, and"
-            " more with a ModelCheckpoint in trainer.callbacks"
+            f"checkpoint.keep: {keep!r} is for Seedfold's own trainer; a LightningModule has"
+            f" {', '.join(map(str, _KEPT))}, and more by a ModelCheckpoint in trainer.callbacks"
         )
     _check_prediction(PredictSettings.from_config(work.config))
     settings = _process_settings(work)

@@ -28,7 +28,10 @@ def _install_hook() -> None:
     try:
         from seedfold.trainers.programs.lightning_hook import install
     except ImportError:
-        print(f"seedfold: {sys.executable} has no Seedfold, so that Lightning trainings in it get nothing", flush=True)
+        print(
+            f"seedfold: {sys.executable} has no Seedfold: Lightning trainings in it get nothing",
+            file=sys.stderr,
+        )
         return
     install()
 
