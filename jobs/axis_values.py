@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, RangeSweep, ValueType
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from seedfold.jobs.compose import MANY_POINTS, Composer, one_line_errors
 from seedfold.jobs.errors import UsageError
@@ -146,6 +146,6 @@ def _is_read_as(override: str, value: Any) -> bool:
         return False
     try:
         parsed = OverridesParser.create().parse_override(override)
-    except OverrideParseException:
+    except HydraException:
         return False
     return not parsed.is_sweep_override() and repr(parsed.value()) == repr(value)

@@ -34,7 +34,7 @@ from seedfold.jobs.key_patterns import KeyPath
 from seedfold.jobs.matrix import Axis, Matrix, Point
 from seedfold.jobs.memoization import ValueSource
 from seedfold.jobs.secret_values import refuse_secret_references
-from seedfold.jobs.shared_config import has_path, leads_through_value, walk_paths, walk_texts
+from seedfold.jobs.shared_config import has_path, leads_through_value, paths_to_texts, walk_paths, walk_texts
 from seedfold.jobs.stages import StageSpec
 from seedfold.jobs.value_evaluation import pop_hydra_view
 from seedfold.jobs.value_types import refuse_text
@@ -380,7 +380,7 @@ def _needs_hydra(axis: Axis, value: Any, existing: Any, is_merged: bool) -> bool
         return isinstance(value, dict) or isinstance(existing, dict)
     if axis.prefix == "+" and existing is not None and not isinstance(value, (dict, list)):
         return True
-    return any("${" in text or text == MISSING for _, text in walk_texts(value))
+    return paths_to_texts(value) != value or any("${" in text or text == MISSING for _, text in walk_texts(value))
 
 
 def _has_declared_type(node: Any) -> bool:

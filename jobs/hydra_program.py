@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import split_key
@@ -30,6 +32,7 @@ from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
+from seedfold.jobs.override_order import change_same_value, key_order, refuse_sweep_before_deletion
 from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at, walk_texts
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
@@ -120,6 +123,7 @@ class _ProgramContext(StudyContext):
     prefixes: Mapping[str, str]
     groups: tuple[str, ...] = ()
     derived: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
     typed: TypedTexts = field(default_factory=dict)
     hydra_nodes: dict[int, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
 
@@ -141,6 +145,7 @@ class _ProgramContext(StudyContext):
             "prefixes": dict(self.prefixes),
             "groups": list(self.groups),
             "derived": list(self.derived),
+            "order": list(self.order),
             "typed": self.typed,
             "config": composed,
             # The list itself: resolvers of this kind are found while the points are listed, and later ones are added.
@@ -183,6 +188,9 @@ class ProgramStudy(Study):
                 refuse_equal_points(earlier, job.axes)
             yield job
 
+    def _job_axes(self, axes: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {key: paths_to_texts(value) for key, value in axes.items()}
+
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         known = self._layouts_by_id.get(id(config.layout))
         layout = known[1] if known else self._extend_layout(config.layout, template)
@@ -219,13 +227,25 @@ def point_text(axes: Mapping[str, Any]) -> str:
 
 
 def overrides_of(job: JobDescription) -> list[str]:
-    """Return a job's point as Hydra's overrides: first those of the whole sweep, then its axes."""
+    """Return a job's point as Hydra's overrides, in the order of the command line."""
     program = job.config["hydra"]["program"]
     prefixes, typed = program["prefixes"], program.get("typed", {})
-    return [
-        *program["fixed"],
-        *(typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()),
-    ]
+    axes = [typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()]
+    texts = {_key_element(text): text for text in (*program["fixed"], *axes)}
+    # What is on no command line comes first, as Hydra puts `hydra.sweeper.params` before it.
+    order = dict.fromkeys(program.get("order", ()))
+    return [*(text for key, text in texts.items() if key not in order), *(texts[key] for key in order if key in texts)]
+
+
+def _axis_override(program: Mapping[str, Any], key: str, value: Any) -> Override:
+    prefix, typed = program["prefixes"].get(key, ""), program.get("typed", {})
+    if canonical_json(value) in typed.get(key, {}):
+        return OverridesParser.create().parse_override(typed_override(typed, prefix, key, value))
+    return value_override(prefix, key, value)
+
+
+def _key_element(override: str) -> str:
+    return override.partition("=")[0]
 
 
 def derived_values(job: JobDescription) -> dict[str, Any]:
@@ -237,11 +257,7 @@ def derived_values(job: JobDescription) -> dict[str, Any]:
 def value_overrides_of(job: JobDescription) -> list[Override]:
     """Return the overrides by which Hydra makes a job's configuration from that of its config groups."""
     program = job.config["hydra"]["program"]
-    axes = [
-        value_override(program["prefixes"].get(key, ""), key, value)
-        for key, value in job.axes.items()
-        if key not in program["groups"]
-    ]
+    axes = [_axis_override(program, key, value) for key, value in job.axes.items() if key not in program["groups"]]
     return [*axes, *(value_override("++", key, value) for key, value in derived_values(job).items())]
 
 
@@ -255,17 +271,31 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     tables: dict[Path, None] = {}
     stage = read_sweeper(composer, sweep.config, STAGE, RUN, lambda name: _find_table(name, tables))
     single_overrides, changes = split_overrides(composer, CommandLine((), parsed, ()), [stage])
-    fixed = [override for override in single_overrides if not _is_part_of_point(composer, sweep, override)]
+    fixed = _find_fixed(composer, sweep, single_overrides)
     point_changes = [
         AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True)
         for one in single_overrides
         if one not in fixed
     ]
+    refuse_sweep_before_deletion(composer, parsed)
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
     typed = find_typed_texts([*_sweeper_params(composer, sweep), *parsed])
-    return _make_study(sweep, composer, stage, fixed, typed, tables)
+    return _make_study(sweep, composer, stage, fixed, typed, tables, key_order(parsed))
+
+
+def _find_fixed(composer: ProgramComposer, sweep: ProgramSweep, overrides: Sequence[Override]) -> list[Override]:
+    """Return the overrides that are the same for all points and no part of them, in the order written.
+
+    What such an override changes that follows is the same for all points as well.
+    """
+    fixed: list[Override] = []
+    for override in reversed(overrides):
+        is_followed = any(change_same_value(composer, override, later) for later in fixed)
+        if is_followed or not _is_part_of_point(composer, sweep, override):
+            fixed.insert(0, override)
+    return fixed
 
 
 def _sweeper_params(composer: ProgramComposer, sweep: ProgramSweep) -> list[Override]:
@@ -302,7 +332,8 @@ def load_expanded_points(
                     f"hydra/sweeper: {one.input_line}: the points of this sweeper differ in a key that is not"
                     " part of a job's address; remove it from the sweep, or rename it"
                 )
-        yield _make_points_study(sweep, keys, rows, fixed, first_number)
+        order = key_order(chain.from_iterable(parsed[place] for place in rows))
+        yield _make_points_study(sweep, keys, rows, fixed, order, first_number)
 
 
 def _make_points_study(
@@ -310,6 +341,7 @@ def _make_points_study(
     keys: Sequence[str],
     rows: Mapping[int, Sequence[Override]],
     fixed: Sequence[Override],
+    order: tuple[str, ...],
     first_number: int,
 ) -> tuple[ProgramStudy, Mapping[int, int]]:
     """The study of points that set the same ``keys``, by their places, and the place of each point's job."""
@@ -322,7 +354,8 @@ def _make_points_study(
     for place, name in names.items():
         first_places.setdefault(name, place)
     typed = find_typed_texts(one for row in rows.values() for one in row)
-    study = _make_study(sweep, sweep.composer, StageSpec(STAGE, (SWEEPER,), RUN, blocks), fixed, typed)
+    spec = StageSpec(STAGE, (SWEEPER,), RUN, blocks)
+    study = _make_study(sweep, sweep.composer, spec, fixed, typed, order=order)
     job_places = {name: number for number, name in enumerate(first_places)}
     numbers = [first_number + place for place in first_places.values()]
     return replace(study, _numbers_of_points=numbers), {place: job_places[name] for place, name in names.items()}
@@ -349,6 +382,7 @@ def _make_study(
     fixed: Iterable[Override],
     typed: TypedTexts,
     tables: Iterable[Path] = (),
+    order: tuple[str, ...] = (),
 ) -> ProgramStudy:
     identity = Identity.from_config(sweep.settings["identity"])
     matrix: Matrix = make_matrix(composer, stage, identity)
@@ -356,10 +390,8 @@ def _make_study(
     prefixes = {axis.key: axis.prefix for axis in matrix.axes}
     groups = tuple(axis.key for axis in matrix.axes if axis.is_group)
     derived = tuple(key.lstrip("+") for key in stage.derive)
-    folder = Path(sweep.program.cwd)
-    base = _ProgramContext(
-        composer, texts, sweep.study_name, folder, identity, sweep.program, prefixes, groups, derived, typed
-    )
+    cwd, names = Path(sweep.program.cwd), (prefixes, groups, derived, order, typed)
+    base = _ProgramContext(composer, texts, sweep.study_name, cwd, identity, sweep.program, *names)
     listed = (make_stage(stage, matrix),)
     return ProgramStudy(sweep.study_name, listed, sweep.settings, tuple(tables), base, (stage,), {STAGE: matrix})
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.shared_config import paths_to_texts
 
 REPEAT_ADVICE = "give each repetition a value of its own (+repeat=range(0,5))"
 
@@ -123,7 +124,7 @@ def _make_axis(key: str, column: Sequence[Any], is_group: bool) -> tuple[Axis, l
     number_by_text: dict[str, int] = {}
     numbers = []
     for value in column:
-        number = number_by_text.setdefault(canonical_json(value), len(values))
+        number = number_by_text.setdefault(canonical_json(paths_to_texts(value)), len(values))
         if number == len(values):
             values.append(value)
         numbers.append(number)

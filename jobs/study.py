@@ -117,7 +117,7 @@ class Study:
                     id=job,
                     study=self.name,
                     stage=spec.name,
-                    axes=expansion.matrix.values(point),
+                    axes=self._job_axes(expansion.matrix.values(point)),
                     config=self._job_config(values.config, template),
                     parents=parents,
                     resources=values.resources,
@@ -126,6 +126,10 @@ class Study:
                     texts=template.texts,
                 ),
             )
+
+    def _job_axes(self, axes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of the axes as JSON data."""
+        return axes
 
     def _job_config(self, config: SharedConfig, template: Template) -> Mapping[str, Any]:
         """Return the part of a configuration that a job gets."""
@@ -247,8 +251,10 @@ def _find_table(composer: Composer, config: DictConfig, folder: Path, name: str)
 
 def make_matrix(composer: Composer, spec: StageSpec, identity: Identity) -> Matrix:
     """Return the points of a stage; raises UsageError for axes and predicates that are not valid."""
-    names = {key.lstrip("+") for block in spec.blocks for key in block.columns}
-    groups = frozenset(name for name in names if composer.is_group(name))
+    columns = {key.lstrip("+"): column for block in spec.blocks for key, column in block.columns.items()}
+    # Hydra takes a mapping for a value, even where the key is that of a group.
+    values = {name for name, column in columns.items() if any(isinstance(value, dict) for value in column)}
+    groups = frozenset(name for name in columns.keys() - values if composer.is_group(name))
     for block in spec.blocks:
         check_lengths(block)
     matrix = build_matrix(spec.label, spec.blocks, groups)

@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override
 
 from seedfold.jobs.axis_values import override_text
 from seedfold.jobs.canonical_json import canonical_json
+from seedfold.jobs.shared_config import paths_to_texts
 
 TypedTexts = Mapping[str, Mapping[str, str]]
 """By key and by the canonical text of the value, where the text is not the one that we would write."""
@@ -21,8 +22,10 @@ def find_typed_texts(overrides: Iterable[Override]) -> dict[str, dict[str, str]]
         key = override.get_key_element().lstrip("+")
         for element in _elements(override):
             text, value = Override._get_value_element_as_str(element), Override._convert_value(element)
-            if override_text("", key, value) != f"{key}={text}":
-                texts.setdefault(key, {})[canonical_json(value)] = text
+            plain = paths_to_texts(value)
+            # JSON would make texts of keys that are none, in the value that jobs are told.
+            if plain != value or override_text("", key, value) != f"{key}={text}":
+                texts.setdefault(key, {})[canonical_json(plain)] = text
     return texts
 
 

@@ -70,9 +70,7 @@ class Evaluator:
         """
         try:
             with as_hydra_config(self._hydra), one_line_errors(), self._watch.watching() as changing:
-                node: Any = self._config_and_parents[0]
-                for part in path[:-1]:
-                    node = node._get_node(_index(node, part))
+                node = node_at(self._config_and_parents[0], path[:-1])
                 found = node[_index(node, path[-1])]
                 if OmegaConf.is_config(found):
                     found = OmegaConf.to_container(found, resolve=True, enum_to_str=True)
@@ -107,6 +105,14 @@ def refuse_missing(value: Any, path: KeyPath, place: str) -> None:
 
 def _without_key(message: str, path: KeyPath) -> str:
     return message.removeprefix(f"{dotted_key(path)}: ")
+
+
+def node_at(config: DictConfig, path: KeyPath) -> Any:
+    """Return the node at a path of texts."""
+    node: Any = config
+    for part in path:
+        node = node._get_node(_index(node, part))
+    return node
 
 
 def _index(node: Any, part: str) -> Any:

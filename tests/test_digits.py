@@ -18,7 +18,7 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ASKED = ("experiment=digits", "size=tiny", "trainer.max_epochs=4")
-KILLS = 4
+KILLS = 3
 JOBS = 4
 
 

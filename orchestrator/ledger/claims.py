@@ -52,7 +52,7 @@ def _read_claim(claim: Path) -> tuple[ProcessIdentity, str, tuple[int, int]]:
     """Who holds a claim: a process, its submission, and its task (index, restart)."""
     with naming_damaged_file(claim, "remove it if no process runs the job"):
         record = read_record(claim, "remove it if no process runs the job")
-        index, restart = record["task"]
+        index, restart = record.get("task", (0, 0))
         submission = record["submission"]
         if not isinstance(submission, str) or "/" in submission:
             raise TypeError(f"submission: {submission!r:.40}")

@@ -60,7 +60,6 @@ def _says_which_jobs(override: str) -> bool:
 
 
 _REMEDY = "move it out of the folder and launch the study again; jobs that are done stay done"
-_SETTINGS = {"cluster", "failures", "identity"}
 _PLAN_NAME = re.compile(r"\d+-")
 """How the names of plans begin; people may put other files beside them."""
 
@@ -169,7 +168,7 @@ def read_plan_header(path: Path) -> PlanHeader:
         # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
         request = record.get("request", study_request(record["overrides"]) or None)
         header = PlanHeader(**{**record, "request": None if request is None else tuple(map(_require_text, request))})
-        if not isinstance(header.settings, dict) or not header.settings.keys() >= _SETTINGS:
+        if not isinstance(header.settings, dict):
             raise TypeError(f"settings: {header.settings!r:.40}")
         return header
 

@@ -148,7 +148,7 @@ class Submission:
         return cls(
             folder=folder,
             jobs=tuple(intent["jobs"]),
-            rerun_attempts={job: int(attempt) for job, attempt in intent["rerun"].items()},
+            rerun_attempts={job: int(attempt) for job, attempt in dict(intent["rerun"]).items()},
             settings=intent["settings"],
             code_folder=intent["code_folder"],
             launcher=ProcessIdentity.from_dict(intent["launcher"]),

@@ -83,7 +83,12 @@ def test_a_steady_resolver_is_none(register: Callable[..., None], resolver: Call
 
 def test_a_resolver_is_called_a_second_time_once_for_the_same_arguments(register: Callable[..., None]) -> None:
     calls: list[int] = []
-    register(lambda number: calls.append(number) or number)
+
+    def note(number: int) -> int:
+        calls.append(number)
+        return number
+
+    register(note)
     config, watch = OmegaConf.create({"a": "${probed:${b}}", "b": 0}), ResolverWatch()
     for number in [1, 1, 2, *range(300)]:
         config.b = number

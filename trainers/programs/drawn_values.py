@@ -9,6 +9,7 @@ itself with OmegaConf is as without Seedfold.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,20 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import split_key
 from omegaconf.base import Container, Node
 from omegaconf.basecontainer import BaseContainer
-from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.changing_resolvers import Resolver, wrap_resolvers
-from seedfold.jobs.shared_config import paths_to_texts
+from seedfold.jobs.shared_config import paths_to_texts, walk_texts
 from seedfold.jobs.typed_config import decode_cache, decode_value, encode_value, import_class
+from seedfold.jobs.value_evaluation import node_at
 from seedfold.results.store.atomic_files import replace_file
 
 _FILE = "drawn.json"
 """In the job's folder: what its resolvers drew, for later attempts and for other processes of the job."""
 _MARK = "seedfold: draws once"
 """In the cache of a configuration, which its copies have as well."""
+_log = logging.getLogger(__name__)
 _ENVIRONMENT = frozenset({"oc.env", "env"})
 
 
@@ -41,10 +42,9 @@ class DrawnValues:
     def __init__(self, file: Path, names: Iterable[str]) -> None:
         self._file = file
         self._names = frozenset(names)
-        self._nodes: dict[str, Node] = {}
         self._calls: Counter[tuple[str, str]] = Counter()
         self._lock = threading.RLock()
-        self._has_read_environment = False
+        self._has_drawn = self._has_read_environment = False
         self._values: dict[str, Any] = {}
         self._read()
 
@@ -66,22 +66,26 @@ class DrawnValues:
         finally:
             unwrap()
 
-    def values_by_key(self) -> dict[str, Any]:
-        """Return the values of the program's keys that were drawn for, as JSON data.
+    def values_by_key(self, config: DictConfig, texts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return, by dotted key, the values that were drawn, or made of such, as JSON data.
 
-        Those that read environment variables, which may be secret, are left out.
+        ``texts`` is the plain configuration, in which what the job resolves is a text. Values that are made of
+        environment variables as well, which may be secret, are left out.
         """
         found: dict[str, Any] = {}
-        for key, node in self._nodes.items():
-            self._has_read_environment = False
+        for path, text in walk_texts(texts):
+            if "${" not in text:
+                continue
+            self._has_drawn = self._has_read_environment = False
             try:
-                value: Any = node._dereference_node()
+                value: Any = node_at(config, path)._dereference_node()
                 if isinstance(value, Container):
                     value = OmegaConf.to_container(value, resolve=True, enum_to_str=True)
-            except OmegaConfBaseException:
+            except Exception as error:
+                _log.debug("%s: %s", ".".join(path), error)
                 continue
-            if not self._has_read_environment and not key.startswith("hydra."):
-                found[key] = _to_json(value)
+            if self._has_drawn and not self._has_read_environment:
+                found[".".join(path)] = _to_json(value)
         return found
 
     def _wrapped(self, name: str, resolver: Resolver) -> Resolver:
@@ -97,6 +101,7 @@ class DrawnValues:
             if not _is_of_job(config):
                 return resolver(config, parent, node, args, texts)
             with self._lock:
+                self._has_drawn = True
                 place, with_cache = self._place(name, node, args), json.dumps([name, *texts])
                 if place not in self._values and with_cache not in self._values:
                     value = resolver(config, parent, node, args, texts)
@@ -110,7 +115,6 @@ class DrawnValues:
     def _place(self, name: str, node: Node, args: tuple[Any, ...]) -> str:
         """Return which call this is: of the resolver, in which place, and there the first or a later one."""
         key = str(node._get_full_key(None))
-        self._nodes.setdefault(".".join(split_key(key)), node)
         count = max(1, str(node._value()).count(f"${{{name}:"))
         number = self._calls[name, key] % count
         self._calls[name, key] += 1

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig
@@ -78,7 +79,9 @@ def _call(work: Work, function: TaskFunction, file: str) -> None:
         output = OutputFolder.for_job(work, config)
         with _interrupt_on_sigterm(work, output):
             returned = _returned_value(function, config, output, is_imported=not program.get("main_file"))
-        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key()))
+        HydraConfig.instance().set_config(config)
+        texts = {key: value for key, value in work.config.items() if key != "hydra"}
+        (work.staging / RESOLVED_FILE).write_text(json.dumps(drawn.values_by_key(config, texts)))
     _write_return(work.staging, returned, output)
 
 

@@ -143,7 +143,7 @@ def make_config(stranger: HydraProgram) -> tuple[JobDescription, DictConfig]:
 
 
 def test_values_are_on_disk_before_anybody_has_them(drawing: HydraProgram, resolvers: None, tmp_path: Path) -> None:
-    _, config = make_config(drawing)
+    job, config = make_config(drawing)
     drawn = DrawnValues(tmp_path / "drawn.json", ["uuid", "draw"])
     with drawn.used_in(config, {}):
         values = config.run_id, list(config.pair), config.both
@@ -155,8 +155,10 @@ def test_values_are_on_disk_before_anybody_has_them(drawing: HydraProgram, resol
     _, config = make_config(drawing)
     with other.used_in(config, {}):
         assert (config.run_id, list(config.pair), config.both) == values
-        by_key = {"run_id": values[0], "pair.0": values[1][0], "pair.1": values[1][1], "both": values[2]}
-        assert other.values_by_key() == by_key
+        by_key = {"run_id": values[0], "again": values[0], "name": f"run-1-{values[0]}", "both": values[2]}
+        by_key |= {"pair.0": values[1][0], "pair.1": values[1][1]}
+        texts = {key: value for key, value in job.config.items() if key != "hydra"}
+        assert other.values_by_key(config, texts) == by_key
 
 
 def test_what_the_sweep_s_folder_drew_holds_for_all_jobs(drawing: HydraProgram, resolvers: None) -> None:
@@ -166,7 +168,7 @@ def test_what_the_sweep_s_folder_drew_holds_for_all_jobs(drawing: HydraProgram, 
 
 
 def test_resources_may_change_and_derived_values_may_not(drawing: HydraProgram, resolvers: None) -> None:
-    derive = "+hydra.sweeper.derive={number: {_target_: builtins.max, a: '${draw:0,1000000000}'}}"
+    derive = "+hydra.sweeper.derive={number: {_target_: seedfold.jobs.derive.given, value: '${draw:0,1000000000}'}}"
     sweep = drawing.make_sweep("+hydra.launcher.resources.extra={comment: '${uuid:}'}", root="drawing")
     assert len(list(load_sweep(sweep, ["seed=1,2"]).jobs())) == 2
     with pytest.raises(UsageError, match=r"\$\{draw:…\} gives another value at every call"):

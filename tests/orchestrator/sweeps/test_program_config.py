@@ -178,3 +178,28 @@ def test_overrides_have_no_quotes_that_nobody_typed(here: HydraProgram) -> None:
     jobs = load_sweep(sweep, arguments).jobs()
     points = BasicSweeper.split_arguments(sweep.composer.parse_overrides(arguments), None)[0]
     assert [overrides_of(job) for job in jobs] == points
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nested.c='a b'", 'epochs=1,"2"', "+text=\"it's\",'x,y'"],
+        ["nested.c=q", "~nested.c", "epochs=1,2"],
+        ["+new=1", "epochs=1,2", "~new"],
+        ["++nested={c:1,d:2}", "~nested.d", "epochs=1,2"],
+        ["+by_number={1:a},{2:b,true:c}", "+one={1:2}"],
+        ["epochs=1,2", "~limits"],
+    ],
+)
+def test_order_and_quotes_are_those_of_the_command_line(here: HydraProgram, arguments: list[str]) -> None:
+    sweep = here.make_sweep(*arguments, root="untyped")
+    jobs = list(load_sweep(sweep, arguments).jobs())
+    points = BasicSweeper.split_arguments(sweep.composer.parse_overrides(arguments), None)[0]
+    assert [overrides_of(job) for job in jobs] == points
+    ours, theirs = configs_of_jobs(here, arguments, "untyped"), configs_of_hydra(here, points, "untyped")
+    assert [facts(config) for config in ours] == [facts(config) for config in theirs]
+
+
+def test_a_sweep_of_what_is_deleted_later_is_refused(here: HydraProgram) -> None:
+    with pytest.raises(UsageError, match=r"^~nested\.c: deletes what nested\.c=1,2 sweeps before it"):
+        configs_of_jobs(here, ["nested.c=1,2", "~nested.c"], "untyped")

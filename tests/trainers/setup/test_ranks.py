@@ -21,6 +21,7 @@ from seedfold.trainers.stages import fit_predict
 PROGRAM = """
 import json, os, sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
@@ -31,6 +32,9 @@ from seedfold.trainers.stages import fit_predict
 config, folder = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
 count, troubles = int(sys.argv[3]), sys.argv[4].split(",")
 fit_predict.device_count = lambda *_: count
+# As a warm worker does, so that the processes of the ranks, which are forked, need not.
+for module in fit_predict.PRELOAD:
+    import_module(module)
 job = JobDescription("a" * 64, "study", "train", {}, config, (), Resources(gpus=count), "run", "f" * 64)
 whole, read = fit_predict._run_rank, []
 
