@@ -23,6 +23,11 @@ from seedfold.jobs.matrix import Block
 from seedfold.jobs.study_keys import SWEEPER, TOP_LEVEL_STAGE_KEYS
 
 DEFAULT_STAGE = "train"
+FIT_PREDICT_RUN = "seedfold.trainers.stages.fit_predict.run"
+LIGHTNING = "lightning"
+"""The value of ``run`` for a LightningModule that trains itself."""
+LIGHTNING_RUN = "seedfold.trainers.stages.lightning.run"
+_DATA = "data"
 _STAGE_KEYS = ("run", *TOP_LEVEL_STAGE_KEYS, "uses", "resources")
 _SWEEPER_KEYS = ("params", "zip", "table", "exclude", "only", "derive")
 
@@ -139,7 +144,7 @@ def _read_stage(
     return StageSpec(
         name=name,
         config_path=config_path,
-        run=_require_run(name, node.get("run") or config.get("run")),
+        run=_find_run(name, node.get("run") or config.get("run"), config, blocks),
         blocks=tuple(blocks),
         exclude=_predicate_list(get("exclude")),
         only=_predicate_list(get("only")),
@@ -172,6 +177,13 @@ def _get_plain(node: Any, key: str, *, resolve: bool) -> Any:
         if OmegaConf.is_config(value):
             return OmegaConf.to_container(value, resolve=resolve, enum_to_str=True)
         return value
+
+
+def _find_run(stage: str, run: Any, config: DictConfig, blocks: Sequence[Block]) -> str:
+    """Return what a job does: where the study has ``data``, its loaders feed a LightningModule that trains itself."""
+    found = _require_run(stage, run)
+    has_data = config.get(_DATA) is not None or any(block.find_key(_DATA) for block in blocks)
+    return LIGHTNING_RUN if found == LIGHTNING or (found == FIT_PREDICT_RUN and has_data) else found
 
 
 def _require_run(stage: str, run: Any) -> str:

@@ -38,6 +38,7 @@ from seedfold.orchestrator.worker.foreground import (
 )
 from seedfold.orchestrator.worker.job_process import call_run, import_run, start_logging
 from seedfold.orchestrator.worker.nan_metrics import nan_metrics_in, refuse_nan_metrics
+from seedfold.orchestrator.worker.resume_check import check_resume
 from seedfold.results.recording.attempt_file import Attempt
 
 
@@ -47,6 +48,9 @@ from seedfold.results.recording.attempt_file import Attempt
 @click.option("--record", is_flag=True, help="Record the attempt and its result under the root. Needs --jobs.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Stop after N training steps.")
 @click.option("--pdb", "debugger", is_flag=True, help="Start the debugger at the line where the job fails.")
+@click.option(
+    "--check-resume", "check", is_flag=True, help="Try whether a kill changes the result: train, kill, go on, compare."
+)
 @options.within_study
 @options.common
 @click.pass_context
@@ -57,6 +61,7 @@ def command(
     record: bool,
     steps: int | None,
     debugger: bool,
+    check: bool,
     study: str | None,
     root: Root,
 ) -> None:
@@ -67,13 +72,31 @@ def command(
     """
     add_folder_to_import_path()
     if record:
-        if file is None or steps or debugger or study:
-            raise UsageError("--record needs --jobs FILE, and cannot be used with --steps, --pdb and --study")
+        if file is None or steps or debugger or study or check:
+            raise UsageError(
+                "--record needs --jobs FILE, and cannot be used with --steps, --pdb, --check-resume and --study"
+            )
         context.exit(_run_recorded(root, _single_id_prefix(job), Path(file)))
+    if check:
+        if debugger:
+            raise UsageError("--check-resume runs the job in other processes; leave --pdb out")
+        context.exit(_check_resume(root, job, study, steps, file))
     work, policy = _work_from_file(job, file, steps) if file else _work_from_ledger(root, job, study, steps)
     print_text(f"{job_label(work.description)}", f"scratch folder {work.staging.parent}")
     sys.stdout.flush()
     context.exit(_run_work(work, policy, debugger))
+
+
+def _check_resume(root: Root, words: Sequence[str], study: str | None, steps: int | None, file: str | None) -> int:
+    """Train, kill, go on and compare. Returns the exit code."""
+    found = check_resume(
+        lambda: (_work_from_file(words, file, steps) if file else _work_from_ledger(root, words, study, steps))[0]
+    )
+    if found.differences:
+        print_text("after a kill the result is another one", *found.differences, style="yellow")
+        return 1
+    print_text(f"after a kill the result is the same, bit by bit: {', '.join(found.compared)}")
+    return 0
 
 
 def _run_recorded(root: Root, prefix: str, file: Path) -> int:

@@ -33,6 +33,7 @@ def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) ->
     _print_code(details.snapshot_info())
     for attempt in details.attempts():
         _print_attempt(attempt)
+    _print_files(details)
     result = details.latest_result()
     if result is not None:
         _print_result(result, str(details.holding_study.result_folder(result.id, result.attempt)))
@@ -61,6 +62,14 @@ def _print_code(code: Mapping[str, Any] | None) -> None:
     for one in code["git"] or ():
         changes = f" and changes{': ' + one['diff'] if one['diff'] else ''}" if one["changed"] else ""
         print_text(f"         {one['repository']}: commit {one['commit'][:SHORT_ID_LENGTH]}{changes}")
+
+
+def _print_files(details: JobDetails) -> None:
+    for role, path in details.checkpoints().items():
+        print_text(f"weights  {role}: {path}")
+    outputs = details.outputs()
+    if outputs is not None:
+        print_text(f"outputs  {outputs}")
 
 
 def _print_attempt(attempt: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.orchestrator.code.command_files import refuse_missing_commands
+from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
@@ -43,6 +44,7 @@ def make_plan(root: Root, overrides: Sequence[str], config_dirs: Sequence[Path],
     refuse_secrets(plan.descriptions, study.settings, overrides, os.environ)
     refuse_missing_targets(plan.descriptions, Path.cwd())
     refuse_missing_commands(plan.descriptions, Path.cwd())
+    refuse_misused_modules(plan.descriptions, Path.cwd())
     return plan
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.identity import replace_by_texts
@@ -12,6 +13,7 @@ from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import JobRecord
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.state.job_files import find_checkpoints, find_outputs
 from seedfold.orchestrator.state.job_lookup import FoundJob
 from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.results.store.published import Result, load_result
@@ -21,6 +23,7 @@ class JobDetails:
     """One job, with its study and the study that holds its attempts."""
 
     def __init__(self, root: Root, found_job: FoundJob) -> None:
+        self._root = root
         self.found_job = found_job
         self.job = found_job.job
         overview = Overview(root, found_job.study.name)
@@ -66,6 +69,14 @@ class JobDetails:
         config: dict[str, Any] = replace_by_texts(self.job.to_dict()["config"], result.resolved if result else {})
         return config
 
+    def checkpoints(self) -> dict[str, Path]:
+        """The checkpoints that are there, by role: ``best``, ``last``, and ``best/HEAD`` for some heads."""
+        return find_checkpoints(self._root, self.holding_study, self.job.id, self.job.fit)
+
+    def outputs(self) -> Path | None:
+        """The folder under ``outputs/`` of the study with the files of this job for people; None if there are none."""
+        return find_outputs(self.holding_study, self.job)
+
     def snapshot_info(self) -> dict[str, Any] | None:
         """The snapshot that the result comes from, or with which the job was submitted; None without a snapshot.
 
@@ -106,6 +117,8 @@ class JobDetails:
             "superseded": self.is_superseded,
             "attempts": list(self.attempts()),
             "code": self.snapshot_info(),
+            "checkpoints": {role: str(path) for role, path in self.checkpoints().items()},
+            "outputs": None if (outputs := self.outputs()) is None else str(outputs),
             "result": None if result is None else self._result_json(result),
         }
 

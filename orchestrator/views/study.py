@@ -6,6 +6,7 @@ that the command would print.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.work import ConfigFailure
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
 from seedfold.orchestrator.dispatch.rerun import rerun
@@ -32,6 +34,7 @@ from seedfold.results.store.published import Result
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 Where = str | None
 Zeros = Literal["error", "epsilon", "as_published"]
@@ -332,6 +335,27 @@ class Job:
     def result(self) -> Result | None:
         """The record of the published result: files, metrics, provenance; None if there is no result."""
         return self.details.latest_result()
+
+    def checkpoint(self, role: str = "best") -> Path:
+        """The checkpoint ``best`` or ``last``, or ``best/HEAD`` of one head. Raises UsageError if it is not there."""
+        found = self.details.checkpoints()
+        if role not in found:
+            known = ", ".join(found) or "none; checkpoint.keep may have removed them"
+            raise UsageError(f"{self.details.job.short_id}: has no checkpoint {role!r}; there are: {known}")
+        return found[role]
+
+    def model(self, role: str = "best") -> torch.nn.Module:
+        """The model of the configuration, with the weights of a checkpoint, on the CPU and in eval mode.
+
+        It imports torch, and the class of the model. Raises UsageError if there are no such weights, or they do not
+        fit.
+        """
+        loaded_model = importlib.import_module("seedfold.trainers.learning.loaded_model")
+        try:
+            model: torch.nn.Module = loaded_model.load_model(self.config, self.checkpoint(role))
+        except ConfigFailure as failure:
+            raise UsageError(str(failure)) from failure
+        return model
 
 
 def _parse_selection(where: Where) -> Selection:

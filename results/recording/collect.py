@@ -69,7 +69,7 @@ def _make_record(name: str, value: float) -> MetricRecord:
 
 def _best_records(logged: LoggedMetrics, config: Mapping[str, Any]) -> list[MetricRecord]:
     """Return the best value, and its step, of the metric that the configuration names as ``monitor``."""
-    monitor, mode = _find_monitor(config)
+    monitor, mode = find_monitor(config)
     values = {step: row[monitor] for step, row in logged.rows.items() if monitor in row}
     finite = {step: value for step, value in values.items() if not isnan(value)}
     if monitor is None or not finite:
@@ -78,7 +78,7 @@ def _best_records(logged: LoggedMetrics, config: Mapping[str, Any]) -> list[Metr
     return [_make_record(f"{monitor}_best", finite[best]), _make_record(f"{monitor}_best_step", float(best))]
 
 
-def _find_monitor(config: Mapping[str, Any]) -> tuple[str | None, str]:
+def find_monitor(config: Mapping[str, Any]) -> tuple[str | None, str]:
     """Return the metric to watch, and whether it is best at its max or min; errors and losses are best at their min."""
     trainer = config.get("trainer")
     places = [config, *([trainer] if isinstance(trainer, Mapping) else [])]

@@ -13,16 +13,17 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.derivation import derivation
 from seedfold.jobs.moved_modules import current_name
 
 if TYPE_CHECKING:
+    from seedfold import lightning
     from seedfold.orchestrator.views.study import Study
     from seedfold.results.recording.current_run import CurrentRun
 
-__all__ = ["current", "derivation", "study"]
+__all__ = ["current", "derivation", "lightning", "study"]
 
 
 def current() -> CurrentRun:
@@ -53,6 +54,13 @@ def study(
     from seedfold.orchestrator.views.study import Study
 
     return Study.open(name, root, config_dirs, with_removed)
+
+
+def __getattr__(name: str) -> Any:
+    """Import `seedfold.lightning` when it is asked for."""
+    if name == "lightning":
+        return importlib.import_module("seedfold.lightning")
+    raise AttributeError(f"module 'seedfold' has no attribute {name!r}")
 
 
 class _OldNameFinder(MetaPathFinder):

@@ -25,6 +25,9 @@ def read_source(
     """
     source = build(node, key)
     name = f"{key} ({type(source).__name__})"
+    if not hasattr(source, "load"):
+        use = "give it as data, with a LightningModule as model" if hasattr(source, "train_dataloader") else "define it"
+        raise ConfigFailure(f"{name}: has no function load; {use}")
     try:
         samples = source.load(reads)
     except _DATA_ERRORS as error:

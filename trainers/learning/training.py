@@ -272,6 +272,17 @@ def make_seeded_network(config: Mapping[str, Any]) -> Any:
     return build(config.get("model"), "model")
 
 
+def refuse_own_training(network: nn.Module) -> None:
+    """Raise ConfigFailure for a LightningModule that says how it is trained: nothing of that would be used here."""
+    for name in ("training_step", "configure_optimizers"):
+        own = getattr(type(network), name, None)
+        if own is not None and own.__module__.partition(".")[0] not in ("pytorch_lightning", "lightning"):
+            raise ConfigFailure(
+                f"model: {type(network).__name__} has its own {name}: give its loaders as data (or write run: lightning"
+                " if it has its own); task, loss and optimizer are for torch modules that Seedfold trains"
+            )
+
+
 def separate_random_streams(config: Mapping[str, Any], ranks: Ranks) -> None:
     """Give every rank but the first its own random stream from here on, for example for dropout."""
     if not ranks.is_first:

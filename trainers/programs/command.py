@@ -22,6 +22,7 @@ from seedfold.jobs.command import Command
 from seedfold.jobs.work import OUTPUTS, ConfigFailure, RunInterrupted, Work
 from seedfold.results.recording.current_run import CHECKPOINTS, CurrentRun, current
 from seedfold.trainers.programs.command_metrics import LineMetrics, log_metrics_file
+from seedfold.trainers.programs.lightning_hook import prepare_environment
 
 _POLL_S = 0.5
 _FOLDER_VARIABLE = re.compile(
@@ -80,13 +81,15 @@ def _local_words(command: Command, root: Path) -> list[str]:
 def _make_environment(variables: Mapping[str, str], root: Path, work: Work) -> dict[str, str]:
     threads = str(work.description.resources.cpus)
     python_path = [str(root), str(work.launch_folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    return {
+    environment = {
         **os.environ,
         **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, python_path))),
         "PYTHONUNBUFFERED": "1",
         **variables,
     }
+    prepare_environment(work.config, environment)
+    return environment
 
 
 class _LastLine:

@@ -33,6 +33,7 @@ from seedfold.results.store.published import RESOLVED_FILE, RETURNED, RUN_METRIC
 from seedfold.trainers.programs.child_processes import wait_for_ranks
 from seedfold.trainers.programs.drawn_values import DrawnValues
 from seedfold.trainers.programs.job_config import arguments_of, compose_job_config, set_globals
+from seedfold.trainers.programs.lightning_hook import install, prepare_environment
 from seedfold.trainers.programs.main_module import TaskFunction, enter, program_file, with_task_function
 from seedfold.trainers.programs.output_folder import OutputFolder
 from seedfold.trainers.programs.program_function import find_function
@@ -52,6 +53,8 @@ def run(work: Work) -> None:
     program, start = work.config["hydra"]["program"], program_start(work.config)
     _change_folder(Path(program["cwd"]))
     _set_threads(work.description.resources.cpus)
+    if prepare_environment(work.config, os.environ):
+        install()
     try:
         if start is not None:
             with_task_function(start, lambda function: _call(work, function, program_file(start)))

@@ -166,6 +166,7 @@ def get_fitted_network(work: Work, network: Any, data: JobData, ranks: Ranks) ->
 
     if not isinstance(network, nn.Module):
         raise ConfigFailure(f"model: {type(network).__name__} is neither a torch module nor an estimator")
+    training.refuse_own_training(network)
     training.separate_random_streams(work.config, ranks)
     finished = _shared_usable_fit(work, ranks)
     if finished is None:

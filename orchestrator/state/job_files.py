@@ -1,0 +1,42 @@
+"""Where the weights and other files of a job are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.ledger.fits import find_fit_folder, has_fit
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.output_files import output_folder
+from seedfold.results.recording.current_run import CHECKPOINTS
+
+_FIT_FILE = "fit.json"
+_ROLES = ("best", "last")
+_RUN_FOLDER = "run"
+
+
+def find_checkpoints(root: Root, study: StudyFolder, job: str, fit: str) -> dict[str, Path]:
+    """Return the checkpoints that are there by role: ``best`` and ``last``, and ``best/HEAD`` for some heads.
+
+    They are those of Seedfold's own trainer, whose ``fit.json`` names them, or those that the program of the job has
+    kept in its folder for checkpoints: the newest whose name begins with the role.
+    """
+    folder = find_fit_folder(root, study, fit)
+    if has_fit(folder) and (folder / _FIT_FILE).exists():
+        weights = json.loads((folder / _FIT_FILE).read_text(encoding="utf-8")).get("weights") or {}
+        return {role: folder / name for role, name in weights.items() if (folder / name).exists()}
+    kept = study.job_folder(job) / _RUN_FOLDER / CHECKPOINTS
+    newest = {role: sorted(kept.glob(f"{role}*"), key=lambda path: path.stat().st_mtime_ns) for role in _ROLES}
+    return {role: files[-1] for role, files in newest.items() if files}
+
+
+def find_outputs(study: StudyFolder, job: JobDescription) -> Path | None:
+    """Return the folder with the files of a job for people; None if there are none.
+
+    The only job of a stage has the folder of the stage, any other a folder in it.
+    """
+    own, of_stage = (output_folder(study, job, jobs) for jobs in (2, 1))
+    if own.is_dir():
+        return own
+    return of_stage if of_stage.is_dir() and any(path.is_file() for path in of_stage.iterdir()) else None
