@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import split_key
 
-from seedfold.jobs.axis_values import override_text, value_override
+from seedfold.jobs.axis_values import override_text
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.changing_resolvers import ResolverWatch
 from seedfold.jobs.commandline import AxisChange, CommandLine, change_axes, split_overrides
@@ -31,14 +29,15 @@ from seedfold.jobs.expansion import Composition, StudyContext
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
+from seedfold.jobs.job_overrides import derived_values, overrides_of
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
 from seedfold.jobs.override_order import change_same_value, key_order, refuse_sweep_before_deletion
-from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, value_at, walk_texts
+from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, walk_texts
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
 from seedfold.jobs.study_keys import LAUNCHER_RESOURCES, SWEEPER
 from seedfold.jobs.typed_config import encode_config
-from seedfold.jobs.typed_texts import TypedTexts, find_typed_texts, typed_override
+from seedfold.jobs.typed_texts import TypedTexts, find_typed_texts
 from seedfold.jobs.value_evaluation import as_hydra_config, dotted_key, pop_hydra_view
 
 RUN = "seedfold.trainers.programs.job.run"
@@ -224,41 +223,6 @@ def refuse_equal_points(axes: Mapping[str, Any], others: Mapping[str, Any]) -> N
 def point_text(axes: Mapping[str, Any]) -> str:
     """Return a point as people write it."""
     return " ".join(f"{key}={value}" for key, value in axes.items())
-
-
-def overrides_of(job: JobDescription) -> list[str]:
-    """Return a job's point as Hydra's overrides, in the order of the command line."""
-    program = job.config["hydra"]["program"]
-    prefixes, typed = program["prefixes"], program.get("typed", {})
-    axes = [typed_override(typed, prefixes.get(key, ""), key, value) for key, value in job.axes.items()]
-    texts = {_key_element(text): text for text in (*program["fixed"], *axes)}
-    # What is on no command line comes first, as Hydra puts `hydra.sweeper.params` before it.
-    order = dict.fromkeys(program.get("order", ()))
-    return [*(text for key, text in texts.items() if key not in order), *(texts[key] for key in order if key in texts)]
-
-
-def _axis_override(program: Mapping[str, Any], key: str, value: Any) -> Override:
-    prefix, typed = program["prefixes"].get(key, ""), program.get("typed", {})
-    if canonical_json(value) in typed.get(key, {}):
-        return OverridesParser.create().parse_override(typed_override(typed, prefix, key, value))
-    return value_override(prefix, key, value)
-
-
-def _key_element(override: str) -> str:
-    return override.partition("=")[0]
-
-
-def derived_values(job: JobDescription) -> dict[str, Any]:
-    """Return the values that were derived for a job, by key."""
-    keys = job.config["hydra"]["program"].get("derived", ())
-    return {key: value_at(job.config, tuple(split_key(key))) for key in keys}
-
-
-def value_overrides_of(job: JobDescription) -> list[Override]:
-    """Return the overrides by which Hydra makes a job's configuration from that of its config groups."""
-    program = job.config["hydra"]["program"]
-    axes = [_axis_override(program, key, value) for key, value in job.axes.items() if key not in program["groups"]]
-    return [*axes, *(value_override("++", key, value) for key, value in derived_values(job).items())]
 
 
 def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:

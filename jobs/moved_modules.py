@@ -88,7 +88,7 @@ MOVED: dict[str, str] = {
         "trainers.data.cache": "trainers.data.image_cache",
         "trainers.data.cadences": "trainers.studies.seti.cadences",
         "trainers.data.dealing": "trainers.data.stratified_parts",
-        "trainers.data.example": "trainers.studies.seti.tfrecord_example",
+        "trainers.data.example": "trainers.data.tfrecord_example",
         "trainers.data.files": "trainers.data.file_inputs",
         "trainers.data.kept_files": "trainers.data.resumable_files",
         "trainers.data.loading": "trainers.data.job_data",
@@ -100,8 +100,8 @@ MOVED: dict[str, str] = {
         "trainers.data.seismic": "trainers.studies.dark_side.seismic",
         "trainers.data.slice_files": "trainers.studies.dark_side.slice_files",
         "trainers.data.slices": "trainers.studies.dark_side.slices",
-        "trainers.data.tfrecord_files": "trainers.studies.seti.tfrecord_files",
-        "trainers.data.tfrecords": "trainers.studies.seti.tfrecords",
+        "trainers.data.tfrecord_files": "trainers.data.tfrecord_framing",
+        "trainers.data.tfrecords": "trainers.data.tfrecord_samples",
         "trainers.data.volumes": "trainers.studies.mgmt.volumes",
         "trainers.efficientnet": "trainers.models.efficientnet",
         "trainers.exported": "trainers.learning.exported_weights",
@@ -143,7 +143,19 @@ MOVED: dict[str, str] = {
 }
 """The module's name now by its oldest name."""
 
+NAMES_BETWEEN: dict[str, str] = {
+    f"seedfold.trainers.studies.seti.{name}": f"seedfold.trainers.data.{new}"
+    for name, new in {
+        "tfrecord_example": "tfrecord_example",
+        "tfrecord_files": "tfrecord_framing",
+        "tfrecords": "tfrecord_samples",
+    }.items()
+}
+"""The module's name now by a name that it had in between."""
+
+_CURRENT_NAMES = MOVED | NAMES_BETWEEN
 _OLDEST_NAMES = {new: old for old, new in MOVED.items()}
+_OLDEST_NAMES |= {name: _OLDEST_NAMES[new] for name, new in NAMES_BETWEEN.items()}
 
 
 @lru_cache(maxsize=4096)
@@ -155,7 +167,7 @@ def oldest_name(dotted: str) -> str:
 @lru_cache(maxsize=4096)
 def current_name(dotted: str) -> str:
     """Return the name that a module, or something in a module, has now."""
-    return _replace_module(dotted, MOVED)
+    return _replace_module(dotted, _CURRENT_NAMES)
 
 
 def _replace_module(dotted: str, names: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.hydra_program import overrides_of
+from seedfold.jobs.job_overrides import overrides_of
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.settings.failures import RetryPolicies

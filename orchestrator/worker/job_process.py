@@ -229,13 +229,20 @@ def call_run(run: Callable[[Work], None], work: Work, recording: Attempt) -> Non
     """
     os.environ[ATTEMPT_VARIABLE] = str(recording.write())
     try:
+        _run_to_its_end(run, work, recording)
+        collect_records(recording, work.staging)
+    finally:
+        recording.end()
+
+
+def _run_to_its_end(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:
+    try:
         run(work)
     except SystemExit:
         if not recording.stopped_file.exists():
             raise
     if recording.stopped_file.exists():
         raise RunInterrupted("stopped early, as it was asked to")
-    collect_records(recording, work.staging)
 
 
 def _fit_folder(attempt: _Attempt) -> Path:

@@ -65,11 +65,22 @@ class Attempt:
     def write(self) -> Path:
         """Write the file whole, for the processes that begin after this; return its path."""
         self.records.mkdir(parents=True, exist_ok=True)
-        file = self.records / f"attempt.{self.number}.json"
+        file = self._file
         temporary = file.with_suffix(".new")
         temporary.write_text(json.dumps({"job": self.description.to_dict(), "attempt": self.number}))
         temporary.rename(file)
         return file
+
+    @property
+    def _file(self) -> Path:
+        return self.records / f"attempt.{self.number}.json"
+
+    def end(self) -> None:
+        """Remove the file, and the folder of records if nothing was recorded for a later attempt."""
+        for file in (self._file, self.stop_file, self.asks_file, self.stopped_file):
+            file.unlink(missing_ok=True)
+        if self.records.is_dir() and not any(self.records.iterdir()):
+            self.records.rmdir()
 
     @classmethod
     def read(cls, file: Path) -> Attempt:

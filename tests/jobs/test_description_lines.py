@@ -56,10 +56,11 @@ def _sorted(value: Any) -> str:
 
 def test_a_study_comes_back(tree: Any) -> None:
     content = {
-        "shown": "${seed}-${optimizer.lr}",
+        "shown": "${seed}-${sizes}",
+        "sizes": [0],
         "stages": {
             "one": {"matrix": {"seed": "range(0,5)", "model": "small,large"}},
-            "two": {"matrix": {"seed": "range(0,5)", "optimizer.lr": [[1, 2], [3]]}, "after": "one"},
+            "two": {"matrix": {"seed": "range(0,5)", "sizes": [[1, 2], [3]]}, "after": "one"},
         },
     }
     jobs = tree.jobs(content)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import seedfold
-from seedfold.jobs.moved_modules import MOVED, current_name, oldest_name
+from seedfold.jobs.moved_modules import MOVED, NAMES_BETWEEN, current_name, oldest_name
 
 PACKAGE = Path(seedfold.__file__).parent
 
@@ -28,6 +28,14 @@ def test_each_module_that_moved_is_where_it_is_said_to_be_and_its_old_name_is_fr
 def test_names_in_a_module_follow_it_there_and_back(old: str) -> None:
     assert current_name(f"{old}.Thing") == f"{MOVED[old]}.Thing"
     assert oldest_name(f"{MOVED[old]}.Thing") == f"{old}.Thing"
+
+
+@pytest.mark.parametrize("between", sorted(NAMES_BETWEEN))
+def test_a_name_that_a_module_had_in_between_is_known_too(between: str) -> None:
+    assert not stands(between)
+    assert current_name(f"{between}.Thing") == f"{NAMES_BETWEEN[between]}.Thing"
+    assert oldest_name(f"{between}.Thing") == oldest_name(f"{NAMES_BETWEEN[between]}.Thing")
+    assert oldest_name(f"{between}.Thing") in {f"{old}.Thing" for old in MOVED}
 
 
 def test_names_that_never_moved_stay() -> None:

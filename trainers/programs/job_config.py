@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.hydra_program import overrides_of, value_overrides_of
+from seedfold.jobs.job_overrides import overrides_of, value_overrides_of
 from seedfold.jobs.typed_config import decode_config, import_class
 from seedfold.jobs.work import ConfigFailure
 

@@ -18,8 +18,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.hydra_program import load_sweep, overrides_of
+from seedfold.jobs.hydra_program import load_sweep
 from seedfold.jobs.identity import compute_ids
+from seedfold.jobs.job_overrides import overrides_of
 from seedfold.trainers.programs.job_config import compose_job_config
 
 

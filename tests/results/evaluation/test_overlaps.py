@@ -31,7 +31,7 @@ def test_scores_are_those_of_all_voxels_together() -> None:
 
 
 def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
-    volumes = [VolumeRow(TEST_PART, "a", True, 2), VolumeRow(NEW_PART, "b, c", False, 2)]
+    volumes = [VolumeRow(TEST_PART, "a", 2), VolumeRow(NEW_PART, "b, c", 2)]
     rows = [
         OverlapRow("a", "one", 0, "mirrored", 1, 2, 3),
         OverlapRow("b", "one", 0, "mirrored", 1, 1, 1),

@@ -13,10 +13,10 @@ from seedfold.jobs.work import ConfigFailure, DataFailure
 from seedfold.trainers.data.archive import add_archive
 from seedfold.trainers.data.folds import divide_samples, make_shards, make_task_shards
 from seedfold.trainers.data.job_data import load_data
+from seedfold.trainers.data.tfrecord_example import serialize_example
+from seedfold.trainers.data.tfrecord_framing import write_records
 from seedfold.trainers.setup.object_builder import build
 from seedfold.trainers.studies.sample_data import make
-from seedfold.trainers.studies.seti.tfrecord_example import serialize_example
-from seedfold.trainers.studies.seti.tfrecord_files import write_records
 
 pytest.importorskip("PIL")
 Compose = Callable[..., dict[str, Any]]

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seedfold.trainers.studies.seti.tfrecord_example import serialize_example
-from seedfold.trainers.studies.seti.tfrecord_files import write_records
+from seedfold.trainers.data.tfrecord_example import serialize_example
+from seedfold.trainers.data.tfrecord_framing import write_records
 
 POSITIONS, HEIGHT, WIDTH = 6, 273, 256
 ON_TARGET = (0, 2, 4)

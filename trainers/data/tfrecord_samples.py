@@ -24,8 +24,8 @@ from seedfold.jobs.work import DataFailure
 from seedfold.trainers.data.file_inputs import FileInputs
 from seedfold.trainers.data.images import ImageDecoder, Mode
 from seedfold.trainers.data.samples import UNKNOWN, Indices, Reads, Samples, check_samples, require_data_path
-from seedfold.trainers.studies.seti.tfrecord_example import FeatureValue, parse_example
-from seedfold.trainers.studies.seti.tfrecord_files import Record, read_records
+from seedfold.trainers.data.tfrecord_example import FeatureValue, parse_example
+from seedfold.trainers.data.tfrecord_framing import Record, read_records
 
 _FILE_NAME = re.compile(r"(\D*)(\d+)-(\d+)\.tfrec(ord)?")
 

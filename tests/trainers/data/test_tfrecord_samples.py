@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from seedfold.jobs.work import DataFailure
 from seedfold.trainers.data.samples import Samples
-from seedfold.trainers.studies.seti.tfrecord_example import parse_example, serialize_example
-from seedfold.trainers.studies.seti.tfrecord_files import read_records, write_records
-from seedfold.trainers.studies.seti.tfrecords import TFRecords
+from seedfold.trainers.data.tfrecord_example import parse_example, serialize_example
+from seedfold.trainers.data.tfrecord_framing import read_records, write_records
+from seedfold.trainers.data.tfrecord_samples import TFRecords
 
 Image = pytest.importorskip("PIL.Image")
 
