@@ -96,3 +96,42 @@ def test_programs_see_the_scheduler_and_lightning_starts_its_own_processes(place
         assert lines[0] == "2 processes, seed 7"
         assert SCHEDULER_VARIABLES[place.project.scheduler] <= set(lines)
         assert [line for line in lines if line.startswith(("detected", "SUBMITIT_"))] == []
+
+
+STRANGE = """
+import sys
+import uuid
+from pathlib import Path
+
+import hydra
+from omegaconf import OmegaConf
+
+scale = sys.argv.pop(1).removeprefix("--scale=")
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="strange")
+def main(cfg):
+    with (Path(__file__).parent / "beside.txt").open("a") as file:
+        file.write(f"{cfg.seed} {cfg.run_id} {cfg.twice} {scale} {' '.join(sys.argv[1:])}\\n")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    OmegaConf.register_new_resolver("fresh", lambda: uuid.uuid4().hex, use_cache=True)
+    OmegaConf.register_new_resolver("double", lambda number: 2 * number)
+    main()
+"""
+
+
+def test_a_program_runs_as_the_main_module_on_a_cluster_too(place: Place) -> None:
+    """With an option of its own, resolvers below its guard, values that it draws, and a file that it writes beside."""
+    stranger = place.program
+    (stranger.folder / "train.py").write_text(STRANGE)
+    (stranger.folder / "conf" / "strange.yaml").write_text("seed: 0\nrun_id: ${fresh:}\ntwice: ${double:${seed}}\n")
+    said = stranger.run("--scale=3", *place.words, "seed=1,2", "run_id='${fresh:}'")
+    assert "train: 2 done" in said
+    rows = [line.split(maxsplit=4) for line in sorted((stranger.folder / "beside.txt").read_text().splitlines())]
+    assert [(seed, twice, scale) for seed, _, twice, scale, _ in rows] == [("1", "2", "3"), ("2", "4", "3")]
+    assert len({drawn for _, drawn, *_ in rows}) == 2
+    assert [words.split()[0] for *_, words in rows] == ["seed=1", "seed=2"]
+    assert "nothing to start" in stranger.run("--scale=3", *place.words, "seed=1,2", "run_id='${fresh:}'")
