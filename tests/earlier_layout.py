@@ -9,7 +9,7 @@ from pathlib import Path
 from seedfold.jobs.moved_modules import oldest_name
 
 _NAME = re.compile(r"\bseedfold(\.\w+)+")
-_NOTHING_MOVED = "\nMOVED.clear()\n_OLDEST_NAMES.clear()\n"
+_NOTHING_MOVED = "\nMOVED.clear()\n_CURRENT_NAMES.clear()\n_OLDEST_NAMES.clear()\n"
 
 
 def move_back(package: Path) -> None:

@@ -209,8 +209,15 @@ class Toy:
             patch.setattr(sys, "path", [*sys.path])
             with pytest.raises(SystemExit) as exit:
                 cli(args)
+        self._forget_modules()
         texts = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
         return subprocess.CompletedProcess(["seedfold", *args], int(exit.value.code or 0), *texts)
+
+    def _forget_modules(self) -> None:
+        """Have the next project, whose modules have the same names, import its own."""
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(f"{self.folder}/"):
+                del sys.modules[name]
 
     def output_of(self, *args: str) -> str:
         """Run the command, which has to succeed; return what it printed."""

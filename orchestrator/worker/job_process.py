@@ -233,6 +233,7 @@ def call_run(run: Callable[[Work], None], work: Work, recording: Attempt) -> Non
         collect_records(recording, work.staging)
     finally:
         recording.end()
+        del os.environ[ATTEMPT_VARIABLE]
 
 
 def _run_to_its_end(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:

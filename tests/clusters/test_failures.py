@@ -62,7 +62,7 @@ def test_killed_job_has_failed_and_its_neighbours_go_on(project: SlurmProject) -
     project.launch("die_seeds=[1]", "cluster.jobs_per_task=3", "cluster.slots=1")
     project.wait(done=3, failed=3)
     assert {failure["reason"].partition(";")[0] for failure in failures(project)} == {
-        "the process was killed by SIGKILL"
+        "the program killed its own process (SIGKILL)"
     }
     assert project.ran_each_once()
 

@@ -216,7 +216,7 @@ _OTHER_TYPE = re.compile(r"is a text, |is one list, |is a mapping, ")
 
 
 def replaces_number(case: Case) -> bool:
-    """Whether an axis has a text, a list or a mapping for a key that has a number or a truth value."""
+    """Whether there is a text, a list or a mapping for a key that has a number or a truth value."""
 
     def default_of(key: str) -> Any:
         node: Any = case.tree

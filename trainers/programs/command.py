@@ -50,8 +50,8 @@ def run(work: Work) -> None:
         # Nobody can tell a program that ended because it was asked to from one that had just finished.
         raise RunInterrupted(f"asked to stop; the command ended with exit code {code}")
     if code == -signal.SIGKILL:
-        # Whoever killed it, perhaps for its memory, is found out as for any other job.
-        os.kill(os.getpid(), signal.SIGKILL)
+        # Who killed it, perhaps for its memory, is found out as for any other job: this is no kill by the program.
+        signal.raise_signal(signal.SIGKILL)
     if code != 0:
         raise CommandFailedError(_describe_end(Path(command.script or words[0]).name, code, lines.text))
     if command.metrics and command.metrics.file:

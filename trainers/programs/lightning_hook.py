@@ -16,7 +16,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -110,10 +110,8 @@ def _loggers(package: str, given: Any) -> Any:
     if given is False:
         _say("this Trainer has logger=False, so that there are no learning curves")
         return given
-    if given is None or given is True or given == []:
-        loggers = _default_loggers(package)
-    else:
-        loggers = list(given) if isinstance(given, list | tuple) else [given]
+    is_default = given is None or given is True or given == []
+    loggers = _default_loggers(package) if is_default else _as_list(given)
     if any(isinstance(one, LoggerMethods) for one in loggers):
         return loggers
     _say(f"metrics of this Trainer are logged by epoch; its files are in {current().folder}")
@@ -128,8 +126,15 @@ def _default_loggers(package: str) -> list[Any]:
     return [loggers.TensorBoardLogger(str(current().folder), name="", version="")]
 
 
+def _as_list(given: Any) -> list[Any]:
+    """Return one or several objects as a list; Hydra hands over a list of its own kind."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) else [given]
+
+
 def _callbacks(package: str, given: Any, enabled: bool | None) -> Any:
-    callbacks = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+    callbacks = _as_list(given)
     if enabled is False:
         _say("this Trainer has enable_checkpointing=False, so that after a kill it begins anew")
         return callbacks

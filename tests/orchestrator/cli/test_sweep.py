@@ -79,6 +79,9 @@ def test_a_command_that_fails_says_how_and_with_its_last_line(project: Toy) -> N
     assert project.states("mine") == {"done": 1, "failed": 1}
     told = project.output_of("status", "mine")
     assert "train.py ended with exit code 1: seed 7 is an unlucky one" in told
+    # Whether it was its memory is found out as for any other job.
+    assert project.run_in_process("sweep", "--name", "killed", "x=1", "--", "sh", "-c", "kill -9 $$").returncode == 1
+    assert "the process was killed by SIGKILL" in project.output_of("status", "killed")
 
 
 def test_a_command_that_is_stopped_or_killed_goes_on_from_its_checkpoint(project: Toy) -> None:
