@@ -233,7 +233,7 @@ def call_run(run: Callable[[Work], None], work: Work, recording: Attempt) -> Non
         collect_records(recording, work.staging)
     finally:
         recording.end()
-        del os.environ[ATTEMPT_VARIABLE]
+        os.environ.pop(ATTEMPT_VARIABLE, None)  # A program may have cleared its environment.
 
 
 def _run_to_its_end(run: Callable[[Work], None], work: Work, recording: Attempt) -> None:

@@ -49,6 +49,7 @@ def run(work):
             run.stop()
     subprocess.run([sys.executable, "-c", PREDICT], check=True)
     (work.staging / "first_step.txt").write_text(str(first))
+    os.environ.clear()
 '''
 
 
