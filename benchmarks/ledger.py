@@ -107,7 +107,7 @@ def finish(study: StudyFolder, job: JobDescription, code: str, events: EventWrit
     facts = {"attempt": 1, "parents": {}, "reads": recorder.reads, "code": code}
     times = {"started": time.time() - 1, "ended": time.time()}
     record = {**described, **facts, **times, "config": {}, "provenance": {"host": os.uname().nodename}}
-    events.append("done", **done_event_details(job.id, 1, publish(staging, final, record)))
+    events.append("done", **done_event_details(job.id, 1, publish(staging, final, record), final))
 
 
 def record_own_code(study: StudyFolder) -> list[str]:
