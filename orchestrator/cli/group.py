@@ -35,6 +35,7 @@ COMMANDS = {
     "render": "Write scripts for a shell, sbatch or bsub, to run by hand.",
     "logs": "Print the log of a job.",
     "show": "Show the details of a job.",
+    "export": "Write the weights of a job to a file, with its configuration.",
     "explain": "Show the configuration keys in which two jobs differ.",
     "import": "Import predictions that were made elsewhere.",
     "results": "Print or write tables: metrics, predictions, ensembles, …",
