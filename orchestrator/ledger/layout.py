@@ -12,6 +12,7 @@ from pathlib import Path
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
+from seedfold.results.store.passing_errors import try_again
 
 ROOT_MARK = ".seedfold"
 CLEARED_MARK = "cleared"
@@ -124,10 +125,9 @@ class Root:
 
         Links to studies of the same root are left out.
         """
-        if self.path.is_dir():
-            for folder in sorted(self.path.iterdir()):
-                # Unlike `is_dir`, `access` raises nothing for folders that other users have closed.
-                if os.access(folder / "plans", os.R_OK | os.X_OK) and not self._is_link_to_study(folder):
+        if try_again(self.path.is_dir, self.path):
+            for folder in sorted(try_again(lambda: list(self.path.iterdir()), self.path)):
+                if _may_read(folder / "plans") and not self._is_link_to_study(folder):
                     yield StudyFolder(folder)
 
     def existing_study(self, name: str) -> StudyFolder:
@@ -156,6 +156,15 @@ class Root:
         """
         if self.path.is_dir() and self.path.stat().st_mode & stat.S_IWGRP:
             os.umask(os.umask(0o077) & ~stat.S_IRWXG)
+
+
+def _may_read(folder: Path) -> bool:
+    """Whether a folder is there and this user may list and enter it. Raises OSError if the file system does not say."""
+    try:
+        try_again(folder.joinpath(".").stat, folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def _find_marked_root(folder: Path) -> Path | None:
