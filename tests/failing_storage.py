@@ -1,13 +1,12 @@
-"""File systems that fail, in this process: calls that raise errors, caches that hide what others did, a disk of 8 MB."""
+"""File systems that fail, in this process: calls that raise errors, caches that hide what others did, a small disk."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,36 @@ import pytest
 from seedfold.orchestrator.ledger import past_caches
 from seedfold.results.store import passing_errors
 
-CALLS = ("open", "link", "rename", "stat", "listdir", "scandir", "write", "fsync", "mkdir", "unlink", "utime")
+CALLS = (
+    *("os.open", "os.link", "os.rename", "os.stat", "os.listdir", "os.scandir", "os.write", "os.fsync", "os.mkdir"),
+    *("os.unlink", "os.utime", "io.open"),
+)
+"""What pathlib and the ledger call."""
 
 
 class FailingCalls:
-    """Has calls of `os` that name a path below ``folder`` fail: each place of the code ``times`` times, then no more."""
+    """Has calls of the operating system that name a path below ``folder`` fail some times, then no more."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self._folder, self._patch = str(folder), patch
         self.failed: list[str] = []
 
-    def fail(self, name: str, number: int, times: int, *, carried_out: bool = False) -> None:
-        """Have the next calls of a function raise an error; with ``carried_out`` they do their work all the same."""
-        original, left = getattr(os, name), times
+    def fail(self, name: str, number: int, times: int = 1, *, after: int = 0, carried_out: bool = False) -> None:
+        """Have calls of a function raise an error, ``after`` so many that do not.
+
+        With ``carried_out`` they do their work all the same.
+        """
+        module = {"os": os, "io": io}[name.split(".")[0]]
+        name = name.split(".")[1]
+        original, left, before = getattr(module, name), times, after
 
         def call(*args: Any, **options: Any) -> Any:
-            nonlocal left
+            nonlocal left, before
             concerned = not isinstance(args[0], str | Path) or str(args[0]).startswith(self._folder)
             if not left or not concerned:
+                return original(*args, **options)
+            if before:
+                before -= 1
                 return original(*args, **options)
             left -= 1
             self.failed.append(name)
@@ -41,7 +52,7 @@ class FailingCalls:
                 original(*args, **options)
             raise OSError(number, os.strerror(number))
 
-        self._patch.setattr(os, name, call)
+        self._patch.setattr(module, name, call)
 
 
 def pass_quickly(patch: pytest.MonkeyPatch) -> list[float]:
@@ -57,15 +68,6 @@ def show_caches(patch: pytest.MonkeyPatch, longest_s: float) -> None:
     patch.setattr(past_caches, "_find_mount", lambda folder: ("nfs4", [f"acdirmax={longest_s:.0f}"]))
     past_caches.longest_cache_s.cache_clear()
     past_caches._looked_at.clear()
-
-
-@contextmanager
-def uncached(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget what is known of file systems at the end, for the tests that follow."""
-    try:
-        yield
-    finally:
-        past_caches.longest_cache_s.cache_clear()
 
 
 def needs_small_disk() -> None:
@@ -89,6 +91,3 @@ def run_on_small_disk(folder: Path, size: str, program: str, **options: Any) -> 
     return subprocess.run(
         [*command, size, str(folder), program], capture_output=True, text=True, timeout=600, check=False, **options
     )
-
-
-Action = Callable[[], object]

@@ -112,13 +112,13 @@ class Root:
                 f"study: {name!r} cannot be the name of a folder; use up to 100 letters, digits, '.', '_' and '-'"
             )
         folder = self.path / name
-        if folder.is_file():
+        if try_again(folder.is_file, folder):
             raise UsageError(f"study: {folder} is a file; choose another name")
         return StudyFolder(self.path / folder.resolve().name if self._is_link_to_study(folder) else folder)
 
     def _is_link_to_study(self, folder: Path) -> bool:
         """Whether this is a link to a study in the same root: one study under two names would wait for itself."""
-        return folder.is_symlink() and folder.resolve().parent == self.path.resolve()
+        return try_again(folder.is_symlink, folder) and folder.resolve().parent == self.path.resolve()
 
     def study_folders(self) -> Iterator[StudyFolder]:
         """All studies that have a plan and that this user may read, by name.
@@ -133,7 +133,7 @@ class Root:
     def existing_study(self, name: str) -> StudyFolder:
         """Return the folder of a study that exists. Raises UsageError, with the nearest name, if it does not."""
         folder = self.study_folder(name)
-        if not folder.plans_folder.is_dir():
+        if not try_again(folder.plans_folder.is_dir, folder.path):
             known = [study.name for study in self.study_folders()]
             listed = f"; there are: {', '.join(known)}" if known else "; it is empty"
             raise UsageError(f"no study {name!r} under {self.path}{did_you_mean(name, known)}{listed}")

@@ -117,7 +117,7 @@ def user_name() -> str:
 
 def _next_file_name(folder: Path) -> str:
     """A name that sorts after all others, even where the clocks of the hosts differ."""
-    numbers = (file.name.split("-")[0] for file in folder.glob("*.jsonl"))
+    numbers = (file.name.split("-")[0] for file in try_again(lambda: list(folder.glob("*.jsonl")), folder))
     latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
@@ -134,9 +134,10 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
     Of many processes that do so at once with equal times, one succeeds.
     """
-    if not any(study.plans_folder.glob(f"*-{digest}.jsonl")):
+    folder = study.plans_folder
+    if not try_again(lambda: list(folder.glob(f"*-{digest}.jsonl")), folder):
         name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
-        create_once(study.plans_folder / name, "".join(_plan_lines(header, jobs)))
+        create_once(folder / name, "".join(_plan_lines(header, jobs)))
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:

@@ -106,15 +106,17 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     """
     _refuse_existing(target)
     fields = {name: record[name] for name in _RECORD_FIELDS}
-    names = _list_files(staging)
+    names = try_again(lambda: _list_files(staging), staging)
     for name in names:
         fsync_path(staging / name)
-    files = {name: _make_file_record(staging / name) for name in names}
-    metrics, resolved = _collect_metrics(staging, names), {**record.get("resolved", {}), **_read_resolved(staging)}
-    result = Result(**fields, files=files, metrics=metrics, resolved=resolved)
-    _write_and_sync(staging / RESULT_FILE, json.dumps(result.to_dict(), ensure_ascii=False))
-    for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
+    files = try_again(lambda: {name: _make_file_record(staging / name) for name in names}, staging)
+    metrics, resolved = try_again(lambda: (_collect_metrics(staging, names), _read_resolved(staging)), staging)
+    result = Result(**fields, files=files, metrics=metrics, resolved={**record.get("resolved", {}), **resolved})
+    text = json.dumps(result.to_dict(), ensure_ascii=False)
+    try_again(lambda: _write_and_sync(staging / RESULT_FILE, text), staging)
+    for folder in try_again(lambda: [path for path in staging.rglob("*") if path.is_dir()], staging):
         fsync_path(folder)
+    fsync_path(staging)
     _move_into_place(staging, target)
     return result
 
