@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from math import inf
 
 from seedfold.orchestrator.ledger.claims import has_later_claim
@@ -10,6 +11,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import HEARTBEAT_S
 from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.results.store.passing_errors import storage_error
 
 TAKEN = "this worker was silent for so long that others took it for dead"
@@ -44,6 +46,7 @@ class Heartbeat:
         record = self._submission.tasks.record_of(self._index)
         return record.is_over or record.last_start > self._restart
 
-    def job_was_taken(self, job_id: str, attempt: int) -> bool:
-        """Whether somebody else has begun a later attempt at a job."""
-        return has_later_claim(self._study, job_id, attempt)
+    def taken_attempts(self, running: Iterable[RunningAttempt]) -> list[RunningAttempt]:
+        """Those attempts that somebody else has begun again: all, if the task was ended."""
+        was_ended = self.task_was_ended()
+        return [one for one in running if was_ended or has_later_claim(self._study, one.job.id, one.attempt)]
