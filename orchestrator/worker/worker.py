@@ -125,11 +125,10 @@ class Worker:
 
     def _beat(self) -> None:
         """Record a heartbeat if one is due; after a long silence, give up the jobs that others have begun again."""
-        if self.heartbeat.beat():
-            if self.heartbeat.task_was_ended():
-                self.queue.close()
-            for running in self.heartbeat.taken_attempts(self.running.values()):
-                self._kill_attempt(running, TAKEN)
+        for running in self.heartbeat.beat(self.running.values()):
+            self._kill_attempt(running, TAKEN)
+        if self.heartbeat.task_was_ended:
+            self.queue.close()
 
     def _may_wait(self) -> bool:
         return self.kill_at is None or time.monotonic() < self.kill_at
@@ -138,10 +137,9 @@ class Worker:
         """Read what others have done; less often if many workers share one file system."""
         if time.monotonic() - self.refreshed_at < self.environment.refresh_every_s:
             return
-        has_news = self.states.refresh()
-        self.refreshed_at = time.monotonic()
-        if has_news:
+        if self.states.refresh():
             self._drop_cancelled_and_superseded()
+        self.refreshed_at = time.monotonic()
 
     def _kill_if_due(self, kill_at: float) -> bool:
         if time.monotonic() >= kill_at:
