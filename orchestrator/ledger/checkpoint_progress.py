@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.store.passing_errors import try_again
 
 Step = list[int]
 """Epochs and batches that are done; later steps are greater."""
@@ -25,7 +26,8 @@ def has_progressed(study: StudyFolder, fit: str, since: float, step_before: Sequ
 
     If no checkpoint says its step, any file that was written since then counts.
     """
-    written = [path for path in _own_files(study.job_folder(fit)) if _was_written_since(path, since)]
+    folder = study.job_folder(fit)
+    written = try_again(lambda: [path for path in _own_files(folder) if _was_written_since(path, since)], folder)
     steps = [step for step in map(_read_step, written) if step is not None]
     if steps:
         return max(steps) > list(step_before or [])
@@ -34,7 +36,8 @@ def has_progressed(study: StudyFolder, fit: str, since: float, step_before: Sequ
 
 def newest_step(study: StudyFolder, fit: str) -> Step | None:
     """The latest step of the checkpoints of a job; None if none of them says its step."""
-    steps = (_read_step(path) for path in _own_files(study.job_folder(fit)))
+    folder = study.job_folder(fit)
+    steps = map(_read_step, try_again(lambda: list(_own_files(folder)), folder))
     return max((step for step in steps if step is not None), default=None)
 
 

@@ -19,7 +19,7 @@ from toyproject import make_toy, wait_until
 small = Path(sys.argv[2])
 made = make_toy(Path({folder!r}))
 toy = replace(made, root=small / "runs", environment={{**made.environment, "SEEDFOLD_ROOT": str(small / "runs")}})
-launch = ("launch", "--config-dir", "conf", "experiment=toy", "cluster.slots=1", "failures.kinds.disk.wait_s=1")
+launch = ("launch", "--detach", "--config-dir", "conf", "experiment=toy", "cluster.slots=1", "failures.kinds.disk.wait_s=1")
 
 
 def fill():
@@ -31,20 +31,27 @@ def fill():
             pass
 
 
+def status():
+    return toy.run("status", "toy").stdout
+
+
 toy.hold_jobs()
 seen = {{"launched": toy.run(*launch, "seed=0").returncode}}
-wait_until(toy.executions)
-fill()
-refused = toy.run(*launch, "seed=1")
-seen |= {{"refused": refused.returncode, "says": refused.stderr}}
-toy.release_jobs()
-# The worker removes what the attempt has left; somebody else takes that room as well.
-wait_until(lambda: fill() or "waits for room" in toy.run("status", "toy").stdout)
-seen["executions"] = len(toy.executions())
-(small / "filler").unlink()
-wait_until(lambda: toy.states() == {{"done": 3}}, describe=lambda: toy.run("status", "toy").stdout)
-toy.wait_for_workers()
-seen["status"] = toy.run("status", "toy").stdout
+try:
+    wait_until(toy.executions, 60)
+    fill()
+    refused = toy.run(*launch, "seed=1")
+    seen |= {{"refused": refused.returncode, "says": refused.stderr}}
+    toy.release_jobs()
+    # The worker removes what the attempt has left; somebody else takes that room as well.
+    wait_until(lambda: fill() or "waits for room" in status(), 120, status, pause_s=0.5)
+    seen["executions"] = len(toy.executions())
+    (small / "filler").unlink()
+    wait_until(lambda: toy.states() == {{"done": 3}}, 120, status, pause_s=0.5)
+    toy.wait_for_workers()
+finally:
+    toy.kill_workers()
+seen["status"] = status()
 seen["left"] = [str(path) for path in (small / "runs").rglob(".*") if path.is_file() and path.name != ".seedfold"]
 print(json.dumps(seen))
 """

@@ -29,7 +29,7 @@ def _move_to_another_machine(study: Path, host: str) -> None:
 @pytest.mark.slow
 def test_a_frozen_worker_that_comes_back_gives_up_what_others_have_begun(toy: Toy) -> None:
     toy.hold_jobs()
-    toy.output_of("launch", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
+    toy.output_of("launch", "--detach", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
     wait_until(toy.executions)
     study = toy.study("light")
     [job] = Ledger(study).plans.jobs
