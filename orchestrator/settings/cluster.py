@@ -12,7 +12,8 @@ from seedfold.orchestrator.settings import lsf
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 WarmMode = Literal["auto", "on", "off"]
-EXECUTORS = ("local", "slurm", "lsf")
+EXECUTOR_NAMES = {"local": "this machine", "slurm": "SLURM", "lsf": "LSF"}
+EXECUTORS = tuple(EXECUTOR_NAMES)
 
 
 def _parse_number(settings: Mapping[str, Any], key: str, default: float, minimum: float) -> float:

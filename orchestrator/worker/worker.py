@@ -11,25 +11,26 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
 from math import inf
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
+from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed, newest_step
 from seedfold.orchestrator.ledger.claims import is_published, latest_attempt_number
-from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.slot_waits import record_wait
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, failure_from_exit
-from seedfold.orchestrator.state.job_states import JobStates, unrecorded_done_event
+from seedfold.orchestrator.state.job_states import JobStates
+from seedfold.orchestrator.worker.attempt_events import AttemptEvents
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
 from seedfold.orchestrator.worker.messages import AttemptRequest, Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
+from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.parent_death import signal_job
+from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.slots import Slot
 from seedfold.orchestrator.worker.template_client import (
     TemplateClient,
@@ -42,23 +43,10 @@ from seedfold.results.recording.attempt_file import Attempt
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
 HEARTBEAT_S = 30.0
-# When a whole task ends, for example because a node shuts down, its processes are killed one by one. Only if the worker
-# is still alive so many seconds later was the job alone killed.
+# When a whole task ends, for example because a node shuts down, its processes get signals one by one. Only if the
+# worker is still alive, and has got none, so many seconds later was the job alone killed.
 _TASK_KILL_S = 3.0
-
-
-@dataclass(slots=True)
-class _RunningAttempt:
-    """One running attempt."""
-
-    job: JobDescription
-    attempt: int
-    slot: Slot
-    oom_kills_before: int = field(default_factory=count_oom_kills)
-    started_at: float = field(default_factory=time.time)
-    pid: int | None = None
-    last_message: Message | None = None
-    kill_reason: str | None = None
+_SIGNALS_OF_A_TASKS_END = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT}
 
 
 class Worker:
@@ -72,11 +60,12 @@ class Worker:
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.recorded_wait = ""
-        self.events = EventWriter(study.events_folder)
+        self.events = AttemptEvents(study, submission, environment.node)
         self.grace_s = cluster.grace_s
         self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
-        self.queue = JobQueue(self.jobs, self.states, waits_for_others=not environment.is_scheduled)
-        self.running: dict[str, _RunningAttempt] = {}
+        own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
+        self.queue = JobQueue(own_jobs, self.states, waits_for_others=not environment.is_scheduled)
+        self.running: dict[str, RunningAttempt] = {}
         self.identical_failures: dict[str, tuple[str, int]] = {}
         self.kill_at: float | None = None
         self.refreshed_at = -inf
@@ -162,9 +151,14 @@ class Worker:
 
     def _is_unfinished(self, job: JobDescription) -> bool:
         job_state = self.states.of(job.id)
+        if self._needs_other_task(job):
+            return False
         if job_state.state == "failed":
             return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
         return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
+
+    def _needs_other_task(self, job: JobDescription) -> bool:
+        return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
 
     def _record_earlier_interruptions(self) -> None:
         """Record the end of attempts that this task ran before its requeue, if they could not record it themselves."""
@@ -172,7 +166,7 @@ class Worker:
             job_state = self.states.of(job.id)
             if job_state.state == "lost" and job_state.event is not None and job_state.event["e"] == "started":
                 reason = "its task was requeued: preempted, or its node failed"
-                self.events.append("interrupted", job=job.id, n=job_state.attempt, reason=reason)
+                self.events.append_interrupted(job.id, job_state.attempt, reason, "preempted")
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -208,7 +202,8 @@ class Worker:
             slot.release()
             return True
         self.queue.remove(job.id)
-        self.running[job.id] = _RunningAttempt(job, attempt, slot)
+        step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
+        self.running[job.id] = RunningAttempt(job, attempt, slot, step)
         self.template.start_attempt(self._make_request(job, attempt, slot))
         return True
 
@@ -219,7 +214,7 @@ class Worker:
         is_recorded = known_event is not None and known_event["e"] != "started"
         if is_recorded or not is_published(self.study, job.id, attempt):
             return False
-        self._record_done(job.id, attempt)
+        self.events.append_done(job.id, attempt)
         self.queue.remove(job.id)
         return True
 
@@ -263,7 +258,7 @@ class Worker:
             if running.kill_reason:
                 self._signal_attempt(running, signal.SIGKILL)
         elif message["m"] == "started":
-            self.events.append("started", job=running.job.id, n=running.attempt, process=message["process"])
+            self.events.append_started(running.job.id, running.attempt, message["process"], running.step_before)
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 self._signal_attempt(running, signal.SIGTERM)
@@ -272,7 +267,7 @@ class Worker:
         else:
             running.last_message = message
 
-    def _record_end(self, running: _RunningAttempt, exit_message: Message) -> None:
+    def _record_end(self, running: RunningAttempt, exit_message: Message) -> None:
         """Record how an attempt ended: from its last message, from its published result, or from its exit status."""
         job, attempt = running.job, running.attempt
         self.refreshed_at = -inf
@@ -282,16 +277,17 @@ class Worker:
         if last_kind == "declined":
             self.queue.add(job, 1.0)
         elif last_kind == "done" or is_published(self.study, job.id, attempt):
-            self._record_done(job.id, attempt)
+            self.events.append_done(job.id, attempt)
             self.identical_failures.pop(job.stage, None)
         elif last_kind == "blocked":
             self._record_blocked(running)
         elif last_kind == "interrupted" or running.kill_reason:
-            self._record_interrupted(running, exit_message["peak"])
+            reason = running.kill_reason or (running.last_message or {}).get("reason", "")
+            self._record_interrupted(running, reason, exit_message["peak"])
         else:
             self._record_exit(running, exit_message)
 
-    def _record_blocked(self, running: _RunningAttempt) -> None:
+    def _record_blocked(self, running: RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""
         assert running.last_message is not None
         job = running.job
@@ -300,34 +296,35 @@ class Worker:
             "blocked", job=job.id, n=running.attempt, reason=running.last_message["reason"], parents=parents
         )
 
-    def _record_interrupted(self, running: _RunningAttempt, peak: int) -> None:
+    def _record_interrupted(self, running: RunningAttempt, reason: str, peak: int) -> None:
         """Record an interruption. It is a failure only if the scheduler stopped the job before it made any progress."""
-        job, reason = running.job, running.kill_reason or (running.last_message or {}).get("reason", "")
-        if self.interruption is None or has_progressed(self.study, job.fit, running.started_at):
-            self.events.append("interrupted", job=job.id, n=running.attempt, reason=reason)
+        job = running.job
+        if self.interruption is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
+            self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return
         why = "the time limit was reached" if self.interruption == "timeout" else "it was preempted"
         failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
         self._record_failed(running, failure, peak)
 
-    def _record_done(self, job_id: str, attempt: int) -> None:
-        event = unrecorded_done_event(self.study, job_id, attempt)
-        self.events.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
-
-    def _record_exit(self, running: _RunningAttempt, exit_message: Message) -> None:
+    def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]
-        if code == -signal.SIGKILL and self.environment.is_scheduled:
+        if -code in _SIGNALS_OF_A_TASKS_END and self.environment.is_scheduled:
             time.sleep(_TASK_KILL_S)
         failure = failure_from_exit(code, peak, count_oom_kills() > running.oom_kills_before)
         if running.last_message is not None and running.last_message["m"] == "failed":
             failure = Failure(
                 running.last_message["kind"], running.last_message["reason"], running.last_message["digest"]
             )
+        if self.kill_at is not None and failure.kind in {"error", "node"}:
+            # Schedulers send signals to all processes of a task: what a job needs may have ended before the job itself.
+            self._record_interrupted(running, f"stopped: {failure.reason}", peak)
+            return
         self._record_failed(running, failure, peak)
 
-    def _record_failed(self, running: _RunningAttempt, failure: Failure, peak: int) -> None:
+    def _record_failed(self, running: RunningAttempt, failure: Failure, peak: int) -> None:
         job = running.job
-        self.events.append("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
+        earlier = self.states.ledger.record_of(job.id).failures()
+        failure = self.events.append_failed(job.id, running.attempt, failure, peak, earlier)
         self.states.refresh()
         policy = self.policies.next_retry(self.states.ledger.record_of(job.id).failures())
         if policy is not None and not (self.environment.is_scheduled and policy.needs_resubmission):
@@ -338,6 +335,8 @@ class Worker:
             self.queue.close()
 
     def _close_repeatedly_failing_stage(self, job: JobDescription, failure: Failure) -> None:
+        if failure.kind == "node":
+            return
         digest, count = self.identical_failures.get(job.stage, ("", 0))
         count = count + 1 if digest == failure.digest else 1
         self.identical_failures[job.stage] = failure.digest, count
@@ -356,11 +355,11 @@ class Worker:
                 if job in self.running:
                     self._kill_attempt(self.running[job], reason)
 
-    def _kill_attempt(self, running: _RunningAttempt, reason: str) -> None:
+    def _kill_attempt(self, running: RunningAttempt, reason: str) -> None:
         running.kill_reason = reason
         self._signal_attempt(running, signal.SIGKILL)
 
-    def _signal_attempt(self, running: _RunningAttempt, number: signal.Signals) -> None:
+    def _signal_attempt(self, running: RunningAttempt, number: signal.Signals) -> None:
         if running.pid is None:
             return
         if number == signal.SIGTERM:
@@ -378,9 +377,9 @@ class Worker:
             del self.running[running.job.id]
             running.slot.release()
             if is_published(self.study, running.job.id, running.attempt):
-                self._record_done(running.job.id, running.attempt)
+                self.events.append_done(running.job.id, running.attempt)
             elif running.kill_reason:
-                self.events.append("interrupted", job=running.job.id, n=running.attempt, reason=running.kill_reason)
+                self.events.append_interrupted(running.job.id, running.attempt, running.kill_reason, None)
             else:
                 self._record_failed(running, lost, 0)
         self.template.restart()

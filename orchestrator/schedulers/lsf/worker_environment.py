@@ -35,6 +35,11 @@ class LsfEnvironment(ScheduledEnvironment):
         """LSF's signals, and an alarm in place of the warning, because some servers warn only at the limit itself."""
         return *super().stop_signals, signal.SIGALRM
 
+    @property
+    def node(self) -> str:
+        """The name of the host in LSF, which may be shorter than the host's own name."""
+        return next(iter(os.environ.get("LSB_HOSTS", "").split()), "") or super().node
+
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """As on other clusters. If LSF does not say which GPUs the task has, these are GPUs that no other task uses."""
         assert self.array is not None

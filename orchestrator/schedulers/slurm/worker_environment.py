@@ -18,6 +18,11 @@ _TIMEOUT_S = 60.0
 class SlurmEnvironment(ScheduledEnvironment):
     """The environment of a worker in one element of a SLURM array."""
 
+    @property
+    def node(self) -> str:
+        """The name of the node, which need not be the host's own name."""
+        return os.environ.get("SLURMD_NODENAME") or super().node
+
     def interruption(self, signal_number: int) -> Interruption:
         """A stop near the time limit counts as the time limit; any other stop counts as a preemption."""
         return "timeout" if self.is_near_time_limit() else "preempted"
