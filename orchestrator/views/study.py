@@ -101,10 +101,21 @@ class Study:
         return make_result_table("predictions", self._table_request(where, across, splits=_as_tuple(split)))
 
     def oof(
-        self, over: Names = "fold", where: Where = None, partial: bool = False, across: Across = None
+        self,
+        over: Names = "fold",
+        where: Where = None,
+        partial: bool = False,
+        across: Across = None,
+        split: Names = (),
     ) -> pd.DataFrame:
-        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing."""
-        return make_result_table("oof", self._table_request(where, across, over=_as_tuple(over), partial=partial))
+        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing.
+
+        Without ``split``, they are those of ``val``, or of the only split that there is.
+        """
+        return make_result_table(
+            "oof",
+            self._table_request(where, across, over=_as_tuple(over), splits=_as_tuple(split), partial=partial),
+        )
 
     def ensemble(
         self,
