@@ -75,6 +75,10 @@ def _step_of_state(state: Any) -> Step | None:
     return step if all(type(number) is int for number in step) else None
 
 
+class _Dict(dict[Any, Any]):
+    """In place of an ordered dictionary, to which PyTorch gives attributes."""
+
+
 class _Unknown:
     """In place of each object of a class."""
 
@@ -98,7 +102,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads plain values; every class or function that is named becomes `_Unknown`."""
 
     def find_class(self, module_name: str, name: str) -> Any:
-        return dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
+        return _Dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
 
     def persistent_load(self, identifier: object) -> Any:
         return None
