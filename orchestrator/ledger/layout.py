@@ -61,6 +61,11 @@ class StudyFolder:
         return self.path / "outputs"
 
     @property
+    def report_file(self) -> Path:
+        """The page with tables and figures, unless it was written elsewhere."""
+        return self.outputs_folder / "report.html"
+
+    @property
     def snapshots_folder(self) -> Path:
         """One folder per snapshot of code, named by its digest."""
         return self.path / "code" / "snapshots"
