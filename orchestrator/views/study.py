@@ -267,11 +267,14 @@ class Study:
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
         """Cancel the jobs that are not done, and return the status."""
-        cancel(self.root, self.name, selection=_parse_selection(where))
+        note = cancel(self.root, self.name, selection=_parse_selection(where)).note(self.name)
+        if note:
+            warnings.warn(note, stacklevel=2)
         return self.status()
 
     def _wait_and_get_status(self, launched: LaunchResult, wait: bool) -> pd.DataFrame:
-        for note in launched.notes:
+        result = launched.advance_result
+        for note in (*launched.notes, *((*result.problems, *result.refusals) if result else ())):
             warnings.warn(note, stacklevel=3)
         if wait:
             try:
