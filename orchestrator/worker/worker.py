@@ -286,6 +286,8 @@ class Worker:
             self.identical_failures.pop(job.stage, None)
         elif last_kind == "blocked":
             self._record_blocked(running)
+        elif last_kind == "interrupted" and self.kill_at is None and not running.kill_reason:
+            self._record_stopped_by_others(running, exit_message["peak"])
         elif last_kind == "interrupted" or running.kill_reason:
             self._record_interrupted(running, exit_message["peak"])
         else:
@@ -309,6 +311,19 @@ class Worker:
         why = "the time limit was reached" if self.interruption == "timeout" else "it was preempted"
         failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
         self._record_failed(running, failure, peak)
+
+    def _record_stopped_by_others(self, running: _RunningAttempt, peak: int) -> None:
+        """Record that a job stopped although this worker goes on, and have it continue here.
+
+        Somebody sent a signal to the process of the job alone, or the program stopped by itself.
+        """
+        job, reason = running.job, (running.last_message or {}).get("reason", "")
+        if has_progressed(self.study, job.fit, running.started_at):
+            self.events.append("interrupted", job=job.id, n=running.attempt, reason=reason)
+            self.queue.add(job)
+            return
+        reason = "it was stopped, not by its worker, before it had written a checkpoint"
+        self._record_failed(running, Failure("preempted", reason, "stopped-by-others"), peak)
 
     def _record_done(self, job_id: str, attempt: int) -> None:
         event = unrecorded_done_event(self.study, job_id, attempt)
