@@ -221,6 +221,8 @@ ALLOWED_FAILURES: dict[str, set[str]] = {"full": {"disk"}, "errors": {"disk"}}
 """Kinds of failures that a schedule may lead to, beside ``node``."""
 ALLOWED_FILES = (
     r"submissions/.*",
+    # What was being written when its writer was killed; `gc` removes it.
+    r"(claims|code|plans|submissions)/.*\.[^/]*\.#",
     # The name of the host stands in the names of these files.
     r"events/[^/]*\.jsonl",
 )
