@@ -204,7 +204,8 @@ class Check:
 
 def _is_allowed(code: int, complaint: str) -> bool:
     """Whether a command may end so: 2 only because another one has not launched the study yet."""
-    return code in {1, 3} or (code == 2 and f"no study '{STUDY}'" in complaint)
+    is_too_early = f"no study '{STUDY}'" in complaint or f"study '{STUDY}' has no jobs yet" in complaint
+    return code in {1, 3} or (code == 2 and is_too_early)
 
 
 def _read_one(study: StudyFolder, job: str, number: int) -> dict[str, Any]:
