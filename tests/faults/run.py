@@ -10,6 +10,8 @@ Where a schedule fails, its folder is kept, and the line that runs it again is p
 from __future__ import annotations
 
 import argparse
+import fcntl
+import pickle
 import select
 import shutil
 import sys
@@ -72,10 +74,24 @@ def run_again_line(outcome: Outcome) -> str:
     return f"python tests/faults/run.py --kind {outcome.kind} --seed {outcome.seed}"
 
 
-def run_schedules(schedules: list[Schedule], side_by_side: int, folder: Path) -> list[Outcome]:
+def read_or_make_undisturbed(file: Path, folder: Path) -> Undisturbed:
+    """What ``file`` has; whoever comes first makes it, and others wait."""
+    with file.open("a+b") as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        kept.seek(0)
+        try:
+            undisturbed: Undisturbed = pickle.load(kept)
+        except EOFError:
+            undisturbed = call_in_fork(lambda: undisturbed_run(folder / "undisturbed")).result()
+            shutil.rmtree(folder / "undisturbed")
+            pickle.dump(undisturbed, kept)
+    return undisturbed
+
+
+def run_schedules(
+    schedules: list[Schedule], undisturbed: Undisturbed, side_by_side: int, folder: Path
+) -> list[Outcome]:
     """Try schedules, so many at a time, and print each as it ends."""
-    undisturbed = call_in_fork(lambda: undisturbed_run(folder / "undisturbed")).result()
-    shutil.rmtree(folder / "undisturbed")
     waiting, running, outcomes = list(reversed(schedules)), dict[int, tuple[ForkedCall, Path]](), list[Outcome]()
     while waiting or running:
         while waiting and len(running) < side_by_side:
@@ -132,6 +148,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10, help="schedules of each kind (%(default)s)")
     parser.add_argument("--side-by-side", type=int, default=2, help="schedules at a time (%(default)s)")
     parser.add_argument("--folder", type=Path, help="where they run; default: a new temporary folder")
+    parser.add_argument("--undisturbed", type=Path, help="keep what a run without faults leaves, for the next call")
     parser.add_argument("--show", action="store_true", help="print the schedules and end")
     args = parser.parse_args()
     seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.count)
@@ -145,7 +162,9 @@ def main() -> int:
     isolate_environment(folder / "isolated")
     reasons = {schedule.kind: reason_to_skip(schedule) for schedule in schedules}
     import_commands()
-    outcomes = run_schedules([one for one in schedules if reasons[one.kind] is None], args.side_by_side, folder)
+    possible = [one for one in schedules if reasons[one.kind] is None]
+    undisturbed = read_or_make_undisturbed(args.undisturbed or folder / "undisturbed.pickle", folder)
+    outcomes = run_schedules(possible, undisturbed, args.side_by_side, folder)
     print(summary(outcomes, {kind: reason for kind, reason in reasons.items() if reason}))
     failed = any(outcome.violations for outcome in outcomes)
     if not failed:
