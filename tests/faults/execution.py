@@ -19,7 +19,11 @@ from faults.schedulers import COMMANDS, Scheduler
 from faults.study import JOBS, STUDY, Project, write_project
 from faults.weather import Weather
 
-_LOOK_S = 0.03
+_LOOK_S = 0.04
+_SCAN_S = 0.3
+"""Pause between two searches for processes, each of which costs as much as a hundred looks at files."""
+_STATUS_S = 3.0
+"""Pause between two commands that ask for the status as long as processes are at work."""
 _COMMAND_LIMIT_S = 90.0
 """How long a command may take that does not wait for jobs, however busy the machine is."""
 _PATIENCE_S = 4.0
@@ -189,14 +193,15 @@ class Execution:
         if step.what == "command":
             found = [Process(one.pid, "command", host) for one in self.running if one.host == host]
         else:
-            there = [one for one in find_processes(self.project.folder) if one.host == host]
-            found = [one for one in there if one.what == step.what] or there
+            everywhere = find_processes(self.project.folder)
+            there = [one for one in everywhere if one.host == host]
+            found = [one for one in there if one.what == step.what] or there or everywhere
         if not found:
             self.findings.killed.append(f"no {step.what} on {host}")
             return
         victim = self.dice.choice(found)
         victim.send(step.number)
-        self.findings.killed.append(f"{signal.Signals(step.number).name} {victim.what} on {host}")
+        self.findings.killed.append(f"{signal.Signals(step.number).name} {victim.what} on {victim.host}")
         if step.number == signal.SIGSTOP:
             self.due.append((time.monotonic() + step.amount, lambda: victim.send(signal.SIGCONT)))
 
@@ -266,7 +271,7 @@ class Execution:
                 rounds += 1
                 what = "resume" if self.project.study_folder.joinpath("plans").is_dir() and states else "launch"
                 self._finish(self._start(self.hosts[rounds % len(self.hosts)], *self._arguments(what)))
-            self._sleep(0.4)
+            self._sleep_while_at_work(_STATUS_S)
         else:
             self.findings.complaints.append(f"the study did not come to its end: {states}")
         self._wait_for_the_last()
@@ -274,6 +279,13 @@ class Execution:
         self.findings.table = table.printed()
         if table.code:
             self.findings.complaints.append(f"results: {table.complained()}")
+
+    def _sleep_while_at_work(self, seconds: float) -> None:
+        """Sleep, but no longer than there are processes."""
+        end = time.monotonic() + seconds
+        self._sleep(_SCAN_S)
+        while time.monotonic() < end and find_processes(self.project.folder):
+            self._sleep(_SCAN_S)
 
     def _states(self, host: Host) -> dict[str, int]:
         """The counts of states as the command says; empty if it could not say."""
@@ -290,4 +302,4 @@ class Execution:
             if time.monotonic() > end:
                 self.findings.orphans = find_processes(self.project.folder)
                 break
-            self._look()
+            self._sleep(_SCAN_S)

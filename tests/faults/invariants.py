@@ -139,7 +139,7 @@ class Check:
             yield line
 
     def _failures(self) -> Iterator[str]:
-        allowed = {"node"} | ALLOWED_FAILURES.get(self._kind, set())
+        allowed = {"node", "preempted"} | ALLOWED_FAILURES.get(self._kind, set())
         for event in self.events:
             if event["e"] == "failed" and event["kind"] not in allowed:
                 yield f"{event['job'][:12]} failed in attempt {event['n']}, {event['kind']}: {event['reason']}"
@@ -219,7 +219,7 @@ def _read_one(study: StudyFolder, job: str, number: int) -> dict[str, Any]:
 
 
 ALLOWED_FAILURES: dict[str, set[str]] = {"full": {"disk"}, "errors": {"disk"}}
-"""Kinds of failures that a schedule may lead to, beside ``node``."""
+"""Kinds of failures that a schedule may lead to, beside ``node`` and ``preempted``."""
 ALLOWED_FILES = (
     r"submissions/.*",
     # What was being written when its writer was killed; `gc` removes it.

@@ -229,7 +229,7 @@ def _cluster(seed: int, kind: Kind, dice: random.Random) -> Schedule:
             steps.append(_command(dice, 0, dice.choice(["states", "status", "resume", "launch"])))
     overrides = (
         f"cluster={kind}", "cluster.settle_s=2", "cluster.query_timeout_s=2", "cluster.margin_s=60",
-        f"cluster.jobs_per_task={dice.choice([1, 2, 6])}", f"cluster.keeper={dice.choice(['true', 'false'])}",
+        f"cluster.jobs_per_task={dice.choice([2, 3, 6])}", f"cluster.keeper={dice.choice(['true', 'false'])}",
     )  # fmt: skip
     dialect = dice.choice(["lsf10", "classic"])
     return Schedule(seed, kind, (HostPlan(),), tuple(steps), 0.05, overrides=overrides, dialect=dialect)
