@@ -8,6 +8,7 @@ they came.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -17,20 +18,24 @@ from math import inf
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
 from seedfold.orchestrator.ledger.claims import is_published, latest_attempt_number
-from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.slot_waits import record_wait
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, failure_from_exit
+from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy, failure_from_exit
 from seedfold.orchestrator.state.job_states import JobStates, unrecorded_done_event
+from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
+from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
-from seedfold.orchestrator.worker.messages import AttemptRequest, Message
+from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.parent_death import signal_job
+from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.slots import Slot
+from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter, blame_full_disk
 from seedfold.orchestrator.worker.template_client import (
     TemplateClient,
     callable_names,
@@ -38,10 +43,10 @@ from seedfold.orchestrator.worker.template_client import (
     is_program,
 )
 from seedfold.results.recording.attempt_file import Attempt
+from seedfold.results.store.published import DamagedError
 
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
-HEARTBEAT_S = 30.0
 # When a whole task ends, for example because a node shuts down, its processes are killed one by one. Only if the worker
 # is still alive so many seconds later was the job alone killed.
 _TASK_KILL_S = 3.0
@@ -72,12 +77,15 @@ class Worker:
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.recorded_wait = ""
-        self.events = EventWriter(study.events_folder)
+        self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
+        self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
+        self.events = WaitingEventWriter(study.events_folder, self.storage)
         self.grace_s = cluster.grace_s
         self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
         self.queue = JobQueue(self.jobs, self.states, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, _RunningAttempt] = {}
-        self.identical_failures: dict[str, tuple[str, int]] = {}
+        self.repeated_failures = RepeatedFailures()
+        self.requests = AttemptRequests(root, study, submission, environment, self.states, self.policies.nan)
         self.kill_at: float | None = None
         self.refreshed_at = -inf
         self.interruption: Interruption | None = None
@@ -92,13 +100,10 @@ class Worker:
         """Work until nothing is left to do, or until asked to stop."""
         for number in self.environment.stop_signals:
             signal.signal(number, lambda received, _: self.stop(received))
-        last_heartbeat = 0.0
         try:
             self._record_earlier_interruptions()
             while self._step():
-                if time.monotonic() - last_heartbeat > HEARTBEAT_S:
-                    self.submission.tasks.record_heartbeat(self.environment.index, self.environment.restart)
-                    last_heartbeat = time.monotonic()
+                pass
         finally:
             self.template.close()
             self.events.close()
@@ -124,18 +129,34 @@ class Worker:
             self._receive(message)
         if not self.template.is_alive():
             self._replace_template()
-        self._refresh()
+        self.storage.until_done(self._refresh)
+        self._beat()
         if self.kill_at is not None:
             return self._kill_if_due(self.kill_at)
-        may_have_more = self._start_ready_jobs()
+        may_have_more = self.storage.until_done(self._start_ready_jobs)
         return bool(self.running) or may_have_more
+
+    def _beat(self) -> None:
+        """Record a heartbeat if one is due; after a long silence, give up the jobs that others have begun again."""
+        if not self.heartbeat.beat():
+            return
+        was_ended = self.heartbeat.task_was_ended()
+        if was_ended:
+            self.queue.close()
+        for running in list(self.running.values()):
+            if was_ended or self.heartbeat.job_was_taken(running.job.id, running.attempt):
+                self._kill_attempt(running, TAKEN)
+
+    def _may_wait(self) -> bool:
+        return self.kill_at is None or time.monotonic() < self.kill_at
 
     def _refresh(self) -> None:
         """Read what others have done; less often if many workers share one file system."""
         if time.monotonic() - self.refreshed_at < self.environment.refresh_every_s:
             return
+        has_news = self.states.refresh()
         self.refreshed_at = time.monotonic()
-        if self.states.refresh():
+        if has_news:
             self._drop_cancelled_and_superseded()
 
     def _kill_if_due(self, kill_at: float) -> bool:
@@ -178,6 +199,8 @@ class Worker:
 
     def _start_ready_jobs(self) -> bool:
         """Start jobs while there are free slots; return whether any job may still become ready."""
+        if self.storage.holds_jobs():
+            return any(True for _ in self.queue)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
@@ -203,14 +226,24 @@ class Worker:
         slot = self.machine.acquire_slot(job.resources, len(self.running))
         if slot is None:
             return False
+        try:
+            self._start_in_slot(job, slot)
+        except Exception:
+            slot.release()
+            self.queue.add(job)
+            raise
+        return True
+
+    def _start_in_slot(self, job: JobDescription, slot: Slot) -> None:
+        """Start an attempt, unless the last one has published the result."""
         attempt = latest_attempt_number(self.study, job.id, self.states.ledger.record_of(job.id).latest_attempt) + 1
         if attempt > 1 and self._record_published_result(job, attempt - 1):
             slot.release()
-            return True
+            return
         self.queue.remove(job.id)
+        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job))
         self.running[job.id] = _RunningAttempt(job, attempt, slot)
-        self.template.start_attempt(self._make_request(job, attempt, slot))
-        return True
+        self.template.start_attempt(request)
 
     def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
         """Record the result of an attempt that published it and was killed before it could record that."""
@@ -219,28 +252,12 @@ class Worker:
         is_recorded = known_event is not None and known_event["e"] != "started"
         if is_recorded or not is_published(self.study, job.id, attempt):
             return False
-        self._record_done(job.id, attempt)
+        try:
+            self._record_done(job.id, attempt)
+        except DamagedError:
+            return False
         self.queue.remove(job.id)
         return True
-
-    def _make_request(self, job: JobDescription, attempt: int, slot: Slot) -> AttemptRequest:
-        parents = {parent: self.states.of(parent) for parent in self.states.needed_parents(job)}
-        return AttemptRequest(
-            root=str(self.root.path),
-            study=self.study.name,
-            submission=self.submission.token,
-            attempt=attempt,
-            job=job.to_dict(),
-            parents={
-                parent: (job_state.holding_study.name, job_state.attempt) for parent, job_state in parents.items()
-            },
-            stages={parent: self.states.stage_of(parent) for parent in parents},
-            environment=slot.environment_variables(),
-            fit_needed=self.queue.needs_fit_of(job),
-            task=(self.environment.index, self.environment.restart),
-            nan=self.policies.nan,
-            launch_folder=self.submission.code_folder,
-        )
 
     def _record_impossible(self, job: JobDescription, reason: str) -> None:
         self.queue.remove(job.id)
@@ -253,7 +270,7 @@ class Worker:
     def _receive(self, message: Message) -> None:
         if message["m"] == "ready":
             if message["reason"]:
-                print(f"each job starts in a fresh process: {message['reason']}", flush=True)
+                say(f"each job starts in a fresh process: {message['reason']}")
             return
         running = self.running.get(message["job"])
         if running is None:
@@ -274,16 +291,15 @@ class Worker:
 
     def _record_end(self, running: _RunningAttempt, exit_message: Message) -> None:
         """Record how an attempt ended: from its last message, from its published result, or from its exit status."""
-        job, attempt = running.job, running.attempt
+        job = running.job
         self.refreshed_at = -inf
         del self.running[job.id]
         running.slot.release()
         last_kind = running.last_message["m"] if running.last_message else None
         if last_kind == "declined":
             self.queue.add(job, 1.0)
-        elif last_kind == "done" or is_published(self.study, job.id, attempt):
-            self._record_done(job.id, attempt)
-            self.identical_failures.pop(job.stage, None)
+        elif last_kind == "done" or self._is_published(running):
+            self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
             self._record_blocked(running)
         elif last_kind == "interrupted" and self.kill_at is None and not running.kill_reason:
@@ -292,6 +308,17 @@ class Worker:
             self._record_interrupted(running, exit_message["peak"])
         else:
             self._record_exit(running, exit_message)
+
+    def _is_published(self, running: _RunningAttempt) -> bool:
+        return self.storage.until_done(lambda: is_published(self.study, running.job.id, running.attempt))
+
+    def _record_result(self, running: _RunningAttempt, peak: int) -> None:
+        try:
+            self._record_done(running.job.id, running.attempt)
+        except DamagedError as error:
+            self._record_failed(running, Failure("node", f"its result was published, but {error}", "damaged"), peak)
+        else:
+            self.repeated_failures.forget(running.job.stage)
 
     def _record_blocked(self, running: _RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""
@@ -326,7 +353,7 @@ class Worker:
         self._record_failed(running, Failure("preempted", reason, "stopped-by-others"), peak)
 
     def _record_done(self, job_id: str, attempt: int) -> None:
-        event = unrecorded_done_event(self.study, job_id, attempt)
+        event = self.storage.until_done(lambda: unrecorded_done_event(self.study, job_id, attempt))
         self.events.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
 
     def _record_exit(self, running: _RunningAttempt, exit_message: Message) -> None:
@@ -338,27 +365,34 @@ class Worker:
             failure = Failure(
                 running.last_message["kind"], running.last_message["reason"], running.last_message["digest"]
             )
-        self._record_failed(running, failure, peak)
+        self._record_failed(running, blame_full_disk(failure, self.study.path), peak)
 
     def _record_failed(self, running: _RunningAttempt, failure: Failure, peak: int) -> None:
         job = running.job
         self.events.append("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
-        self.states.refresh()
+        self.storage.until_done(self.states.refresh)
         policy = self.policies.next_retry(self.states.ledger.record_of(job.id).failures())
         if policy is not None and not (self.environment.is_scheduled and policy.needs_resubmission):
-            self.queue.add(job, policy.wait_s)
-            print(f"{job.short_id}: {failure.kind}; it is tried again in {policy.wait_s:g} s", flush=True)
+            # After a full disk, the job that met it shows whether there is room enough.
+            self.queue.add(job, policy.wait_s, is_first=failure.kind == "disk")
+            say(f"{job.short_id}: {failure.kind}; it is tried again in {policy.wait_s:g} s")
         self._close_repeatedly_failing_stage(job, failure)
         if failure.kind == "disk":
+            self._await_room(running, policy)
+
+    def _await_room(self, running: _RunningAttempt, policy: RetryPolicy | None) -> None:
+        """Start no jobs while the disk is full; none at all once a job was tried often enough."""
+        shutil.rmtree(self.study.job_folder(running.job.id) / f"staging.{running.attempt}", ignore_errors=True)
+        if policy is None:
             self.queue.close()
+        else:
+            self.storage.hold_jobs(policy.wait_s)
 
     def _close_repeatedly_failing_stage(self, job: JobDescription, failure: Failure) -> None:
-        digest, count = self.identical_failures.get(job.stage, ("", 0))
-        count = count + 1 if digest == failure.digest else 1
-        self.identical_failures[job.stage] = failure.digest, count
+        count = self.repeated_failures.add(job.stage, failure)
         if count >= self.policies.stop_after_identical:
             self.queue.close(job.stage)
-            print(f"stage {job.stage}: {count} identical failures in a row; its other jobs stay waiting", flush=True)
+            say(f"stage {job.stage}: {count} identical failures in a row; its other jobs stay waiting")
 
     # --- changes from outside -----------------------------------------------------------------------------------------
 
@@ -392,8 +426,8 @@ class Worker:
         for running in list(self.running.values()):
             del self.running[running.job.id]
             running.slot.release()
-            if is_published(self.study, running.job.id, running.attempt):
-                self._record_done(running.job.id, running.attempt)
+            if self._is_published(running):
+                self._record_result(running, 0)
             elif running.kill_reason:
                 self.events.append("interrupted", job=running.job.id, n=running.attempt, reason=running.kill_reason)
             else:
@@ -403,8 +437,9 @@ class Worker:
 
 def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     """Run the task of a worker environment, unless another worker has it."""
-    if not submission.tasks.record_start(environment.index, environment.restart):
-        print("this task has a worker already, or has ended", flush=True)
+    storage = StorageWait(submission.folder, beat=lambda: None, may_wait=lambda: True)
+    if not storage.until_done(lambda: submission.tasks.record_start(environment.index, environment.restart)):
+        say("this task has a worker already, or has ended")
         return
     sys.path[:0] = submission.import_path()
     os.environ["PYTHONPATH"] = submission.python_path()
