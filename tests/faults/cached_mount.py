@@ -134,7 +134,7 @@ class CachedMount(mfusepy.Operations):  # type: ignore[misc]
 
     def open(self, path: str, info: Any) -> int:
         self._disturb("open")
-        info.fh = os.open(self._real(path), info.flags & ~os.O_CREAT)
+        info.fh = os.open(self._real(path), info.flags & ~(os.O_CREAT | os.O_DIRECT))
         self._ask(path)
         return 0
 
@@ -168,7 +168,7 @@ class CachedMount(mfusepy.Operations):  # type: ignore[misc]
     def create(self, path: str, mode: int, info: Any = None) -> int:
         """Create a file that this host does not know; another host may have been faster."""
         with self._change("create", path):
-            info.fh = os.open(self._real(path), info.flags | os.O_CREAT, mode)
+            info.fh = os.open(self._real(path), (info.flags | os.O_CREAT) & ~os.O_DIRECT, mode)
             self._own(path)
         return 0
 

@@ -110,6 +110,7 @@ failures:
   stop_after_identical: 100
   kinds:
     node: {{retries: 3, wait_s: 0.1}}
+    disk: {{retries: 20, wait_s: 0.5}}
 stages:
   train:
     run: drill.jobs.train
@@ -122,7 +123,14 @@ stages:
 
 CONSTANTS = {
     "seedfold.orchestrator.ledger.claims": {"_RECENT_S": 2 * SILENT_S},
+    "seedfold.orchestrator.ledger.file_system_clock": {"_VALID_S": 2.0},
+    "seedfold.orchestrator.ledger.past_caches": {"_LONGEST_CACHE_S": 1.0},
+    "seedfold.orchestrator.ledger.slot_waits": {"_FULL_MARK_VALID_S": 3.0},
+    "seedfold.orchestrator.settings.cluster": {"HEARTBEAT_S": HEARTBEAT_S, "_MIN_SILENT_S": 3 * HEARTBEAT_S},
+    "seedfold.orchestrator.worker.heartbeat": {"HEARTBEAT_S": HEARTBEAT_S},
+    "seedfold.orchestrator.worker.storage_wait": {"_LOOK_EVERY_S": 0.5, "_PAUSE_S": 0.2},
     "seedfold.orchestrator.worker.worker": {"HEARTBEAT_S": HEARTBEAT_S, "MESSAGE_WAIT_S": 0.2, "_TASK_KILL_S": 1.0},
+    "seedfold.results.store.passing_errors": {"PATIENCE_S": 3.0},
 }
 """Times that no setting says, made as short as the jobs of this study are, by module."""
 
@@ -144,6 +152,7 @@ def apply(module):
     for name, value in CONSTANTS.get(module.__name__, {}).items():
         if hasattr(module, name):
             setattr(module, name, value)
+    getattr(module, "restore_patience", int)()  # It was made when the module was imported.
 
 
 class Finder(importlib.abc.MetaPathFinder):
