@@ -28,7 +28,10 @@ _COMMAND_LIMIT_S = 90.0
 """How long a command may take that does not wait for jobs, however busy the machine is."""
 _PATIENCE_S = 4.0
 """How long a step waits for jobs that do not go on."""
-_SETTLE_S = 90.0
+_STANDSTILL_S = 60.0
+"""How long nothing may happen although jobs are left."""
+_MOST_ROUNDS = 12
+"""How often the jobs that are left are started again."""
 _END_S = 20.0
 
 
@@ -262,8 +265,10 @@ class Execution:
 
     def _settle(self) -> None:
         """Do as a patient user does: look at the status, and resume as long as jobs are not done and none is active."""
-        end, rounds = time.monotonic() + _SETTLE_S, 0
-        while time.monotonic() < end:
+        rounds, progress, moved = 0, -1, time.monotonic()
+        while time.monotonic() - moved < _STANDSTILL_S and rounds < _MOST_ROUNDS:
+            if self._progress() != progress:
+                progress, moved = self._progress(), time.monotonic()
             states = self._states(self.hosts[rounds % len(self.hosts)])
             if states.get("done") == JOBS:
                 break
@@ -279,6 +284,10 @@ class Execution:
         self.findings.table = table.printed()
         if table.code:
             self.findings.complaints.append(f"results: {table.complained()}")
+
+    def _progress(self) -> int:
+        """What grows as long as jobs go on: notes, and what was recorded."""
+        return self.note_count + sum(file.stat().st_size for file in self.project.study_folder.glob("events/*"))
 
     def _sleep_while_at_work(self, seconds: float) -> None:
         """Sleep, but no longer than there are processes."""

@@ -221,7 +221,7 @@ def _read_one(study: StudyFolder, job: str, number: int) -> dict[str, Any]:
 ALLOWED_FAILURES: dict[str, set[str]] = {"full": {"disk"}, "errors": {"disk"}}
 """Kinds of failures that a schedule may lead to, beside ``node`` and ``preempted``."""
 ALLOWED_FILES = (
-    r"submissions/.*",
+    r"(keepers|submissions)/.*",
     # What was being written when its writer was killed; `gc` removes it.
     r"(claims|code|plans|submissions)/.*\.[^/]*\.#",
     # The name of the host stands in the names of these files.
