@@ -156,8 +156,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn errors of Hydra, OmegaConf and YAML into UsageErrors of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        # Hydra refuses some choices of a config group with a ValueError.
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, AssertionError) as error:
+        # Hydra refuses some choices of a config group with a ValueError, and OmegaConf some keys with an assertion.
         raise UsageError(describe_error(error)) from error
     except RecursionError as error:
         raise UsageError("a value is nested too deeply; write it with fewer levels") from error

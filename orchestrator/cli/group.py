@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, did_you_mean
 from seedfold.orchestrator.cli.console import print_note, print_text
@@ -24,6 +25,7 @@ COMMANDS = {
     "plan": "Show which jobs would run and why. Nothing is started.",
     "launch": "Start the jobs of a study. Ctrl-C stops them and loses nothing.",
     "sweep": "Run a command for all combinations of values, as a study.",
+    "ls": "List the studies of the root, with counts and sizes.",
     "status": "Show the number of jobs by state, and the reasons of failures.",
     "watch": "Show the status, and update it until no job is active.",
     "resume": "Start unfinished and failed jobs again, from their checkpoints.",
@@ -34,6 +36,7 @@ COMMANDS = {
     "render": "Write scripts for a shell, sbatch or bsub, to run by hand.",
     "logs": "Print the log of a job.",
     "show": "Show the details of a job.",
+    "export": "Write the weights of a job to a file, with its configuration.",
     "explain": "Show the configuration keys in which two jobs differ.",
     "import": "Import predictions that were made elsewhere.",
     "results": "Print or write tables: metrics, predictions, ensembles, …",
@@ -43,12 +46,14 @@ COMMANDS = {
     "gc": "List files that may be deleted, with sizes, or delete them.",
     "make-data": "Write a small sample data set for a study.",
     "doctor": "Check this machine and its cluster, and say what is wrong.",
+    "completion": "Print the script for tab completion in your shell.",
 }
 _INTERNAL_COMMANDS = ("receive", "send")
 """Commands that Seedfold on another machine calls here."""
 _MODULE_NAMES = {"import": "import_files"}
 """The modules of commands whose names cannot be names of modules."""
 _CALLER_VARIABLE = "SEEDFOLD_CALLER"
+_COMPLETION_VARIABLE = "_SEEDFOLD_COMPLETE"
 _INTERRUPTED_EXIT_CODE = 130
 _STORE_ERRORS = {errno.EACCES, errno.EPERM} | FULL_DISK_ERRNOS | PASSING_ERRNOS
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
@@ -81,6 +86,11 @@ class LazyGroup(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing them, and the options."""
+        commands = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -96,6 +106,8 @@ class LazyGroup(click.Group):
         try:
             if _CALLER_VARIABLE in os.environ:
                 importlib.import_module("seedfold.orchestrator.login.parent_watch").check_and_watch_caller()
+            if _COMPLETION_VARIABLE in os.environ:
+                importlib.import_module("seedfold.orchestrator.cli.completion").register()
             code = super().main(args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:

@@ -42,6 +42,16 @@ class StudyFolder:
         return self.path / "submissions"
 
     @property
+    def keepers_folder(self) -> Path:
+        """What is known of the keeper jobs of a study on a cluster."""
+        return self.path / "keepers"
+
+    @property
+    def turns_folder(self) -> Path:
+        """One file per command that submitted jobs: of several at the same time, one follows the other."""
+        return self.path / "turns"
+
+    @property
     def events_folder(self) -> Path:
         """One append-only JSON-lines file per writer: the states of jobs follow from these files alone."""
         return self.path / "events"
@@ -50,6 +60,11 @@ class StudyFolder:
     def outputs_folder(self) -> Path:
         """Files for people: tables, figures, the report."""
         return self.path / "outputs"
+
+    @property
+    def report_file(self) -> Path:
+        """The page with tables and figures, unless it was written elsewhere."""
+        return self.outputs_folder / "report.html"
 
     @property
     def snapshots_folder(self) -> Path:

@@ -77,6 +77,16 @@ class JobRecord:
             if event["e"] == "failed" and number > self.resumed_after_attempt
         ]
 
+    def rounds(self, *why: str) -> int:
+        """How often the job was stopped for one of these reasons, ``timeout`` or ``preempted``, and went on by itself.
+
+        Only attempts since the job was last resumed by a person count.
+        """
+        return sum(
+            event["e"] == "interrupted" and event.get("why") in why and number > self.resumed_after_attempt
+            for number, event in self.last_events.items()
+        )
+
     @property
     def is_cancelled(self) -> bool:
         """Whether a person cancelled the job, nobody has resumed it since, and no attempt was done before that.

@@ -105,6 +105,11 @@ class Submission:
             return self.jobs
         return self.jobs[task_index * self.array.per_task : (task_index + 1) * self.array.per_task]
 
+    @staticmethod
+    def new_token() -> str:
+        """A new unique name."""
+        return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
+
     @classmethod
     def create(
         cls,
@@ -121,7 +126,7 @@ class Submission:
 
         Raises FileExistsError if the token is taken.
         """
-        folder = study.submissions_folder / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
+        folder = study.submissions_folder / (token or cls.new_token())
         intent = {
             "jobs": list(jobs),
             "rerun": dict(rerun_attempts or {}),

@@ -12,7 +12,8 @@ from seedfold.orchestrator.settings import lsf
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 WarmMode = Literal["auto", "on", "off"]
-EXECUTORS = ("local", "slurm", "lsf")
+EXECUTOR_NAMES = {"local": "this machine", "slurm": "SLURM", "lsf": "LSF"}
+EXECUTORS = tuple(EXECUTOR_NAMES)
 HEARTBEAT_S = 30.0
 """Seconds between two heartbeats of a worker."""
 _MIN_SILENT_S = 3 * HEARTBEAT_S

@@ -47,6 +47,7 @@ from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
 from seedfold.orchestrator.worker.own_kill import report_own_kill
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
 from seedfold.results.recording.collect import collect_records, remove_records
+from seedfold.results.recording.progress import ProgressWriter
 from seedfold.results.store.atomic_files import make_folder
 from seedfold.results.store.passing_errors import try_again
 from seedfold.results.store.published import load_result, publish
@@ -202,12 +203,13 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         stop_requested=stop,
         reads=reads,
     )
+    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id))
+    work = replace(work, progress=ProgressWriter(recording))
     work.folder.mkdir(parents=True, exist_ok=True)
     had_fit = has_fit(work.folder)
     watch_opened_files()
     run = import_run(job.run)
     digest_loaded_files()
-    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id))
     stop.recording = recording
     call_run(run, work, recording)
     refuse_nan_metrics(work.staging, attempt.request.nan)
