@@ -1,7 +1,7 @@
 """The group of all commands: it has the name and one sentence of each, and imports only the one that is called.
 
-It also turns each end of a command into an exit code: 0 success, 1 a job failed, 2 wrong usage or configuration, 3
-scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
+It also turns each end of a command into an exit code: 0 success, 1 a job failed or was refused, 2 wrong usage or
+configuration, 3 scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, did_you_mean
 from seedfold.orchestrator.cli.console import print_note, print_text
+from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
 
 COMMANDS = {
     "plan": "Show which jobs would run and why. Nothing is started.",
@@ -54,7 +55,7 @@ _MODULE_NAMES = {"import": "import_files"}
 _CALLER_VARIABLE = "SEEDFOLD_CALLER"
 _COMPLETION_VARIABLE = "_SEEDFOLD_COMPLETE"
 _INTERRUPTED_EXIT_CODE = 130
-_STORE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
+_STORE_ERRORS = {errno.EACCES, errno.EPERM} | FULL_DISK_ERRNOS | PASSING_ERRNOS
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -143,14 +144,23 @@ def _print_error(error: BaseException, debug: bool) -> int:
     if isinstance(error, DataFailure):
         _print_message(f"{error}; seedfold doctor STUDY finds all results that are damaged")
         return UnreachableError.exit_code
-    if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
-        _print_message(f"{error.filename}: {error.strerror}; check the permissions of the folder and the free space")
+    if isinstance(error, OSError) and error.errno in _STORE_ERRORS:
+        place = f"{error.filename}: " if error.filename else ""
+        _print_message(f"{place}{error.strerror}; {_advice(error)}")
         return UnreachableError.exit_code
     _print_message(
         f"{type(error).__name__}: {error}; this error is unexpected; run the"
         " command again with --debug to see the traceback"
     )
     return 1
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in FULL_DISK_ERRNOS:
+        return "make room and run the command again; what it has not written yet is not started"
+    if error.errno in PASSING_ERRNOS:
+        return "the file system does not answer; run the command again later"
+    return "check the permissions of the folder"
 
 
 def _usage_text(error: click.ClickException) -> str:

@@ -7,7 +7,7 @@ are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interr
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -130,9 +130,16 @@ class Ledger:
         }
         planned = self.plans.refresh()
         events = self._events.read_new()
+        self._add_events(events)
+        return planned or bool(events)
+
+    def look_past_caches(self) -> None:
+        """Read events that other machines have recorded and that caches of this machine still hide."""
+        self._add_events(self._events.read_past_caches())
+
+    def _add_events(self, events: Iterable[Event]) -> None:
         for event in events:
             self._add_event(event)
-        return planned or bool(events)
 
     def _add_event(self, event: Event) -> None:
         if "jobs" not in event:

@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.results.store.passing_errors import exists, try_again
 
 _LONGEST_WAIT_S = 60.0
 _PAUSE_S = 0.05
@@ -27,9 +28,11 @@ _REMEDY = "remove it if no command is submitting jobs of the study"
 
 def next_turn(study: StudyFolder) -> int:
     """Wait until all turns so far are over; return the number of the next one."""
-    number = max((int(path.name) for path in study.turns_folder.glob("*") if path.name.isdecimal()), default=0)
+    folder = study.turns_folder
+    names = (path.name for path in try_again(lambda: list(folder.glob("*")), folder))
+    number = max((int(name) for name in names if name.isdecimal()), default=0)
     end = time.monotonic() + _LONGEST_WAIT_S
-    while number and not _is_over(study, study.turns_folder / str(number)) and time.monotonic() < end:
+    while number and not _is_over(study, folder / str(number)) and time.monotonic() < end:
         time.sleep(_PAUSE_S)
     return number + 1
 
@@ -47,7 +50,7 @@ def _is_over(study: StudyFolder, file: Path) -> bool:
             process, tokens = ProcessIdentity.from_dict(record["process"]), list(record["tokens"])
     except (FileNotFoundError, DamagedFileError):
         return True
-    if all((study.submissions_folder / str(token) / "intent.json").exists() for token in tokens):
+    if all(exists(study.submissions_folder / str(token) / "intent.json") for token in tokens):
         return True
     return process.liveness() == "dead"
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
 from seedfold.orchestrator.ledger.claims import is_published
+from seedfold.orchestrator.ledger.copy_origin import observation_time
+from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.task_records import TaskRecord
 from seedfold.orchestrator.schedulers.advance_round import FINAL_STATES, AdvanceRound, settle_s
@@ -170,4 +173,7 @@ def _is_worker_alive(submission: Submission, index: int) -> bool:
     if worker is None or last_heartbeat is None:
         return False
     liveness = worker.liveness()
-    return liveness == "alive" or (liveness == "unknown" and time.time() - last_heartbeat < submission.silent_s)
+    if liveness != "unknown":
+        return liveness == "alive"
+    study = StudyFolder(submission.folder.parents[1])
+    return observation_time(study) - last_heartbeat < submission.silent_s + longest_cache_s(study.path)

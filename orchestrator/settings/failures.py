@@ -14,18 +14,21 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.secret_values import without_secrets
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
 NanPolicy = Literal["auto", "fail", "keep"]
 """What becomes of a metric that is not a number."""
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
+_FULL_DISK_TEXTS = ("No space left on device", "Disk quota exceeded")
+_AWAY_ERRNOS = PASSING_ERRNOS - {errno.ETIMEDOUT}
+"""What a file system says that does not answer. A time-out may also come from another computer on the network."""
 REFUSED = "refused"
 """The digest of jobs whose submission the scheduler refused."""
 KILLED = "signal-SIGKILL"
 """The digest of a process that was killed, nobody knows by whom: by the kernel, an administrator or a cleaner."""
 _HOSTS_THAT_BLAME_THE_JOB = 3
-_DISK_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 _VARIABLE_PARTS = re.compile(r"0x[0-9a-fA-F]+|(?:/[\w.+-]+)+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -60,7 +63,11 @@ def _kind_of(error: BaseException) -> FailureKind | None:
         return "data"
     if isinstance(error, NonFiniteFailure):
         return "nan"
-    if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNOS:
+    if isinstance(error, OSError) and error.errno in FULL_DISK_ERRNOS:
+        return "disk"
+    if isinstance(error, OSError) and error.errno in _AWAY_ERRNOS:
+        return "node"
+    if any(text in str(error) for text in _FULL_DISK_TEXTS):
         return "disk"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "oom_host"
@@ -130,7 +137,7 @@ def blame_job_if_killed_everywhere(failure: Failure, node: str, earlier: Sequenc
     """
     if failure.digest != KILLED:
         return failure
-    nodes = {node, *(str(one.get("node", "")) for one in earlier if one["digest"] == KILLED)} - {""}
+    nodes = {node, *(str(one.get("node", "")) for one in earlier if one.get("digest") == KILLED)} - {""}
     if len(nodes) < _HOSTS_THAT_BLAME_THE_JOB:
         return failure
     return Failure("error", f"{failure.reason}; so it ended on {', '.join(sorted(nodes))}", KILLED)

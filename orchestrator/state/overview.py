@@ -19,7 +19,7 @@ from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_work
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Address
-from seedfold.orchestrator.ledger.slot_waits import read_wait
+from seedfold.orchestrator.ledger.slot_waits import FULL_DISK, read_wait, waits_for_room
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
@@ -264,10 +264,13 @@ def _note_code_versions(overview: Overview, views: Iterable[JobView]) -> str | N
 
 
 def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
-    """What the worker waits for, if no job is running."""
+    """What the worker waits for: room on the disk or, if no job is running, slots."""
+    live = overview.ledger.live_submissions
+    if any(waits_for_room(submission.folder) for submission in live):
+        return f"{FULL_DISK}; seedfold gc {overview.folder.name} lists what may be deleted"
     if any(view.state == "running" for view in views):
         return None
-    return next(filter(None, (read_wait(submission.folder) for submission in overview.ledger.live_submissions)), None)
+    return next(filter(None, (read_wait(submission.folder) for submission in live)), None)
 
 
 def _note_continued(overview: Overview, views: Iterable[JobView]) -> str | None:

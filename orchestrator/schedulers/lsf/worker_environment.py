@@ -80,7 +80,7 @@ class LsfEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Run the jobs of this process's element of the array: the function that is passed to submitit."""
-    from seedfold.orchestrator.worker.worker import run_task
+    from seedfold.orchestrator.worker.task import run_task
 
     array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
     submission = read_task_submission(folder, array_id, f"{array_id}_{element_index}_submitted.pkl")

@@ -44,7 +44,7 @@ class SlurmEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Run the jobs of this process's element of the array: the function that is passed to submitit."""
-    from seedfold.orchestrator.worker.worker import run_task
+    from seedfold.orchestrator.worker.task import run_task
 
     array_id = os.environ["SLURM_ARRAY_JOB_ID"]
     task_id = f"{array_id}_{os.environ['SLURM_ARRAY_TASK_ID']}"
