@@ -156,8 +156,8 @@ def one_line_errors() -> Iterator[None]:
     """Turn errors of Hydra, OmegaConf and YAML into UsageErrors of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        # Hydra refuses some choices of a config group with a ValueError.
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, AssertionError) as error:
+        # Hydra refuses some choices of a config group with a ValueError, and OmegaConf some keys with an assertion.
         raise UsageError(describe_error(error)) from error
     except RecursionError as error:
         raise UsageError("a value is nested too deeply; write it with fewer levels") from error
@@ -204,7 +204,8 @@ def _error_messages(error: BaseException) -> list[str]:
     key = getattr(error, "full_key", None)
     messages = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
     cause = error.__cause__ or error.__context__
-    if isinstance(cause, OmegaConfBaseException) and "To append" not in str(error):
+    # Where Python is traced, and with OC_CAUSE=1, OmegaConf makes some errors their own cause.
+    if isinstance(cause, OmegaConfBaseException) and cause is not error and "To append" not in str(error):
         messages += [
             line
             for line in _error_messages(cause)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from typing import Literal, get_args
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
+from seedfold.orchestrator.ledger.claims import may_be_written
+from seedfold.orchestrator.ledger.file_system_clock import file_system_time
 from seedfold.orchestrator.ledger.layout import CLEARED_MARK, Root
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -100,7 +101,7 @@ class DeletableFinder:
     def _find_leftovers(self) -> Iterator[DeletablePath]:
         """What ended attempts left behind, and results that were replaced by a newer attempt."""
         for path in self._glob_job_folders("staging.*"):
-            if self._job_id_of(path) not in self.needed.folders:
+            if self._job_id_of(path) not in self.needed.folders and not may_be_written(path):
                 yield _make_deletable(
                     "leftovers", path, self._job_id_of(path), "unfinished result of an attempt that has ended"
                 )
@@ -125,7 +126,7 @@ class DeletableFinder:
         old = [
             path
             for path in _sorted_entries(self.folder.snapshots_folder)
-            if time.time() - path.stat().st_mtime > _LAUNCH_GRACE_S
+            if file_system_time(self.folder) - path.stat().st_mtime > _LAUNCH_GRACE_S
         ]
         for path in old:
             if path.name.startswith(UNFINISHED_PREFIX):

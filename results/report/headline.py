@@ -210,7 +210,8 @@ def _make_table(
     # A stage with one head needs no name for it, whatever other stages call theirs.
     has_heads, has_stages = len({(row.group.stage, row.head) for row in rows}) > len(stages), len(stages) > 1
     shown = choose_axes([row.group for row in rows], axes)
-    return ReportTable(shown.names, columns, rows, has_heads, has_stages, left_out, problem, shown)
+    told = [axis for axis in problem if axis not in shown.constant]
+    return ReportTable(shown.names, columns, rows, has_heads, has_stages, left_out, told, shown)
 
 
 def make_pooled_table(

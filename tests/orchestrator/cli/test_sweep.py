@@ -80,7 +80,8 @@ def test_a_command_that_fails_says_how_and_with_its_last_line(project: Toy) -> N
     told = project.output_of("status", "mine")
     assert "train.py ended with exit code 1: seed 7 is an unlucky one" in told
     # Whether it was its memory is found out as for any other job.
-    assert project.run_in_process("sweep", "--name", "killed", "x=1", "--", "sh", "-c", "kill -9 $$").returncode == 1
+    killed = ("sweep", "--name", "killed", "failures.kinds.node.retries=0", "x=1", "--", "sh", "-c", "kill -9 $$")
+    assert project.run_in_process(*killed).returncode == 1
     assert "the process was killed by SIGKILL" in project.output_of("status", "killed")
 
 

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from hydra_program import SEEDFOLD_PLUGINS
 from hypothesis import given, settings
-from omegaconf import DictConfig, OmegaConf, UnionNode, open_dict, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, UnionNode, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 from random_programs import ROOT, RandomProgram, programs, stored
 
 from seedfold.jobs.description import JobDescription
@@ -35,13 +36,15 @@ EQUAL_POINTS = "two points with the same configuration"
 
 @dataclass(frozen=True)
 class SeenJob:
-    """What the function of a job gets to see."""
+    """What the function of a job gets to see; the error where it gets none."""
 
     config: Any
-    overrides: list[str]
-    dirname: str
+    overrides: Any
+    dirname: Any
     number: int
     choices: dict[str, Any]
+    values: str = field(compare=False)
+    """The configuration, resolved where that is possible."""
 
     @classmethod
     def of(cls, config: DictConfig) -> SeenJob:
@@ -51,7 +54,33 @@ class SeenJob:
         task = copy.deepcopy(config)
         with read_write(task), open_dict(task):
             del task["hydra"]
-        return cls(facts(task), list(node.overrides.task), node.job.override_dirname, node.job.num, choices)
+        overrides, dirname = seen(lambda: list(node.overrides.task)), seen(lambda: node.job.override_dirname)
+        return cls(facts(task), overrides, dirname, node.job.num, choices, repr(resolved(config)))
+
+
+def seen(read: Callable[[], Any]) -> Any:
+    """What is read, or why it cannot be: a text of an override that refers to itself, for example."""
+    try:
+        return read()
+    except (OmegaConfBaseException, RecursionError) as error:
+        return type(error).__name__
+
+
+def resolved(node: DictConfig | ListConfig) -> Any:
+    """The values of a configuration, and the texts of those that cannot be resolved."""
+    keys = list(node) if isinstance(node, DictConfig) else range(len(node))
+    return [(key, _resolved_child(node, key)) for key in keys if key != "hydra"]
+
+
+def _resolved_child(node: Any, key: Any) -> Any:
+    child = node._get_node(key)
+    if isinstance(child, (DictConfig, ListConfig)) and isinstance(child._content, (dict, list)):
+        return resolved(child)
+    try:
+        value = node[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except (OmegaConfBaseException, RecursionError):
+        return str(child._value())
 
 
 def facts(node: Any) -> Any:
@@ -145,8 +174,8 @@ def test_a_job_s_configuration_is_that_of_hydra_or_both_refuse(program: RandomPr
 
 
 def is_known_refusal(message: str, jobs: Sequence[SeenJob]) -> bool:
-    """Whether Seedfold refuses this on purpose: no values, equal points, what is deleted after its sweep."""
+    """Whether Seedfold refuses this on purpose: no values, equal points, what is deleted or set after its sweep."""
     if not jobs:
         return "has no values" in message
-    has_equal_jobs = len({repr(job.config) for job in jobs}) < len(jobs)
-    return has_equal_jobs and any(text in message for text in (EQUAL_POINTS, "occurs twice", "deletes what"))
+    has_equal_jobs = len({job.values for job in jobs}) < len(jobs)
+    return has_equal_jobs and any(text in message for text in (EQUAL_POINTS, "occurs twice", "sweeps before it"))

@@ -286,13 +286,13 @@ def best_cells(out: Path) -> list[str]:
 def test_the_best_is_marked_within_each_problem(make_run: Make, tmp_path: Path) -> None:
     scores = {("none", 1): 0.9, ("ratio", 1): 0.8, ("none", 10): 0.5, ("ratio", 10): 0.6}
     runs = [
-        scored(make_run, score, seed=0, loss__weighting=loss, sampling__ratio=ratio)
+        scored(make_run, score, seed=0, loss__weighting=loss, sampling__ratio=ratio, task__size=8)
         for (loss, ratio), score in scores.items()
     ]
     out = tmp_path / "report.html"
     page = write(out, runs)
     assert best_cells(out) == ["0.900", "0.600"]
-    assert any("★ best over loss.weighting, within each value of sampling.ratio" in text for text in page.text)
+    assert any("★ best over loss.weighting, within each value of sampling.ratio;" in text for text in page.text)
     write(out, runs, compare=["sampling.ratio"])
     assert best_cells(out) == ["0.900", "0.800"]
     page = write(out, runs, compare=[])
