@@ -179,8 +179,10 @@ class StandaloneRun(CurrentRun):
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Print the metrics."""
+        from seedfold.results.recording.metric_log import to_number
+
         if process_rank() == 0:
-            values = ", ".join(f"{name} {float(value):.6g}" for name, value in metrics.items())
+            values = ", ".join(f"{name} {to_number(name, value):.6g}" for name, value in metrics.items())
             print(values if step is None else f"step {step}: {values}", flush=True)
 
     def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:

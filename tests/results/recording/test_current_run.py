@@ -290,6 +290,8 @@ def test_a_program_on_its_own_gets_a_stand_in_and_no_heavy_import() -> None:
 
 def test_the_stand_in_finds_the_mistakes_that_a_job_would_find() -> None:
     run = StandaloneRun()
+    with pytest.raises(DataFailure, match="metric loss: has 2 values"):
+        run.log({"loss": np.ones(2)})
     run.predictions("val", sample_id=[1], target=[0], logits=[[0.5, 0.5]])
     with pytest.raises(DataFailure, match="give sample_id or inputs, so that samples are known by name; neither"):
         run.predictions("val", target=[0], logits=[[0.5, 0.5]])
