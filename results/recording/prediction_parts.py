@@ -106,8 +106,8 @@ def _read_head(split: str, folder: Path) -> HeadRows:
     tables = {key: pa.Table.from_batches(found) for key, found in sorted(batches.items()) if found}
     for table in tables.values():
         refuse_repeated(split, folder.name, table.column("sample_id").to_pylist())
-    for attempt in {attempt for attempt, _ in tables}:
-        _refuse_other_targets(split, folder.name, [table for key, table in tables.items() if key[0] == attempt])
+    for number in {number for number, _ in tables}:
+        _refuse_other_targets(split, folder.name, [table for key, table in tables.items() if key[0] == number])
     return _join(list(tables.values()))
 
 
