@@ -152,6 +152,11 @@ class Root:
             known = [study.name for study in self.study_folders()]
             listed = f"; there are: {', '.join(known)}" if known else "; it is empty"
             raise UsageError(f"no study {name!r} under {self.path}{did_you_mean(name, known)}{listed}")
+        if not any(folder.plans_folder.glob("*.jsonl")):
+            raise UsageError(
+                f"study {name!r} has no jobs yet: the command that launches it is still at work, or was stopped too"
+                " early; launch it again"
+            )
         return folder
 
     def mark_as_root(self) -> None:

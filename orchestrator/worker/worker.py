@@ -288,6 +288,8 @@ class Worker:
             self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
             self._record_blocked(running)
+        elif last_kind == "interrupted" and self.kill_at is None and not running.kill_reason:
+            self._record_stopped_by_others(running, exit_message["peak"])
         elif last_kind == "interrupted" or running.kill_reason:
             reason = running.kill_reason or (running.last_message or {}).get("reason", "")
             self._record_interrupted(running, reason, exit_message["peak"])
@@ -319,6 +321,19 @@ class Worker:
         why = "the time limit was reached" if self.interruption == "timeout" else "it was preempted"
         failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
         self._record_failed(running, failure, peak)
+
+    def _record_stopped_by_others(self, running: RunningAttempt, peak: int) -> None:
+        """Record that a job stopped although this worker goes on, and have it continue here.
+
+        Somebody sent a signal to the process of the job alone, or the program stopped by itself.
+        """
+        job, reason = running.job, (running.last_message or {}).get("reason", "")
+        if has_progressed(self.study, job.fit, running.started_at, running.step_before):
+            self.events.append_interrupted(job.id, running.attempt, reason, None)
+            self.queue.add(job)
+            return
+        reason = "it was stopped, not by its worker, before it had written a checkpoint"
+        self._record_failed(running, Failure("preempted", reason, "stopped-by-others"), peak)
 
     def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]

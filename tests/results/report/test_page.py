@@ -338,7 +338,7 @@ def test_what_the_study_names_comes_first_and_only_once(make_run: Make, tmp_path
     text = " ".join(" ".join(page.text).split())
     assert text.index("What the study found") < text.index("Results") < text.index("Figures") < text.index("The study")
     assert "model mean of folds training samples folds pooled fold 0 fold 1 a 0.750 0.920 0.740 0.700 0.800" in text
-    assert "Not there yet: train/other.csv." in text
+    assert "No job has left train/other.csv so far." in text
     html = (tmp_path / "report.html").read_text()
     assert html.count('alt="train: passes"') == 1
     assert html.index('alt="train: passes"') < html.index("<h2>Results")
