@@ -88,6 +88,7 @@ def sleep(work, seconds):
         time.sleep(0.02)
         done += 0.02
         slept.write_text(str(done))
+        work.progress(int(100 * min(done, seconds)), int(100 * seconds))
         if work.stop_requested():
             raise RunInterrupted(f"slept {done:.2f} s")
 '''

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from seedfold.jobs.errors import count_noun
+from seedfold.jobs.errors import UnreachableError, count_noun
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import print_json, print_text
-from seedfold.orchestrator.dispatch.cancel import cancel
+from seedfold.orchestrator.cli.console import print_json, print_note, print_text
+from seedfold.orchestrator.dispatch.cancel import CancelResult, cancel
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.overview import job_label
@@ -23,7 +23,9 @@ _MAX_LISTED = 10
 @options.selection
 @options.as_json
 @options.common
+@click.pass_context
 def command(
+    context: click.Context,
     study: str,
     pending: bool,
     where: Sequence[str],
@@ -37,11 +39,19 @@ def command(
     A running job that is done before its worker hears of it stays done.
     """
     cancelled = cancel(root, study, selection=Selection.parse(where, stages, limit), pending_only=pending)
-    jobs = cancelled.jobs
     if as_json:
         running = [job.id for job in cancelled.running]
-        print_json({"study": study, "cancelled": [job.id for job in jobs], "running": running})
-        return
+        print_json({"study": study, "cancelled": [job.id for job in cancelled.jobs], "running": running})
+    else:
+        _print_cancelled(study, cancelled)
+    note = cancelled.note(study)
+    if note:
+        print_note(note)
+        context.exit(UnreachableError.exit_code)
+
+
+def _print_cancelled(study: str, cancelled: CancelResult) -> None:
+    jobs = cancelled.jobs
     if not jobs:
         print_text(f"{study}: nothing to cancel")
         return

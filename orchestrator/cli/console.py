@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -107,19 +107,22 @@ def counts_table(title: str, rows: Mapping[str, Mapping[str, int]], names: Seque
         [title, *names],
         *([row, *(str(counts.get(name) or "") for name in names)] for row, counts in rows.items()),
     ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    if sum(widths) + 2 * len(names) > output_width():
+    texts = align_rows(cells, right=range(1, len(names) + 1))
+    if max(map(len, texts)) > output_width():
         return make_lines(*(f"{row}: {counts_text(counts, names)}" for row, counts in rows.items()))
-    texts = [_align_row(row, widths) for row in cells]
     return [*make_lines(texts[0], style="dim"), *make_lines(*texts[1:])]
 
 
-def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *numbers = (
-        cell.ljust(size) if column == 0 else cell.rjust(size)
-        for column, (cell, size) in enumerate(zip(row, widths, strict=True))
-    )
-    return "  ".join([first, *numbers]).rstrip()
+def align_rows(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+    """Return rows of cells as lines with columns; those whose numbers are in ``right`` are flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(size) if column in right else cell.ljust(size)
+            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def duration_text(seconds: float) -> str:
@@ -127,6 +130,14 @@ def duration_text(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def about_text(seconds: float) -> str:
+    """An expected duration as people say it: ``about 40 s``, ``about 12 min``, ``about 2 h``, ``about 3 days``."""
+    for size, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 36)):
+        if seconds < most * size:
+            return f"about {max(1, round(seconds / size))} {unit}"
+    return f"about {round(seconds / 86400)} days"
 
 
 def size_text(size: float) -> str:

@@ -81,9 +81,12 @@ class WaitAbandonedError(SeedfoldError):
 
 
 def wait_if_asked(root: Root, launched: LaunchResult, wait: bool | None) -> int:
-    """Wait if ``wait`` is true, or if it is None and this machine runs the jobs; return the exit code."""
+    """Wait if ``wait`` is true, or if it is None and this machine runs the jobs; return the exit code.
+
+    Without waiting it says whether the scheduler accepted the jobs.
+    """
     waits = _runs_locally(launched.study) if wait is None else wait
-    return wait_and_print_outcome(root, launched) if waits else 0
+    return wait_and_print_outcome(root, launched) if waits else launched.exit_code
 
 
 def _runs_locally(study: StudyFolder) -> bool:

@@ -1,7 +1,7 @@
 """The group of all commands: it has the name and one sentence of each, and imports only the one that is called.
 
-It also turns each end of a command into an exit code: 0 success, 1 a job failed, 2 wrong usage or configuration, 3
-scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
+It also turns each end of a command into an exit code: 0 success, 1 a job failed or was refused, 2 wrong usage or
+configuration, 3 scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, did_you_mean
 from seedfold.orchestrator.cli.console import print_note, print_text
+from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
 
 COMMANDS = {
     "plan": "Show which jobs would run and why. Nothing is started.",
     "launch": "Start the jobs of a study. Ctrl-C stops them and loses nothing.",
     "sweep": "Run a command for all combinations of values, as a study.",
+    "ls": "List the studies of the root, with counts and sizes.",
     "status": "Show the number of jobs by state, and the reasons of failures.",
     "watch": "Show the status, and update it until no job is active.",
     "resume": "Start unfinished and failed jobs again, from their checkpoints.",
@@ -33,6 +36,7 @@ COMMANDS = {
     "render": "Write scripts for a shell, sbatch or bsub, to run by hand.",
     "logs": "Print the log of a job.",
     "show": "Show the details of a job.",
+    "export": "Write the weights of a job to a file, with its configuration.",
     "explain": "Show the configuration keys in which two jobs differ.",
     "import": "Import predictions that were made elsewhere.",
     "results": "Print or write tables: metrics, predictions, ensembles, …",
@@ -42,14 +46,16 @@ COMMANDS = {
     "gc": "List files that may be deleted, with sizes, or delete them.",
     "make-data": "Write a small sample data set for a study.",
     "doctor": "Check this machine and its cluster, and say what is wrong.",
+    "completion": "Print the script for tab completion in your shell.",
 }
 _INTERNAL_COMMANDS = ("receive", "send")
 """Commands that Seedfold on another machine calls here."""
 _MODULE_NAMES = {"import": "import_files"}
 """The modules of commands whose names cannot be names of modules."""
 _CALLER_VARIABLE = "SEEDFOLD_CALLER"
+_COMPLETION_VARIABLE = "_SEEDFOLD_COMPLETE"
 _INTERRUPTED_EXIT_CODE = 130
-_STORE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE}
+_STORE_ERRORS = {errno.EACCES, errno.EPERM} | FULL_DISK_ERRNOS | PASSING_ERRNOS
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
@@ -80,6 +86,11 @@ class LazyGroup(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing them, and the options."""
+        commands = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -95,6 +106,8 @@ class LazyGroup(click.Group):
         try:
             if _CALLER_VARIABLE in os.environ:
                 importlib.import_module("seedfold.orchestrator.login.parent_watch").check_and_watch_caller()
+            if _COMPLETION_VARIABLE in os.environ:
+                importlib.import_module("seedfold.orchestrator.cli.completion").register()
             code = super().main(args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
@@ -131,14 +144,23 @@ def _print_error(error: BaseException, debug: bool) -> int:
     if isinstance(error, DataFailure):
         _print_message(f"{error}; seedfold doctor STUDY finds all results that are damaged")
         return UnreachableError.exit_code
-    if isinstance(error, OSError) and error.errno in _STORE_ERRORS and error.filename:
-        _print_message(f"{error.filename}: {error.strerror}; check the permissions of the folder and the free space")
+    if isinstance(error, OSError) and error.errno in _STORE_ERRORS:
+        place = f"{error.filename}: " if error.filename else ""
+        _print_message(f"{place}{error.strerror}; {_advice(error)}")
         return UnreachableError.exit_code
     _print_message(
         f"{type(error).__name__}: {error}; this error is unexpected; run the"
         " command again with --debug to see the traceback"
     )
     return 1
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in FULL_DISK_ERRNOS:
+        return "make room and run the command again; what it has not written yet is not started"
+    if error.errno in PASSING_ERRNOS:
+        return "the file system does not answer; run the command again later"
+    return "check the permissions of the folder"
 
 
 def _usage_text(error: click.ClickException) -> str:

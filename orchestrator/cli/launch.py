@@ -10,7 +10,7 @@ import click
 from seedfold.jobs.errors import count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
-from seedfold.orchestrator.cli.console import print_text
+from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
@@ -73,13 +73,20 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
     if not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
     elif launched.advance_result is not None:
-        print_text(f"{study}: {jobs}, submitted {len(launched.started)}: {launched.advance_result}")
+        result = launched.advance_result
+        count = len(launched.started) - result.refused_jobs
+        print_text(f"{study}: {jobs}, submitted {max(count, 0)}: {result.summary() or 'nothing was accepted'}")
     else:
         print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):
         print_text(
             f"{name} is too large for a snapshot of the code; jobs import it from its own folder", style="yellow"
         )
+    for refusal in launched.advance_result.refusals if launched.advance_result else ():
+        print_note(refusal)
+    if launched.taken_count:
+        taken = count_noun(launched.taken_count, "job was", "jobs were")
+        print_text(f"{taken} submitted by another command at the same moment", style="yellow")
     if launched.removed:
         removed = count_noun(len({job.id for job in launched.removed}), "job is", "jobs are")
         print_text(f"{removed} no longer in the study; to list them: seedfold status {study} --all", style="yellow")

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.cli import completion_values
 from seedfold.orchestrator.cli.call import store_root_option
 from seedfold.orchestrator.ledger.layout import Root, find_root
 
@@ -104,10 +106,19 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for s
 def selection(function: F) -> F:
     """``--where``, ``--stage`` and ``--limit``: which jobs a command selects."""
     where = click.option(
-        "--where", metavar="COND", multiple=True, help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3'."
+        "--where",
+        metavar="COND",
+        multiple=True,
+        shell_complete=completion_values.conditions,
+        help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3'.",
     )
     stage = click.option(
-        "--stage", "stages", metavar="STAGE", multiple=True, help="Select jobs of this stage; repeatable."
+        "--stage",
+        "stages",
+        metavar="STAGE",
+        multiple=True,
+        shell_complete=completion_values.stages,
+        help="Select jobs of this stage; repeatable.",
     )
     limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Select at most N jobs.")
     return where(stage(limit(function)))
@@ -135,8 +146,18 @@ config_dirs = click.option(
     callback=_to_folders,
     help="Folder with your own configuration, used in addition to Seedfold's; repeatable.",
 )
-overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-study = click.argument("study")
+overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=completion_values.overrides)
+study = click.argument("study", shell_complete=completion_values.studies)
+study_or_all = click.argument("study", required=False, shell_complete=completion_values.studies)
+
+
+def refuse_without_study(context: click.Context) -> None:
+    """Raise UsageError for an option that says something about one study, where none is named."""
+    general = {"study", "as_json", "every", "root"}
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+        if parameter.name not in general and is_given and context.params.get(parameter.name or ""):
+            raise UsageError(f"{parameter.opts[0]}: name the STUDY that it is for")
 
 
 def wait(function: F) -> F:
@@ -150,6 +171,8 @@ def wait(function: F) -> F:
     )(function)
 
 
-job = click.argument("job", nargs=-1, metavar="JOB")
+job = click.argument("job", nargs=-1, metavar="JOB", shell_complete=completion_values.job_words)
 many = click.option("--yes", "many", is_flag=True, help="Accept a study of more than a million points.")
-within_study = click.option("--study", metavar="STUDY", help="Look for the job in this study only.")
+within_study = click.option(
+    "--study", metavar="STUDY", shell_complete=completion_values.studies, help="Look for the job in this study only."
+)

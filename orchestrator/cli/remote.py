@@ -24,10 +24,10 @@ from seedfold.orchestrator.login.remote_command import CALLER_VERSION, WATCH_STA
 from seedfold.orchestrator.login.stream_protocol import Wire
 from seedfold.orchestrator.settings.login import LOGIN_VARIABLE, THIS_MACHINE, LoginHost, is_login_override
 from seedfold.orchestrator.settings.site import site_cluster_overrides
-from seedfold.results.store.named_output import open_output, refuse_folder
+from seedfold.results.store.named_output import open_output, refuse_existing, refuse_folder
 
 _PROJECT_COMMANDS = ("plan", "launch", "render")
-_OUTPUT_OPTIONS = {"plan": "file", "results": "out", "compare": "out", "report": "out"}
+_OUTPUT_OPTIONS = {"plan": "file", "results": "out", "compare": "out", "report": "out", "export": "file"}
 _PASSED_VARIABLES = ("COLUMNS", "NO_COLOR")
 _MAX_LISTED = 3
 
@@ -133,11 +133,14 @@ class _RemoteCall:
         return self.connection.run_streaming(self._command_line(changes, folder, on_terminal=False), _write_output)
 
     def _run_and_fetch_file(self, changes: Mapping[str, Any], folder: str | None, file: Path) -> int:
-        """Let the command write a file in a new folder on the host, and fetch it.
+        """Let the command write a file in a new folder on the host, and fetch it with those that are written beside it.
 
         There is no file if the command failed.
         """
-        refuse_folder("--jobs" if self.name == "plan" else "--out", file)
+        if self.name == "export":
+            refuse_existing(file)
+        else:
+            refuse_folder("--jobs" if self.name == "plan" else "--out", file)
         remote_folder = f"/tmp/seedfold-{os.urandom(8).hex()}"
         remote_file = f"{remote_folder}/{file.name}"
         self.connection.output_of(shell_line(f"mkdir -m 700 {remote_folder}"))
@@ -145,12 +148,22 @@ class _RemoteCall:
         line = self._command_line({**changes, _OUTPUT_OPTIONS[self.name]: remote_file}, folder, on_terminal=False)
         code = self.connection.run_streaming(line, output.append)
         if code == 0:
-            data = self.connection.output_of(shell_line(f"cat < {shlex.quote(remote_file)}"))
-            with open_output(file) as written:
-                written.write(data)
+            self._fetch_files(remote_folder, file)
         self.connection.output_of(shell_line(f"rm -rf {remote_folder}"))
-        _write_output(b"".join(output).replace(os.fsencode(remote_file), os.fsencode(file)))
+        folder_here = str(file).removesuffix(file.name)
+        _write_output(b"".join(output).replace(os.fsencode(f"{remote_folder}/"), os.fsencode(folder_here)))
         return code
+
+    def _fetch_files(self, remote_folder: str, file: Path) -> None:
+        names = os.fsdecode(self.connection.output_of(shell_line(f"ls -A {remote_folder}"))).splitlines()
+        targets = {name: file if name == file.name else file.with_name(name) for name in names}
+        if self.name == "export":
+            for target in targets.values():
+                refuse_existing(target)
+        for name, target in targets.items():
+            data = self.connection.output_of(shell_line(f"cat < {shlex.quote(f'{remote_folder}/{name}')}"))
+            with open_output(target) as written:
+                written.write(data)
 
 
 def _write_output(data: bytes) -> None:

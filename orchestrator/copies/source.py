@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -11,6 +10,7 @@ from typing import BinaryIO, Protocol
 from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.copies.contents import FileEntry, StudyContents
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
+from seedfold.orchestrator.ledger.file_system_clock import file_system_time
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.login.stream_protocol import Wire
 from seedfold.orchestrator.state.overview import Overview
@@ -59,7 +59,7 @@ class LocalSource:
         origin = read_copy_origin(folder)
         if origin is not None:
             raise UsageError(f"{folder.path} is itself a copy; fetch from {origin.source}")
-        now = time.time()
+        now = file_system_time(folder)
         self._folder, self._entries = folder, tuple(StudyContents(folder, with_checkpoints).list_entries())
         return Listing(str(self._root.path), now, self._entries, self._other_studies(study))
 

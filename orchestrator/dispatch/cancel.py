@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.dispatch.resume import unique_by_id
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
@@ -24,10 +25,21 @@ class CancelResult:
     """The jobs that were cancelled, without those that were done in the meantime.
 
     ``running`` are those that their workers have not stopped yet: a job that is done before that stays done.
+    ``unreachable`` is the error if the scheduler did not reply: cancelled jobs may still be in its queue.
     """
 
     jobs: tuple[JobDescription, ...] = ()
     running: tuple[JobDescription, ...] = ()
+    unreachable: str | None = None
+
+    def note(self, study: str) -> str | None:
+        """What is to be known if the scheduler did not reply; None if it did."""
+        if self.unreachable is None:
+            return None
+        return (
+            f"{self.unreachable}; cancelled jobs may still be in its queue: they do not run, and the next"
+            f" seedfold status {study} or seedfold cancel {study} takes them out"
+        )
 
 
 def cancel(root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False) -> CancelResult:
@@ -50,20 +62,28 @@ def cancel(root: Root, name: str, *, selection: Selection | None = None, pending
             "cancelled", t=round(now, 3), jobs={job.id: ledger.record_of(job.id).latest_attempt for job in jobs}
         )
         writer.close()
-        _remove_cancelled_from_queue(ledger)
+    unreachable = _remove_cancelled_from_queue(ledger)
     states.refresh()
     state_names = {job.id: states.of(job.id).state for job in jobs}
     return CancelResult(
         jobs=tuple(job for job in jobs if state_names[job.id] != "done"),
         running=tuple(job for job in jobs if state_names[job.id] == "running"),
+        unreachable=unreachable,
     )
 
 
-def _remove_cancelled_from_queue(ledger: Ledger) -> None:
-    """Cancel the scheduler's tasks that have not begun and have only cancelled jobs; other tasks end by themselves."""
+def _remove_cancelled_from_queue(ledger: Ledger) -> str | None:
+    """Cancel the scheduler's tasks that have not begun and have only cancelled jobs; other tasks end by themselves.
+
+    Returns the error if the scheduler did not reply; the next call of `advance` cancels them then.
+    """
     if not any(submission.array for submission in ledger.live_submissions):
-        return
-    from seedfold.orchestrator.schedulers.ended_tasks import remove_cancelled_from_queue
+        return None
+    from seedfold.orchestrator.schedulers.cancelled_tasks import remove_cancelled_from_queue
 
     ledger.refresh()
-    remove_cancelled_from_queue(ledger)
+    try:
+        remove_cancelled_from_queue(ledger)
+    except UnreachableError as error:
+        return str(error)
+    return None

@@ -182,10 +182,9 @@ def file_system_type(folder: Path) -> str:
 def _examine_exclusive_creation(scratch: Path) -> Finding:
     try:
         works = create_once(scratch / "claim", "1") and not create_once(scratch / "claim", "2")
+        (scratch / "first").touch()
     except OSError as error:
-        return Finding(
-            "problem", "claims", f"the file system has no hard links: {error}", "use a root on another file system"
-        )
+        return Finding("problem", "claims", f"no file can be created: {error}", "use a root on another file system")
     if not works:
         return Finding(
             "problem",
@@ -193,6 +192,12 @@ def _examine_exclusive_creation(scratch: Path) -> Finding:
             "exclusive creation does not work: a file could be created twice",
             "use a root on another file system",
         )
+    try:
+        os.link(scratch / "first", scratch / "second")
+    except OSError as error:
+        text = f"there are no hard links ({error.strerror}); exclusive creation works on this machine"
+        remedy = "if several machines use the root, ask whether O_EXCL holds between them"
+        return Finding("warning", "claims", text, remedy)
     return Finding("ok", "claims", "exclusive creation works")
 
 
@@ -203,7 +208,9 @@ def _examine_clock(scratch: Path) -> Finding:
     skew = file.stat().st_mtime - before
     text = f"the file system's clock differs by {abs(skew):.1f} s"
     if abs(skew) > SKEW_PROBLEM_S:
-        return Finding("problem", "clock", text, "set the clocks, because heartbeats of workers are compared with them")
+        return Finding(
+            "problem", "clock", text, "set the clocks, because what several machines recorded is put in order by them"
+        )
     if abs(skew) > SKEW_WARNING_S:
         return Finding("warning", "clock", text, "let NTP set the clocks of the host and of the file server")
     return Finding("ok", "clock", text)

@@ -17,11 +17,20 @@ from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
-from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
+from seedfold.orchestrator.dispatch.resume import record_resumed
+from seedfold.orchestrator.dispatch.submit import (
+    LaunchResult,
+    check_with_scheduler,
+    choose_snapshots,
+    count_taken,
+    submit_jobs,
+    submitted_jobs,
+)
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import PlanHeader, study_request, write_plan
 from seedfold.orchestrator.login.project_store import refuse_absent_data
+from seedfold.orchestrator.settings.failures import REFUSED
 from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
@@ -113,16 +122,19 @@ def start_plan(
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     copy_reused_outputs(plan.folder, plan.states, plan.descriptions)
+    exhausted_count = sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting)
+    record_resumed(plan.folder, plan.ledger, [one.job.id for one in starting if _was_refused(one)])
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
     return LaunchResult(
         study=plan.folder,
         jobs=tuple(dict.fromkeys(job.id for job in plan.descriptions)),
-        started=tuple(planned.job for planned in starting),
+        started=submitted_jobs(starting, submissions),
         submissions=submissions,
+        taken_count=count_taken(starting, submissions),
         advance_result=advanced,
         removed=tuple(removed),
         notes=(*code_notes(plan.code, plan.jobs, starting, len(mixed), ways), *plan.states.passed_over_lines()),
-        exhausted_count=sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting),
+        exhausted_count=exhausted_count,
     )
 
 
@@ -136,6 +148,10 @@ def refuse_replacing(plan: Plan, advice: str = "use --replace, or another name f
         raise UsageError(
             f"{count_noun(len(replacements), 'job')} of study {plan.study.name} would be replaced ({keys}); {advice}"
         )
+
+
+def _was_refused(planned: PlannedJob) -> bool:
+    return planned.state == "failed" and (planned.job_state.event or {}).get("digest") == REFUSED
 
 
 def _count_failed(jobs: Iterable[PlannedJob]) -> int:

@@ -60,7 +60,19 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
     groups = _JobsByReason()
     for submission in ledger.live_submissions:
         groups.add_submission(submission, result.task_states.get(submission.token) or {})
-    return QueueView(groups.queued_jobs(), tuple(result.problems))
+    return QueueView(groups.queued_jobs(), (*result.problems, *result.refusals))
+
+
+def _reason_without_number(submission: Submission) -> str:
+    from seedfold.orchestrator.schedulers.submission_attempts import last_attempt
+
+    attempt = last_attempt(submission)
+    if attempt is None or attempt.refused:
+        return "not submitted yet, until the queue has room"
+    return (
+        "the scheduler's answer to their submission was lost and is being looked for; if it has no trace of them,"
+        " they are submitted again"
+    )
 
 
 @dataclass(slots=True)
@@ -73,7 +85,7 @@ class _JobsByReason:
     def add_submission(self, submission: Submission, states: Mapping[int, TaskState]) -> None:
         """Count the jobs of one submission: those of pending tasks, or all if it was not submitted yet."""
         if submission.array is not None and submission.scheduler_id() is None:
-            self._add_jobs("not submitted yet, until the queue has room", len(submission.jobs), "")
+            self._add_jobs(_reason_without_number(submission), len(submission.jobs), "")
         for index, state in states.items():
             if state.phase == "pending":
                 self._add_jobs(state.reason, len(submission.jobs_of_task(index)), state.expected_start)

@@ -162,7 +162,7 @@ class RecordedJob:
         A job that failed or was cancelled is run again, because the person who runs its command wants that.
         """
         from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
-        from seedfold.orchestrator.worker.worker import run_task
+        from seedfold.orchestrator.worker.task import run_task
 
         submission_settings = {key: self._file.settings[key] for key in ("cluster", "failures")}
         if self.job_state.state in STOPPED_STATES:

@@ -12,7 +12,14 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
-from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler, choose_snapshots, submit_jobs
+from seedfold.orchestrator.dispatch.submit import (
+    LaunchResult,
+    check_with_scheduler,
+    choose_snapshots,
+    count_taken,
+    submit_jobs,
+    submitted_jobs,
+)
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
@@ -95,8 +102,9 @@ def resume(
     return LaunchResult(
         study=study,
         jobs=tuple(one.job.id for one in planned),
-        started=tuple(one.job for one in starting),
+        started=submitted_jobs(starting, submissions),
         submissions=submissions,
+        taken_count=count_taken(starting, submissions),
         advance_result=advanced,
         notes=(
             *code_notes(

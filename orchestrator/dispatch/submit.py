@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.code.snapshots import take_snapshot
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.turns import last_tokens, next_turn, take_turn, without_submitted_since
 from seedfold.orchestrator.schedulers.local import start_worker
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.state.launch_plan import PlannedJob
@@ -27,6 +28,7 @@ class LaunchResult:
     """What a launch or a resume did.
 
     ``jobs`` are the ids of the selected jobs, ``started`` those that were submitted in ``submissions``;
+    ``taken_count`` is the number of jobs that another command submitted at the same moment, and
     ``exhausted_count`` is the number of failed jobs that only `resume` tries again; ``removed`` are the jobs whose
     points the study no longer has; ``advance_result`` is what the scheduler accepted, None on this machine. ``notes``
     are lines on what has changed since jobs were done.
@@ -36,10 +38,33 @@ class LaunchResult:
     jobs: tuple[str, ...]
     started: tuple[JobDescription, ...]
     submissions: tuple[Submission, ...]
+    taken_count: int = 0
     exhausted_count: int = 0
     removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if the scheduler refused jobs, 3 if it is not known whether it accepted them, else 0."""
+        if self.advance_result is None:
+            return 0
+        if self.advance_result.refused_jobs:
+            return 1
+        return UnreachableError.exit_code if self.advance_result.unanswered else 0
+
+
+def submitted_jobs(starting: Sequence[PlannedJob], submissions: Sequence[Submission]) -> tuple[JobDescription, ...]:
+    """Those of the jobs that are in these submissions."""
+    submitted = {job for submission in submissions for job in submission.jobs}
+    return tuple(planned.job for planned in starting if planned.job.id in submitted)
+
+
+def count_taken(starting: Sequence[PlannedJob], submissions: Sequence[Submission]) -> int:
+    """How many of the jobs another command has submitted."""
+    return len({planned.job.id for planned in starting}) - len(
+        {job.id for job in submitted_jobs(starting, submissions)}
+    )
 
 
 def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], settings: Mapping[str, Any]) -> None:
@@ -56,7 +81,7 @@ def check_with_scheduler(study: StudyFolder, starting: Sequence[PlannedJob], set
     from seedfold.orchestrator.schedulers.intents import test_submissions
 
     try:
-        test_submissions(study, [planned.job for planned in starting], settings)
+        test_submissions(study, [planned.job for planned in starting], settings, ())
     except RefusedError as error:
         raise UsageError(f"the scheduler would refuse {error}") from None
 
@@ -96,7 +121,10 @@ def submit_jobs(
     folder: Path,
     snapshots: Mapping[str, str | None],
 ) -> tuple[tuple[Submission, ...], AdvanceResult | None]:
-    """Submit jobs: to a worker on this machine, or as intents that `advance` sends to the scheduler."""
+    """Submit jobs: to a worker on this machine, or as intents that `advance` sends to the scheduler.
+
+    Jobs that another command has submitted since the ledger was read are left out.
+    """
     jobs = [planned.job for planned in starting]
     rerun_attempts = {
         one.job.id: ledger.record_of(one.job.id).latest_attempt for one in starting if one.state == "done"
@@ -114,11 +142,20 @@ def submit_jobs(
     if not jobs:
         return (), None
     submission_settings = {key: settings[key] for key in ("cluster", "failures")}
+    known_tokens, tokens_of = last_tokens(ledger), dict[str | None, str]()
+    while True:
+        turn = next_turn(study)
+        jobs = without_submitted_since(ledger, jobs, known_tokens)
+        tokens_of = {snapshot: Submission.new_token() for snapshot in dict.fromkeys(snapshots[job.id] for job in jobs)}
+        if not jobs or take_turn(study, turn, list(tokens_of.values())):
+            break
     submissions = []
-    for snapshot in dict.fromkeys(snapshots.values()):
+    for snapshot, token in tokens_of.items():
         job_ids = [job.id for job in jobs if snapshots[job.id] == snapshot]
         reruns = {job: rerun_attempts[job] for job in job_ids if job in rerun_attempts}
-        submissions.append(Submission.create(study, job_ids, submission_settings, folder, reruns, snapshot=snapshot))
+        submissions.append(
+            Submission.create(study, job_ids, submission_settings, folder, reruns, token=token, snapshot=snapshot)
+        )
     for submission in submissions:
         start_worker(submission)
     return tuple(submissions), None

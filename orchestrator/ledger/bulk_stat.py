@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import TypeVar
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.store.passing_errors import try_again
 
 T = TypeVar("T")
 THREADS = 16
@@ -35,7 +36,7 @@ class StoreListing:
 
 def _list_names(folder: str) -> frozenset[str]:
     try:
-        return frozenset(os.listdir(folder))  # noqa: PTH208
+        return frozenset(try_again(lambda: os.listdir(folder), folder))  # noqa: PTH208
     except FileNotFoundError:
         return frozenset()
 

@@ -1,13 +1,116 @@
-"""Whether a job that was stopped has made progress: whether it has written a checkpoint to continue from."""
+"""Whether a job that was stopped has made progress: whether its checkpoint is of a later step than before.
+
+The step stands in the checkpoints that PyTorch writes: those of Seedfold's own trainings, and those of Lightning. It is
+read without PyTorch, and without calling anything that a checkpoint names.
+"""
 
 from __future__ import annotations
 
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.results.store.passing_errors import try_again
+
+Step = list[int]
+"""Epochs and batches that are done; later steps are greater."""
+_SUFFIXES = (".ckpt", ".pt", ".pth")
+_LARGEST_PICKLE = 64 * 1024**2
 
 
-def has_progressed(study: StudyFolder, fit: str, since: float) -> bool:
-    """Whether a job has written a checkpoint or another file since ``since``, in seconds since the epoch."""
+def has_progressed(study: StudyFolder, fit: str, since: float, step_before: object) -> bool:
+    """Whether a job has a checkpoint of a later step than ``step_before``, written since ``since`` (s since the epoch).
+
+    ``step_before`` is what `newest_step` returned, or what was read from an event. If no checkpoint says its step, any
+    file that was written since then counts.
+    """
     folder = study.job_folder(fit)
+    written = try_again(lambda: [path for path in _own_files(folder) if _was_written_since(path, since)], folder)
+    steps = [step for step in map(_read_step, written) if step is not None]
+    if steps:
+        return max(steps) > (step_before if _is_step(step_before) else [])
+    return bool(written)
+
+
+def newest_step(study: StudyFolder, fit: str) -> Step | None:
+    """The latest step of the checkpoints of a job; None if none of them says its step."""
+    folder = study.job_folder(fit)
+    steps = map(_read_step, try_again(lambda: list(_own_files(folder)), folder))
+    return max((step for step in steps if step is not None), default=None)
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    """What the job has written into its folder, without logs, results and what it recorded."""
     kept = (path for path in folder.rglob("*") if path.is_file())
-    own = (path for path in kept if not path.relative_to(folder).parts[0].startswith(("log.", "staging.", "records")))
-    return any(path.stat().st_mtime >= since for path in own)
+    return (path for path in kept if not path.relative_to(folder).parts[0].startswith(("log.", "staging.", "records")))
+
+
+def _was_written_since(path: Path, since: float) -> bool:
+    try:
+        return path.stat().st_mtime >= since
+    except FileNotFoundError:
+        return False
+
+
+def _read_step(path: Path) -> Step | None:
+    """The step of a checkpoint; None for a file that is no checkpoint, is damaged, or does not say it."""
+    if path.suffix not in _SUFFIXES:
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            [entry] = (one for one in archive.infolist() if one.filename.endswith("/data.pkl"))
+            if entry.file_size > _LARGEST_PICKLE:
+                return None
+            with archive.open(entry) as file:
+                return _step_of_state(_PlainUnpickler(file).load())
+    except Exception:
+        # A file that anybody may have written: whatever is wrong with it, it says no step.
+        return None
+
+
+def _step_of_state(state: Any) -> Step | None:
+    if not isinstance(state, Mapping):
+        return None
+    position = state.get("position", {"epoch": state.get("epoch"), "step": state.get("global_step")})
+    step = [position["epoch"], position["step"]]
+    return step if _is_step(step) else None
+
+
+def _is_step(value: object) -> TypeGuard[Step]:
+    return isinstance(value, list) and all(type(number) is int for number in value)
+
+
+class _Dict(dict[Any, Any]):
+    """In place of an ordered dictionary, to which PyTorch gives attributes."""
+
+
+class _Unknown:
+    """In place of each object of a class."""
+
+    def __init__(self, *args: object, **named: object) -> None:
+        """Take anything."""
+
+    def __setstate__(self, state: object) -> None:
+        """Keep nothing."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Keep nothing."""
+
+    def append(self, item: object) -> None:
+        """Keep nothing."""
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads plain values; every class or function that is named becomes `_Unknown`."""
+
+    def find_class(self, module_name: str, name: str) -> Any:
+        return _Dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
+
+    def persistent_load(self, identifier: object) -> Any:
+        return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,14 @@ from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.copy_origin import is_copy, observation_time, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.past_caches import can_open, longest_cache_s, look_past_caches
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.task_records import TaskRecords
+from seedfold.results.store.atomic_files import remove_temporary
+from seedfold.results.store.passing_errors import exists, try_again
+from seedfold.results.store.published import RESULT_FILE, DamagedError, load_result
 
-RESULT_FILE = "result.json"
 _RECENT_S = 900.0
 
 
@@ -62,7 +67,7 @@ def _read_claim(claim: Path) -> tuple[ProcessIdentity, str, tuple[int, int]]:
 def _age_liveness(claim: Path) -> Liveness:
     """What can be said of a claim whose holder cannot be known: a recent one may be held."""
     try:
-        age_s = observation_time(StudyFolder(claim.parents[2])) - claim.stat().st_mtime
+        age_s = observation_time(StudyFolder(claim.parents[2])) - try_again(claim.stat, claim).st_mtime
     except FileNotFoundError:
         return "dead"
     return "unknown" if age_s < _RECENT_S else "dead"
@@ -73,10 +78,35 @@ def is_claim_live(claim: Path) -> bool:
     return _holder_liveness(claim) != "dead"
 
 
+def is_holder_gone(claim: Path) -> bool:
+    """Whether the process that holds a claim has ended for sure. One that is only silent may come back."""
+    study = StudyFolder(claim.parents[2])
+    try:
+        process, submission, (index, restart) = _read_claim(claim)
+    except FileNotFoundError:
+        return True
+    except DamagedFileError:
+        return False
+    liveness = process_liveness(study, process)
+    if liveness != "unknown":
+        return liveness == "dead"
+    record = TaskRecords(study.submissions_folder / submission).record_of(index)
+    return record.is_over or record.last_start > restart
+
+
+def may_be_written(staging: Path) -> bool:
+    """Whether a staging folder, ``jobs/ab/ID/staging.N``, is that of an attempt that may be alive."""
+    number = staging.suffix[1:]
+    if not number.isdecimal():
+        return False
+    return not is_holder_gone(StudyFolder(staging.parents[3]).claim_file(staging.parent.name, int(number)))
+
+
 def _claimed_attempts(study: StudyFolder, job: str) -> Iterator[int]:
     """The numbers of all attempts that have a claim, in no particular order."""
     try:
-        names = os.listdir(study.claim_file(job, 1).parent)  # noqa: PTH208
+        folder = study.claim_file(job, 1).parent
+        names = try_again(lambda: os.listdir(folder), folder)  # noqa: PTH208
     except FileNotFoundError:
         return
     for name in names:
@@ -103,26 +133,79 @@ def has_live_claim(study: StudyFolder, job: str) -> bool:
 
 def is_published(study: StudyFolder, job: str, attempt: int) -> bool:
     """Whether the result of an attempt is published."""
-    return (study.result_folder(job, attempt) / RESULT_FILE).exists()
+    return exists(study.result_folder(job, attempt) / RESULT_FILE)
+
+
+def has_later_claim(study: StudyFolder, job: str, attempt: int) -> bool:
+    """Whether a later attempt has begun, also if caches of this machine do not show it yet."""
+    if longest_cache_s(study.path):
+        look_past_caches(study.claim_file(job, attempt).parent)
+    return latest_attempt_number(study, job) > attempt or can_open(study.claim_file(job, attempt + 1))
+
+
+def _published_attempt(study: StudyFolder, job: str, after: int, before: int) -> int | None:
+    """The attempt between two numbers that has published a result which can be read; None if there is none."""
+    if before - after > 1 and longest_cache_s(study.path):
+        look_past_caches(study.result_folder(job, 1).parent)
+    for number in range(before - 1, after, -1):
+        folder = study.result_folder(job, number)
+        try:
+            if can_open(folder / RESULT_FILE) and load_result(folder):
+                return number
+        except DamagedError:
+            continue
+    return None
+
+
+def _wait_for_caches(study: StudyFolder, job: str) -> None:
+    """Wait until this machine sees all that earlier attempts on other machines, now dead, have done."""
+    longest_s = longest_cache_s(study.path)
+    if longest_s:
+        claims = (study.claim_file(job, number) for number in _claimed_attempts(study, job))
+        last = max(map(_last_word, claims), default=0.0)
+        time.sleep(max(0.0, min(longest_s, last + longest_s - observation_time(study))))
+
+
+def _last_word(claim: Path) -> float:
+    """When the task of an attempt on another machine last changed a file; 0 for one on this machine."""
+    try:
+        process, submission, (index, _) = _read_claim(claim)
+    except (FileNotFoundError, DamagedFileError):
+        return 0.0
+    if process.is_of_this_boot():
+        return 0.0
+    return TaskRecords(StudyFolder(claim.parents[2]).submissions_folder / submission).last_change(index) or 0.0
 
 
 def claim_attempt(
-    root: Root, study: StudyFolder, job: str, attempt: int, submission: str, task: tuple[int, int] = (0, 0)
+    root: Root,
+    study: StudyFolder,
+    job: str,
+    attempt: int,
+    submission: str,
+    task: tuple[int, int] = (0, 0),
+    done_before: int = 0,
 ) -> str | None:
     """Claim an attempt for the calling process, in a ``task`` (index, restart) of a submission.
 
-    Returns None if the claim is ours, else the reason why not. The claim of an attempt that gives up is withdrawn.
+    Returns None if the claim is ours, else the reason why not. The claim of an attempt that gives up is withdrawn. A
+    result that an attempt after ``done_before`` has published is such a reason.
     """
     path = study.claim_file(job, attempt)
     if latest_attempt_number(study, job) >= attempt:
         return f"attempt {attempt} was begun by another process"
     if has_live_claim(study, job):
         return "an earlier attempt is still running"
+    _wait_for_caches(study, job)
     record = {"process": ProcessIdentity.current().to_dict(), "submission": submission, "task": task}
     if not create_once(path, json.dumps(record)):
         return f"attempt {attempt} was begun by another process"
+    published = _published_attempt(study, job, done_before, attempt)
+    if published is not None:
+        remove_temporary(path)
+        return f"attempt {published} has published its result"
     for other in root.study_folders():
         if not is_copy(other) and _has_other_live_claim(other, job, own_claim=path):
-            path.unlink()
+            remove_temporary(path)
             return f"the job is running in study {other.name}"
     return None

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.atomic_files import write_atomically
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
+from seedfold.orchestrator.ledger.file_system_clock import file_system_time
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 
@@ -77,9 +78,9 @@ def refuse_copy(study: StudyFolder) -> None:
 
 
 def observation_time(study: StudyFolder) -> float:
-    """The time for which the files of a study are valid: now, or for a copy the time of the fetch."""
+    """The time for which the files of a study are valid, by their own clock: now, or for a copy that of the fetch."""
     origin = read_copy_origin(study)
-    return time.time() if origin is None or origin.fetched is None else origin.fetched
+    return file_system_time(study) if origin is None or origin.fetched is None else origin.fetched
 
 
 def process_liveness(study: StudyFolder, process: ProcessIdentity) -> Liveness:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError
+from seedfold.results.store.passing_errors import try_again
+
+_CREATION_S = 0.2
 
 
 class DamagedFileError(UnreachableError):
@@ -35,7 +39,16 @@ def naming_damaged_file(path: Path, remedy: str) -> Iterator[None]:
 def read_record(path: Path, remedy: str) -> dict[str, Any]:
     """Read a file that holds one JSON object. Raises FileNotFoundError if there is none, else DamagedFileError."""
     with naming_damaged_file(path, remedy):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(_read_whole(path))
         if not isinstance(record, dict):
             raise TypeError(f"not a JSON object: {record!r:.40}")
         return record
+
+
+def _read_whole(path: Path) -> str:
+    """Read a file. One that is empty is read again, because it may just be created, where there are no hard links."""
+    text = try_again(lambda: path.read_text(encoding="utf-8"), path)
+    if not text:
+        time.sleep(_CREATION_S)
+        text = try_again(lambda: path.read_text(encoding="utf-8"), path)
+    return text

@@ -12,12 +12,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
+from seedfold.orchestrator.ledger.past_caches import look_past_caches, read_past_caches
+from seedfold.results.store.passing_errors import try_again
 
 Event = dict[str, Any]
 """``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, cancelled, resumed."""
@@ -47,30 +50,49 @@ class EventReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._offsets: dict[str, int] = {}
+        self._read: list[Event] = []
         self.damaged_lines: Counter[str] = Counter()
         """Lines that could not be read, by the name of their file."""
 
     def read_new(self) -> list[Event]:
         """Return the events that were appended since the last call."""
-        events = [event for name, size in self._grown_files() for event in self._read_new_lines(name, size)]
-        return sorted(events, key=itemgetter("t"))
+        for name, size in self._files():
+            if size > self._offsets.get(name, 0):
+                self._add_lines(name, try_again(partial(self._read_bytes, name, size), self._folder / name))
+        return self._take()
 
-    def _grown_files(self) -> Iterator[tuple[str, int]]:
+    def read_past_caches(self) -> list[Event]:
+        """Do as `read_new`, past what this machine has of the files in memory."""
+        look_past_caches(self._folder)
+        for name, _ in self._files():
+            self._add_lines(name, read_past_caches(self._folder / name, self._offsets.get(name, 0)))
+        return self._take()
+
+    def _take(self) -> list[Event]:
+        """The events that were read: only now, so that none is lost if a file after its own could not be read."""
+        events, self._read = sorted(self._read, key=itemgetter("t")), []
+        return events
+
+    def _files(self) -> list[tuple[str, int]]:
+        """The names and the sizes of the files."""
         try:
-            entries = list(os.scandir(self._folder))
+            return try_again(self._list_files, self._folder)
         except FileNotFoundError:
-            return
-        for entry in entries:
-            if entry.name.endswith(".jsonl") and entry.is_file():
-                size = entry.stat().st_size
-                if size > self._offsets.get(entry.name, 0):
-                    yield entry.name, size
+            return []
 
-    def _read_new_lines(self, name: str, size: int) -> list[Event]:
+    def _list_files(self) -> list[tuple[str, int]]:
+        entries = (entry for entry in os.scandir(self._folder) if entry.name.endswith(".jsonl") and entry.is_file())
+        return [(entry.name, entry.stat().st_size) for entry in entries]
+
+    def _read_bytes(self, name: str, size: int) -> bytes:
         start = self._offsets.get(name, 0)
         with (self._folder / name).open("rb") as file:
             file.seek(start)
-            data = file.read(size - start)
+            return file.read(size - start)
+
+    def _add_lines(self, name: str, data: bytes) -> None:
+        """Add the events of those lines that are complete."""
+        start = self._offsets.get(name, 0)
         complete = data.rfind(b"\n") + 1
         self._offsets[name] = start + complete
         try:
@@ -79,7 +101,7 @@ class EventReader:
             events = list(self._parse_undamaged(name, data[:complete]))
         sound = list(filter(is_event, events))
         self.damaged_lines[name] += len(events) - len(sound)
-        return sound
+        self._read += sound
 
     def _parse_undamaged(self, name: str, lines: bytes) -> Iterator[Event]:
         for line in lines.strip().split(b"\n"):

@@ -18,6 +18,8 @@ from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.claims import is_claim_live
 from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.results.store.atomic_files import remove_temporary
+from seedfold.results.store.passing_errors import exists, try_again
 
 FINISHED_FILE = "fit.json"
 """The file in the folder of a finished fit."""
@@ -27,17 +29,17 @@ def find_fit_folder(root: Root, study: StudyFolder, fit: str) -> Path:
     """The folder of a fit: that of another study under the root if it has finished the fit, else this study's own."""
     own = study.job_folder(fit)
     finished = (folder.job_folder(fit) for folder in root.study_folders() if has_fit(folder.job_folder(fit)))
-    return own if own.exists() else next(finished, own)
+    return own if exists(own) else next(finished, own)
 
 
 def has_fit(folder: Path) -> bool:
     """Whether training is finished in the folder of a fit."""
-    return (folder / FINISHED_FILE).exists()
+    return exists(folder / FINISHED_FILE)
 
 
 def is_fit_at_work(study: StudyFolder, job: JobDescription) -> bool:
     """Whether another job of a study works on the same fit, and has not finished it."""
-    if has_fit(study.job_folder(job.fit)) or _no_fit_file(study, job).exists():
+    if has_fit(study.job_folder(job.fit)) or exists(_no_fit_file(study, job)):
         return False
     return any(is_claim_live(claim) for claim in _claims_of_others(study, job))
 
@@ -50,7 +52,7 @@ def _claims_of_others(study: StudyFolder, job: JobDescription) -> Iterator[Path]
     """The claims on the fit of ``job``, without those of the job itself, because its own dead claims do not matter."""
     folder = study.claim_file(job.fit, 0).parent
     try:
-        names = os.listdir(folder)  # noqa: PTH208
+        names = try_again(lambda: os.listdir(folder), folder)  # noqa: PTH208
     except FileNotFoundError:
         return
     prefixes = [f"fit-{job.fit}."] if job.id == job.fit else [f"fit-{job.fit}.", f"{job.fit}."]
@@ -79,13 +81,13 @@ class FitClaim:
         Who steps back withdraws both claims.
         """
         if self.job.fit != self.job.id:
-            create_once(self._file, attempt_claim.read_text())
+            create_once(self._file, try_again(attempt_claim.read_text, attempt_claim))
         if has_fit(find_fit_folder(self.root, self.study, self.job.fit)):
             return None
         for other in self.root.study_folders():
             if not is_copy(other) and is_fit_at_work(other, self.job):
                 self.release()
-                attempt_claim.unlink()
+                remove_temporary(attempt_claim)
                 return f"another job trains fit {self.job.fit[:12]} in study {other.name}"
         return None
 
@@ -103,4 +105,4 @@ class FitClaim:
     def release(self) -> None:
         """Release the fit for other jobs."""
         if self.job.fit != self.job.id:
-            self._file.unlink(missing_ok=True)
+            remove_temporary(self._file)

@@ -12,6 +12,7 @@ from pathlib import Path
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
+from seedfold.results.store.passing_errors import try_again
 
 ROOT_MARK = ".seedfold"
 CLEARED_MARK = "cleared"
@@ -41,6 +42,16 @@ class StudyFolder:
         return self.path / "submissions"
 
     @property
+    def keepers_folder(self) -> Path:
+        """What is known of the keeper jobs of a study on a cluster."""
+        return self.path / "keepers"
+
+    @property
+    def turns_folder(self) -> Path:
+        """One file per command that submitted jobs: of several at the same time, one follows the other."""
+        return self.path / "turns"
+
+    @property
     def events_folder(self) -> Path:
         """One append-only JSON-lines file per writer: the states of jobs follow from these files alone."""
         return self.path / "events"
@@ -49,6 +60,11 @@ class StudyFolder:
     def outputs_folder(self) -> Path:
         """Files for people: tables, figures, the report."""
         return self.path / "outputs"
+
+    @property
+    def report_file(self) -> Path:
+        """The page with tables and figures, unless it was written elsewhere."""
+        return self.outputs_folder / "report.html"
 
     @property
     def snapshots_folder(self) -> Path:
@@ -111,32 +127,36 @@ class Root:
                 f"study: {name!r} cannot be the name of a folder; use up to 100 letters, digits, '.', '_' and '-'"
             )
         folder = self.path / name
-        if folder.is_file():
+        if try_again(folder.is_file, folder):
             raise UsageError(f"study: {folder} is a file; choose another name")
         return StudyFolder(self.path / folder.resolve().name if self._is_link_to_study(folder) else folder)
 
     def _is_link_to_study(self, folder: Path) -> bool:
         """Whether this is a link to a study in the same root: one study under two names would wait for itself."""
-        return folder.is_symlink() and folder.resolve().parent == self.path.resolve()
+        return try_again(folder.is_symlink, folder) and folder.resolve().parent == self.path.resolve()
 
     def study_folders(self) -> Iterator[StudyFolder]:
         """All studies that have a plan and that this user may read, by name.
 
         Links to studies of the same root are left out.
         """
-        if self.path.is_dir():
-            for folder in sorted(self.path.iterdir()):
-                # Unlike `is_dir`, `access` raises nothing for folders that other users have closed.
-                if os.access(folder / "plans", os.R_OK | os.X_OK) and not self._is_link_to_study(folder):
+        if try_again(self.path.is_dir, self.path):
+            for folder in sorted(try_again(lambda: list(self.path.iterdir()), self.path)):
+                if _may_read(folder / "plans") and not self._is_link_to_study(folder):
                     yield StudyFolder(folder)
 
     def existing_study(self, name: str) -> StudyFolder:
         """Return the folder of a study that exists. Raises UsageError, with the nearest name, if it does not."""
         folder = self.study_folder(name)
-        if not folder.plans_folder.is_dir():
+        if not try_again(folder.plans_folder.is_dir, folder.path):
             known = [study.name for study in self.study_folders()]
             listed = f"; there are: {', '.join(known)}" if known else "; it is empty"
             raise UsageError(f"no study {name!r} under {self.path}{did_you_mean(name, known)}{listed}")
+        if not any(folder.plans_folder.glob("*.jsonl")):
+            raise UsageError(
+                f"study {name!r} has no jobs yet: the command that launches it is still at work, or was stopped too"
+                " early; launch it again"
+            )
         return folder
 
     def mark_as_root(self) -> None:
@@ -156,6 +176,15 @@ class Root:
         """
         if self.path.is_dir() and self.path.stat().st_mode & stat.S_IWGRP:
             os.umask(os.umask(0o077) & ~stat.S_IRWXG)
+
+
+def _may_read(folder: Path) -> bool:
+    """Whether a folder is there and this user may list and enter it. Raises OSError if the file system does not say."""
+    try:
+        try_again(folder.joinpath(".").stat, folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def _find_marked_root(folder: Path) -> Path | None:

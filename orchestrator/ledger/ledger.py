@@ -7,7 +7,7 @@ are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interr
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -77,6 +77,16 @@ class JobRecord:
             if event["e"] == "failed" and number > self.resumed_after_attempt
         ]
 
+    def rounds(self, *why: str) -> int:
+        """How often the job was stopped for one of these reasons, ``timeout`` or ``preempted``, and went on by itself.
+
+        Only attempts since the job was last resumed by a person count.
+        """
+        return sum(
+            event["e"] == "interrupted" and event.get("why") in why and number > self.resumed_after_attempt
+            for number, event in self.last_events.items()
+        )
+
     @property
     def is_cancelled(self) -> bool:
         """Whether a person cancelled the job, nobody has resumed it since, and no attempt was done before that.
@@ -120,9 +130,16 @@ class Ledger:
         }
         planned = self.plans.refresh()
         events = self._events.read_new()
+        self._add_events(events)
+        return planned or bool(events)
+
+    def look_past_caches(self) -> None:
+        """Read events that other machines have recorded and that caches of this machine still hide."""
+        self._add_events(self._events.read_past_caches())
+
+    def _add_events(self, events: Iterable[Event]) -> None:
         for event in events:
             self._add_event(event)
-        return planned or bool(events)
 
     def _add_event(self, event: Event) -> None:
         if "jobs" not in event:

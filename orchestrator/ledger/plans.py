@@ -34,6 +34,7 @@ from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line,
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.imports.run import IMPORT_RUN
+from seedfold.results.store.passing_errors import try_again
 
 _JOB = '["job",'
 _OWN = '"seedfold.'
@@ -116,7 +117,7 @@ def user_name() -> str:
 
 def _next_file_name(folder: Path) -> str:
     """A name that sorts after all others, even where the clocks of the hosts differ."""
-    numbers = (file.name.split("-")[0] for file in folder.glob("*.jsonl"))
+    numbers = (file.name.split("-")[0] for file in try_again(lambda: list(folder.glob("*.jsonl")), folder))
     latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return f"{max(time.time_ns(), latest + 1):020d}-{os.getpid()}-{os.urandom(3).hex()}.jsonl"
 
@@ -133,9 +134,10 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
     Of many processes that do so at once with equal times, one succeeds.
     """
-    if not any(study.plans_folder.glob(f"*-{digest}.jsonl")):
+    folder = study.plans_folder
+    if not try_again(lambda: list(folder.glob(f"*-{digest}.jsonl")), folder):
         name = f"{round(header.time * 1e9):020d}-{digest}.jsonl"
-        create_once(study.plans_folder / name, "".join(_plan_lines(header, jobs)))
+        create_once(folder / name, "".join(_plan_lines(header, jobs)))
 
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
@@ -154,14 +156,15 @@ def _named(line: str, name: Callable[[str], str]) -> str:
 
 
 def _plan_files(study: StudyFolder) -> list[Path]:
-    return sorted(file for file in study.plans_folder.glob("*.jsonl") if _PLAN_NAME.match(file.name))
+    folder = study.plans_folder
+    files = try_again(lambda: list(folder.glob("*.jsonl")), folder)
+    return sorted(file for file in files if _PLAN_NAME.match(file.name))
 
 
 def read_plan_header(path: Path) -> PlanHeader:
     """Read the header of a plan. Raises DamagedFileError if it is none."""
     with naming_damaged_file(path, _REMEDY):
-        with path.open(encoding="utf-8") as file:
-            record = json.loads(file.readline())
+        record = json.loads(try_again(lambda: _read_first_line(path), path))
         for key in ("command", "overrides", "config_dirs"):
             record[key] = tuple(map(_require_text, record[key]))
         _require_text(record["folder"])
@@ -173,6 +176,11 @@ def read_plan_header(path: Path) -> PlanHeader:
         return header
 
 
+def _read_first_line(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.readline()
+
+
 def _require_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} is not a text")
@@ -181,9 +189,14 @@ def _require_text(value: Any) -> str:
 
 def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
     """Read the descriptions of one plan. Raises DamagedFileError if they are damaged."""
-    with naming_damaged_file(path, _REMEDY), path.open(encoding="utf-8") as file:
+    with naming_damaged_file(path, _REMEDY):
+        yield from try_again(lambda: _decode_plan(path), path)
+
+
+def _decode_plan(path: Path) -> list[JobDescription]:
+    with path.open(encoding="utf-8") as file:
         file.readline()
-        yield from decode_jobs(_named(line, current_name) for line in file)
+        return list(decode_jobs(_named(line, current_name) for line in file))
 
 
 class Plans:

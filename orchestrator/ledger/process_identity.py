@@ -1,12 +1,14 @@
 """Identifies a process and checks whether it is alive.
 
-Process ids are used again; with start time and boot id they are unique.
+Process ids are used again; with start time and boot id they are unique. Two machines may have one host name, and even
+one machine id, as clones and containers do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -16,11 +18,48 @@ from typing import Any, Literal
 Liveness = Literal["alive", "dead", "unknown"]
 
 
+_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class _Boot:
+    """One boot of a machine: its id, when it began in seconds since the epoch, and the id of the machine.
+
+    ``namespace`` is that of the process ids: two containers on one host do not see each other's processes. An identity
+    of an earlier version has neither machine nor time.
+    """
+
+    id: str
+    namespace: str = ""
+    machine: str = ""
+    began: str = ""
+
+    def is_earlier_boot_of(self, other: _Boot, start: int) -> bool:
+        """Whether ``other`` is a later boot of the same machine.
+
+        A process that began, ``start`` ticks after its boot, when the other was up already, is on another machine.
+        """
+        if not (self.machine and self.machine == other.machine and self.began.isdecimal() and other.began.isdecimal()):
+            return False
+        return int(self.began) + start / _TICKS_PER_S < int(other.began)
+
+
 @cache
 def _boot() -> str:
-    """Boot id and process-id namespace: two containers on one host do not see each other's processes."""
+    """This boot, as text: id, namespace, machine and time, with slashes between them."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    began = re.search(r"^btime (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/{_machine_id()}/{began[1] if began else ''}"
+
+
+def _machine_id() -> str:
+    """The id of this machine; an empty text where it has none, as many containers."""
+    try:
+        text = Path("/etc/machine-id").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text if _MACHINE_ID.fullmatch(text) else ""
 
 
 def _start_ticks(pid: int) -> int | None:
@@ -46,7 +85,7 @@ def _raise_if_hidden(pid: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """The identity of a process: host, process id, start in clock ticks since boot, boot id with pid namespace."""
+    """The identity of a process: host, process id, start in clock ticks since boot, and the boot as text."""
 
     host: str
     pid: int
@@ -76,12 +115,19 @@ class ProcessIdentity:
         """Identify the calling process."""
         return cls.of_pid(os.getpid())
 
+    def is_of_this_boot(self) -> bool:
+        """Whether it is a process of this host since it was booted, which this process would see."""
+        return self.host == os.uname().nodename and self.boot == _boot()
+
     def liveness(self) -> Liveness:
         """Return whether the process is alive; ``unknown`` if this host cannot see it."""
         if self.host != os.uname().nodename:
             return "unknown"
-        if self.boot != _boot():
-            return "dead" if self.boot.split("/")[0] != _boot().split("/")[0] else "unknown"
+        theirs, ours = (_Boot(*text.split("/")[:4]) for text in (self.boot, _boot()))
+        if theirs.id != ours.id:
+            return "dead" if theirs.is_earlier_boot_of(ours, self.start) else "unknown"
+        if theirs.namespace != ours.namespace:
+            return "unknown"
         try:
             return "alive" if _start_ticks(self.pid) == self.start else "dead"
         except PermissionError:

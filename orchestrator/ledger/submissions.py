@@ -22,9 +22,11 @@ from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.copy_origin import observation_time, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError, naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 from seedfold.orchestrator.ledger.task_records import TaskRecords
 from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.results.store.passing_errors import exists, try_again
 
 _REMEDY = "remove this folder; its jobs are then waiting, and seedfold resume STUDY starts them"
 
@@ -103,6 +105,11 @@ class Submission:
             return self.jobs
         return self.jobs[task_index * self.array.per_task : (task_index + 1) * self.array.per_task]
 
+    @staticmethod
+    def new_token() -> str:
+        """A new unique name."""
+        return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}"
+
     @classmethod
     def create(
         cls,
@@ -119,7 +126,7 @@ class Submission:
 
         Raises FileExistsError if the token is taken.
         """
-        folder = study.submissions_folder / (token or f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(4).hex()}")
+        folder = study.submissions_folder / (token or cls.new_token())
         intent = {
             "jobs": list(jobs),
             "rerun": dict(rerun_attempts or {}),
@@ -208,7 +215,7 @@ class Submission:
 
     def is_unsubmittable(self) -> bool:
         """Whether the scheduler will never accept it."""
-        return (self.folder / "void").exists()
+        return exists(self.folder / "void")
 
     def has_ended(self) -> bool:
         """Whether a worker on this machine recorded that it has ended.
@@ -242,8 +249,17 @@ class Submission:
             return self.launcher
 
     def _liveness_by_heartbeat(self, task_index: int) -> Liveness:
-        last_heartbeat = self.tasks.last_heartbeat(task_index) or (self.folder / "intent.json").stat().st_mtime
-        return "alive" if observation_time(self._study_folder) - last_heartbeat < self.silent_s else "dead"
+        """A worker is dead if it is silent for long, and for as long as this machine may not see its heartbeats."""
+        longest_s = longest_cache_s(self._study_folder.path)
+        if longest_s and self._silence_s(task_index) >= self.silent_s:
+            look_past_caches(self.tasks.folder, longest_s)
+        return "alive" if self._silence_s(task_index) < self.silent_s + longest_s else "dead"
+
+    def _silence_s(self, task_index: int) -> float:
+        """How long ago the last heartbeat of a task was, or the intent, if there was none."""
+        intent = self.folder / "intent.json"
+        last_heartbeat = self.tasks.last_heartbeat(task_index) or try_again(intent.stat, intent).st_mtime
+        return observation_time(self._study_folder) - last_heartbeat
 
     def open_jobs(self) -> list[str]:
         """The jobs of the tasks that are running or will run."""
@@ -278,8 +294,7 @@ class Submissions:
     def refresh(self) -> None:
         """Read what is new."""
         for entry in self._folder_entries():
-            if entry.name not in self._seen and os.path.lexists(f"{entry.path}/intent.json"):
-                self._seen.add(entry.name)
+            if entry.name not in self._seen and exists(Path(entry.path, "intent.json")):
                 self._read(Path(entry))
         queued: dict[str, Submission] = {}
         for token, submission in list(self._live.items()):
@@ -296,10 +311,14 @@ class Submissions:
         )
 
     def _read(self, folder: Path) -> None:
+        """Read a submission. One that cannot be read is read again the next time: it may just be created."""
         try:
             self._add(Submission.read(folder))
         except DamagedFileError as error:
             self.damaged[folder.name] = str(error)
+        else:
+            self._seen.add(folder.name)
+            self.damaged.pop(folder.name, None)
 
     def _add(self, submission: Submission) -> None:
         self._live[submission.token] = submission
@@ -310,6 +329,7 @@ class Submissions:
 
     def _folder_entries(self) -> list[os.DirEntry[str]]:
         try:
-            return sorted(os.scandir(self._folder), key=lambda entry: entry.name)
+            entries = try_again(lambda: list(os.scandir(self._folder)), self._folder)
+            return sorted(entries, key=lambda entry: entry.name)
         except FileNotFoundError:
             return []

@@ -19,6 +19,7 @@ from typing import Any
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.results.store.passing_errors import try_again
 
 _FILE_NAME = re.compile(r"(\d+)\.(\d+)(\.over)?")
 _NEVER = -1
@@ -42,7 +43,7 @@ class TaskRecords:
     """The records of the tasks of one submission."""
 
     def __init__(self, submission: Path) -> None:
-        self._folder = submission / "tasks"
+        self.folder = submission / "tasks"
 
     def record_start(self, index: int, restart: int) -> bool:
         """Record the calling process as the worker of a task; False if the task has a worker already, or has ended."""
@@ -50,18 +51,21 @@ class TaskRecords:
             return False
         return create_once(self._start_file(index, restart), json.dumps(ProcessIdentity.current().to_dict()))
 
-    def record_heartbeat(self, index: int, restart: int) -> None:
-        """Record a heartbeat."""
-        self._start_file(index, restart).touch()
+    def record_heartbeat(self, index: int, restart: int) -> float:
+        """Record a heartbeat; return how many seconds the last one was ago, by the clock of the file system."""
+        file = self._start_file(index, restart)
+        before = _time_of(file)
+        try_again(file.touch, file)
+        return _time_of(file) - before
 
     def record_end(self, index: int, restart: int, /, **details: Any) -> bool:
         """Record, once, that a task has ended for good, and why."""
-        return create_once(self._folder / f"{index}.{restart}.over", json.dumps(details))
+        return create_once(self.folder / f"{index}.{restart}.over", json.dumps(details))
 
     def end_details(self, index: int) -> Mapping[str, Any]:
         """What was recorded of the end of a task."""
         ended = self.record_of(index).last_end
-        return read_record(self._folder / f"{index}.{ended}.over", _REMEDY)
+        return read_record(self.folder / f"{index}.{ended}.over", _REMEDY)
 
     def worker_process(self, index: int) -> ProcessIdentity | None:
         """The process of the latest worker of a task; None if there was none yet."""
@@ -78,7 +82,17 @@ class TaskRecords:
         None if there was none.
         """
         started = self.record_of(index).last_start
-        return None if started == _NEVER else self._start_file(index, started).stat().st_mtime
+        return None if started == _NEVER else _time_of(self._start_file(index, started))
+
+    def last_change(self, index: int) -> float | None:
+        """The time of the last heartbeat or the recorded end of a task, whichever is later; None if there is neither.
+
+        In seconds since the epoch, by the clock of the file system.
+        """
+        record = self.record_of(index)
+        files = [self._start_file(index, record.last_start)] if record.last_start != _NEVER else []
+        files += [self.folder / f"{index}.{record.last_end}.over"] if record.last_end != _NEVER else []
+        return max(map(_time_of, files), default=None)
 
     def record_of(self, index: int) -> TaskRecord:
         """The record of one task."""
@@ -87,13 +101,17 @@ class TaskRecords:
     def records(self) -> dict[int, TaskRecord]:
         """The records of all tasks that have begun or ended."""
         try:
-            names = os.listdir(self._folder)  # noqa: PTH208
+            names = try_again(lambda: os.listdir(self.folder), self.folder)  # noqa: PTH208
         except FileNotFoundError:
             return {}
         return _parse_file_names(names)
 
     def _start_file(self, index: int, restart: int) -> Path:
-        return self._folder / f"{index}.{restart}"
+        return self.folder / f"{index}.{restart}"
+
+
+def _time_of(file: Path) -> float:
+    return try_again(file.stat, file).st_mtime
 
 
 def _parse_file_names(names: list[str]) -> dict[int, TaskRecord]:

@@ -2,10 +2,12 @@
 
 Takes seconds, may be repeated; every command and the keeper jobs call it.
 
-There are four steps: find the numbers of submissions whose reply was lost, record the ends of tasks that ended without
-recording it, write intents for jobs that have to be tried again, and submit the intents as far as limits allow. Each
-step may be interrupted at any point and repeated by several processes at the same time. The scheduler is queried once,
-before the ledger is read, so that everything that a task recorded before its end is known when its end is examined.
+There are six steps: find the numbers of submissions whose reply was lost, take tasks with cancelled jobs out of the
+queue, record the ends of tasks that ended without recording it, write intents for jobs that have to be tried again,
+submit the intents as far as limits allow, and queue a keeper job that calls `advance` later. Each step may be
+interrupted at any point and repeated by several processes at the same time. The scheduler is queried for its tasks
+once, before the ledger is read, so that everything that a task recorded before its end is known when its end is
+examined.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.schedulers.advance_round import AdvanceResult, AdvanceRound
 from seedfold.orchestrator.schedulers.array_submission import Submitter
+from seedfold.orchestrator.schedulers.cancelled_tasks import remove_cancelled_from_queue
 from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
+from seedfold.orchestrator.schedulers.keepers import Keepers, record_begun
 from seedfold.orchestrator.schedulers.retries import Retries
 
 # How long a keeper stays, and how often it calls `advance`, while only a later call can know more.
@@ -46,23 +50,33 @@ def advance(root: Root, study: StudyFolder) -> AdvanceResult:
 
 
 def _run_steps(this_round: AdvanceRound) -> None:
-    submitter, ended_tasks = Submitter(this_round, keep_going), EndedTaskRecorder(this_round)
+    submitter, ended_tasks = Submitter(this_round), EndedTaskRecorder(this_round)
     arrays = this_round.live_arrays()
     this_round.report_orphaned()
     this_round.query_schedulers()
     this_round.states.refresh()
     for submission in arrays:
         submitter.find_lost_array_id(submission)
+    try:
+        remove_cancelled_from_queue(this_round.ledger)
+    except UnreachableError as error:
+        this_round.result.problems.append(f"cancelled jobs are still in the queue: {error}")
+    for submission in arrays:
         ended_tasks.close_tasks_of(submission)
-        submitter.submit_keeper_once(submission)
     this_round.states.refresh()
     Retries(this_round).make_intents_for_retries()
     this_round.states.refresh()
-    submitter.submit_intents()
+    held_back = submitter.submit_intents()
+    Keepers(this_round, keep_going).queue_if_needed(held_back)
 
 
-def keep_going(root: str, study: str) -> None:
-    """Advance a study: the function of the keeper job. It calls `advance` again while a later call can know more."""
+def keep_going(root: str, study: str, number: str = "") -> None:
+    """Advance a study: the function of the keeper job. It calls `advance` again while a later call can know more.
+
+    ``number`` is that of the keeper; earlier versions of Seedfold queued keepers without numbers.
+    """
+    if number:
+        record_begun(Root(Path(root)).study_folder(study), number)
     end = time.monotonic() + _KEEPER_LIFETIME_S
     while _advance_once(Root(Path(root)), study) and time.monotonic() < end:
         time.sleep(_KEEPER_PAUSE_S)

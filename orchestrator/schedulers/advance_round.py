@@ -26,26 +26,35 @@ FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 class AdvanceResult:
     """What one call of `advance` did: numbers of tasks, and problems with the scheduler.
 
-    ``call_again`` means that another call, about a minute later, will know more than this one.
+    ``unanswered`` tasks were sent, and it is not known whether they were accepted; ``refused_jobs`` were refused, for
+    the reasons in ``refusals``. ``call_again`` means that another call, about a minute later, will know more.
     """
 
     submitted: int = 0
     held_back: int = 0
+    unanswered: int = 0
     closed: int = 0
     resubmitted: int = 0
+    refused_jobs: int = 0
     call_again: bool = False
     problems: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     task_states: StatusReply = field(default_factory=dict)
 
     def __str__(self) -> str:
+        return "; ".join(filter(None, [self.summary(), *self.refusals])) or "nothing to do"
+
+    def summary(self) -> str:
+        """What was done, without refusals; empty if it was nothing."""
         counts = {
             "sent": self.submitted,
             "held back": self.held_back,
+            "sent without an answer": self.unanswered,
             "closed": self.closed,
             "submitted again": self.resubmitted,
         }
         counts_text = ", ".join(f"{count} tasks {what}" for what, count in counts.items() if count)
-        return "; ".join([counts_text, *self.problems] if counts_text else self.problems) or "nothing to do"
+        return "; ".join([counts_text, *self.problems] if counts_text else self.problems)
 
 
 class AdvanceRound:

@@ -25,7 +25,7 @@ class TaskState:
     ``array_id`` is the number of the array; ``scheduler_state`` the scheduler's own word for the state; ``reason`` says
     for people why the task is pending or how it ended; ``kind`` is the failure kind for jobs that were running when the
     task ended, ``cancelled`` if a person ended it, None if it ended as planned; ``expected_start`` is when it is
-    expected to start; ``node`` is where it ran.
+    expected to start; ``node`` is where it ran; ``was_killed`` says that its worker was killed, nobody knows by whom.
     """
 
     array_id: str
@@ -35,6 +35,7 @@ class TaskState:
     kind: FailureKind | Literal["cancelled"] | None = None
     expected_start: str = ""
     node: str = ""
+    was_killed: bool = False
 
 
 StatusReply = Mapping[str, Mapping[int, TaskState]]
@@ -67,12 +68,17 @@ class Backend(Protocol):
         Raises RefusedError if the scheduler refused it, UnreachableError if it is unknown whether it was accepted.
         """
 
-    def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
-        """Submit a small job that calls ``function`` with the root and the study's name.
+    def submit_keeper(
+        self, submission: Submission, after: Sequence[str], function: Callable[[str, str, str], None], number: str
+    ) -> str:
+        """Submit a small job that calls ``function`` with the root, the study's name and ``number``; return its number.
 
-        It starts when the array with the number ``after`` has ended, or without one in a few minutes. Raises as
-        `submit` does.
+        It starts when one of the arrays with the numbers ``after`` has ended, or without any in a few minutes. It has
+        the settings of ``submission``, and its files are in the folder of it. Raises as `submit` does.
         """
+
+    def cancel_keeper(self, submission: Submission, job_number: str) -> None:
+        """Take the keeper job of a submission out of the queue, unless it has begun."""
 
     def submit_probe(
         self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from seedfold.jobs.errors import UnreachableError
 
+SUBMIT_PATIENCE = 3
+"""How many times as long as for a query a reply to a submission is waited for: a lost reply takes longer to find."""
+
 
 def run(
     command: Sequence[str], timeout_s: float, environment: Mapping[str, str], stdin: str = ""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
 from seedfold.orchestrator.ledger.claims import is_published
-from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger
+from seedfold.orchestrator.ledger.copy_origin import observation_time
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.ledger import JobRecord
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.task_records import TaskRecord
 from seedfold.orchestrator.schedulers.advance_round import FINAL_STATES, AdvanceRound, settle_s
 from seedfold.orchestrator.schedulers.backend import TaskState
-from seedfold.orchestrator.schedulers.registry import get_backend
-from seedfold.orchestrator.schedulers.submission_attempts import last_attempt, orphaned_folder, submitted_at
-from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.settings.failures import Failure
+from seedfold.orchestrator.schedulers.submission_attempts import submitted_at
+from seedfold.orchestrator.settings.failures import KILLED, Failure, blame_job_if_killed_everywhere
 
 _VANISHED_REASON = "its task vanished from the queue"
 _RESUMABLE_KINDS = {"timeout", "preempted", "node"}
@@ -37,26 +40,35 @@ class EndedTaskRecorder:
             mark = marks.get(index, TaskRecord())
             if mark.is_over:
                 continue
-            state = states.get(index) or self._state_of_vanished(submission, index, mark)
+            state = states.get(index) or self._state_of_vanished(submission, index, mark, bool(states))
             if state is not None and state.phase == "ended":
                 self._close_task(submission, index, mark, state)
             self._round.result.call_again = self._round.result.call_again or (
                 state is not None and state.phase == "ending"
             )
 
-    def _state_of_vanished(self, submission: Submission, index: int, mark: TaskRecord) -> TaskState | None:
+    def _state_of_vanished(
+        self, submission: Submission, index: int, mark: TaskRecord, lists_siblings: bool
+    ) -> TaskState | None:
         """The exit reason of a task that the scheduler does not list.
 
         None while it is not certain that the task has ended.
 
-        A scheduler that has lost its state does not list tasks that are running.
+        A scheduler that has lost its state does not list tasks that are running, and lists no other task of the array.
+        If it lists others (``lists_siblings``), a task that never began was cancelled: SLURM forgets it at once.
         """
         if time.time() - submitted_at(submission) < settle_s(submission):
             self._round.result.call_again = True
             return None
         if mark.last_start >= 0 and _is_worker_alive(submission, index):
             return None
+        if lists_siblings and mark.last_start < 0 and not self._task_log(submission, index).exists():
+            return TaskState("", "ended", "CANCELLED", "cancelled in the queue before it began", "cancelled")
         return TaskState("", "ended", "", _VANISHED_REASON, "node")
+
+    def _task_log(self, submission: Submission, index: int) -> Path:
+        """The log of a task, which the scheduler creates when the task begins."""
+        return submission.folder / self._round.backend_for(submission).log_name(submission.scheduler_id(), index)
 
     def _close_task(self, submission: Submission, index: int, mark: TaskRecord, state: TaskState) -> None:
         jobs = submission.jobs_of_task(index)
@@ -65,13 +77,11 @@ class EndedTaskRecorder:
             self._record_cancelled(jobs, state.reason)
         elif started:
             for job in started:
-                self._record_end(job, state)
+                self._record_end(job, submission, state)
         elif state.kind is not None and state.scheduler_state:
             # Otherwise jobs that never began would be submitted again for ever.
-            name = self._round.backend_for(submission).log_name(submission.scheduler_id(), index)
-            log = f"submissions/{submission.token}/{name}"
             for job in jobs:
-                self._record_failure_before_start(job, log, state, submitted_at(submission))
+                self._record_failure_before_start(job, submission, self._task_log(submission, index), state)
         submission.tasks.record_end(
             index, max(mark.last_start, 0), by="scheduler", word=state.scheduler_state, reason=state.reason
         )
@@ -86,28 +96,47 @@ class EndedTaskRecorder:
         )
 
     def _record_cancelled(self, jobs: Iterable[str], reason: str) -> None:
+        """Record that jobs were cancelled, also those whose workers took the cancellation for a preemption."""
         unfinished = {
             job: self._round.ledger.record_of(job).latest_attempt
             for job in jobs
-            if self._round.states.of(job).state not in FINAL_STATES
+            if self._round.states.of(job).state not in FINAL_STATES or self._was_stopped(job)
         }
         if unfinished:
             self._round.events.append("cancelled", jobs=unfinished, reason=reason)
 
-    def _record_end(self, job: str, state: TaskState) -> None:
+    def _was_stopped(self, job: str) -> bool:
+        job_state = self._round.states.of(job)
+        return job_state.state == "failed" and (job_state.event or {}).get("kind") in _RESUMABLE_KINDS - {"node"}
+
+    def _record_end(self, job: str, submission: Submission, state: TaskState) -> None:
         event = self._round.ledger.record_of(job).latest_event
         assert event is not None
         kind = "node" if state.kind in {None, "cancelled"} else state.kind
         assert kind is not None
         assert kind != "cancelled"
         fit = self._round.ledger.plans.jobs[job].fit
-        if kind in _RESUMABLE_KINDS and has_progressed(self._round.study, fit, event["t"]):
-            self._round.events.append("interrupted", job=job, n=event["n"], reason=state.reason)
+        if (
+            kind in _RESUMABLE_KINDS
+            and not state.was_killed
+            and has_progressed(self._round.study, fit, event["t"], event.get("step"))
+        ):
+            details = {"reason": state.reason, "why": kind, "submission": submission.token}
+            self._round.events.append("interrupted", job=job, n=event["n"], **details)
         else:
             failure = Failure(kind, state.reason, state.scheduler_state or "vanished")
-            self._round.events.append("failed", job=job, n=event["n"], peak=0, node=state.node, **failure.to_dict())
+            self._record_failed(job, event["n"], submission, state, failure)
 
-    def _record_failure_before_start(self, job: str, log: str, state: TaskState, submitted_at: float) -> None:
+    def _record_failed(
+        self, job: str, attempt: int, submission: Submission, state: TaskState, failure: Failure, **details: str
+    ) -> None:
+        if state.was_killed:
+            earlier = self._round.ledger.record_of(job).failures()
+            failure = blame_job_if_killed_everywhere(replace(failure, digest=KILLED), state.node, earlier)
+        details |= {"node": state.node, "submission": submission.token, **failure.to_dict()}
+        self._round.events.append("failed", job=job, n=attempt, peak=0, **details)
+
+    def _record_failure_before_start(self, job: str, submission: Submission, log: Path, state: TaskState) -> None:
         """Record the failure of a job that was not running when its task ended: it never began, or was stopped."""
         if self._round.states.of(job).state in FINAL_STATES:
             return
@@ -117,50 +146,25 @@ class EndedTaskRecorder:
         was_interrupted = (
             record.latest_event is not None
             and record.latest_event["e"] == "interrupted"
-            and record.latest_event["t"] > submitted_at
+            and record.latest_event["t"] > submitted_at(submission)
         )
-        if was_interrupted and state.kind in _RESUMABLE_KINDS and self._has_progressed(job, record):
+        if (
+            was_interrupted
+            and state.kind in _RESUMABLE_KINDS
+            and not state.was_killed
+            and self._has_progressed(job, record)
+        ):
             return
         reason = state.reason if was_interrupted else f"{state.reason} before the job began"
         failure = Failure(state.kind, reason, f"before-{state.scheduler_state}")
-        details = {"peak": 0, "node": state.node, "log": log, **failure.to_dict()}
-        self._round.events.append("failed", job=job, n=record.latest_attempt + 1, **details)
+        name = f"submissions/{submission.token}/{log.name}"
+        self._record_failed(job, record.latest_attempt + 1, submission, state, failure, log=name)
 
     def _has_progressed(self, job: str, record: JobRecord) -> bool:
         started = record.start_events.get(record.latest_attempt)
         return started is not None and has_progressed(
-            self._round.study, self._round.ledger.plans.jobs[job].fit, started["t"]
+            self._round.study, self._round.ledger.plans.jobs[job].fit, started["t"], started.get("step")
         )
-
-
-def remove_cancelled_from_queue(ledger: Ledger) -> None:
-    """Cancel the scheduler's tasks that have not begun and have only cancelled jobs."""
-    for submission in ledger.live_submissions:
-        number, marks = submission.scheduler_id(), submission.tasks.records()
-        if submission.array is None:
-            continue
-        cancelled_tasks = [
-            index
-            for index in range(submission.task_count)
-            if index not in marks and ledger.cancelled_jobs.issuperset(submission.jobs_of_task(index))
-        ]
-        if orphaned_folder(submission) is not None:
-            _close_cancelled_tasks(submission, ledger)
-            continue
-        backend = get_backend(ClusterSettings.parse(submission.settings["cluster"]))
-        if number is not None and backend is not None:
-            backend.cancel(submission, cancelled_tasks)
-        attempt = last_attempt(submission)
-        for index in cancelled_tasks if number is not None or attempt is None or attempt.refused else ():
-            submission.tasks.record_end(index, 0, by="cancel")
-
-
-def _close_cancelled_tasks(submission: Submission, ledger: Ledger) -> None:
-    """Record the end of tasks with only cancelled jobs whose root was moved; they are not cancelled in the queue."""
-    marks = submission.tasks.records()
-    for index in range(submission.task_count):
-        if ledger.cancelled_jobs.issuperset(submission.jobs_of_task(index)):
-            submission.tasks.record_end(index, max(marks.get(index, TaskRecord()).last_start, 0), by="cancel")
 
 
 def _is_worker_alive(submission: Submission, index: int) -> bool:
@@ -169,4 +173,7 @@ def _is_worker_alive(submission: Submission, index: int) -> bool:
     if worker is None or last_heartbeat is None:
         return False
     liveness = worker.liveness()
-    return liveness == "alive" or (liveness == "unknown" and time.time() - last_heartbeat < submission.silent_s)
+    if liveness != "unknown":
+        return liveness == "alive"
+    study = StudyFolder(submission.folder.parents[1])
+    return observation_time(study) - last_heartbeat < submission.silent_s + longest_cache_s(study.path)

@@ -13,6 +13,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.ledger.turns import last_tokens, next_turn, take_turn, without_submitted_since
 from seedfold.orchestrator.schedulers.arrays import make_array, split_into_arrays
 from seedfold.orchestrator.schedulers.backend import RefusedError
 from seedfold.orchestrator.schedulers.registry import get_backend
@@ -33,34 +34,57 @@ def make_intents(
 ) -> list[Submission]:
     """Write the intents of jobs, cut into arrays; each array starts after those that have parents of its jobs.
 
-    ``snapshots`` has the snapshot that each job runs; a job that is submitted again keeps its snapshot.
+    ``snapshots`` has the snapshot that each job runs; a job that is submitted again keeps its snapshot. Jobs that
+    another process has submitted since the ledger was read are left out.
     """
-    snapshots = snapshots or {job.id: ledger.last_submission_of[job.id].snapshot for job in jobs}
     cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = get_backend(cluster)
     assert backend is not None
+    max_array_size = backend.largest_array()
+    known_tokens = last_tokens(ledger)
+    while True:
+        turn = next_turn(study)
+        left = without_submitted_since(ledger, jobs, known_tokens)
+        groups = _group_by_snapshot(left, snapshots or _last_snapshots(ledger, left))
+        pieces = [
+            (snapshot, piece)
+            for snapshot, group in groups.items()
+            for piece in split_into_arrays(group, cluster, max_array_size)
+        ]
+        tokens = [
+            _resubmission_token(ledger, [job.id for job in piece.jobs]) if resubmitted else Submission.new_token()
+            for _, piece in pieces
+        ]
+        if not tokens or take_turn(study, turn, tokens):
+            break
     token_of_job = {job: submission.token for job, submission in ledger.open_submission_of.items() if submission.array}
     submissions = []
-    max_array_size = backend.largest_array()
-    groups_by_snapshot = [
-        [job for job in jobs if snapshots[job.id] == snapshot] for snapshot in dict.fromkeys(snapshots.values())
-    ]
-    for piece in (piece for group in groups_by_snapshot for piece in split_into_arrays(group, cluster, max_array_size)):
+    for token, (snapshot, piece) in zip(tokens, pieces, strict=True):
         job_ids = [job.id for job in piece.jobs]
         after = sorted({token_of_job[parent] for job in piece.jobs for parent in job.parents if parent in token_of_job})
         array = replace(piece.array, after=tuple(after), exclude=excluded_nodes)
         array_reruns = {job: rerun_attempts[job] for job in job_ids if rerun_attempts and job in rerun_attempts}
-        token = _resubmission_token(ledger, job_ids) if resubmitted else None
         array_settings = {key: settings[key] for key in ("cluster", "failures")}
         try:
-            submission = Submission.create(
-                study, job_ids, array_settings, folder, array_reruns, array, token, snapshots[job_ids[0]]
-            )
+            submission = Submission.create(study, job_ids, array_settings, folder, array_reruns, array, token, snapshot)
         except FileExistsError:
             continue
         token_of_job.update(dict.fromkeys(job_ids, submission.token))
         submissions.append(submission)
     return submissions
+
+
+def _last_snapshots(ledger: Ledger, jobs: Sequence[JobDescription]) -> dict[str, str | None]:
+    return {job.id: ledger.last_submission_of[job.id].snapshot for job in jobs}
+
+
+def _group_by_snapshot(
+    jobs: Sequence[JobDescription], snapshots: Mapping[str, str | None]
+) -> dict[str | None, list[JobDescription]]:
+    groups: dict[str | None, list[JobDescription]] = {}
+    for job in jobs:
+        groups.setdefault(snapshots[job.id], []).append(job)
+    return groups
 
 
 def _resubmission_token(ledger: Ledger, jobs: Sequence[str]) -> str:
@@ -69,7 +93,12 @@ def _resubmission_token(ledger: Ledger, jobs: Sequence[str]) -> str:
     return f"again-{hashlib.sha256(json.dumps(state_seen).encode()).hexdigest()[:16]}"
 
 
-def test_submissions(study: StudyFolder, jobs: Sequence[JobDescription], settings: Mapping[str, object]) -> None:
+def test_submissions(
+    study: StudyFolder,
+    jobs: Sequence[JobDescription],
+    settings: Mapping[str, object],
+    excluded_nodes: tuple[str, ...],
+) -> None:
     """Let the scheduler check one array of each kind; nothing is submitted. Raises RefusedError."""
     cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = get_backend(cluster)
@@ -78,7 +107,7 @@ def test_submissions(study: StudyFolder, jobs: Sequence[JobDescription], setting
     with tempfile.TemporaryDirectory() as folder:
         scratch = StudyFolder(Path(folder) / study.name)
         for piece in split_into_arrays(jobs, cluster, len(jobs)):
-            array = make_array(piece.jobs[0], len(piece.jobs), cluster)
+            array = replace(make_array(piece.jobs[0], len(piece.jobs), cluster), exclude=excluded_nodes)
             submission = Submission.create(scratch, [piece.jobs[0].id], array_settings, Path(folder), array=array)
             try:
                 backend.check_submission(submission)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.resources import Resources
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.advance_round import AdvanceRound
-from seedfold.orchestrator.schedulers.intents import make_intents
+from seedfold.orchestrator.schedulers.backend import RefusedError
+from seedfold.orchestrator.schedulers.intents import make_intents, test_submissions
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 
@@ -32,11 +33,14 @@ class Retries:
                 continue
             if self._is_to_resubmit(job) and self._are_parents_coming(job, jobs_to_resubmit):
                 jobs_to_resubmit[job.id] = job
-        groups: dict[tuple[str, ...], list[JobDescription]] = defaultdict(list)
+        groups: dict[tuple[bool, tuple[str, ...]], list[JobDescription]] = defaultdict(list)
         for job in jobs_to_resubmit.values():
-            resources, excluded_nodes = self._next_resources(job)
-            groups[excluded_nodes].append(replace(job, resources=resources))
-        for excluded_nodes, jobs in groups.items():
+            groups[self._time_factor(job) > 1, self._nodes_to_avoid(job)].append(job)
+        for (has_more_time, nodes), group in groups.items():
+            jobs, excluded_nodes = [self._with_next_resources(job) for job in group], nodes
+            if (has_more_time or nodes) and self._would_be_refused(jobs, nodes):
+                # Less is better than nothing: the queue may allow no more time, and there may be no other node.
+                jobs, excluded_nodes = [self._with_next_resources(job, is_modest=True) for job in group], ()
             self._round.result.resubmitted += sum(one.task_count for one in self._make_intents(jobs, excluded_nodes))
 
     def _is_to_resubmit(self, job: JobDescription) -> bool:
@@ -60,16 +64,37 @@ class Retries:
         states = ((parent, self._round.states.of(parent).state) for parent in job.parents)
         return all(parent in jobs_to_resubmit or state == "done" or state in ACTIVE_STATES for parent, state in states)
 
-    def _next_resources(self, job: JobDescription) -> tuple[Resources, tuple[str, ...]]:
-        """The resources of a job after its failures, and the nodes on which it must not run."""
-        memory, time_limit, nodes = float(job.resources.memory_bytes), float(job.resources.time_s), set[str]()
+    def _with_next_resources(self, job: JobDescription, is_modest: bool = False) -> JobDescription:
+        """The job with its resources after its failures.
+
+        Unless ``is_modest``, it also has more time if it has often continued at its time limit.
+        """
+        memory, time_limit = float(job.resources.memory_bytes), float(job.resources.time_s)
         for failure in self._round.ledger.record_of(job.id).failures():
             policy = self._round.policies.policy_for(failure["kind"])
             memory, time_limit = memory * policy.memory, time_limit * policy.time
-            if policy.other_node and failure.get("node"):
-                nodes.add(failure["node"])
-        resources = replace(job.resources, memory_bytes=round(memory), time_s=round(time_limit))
-        return resources, tuple(sorted(nodes))
+        time_limit *= 1 if is_modest else self._time_factor(job)
+        return replace(job, resources=replace(job.resources, memory_bytes=round(memory), time_s=round(time_limit)))
+
+    def _time_factor(self, job: JobDescription) -> float:
+        """How many times as much time a job gets because it has continued so often at its time limit."""
+        rounds = self._round.ledger.record_of(job.id).rounds("timeout")
+        return float(
+            self._round.policies.policy_for("timeout").time ** (rounds // self._round.policies.more_time_after)
+        )
+
+    def _nodes_to_avoid(self, job: JobDescription) -> tuple[str, ...]:
+        """The nodes on which the job must not run after its failures."""
+        failures = self._round.ledger.record_of(job.id).failures()
+        nodes = (one.get("node") for one in failures if self._round.policies.policy_for(one["kind"]).other_node)
+        return tuple(sorted({node for node in nodes if node}))
+
+    def _would_be_refused(self, jobs: Sequence[JobDescription], excluded_nodes: tuple[str, ...]) -> bool:
+        try:
+            test_submissions(self._round.study, jobs, self._round.settings, excluded_nodes)
+        except (RefusedError, UsageError):
+            return True
+        return False
 
     def _make_intents(self, jobs: Sequence[JobDescription], excluded_nodes: tuple[str, ...]) -> list[Submission]:
         """Write intents with tokens that follow from their content: of two processes that try, one succeeds."""

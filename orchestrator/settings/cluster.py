@@ -12,12 +12,17 @@ from seedfold.orchestrator.settings import lsf
 from seedfold.orchestrator.settings.scheduler import SchedulerSettings
 
 WarmMode = Literal["auto", "on", "off"]
-EXECUTORS = ("local", "slurm", "lsf")
+EXECUTOR_NAMES = {"local": "this machine", "slurm": "SLURM", "lsf": "LSF"}
+EXECUTORS = tuple(EXECUTOR_NAMES)
+HEARTBEAT_S = 30.0
+"""Seconds between two heartbeats of a worker."""
+_MIN_SILENT_S = 3 * HEARTBEAT_S
 
 
 def _parse_number(settings: Mapping[str, Any], key: str, default: float, minimum: float) -> float:
     value = settings.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < minimum:
+    # The comparison is false for a value that is not a number.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= minimum:
         raise UsageError(f"cluster.{key}: {value!r} is not a number of at least {minimum:g}")
     return value
 
@@ -91,7 +96,7 @@ class ClusterSettings:
             gpu_memory_cap=_parse_optional_memory(settings, "gpu_memory_cap"),
             warm=_parse_choice(settings, "warm", "auto", get_args(WarmMode)),
             grace_s=_parse_number(settings, "grace_s", 60, 0),
-            silent_s=_parse_number(settings, "silent_s", 900, 1),
+            silent_s=_parse_number(settings, "silent_s", 900, _MIN_SILENT_S),
             snapshot=_parse_bool(settings, "snapshot", True),
             scheduler=None if executor == "local" else SchedulerSettings.parse(settings),
             lsf=lsf.LsfSettings.parse(settings) if executor == "lsf" else None,

@@ -14,13 +14,21 @@ from typing import Any, Literal, get_args
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.secret_values import without_secrets
 from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
 NanPolicy = Literal["auto", "fail", "keep"]
 """What becomes of a metric that is not a number."""
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
-_DISK_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_FULL_DISK_TEXTS = ("No space left on device", "Disk quota exceeded")
+_AWAY_ERRNOS = PASSING_ERRNOS - {errno.ETIMEDOUT}
+"""What a file system says that does not answer. A time-out may also come from another computer on the network."""
+REFUSED = "refused"
+"""The digest of jobs whose submission the scheduler refused."""
+KILLED = "signal-SIGKILL"
+"""The digest of a process that was killed, nobody knows by whom: by the kernel, an administrator or a cleaner."""
+_HOSTS_THAT_BLAME_THE_JOB = 3
 _VARIABLE_PARTS = re.compile(r"0x[0-9a-fA-F]+|(?:/[\w.+-]+)+|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -55,7 +63,11 @@ def _kind_of(error: BaseException) -> FailureKind | None:
         return "data"
     if isinstance(error, NonFiniteFailure):
         return "nan"
-    if isinstance(error, OSError) and error.errno in _DISK_FULL_ERRNOS:
+    if isinstance(error, OSError) and error.errno in FULL_DISK_ERRNOS:
+        return "disk"
+    if isinstance(error, OSError) and error.errno in _AWAY_ERRNOS:
+        return "node"
+    if any(text in str(error) for text in _FULL_DISK_TEXTS):
         return "disk"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "oom_host"
@@ -113,7 +125,22 @@ def failure_from_exit(exit_code: int, peak_bytes: int, oom_killed: bool) -> Fail
     name = signal.Signals(-exit_code).name
     if oom_killed and -exit_code == signal.SIGKILL:
         return Failure("oom_host", f"killed because the machine ran out of memory; {peak}", "oom-killed")
+    if -exit_code == signal.SIGKILL:
+        return Failure("node", f"the process was killed by {name}, and Seedfold did not do it; {peak}", KILLED)
     return Failure("error", f"the process was killed by {name}; {peak}", f"signal-{name}")
+
+
+def blame_job_if_killed_everywhere(failure: Failure, node: str, earlier: Sequence[Mapping[str, Any]]) -> Failure:
+    """Return the failure of an attempt on ``node``, as an error of the job if it was killed on two other nodes before.
+
+    ``earlier`` are its earlier failures.
+    """
+    if failure.digest != KILLED:
+        return failure
+    nodes = {node, *(str(one.get("node", "")) for one in earlier if one.get("digest") == KILLED)} - {""}
+    if len(nodes) < _HOSTS_THAT_BLAME_THE_JOB:
+        return failure
+    return Failure("error", f"{failure.reason}; so it ended on {', '.join(sorted(nodes))}", KILLED)
 
 
 def failure_from_own_kill(last_error: str | None) -> Failure:
@@ -155,11 +182,15 @@ def _require_mapping(key: str, value: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicies:
-    """The policies of all kinds, as configured in ``conf/failures``; ``nan`` is about metrics that are not a number."""
+    """The policies of all kinds, as configured in ``conf/failures``; ``nan`` is about metrics that are not a number.
+
+    After every ``more_time_after`` time limits at which a job went on from a checkpoint, it gets more time.
+    """
 
     by_kind: Mapping[str, RetryPolicy]
     stop_after_identical: int
     nan: NanPolicy = "auto"
+    more_time_after: int = 10
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> RetryPolicies:
@@ -176,12 +207,15 @@ class RetryPolicies:
         stop = settings.get("stop_after_identical", 5)
         if type(stop) is not int:
             raise UsageError(f"failures.stop_after_identical: {stop!r} is not a whole number")
+        more_time_after = settings.get("more_time_after", 10)
+        if type(more_time_after) is not int or more_time_after < 1:
+            raise UsageError(f"failures.more_time_after: {more_time_after!r} is not a whole number of at least 1")
         nan = settings.get("nan", "auto")
         if nan not in get_args(NanPolicy):
             known = get_args(NanPolicy)
             nearest = did_you_mean(str(nan), known)
             raise UsageError(f"failures.nan: {nan}: no such policy{nearest}; known: {', '.join(known)}")
-        return cls({kind: RetryPolicy(**policy) for kind, policy in kinds.items()}, stop, nan)
+        return cls({kind: RetryPolicy(**policy) for kind, policy in kinds.items()}, stop, nan, more_time_after)
 
     def policy_for(self, kind: str) -> RetryPolicy:
         """The policy of a kind; one that is not configured is never retried."""

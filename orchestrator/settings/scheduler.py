@@ -39,7 +39,7 @@ class SchedulerSettings:
     warning_s: int = 90
     keeper: bool = True
     settle_s: int = 60
-    query_timeout_s: int = 30
+    query_timeout_s: int = 10
 
     @classmethod
     def parse(cls, settings: Mapping[str, Any]) -> SchedulerSettings:
@@ -67,7 +67,7 @@ class SchedulerSettings:
             warning_s=_parse_count(settings, "warning_s", 90) or 90,
             keeper=bool(settings.get("keeper", True)),
             settle_s=_parse_count(settings, "settle_s", 60) or 60,
-            query_timeout_s=_parse_count(settings, "query_timeout_s", 30) or 30,
+            query_timeout_s=_parse_count(settings, "query_timeout_s", 10) or 10,
         )
 
     def for_resources(self, resources: Resources) -> SchedulerSettings:

@@ -9,8 +9,8 @@ what is left.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from typing import Literal, get_args
 
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
+from seedfold.orchestrator.ledger.claims import may_be_written
+from seedfold.orchestrator.ledger.file_system_clock import file_system_time
 from seedfold.orchestrator.ledger.layout import CLEARED_MARK, Root
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -30,6 +32,8 @@ from seedfold.results.store.published import DamagedError, load_result
 DeletableKind = Literal["leftovers", "snapshots", "superseded", "failed", "checkpoints"]
 DELETABLE_KINDS: tuple[DeletableKind, ...] = get_args(DeletableKind)
 _TRASH_PREFIX = ".trash-"
+# A file has such a name until it is whole: see `results.store.atomic_files`.
+_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{12}")
 # A launch makes its snapshot before it writes which jobs run it.
 _LAUNCH_GRACE_S = 3600.0
 
@@ -100,15 +104,32 @@ class DeletableFinder:
     def _find_leftovers(self) -> Iterator[DeletablePath]:
         """What ended attempts left behind, and results that were replaced by a newer attempt."""
         for path in self._glob_job_folders("staging.*"):
-            if self._job_id_of(path) not in self.needed.folders:
+            if self._job_id_of(path) not in self.needed.folders and not may_be_written(path):
                 yield _make_deletable(
                     "leftovers", path, self._job_id_of(path), "unfinished result of an attempt that has ended"
                 )
         for path in self.folder.path.rglob(f"{_TRASH_PREFIX}*"):
             yield _make_deletable("leftovers", path, self._job_id_of(path), "rest of an interrupted deletion")
+        yield from self._find_temporary_files()
         for view in self.overview.job_views():
             if view.state == "done" and not self.needed.has_running_readers:
                 yield from self._find_older_results(view)
+
+    def _is_old(self, path: Path) -> bool:
+        """Whether a file or folder was made so long ago that no launch is still busy with it."""
+        return self._now - path.stat().st_mtime > _LAUNCH_GRACE_S
+
+    @cached_property
+    def _now(self) -> float:
+        return file_system_time(self.folder)
+
+    def _find_temporary_files(self) -> Iterator[DeletablePath]:
+        """Files that a process was writing when it was killed, under the names that they have until they are whole."""
+        for folder in ("claims", "code", "plans", "submissions"):
+            found = (path for path in (self.folder.path / folder).rglob(".*") if _TEMPORARY_NAME.fullmatch(path.name))
+            for path in found:
+                if self._is_old(path) and self.folder.snapshots_folder not in path.parents:
+                    yield _make_deletable("leftovers", path, "", "part of a file whose writer was killed")
 
     def _find_older_results(self, view: JobView) -> Iterator[DeletablePath]:
         if view.job_state.holding_study != self.folder:
@@ -122,11 +143,7 @@ class DeletableFinder:
 
     def _find_snapshots(self) -> Iterator[DeletablePath]:
         """Snapshots that no job runs or would continue with, and that no result of this study comes from."""
-        old = [
-            path
-            for path in _sorted_entries(self.folder.snapshots_folder)
-            if time.time() - path.stat().st_mtime > _LAUNCH_GRACE_S
-        ]
+        old = [path for path in _sorted_entries(self.folder.snapshots_folder) if self._is_old(path)]
         for path in old:
             if path.name.startswith(UNFINISHED_PREFIX):
                 yield _make_deletable("leftovers", path, "", "snapshot of an interrupted launch")

@@ -18,6 +18,7 @@ from seedfold.orchestrator.ledger.claims import has_live_claim, is_published
 from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.events import Event
+from seedfold.orchestrator.ledger.fresh_views import FreshViews
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
@@ -69,6 +70,7 @@ class JobStates:
         self._jobs = ledger.plans.jobs if jobs is None else jobs
         self._state_of_job: dict[str, JobState] = {}
         self._listing = StoreListing()
+        self._views = FreshViews()
         self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
         self._other_ledgers: dict[str, Ledger] = {}
         self._others_are_read = False
@@ -172,6 +174,13 @@ class JobStates:
         return self._jobs[job_id].stage if job_id in self._jobs else self.ledger.plans.jobs[job_id].stage
 
     def _state_in_study(self, ledger: Ledger, job_id: str) -> JobState:
+        """The state of a job in a study. Before a job is called lost, what caches of this machine hide is looked at."""
+        job_state = self._visible_state(ledger, job_id)
+        if job_state.state != "lost" or not self._views.refresh(ledger, job_id, job_state.attempt):
+            return job_state
+        return self._visible_state(ledger, job_id)
+
+    def _visible_state(self, ledger: Ledger, job_id: str) -> JobState:
         record = ledger.record_of(job_id)
         job_state = self._state_of_attempt(ledger.study, job_id, record)
         if job_state.state == "running":

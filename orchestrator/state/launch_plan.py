@@ -18,7 +18,7 @@ from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.settings.failures import REFUSED, RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
@@ -120,6 +120,9 @@ class Plan:
 
     def _needs_start(self, planned: PlannedJob) -> bool:
         if planned.state == "failed":
+            if (planned.job_state.event or {}).get("digest") == REFUSED:
+                # The scheduler may accept it with other settings of the cluster.
+                return True
             return not self.policies.retries_are_exhausted(self.ledger.record_of(planned.job.id).failures())
         return planned.state in {"new", "waiting", "lost"} or planned.stale == "parent"
 

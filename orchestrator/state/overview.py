@@ -19,7 +19,7 @@ from seedfold.orchestrator.ledger.dead_workers import DeadWorker, find_dead_work
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Address
-from seedfold.orchestrator.ledger.slot_waits import read_wait
+from seedfold.orchestrator.ledger.slot_waits import FULL_DISK, read_wait, waits_for_room
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
@@ -32,6 +32,10 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
+
+_STOPS = ("timeout", "preempted", "node")
+"""Why the cluster stops jobs that then continue."""
+_ROUNDS_WORTH_A_NOTE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         *overview.states.passed_over_lines(),
         _note_code_versions(overview, unique_views),
         _note_wait(overview, unique_views),
+        _note_continued(overview, unique_views),
         *dead_worker_lines(overview, unique_views),
         _note_idle(overview, unique_views),
         *_notes_on_imports(unique_views),
@@ -259,10 +264,26 @@ def _note_code_versions(overview: Overview, views: Iterable[JobView]) -> str | N
 
 
 def _note_wait(overview: Overview, views: Iterable[JobView]) -> str | None:
-    """What the worker waits for, if no job is running."""
+    """What the worker waits for: room on the disk or, if no job is running, slots."""
+    live = overview.ledger.live_submissions
+    if any(waits_for_room(submission.folder) for submission in live):
+        return f"{FULL_DISK}; seedfold gc {overview.folder.name} lists what may be deleted"
     if any(view.state == "running" for view in views):
         return None
-    return next(filter(None, (read_wait(submission.folder) for submission in overview.ledger.live_submissions)), None)
+    return next(filter(None, (read_wait(submission.folder) for submission in live)), None)
+
+
+def _note_continued(overview: Overview, views: Iterable[JobView]) -> str | None:
+    """How often the cluster stopped jobs that went on by themselves and are not done yet."""
+    unfinished = [view.job for view in views if view.state != "done"]
+    rounds = {job.id: overview.ledger.record_of(job.id).rounds(*_STOPS) for job in unfinished}
+    continued = [job for job in unfinished if rounds[job.id] >= _ROUNDS_WORTH_A_NOTE]
+    if not continued:
+        return None
+    most = max(continued, key=lambda job: rounds[job.id])
+    others = len(continued) - 1
+    more = f"; {count_noun(others, 'other job was', 'other jobs were')} continued as well" if others else ""
+    return f"{job_label(most)} was continued {rounds[most.id]} times after time limits or preemptions{more}"
 
 
 def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWorker]:

@@ -71,7 +71,8 @@ def _launch_and_wait(
     """Plan, launch, and wait if asked to; return the exit code as well."""
     plan = plan_jobs(request, study, arguments)
     launched = start_jobs(request, plan, arguments)
-    return plan, launched, wait_and_print_outcome(plan.root, launched) if request.get_flag("wait") else 0
+    waits = request.get_flag("wait")
+    return plan, launched, wait_and_print_outcome(plan.root, launched) if waits else launched.exit_code
 
 
 def plan_jobs(request: SweepRequest, study: ProgramStudy, arguments: Sequence[str]) -> Plan:
@@ -155,7 +156,7 @@ def _launch_seedfold_study(request: SweepRequest, arguments: Sequence[str]) -> l
         accept=request.get_flag("accept_code"),
     )
     print_started(launched, launched.study.name)
-    code = wait_and_print_outcome(root, launched) if request.get_flag("wait") else 0
+    code = wait_and_print_outcome(root, launched) if request.get_flag("wait") else launched.exit_code
     if code:
         sys.exit(code)
     return []

@@ -28,7 +28,7 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
     runs, planned = finished.jobs, list(overview.jobs_by_address().values())
     planned_by_code = finished.with_code(planned)
     summary = status_to_json(overview.folder.name, views)
-    path = out or overview.folder.outputs_folder / "report.html"
+    path = out or overview.folder.report_file
     if out is None:
         copy_reused_outputs(overview.folder, overview.states, list(overview.jobs_at_addresses().values()))
     write_report(

@@ -6,7 +6,6 @@ that the command would print.
 
 from __future__ import annotations
 
-import importlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seedfold.jobs.errors import UsageError
-from seedfold.jobs.work import ConfigFailure
 from seedfold.orchestrator.dispatch.cancel import cancel
 from seedfold.orchestrator.dispatch.launch import launch, make_plan
 from seedfold.orchestrator.dispatch.rerun import rerun
@@ -30,11 +28,11 @@ from seedfold.orchestrator.state.job_logs import AttemptLog, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import Overview, axes_text
 from seedfold.orchestrator.views.tables import TableRequest, make_result_table
+from seedfold.orchestrator.views.weights import export_weights, find_checkpoint, load_model
 from seedfold.results.store.published import Result
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
 Where = str | None
 Zeros = Literal["error", "epsilon", "as_published"]
@@ -103,10 +101,21 @@ class Study:
         return make_result_table("predictions", self._table_request(where, across, splits=_as_tuple(split)))
 
     def oof(
-        self, over: Names = "fold", where: Where = None, partial: bool = False, across: Across = None
+        self,
+        over: Names = "fold",
+        where: Where = None,
+        partial: bool = False,
+        across: Across = None,
+        split: Names = (),
     ) -> pd.DataFrame:
-        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing."""
-        return make_result_table("oof", self._table_request(where, across, over=_as_tuple(over), partial=partial))
+        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing.
+
+        Without ``split``, they are those of ``val``, or of the only split that there is.
+        """
+        return make_result_table(
+            "oof",
+            self._table_request(where, across, over=_as_tuple(over), splits=_as_tuple(split), partial=partial),
+        )
 
     def ensemble(
         self,
@@ -258,11 +267,14 @@ class Study:
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
         """Cancel the jobs that are not done, and return the status."""
-        cancel(self.root, self.name, selection=_parse_selection(where))
+        note = cancel(self.root, self.name, selection=_parse_selection(where)).note(self.name)
+        if note:
+            warnings.warn(note, stacklevel=2)
         return self.status()
 
     def _wait_and_get_status(self, launched: LaunchResult, wait: bool) -> pd.DataFrame:
-        for note in launched.notes:
+        result = launched.advance_result
+        for note in (*launched.notes, *((*result.problems, *result.refusals) if result else ())):
             warnings.warn(note, stacklevel=3)
         if wait:
             try:
@@ -336,26 +348,27 @@ class Job:
         """The record of the published result: files, metrics, provenance; None if there is no result."""
         return self.details.latest_result()
 
-    def checkpoint(self, role: str = "best") -> Path:
-        """The checkpoint ``best`` or ``last``, or ``best/HEAD`` of one head. Raises UsageError if it is not there."""
-        found = self.details.checkpoints()
-        if role not in found:
-            known = ", ".join(found) or "none; checkpoint.keep may have removed them"
-            raise UsageError(f"{self.details.job.short_id}: has no checkpoint {role!r}; there are: {known}")
-        return found[role]
+    def checkpoint(self, role: str | None = None) -> Path:
+        """The checkpoint ``best`` or ``last``, or ``best/HEAD`` of one head.
 
-    def model(self, role: str = "best") -> torch.nn.Module:
+        By default it is best, or last if there is no best. Raises UsageError if it is not there.
+        """
+        return find_checkpoint(self.details, role)[1]
+
+    def model(self, role: str | None = None) -> Any:
         """The model of the configuration, with the weights of a checkpoint, on the CPU and in eval mode.
 
         It imports torch, and the class of the model. Raises UsageError if there are no such weights, or they do not
         fit.
         """
-        loaded_model = importlib.import_module("seedfold.trainers.learning.loaded_model")
-        try:
-            model: torch.nn.Module = loaded_model.load_model(self.config, self.checkpoint(role))
-        except ConfigFailure as failure:
-            raise UsageError(str(failure)) from failure
-        return model
+        return load_model(self.details, role)
+
+    def export(self, file: str | Path, role: str | None = None) -> list[Path]:
+        """Write the weights with their configuration to a new file, as `seedfold export` does, and return the files.
+
+        Raises UsageError if the job is not done, there are no such weights, or something has the name of the file.
+        """
+        return [path for written in export_weights(self.details, Path(file), role) for path in written.files]
 
 
 def _parse_selection(where: Where) -> Selection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class WorkerEnvironment:
     def stop_signals(self) -> Sequence[signal.Signals]:
         """The signals at which the worker stops."""
         return signal.SIGTERM, signal.SIGINT
+
+    @property
+    def node(self) -> str:
+        """This node, by the name that the scheduler takes where it is told to stay away from it."""
+        return os.uname().nodename
 
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """The slots that the worker of the study in the folder ``holder`` may use for jobs."""

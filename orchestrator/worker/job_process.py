@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from seedfold.jobs.command import COMMAND_RUN
@@ -32,7 +33,7 @@ from seedfold.orchestrator.code.command_files import command_code
 from seedfold.orchestrator.code.comparison import CodeComparison, CodeKey
 from seedfold.orchestrator.code.data_reads import ReadRecorder
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files, watch_opened_files
-from seedfold.orchestrator.ledger.claims import claim_attempt, latest_attempt_number
+from seedfold.orchestrator.ledger.claims import claim_attempt, has_later_claim, may_be_written
 from seedfold.orchestrator.ledger.fits import FitClaim, find_fit_folder, has_fit
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.output_files import copy_outputs, count_by_stage, output_folder
@@ -40,11 +41,15 @@ from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.settings.failures import failure_from_exception
 from seedfold.orchestrator.worker.fit_folders import clear_for_rerun, find_training_code, note_training
+from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
 from seedfold.orchestrator.worker.own_kill import report_own_kill
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
 from seedfold.results.recording.collect import collect_records, remove_records
+from seedfold.results.recording.progress import ProgressWriter
+from seedfold.results.store.atomic_files import make_folder
+from seedfold.results.store.passing_errors import try_again
 from seedfold.results.store.published import load_result, publish
 from seedfold.results.store.values import read_value
 
@@ -125,7 +130,7 @@ def import_run(name: str) -> Callable[[Work], None]:
     """Import the function that a study's ``run`` names. Raises ConfigFailure if the import fails."""
     module_name, _, attribute = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        found = getattr(_import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigFailure(f"run: cannot import {name}: {error}") from error
     if not callable(found):
@@ -133,9 +138,18 @@ def import_run(name: str) -> Callable[[Work], None]:
     return found  # type: ignore[no-any-return]
 
 
+def _import_module(name: str) -> ModuleType:
+    """Import a module. Python does not tell a module that is not there from a folder that could not be read once."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+
+
 def _redirect_output(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    make_folder(log.parent)
+    handle = try_again(lambda: os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), log)
     sys.stdout.flush()
     sys.stderr.flush()
     os.dup2(handle, 1)
@@ -152,9 +166,12 @@ def start_logging() -> None:
 
 
 def _discard_old_staging(attempt: _Attempt) -> None:
-    for old_staging in attempt.study.job_folder(attempt.job.id).glob("staging.*"):
-        shutil.rmtree(old_staging, ignore_errors=True)
-    attempt.staging_folder.mkdir(parents=True)
+    """Remove what ended attempts have left. One that is only silent would miss its folder when it comes back."""
+    folder = attempt.study.job_folder(attempt.job.id)
+    for staging in try_again(lambda: list(folder.glob("staging.*")), folder):
+        if staging == attempt.staging_folder or not may_be_written(staging):
+            shutil.rmtree(staging, ignore_errors=True)
+    make_folder(attempt.staging_folder)
 
 
 def _make_provenance(request: AttemptRequest) -> dict[str, Any]:
@@ -186,12 +203,13 @@ def _run_and_publish(attempt: _Attempt, stop: _StopFlag) -> None:
         stop_requested=stop,
         reads=reads,
     )
+    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id))
+    work = replace(work, progress=ProgressWriter(recording))
     work.folder.mkdir(parents=True, exist_ok=True)
     had_fit = has_fit(work.folder)
     watch_opened_files()
     run = import_run(job.run)
     digest_loaded_files()
-    recording = Attempt(work.description, work.attempt, attempt.study.job_folder(job.id))
     stop.recording = recording
     call_run(run, work, recording)
     refuse_nan_metrics(work.staging, attempt.request.nan)
@@ -281,14 +299,14 @@ def _refuse_mixed_code(attempt: _Attempt) -> None:
             )
 
 
-class _AttemptOvertakenError(Exception):
+class _AttemptOvertakenError(RunInterrupted):
     """A later attempt began meanwhile because this one was believed dead. The result of the later attempt counts."""
 
 
 def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
     number = attempt.request.attempt
-    if latest_attempt_number(attempt.study, attempt.job.id, number) > number:
-        shutil.rmtree(attempt.staging_folder)
+    if has_later_claim(attempt.study, attempt.job.id, number):
+        shutil.rmtree(attempt.staging_folder, ignore_errors=True)
         raise _AttemptOvertakenError(
             f"attempt {number} was believed dead and a later one has begun; its result is discarded"
         )
@@ -297,7 +315,7 @@ def _publish_result(attempt: _Attempt, record: dict[str, Any]) -> Path:
         counts = count_by_stage(Plans(attempt.study).current_jobs.values())
         copy_outputs(outputs, output_folder(attempt.study, attempt.job, counts[attempt.job.stage]))
     final = attempt.study.result_folder(attempt.job.id, number)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(final.parent)
     publish(attempt.staging_folder, final, record)
     return final
 
@@ -312,7 +330,7 @@ def _call_after_publish(work: Work) -> None:
         clean(work)
     except Exception as error:
         # The result is published. Garbage collection finds what is left.
-        print(traceback_text(error, os.environ), end="", file=sys.stderr)
+        say(traceback_text(error, os.environ), is_error=True)
 
 
 def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
@@ -350,15 +368,24 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
 def _claim(attempt: _Attempt) -> str | None:
     """Claim the attempt, and then its fit; return why they are not ours, None if they are."""
     request, job = attempt.request, attempt.job.id
-    refusal = claim_attempt(attempt.root, attempt.study, job, request.attempt, request.submission, request.task)
+    refusal = claim_attempt(
+        attempt.root,
+        attempt.study,
+        job,
+        request.attempt,
+        request.submission,
+        request.task,
+        request.done_before,
+    )
     return refusal or attempt.fit_claim.take(attempt.study.claim_file(job, request.attempt))
 
 
 def _report_failure(error: BaseException, job_id: str, attempt: int, report_pipe: int) -> int:
     failure = failure_from_exception(error)
-    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
-    print(without_secrets(first, os.environ) + traceback_text(error, os.environ), end="", file=sys.stderr, flush=True)
     send_message(report_pipe, "failed", job=job_id, n=attempt, **failure.to_dict())
+    first = f"{type(error).__name__}: {error}\n" if isinstance(error, UsageError | ConfigFailure) else ""
+    # Only now, because the log may be on a disk that is full.
+    say(without_secrets(first, os.environ) + traceback_text(error, os.environ), is_error=True)
     return 1
 
 

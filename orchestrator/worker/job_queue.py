@@ -62,13 +62,14 @@ class JobQueue:
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._jobs))
 
-    def add(self, job: JobDescription, delay_s: float = 0.0) -> None:
-        """Add a job behind the others, to start in ``delay_s`` seconds at the earliest."""
+    def add(self, job: JobDescription, delay_s: float = 0.0, *, is_first: bool = False) -> None:
+        """Add a job behind the others, or before them, to start in ``delay_s`` seconds at the earliest."""
         self.remove(job.id)
         self._jobs[job.id] = job
         self._jobs_per_fit[job.fit] += 1
         self._parents_gone.discard(job.id)
-        self._position[job.id] = (next(self._counter), job.id)
+        number = next(self._counter)
+        self._position[job.id] = (-number if is_first else number, job.id)
         self._add_candidate(job)
         if delay_s:
             self._not_before[job.id] = time.monotonic() + delay_s

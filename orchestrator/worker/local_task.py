@@ -15,7 +15,7 @@ def work(folder: str, visible_gpus: str | None) -> None:
     ``visible_gpus`` is CUDA_VISIBLE_DEVICES of the launching shell, because submitit overwrites the variable.
     """
     # The module that submitit imports on both sides imports little.
-    from seedfold.orchestrator.worker.worker import run_task
+    from seedfold.orchestrator.worker.task import run_task
 
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     if visible_gpus is not None:

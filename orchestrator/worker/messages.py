@@ -30,7 +30,7 @@ class AttemptRequest:
     ``job`` is the description's JSON form; ``parents`` maps ids to (study, attempt), ``stages`` ids to stages;
     ``fit_needed`` means that another job will predict from the same fit; ``task`` is (index, restart) within the
     submission; ``nan`` says what becomes of a metric that is not a number; ``launch_folder`` is where the
-    study was launched.
+    study was launched. Results of attempts up to ``done_before`` are known, and are to be replaced.
     """
 
     root: str
@@ -45,6 +45,7 @@ class AttemptRequest:
     task: tuple[int, int] = (0, 0)
     nan: NanPolicy = "auto"
     launch_folder: str = "."
+    done_before: int = 0
 
     @property
     def job_id(self) -> str:

@@ -10,6 +10,7 @@ template waits for requests, and each job goes on from there.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from seedfold.jobs.secret_values import traceback_text
 from seedfold.jobs.task_function import is_same_start, program_start
 from seedfold.orchestrator.code.loaded_files import digest_loaded_files
 from seedfold.orchestrator.worker.job_process import run_attempt
+from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import (
     AttemptRequest,
     LineBuffer,
@@ -47,7 +50,7 @@ def _import_preloads(runs: Sequence[str]) -> None:
             for name in getattr(module, "PRELOAD", ()):
                 importlib.import_module(name)
         except Exception as error:
-            print(traceback_text(error, os.environ), end="", file=sys.stderr)
+            say(traceback_text(error, os.environ), is_error=True)
 
 
 def _enter_program(runs: Sequence[str], program: Mapping[str, Any], serve: Callable[[], None]) -> str | None:
@@ -58,7 +61,7 @@ def _enter_program(runs: Sequence[str], program: Mapping[str, Any], serve: Calla
             try:
                 reason: str | None = enter(program, serve)
             except Exception as error:
-                print(traceback_text(error, os.environ), end="", file=sys.stderr)
+                say(traceback_text(error, os.environ), is_error=True)
                 reason = "the program failed before its sweep"
             return reason
     return "the job's own module could not be imported"
@@ -116,9 +119,13 @@ class TemplateProcess:
             try:
                 _set_up_job_process(parent)
                 code = run_attempt(request, self._report_pipe)
+                # As at the end of Python: loggers write what they have kept back.
+                atexit._run_exitfuncs()
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                # On a full disk what was printed last is lost, not what became of the job.
+                with suppress(OSError):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
                 os._exit(code)
         return pid
 
@@ -164,6 +171,8 @@ def _set_up_job_process(parent_pid: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent(parent_pid)
     os.setsid()
+    # What is registered so far is for the end of the template.
+    atexit._clear()
     gc.unfreeze()
 
 

@@ -7,30 +7,35 @@ they came.
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
-import sys
 import time
-from dataclasses import dataclass, field
 from math import inf
 
 from seedfold.jobs.description import JobDescription
-from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed
-from seedfold.orchestrator.ledger.claims import is_published, latest_attempt_number
-from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed, newest_step
+from seedfold.orchestrator.ledger.claims import latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.slot_waits import record_wait
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
-from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, failure_from_exit
-from seedfold.orchestrator.state.job_states import JobStates, unrecorded_done_event
+from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy, failure_from_exit
+from seedfold.orchestrator.state.job_states import JobStates
+from seedfold.orchestrator.worker.attempt_events import AttemptEvents
+from seedfold.orchestrator.worker.attempt_requests import AttemptRequests
 from seedfold.orchestrator.worker.environment import Interruption, WorkerEnvironment
+from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
-from seedfold.orchestrator.worker.messages import AttemptRequest, Message
+from seedfold.orchestrator.worker.log_lines import say
+from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
+from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.parent_death import signal_job
+from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
+from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.slots import Slot
+from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
 from seedfold.orchestrator.worker.template_client import (
     TemplateClient,
     callable_names,
@@ -41,24 +46,10 @@ from seedfold.results.recording.attempt_file import Attempt
 
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
-HEARTBEAT_S = 30.0
-# When a whole task ends, for example because a node shuts down, its processes are killed one by one. Only if the worker
-# is still alive so many seconds later was the job alone killed.
+# When a whole task ends, for example because a node shuts down, its processes get signals one by one. Only if the
+# worker is still alive, and has got none, so many seconds later was the job alone killed.
 _TASK_KILL_S = 3.0
-
-
-@dataclass(slots=True)
-class _RunningAttempt:
-    """One running attempt."""
-
-    job: JobDescription
-    attempt: int
-    slot: Slot
-    oom_kills_before: int = field(default_factory=count_oom_kills)
-    started_at: float = field(default_factory=time.time)
-    pid: int | None = None
-    last_message: Message | None = None
-    kill_reason: str | None = None
+_SIGNALS_OF_A_TASKS_END = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT}
 
 
 class Worker:
@@ -72,12 +63,16 @@ class Worker:
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
         self.recorded_wait = ""
-        self.events = EventWriter(study.events_folder)
+        self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
+        self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
+        self.events = AttemptEvents(study, submission, environment.node, self.storage)
         self.grace_s = cluster.grace_s
         self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
-        self.queue = JobQueue(self.jobs, self.states, waits_for_others=not environment.is_scheduled)
-        self.running: dict[str, _RunningAttempt] = {}
-        self.identical_failures: dict[str, tuple[str, int]] = {}
+        own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
+        self.queue = JobQueue(own_jobs, self.states, waits_for_others=not environment.is_scheduled)
+        self.running: dict[str, RunningAttempt] = {}
+        self.repeated_failures = RepeatedFailures(self.policies.stop_after_identical)
+        self.requests = AttemptRequests(root, study, submission, environment, self.states, self.policies.nan)
         self.kill_at: float | None = None
         self.refreshed_at = -inf
         self.interruption: Interruption | None = None
@@ -92,13 +87,10 @@ class Worker:
         """Work until nothing is left to do, or until asked to stop."""
         for number in self.environment.stop_signals:
             signal.signal(number, lambda received, _: self.stop(received))
-        last_heartbeat = 0.0
         try:
             self._record_earlier_interruptions()
             while self._step():
-                if time.monotonic() - last_heartbeat > HEARTBEAT_S:
-                    self.submission.tasks.record_heartbeat(self.environment.index, self.environment.restart)
-                    last_heartbeat = time.monotonic()
+                pass
         finally:
             self.template.close()
             self.events.close()
@@ -124,19 +116,30 @@ class Worker:
             self._receive(message)
         if not self.template.is_alive():
             self._replace_template()
-        self._refresh()
+        self.storage.until_done(self._refresh)
+        self._beat()
         if self.kill_at is not None:
             return self._kill_if_due(self.kill_at)
-        may_have_more = self._start_ready_jobs()
+        may_have_more = self.storage.until_done(self._start_ready_jobs)
         return bool(self.running) or may_have_more
+
+    def _beat(self) -> None:
+        """Record a heartbeat if one is due; after a long silence, give up the jobs that others have begun again."""
+        for running in self.heartbeat.beat(self.running.values()):
+            self._kill_attempt(running, TAKEN)
+        if self.heartbeat.task_was_ended:
+            self.queue.close()
+
+    def _may_wait(self) -> bool:
+        return self.kill_at is None or time.monotonic() < self.kill_at
 
     def _refresh(self) -> None:
         """Read what others have done; less often if many workers share one file system."""
         if time.monotonic() - self.refreshed_at < self.environment.refresh_every_s:
             return
-        self.refreshed_at = time.monotonic()
         if self.states.refresh():
             self._drop_cancelled_and_superseded()
+        self.refreshed_at = time.monotonic()
 
     def _kill_if_due(self, kill_at: float) -> bool:
         if time.monotonic() >= kill_at:
@@ -162,9 +165,14 @@ class Worker:
 
     def _is_unfinished(self, job: JobDescription) -> bool:
         job_state = self.states.of(job.id)
+        if self._needs_other_task(job):
+            return False
         if job_state.state == "failed":
             return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
         return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
+
+    def _needs_other_task(self, job: JobDescription) -> bool:
+        return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
 
     def _record_earlier_interruptions(self) -> None:
         """Record the end of attempts that this task ran before its requeue, if they could not record it themselves."""
@@ -172,12 +180,14 @@ class Worker:
             job_state = self.states.of(job.id)
             if job_state.state == "lost" and job_state.event is not None and job_state.event["e"] == "started":
                 reason = "its task was requeued: preempted, or its node failed"
-                self.events.append("interrupted", job=job.id, n=job_state.attempt, reason=reason)
+                self.events.append_interrupted(job.id, job_state.attempt, reason, "preempted")
 
     # --- starting -------------------------------------------------------------------------------------------------
 
     def _start_ready_jobs(self) -> bool:
         """Start jobs while there are free slots; return whether any job may still become ready."""
+        if self.storage.holds_jobs():
+            return any(True for _ in self.queue)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
@@ -203,44 +213,37 @@ class Worker:
         slot = self.machine.acquire_slot(job.resources, len(self.running))
         if slot is None:
             return False
+        try:
+            self._start_in_slot(job, slot)
+        except Exception:
+            slot.release()
+            self.queue.add(job)
+            raise
+        return True
+
+    def _start_in_slot(self, job: JobDescription, slot: Slot) -> None:
+        """Start an attempt, unless the last one has published the result."""
         attempt = latest_attempt_number(self.study, job.id, self.states.ledger.record_of(job.id).latest_attempt) + 1
         if attempt > 1 and self._record_published_result(job, attempt - 1):
             slot.release()
-            return True
+            return
         self.queue.remove(job.id)
-        self.running[job.id] = _RunningAttempt(job, attempt, slot)
-        self.template.start_attempt(self._make_request(job, attempt, slot))
-        return True
+        step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
+        request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job))
+        self.running[job.id] = RunningAttempt(job, attempt, slot, step)
+        self.template.start_attempt(request)
 
     def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
         """Record the result of an attempt that published it and was killed before it could record that."""
         known_event = self.states.ledger.record_of(job.id).last_events.get(attempt)
         self.refreshed_at = -inf
         is_recorded = known_event is not None and known_event["e"] != "started"
-        if is_recorded or not is_published(self.study, job.id, attempt):
+        if is_recorded or not self.events.has_published(job.id, attempt):
             return False
-        self._record_done(job.id, attempt)
+        if self.events.append_done(job.id, attempt):
+            return False
         self.queue.remove(job.id)
         return True
-
-    def _make_request(self, job: JobDescription, attempt: int, slot: Slot) -> AttemptRequest:
-        parents = {parent: self.states.of(parent) for parent in self.states.needed_parents(job)}
-        return AttemptRequest(
-            root=str(self.root.path),
-            study=self.study.name,
-            submission=self.submission.token,
-            attempt=attempt,
-            job=job.to_dict(),
-            parents={
-                parent: (job_state.holding_study.name, job_state.attempt) for parent, job_state in parents.items()
-            },
-            stages={parent: self.states.stage_of(parent) for parent in parents},
-            environment=slot.environment_variables(),
-            fit_needed=self.queue.needs_fit_of(job),
-            task=(self.environment.index, self.environment.restart),
-            nan=self.policies.nan,
-            launch_folder=self.submission.code_folder,
-        )
 
     def _record_impossible(self, job: JobDescription, reason: str) -> None:
         self.queue.remove(job.id)
@@ -253,7 +256,7 @@ class Worker:
     def _receive(self, message: Message) -> None:
         if message["m"] == "ready":
             if message["reason"]:
-                print(f"each job starts in a fresh process: {message['reason']}", flush=True)
+                say(f"each job starts in a fresh process: {message['reason']}")
             return
         running = self.running.get(message["job"])
         if running is None:
@@ -263,7 +266,7 @@ class Worker:
             if running.kill_reason:
                 self._signal_attempt(running, signal.SIGKILL)
         elif message["m"] == "started":
-            self.events.append("started", job=running.job.id, n=running.attempt, process=message["process"])
+            self.events.append_started(running.job.id, running.attempt, message["process"], running.step_before)
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 self._signal_attempt(running, signal.SIGTERM)
@@ -272,26 +275,35 @@ class Worker:
         else:
             running.last_message = message
 
-    def _record_end(self, running: _RunningAttempt, exit_message: Message) -> None:
+    def _record_end(self, running: RunningAttempt, exit_message: Message) -> None:
         """Record how an attempt ended: from its last message, from its published result, or from its exit status."""
-        job, attempt = running.job, running.attempt
+        job = running.job
         self.refreshed_at = -inf
         del self.running[job.id]
         running.slot.release()
         last_kind = running.last_message["m"] if running.last_message else None
         if last_kind == "declined":
             self.queue.add(job, 1.0)
-        elif last_kind == "done" or is_published(self.study, job.id, attempt):
-            self._record_done(job.id, attempt)
-            self.identical_failures.pop(job.stage, None)
+        elif last_kind == "done" or self.events.has_published(job.id, running.attempt):
+            self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
             self._record_blocked(running)
+        elif last_kind == "interrupted" and self.kill_at is None and not running.kill_reason:
+            self._record_stopped_by_others(running, exit_message["peak"])
         elif last_kind == "interrupted" or running.kill_reason:
-            self._record_interrupted(running, exit_message["peak"])
+            reason = running.kill_reason or (running.last_message or {}).get("reason", "")
+            self._record_interrupted(running, reason, exit_message["peak"])
         else:
             self._record_exit(running, exit_message)
 
-    def _record_blocked(self, running: _RunningAttempt) -> None:
+    def _record_result(self, running: RunningAttempt, peak: int) -> None:
+        damage = self.events.append_done(running.job.id, running.attempt)
+        if damage:
+            self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
+        else:
+            self.repeated_failures.forget(running.job.stage)
+
+    def _record_blocked(self, running: RunningAttempt) -> None:
         """Record that a job is blocked, and the results of its parents on which that depends."""
         assert running.last_message is not None
         job = running.job
@@ -300,50 +312,66 @@ class Worker:
             "blocked", job=job.id, n=running.attempt, reason=running.last_message["reason"], parents=parents
         )
 
-    def _record_interrupted(self, running: _RunningAttempt, peak: int) -> None:
+    def _record_interrupted(self, running: RunningAttempt, reason: str, peak: int) -> None:
         """Record an interruption. It is a failure only if the scheduler stopped the job before it made any progress."""
-        job, reason = running.job, running.kill_reason or (running.last_message or {}).get("reason", "")
-        if self.interruption is None or has_progressed(self.study, job.fit, running.started_at):
-            self.events.append("interrupted", job=job.id, n=running.attempt, reason=reason)
+        job = running.job
+        if self.interruption is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
+            self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return
         why = "the time limit was reached" if self.interruption == "timeout" else "it was preempted"
         failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
         self._record_failed(running, failure, peak)
 
-    def _record_done(self, job_id: str, attempt: int) -> None:
-        event = unrecorded_done_event(self.study, job_id, attempt)
-        self.events.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
+    def _record_stopped_by_others(self, running: RunningAttempt, peak: int) -> None:
+        """Record that a job stopped although this worker goes on, and have it continue here.
 
-    def _record_exit(self, running: _RunningAttempt, exit_message: Message) -> None:
+        Somebody sent a signal to the process of the job alone, or the program stopped by itself.
+        """
+        job, reason = running.job, (running.last_message or {}).get("reason", "")
+        if has_progressed(self.study, job.fit, running.started_at, running.step_before):
+            self.events.append_interrupted(job.id, running.attempt, reason, None)
+            self.queue.add(job)
+            return
+        reason = "it was stopped, not by its worker, before it had written a checkpoint"
+        self._record_failed(running, Failure("preempted", reason, "stopped-by-others"), peak)
+
+    def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]
-        if code == -signal.SIGKILL and self.environment.is_scheduled:
+        if -code in _SIGNALS_OF_A_TASKS_END and self.environment.is_scheduled:
             time.sleep(_TASK_KILL_S)
         failure = failure_from_exit(code, peak, count_oom_kills() > running.oom_kills_before)
         if running.last_message is not None and running.last_message["m"] == "failed":
             failure = Failure(
                 running.last_message["kind"], running.last_message["reason"], running.last_message["digest"]
             )
-        self._record_failed(running, failure, peak)
+        if self.kill_at is not None and failure.kind in {"error", "node"}:
+            # Schedulers send signals to all processes of a task: what a job needs may have ended before the job itself.
+            self._record_interrupted(running, f"stopped: {failure.reason}", peak)
+            return
+        self._record_failed(running, blame_full_disk(failure, self.study.path), peak)
 
-    def _record_failed(self, running: _RunningAttempt, failure: Failure, peak: int) -> None:
+    def _record_failed(self, running: RunningAttempt, failure: Failure, peak: int) -> None:
         job = running.job
-        self.events.append("failed", job=job.id, n=running.attempt, peak=peak, **failure.to_dict())
-        self.states.refresh()
+        earlier = self.states.ledger.record_of(job.id).failures()
+        failure = self.events.append_failed(job.id, running.attempt, failure, peak, earlier)
+        self.storage.until_done(self.states.refresh)
         policy = self.policies.next_retry(self.states.ledger.record_of(job.id).failures())
         if policy is not None and not (self.environment.is_scheduled and policy.needs_resubmission):
-            self.queue.add(job, policy.wait_s)
-            print(f"{job.short_id}: {failure.kind}; it is tried again in {policy.wait_s:g} s", flush=True)
-        self._close_repeatedly_failing_stage(job, failure)
-        if failure.kind == "disk":
-            self.queue.close()
-
-    def _close_repeatedly_failing_stage(self, job: JobDescription, failure: Failure) -> None:
-        digest, count = self.identical_failures.get(job.stage, ("", 0))
-        count = count + 1 if digest == failure.digest else 1
-        self.identical_failures[job.stage] = failure.digest, count
-        if count >= self.policies.stop_after_identical:
+            # After a full disk, the job that met it shows whether there is room enough.
+            self.queue.add(job, policy.wait_s, is_first=failure.kind == "disk")
+            say(f"{job.short_id}: {failure.kind}; it is tried again in {policy.wait_s:g} s")
+        if self.repeated_failures.are_enough(job.stage, failure):
             self.queue.close(job.stage)
-            print(f"stage {job.stage}: {count} identical failures in a row; its other jobs stay waiting", flush=True)
+        if failure.kind == "disk":
+            self._await_room(running, policy)
+
+    def _await_room(self, running: RunningAttempt, policy: RetryPolicy | None) -> None:
+        """Start no jobs while the disk is full; none at all once a job was tried often enough."""
+        shutil.rmtree(self.study.job_folder(running.job.id) / f"staging.{running.attempt}", ignore_errors=True)
+        if policy is None:
+            self.queue.close()
+        else:
+            self.storage.hold_jobs(policy.wait_s)
 
     # --- changes from outside -----------------------------------------------------------------------------------------
 
@@ -356,11 +384,11 @@ class Worker:
                 if job in self.running:
                     self._kill_attempt(self.running[job], reason)
 
-    def _kill_attempt(self, running: _RunningAttempt, reason: str) -> None:
+    def _kill_attempt(self, running: RunningAttempt, reason: str) -> None:
         running.kill_reason = reason
         self._signal_attempt(running, signal.SIGKILL)
 
-    def _signal_attempt(self, running: _RunningAttempt, number: signal.Signals) -> None:
+    def _signal_attempt(self, running: RunningAttempt, number: signal.Signals) -> None:
         if running.pid is None:
             return
         if number == signal.SIGTERM:
@@ -377,21 +405,10 @@ class Worker:
         for running in list(self.running.values()):
             del self.running[running.job.id]
             running.slot.release()
-            if is_published(self.study, running.job.id, running.attempt):
-                self._record_done(running.job.id, running.attempt)
+            if self.events.has_published(running.job.id, running.attempt):
+                self._record_result(running, 0)
             elif running.kill_reason:
-                self.events.append("interrupted", job=running.job.id, n=running.attempt, reason=running.kill_reason)
+                self.events.append_interrupted(running.job.id, running.attempt, running.kill_reason, None)
             else:
                 self._record_failed(running, lost, 0)
         self.template.restart()
-
-
-def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
-    """Run the task of a worker environment, unless another worker has it."""
-    if not submission.tasks.record_start(environment.index, environment.restart):
-        print("this task has a worker already, or has ended", flush=True)
-        return
-    sys.path[:0] = submission.import_path()
-    os.environ["PYTHONPATH"] = submission.python_path()
-    study = StudyFolder(submission.folder.parents[1])
-    Worker(Root(study.path.parent), study, submission, environment).run()

@@ -178,6 +178,16 @@ class TopMemberEnsembles:
         frame = pd.DataFrame(self._score_rows())
         return frame.astype({"n": "Int64", "models": "Int64"})
 
+    def used_score_table(self) -> pd.DataFrame:
+        """Return the rows of `score_table` for the number of members that is used, with the ranking metric in front.
+
+        The row whose number of members is chosen as well is one of them.
+        """
+        table = self.score_table()
+        table = table[table["n"].isna() | table["n"].eq(self.n).fillna(False)]
+        leading = ["split", "chosen_on", "n", self.rank_by]
+        return table[[*leading, *(name for name in table if name not in leading)]]
+
     def _score_rows(self) -> Iterator[dict[str, Any]]:
         yield from self._validation_rows(OWN_FOLD, self.fold_curves)
         if self.cross_fitted is not None:

@@ -29,6 +29,8 @@ _MOST_BANDS = 4
 """With more lines than this, readers cannot distinguish the bands of a chart."""
 _RATIO_AXIS = "imbalance_ratio"
 _METRICS = ("accuracy", "balanced_accuracy", "f1_rarest", "mcc", "auroc")
+_STAGE_METRICS = ("accuracy", "balanced_accuracy")
+"""Training for the prevalences of a deployment is meant to raise the first there; the second counts classes alike."""
 
 
 @dataclass(frozen=True)
@@ -187,14 +189,15 @@ def _deployment_rows(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
 def _stages_chart(table: pd.DataFrame) -> Chart | None:
     if "stage" not in table:
         return None
-    values = _per_task(_deployment_rows(table, ["balanced_accuracy"]), ["stage"])
-    caption = "Balanced accuracy in deployment by stage, not re-calibrated."
-    return Chart("stages", "What training anew is worth", "balanced accuracy", caption, values)
+    values = _per_task(_deployment_rows(table, _STAGE_METRICS), ["metric", "stage"])
+    dashed = frozenset(name for name in map(str, values) if not name.startswith(f"{_STAGE_METRICS[0]},"))
+    caption = "Accuracy and, dashed, balanced accuracy in deployment by stage, not re-calibrated."
+    return Chart("stages", "What training anew is worth", "score in deployment", caption, values, dashed)
 
 
 def _spread_chart(table: pd.DataFrame) -> Chart | None:
     """Draw how far jobs of one task, stage and ratio differ: over seeds in one stage, over splits in another."""
-    own = _deployment_rows(table, ["accuracy", "balanced_accuracy"])
+    own = _deployment_rows(table, _STAGE_METRICS)
     keys = [*(column for column in ("stage", *CODE_AXES) if column in own), "metric"]
     spread = own.groupby([*keys, "task", "ratio"], sort=False, dropna=False)["value"].std().dropna().reset_index()
     if spread.empty:

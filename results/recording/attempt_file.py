@@ -53,6 +53,11 @@ class Attempt:
         """The file by which a process says that it has stopped early, as it was asked to."""
         return self.records / f"stopped.{self.number}"
 
+    @property
+    def progress_file(self) -> Path:
+        """The file that says how far the attempt is."""
+        return self.records / f"progress.{self.number}.json"
+
     def request_stop(self) -> None:
         """Tell all processes of the attempt that it has to stop; nothing to do where it has not begun."""
         try:
@@ -77,7 +82,7 @@ class Attempt:
 
     def end(self) -> None:
         """Remove the file, and the folder of records if nothing was recorded for a later attempt."""
-        for file in (self._file, self.stop_file, self.asks_file, self.stopped_file):
+        for file in (self._file, self.stop_file, self.asks_file, self.stopped_file, self.progress_file):
             file.unlink(missing_ok=True)
         if self.records.is_dir() and not any(self.records.iterdir()):
             self.records.rmdir()

@@ -12,19 +12,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from seedfold.jobs.work import DataFailure
 
 Row = dict[str, float]
+LogKind = Literal["metrics", "epochs"]
+"""``metrics`` are those that a program logs, ``epochs`` those of our trainers, whose result has them anyway."""
 
 
-def append_metrics(folder: Path, attempt: int, step: int | None, metrics: Mapping[str, Any]) -> None:
+def append_metrics(
+    folder: Path, attempt: int, step: int | None, metrics: Mapping[str, Any], kind: LogKind = "metrics"
+) -> None:
     """Append the metrics of a step in one write. Raises DataFailure for a value that is not one number."""
     values = {str(name): _to_number(str(name), value) for name, value in metrics.items()}
     line = json.dumps({"step": None if step is None else int(step), "values": values}).encode() + b"\n"
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / f"metrics.{attempt}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(folder / f"{kind}.{attempt}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(handle, line)
     finally:
@@ -64,10 +68,10 @@ class LoggedMetrics:
         return last | self.without_step
 
 
-def read_metrics(folder: Path) -> LoggedMetrics:
+def read_metrics(folder: Path, kind: LogKind = "metrics") -> LoggedMetrics:
     """Return what all attempts of a job have logged, the later ones in place of the earlier ones."""
     logged = LoggedMetrics()
-    for file in sorted(folder.glob("metrics.*.jsonl"), key=lambda file: int(file.suffixes[0][1:])):
+    for file in sorted(folder.glob(f"{kind}.*.jsonl"), key=lambda file: int(file.suffixes[0][1:])):
         is_first = True
         for step, values in _whole_lines(file):
             if step is None:

@@ -113,7 +113,7 @@ def _draw_scores_by_size(table: pd.DataFrame, metric: str) -> Figure:
 
     On validation rows it is the mean of the folds, by which the number of members is chosen.
     """
-    figure = new_figure(7, 4)
+    figure = new_figure(5.5, 4.3)
     axes = figure.subplots()
     for (split, chosen_on), curve in table.groupby(["split", "chosen_on"], sort=False):
         of_folds = split == VALIDATION_SPLIT
@@ -125,5 +125,5 @@ def _draw_scores_by_size(table: pd.DataFrame, metric: str) -> Figure:
             axes.plot(curve["n"].astype(int), values, marker="o", markersize=3, label=label)
     axes.set(xlabel="members of each fold", ylabel=metric)
     use_integer_ticks(axes)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     return figure

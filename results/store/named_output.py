@@ -28,6 +28,13 @@ def refuse_folder(option: str, path: Path) -> None:
         raise UsageError(f"{option} {path}: is a folder; name a file")
 
 
+def refuse_existing(path: Path) -> None:
+    """Raise UsageError if there is something of this name that a new file would replace or be written into."""
+    if os.path.lexists(path):
+        kind = "is a folder" if path.is_dir() else "is a device" if is_stream(path) else "exists already"
+        raise UsageError(f"{path}: {kind}; name a new file")
+
+
 def is_stream(path: Path) -> bool:
     """Whether ``path`` is a device, a pipe or a stream of this process, which are written to and not replaced."""
     return _stream_number(path) is not None or _is_of_kind(path, lambda mode: not stat.S_ISREG(mode))

@@ -18,7 +18,8 @@ from typing import Any, TypedDict
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.jobs.work import DataFailure
-from seedfold.results.store.atomic_files import fsync_path
+from seedfold.results.store.atomic_files import fsync_path, make_folder, move
+from seedfold.results.store.passing_errors import exists, try_again
 
 RESULT_FILE = "result.json"
 RUN_METRICS_FILE = "metrics.json"
@@ -105,21 +106,23 @@ def publish(staging: Path, target: Path, record: Mapping[str, Any]) -> Result:
     """
     _refuse_existing(target)
     fields = {name: record[name] for name in _RECORD_FIELDS}
-    names = _list_files(staging)
+    names = try_again(lambda: _list_files(staging), staging)
     for name in names:
         fsync_path(staging / name)
-    files = {name: _make_file_record(staging / name) for name in names}
-    metrics, resolved = _collect_metrics(staging, names), {**record.get("resolved", {}), **_read_resolved(staging)}
-    result = Result(**fields, files=files, metrics=metrics, resolved=resolved)
-    _write_and_sync(staging / RESULT_FILE, json.dumps(result.to_dict(), ensure_ascii=False))
-    for folder in [*(path for path in staging.rglob("*") if path.is_dir()), staging]:
+    files = try_again(lambda: {name: _make_file_record(staging / name) for name in names}, staging)
+    metrics, resolved = try_again(lambda: (_collect_metrics(staging, names), _read_resolved(staging)), staging)
+    result = Result(**fields, files=files, metrics=metrics, resolved={**record.get("resolved", {}), **resolved})
+    text = json.dumps(result.to_dict(), ensure_ascii=False)
+    try_again(lambda: _write_and_sync(staging / RESULT_FILE, text), staging)
+    for folder in try_again(lambda: [path for path in staging.rglob("*") if path.is_dir()], staging):
         fsync_path(folder)
+    fsync_path(staging)
     _move_into_place(staging, target)
     return result
 
 
 def _refuse_existing(target: Path) -> None:
-    if target.exists():
+    if exists(target):
         raise FileExistsError(errno.EEXIST, "a result is published there already", str(target))
 
 
@@ -196,10 +199,10 @@ def _prediction_metrics(staging: Path, names: list[str]) -> tuple[MetricRecord, 
 
 
 def _move_into_place(staging: Path, target: Path) -> None:
-    new_parent = not target.parent.exists()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    new_parent = not exists(target.parent)
+    make_folder(target.parent)
     try:
-        staging.rename(target)
+        move(staging, target)
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
             _refuse_existing(target)
@@ -212,7 +215,8 @@ def _move_into_place(staging: Path, target: Path) -> None:
 def load_result(folder: Path) -> Result:
     """Return what a published folder says of itself. Raises DamagedError if it is missing or cannot be read."""
     try:
-        record = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+        file = folder / RESULT_FILE
+        record = json.loads(try_again(lambda: file.read_text(encoding="utf-8"), file))
         fields = {name: record[name] for name in Result.__dataclass_fields__ if name != "resolved"}
         fields |= {"metrics": tuple(fields["metrics"]), "resolved": record.get("resolved", {})}
         _check_types(fields)
@@ -279,10 +283,19 @@ def find_damage(
     return None
 
 
+def _status_of(file: str) -> os.stat_result:
+    """The status of a file. It is asked of every file of a study: a Path would cost more than the question."""
+    try:
+        return os.stat(file)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError:
+        return try_again(lambda: os.stat(file), file)  # noqa: PTH116
+
+
 def _find_file_damage(folder: Path | str, name: str, record: FileRecord, check_content: bool) -> str | None:
     try:
-        # Asked of every file of a study: a Path would cost more than the question.
-        status = os.stat(f"{folder}/{name}")  # noqa: PTH116
+        status = _status_of(f"{folder}/{name}")
     except (FileNotFoundError, NotADirectoryError):
         return f"{name}: missing"
     if status.st_size != record["bytes"]:

@@ -101,6 +101,11 @@ def load_checkpoint(path: Path) -> State:
     return state
 
 
+def is_own_state(state: Any) -> bool:
+    """Return whether what a checkpoint file holds was written by Seedfold's own trainer."""
+    return isinstance(state, dict) and state.get("format") == _FORMAT and ("file" in state or "position" in state)
+
+
 def _check_content(path: Path) -> None:
     """Compare every record with its checksum, because torch reads a changed byte without an error."""
     try:

@@ -39,7 +39,7 @@ def is_estimator(model: object) -> bool:
 def get_fitted(work: Work, estimator: Any, data: JobData) -> Any:
     """Return the fitted estimator: from the job's folder if it is finished there, else fitted and recorded."""
     files = Checkpoints(work.folder)
-    if files.finished_fit() is not None and _restore_estimator(estimator, work.folder / WEIGHTS_FILE):
+    if files.finished_fit() is not None and restore_estimator(estimator, work.folder / WEIGHTS_FILE):
         return estimator
     _fit_estimator(work, estimator, data)
     stored = _save_estimator(estimator, work.folder / WEIGHTS_FILE)
@@ -111,7 +111,8 @@ def _save_estimator(estimator: Any, path: Path) -> bool:
     return True
 
 
-def _restore_estimator(estimator: Any, path: Path) -> bool:
+def restore_estimator(estimator: Any, path: Path) -> bool:
+    """Give an estimator the values that fitting added to it; return whether they could be read."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             state = {name: arrays[name] for name in arrays.files}

@@ -20,6 +20,7 @@ from seedfold.jobs.work import RunInterrupted
 from seedfold.trainers.data.batches import Position
 from seedfold.trainers.learning.checkpoint_files import BestEpoch, Checkpoints, State
 from seedfold.trainers.learning.learner import Learner, monitored_value
+from seedfold.trainers.learning.metric_history import record_epoch
 from seedfold.trainers.setup.randomness import RandomState, get_random_state, set_random_state
 from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 from seedfold.trainers.setup.settings import MonitorMode
@@ -106,6 +107,8 @@ class Checkpointer(Checkpoint):
         """Keep the weights of a new best epoch, save, and stop between epochs if asked to."""
         position = self._progress.position
         self._update_best(position.history[-1])
+        if self._ranks.is_first:
+            record_epoch(position.history[-1])
         self._progress.finished = _is_finished(trainer, position.epoch)
         self._save_state()
         self._report(position.epoch, trainer.max_epochs or 0)

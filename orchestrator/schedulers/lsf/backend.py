@@ -76,31 +76,41 @@ class Lsf:
         request = replace(self._array_request(submission), dependencies=tuple(after))
         return self._submit_without_forgotten(request, lambda asked: self._submit_request(submission, asked))
 
-    def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
+    def submit_keeper(
+        self, submission: Submission, after: Sequence[str], function: Callable[[str, str, str], None], number: str
+    ) -> str:
         """See `Backend.submit_keeper`."""
-        study, executor = submission.folder.parents[1], self._make_executor(submission.folder / "keeper")
-        setup, args = setup_lines(self._batch, submission), [str(study.parent), study.name]
+        study, executor = submission.folder.parents[1], self._make_executor(submission.folder / "keeper" / number)
+        setup, args = setup_lines(self._batch, submission), [str(study.parent), study.name, number]
         request = replace(
             one_cpu_request(self._cluster, self._batch, self._dialect_for(submission)),
             name=short_job_name(keeper_name(submission)),
             memory_mb=1024,
             minutes=_KEEPER_LIMIT_MIN,
             options={},
-            dependencies=() if after is None else (after,),
-            begin=datetime.now() + _KEEPER_DELAY if after is None else None,
+            dependencies=tuple(after),
+            after_any=True,
+            begin=None if after else datetime.now() + _KEEPER_DELAY,
         )
 
         def send(asked: JobRequest) -> str:
             return executor.submit_script(executor.write_script(function, args, asked, setup))
 
         try:
-            self._submit_without_forgotten(request, send)
+            return self._submit_without_forgotten(request, send)
         except RefusedError as error:
             array_minutes = self._array_request(submission).minutes or _KEEPER_LIMIT_MIN
             if error.queue_full or array_minutes >= _KEEPER_LIMIT_MIN:
                 raise
             # A queue that accepts the jobs also accepts their keeper.
-            self._submit_without_forgotten(replace(request, minutes=array_minutes), send)
+            return self._submit_without_forgotten(replace(request, minutes=array_minutes), send)
+
+    def cancel_keeper(self, submission: Submission, job_number: str) -> None:
+        """See `Backend.cancel_keeper`."""
+        name = short_job_name(keeper_name(submission))
+        rows = queries.list_jobs([job_number], self._dialect_for(submission), self._timeout_s)
+        if any(row.has_name(name, job_number) and row.is_pending for row in rows):
+            self._kill(job_number)
 
     def submit_probe(
         self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources

@@ -24,6 +24,7 @@ _USERS = re.compile(r"^USERS:[ \t]*(.*)$", re.MULTILINE)
 _STATUS = re.compile(r"\b(Open|Closed):(\w+)")
 _LIMIT_NAMES = re.compile(r"[A-Z_]{5,}")
 _LIMIT_VALUES = re.compile(r"[\d.]+ min(?: of \S+)?|[\d.]+ [KMGT]B?\b|[\d.]+")
+_EXCLUDED_HOST = re.compile(r"hname!='?([\w.-]+)'?")
 _MB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 
@@ -170,6 +171,9 @@ def _check_limits(request: JobRequest, queue: Queue, known: list[Queue]) -> None
 
 def _check_size(request: JobRequest, timeout_s: float) -> None:
     known_hosts = find_hosts(timeout_s)
+    excluded = {match[1] for match in map(_EXCLUDED_HOST.fullmatch, request.select) if match}
+    if known_hosts and excluded >= {host.name for host in known_hosts}:
+        raise RefusedError(f"all hosts are excluded: {', '.join(sorted(excluded))}")
     slots = max((host.slots for host in known_hosts), default=request.cpus)
     if request.cpus > slots:
         raise RefusedError(f"no host has {request.cpus} slots; the largest has {slots}")

@@ -27,8 +27,9 @@ class JobRequest:
     """The request of one job, or of each element of an array of ``array_size`` jobs.
 
     ``select`` has the conditions on a host, ``rusage`` what is reserved besides the memory, and ``dependencies`` the
-    ids of jobs that have to end before. ``memory_unit`` is the unit of numbers without one, None if the site names
-    none; ``gpu_resource`` is the name of the resource for GPUs. A dialect with units and ``-gpu`` needs neither.
+    ids of jobs that have to end before; with ``after_any`` the first of them suffices. ``memory_unit`` is the unit of
+    numbers without one, None if the site names none; ``gpu_resource`` is the name of the resource for GPUs. A dialect
+    with units and ``-gpu`` needs neither.
     """
 
     name: str
@@ -49,6 +50,7 @@ class JobRequest:
     select: tuple[str, ...] = ()
     rusage: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
+    after_any: bool = False
     begin: datetime | None = None
     queue: str | None = None
     project: str | None = None
@@ -109,7 +111,7 @@ def _options(request: JobRequest) -> Iterator[tuple[str, Any]]:
     if request.rerunnable:
         yield "r", True
     if request.dependencies:
-        yield "w", " && ".join(f"ended({number})" for number in request.dependencies)
+        yield "w", (" || " if request.after_any else " && ").join(f"ended({number})" for number in request.dependencies)
     if request.begin is not None:
         yield "b", f"{request.begin:%m:%d:%H:%M}"
     yield from _site_options(request)

@@ -15,6 +15,7 @@ from submitit.core.utils import DelayedSubmission
 
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.backend import RefusedError
+from seedfold.orchestrator.schedulers.commands import SUBMIT_PATIENCE
 from seedfold.orchestrator.schedulers.lsf import bsub_reply, queries
 from seedfold.orchestrator.schedulers.lsf.directives import JobRequest, is_safe
 from seedfold.orchestrator.schedulers.lsf.submitit_plugin import LsfExecutor, make_script
@@ -70,7 +71,7 @@ class ArrayExecutor(LsfExecutor):
 
         Raises RefusedError if LSF refused it, UnreachableError if it is unknown whether LSF accepted it.
         """
-        process = queries.run(["bsub"], self._timeout_s, script_path.read_text(encoding="utf-8"))
+        process = queries.run(["bsub"], SUBMIT_PATIENCE * self._timeout_s, script_path.read_text(encoding="utf-8"))
         number = bsub_reply.parse_job_number(process.stdout) or bsub_reply.parse_job_number(process.stderr)
         if number is not None and process.returncode == 0:
             return number

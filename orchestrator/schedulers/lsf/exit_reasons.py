@@ -41,6 +41,7 @@ _TERM_REASONS: Mapping[str, tuple[FailureKind | Literal["cancelled"], str]] = {
     "CWD_NOTEXIST": ("node", "the host did not have the folder from which it was submitted"),
     "PRE_EXEC_FAIL": ("node", "the preparation script of the host failed"),
 }
+_KILLED = f"the worker of its task was killed by signal {int(signal.SIGKILL)}"
 _WARNING_SIGNAL = int(signal.SIGUSR2)
 _BLANKS = re.compile(r"\s+")
 _SECTION = re.compile(r"^[ \t]*Job (?:Id )?<([0-9]{1,18})(?:\[([0-9]{1,18})\])?>", re.MULTILINE)
@@ -168,7 +169,7 @@ def ended_task_state(
         report_text, has_started or bool(host) or report.has_started or not report.texts, requested_mb
     )
     phase: Phase = "ended" if is_certain or not report.has_just_ended(time.time()) else "ending"
-    return TaskState(array_id, phase, "EXIT", reason, kind, node=host)
+    return TaskState(array_id, phase, "EXIT", reason, kind, node=host, was_killed=reason == _KILLED)
 
 
 def _exit_reason(
@@ -196,6 +197,8 @@ def _exit_reason_by_code(report_text: str, requested_mb: float) -> tuple[Failure
         return "cancelled", _KILLED_BY_PERSON
     if signal_number == signal.SIGTERM:
         return "preempted", "its task was killed from outside"
+    if signal_number == signal.SIGKILL:
+        return "node", _KILLED
     if signal_number:
         return "error", f"the worker of its task was killed by signal {signal_number}"
     codes = _EXIT_CODE.findall(report_text)

@@ -35,6 +35,11 @@ class LsfEnvironment(ScheduledEnvironment):
         """LSF's signals, and an alarm in place of the warning, because some servers warn only at the limit itself."""
         return *super().stop_signals, signal.SIGALRM
 
+    @property
+    def node(self) -> str:
+        """The name of the host in LSF, which may be shorter than the host's own name."""
+        return next(iter(os.environ.get("LSB_HOSTS", "").split()), "") or super().node
+
     def machine(self, cluster: ClusterSettings, holder: Path) -> Machine:
         """As on other clusters. If LSF does not say which GPUs the task has, these are GPUs that no other task uses."""
         assert self.array is not None
@@ -75,7 +80,7 @@ class LsfEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Run the jobs of this process's element of the array: the function that is passed to submitit."""
-    from seedfold.orchestrator.worker.worker import run_task
+    from seedfold.orchestrator.worker.task import run_task
 
     array_id, element_index = os.environ["LSB_JOBID"], int(os.environ["LSB_JOBINDEX"])
     submission = read_task_submission(folder, array_id, f"{array_id}_{element_index}_submitted.pkl")

@@ -60,19 +60,26 @@ class Slurm:
     def submit(self, submission: Submission, after: Sequence[str]) -> str:
         """See `Backend.submit`."""
         executor = self._make_executor(submission.folder)
-        return str(executor.submit_script(self._write_script(executor, submission, after)))
+        script = self._write_script(executor, submission, after)
+        try:
+            return str(executor.submit_script(script))
+        except RefusedError as error:
+            raise RefusedError(capabilities.clean_message(str(error)), error.queue_full) from None
 
-    def submit_keeper(self, submission: Submission, after: str | None, function: Callable[[str, str], None]) -> None:
+    def submit_keeper(
+        self, submission: Submission, after: Sequence[str], function: Callable[[str, str, str], None], number: str
+    ) -> str:
         """See `Backend.submit_keeper`."""
         study = submission.folder.parents[1]
-        executor = self._make_executor(submission.folder / "keeper")
+        executor = self._make_executor(submission.folder / "keeper" / number)
+        any_of = "?".join(f"afterany:{array_id}" for array_id in after)
         sbatch_options = {
             "job_name": keeper_name(submission),
             "mem": "1G",
             "cpus_per_task": 1,
             "requeue": True,
             "open-mode": "append",
-            **({"begin": f"now+{_KEEPER_DELAY_S}"} if after is None else {"dependency": f"afterany:{after}"}),
+            **({"dependency": any_of} if after else {"begin": f"now+{_KEEPER_DELAY_S}"}),
             **site_options(self._batch),
         }
         options = {
@@ -83,7 +90,13 @@ class Slurm:
             "log": "keeper.log",
             "sbatch": sbatch_options,
         }
-        executor.submit_script(executor.write_script(function, [str(study.parent), study.name], options))
+        args = [str(study.parent), study.name, number]
+        return str(executor.submit_script(executor.write_script(function, args, options)))
+
+    def cancel_keeper(self, submission: Submission, job_number: str) -> None:
+        """See `Backend.cancel_keeper`."""
+        name = f"--name={keeper_name(submission)}"
+        queries.output_of(["scancel", "--state=PENDING", name, job_number], self._timeout_s)
 
     def submit_probe(
         self, folder: Path, function: Callable[..., None], args: Sequence[str], resources: Resources

@@ -19,6 +19,7 @@ from submitit.core.utils import DelayedSubmission
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.schedulers.answer_numbers import is_whole
 from seedfold.orchestrator.schedulers.backend import RefusedError
+from seedfold.orchestrator.schedulers.commands import SUBMIT_PATIENCE
 from seedfold.orchestrator.schedulers.portable_call import PortableCall
 from seedfold.orchestrator.schedulers.slurm import queries
 
@@ -34,6 +35,10 @@ _QUEUE_FULL = re.compile(r"MaxSubmit|temporarily unable to accept")
 # If SLURM names no limit, it may be the limit on queued jobs. A limit with another name never allows the submission.
 _MAYBE_QUEUE_FULL = "job submit limit"
 _NAMED_LIMIT = re.compile(r"error: \w+Limit\b")
+
+
+def _is_no_answer(message: str) -> bool:
+    return any(text in message for text in _NO_ANSWER_TEXTS)
 
 
 def is_queue_full(message: str) -> bool:
@@ -97,20 +102,25 @@ class ArrayExecutor(submitit.SlurmExecutor):
 
         Raises RefusedError if SLURM refused it, UnreachableError if it is unknown whether SLURM accepted it.
         """
-        process = queries.run(["sbatch", "--parsable", str(script)], self._timeout_s)
+        process = queries.run(["sbatch", "--parsable", str(script)], SUBMIT_PATIENCE * self._timeout_s)
         message = " ".join(process.stderr.split())
         number = process.stdout.strip().split(";")[0]
         if process.returncode == 0 and is_whole(number):
             return number
-        if process.returncode == 0 or any(word in message for word in _NO_ANSWER_TEXTS):
+        if process.returncode == 0 or _is_no_answer(message):
             raise UnreachableError(
                 f"sbatch: {message or process.stdout!r}; a later command finds out whether the jobs were accepted"
             )
         raise RefusedError(message, queue_full=is_queue_full(message))
 
     def test_script(self, script: Path) -> None:
-        """Let SLURM check a script without submitting it. Raises RefusedError if SLURM would refuse it."""
+        """Let SLURM check a script without submitting it.
+
+        Raises RefusedError if SLURM would refuse it, UnreachableError if SLURM does not reply.
+        """
         process = queries.run(["sbatch", "--test-only", str(script)], self._timeout_s)
         if process.returncode:
             message = " ".join(process.stderr.split())
+            if _is_no_answer(message):
+                raise UnreachableError(f"sbatch: {message}")
             raise RefusedError(message, queue_full=is_queue_full(message))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -155,7 +156,10 @@ def ended_task_state(
     if _SIGKILL in {code, number} and requested and used >= 0.95 * requested:
         kind, reason = _END_REASONS["OUT_OF_MEMORY"]
         return TaskState(array, "ended", state, f"{reason}: {used / 1024**3:.1f} GB", kind)
-    end_text = f"was killed by signal {number or code}" if number or code == _SIGKILL else f"exited with code {code}"
+    if _SIGKILL in {code, number}:
+        reason = f"the worker of its task was killed by signal {_SIGKILL}"
+        return TaskState(array, "ended", state, reason, "node", was_killed=True)
+    end_text = f"was killed by signal {number}" if number else f"exited with code {code}"
     return TaskState(
         array, "ended", state, f"the worker of its task {end_text}" if match else "its task failed", "error"
     )
@@ -164,13 +168,15 @@ def ended_task_state(
 def accounted_tasks(array_ids: Sequence[str], timeout_s: float) -> list[TaskRow] | None:
     """The tasks of these arrays that have ended, from accounting; None if the cluster has no accounting.
 
-    Accounting is asked twice before it counts as missing, because what it does not say is lost.
+    Accounting is asked twice before it counts as missing, because what it does not say is lost. If it does not reply in
+    time, it is asked once.
     """
+    command, end = ["sacct", "-n", "-P", "-j", ",".join(array_ids), "-o", _SACCT_FIELDS], time.monotonic() + timeout_s
     for _ in range(2):
         with suppress(UnreachableError):
-            return list(
-                _ended_rows(output_of(["sacct", "-n", "-P", "-j", ",".join(array_ids), "-o", _SACCT_FIELDS], timeout_s))
-            )
+            return list(_ended_rows(output_of(command, timeout_s)))
+        if time.monotonic() >= end:
+            break
     return None
 
 

@@ -18,6 +18,11 @@ _TIMEOUT_S = 60.0
 class SlurmEnvironment(ScheduledEnvironment):
     """The environment of a worker in one element of a SLURM array."""
 
+    @property
+    def node(self) -> str:
+        """The name of the node, which need not be the host's own name."""
+        return os.environ.get("SLURMD_NODENAME") or super().node
+
     def interruption(self, signal_number: int) -> Interruption:
         """A stop near the time limit counts as the time limit; any other stop counts as a preemption."""
         return "timeout" if self.is_near_time_limit() else "preempted"
@@ -39,7 +44,7 @@ class SlurmEnvironment(ScheduledEnvironment):
 
 def work_in_task(folder: str, limit_s: float, warning_s: float) -> None:
     """Run the jobs of this process's element of the array: the function that is passed to submitit."""
-    from seedfold.orchestrator.worker.worker import run_task
+    from seedfold.orchestrator.worker.task import run_task
 
     array_id = os.environ["SLURM_ARRAY_JOB_ID"]
     task_id = f"{array_id}_{os.environ['SLURM_ARRAY_TASK_ID']}"

@@ -16,19 +16,23 @@ def find_sshd() -> str | None:
 
 def install() -> None:
     """Install what is missing, as root on Debian; elsewhere say what to do."""
-    if find_sshd():
-        return
+    if not find_sshd():
+        install_package("openssh-server")
+
+
+def install_package(name: str) -> None:
+    """Install a package of Debian, or say that tests which need it are skipped."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print("sshd is not installed, and cannot be by this user: tests that need it are skipped (openssh-server)")
+        print(f"{name} is not installed, and cannot be by this user: tests that need it are skipped")
         return
-    print("installing openssh-server", flush=True)
+    print(f"installing {name}", flush=True)
     # RUNLEVEL=1 keeps the package from starting a daemon of its own.
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     wait = ["-o", "DPkg::Lock::Timeout=300", "-qq"]
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "openssh-server"]):
+    for command in (["update"], ["install", "-y", "--no-install-recommends", name]):
         ended = subprocess.run(["apt-get", *wait, *command], env=quiet, check=False, stdout=subprocess.DEVNULL)
         if ended.returncode:
-            print("openssh-server could not be installed: tests that need it are skipped")
+            print(f"{name} could not be installed: tests that need it are skipped")
             return
 
 

@@ -80,7 +80,8 @@ def test_a_command_that_fails_says_how_and_with_its_last_line(project: Toy) -> N
     told = project.output_of("status", "mine")
     assert "train.py ended with exit code 1: seed 7 is an unlucky one" in told
     # Whether it was its memory is found out as for any other job.
-    assert project.run_in_process("sweep", "--name", "killed", "x=1", "--", "sh", "-c", "kill -9 $$").returncode == 1
+    killed = ("sweep", "--name", "killed", "failures.kinds.node.retries=0", "x=1", "--", "sh", "-c", "kill -9 $$")
+    assert project.run_in_process(*killed).returncode == 1
     assert "the process was killed by SIGKILL" in project.output_of("status", "killed")
 
 
@@ -102,6 +103,18 @@ def test_a_command_that_is_stopped_or_killed_goes_on_from_its_checkpoint(project
     assert (folder / "epochs.csv").read_text().split() == ["epoch,acc", "0,0.1", "1,0.2", "2,0.3"]
     [log] = study.path.glob("jobs/*/*/log.2.txt")
     assert "starts at 2" in log.read_text()
+
+
+def test_a_metrics_file_that_all_jobs_write_is_not_read(project: Toy) -> None:
+    (project.folder / "fit.sh").write_text('echo "{\\"rmse\\": $1}" > metrics.json\n')
+    swept = project.run_in_process(
+        "sweep", "--name=mine", "--metrics=metrics.json", "x=1,2", "--", "sh", "fit.sh", "{x}"
+    )
+    assert swept.returncode == 1
+    said = project.output_of("status", "mine")
+    assert (
+        "metrics.json is not read, because all jobs of the study write it: let the command write it to {folder}" in said
+    )
 
 
 def test_a_shell_script_and_its_metrics_file(project: Toy) -> None:

@@ -91,11 +91,19 @@ def test_a_root_that_is_not_there_yet_is_not_created(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_system_without_links_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_links_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
+    found = by_topic(list(examine_machine(Root(tmp_path))))
+    assert found["claims"].level == "warning"
+    assert "no hard links" in found["claims"].text
+    assert "O_EXCL" in found["claims"].remedy
+
+
+def test_a_file_system_that_creates_a_file_twice_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "create_once", lambda path, text: True)
     found = by_topic(list(examine_machine(Root(tmp_path))))
     assert found["claims"].level == "problem"
     assert "another file system" in found["claims"].remedy

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.atomic_files import create_once
 from seedfold.orchestrator.ledger.layout import ROOT_MARK, Root
 
@@ -43,8 +44,17 @@ def test_links_to_studies_of_the_root_are_no_studies_of_their_own(tmp_path: Path
     root, archive = Root(tmp_path / "runs"), tmp_path / "archive" / "old"
     for folder in (root.path / "digits", archive):
         (folder / "plans").mkdir(parents=True)
+        (folder / "plans" / "1-1-1.jsonl").touch()
     (root.path / "latest").symlink_to("digits")
     (root.path / "old").symlink_to(archive)
     assert [study.name for study in root.study_folders()] == ["digits", "old"]
     assert root.existing_study("latest") == root.existing_study("digits")
     assert root.existing_study("old").path == root.path / "old"
+
+
+def test_a_study_whose_launch_did_not_come_to_its_plan_has_no_jobs_yet(tmp_path: Path) -> None:
+    plans = tmp_path / "digits" / "plans"
+    plans.mkdir(parents=True)
+    (plans / ".1-1-1.jsonl.0123456789ab").touch()
+    with pytest.raises(UsageError, match="no jobs yet"):
+        Root(tmp_path).existing_study("digits")

@@ -18,11 +18,40 @@ def test_this_process_is_alive_under_its_identity_only() -> None:
     assert replace(me, host="elsewhere").liveness() == "unknown"
 
 
-def test_a_reboot_kills_and_another_container_cannot_be_seen() -> None:
+MACHINE, OTHER_MACHINE = "0" * 32, "1" * 32
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("theirs", "start", "expected"),
+    [
+        # An earlier boot of this machine.
+        (f"earlier/pid:[1]/{MACHINE}/{NOW - 9000}", 100, "dead"),
+        # Another machine of this name, with an id of its own.
+        (f"other/pid:[1]/{OTHER_MACHINE}/{NOW - 9000}", 100, "unknown"),
+        # A clone, or a container, with this machine's name and id: its process began when this machine was up.
+        (f"other/pid:[1]/{MACHINE}/{NOW - 9000}", 9_999_999, "unknown"),
+        (f"other/pid:[1]/{MACHINE}/{NOW + 60}", 100, "unknown"),
+        # Machines without an id, and processes of an earlier version.
+        (f"other/pid:[1]//{NOW - 9000}", 100, "unknown"),
+        ("other/pid:[1]", 100, "unknown"),
+        # Another container on this machine.
+        (f"this/pid:[2]/{MACHINE}/{NOW}", 100, "unknown"),
+    ],
+)
+def test_what_is_said_of_processes_that_this_machine_cannot_see(
+    theirs: str, start: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = f"this/pid:[1]/{MACHINE}/{NOW}"
+    monkeypatch.setattr("seedfold.orchestrator.ledger.process_identity._boot", lambda: ours)
+    assert replace(ProcessIdentity.current(), boot=theirs, start=start).liveness() == expected
+
+
+def test_a_process_of_an_earlier_version_is_seen_on_this_boot() -> None:
     me = ProcessIdentity.current()
-    boot, namespace = me.boot.split("/")
-    assert replace(me, boot=f"another-boot/{namespace}").liveness() == "dead"
-    assert replace(me, boot=f"{boot}/pid:[1]").liveness() == "unknown"
+    assert replace(me, boot="/".join(me.boot.split("/")[:2])).liveness() == "alive"
+    assert not replace(me, host="elsewhere").is_of_this_boot()
+    assert me.is_of_this_boot()
 
 
 def test_a_killed_process_is_dead_before_it_is_reaped() -> None:

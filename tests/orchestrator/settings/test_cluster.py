@@ -29,6 +29,9 @@ def test_the_shipped_configuration_is_the_default() -> None:
         ({"warm": "hot"}, "auto, on, off"),
         ({"executor": "slum"}, "cluster.executor: 'slum'"),
         ({"grace_s": -1}, "cluster.grace_s: -1"),
+        ({"grace_s": float("nan")}, "cluster.grace_s: nan"),
+        ({"silent_s": 89}, "cluster.silent_s: 89 is not a number of at least 90"),
+        ({"silent_s": float("nan")}, "cluster.silent_s: nan"),
     ],
 )
 def test_what_cannot_be_is_named(given: dict[str, Any], says: str) -> None:

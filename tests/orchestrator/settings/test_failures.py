@@ -79,7 +79,7 @@ def test_tracebacks_are_one_whatever_numbers_and_paths_they_name() -> None:
 @pytest.mark.parametrize(
     ("code", "oom", "kind", "says"),
     [
-        (-9, False, "error", "SIGKILL"),
+        (-9, False, "node", "SIGKILL"),
         (-9, True, "oom_host", "ran out of memory"),
         (-11, False, "error", "SIGSEGV"),
         (3, False, "error", "code 3"),

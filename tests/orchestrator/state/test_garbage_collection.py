@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,20 @@ def test_older_results_and_unfinished_ones_are_left_over(toy: Toy) -> None:
     assert items(toy) == {}
     assert toy.states("light") == {"done": 1}
     assert len(rows(toy, "light")) == 1
+
+
+def test_parts_of_files_whose_writer_was_killed_are_left_over(toy: Toy) -> None:
+    toy.launch("--limit", "1", experiment="light")
+    claims = toy.study("light").path / "claims" / "ab"
+    claims.mkdir(exist_ok=True)
+    old, new = claims / f".{'ab' * 32}.1.0123456789ab", claims / f".{'ab' * 32}.2.0123456789ab"
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (1e9, 1e9))
+    assert items(toy) == {"leftovers": {old.name}}
+    toy.output_of("gc", "light", "--yes")
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_deleting_passes_over_what_has_gone(tmp_path: Path) -> None:

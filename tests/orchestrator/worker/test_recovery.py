@@ -83,6 +83,18 @@ def test_a_kill_of_each_process(toy: Toy, undisturbed: StoredResults, victim: st
     assert read_results(toy.study()) == undisturbed
 
 
+def test_a_job_that_somebody_else_stops_goes_on(toy: Toy) -> None:
+    toy.hold_jobs()
+    launcher = toy.start("launch", "--wait", "--config-dir", "conf", "experiment=chain")
+    wait_until(lambda: toy.executions() and count_events(toy.study("chain"), "started"))
+    job_processes(toy.study("chain"))[0].terminate()
+    wait_until(lambda: count_events(toy.study("chain"), "interrupted") or count_events(toy.study("chain"), "failed"))
+    toy.release_jobs()
+    assert launcher.communicate(timeout=WAIT_S)
+    assert launcher.returncode == 0
+    assert toy.states("chain") == {"done": 6}
+
+
 @pytest.mark.slow
 def test_the_death_of_the_launcher_changes_nothing(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)

@@ -201,6 +201,16 @@ def test_the_best_by_a_loss_have_the_smallest(make_runs: MakeRuns) -> None:
     assert honest.idxmin() == made.n
 
 
+def test_rows_of_the_number_that_is_used_show_the_ranking_metric_first(make_runs: MakeRuns) -> None:
+    made = make_ensembles(read_members(make_runs(labels=True)), MemberChoice(min_accuracy=0.0, rank_by="log_loss", n=2))
+    table, used = made.score_table(), made.used_score_table()
+    assert list(used)[:4] == ["split", "chosen_on", "n", "log_loss"]
+    assert set(used) == set(table)
+    assert used["chosen_on"].tolist() == ["own fold", "other folds", "other folds, n too", "own fold"]
+    assert used["n"].dropna().tolist() == [2, 2, 2]
+    assert used["log_loss"].tolist() == table.loc[used.index, "log_loss"].tolist()
+
+
 def test_what_cannot_be_chosen_is_told(make_runs: MakeRuns) -> None:
     members = read_members(make_runs())
     with pytest.raises(UsageError, match=r"fold 0: no member has an accuracy of 1.1, the best has 0\.\d+"):

@@ -44,7 +44,10 @@ def test_regret_is_what_the_best_threshold_would_have_given() -> None:
 
 
 def test_retrained_models_are_compared_and_speak_for_nothing_else() -> None:
-    values = {("app_test", "balanced_accuracy"): 0.5, ("dev_test", "balanced_accuracy"): 0.75}
+    values = {
+        ("app_test", "accuracy"): 0.25, ("dev_test", "accuracy"): 0.25,
+        ("app_test", "balanced_accuracy"): 0.5, ("dev_test", "balanced_accuracy"): 0.75,
+    }  # fmt: skip
     table = rows(values, "split", "metric").assign(calibration="none", priors="none")
     parts = [
         table.assign(stage="first", seed=0),
@@ -53,9 +56,16 @@ def test_retrained_models_are_compared_and_speak_for_nothing_else() -> None:
     ]
     found = drawn("performance", pd.concat(parts, ignore_index=True))
     assert found["drift"].means["balanced accuracy"].mean.tolist() == pytest.approx([-0.25, -0.25])
-    assert found["stages"].means["anew"].mean.tolist() == pytest.approx([6.0, 16.0])
+    stages = found["stages"]
+    assert stages.means["accuracy, anew"].mean.tolist() == pytest.approx([5.75, 15.75])
+    assert stages.means["balanced accuracy, anew"].mean.tolist() == pytest.approx([6.0, 16.0])
+    lines = dict(zip(stages.means, stages.lines(), strict=True))
+    assert [name for name, line in lines.items() if line.dashed] == [
+        "balanced accuracy, first", "balanced accuracy, anew"
+    ]  # fmt: skip
+    assert lines["accuracy, anew"].series == lines["balanced accuracy, anew"].series
     assert found["spread"].means["first, balanced accuracy"].mean.tolist() == pytest.approx([2**0.5, 2**0.5])
-    assert list(found["spread"].means) == ["first, balanced accuracy"]
+    assert list(found["spread"].means) == ["first, accuracy", "first, balanced accuracy"]
 
 
 def test_a_file_has_its_legend_and_stands_alone() -> None:

@@ -98,7 +98,7 @@ def draw_scores(file: Path, rows: Sequence[ScoreRow]) -> None:
 
     models = list(dict.fromkeys(row.model for row in rows))
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(6.5, 1.3 + 0.34 * len(models)), layout="constrained")
+        figure = Figure(figsize=(5.5, 1.6 + 0.3 * len(models)), layout="constrained")
         axes = figure.subplots()
         for pass_key in [*_PASS_STYLES, (None, None)]:
             rows_of_pass = [row for row in rows if (row.axis, row.orientation) == pass_key]
@@ -110,7 +110,7 @@ def draw_scores(file: Path, rows: Sequence[ScoreRow]) -> None:
         axes.grid(axis="x", color="0.9")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
         figure.savefig(file, metadata={"Date": None, "Creator": None})
 
 

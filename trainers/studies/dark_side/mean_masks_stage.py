@@ -204,16 +204,16 @@ class _ArrayArchive:
 
 def _write_scores(work: Work, runs: Sequence[FinishedJob], overlaps: Mapping[str, tuple[Overlap, int]]) -> None:
     names = _run_names(runs)
-    rows = [row for run in runs for row in _score_rows(names[run.id], read_overlaps(run.folder))]
     total = sum((overlap for overlap, _ in overlaps.values()), Overlap())
     everything = Overlap(total.true, sum(size for _, size in overlaps.values()), total.true)
-    rows += [ScoreRow(ENSEMBLE, None, None, total), ScoreRow(ALL_FAULT, None, None, everything)]
+    whole = [ScoreRow(ENSEMBLE, None, None, total), ScoreRow(ALL_FAULT, None, None, everything)]
+    rows = [*whole, *(row for run in runs for row in _score_rows(names[run.id], read_overlaps(run.folder)))]
     _write_csv(work.outputs / "dice.csv", [_score_cells(row) for row in rows])
     _write_csv(work.outputs / "dice_volumes.csv", list(_volume_rows(names, runs, overlaps)))
     draw_scores(work.outputs / "dice.svg", rows)
     records = [
         MetricRecord(split=TEST_PART, head=row.model, metric=name, value=metric(row.overlap))
-        for row in rows[-2:]
+        for row in whole
         for name, metric in METRICS.items()
     ]
     (work.staging / RUN_METRICS_FILE).write_text(json.dumps(records))

@@ -124,8 +124,8 @@ def told(*lines: str, when: float | None = None) -> exit_reasons.ExitReport:
     ("lines", "kind", "says"),
     [
         (["Exited with exit code 3. The CPU time used is 0.1 seconds;"], "error", "exited with code 3"),
-        (["Exited by signal 9. The CPU time used is 0.1 seconds;"], "error", "killed by signal 9"),
-        (["Exited with exit code 137. The CPU time used is 0.1 seconds;"], "error", "killed by signal 9"),
+        (["Exited by signal 9. The CPU time used is 0.1 seconds;"], "node", "killed by signal 9"),
+        (["Exited with exit code 137. The CPU time used is 0.1 seconds;"], "node", "killed by signal 9"),
         (["Exited with exit code 140. The CPU time used is 0.1 seconds;"], "timeout", "time limit"),
         (["Exited with exit code 130. The CPU time used is 0.1 seconds;"], "cancelled", "by a person"),
         (["Exited by signal 15. The CPU time used is 0.1 seconds;"], "preempted", "from outside"),

@@ -1,0 +1,51 @@
+"""When a study will end, as far as one can tell from the jobs that have ended and from the pace of those that run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.overview import JobView, unique_by_id
+from seedfold.orchestrator.state.running_jobs import RunningJob
+
+_TO_COME = frozenset({"waiting", "submitted"})
+
+
+def seconds_to_end(views: Sequence[JobView], running: Sequence[RunningJob]) -> float | None:
+    """Return in how many seconds the study will have ended, if as many jobs run at a time as do now.
+
+    A job that has not begun is expected to take as long as the median of the done jobs of its stage, or else as long
+    as the running ones will have taken. None if nothing runs or waits for a scheduler, or if there is nothing to judge
+    by. That jobs wait for their parents is not considered.
+    """
+    unique = unique_by_id(views)
+    if not any(view.state in ACTIVE_STATES for view in unique):
+        return None
+    durations = _durations(unique, running)
+    to_come = [durations.get(view.job.stage) for view in unique if view.state in _TO_COME]
+    left = [_seconds_left(job, durations) for job in running]
+    known = [seconds for seconds in (*to_come, *left) if seconds is not None]
+    if len(known) < len(to_come) + len(left):
+        return None
+    longest = max((seconds for seconds in left if seconds is not None), default=0.0)
+    return max(longest, sum(known) / max(1, len(running)))
+
+
+def _durations(views: Sequence[JobView], running: Sequence[RunningJob]) -> Mapping[str, float]:
+    """How long a job of each stage takes, in seconds."""
+    done: dict[str, list[float]] = {}
+    for view in views:
+        if view.state == "done" and view.job_state.event and "seconds" in view.job_state.event:
+            done.setdefault(view.job.stage, []).append(float(view.job_state.event["seconds"]))
+    expected: dict[str, list[float]] = {}
+    for job in running:
+        if job.left_s is not None and job.job.stage not in done:
+            expected.setdefault(job.job.stage, []).append(job.elapsed_s + job.left_s)
+    return {stage: median(seconds) for stage, seconds in (expected | done).items()}
+
+
+def _seconds_left(job: RunningJob, durations: Mapping[str, float]) -> float | None:
+    if job.left_s is not None or job.job.stage not in durations:
+        return job.left_s
+    return max(0.0, durations[job.job.stage] - job.elapsed_s)

@@ -1,0 +1,98 @@
+"""The studies of a root, one line each: counts, owner, last activity, size on disk, report."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from seedfold.jobs.errors import SeedfoldError
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.overview import Overview, status_to_json
+
+_BLOCK_BYTES = 512
+"""The unit of ``st_blocks``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """A study. ``last_activity`` is in seconds since the epoch. ``report`` is None if none was written.
+
+    If the study cannot be read, ``problem`` says why, and ``jobs`` and ``states`` are None.
+    """
+
+    study: str
+    jobs: int | None
+    states: dict[str, int] | None
+    owner: str
+    last_activity: float
+    bytes: int
+    report: str | None
+    problem: str | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a job of it runs, or waits for a scheduler."""
+        return any((self.states or {}).get(state) for state in ACTIVE_STATES)
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that ``ls --json`` prints."""
+        return asdict(self)
+
+
+def list_studies(root: Root) -> Iterator[StudySummary]:
+    """Yield the studies of a root by name. A study that cannot be read is listed with its problem."""
+    for folder in root.study_folders():
+        yield _summarise(root, folder)
+
+
+def _summarise(root: Root, folder: StudyFolder) -> StudySummary:
+    jobs, states, problem = None, None, None
+    try:
+        overview = Overview(root, folder.name, result_check="recent")
+        counts = status_to_json(folder.name, overview.job_views())
+        jobs, states = counts["jobs"], counts["states"]
+    except (SeedfoldError, OSError) as error:
+        problem = str(error)
+    report = folder.report_file
+    return StudySummary(
+        study=folder.name,
+        jobs=jobs,
+        states=states,
+        owner=_owner(folder.path),
+        last_activity=_last_activity(folder),
+        bytes=_size_on_disk(folder.path),
+        report=str(report) if report.exists() else None,
+        problem=problem,
+    )
+
+
+def _owner(path: Path) -> str:
+    """The name of the user who owns a folder; the number for a user whom this machine does not know."""
+    uid = path.stat().st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _last_activity(folder: StudyFolder) -> float:
+    """When a command or a job last wrote to the ledger."""
+    files = [file for part in (folder.plans_folder, folder.events_folder) if part.is_dir() for file in os.scandir(part)]
+    return max((file.stat(follow_symlinks=False).st_mtime for file in files), default=folder.path.stat().st_mtime)
+
+
+def _size_on_disk(path: Path) -> int:
+    """The bytes that the files below a folder take up; a file that is removed meanwhile counts nothing."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += os.lstat(f"{folder}/{name}").st_blocks * _BLOCK_BYTES
+            except FileNotFoundError:
+                continue
+    return total

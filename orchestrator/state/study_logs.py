@@ -1,0 +1,122 @@
+"""The logs of many jobs of a study at once, line by line, each line with the place of its job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.overview import JobView, Overview, axes_text, unique_by_id
+
+END_LINES = 20
+_END_BYTES = 1 << 15
+_POLL_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLine:
+    """A line of a job's log, without its line break, and the job's place in the study."""
+
+    place: str
+    line: bytes
+
+
+class StudyLogs:
+    """The logs of the current jobs of a study."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        self._axes = _varying_axes(list(overview.jobs_at_addresses().values()))
+
+    def ends_of_running(self) -> Iterator[PlacedLine]:
+        """Yield the last lines of the logs of running jobs."""
+        for view in self._views():
+            if view.state == "running":
+                yield from self._placed(view, _read_end(_log_file(view))[0])
+
+    def ends_of_failed(self) -> Iterator[PlacedLine]:
+        """Yield the last lines of the logs of failed jobs; the reason instead where nothing was printed."""
+        for view in self._views():
+            if view.state == "failed":
+                log = view.failure_json()["log"]
+                lines = Path(log).read_bytes().splitlines()[-END_LINES:] if log else []
+                yield from self._placed(view, lines or [view.job_state.reason.encode()])
+
+    def follow(self) -> Iterator[PlacedLine]:
+        """Yield what running jobs print, beginning with the last lines that are there, until no job is active."""
+        positions: dict[Path, int] = {}
+        views = self._views()
+        for view in views:
+            if view.state == "running":
+                lines, positions[_log_file(view)] = _read_end(_log_file(view))
+                yield from self._placed(view, lines)
+        while True:
+            active = self._is_active(views)
+            for view in views:
+                # Jobs that ended since the last look are read once more.
+                if view.state == "running" or _log_file(view) in positions:
+                    yield from self._placed(view, _read_new(_log_file(view), positions))
+            if not active:
+                return
+            time.sleep(_POLL_S)
+            self._overview.refresh()
+            views = self._views()
+
+    def _is_active(self, views: Sequence[JobView]) -> bool:
+        is_copy = read_copy_origin(self._overview.folder) is not None
+        return not is_copy and any(view.state in ACTIVE_STATES for view in views)
+
+    def _views(self) -> list[JobView]:
+        return unique_by_id(self._overview.job_views())
+
+    def _placed(self, view: JobView, lines: Sequence[bytes]) -> Iterator[PlacedLine]:
+        axes = {name: value for name, value in view.job.axes.items() if name in self._axes}
+        place = f"{view.job.short_id} {view.job.stage} {axes_text(axes)}".rstrip()
+        return (PlacedLine(place, line) for line in lines)
+
+
+def _varying_axes(jobs: Sequence[JobDescription]) -> set[str]:
+    """The axes that have several values among jobs: the others tell nothing."""
+    values: dict[str, set[str]] = {}
+    for job in jobs:
+        for name, value in job.axes.items():
+            values.setdefault(name, set()).add(str(value))
+    return {name for name, found in values.items() if len(found) > 1}
+
+
+def _log_file(view: JobView) -> Path:
+    return view.job_state.holding_study.log_file(view.job.id, view.job_state.attempt)
+
+
+def _read_end(file: Path) -> tuple[list[bytes], int]:
+    """Return the last whole lines of a log, and the position after them; nothing if there is no log yet."""
+    if not file.exists():
+        return [], 0
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        start = max(0, size - _END_BYTES)
+        opened.seek(start)
+        content = opened.read(size - start)
+    lines, rest = _whole_lines(content)
+    return lines[-END_LINES:], size - len(rest)
+
+
+def _read_new(file: Path, positions: dict[Path, int]) -> list[bytes]:
+    """Return the whole lines after the position of a log, and move it."""
+    if not file.exists():
+        return []
+    with file.open("rb") as opened:
+        opened.seek(positions.get(file, 0))
+        content = opened.read()
+    lines, rest = _whole_lines(content)
+    positions[file] = positions.get(file, 0) + len(content) - len(rest)
+    return lines
+
+
+def _whole_lines(content: bytes) -> tuple[list[bytes], bytes]:
+    *lines, rest = content.split(b"\n")
+    return lines, rest

@@ -1,0 +1,59 @@
+"""What a worker records of the attempts of its task: events that name the submission and the node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seedfold.orchestrator.ledger.checkpoint_progress import Step
+from seedfold.orchestrator.ledger.claims import is_published
+from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed_everywhere
+from seedfold.orchestrator.state.job_states import unrecorded_done_event
+from seedfold.orchestrator.worker.environment import Interruption
+from seedfold.orchestrator.worker.messages import Message
+from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter
+from seedfold.results.store.published import DamagedError
+
+
+class AttemptEvents(WaitingEventWriter):
+    """Records the events of a worker in the task of a ``submission`` on a ``node``."""
+
+    def __init__(self, study: StudyFolder, submission: Submission, node: str, storage: StorageWait) -> None:
+        super().__init__(study.events_folder, storage)
+        self._study, self._submission, self._node = study, submission.token, node
+
+    def append_started(self, job: str, attempt: int, process: Message, step: Step | None) -> None:
+        """Record that an attempt has begun, from a checkpoint of this step if there is one that says it."""
+        self.append("started", job=job, n=attempt, process=process, **({} if step is None else {"step": step}))
+
+    def has_published(self, job: str, attempt: int) -> bool:
+        """Whether an attempt has published its result."""
+        return self._storage.until_done(lambda: is_published(self._study, job, attempt))
+
+    def append_done(self, job: str, attempt: int) -> str | None:
+        """Record an attempt that has published its result; return what is wrong if the result cannot be read."""
+        try:
+            event = self._storage.until_done(lambda: unrecorded_done_event(self._study, job, attempt))
+        except DamagedError as error:
+            return str(error)
+        self.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
+        return None
+
+    def append_interrupted(self, job: str, attempt: int, reason: str, why: Interruption | None) -> None:
+        """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it."""
+        details = {} if why is None else {"why": why, "submission": self._submission}
+        self.append("interrupted", job=job, n=attempt, reason=reason, **details)
+
+    def append_failed(
+        self, job: str, attempt: int, failure: Failure, peak: int, earlier: Sequence[Mapping[str, Any]]
+    ) -> Failure:
+        """Record a failed attempt, and return the failure as it was recorded.
+
+        ``peak`` is its memory in bytes. ``earlier`` failures of the job may show that it is the job's own fault.
+        """
+        failure = blame_job_if_killed_everywhere(failure, self._node, earlier)
+        where = {"node": self._node, "submission": self._submission}
+        self.append("failed", job=job, n=attempt, peak=peak, **where, **failure.to_dict())
+        return failure

@@ -1,0 +1,52 @@
+"""What a worker asks its template process for: the request for one attempt at a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seedfold.jobs.description import JobDescription
+from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.settings.failures import NanPolicy
+from seedfold.orchestrator.state.job_states import JobStates
+from seedfold.orchestrator.worker.environment import WorkerEnvironment
+from seedfold.orchestrator.worker.messages import AttemptRequest
+from seedfold.orchestrator.worker.slots import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRequests:
+    """Makes the requests of the worker of one task."""
+
+    root: Root
+    study: StudyFolder
+    submission: Submission
+    environment: WorkerEnvironment
+    states: JobStates
+    nan: NanPolicy
+
+    def make(self, job: JobDescription, attempt: int, slot: Slot, fit_needed: bool) -> AttemptRequest:
+        """Make one; ``fit_needed`` means that another job will predict from the same fit."""
+        parents = {parent: self.states.of(parent) for parent in self.states.needed_parents(job)}
+        return AttemptRequest(
+            root=str(self.root.path),
+            study=self.study.name,
+            submission=self.submission.token,
+            attempt=attempt,
+            job=job.to_dict(),
+            parents={
+                parent: (job_state.holding_study.name, job_state.attempt) for parent, job_state in parents.items()
+            },
+            stages={parent: self.states.stage_of(parent) for parent in parents},
+            environment=slot.environment_variables(),
+            fit_needed=fit_needed,
+            task=(self.environment.index, self.environment.restart),
+            nan=self.nan,
+            launch_folder=self.submission.code_folder,
+            done_before=self._last_done(job.id),
+        )
+
+    def _last_done(self, job_id: str) -> int:
+        """The latest attempt of which it is known that it published a result, whether that is still there or not."""
+        event = self.states.ledger.record_of(job_id).done_event
+        return 0 if event is None else int(event["n"])

@@ -1,0 +1,72 @@
+"""The processes of a study: found by what is in their environment, told apart by their command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that a study started: what it is, and on which host."""
+
+    pid: int
+    what: str
+    host: str
+
+    def send(self, number: int) -> None:
+        """Send a signal, if it lives."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+def find_processes(folder: Path) -> list[Process]:
+    """Every process that was started by commands in ``folder`` and lives; commands themselves are not among them."""
+    return list(_find(f"DRILL={folder}".encode()))
+
+
+def _find(mark: bytes) -> Iterator[Process]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            if mark not in variables:
+                continue
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            parent, state = _parent_and_state(entry)
+            above = (Path("/proc") / str(parent) / "cmdline").read_bytes().decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if state not in "ZX":
+            host = next((line[11:].decode() for line in variables if line.startswith(b"DRILL_HOST=")), "")
+            yield Process(int(entry.name), _what(command, above), host)
+
+
+def _parent_and_state(entry: Path) -> tuple[int, str]:
+    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[1]), fields[0]
+
+
+def _what(command: str, parent_command: str) -> str:
+    template = "seedfold.orchestrator.worker.template"
+    if template in command:
+        return "job" if template in parent_command else "template"
+    if "seedfold.orchestrator.worker.job_process" in command:
+        return "job"
+    if "submitit" in command or "scheduled" in command:
+        return "worker"
+    if "seedfold.orchestrator.schedulers.local" in command:
+        return "starter"
+    return command.replace("\0", " ")[:80]
+
+
+def kill_all(folder: Path, host: str | None = None) -> None:
+    """Kill every process of a study, or those of one host, until there is none."""
+    while found := [one for one in find_processes(folder) if host is None or one.host == host]:
+        for process in found:
+            process.send(signal.SIGKILL)
