@@ -36,6 +36,13 @@ class OutOfMemoryError(RuntimeError):
         (NonFiniteFailure("loss is nan"), "nan"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
+        (OSError(errno.EROFS, "Read-only file system"), "disk"),
+        # Of HDF5, and of shared memory in torch.
+        (OSError("write failed: errno = 28, error message = 'No space left on device'"), "disk"),
+        (RuntimeError("unable to write to file </torch_1>: No space left on device (28)"), "disk"),
+        (OSError(errno.EIO, "Input/output error"), "node"),
+        (OSError(errno.ESTALE, "Stale file handle"), "node"),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "error"),
         (OSError(errno.ENOENT, "No such file"), "error"),
         (MemoryError(), "oom_host"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom_host"),
@@ -55,6 +62,16 @@ def test_the_cause_decides_where_the_outermost_says_nothing() -> None:
             raise RuntimeError("could not save") from error
 
     assert _raised(wrapped).kind == "disk"
+
+
+def test_data_that_the_file_system_did_not_give_are_not_at_fault() -> None:
+    def wrapped() -> None:
+        try:
+            raise OSError(errno.EIO, "Input/output error")
+        except OSError as error:
+            raise DataFailure("image.png: cannot be read") from error
+
+    assert _raised(wrapped).kind == "node"
 
 
 @pytest.mark.parametrize("error", [AssertionError(), StopIteration(), ValueError(" \n")])
