@@ -311,17 +311,12 @@ class Worker:
         )
 
     def _record_interrupted(self, running: RunningAttempt, reason: str, peak: int) -> None:
-        """Record an interruption. It is a failure if there was no progress, unless a person stopped it.
-
-        If somebody else has sent a signal to the job alone, or the program stopped by itself, it goes on here.
-        """
+        """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
         job, goes_on = running.job, self.kill_at is None and not running.kill_reason
         kind = "preempted" if goes_on else self.interruption
         if kind is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
-            if goes_on:
-                self.queue.add(job)
-            return
+            return self.queue.add(job) if goes_on else None
         why = "the time limit was reached" if kind == "timeout" else "it was preempted"
         self._record_failed(running, Failure(kind, f"{why} before the job had written a checkpoint", kind), peak)
 
