@@ -204,7 +204,8 @@ def _error_messages(error: BaseException) -> list[str]:
     key = getattr(error, "full_key", None)
     messages = [f"{key}: {lines[0]}" if key and key not in lines[0] else lines[0]] if lines else []
     cause = error.__cause__ or error.__context__
-    if isinstance(cause, OmegaConfBaseException) and "To append" not in str(error):
+    # Where Python is traced, and with OC_CAUSE=1, OmegaConf makes some errors their own cause.
+    if isinstance(cause, OmegaConfBaseException) and cause is not error and "To append" not in str(error):
         messages += [
             line
             for line in _error_messages(cause)

@@ -14,6 +14,10 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 
+_SHIPPED = ("hydra.conf", "seedfold.conf")
+_shipped_files: dict[tuple[str, str], bytes] = {}
+"""The pickled content of files that Hydra and Seedfold bring along: they do not change while a process runs."""
+
 
 class CachingRepository(ConfigRepository):
     """Reads each file once, and returns copies of its content."""
@@ -35,9 +39,18 @@ class CachingRepository(ConfigRepository):
         """Return a copy of a file's content and defaults; None if there is no such file."""
         known = self._pickled_files.get(config_path)
         if known is None:
-            known = self._pickled_files[config_path] = pickle.dumps(super().load_config(config_path))
+            known = self._pickled_files[config_path] = self._read_file(config_path)
         found: ConfigResult | None = pickle.loads(known)
         return found
+
+    def _read_file(self, config_path: str) -> bytes:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.path not in _SHIPPED or source.scheme() != "pkg":
+            return pickle.dumps(super().load_config(config_path))
+        key = source.path, config_path
+        if key not in _shipped_files:
+            _shipped_files[key] = pickle.dumps(super().load_config(config_path))
+        return _shipped_files[key]
 
     def _find_object_source(self, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
         key = (config_path, object_type)

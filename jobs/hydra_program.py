@@ -31,7 +31,13 @@ from seedfold.jobs.identity import Identity
 from seedfold.jobs.interpolations import KNOWN_RESOLVERS, find_dependencies
 from seedfold.jobs.job_overrides import derived_values, overrides_of
 from seedfold.jobs.matrix import REPEAT_ADVICE, Block, Matrix
-from seedfold.jobs.override_order import change_same_value, key_order, refuse_sweep_before_deletion
+from seedfold.jobs.override_order import (
+    change_same_value,
+    is_set_again,
+    key_order,
+    last_of_each_key,
+    refuse_useless_sweep,
+)
 from seedfold.jobs.shared_config import Layout, SharedConfig, paths_to_texts, walk_texts
 from seedfold.jobs.stages import StageSpec, check_axis_name, read_sweeper
 from seedfold.jobs.study import Study, make_matrix, make_stage
@@ -231,17 +237,17 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     Raises UsageError of one line for bad input. Some of it is found only when the jobs are listed.
     """
     composer = sweep.composer
-    parsed = tuple(composer.parse_overrides(arguments))
+    parsed = last_of_each_key(composer.parse_overrides(arguments))
     tables: dict[Path, None] = {}
     stage = read_sweeper(composer, sweep.config, STAGE, RUN, lambda name: _find_table(name, tables))
     single_overrides, changes = split_overrides(composer, CommandLine((), parsed, ()), [stage])
-    fixed = _find_fixed(composer, sweep, single_overrides)
+    fixed = _find_fixed(composer, sweep, single_overrides, parsed)
     point_changes = [
         AxisChange(one, one.get_key_element().lstrip("+"), in_one_stage=True)
         for one in single_overrides
         if one not in fixed
     ]
-    refuse_sweep_before_deletion(composer, parsed)
+    refuse_useless_sweep(composer, parsed)
     # Hydra applies overrides in the order in which they are written.
     in_order = sorted([*changes, *point_changes], key=lambda change: _place(change.override, parsed))
     (stage,) = change_axes(composer, [stage], in_order)
@@ -249,14 +255,19 @@ def load_sweep(sweep: ProgramSweep, arguments: Sequence[str]) -> ProgramStudy:
     return _make_study(sweep, composer, stage, fixed, typed, tables, key_order(parsed))
 
 
-def _find_fixed(composer: ProgramComposer, sweep: ProgramSweep, overrides: Sequence[Override]) -> list[Override]:
-    """Return the overrides that are the same for all points and no part of them, in the order written.
+def _find_fixed(
+    composer: ProgramComposer, sweep: ProgramSweep, overrides: Sequence[Override], written: Sequence[Override]
+) -> list[Override]:
+    """Return those of ``overrides`` that are the same for all points and no part of them, in the order ``written``.
 
-    What such an override changes that follows is the same for all points as well.
+    What such an override changes that follows is the same for all points as well. Of a key that is set twice, the last
+    value is part of a point.
     """
     fixed: list[Override] = []
     for override in reversed(overrides):
+        later_ones = written[_place(override, written) + 1 :]
         is_followed = any(change_same_value(composer, override, later) for later in fixed)
+        is_followed |= any(is_set_again(composer, override, later) for later in later_ones)
         if is_followed or not _is_part_of_point(composer, sweep, override):
             fixed.insert(0, override)
     return fixed

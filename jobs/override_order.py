@@ -19,14 +19,29 @@ def change_same_value(composer: Composer, left: Override, right: Override) -> bo
     return do_overlap(tuple(split_key(left.key_or_group)), tuple(split_key(right.key_or_group)))
 
 
-def refuse_sweep_before_deletion(composer: Composer, overrides: Sequence[Override]) -> None:
-    """Raise UsageError for a key that is swept and then deleted: all its points would be equal."""
+def last_of_each_key(overrides: Iterable[Override]) -> tuple[Override, ...]:
+    """Return the last override of each key, in the place of the first one, as Hydra's sweeper does.
+
+    A key with another prefix, such as ``++``, is another one.
+    """
+    return tuple({override.get_key_element(): override for override in overrides}.values())
+
+
+def is_set_again(composer: Composer, override: Override, later: Override) -> bool:
+    """Whether a later override sets the same key, and no group, with another prefix."""
+    key = override.key_or_group
+    return key == later.key_or_group and not later.is_delete() and not composer.is_group(key)
+
+
+def refuse_useless_sweep(composer: Composer, overrides: Sequence[Override]) -> None:
+    """Raise UsageError for a key that is swept and then deleted or set again: all its points would be equal."""
     for place, override in enumerate(overrides):
-        for later in overrides[place + 1 :]:
-            if override.is_sweep_override() and later.is_delete() and change_same_value(composer, override, later):
+        for later in overrides[place + 1 :] if override.is_sweep_override() else ():
+            is_deleted = later.is_delete() and change_same_value(composer, override, later)
+            if is_deleted or is_set_again(composer, override, later):
                 raise UsageError(
-                    f"{later.input_line}: deletes what {override.input_line} sweeps before it; write it before the"
-                    " sweep, or leave one of them out"
+                    f"{later.input_line}: {'deletes' if is_deleted else 'replaces'} what {override.input_line} sweeps"
+                    " before it; write it before the sweep, or leave one of them out"
                 )
 
 

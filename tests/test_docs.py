@@ -10,7 +10,7 @@ from pages import HERE, PAGES, blocks, name_of, run_page
 
 TRAINING = {
     *("docs/tutorials/tour.md", "docs/tutorials/your-own.md"),
-    *(f"docs/how-to/{name}.md" for name in ("compare", "data", "hydra", "lightning", "python", "stages")),
+    *(f"docs/how-to/{name}.md" for name in ("compare", "data", "hydra", "lightning", "loggers", "python", "stages")),
     "docs/studies/hospital.md",
 }
 """Pages whose blocks take a minute."""

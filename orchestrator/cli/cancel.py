@@ -44,11 +44,9 @@ def command(
         print_json({"study": study, "cancelled": [job.id for job in cancelled.jobs], "running": running})
     else:
         _print_cancelled(study, cancelled)
-    if cancelled.unreachable:
-        print_note(
-            f"{cancelled.unreachable}; cancelled jobs may still be in its queue: they do not run, and the next"
-            f" seedfold status {study} or seedfold cancel {study} takes them out"
-        )
+    note = cancelled.note(study)
+    if note:
+        print_note(note)
         context.exit(UnreachableError.exit_code)
 
 

@@ -1,7 +1,7 @@
 """The group of all commands: it has the name and one sentence of each, and imports only the one that is called.
 
-It also turns each end of a command into an exit code: 0 success, 1 a job failed, 2 wrong usage or configuration, 3
-scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
+It also turns each end of a command into an exit code: 0 success, 1 a job failed or was refused, 2 wrong usage or
+configuration, 3 scheduler or store unreachable, 130 interrupted. An error is one line on standard error.
 """
 
 from __future__ import annotations

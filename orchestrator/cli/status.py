@@ -171,9 +171,10 @@ def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:
     paragraphs: list[StyledLine] = []
     for group in group_failures(views):
         example = group.example
+        address = axes_text(example["axes"])
         paragraphs += make_lines(f"{group.job_count} failed, {group.kind}: {example['reason']}", style="red")
         paragraphs += make_lines(
-            f"  e.g. {example['id'][:12]} {axes_text(example['axes'])}, attempt {example['attempts']}"
+            f"  e.g. {example['id'][:12]}{address and f' {address}'}, attempt {example['attempts']}"
         )
         if example["log"]:
             paragraphs += make_lines(f"  log  {example['log']}")

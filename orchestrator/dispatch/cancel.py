@@ -32,6 +32,15 @@ class CancelResult:
     running: tuple[JobDescription, ...] = ()
     unreachable: str | None = None
 
+    def note(self, study: str) -> str | None:
+        """What is to be known if the scheduler did not reply; None if it did."""
+        if self.unreachable is None:
+            return None
+        return (
+            f"{self.unreachable}; cancelled jobs may still be in its queue: they do not run, and the next"
+            f" seedfold status {study} or seedfold cancel {study} takes them out"
+        )
+
 
 def cancel(root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False) -> CancelResult:
     """Cancel the jobs that are not done. Running jobs are killed, unless ``pending_only``."""

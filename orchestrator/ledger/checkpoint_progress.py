@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.results.store.passing_errors import try_again
@@ -21,16 +21,17 @@ _SUFFIXES = (".ckpt", ".pt", ".pth")
 _LARGEST_PICKLE = 64 * 1024**2
 
 
-def has_progressed(study: StudyFolder, fit: str, since: float, step_before: Sequence[int] | None) -> bool:
+def has_progressed(study: StudyFolder, fit: str, since: float, step_before: object) -> bool:
     """Whether a job has a checkpoint of a later step than ``step_before``, written since ``since`` (s since the epoch).
 
-    If no checkpoint says its step, any file that was written since then counts.
+    ``step_before`` is what `newest_step` returned, or what was read from an event. If no checkpoint says its step, any
+    file that was written since then counts.
     """
     folder = study.job_folder(fit)
     written = try_again(lambda: [path for path in _own_files(folder) if _was_written_since(path, since)], folder)
     steps = [step for step in map(_read_step, written) if step is not None]
     if steps:
-        return max(steps) > list(step_before or [])
+        return max(steps) > (step_before if _is_step(step_before) else [])
     return bool(written)
 
 
@@ -75,7 +76,15 @@ def _step_of_state(state: Any) -> Step | None:
         return None
     position = state.get("position", {"epoch": state.get("epoch"), "step": state.get("global_step")})
     step = [position["epoch"], position["step"]]
-    return step if all(type(number) is int for number in step) else None
+    return step if _is_step(step) else None
+
+
+def _is_step(value: object) -> TypeGuard[Step]:
+    return isinstance(value, list) and all(type(number) is int for number in value)
+
+
+class _Dict(dict[Any, Any]):
+    """In place of an ordered dictionary, to which PyTorch gives attributes."""
 
 
 class _Unknown:
@@ -101,7 +110,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads plain values; every class or function that is named becomes `_Unknown`."""
 
     def find_class(self, module_name: str, name: str) -> Any:
-        return dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
+        return _Dict if (module_name, name) == ("collections", "OrderedDict") else _Unknown
 
     def persistent_load(self, identifier: object) -> Any:
         return None

@@ -137,7 +137,7 @@ def blame_job_if_killed_everywhere(failure: Failure, node: str, earlier: Sequenc
     """
     if failure.digest != KILLED:
         return failure
-    nodes = {node, *(str(one.get("node", "")) for one in earlier if one["digest"] == KILLED)} - {""}
+    nodes = {node, *(str(one.get("node", "")) for one in earlier if one.get("digest") == KILLED)} - {""}
     if len(nodes) < _HOSTS_THAT_BLAME_THE_JOB:
         return failure
     return Failure("error", f"{failure.reason}; so it ended on {', '.join(sorted(nodes))}", KILLED)

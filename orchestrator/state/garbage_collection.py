@@ -119,13 +119,20 @@ class DeletableFinder:
             if view.state == "done" and not self.needed.has_running_readers:
                 yield from self._find_older_results(view)
 
+    def _is_old(self, path: Path) -> bool:
+        """Whether a file or folder was made so long ago that no launch is still busy with it."""
+        return self._now - path.stat().st_mtime > _LAUNCH_GRACE_S
+
+    @cached_property
+    def _now(self) -> float:
+        return file_system_time(self.folder)
+
     def _find_temporary_files(self) -> Iterator[DeletablePath]:
         """Files that a process was writing when it was killed, under the names that they have until they are whole."""
         for folder in ("claims", "code", "plans", "submissions"):
             found = (path for path in (self.folder.path / folder).rglob(".*") if _TEMPORARY_NAME.fullmatch(path.name))
             for path in found:
-                is_old = file_system_time(self.folder) - path.stat().st_mtime > _LAUNCH_GRACE_S
-                if is_old and self.folder.snapshots_folder not in path.parents:
+                if self._is_old(path) and self.folder.snapshots_folder not in path.parents:
                     yield _make_deletable("leftovers", path, "", "part of a file whose writer was killed")
 
     def _find_older_results(self, view: JobView) -> Iterator[DeletablePath]:
@@ -140,11 +147,7 @@ class DeletableFinder:
 
     def _find_snapshots(self) -> Iterator[DeletablePath]:
         """Snapshots that no job runs or would continue with, and that no result of this study comes from."""
-        old = [
-            path
-            for path in _sorted_entries(self.folder.snapshots_folder)
-            if file_system_time(self.folder) - path.stat().st_mtime > _LAUNCH_GRACE_S
-        ]
+        old = [path for path in _sorted_entries(self.folder.snapshots_folder) if self._is_old(path)]
         for path in old:
             if path.name.startswith(UNFINISHED_PREFIX):
                 yield _make_deletable("leftovers", path, "", "snapshot of an interrupted launch")

@@ -101,10 +101,21 @@ class Study:
         return make_result_table("predictions", self._table_request(where, across, splits=_as_tuple(split)))
 
     def oof(
-        self, over: Names = "fold", where: Where = None, partial: bool = False, across: Across = None
+        self,
+        over: Names = "fold",
+        where: Where = None,
+        partial: bool = False,
+        across: Across = None,
+        split: Names = (),
     ) -> pd.DataFrame:
-        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing."""
-        return make_result_table("oof", self._table_request(where, across, over=_as_tuple(over), partial=partial))
+        """Return out-of-fold predictions: each sample once per group. Raises UsageError if a fold is missing.
+
+        Without ``split``, they are those of ``val``, or of the only split that there is.
+        """
+        return make_result_table(
+            "oof",
+            self._table_request(where, across, over=_as_tuple(over), splits=_as_tuple(split), partial=partial),
+        )
 
     def ensemble(
         self,
@@ -256,11 +267,14 @@ class Study:
 
     def cancel(self, where: Where = None) -> pd.DataFrame:
         """Cancel the jobs that are not done, and return the status."""
-        cancel(self.root, self.name, selection=_parse_selection(where))
+        note = cancel(self.root, self.name, selection=_parse_selection(where)).note(self.name)
+        if note:
+            warnings.warn(note, stacklevel=2)
         return self.status()
 
     def _wait_and_get_status(self, launched: LaunchResult, wait: bool) -> pd.DataFrame:
-        for note in launched.notes:
+        result = launched.advance_result
+        for note in (*launched.notes, *((*result.problems, *result.refusals) if result else ())):
             warnings.warn(note, stacklevel=3)
         if wait:
             try:

@@ -156,7 +156,11 @@ def _oof_table(request: TableRequest, summarized: bool) -> pd.DataFrame:
 def _single_split(request: TableRequest) -> str:
     if len(request.splits) > 1:
         raise UsageError(f"--split {', '.join(request.splits)}: an out-of-fold table has only one split; name one")
-    return request.splits[0] if request.splits else "val"
+    if request.splits:
+        return request.splits[0]
+    from seedfold.results.evaluation.out_of_fold import choose_split
+
+    return choose_split(request.runs)
 
 
 def _ensemble_table(request: TableRequest, summarized: bool) -> pd.DataFrame:

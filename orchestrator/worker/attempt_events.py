@@ -10,7 +10,7 @@ from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed_everywhere
-from seedfold.orchestrator.state.job_states import unrecorded_done_event
+from seedfold.orchestrator.state.job_states import JobState, unrecorded_done_event
 from seedfold.orchestrator.worker.environment import Interruption
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter
@@ -45,6 +45,13 @@ class AttemptEvents(WaitingEventWriter):
         """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it."""
         details = {} if why is None else {"why": why, "submission": self._submission}
         self.append("interrupted", job=job, n=attempt, reason=reason, **details)
+
+    def append_requeued(self, states: Mapping[str, JobState]) -> None:
+        """Record the end of attempts that the task ran before its requeue, if they could not record it themselves."""
+        for job, state in states.items():
+            if state.state == "lost" and state.event is not None and state.event["e"] == "started":
+                reason = "its task was requeued: preempted, or its node failed"
+                self.append_interrupted(job, state.attempt, reason, "preempted")
 
     def append_failed(
         self, job: str, attempt: int, failure: Failure, peak: int, earlier: Sequence[Mapping[str, Any]]

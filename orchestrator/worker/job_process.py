@@ -299,7 +299,7 @@ def _refuse_mixed_code(attempt: _Attempt) -> None:
             )
 
 
-class _AttemptOvertakenError(RunInterrupted):
+class _AttemptOvertakenError(Exception):
     """A later attempt began meanwhile because this one was believed dead. The result of the later attempt counts."""
 
 
@@ -351,6 +351,10 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
         )
         send_message(report_pipe, "started", job=job, n=attempt_number, process=ProcessIdentity.current().to_dict())
         _run_and_publish(attempt, stop)
+    except _AttemptOvertakenError as overtaken:
+        send_message(report_pipe, "declined", job=job, reason=str(overtaken))
+        say(str(overtaken), is_error=True)
+        return 0
     except RunInterrupted as interruption:
         send_message(report_pipe, "interrupted", job=job, n=attempt_number, reason=str(interruption) or "asked to stop")
         return 0
@@ -368,15 +372,8 @@ def run_attempt(request: AttemptRequest, report_pipe: int) -> int:
 def _claim(attempt: _Attempt) -> str | None:
     """Claim the attempt, and then its fit; return why they are not ours, None if they are."""
     request, job = attempt.request, attempt.job.id
-    refusal = claim_attempt(
-        attempt.root,
-        attempt.study,
-        job,
-        request.attempt,
-        request.submission,
-        request.task,
-        request.done_before,
-    )
+    place = request.submission, request.task, request.done_before
+    refusal = claim_attempt(attempt.root, attempt.study, job, request.attempt, *place)
     return refusal or attempt.fit_claim.take(attempt.study.claim_file(job, request.attempt))
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.checkpoint_progress import Step
+from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
+from seedfold.orchestrator.worker.parent_death import signal_job
 from seedfold.orchestrator.worker.slots import Slot
+from seedfold.results.recording.attempt_file import Attempt
 
 
 @dataclass(slots=True)
@@ -25,3 +30,14 @@ class RunningAttempt:
     pid: int | None = None
     last_message: Message | None = None
     kill_reason: str | None = None
+
+    def send_signal(self, number: signal.Signals, study: StudyFolder) -> None:
+        """Send a signal to the processes of the attempt, if they have been started."""
+        if self.pid is None:
+            return
+        if number == signal.SIGTERM:
+            # The program may have replaced our handler, and its child processes have none. On a full disk nobody can
+            # tell them.
+            with suppress(OSError):
+                Attempt(self.job, self.attempt, study.job_folder(self.job.id)).request_stop()
+        signal_job(self.pid, number)

@@ -10,6 +10,7 @@ template waits for requests, and each job goes on from there.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -118,6 +119,8 @@ class TemplateProcess:
             try:
                 _set_up_job_process(parent)
                 code = run_attempt(request, self._report_pipe)
+                # As at the end of Python: loggers write what they have kept back.
+                atexit._run_exitfuncs()
             finally:
                 # On a full disk what was printed last is lost, not what became of the job.
                 with suppress(OSError):
@@ -168,6 +171,8 @@ def _set_up_job_process(parent_pid: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent(parent_pid)
     os.setsid()
+    # What is registered so far is for the end of the template.
+    atexit._clear()
     gc.unfreeze()
 
 

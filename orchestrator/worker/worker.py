@@ -31,7 +31,6 @@ from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
-from seedfold.orchestrator.worker.parent_death import signal_job
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.slots import Slot
@@ -42,7 +41,6 @@ from seedfold.orchestrator.worker.template_client import (
     find_program_start,
     is_program,
 )
-from seedfold.results.recording.attempt_file import Attempt
 
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
@@ -88,7 +86,8 @@ class Worker:
         for number in self.environment.stop_signals:
             signal.signal(number, lambda received, _: self.stop(received))
         try:
-            self._record_earlier_interruptions()
+            if self.environment.restart:
+                self.events.append_requeued({job.id: self.states.of(job.id) for job in self.jobs})
             while self._step():
                 pass
         finally:
@@ -108,7 +107,7 @@ class Worker:
         elif not self.environment.is_scheduled:
             self.kill_at = now
         for running in self.running.values():
-            self._signal_attempt(running, signal.SIGTERM)
+            running.send_signal(signal.SIGTERM, self.study)
 
     def _step(self) -> bool:
         """Do one round; return whether another round may have something to do."""
@@ -173,14 +172,6 @@ class Worker:
 
     def _needs_other_task(self, job: JobDescription) -> bool:
         return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
-
-    def _record_earlier_interruptions(self) -> None:
-        """Record the end of attempts that this task ran before its requeue, if they could not record it themselves."""
-        for job in self.jobs if self.environment.restart else ():
-            job_state = self.states.of(job.id)
-            if job_state.state == "lost" and job_state.event is not None and job_state.event["e"] == "started":
-                reason = "its task was requeued: preempted, or its node failed"
-                self.events.append_interrupted(job.id, job_state.attempt, reason, "preempted")
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -264,12 +255,12 @@ class Worker:
         if message["m"] == "spawned":
             running.pid = message["pid"]
             if running.kill_reason:
-                self._signal_attempt(running, signal.SIGKILL)
+                running.send_signal(signal.SIGKILL, self.study)
         elif message["m"] == "started":
             self.events.append_started(running.job.id, running.attempt, message["process"], running.step_before)
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
-                self._signal_attempt(running, signal.SIGTERM)
+                running.send_signal(signal.SIGTERM, self.study)
         elif message["m"] == "exit":
             self._record_end(running, message)
         else:
@@ -371,15 +362,7 @@ class Worker:
 
     def _kill_attempt(self, running: RunningAttempt, reason: str) -> None:
         running.kill_reason = reason
-        self._signal_attempt(running, signal.SIGKILL)
-
-    def _signal_attempt(self, running: RunningAttempt, number: signal.Signals) -> None:
-        if running.pid is None:
-            return
-        if number == signal.SIGTERM:
-            # The program may have replaced our handler, and its child processes have none.
-            Attempt(running.job, running.attempt, self.study.job_folder(running.job.id)).request_stop()
-        signal_job(running.pid, number)
+        running.send_signal(signal.SIGKILL, self.study)
 
     def _replace_template(self) -> None:
         """Replace the template after it died, and its jobs with it: unfinished jobs continue in a new one."""

@@ -10,9 +10,9 @@ from seedfold.results.comparison.paired_samples import compare_predictions
 from seedfold.results.comparison.pairs import Pair
 from seedfold.results.evaluation.learning_curves import read_histories
 from seedfold.results.store.finished_job import FinishedJob
-from seedfold.results.store.metrics import LOWER_IS_BETTER
 from seedfold.results.store.predictions import find_predictions, read_footer
 from seedfold.results.store.published import Result, load_result
+from seedfold.results.tables.best_values import lower_is_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def curve_differences(first: FinishedJob, second: FinishedJob) -> list[CurveDiff
 
 
 def _curve(name: str, both: Sequence[Any]) -> CurveDifference:
-    lower = name.endswith("loss") or name.rpartition("/")[2] in LOWER_IS_BETTER
+    lower = lower_is_better(name)
     places = [int((table[name] if lower else -table[name]).to_numpy().argmin()) for table in both]
     pairs = list(zip(both, places, strict=True))
     return CurveDifference(

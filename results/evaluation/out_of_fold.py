@@ -31,6 +31,7 @@ from seedfold.results.evaluation.folds import (
     with_axes,
 )
 from seedfold.results.evaluation.pooling import PooledHead, pool_runs, read_runs, target_column
+from seedfold.results.evaluation.query import split_files
 from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.metrics import head_metrics
 from seedfold.results.store.predictions import HeadPredictions
@@ -38,7 +39,14 @@ from seedfold.results.store.predictions import HeadPredictions
 if TYPE_CHECKING:
     import pandas as pd
 
+VALIDATION = "val"
 _MAX_PEERS = 3
+
+
+def choose_split(runs: Sequence[FinishedJob]) -> str:
+    """Return the split whose samples are pooled if nobody names one: ``val``, or the only one that runs predicted."""
+    splits = {each.split for each in split_files(runs)}
+    return splits.pop() if len(splits) == 1 else VALIDATION
 
 
 class OutOfFold:
@@ -53,7 +61,7 @@ class OutOfFold:
         self,
         runs: Sequence[FinishedJob],
         over: Over = "fold",
-        split: str = "val",
+        split: str = VALIDATION,
         partial: bool = False,
         planned: Iterable[Job] | None = None,
         where: Selection = None,
@@ -118,7 +126,7 @@ def oof(
     runs: Sequence[FinishedJob],
     over: Over = "fold",
     *,
-    split: str = "val",
+    split: str = VALIDATION,
     partial: bool = False,
     planned: Iterable[Job] | None = None,
     where: Selection = None,
@@ -167,7 +175,7 @@ def oof_metrics(
     runs: Sequence[FinishedJob],
     over: Over = "fold",
     *,
-    split: str = "val",
+    split: str = VALIDATION,
     partial: bool = False,
     planned: Iterable[Job] | None = None,
     where: Selection = None,

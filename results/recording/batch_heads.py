@@ -34,7 +34,7 @@ def to_heads(split: str, head: str, target: Any, given: Mapping[str, Any]) -> di
     kinds = [kind for kind, output in given.items() if output is not None]
     if len(kinds) != 1:
         raise DataFailure(f"{place}: give one of logits, probabilities and values; given: {', '.join(kinds) or 'none'}")
-    output, truth = _to_array(given[kinds[0]]), None if target is None else _to_array(target)
+    output, truth = to_array(given[kinds[0]]), None if target is None else to_array(target)
     if truth is not None and truth.ndim == 2 and truth.shape[1] == 1:
         truth = truth[:, 0]
     if truth is not None and truth.ndim == 2:
@@ -72,7 +72,7 @@ def _to_classes(place: str, targets: Array) -> Array:
     return np.ma.masked_array(numbers.astype(np.int64), mask=~known)
 
 
-def _to_array(values: Any) -> Array:
+def to_array(values: Any) -> Array:
     """Return an array of a list, an array or a tensor, wherever its device is."""
     for method in ("detach", "cpu"):
         values = getattr(values, method, lambda values=values: values)()

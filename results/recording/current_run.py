@@ -1,7 +1,8 @@
 """`seedfold.current()`: what a program can say of its own job while it runs, and what it can ask.
 
-It works in every process of a job. A program that runs on its own gets a stand-in: it prints metrics and ignores the
-rest, so that the same lines work without Seedfold. Importing this module imports neither NumPy nor torch.
+It works in every process of a job. A program that runs on its own gets a stand-in: it prints metrics, checks
+predictions and keeps nothing. So the same lines work without Seedfold. Importing this module imports neither NumPy nor
+torch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from seedfold.jobs.work import DataFailure
 from seedfold.results.recording.attempt_file import Attempt
 
 if TYPE_CHECKING:
+    from seedfold.results.recording.batch_heads import HeadBatch
     from seedfold.results.recording.prediction_parts import PredictionParts
 
 ARTIFACTS = "artifacts"
@@ -51,7 +53,8 @@ class CurrentRun:
         self,
         split: str,
         *,
-        sample_id: Sequence[Any],
+        sample_id: Sequence[Any] | None = None,
+        inputs: Any = None,
         target: Any = None,
         logits: Any = None,
         probabilities: Any = None,
@@ -60,24 +63,30 @@ class CurrentRun:
     ) -> None:
         """Keep the predictions of a split, all at once or batch by batch; arrays, lists or tensors.
 
-        ``sample_id`` (n,) names the samples. One of three is given: ``logits`` (n, k), or (n,) for class 1 of two;
-        ``probabilities`` of the same shapes; ``values`` (n,), the predicted numbers of a regression. ``target`` (n,)
-        are class numbers, or real numbers for a regression; masked or NaN where unknown. Targets (n, k) are those of k
-        labels that do not exclude each other: each label becomes a head of its own, ``label_0`` and so on. A model with
-        several outputs gives each a ``head``. Of several processes, each hands over the samples that it predicted.
+        ``sample_id`` (n,) names the samples. Without names, give their ``inputs`` (n, …) instead: a sample is known by
+        a digest of its values, so these have to differ between samples, and have to be the same in all jobs. One of
+        three is given: ``logits`` (n, k), or (n,) for class 1 of two; ``probabilities`` of the same shapes; ``values``
+        (n,), the predicted numbers of a regression. ``target`` (n,) are class numbers, or real numbers for a
+        regression; masked or NaN where unknown. Targets (n, k) are those of k labels that do not exclude each other:
+        each label becomes a head of its own, ``label_0`` and so on. A model with several outputs gives each a ``head``.
+        Of several processes, each hands over the samples that it predicted.
 
         Raises `seedfold.jobs.work.DataFailure` for wrong shapes and types, and
         `seedfold.jobs.work.NonFiniteFailure` for numbers that are not finite.
         """
         from seedfold.results.recording.batch_heads import to_heads
+        from seedfold.results.recording.sample_names import name_samples
+
+        given = {"logits": logits, "probabilities": probabilities, "values": values}
+        self._keep_heads(split, name_samples(split, sample_id, inputs), to_heads(split, head, target, given))
+
+    def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:
         from seedfold.results.recording.prediction_parts import PredictionParts
 
         if self._parts is None:
             self._parts = PredictionParts(self._attempt.records / PREDICTIONS, self._attempt.number, process_rank())
-        ids = [str(name) for name in sample_id]
-        given = {"logits": logits, "probabilities": probabilities, "values": values}
-        for name, batch in to_heads(split, head, target, given).items():
-            self._parts.write(split, name, ids, batch.targets, batch.logits)
+        for name, batch in heads.items():
+            self._parts.write(split, name, sample_ids, batch.targets, batch.logits)
 
     def artifact(self, path: str | Path, name: str | None = None) -> None:
         """Keep a copy of a file or folder for people: it is found under ``outputs/`` of the study when the job is done.
@@ -149,7 +158,7 @@ class CurrentRun:
 
 
 class StandaloneRun(CurrentRun):
-    """What a program gets that was started without Seedfold: metrics are printed, nothing is kept."""
+    """What a program gets that was started without Seedfold: metrics are printed, mistakes found, nothing is kept."""
 
     def __init__(self) -> None:
         """Make it; there is no attempt."""
@@ -160,8 +169,11 @@ class StandaloneRun(CurrentRun):
             values = ", ".join(f"{name} {float(value):.6g}" for name, value in metrics.items())
             print(values if step is None else f"step {step}: {values}", flush=True)
 
-    def predictions(self, split: str, **arrays: Any) -> None:
-        """Do nothing."""
+    def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:
+        from seedfold.results.recording.prediction_parts import to_batch
+
+        for name, batch in heads.items():
+            to_batch(split, name, sample_ids, batch.targets, batch.logits)
 
     def artifact(self, path: str | Path, name: str | None = None) -> None:
         """Do nothing."""

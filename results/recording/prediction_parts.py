@@ -1,7 +1,7 @@
 """Predictions that a job hands over in batches: one Arrow stream for each process, split and head of an attempt.
 
 Each batch is whole or absent. A sample that a later attempt predicts again replaces that of an earlier attempt; within
-one attempt a sample occurs once for each split and head.
+one attempt, a process predicts a sample once for each split and head.
 """
 
 from __future__ import annotations
@@ -36,6 +36,23 @@ class HeadRows:
     logits: Array
 
 
+def to_batch(split: str, head: str, sample_ids: Sequence[str], targets: Array | None, logits: Array) -> Any:
+    """Return a record batch of ids (n,), targets (n,) or None, and logits (n, k).
+
+    Raises DataFailure for wrong shapes and types, NonFiniteFailure for numbers that are not finite.
+    """
+    file_name(split)
+    values = require_logits(split, head, logits, sample_ids)
+    truth = require_targets(split, targets, sample_ids)
+    return pa.record_batch(
+        {
+            "sample_id": pa.array(sample_ids, type=pa.string()),
+            "target": pa.array(truth.values, mask=~truth.known),
+            **{f"logit_{number}": pa.array(values[:, number]) for number in range(values.shape[1])},
+        }
+    )
+
+
 class PredictionParts:
     """Writes the batches of this process into files in ``folder``."""
 
@@ -48,16 +65,7 @@ class PredictionParts:
 
         Raises DataFailure for wrong shapes and types, NonFiniteFailure for numbers that are not finite.
         """
-        file_name(split)
-        values = require_logits(split, head, logits, sample_ids)
-        truth = require_targets(split, targets, sample_ids)
-        batch = pa.record_batch(
-            {
-                "sample_id": pa.array(sample_ids, type=pa.string()),
-                "target": pa.array(truth.values, mask=~truth.known),
-                **{f"logit_{number}": pa.array(values[:, number]) for number in range(values.shape[1])},
-            }
-        )
+        batch = to_batch(split, head, sample_ids, targets, logits)
         # A process that was forked from one that has written writes files of its own.
         key = (split, head, os.getpid())
         if key not in self._writers:
@@ -90,13 +98,17 @@ def read_parts(folder: Path) -> dict[str, dict[str, HeadRows]]:
 
 
 def _read_head(split: str, folder: Path) -> HeadRows:
-    by_attempt: dict[int, list[Any]] = {}
+    batches: dict[tuple[int, int], list[Any]] = {}
     for file in sorted(folder.glob(f"*{SUFFIX}")):
-        by_attempt.setdefault(int(file.stem.partition("-")[0]), []).extend(_read_batches(file))
-    tables = [pa.Table.from_batches(batches) for _, batches in sorted(by_attempt.items()) if batches]
-    for table in tables:
+        attempt, rank, _ = file.stem.split("-")
+        # Of processes that train together, the row of the lowest rank counts, so it comes last.
+        batches.setdefault((int(attempt), -int(rank)), []).extend(_read_batches(file))
+    tables = {key: pa.Table.from_batches(found) for key, found in sorted(batches.items()) if found}
+    for table in tables.values():
         _refuse_repeated(split, folder.name, table)
-    return _join(tables)
+    for number in {attempt for attempt, _ in tables}:
+        _refuse_other_targets(split, folder.name, [table for key, table in tables.items() if key[0] == number])
+    return _join(list(tables.values()))
 
 
 def _read_batches(file: Path) -> Iterator[Any]:
@@ -114,7 +126,25 @@ def _refuse_repeated(split: str, head: str, table: Any) -> None:
     if repeated:
         raise DataFailure(
             f"predictions of split {split!r}, head {head!r}: {len(repeated)} samples were predicted twice"
-            f" ({', '.join(map(repr, repeated[:3]))}); with several processes, each predicts a share of its own"
+            f" ({', '.join(map(repr, repeated[:3]))}); within one attempt, a process predicts each sample once"
+        )
+
+
+def _refuse_other_targets(split: str, head: str, tables: Sequence[Any]) -> None:
+    """Refuse samples of several processes that have one name and different targets.
+
+    The same sample in several processes is none of these: samplers fill up the shares of processes with samples of
+    others, so that all shares have one size.
+    """
+    columns = [
+        zip(table.column("sample_id").to_pylist(), table.column("target").to_pylist(), strict=True) for table in tables
+    ]
+    pairs = {pair for column in columns for pair in column}
+    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if repeated:
+        raise DataFailure(
+            f"predictions of split {split!r}, head {head!r}: {len(repeated)} samples have other targets in other"
+            f" processes ({', '.join(map(repr, repeated[:3]))}); a sample_id has to name one sample"
         )
 
 

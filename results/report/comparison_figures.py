@@ -11,7 +11,15 @@ from seedfold.results.comparison.paired_metrics import CORRECTED_T, PairedMetric
 from seedfold.results.evaluation.axes import Group, axis_names, format_axes, format_value, last_component
 from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
 from seedfold.results.report import plots
-from seedfold.results.report.figures import Figure, LegendEntry, cut_note, figure_id, headline_metric, to_readable
+from seedfold.results.report.figures import (
+    Figure,
+    LegendEntry,
+    cut_note,
+    figure_id,
+    headline_metric,
+    metric_title,
+    to_readable,
+)
 from seedfold.results.report.headline import UNDEFINED
 from seedfold.results.report.plots import MAX_SERIES, Differences
 from seedfold.results.report.shown_axes import choose_axes
@@ -20,6 +28,7 @@ from seedfold.results.store.published import load_result
 
 _AXES = 4
 _MOST_VALUES = 12
+_LEAST_P = 0.001
 
 
 def comparison_figures(
@@ -64,7 +73,7 @@ def _figure(axis: str, key: tuple[str, str, str], rows: Sequence[PairedMetric]) 
     split, _, metric = key
     places = [Group(row.comparison.stage, row.comparison.axes, ()) for row in rows]
     axes = choose_axes(places, axis_names(places)).names
-    title = f"Difference in {to_readable(metric)} ({split}) by {to_readable(last_component(axis))}"
+    title = f"Difference in {metric_title(split, metric)} by {to_readable(last_component(axis))}"
     shown = rows[:MAX_SERIES]
     drawn = [
         Differences(series, np.array(row.differences), row.difference or 0.0, row.low, row.high)
@@ -92,12 +101,17 @@ def _caption(rows: Sequence[PairedMetric]) -> str:
     )
 
 
+def _p_text(p: float | None) -> str:
+    if p is None:
+        return f"p {UNDEFINED}"
+    return f"p {p:.3f}" if p >= _LEAST_P else f"p < {_LEAST_P}"
+
+
 def _entry(series: int, row: PairedMetric, axes: Sequence[str]) -> LegendEntry:
     own = row.comparison
     place = format_axes({last_component(name): own.axes[name] for name in axes if name in own.axes})
     jobs = tuple(dict.fromkeys(run.id for pair in own.pairs for run in pair.runs))
     runs = {run.id: run for pair in own.pairs for run in pair.runs}
     group = Group(own.stage, {**own.axes, own.over: own.name}, tuple(runs[job] for job in jobs))
-    p = UNDEFINED if row.p_adjusted is None else f"{row.p_adjusted:.3f}"
-    value = f"{row.difference or 0.0:+.3f}, p {p} ({row.n} of {own.expected})"
+    value = f"{row.difference or 0.0:+.3f}, {_p_text(row.p_adjusted)} ({row.n} of {own.expected})"
     return LegendEntry(series, f"{own.name}{', ' if place else ''}{place}", "pairs", group, value)

@@ -6,6 +6,7 @@ A figure shows at most as many series as its palette has colours, and says how m
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -27,13 +28,15 @@ from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_li
 from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
 from seedfold.results.evaluation.learning_curves import learning_curve, read_histories
 from seedfold.results.evaluation.missing_values import is_defined
+from seedfold.results.evaluation.out_of_fold import VALIDATION
 from seedfold.results.report import plots
 from seedfold.results.report.headline import format_number, group_anchor, shown_metrics
 from seedfold.results.report.plots import MAX_SERIES, Line
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
 from seedfold.results.store.predictions import HeadPredictions
-from seedfold.results.store.published import HISTORY_FILE, Result
+from seedfold.results.store.published import HISTORY_FILE, RETURNED, MetricRecord, Result
+from seedfold.results.tables.best_values import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,8 +121,21 @@ def headline_metric(results: Sequence[Result]) -> tuple[str, str, str] | None:
             for key in found:
                 if key[2] == metric and wanted in (key[0], None):
                     return key
-    own = (each for result in results for each in shown_metrics(result) if each["value"] is not None)
-    return next(((each["split"], each["head"], each["metric"]) for each in own), None)
+    own = [each for result in results for each in shown_metrics(result) if each["value"] is not None]
+    first = min(own, key=_rank_own_metric, default=None)
+    return None if first is None else (first["split"], first["head"], first["metric"])
+
+
+def _rank_own_metric(metric: MetricRecord) -> tuple[bool, bool, int]:
+    """Rank a metric of a program for a figure: what is not of training, then scores, then test before validation."""
+    names = [metric["split"], *re.split(r"[/_]", metric["metric"])]
+    wanted = next((place for place, name in enumerate(("test", "val")) if name in names), 2)
+    return "train" in names, lower_is_better(metric["metric"]) is not False, wanted
+
+
+def metric_title(split: str, metric: str) -> str:
+    """Return a metric and its split as text; what a program returned or logged has a name of its own choice."""
+    return to_readable(metric) + ("" if split == RETURNED else f" ({split})")
 
 
 def axis_figures(
@@ -167,7 +183,7 @@ def _axis_figure(
         Line(series, mean.x, mean.mean, mean.mean - mean.sd, mean.mean + mean.sd) for series, mean in enumerate(means)
     ]
     split, _, metric = key
-    title = f"{to_readable(metric)} ({split}) against {to_readable(last_component(axis))}"
+    title = f"{metric_title(split, metric)} against {to_readable(last_component(axis))}"
     return Figure(
         title,
         plots.draw_error_bars(
@@ -310,6 +326,7 @@ class PooledCurves:
     group: Group
     head: str
     curves: dict[str, list[Curve]] = field(default_factory=dict)
+    split: str = VALIDATION
 
     def add(self, rows: HeadPredictions) -> None:
         """Add the curves of class 1, or, for more classes, their mean, which is the last curve."""
@@ -332,9 +349,9 @@ def _curve_figure(
 ) -> Figure:
     lines = [each.mean_line(series, curve) for series, each in enumerate(pooled_curves)]
     first = pooled_curves[0].curves[curve]
-    notes = (
-        "Validation rows of all folds pooled: samples of one fold are also ranked against those of others. Numbers are "
-    )
+    split = pooled_curves[0].split
+    rows = "Validation rows" if split == VALIDATION else f"Rows of split {split}"
+    notes = f"{rows} of all folds pooled: samples of one fold are also ranked against those of others. Numbers are "
     notes += "AUROC." if curve == "roc" else "average precision."
     notes += " Mean over classes, each against the rest." if first[0]["class"] == "macro" else ""
     counts = sorted({len(each.curves[curve]) for each in pooled_curves})

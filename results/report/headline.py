@@ -12,20 +12,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seedfold.jobs.canonical_json import canonical_json
+from seedfold.jobs.stages import LIGHTNING_RUN
 from seedfold.results.evaluation.axes import CODE_AXES, Group, axis_names, group_runs
 from seedfold.results.evaluation.missing_values import count_by_group, is_defined
 from seedfold.results.evaluation.problem_axes import problem_axes
 from seedfold.results.report.shown_axes import ShownAxes, choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
-from seedfold.results.store.metrics import LOWER_IS_BETTER, Scores
-from seedfold.results.store.published import MetricRecord, Result
+from seedfold.results.store.metrics import CLASSIFICATION, REGRESSION, Scores
+from seedfold.results.store.published import RETURNED, MetricRecord, Result
+from seedfold.results.tables.best_values import lower_is_better
 
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auroc", "log_loss", "rmse", "mae", "r2", "dice", "jaccard")
 """The metrics of the report's tables; `seedfold results` has all of them."""
 BEST_STEP = "_best_step"
 """The end of the names of metrics that are not values but epochs."""
 MOST_OF_ITS_OWN = 8
-"""How many metrics the report shows for a job that has none of `SHOWN_METRICS`, such as the job of a program."""
+"""How many metrics the report shows besides `SHOWN_METRICS`: those that a program returned or logged."""
+_RUNS_OF_OTHERS = ("seedfold.trainers.programs.", LIGHTNING_RUN)
 
 UNDEFINED = "–"  # noqa: RUF001
 
@@ -105,8 +108,18 @@ def group_anchor(link_kind: str, group: Group) -> str:
 
 def shown_metrics(result: Result) -> Sequence[MetricRecord]:
     """Return the metrics of a job that the report shows."""
-    own = [each for each in result.metrics if not each["metric"].endswith(BEST_STEP)]
-    return [each for each in own if each["metric"] in SHOWN_METRICS] or own[:MOST_OF_ITS_OWN]
+    found = [each for each in result.metrics if not each["metric"].endswith(BEST_STEP)]
+    usual = [each for each in found if each["metric"] in SHOWN_METRICS]
+    own = [each for each in found if each not in usual and (not usual or _is_of_its_own(result, each))]
+    return [*usual, *own[:MOST_OF_ITS_OWN]]
+
+
+def _is_of_its_own(result: Result, metric: MetricRecord) -> bool:
+    """Whether the author of a job chose to return or log a metric; Seedfold's own stages log too many for a table."""
+    if metric["metric"] in (*CLASSIFICATION, *REGRESSION):
+        return False
+    is_own_stage = result.run.startswith("seedfold.") and not result.run.startswith(_RUNS_OF_OTHERS)
+    return metric["split"] == RETURNED or not is_own_stage
 
 
 def make_mean_table(
@@ -132,6 +145,10 @@ def _mean_rows(group: Group, results: Mapping[str, Result], expected: int) -> li
         for each in shown_metrics(results[run.id]):
             head_values = values.setdefault(each["head"], {})
             head_values.setdefault(f"{each['split']} {each['metric']}", []).append(each["value"])
+    if len(values) == 2 and RETURNED in values:
+        # What the job logged besides the predictions of its only head needs no row for itself.
+        [head] = values.keys() - {RETURNED}
+        values = {head: values[head] | values[RETURNED]}
     return [
         ReportRow(
             group,
@@ -205,7 +222,7 @@ def make_pooled_table(
 
 
 def mark_best(rows: Sequence[ReportRow], columns: Sequence[str], problem: Sequence[str]) -> None:
-    """Mark the best cells of each column among rows of one stage, head and problem, if there are several."""
+    """Mark the best cells of each column among rows of one stage, head and problem, as `find_best` does."""
     peers: dict[tuple[str, str, str], list[ReportRow]] = {}
     for row in rows:
         own = {axis: value for axis, value in row.group.axes.items() if axis in problem}
@@ -213,14 +230,14 @@ def mark_best(rows: Sequence[ReportRow], columns: Sequence[str], problem: Sequen
     for block in peers.values():
         for name in columns:
             cells = [row.cells[name] for row in block if name in row.cells and row.cells[name].value is not None]
-            _mark_best_cells(cells, lower_is_better=name.split()[-1] in LOWER_IS_BETTER)
+            _mark_best_cells(cells, lower_is_better(name.split()[-1]))
 
 
-def _mark_best_cells(cells: Sequence[Cell], lower_is_better: bool) -> None:
-    if len(cells) < 2:
+def _mark_best_cells(cells: Sequence[Cell], lower: bool | None) -> None:
+    if len(cells) < 2 or lower is None:
         return
     values = [cell.value for cell in cells if cell.value is not None]
-    best = min(values) if lower_is_better else max(values)
+    best = min(values) if lower else max(values)
     if len(set(values)) > 1:
         for cell in cells:
             cell.is_best = cell.value == best

@@ -11,7 +11,7 @@ import numpy as np
 from seedfold.results.evaluation.axes import axis_names, format_value, last_component
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.report import plots
-from seedfold.results.report.figures import Figure, figure_id, headline_metric, to_readable
+from seedfold.results.report.figures import Figure, figure_id, headline_metric, metric_title, to_readable
 from seedfold.results.report.headline import format_number
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import Result
@@ -69,7 +69,7 @@ def _heat_map(
     counts = sorted({len(values) for values in found.values()})
     split, _, metric = key
     names = [to_readable(last_component(axis)) for axis, _ in (x, y)]
-    title = f"{to_readable(metric)} ({split}) over {names[0]} and {names[1]}"
+    title = f"{metric_title(split, metric)} over {names[0]} and {names[1]}"
     jobs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return Figure(
         title,

@@ -10,7 +10,7 @@ from seedfold.jobs.errors import SeedfoldError
 from seedfold.jobs.work import DataFailure
 from seedfold.results.evaluation.axes import Group, address_key, axis_names, group_runs, last_component, without_axes
 from seedfold.results.evaluation.folds import with_axes
-from seedfold.results.evaluation.out_of_fold import OutOfFold
+from seedfold.results.evaluation.out_of_fold import VALIDATION, OutOfFold, choose_split
 from seedfold.results.evaluation.query import split_files
 from seedfold.results.report.figures import PooledCurves
 from seedfold.results.report.headline import PooledMetrics, ReportTable, make_pooled_table
@@ -28,6 +28,7 @@ class PooledFolds:
     curves: list[PooledCurves] = field(default_factory=list)
     setting_count: int = 0
     problems: list[str] = field(default_factory=list)
+    split: str = VALIDATION
 
 
 def pool_folds(
@@ -37,21 +38,25 @@ def pool_folds(
     limit: int,
     compare: Sequence[str] | None = None,
 ) -> PooledFolds:
-    """Score the pooled validation rows of the first ``limit`` settings: groups of runs over the axes ``over``.
+    """Score the pooled rows of the first ``limit`` settings: groups of runs over the axes ``over``.
 
-    Groups that cannot be pooled are listed as problems, because a report shows all that it can.
+    The rows are those of the validation split, or of the only split that there is. Groups that cannot be pooled are
+    listed as problems, because a report shows all that it can; but a split of another name may just have the same
+    samples in all folds.
     """
-    pooled = PooledFolds()
-    validated_runs = [each.run for each in split_files(runs) if each.split == "val"]
-    fold = next((axis for axis in axis_names(validated_runs) if last_component(axis) == "fold"), None)
+    pooled = PooledFolds(split=choose_split(runs))
+    pooled_runs = [each.run for each in split_files(runs) if each.split == pooled.split]
+    fold = next((axis for axis in axis_names(pooled_runs) if last_component(axis) == "fold"), None)
     if fold is None:
         return pooled
     try:
-        out_of_fold = OutOfFold(validated_runs, fold, partial=True, planned=planned)
+        out_of_fold = OutOfFold(pooled_runs, fold, pooled.split, partial=True, planned=planned)
         pooled.problems = [str(gap) for gap in out_of_fold.gaps]
         repetitions = _count_repetitions(planned or (), [*over, *out_of_fold.over], out_of_fold.over)
         _score_settings(out_of_fold, pooled, [*over, *out_of_fold.over], limit, repetitions, compare)
     except (SeedfoldError, DataFailure) as error:
+        if pooled.split != VALIDATION:
+            return PooledFolds()
         pooled.problems.append(str(error))
     return pooled
 
@@ -92,7 +97,7 @@ def _score_settings(
             )
             _add_group(metrics, group, rows, out_of_fold.is_complete(group))
             if setting.address_text in drawn_settings:
-                curves_by_key.setdefault(key, PooledCurves(setting, head)).add(rows)
+                curves_by_key.setdefault(key, PooledCurves(setting, head, split=pooled.split)).add(rows)
     pooled.curves = list(curves_by_key.values())
     pooled.table = make_pooled_table(metrics_by_key.values(), over, max(0, len(settings) - limit), compare)
 

@@ -34,7 +34,7 @@ from seedfold.results.report.plots import DARK_COLOURS, LIGHT_COLOURS
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.named_output import open_output
-from seedfold.results.store.published import Result, load_result
+from seedfold.results.store.published import RETURNED, Result, load_result
 from seedfold.results.tables.result_tables import averaged_axes
 
 MAX_ROWS = 400
@@ -225,12 +225,13 @@ def _make_job_row(
     run: FinishedJob, result: Result, columns: Sequence[str], folder: Path, find_log: LogFinder | None
 ) -> _JobRow:
     log = find_log(run) if find_log else None
-    heads = {each["head"] for each in result.metrics}
+    heads = {each["head"] for each in result.metrics} - {RETURNED}
     cells: dict[str, str] = {}
     for each in result.metrics:
         name = f"{each['split']} {each['metric']}"
         if name in columns:
-            text = format_number(each["value"]) + (f" ({each['head']})" if len(heads) > 1 else "")
+            text = format_number(each["value"])
+            text += f" ({each['head']})" if len(heads) > 1 and each["head"] in heads else ""
             cells[name] = f"{cells[name]}, {text}" if name in cells else text
     host = str(result.provenance.get("host", ""))
     link = _relative_link(log, folder) if log and log.exists() else None

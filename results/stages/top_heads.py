@@ -2,7 +2,7 @@
 
 It publishes predictions of the ensemble (head ``top_N``), and on the validation rows also those of an ensemble whose
 members were chosen on other folds (head ``nested``). For people it writes ``ensemble.csv``
-(`TopMemberEnsembles.score_table`), ``used.csv`` with the rows of the number of members that is used, ``members.csv``,
+(`TopMemberEnsembles.score_table`), ``scores.csv`` with the rows of the number of members that is used, ``members.csv``,
 ``oof.csv``, ``submission.csv`` and the figures of `seedfold.results.stages.top_heads_figures`.
 """
 
@@ -49,7 +49,7 @@ def run(work: Work) -> None:
         _log.info("%s, members chosen on %s, n %s: %s %s", *row[:3], choice.rank_by, row[3])
     _write_predictions(work, ensembles)
     table.to_csv(work.outputs / "ensemble.csv", index=False)
-    ensembles.used_score_table().to_csv(work.outputs / "used.csv", index=False)
+    ensembles.used_score_table().to_csv(work.outputs / "scores.csv", index=False)
     ensembles.member_table(choice.rank_by).to_csv(work.outputs / "members.csv", index=False)
     if ensembles.left_out:
         (work.outputs / "left_out.txt").write_text("\n".join([*ensembles.left_out, ""]))

@@ -10,7 +10,9 @@ from seedfold.results.store.metrics import CLASSIFICATION, LOWER_IS_BETTER
 if TYPE_CHECKING:
     import pandas as pd
 
-_ERRORS = LOWER_IS_BETTER | {"absolute_error", "nkld", "cwce", "rbs", "bs", "nbs", "loss", "error", "mse"}
+_ERRORS = LOWER_IS_BETTER | {
+    *("absolute_error", "nkld", "cwce", "rbs", "bs", "nbs", "loss", "error", "mse", "nll", "logloss", "perplexity")
+}
 _SCORES = frozenset(CLASSIFICATION) - LOWER_IS_BETTER | {
     "r2",
     "dice",
@@ -19,17 +21,23 @@ _SCORES = frozenset(CLASSIFICATION) - LOWER_IS_BETTER | {
     "f1_rarest",
     "precision",
     "recall",
+    "acc",
+    "auc",
+    "iou",
 }
 _COSTS = ("ec", "nec")
 
 
 def lower_is_better(metric: str) -> bool | None:
-    """Return whether smaller values of a metric are better; None for a metric whose name does not tell."""
-    if metric in _SCORES:
-        return False
-    if metric in _ERRORS or metric.split("_")[0] in _COSTS or metric.endswith(("_loss", "_error")):
+    """Return whether smaller values of a metric are better; None for a metric whose name does not tell.
+
+    The end of a name tells: ``val_acc`` and ``test/f1_best`` are scores, ``val_loss`` and ``rmse_best`` are errors.
+    """
+    words = metric.rpartition("/")[2].lower().removesuffix("_best").split("_")
+    ends = {"_".join(words[place:]) for place in range(len(words))}
+    if words[0] in _COSTS or ends & _ERRORS:
         return True
-    return None
+    return False if ends & _SCORES else None
 
 
 def find_best(frame: pd.DataFrame, peers: Sequence[str]) -> list[bool]:

@@ -64,5 +64,5 @@ def test_what_is_tried_again_keeps_code_from_before_modules_moved(either: Projec
     either.wait(done=2)
     either.wait_until_empty()
     assert seedfold_folders(study) == {modules / "seedfold/jobs/work.py"}
-    [log] = study.submissions_folder.glob("*/keeper/*.log")
+    [log] = study.submissions_folder.glob("*/keeper/*/*.log")
     assert "nothing to do" in log.read_text()

@@ -144,6 +144,31 @@ def test_what_is_cancelled_in_slurm_is_cancelled_and_can_be_resumed(project: Slu
     project.wait(done=2)
 
 
+@pytest.mark.slow
+def test_a_queued_task_that_is_cancelled_in_slurm_stays_cancelled(project: SlurmProject) -> None:
+    project.toy.hold_jobs()
+    project.launch("seed=0,1", "fold=0", "cluster.throttle=1", "cluster.settle_s=1")
+    begun(project, 1)
+    project.slurm.run("scancel", f"{project.first_array_id()}_1")
+    time.sleep(1.1)
+    project.wait_with_status(running=1, cancelled=1)
+    project.toy.release_jobs()
+    project.wait_with_status(done=1, cancelled=1)
+    assert len(project.submissions()) == 1
+
+
+@pytest.mark.slow
+def test_a_running_array_that_is_cancelled_in_slurm_is_cancelled_job_by_job(project: SlurmProject) -> None:
+    """Also those jobs that write no checkpoint, and those that hear no signal."""
+    project.toy.hold_jobs()
+    project.launch("deaf_seeds=[1]", "cluster.jobs_per_task=3", "cluster.slots=3", "cluster.grace_s=2")
+    wait_until(lambda: len(project.toy.executions()) == JOBS)
+    project.slurm.run("scancel", project.first_array_id())
+    project.wait_until_empty()
+    project.wait_with_status(cancelled=JOBS)
+    assert project.has_nothing_to_do()
+
+
 def test_resume_knows_at_once_what_was_cancelled_in_slurm(project: SlurmProject) -> None:
     project.launch("seed=1", "fold=0", "sleep_s=600", "cluster.keeper=false")
     begun(project, 1)

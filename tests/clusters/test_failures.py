@@ -68,18 +68,22 @@ def test_killed_job_has_failed_and_its_neighbours_go_on(project: SlurmProject) -
 
 
 @pytest.mark.slow
-def test_job_that_kills_its_worker_has_failed_and_the_rest_of_its_task_goes_on(project: SlurmProject) -> None:
+def test_job_whose_worker_is_killed_runs_on_another_node_and_the_rest_of_its_task_goes_on(
+    project: SlurmProject,
+) -> None:
     (project.toy.folder / "toy" / "killer.py").write_text(KILLER)
     project.launch("run=toy.killer.run", "seed=0,1", "fold=0", "cluster.jobs_per_task=2")
-    project.wait(done=1, failed=1)
+    project.wait(done=2)
     [failure] = failures(project)
-    assert failure["kind"] == "error"
+    assert failure["kind"] == "node"
     assert failure["reason"] == "the worker of its task was killed by signal 9"
+    assert [one.array.exclude for one in project.submissions()[1:] if one.array] in (
+        [(), (failure["node"],)],
+        [(failure["node"],), ()],
+    )
     project.wait_until_empty()
     assert project.has_nothing_to_do()
-    assert project.ran_each_once(2)
-    project.toy.output_of("resume", "light")
-    project.wait(done=2)
+    assert sorted(project.toy.executions().values()) == [1, 2]
 
 
 @pytest.mark.parametrize(

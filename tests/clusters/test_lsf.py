@@ -313,7 +313,9 @@ def test_a_server_that_is_away_harms_nothing(on: LsfProject) -> None:
 def test_a_submission_during_an_outage_is_done_once(on: LsfProject) -> None:
     quick = ("cluster.settle_s=2", "cluster.query_timeout_s=5")
     with on.lsf.odd(lost_reply={"times": 1}):
-        assert "a later command finds out" in on.launch(*quick)
+        launched = on.toy.run_in_process("launch", *on.arguments("light", *quick))
+    assert launched.returncode == 3
+    assert "a later command finds out" in launched.stdout
     on.wait_with_status(done=JOBS)
     assert on.ran_each_once()
     assert len({job.partition("[")[0] for job in on.job_states() if "[" in job}) == 1

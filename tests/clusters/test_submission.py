@@ -97,7 +97,7 @@ def test_answer_that_is_lost_costs_nothing(either: Project) -> None:
     toy = submitting(either, TIMED_OUT[either.scheduler])
     launched = toy.run_in_process("launch", *either.arguments("light", *SOON))
     assert "a later command finds out" in launched.stdout + launched.stderr
-    assert launched.returncode == 0
+    assert launched.returncode == 3
     come_to_rest(either)
     assert sent(either) == 1
 
@@ -105,7 +105,7 @@ def test_answer_that_is_lost_costs_nothing(either: Project) -> None:
 def test_who_never_heard_an_answer_sends_again_and_need_not_end_before(either: Project) -> None:
     """Whoever launches from a notebook, or with --wait, lives on."""
     toy = submitting(either, "echo '<html>try again later</html>'")
-    assert "6 tasks held back" in toy.run_in_process("launch", *either.arguments("light", *SOON)).stdout
+    assert "6 tasks sent without an answer" in toy.run_in_process("launch", *either.arguments("light", *SOON)).stdout
     time.sleep(1.1)
     come_to_rest(either)
     assert sent(either) == 1
@@ -198,13 +198,14 @@ def test_queue_that_looks_empty_ends_no_running_task(either: Project) -> None:
 def test_what_is_refused_later_has_failed_with_the_schedulers_words(either: Project) -> None:
     why = REFUSED[either.scheduler]
     toy = submitting(either, f'echo "{why}" >&2; exit 255')
-    told = toy.run_in_process("launch", *either.arguments("light", *SOON)).stdout
-    assert "was refused" in told
-    assert "held back" not in told
+    ended = toy.run_in_process("launch", *either.arguments("light", *SOON))
+    assert ended.returncode == 1
+    assert "6 jobs were not submitted" in ended.stderr
+    assert "held back" not in ended.stdout + ended.stderr
     assert either.states() == {"failed": JOBS}
     assert why.removesuffix(". Job not submitted.")[-40:] in either.toy.output_of("status", "light")
     assert either.has_nothing_to_do()
-    either.toy.output_of("resume", "light")
+    either.launch(*SOON, "cluster.margin_s=60")
     come_to_rest(either)
 
 

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seedfold.jobs.compose import Composer
@@ -124,3 +124,16 @@ def test_our_studies_are_what_hydra_composes(experiment: str) -> None:
     peer = ConfigLoaderImpl(loader.config_search_path)
     for overrides in ([f"experiment={experiment}"], [f"experiment={experiment}", "task=digits"]):
         assert composed(loader, *overrides) == composed(peer, *overrides)
+
+
+def test_files_that_are_shipped_are_read_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a folder are read again by each composer: they may have changed."""
+    read: list[str] = []
+    Composer([]).compose([])
+    load = OmegaConf.load
+    monkeypatch.setattr(OmegaConf, "load", lambda file: read.append(str(getattr(file, "name", file))) or load(file))
+    for width in (1, 2):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / "one.yaml").write_text(f"width: {width}\n")
+        assert Composer([tmp_path]).compose(["+mine=one"]).mine.width == width
+    assert [Path(file).name for file in read] == ["one.yaml"] * 2

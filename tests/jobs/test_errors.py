@@ -250,3 +250,9 @@ def test_a_missing_value_may_come_from_an_axis_or_a_derivation(tree: Any) -> Non
 )
 def test_what_no_parser_can_read_is_told_without_its_tokens(tree: Any, override: str, said: str) -> None:
     assert re.search(said, fails(tree, MATRIX, override))
+
+
+@pytest.mark.parametrize("text", ["${nope}", "${.new}", "${fold}-${new}"])
+def test_an_error_that_is_its_own_cause_is_one_line(tree: Any, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("OC_CAUSE", "1")
+    assert re.search(r"^new: .*(not found|Recursive interpolation)", fails(tree, MATRIX, f"+new='{text}'"))

@@ -35,11 +35,7 @@ class LineMetrics:
 
 def log_metrics_file(run: CurrentRun, source: MetricSource, launch_folder: Path) -> None:
     """Log what the file holds: metrics, or rows of metrics. Raises DataFailure if it is not there or not readable."""
-    assert source.file is not None
-    folders = [run.folder, launch_folder]
-    file = next((folder / source.file for folder in folders if (folder / source.file).exists()), None)
-    if file is None:
-        raise DataFailure(f"metrics.file: the command left no {source.file} in SEEDFOLD_FOLDER, which is {run.folder}")
+    file = _find_file(run, source, launch_folder)
     try:
         rows = list(_read_rows(file))
     except (ValueError, csv.Error) as error:
@@ -49,6 +45,28 @@ def log_metrics_file(run: CurrentRun, source: MetricSource, launch_folder: Path)
         place = f"metrics.file: {file}"
         numbers = {name: _to_number(place, name, value) for name, value in row.items() if value not in (None, "")}
         run.log(numbers, step=None if step is None else int(_to_number(place, source.step, step)))
+
+
+def _find_file(run: CurrentRun, source: MetricSource, launch_folder: Path) -> Path:
+    """Return the file: in the folder of the job, or with a name of its own in the folder of the launch."""
+    assert source.file is not None
+    if (run.folder / source.file).exists():
+        return run.folder / source.file
+    other = launch_folder / source.file
+    if other.exists() and _names_job(source.file, run):
+        return other
+    also = (
+        f"; {other} is not read, because all jobs of the study write it: let the command write it to {{folder}}"
+        f" ($SEEDFOLD_FOLDER)"
+        if other.exists()
+        else ""
+    )
+    raise DataFailure(f"metrics.file: the command left no {source.file} in its folder {run.folder}{also}")
+
+
+def _names_job(name: str, run: CurrentRun) -> bool:
+    """Whether the name of a file differs from job to job: it holds the values of all axes, or there is one job."""
+    return all(str(value) in name for value in run.axes.values())
 
 
 def _read_rows(file: Path) -> Iterator[dict[str, Any]]:

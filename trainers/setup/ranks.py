@@ -6,6 +6,7 @@ of them that fails. All of them end when it ends, whatever ended it. What is wri
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import math
@@ -178,12 +179,16 @@ def _run_rank(pipe: Connection, ranks: Ranks, backend: str, folder: Path, work: 
     """Do the call in a process of its own, and tell how it went."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     modules_before = set(sys.modules)
+    # What is registered so far is for the end of the process that has started this one.
+    atexit._clear()
     try:
         with _process_group(ranks, backend, folder):
             function(work, ranks)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         pipe.send_bytes(_pickle_error(error, ranks))
         return
+    finally:
+        atexit._run_exitfuncs()
     if ranks.is_first:
         pipe.send_bytes(pickle.dumps(("modules", _new_project_modules(modules_before))))
 

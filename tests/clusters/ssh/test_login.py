@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from clusters.ssh.conftest import Laptop
 from toyproject import SEEDFOLD, WAIT_S, read_files, wait_until
 
@@ -44,6 +45,19 @@ def echoing(laptop: Laptop) -> None:
     laptop.write_site_file(json.dumps({"cluster": {"login": login}}))
 
 
+def check_export(laptop: Laptop) -> None:
+    """The weights and the file beside them arrive here, and replace nothing."""
+    shown = json.loads(laptop.output_of("show", "seed=1", "fold=2", "--json"))
+    checkpoints = laptop.study("toy").job_folder(shown["id"]) / "run" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.save({"weight": torch.ones(1)}, checkpoints / "last.pt")
+    assert laptop.output_of("export", "seed=1", "fold=2", "it's.pt") == "last: it's.pt, it's.yaml\n"
+    assert torch.load(laptop.toy.folder / "it's.pt", weights_only=True)["weight"] == 1
+    assert "checkpoint: last" in (laptop.toy.folder / "it's.yaml").read_text()
+    refused = laptop.run("export", "seed=1", "fold=2", "it's.pt")
+    assert (refused.returncode, refused.stderr) == (2, "seedfold: it's.pt: exists already; name a new file\n")
+
+
 @pytest.mark.slow
 def test_a_study_is_launched_and_seen_there(laptop: Laptop) -> None:
     said = laptop.launch("seed=0,1", experiment="toy")
@@ -56,6 +70,7 @@ def test_a_study_is_launched_and_seen_there(laptop: Laptop) -> None:
     assert laptop.output_of("logs", "seed=1", "fold=2") == "seed 1, attempt 1\n"
     assert laptop.output_of("results", "toy", "runs", "--out", "it's here.csv") == "wrote 6 rows to it's here.csv\n"
     assert len((laptop.toy.folder / "it's here.csv").read_text().splitlines()) == 7
+    check_export(laptop)
     projects = laptop.remote.root / ".projects"
     before = read_files(projects)
     assert "nothing to start" in laptop.launch("seed=0,1", experiment="toy")

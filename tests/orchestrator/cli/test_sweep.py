@@ -105,6 +105,18 @@ def test_a_command_that_is_stopped_or_killed_goes_on_from_its_checkpoint(project
     assert "starts at 2" in log.read_text()
 
 
+def test_a_metrics_file_that_all_jobs_write_is_not_read(project: Toy) -> None:
+    (project.folder / "fit.sh").write_text('echo "{\\"rmse\\": $1}" > metrics.json\n')
+    swept = project.run_in_process(
+        "sweep", "--name=mine", "--metrics=metrics.json", "x=1,2", "--", "sh", "fit.sh", "{x}"
+    )
+    assert swept.returncode == 1
+    said = project.output_of("status", "mine")
+    assert (
+        "metrics.json is not read, because all jobs of the study write it: let the command write it to {folder}" in said
+    )
+
+
 def test_a_shell_script_and_its_metrics_file(project: Toy) -> None:
     (project.folder / "fit.sh").write_text('echo "{\\"test\\": {\\"rmse\\": $1}}" > "$SEEDFOLD_FOLDER/metrics.json"\n')
     project.output_of("sweep", "--name", "mine", "--metrics=metrics.json", "x=1.5,2.5", "--", "sh", "fit.sh", "{x}")

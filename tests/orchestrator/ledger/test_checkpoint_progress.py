@@ -25,6 +25,13 @@ class Harmful:
         return os.mkdir, ("harm",)
 
 
+class Weights(OrderedDict[str, int]):
+    """An ordered dictionary with an attribute, as the state of a module."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OrderedDict, (), {"_metadata": {}}, None, iter(self.items())
+
+
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     monkeypatch.chdir(tmp_path)
@@ -47,7 +54,7 @@ def write(study: StudyFolder, name: str, state: Any, time: float = NOW) -> Path:
         ({"position": {"epoch": 2, "step": 5}}, [2, 4], True),
         ({"position": {"epoch": 2, "step": 5}}, [2, 5], False),
         ({"position": {"epoch": 2, "step": 5}}, [1, 900], True),
-        ({"epoch": 0, "global_step": 7, "state_dict": OrderedDict(a=1)}, [0, 7], False),
+        ({"epoch": 0, "global_step": 7, "state_dict": Weights(a=1)}, [0, 7], False),
         ({"epoch": 0, "global_step": 7, "callbacks": Harmful()}, None, True),
         ({"weights": 1}, [2, 5], True),
         (Harmful(), [2, 5], True),

@@ -36,6 +36,13 @@ class OutOfMemoryError(RuntimeError):
         (NonFiniteFailure("loss is nan"), "nan"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
+        (OSError(errno.EROFS, "Read-only file system"), "disk"),
+        # Of HDF5, and of shared memory in torch.
+        (OSError("write failed: errno = 28, error message = 'No space left on device'"), "disk"),
+        (RuntimeError("unable to write to file </torch_1>: No space left on device (28)"), "disk"),
+        (OSError(errno.EIO, "Input/output error"), "node"),
+        (OSError(errno.ESTALE, "Stale file handle"), "node"),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "error"),
         (OSError(errno.ENOENT, "No such file"), "error"),
         (MemoryError(), "oom_host"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom_host"),

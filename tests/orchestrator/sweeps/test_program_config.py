@@ -190,6 +190,11 @@ def test_overrides_have_no_quotes_that_nobody_typed(here: HydraProgram) -> None:
         ["++nested={c:1,d:2}", "~nested.d", "epochs=1,2"],
         ["+by_number={1:a},{2:b,true:c}", "+one={1:2}"],
         ["epochs=1,2", "~limits"],
+        ["++epochs=1", "nested.c=q", "epochs=2,3"],
+        ["epochs=1", "++epochs=2,3", "epochs=4"],
+        # The program gets an error when it reads such a value, and not earlier.
+        ["epochs=${nested}", "nested.c=${epochs},${nested}"],
+        ["epochs='a${epochs}'", "nested=${epochs}"],
     ],
 )
 def test_order_and_quotes_are_those_of_the_command_line(here: HydraProgram, arguments: list[str]) -> None:
@@ -201,6 +206,8 @@ def test_order_and_quotes_are_those_of_the_command_line(here: HydraProgram, argu
     assert [facts(config) for config in ours] == [facts(config) for config in theirs]
 
 
-def test_a_sweep_of_what_is_deleted_later_is_refused(here: HydraProgram) -> None:
+def test_a_sweep_of_what_is_deleted_or_set_later_is_refused(here: HydraProgram) -> None:
     with pytest.raises(UsageError, match=r"^~nested\.c: deletes what nested\.c=1,2 sweeps before it"):
         configs_of_jobs(here, ["nested.c=1,2", "~nested.c"], "untyped")
+    with pytest.raises(UsageError, match=r"^epochs=3: replaces what \+\+epochs=1,2 sweeps before it"):
+        configs_of_jobs(here, ["++epochs=1,2", "epochs=3"], "untyped")

@@ -174,8 +174,8 @@ def test_a_job_s_configuration_is_that_of_hydra_or_both_refuse(program: RandomPr
 
 
 def is_known_refusal(message: str, jobs: Sequence[SeenJob]) -> bool:
-    """Whether Seedfold refuses this on purpose: no values, equal points, what is deleted after its sweep."""
+    """Whether Seedfold refuses this on purpose: no values, equal points, what is deleted or set after its sweep."""
     if not jobs:
         return "has no values" in message
     has_equal_jobs = len({job.values for job in jobs}) < len(jobs)
-    return has_equal_jobs and any(text in message for text in (EQUAL_POINTS, "occurs twice", "deletes what"))
+    return has_equal_jobs and any(text in message for text in (EQUAL_POINTS, "occurs twice", "sweeps before it"))

@@ -19,7 +19,8 @@ from toyproject import make_toy, wait_until
 small = Path(sys.argv[2])
 made = make_toy(Path({folder!r}))
 toy = replace(made, root=small / "runs", environment={{**made.environment, "SEEDFOLD_ROOT": str(small / "runs")}})
-launch = ("launch", "--detach", "--config-dir", "conf", "experiment=toy", "cluster.slots=1", "failures.kinds.disk.wait_s=1")
+settings = ("experiment=toy", "cluster.slots=1", "failures.kinds.disk.wait_s=1")
+launch = ("launch", "--detach", "--config-dir", "conf", *settings)
 
 
 def fill():

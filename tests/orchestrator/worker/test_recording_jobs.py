@@ -113,3 +113,25 @@ def test_one_job_in_the_foreground_records_into_its_scratch_folder(project: Toy)
     assert shown.returncode == 0, shown.stderr
     scratch = Path(shown.stdout.partition("scratch folder ")[2].split()[0])
     assert read_epochs(scratch / "result") == [(str(step), str(step / 10)) for step in range(6)]
+
+
+LATE = """
+import atexit
+from pathlib import Path
+
+from toy.light import note
+
+
+def run(work):
+    atexit.register(note, Path(work.config["paths"]["data"]) / "late.txt", "the end")
+    (work.staging / "answer.txt").write_text("1")
+"""
+
+
+def test_what_a_job_has_registered_for_the_end_of_its_process_is_run(toy: Toy) -> None:
+    """Loggers write then what they have kept back."""
+    (toy.folder / "toy" / "late.py").write_text(LATE)
+    ended = toy.launch("run=toy.late.run", "fold=0", experiment="light")
+    assert ended.returncode == 0, ended.stderr
+    toy.wait_for_workers()
+    assert (toy.data / "late.txt").read_text() == "the end\n" * 2

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from seedfold.jobs.resources import Resources
 from seedfold.jobs.work import DataFailure, NonFiniteFailure
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
 from seedfold.results.recording.collect import collect_records
-from seedfold.results.recording.current_run import CurrentRun
+from seedfold.results.recording.current_run import CurrentRun, StandaloneRun
 from seedfold.results.recording.metric_log import append_metrics, read_metrics
 from seedfold.results.store.metrics import head_metrics
 from seedfold.results.store.predictions import find_predictions, read_heads
@@ -194,6 +195,30 @@ def test_numbers_that_are_not_finite_are_refused(attempt: Attempt) -> None:
         CurrentRun(attempt).predictions("val", sample_id=["a", "b"], logits=[0.0, float("inf")])
 
 
+def predict_as(rank: int, monkeypatch: pytest.MonkeyPatch, attempt: Attempt, ids: list[int], target: list[int]) -> None:
+    monkeypatch.setenv("RANK", str(rank))
+    CurrentRun(attempt).predictions("test", sample_id=ids, target=target, logits=[float(rank)] * len(ids))
+
+
+def test_a_sample_that_fills_up_the_share_of_another_process_counts_once(
+    attempt: Attempt, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_as(1, monkeypatch, attempt, [1, 0], [1, 0])
+    predict_as(0, monkeypatch, attempt, [0, 2], [0, 0])
+    collect_records(attempt, staging)
+    [head] = read_heads(find_predictions(staging)["test"])
+    assert dict(zip(head.sample_ids, head.logits[:, 0], strict=True)) == {"0": 0.0, "1": 1.0, "2": 0.0}
+
+
+def test_one_name_for_the_samples_of_several_processes_fails_the_job(
+    attempt: Attempt, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_as(0, monkeypatch, attempt, [0, 1], [0, 1])
+    predict_as(1, monkeypatch, attempt, [0, 1], [1, 1])
+    with pytest.raises(DataFailure, match=r"1 samples have other targets in other processes \('0'\)"):
+        collect_records(attempt, staging)
+
+
 def test_a_sample_that_is_predicted_twice_fails_the_job(attempt: Attempt, staging: Path) -> None:
     for _ in range(2):
         CurrentRun(attempt).predictions("val", sample_id=["a"], target=[1], logits=[1.0])
@@ -247,12 +272,71 @@ def test_a_program_on_its_own_gets_a_stand_in_and_no_heavy_import() -> None:
         "import sys, seedfold as sf\n"
         "run = sf.current()\n"
         "run.log({'val/loss': 0.25}, step=3)\n"
-        "run.predictions('val', sample_id=[1], target=[0], logits=[[0.5, 0.5]])\n"
         "assert run.checkpoint('last') is None and not run.stop_requested and not run.is_job\n"
         "assert run.seed is None and run.config == {} and run.axes == {}\n"
         "print(sorted({'numpy', 'torch', 'pandas', 'pyarrow'} & set(sys.modules)))\n"
     )
     assert run_python(program) == "step 3: val/loss 0.25\n[]\n"
+
+
+def test_the_stand_in_finds_the_mistakes_that_a_job_would_find() -> None:
+    run = StandaloneRun()
+    run.predictions("val", sample_id=[1], target=[0], logits=[[0.5, 0.5]])
+    with pytest.raises(DataFailure, match="give sample_id or inputs, so that samples are known by name; neither"):
+        run.predictions("val", target=[0], logits=[[0.5, 0.5]])
+    with pytest.raises(DataFailure, match="'val'"):
+        run.predictions("val", sample_id=[1, 2], target=[0], logits=[[0.5, 0.5]])
+    with pytest.raises(NonFiniteFailure):
+        run.predictions("val", sample_id=[1], target=[0], logits=[[0.5, float("nan")]])
+
+
+@pytest.mark.parametrize("ids", [[7, 8], np.array([7, 8]), [np.int64(7), np.int64(8)], pd.Series([7, 8])])
+def test_numbers_name_samples_whatever_holds_them(attempt: Attempt, staging: Path, ids: Any) -> None:
+    CurrentRun(attempt).predictions("val", sample_id=ids, target=[0, 1], logits=[1, 2])
+    collect_records(attempt, staging)
+    [head] = read_heads(find_predictions(staging)["val"])
+    assert head.sample_ids.tolist() == ["7", "8"]
+
+
+@pytest.mark.slow
+def test_tensors_name_samples(attempt: Attempt, staging: Path) -> None:
+    import torch
+
+    run = CurrentRun(attempt)
+    run.predictions("val", sample_id=torch.tensor([7, 8]), target=[0, 1], logits=[1, 2])
+    run.predictions("val", sample_id=[torch.tensor(9)], target=[0], logits=[1])
+    collect_records(attempt, staging)
+    [head] = read_heads(find_predictions(staging)["val"])
+    assert head.sample_ids.tolist() == ["7", "8", "9"]
+
+
+def test_inputs_name_samples_in_any_order_and_batches(tmp_path: Path) -> None:
+    inputs, names = np.random.default_rng(0).normal(size=(4, 2, 3)), []
+    for number, order in enumerate(([0, 1, 2, 3], [3, 1, 0, 2])):
+        attempt, staging = make_attempt(tmp_path / f"job{number}"), tmp_path / f"staging{number}"
+        staging.mkdir()
+        for part in (order[:1], order[1:]):
+            CurrentRun(attempt).predictions("val", inputs=inputs[part], target=[0] * len(part), logits=part)
+        collect_records(attempt, staging)
+        [head] = read_heads(find_predictions(staging)["val"])
+        names.append(dict(zip(head.logits[:, 0], head.sample_ids, strict=True)))
+    assert names[0] == names[1]
+    assert len(set(names[0].values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ({"inputs": np.ones((2, 3))}, "1 samples have the same inputs as others"),
+        ({"inputs": [{}, {}]}, "inputs have to be one array or tensor"),
+        ({"inputs": [[1], [2]], "sample_id": [1, 2]}, "give sample_id or inputs, .* both"),
+        ({"sample_id": np.ones((2, 2))}, r"one name for each sample; it is \(2, 2\)"),
+        ({"sample_id": "ab"}, "one name for each sample; it is one text"),
+    ],
+)
+def test_samples_that_have_no_names_are_refused(attempt: Attempt, samples: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataFailure, match=message):
+        CurrentRun(attempt).predictions("val", **samples, target=[0, 1], logits=[1, 2])
 
 
 def test_a_process_of_a_job_knows_its_configuration(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -338,7 +338,7 @@ def test_what_the_study_names_comes_first_and_only_once(make_run: Make, tmp_path
     text = " ".join(" ".join(page.text).split())
     assert text.index("What the study found") < text.index("Results") < text.index("Figures") < text.index("The study")
     assert "model mean of folds training samples folds pooled fold 0 fold 1 a 0.750 0.920 0.740 0.700 0.800" in text
-    assert "Not there yet: train/other.csv." in text
+    assert "No job has left train/other.csv so far." in text
     html = (tmp_path / "report.html").read_text()
     assert html.count('alt="train: passes"') == 1
     assert html.index('alt="train: passes"') < html.index("<h2>Results")
@@ -392,12 +392,54 @@ def test_metrics_that_programs_return_and_log_have_tables_curves_and_maps(make_r
     page = write(tmp_path / "report.html", runs)
     text = " ".join(" ".join(page.text).split())
     assert "0.905 ± 0.007" in text
-    assert "my score (return) against lr" in text
-    assert "my score (return) over lr and width" in text
+    assert "my score against lr" in text
+    assert "my score over lr and width" in text
     assert "Each cell is the mean of 2 jobs, over all other axes." in text
     assert "my score by epoch" in text
     assert "train loss by epoch" in text
     assert "best step" not in text
+
+
+def test_the_lowest_loss_and_the_highest_score_are_the_best(make_run: Make, tmp_path: Path) -> None:
+    values = {"train_loss": 0.1, "val_loss": 0.2, "val_acc": 0.3, "who_knows": 0.4}
+    runs = [
+        make_run({"lr": lr}, metrics=[("return", "return", name, value + lr) for name, value in values.items()])
+        for lr in (0.01, 0.5)
+    ]
+    page, out = write(tmp_path / "report.html", runs), tmp_path / "report.html"
+    assert best_cells(out) == ["0.110", "0.210", "0.800"]
+    # The figure shows the score of validation, and not what is logged first.
+    assert "val acc against lr" in " ".join(page.text)
+
+
+def test_what_a_program_logs_is_shown_beside_its_predictions(make_run: Make, tmp_path: Path) -> None:
+    runs = [
+        make_run(
+            {"lr": lr},
+            {"test": (["a", "b"], np.array([0, 1]), {"main": np.array([[lr], [1.0]])})},
+            metrics=[("return", "return", "val_acc", 0.7654), ("val", "main", "dev_score", 0.4321)],
+        )
+        for lr in (0.01, 0.5)
+    ]
+    out = tmp_path / "report.html"
+    page = write(out, runs)
+    assert page.text.count("0.765") == page.text.count("0.432") == 4  # one row of means and one of jobs for each
+    assert "0.765 (return)" not in out.read_text()
+    assert "return" not in page.text
+
+
+@pytest.mark.parametrize(("shared", "pooled"), [(False, True), (True, False)])
+def test_folds_of_the_only_split_are_pooled_if_they_divide_the_samples(
+    make_run: Make, tmp_path: Path, shared: bool, pooled: bool
+) -> None:
+    runs = []
+    for fold in range(3):
+        names = ["a", "b"] if shared else [f"a{fold}", f"b{fold}"]
+        runs.append(make_run({"fold": fold}, {"test": (names, np.array([0, 1]), {"main": np.array([[0.0], [1.0]])})}))
+    text = " ".join(write(tmp_path / "report.html", runs).text)
+    assert ("Each sample of split test once, predicted by the run of its fold" in text) is pooled
+    assert ("Rows of split test of all folds pooled" in text) is pooled
+    assert ("Out of fold" in text) is pooled
 
 
 def test_a_chart_of_the_report_takes_the_place_of_the_same_file(make_run: Make, tmp_path: Path) -> None:

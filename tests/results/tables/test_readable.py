@@ -60,6 +60,10 @@ def test_nothing_is_the_best_where_a_name_does_not_tell_or_all_are_the_same() ->
     assert best("temperature", [1.0, 2.0]) == best("accuracy", [1.0, 1.0]) == [False, False]
     assert lower_is_better("brier")
     assert lower_is_better("average_precision") is False
+    assert all(lower_is_better(name) for name in ("val_loss", "test/rmse", "val_mse_best", "logloss"))
+    assert {lower_is_better(name) for name in ("val_acc", "test/accuracy", "top_f1_best", "val/AUC")} == {False}
+    assert lower_is_better("lr-Adam") is None
+    assert lower_is_better("flossy") is None
 
 
 def test_records_and_what_is_the_same_everywhere_leave_before_metrics() -> None:

@@ -68,7 +68,7 @@ print(not model.training and all(value.equal(best[name]) for name, value in mode
 
 @pytest.mark.slow
 def test_a_study_of_a_module_with_its_own_training_goes_on_after_a_kill(project: Toy) -> None:
-    words = ("launch", "--wait", "--config-dir", "conf", "experiment=own")
+    words = ("launch", "--wait", "--config-dir", "conf", "experiment=own", "logger=tensorboard")
     assert project.run(*words, KILL_IN_EPOCH="2").returncode == 1
     assert project.states("own") == {"failed": 3}
     project.output_of("resume", "own", "--wait")
@@ -77,6 +77,8 @@ def test_a_study_of_a_module_with_its_own_training_goes_on_after_a_kill(project:
         assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
         names = {one["metric"] for one in record["metrics"]}
         assert {"val_acc", "val_acc_best", "val_loss", "train_loss", "test_acc", "accuracy"} <= names
+    boards = [file.parent.name for file in project.study("own").path.glob("jobs/*/*/logs/*/hparams.yaml")]
+    assert sorted(boards) == ["fold=0", "fold=1", "fold=2"]
     told = project.output_of("results", "own", "oof")
     assert "True" in told
     assert "samples=48, folds=3" in told

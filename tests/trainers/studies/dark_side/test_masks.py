@@ -335,6 +335,7 @@ def _check_scores(work: Work, jobs: list[Work]) -> None:
         "ensemble": 1,
         "everything": 1,
     }
+    assert table["model"].tolist()[:2] == ["ensemble", "everything"]
     by_model = table[table["axis"].isna()].set_index("model")
     everything = by_model.loc["everything"]
     assert everything["found"] == HELD_OUT * np.prod(CUBE)

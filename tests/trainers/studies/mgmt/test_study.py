@@ -14,7 +14,7 @@ import seedfold
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STUDY = ("experiment=mgmt", "size=tiny", "paths.data=data", "--wait")
 HEADS = {"last", *(f"block_{number}" for number in range(1, 6))}
-TABLES = {"ensemble.csv", "used.csv", "members.csv", "oof.csv", "submission.csv"}
+TABLES = {"ensemble.csv", "scores.csv", "members.csv", "oof.csv", "submission.csv"}
 FIGURES = {"classes.svg", "ensemble.svg", "learning.svg", "schedule.svg", "test_predictions.svg"}
 
 
@@ -56,7 +56,7 @@ def _check_outputs(place: ImageStudy) -> None:
     curve = pd.read_csv(folder / "ensemble.csv")
     assert curve["samples"].unique().tolist() == [len(development)]
     assert set(curve["chosen_on"]) == {"own fold", "other folds", "other folds, n too"}
-    used = pd.read_csv(folder / "used.csv")
+    used = pd.read_csv(folder / "scores.csv")
     assert used["chosen_on"].tolist() == ["own fold", "other folds", "other folds, n too"]
     assert used["auroc"].tolist() == curve.loc[curve["n"].isin(used["n"]) | curve["n"].isna(), "auroc"].tolist()
     place.run("results", "mgmt", "top", "--min-accuracy", "0.5", "--out", "top.csv", "--root", "whole")
