@@ -27,6 +27,7 @@ from seedfold.orchestrator.ledger.layout import CLEARED_MARK, Root
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import JobView, Overview
+from seedfold.results.recording.attempt_file import RECORDS
 from seedfold.results.store.published import DamagedError, load_result
 
 DeletableKind = Literal["leftovers", "snapshots", "superseded", "failed", "checkpoints"]
@@ -108,6 +109,9 @@ class DeletableFinder:
                 yield _make_deletable(
                     "leftovers", path, self._job_id_of(path), "unfinished result of an attempt that has ended"
                 )
+        for path in self._glob_job_folders(RECORDS):
+            if self._job_id_of(path) not in self.needed.folders:
+                yield _make_deletable("leftovers", path, self._job_id_of(path), "records of an attempt that has ended")
         for path in self.folder.path.rglob(f"{_TRASH_PREFIX}*"):
             yield _make_deletable("leftovers", path, self._job_id_of(path), "rest of an interrupted deletion")
         yield from self._find_temporary_files()

@@ -279,8 +279,6 @@ class Worker:
             self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
             self._record_blocked(running)
-        elif last_kind == "interrupted" and self.kill_at is None and not running.kill_reason:
-            self._record_stopped_by_others(running, exit_message["peak"])
         elif last_kind == "interrupted" or running.kill_reason:
             reason = running.kill_reason or (running.last_message or {}).get("reason", "")
             self._record_interrupted(running, reason, exit_message["peak"])
@@ -304,27 +302,14 @@ class Worker:
         )
 
     def _record_interrupted(self, running: RunningAttempt, reason: str, peak: int) -> None:
-        """Record an interruption. It is a failure only if the scheduler stopped the job before it made any progress."""
-        job = running.job
-        if self.interruption is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
+        """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
+        job, goes_on = running.job, self.kill_at is None and not running.kill_reason
+        kind = "preempted" if goes_on else self.interruption
+        if kind is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
-            return
-        why = "the time limit was reached" if self.interruption == "timeout" else "it was preempted"
-        failure = Failure(self.interruption, f"{why} before the job had written a checkpoint", self.interruption)
-        self._record_failed(running, failure, peak)
-
-    def _record_stopped_by_others(self, running: RunningAttempt, peak: int) -> None:
-        """Record that a job stopped although this worker goes on, and have it continue here.
-
-        Somebody sent a signal to the process of the job alone, or the program stopped by itself.
-        """
-        job, reason = running.job, (running.last_message or {}).get("reason", "")
-        if has_progressed(self.study, job.fit, running.started_at, running.step_before):
-            self.events.append_interrupted(job.id, running.attempt, reason, None)
-            self.queue.add(job)
-            return
-        reason = "it was stopped, not by its worker, before it had written a checkpoint"
-        self._record_failed(running, Failure("preempted", reason, "stopped-by-others"), peak)
+            return self.queue.add(job) if goes_on else None
+        why = "the time limit was reached" if kind == "timeout" else "it was preempted"
+        self._record_failed(running, Failure(kind, f"{why} before the job had written a checkpoint", kind), peak)
 
     def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
         code, peak = exit_message["code"], exit_message["peak"]

@@ -115,15 +115,17 @@ def test_older_results_and_unfinished_ones_are_left_over(toy: Toy) -> None:
     assert len(rows(toy, "light")) == 1
 
 
-def test_parts_of_files_whose_writer_was_killed_are_left_over(toy: Toy) -> None:
+def test_parts_of_files_and_records_whose_writer_was_killed_are_left_over(toy: Toy) -> None:
     toy.launch("--limit", "1", experiment="light")
+    [log] = toy.study("light").path.glob("jobs/*/*/log.1.txt")
+    (log.parent / "records").mkdir()
     claims = toy.study("light").path / "claims" / "ab"
     claims.mkdir(exist_ok=True)
     old, new = claims / f".{'ab' * 32}.1.0123456789ab", claims / f".{'ab' * 32}.2.0123456789ab"
     for file in (old, new):
         file.touch()
     os.utime(old, (1e9, 1e9))
-    assert items(toy) == {"leftovers": {old.name}}
+    assert items(toy) == {"leftovers": {old.name, "records"}}
     toy.output_of("gc", "light", "--yes")
     assert not old.exists()
     assert new.exists()
