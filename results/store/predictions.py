@@ -209,7 +209,8 @@ def _write(path: Path, table: Any, footer: Footer) -> None:
     dictionaries = [name for name in ("target", "head") if name not in floats]
     encoding = {**dict.fromkeys(floats, "BYTE_STREAM_SPLIT"), "sample_id": "DELTA_BYTE_ARRAY"}
     described = table.replace_schema_metadata({FOOTER_KEY: json.dumps(asdict(footer), ensure_ascii=False)})
-    with path.open("xb") as file:
+    # Not created exclusively: a network file system repeats a call whose reply was lost, and would then refuse it.
+    with path.open("wb") as file:
         pq.write_table(
             described,
             file,

@@ -8,12 +8,14 @@ algorithms).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from seedfold.jobs.work import RunInterrupted
@@ -26,6 +28,7 @@ from seedfold.trainers.setup.ranks import SINGLE_RANK, Ranks
 from seedfold.trainers.setup.settings import MonitorMode
 
 _CONTINUE, _SAVE, _STOP = range(3)
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -86,6 +89,8 @@ class Checkpointer(Checkpoint):
         self._trainer, self._module = trainer, pl_module
         pl_module.after_step = self._after_step
         if self._progress.state is not None:
+            if self._ranks.is_first:
+                _tell_differences(self._progress.state.get("made_with", {}), _made_with(trainer, self._ranks))
             _restore_state(trainer, pl_module, self._progress.state)
             set_random_state(_random_state_of(self._progress.state, self._ranks))
             self._progress.state = None
@@ -130,7 +135,8 @@ class Checkpointer(Checkpoint):
         self._module.update_loss_sum()
         random = self._ranks.gather(get_random_state())
         if self._ranks.is_first:
-            self._checkpoints.save_state(_make_state(self._trainer, self._module, self._progress, random))
+            state = _make_state(self._trainer, self._module, self._progress, random)
+            self._checkpoints.save_state(state | {"made_with": _made_with(self._trainer, self._ranks)})
             self._checkpoints.remove_old_best(*self._progress.best_epochs, *self._previous_best)
         self._previous_best = self._progress.best_epochs
         self._saved_at = time.monotonic()
@@ -166,6 +172,22 @@ def _make_state(
         "random": random[0],
         "random_of_others": list(random[1:]),
     }
+
+
+def _made_with(trainer: pl.Trainer, ranks: Ranks) -> dict[str, str]:
+    """What may change between two attempts at a job and decides on the last bits of its training."""
+    return {"torch": str(torch.__version__), "devices": str(ranks.count), "precision": str(trainer.precision)}
+
+
+def _tell_differences(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Warn in the log if a training goes on with other software or devices than it has had so far."""
+    changed = [f"{name} {before[name]} before, {now[name]} now" for name in before if before[name] != now.get(name)]
+    if changed:
+        _log.warning(
+            "this training was begun with something else (%s): it goes on, and the last bits of its weights may differ"
+            " from those of a training that was not interrupted",
+            "; ".join(changed),
+        )
 
 
 def _callback_states(trainer: pl.Trainer) -> dict[str, Any]:

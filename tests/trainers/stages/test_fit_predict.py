@@ -172,6 +172,24 @@ def test_stopped_at_any_step_and_continued_the_result_is_the_same(
         assert results(continued) == results(whole)
 
 
+def test_what_a_training_goes_on_with_is_compared_with_what_it_began_with(
+    compose: Compose, work: MakeWork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = compose(*QUICK, "trainer.batch_size=64")
+
+    def stop_after(questions: int) -> None:
+        with pytest.raises(RunInterrupted):
+            fit_predict.run(work(config, stop_requested=StopAfter(questions)))
+
+    stop_after(3)
+    stop_after(3)
+    assert "was begun with something else" not in caplog.text
+    monkeypatch.setattr("torch.__version__", "1.0")
+    fit_predict.run(work(config))
+    assert "torch 2." in caplog.text
+    assert "before, 1.0 now" in caplog.text
+
+
 def test_a_job_that_is_stopped_again_and_again_ends_with_the_same_bits(
     compose: Compose, work: MakeWork, results: Results
 ) -> None:
