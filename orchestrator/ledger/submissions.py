@@ -25,7 +25,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches
 from seedfold.orchestrator.ledger.process_identity import Liveness, ProcessIdentity
 from seedfold.orchestrator.ledger.task_records import TaskRecords
-from seedfold.orchestrator.settings.cluster import ClusterSettings
+from seedfold.orchestrator.settings.cluster import ClusterSettings, read_stored
 from seedfold.results.store.passing_errors import exists, try_again
 
 _REMEDY = "remove this folder; its jobs are then waiting, and seedfold resume STUDY starts them"
@@ -152,14 +152,15 @@ class Submission:
     def _from_intent(cls, folder: Path, intent: Mapping[str, Any]) -> Submission:
         if not all(isinstance(job, str) for job in intent["jobs"]):
             raise TypeError("jobs")
+        settings = {**intent["settings"], "cluster": read_stored(intent["settings"]["cluster"])}
         return cls(
             folder=folder,
             jobs=tuple(intent["jobs"]),
             rerun_attempts={job: int(attempt) for job, attempt in dict(intent["rerun"]).items()},
-            settings=intent["settings"],
+            settings=settings,
             code_folder=intent["code_folder"],
             launcher=ProcessIdentity.from_dict(intent["launcher"]),
-            silent_s=ClusterSettings.parse(intent["settings"]["cluster"]).silent_s,
+            silent_s=ClusterSettings.parse(settings["cluster"]).silent_s,
             array=None if intent["array"] is None else TaskArray.from_dict(intent["array"]),
             created=float(intent["created"]),
             snapshot=intent.get("snapshot"),

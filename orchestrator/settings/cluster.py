@@ -103,6 +103,17 @@ class ClusterSettings:
         )
 
 
+def read_stored(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings that were stored with a submission as this version accepts them.
+
+    Earlier versions accepted a shorter ``silent_s``.
+    """
+    silent_s = settings.get("silent_s")
+    if isinstance(silent_s, int | float) and 0 < silent_s < _MIN_SILENT_S:
+        return {**settings, "silent_s": _MIN_SILENT_S}
+    return settings
+
+
 def known_keys(executor: str) -> list[str]:
     """The keys that an executor has."""
     known = [*(field.name for field in fields(ClusterSettings) if field.name not in {"scheduler", "lsf"}), "login"]

@@ -54,3 +54,12 @@ def test_a_look_at_many_jobs_writes_one_file(tmp_path: Path, monkeypatch: pytest
 
 def test_where_nothing_can_be_written_this_machine_has_the_time(tmp_path: Path) -> None:
     assert abs(file_system_time(StudyFolder(tmp_path / "no" / "study")) - time.time()) < 60
+
+
+def test_submissions_of_earlier_versions_with_a_shorter_silence_can_be_read(elsewhere: Submission) -> None:
+    file = elsewhere.folder / "intent.json"
+    intent = json.loads(file.read_text())
+    intent["settings"]["cluster"] = {"executor": "local", "silent_s": 20}
+    file.write_text(json.dumps(intent))
+    read = Submission.read(elsewhere.folder)
+    assert (read.silent_s, read.settings["cluster"]["silent_s"]) == (90, 90)
