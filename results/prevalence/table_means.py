@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.evaluation.axes import CODE_AXES
+from seedfold.results.tables.best_values import TRUE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,6 @@ PEERS = {"calibration": ["split"], "performance": ["split"], "decisions": ["rule
 """Columns whose values are not compared with each other: the best value is marked within each."""
 _METRIC_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
 _NUMBERS = ("metric", "value", "estimate", "prevalence", "threshold", "n")
-TRUE = "true"
-"""In the column of methods, the name of the true prevalences of a deployment."""
 
 
 def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
