@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from seedfold.jobs.conditions import find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.evaluation.axes import CODE_AXES
-from seedfold.results.tables.best_values import TRUE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,10 +19,12 @@ _COMPARED_COLUMNS = {
     "performance": ["calibration", "priors", "split"],
     "decisions": ["calibration", "priors", "rule"],
 }
-PEERS = {"calibration": ["split"], "performance": ["split"], "decisions": ["rule"]}
+PEERS = {"quantification": ["class"], "calibration": ["split"], "performance": ["split"], "decisions": ["rule"]}
 """Columns whose values are not compared with each other: the best value is marked within each."""
 _METRIC_COLUMNS = {"calibration": ["cwce", "rbs", "bs", "nbs"]}
 _NUMBERS = ("metric", "value", "estimate", "prevalence", "threshold", "n")
+TRUE = "true"
+"""In the column of methods, the name of the true prevalences of a deployment."""
 
 
 def summarise_table(name: str, table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:

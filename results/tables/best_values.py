@@ -26,8 +26,6 @@ _SCORES = frozenset(CLASSIFICATION) - LOWER_IS_BETTER | {
     "iou",
 }
 _COSTS = ("ec", "nec")
-TRUE = "true"
-"""In place of a metric, in a table of estimates by several methods: what is estimated."""
 
 
 def lower_is_better(metric: str) -> bool | None:
@@ -46,12 +44,9 @@ def find_best(frame: pd.DataFrame, peers: Sequence[str]) -> list[bool]:
     """Return for each row of a table of metrics whether its value is the best, among rows that agree on ``peers``.
 
     The value is that of the column ``mean``, else of ``value``. No row is the best if there is only one, if all values
-    are the same, or if the name of the metric does not tell whether more is better; and none in a table of estimates.
+    are the same, or if the name of the metric does not tell whether more is better.
     """
     import pandas as pd
-
-    if (frame["metric"] == TRUE).any():
-        return [False] * len(frame)
 
     values = frame["mean" if "mean" in frame.columns else "value"]
     is_best = pd.Series(False, index=frame.index)

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from seedfold.jobs.errors import UsageError
-from seedfold.results.prevalence.table_means import summarise_table
-from seedfold.results.tables.best_values import TRUE
+from seedfold.results.prevalence.table_means import TRUE, summarise_table
 
 
 def errors() -> pd.DataFrame:

@@ -58,10 +58,6 @@ def test_nothing_is_the_best_where_a_name_does_not_tell_or_all_are_the_same() ->
     assert best("nec_exact", [0.1, 0.3, np.nan]) == [True, False, False]
     assert best("val_loss", [2.0, 1.0]) == [False, True]
     assert best("temperature", [1.0, 2.0]) == best("accuracy", [1.0, 1.0]) == [False, False]
-    assert (
-        find_best(pd.DataFrame({"metric": ["ACC", "ACC", "true", "true"], "value": [0.1, 0.2, 0.1, 0.3]}), [])
-        == [False] * 4
-    )
     assert lower_is_better("brier")
     assert lower_is_better("average_precision") is False
     assert all(lower_is_better(name) for name in ("val_loss", "test/rmse", "val_mse_best", "logloss"))
