@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -124,12 +125,33 @@ class HydraProgram:
 
     def make_sweep(self, *arguments: str, module: str = "train", root: str = "config") -> ProgramSweep:
         """What our sweeper is asked for such a command line, read in this process."""
-        setup_globals()
-        loader = ConfigLoaderImpl(create_config_search_path(str(self.folder / "conf")))
+        loader = make_loader(str(self.folder / "conf"))
         config = loader.load_configuration(root, [*SEEDFOLD_PLUGINS, *arguments], RunMode.MULTIRUN)
         program = Program(module, "main", str(self.folder / "train.py"), (), str(self.folder), 0.0)
         identity = {"identity": {"volatile": list(VOLATILE)}, "cluster": {}, "failures": {}, "paths": {}}
         return ProgramSweep(loader, config, program, "train", identity)
+
+
+def make_loader(folder: str | None) -> ConfigLoaderImpl:
+    """Hydra's own loader, which reads what Hydra and its plugins bring along once in a process."""
+    setup_globals()
+    loader = ConfigLoaderImpl(create_config_search_path(folder))
+    for source in loader.get_sources():
+        if source.provider not in ("main", "schema"):
+            source.load_config = _read_once(source.path, source.load_config)  # type: ignore[method-assign]
+    return loader
+
+
+def _read_once(place: str, read: Callable[..., Any]) -> Callable[..., Any]:
+    def load_config(config_path: str) -> Any:
+        if (place, config_path) not in _read_files:
+            _read_files[place, config_path] = pickle.dumps(read(config_path))
+        return pickle.loads(_read_files[place, config_path])
+
+    return load_config
+
+
+_read_files: dict[tuple[str, str], bytes] = {}
 
 
 class ModelKind(Enum):

@@ -78,6 +78,8 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         print_text(f"{study}: {jobs}, submitted {max(count, 0)}: {result.summary() or 'nothing was accepted'}")
     else:
         print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
+    for other, count in launched.reused.items():
+        print_text(f"{count_noun(count, 'job was', 'jobs were')} done by study {other}, so not started again here")
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):
         print_text(
             f"{name} is too large for a snapshot of the code; jobs import it from its own folder", style="yellow"

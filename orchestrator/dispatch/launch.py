@@ -35,7 +35,7 @@ from seedfold.orchestrator.settings.login import refuse_remote_study
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
-from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs, count_reused
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 
 
@@ -122,6 +122,7 @@ def start_plan(
         write_plan(plan.folder, header, plan.descriptions)
     code = choose_snapshots(plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd())
     copy_reused_outputs(plan.folder, plan.states, plan.descriptions)
+    started_ids = {one.job.id for one in starting}
     exhausted_count = sum(planned.state == "failed" for planned in plan.jobs) - _count_failed(starting)
     record_resumed(plan.folder, plan.ledger, [one.job.id for one in starting if _was_refused(one)])
     submissions, advanced = submit_jobs(root, plan.folder, plan.ledger, starting, plan.study.settings, Path.cwd(), code)
@@ -135,6 +136,7 @@ def start_plan(
         removed=tuple(removed),
         notes=(*code_notes(plan.code, plan.jobs, starting, len(mixed), ways), *plan.states.passed_over_lines()),
         exhausted_count=exhausted_count,
+        reused=count_reused(plan.folder, plan.states, [job for job in plan.descriptions if job.id not in started_ids]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ class LaunchResult:
     ``taken_count`` is the number of jobs that another command submitted at the same moment, and
     ``exhausted_count`` is the number of failed jobs that only `resume` tries again; ``removed`` are the jobs whose
     points the study no longer has; ``advance_result`` is what the scheduler accepted, None on this machine. ``notes``
-    are lines on what has changed since jobs were done.
+    are lines on what has changed since jobs were done. ``reused`` counts the jobs that are not run because another
+    study has done them, by its name.
     """
 
     study: StudyFolder
@@ -43,6 +44,7 @@ class LaunchResult:
     removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None
     notes: tuple[str, ...] = ()
+    reused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:

@@ -75,9 +75,13 @@ def _kind_of(error: BaseException) -> FailureKind | None:
 
 
 def failure_from_exception(error: BaseException) -> Failure:
-    """Find the failure kind of an exception: the first that fits an error in its chain of causes, else ``error``."""
-    chain = _cause_chain(error)
-    kind: FailureKind = next((kind for kind in map(_kind_of, chain) if kind), "error")
+    """Find the failure kind of an exception: the first that fits an error in its chain of causes, else ``error``.
+
+    If the file system failed, that counts: data that could not be read for this reason are not at fault.
+    """
+    kinds = [kind for kind in map(_kind_of, _cause_chain(error)) if kind]
+    of_storage = (kind for kind in kinds if kind in ("disk", "node"))
+    kind: FailureKind = next(of_storage, kinds[0] if kinds else "error")
     return Failure(kind, _escape_unencodable(_reason_of(error)[:400]), _traceback_digest(error))
 
 

@@ -35,6 +35,7 @@ class CurrentRun:
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._parts: PredictionParts | None = None
+        self._predicted: dict[tuple[str, str], set[str]] = {}
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics: numbers, or arrays and tensors of one element, by their names.
@@ -78,7 +79,19 @@ class CurrentRun:
         from seedfold.results.recording.sample_names import name_samples
 
         given = {"logits": logits, "probabilities": probabilities, "values": values}
-        self._keep_heads(split, name_samples(split, sample_id, inputs), to_heads(split, head, target, given))
+        names, heads = name_samples(split, sample_id, inputs), to_heads(split, head, target, given)
+        for name in heads:
+            self._refuse_repeated(split, name, names)
+        self._keep_heads(split, names, heads)
+        for name in heads:
+            self._predicted[split, name].update(names)
+
+    def _refuse_repeated(self, split: str, head: str, sample_ids: Sequence[str]) -> None:
+        """Refuse samples at once that this process has predicted before: the job would fail at its end."""
+        from seedfold.results.recording.prediction_parts import refuse_repeated
+
+        before = self._predicted.setdefault((split, head), set())
+        refuse_repeated(split, head, [*(name for name in sample_ids if name in before), *sample_ids])
 
     def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:
         from seedfold.results.recording.prediction_parts import PredictionParts
@@ -162,11 +175,14 @@ class StandaloneRun(CurrentRun):
 
     def __init__(self) -> None:
         """Make it; there is no attempt."""
+        self._predicted = {}
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Print the metrics."""
+        from seedfold.results.recording.metric_log import to_number
+
         if process_rank() == 0:
-            values = ", ".join(f"{name} {float(value):.6g}" for name, value in metrics.items())
+            values = ", ".join(f"{name} {to_number(name, value):.6g}" for name, value in metrics.items())
             print(values if step is None else f"step {step}: {values}", flush=True)
 
     def _keep_heads(self, split: str, sample_ids: Sequence[str], heads: Mapping[str, HeadBatch]) -> None:

@@ -25,7 +25,7 @@ def append_metrics(
     folder: Path, attempt: int, step: int | None, metrics: Mapping[str, Any], kind: LogKind = "metrics"
 ) -> None:
     """Append the metrics of a step in one write. Raises DataFailure for a value that is not one number."""
-    values = {str(name): _to_number(str(name), value) for name, value in metrics.items()}
+    values = {str(name): to_number(str(name), value) for name, value in metrics.items()}
     line = json.dumps({"step": None if step is None else int(step), "values": values}).encode() + b"\n"
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / f"{kind}.{attempt}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -35,8 +35,8 @@ def append_metrics(
         os.close(handle)
 
 
-def _to_number(name: str, value: Any) -> float:
-    """Return a number, also that of an array or a tensor of one element."""
+def to_number(name: str, value: Any) -> float:
+    """Return a number, also that of an array or a tensor of one element. Raises DataFailure for anything else."""
     if hasattr(value, "item") and getattr(value, "ndim", 1) <= 1:
         try:
             value = value.item()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,8 @@ def _read_head(split: str, folder: Path) -> HeadRows:
         batches.setdefault((int(attempt), -int(rank)), []).extend(_read_batches(file))
     tables = {key: pa.Table.from_batches(found) for key, found in sorted(batches.items()) if found}
     for table in tables.values():
-        _refuse_repeated(split, folder.name, table)
-    for number in {attempt for attempt, _ in tables}:
+        refuse_repeated(split, folder.name, table.column("sample_id").to_pylist())
+    for number in {number for number, _ in tables}:
         _refuse_other_targets(split, folder.name, [table for key, table in tables.items() if key[0] == number])
     return _join(list(tables.values()))
 
@@ -120,13 +120,13 @@ def _read_batches(file: Path) -> Iterator[Any]:
         return
 
 
-def _refuse_repeated(split: str, head: str, table: Any) -> None:
-    counts = Counter(table.column("sample_id").to_pylist())
-    repeated = [name for name, count in counts.items() if count > 1]
+def refuse_repeated(split: str, head: str, sample_ids: Iterable[str]) -> None:
+    """Raise DataFailure for samples that occur twice."""
+    repeated = [name for name, count in Counter(sample_ids).items() if count > 1]
     if repeated:
         raise DataFailure(
             f"predictions of split {split!r}, head {head!r}: {len(repeated)} samples were predicted twice"
-            f" ({', '.join(map(repr, repeated[:3]))}); within one attempt, a process predicts each sample once"
+            f" ({', '.join(map(repr, repeated[:3]))}); hand over those of one epoch only, such as the last"
         )
 
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MAX_AXES = 4
+_SPLITS = ("train", "val", "test")
+_USUAL_STAGES = ("train", "sweep")
 _WIDE_PX = 560
 _PREDICT_AXES = "predict."
 _MAX_POINTS = 300
@@ -191,9 +193,14 @@ def _axis_figure(
         ),
         f"Mean ± standard deviation over {', '.join(over) or 'nothing else'}.{count_note(means, 'repetitions')}"
         f"{cut_note(len(shown), len(groups))}",
-        make_legend("along", shown, make_labels(shown), [mean.count_text for mean in means]),
+        make_legend("along", shown, _axis_labels(shown), [mean.count_text for mean in means]),
         detail=shown[0].stage,
     )
+
+
+def _axis_labels(groups: Sequence[Group]) -> list[str]:
+    """Return the labels of series; the name of a stage that every study has would say nothing about the only series."""
+    return [f"all {len(groups[0].runs)} jobs"] if len(groups) == 1 else make_labels(groups)
 
 
 def _metric_line(
@@ -252,7 +259,7 @@ def learning_figures(runs: Sequence[FinishedJob], over: Sequence[str]) -> Iterat
         if len(groups) > MAX_SERIES:
             groups = [Group(stage, {}, tuple(stage_runs))]
         note = f" All {len(stage_runs)} trainings of stage {stage} together." if not groups[0].axes else ""
-        for shown in filter(None, _learning_columns(list(map(str, read_histories(stage_runs[:1]))))):
+        for shown in filter(None, _learning_columns(_curve_names(read_histories(stage_runs[:1])))):
             yield _learning_figure(stage, groups, shown, note)
 
 
@@ -266,12 +273,19 @@ def _one_of_each_training(runs: Sequence[FinishedJob]) -> list[FinishedJob]:
     return list(found.values())
 
 
+def _curve_names(history: pd.DataFrame) -> list[str]:
+    """Return the columns with several values: one that a program logged once, at its end, is no curve."""
+    return [str(name) for name in history if history[name].count() > 1 or len(history) == 1]
+
+
 def _learning_columns(columns: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the columns of losses, and those of one metric: of training samples where these are scored, and val."""
     columns = [name for name in columns if name not in ("job", "epoch", "lr")]
     losses = [name for name in columns if name.endswith("loss")]
     if "train/eval_loss" in losses:
         losses.remove("train/loss")
+    # Of other losses, such as the parts of a sum, nobody would know which line is which.
+    losses = [name for name in losses if name.startswith(_SPLITS)] or losses[:1]
     others = [name for name in columns if name not in losses and not name.startswith("train")]
     others = [name for name in others if name.startswith("val")][:1] or others[:1]
     trained = [name.replace("val/", "train/", 1) for name in others]
@@ -289,8 +303,10 @@ def _learning_figure(stage: str, groups: Sequence[Group], columns: Sequence[str]
     label = "loss" if columns[-1].endswith("loss") else to_readable(columns[-1].rpartition("/")[2])
     if not several:
         label = to_readable(columns[0])
-    dash_note = " Dashed: training, solid: validation." if several else ""
-    title = f"{label} by epoch" + (f" ({stage})" if stage != "train" else "")
+    solid = ", ".join(to_readable(column) for column in columns if not column.startswith("train"))
+    solid = "validation" if columns[-1].startswith("val") else solid
+    dash_note = f" Dashed: training, solid: {solid}." if several else ""
+    title = f"{label} by epoch" + (f" ({stage})" if stage not in _USUAL_STAGES else "")
     return Figure(
         title,
         plots.draw_lines(figure_id(title, stage), found, "epoch", label),

@@ -9,13 +9,14 @@ same batches as one that is left alone, if the order of batches comes from the g
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ def state_file(run: CurrentRun, name: str, number: int) -> Path:
 def next_fit_number(run: CurrentRun) -> int:
     """Return the number that the next fit of this process has."""
     return _fit_counts[str(run.folder)] + 1
+
+
+def loading_arguments(function: Callable[..., Any], checkpoint: Path) -> dict[str, Any]:
+    """Return what a method of ``Trainer`` needs to load a checkpoint of this job that holds objects of classes.
+
+    Lightning keeps hyper-parameters as they are, such as a configuration of OmegaConf. The job itself has written them,
+    by the code that it runs now.
+    """
+    if "weights_only" not in inspect.signature(function).parameters or not checkpoint.is_file():
+        return {}
+    from torch.serialization import get_unsafe_globals_in_checkpoint
+
+    return {"weights_only": False} if get_unsafe_globals_in_checkpoint(checkpoint) else {}
 
 
 class CheckpointMethods:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.work import ConfigFailure
 from seedfold.results.recording.current_run import current
+from seedfold.trainers.learning.lightning_checkpoint import loading_arguments
 
 _OUTPUTS = ("logits", "probabilities", "values")
 _TAKEN = (*_OUTPUTS, "target", "sample_id")
@@ -21,7 +23,8 @@ def keep_predictions(trainer: Any, package: str, model: Any, loaders: Mapping[st
         writer = _PredictionWriter(split, trainer, loader)
         callback = sys.modules[package].callbacks.LambdaCallback(on_predict_batch_end=writer.write)
         trainer.callbacks.append(callback)
-        trainer.predict(model, dataloaders=loader, ckpt_path=weights, return_predictions=False)
+        known = loading_arguments(trainer.predict, Path(weights))
+        trainer.predict(model, dataloaders=loader, ckpt_path=weights, return_predictions=False, **known)
         trainer.callbacks.remove(callback)
 
 

@@ -26,7 +26,12 @@ from typing import Any
 from seedfold.jobs.work import ConfigFailure
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE
 from seedfold.results.recording.current_run import current, process_rank
-from seedfold.trainers.learning.lightning_checkpoint import CheckpointMethods, next_fit_number, state_file
+from seedfold.trainers.learning.lightning_checkpoint import (
+    CheckpointMethods,
+    loading_arguments,
+    next_fit_number,
+    state_file,
+)
 from seedfold.trainers.learning.lightning_logger import LoggerMethods
 from seedfold.trainers.learning.lightning_parts import PACKAGES, part_class
 
@@ -154,6 +159,7 @@ def _with_last_checkpoint(fit: Callable[..., None]) -> Callable[..., None]:
         if any(isinstance(one, CheckpointMethods) for one in self.callbacks) and last.exists():
             _say(f"training goes on from {last}")
             bound.arguments["ckpt_path"] = str(last)
+            bound.arguments.update(loading_arguments(fit, last))
         fit(*bound.args, **bound.kwargs)
 
     return fit_on

@@ -10,13 +10,14 @@ import importlib
 import inspect
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import did_you_mean
 from seedfold.jobs.work import ConfigFailure, Work
 from seedfold.results.recording.collect import find_monitor
 from seedfold.results.recording.current_run import current
-from seedfold.trainers.learning.lightning_checkpoint import next_fit_number, state_file
+from seedfold.trainers.learning.lightning_checkpoint import loading_arguments, next_fit_number, state_file
 from seedfold.trainers.learning.lightning_data import LightningData
 from seedfold.trainers.learning.lightning_parts import PACKAGES, part_class
 from seedfold.trainers.learning.lightning_predictions import keep_predictions
@@ -107,12 +108,15 @@ def _run_rank(work: Work, ranks: Ranks) -> None:
         # Networks are the same in all processes; what is drawn from here on, for example for dropout, is not.
         seed_everything(derive_seed(seed, ranks.rank))
     last = state_file(current(), "last", next_fit_number(current()))
-    trainer.fit(model, **data.for_fit(), ckpt_path=str(last) if last.exists() else None)
+    known = loading_arguments(trainer.fit, last)
+    trainer.fit(model, **data.for_fit(), ckpt_path=str(last) if last.exists() else None, **known)
     prediction = PredictSettings.from_config(work.config)
     chosen = checkpoint.best_model_path if prediction.weights_role == "best" else ""
     weights = chosen or str(last)
     if data.has_test(model):
-        trainer.test(model, **data.for_test(), ckpt_path=weights, verbose=False)
+        trainer.test(
+            model, **data.for_test(), ckpt_path=weights, verbose=False, **loading_arguments(trainer.test, Path(weights))
+        )
     splits = prediction.splits if work.config.get("predict") else ()
     keep_predictions(trainer, package, model, data.loaders_to_predict(model, splits), weights)
 

@@ -46,7 +46,7 @@ def test_a_launch_with_other_settings_sends_what_was_refused(toy: Toy, scheduler
     assert submissions(toy)[-1].settings["cluster"]["partition"] == "long"
 
 
-def test_a_launch_does_not_repeat_other_failures_of_the_configuration(toy: Toy, scheduler: ScriptedScheduler) -> None:
+def test_what_is_refused_again_is_said_again_and_the_rest_stays_queued(toy: Toy, scheduler: ScriptedScheduler) -> None:
     scheduler.refusal, scheduler.refuses = TOO_LONG, lambda one: one.array is not None and one.array.stage == "sum"
     toy.launch(*SLURM, experiment="chain")
     assert toy.states("chain") == {"submitted": 4, "failed": 2}

@@ -64,6 +64,16 @@ def test_the_cause_decides_where_the_outermost_says_nothing() -> None:
     assert _raised(wrapped).kind == "disk"
 
 
+def test_data_that_the_file_system_did_not_give_are_not_at_fault() -> None:
+    def wrapped() -> None:
+        try:
+            raise OSError(errno.EIO, "Input/output error")
+        except OSError as error:
+            raise DataFailure("image.png: cannot be read") from error
+
+    assert _raised(wrapped).kind == "node"
+
+
 @pytest.mark.parametrize("error", [AssertionError(), StopIteration(), ValueError(" \n")])
 def test_an_error_without_a_message_is_told_with_its_place(error: Exception) -> None:
     line = _raise.__code__.co_firstlineno + 1

@@ -14,7 +14,7 @@ from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.output_files import output_folder
 from seedfold.orchestrator.state.job_states import JobState
-from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
+from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs, count_reused
 
 
 def job(number: int, axes: Mapping[str, Any]) -> JobDescription:
@@ -81,3 +81,13 @@ def test_nothing_is_copied_of_jobs_that_are_not_done_elsewhere(studies: tuple[St
     copied(new, JobState("done", old, 1), job(1, {}))
     assert not new.outputs_folder.exists()
     assert not old.outputs_folder.exists()
+
+
+def test_they_are_counted_once_for_each_job(studies: tuple[StudyFolder, StudyFolder]) -> None:
+    old, new = studies
+    jobs = [job(1, {"fold": 0}), job(1, {"fold": 0}), job(2, {"fold": 1})]
+    states: Any = States(JobState("done", old, 2))
+    assert count_reused(new, states, jobs) == {"old": 2}
+    assert count_reused(old, states, jobs) == {}
+    states = States(JobState("running", old, 2))
+    assert count_reused(new, states, jobs) == {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,11 +13,9 @@ from typing import Any
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import setup_globals
 from hydra.types import RunMode
-from hydra_program import SEEDFOLD_PLUGINS
+from hydra_program import SEEDFOLD_PLUGINS, make_loader
 from hypothesis import given, settings
 from omegaconf import DictConfig, ListConfig, OmegaConf, UnionNode, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -98,25 +95,15 @@ def facts(node: Any) -> Any:
 
 
 @cache
-def make_loader() -> ConfigLoaderImpl:
-    """Hydra's own loader, which reads each file of Hydra and its plugins only once."""
-    setup_globals()
+def loader_of_programs() -> ConfigLoaderImpl:
+    """Hydra's own loader, for all examples."""
     version.setbase("1.3")
-    loader = ConfigLoaderImpl(create_config_search_path(None))
-    for source in loader.get_sources():
-        if source.scheme() != "structured":
-            source.load_config = read_once(source.load_config)  # type: ignore[method-assign]
-    return loader
-
-
-def read_once(read: Callable[..., Any]) -> Callable[..., Any]:
-    pickled = cache(lambda path: pickle.dumps(read(path)))
-    return lambda config_path: pickle.loads(pickled(config_path))
+    return make_loader(None)
 
 
 def jobs_of_hydra(overrides: Sequence[str]) -> list[SeenJob]:
     """What its own sweeper and launcher make of a command line; raises whatever they raise."""
-    loader = make_loader()
+    loader = loader_of_programs()
     master = loader.load_configuration(ROOT, list(overrides), RunMode.MULTIRUN)
     arguments: Any = OmegaConf.to_container(master.hydra.overrides.task, resolve=False)
     params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
@@ -132,7 +119,7 @@ def jobs_of_hydra(overrides: Sequence[str]) -> list[SeenJob]:
 
 def jobs_of_seedfold(overrides: Sequence[str]) -> list[SeenJob]:
     """What the processes of the jobs make of their descriptions; raises UsageError at the launch."""
-    loader = make_loader()
+    loader = loader_of_programs()
     try:
         master = loader.load_configuration(ROOT, [*SEEDFOLD_PLUGINS, *overrides], RunMode.MULTIRUN)
     except Exception as error:
@@ -156,7 +143,7 @@ def outcome(find_jobs: Callable[[Sequence[str]], list[SeenJob]], overrides: Sequ
         return None, error
 
 
-@settings(max_examples=8 if settings().derandomize else 2000)
+@settings(max_examples=5 if settings().derandomize else 2000)
 @given(programs())
 def test_a_job_s_configuration_is_that_of_hydra_or_both_refuse(program: RandomProgram) -> None:
     with stored(program):

@@ -12,6 +12,8 @@ from toyproject import Toy, wait_until
 
 from seedfold.orchestrator.ledger.ledger import Ledger
 
+pytestmark = pytest.mark.slow
+
 STEPS = '''
 """A training of six steps that keeps its own checkpoint. A process that it starts predicts."""
 
@@ -88,6 +90,7 @@ def test_a_job_that_is_killed_goes_on_and_has_logged_each_step_once(project: Toy
 
 
 def test_a_job_that_asks_whether_to_stop_is_not_interrupted_and_goes_on_later(project: Toy) -> None:
+    """Afterwards, in the foreground, it records into its scratch folder."""
     project.hold_jobs()
     launcher = project.start(
         "launch", "--wait", "--config-dir", "conf", "experiment=light", "run=toy.steps.run", "seed=1", "fold=0"
@@ -104,11 +107,6 @@ def test_a_job_that_asks_whether_to_stop_is_not_interrupted_and_goes_on_later(pr
     project.release_jobs()
     project.output_of("resume", "light", "--wait")
     check_results(project, [4])
-
-
-def test_one_job_in_the_foreground_records_into_its_scratch_folder(project: Toy) -> None:
-    words = ("run=toy.steps.run", "seed=1", "fold=0")
-    project.launch("--wait", *words, experiment="light")
     shown = project.run("run", "seed=1", "fold=0", "--study", "light")
     assert shown.returncode == 0, shown.stderr
     scratch = Path(shown.stdout.partition("scratch folder ")[2].split()[0])

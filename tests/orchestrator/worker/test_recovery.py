@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> StoredResults:
 
 @pytest.mark.parametrize(
     ("seed", "rounds"),
-    [(1, 3), pytest.param(2, 12, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(1, 2), pytest.param(2, 12, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
 )
 def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults, seed: int, rounds: int) -> None:
     dice = random.Random(seed)

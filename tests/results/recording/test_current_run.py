@@ -226,6 +226,15 @@ def test_a_sample_that_is_predicted_twice_fails_the_job(attempt: Attempt, stagin
         collect_records(attempt, staging)
 
 
+@pytest.mark.parametrize("in_job", [True, False])
+def test_a_process_that_predicts_a_sample_again_is_told_at_once(attempt: Attempt, in_job: bool) -> None:
+    run = CurrentRun(attempt) if in_job else StandaloneRun()
+    run.predictions("val", sample_id=["a", "b"], target=[1, 0], logits=[1.0, 2.0])
+    run.predictions("test", sample_id=["a"], target=[1], logits=[1.0])
+    with pytest.raises(DataFailure, match=r"1 samples were predicted twice \('b'\); hand over those of one epoch only"):
+        run.predictions("val", sample_id=["b", "c"], target=[1, 0], logits=[1.0, 2.0])
+
+
 def test_artifacts_and_checkpoints_are_there_for_the_next_attempt(tmp_path: Path, staging: Path) -> None:
     run, drawn = CurrentRun(make_attempt(tmp_path / "job")), tmp_path / "plot.png"
     drawn.write_bytes(b"picture")
@@ -281,13 +290,15 @@ def test_a_program_on_its_own_gets_a_stand_in_and_no_heavy_import() -> None:
 
 def test_the_stand_in_finds_the_mistakes_that_a_job_would_find() -> None:
     run = StandaloneRun()
+    with pytest.raises(DataFailure, match="metric loss: has 2 values"):
+        run.log({"loss": np.ones(2)})
     run.predictions("val", sample_id=[1], target=[0], logits=[[0.5, 0.5]])
     with pytest.raises(DataFailure, match="give sample_id or inputs, so that samples are known by name; neither"):
         run.predictions("val", target=[0], logits=[[0.5, 0.5]])
     with pytest.raises(DataFailure, match="'val'"):
-        run.predictions("val", sample_id=[1, 2], target=[0], logits=[[0.5, 0.5]])
+        run.predictions("val", sample_id=[2, 3], target=[0], logits=[[0.5, 0.5]])
     with pytest.raises(NonFiniteFailure):
-        run.predictions("val", sample_id=[1], target=[0], logits=[[0.5, float("nan")]])
+        run.predictions("val", sample_id=[2], target=[0], logits=[[0.5, float("nan")]])
 
 
 @pytest.mark.parametrize("ids", [[7, 8], np.array([7, 8]), [np.int64(7), np.int64(8)], pd.Series([7, 8])])

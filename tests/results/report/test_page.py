@@ -412,6 +412,23 @@ def test_the_lowest_loss_and_the_highest_score_are_the_best(make_run: Make, tmp_
     assert "val acc against lr" in " ".join(page.text)
 
 
+def test_what_is_logged_once_is_no_curve(make_run: Make, tmp_path: Path) -> None:
+    logged = pd.DataFrame({"epoch": [0, 1], "loss": [1.0, 0.5], "final_loss": [np.nan, 0.5], "accuracy": [np.nan, 0.9]})
+    runs = [make_run({"lr": lr}, metrics=[("return", "return", "loss", lr)], epochs=logged) for lr in (0.1, 0.2)]
+    text = " ".join(write(tmp_path / "report.html", runs).text)
+    assert "loss by epoch" in text
+    assert "accuracy by epoch" not in text
+    assert "Dashed" not in text
+
+
+def test_the_legend_of_a_curve_says_what_it_is_of(make_run: Make, tmp_path: Path) -> None:
+    logged = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5], "test_loss": [1.0, 0.5]})
+    runs = [make_run({"lr": lr}, metrics=[("return", "return", "loss", lr)], epochs=logged) for lr in (0.1, 0.2)]
+    text = " ".join(write(tmp_path / "report.html", runs).text)
+    assert "Dashed: training, solid: test loss." in text
+    assert "all 2 jobs" in text
+
+
 def test_what_a_program_logs_is_shown_beside_its_predictions(make_run: Make, tmp_path: Path) -> None:
     runs = [
         make_run(

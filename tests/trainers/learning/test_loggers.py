@@ -110,9 +110,10 @@ def test_mlflow_has_one_run_of_all_attempts(compose: Compose, work: MakeWork, tm
 
 @pytest.mark.slow
 def test_wandb_writes_files_to_be_sent_later(compose: Compose, work: MakeWork) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     job = work(compose(*TINY, "logger=wandb"))
     fit_predict.run(job)
+    wandb.finish()  # As at the end of the process of a job.
     [file] = (job.folder / "logs" / "wandb").glob("offline-run-*/run-aaaaaaaaaaaa.wandb")
     assert file.stat().st_size > 1000
 
