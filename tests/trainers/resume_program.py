@@ -48,7 +48,11 @@ def serve() -> None:
     for module in fit_predict.PRELOAD:
         import_module(module)
     for line in sys.stdin:
-        print(json.dumps(_kill_at_steps(**json.loads(line))), flush=True)
+        try:
+            answer = _kill_at_steps(**json.loads(line))
+        except AssertionError as error:
+            answer = [f"{error}: see its log"]
+        print(json.dumps(answer), flush=True)
 
 
 def _kill_at_steps(folder: str, config: dict[str, Any], kills: list[tuple[int, bool]], ranks: int) -> list[str]:
@@ -58,7 +62,7 @@ def _kill_at_steps(folder: str, config: dict[str, Any], kills: list[tuple[int, b
     for step, is_before in kills:
         run_in_child(partial(_die_at_step, root, config, step, is_before), None)
     assert run_in_child(partial(_run_job, root, config, "killed"), None)
-    names = sorted(path.name for folder in ("whole", "killed") for path in (root / folder).iterdir())
+    names = sorted(path.name for of_run in ("whole", "killed") for path in (root / of_run).iterdir())
     differences = [name for name in dict.fromkeys(names) if not _is_same_file(root, name)]
     # Whether tensors are equal is computed in a child, because this process must not start threads.
     return differences if run_in_child(partial(_die_if_weights_differ, root), None) else [*differences, "weights"]

@@ -48,7 +48,7 @@ keys_of_all = (
 )
 samplings = st.sampled_from(["", "sampling=balanced", "sampling.imbalance_ratio=3", "sampling=balanced seed=3"])
 augmentations = st.sampled_from(
-    ["", "augment=shift", "augment=shift predict.tta=2", "augment=random_transforms augment.saturation=null"]
+    ["", "augment=shift", "augment=shift predict.tta=2", "augment=random_transforms augment.always.saturation=null"]
 )
 stops = st.sampled_from(["", "trainer=early_stopping trainer.early_stopping.patience=1"])
 heads = st.sampled_from(["", "trainer.head_monitor=loss", "trainer.head_monitor=null"])
