@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Long tests wait for timers and schedulers much of their time: three times as many at a time as there are processors.
 WAITING = $(shell $(PYTHON) -c "import os; print(3 * min(4, os.cpu_count() or 1))")
+# Tests of faults say when something has to be seen at the latest: nothing else may keep the machine busy.
+QUIETLY = $(BIN)/python -m pytest -m quiet
 
 .PHONY: demo test test-slow test-all bench lint cluster cluster-down clean
 
@@ -19,10 +21,12 @@ test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 test-slow: $(READY)  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow -n $(WAITING) --maxschedchunk 1
+	$(BIN)/python -m pytest -m "slow and not quiet" -n $(WAITING) --maxschedchunk 1
+	$(QUIETLY)
 
 test-all: $(READY)  ## all tests in one go: the fast ones run while the long ones wait
-	$(BIN)/python -m pytest -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
+	$(BIN)/python -m pytest -m "not quiet" -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
+	$(QUIETLY)
 
 bench: $(READY)  ## Seedfold beside its peers, one table; QUICK=1 takes small sizes
 	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)

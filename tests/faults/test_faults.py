@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,18 +27,28 @@ SCHEDULES: dict[Kind, int] = {
 RUN = Path(__file__).with_name("run.py")
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, unlike those of pytest; it is kept if a schedule fails."""
+    folder = Path(tempfile.mkdtemp(prefix="seedfold-faults-"))
+    folder.chmod(0o755)
+    yield folder
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 @pytest.mark.slow
+@pytest.mark.quiet
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", SCHEDULES)
-def test_what_holds_after_faults(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_holds_after_faults(kind: Kind, open_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     reason = reason_to_skip(make_schedule(0, kind))
     if reason is not None:
         pytest.skip(f"schedules of the kind {kind}: {reason}")
-    base = tmp_path_factory.getbasetemp()
-    # All processes of pytest share what a run without faults leaves.
-    undisturbed = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed.pickle"
-    count, folder = str(SCHEDULES[kind]), tmp_path_factory.mktemp("faults") / "here"
-    command = [sys.executable, RUN, "--kind", kind, "--count", count, "--folder", folder, "--undisturbed", undisturbed]
+    # All kinds share what a run without faults leaves.
+    undisturbed = tmp_path_factory.getbasetemp() / "undisturbed.pickle"
+    command = [sys.executable, RUN, "--kind", kind, "--count", str(SCHEDULES[kind])]
+    command += ["--side-by-side", "3", "--folder", open_folder, "--undisturbed", undisturbed]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
