@@ -93,7 +93,8 @@ def import_predictions(
     root.mark_as_root()
     if job_state.state != "done":
         folder = Path(ledger.plans.header.folder) if ledger.plans.header else Path.cwd()
-        _publish_job(root, study, job, splits, sources, record_imported_code(study, code_files, folder))
+        code = record_imported_code(study, code_files, folder)
+        _publish_job(root, study, job, splits, sources, code, done_before=job_state.attempt)
         ledger.refresh()
         _refuse_replacing(ledger, job, allow_replacing)
     current = job.address in ledger.plans.current_jobs
@@ -144,12 +145,13 @@ def _publish_job(
     splits: Mapping[str, PredictionRows],
     sources: Sequence[PredictionFile],
     code: str,
+    done_before: int,
 ) -> None:
     from seedfold.results.imports.predictions import write_rows
     from seedfold.results.store.published import publish
 
     attempt, started, events = latest_attempt_number(study, job.id) + 1, time.time(), EventWriter(study.events_folder)
-    refusal = claim_attempt(root, study, job.id, attempt, IMPORT_STAGE)
+    refusal = claim_attempt(root, study, job.id, attempt, IMPORT_STAGE, done_before=done_before)
     if refusal:
         raise UsageError(f"job {job.short_id}: {refusal}; run the import again")
     events.append("started", job=job.id, n=attempt, process=ProcessIdentity.current().to_dict())
