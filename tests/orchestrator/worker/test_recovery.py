@@ -66,17 +66,17 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults, seed: int
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_of_each_process(toy: Toy, undisturbed: StoredResults, victim: str) -> None:
     toy.hold_jobs()
-    launcher = toy.start("launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS)
+    launcher = toy.start(
+        "launch", "--config-dir", "conf", "experiment=toy", *SLOW_JOBS, "failures.kinds.node.wait_s=0.1"
+    )
     wait_until(lambda: count_events(toy.study(), "started") and toy.executions())
     VICTIMS[victim](toy.study())[0].kill()
     toy.release_jobs()
     launcher.communicate(timeout=WAIT_S)
-    if victim == "job":
-        assert launcher.returncode == 1
-        assert toy.states() == {"done": 5, "failed": 1}
-    elif victim == "worker":
+    if victim == "worker":
         assert toy.states().get("lost", 0) >= 1
     else:
+        # Nobody knows who killed a job: it is tried again.
         assert toy.states() == {"done": 6}
     toy.output_of("resume", "toy", "--wait")
     assert toy.states() == {"done": 6}
