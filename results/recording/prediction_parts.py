@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from seedfold.jobs.work import DataFailure
 from seedfold.results.store.integrity import require_logits, require_targets
+from seedfold.results.store.passing_errors import try_again
 from seedfold.results.store.predictions import file_name
 
 Array = npt.NDArray[Any]
@@ -88,16 +90,19 @@ class PredictionParts:
 
 
 def read_parts(folder: Path) -> dict[str, dict[str, HeadRows]]:
-    """Return all rows by split and head. Raises DataFailure for a sample that one attempt predicted twice."""
-    if not folder.is_dir():
-        return {}
-    return {
-        split.name: {head.name.replace("%2F", "/"): _read_head(split.name, head) for head in sorted(split.iterdir())}
-        for split in sorted(folder.iterdir())
-    }
+    """Return all rows by split and head. Raises DataFailure for a sample that one attempt predicted twice.
+
+    A folder without rows is that of an attempt which was killed before it had written any.
+    """
+    found: dict[str, dict[str, HeadRows]] = {}
+    for head in sorted(folder.glob("*/*")):
+        rows = _read_head(head.parent.name, head)
+        if rows is not None:
+            found.setdefault(head.parent.name, {})[head.name.replace("%2F", "/")] = rows
+    return found
 
 
-def _read_head(split: str, folder: Path) -> HeadRows:
+def _read_head(split: str, folder: Path) -> HeadRows | None:
     batches: dict[tuple[int, int], list[Any]] = {}
     for file in sorted(folder.glob(f"*{SUFFIX}")):
         attempt, rank, _ = file.stem.split("-")
@@ -108,16 +113,18 @@ def _read_head(split: str, folder: Path) -> HeadRows:
         refuse_repeated(split, folder.name, table.column("sample_id").to_pylist())
     for number in {number for number, _ in tables}:
         _refuse_other_targets(split, folder.name, [table for key, table in tables.items() if key[0] == number])
-    return _join(list(tables.values()))
+    return _join(list(tables.values())) if tables else None
 
 
 def _read_batches(file: Path) -> Iterator[Any]:
-    """Yield the whole batches of a file: a process that was killed may have left a part of one at the end."""
-    try:
-        with file.open("rb") as stream, pa.ipc.open_stream(stream) as reader:
-            yield from reader
-    except (pa.ArrowInvalid, OSError):
-        return
+    """Yield the whole batches of a file: a process that was killed may have left a part of one at the end.
+
+    Raises OSError if the file cannot be read.
+    """
+    content = try_again(file.read_bytes, file)
+    # Arrow says that a stream ends early by an OSError as well.
+    with suppress(pa.ArrowInvalid, OSError), pa.ipc.open_stream(content) as reader:
+        yield from reader
 
 
 def refuse_repeated(split: str, head: str, sample_ids: Iterable[str]) -> None:

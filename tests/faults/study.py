@@ -52,24 +52,24 @@ def note(work, step):
 
 
 def train(work):
-    """Predict what follows from a sum of random numbers, one number a step."""
+    """Predict what follows from a sum of random numbers, one number a step; the checkpoint has all sums so far."""
     run, steps = seedfold.current(), work.config["steps"]
-    state = {"step": 0, "sum": 0.0}
     last = run.checkpoint("last")
-    if last is not None:
-        state = json.loads(last.read_text())
-    for step in range(state["step"], steps):
+    sums = [] if last is None else json.loads(last.read_text())
+    for step, known in enumerate(sums):
+        run.log({"sum": known}, step=step)
+    for step in range(len(sums), steps):
         note(work, step)
         time.sleep(float(os.environ["DRILL_STEP_S"]))
         number = np.random.default_rng([run.seed, run.fold, step]).normal()
-        state = {"step": step + 1, "sum": state["sum"] + number}
-        keep(run.checkpoints / "last.json", state)
-        run.log({"sum": state["sum"]}, step=step)
+        sums.append((sums[-1] if sums else 0.0) + number)
+        run.log({"sum": sums[-1]}, step=step)
+        keep(run.checkpoints / "last.json", sums)
         if work.stop_requested():
             raise RunInterrupted(f"stopped after step {step}")
     note(work, steps)
     for split in ("val", "test"):
-        predict(run, split, state["sum"])
+        predict(run, split, sums[-1])
 
 
 def keep(file, state):

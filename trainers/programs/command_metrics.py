@@ -55,13 +55,12 @@ def _find_file(run: CurrentRun, source: MetricSource, launch_folder: Path) -> Pa
     other = launch_folder / source.file
     if other.exists() and _names_job(source.file, run):
         return other
-    also = (
-        f"; {other} is not read, because all jobs of the study write it: let the command write it to {{folder}}"
-        f" ($SEEDFOLD_FOLDER)"
-        if other.exists()
-        else ""
-    )
-    raise DataFailure(f"metrics.file: the command left no {source.file} in its folder {run.folder}{also}")
+    if other.exists():
+        raise DataFailure(
+            f"metrics.file: {other} is not read, because all jobs of the study write it: let the command write it to"
+            " {folder} ($SEEDFOLD_FOLDER)"
+        )
+    raise DataFailure(f"metrics.file: the command left no {source.file} in its folder {run.folder}")
 
 
 def _names_job(name: str, run: CurrentRun) -> bool:

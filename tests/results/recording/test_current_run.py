@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -354,3 +355,28 @@ def test_a_process_of_a_job_knows_its_configuration(attempt: Attempt, monkeypatc
     monkeypatch.setenv(ATTEMPT_VARIABLE, str(attempt.write()))
     program = "import seedfold as sf; run = sf.current(); print(run.seed, run.fold, dict(run.axes), run.is_job)"
     assert run_python(program) == "3 1 {'lr': 0.1} True\n"
+
+
+def test_parts_that_cannot_be_read_for_a_moment_are_not_left_out(
+    attempt: Attempt, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    CurrentRun(attempt).predictions("val", sample_id=["a", "b"], target=[0, 1], logits=np.eye(2))
+    read, failures = Path.read_bytes, [OSError(errno.EIO, "Input/output error")]
+
+    def read_with_an_error(path: Path) -> bytes:
+        if path.suffix == ".arrow" and failures:
+            raise failures.pop()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_with_an_error)
+    collect_records(attempt, staging)
+    assert failures == []
+    [head] = read_heads(find_predictions(staging)["val"])
+    assert list(head.sample_ids) == ["a", "b"]
+
+
+def test_an_attempt_that_was_killed_before_its_first_row_leaves_nothing(attempt: Attempt, staging: Path) -> None:
+    (attempt.records / "predictions" / "val" / "main").mkdir(parents=True)
+    (attempt.records / "predictions" / "val" / "main" / f"1-00000-{'a' * 32}.arrow").touch()
+    collect_records(attempt, staging)
+    assert find_predictions(staging) == {}
