@@ -48,7 +48,7 @@ def test_what_holds_after_faults(kind: Kind, open_folder: Path, tmp_path_factory
     # All kinds share what a run without faults leaves.
     undisturbed = tmp_path_factory.getbasetemp() / "undisturbed.pickle"
     command = [sys.executable, RUN, "--kind", kind, "--count", str(SCHEDULES[kind])]
-    command += ["--side-by-side", "3", "--folder", open_folder, "--undisturbed", undisturbed]
+    command += ["--side-by-side", "4", "--folder", open_folder, "--undisturbed", undisturbed]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
