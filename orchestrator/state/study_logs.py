@@ -47,9 +47,10 @@ class StudyLogs:
                 yield from self._placed(view, lines or [view.job_state.reason.encode()])
 
     def follow(self) -> Iterator[PlacedLine]:
-        """Yield what running jobs print, beginning with the last lines that are there, until no job is active."""
+        """Yield what jobs print, beginning with the last lines of those that run, until no job is active."""
         positions: dict[Path, int] = {}
         views = self._views()
+        ended = {_log_file(view) for view in views if view.state != "running"}
         for view in views:
             if view.state == "running":
                 lines, positions[_log_file(view)] = _read_end(_log_file(view))
@@ -57,8 +58,8 @@ class StudyLogs:
         while True:
             active = self._is_active(views)
             for view in views:
-                # Jobs that ended since the last look are read once more.
-                if view.state == "running" or _log_file(view) in positions:
+                # A job may begin and end between two looks.
+                if _log_file(view) not in ended:
                     yield from self._placed(view, _read_new(_log_file(view), positions))
             if not active:
                 return

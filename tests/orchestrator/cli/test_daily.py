@@ -94,7 +94,8 @@ def test_what_runs_is_shown_and_all_logs_are_followed_to_the_end(tmp_path: Path)
     assert follower.stdout is not None
     first = follower.stdout.readline()
     toy.release_jobs()
-    rest, _ = follower.communicate()
+    rest = follower.stdout.read()
+    assert follower.wait() == 0
     assert {line.partition(" train ")[2].strip() for line in (first, *rest.splitlines())} == {
         "seed=0 | seed 0, attempt 1",
         "seed=1 | seed 1, attempt 1",
