@@ -7,10 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Long tests wait for timers and schedulers much of their time: three times as many at a time as there are processors.
 WAITING = $(shell $(PYTHON) -c "import os; print(3 * min(4, os.cpu_count() or 1))")
-# Tests of faults say when something has to be seen at the latest: nothing else may keep the machine busy.
-QUIETLY = $(BIN)/python -m pytest -m quiet
-
-.PHONY: demo test test-slow test-all bench lint cluster cluster-down clean
+.PHONY: demo test test-slow test-all test-faults bench lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
 	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
@@ -22,11 +19,12 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## the tests that take longer
 	$(BIN)/python -m pytest -m "slow and not quiet" -n $(WAITING) --maxschedchunk 1
-	$(QUIETLY)
 
 test-all: $(READY)  ## all tests in one go: the fast ones run while the long ones wait
 	$(BIN)/python -m pytest -m "not quiet" -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
-	$(QUIETLY)
+
+test-faults: $(READY)  ## what holds after faults; it says how soon something must be seen, so let nothing else run
+	$(BIN)/python -m pytest -m quiet
 
 bench: $(READY)  ## Seedfold beside its peers, one table; QUICK=1 takes small sizes
 	$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)

@@ -7,12 +7,13 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.jobs.errors import UnreachableError, UsageError, did_you_mean
 from seedfold.jobs.work import SNAPSHOT_RECORD
 from seedfold.orchestrator.settings.site import SITE_FILE, read_site_settings
-from seedfold.results.store.passing_errors import try_again
+from seedfold.results.store.passing_errors import PASSING_ERRNOS, try_again
 
 ROOT_MARK = ".seedfold"
 CLEARED_MARK = "cleared"
@@ -202,16 +203,18 @@ def _root_choices(path: str | Path | None) -> Iterator[tuple[str, str | Path | N
 
 
 def _check_root(origin: str, choice: str) -> Path:
-    """Return the path of a root. Raises UsageError if no folder can be there."""
+    """Return the path of a root. Raises UsageError if no folder can be there, UnreachableError if nobody can say."""
     try:
         path = Path(choice).expanduser().absolute()
-        nearest = next(folder for folder in (path, *path.parents) if _is_there(folder))
-        is_folder = stat.S_ISDIR(nearest.stat().st_mode)
+        nearest = next(folder for folder in (path, *path.parents) if try_again(partial(_is_there, folder), folder))
+        is_folder = stat.S_ISDIR(try_again(nearest.stat, nearest).st_mode)
     except FileNotFoundError:
         raise UsageError(f"{origin} {choice}: {nearest} is a link to nothing; name another folder") from None
     except PermissionError:
         return path
     except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in PASSING_ERRNOS:
+            raise UnreachableError(f"{origin} {path}: the file system does not answer ({error.strerror})") from error
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"{origin} {choice[:200]}: cannot be a folder ({reason}); name another one") from error
     if not is_folder:

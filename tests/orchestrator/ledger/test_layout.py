@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from seedfold.jobs.errors import UsageError
+from seedfold.jobs.errors import UnreachableError, UsageError
 from seedfold.orchestrator.ledger.atomic_files import create_once
-from seedfold.orchestrator.ledger.layout import ROOT_MARK, Root
+from seedfold.orchestrator.ledger.layout import ROOT_MARK, Root, find_root
+from seedfold.results.store import passing_errors
 
 
 @pytest.fixture
@@ -58,3 +60,22 @@ def test_a_study_whose_launch_did_not_come_to_its_plan_has_no_jobs_yet(tmp_path:
     (plans / ".1-1-1.jsonl.0123456789ab").touch()
     with pytest.raises(UsageError, match="no jobs yet"):
         Root(tmp_path).existing_study("digits")
+
+
+def test_a_file_system_that_fails_for_a_moment_is_no_wrong_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, errors = Path.lstat, [OSError(errno.ESTALE, "Stale file handle")]
+
+    def look_with_errors(path: Path) -> os.stat_result:
+        if errors and path == tmp_path:
+            raise errors.pop()
+        return look(path)
+
+    monkeypatch.setattr(Path, "lstat", look_with_errors)
+    assert find_root(tmp_path).path == tmp_path
+    assert errors == []
+    monkeypatch.setattr(passing_errors._patience, "left_s", 0.0)
+    errors.append(OSError(errno.ESTALE, "Stale file handle"))
+    with pytest.raises(UnreachableError, match=r"does not answer \(Stale file handle\)"):
+        find_root(tmp_path)
