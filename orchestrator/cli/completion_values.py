@@ -5,7 +5,6 @@ Nothing here writes. What cannot be read is not offered: a shell has no place fo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
@@ -80,16 +79,14 @@ def overrides(context: click.Context, incomplete: str) -> Iterable[str]:
 
 
 def _assignments(points: Iterable[Mapping[str, Any]], incomplete: str) -> Iterator[str]:
+    from seedfold.orchestrator.state.overview import axes_text
+
     typed_axis, is_assignment, _ = incomplete.partition("=")
     for point in points:
         if not is_assignment:
             yield from (f"{axis}=" for axis in point)
         elif typed_axis in point:
-            yield f"{typed_axis}={_value_text(point[typed_axis])}"
-
-
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            yield axes_text({typed_axis: point[typed_axis]})
 
 
 def _root(context: click.Context) -> Root:

@@ -25,6 +25,7 @@ from seedfold.orchestrator.state.overview import JobView, Overview
 from seedfold.orchestrator.state.study_list import StudySummary, list_studies
 
 _QUERY_EVERY_S = 15.0
+_REST_PER_LOOK = 10.0
 
 
 class Watched(Protocol):
@@ -82,10 +83,16 @@ class WatchedRoot:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._studies: list[StudySummary] = []
+        self._next_look_at = -inf
 
     def refresh(self) -> None:
-        """Read what is new."""
+        """Read what is new; not more often than so that most of the time nothing is read: sizes take long to add up."""
+        began = time.monotonic()
+        if began < self._next_look_at:
+            return
         self._studies = list(list_studies(self._root))
+        now = time.monotonic()
+        self._next_look_at = now + _REST_PER_LOOK * (now - began)
 
     def shown_lines(self) -> list[StyledLine]:
         """Return the list."""

@@ -81,9 +81,12 @@ def _owner(path: Path) -> str:
 
 
 def _last_activity(folder: StudyFolder) -> float:
-    """When a command or a job last wrote to the ledger."""
-    files = [file for part in (folder.plans_folder, folder.events_folder) if part.is_dir() for file in os.scandir(part)]
-    return max((file.stat(follow_symlinks=False).st_mtime for file in files), default=folder.path.stat().st_mtime)
+    """When a command or a job last wrote to the ledger; if that cannot be read, when something was last made in it."""
+    parts = [part for part in (folder.plans_folder, folder.events_folder) if part.is_dir()]
+    try:
+        return max(file.stat(follow_symlinks=False).st_mtime for part in parts for file in os.scandir(part))
+    except (OSError, ValueError):
+        return folder.path.stat().st_mtime
 
 
 def _size_on_disk(path: Path) -> int:
