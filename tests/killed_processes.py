@@ -38,7 +38,7 @@ def count_events(study: StudyFolder, kind: str) -> Counter[str]:
 
 def worker_processes(study: StudyFolder) -> list[psutil.Process]:
     """The workers that live."""
-    if not study.plans_folder.is_dir():
+    if not study.is_planned:
         return []
     identities = [submission.worker_process() for submission in Ledger(study).live_submissions]
     alive = (worker.pid for worker in identities if worker and worker.liveness() == "alive")

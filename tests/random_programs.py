@@ -145,26 +145,25 @@ keys = st.sampled_from(["seed", "rate", "text", "a", "b", "free", "opt", "number
 plain_roots = st.dictionaries(keys, plain_values, max_size=6)
 
 
-def default_entries(at_root: bool) -> st.SearchStrategy[Any]:
-    """Entries of a defaults list."""
-    slash = "" if at_root else "/"
+def default_entries(groups: Sequence[str], slash: str) -> st.SearchStrategy[Any]:
+    """Entries of a defaults list, with options of these groups."""
     names = st.sampled_from([*NAMES * 5, None, ["one", "two"], "???"])
     packages = st.sampled_from(["", "", "", "@other", "@_global_", "@free.b", "@net.any"])
     chosen = st.builds(
-        lambda group, package, name: {f"{slash}{group}{package}": name}, st.sampled_from(GROUPS), packages, names
+        lambda group, package, name: {f"{slash}{group}{package}": name}, st.sampled_from(groups), packages, names
     )
     unusual = st.builds(
         lambda prefix, group, name: {f"{prefix}{slash}{group}": name},
-        st.sampled_from(["optional ", "override "]), st.sampled_from(GROUPS), st.sampled_from([*NAMES, "missing"]),
+        st.sampled_from(["optional ", "override "]), st.sampled_from(groups), st.sampled_from([*NAMES, "missing"]),
     )  # fmt: skip
     return st.integers(0, 19).flatmap(lambda number: chosen if number else unusual)
 
 
-def defaults_lists(at_root: bool) -> st.SearchStrategy[list[Any]]:
+def defaults_lists(groups: Sequence[str] = GROUPS, slash: str = "") -> st.SearchStrategy[list[Any]]:
     """Defaults lists with ``_self_`` at any place, or without it."""
     return st.builds(
         lambda entries, place: [*entries[:place], *(["_self_"] if place >= 0 else []), *entries[max(place, 0) :]],
-        st.lists(default_entries(at_root), max_size=3, unique_by=lambda entry: next(iter(entry))),
+        st.lists(default_entries(groups, slash), max_size=3, unique_by=lambda entry: next(iter(entry))),
         st.integers(-1, 3),
     )
 
@@ -175,11 +174,16 @@ def with_defaults(node: dict[Any, Any], defaults: list[Any]) -> dict[Any, Any]:
 
 
 def options_of(group: str) -> st.SearchStrategy[list[Option]]:
-    """The two options of a group."""
+    """The two options of a group.
+
+    Their defaults name later groups only: Hydra composes an option that leads to itself twice for ever.
+    """
+    later = GROUPS[GROUPS.index(group) + 1 :]
+    lists = defaults_lists(later, "/") if later else st.just([])
     plain = st.builds(
         with_defaults,
         plain_roots,
-        st.integers(0, 9).flatmap(lambda number: st.just([]) if number else defaults_lists(at_root=False)),
+        st.integers(0, 9).flatmap(lambda number: st.just([]) if number else lists),
     )
     typed = opts if group == "opt" else layers if group == "net/layer" else nets | opts
     nodes = st.integers(0, 9).flatmap(lambda number: plain if number < (1 if group == "opt" else 5) else typed)
@@ -190,7 +194,7 @@ def options_of(group: str) -> st.SearchStrategy[list[Option]]:
 
 typed_roots = st.builds(
     Root,
-    defaults=defaults_lists(at_root=True),
+    defaults=defaults_lists(),
     net=nets,
     layer=st.none() | layers,
     seed=st.integers(0, 3),
@@ -200,7 +204,7 @@ typed_roots = st.builds(
     loose=plain_values | layers | st.just(MISSING),
     free=st.dictionaries(st.sampled_from(["a", "b"]), plain_values, max_size=2),
 )
-roots = typed_roots | st.builds(with_defaults, plain_roots, defaults_lists(at_root=True))
+roots = typed_roots | st.builds(with_defaults, plain_roots, defaults_lists())
 
 TYPED_VALUES: dict[str, list[str]] = {
     "seed": [

@@ -73,7 +73,7 @@ def _kill_again_and_again(digits: Digits) -> None:
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()
-        if digits.study.plans_folder.is_dir():
+        if digits.study.is_planned:
             command = ("resume", "digits", "--wait")
     for _ in range(2):
         digits.run(*command)

@@ -262,7 +262,9 @@ class Toy:
         (self.data / "hold").unlink()
 
     def states(self, study: str = "toy") -> dict[str, int]:
-        """The study's counts by state, without those that are zero."""
+        """The study's counts by state, without those that are zero; none while its jobs are not planned yet."""
+        if not self.study(study).is_planned:
+            return {}
         return {state: count for state, count in self.json_of("status", study)["states"].items() if count}
 
     def executions(self) -> dict[str, int]:

@@ -38,6 +38,11 @@ class StudyFolder:
         return self.path / "plans"
 
     @property
+    def is_planned(self) -> bool:
+        """Whether a launch got as far as to write its plan: before, the study has no jobs."""
+        return any(self.plans_folder.glob("*.jsonl"))
+
+    @property
     def submissions_folder(self) -> Path:
         """One folder per submission, named by its token."""
         return self.path / "submissions"
@@ -153,7 +158,7 @@ class Root:
             known = [study.name for study in self.study_folders()]
             listed = f"; there are: {', '.join(known)}" if known else "; it is empty"
             raise UsageError(f"no study {name!r} under {self.path}{did_you_mean(name, known)}{listed}")
-        if not any(folder.plans_folder.glob("*.jsonl")):
+        if not folder.is_planned:
             raise UsageError(
                 f"study {name!r} has no jobs yet: the command that launches it is still at work, or was stopped too"
                 " early; launch it again"

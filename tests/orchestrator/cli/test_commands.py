@@ -136,13 +136,9 @@ def test_replacing_needs_to_be_asked_for_and_leaves_no_wrong_row(done: Toy) -> N
 def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     launch = ("launch", "--config-dir", "conf", "experiment=light", "seed=0", "fold=0")
     first = toy.start(*launch, "study=one", "sleep_s=600", "resources.cpus=1000")
-    wait_until(
-        lambda: toy.root.exists() and toy.study("one").plans_folder.exists() and toy.states("one") == {"running": 1}
-    )
+    wait_until(lambda: toy.states("one") == {"running": 1})
     second = toy.start(*launch, "study=two")
-    wait_until(
-        lambda: toy.study("two").plans_folder.exists() and "waits for a slot: " in toy.output_of("status", "two")
-    )
+    wait_until(lambda: toy.states("two") and "waits for a slot: " in toy.output_of("status", "two"))
     toy.output_of("cancel", "one")
     said, _ = second.communicate(timeout=WAIT_S)
     first.communicate(timeout=WAIT_S)
@@ -185,9 +181,7 @@ def test_a_worker_that_dies_at_its_start_is_named_with_its_log(toy: Toy) -> None
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_until_another_takes_its_jobs(toy: Toy) -> None:
     launcher = toy.start("launch", "--config-dir", "conf", "experiment=light", "sleep_s=600")
-    wait_until(
-        lambda: toy.root.exists() and toy.study("light").plans_folder.exists() and toy.states("light").get("running")
-    )
+    wait_until(lambda: toy.states("light").get("running"))
     assert "dead_workers" not in toy.json_of("status", "light")
     toy.kill_workers()
     said, _ = launcher.communicate(timeout=WAIT_S)

@@ -52,7 +52,7 @@ def test_kills_at_random_moments(toy: Toy, undisturbed: StoredResults, seed: int
         time.sleep(dice.uniform(0.0, 0.5))
         launcher.kill()
         launcher.communicate()
-        if toy.study().plans_folder.is_dir():
+        if toy.study().is_planned:
             command = ("resume", "toy", "--wait")
     # A job that was killed has failed, and whoever was waited for first may not have been all.
     for _ in range(2):
