@@ -21,7 +21,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from seedfold.results.imports.run import IMPORT_RUN
 from seedfold.results.store.passing_errors import try_again
 
 _JOB = '["job",'
+_END = '["end"]'
 _OWN = '"seedfold.'
 _OWN_NAME = re.compile(r'(?<=")seedfold(\.\w+)+(?=")')
 
@@ -81,6 +82,8 @@ class PlanHeader:
     config_dirs: tuple[str, ...]
     settings: Mapping[str, Any]
     request: Request | None = None
+    has_end: bool = False
+    """Whether a last line says that the file is whole; plans of earlier versions have none."""
 
     @classmethod
     def create(
@@ -142,7 +145,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
     lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
-    return chain([to_json_line(asdict(header))], lines)
+    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{_END}\n"])
 
 
 def _named(line: str, name: Callable[[str], str]) -> str:
@@ -195,8 +198,18 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 
 def _decode_plan(path: Path) -> list[JobDescription]:
     with path.open(encoding="utf-8") as file:
-        file.readline()
-        return list(decode_jobs(_named(line, current_name) for line in file))
+        header = json.loads(file.readline())
+        lines = _lines_before_end(file) if header.get("has_end") else file
+        return list(decode_jobs(_named(line, current_name) for line in lines))
+
+
+def _lines_before_end(lines: Iterable[str]) -> Iterator[str]:
+    """All lines but the last. Raises ValueError if the last one does not say that it is the last."""
+    for line in lines:
+        if line.rstrip() == _END:
+            return
+        yield line
+    raise ValueError("its end is missing")
 
 
 class Plans:
