@@ -204,9 +204,11 @@ def run_task(
     environment: ScriptedEnvironment,
     stop_when: Callable[[], object] | None = None,
     act: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGUSR2),
+    submission_number: int = -1,
 ) -> ScriptedEnvironment:
-    """Run the worker of a task of the last submission in this process; ``act``, a stop, when the condition holds."""
-    submission = submissions(toy)[-1]
+    """Run the worker of a task of a submission, by default the last one, in this process; ``act``, a stop, when the
+    condition holds."""
+    submission = submissions(toy)[submission_number]
     environment = replace(environment, array=submission.array)
     assert submission.tasks.record_start(environment.index, environment.restart)
     study = toy.study("light")

@@ -31,6 +31,8 @@ COMMANDS = {
     "resume": "Start unfinished and failed jobs again, from their checkpoints.",
     "rerun": "Run finished jobs again: stale ones, or those that you select.",
     "cancel": "Cancel the jobs that are not done.",
+    "hold": "Hold the jobs that have not begun.",
+    "release": "Let held jobs go on.",
     "advance": "Submit what is due on a cluster; other commands do this too.",
     "run": "Run one job in the foreground, in a scratch folder.",
     "render": "Write scripts for a shell, sbatch or bsub, to run by hand.",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.ledger.events import Event, EventReader
+from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
@@ -33,6 +34,8 @@ class JobRecord:
     cancel_reason: str = ""
     resumed_at: float = -inf
     resumed_after_attempt: int = -1
+    held_event: Event | None = None
+    released_at: float = -inf
 
     def add_event(self, event: Event) -> None:
         """Add one event to what is known."""
@@ -43,6 +46,11 @@ class JobRecord:
         elif kind == "resumed":
             self.resumed_at = max(self.resumed_at, event["t"])
             self.resumed_after_attempt = max(self.resumed_after_attempt, attempt)
+        elif kind == "held":
+            if self.held_event is None or event["t"] > self.held_event["t"]:
+                self.held_event = event
+        elif kind == "released":
+            self.released_at = max(self.released_at, event["t"])
         else:
             self._add_attempt_event(attempt, event)
 
@@ -97,6 +105,17 @@ class JobRecord:
             return False
         done = self.done_event
         return done is None or done["t"] <= self.cancelled_at
+
+    @property
+    def hold(self) -> Hold | None:
+        """The hold of a job that was held, and neither released nor cancelled since; None if there is none.
+
+        A job that had begun at that moment, and was done after it, is not held.
+        """
+        if self.held_event is None or self.held_event["t"] <= max(self.released_at, self.cancelled_at):
+            return None
+        done = self.done_event
+        return Hold.from_event(self.held_event) if done is None or done["t"] <= self.held_event["t"] else None
 
 
 class Ledger:

@@ -27,7 +27,8 @@ class AdvanceResult:
     """What one call of `advance` did: numbers of tasks, and problems with the scheduler.
 
     ``unanswered`` tasks were sent, and it is not known whether they were accepted; ``refused_jobs`` were refused, for
-    the reasons in ``refusals``. ``call_again`` means that another call, about a minute later, will know more.
+    the reasons in ``refusals``. ``call_again`` means that another call, about a minute later, will know more. The
+    submissions ``on_hold`` are not sent, because all their jobs are held.
     """
 
     submitted: int = 0
@@ -40,6 +41,7 @@ class AdvanceResult:
     problems: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     task_states: StatusReply = field(default_factory=dict)
+    on_hold: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
         return "; ".join(filter(None, [self.summary(), *self.refusals])) or "nothing to do"

@@ -45,6 +45,9 @@ class Submitter:
         held_back = []
         queue_full = False
         for submission in [one for one in arrays if self._is_to_submit(one)]:
+            if all(self._round.states.of(job).is_held for job in submission.jobs):
+                self._round.result.on_hold.add(submission.token)
+                continue
             limit = queue_limit(submission)
             queue_full = queue_full or (limit is not None and queued_tasks + submission.task_count + _KEEPER > limit)
             if not queue_full and self._submit_array(submission):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -15,11 +16,23 @@ from seedfold.orchestrator.worker.worker import Worker
 
 def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     """Run the task of a worker environment, unless another worker has it."""
-    storage = StorageWait(submission.folder, beat=lambda: None, may_wait=lambda: True)
-    if not storage.until_done(lambda: submission.tasks.record_start(environment.index, environment.restart)):
+    if not _record_start(submission, environment):
         say("this task has a worker already, or has ended")
         return
     sys.path[:0] = submission.import_path()
     os.environ["PYTHONPATH"] = submission.python_path()
     study = StudyFolder(submission.folder.parents[1])
-    Worker(Root(study.path.parent), study, submission, environment).run()
+    worker = Worker(Root(study.path.parent), study, submission, environment)
+    worker.run()
+    while worker.was_released():
+        # Whoever released the jobs may have seen this task alive, and left them to it.
+        environment = replace(environment, restart=environment.restart + 1)
+        if not _record_start(submission, environment):
+            return
+        worker = Worker(Root(study.path.parent), study, submission, environment)
+        worker.run()
+
+
+def _record_start(submission: Submission, environment: WorkerEnvironment) -> bool:
+    storage = StorageWait(submission.folder, beat=lambda: None, may_wait=lambda: True)
+    return storage.until_done(lambda: submission.tasks.record_start(environment.index, environment.restart))

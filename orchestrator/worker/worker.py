@@ -162,6 +162,18 @@ class Worker:
             self.environment.index, self.environment.restart, by="worker", closed=self.queue.has_closed_stages
         )
 
+    def was_released(self) -> bool:
+        """Whether held jobs were released while this worker ended.
+
+        A scheduler's jobs are submitted again. A worker of this machine has to look itself, after it has recorded its
+        end: whoever released them before saw it alive, and whoever does it later sees that it has ended.
+        """
+        held = [job for job in self.queue if self.states.of(job).is_held]
+        if self.environment.is_scheduled or self.kill_at is not None or self.queue.has_closed_stages or not held:
+            return False
+        self.states.refresh()
+        return any(self.states.of(job).state == "waiting" and not self.states.of(job).is_held for job in held)
+
     def _is_unfinished(self, job: JobDescription) -> bool:
         job_state = self.states.of(job.id)
         if self._needs_other_task(job):
