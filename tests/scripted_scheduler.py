@@ -62,6 +62,7 @@ class ScriptedScheduler:
     answers: bool = True
     arrays: dict[str, Array] = field(default_factory=dict)
     keepers: dict[str, Keeper] = field(default_factory=dict)
+    throttles: list[tuple[str | None, int | None]] = field(default_factory=list)
 
     # What a test says.
 
@@ -134,6 +135,10 @@ class ScriptedScheduler:
         for index in tasks:
             if number is not None:
                 self.arrays[number].tasks.pop(index, None)
+
+    def throttle(self, submission: Submission, tasks: int | None) -> None:
+        self._answer()
+        self.throttles.append((submission.scheduler_id(), tasks))
 
     def queue_state(self, job_number: str) -> tuple[str, str]:
         self._answer()

@@ -33,6 +33,7 @@ COMMANDS = {
     "cancel": "Cancel the jobs that are not done.",
     "hold": "Hold the jobs that have not begun.",
     "release": "Let held jobs go on.",
+    "throttle": "Let at most N jobs of a study run at a time.",
     "advance": "Submit what is due on a cluster; other commands do this too.",
     "run": "Run one job in the foreground, in a scratch folder.",
     "render": "Write scripts for a shell, sbatch or bsub, to run by hand.",

@@ -21,11 +21,12 @@ from typing import Any, cast
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
 from seedfold.orchestrator.ledger.holds import is_hold
 from seedfold.orchestrator.ledger.past_caches import look_past_caches, read_past_caches
+from seedfold.orchestrator.ledger.throttle import is_throttle
 from seedfold.results.store.passing_errors import try_again
 
 Event = dict[str, Any]
 """``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, blocked, cancelled,
-resumed, held, released."""
+resumed, held, released, throttled."""
 
 
 class EventWriter:
@@ -123,6 +124,7 @@ _DETAILS: Mapping[str, Mapping[str, type]] = {
     "resumed": {},
     "held": {},
     "released": {},
+    "throttled": {"jobs": dict},
 }
 """What each kind of event has besides its time, its job and the number of the attempt."""
 
@@ -149,6 +151,8 @@ def is_event(event: Any) -> bool:
     # Looked at without a loop of its own for each field: a study has many thousands of events.
     if kind == "held":
         return is_hold(event)
+    if kind == "throttled":
+        return is_throttle(event)
     if kind != "done":
         return True
     known = event.keys() >= _DONE_FIELDS and isinstance(event["seconds"], int | float)

@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
+from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
 _EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
@@ -130,6 +131,7 @@ class Ledger:
         self.rerun_attempts: dict[str, int] = {}
         self.cancelled_jobs: set[str] = set()
         """Jobs that a person cancelled and that nobody has resumed since."""
+        self.throttle = Throttle()
         self._records: defaultdict[str, JobRecord] = defaultdict(JobRecord)
         self._events = EventReader(study.events_folder)
         self._submissions = Submissions(study)
@@ -161,6 +163,9 @@ class Ledger:
             self._add_event(event)
 
     def _add_event(self, event: Event) -> None:
+        if event["e"] == "throttled":
+            self.throttle.add_event(event)
+            return
         if "jobs" not in event:
             self._add_job_event(event["job"], event)
             return

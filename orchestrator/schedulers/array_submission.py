@@ -17,6 +17,7 @@ from seedfold.orchestrator.schedulers.submission_attempts import (
     record_refusal,
     record_unanswered,
 )
+from seedfold.orchestrator.schedulers.throttles import record_told
 from seedfold.orchestrator.settings.cluster import EXECUTOR_NAMES, ClusterSettings
 from seedfold.orchestrator.settings.failures import REFUSED, Failure
 
@@ -45,7 +46,7 @@ class Submitter:
         held_back = []
         queue_full = False
         for submission in [one for one in arrays if self._is_to_submit(one)]:
-            if all(self._round.states.of(job).is_held for job in submission.jobs):
+            if self._round.is_on_hold(submission):
                 self._round.result.on_hold.add(submission.token)
                 continue
             limit = queue_limit(submission)
@@ -92,6 +93,8 @@ class Submitter:
             self._round.result.unanswered += submission.task_count
             self._round.result.call_again = True
             return False
+        if self._round.ledger.throttle.limit is not None:
+            record_told(submission, self._round.throttle_of(submission))
         record_array_id(submission, array_id)
         self._round.result.submitted += submission.task_count
         return True

@@ -33,6 +33,7 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
+_ENDED_STATES = frozenset({"done", "failed", "blocked", "cancelled"})
 
 _STOPS = ("timeout", "preempted", "node")
 """Why the cluster stops jobs that then continue."""
@@ -210,6 +211,7 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_continued(overview, unique_views),
         *dead_worker_lines(overview, unique_views),
         *held_lines(overview.states, overview.folder.name, [view.job.id for view in unique_views]),
+        _note_throttle(overview, unique_views),
         _note_idle(overview, unique_views),
         *_notes_on_imports(unique_views),
     ]
@@ -297,6 +299,13 @@ def dead_workers_of(overview: Overview, views: Iterable[JobView]) -> list[DeadWo
 def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]:
     """A line for each dead worker that left some of these jobs."""
     return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
+
+
+def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
+    limit = overview.ledger.throttle.limit
+    if limit is None or all(view.state in _ENDED_STATES for view in views):
+        return None
+    return f"at most {count_noun(limit, 'job')} at a time; to lift it: seedfold throttle {overview.folder.name} off"
 
 
 def _note_idle(overview: Overview, views: Sequence[JobView]) -> str | None:

@@ -24,13 +24,27 @@ def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     study = StudyFolder(submission.folder.parents[1])
     worker = Worker(Root(study.path.parent), study, submission, environment)
     worker.run()
-    while worker.was_released():
+    while _were_jobs_released(worker):
         # Whoever released the jobs may have seen this task alive, and left them to it.
         environment = replace(environment, restart=environment.restart + 1)
         if not _record_start(submission, environment):
             return
         worker = Worker(Root(study.path.parent), study, submission, environment)
         worker.run()
+
+
+def _were_jobs_released(worker: Worker) -> bool:
+    """Whether held jobs were released while a worker ended.
+
+    A scheduler's jobs are submitted again. A worker of this machine has to look itself, after it has recorded its end:
+    whoever released them before saw it alive, and whoever does it later sees that it has ended.
+    """
+    states = worker.states
+    held = [job for job in worker.queue if states.of(job).is_held]
+    if worker.environment.is_scheduled or worker.kill_at is not None or worker.queue.has_closed_stages or not held:
+        return False
+    states.refresh()
+    return any(states.of(job).state == "waiting" and not states.of(job).is_held for job in held)
 
 
 def _record_start(submission: Submission, environment: WorkerEnvironment) -> bool:
