@@ -83,8 +83,8 @@ def command(
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
     request = options.pilot_request(pilot, pilot_auto)
     chosen = None if request is None else choose_pilot(plan, request, selection)
-    released = () if chosen is None else chosen.jobs
-    starting = selection.apply(plan.startable_jobs(released=released), lambda planned: planned.job)
+    startable = plan.startable_jobs() if chosen is None else chosen.choose_startable(plan)
+    starting = selection.apply(startable, lambda planned: planned.job)
     if file is not None:
         _write_jobs(jobs, file)
     if as_json:

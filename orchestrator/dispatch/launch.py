@@ -80,6 +80,8 @@ def launch(
     """
     plan = make_plan(root, overrides, config_dirs, many)
     refuse_copy(plan.folder)
+    if pilot is not None and rerun is not None:
+        raise UsageError("--pilot: holds jobs that have not begun; launch with --rerun in a second command")
     if selection is not None:
         selection.check_names(plan.descriptions)
     if not replace:
@@ -87,8 +89,10 @@ def launch(
     if accept:
         plan = accept_and_plan_again(plan, selection)
     chosen = None if pilot is None else choose_pilot(plan, pilot, selection or Selection())
-    released = () if chosen is None else chosen.jobs
-    starting = plan.startable_jobs(rerun_condition(rerun, plan.descriptions), released)
+    if chosen is None:
+        starting = plan.startable_jobs(rerun_condition(rerun, plan.descriptions))
+    else:
+        starting = chosen.choose_startable(plan)
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     return start_plan(plan, starting, overrides, config_dirs, pilot=chosen)

@@ -34,6 +34,10 @@ class Pilot:
     held: tuple[str, ...]
     is_auto: bool
 
+    def choose_startable(self, plan: Plan) -> list[PlannedJob]:
+        """The jobs that a launch with this pilot submits: the others, too, which are held. Done jobs stay done."""
+        return [planned for planned in plan.startable_jobs(released=self.jobs) if planned.state != "done"]
+
     def record(self, plan: Plan) -> None:
         """Record the hold. This is done before anything is submitted, so that no worker begins a job that is held."""
         known = plan.ledger
