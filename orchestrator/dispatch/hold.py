@@ -20,6 +20,7 @@ from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.imported_predictions import is_import
@@ -70,6 +71,10 @@ def release(root: Root, name: str, selection: Selection) -> tuple[list[JobDescri
         [job for job in _own_jobs(ledger, selection) if ledger.record_of(job.id).hold is not None], lambda job: job
     )
     record_released(study, ledger, [job.id for job in jobs])
+    if longest_cache_s(study.path):
+        # A worker that saw the jobs held may have ended since, and this machine may still show it alive.
+        for submission in (one for one in ledger.live_submissions if one.array is None):
+            look_past_caches(submission.tasks.folder)
     wanted = {job.id for job in jobs}
     last = [ledger.last_submission_of[job] for job in wanted if job in ledger.last_submission_of]
     # What was submitted runs the code of the moment when it was submitted, if there is a snapshot of it.

@@ -35,16 +35,16 @@ def _held_text(states: JobStates, study: str, hold: Hold, count: int) -> str:
         return f"{held}; to let {'it' if count == 1 else 'them'} go on: {release}"
     stopped = _stopped_pilots(states, hold.pilots)
     done = sum(states.of(pilot).state == "done" for pilot in hold.pilots)
-    progress = f"{done} of {count_noun(len(hold.pilots), 'pilot job')} {'is' if done == 1 else 'are'} done"
+    progress = f"{done} of {len(hold.pilots)} pilot jobs done"
     if stopped:
         found = ", ".join(f"{number} {state}" for state, number in stopped.items())
         return (
-            f"{held} for the pilot, and stay so: {progress}, {found}; to try the pilot again: seedfold resume {study};"
+            f"{held} for the pilot, and stay so ({progress}, {found}); to try the pilot again: seedfold resume {study};"
             f" to run the others all the same: {release}"
         )
     if hold.is_auto:
-        return f"{held} until the pilot is done: {progress}; then they go on by themselves"
-    return f"{held} for the pilot: {progress}; to run the others: {release}"
+        return f"{held} until the pilot is done ({progress}); then they go on by themselves"
+    return f"{held} for the pilot ({progress}); to run the others: {release}"
 
 
 def _stopped_pilots(states: JobStates, pilots: Sequence[str]) -> Counter[str]:

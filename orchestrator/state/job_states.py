@@ -199,9 +199,11 @@ class JobStates:
             return job_state
         is_open = job_id in ledger.open_submission_of and not self._is_exhausted(record)
         hold = self._hold_in(ledger, record)
-        if hold is not None and (is_open or job_state.state != "failed"):
-            return self._state_on_hold(job_state, hold, is_open and ledger is self.ledger)
-        return replace(job_state, state="submitted") if is_open else replace(job_state, is_held=hold is not None)
+        if hold is None:
+            return replace(job_state, state="submitted") if is_open else job_state
+        if job_state.state == "failed" and not is_open:
+            return replace(job_state, is_held=True)
+        return self._state_on_hold(job_state, hold, is_open and ledger is self.ledger)
 
     # --- holds --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.log_lines import say
@@ -43,6 +44,8 @@ def _were_jobs_released(worker: Worker) -> bool:
     held = [job for job in worker.queue if states.of(job).is_held]
     if worker.environment.is_scheduled or worker.kill_at is not None or worker.queue.has_closed_stages or not held:
         return False
+    if longest_cache_s(states.ledger.study.path):
+        states.ledger.look_past_caches()
     states.refresh()
     return any(states.of(job).state == "waiting" and not states.of(job).is_held for job in held)
 

@@ -211,8 +211,9 @@ class Slurm:
         """See `Backend.throttle`."""
         change = ["scontrol", "update", f"JobId={submission.scheduler_id()}", f"ArrayTaskThrottle={tasks or 0}"]
         process = queries.run(change, self._timeout_s)
-        if process.returncode and not _ENDED.search(process.stderr):
-            raise UnreachableError(f"scontrol failed: {' '.join(process.stderr.split()) or process.returncode}")
+        message = " ".join((process.stderr + process.stdout).split())
+        if process.returncode and not _ENDED.search(message):
+            raise UnreachableError(f"scontrol failed: {message or process.returncode}")
 
     def queue_state(self, job_number: str) -> tuple[str, str]:
         """See `Backend.queue_state`."""

@@ -99,7 +99,7 @@ def test_the_rest_is_sent_when_the_pilot_is_done(toy: Toy, scheduler: ScriptedSc
     assert toy.launch("cluster=slurm", "fold=0", *pilot, experiment="light").returncode == 0
     assert [one.submission.task_count for one in scheduler.arrays.values()] == [1]
     assert toy.states("light") == {"submitted": 2}
-    assert "1 job is held until the pilot is done: 0 of 1 pilot job are done" in toy.output_of("status", "light")
+    assert "1 job is held until the pilot is done (0 of 1 pilot jobs done)" in toy.output_of("status", "light")
     run_task(toy, ScriptedEnvironment(), submission_number=0)
     assert "1 tasks sent" in toy.output_of("advance", "light")
     assert len(scheduler.arrays) == 2
@@ -113,7 +113,7 @@ def test_a_failed_pilot_keeps_the_others_held(toy: Toy) -> None:
     assert launched.returncode == 1
     assert toy.states("light") == {"waiting": 5, "failed": 1}
     said = toy.output_of("status", "light")
-    assert "5 jobs are held for the pilot, and stay so: 0 of 1 pilot job are done, 1 failed" in said
+    assert "5 jobs are held for the pilot, and stay so (0 of 1 pilot jobs done, 1 failed)" in said
     toy.output_of("release", "light", "--where", "seed=1")
     wait_until(lambda: toy.states("light") == {"waiting": 2, "done": 3, "failed": 1})
     assert toy.output_of("cancel", "light").startswith("light: cancelled 2 jobs")
