@@ -90,7 +90,7 @@ def command(
         print_json(
             status_to_json(study, views)
             | _progress_json(views)
-            | {"removed": len(removed_ids(overview))}
+            | {"removed": len(removed_ids(overview)), "throttle": overview.ledger.throttle.limit}
             | _dead_workers_json(overview, views)
             | _queue_json(queue_view)
             | _copy_json(overview)

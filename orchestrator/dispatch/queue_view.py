@@ -58,7 +58,7 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
         return QueueView(unreachable=str(error))
     ledger.refresh()
     groups = _JobsByReason()
-    for submission in ledger.live_submissions:
+    for submission in (one for one in ledger.live_submissions if one.token not in result.on_hold):
         groups.add_submission(submission, result.task_states.get(submission.token) or {})
     return QueueView(groups.queued_jobs(), (*result.problems, *result.refusals))
 

@@ -87,7 +87,7 @@ def resume(
         accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
         comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
     planned = [one for one in judged if not is_import(one.job)]
-    starting = _jobs_to_resume(planned, kinds) if choose is None else choose(planned)
+    starting = _jobs_to_resume(planned, kinds, states.is_left_on_hold) if choose is None else choose(planned)
     if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
     starting, mixed = split_mixed(comparison, states, judged, starting)
@@ -103,6 +103,7 @@ def resume(
         study=study,
         jobs=tuple(one.job.id for one in planned),
         started=submitted_jobs(starting, submissions),
+        held_count=states.count_held(job.id for job in submitted_jobs(starting, submissions)),
         submissions=submissions,
         taken_count=count_taken(starting, submissions),
         advance_result=advanced,
@@ -140,8 +141,10 @@ def _advance_study(root: Root, ledger: Ledger) -> None:
     ledger.refresh()
 
 
-def _jobs_to_resume(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list[PlannedJob]:
-    """Jobs that are neither done nor active.
+def _jobs_to_resume(
+    planned: Sequence[PlannedJob], kinds: Sequence[str], is_left_on_hold: Callable[[str], bool]
+) -> list[PlannedJob]:
+    """Jobs that are neither done nor active nor held.
 
     A job with a parent that is neither and is not resumed itself is left out.
     """
@@ -149,6 +152,8 @@ def _jobs_to_resume(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list
     starting: dict[str, PlannedJob] = {}
     for one in planned:
         if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
+            continue
+        if is_left_on_hold(one.job.id):
             continue
         if all(parent in starting or states.get(parent) in {"done", *ACTIVE_STATES} for parent in one.job.parents):
             starting[one.job.id] = one

@@ -45,7 +45,19 @@ Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
 Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
-    {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
+    {
+        "cluster",
+        "failures",
+        "paths",
+        "resources",
+        "logger",
+        "checkpoint",
+        "identity",
+        "report",
+        "order",
+        "size",
+        "hydra",
+    }
 )
 """Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
 _SWEPT = "hydra.sweeper."

@@ -35,6 +35,7 @@ from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.slots import Slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
+from seedfold.orchestrator.worker.study_limit import StudyLimit
 from seedfold.orchestrator.worker.template_client import (
     TemplateClient,
     callable_names,
@@ -60,6 +61,7 @@ class Worker:
         self.states = JobStates(root, Ledger(study), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
+        self.limit = StudyLimit(self.states, submission, self.machine)
         self.recorded_wait = ""
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
@@ -192,6 +194,8 @@ class Worker:
         """Record who holds the slots, as long as this worker holds none."""
         shortage = self.machine.shortage if waits else None
         text = shortage.to_text(self.root.path) if shortage else ""
+        if waits and self.limit.is_reached(self.running):
+            text = self.limit.to_text()
         if text != self.recorded_wait:
             self.recorded_wait = text
             record_wait(self.submission.folder, text)
@@ -201,8 +205,13 @@ class Worker:
         if reason:
             self._record_impossible(job, reason)
             return True
+        if self.limit.is_reached(self.running):
+            return False
         slot = self.machine.acquire_slot(job.resources, len(self.running))
         if slot is None:
+            return False
+        if not self.limit.join(slot):
+            slot.release()
             return False
         try:
             self._start_in_slot(job, slot)
