@@ -195,5 +195,6 @@ def done_event_details(job_id: str, attempt: int, result: Result, folder: Path) 
         "files": result.files,
         "result": result_record(folder),
         "host": result.provenance["host"],
+        "usage": result.provenance.get("usage", {}),
         **({"nan": names} if (names := nan_metrics(result.metrics)) else {}),
     }

@@ -41,6 +41,7 @@ from seedfold.orchestrator.worker.template_client import (
     find_program_start,
     is_program,
 )
+from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_worker
 
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
@@ -70,6 +71,7 @@ class Worker:
         self.queue = JobQueue(own_jobs, self.states, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, RunningAttempt] = {}
         self.repeated_failures = RepeatedFailures(self.policies.stop_after_identical)
+        self.use = UseSampler()
         self.requests = AttemptRequests(root, study, submission, environment, self.states, self.policies.nan)
         self.kill_at: float | None = None
         self.refreshed_at = -inf
@@ -117,6 +119,7 @@ class Worker:
             self._replace_template()
         self.storage.until_done(self._refresh)
         self._beat()
+        self.use.sample(self.running.values())
         if self.kill_at is not None:
             return self._kill_if_due(self.kill_at)
         may_have_more = self.storage.until_done(self._start_ready_jobs)
@@ -286,7 +289,7 @@ class Worker:
             self._record_exit(running, exit_message)
 
     def _record_result(self, running: RunningAttempt, peak: int) -> None:
-        damage = self.events.append_done(running.job.id, running.attempt)
+        damage = self.events.append_done(running.job.id, running.attempt, seen_by_worker(running, peak))
         if damage:
             self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
         else:
@@ -312,7 +315,7 @@ class Worker:
         self._record_failed(running, Failure(kind, f"{why} before the job had written a checkpoint", kind), peak)
 
     def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
-        code, peak = exit_message["code"], exit_message["peak"]
+        code, peak = exit_message["code"], max(exit_message["peak"], running.peak_bytes)
         if -code in _SIGNALS_OF_A_TASKS_END and self.environment.is_scheduled:
             time.sleep(_TASK_KILL_S)
         failure = failure_from_exit(code, peak, count_oom_kills() > running.oom_kills_before)
