@@ -44,6 +44,8 @@ COMMANDS = {
     "fetch": "Copy a study from another machine or folder, to read it here.",
     "report": "Write one self-contained HTML page with tables and figures.",
     "gc": "List files that may be deleted, with sizes, or delete them.",
+    "delete": "Say what deleting a study removes, or delete it.",
+    "rename": "Give a study another name.",
     "make-data": "Write a small sample data set for a study.",
     "doctor": "Check this machine and its cluster, and say what is wrong.",
     "completion": "Print the script for tab completion in your shell.",

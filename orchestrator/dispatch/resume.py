@@ -72,7 +72,7 @@ def resume(
     study = root.existing_study(name)
     refuse_copy(study)
     ledger = Ledger(study)
-    _advance_study(root, ledger)
+    advance_study(root, ledger)
     header = ledger.plans.header
     assert header is not None
     code_folder = folder or Path(header.folder)
@@ -132,7 +132,7 @@ def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:
     return list({job.id: job for job in jobs}.values())
 
 
-def _advance_study(root: Root, ledger: Ledger) -> None:
+def advance_study(root: Root, ledger: Ledger) -> None:
     """Record which tasks have ended: tasks that were just cancelled in the scheduler would else count as queued."""
     if not any(submission.array for submission in ledger.live_submissions):
         return

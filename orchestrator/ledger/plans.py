@@ -21,7 +21,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,10 @@ Address = tuple[str, str]
 Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
     {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
-)
+) | {"study"}
 """Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
 _SWEPT = "hydra.sweeper."
+_STUDY = "study="
 
 
 def study_request(overrides: Iterable[str]) -> Request:
@@ -170,7 +171,10 @@ def read_plan_header(path: Path) -> PlanHeader:
         _require_text(record["folder"])
         # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
         request = record.get("request", study_request(record["overrides"]) or None)
-        header = PlanHeader(**{**record, "request": None if request is None else tuple(map(_require_text, request))})
+        if request is not None:
+            # Earlier versions counted the name of the study, which may change.
+            request = tuple(one for one in map(_require_text, request) if not one.startswith(_STUDY))
+        header = PlanHeader(**{**record, "request": request})
         if not isinstance(header.settings, dict):
             raise TypeError(f"settings: {header.settings!r:.40}")
         return header
@@ -237,7 +241,9 @@ class Plans:
         return bool(new)
 
     def _read(self, path: Path) -> None:
-        self.header, jobs = read_plan_header(path), list(read_plan_jobs(path))
+        self.header, name = read_plan_header(path), self.study.name
+        # A study that was renamed has its earlier name in its files.
+        jobs = [job if job.study == name else replace(job, study=name) for job in read_plan_jobs(path)]
         for job in jobs:
             self.jobs[job.id] = job
             self.current_jobs[job.address] = job
