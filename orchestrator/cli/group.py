@@ -43,6 +43,7 @@ COMMANDS = {
     "compare": "Compare two values of an axis, two studies or two jobs.",
     "fetch": "Copy a study from another machine or folder, to read it here.",
     "report": "Write one self-contained HTML page with tables and figures.",
+    "archive": "Write a study to one file with checksums, or read such a file.",
     "gc": "List files that may be deleted, with sizes, or delete them.",
     "delete": "Say what deleting a study removes, or delete it.",
     "rename": "Give a study another name.",
