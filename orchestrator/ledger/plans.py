@@ -33,6 +33,7 @@ from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.settings.notify import without_targets
 from seedfold.results.imports.run import IMPORT_RUN
 from seedfold.results.store.passing_errors import try_again
 
@@ -45,7 +46,7 @@ Address = tuple[str, str]
 Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
     {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
-) | {"study"}
+) | {"study", "notify"}
 """Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
 _SWEPT = "hydra.sweeper."
 _STUDY = "study="
@@ -97,9 +98,9 @@ class PlanHeader:
             time=time.time(),
             user=user_name(),
             host=os.uname().nodename,
-            command=tuple(without_secrets(word, os.environ) for word in sys.argv),
+            command=tuple(without_targets(without_secrets(word, os.environ)) for word in sys.argv),
             folder=str(folder),
-            overrides=tuple(overrides),
+            overrides=tuple(map(without_targets, overrides)),
             config_dirs=tuple(map(str, config_dirs)),
             settings=dict(settings),
             request=request,

@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import REFUSED, RetryPolicies
+from seedfold.orchestrator.settings.notify import Notify
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
 from seedfold.orchestrator.state.learned_resources import UsageHistory
@@ -67,6 +68,7 @@ class Plan:
         self.states = JobStates(root, self.ledger, self.policies, by_id)
         self.report_settings = ReportSettings.parse(study.settings.get("report"))
         self.report_settings.check_axes(axis for job in planned for axis in job.axes)
+        Notify.parse(study.settings.get("notify"))
         self.report_settings.check_stages(job.stage for job in planned)
         self.states.prefetch_results()
         self.history = UsageHistory(self.states)

@@ -29,6 +29,7 @@ from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import Message
+from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
@@ -164,6 +165,9 @@ class Worker:
         self.submission.tasks.record_end(
             self.environment.index, self.environment.restart, by="worker", closed=self.queue.has_closed_stages
         )
+        self.states.refresh()
+        if note := notify_of_end(self.states):
+            say(note)
 
     def _is_unfinished(self, job: JobDescription) -> bool:
         job_state = self.states.of(job.id)
