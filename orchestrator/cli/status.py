@@ -19,6 +19,7 @@ from seedfold.orchestrator.cli.console import (
     nonzero_columns,
     print_json,
     print_lines,
+    print_note,
     print_text,
 )
 from seedfold.orchestrator.cli.ls import print_studies
@@ -42,6 +43,7 @@ from seedfold.orchestrator.state.overview import (
     status_to_json,
 )
 from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
+from seedfold.orchestrator.worker.notification import notify_of_end
 
 _RUNNING_SHOWN = 8
 
@@ -85,6 +87,8 @@ def command(
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()
+    if note := notify_of_end(overview.states):
+        print_note(note)
     views = overview.superseded_views(selection) if superseded else overview.job_views(selection)
     if as_json:
         print_json(

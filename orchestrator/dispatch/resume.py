@@ -32,6 +32,7 @@ from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_ove
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
+from seedfold.orchestrator.state.learned_resources import UsageHistory
 from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
@@ -71,7 +72,7 @@ def resume(
     study = root.existing_study(name)
     refuse_copy(study)
     ledger = Ledger(study)
-    _advance_study(root, ledger)
+    advance_study(root, ledger)
     header = ledger.plans.header
     assert header is not None
     code_folder = folder or Path(header.folder)
@@ -79,6 +80,7 @@ def resume(
     refuse_secrets(jobs, settings, overrides, os.environ)
     ClusterSettings.parse(settings["cluster"])
     states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
+    planned_jobs, jobs = jobs, UsageHistory(states).with_learned_resources(jobs)
     known_jobs = unique_by_id(jobs)
     if selection is not None:
         selection.check_names(jobs)
@@ -95,7 +97,7 @@ def resume(
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
-        if overrides or code_folder != Path(header.folder):
+        if overrides or code_folder != Path(header.folder) or jobs != planned_jobs:
             write_plan(study, PlanHeader.create(overrides, (), settings, code_folder), jobs)
     copy_reused_outputs(study, states, jobs)
     submissions, advanced = submit_jobs(root, study, ledger, starting, settings, code_folder, code)
@@ -131,7 +133,7 @@ def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:
     return list({job.id: job for job in jobs}.values())
 
 
-def _advance_study(root: Root, ledger: Ledger) -> None:
+def advance_study(root: Root, ledger: Ledger) -> None:
     """Record which tasks have ended: tasks that were just cancelled in the scheduler would else count as queued."""
     if not any(submission.array for submission in ledger.live_submissions):
         return

@@ -127,6 +127,10 @@ class JobStates:
                 self.passed_over[other.study.name] = str(error)
         return None
 
+    def ledgers_of_root(self) -> list[Ledger]:
+        """The ledger of this study, and those of the other studies of the root that can be read."""
+        return [self.ledger, *self._read_other_studies()]
+
     def _read_other_studies(self) -> Iterable[Ledger]:
         if not self._others_are_read:
             for study in self.root.study_folders():
