@@ -11,6 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
 from seedfold.orchestrator.state.overview import Overview, note_removed
 from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
@@ -108,7 +109,7 @@ class GivenOptions(OutputOptions):
 )
 @options.with_removed
 @options.across
-@options.selection
+@options.selection_of_rows
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Print or write a TABLE of a study: runs, metrics (the default), predictions, oof, ensemble or top.
@@ -125,6 +126,7 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     output = TableOutput.from_options(given_options)
     _refuse_unused_options(name, given_options)
     overview = Overview(root, study, with_removed=given_options["with_removed"])
+    Selection.parse(stages=given_options["stages"]).check_names(overview.ledger.plans.jobs.values())
     show = _show_analysis if name in ANALYSES else _show_table
     show(overview, name, given_options, output)
 
