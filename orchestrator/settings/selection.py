@@ -26,8 +26,10 @@ class Selection:
     where: Where | None = None
     stages: frozenset[str] = frozenset()
     limit: int | None = None
+    ids: frozenset[str] | None = None
+    """The ids of the only jobs that are selected; None for those of any id."""
     text: str = ""
-    """The options as they were typed, for messages; empty if every job is selected."""
+    """The options as they were typed, for messages."""
 
     @classmethod
     def parse(cls, where: Sequence[str] = (), stages: Sequence[str] = (), limit: int | None = None) -> Selection:
@@ -37,7 +39,7 @@ class Selection:
         options = [*(("--where", one) for one in where), *(("--stage", one) for one in stages)]
         options += [] if limit is None else [("--limit", str(limit))]
         text = " ".join(f"{name} {shlex.quote(value)}" for name, value in options)
-        return cls(_parse_where(where) if where else None, frozenset(stages), limit, text)
+        return cls(_parse_where(where) if where else None, frozenset(stages), limit, text=text)
 
     def check_names(self, jobs: Iterable[JobDescription]) -> None:
         """Check the names against all jobs of a study. Raises UsageError for an unknown stage or axis."""
@@ -52,7 +54,7 @@ class Selection:
 
     def matches(self, job: JobDescription) -> bool:
         """Whether a job meets the conditions. The limit is not applied here."""
-        if self.stages and job.stage not in self.stages:
+        if (self.stages and job.stage not in self.stages) or (self.ids is not None and job.id not in self.ids):
             return False
         return self.where is None or self.where.matches_job(job)
 

@@ -132,7 +132,7 @@ class Overview:
     def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
         jobs = self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
-        return dict(self.only.apply(jobs.items(), lambda item: item[1])) if self.only.text else jobs
+        return jobs if self.only == Selection() else dict(self.only.apply(jobs.items(), lambda item: item[1]))
 
     def job_views(self, selection: Selection | None = None) -> list[JobView]:
         """The view of the job of each address of the study, in the order in which the addresses were planned."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class StudyLogs:
     def __init__(self, overview: Overview, limit: int | None = None) -> None:
         self._overview = overview
         self._limit = limit
-        self._axes = _varying_axes(list(overview.jobs_at_addresses().values()))
+        self._axes = varying_axes(overview.jobs_at_addresses().values())
 
     def ends_of_running(self) -> Iterator[PlacedLine]:
         """Yield the last lines of the logs of running jobs."""
@@ -82,8 +82,8 @@ class StudyLogs:
         return (PlacedLine(place, line) for line in lines)
 
 
-def _varying_axes(jobs: Sequence[JobDescription]) -> set[str]:
-    """The axes that have several values among jobs: the others tell nothing."""
+def varying_axes(jobs: Iterable[JobDescription]) -> set[str]:
+    """Return the axes that have several values among jobs: the others tell nothing."""
     values: dict[str, set[str]] = {}
     for job in jobs:
         for name, value in job.axes.items():
