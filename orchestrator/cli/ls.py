@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import click
 
 from seedfold.jobs.errors import count_noun
+from seedfold.jobs.times_text import about_text
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     StyledLine,
-    about_text,
     align_rows,
     counts_text,
     make_lines,

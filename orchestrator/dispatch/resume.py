@@ -27,7 +27,7 @@ from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import FAILURE_KINDS, RetryPolicies
-from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_overrides
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
@@ -55,6 +55,7 @@ def resume(
     folder: Path | None = None,
     accept: bool = False,
     choose: Callable[[Sequence[PlannedJob]], list[PlannedJob]] | None = None,
+    tell: TellSelected | None = None,
 ) -> LaunchResult:
     """Start the jobs that are neither done nor queued nor running, from their checkpoints.
 
@@ -63,8 +64,9 @@ def resume(
     ``overrides`` may change volatile keys, such as ``resources.memory=80GB``; ``kinds`` selects jobs with failures of
     these kinds; with ``original_code`` each job runs the code of its last submission instead of today's code, which is
     in ``folder``, by default the folder of the last launch. ``accept`` first records that the code of today computes
-    the same as that of done jobs. ``choose`` picks the jobs to start in place of all that. Raises UsageError for an
-    unknown kind, for an override that would change ids, and for code of which there is no snapshot.
+    the same as that of done jobs. ``choose`` picks the jobs to start in place of all that. ``tell`` is told the jobs
+    before they are started. Raises UsageError for an unknown kind, for an override that would change ids, and for code
+    of which there is no snapshot.
     """
     for kind in kinds:
         if kind not in FAILURE_KINDS:
@@ -93,6 +95,8 @@ def resume(
     if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
     starting, mixed = split_mixed(comparison, states, judged, starting)
+    if tell is not None:
+        tell([one.job for one in starting])
     check_with_scheduler(study, starting, settings)
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:

@@ -87,16 +87,24 @@ class FailureGroup:
 class Overview:
     """The jobs of a study that exists, as it was last launched. Raises UsageError if it does not exist.
 
-    ``with_removed`` adds the jobs of points that the study no longer has.
+    ``with_removed`` adds the jobs of points that the study no longer has; ``only`` leaves out all but some jobs.
     """
 
     def __init__(
-        self, root: Root, study_name: str, result_check: ResultCheck = "files", *, with_removed: bool = False
+        self,
+        root: Root,
+        study_name: str,
+        result_check: ResultCheck = "files",
+        *,
+        with_removed: bool = False,
+        only: Selection | None = None,
     ) -> None:
         self.root = root
         self.with_removed = with_removed
+        self.only = only or Selection()
         self.folder: StudyFolder = root.existing_study(study_name)
         self.ledger = Ledger(self.folder)
+        self.only.check_names(self.ledger.plans.jobs.values())
         header = self.ledger.plans.header
         self.settings: Mapping[str, Any] = header.settings if header else {}
         self.states = JobStates(
@@ -125,7 +133,8 @@ class Overview:
 
     def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
-        return self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        jobs = self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        return jobs if self.only == Selection() else dict(self.only.apply(jobs.items(), lambda item: item[1]))
 
     def job_views(self, selection: Selection | None = None) -> list[JobView]:
         """The view of the job of each address of the study, in the order in which the addresses were planned."""

@@ -273,7 +273,9 @@ class Worker:
             if running.kill_reason:
                 running.send_signal(signal.SIGKILL, self.study)
         elif message["m"] == "started":
-            self.events.append_started(running.job.id, running.attempt, message["process"], running.step_before)
+            self.events.append_started(
+                running.job.id, running.attempt, message["process"], running.step_before, running.slot.gpus
+            )
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 running.send_signal(signal.SIGTERM, self.study)
