@@ -39,7 +39,7 @@ def _columns(table: ReportTable) -> list[dict[str, str]]:
         *(["head"] if table.has_heads else []),
         "jobs",
     ]
-    kinds = {axis: "axis" for axis in table.axes}
+    kinds = dict.fromkeys(table.axes, "axis")
     short = short_names(list(table.axes))
     named = [{"key": key, "name": short.get(key, key), "kind": kinds.get(key, "text")} for key in first]
     return [*named, *({"key": name, "name": name, "kind": "metric"} for name in table.columns)]

@@ -14,7 +14,7 @@ from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import JobView
-from seedfold.results.evaluation.axes import format_value, short_names
+from seedfold.results.evaluation.axes import axis_names, format_value, short_names
 from seedfold.results.evaluation.missing_values import is_defined
 
 MOST_ROWS = 500
@@ -101,11 +101,7 @@ def _question_key(asked: RowQuestion) -> tuple[Any, ...]:
 
 def _columns(study: KeptStudy, snapshot: Snapshot) -> dict[str, _Column]:
     """The columns that need no results, by key. An axis of the name of another column is ``axis.NAME``."""
-    axes = study.once(
-        snapshot.version,
-        ("axes",),
-        lambda: list(dict.fromkeys(name for view in snapshot.views for name in view.job.axes)),
-    )
+    axes = study.once(snapshot.version, ("axes",), lambda: axis_names([view.job for view in snapshot.views]))
     short = short_names(axes)
     found = [_plain_column(key) for key in ("id", "stage")]
     found += [_axis_column(name, short[name]) for name in axes]

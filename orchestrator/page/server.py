@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 
 import uvicorn
 
@@ -36,9 +36,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(
-                f"--port {port}: is taken by another program; leave --port out to use a free one"
-            ) from error
+            raise UsageError(f"--port {port}: is taken by another program; leave it out to use a free one") from error
         raise UsageError(f"--host {host} --port {port}: {error.strerror}; choose another") from error
     return opened
 
@@ -59,5 +57,6 @@ def serve(root: Root, opened: socket.socket, token: str, names: Collection[str])
         proxy_headers=False,
         timeout_graceful_shutdown=_END_S,
     )
-    with closing(opened):
+    # Ctrl-C is the way to end it.
+    with closing(opened), suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[opened])
