@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,9 @@ from seedfold.orchestrator.page.study_list import StudyList
 from seedfold.orchestrator.page.study_summary import make_summary
 from seedfold.orchestrator.state.overview import JobView
 
-MOST_OFFSET = 1 << 60
 STATIC = Path(__file__).parent / "static"
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".html": "text/html"}
+"""The types of the page's files, whatever this machine has for their names: browsers run no script of another type."""
 Answer = Callable[[Request], Any]
 
 
@@ -113,7 +115,7 @@ class Page:
 
     def log(self, request: Request) -> Any:
         """A part of a log."""
-        offset = whole_number(request, "offset", -MOST_LOG_BYTES, -MOST_OFFSET, MOST_OFFSET)
+        offset = whole_number(request, "offset", -MOST_LOG_BYTES, None)
         attempt = whole_number(request, "attempt", 0, 0)
         return read_log(*self._job(request), offset, attempt or None)
 
@@ -140,6 +142,8 @@ class Page:
 def make_application(root: Root, rules: AccessRules) -> ASGIApp:
     """Return the server of a root's page, for those who keep the rules."""
     page = Page(root)
+    for suffix, media_type in _TYPES.items():
+        mimetypes.add_type(media_type, suffix)
 
     async def changes(request: Request) -> Response:
         return StreamingResponse(page.changes.events(), media_type="text/event-stream")

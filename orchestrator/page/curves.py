@@ -52,7 +52,7 @@ def make_job_curves(study: KeptStudy, view: JobView) -> dict[str, Any]:
         "metrics": list(curves),
         "metric": _default_metric([view], list(curves)),
         "total": len(curves),
-        "curves": [_curve(view, name, points) for name, points in curves.items()],
+        "curves": [_curve(view, name, points) | {"metric": name} for name, points in curves.items()],
     }
 
 

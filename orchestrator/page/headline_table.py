@@ -61,8 +61,8 @@ def _cell(cell: Cell | None) -> dict[str, Any] | None:
 
 
 def _caption(table: ReportTable, over: list[str]) -> str:
-    averaged = f"Mean ± standard deviation over {', '.join(over)}." if over else "One value of each job."
+    legend = table.legend(over)
     constant = table.shown_axes.constant
     same = ", ".join(f"{axis}={value}" for axis, value in constant.items() if axis not in over)
     left_out = f" {table.left_out} more rows are left out." if table.left_out else ""
-    return averaged + (f" The same in all rows: {same}." if same else "") + left_out
+    return legend + (f" The same in all rows: {same}." if same else "") + left_out

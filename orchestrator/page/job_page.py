@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.job_differences import ABSENT, find_differences
 from seedfold.jobs.terminal_text import terminal_log
+from seedfold.orchestrator.page.commands import job_commands
 from seedfold.orchestrator.page.curves import make_labels
 from seedfold.orchestrator.page.kept_studies import KeptStudies, KeptStudy
 from seedfold.orchestrator.state.job_details import JobDetails
@@ -21,7 +19,6 @@ from seedfold.orchestrator.state.overview import JobView
 MOST_LOG_BYTES = 1 << 16
 MOST_COMPARED = 12
 _LONGEST_CHARACTER = 4
-_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
 def make_job(study: KeptStudy, view: JobView) -> dict[str, Any]:
@@ -45,7 +42,7 @@ def make_job(study: KeptStudy, view: JobView) -> dict[str, Any]:
         "code": details.snapshot_info(),
         "files": list(_files(details)),
         "metrics": dict(study.results.values_of(view)),
-        "repeat": _commands(study, view, bool(details.checkpoints())),
+        "repeat": job_commands(study, view, has_weights=bool(details.checkpoints())),
     }
 
 
@@ -60,28 +57,6 @@ def _files(details: JobDetails) -> Iterator[dict[str, Any]]:
     for path in [*details.checkpoints().values(), *(sorted(outputs.rglob("*")) if outputs else ()), *logs]:
         if path.is_file():
             yield {"path": str(path), "bytes": path.stat().st_size}
-
-
-def _commands(study: KeptStudy, view: JobView, has_weights: bool) -> list[str]:
-    root = f"--root {shlex.quote(str(study.root.path))}"
-    job, name = view.job, shlex.quote(study.name)
-    where = " ".join(f"{key}={_condition_value(value)}" for key, value in job.axes.items())
-    selected = f"--stage {shlex.quote(job.stage)}" + (f" --where {shlex.quote(where)}" if where else "")
-    again = f"seedfold rerun {name} {selected}" if view.state == "done" else f"seedfold resume {name} {selected}"
-    weights = [f"seedfold export {job.short_id} weights.safetensors --study {name} {root}"] if has_weights else []
-    return [
-        f"seedfold run {job.short_id} --study {name} {root}",
-        f"{again} {root}",
-        f"seedfold show {job.short_id} --study {name} {root}",
-        *weights,
-    ]
-
-
-def _condition_value(value: Any) -> str:
-    """A value as a condition takes it: quoted where it is not one plain word."""
-    if isinstance(value, str):
-        return value if _PLAIN_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def make_difference(left: tuple[KeptStudy, JobView], right: tuple[KeptStudy, JobView]) -> dict[str, Any]:
