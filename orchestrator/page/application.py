@@ -25,7 +25,6 @@ from seedfold.orchestrator.page.access import Access, AccessRules
 from seedfold.orchestrator.page.answers import JsonAnswer, answer_error, not_found, texts, whole_number
 from seedfold.orchestrator.page.changes import Changes
 from seedfold.orchestrator.page.curves import MOST_CURVES, make_curves, make_job_curves, make_points
-from seedfold.orchestrator.page.evaluation import make_evaluation
 from seedfold.orchestrator.page.job_page import (
     MOST_LOG_BYTES,
     compare,
@@ -36,7 +35,6 @@ from seedfold.orchestrator.page.job_page import (
 )
 from seedfold.orchestrator.page.job_rows import MOST_ROWS, RowQuestion, make_rows
 from seedfold.orchestrator.page.kept_studies import KeptStudies, KeptStudy
-from seedfold.orchestrator.page.predictions import make_predictions
 from seedfold.orchestrator.page.study_list import StudyList
 from seedfold.orchestrator.page.study_summary import make_summary
 from seedfold.orchestrator.state.overview import JobView
@@ -97,6 +95,8 @@ class Page:
 
     def evaluation(self, request: Request) -> Any:
         """ROC and precision-recall curves, confusion."""
+        from seedfold.orchestrator.page.evaluation import make_evaluation
+
         return make_evaluation(self._study(request), texts(request, "where"), request.query_params.get("split") or None)
 
     def _job(self, request: Request) -> tuple[KeptStudy, JobView]:
@@ -125,6 +125,8 @@ class Page:
 
     def predictions(self, request: Request) -> Any:
         """Predictions, the worst first."""
+        from seedfold.orchestrator.page.predictions import make_predictions
+
         page, size = whole_number(request, "page", 1, 1), whole_number(request, "size", 50, 1, MOST_ROWS)
         return make_predictions(*self._job(request), request.query_params.get("split") or None, page, size)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import socket
+import threading
 from collections.abc import Collection
 from contextlib import closing, suppress
 
@@ -57,6 +59,13 @@ def serve(root: Root, opened: socket.socket, token: str, names: Collection[str])
         proxy_headers=False,
         timeout_graceful_shutdown=_END_S,
     )
+    threading.Thread(target=_import_what_takes_long, daemon=True).start()
     # Ctrl-C is the way to end it.
     with closing(opened), suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[opened])
+
+
+def _import_what_takes_long() -> None:
+    """Import what tables and curves need, while the first questions are answered that need none of it."""
+    for name in ("headline_table", "evaluation", "predictions"):
+        importlib.import_module(f"seedfold.orchestrator.page.{name}")

@@ -13,7 +13,6 @@ from seedfold.jobs.work import DataFailure
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import study_commands
-from seedfold.orchestrator.page.headline_table import make_headline
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -33,7 +32,7 @@ _MOST_VALUES = 200
 _MOST_IDS = 200
 _SAMPLED = 50
 """How many results are looked at for the names of metrics."""
-_WAIT_S = 0.4
+_WAIT_S = 0.15
 _QUEUE_EVERY_S = 20
 
 
@@ -44,7 +43,7 @@ def make_summary(study: KeptStudy) -> dict[str, Any]:
     running = find_running(snapshot.unique)
     headline, problem = None, None
     try:
-        headline, is_current = study.headline.get(snapshot.version, lambda: make_headline(study), _WAIT_S)
+        headline, is_current = study.headline.get(snapshot.version, lambda: _make_headline(study), _WAIT_S)
     except (SeedfoldError, DataFailure, OSError) as error:
         is_current, problem = True, one_line(error)
     return {
@@ -57,6 +56,12 @@ def make_summary(study: KeptStudy) -> dict[str, Any]:
         "queue": _queue_lines(study),
         **({"problem": problem} if problem else {}),
     }
+
+
+def _make_headline(study: KeptStudy) -> dict[str, Any] | None:
+    from seedfold.orchestrator.page.headline_table import make_headline
+
+    return make_headline(study)
 
 
 def _running(job: RunningJob) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def test_names_and_values_that_are_written_to_do_harm_are_text(toy: Toy) -> None
         "hostile",
         "# @package _global_\nstudy: hostile\nrun: toy.light.run\nfold: 0\nsignal: 1\nsleep_s: 0\nfail_seeds: []\n"
         "die_seeds: []\ndeaf_seeds: []\npaths: {data: data}\nresources: {cpus: 1, memory: 1GB, time: 5min}\n"
-        f"seed: 0\nnote: none\nmany: none\nmatrix:\n  note: [{json.dumps(HOSTILE)}, plain]\n  many: [{json.dumps('x' * 20_000)}]\n",
+        "seed: 0\nnote: none\nmany: none\n"
+        f"matrix:\n  note: [{json.dumps(HOSTILE)}, plain]\n  many: [{json.dumps('x' * 20_000)}]\n",
     )
     assert toy.launch("--detach", experiment="hostile").returncode == 0
     page = open_page(toy.root)
@@ -65,7 +66,7 @@ def test_names_and_values_that_are_written_to_do_harm_are_text(toy: Toy) -> None
     keys = [column["key"] for column in answer.json()["columns"]]
     assert answer.json()["rows"][0][keys.index("note")] == HOSTILE
     # What follows a condition of the page as a command stays one word of the shell.
-    chosen = ask(page, "studies/hostile/jobs", where="note=\"$(rm -rf ~)'\"")
+    chosen = ask(page, "studies/hostile/jobs", where='note="$(rm -rf ~)\'"')
     assert "'note=\"$(rm -rf ~)'\"'\"'\"'" in chosen["command"]
     for row in answer.json()["rows"]:
         assert ask(page, f"studies/hostile/jobs/{row[0]}")["id"] == row[0]
