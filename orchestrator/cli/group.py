@@ -45,6 +45,7 @@ COMMANDS = {
     "results": "Print or write tables: metrics, predictions, ensembles, …",
     "compare": "Compare two values of an axis, two studies or two jobs.",
     "fetch": "Copy a study from another machine or folder, to read it here.",
+    "serve": "Serve a page with all studies, for a browser on this machine.",
     "report": "Write one self-contained HTML page with tables and figures.",
     "archive": "Write a study to one file with checksums, or read such a file.",
     "gc": "List files that may be deleted, with sizes, or delete them.",
