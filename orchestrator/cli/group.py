@@ -42,6 +42,7 @@ COMMANDS = {
     "results": "Print or write tables: metrics, predictions, ensembles, …",
     "compare": "Compare two values of an axis, two studies or two jobs.",
     "fetch": "Copy a study from another machine or folder, to read it here.",
+    "serve": "Serve a page with all studies, for a browser on this machine.",
     "report": "Write one self-contained HTML page with tables and figures.",
     "gc": "List files that may be deleted, with sizes, or delete them.",
     "make-data": "Write a small sample data set for a study.",

@@ -60,7 +60,7 @@ def study_lines(root: Root, studies: Sequence[StudySummary]) -> list[StyledLine]
 def _cells(study: StudySummary) -> tuple[str, ...]:
     states = "cannot be read" if study.states is None else counts_text(study.states, STATES)
     jobs = "" if study.jobs is None else str(study.jobs)
-    return study.study, jobs, states, _ago(study.last_activity), study.owner, size_text(study.bytes)
+    return study.study, jobs, states, _ago(study.last_activity), study.owner, size_text(study.bytes or 0)
 
 
 def _words(study: StudySummary) -> str:

@@ -78,8 +78,14 @@ class FailureGroup:
     """Failures of one kind whose tracebacks differ only in numbers, addresses and paths; ``example`` is the first."""
 
     kind: str
-    job_count: int
+    jobs: tuple[str, ...]
+    """Their ids."""
     example: dict[str, Any]
+
+    @property
+    def job_count(self) -> int:
+        """How many jobs failed so."""
+        return len(self.jobs)
 
 
 class Overview:
@@ -179,7 +185,10 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
             event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return [FailureGroup(kind, len(members), members[0].failure_json()) for (kind, _), members in ordered]
+    return [
+        FailureGroup(kind, tuple(view.job.id for view in members), members[0].failure_json())
+        for (kind, _), members in ordered
+    ]
 
 
 def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
