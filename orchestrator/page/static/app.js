@@ -71,6 +71,8 @@ function App() {
     </main>`;
 }
 
+// The cookie holds the token from now on: nobody has to see it, or to send it with the address.
+history.replaceState(null, "", `${location.pathname}${location.hash}`);
 const frame = document.getElementById("app");
 frame.replaceChildren();
 start();

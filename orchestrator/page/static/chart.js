@@ -61,11 +61,16 @@ export function axis(palette, name, more = {}) {
   };
 }
 
+/** The axis that goes up, with its name above it: turned letters are hard to read. */
+export function upAxis(palette, name, more = {}) {
+  return axis(palette, name, {nameLocation: "end", nameGap: 12, nameTextStyle: {color: palette.soft, align: "left"}, ...more});
+}
+
 function base(palette) {
   return {
     animation: false,
     textStyle: {fontFamily: SYSTEM_FONT, color: palette.ink},
-    grid: {left: 8, right: 18, top: 16, bottom: 30, containLabel: true},
+    grid: {left: 8, right: 18, top: 34, bottom: 30, containLabel: true},
     tooltip: {
       confine: true, appendTo: undefined, backgroundColor: palette.card, borderColor: palette.line, padding: 8,
       textStyle: {color: palette.ink, fontFamily: SYSTEM_FONT, fontSize: 12}, extraCssText: "box-shadow: none",

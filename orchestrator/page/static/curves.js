@@ -9,16 +9,15 @@ function option(palette, metric, curves) {
     const line = seriesLine(palette, place);
     const last = curve.points.length - 1;
     return {
-      id: curve.id, name: curve.label, type: "line", showSymbol: curve.running || last === 0, lineStyle: {width: 2, type: line.type},
-      itemStyle: {color: line.color}, emphasis: {focus: "series"}, symbol: "emptyCircle",
+      id: curve.id, name: curve.label, type: "line", showSymbol: curve.running || last === 0, lineStyle: {width: 2, ...line},
+      itemStyle: {color: palette.card, borderColor: line.color, borderWidth: 2}, emphasis: {focus: "series"}, symbol: "circle",
       // A job that runs has an open end.
       symbolSize: (_, item) => (item.dataIndex === last ? 9 : 0), data: curve.points,
     };
   });
   return {
-    xAxis: axis(palette, "epoch or step", {minInterval: 1, splitLine: {show: false}}),
-    yAxis: axis(palette, metric, {nameGap: 52, nameLocation: "end", nameTextStyle: {color: palette.soft, align: "left", padding: [0, 0, 0, -30]}}),
-    grid: {left: 8, right: 18, top: 34, bottom: 30, containLabel: true},
+    xAxis: axis(palette, "epoch or step", {minInterval: 1, min: "dataMin", max: "dataMax", splitLine: {show: false}}),
+    yAxis: axis(palette, ""),
     tooltip: {
       trigger: "axis", order: "valueDesc",
       formatter: (items) => tooltip(`${metric}, ${items[0].axisValue}`, items.slice(0, 12).map((item) => `${number(item.value[1])}  ${item.seriesName}`)),

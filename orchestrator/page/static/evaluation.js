@@ -3,9 +3,9 @@
 import {html} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {choose} from "./routes.js";
-import {count, number} from "./format.js";
+import {count, metric, number} from "./format.js";
 import {Answer, Choice, Empty, Scroll, TextField} from "./parts.js";
-import {Chart, Key, axis, seriesLine, tooltip} from "./chart.js";
+import {Chart, Key, axis, seriesLine, tooltip, upAxis} from "./chart.js";
 
 const SHADES = 10;
 
@@ -35,10 +35,10 @@ function Lines({title, lines, names: [across, up], value, diagonal}) {
   const build = (palette) => ({
     grid: {left: 8, right: 18, top: 34, bottom: 30, containLabel: true},
     xAxis: axis(palette, across, {min: 0, max: 1}),
-    yAxis: axis(palette, up, {min: 0, max: 1, nameLocation: "end", nameTextStyle: {color: palette.soft, align: "left", padding: [0, 0, 0, -30]}}),
+    yAxis: upAxis(palette, up, {min: 0, max: 1}),
     tooltip: {trigger: "item", formatter: (item) => tooltip(item.seriesName, [`${across} ${number(item.data[0])}`, `${up} ${number(item.data[1])}`])},
     series: [
-      ...(diagonal ? [{id: "diagonal", name: "chance", type: "line", symbol: "none", silent: true, lineStyle: {color: palette.line, width: 1.5, type: "dashed"}, data: [[0, 0], [1, 1]]}] : []),
+      ...(diagonal ? [{id: "diagonal", name: "chance", type: "line", symbol: "none", silent: true, lineStyle: {color: palette.soft, width: 1, type: "dashed"}, data: [[0, 0], [1, 1]]}] : []),
       ...lines.map((line, place) => ({
         id: `line ${place}`, name: line.label, type: "line", symbol: "circle", symbolSize: 5, showSymbol: false, triggerLineEvent: true,
         lineStyle: {width: 2, type: seriesLine(palette, place).type}, itemStyle: {color: seriesLine(palette, place).color}, data: line.points,
@@ -48,7 +48,7 @@ function Lines({title, lines, names: [across, up], value, diagonal}) {
   const table = () => ({columns: ["line", across, up], rows: lines.flatMap((line) => line.points.map(([x, y]) => [line.label, x, y]))});
   return html`<div><${Chart} title=${title} data=${[lines, title]} build=${build} table=${table} height=${320} />
     <ul class="legend" aria-label="Lines">${lines.map((line, place) => html`<li key=${place}><${Key} place=${place} />${line.label}
-      ${typeof line[value] === "number" && html` <b>${value === "auc" ? "AUC" : "AP"} ${number(line[value])}</b>`}</li>`)}</ul></div>`;
+      ${typeof line[value] === "number" && html` <b>${value === "auc" ? "AUC" : "AP"} ${metric(line[value])}</b>`}</li>`)}</ul></div>`;
 }
 
 /** A table, shaded by the share of each row: the numbers themselves are the text alternative. */

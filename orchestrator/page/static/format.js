@@ -25,6 +25,12 @@ export function number(value) {
   return value.toExponential(2).replace("e+", "e");
 }
 
+/** A metric in a column of metrics: always four digits, so that the points stand below each other. */
+export function metric(value) {
+  const size = Math.abs(value);
+  return typeof value === "number" && size >= 1e-3 && size < 1e3 && !(Number.isInteger(value) && size > 1) ? value.toPrecision(4) : number(value);
+}
+
 /** Any value of a configuration as one line. */
 export function text(value) {
   if (value === null || value === undefined) return "–";

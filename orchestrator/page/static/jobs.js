@@ -3,7 +3,7 @@
 import {html, useState} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address, choose} from "./routes.js";
-import {STATES, count, counts, number, plural, shortId, shortName, text} from "./format.js";
+import {STATES, count, counts, metric, number, plural, shortId, shortName, text} from "./format.js";
 import {Answer, Choice, Command, Empty, Scroll, State, TextField} from "./parts.js";
 
 const SIZES = ["50", "100", "200"];
@@ -20,7 +20,7 @@ export function JobsTab({route, study, data}) {
       <${TextField} label="only jobs where" value=${where} placeholder="lr=0.1,0.01 seed<3" onChoose=${(value) => pick({where: value})} />
       ${stages.length > 1 && html`<${Choice} label="stage" value=${stage} options=${[["", "all"], ...stages]} onChoose=${(value) => pick({stage: value})} />`}
       <${Choice} label="state" value=${state} options=${[["", "all"], ...STATES.filter((each) => data.states[each] || each === state)]} onChoose=${(value) => pick({state: value})} />
-      <${Choice} label="group by" value=${group} options=${[["", "–"], ...data.axes.map((axis) => [axis.key, shortName(axis.key)])]} onChoose=${(value) => pick({group: value})} />
+      <${Choice} label="group by" value=${group} options=${[["", "–"], ...data.axes.map((axis) => [axis.key, axis.name])]} onChoose=${(value) => pick({group: value})} />
     </div>
     <${Answer} answer=${answer}>${(found) => html`<${Found} route=${route} study=${study} found=${found} pick=${pick} />`}<//></section>`;
 }
@@ -47,19 +47,31 @@ function Found({route, study, found, pick}) {
     ${found.total === 0 ? html`<${Empty}>No job is like that.<//>` : html`<${Table} route=${route} study=${study} found=${found} chosen=${chosen} mark=${mark} pick=${pick} />
     <${Pages} route=${route} found=${found} />`}
     <h3>These jobs in the terminal</h3>
-    <div class="commands">${(found.commands || [{command: found.command}]).map(({what, command}) => html`<${Command} key=${command} what=${what} command=${command} />`)}</div>`;
+    <div class="commands">${found.commands.map(({does, command}) => html`<${Command} key=${command} what=${does} command=${command} />`)}</div>`;
+}
+
+/** The places of the columns that say something here: settings, state and metrics first, then how the jobs ran. */
+function usefulColumns({columns, rows}) {
+  const says = ({key, kind}, place) => {
+    if (kind === "id" || kind === "axis" || kind === "state") return true;
+    const values = new Set(rows.map((row) => row[place]));
+    return key === "stage" ? values.size > 1 : [...values].some((value) => value !== null && value !== "");
+  };
+  const rank = ({key, kind}) => ["id", "text", "axis", "state", "metric", "number"].indexOf(kind) + (key === "host" || key === "reason" ? 10 : 0);
+  return columns.map((column, place) => [column, place]).filter(([column, place]) => says(column, place)).sort(([one], [two]) => rank(one) - rank(two));
 }
 
 function Table({route, study, found, chosen, mark, pick}) {
   const {sort = "", descending = ""} = route.chosen;
   const idAt = found.columns.findIndex((column) => column.key === "id");
+  const columns = usefulColumns(found);
   return html`<${Scroll} label="Jobs" tall><table class="jobs"><thead><tr><th><span class="hidden">select</span></th>
-    ${found.columns.map((column) => html`<${Head} key=${column.key} column=${column} isSorted=${sort === column.key} descending=${descending}
+    ${columns.map(([column]) => html`<${Head} key=${column.key} column=${column} isSorted=${sort === column.key} descending=${descending}
       onSort=${(next) => pick({sort: column.key, descending: next})} />`)}</tr></thead>
     <tbody>${found.rows.map((row) => html`<tr key=${row[idAt]} class=${chosen.has(row[idAt]) ? "chosen" : ""}>
       <td><input type="checkbox" aria-label=${`select ${shortId(row[idAt])}`} checked=${chosen.has(row[idAt])}
         onChange=${(event) => mark(row[idAt], event.currentTarget.checked)} /></td>
-      ${row.map((value, place) => html`<${Cell} key=${found.columns[place].key} study=${study} column=${found.columns[place]} value=${value} />`)}</tr>`)}
+      ${columns.map(([column, place]) => html`<${Cell} key=${column.key} study=${study} column=${column} value=${row[place]} />`)}</tr>`)}
     </tbody></table><//>`;
 }
 
@@ -69,7 +81,7 @@ function Head({column, isSorted, descending, onSort}) {
   // Of a metric one wants to see the largest first.
   const next = isSorted ? (descending ? "" : "1") : column.kind === "metric" ? "1" : "";
   return html`<th scope="col" class=${numeric ? "n" : ""} aria-sort=${order}><button type="button" class="sort" title=${column.key}
-    onClick=${() => onSort(next)}>${column.kind === "axis" ? shortName(column.key) : column.key.replaceAll("_", " ")}
+    onClick=${() => onSort(next)}>${column.kind === "metric" ? column.key : column.name.replaceAll("_", " ")}
     <span aria-hidden="true">${isSorted ? (descending ? " ↓" : " ↑") : ""}</span></button></th>`;
 }
 
@@ -80,17 +92,17 @@ function isNumeric(kind) {
 function Cell({study, column, value}) {
   if (column.key === "id") return html`<th scope="row"><a href=${address(["studies", study, "jobs", value])}><code>${shortId(value)}</code></a></th>`;
   if (column.kind === "state") return html`<td><${State} state=${value} /></td>`;
-  if (isNumeric(column.kind)) return html`<td class="n">${value === null ? "" : number(value)}</td>`;
+  if (isNumeric(column.kind)) return html`<td class="n">${value === null ? "" : column.kind === "metric" ? metric(value) : number(value)}</td>`;
   return html`<td class="value">${value === null ? "" : text(value)}</td>`;
 }
 
 function Groups({route, groups}) {
   const axis = route.chosen.group;
-  const metrics = [...new Set(groups.flatMap((group) => Object.keys(group.metrics || {})))];
+  const metrics = [...new Set(groups.flatMap((group) => Object.keys(group.means)))];
   return html`<${Scroll} label="Groups"><table><thead><tr><th scope="col">${shortName(axis)}</th><th scope="col" class="n">jobs</th><th scope="col">states</th>
-    ${metrics.map((name) => html`<th key=${name} scope="col" class="n">${name.replaceAll("_", " ")}</th>`)}</tr></thead><tbody>${groups.map((group) => html`<tr key=${text(group.value)}>
-    <th scope="row">${text(group.value)}</th><td class="n">${count(group.jobs)}</td><td>${counts(group.states || {})}</td>
-    ${metrics.map((name) => html`<td key=${name} class="n">${number(group.metrics?.[name] ?? null)}</td>`)}</tr>`)}</tbody></table><//>`;
+    ${metrics.map((name) => html`<th key=${name} scope="col" class="n">${name}</th>`)}</tr></thead><tbody>${groups.map((group) => html`<tr key=${text(group.value)}>
+    <th scope="row">${text(group.value)}</th><td class="n">${count(group.jobs)}</td><td>${counts(group.states)}</td>
+    ${metrics.map((name) => html`<td key=${name} class="n">${metric(group.means[name] ?? null)}</td>`)}</tr>`)}</tbody></table><//>`;
 }
 
 function Pages({route, found}) {

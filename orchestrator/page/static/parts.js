@@ -45,7 +45,13 @@ export function Scroll({label, tall, children}) {
 }
 
 export function Tabs({label, tabs, current}) {
-  return html`<nav class="tabs" aria-label=${label}>${tabs.map(([name, title, link, note]) => html`<a key=${name} href=${link}
+  const bar = useRef(null);
+  useEffect(() => {
+    const open = bar.current.querySelector("[aria-current]");
+    // Where not all tabs fit, the one that is open is in sight.
+    if (open) bar.current.scrollLeft = open.offsetLeft - bar.current.offsetLeft - (bar.current.clientWidth - open.offsetWidth) / 2;
+  }, [current]);
+  return html`<nav class="tabs" ref=${bar} aria-label=${label}>${tabs.map(([name, title, link, note]) => html`<a key=${name} href=${link}
     aria-current=${name === current ? "page" : null}>${title}${note ? html` <span class="note">${note}</span>` : null}</a>`)}</nav>`;
 }
 

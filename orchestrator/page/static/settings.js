@@ -3,7 +3,7 @@
 import {html, useState} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address, choose} from "./routes.js";
-import {count, number, plural, shortId, shortName, text} from "./format.js";
+import {count, metric as metricText, plural, shortId, shortName, text} from "./format.js";
 import {Answer, Choice, Empty, PlainTable} from "./parts.js";
 import {AgainstAxis, Parallel, Scatter} from "./settings_charts.js";
 
@@ -65,7 +65,7 @@ function Brushed({study, known, metric}) {
         ${chosen.length > 0 && html`<${PlainTable} label="Brushed jobs" tall=${chosen.length > 12} columns=${["job", metric, ...known.axes.map(shortName)]}
           isNumber=${(index) => index === 1} rows=${best(chosen, metric).slice(0, LISTED).map((point) => [point.id, point.values[metric], ...known.axes.map((key) => point.values[key])])}
           cell=${(value, index) => (index === 0 ? html`<a href=${address(["studies", study, "jobs", value])}><code>${shortId(value)}</code></a>`
-            : index === 1 ? number(value) : text(value))} />`}`}</div>`;
+            : index === 1 ? metricText(value) : text(value))} />`}`}</div>`;
 }
 
 function best(points, metric) {

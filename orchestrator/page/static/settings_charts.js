@@ -1,12 +1,14 @@
 // The charts of settings: how metrics depend on axes.
 
 import {html} from "./vendor/preact-htm.js";
-import {Chart, Key, axis, seriesLine, tooltip} from "./chart.js";
+import {Chart, Key, axis, seriesLine, tooltip, upAxis} from "./chart.js";
 import {axes as axesText, number, plural, shortName, text} from "./format.js";
 
 const MOST_LINES = 24;
 const MOST_CATEGORIES = 12;
 const LOG_RANGE = 50;
+// In parallel coordinates, so many values stand at equal distances, where each can be told from the next.
+const MOST_STEPS = 8;
 
 /** The values of an axis in the order in which people write them: numbers by size, others as they come. */
 function valuesOf(points, key) {
@@ -53,15 +55,14 @@ export function AgainstAxis({known, metric, axis: key, by}) {
   const numeric = isNumeric(values);
   const place = (value) => (numeric ? value : text(value));
   const build = (palette) => ({
-    grid: {left: 8, right: 18, top: 34, bottom: 30, containLabel: true},
     xAxis: axis(palette, shortName(key), numeric ? {type: scale(values)} : {type: "category", data: values.map(text), splitLine: {show: false}}),
-    yAxis: axis(palette, metric, {nameLocation: "end", nameTextStyle: {color: palette.soft, align: "left", padding: [0, 0, 0, -30]}}),
+    yAxis: axis(palette, ""),
     tooltip: {trigger: "item", formatter: (item) => tooltip(item.seriesName, [item.data.say || `${shortName(key)}=${text(item.data[0])}: ${number(item.data[1])}`])},
     series: [
       ...(by ? [] : [{id: "jobs", name: "one job", type: "scatter", symbolSize: 6, itemStyle: {color: palette.soft, opacity: 0.45}, large: known.points.length > 2000,
         data: known.points.filter((point) => typeof point.values[metric] === "number").map((point) => [place(point.values[key]), point.values[metric]])}]),
       ...lines.map(({line, cells}, index) => ({
-        id: `line ${index}`, name: by ? `${shortName(by)}=${text(line)}` : "mean", type: "line", symbolSize: 8, lineStyle: {width: 2, type: seriesLine(palette, index).type},
+        id: `line ${index}`, name: by ? `${shortName(by)}=${text(line)}` : "mean", type: "line", symbol: "circle", symbolSize: 7, lineStyle: {width: 2, ...seriesLine(palette, index)},
         itemStyle: {color: seriesLine(palette, index).color},
         data: cells.map((cell) => ({value: [place(cell.value), cell.mean], say: `${shortName(key)}=${text(cell.value)}: ${spread(cell)}`})),
       })),
@@ -85,20 +86,23 @@ export function Parallel({known, metric, onBrush}) {
   const keys = [...known.axes, metric];
   const scales = keys.map((key) => {
     const values = valuesOf(known.points, key);
-    return {key, values, numeric: isNumeric(values) || (key === metric && values.every((value) => typeof value === "number" || value === null))};
+    return {key, values, numeric: (isNumeric(values) && values.length > MOST_STEPS) || (key === metric && values.every((value) => typeof value === "number" || value === null))};
   });
   const points = known.points.filter((point) => typeof point.values[metric] === "number");
   const rows = points.map((point) => scales.map(({key, numeric}) => (numeric ? point.values[key] : text(point.values[key]))));
   const metrics = points.map((point) => point.values[metric]);
   const build = (palette) => ({
-    parallel: {left: 40, right: 60, top: 44, bottom: 24, parallelAxisDefault: {areaSelectStyle: {width: 24, borderColor: palette.series[0], color: palette.series[0], opacity: 0.25}}},
+    parallel: {left: 40, right: 60, top: 44, bottom: 48, parallelAxisDefault: {areaSelectStyle: {width: 24, borderColor: palette.series[0], color: palette.series[0], opacity: 0.25}}},
     parallelAxis: scales.map(({key, values, numeric}, dim) => ({
       dim, name: key === metric ? metric : shortName(key), nameTextStyle: {color: palette.ink, width: 110, overflow: "truncate"}, nameGap: 14,
-      axisLine: {lineStyle: {color: palette.soft}}, axisTick: {lineStyle: {color: palette.soft}},
-      axisLabel: {color: palette.soft, width: 90, overflow: "truncate", formatter: (value) => (typeof value === "number" ? number(value) : value)},
+      axisLine: {lineStyle: {color: palette.soft}}, axisTick: {show: numeric, lineStyle: {color: palette.soft}},
+      axisLabel: {color: palette.ink, textBorderColor: palette.card, textBorderWidth: 4, width: 90, overflow: "truncate", formatter: (value) => (typeof value === "number" ? number(value) : value)},
       ...(numeric ? {type: key === metric ? "value" : scale(values), scale: true} : {type: "category", data: values.map(text)}),
     })),
-    visualMap: {show: false, dimension: scales.length - 1, min: Math.min(...metrics), max: Math.max(...metrics), inRange: {color: palette.ramp}},
+    visualMap: {
+      orient: "horizontal", left: "center", bottom: 0, itemWidth: 10, itemHeight: 140, text: [number(Math.max(...metrics)), number(Math.min(...metrics))],
+      textStyle: {color: palette.soft}, hoverLink: false, dimension: scales.length - 1, min: Math.min(...metrics), max: Math.max(...metrics), inRange: {color: palette.ramp},
+    },
     tooltip: {show: false},
     series: [{id: "jobs", type: "parallel", smooth: 0.1, lineStyle: {width: points.length > 300 ? 1 : 1.5, opacity: points.length > 300 ? 0.35 : 0.7}, inactiveOpacity: 0.05, activeOpacity: 0.9, data: rows}],
   });
@@ -109,7 +113,7 @@ export function Parallel({known, metric, onBrush}) {
   };
   return html`<div class="wide-chart" role="region" tabindex="0" aria-label="Parallel coordinates"><${Chart} title="All settings side by side" data=${[rows, keys]} build=${build} height=${340} on=${{axisareaselected: read}}
     table=${() => ({columns: keys.map((key) => (key === metric ? metric : shortName(key))), rows: points.map((point) => keys.map((key) => (typeof point.values[key] === "number" ? point.values[key] : text(point.values[key]))))})}
-    caption=${`One line for each job, brighter to darker by ${metric}.`} /></div>`;
+    caption=${`One line for each job; its colour is its ${metric}.`} /></div>`;
 }
 
 export function Scatter({known, metrics: [first, second], by, onJob}) {
@@ -119,7 +123,7 @@ export function Scatter({known, metrics: [first, second], by, onJob}) {
   const build = (palette) => ({
     grid: {left: 8, right: 18, top: 34, bottom: 30, containLabel: true},
     xAxis: axis(palette, first),
-    yAxis: axis(palette, second, {nameLocation: "end", nameTextStyle: {color: palette.soft, align: "left", padding: [0, 0, 0, -30]}}),
+    yAxis: upAxis(palette, second),
     legend: by ? {top: 0, right: 0, type: "scroll", textStyle: {color: palette.soft}} : {show: false},
     tooltip: {trigger: "item", formatter: (item) => tooltip(item.data.say, [`${first} ${number(item.data.value[0])}`, `${second} ${number(item.data.value[1])}`])},
     series: values.map((value, index) => ({

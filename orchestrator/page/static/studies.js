@@ -15,7 +15,7 @@ function Row({study}) {
     <td class="n">${study.jobs === null ? "" : count(study.jobs)}</td>
     <td title=${moment(study.last_activity)}>${ago(study.last_activity)}</td>
     <td>${study.owner}</td>
-    <td class="n">${size(study.bytes)}</td>
+    <td class="n">${study.bytes === null ? "" : size(study.bytes)}</td>
   </tr>`;
 }
 

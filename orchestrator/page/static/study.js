@@ -4,7 +4,7 @@ import {html, useEffect, useRef} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address} from "./routes.js";
 import {axes, count, counts, duration, number, plural, shortId, text, total} from "./format.js";
-import {Answer, Command, Empty, PlainTable, Scroll, StateBar, StateCounts, Tabs} from "./parts.js";
+import {Answer, Command, Empty, Loading, PlainTable, Scroll, StateBar, StateCounts, Tabs} from "./parts.js";
 import {CurvesTab} from "./study_curves.js";
 import {EvaluationTab} from "./evaluation.js";
 import {SettingsTab} from "./settings.js";
@@ -42,11 +42,12 @@ function Overview({study, data}) {
   return html`
     <section aria-labelledby="progress"><h2 id="progress">Progress</h2><p class="end">${endText(data)}</p>
       <${Stages} stages=${data.stages} />
-      ${data.queue.length > 0 && html`<h3>Why jobs wait</h3><ul class="queue">${data.queue.map((line) => html`<li>${line}</li>`)}</ul>`}
+      ${data.queue.length > 0 && html`<h3>Why jobs wait</h3><ul class="queue">${data.queue.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
+      ${data.notes.length > 0 && html`<ul class="queue soft">${data.notes.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
     </section>
     ${data.running.length > 0 && html`<section aria-labelledby="running"><h2 id="running">Running now</h2>
       <${Running} study=${study} running=${data.running} /></section>`}
-    <section aria-labelledby="results"><h2 id="results">Results</h2><${Headline} headline=${data.headline} /></section>
+    <section aria-labelledby="results"><h2 id="results">Results</h2><${Headline} headline=${data.headline} isPending=${data.headline_pending} /></section>
     ${data.failures.length > 0 && html`<section aria-labelledby="failed"><h2 id="failed">Failures</h2><ul class="failures">
       ${data.failures.slice(0, 3).map((group) => html`<li key=${group.reason}><b>${plural(group.count, "job")}</b> ${group.reason}</li>`)}</ul>
       <p><a href=${address(["studies", study, "failures"])}>All failures with the ends of their logs</a></p></section>`}
@@ -99,16 +100,21 @@ function Trend({job}) {
   return job.value > before ? html` <span title="went up">↑</span>` : html` <span title="went down">↓</span>`;
 }
 
-function Headline({headline}) {
+function Headline({headline, isPending}) {
+  if (!headline && isPending) return html`<${Loading} />`;
   if (!headline || headline.rows.length === 0) {
     return html`<${Empty}>No job has published a metric yet: neither predictions with known targets, nor values that it returned or logged.<//>`;
   }
-  const looksNumeric = (index) => headline.rows.every((row) => /^$|^[–\d-][\d.,e–-]*( ±|$| \(| ★)/.test(text(row[index])));
-  const numeric = headline.columns.map((_, index) => looksNumeric(index));
+  const isNumber = (index) => headline.columns[index].kind === "metric" || headline.columns[index].key === "jobs";
   return html`${headline.caption && html`<p class="small soft">${headline.caption}</p>`}
-    <${PlainTable} label="Results" columns=${headline.columns.map((name) => String(name).replaceAll("_", " "))} rows=${headline.rows}
-      tall=${headline.rows.length > 25} isNumber=${(index) => numeric[index]}
-      cell=${(value) => (String(value).includes("★") ? html`<b class="best">${value}</b>` : text(value))} />`;
+    <${PlainTable} label="Results" columns=${headline.columns.map(({name}) => name.replaceAll("_", " "))} rows=${headline.rows}
+      tall=${headline.rows.length > 25} isNumber=${isNumber}
+      cell=${(value, index) => (headline.columns[index].kind === "metric" ? html`<${MetricCell} cell=${value} />` : value === null ? "" : text(value))} />`;
+}
+
+function MetricCell({cell}) {
+  if (cell === null) return null;
+  return cell.best ? html`<b class="best">${cell.text} <span title="best">★</span></b>` : cell.text;
 }
 
 function Failures({study, failures}) {
