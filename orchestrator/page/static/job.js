@@ -27,7 +27,7 @@ export function JobView({route, study, id}) {
 
 function Tab({current, route, study, job}) {
   if (current === "curves") return html`<${JobCurves} study=${study} id=${job.id} />`;
-  if (current === "log") return html`<${Log} study=${study} id=${job.id} />`;
+  if (current === "log") return html`<${Log} route=${route} study=${study} id=${job.id} />`;
   if (current === "configuration") return html`<${Configuration} route=${route} study=${study} job=${job} />`;
   if (current === "predictions") return html`<${Predictions} route=${route} study=${study} id=${job.id} />`;
   return html`<${Overview} job=${job} />`;

@@ -1,6 +1,6 @@
 // All studies of the root.
 
-import {html} from "./vendor/preact-htm.js";
+import {html, useEffect, useState} from "./vendor/preact-htm.js";
 import {useApi} from "./api.js";
 import {address} from "./routes.js";
 import {ago, count, counts, moment, size} from "./format.js";
@@ -19,7 +19,14 @@ function Row({study}) {
   </tr>`;
 }
 
+const TELL_TIME_EVERY_MS = 30000;
+
 export function StudiesView() {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => redraw((times) => times + 1), TELL_TIME_EVERY_MS);
+    return () => clearInterval(timer);
+  }, []);
   const answer = useApi("/api/studies");
   return html`<h1>Studies</h1><${Answer} answer=${answer}>${(studies) => studies.length === 0
     ? html`<${Empty}>There is no study under this root yet. The first one is launched with: <//>

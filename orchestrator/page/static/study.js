@@ -131,11 +131,11 @@ function Failures({study, failures}) {
 
 function Commands({study, commands}) {
   const shown = commands || [
-    {what: "The same in the terminal", command: `seedfold watch ${study}`},
-    {what: "Logs of all running jobs", command: `seedfold logs ${study} -f`},
-    {what: "Run what is missing", command: `seedfold resume ${study}`},
-    {what: "Stop what runs and waits", command: `seedfold cancel ${study}`},
-    {what: "One page to mail", command: `seedfold report ${study}`},
+    {does: "The same in the terminal", command: `seedfold watch ${study}`},
+    {does: "Logs of all running jobs", command: `seedfold logs ${study} -f`},
+    {does: "Run what is missing", command: `seedfold resume ${study}`},
+    {does: "Stop what runs and waits", command: `seedfold cancel ${study}`},
+    {does: "One page to mail", command: `seedfold report ${study}`},
   ];
-  return html`<div class="commands">${shown.map(({what, command}) => html`<${Command} key=${command} what=${what} command=${command} />`)}</div>`;
+  return html`<div class="commands">${shown.map(({does, command}) => html`<${Command} key=${command} what=${does} command=${command} />`)}</div>`;
 }

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed"),
 ]
 
-TOKEN = "only-those-who-know-this-see-it"  # noqa: S105
+TOKEN = "only-those-who-know-this-see-it"
 HOSTILE = '<img src=x onerror="window.hostile = 1"><script>window.hostile = 1</script>'
 
 MODULE = f'''
