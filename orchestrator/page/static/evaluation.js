@@ -22,16 +22,16 @@ export function EvaluationTab({route, study}) {
 }
 
 function Evaluation({data}) {
-  const {roc = [], pr = [], confusion, note} = data;
+  const {roc = [], pr = [], confusions = [], note} = data;
   return html`${note && html`<${Empty}>${note}<//>`}
     <div class="figures">
-      ${roc.length > 0 && html`<${Lines} title="ROC" lines=${roc} names=${["false positive rate", "true positive rate"]} value="auc" diagonal />`}
-      ${pr.length > 0 && html`<${Lines} title="Precision and recall" lines=${pr} names=${["recall", "precision"]} value="ap" />`}
+      ${roc.length > 0 && html`<${Lines} title="ROC" lines=${roc} names=${["false positive rate", "true positive rate"]} area="AUC" diagonal />`}
+      ${pr.length > 0 && html`<${Lines} title="Precision and recall" lines=${pr} names=${["recall", "precision"]} area="AP" />`}
     </div>
-    ${confusion && confusion.labels.length > 0 && html`<${Confusion} confusion=${confusion} />`}`;
+    ${confusions.map((confusion) => html`<${Confusion} key=${confusion.label} confusion=${confusion} isOnly=${confusions.length === 1} />`)}`;
 }
 
-function Lines({title, lines, names: [across, up], value, diagonal}) {
+function Lines({title, lines, names: [across, up], area, diagonal}) {
   const build = (palette) => ({
     grid: {left: 8, right: 18, top: 34, bottom: 30, containLabel: true},
     xAxis: axis(palette, across, {min: 0, max: 1}),
@@ -48,16 +48,16 @@ function Lines({title, lines, names: [across, up], value, diagonal}) {
   const table = () => ({columns: ["line", across, up], rows: lines.flatMap((line) => line.points.map(([x, y]) => [line.label, x, y]))});
   return html`<div><${Chart} title=${title} data=${[lines, title]} build=${build} table=${table} height=${320} />
     <ul class="legend" aria-label="Lines">${lines.map((line, place) => html`<li key=${place}><${Key} place=${place} />${line.label}
-      ${typeof line[value] === "number" && html` <b>${value === "auc" ? "AUC" : "AP"} ${metric(line[value])}</b>`}</li>`)}</ul></div>`;
+      ${typeof line.auc === "number" && html` <b>${area} ${metric(line.auc)}</b>`}</li>`)}</ul></div>`;
 }
 
 /** A table, shaded by the share of each row: the numbers themselves are the text alternative. */
-function Confusion({confusion: {labels, counts}}) {
+function Confusion({confusion: {label, labels, counts}, isOnly}) {
   const shade = (value, row) => {
     const sum = counts[row].reduce((one, two) => one + two, 0);
     return `shade-${sum ? Math.round((SHADES * value) / sum) : 0}`;
   };
-  return html`<figure><h3>Confusion</h3><${Scroll} label="Confusion"><table class="confusion"><thead><tr><th scope="col">is, predicted as →</th>
+  return html`<figure><h3>${isOnly ? "Confusion" : `Confusion, ${label}`}</h3><${Scroll} label="Confusion"><table class="confusion"><thead><tr><th scope="col">is, predicted as →</th>
     ${labels.map((label, place) => html`<th key=${place} scope="col" class="n">${label}</th>`)}</tr></thead><tbody>${counts.map((row, place) => html`<tr key=${place}>
     <th scope="row">${labels[place]}</th>${row.map((value, column) => html`<td key=${column} class=${`n ${shade(value, place)}${column === place ? " right" : ""}`}>${count(value)}</td>`)}</tr>`)}
     </tbody></table><//><figcaption>Samples; a darker cell holds a larger share of its row. On the diagonal, predictions are right.</figcaption></figure>`;

@@ -22,7 +22,7 @@ function Table({study, id, data}) {
   const isNumber = data.columns.map((_, place) => data.rows.every((row) => row[place] === null || typeof row[place] === "number"));
   return html`<p class="small soft">${plural(data.total, "sample")}, the worst errors first.</p>
     <${Scroll} label="Predictions" tall><table class="predictions"><thead><tr>${data.images && html`<th scope="col">image</th>`}
-    ${data.columns.map((name, place) => html`<th key=${place} scope="col" class=${isNumber[place] ? "n" : ""}>${String(name).replaceAll("_", " ")}</th>`)}</tr></thead>
+    ${data.columns.map(({key, name}, place) => html`<th key=${key} scope="col" class=${isNumber[place] ? "n" : ""}>${name}</th>`)}</tr></thead>
     <tbody>${data.rows.map((row) => html`<tr key=${row[0]}>${data.images && html`<td><${Thumbnail} path=${studyPath(study, ["jobs", id, "image"], {sample: row[0]})} sample=${row[0]} /></td>`}
       ${row.map((value, place) => html`<td key=${place} class=${isNumber[place] ? "n" : ""}>${typeof value === "number" ? number(value) : text(value)}</td>`)}</tr>`)}
     </tbody></table><//>`;
