@@ -24,7 +24,7 @@ function Side({label, jobs, rows, isMetric, empty}) {
   if (rows.length === 0) return html`<${Empty}>${empty}<//>`;
   return html`<${Scroll} label=${label} tall=${rows.length > 25}><table><thead><tr><th scope="col">${isMetric ? "metric" : "setting"}</th>
     ${jobs.map((job) => html`<th key=${job.id} scope="col" class=${isMetric ? "n" : ""}><${Name} job=${job} jobs=${jobs} /></th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${row.key}><th scope="row">${isMetric ? row.key : html`<code>${row.key}</code>`}</th>
+    <tbody>${rows.map((row) => html`<tr key=${row.key}><th scope="row">${isMetric ? row.key : html`<code>${row.key}</code>${row.counts ? "" : html` <small class="soft">does not change results</small>`}`}</th>
       ${row.values.map((value, place) => html`<td key=${place} class=${isMetric ? "n" : "value"}>${isMetric ? metric(value) : text(value)}</td>`)}</tr>`)}</tbody></table><//>`;
 }
 

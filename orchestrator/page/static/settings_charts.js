@@ -37,16 +37,20 @@ function deviation(numbers) {
 
 /** For each line and value of the axis: the mean, the standard deviation and the number of jobs. */
 function summarise({points}, metric, key, by) {
-  const lines = by ? valuesOf(points, by).slice(0, MOST_LINES) : [null];
+  const found = new Map();
+  for (const {values} of points) {
+    if (typeof values[metric] !== "number") continue;
+    const cell = JSON.stringify([by ? text(values[by]) : null, text(values[key])]);
+    if (!found.has(cell)) found.set(cell, []);
+    found.get(cell).push(values[metric]);
+  }
+  const cellOf = (line, value) => {
+    const numbers = found.get(JSON.stringify([by ? text(line) : null, text(value)])) || [];
+    return {value, n: numbers.length, mean: numbers.length ? mean(numbers) : null, deviation: deviation(numbers)};
+  };
   const values = valuesOf(points, key);
-  return lines.map((line) => ({
-    line,
-    cells: values.map((value) => {
-      const chosen = points.filter((point) => text(point.values[key]) === text(value) && (!by || text(point.values[by]) === text(line))
-        && typeof point.values[metric] === "number").map((point) => point.values[metric]);
-      return {value, n: chosen.length, mean: chosen.length ? mean(chosen) : null, deviation: deviation(chosen)};
-    }).filter((cell) => cell.n > 0),
-  }));
+  const lines = by ? valuesOf(points, by).slice(0, MOST_LINES) : [null];
+  return lines.map((line) => ({line, cells: values.map((value) => cellOf(line, value)).filter((cell) => cell.n > 0)}));
 }
 
 export function AgainstAxis({known, metric, axis: key, by}) {
