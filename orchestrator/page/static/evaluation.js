@@ -27,8 +27,8 @@ function Evaluation({data}) {
     <div class="figures">
       ${roc.length > 0 && html`<${Lines} title="ROC" lines=${roc} names=${["false positive rate", "true positive rate"]} area="AUC" diagonal />`}
       ${pr.length > 0 && html`<${Lines} title="Precision and recall" lines=${pr} names=${["recall", "precision"]} area="AP" />`}
-    </div>
-    ${confusions.map((confusion) => html`<${Confusion} key=${confusion.label} confusion=${confusion} isOnly=${confusions.length === 1} />`)}`;
+      ${confusions.map((confusion) => html`<${Confusion} key=${confusion.label} confusion=${confusion} isOnly=${confusions.length === 1} />`)}
+    </div>`;
 }
 
 function Lines({title, lines, names: [across, up], area, diagonal}) {

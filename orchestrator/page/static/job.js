@@ -3,7 +3,7 @@
 import {html} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address, choose} from "./routes.js";
-import {axes, number, plural, shortId, shortName, size, text} from "./format.js";
+import {axes, metric, moment, number, plural, shortId, shortName, size, text} from "./format.js";
 import {Answer, Command, Empty, PlainTable, State, Tabs, TextField} from "./parts.js";
 import {Curves} from "./curves.js";
 import {Log} from "./log.js";
@@ -39,7 +39,7 @@ function Overview({job}) {
     <section><h2>Settings</h2><dl>${Object.entries(job.axes).map(([key, value]) => html`<dt key=${key} title=${key}>${shortName(key)}</dt><dd>${text(value)}</dd>`)}</dl>
       ${Object.keys(job.axes).length === 0 && html`<${Empty}>This job has no axis.<//>`}</section>
     <section><h2>Metrics</h2>${metrics.length
-      ? html`<${PlainTable} label="Metrics" columns=${["metric", "value"]} rows=${metrics} isNumber=${(index) => index === 1} cell=${(value, index) => (index === 1 ? number(value) : value)} />`
+      ? html`<${PlainTable} label="Metrics" columns=${["metric", "value"]} rows=${metrics} isNumber=${(index) => index === 1} cell=${(value, index) => (index === 1 ? metric(value) : value)} />`
       : html`<${Empty}>It has published no metric${job.state === "done" ? "" : " so far"}.<//>`}</section>
     <section><h2>Attempts</h2><${Attempts} attempts=${job.attempts} /></section>
     <section><h2>Files</h2>${job.files.length
@@ -49,11 +49,23 @@ function Overview({job}) {
       : html`<${Empty}>This job cannot be repeated by itself.<//>`}</section>`;
 }
 
+// The log has a tab of its own.
+const UNSHOWN = ["log"];
+
 function Attempts({attempts}) {
   if (attempts.length === 0) return html`<${Empty}>It has not begun yet.<//>`;
-  const keys = [...new Set(attempts.flatMap((attempt) => Object.keys(attempt)))];
-  return html`<${PlainTable} label="Attempts" columns=${keys.map((key) => key.replaceAll("_", " "))} rows=${attempts.map((attempt) => keys.map((key) => attempt[key]))}
-    cell=${(value) => (value === null || value === undefined ? "" : typeof value === "number" ? number(value) : text(value))} />`;
+  const says = (key) => attempts.some((attempt) => attempt[key] !== null && attempt[key] !== undefined && attempt[key] !== "");
+  const keys = [...new Set(attempts.flatMap((attempt) => Object.keys(attempt)))].filter((key) => !UNSHOWN.includes(key) && says(key));
+  return html`<${PlainTable} label="Attempts" columns=${keys.map((key) => key.replace(/_bytes$/, "").replaceAll("_", " "))}
+    rows=${attempts.map((attempt) => keys.map((key) => attempt[key]))} cell=${(value, index) => attemptCell(keys[index], value)} />`;
+}
+
+function attemptCell(key, value) {
+  if (value === null || value === undefined) return "";
+  if (key === "state") return html`<${State} state=${value} />`;
+  if (typeof value !== "number") return text(value);
+  if (key === "started" || key === "ended") return moment(value);
+  return key.endsWith("_bytes") ? size(value) : number(value);
 }
 
 function JobCurves({study, id}) {

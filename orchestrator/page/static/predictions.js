@@ -20,12 +20,18 @@ export function Predictions({route, study, id}) {
 
 function Table({study, id, data}) {
   const isNumber = data.columns.map((_, place) => data.rows.every((row) => row[place] === null || typeof row[place] === "number"));
+  const [target, predicted] = ["target", "predicted"].map((key) => data.columns.findIndex((column) => column.key === key));
   return html`<p class="small soft">${plural(data.total, "sample")}, the worst errors first.</p>
     <${Scroll} label="Predictions" tall><table class="predictions"><thead><tr>${data.images && html`<th scope="col">image</th>`}
     ${data.columns.map(({key, name}, place) => html`<th key=${key} scope="col" class=${isNumber[place] ? "n" : ""}>${name}</th>`)}</tr></thead>
     <tbody>${data.rows.map((row) => html`<tr key=${row[0]}>${data.images && html`<td><${Thumbnail} path=${studyPath(study, ["jobs", id, "image"], {sample: row[0]})} sample=${row[0]} /></td>`}
-      ${row.map((value, place) => html`<td key=${place} class=${isNumber[place] ? "n" : ""}>${typeof value === "number" ? number(value) : text(value)}</td>`)}</tr>`)}
+      ${row.map((value, place) => html`<${Cell} key=${place} value=${value} isNumber=${isNumber[place]} isWrong=${place === predicted && value !== row[target]} />`)}</tr>`)}
     </tbody></table><//>`;
+}
+
+function Cell({value, isNumber, isWrong}) {
+  const shown = typeof value === "number" ? number(value) : text(value);
+  return html`<td class=${isNumber ? "n" : ""}>${isWrong ? html`<span class="wrong"><span title="wrong">✕</span> ${shown}</span>` : shown}</td>`;
 }
 
 function Thumbnail({path, sample}) {

@@ -3,7 +3,7 @@
 import {html, useState} from "./vendor/preact-htm.js";
 import {studyPath, useApi} from "./api.js";
 import {address, choose} from "./routes.js";
-import {count, metric as metricText, plural, shortId, shortName, text} from "./format.js";
+import {count, metric as metricText, plural, shortId, text} from "./format.js";
 import {Answer, Choice, Empty, PlainTable} from "./parts.js";
 import {AgainstAxis, Parallel, Scatter} from "./settings_charts.js";
 
@@ -15,7 +15,8 @@ function readPoints({columns, rows}) {
   const points = rows.map((row) => ({id: row[0], values: Object.fromEntries(keys.map((key, place) => [key, row[place]]))}));
   const varies = (key) => new Set(points.map((point) => JSON.stringify(point.values[key] ?? null))).size > 1;
   const ofKind = (kind) => columns.filter((column) => column.kind === kind).map((column) => column.key);
-  return {points, axes: ofKind("axis").filter(varies), metrics: ofKind("metric").filter((key) => points.some((point) => typeof point.values[key] === "number"))};
+  const names = Object.fromEntries(columns.map((column) => [column.key, column.name.replaceAll("_", " ")]));
+  return {points, name: (key) => names[key], axes: ofKind("axis").filter(varies), metrics: ofKind("metric").filter((key) => points.some((point) => typeof point.values[key] === "number"))};
 }
 
 export function SettingsTab({route, study, data}) {
@@ -23,7 +24,7 @@ export function SettingsTab({route, study, data}) {
   const stage = route.chosen.stage || "";
   const answer = useApi(studyPath(study, ["points"], {stage}));
   return html`<section aria-labelledby="settings"><h2 id="settings" class="hidden">Settings</h2>
-    ${stages.length > 1 && html`<div class="choices"><${Choice} label="stage" value=${stage} options=${[["", "all stages"], ...stages]}
+    ${stages.length > 1 && html`<div class="choices"><${Choice} label="stage" value=${stage || answer.data?.stage || ""} options=${stages}
       onChoose=${(value) => choose(route, {stage: value})} /></div>`}
     <${Answer} answer=${answer}>${(found) => html`<${Settings} route=${route} study=${study} found=${found} />`}<//></section>`;
 }
@@ -36,7 +37,7 @@ function Settings({route, study, found}) {
   const axis = known.axes.includes(chosen.axis) ? chosen.axis : known.axes[0];
   const by = known.axes.includes(chosen.by) && chosen.by !== axis ? chosen.by : "";
   const other = known.metrics.includes(chosen.other) ? chosen.other : known.metrics.find((name) => name !== metric);
-  const named = (keys) => keys.map((key) => [key, shortName(key)]);
+  const named = (keys) => keys.map((key) => [key, known.name(key)]);
   return html`
     ${found.shown < found.total && html`<p class="small soft">${count(found.shown)} of ${plural(found.total, "job")} are drawn.</p>`}
     <div class="choices">
@@ -62,7 +63,7 @@ function Brushed({study, known, metric}) {
       ? html`<p class="small soft">Drag along an axis to see the jobs that lie in that part; a click on the axis ends it. With the keyboard, use the table of jobs.</p>`
       : html`<p><b>${plural(chosen.length, "job")}</b> in the chosen part${chosen.length > LISTED ? `, of which the first ${LISTED} are listed` : ""}.
         ${chosen.length > 1 && chosen.length <= 8 && html` <a href=${address(["compare"], {jobs: chosen.map(({id}) => `${study}/${id}`).join(",")})}>Compare them</a>`}</p>
-        ${chosen.length > 0 && html`<${PlainTable} label="Brushed jobs" tall=${chosen.length > 12} columns=${["job", metric, ...known.axes.map(shortName)]}
+        ${chosen.length > 0 && html`<${PlainTable} label="Brushed jobs" tall=${chosen.length > 12} columns=${["job", metric, ...known.axes.map(known.name)]}
           isNumber=${(index) => index === 1} rows=${best(chosen, metric).slice(0, LISTED).map((point) => [point.id, point.values[metric], ...known.axes.map((key) => point.values[key])])}
           cell=${(value, index) => (index === 0 ? html`<a href=${address(["studies", study, "jobs", value])}><code>${shortId(value)}</code></a>`
             : index === 1 ? metricText(value) : text(value))} />`}`}</div>`;

@@ -2,7 +2,7 @@
 
 import {html} from "./vendor/preact-htm.js";
 import {Chart, Key, axis, seriesLine, tooltip, upAxis} from "./chart.js";
-import {axes as axesText, number, plural, shortName, text} from "./format.js";
+import {axes as axesText, number, plural, text} from "./format.js";
 
 const MOST_LINES = 24;
 const MOST_CATEGORIES = 12;
@@ -59,26 +59,26 @@ export function AgainstAxis({known, metric, axis: key, by}) {
   const numeric = isNumeric(values);
   const place = (value) => (numeric ? value : text(value));
   const build = (palette) => ({
-    xAxis: axis(palette, shortName(key), numeric ? {type: scale(values)} : {type: "category", data: values.map(text), splitLine: {show: false}}),
+    xAxis: axis(palette, known.name(key), numeric ? {type: scale(values)} : {type: "category", data: values.map(text), splitLine: {show: false}}),
     yAxis: axis(palette, ""),
-    tooltip: {trigger: "item", formatter: (item) => tooltip(item.seriesName, [item.data.say || `${shortName(key)}=${text(item.data[0])}: ${number(item.data[1])}`])},
+    tooltip: {trigger: "item", formatter: (item) => tooltip(item.seriesName, [item.data.say || `${known.name(key)}=${text(item.data[0])}: ${number(item.data[1])}`])},
     series: [
       ...(by ? [] : [{id: "jobs", name: "one job", type: "scatter", symbolSize: 6, itemStyle: {color: palette.soft, opacity: 0.45}, large: known.points.length > 2000,
         data: known.points.filter((point) => typeof point.values[metric] === "number").map((point) => [place(point.values[key]), point.values[metric]])}]),
       ...lines.map(({line, cells}, index) => ({
-        id: `line ${index}`, name: by ? `${shortName(by)}=${text(line)}` : "mean", type: "line", symbol: "circle", symbolSize: 7, lineStyle: {width: 2, ...seriesLine(palette, index)},
+        id: `line ${index}`, name: by ? `${known.name(by)}=${text(line)}` : "mean", type: "line", symbol: "circle", symbolSize: 7, lineStyle: {width: 2, ...seriesLine(palette, index)},
         itemStyle: {color: seriesLine(palette, index).color},
-        data: cells.map((cell) => ({value: [place(cell.value), cell.mean], say: `${shortName(key)}=${text(cell.value)}: ${spread(cell)}`})),
+        data: cells.map((cell) => ({value: [place(cell.value), cell.mean], say: `${known.name(key)}=${text(cell.value)}: ${spread(cell)}`})),
       })),
     ],
   });
   const table = () => ({
-    columns: [...(by ? [shortName(by)] : []), shortName(key), "mean", "standard deviation", "jobs"],
+    columns: [...(by ? [known.name(by)] : []), known.name(key), "mean", "standard deviation", "jobs"],
     rows: lines.flatMap(({line, cells}) => cells.map((cell) => [...(by ? [text(line)] : []), cell.value, cell.mean, cell.deviation, cell.n])),
   });
-  return html`<${Chart} title=${`${metric} against ${shortName(key)}`} data=${[lines, values, metric, key, by, known.points]} build=${build} table=${table} height=${320}
+  return html`<${Chart} title=${`${metric} against ${known.name(key)}`} data=${[lines, values, metric, key, by, known.points]} build=${build} table=${table} height=${320}
     caption=${`The line is the mean over all other settings${by ? "" : ", the dots are single jobs"}.`} />
-    ${by && html`<ul class="legend" aria-label="Lines">${lines.map(({line}, index) => html`<li key=${index}><${Key} place=${index} />${shortName(by)}=${text(line)}</li>`)}</ul>`}`;
+    ${by && html`<ul class="legend" aria-label="Lines">${lines.map(({line}, index) => html`<li key=${index}><${Key} place=${index} />${known.name(by)}=${text(line)}</li>`)}</ul>`}`;
 }
 
 function spread(cell) {
@@ -98,7 +98,7 @@ export function Parallel({known, metric, onBrush}) {
   const build = (palette) => ({
     parallel: {left: 40, right: 60, top: 44, bottom: 48, parallelAxisDefault: {areaSelectStyle: {width: 24, borderColor: palette.series[0], color: palette.series[0], opacity: 0.25}}},
     parallelAxis: scales.map(({key, values, numeric}, dim) => ({
-      dim, name: key === metric ? metric : shortName(key), nameTextStyle: {color: palette.ink, width: 110, overflow: "truncate"}, nameGap: 14,
+      dim, name: key === metric ? metric : known.name(key), nameTextStyle: {color: palette.ink, width: 110, overflow: "truncate"}, nameGap: 14,
       axisLine: {lineStyle: {color: palette.soft}}, axisTick: {show: numeric, lineStyle: {color: palette.soft}},
       axisLabel: {color: palette.ink, textBorderColor: palette.card, textBorderWidth: 4, width: 90, overflow: "truncate", formatter: (value) => (typeof value === "number" ? number(value) : value)},
       ...(numeric ? {type: key === metric ? "value" : scale(values), scale: true} : {type: "category", data: values.map(text)}),
@@ -116,7 +116,7 @@ export function Parallel({known, metric, onBrush}) {
     onBrush(brushed ? series.getRawIndicesByActiveState("active").map((index) => points[index].id) : null);
   };
   return html`<div class="wide-chart" role="region" tabindex="0" aria-label="Parallel coordinates"><${Chart} title="All settings side by side" data=${[rows, keys]} build=${build} height=${340} on=${{axisareaselected: read}}
-    table=${() => ({columns: keys.map((key) => (key === metric ? metric : shortName(key))), rows: points.map((point) => keys.map((key) => (typeof point.values[key] === "number" ? point.values[key] : text(point.values[key]))))})}
+    table=${() => ({columns: keys.map((key) => (key === metric ? metric : known.name(key))), rows: points.map((point) => keys.map((key) => (typeof point.values[key] === "number" ? point.values[key] : text(point.values[key]))))})}
     caption=${`One line for each job; its colour is its ${metric}.`} /></div>`;
 }
 
@@ -131,13 +131,13 @@ export function Scatter({known, metrics: [first, second], by, onJob}) {
     legend: by ? {top: 0, right: 0, type: "scroll", textStyle: {color: palette.soft}} : {show: false},
     tooltip: {trigger: "item", formatter: (item) => tooltip(item.data.say, [`${first} ${number(item.data.value[0])}`, `${second} ${number(item.data.value[1])}`])},
     series: values.map((value, index) => ({
-      id: `group ${index}`, name: by ? `${shortName(by)}=${text(value)}` : "jobs", type: "scatter", symbolSize: 9, symbol: symbols[index % symbols.length], cursor: "pointer",
+      id: `group ${index}`, name: by ? `${known.name(by)}=${text(value)}` : "jobs", type: "scatter", symbolSize: 9, symbol: symbols[index % symbols.length], cursor: "pointer",
       itemStyle: {color: palette.series[index % 8], opacity: 0.75},
       data: points.filter((point) => !by || text(point.values[by]) === text(value)).map((point) => ({value: [point.values[first], point.values[second]], id: point.id,
         say: axesText(Object.fromEntries(known.axes.map((key) => [key, point.values[key]])))})),
     })),
   });
   return html`<${Chart} title=${`${second} against ${first}`} data=${[points, first, second, by]} build=${build} on=${{click: (event) => event.data?.id && onJob(event.data.id)}}
-    table=${() => ({columns: [...known.axes.map(shortName), first, second], rows: points.map((point) => [...known.axes.map((key) => text(point.values[key])), point.values[first], point.values[second]])})}
+    table=${() => ({columns: [...known.axes.map(known.name), first, second], rows: points.map((point) => [...known.axes.map((key) => text(point.values[key])), point.values[first], point.values[second]])})}
     caption="One dot for each job; a click opens it." />`;
 }
