@@ -57,8 +57,8 @@ function Confusion({confusion: {label, labels, counts}, isOnly}) {
     const sum = counts[row].reduce((one, two) => one + two, 0);
     return `shade-${sum ? Math.round((SHADES * value) / sum) : 0}`;
   };
-  return html`<figure><h3>${isOnly ? "Confusion" : `Confusion, ${label}`}</h3><${Scroll} label="Confusion"><table class="confusion"><thead><tr><th scope="col">is, predicted as →</th>
+  return html`<figure><h3>${isOnly ? "Confusion" : `Confusion, ${label}`}</h3><${Scroll} label="Confusion"><table class="confusion"><thead><tr><th scope="col">is</th>
     ${labels.map((label, place) => html`<th key=${place} scope="col" class="n">${label}</th>`)}</tr></thead><tbody>${counts.map((row, place) => html`<tr key=${place}>
     <th scope="row">${labels[place]}</th>${row.map((value, column) => html`<td key=${column} class=${`n ${shade(value, place)}${column === place ? " right" : ""}`}>${count(value)}</td>`)}</tr>`)}
-    </tbody></table><//><figcaption>Samples; a darker cell holds a larger share of its row. On the diagonal, predictions are right.</figcaption></figure>`;
+    </tbody></table><//><figcaption>A row: what samples are; a column: as what they were predicted. A darker cell holds a larger share of its row.</figcaption></figure>`;
 }

@@ -50,8 +50,9 @@ export function ago(secondsSinceEpoch) {
   return `${duration(Math.max(0, Date.now() / 1000 - secondsSinceEpoch))} ago`;
 }
 
+/** `2026-11-29 21:37:39` in the time of whoever looks: Swedes write it so. */
 export function moment(secondsSinceEpoch) {
-  return new Date(secondsSinceEpoch * 1000).toLocaleString();
+  return new Date(secondsSinceEpoch * 1000).toLocaleString("sv");
 }
 
 /** A size for people, 1 GB = 1024³ bytes. */

@@ -15,7 +15,15 @@ export function Predictions({route, study, id}) {
   return html`<section aria-labelledby="predictions"><h2 id="predictions" class="hidden">Predictions</h2>
     <div class="choices"><${Choice} label="split" value=${split || answer.data?.split || ""} options=${splits.map((name) => [name, name || "–"])} onChoose=${(value) => choose(route, {split: value, page: ""})} /></div>
     <${Answer} answer=${answer}>${(data) => (data.rows.length === 0 ? html`<${Empty}>${data.note || "This job has no predictions so far."}<//>`
-      : html`<${Table} study=${study} id=${id} data=${data} /><${Pages} route=${route} page=${Number(page)} total=${data.total} />`)}<//></section>`;
+      : html`<${Table} study=${study} id=${id} data=${withoutOnlyHead(data)} /><${Pages} route=${route} page=${Number(page)} total=${data.total} />`)}<//></section>`;
+}
+
+/** Without the column of heads where there is but one. */
+function withoutOnlyHead({columns, rows, ...rest}) {
+  const head = columns.findIndex((column) => column.key === "head");
+  if (head < 0 || new Set(rows.map((row) => row[head])).size > 1) return {columns, rows, ...rest};
+  const others = (values) => values.filter((_, place) => place !== head);
+  return {columns: others(columns), rows: rows.map(others), ...rest};
 }
 
 function Table({study, id, data}) {
