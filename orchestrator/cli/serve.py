@@ -54,7 +54,7 @@ def command(port: int, token: str | None, host: str, root: Root) -> None:
     opened = open_socket(host, port)
     port = opened.getsockname()[1]
     is_private = host in (_LOOPBACK, "localhost")
-    shown = host if not is_private and host != "0.0.0.0" else _LOOPBACK  # noqa: S104
+    shown = host if not is_private and host != "0.0.0.0" else _LOOPBACK
     print_text(f"studies of {root.path}", f"open http://{shown}:{port}/?token={token}")
     if is_private:
         there = f"{getpass.getuser()}@{socket.gethostname()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -13,6 +14,8 @@ from starlette.responses import Response
 
 from seedfold.jobs.errors import SeedfoldError, UnreachableError, UsageError
 from seedfold.jobs.work import DataFailure
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class JsonAnswer(Response):
@@ -69,17 +72,15 @@ def not_found(text: str) -> HTTPException:
     return HTTPException(404, text)
 
 
-def whole_number(request: Request, name: str, default: int, least: int, most: int | None = None) -> int:
+def whole_number(request: Request, name: str, default: int, least: int | None, most: int | None = None) -> int:
     """Return a number of the query, at most ``most``. Raises UsageError for anything else."""
     text = request.query_params.get(name)
     if text is None or text == "":
         return default
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise UsageError(f"{name}={text[:40]}: must be a whole number, at least {least}")
+    number = int(text) if _WHOLE_NUMBER.fullmatch(text) else None
+    if number is None or (least is not None and number < least):
+        more = "" if least is None else f", at least {least}"
+        raise UsageError(f"{name}={text[:40]}: must be a whole number{more}")
     return number if most is None else min(number, most)
 
 

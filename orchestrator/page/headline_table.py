@@ -39,7 +39,7 @@ def _columns(table: ReportTable) -> list[dict[str, str]]:
         *(["head"] if table.has_heads else []),
         "jobs",
     ]
-    kinds = {axis: "axis" for axis in table.axes}
+    kinds = dict.fromkeys(table.axes, "axis")
     short = short_names(list(table.axes))
     named = [{"key": key, "name": short.get(key, key), "kind": kinds.get(key, "text")} for key in first]
     return [*named, *({"key": name, "name": name, "kind": "metric"} for name in table.columns)]
@@ -61,8 +61,8 @@ def _cell(cell: Cell | None) -> dict[str, Any] | None:
 
 
 def _caption(table: ReportTable, over: list[str]) -> str:
-    averaged = f"Mean ± standard deviation over {', '.join(over)}." if over else "One value of each job."
+    legend = table.legend(over)
     constant = table.shown_axes.constant
     same = ", ".join(f"{axis}={value}" for axis, value in constant.items() if axis not in over)
     left_out = f" {table.left_out} more rows are left out." if table.left_out else ""
-    return averaged + (f" The same in all rows: {same}." if same else "") + left_out
+    return legend + (f" The same in all rows: {same}." if same else "") + left_out

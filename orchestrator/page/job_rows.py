@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +9,12 @@ from statistics import fmean
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.page.commands import selection_commands
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import JobView
-from seedfold.results.evaluation.axes import format_value, short_names
+from seedfold.results.evaluation.axes import axis_names, format_value, short_names
 from seedfold.results.evaluation.missing_values import is_defined
 
 MOST_ROWS = 500
@@ -91,7 +91,7 @@ def make_rows(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
         "columns": [column.to_json() for column in all_columns],
         "rows": [[column.value(view) for column in all_columns] for view in shown],
         **groups,
-        **_commands(study, asked),
+        **selection_commands(study, asked.where, asked.stages, with_results=not asked.states or "done" in asked.states),
     }
 
 
@@ -101,11 +101,7 @@ def _question_key(asked: RowQuestion) -> tuple[Any, ...]:
 
 def _columns(study: KeptStudy, snapshot: Snapshot) -> dict[str, _Column]:
     """The columns that need no results, by key. An axis of the name of another column is ``axis.NAME``."""
-    axes = study.once(
-        snapshot.version,
-        ("axes",),
-        lambda: list(dict.fromkeys(name for view in snapshot.views for name in view.job.axes)),
-    )
+    axes = study.once(snapshot.version, ("axes",), lambda: axis_names([view.job for view in snapshot.views]))
     short = short_names(axes)
     found = [_plain_column(key) for key in ("id", "stage")]
     found += [_axis_column(name, short[name]) for name in axes]
@@ -219,21 +215,3 @@ def _means(study: KeptStudy, views: Sequence[JobView]) -> dict[str, float]:
             if value is not None and is_defined(value):
                 values.setdefault(name, []).append(value)
     return {name: fmean(found) for name, found in values.items()}
-
-
-def _commands(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
-    """The commands for the jobs of the table. No command takes a state; `resume` and `cancel` choose by it anyway."""
-    chosen = [*(f"--where {shlex.quote(where)}" for where in asked.where)]
-    chosen += [f"--stage {shlex.quote(stage)}" for stage in asked.stages]
-    tail = " ".join(["", *chosen, f"--root {shlex.quote(str(study.root.path))}"])
-    name = shlex.quote(study.name)
-    kinds = {
-        "count these jobs by state": f"seedfold status {name}{tail}",
-        "print their results": f"seedfold results {name} runs{tail}",
-        "start those again that are not done": f"seedfold resume {name}{tail}",
-        "cancel those that are not done": f"seedfold cancel {name}{tail}",
-        **({"run the done ones again": f"seedfold rerun {name}{tail}"} if chosen else {}),
-    }
-    commands = [{"does": does, "command": command} for does, command in kinds.items()]
-    is_about_results = not asked.states or "done" in asked.states
-    return {"command": commands[1 if is_about_results else 0]["command"], "commands": commands}

@@ -8,9 +8,7 @@ from pathlib import Path
 from sys import intern
 
 from seedfold.orchestrator.state.overview import JobView
-from seedfold.results.report.headline import shown_metrics
 from seedfold.results.store.published import RETURNED, DamagedError, MetricRecord, Result, load_result
-from seedfold.results.tables.result_tables import metric_column
 
 Values = Mapping[str, float | None]
 _NO_VALUES: Values = {}
@@ -46,6 +44,8 @@ class KeptResults:
         key = view.job.id, view.job_state.attempt
         if key in self._values:
             return self._values[key]
+        from seedfold.results.report.headline import shown_metrics
+
         result = self.result_of(view)
         if result is None:
             return _NO_VALUES
@@ -64,6 +64,8 @@ class KeptResults:
 
 def metric_key(each: MetricRecord, several_heads: bool) -> str:
     """The name of a metric's column; what a program returned or logged has a name of its own choice."""
+    from seedfold.results.tables.result_tables import metric_column
+
     return each["metric"] if each["split"] == RETURNED else metric_column(each, several_heads)
 
 

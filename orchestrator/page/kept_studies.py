@@ -26,6 +26,7 @@ _REST_PER_LOOK = 4.0
 _JUDGE_EVERY_S = 10.0
 """How often it is asked anew whether running jobs are alive and what other studies have done, without any event."""
 _MOST_STUDIES = 16
+_MOST_CURVES = 1000
 _ENDED_STATES = frozenset({"done", "failed", "cancelled"})
 
 
@@ -48,6 +49,7 @@ class KeptStudy:
         self.lock = threading.RLock()
         self.results = KeptResults()
         self.answers = AnswerCache()
+        self.curves = AnswerCache(_MOST_CURVES)
         self.headline: LateValue[object] = LateValue(lambda: when_changed(name))
         self.queue: LateValue[list[str]] = LateValue(lambda: when_changed(name))
         self._overview: Overview | None = None

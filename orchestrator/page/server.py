@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import socket
+import threading
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 
 import uvicorn
 
@@ -36,9 +38,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(
-                f"--port {port}: is taken by another program; leave --port out to use a free one"
-            ) from error
+            raise UsageError(f"--port {port}: is taken by another program; leave it out to use a free one") from error
         raise UsageError(f"--host {host} --port {port}: {error.strerror}; choose another") from error
     return opened
 
@@ -59,5 +59,13 @@ def serve(root: Root, opened: socket.socket, token: str, names: Collection[str])
         proxy_headers=False,
         timeout_graceful_shutdown=_END_S,
     )
-    with closing(opened):
+    threading.Thread(target=_import_what_takes_long, daemon=True).start()
+    # Ctrl-C is the way to end it.
+    with closing(opened), suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[opened])
+
+
+def _import_what_takes_long() -> None:
+    """Import what tables and curves need, while the first questions are answered that need none of it."""
+    for name in ("headline_table", "evaluation", "predictions"):
+        importlib.import_module(f"seedfold.orchestrator.page.{name}")

@@ -12,7 +12,7 @@ from seedfold.jobs.terminal_text import terminal_log
 from seedfold.jobs.work import DataFailure
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
-from seedfold.orchestrator.page.headline_table import make_headline
+from seedfold.orchestrator.page.commands import study_commands
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -24,7 +24,7 @@ from seedfold.orchestrator.state.overview import (
     status_notes,
     status_to_json,
 )
-from seedfold.orchestrator.state.running_jobs import find_running
+from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
 from seedfold.orchestrator.state.study_logs import read_end
 from seedfold.results.evaluation.axes import format_value, short_names
 
@@ -32,7 +32,7 @@ _MOST_VALUES = 200
 _MOST_IDS = 200
 _SAMPLED = 50
 """How many results are looked at for the names of metrics."""
-_WAIT_S = 0.4
+_WAIT_S = 0.15
 _QUEUE_EVERY_S = 20
 
 
@@ -43,19 +43,30 @@ def make_summary(study: KeptStudy) -> dict[str, Any]:
     running = find_running(snapshot.unique)
     headline, problem = None, None
     try:
-        headline, is_current = study.headline.get(snapshot.version, lambda: make_headline(study), _WAIT_S)
+        headline, is_current = study.headline.get(snapshot.version, lambda: _make_headline(study), _WAIT_S)
     except (SeedfoldError, DataFailure, OSError) as error:
         is_current, problem = True, one_line(error)
     return {
         **lasting,
         "eta_s": seconds_to_end(snapshot.unique, running),
         "elapsed_s": _elapsed_s(snapshot.unique),
-        "running": [job.to_json() | {"host": job.host, "elapsed_s": job.elapsed_s} for job in running],
+        "running": [_running(job) for job in running],
         "headline": headline,
         "headline_pending": not is_current,
         "queue": _queue_lines(study),
         **({"problem": problem} if problem else {}),
     }
+
+
+def _make_headline(study: KeptStudy) -> dict[str, Any] | None:
+    from seedfold.orchestrator.page.headline_table import make_headline
+
+    return make_headline(study)
+
+
+def _running(job: RunningJob) -> dict[str, Any]:
+    more = {"stage": job.job.stage, "host": job.host, "elapsed_s": job.elapsed_s, "left_s": job.left_s}
+    return job.to_json() | more | {"previous": job.previous}
 
 
 def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
@@ -77,6 +88,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         "metrics": study.results.names(done[:: max(1, len(done) // _SAMPLED)]),
         "failures": [_failure(group) for group in group_failures(snapshot.unique)],
         "notes": notes,
+        "commands": study_commands(study),
     }
 
 

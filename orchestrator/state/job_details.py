@@ -71,6 +71,13 @@ class JobDetails:
         config: dict[str, Any] = replace_by_texts(self.job.to_dict()["config"], result.resolved if result else {})
         return config
 
+    def config_text(self) -> str:
+        """The configuration as YAML."""
+        import yaml
+
+        text: str = yaml.safe_dump(self.config(), sort_keys=False, allow_unicode=True)
+        return text.rstrip("\n")
+
     def checkpoints(self) -> dict[str, Path]:
         """The checkpoints that are there, by role: ``best``, ``last``, and ``best/HEAD`` for some heads."""
         return find_checkpoints(self._root, self.holding_study, self.job.id, self.job.fit)

@@ -34,6 +34,7 @@ from seedfold.results.report.headline import format_number, group_anchor, shown_
 from seedfold.results.report.plots import MAX_SERIES, Line
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
+from seedfold.results.store.metrics import confusion_counts, probabilities
 from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import HISTORY_FILE, RETURNED, MetricRecord, Result
 from seedfold.results.tables.best_values import lower_is_better
@@ -343,9 +344,15 @@ class PooledCurves:
     head: str
     curves: dict[str, list[Curve]] = field(default_factory=dict)
     split: str = VALIDATION
+    confusions: list[Array] = field(default_factory=list)
+    """Counts (k, k) of true class (row) and predicted class (column), one for each value of these axes."""
 
     def add(self, rows: HeadPredictions) -> None:
-        """Add the curves of class 1, or, for more classes, their mean, which is the last curve."""
+        """Add the confusion, and the curves of class 1, or, for more classes, their mean, which is the last curve."""
+        if not rows.is_regression:
+            p = probabilities(rows.logits[rows.known])
+            truth = rows.targets[rows.known].astype(np.int64)
+            self.confusions.append(confusion_counts(truth, p.argmax(axis=1), p.shape[1]))
         for kind, curve in {each["curve"]: each for each in head_curves(rows)}.items():
             self.curves.setdefault(kind, []).append(curve)
 
@@ -355,9 +362,9 @@ class PooledCurves:
         curve = found[0] if len(found) == 1 else mean_curve(found)
         return Line(series, *thin_curve(curve["x"], curve["y"]))
 
-    def mean_area_text(self, kind: str) -> str:
+    def mean_area(self, kind: str) -> float:
         """Return the mean of the areas."""
-        return format_number(float(np.mean([curve["area"] for curve in self.curves[kind]])))
+        return float(np.mean([curve["area"] for curve in self.curves[kind]]))
 
 
 def _curve_figure(
@@ -378,7 +385,9 @@ def _curve_figure(
         title + (f", head {pooled_curves[0].head}" if pooled_curves[0].head != "main" else ""),
         plots.draw_curves(figure_id(title, pooled_curves[0].head), lines, *axes, diagonal=curve == "roc"),
         notes + cut_note(len(groups), total),
-        make_legend("group", groups, make_labels(groups), [each.mean_area_text(curve) for each in pooled_curves]),
+        make_legend(
+            "group", groups, make_labels(groups), [format_number(each.mean_area(curve)) for each in pooled_curves]
+        ),
     )
 
 
