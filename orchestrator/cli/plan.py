@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import count_noun
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import (
@@ -72,6 +72,8 @@ def command(
 ) -> None:
     """Show which jobs a launch with these overrides would start and why, in which arrays, and at what cost. Nothing is
     started and nothing is written."""
+    if file is not None and "=" in Path(file).name:
+        raise UsageError(f"--jobs: needs the name of a file, or - for standard output, before {file!r}")
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, many)

@@ -38,6 +38,7 @@ from seedfold.results.imports.run import IMPORT_RUN
 from seedfold.results.store.passing_errors import try_again
 
 _JOB = '["job",'
+_END = '["end"]'
 _OWN = '"seedfold.'
 _OWN_NAME = re.compile(r'(?<=")seedfold(\.\w+)+(?=")')
 
@@ -83,6 +84,8 @@ class PlanHeader:
     config_dirs: tuple[str, ...]
     settings: Mapping[str, Any]
     request: Request | None = None
+    has_end: bool = False
+    """Whether a last line says that the file is whole; plans of earlier versions have none."""
 
     @classmethod
     def create(
@@ -144,7 +147,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
     lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
-    return chain([to_json_line(asdict(header))], lines)
+    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{_END}\n"])
 
 
 def _named(line: str, name: Callable[[str], str]) -> str:
@@ -200,8 +203,18 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 
 def _decode_plan(path: Path) -> list[JobDescription]:
     with path.open(encoding="utf-8") as file:
-        file.readline()
-        return list(decode_jobs(_named(line, current_name) for line in file))
+        header = json.loads(file.readline())
+        lines = _lines_before_end(file) if header.get("has_end") else file
+        return list(decode_jobs(_named(line, current_name) for line in lines))
+
+
+def _lines_before_end(lines: Iterable[str]) -> Iterator[str]:
+    """All lines but the last. Raises ValueError if the last one does not say that it is the last."""
+    for line in lines:
+        if line.rstrip() == _END:
+            return
+        yield line
+    raise ValueError("its end is missing")
 
 
 class Plans:

@@ -69,7 +69,7 @@ class Worker:
         self.grace_s = cluster.grace_s
         self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
         own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
-        self.queue = JobQueue(own_jobs, self.states, waits_for_others=not environment.is_scheduled)
+        self.queue = JobQueue(own_jobs, self.states, submission.token, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, RunningAttempt] = {}
         self.repeated_failures = RepeatedFailures(self.policies.stop_after_identical)
         self.use = UseSampler()
