@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import click
 
 from seedfold.jobs.errors import count_noun
+from seedfold.jobs.times_text import about_text
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     StyledLine,
-    about_text,
     align_rows,
     counts_text,
     make_lines,
@@ -62,7 +62,7 @@ def study_lines(root: Root, studies: Sequence[StudySummary]) -> list[StyledLine]
 def _cells(study: StudySummary) -> tuple[str, ...]:
     states = "cannot be read" if study.states is None else counts_text(study.states, STATES)
     jobs = "" if study.jobs is None else str(study.jobs)
-    return study.study, jobs, states, _ago(study.last_activity), study.owner, size_text(study.bytes)
+    return study.study, jobs, states, _ago(study.last_activity), study.owner, size_text(study.bytes or 0)
 
 
 def _words(study: StudySummary) -> str:

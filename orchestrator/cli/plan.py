@@ -25,10 +25,12 @@ from seedfold.orchestrator.cli.console import (
     size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
+from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot, pilot_lines
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.held_lines import held_lines
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.launch_plan import (
     Plan,
@@ -54,6 +56,7 @@ from seedfold.results.store.named_output import open_output, refuse_folder
 @click.option(
     "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
 )
+@options.pilot
 @options.many
 @options.selection
 @options.as_json
@@ -63,6 +66,8 @@ def command(
     config_dirs: Sequence[Path],
     file: str | None,
     check: str | None,
+    pilot: int | None,
+    pilot_auto: bool,
     many: bool,
     where: Sequence[str],
     stages: Sequence[str],
@@ -79,13 +84,17 @@ def command(
     plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
-    starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
+    request = options.pilot_request(pilot, pilot_auto)
+    chosen = None if request is None else choose_pilot(plan, request, selection)
+    startable = plan.startable_jobs() if chosen is None else chosen.choose_startable(plan)
+    starting = selection.apply(startable, lambda planned: planned.job)
     if file is not None:
         _write_jobs(jobs, file)
     if as_json:
-        print_json(plan_to_json(plan, jobs, starting))
+        print_json(plan_to_json(plan, jobs, starting) | _held_json(jobs, chosen))
     elif file != "-":
         _print_plan(plan, jobs, starting)
+        _print_held(plan, jobs, chosen)
         _print_removed(plan.jobs_to_remove(study_request(overrides)))
 
 
@@ -104,6 +113,21 @@ def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plan
             for stage, key, asked, enough in unused_requests(plan.history, (one.job for one in starting))
         ],
     }
+
+
+def _held_json(jobs: Sequence[PlannedJob], pilot: Pilot | None) -> dict[str, Any]:
+    """The keys ``held``, the number of jobs that are held already, and ``pilot``, what ``--pilot`` would do."""
+    held = {"held": len({one.job.id for one in jobs if one.job_state.is_held})}
+    return held if pilot is None else held | {"pilot": {"jobs": list(pilot.jobs), "held": list(pilot.held)}}
+
+
+def _print_held(plan: Plan, jobs: Sequence[PlannedJob], pilot: Pilot | None) -> None:
+    if pilot is not None:
+        then = "released when these are done" if pilot.is_auto else f"held until seedfold release {plan.study.name}"
+        print_text(f"pilot: {count_noun(len(pilot.jobs), 'job')} first; the other {len(pilot.held)} are {then}")
+        print_text(*pilot_lines(plan, pilot))
+    names = dict.fromkeys(one.job.id for one in jobs)
+    print_text(*held_lines(plan.states, plan.study.name, names), style="yellow")
 
 
 def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:

@@ -9,15 +9,14 @@ import click
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.headline import write_result_table
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
-from seedfold.orchestrator.state.overview import Overview, note_removed
+from seedfold.orchestrator.state.finished_jobs import find_by_code
+from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.state.usage import study_usage
-from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
-from seedfold.results.evaluation.axes import axis_names
-from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
+from seedfold.orchestrator.views.tables import TABLES
 
 _DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
 _ESTIMATE_OPTIONS = ("by", "split", "ratios", "methods", "base-seed")
@@ -112,7 +111,7 @@ class GivenOptions(OutputOptions):
 )
 @options.with_removed
 @options.across
-@options.selection
+@options.selection_of_rows
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Print or write a TABLE of a study: runs, metrics (the default), predictions, oof, ensemble or top.
@@ -131,6 +130,7 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     output = TableOutput.from_options(given_options)
     _refuse_unused_options(name, given_options)
     overview = Overview(root, study, with_removed=given_options["with_removed"])
+    Selection.parse(stages=given_options["stages"]).check_names(overview.ledger.plans.jobs.values())
     if name == USAGE:
         from seedfold.orchestrator.cli.usage_table import write_usage
 
@@ -164,32 +164,20 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, o
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
-    from seedfold.results.tables.metric_means import NOTES
-
     study = overview.folder.name
     finished = find_by_code(overview, across_code=given_options["across"] == "code")
     if not finished.jobs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    request = _table_request(overview, finished, given_options)
-    frame = make_result_table(name, request, summarized=not output.is_for_programs)
-    axes = axis_names(finished.jobs)
-    # The better of two versions of the code is no better method: the best is marked within each.
-    apart = [axis for axis in axes if is_repetition(axis) or axis == finished.code_axis.name]
-    problem = [*problem_axes(axes, request.compare), *apart]
-    removed = note_removed(overview)
-    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(study)]
-    output.write(frame, axes, problem, notes)
-
-
-def _table_request(overview: Overview, finished: FinishedJobs, given_options: GivenOptions) -> TableRequest:
     choice = {
         "min_accuracy": given_options["min_accuracy"],
         "rank_by": given_options["rank_by"],
         "members": tuple(given_options["members"]) or None,
     }
-    return TableRequest.of_study(
+    write_result_table(
         overview,
         finished,
+        name,
+        output,
         where=_conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),

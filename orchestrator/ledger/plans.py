@@ -46,8 +46,22 @@ Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
 Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
-    {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
-) | {"study", "notify"}
+    {
+        "checkpoint",
+        "cluster",
+        "failures",
+        "hydra",
+        "identity",
+        "logger",
+        "notify",
+        "order",
+        "paths",
+        "report",
+        "resources",
+        "size",
+        "study",
+    }
+)
 """Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
 _SWEPT = "hydra.sweeper."
 _STUDY = "study="

@@ -6,7 +6,7 @@ A plan writes nothing and reads no data, except to see whether files that result
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,16 +114,20 @@ class Plan:
                 found[stage] = sum(seconds) / len(seconds)
         return found
 
-    def startable_jobs(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
+    def startable_jobs(
+        self, rerun: Callable[[PlannedJob], bool] = lambda planned: False, released: Collection[str] = ()
+    ) -> list[PlannedJob]:
         """The jobs that a launch would start: new, waiting, lost, stale by parent or to be retried, and their children.
 
         ``rerun`` adds done jobs. A job is left out if it has a parent that is not done, not running and would not be
-        started.
+        started, or if it is held and not among those that are to be ``released``.
         """
         starting: dict[str, PlannedJob] = {}
         for planned in self.jobs:
             job = planned.job
             if job.id in starting or planned.state in ACTIVE_STATES:
+                continue
+            if job.id not in released and self.states.is_left_on_hold(job.id):
                 continue
             follows = any(parent in starting for parent in job.parents)
             wanted = self._needs_start(planned) or rerun(planned) or (planned.state == "done" and follows)

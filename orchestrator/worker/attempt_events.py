@@ -25,9 +25,13 @@ class AttemptEvents(WaitingEventWriter):
         super().__init__(study.events_folder, storage)
         self._study, self._submission, self._node = study, submission.token, node
 
-    def append_started(self, job: str, attempt: int, process: Message, step: Step | None) -> None:
+    def append_started(
+        self, job: str, attempt: int, process: Message, step: Step | None, gpus: Sequence[str] = ()
+    ) -> None:
         """Record that an attempt has begun, from a checkpoint of this step if there is one that says it."""
-        self.append("started", job=job, n=attempt, process=process, **({} if step is None else {"step": step}))
+        details = {} if step is None else {"step": step}
+        details |= {"gpus": list(gpus)} if gpus else {}
+        self.append("started", job=job, n=attempt, process=process, **details)
 
     def has_published(self, job: str, attempt: int) -> bool:
         """Whether an attempt has published its result."""

@@ -36,6 +36,7 @@ from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.slots import Slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
+from seedfold.orchestrator.worker.study_limit import StudyLimit
 from seedfold.orchestrator.worker.template_client import (
     TemplateClient,
     callable_names,
@@ -62,6 +63,7 @@ class Worker:
         self.states = JobStates(root, Ledger(study), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
+        self.limit = StudyLimit(self.states, submission, self.machine)
         self.recorded_wait = ""
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
@@ -199,6 +201,8 @@ class Worker:
         """Record who holds the slots, as long as this worker holds none."""
         shortage = self.machine.shortage if waits else None
         text = shortage.to_text(self.root.path) if shortage else ""
+        if waits and self.limit.is_reached(self.running):
+            text = self.limit.to_text()
         if text != self.recorded_wait:
             self.recorded_wait = text
             record_wait(self.submission.folder, text)
@@ -208,8 +212,13 @@ class Worker:
         if reason:
             self._record_impossible(job, reason)
             return True
+        if self.limit.is_reached(self.running):
+            return False
         slot = self.machine.acquire_slot(job.resources, len(self.running))
         if slot is None:
+            return False
+        if not self.limit.join(slot):
+            slot.release()
             return False
         try:
             self._start_in_slot(job, slot)
@@ -264,7 +273,9 @@ class Worker:
             if running.kill_reason:
                 running.send_signal(signal.SIGKILL, self.study)
         elif message["m"] == "started":
-            self.events.append_started(running.job.id, running.attempt, message["process"], running.step_before)
+            self.events.append_started(
+                running.job.id, running.attempt, message["process"], running.step_before, running.slot.gpus
+            )
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 running.send_signal(signal.SIGTERM, self.study)
