@@ -46,7 +46,7 @@ class Stage:
     count: int
 
 
-SETTINGS_KEYS = ("cluster", "failures", "identity", "paths", "report")
+SETTINGS_KEYS = ("cluster", "failures", "identity", "notify", "paths", "report")
 """Top-level keys that apply to a whole study."""
 
 
@@ -65,8 +65,8 @@ class Study:
     """A study with its settings and its jobs.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity``, ``paths`` and ``report``, resolved without the axes. ``tables`` are
-    the files that its axes were read from.
+    under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes.
+    ``tables`` are the files that its axes were read from.
     """
 
     name: str

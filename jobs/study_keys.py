@@ -31,7 +31,7 @@ STUDY_CONVENTIONS = Conventions(
     study_keys=frozenset(
         {
             *TOP_LEVEL_STAGE_KEYS,
-            *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order"),
+            *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order", "notify"),
         }
     ),
     evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),

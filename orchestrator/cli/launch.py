@@ -12,6 +12,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.cli.follow import wait_if_asked
+from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
 from seedfold.orchestrator.dispatch.submit import LaunchResult
@@ -25,7 +26,9 @@ from seedfold.orchestrator.settings.selection import Selection
 @options.wait
 @click.option("--replace", is_flag=True, help="Replace earlier jobs that have the same address and other settings.")
 @click.option(
-    "--rerun", metavar="stale|COND", help="Run done jobs again: all stale ones, or those with these axis values."
+    "--rerun",
+    metavar="stale|COND",
+    help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
 @options.pilot
 @options.accept_code
@@ -56,16 +59,18 @@ def command(
     jobs go on.
     """
     add_folder_to_import_path()
+    selection = Selection.parse(where, stages, limit)
     launched = launch(
         root,
         overrides,
         config_dirs=config_dirs,
-        selection=Selection.parse(where, stages, limit),
+        selection=selection,
         replace=replace,
         rerun=rerun,
         accept=accept_code,
         many=many,
         pilot=options.pilot_request(pilot, pilot_auto),
+        tell=say_selected(selection, "start"),
     )
     print_started(launched, "launch")
     context.exit(wait_if_asked(root, launched, wait))

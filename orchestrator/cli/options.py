@@ -108,12 +108,21 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for s
 
 def selection(function: F) -> F:
     """``--where``, ``--stage`` and ``--limit``: which jobs a command selects."""
+    return _selection_with_limit(function, "Select at most N jobs.")
+
+
+def selection_of_rows(function: F) -> F:
+    """The same for a table, of which ``--limit`` shows the first rows."""
+    return _selection_with_limit(function, "Print at most N rows of the table.")
+
+
+def _selection_with_limit(function: F, limit_help: str) -> F:
     where = click.option(
         "--where",
         metavar="COND",
         multiple=True,
         shell_complete=completion_values.conditions,
-        help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3'.",
+        help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3', or by the beginning of an id, e.g. 'job=1a2b3c'.",
     )
     stage = click.option(
         "--stage",
@@ -123,7 +132,7 @@ def selection(function: F) -> F:
         shell_complete=completion_values.stages,
         help="Select jobs of this stage; repeatable.",
     )
-    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Select at most N jobs.")
+    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help=limit_help)
     return where(stage(limit(function)))
 
 

@@ -33,7 +33,7 @@ from seedfold.orchestrator.ledger.plans import PlanHeader, study_request, write_
 from seedfold.orchestrator.login.project_store import refuse_absent_data
 from seedfold.orchestrator.settings.failures import REFUSED
 from seedfold.orchestrator.settings.login import refuse_remote_study
-from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan, PlannedJob, replaced_keys
 from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs, count_reused
@@ -69,13 +69,14 @@ def launch(
     accept: bool = False,
     many: bool = False,
     pilot: PilotRequest | None = None,
+    tell: TellSelected | None = None,
 ) -> LaunchResult:
     """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
     ``pilot`` has a few jobs run first, and holds the others. ``accept`` first records that the code of today computes
-    the same as that of done jobs. Raises UsageError, and
-    writes nothing, if jobs would be replaced and ``replace`` is not set, or if there are more than a million points and
+    the same as that of done jobs. ``tell`` is told the jobs before they are started. Raises UsageError, and writes
+    nothing, if jobs would be replaced and ``replace`` is not set, or if there are more than a million points and
     ``many`` is not set.
     """
     plan = make_plan(root, overrides, config_dirs, many)
@@ -95,6 +96,8 @@ def launch(
         starting = chosen.choose_startable(plan)
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
+    if tell is not None:
+        tell([planned.job for planned in starting])
     return start_plan(plan, starting, overrides, config_dirs, pilot=chosen)
 
 
@@ -176,7 +179,7 @@ def _count_failed(jobs: Iterable[PlannedJob]) -> int:
 
 
 def rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callable[[PlannedJob], bool]:
-    """Which done jobs are done again: none, those that are ``stale``, or those of a condition on their axes."""
+    """Which done jobs are done again: none, those that are ``stale``, or those for which a condition holds."""
     if rerun is None:
         return lambda planned: False
     if rerun == "stale":
@@ -184,5 +187,5 @@ def rerun_condition(rerun: str | None, jobs: Iterable[JobDescription]) -> Callab
     from seedfold.jobs.conditions import Where
 
     where = Where.parse(rerun)
-    where.check({axis: None for job in jobs for axis in job.axes})
-    return lambda planned: planned.state == "done" and where.matches(planned.job.axes)
+    where.check_for_jobs(jobs)
+    return lambda planned: planned.state == "done" and where.matches_job(planned.job)

@@ -194,6 +194,12 @@ class Ledger:
         """The record of a job; an empty record if there is no event of it."""
         return self._records.get(job_id) or JobRecord()
 
+    def latest_events(self) -> Iterator[tuple[str, Event]]:
+        """Yield each job that was ever tried, with the event that decides the state of its latest attempt."""
+        for job, record in self._records.items():
+            if (event := record.latest_event) is not None:
+                yield job, event
+
     def done_events(self) -> Iterator[tuple[str, Event]]:
         """Yield each job whose latest attempt is done, with that event."""
         for job, record in self._records.items():
@@ -219,5 +225,6 @@ def done_event_details(job_id: str, attempt: int, result: Result, folder: Path) 
         "files": result.files,
         "result": result_record(folder),
         "host": result.provenance["host"],
+        "usage": result.provenance.get("usage", {}),
         **({"nan": names} if (names := nan_metrics(result.metrics)) else {}),
     }

@@ -27,6 +27,7 @@ from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
 from seedfold.orchestrator.schedulers.keepers import Keepers, record_begun
 from seedfold.orchestrator.schedulers.retries import Retries
 from seedfold.orchestrator.schedulers.throttles import tell_throttles
+from seedfold.orchestrator.worker.notification import notify_of_end
 
 # How long a keeper stays, and how often it calls `advance`, while only a later call can know more.
 _KEEPER_LIFETIME_S = 1200.0
@@ -47,6 +48,9 @@ def advance(root: Root, study: StudyFolder) -> AdvanceResult:
         _run_steps(this_round)
     finally:
         this_round.events.close()
+    this_round.states.refresh()
+    if note := notify_of_end(this_round.states):
+        this_round.result.problems.append(note)
     return this_round.result
 
 

@@ -108,6 +108,10 @@ class JobStates:
         if job_state.has_nothing_to_do and self._is_outdated(job_state):
             reason = "its parent has a newer result"
             job_state = replace(job_state, state="waiting", reason=reason, has_nothing_to_do=False)
+        if job_state.state == "submitted" and job_id not in self.ledger.rerun_attempts:
+            # Two studies that were launched at the same moment both have it, and the other one was faster.
+            elsewhere = self.find_elsewhere(job_id)
+            return elsewhere if elsewhere is not None and elsewhere.state == "done" else job_state
         if job_state.state == "done" or job_state.state in ACTIVE_STATES:
             return job_state
         return self.find_elsewhere(job_id) or self._blocked_by_parent(job_id, job_state) or job_state
@@ -122,6 +126,10 @@ class JobStates:
             except DamagedFileError as error:
                 self.passed_over[other.study.name] = str(error)
         return None
+
+    def ledgers_of_root(self) -> list[Ledger]:
+        """The ledger of this study, and those of the other studies of the root that can be read."""
+        return [self.ledger, *self._read_other_studies()]
 
     def _read_other_studies(self) -> Iterable[Ledger]:
         if not self._others_are_read:

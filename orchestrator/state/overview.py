@@ -80,23 +80,37 @@ class FailureGroup:
     """Failures of one kind whose tracebacks differ only in numbers, addresses and paths; ``example`` is the first."""
 
     kind: str
-    job_count: int
+    jobs: tuple[str, ...]
+    """Their ids."""
     example: dict[str, Any]
+
+    @property
+    def job_count(self) -> int:
+        """How many jobs failed so."""
+        return len(self.jobs)
 
 
 class Overview:
     """The jobs of a study that exists, as it was last launched. Raises UsageError if it does not exist.
 
-    ``with_removed`` adds the jobs of points that the study no longer has.
+    ``with_removed`` adds the jobs of points that the study no longer has; ``only`` leaves out all but some jobs.
     """
 
     def __init__(
-        self, root: Root, study_name: str, result_check: ResultCheck = "files", *, with_removed: bool = False
+        self,
+        root: Root,
+        study_name: str,
+        result_check: ResultCheck = "files",
+        *,
+        with_removed: bool = False,
+        only: Selection | None = None,
     ) -> None:
         self.root = root
         self.with_removed = with_removed
+        self.only = only or Selection()
         self.folder: StudyFolder = root.existing_study(study_name)
         self.ledger = Ledger(self.folder)
+        self.only.check_names(self.ledger.plans.jobs.values())
         header = self.ledger.plans.header
         self.settings: Mapping[str, Any] = header.settings if header else {}
         self.states = JobStates(
@@ -125,7 +139,8 @@ class Overview:
 
     def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
-        return self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        jobs = self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        return jobs if self.only == Selection() else dict(self.only.apply(jobs.items(), lambda item: item[1]))
 
     def job_views(self, selection: Selection | None = None) -> list[JobView]:
         """The view of the job of each address of the study, in the order in which the addresses were planned."""
@@ -182,7 +197,10 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
             event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return [FailureGroup(kind, len(members), members[0].failure_json()) for (kind, _), members in ordered]
+    return [
+        FailureGroup(kind, tuple(view.job.id for view in members), members[0].failure_json())
+        for (kind, _), members in ordered
+    ]
 
 
 def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:

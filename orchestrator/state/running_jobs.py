@@ -22,7 +22,8 @@ class RunningJob:
     """A running job. ``epoch`` of ``epochs`` are finished; both are None if the job does not tell how far it is.
 
     ``metric`` is the one that the configuration watches, ``value`` its last value and ``previous`` the one before.
-    ``elapsed_s`` and ``left_s`` are seconds; ``left_s`` is None as long as it is not known.
+    ``elapsed_s`` and ``left_s`` are seconds; ``left_s`` is None as long as it is not known. ``gpus`` are their numbers
+    on the host.
     """
 
     job: JobDescription
@@ -34,6 +35,13 @@ class RunningJob:
     value: float | None = None
     previous: float | None = None
     left_s: float | None = None
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The host, without its domain, and the numbers of the GPUs: ``node12 GPU 1``."""
+        gpus = f"GPU {','.join(self.gpus)}" if self.gpus else ""
+        return " ".join(filter(None, (self.host.split(".")[0], gpus)))
 
     def to_json(self) -> dict[str, Any]:
         """The shape that ``status --json`` prints."""
@@ -50,7 +58,7 @@ def find_running(views: Iterable[JobView]) -> list[RunningJob]:
 def _look(view: JobView, now: float) -> RunningJob:
     event, state = view.job_state.event or {}, view.job_state
     attempt = Attempt(view.job, state.attempt, state.holding_study.job_folder(view.job.id))
-    progress, rows = read_progress(attempt), _read_rows(attempt)
+    progress, rows = read_progress(attempt), read_rows(attempt)
     steps = list(rows)
     if progress is None and steps:
         progress = _progress_of_steps(steps, view.job.config)
@@ -66,10 +74,11 @@ def _look(view: JobView, now: float) -> RunningJob:
         value=values[-1] if values else None,
         previous=values[-2] if len(values) > 1 else None,
         left_s=progress.seconds_left(now) if progress else None,
+        gpus=tuple(event.get("gpus") or ()),
     )
 
 
-def _read_rows(attempt: Attempt) -> Mapping[int, Row]:
+def read_rows(attempt: Attempt) -> Mapping[int, Row]:
     """The metrics by epoch, from our trainers or from the job's own program."""
     return read_metrics(attempt.records, "epochs").rows or read_metrics(attempt.records).rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -46,6 +47,7 @@ class States:
         self.others: dict[str, str] = {}
         self.held: set[str] = set()
         self.last_submission_of: dict[str, object] = {}
+        self.open_submission_of: dict[str, Any] = {}
         self.plans = self
         self.jobs: dict[str, JobDescription] = {}
 
@@ -62,7 +64,7 @@ class States:
 
 
 def queue_of(jobs: list[JobDescription], states: States) -> JobQueue:
-    return JobQueue(jobs, cast("JobStates", states))
+    return JobQueue(jobs, cast("JobStates", states), "mine")
 
 
 def start(queue: JobQueue, running: Running, slots: int) -> list[str]:
@@ -117,6 +119,18 @@ def test_a_child_waits_for_a_parent_that_is_tried_again(states: States) -> None:
     assert numbers(start(queue, running, 2)) == [0]
     states.states[running.popitem()[0]] = "done"
     assert numbers(start(queue, running, 2)) == [1]
+
+
+@pytest.mark.parametrize(("holder", "waits"), [("mine", False), ("another", True)])
+def test_a_child_waits_for_a_result_that_was_damaged_only_if_another_submission_has_its_job(
+    states: States, holder: str, waits: bool
+) -> None:
+    queue, running = queue_of([job(0), job(1, 0)], states), Running()
+    start(queue, running, 1)
+    name, _ = running.popitem()
+    states.states[name], states.open_submission_of[name] = "submitted", SimpleNamespace(token=holder)
+    assert start(queue, running, 1) == []
+    assert queue.may_have_more == waits
 
 
 def test_a_closed_stage_leaves_no_hope_to_what_comes_after(states: States) -> None:
