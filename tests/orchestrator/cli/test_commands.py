@@ -31,7 +31,9 @@ def test_a_study_from_plan_to_tables(toy: Toy) -> None:
 
     assert toy.run("launch", "-cd", "conf", "experiment=toy").returncode == 0
     status = toy.json_of("status", "toy")
-    assert set(status) == {"study", "jobs", "states", "stages", "failures", "stale", "removed", "eta_s", "running"}
+    assert set(status) == {
+        *("study", "jobs", "states", "stages", "failures", "stale", "held", "throttle", "removed", "eta_s", "running")
+    }
     assert set(status["states"]) == set(status["stages"]["train"]) == STATES
     assert status["states"]["done"] == status["jobs"] == 6
     assert status["failures"] == []

@@ -142,7 +142,9 @@ def test_all_views_in_a_browser(toy: Toy, browser: Any) -> None:
     with served(toy) as (address, process):
         window = open_window(browser, address)
         watch_it_grow(toy, window)
-        ids = window.page.evaluate("fetch('/api/studies/curves/jobs?state=done').then((answer) => answer.json())")["rows"]
+        ids = window.page.evaluate("fetch('/api/studies/curves/jobs?state=done').then((answer) => answer.json())")[
+            "rows"
+        ]
         ids = [row[0] for row in ids]
         look_at_each_view(window, ids)
         use_the_keyboard(window)
