@@ -176,6 +176,10 @@ class JobQueue:
         state_elsewhere = self._states.find_elsewhere(job.id)
         if self._needs_no_run(job.id, state_elsewhere):
             return "over"
+        job_state = self._states.of(job.id)
+        if job_state.is_held:
+            # Once its pilot jobs are done it may begin.
+            return "wait" if job_state.state == "submitted" else "never"
         of_parents = self._readiness_of_parents(job)
         if of_parents != "ready":
             return of_parents

@@ -45,6 +45,7 @@ class States:
         self.ledger = self
         self.rerun_attempts: dict[str, int] = {}
         self.others: dict[str, str] = {}
+        self.held: set[str] = set()
         self.last_submission_of: dict[str, object] = {}
         self.open_submission_of: dict[str, Any] = {}
         self.plans = self
@@ -52,7 +53,7 @@ class States:
 
     def of(self, name: str) -> JobState:
         self.asked += 1
-        return JobState(cast("Any", self.states.get(name, "waiting")), self.study)
+        return JobState(cast("Any", self.states.get(name, "waiting")), self.study, is_held=name in self.held)
 
     def needed_parents(self, job: JobDescription) -> list[str]:
         return list(job.parents)
@@ -224,3 +225,37 @@ def test_every_job_starts_once_after_its_parents_or_not_at_all(data: st.DataObje
     for name in queue:
         assert any(states.states.get(parent) != "done" for parent in jobs[int(name)].parents)
     assert len(started) + len(list(queue)) == len(jobs)
+
+
+@pytest.mark.parametrize(("state", "has_hope"), [("waiting", False), ("submitted", True)])
+def test_a_worker_stays_only_for_held_jobs_that_come_free_by_themselves(
+    states: States, state: str, has_hope: bool
+) -> None:
+    queue = queue_of([job(0), job(1, 0)], states)
+    states.held, states.states = {job(0).id}, {job(0).id: state}
+    assert start(queue, {}, 2) == []
+    assert queue.may_have_more == has_hope
+    states.held = set()
+    assert numbers(start(queue, {}, 2)) == [0]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(data=st.data())
+def test_held_jobs_never_start_and_released_ones_start_once(data: st.DataObject, tmp_path: Path) -> None:
+    states, jobs = States(tmp_path), []
+    for number in range(data.draw(st.integers(1, 12))):
+        parents = data.draw(st.lists(st.integers(0, number - 1), unique=True, max_size=2)) if number else []
+        jobs.append(job(number, *parents, fit=data.draw(st.integers(0, 20))))
+    names = [one.id for one in jobs]
+    queue, running, started = queue_of(jobs, states), Running(), list[str]()
+    for is_last in [*[False] * data.draw(st.integers(0, 12)), *[True] * (2 * len(jobs))]:
+        states.held = set() if is_last else data.draw(st.sets(st.sampled_from(names)))
+        new = start(queue, running, 2)
+        assert states.held.isdisjoint(new)
+        started += new
+        if running:
+            states.states[running.pop(min(running)).id] = "done"
+    assert sorted(started) == sorted(names)
+    assert not queue.may_have_more
