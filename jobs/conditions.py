@@ -4,6 +4,9 @@ Terms are separated by blanks and must all hold. A value is quoted as in a shell
 false or null where it looks like one, as in Hydra's overrides. Several values, separated by commas, mean any of them
 (with ``!=``: none of them). A key may be its last component alone, if only one axis ends in that. A condition on an
 axis that a job does not have is false for that job.
+
+For a job, ``job=1a2b3c`` (or ``id=1a2b3c``) names it by the beginning of its id and ``stage=fit`` by its stage, unless
+an axis has that name.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
+ID_KEYS = ("job", "id")
+STAGE_KEY = "stage"
 
 _TERM = re.compile(r"\s*([^\s=!<>,'\"]+)(!=|<=|>=|=|<|>)")
 _CHUNK = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|(\[[^\]]*\]|\{[^}]*\})|\\(.)|([^\s'"\\,\[\]{}]+)""")
@@ -55,19 +60,40 @@ def _are_comparable(left: Any, right: Any) -> bool:
     return numbers or (isinstance(left, str) and isinstance(right, str))
 
 
+class Selectable(Protocol):
+    """A job, as conditions see it."""
+
+    @property
+    def id(self) -> str:
+        """The whole id."""
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage."""
+
+    @property
+    def axes(self) -> Mapping[str, Any]:
+        """The values of the axes."""
+
+
 @dataclass(frozen=True)
 class Term:
-    """One condition on one axis."""
+    """One condition on one axis. ``texts`` are the values as they were typed: an id may look like a number."""
 
     key: str
     operator: Operator
     values: tuple[Any, ...]
+    texts: tuple[str, ...] = field(default=(), compare=False)
 
     def holds(self, value: Any) -> bool:
         """Whether an axis value satisfies the term."""
         if self.operator in ("=", "!="):
             return any(are_equal(value, wanted) for wanted in self.values) == (self.operator == "=")
         return _are_comparable(value, self.values[0]) and _COMPARISONS[self.operator](value, self.values[0])
+
+    def holds_for_id(self, job_id: str) -> bool:
+        """Whether an id begins as one of the values says; with ``!=``, as none of them."""
+        return any(job_id.startswith(text.lower()) for text in self.texts) == (self.operator == "=")
 
 
 def find_axis(key: str, axes: Iterable[str]) -> str | None:
@@ -117,6 +143,53 @@ class Where:
                 return False
         return True
 
+    def check_for_jobs(self, jobs: Iterable[Selectable]) -> None:
+        """Check the keys, the names of stages and the ids against jobs. Raises UsageError, with the nearest name."""
+        axes: dict[str, None] = {}
+        stages: dict[str, None] = {}
+        ids = set()
+        for job in jobs:
+            axes.update(dict.fromkeys(job.axes))
+            stages.setdefault(job.stage)
+            ids.add(job.id)
+        on_jobs = tuple(term for term in self.terms if _is_on_job(term, axes))
+        Where(tuple(term for term in self.terms if term not in on_jobs)).check(axes)
+        for term in on_jobs:
+            if term.operator not in ("=", "!="):
+                raise UsageError(f"{term.key}{term.operator}: write {term.key}= or {term.key}!=")
+            if term.key == STAGE_KEY:
+                check_stages(term.texts, stages, "stage=")
+            for text in term.texts if term.key in ID_KEYS else ():
+                if not any(job_id.startswith(text.lower()) for job_id in ids):
+                    raise UsageError(f"{term.key}={text}: no job's id begins so")
+
+    def matches_job(self, job: Selectable) -> bool:
+        """Whether all terms hold for a job: for the values of its axes, its id and its stage."""
+        for term in self.terms:
+            axis = find_axis(term.key, job.axes)
+            if axis is not None:
+                holds = term.holds(job.axes[axis])
+            elif term.key in ID_KEYS:
+                holds = term.holds_for_id(job.id)
+            else:
+                holds = term.key == STAGE_KEY and (job.stage in term.texts) == (term.operator == "=")
+            if not holds:
+                return False
+        return True
+
+
+def check_stages(names: Iterable[str], known: Collection[str], prefix: str) -> None:
+    """Raise UsageError, with the nearest name, for a stage that is not known; ``prefix`` says where it was written."""
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{prefix}{name}: no such stage{did_you_mean(name, known)}; stages: {', '.join(known) or 'none'}"
+            )
+
+
+def _is_on_job(term: Term, axes: Collection[str]) -> bool:
+    return term.key in (*ID_KEYS, STAGE_KEY) and find_axis(term.key, axes) is None
+
 
 def split_conditions(text: str, keys: Collection[str]) -> tuple[str, str]:
     """Return the conditions on these keys and the others, each as text. Raises UsageError as `Where.parse`."""
@@ -135,23 +208,24 @@ def _parse_term(text: str, start: int) -> tuple[Term, int]:
     if found is None:
         raise UsageError(f"{text!r}: expected a condition at {text[start:].strip()!r}; write e.g. 'seed=1,2 fold>=3'")
     key, operator = found[1], found[2]
-    values, end = _parse_values(text, found.end())
+    values, texts, end = _parse_values(text, found.end())
     if operator not in ("=", "!=") and len(values) > 1:
         raise UsageError(f"{text!r}: {key}{operator} takes one value")
-    return Term(key, operator, tuple(values)), end  # type: ignore[arg-type]
+    return Term(key, operator, tuple(values), tuple(texts)), end  # type: ignore[arg-type]
 
 
-def _parse_values(text: str, position: int) -> tuple[list[Any], int]:
-    values = []
+def _parse_values(text: str, position: int) -> tuple[list[Any], list[str], int]:
+    values, texts = [], []
     while True:
-        value, position = _parse_value(text, position)
+        value, typed, position = _parse_value(text, position)
         values.append(value)
+        texts.append(typed)
         if not text.startswith(",", position):
-            return values, position
+            return values, texts, position
         position += 1
 
 
-def _parse_value(text: str, position: int) -> tuple[Any, int]:
+def _parse_value(text: str, position: int) -> tuple[Any, str, int]:
     chunks: list[str] = []
     quoted = False
     start = position
@@ -170,4 +244,4 @@ def _parse_value(text: str, position: int) -> tuple[Any, int]:
             f"{text!r}: a value is missing at {text[start:].strip()[:20]!r}; quote a value that contains blanks"
         )
     joined = "".join(chunks)
-    return (joined if quoted else parse_word(joined)), position
+    return (joined if quoted else parse_word(joined)), joined, position

@@ -9,6 +9,7 @@ import click
 from seedfold.jobs.errors import UnreachableError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_json, print_note, print_text
+from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.dispatch.cancel import CancelResult, cancel
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -38,7 +39,9 @@ def command(
 
     A running job that is done before its worker hears of it stays done.
     """
-    cancelled = cancel(root, study, selection=Selection.parse(where, stages, limit), pending_only=pending)
+    selection = Selection.parse(where, stages, limit)
+    tell = None if as_json else say_selected(selection, "cancel")
+    cancelled = cancel(root, study, selection=selection, pending_only=pending, tell=tell)
     if as_json:
         running = [job.id for job in cancelled.running]
         print_json({"study": study, "cancelled": [job.id for job in cancelled.jobs], "running": running})

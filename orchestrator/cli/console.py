@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,17 +17,26 @@ import click
 
 from seedfold.jobs.terminal_text import terminal_json, terminal_text
 
-Style = Literal["", "bold", "dim", "red", "yellow"]
+Style = Literal["", "bold", "dim", "reverse", "red", "yellow", "green", "cyan"]
 _WIDTH_WITHOUT_TERMINAL = 10_000
 _DEFAULT_WIDTH = 80
 
 
 @dataclass(frozen=True)
 class StyledLine:
-    """A line of text. It is never broken here, so that paths can be copied; the terminal wraps it."""
+    """A line of text. It is never broken here, so that paths can be copied; the terminal wraps it.
+
+    ``parts``, if there are any, are the same text in several styles.
+    """
 
     text: str
     style: Style = ""
+    parts: tuple[StyledLine, ...] = ()
+
+    @classmethod
+    def joined(cls, *parts: StyledLine) -> StyledLine:
+        """Put lines together to one."""
+        return cls("".join(part.text for part in parts), parts=parts)
 
 
 def output_width() -> int:
@@ -38,6 +48,11 @@ def output_width() -> int:
         return _WIDTH_WITHOUT_TERMINAL
     # Terminals without a window, such as those that `script` opens in a batch job, report 0.
     return os.get_terminal_size(sys.stdout.fileno()).columns or _DEFAULT_WIDTH
+
+
+def can_draw() -> bool:
+    """Whether standard output is a terminal on which lines can be drawn again."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def make_lines(*texts: str, style: Style = "") -> list[StyledLine]:
@@ -54,10 +69,32 @@ def print_lines(lines: Iterable[StyledLine]) -> None:
 
 def to_ansi(line: StyledLine) -> str:
     """Return a line with the codes of its style, and no other codes."""
+    if line.parts:
+        return "".join(map(to_ansi, line.parts))
     text = terminal_text(line.text)
-    if line.style in {"bold", "dim"}:
+    if line.style in {"bold", "dim", "reverse"}:
         return click.style(text, **{line.style: True})
     return click.style(text, fg=line.style) if line.style else text
+
+
+def wrap_lines(lines: Iterable[StyledLine], width: int) -> list[StyledLine]:
+    """Break lines between words where they are wider than a terminal; a long word, such as a path, stays whole."""
+    wrapped: list[StyledLine] = []
+    for line in lines:
+        if line.parts or len(line.text) <= width or len(line.text.split()) <= 2:
+            wrapped.append(line)
+            continue
+        indent = line.text[: len(line.text) - len(line.text.lstrip())]
+        texts = textwrap.wrap(
+            line.text.strip(),
+            width,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        wrapped += make_lines(*texts, style=line.style)
+    return wrapped
 
 
 def print_text(*texts: str, style: Style = "") -> None:
@@ -130,14 +167,6 @@ def duration_text(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def about_text(seconds: float) -> str:
-    """An expected duration as people say it: ``about 40 s``, ``about 12 min``, ``about 2 h``, ``about 3 days``."""
-    for size, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 36)):
-        if seconds < most * size:
-            return f"about {max(1, round(seconds / size))} {unit}"
-    return f"about {round(seconds / 86400)} days"
 
 
 def size_text(size: float) -> str:

@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from types import FrameType
 
 from seedfold.jobs.errors import SeedfoldError, count_noun
-from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.console import (
+    can_draw,
     counts_text,
     duration_text,
     make_lines,
@@ -22,16 +23,20 @@ from seedfold.orchestrator.cli.console import (
     print_note,
     print_text,
 )
-from seedfold.orchestrator.cli.status import failure_lines
+from seedfold.orchestrator.cli.headline import print_headline
+from seedfold.orchestrator.cli.live_terminal import LiveTerminal
+from seedfold.orchestrator.cli.status import failure_lines, progress_of_views
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_workers
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
-from seedfold.orchestrator.state.overview import Overview, axes_text, dead_worker_lines, nothing_to_do_lines
+from seedfold.orchestrator.state.overview import Overview, dead_worker_lines, nothing_to_do_lines, unique_by_id
 
 _INTERRUPTED_EXIT_CODE = 130
-_RUNNING_SHOWN = 8
+_LOOK_EVERY_S = 1.0
 _PLAIN_EVERY_S = 5.0
 ShowProgress = Callable[[Progress], None]
 
@@ -99,7 +104,7 @@ def wait_and_print_outcome(root: Root, launched: LaunchResult) -> int:
     started_at = time.monotonic()
     watcher = JobWatcher(root, launched.study, launched.jobs)
     interrupts = InterruptHandler(launched.study)
-    with interrupts.catch(), _progress_display(launched.study.name, len(launched.jobs)) as display:
+    with interrupts.catch(), _progress_display(root, launched) as display:
 
         def look(progress: Progress) -> None:
             interrupts.handle()
@@ -120,17 +125,22 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     print_text(f"{study}: {counts_text(progress.counts, STATES)}{duration}", style="bold")
     print_lines([*failure_lines(views), *make_lines(*dead_worker_lines(overview, views), style="yellow")])
     print_lines(make_lines(*nothing_to_do_lines(views)))
+    print_lines(make_lines(*held_lines(overview.states, study, job_ids), style="yellow"))
     settled = sum(view.job_state.has_nothing_to_do for view in views)
+    held = kept_back(overview.states, (view.job for view in views))
     unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
-    if unfinished:
+    unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
+    if unfinished > 0:
         print_lines(
             make_lines(
                 f"{count_noun(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
                 style="yellow",
             )
         )
-    else:
+    elif not held:
         print_text(f"seedfold results {study}  ·  seedfold report {study}")
+    if sys.stdout.isatty():
+        print_headline(overview)
     if interrupted:
         return _INTERRUPTED_EXIT_CODE
     stopped = sum(progress.counts[state] for state in ("failed", "blocked", "lost")) - settled
@@ -138,12 +148,12 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
 
 
 @contextmanager
-def _progress_display(study: str, jobs: int) -> Iterator[ShowProgress]:
-    if sys.stdout.isatty():
-        with _live_display(study, jobs) as display:
-            yield display
+def _progress_display(root: Root, launched: LaunchResult) -> Iterator[ShowProgress]:
+    if can_draw():
+        with LiveTerminal(with_keys=False) as terminal:
+            yield _LiveDisplay(root, launched, terminal)
     else:
-        yield _PlainDisplay(study)
+        yield _PlainDisplay(launched.study.name)
 
 
 class _PlainDisplay:
@@ -170,30 +180,26 @@ class _PlainDisplay:
         sys.stdout.flush()
 
 
-@contextmanager
-def _live_display(study: str, jobs: int) -> Iterator[ShowProgress]:
-    """A progress bar, the counts, and the running jobs; it disappears at the end."""
-    from rich.console import Group
-    from rich.live import Live
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-    from rich.text import Text
+class _LiveDisplay:
+    """Shows what `status` shows of the jobs that are waited for. It disappears at the end."""
 
-    from seedfold.orchestrator.cli.grid import make_console
+    def __init__(self, root: Root, launched: LaunchResult, terminal: LiveTerminal) -> None:
+        self._root, self._study, self._terminal = root, launched.study.name, terminal
+        self._only = Selection(ids=frozenset(launched.jobs))
+        self._overview: Overview | None = None
+        self._next_look_at = -inf
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress_bar = Bar(*columns)
-    task = progress_bar.add_task(study, total=jobs)
-    with Live(progress_bar, console=make_console(), refresh_per_second=4, transient=True) as live:
-
-        def display(progress: Progress) -> None:
-            progress_bar.update(task, completed=progress.counts["done"])
-            running = [f"  {job.short_id} {job.stage} {axes_text(job.axes)}" for job in progress.running]
-            more = [f"  … and {len(running) - _RUNNING_SHOWN} more"] if len(running) > _RUNNING_SHOWN else []
-            waits = [f"  {progress.waits_for}"] if progress.waits_for else []
-            texts = [counts_text(progress.counts, STATES), *waits, *running[:_RUNNING_SHOWN], *more]
-            live.update(
-                Group(progress_bar, *(Text(terminal_text(text), no_wrap=True, overflow="ellipsis") for text in texts))
-            )
-
-        yield display
+    def __call__(self, progress: Progress) -> None:
+        began = time.monotonic()
+        if began < self._next_look_at and not progress.is_over:
+            return
+        if self._overview is None:
+            self._overview = Overview(self._root, self._study, result_check="recent", only=self._only)
+        else:
+            self._overview.refresh()
+        views = self._overview.job_views()
+        waits = make_lines(*filter(None, [progress.waits_for]), style="yellow")
+        self._terminal.show([*progress_of_views(self._overview, views), *waits, *failure_lines(views)])
+        now = time.monotonic()
+        # A large study takes long to read.
+        self._next_look_at = now + max(_LOOK_EVERY_S, now - began)

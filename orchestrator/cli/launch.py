@@ -12,6 +12,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.cli.follow import wait_if_asked
+from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
 from seedfold.orchestrator.dispatch.submit import LaunchResult
@@ -25,8 +26,11 @@ from seedfold.orchestrator.settings.selection import Selection
 @options.wait
 @click.option("--replace", is_flag=True, help="Replace earlier jobs that have the same address and other settings.")
 @click.option(
-    "--rerun", metavar="stale|COND", help="Run done jobs again: all stale ones, or those with these axis values."
+    "--rerun",
+    metavar="stale|COND",
+    help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@options.pilot
 @options.accept_code
 @options.many
 @options.selection
@@ -39,6 +43,8 @@ def command(
     wait: bool | None,
     replace: bool,
     rerun: str | None,
+    pilot: int | None,
+    pilot_auto: bool,
     accept_code: bool,
     many: bool,
     where: Sequence[str],
@@ -53,15 +59,18 @@ def command(
     jobs go on.
     """
     add_folder_to_import_path()
+    selection = Selection.parse(where, stages, limit)
     launched = launch(
         root,
         overrides,
         config_dirs=config_dirs,
-        selection=Selection.parse(where, stages, limit),
+        selection=selection,
         replace=replace,
         rerun=rerun,
         accept=accept_code,
         many=many,
+        pilot=options.pilot_request(pilot, pilot_auto),
+        tell=say_selected(selection, "start"),
     )
     print_started(launched, "launch")
     context.exit(wait_if_asked(root, launched, wait))
@@ -74,10 +83,14 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         print_text(f"{study}: {jobs}, nothing to start")
     elif launched.advance_result is not None:
         result = launched.advance_result
-        count = len(launched.started) - result.refused_jobs
+        count = len(launched.started) - launched.held_count - result.refused_jobs
         print_text(f"{study}: {jobs}, submitted {max(count, 0)}: {result.summary() or 'nothing was accepted'}")
     else:
-        print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
+        count = len(launched.started) - launched.held_count
+        print_text(f"{study}: {jobs}, started {count}; worker log {launched.submissions[0].log_file}")
+    if launched.held_count:
+        held = count_noun(launched.held_count, "job is", "jobs are")
+        print_text(f"{held} held; seedfold status {study} says for what; to let them go on: seedfold release {study}")
     for other, count in launched.reused.items():
         print_text(f"{count_noun(count, 'job was', 'jobs were')} done by study {other}, so not started again here")
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):

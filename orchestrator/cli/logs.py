@@ -15,6 +15,7 @@ from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli import completion_values, options
 from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_logs import AttemptLog, follow_log, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
 from seedfold.orchestrator.state.overview import Overview
@@ -28,6 +29,7 @@ from seedfold.orchestrator.state.study_logs import StudyLogs
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Number of the attempt; default: the latest.")
 @click.option("--raw", is_flag=True, help="Print every byte as it is, also those that control the terminal.")
 @options.within_study
+@options.selection
 @options.common
 def command(
     words: Sequence[str],
@@ -36,22 +38,30 @@ def command(
     attempt: int | None,
     raw: bool,
     study: str | None,
+    where: Sequence[str],
+    stages: Sequence[str],
+    limit: int | None,
     root: Root,
 ) -> None:
     """Print the log of a JOB, without colours and other control characters.
 
     Of a STUDY, print the last lines of its running jobs, each with the place of its job; with -f follow all of them,
-    with --failed print the last lines of its failed jobs.
+    with --failed print the last lines of its failed jobs. --where, --stage and --limit select some of these jobs.
     """
+    selection = Selection.parse(where, stages)
     named = study if study and not words else _named_study(root, words)
     if named is None:
         if failed:
             raise UsageError("--failed: is for a study; write seedfold logs STUDY --failed")
+        if selection.text or limit:
+            raise UsageError("--where, --stage, --limit: are for a study; write seedfold logs STUDY --where COND")
         _print_job(root, words, study, attempt, following, raw)
     elif attempt is not None or raw or (failed and following):
         raise UsageError("--attempt and --raw are for one JOB, and --failed is not for -f")
+    elif following and limit:
+        raise UsageError("--limit: is not for -f; select the jobs with --where or --stage")
     else:
-        _print_study(StudyLogs(Overview(root, named)), following, failed)
+        _print_study(StudyLogs(Overview(root, named, only=selection), limit), following, failed)
 
 
 def _named_study(root: Root, words: Sequence[str]) -> str | None:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import click
 
 from seedfold.jobs.errors import count_noun
+from seedfold.jobs.times_text import about_text
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import (
     StyledLine,
-    about_text,
     align_rows,
     counts_text,
     make_lines,
@@ -20,6 +20,7 @@ from seedfold.orchestrator.cli.console import (
     print_lines,
     size_text,
 )
+from seedfold.orchestrator.ledger.deleted_studies import interrupted_lines
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.study_list import StudySummary, list_studies
@@ -44,8 +45,9 @@ def print_studies(root: Root, as_json: bool) -> None:
 
 def study_lines(root: Root, studies: Sequence[StudySummary]) -> list[StyledLine]:
     """A table with a row for each study; if it is too wide for the terminal, one line for each in words."""
+    half_deleted = make_lines(*interrupted_lines(root), style="yellow")
     if not studies:
-        return make_lines(f"no study under {root.path}; name another root with --root")
+        return [*make_lines(f"no study under {root.path}; name another root with --root"), *half_deleted]
     header = ("study", "jobs", "states", "last activity", "owner", "size")
     rows = [header, *(_cells(study) for study in studies)]
     texts = align_rows(rows, right=(1, 5))
@@ -54,7 +56,7 @@ def study_lines(root: Root, studies: Sequence[StudySummary]) -> list[StyledLine]
     lines = [*make_lines(*filter(None, texts[:1]), style="dim"), *make_lines(*texts[1:])]
     problems = [f"{study.study} cannot be read: {study.problem}" for study in studies if study.problem]
     reports = [f"report  {study.report}" for study in studies if study.report]
-    return [*lines, *make_lines(*problems, style="yellow"), *make_lines(*reports)]
+    return [*lines, *make_lines(*problems, style="yellow"), *half_deleted, *make_lines(*reports)]
 
 
 def _cells(study: StudySummary) -> tuple[str, ...]:

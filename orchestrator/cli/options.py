@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -14,6 +14,9 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.cli import completion_values
 from seedfold.orchestrator.cli.call import store_root_option
 from seedfold.orchestrator.ledger.layout import Root, find_root
+
+if TYPE_CHECKING:
+    from seedfold.orchestrator.dispatch.pilot import PilotRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,12 +108,21 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for s
 
 def selection(function: F) -> F:
     """``--where``, ``--stage`` and ``--limit``: which jobs a command selects."""
+    return _selection_with_limit(function, "Select at most N jobs.")
+
+
+def selection_of_rows(function: F) -> F:
+    """The same for a table, of which ``--limit`` shows the first rows."""
+    return _selection_with_limit(function, "Print at most N rows of the table.")
+
+
+def _selection_with_limit(function: F, limit_help: str) -> F:
     where = click.option(
         "--where",
         metavar="COND",
         multiple=True,
         shell_complete=completion_values.conditions,
-        help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3'.",
+        help="Select jobs by axis values, e.g. 'seed=1,2 fold>=3', or by the beginning of an id, e.g. 'job=1a2b3c'.",
     )
     stage = click.option(
         "--stage",
@@ -120,7 +132,7 @@ def selection(function: F) -> F:
         shell_complete=completion_values.stages,
         help="Select jobs of this stage; repeatable.",
     )
-    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Select at most N jobs.")
+    limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help=limit_help)
     return where(stage(limit(function)))
 
 
@@ -172,6 +184,31 @@ def wait(function: F) -> F:
 
 
 job = click.argument("job", nargs=-1, metavar="JOB", shell_complete=completion_values.job_words)
+
+
+def pilot(function: F) -> F:
+    """``--pilot`` and ``--pilot-auto``: a few jobs first, the others held."""
+    size = click.option(
+        "--pilot",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Start N jobs of each stage and task, and hold the others until you run seedfold release.",
+    )
+    auto = click.option(
+        "--pilot-auto", is_flag=True, help="With --pilot: release the others when all jobs of the pilot are done."
+    )
+    return size(auto(function))
+
+
+def pilot_request(size: int | None, is_auto: bool) -> PilotRequest | None:
+    """Return what the two options ask for. Raises UsageError for ``--pilot-auto`` alone."""
+    from seedfold.orchestrator.dispatch.pilot import PilotRequest
+
+    if size is None and is_auto:
+        raise UsageError("--pilot-auto: add --pilot N, the number of jobs of each stage that run first")
+    return None if size is None else PilotRequest(size, is_auto)
+
+
 many = click.option("--yes", "many", is_flag=True, help="Accept a study of more than a million points.")
 within_study = click.option(
     "--study", metavar="STUDY", shell_complete=completion_values.studies, help="Look for the job in this study only."

@@ -12,6 +12,7 @@ from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.cli.launch import print_started
 from seedfold.orchestrator.cli.resume import parse_folder
+from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.dispatch.rerun import rerun
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -48,6 +49,14 @@ def command(
         raise UsageError(f"rerun {study}: select the jobs with --stale or, for example, with --where seed=1")
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
-    launched = rerun(root, study, overrides, selection=selection, only_stale=stale, folder=parse_folder(folder))
+    launched = rerun(
+        root,
+        study,
+        overrides,
+        selection=selection,
+        only_stale=stale,
+        folder=parse_folder(folder),
+        tell=say_selected(selection, "run again"),
+    )
     print_started(launched, "rerun")
     context.exit(wait_if_asked(root, launched, wait))

@@ -9,13 +9,14 @@ import click
 
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
+from seedfold.orchestrator.cli.headline import write_result_table
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
-from seedfold.orchestrator.state.overview import Overview, note_removed
-from seedfold.orchestrator.views.tables import TABLES, TableRequest, make_result_table
-from seedfold.results.evaluation.axes import axis_names
-from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
+from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.finished_jobs import find_by_code
+from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.state.usage import study_usage
+from seedfold.orchestrator.views.tables import TABLES
 
 _DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
 _ESTIMATE_OPTIONS = ("by", "split", "ratios", "methods", "base-seed")
@@ -27,6 +28,8 @@ ANALYSES = {
     "decisions": _DEPLOYMENT_OPTIONS,
 }
 """The tables of prevalence shift, and the options of each."""
+USAGE = "usage"
+"""The table of what jobs used of what they asked for."""
 _OPTIONS_OF_TABLES = {
     "by": "by",
     "over": "over",
@@ -61,7 +64,7 @@ class GivenOptions(OutputOptions):
 
 @click.command()
 @options.study
-@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES)), default="metrics")
+@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES, USAGE)), default="metrics")
 @output_options
 @click.option(
     "--by",
@@ -108,12 +111,14 @@ class GivenOptions(OutputOptions):
 )
 @options.with_removed
 @options.across
-@options.selection
+@options.selection_of_rows
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Print or write a TABLE of a study: runs, metrics (the default), predictions, oof, ensemble or top.
 
     The table top has ensembles of the best heads of all models of each fold, for every number of members.
+
+    The table usage has the time, memory and GPU that the done jobs of each stage used, beside what they asked for.
 
     The tables of prevalence shift are quantification, quantification_error, calibration, performance and decisions.
     They are computed for each of --ratios, the size of the largest class divided by that of the smallest.
@@ -125,6 +130,13 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     output = TableOutput.from_options(given_options)
     _refuse_unused_options(name, given_options)
     overview = Overview(root, study, with_removed=given_options["with_removed"])
+    Selection.parse(stages=given_options["stages"]).check_names(overview.ledger.plans.jobs.values())
+    if name == USAGE:
+        from seedfold.orchestrator.cli.usage_table import write_usage
+
+        selection = Selection.parse(given_options["where"], given_options["stages"], None)
+        write_usage(study_usage(overview, selection), output)
+        return
     show = _show_analysis if name in ANALYSES else _show_table
     show(overview, name, given_options, output)
 
@@ -152,32 +164,20 @@ def _show_analysis(overview: Overview, name: str, given_options: GivenOptions, o
 
 
 def _show_table(overview: Overview, name: str, given_options: GivenOptions, output: TableOutput) -> None:
-    from seedfold.results.tables.metric_means import NOTES
-
     study = overview.folder.name
     finished = find_by_code(overview, across_code=given_options["across"] == "code")
     if not finished.jobs:
         raise UsageError(f"{study}: no job is done yet; see seedfold status {study}")
-    request = _table_request(overview, finished, given_options)
-    frame = make_result_table(name, request, summarized=not output.is_for_programs)
-    axes = axis_names(finished.jobs)
-    # The better of two versions of the code is no better method: the best is marked within each.
-    apart = [axis for axis in axes if is_repetition(axis) or axis == finished.code_axis.name]
-    problem = [*problem_axes(axes, request.compare), *apart]
-    removed = note_removed(overview)
-    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(study)]
-    output.write(frame, axes, problem, notes)
-
-
-def _table_request(overview: Overview, finished: FinishedJobs, given_options: GivenOptions) -> TableRequest:
     choice = {
         "min_accuracy": given_options["min_accuracy"],
         "rank_by": given_options["rank_by"],
         "members": tuple(given_options["members"]) or None,
     }
-    return TableRequest.of_study(
+    write_result_table(
         overview,
         finished,
+        name,
+        output,
         where=_conditions(given_options),
         splits=tuple(given_options["splits"]),
         by=tuple(given_options["by"]),
@@ -189,7 +189,7 @@ def _table_request(overview: Overview, finished: FinishedJobs, given_options: Gi
 
 def _refuse_unused_options(name: str, given_options: GivenOptions) -> None:
     """Raise UsageError for an option that the table does not have."""
-    used = ANALYSES.get(name, _OPTIONS_OF_TABLES)
+    used = () if name == USAGE else ANALYSES.get(name, _OPTIONS_OF_TABLES)
     for option, key in {**_OPTIONS_OF_TABLES, **_OPTIONS_OF_ANALYSES}.items():
         value = given_options[key]  # type: ignore[literal-required]
         if value not in (None, (), False) and option not in used:

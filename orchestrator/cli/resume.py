@@ -12,6 +12,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.cli.launch import print_started
+from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -69,6 +70,7 @@ def command(
         original_code=code == "original",
         folder=parse_folder(folder),
         accept=accept_code,
+        tell=say_selected(selection, "start"),
     )
     print_started(launched, "resume")
     context.exit(wait_if_asked(root, launched, wait))

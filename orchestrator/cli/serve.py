@@ -14,9 +14,11 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import print_note, print_text
 from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.settings.login import find_login_host
 
 _NEEDED = ("starlette", "uvicorn")
 _LOOPBACK = "127.0.0.1"
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 _GUESSED_CHARACTERS = 16
 _MOST_PORTS = 65535
 
@@ -51,14 +53,11 @@ def command(port: int, token: str | None, host: str, root: Root) -> None:
     token = secrets.token_urlsafe(24) if token is None else _checked(token)
     from seedfold.orchestrator.page.server import open_socket, serve
 
-    opened = open_socket(host, port)
-    port = opened.getsockname()[1]
     is_private = host in (_LOOPBACK, "localhost")
-    shown = host if not is_private and host != "0.0.0.0" else _LOOPBACK
-    print_text(f"studies of {root.path}", f"open http://{shown}:{port}/?token={token}")
+    opened = open_socket(_LOOPBACK if is_private else host, port)
+    _print_address(root, _LOOPBACK if is_private or host in _ALL_ADDRESSES else host, opened.getsockname()[1], token)
     if is_private:
-        there = f"{getpass.getuser()}@{socket.gethostname()}"
-        print_text(f"from another machine, first run there: ssh -N -L {port}:{_LOOPBACK}:{port} {there}")
+        _print_ways_here(opened.getsockname()[1])
     else:
         print_note(
             f"--host {host}: other machines can reach this page, and anybody who can read what they send sees the"
@@ -66,6 +65,22 @@ def command(port: int, token: str | None, host: str, root: Root) -> None:
         )
     sys.stdout.flush()
     serve(root, opened, token, () if is_private else (host, socket.gethostname(), socket.getfqdn()))
+
+
+def _print_address(root: Root, host: str, port: int, token: str) -> None:
+    address = f"[{host}]" if ":" in host else host
+    print_text(f"studies of {root.path}", f"open http://{address}:{port}/?token={token}")
+
+
+def _print_ways_here(port: int) -> None:
+    """Say how to reach the page from another machine, and that studies are elsewhere if a login host is configured."""
+    there = f"{getpass.getuser()}@{socket.gethostname()}"
+    print_text(f"from another machine, first run there: ssh -N -L {port}:{_LOOPBACK}:{port} {there}")
+    login = find_login_host(None)
+    if login is not None:
+        print_note(
+            f"studies on {login.host} are not shown: run seedfold serve there, and here the ssh line that it prints"
+        )
 
 
 def _refuse_without_packages() -> None:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 from seedfold.jobs.errors import UnreachableError, count_noun
+from seedfold.jobs.times_text import about_text, clock_text
 from seedfold.orchestrator.cli import completion_values, options
 from seedfold.orchestrator.cli.console import (
     StyledLine,
-    about_text,
     counts_table,
     counts_text,
     make_lines,
     nonzero_columns,
+    output_width,
     print_json,
     print_lines,
+    print_note,
     print_text,
+    wrap_lines,
 )
 from seedfold.orchestrator.cli.ls import print_studies
+from seedfold.orchestrator.cli.running_rows import epoch_text, metric_text, running_rows
+from seedfold.orchestrator.cli.stage_bars import stage_lines
 from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
-from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.overview import (
     JobView,
@@ -41,7 +47,10 @@ from seedfold.orchestrator.state.overview import (
     status_notes,
     status_to_json,
 )
-from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
+from seedfold.orchestrator.state.running_jobs import RunningJob
+from seedfold.orchestrator.state.stage_progress import StudyProgress
+from seedfold.orchestrator.state.study_logs import varying_axes
+from seedfold.orchestrator.worker.notification import notify_of_end
 
 _RUNNING_SHOWN = 8
 
@@ -85,12 +94,14 @@ def command(
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()
+    if note := notify_of_end(overview.states):
+        print_note(note)
     views = overview.superseded_views(selection) if superseded else overview.job_views(selection)
     if as_json:
         print_json(
             status_to_json(study, views)
-            | _progress_json(views)
-            | {"removed": len(removed_ids(overview))}
+            | _progress_json(views, queue_view)
+            | {"removed": len(removed_ids(overview)), "throttle": overview.ledger.throttle.limit}
             | _dead_workers_json(overview, views)
             | _queue_json(queue_view)
             | _copy_json(overview)
@@ -99,14 +110,14 @@ def command(
         print_text(*(f"{view.state:<10} {job_label(view.job)}" for view in views))
     else:
         table = axis_lines(views, by) if by is not None else []
-        print_lines([*status_lines(overview, views), *make_lines(*queue_view.lines(), style="yellow"), *table])
+        print_lines([*status_lines(overview, views, queue_view), *table])
     context.exit(UnreachableError.exit_code if queue_view.unreachable else 0)
 
 
-def _progress_json(views: Sequence[JobView]) -> dict[str, Any]:
+def _progress_json(views: Sequence[JobView], queue_view: QueueView) -> dict[str, Any]:
     """The keys ``eta_s``, in how many seconds the study will have ended (or None), and ``running``."""
-    running = find_running(views)
-    return {"eta_s": seconds_to_end(views, running), "running": [job.to_json() for job in running]}
+    progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
+    return {"eta_s": progress.left_s, "running": [job.to_json() for job in progress.running]}
 
 
 def _queue_json(queue_view: QueueView) -> dict[str, Any]:
@@ -126,44 +137,81 @@ def _dead_workers_json(overview: Overview, views: Sequence[JobView]) -> dict[str
     return {"dead_workers": workers} if workers else {}
 
 
-def status_lines(overview: Overview, views: Sequence[JobView], *, with_progress: bool = True) -> list[StyledLine]:
+def status_lines(
+    overview: Overview, views: Sequence[JobView], queue_view: QueueView | None = None, *, with_progress: bool = True
+) -> list[StyledLine]:
     """Counts, failures and notes of a study; ``with_progress`` adds what changes all the time."""
-    counts = status_to_json(overview.folder.name, views)
-    stages: Mapping[str, Mapping[str, int]] = counts["stages"]
-    title = f"{counts['study']}: {count_noun(counts['jobs'], 'job')}, {counts_text(counts['states'], STATES)}"
-    status = make_lines(title, style="bold")
-    if len(stages) > 1:
-        status += counts_table("stage", stages, nonzero_columns([counts["states"]], STATES))
-    status += progress_lines(views) if with_progress else []
+    queue_view = queue_view or QueueView()
+    if with_progress:
+        lines = progress_of_views(overview, views, queue_view)
+    else:
+        counts = status_to_json(overview.folder.name, views)
+        lines = [title_line(counts), *_stage_table(counts)]
     nothing_left = make_lines(*nothing_to_do_lines(views))
-    return [*status, *failure_lines(views), *nothing_left, *make_lines(*status_notes(overview, views), style="yellow")]
+    notes = make_lines(*status_notes(overview, views), *queue_view.lines(), style="yellow")
+    lines += [*failure_lines(views), *nothing_left, *notes]
+    return wrap_lines(lines, output_width()) if sys.stdout.isatty() else lines
 
 
-def progress_lines(views: Sequence[JobView]) -> list[StyledLine]:
-    """When the study will end, and what the running jobs are doing; as many of them as are easily read."""
-    running = find_running(views)
-    seconds = seconds_to_end(views, running)
-    lines = make_lines(f"expected to end in {about_text(seconds)}") if seconds is not None else []
-    lines += [one for job in running[:_RUNNING_SHOWN] for one in make_lines(f"  {running_text(job)}")]
-    more = len(running) - _RUNNING_SHOWN
-    return lines + (make_lines(f"  … and {more} more are running") if more > 0 else [])
+def progress_of_views(
+    overview: Overview, views: Sequence[JobView], queue_view: QueueView | None = None
+) -> list[StyledLine]:
+    """The counts of jobs, and how far they are."""
+    counts = status_to_json(overview.folder.name, views)
+    progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
+    axes = varying_axes(overview.jobs_at_addresses().values())
+    return [title_line(counts), *progress_lines(counts, progress, axes)]
+
+
+def title_line(counts: Mapping[str, Any]) -> StyledLine:
+    """The name of the study, and its jobs by state."""
+    jobs = count_noun(counts["jobs"], "job")
+    return StyledLine(f"{counts['study']}: {jobs}, {counts_text(counts['states'], STATES)}", "bold")
+
+
+def _stage_table(counts: Mapping[str, Any]) -> list[StyledLine]:
+    stages: Mapping[str, Mapping[str, int]] = counts["stages"]
+    return counts_table("stage", stages, nonzero_columns([counts["states"]], STATES)) if len(stages) > 1 else []
+
+
+def progress_lines(counts: Mapping[str, Any], progress: StudyProgress, axes: Collection[str]) -> list[StyledLine]:
+    """The stages, when the study will end, and what runs; on a terminal with bars, as many jobs as are easily read."""
+    if sys.stdout.isatty():
+        lines = stage_lines(progress.stages, output_width())
+        shown = progress.running[:_RUNNING_SHOWN]
+        rows = running_rows(shown, output_width(), axes, len(progress.stages) > 1)
+        running = make_lines(*(text for row in rows for text in row))
+    else:
+        lines = [*_stage_table(counts), *_stage_end_lines(progress)]
+        running = make_lines(*(f"  {running_text(job)}" for job in progress.running[:_RUNNING_SHOWN]))
+    more = len(progress.running) - _RUNNING_SHOWN
+    return [
+        *lines,
+        *end_lines(progress),
+        *running,
+        *(make_lines(f"  … and {more} more are running") if more > 0 else []),
+    ]
+
+
+def _stage_end_lines(progress: StudyProgress) -> list[StyledLine]:
+    """When the stages that run will end, where nothing is known of the end of the study."""
+    known = [(stage.stage, stage.left_s) for stage in progress.stages if stage.left_s is not None]
+    told = known if progress.left_s is None else []
+    return make_lines(*(f"{stage} is expected to end in {about_text(seconds)}" for stage, seconds in told))
+
+
+def end_lines(progress: StudyProgress) -> list[StyledLine]:
+    """When the study is expected to end, as far as that is known."""
+    if progress.left_s is None:
+        return []
+    now = datetime.now()
+    at = clock_text(now + timedelta(seconds=progress.left_s), now)
+    return make_lines(f"expected to end in {about_text(progress.left_s)}, at {at}")
 
 
 def running_text(job: RunningJob) -> str:
-    """One line: the job, how far it is, its metric and whether that went up or down, its host."""
-    parts = [job_label(job.job)]
-    if job.epoch is not None:
-        parts.append(f"{job.epoch} of {job.epochs}" if job.epochs else f"{job.epoch} done")
-    if job.metric is not None and job.value is not None:
-        parts.append(f"{job.metric} {job.value:.4g}{_trend(job)}")
-    parts.append(job.host)
-    return "  ".join(filter(None, parts))
-
-
-def _trend(job: RunningJob) -> str:
-    if job.previous is None or job.value is None or job.value == job.previous:
-        return ""
-    return " ↑" if job.value > job.previous else " ↓"
+    """One line: the job, how far it is, its metric and whether that went up or down, its host and GPU."""
+    return "  ".join(filter(None, [job_label(job.job), epoch_text(job), metric_text(job), job.place]))
 
 
 def failure_lines(views: Sequence[JobView]) -> list[StyledLine]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import select
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
 import click
 
 from seedfold.orchestrator.cli import options
-from seedfold.orchestrator.cli.console import StyledLine, counts_text, make_lines, print_lines, to_ansi
+from seedfold.orchestrator.cli.console import StyledLine, can_draw, counts_text, make_lines, print_lines
+from seedfold.orchestrator.cli.live_terminal import LiveTerminal
 from seedfold.orchestrator.cli.ls import study_lines
 from seedfold.orchestrator.cli.status import status_lines
+from seedfold.orchestrator.cli.watch_screen import Reaction, StudyScreen
 from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
@@ -36,6 +36,12 @@ class Watched(Protocol):
 
     def shown_lines(self) -> list[StyledLine]:
         """Return what is to be shown."""
+
+    def screen_lines(self, height: int | None) -> list[StyledLine]:
+        """Return what is drawn on a terminal of so many lines; None if no keys are read."""
+
+    def press(self, key: str, terminal: LiveTerminal) -> Reaction:
+        """Do what a key stands for."""
 
     def lasting_lines(self) -> list[StyledLine]:
         """Return the part of it that does not change all the time: where there is no terminal, the rest is noise."""
@@ -59,8 +65,11 @@ def command(
     limit: int | None,
     root: Root,
 ) -> None:
-    """Show the status of a study and update it until no job is active. `q` or Ctrl-C ends the display, not the
-    jobs. Without a study, show the list of studies, and update that.
+    """Show the status of a study and update it until no job is active. Without a study, show the list of studies,
+    and update that.
+
+    On a terminal, keys choose a running job, show its log, sort, filter, cancel and resume; the last line names them.
+    `q` or Ctrl-C ends the display, not the jobs.
 
     On a cluster it also submits the jobs that are due, as `seedfold advance` does.
     """
@@ -72,7 +81,7 @@ def command(
         watched = WatchedStudy(root, study, Selection.parse(where, stages, limit))
     try:
         watched.refresh()
-        (_watch_live if sys.stdout.isatty() else _watch_plain)(watched, every)
+        (_watch_live if can_draw() else _watch_plain)(watched, every)
     except KeyboardInterrupt:
         return
 
@@ -98,6 +107,14 @@ class WatchedRoot:
         """Return the list."""
         return study_lines(self._root, self._studies)
 
+    def screen_lines(self, height: int | None) -> list[StyledLine]:
+        """Return the list, and what the keys do."""
+        return [*self.shown_lines(), *(make_lines("q quit", style="dim") if height else [])]
+
+    def press(self, key: str, terminal: LiveTerminal) -> Reaction:
+        """No key but one does anything here."""
+        return "quit" if key in ("q", "Q") else ""
+
     def lasting_lines(self) -> list[StyledLine]:
         """Return the number of jobs of each study by state."""
         readable = [study for study in self._studies if study.states is not None]
@@ -114,6 +131,7 @@ class WatchedStudy:
     def __init__(self, root: Root, study: str, selection: Selection) -> None:
         self._overview = Overview(root, study, result_check="recent")
         self._selection = selection
+        self._screen = StudyScreen(self._overview, selection)
         self._queried_at = -inf
         self._queue_view = QueueView()
         self._views: list[JobView] = []
@@ -124,39 +142,58 @@ class WatchedStudy:
             self._queue_view = advance_and_view_queue(self._overview.root, self._overview.ledger)
             self._queried_at = time.monotonic()
         self._overview.refresh()
-        self._views = self._overview.job_views(self._selection)
+        self._views = self._overview.job_views(self._screen.selection)
+        self._screen.refresh(self._views, self._queue_view)
 
     def shown_lines(self) -> list[StyledLine]:
         """Return the status, and the last queue view."""
-        return [*status_lines(self._overview, self._views), *self._queue_lines()]
+        return status_lines(self._overview, self._views, self._queue_view)
+
+    def screen_lines(self, height: int | None) -> list[StyledLine]:
+        """Return what fits on the terminal, with the keys."""
+        return self.shown_lines() if height is None else self._screen.lines(height)
+
+    def press(self, key: str, terminal: LiveTerminal) -> Reaction:
+        """Choose, sort, filter, show a log, cancel or resume."""
+        return self._screen.press(key, terminal)
 
     def lasting_lines(self) -> list[StyledLine]:
         """Return the same without what the running jobs are doing."""
-        return [*status_lines(self._overview, self._views, with_progress=False), *self._queue_lines()]
-
-    def _queue_lines(self) -> list[StyledLine]:
-        return make_lines(*self._queue_view.lines(), style="yellow")
+        return status_lines(self._overview, self._views, self._queue_view, with_progress=False)
 
     def is_finished(self) -> bool:
         """Whether no job is active; in a copy no job ever is."""
         is_copy = read_copy_origin(self._overview.folder) is not None
-        return is_copy or not any(view.state in ACTIVE_STATES for view in self._views)
+        if is_copy or any(view.state in ACTIVE_STATES for view in self._views):
+            return is_copy
+        # A filter may show no job that is active.
+        jobs = self._selection.apply(self._overview.jobs_at_addresses().values(), lambda job: job)
+        return not any(self._overview.states.of(job.id).state in ACTIVE_STATES for job in jobs)
 
 
 def _watch_live(watched: Watched, every: float) -> None:
-    from rich.live import Live
-    from rich.text import Text
-
-    from seedfold.orchestrator.cli.grid import make_console
-
-    with _unbuffered_keys(), Live(Text(), console=make_console(), auto_refresh=False, transient=True) as live:
-        while True:
-            lines = watched.shown_lines()
-            live.update(Text.from_ansi("\n".join(map(to_ansi, lines))), refresh=True)
-            if watched.is_finished() or _q_pressed(every):
-                break
+    with LiveTerminal() as terminal:
+        pause = every
+        while not watched.is_finished() and _handle_keys(watched, terminal, pause):
+            began = time.monotonic()
             watched.refresh()
-    print_lines(lines)
+            # A large study takes long to read.
+            pause = max(every, time.monotonic() - began)
+    print_lines(watched.shown_lines())
+
+
+def _handle_keys(watched: Watched, terminal: LiveTerminal, seconds: float) -> bool:
+    """Show what is watched for some time, and do what the keys say; return whether to go on."""
+    until = time.monotonic() + seconds
+    while True:
+        terminal.show(watched.screen_lines(terminal.height() if terminal.has_keys else None))
+        left = until - time.monotonic()
+        key = terminal.read_key(left) if left > 0 else None
+        if key is None:
+            return True
+        reaction = watched.press(key, terminal)
+        if reaction:
+            return reaction == "refresh"
 
 
 def _watch_plain(watched: Watched, every: float) -> None:
@@ -172,29 +209,3 @@ def _watch_plain(watched: Watched, every: float) -> None:
             return
         time.sleep(every)
         watched.refresh()
-
-
-@contextmanager
-def _unbuffered_keys() -> Iterator[None]:
-    """Let keys arrive as soon as they are pressed, if there is a keyboard."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    import termios
-    import tty
-
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin)
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-def _q_pressed(seconds: float) -> bool:
-    """Wait at most ``seconds`` for a key; return whether it was `q`."""
-    if not sys.stdin.isatty():
-        time.sleep(seconds)
-        return False
-    ready, _, _ = select.select([sys.stdin], [], [], seconds)
-    return bool(ready) and sys.stdin.read(1).lower() == "q"

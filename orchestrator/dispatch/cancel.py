@@ -13,7 +13,7 @@ from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.settings.failures import RetryPolicies
-from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import JobStates
 
@@ -42,8 +42,18 @@ class CancelResult:
         )
 
 
-def cancel(root: Root, name: str, *, selection: Selection | None = None, pending_only: bool = False) -> CancelResult:
-    """Cancel the jobs that are not done. Running jobs are killed, unless ``pending_only``."""
+def cancel(
+    root: Root,
+    name: str,
+    *,
+    selection: Selection | None = None,
+    pending_only: bool = False,
+    tell: TellSelected | None = None,
+) -> CancelResult:
+    """Cancel the jobs that are not done. Running jobs are killed, unless ``pending_only``.
+
+    ``tell`` is told the jobs before anything happens to them.
+    """
     folder = root.existing_study(name)
     refuse_copy(folder)
     ledger = Ledger(folder)
@@ -55,6 +65,8 @@ def cancel(root: Root, name: str, *, selection: Selection | None = None, pending
     if selection is not None:
         selection.check_names(ledger.plans.held_jobs().values())
         jobs = selection.apply(jobs, lambda job: job)
+    if tell is not None:
+        tell(jobs)
     if jobs:
         writer = EventWriter(folder.events_folder)
         now = max(time.time(), *(ledger.record_of(job.id).resumed_at + _EVENT_GAP_S for job in jobs))

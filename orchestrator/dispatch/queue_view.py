@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from seedfold.jobs.errors import UnreachableError, count_noun
+from seedfold.jobs.times_text import parse_scheduler_time, start_text
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -26,7 +28,7 @@ class QueuedJobs:
 
     def text(self) -> str:
         """Return it as one line of text."""
-        expected = f"; the first is expected to start {self.starts}" if self.starts else ""
+        expected = f"; the first {start_text(self.starts, datetime.now())}" if self.starts else ""
         return f"{count_noun(self.jobs, 'job')} queued: {self.reason}{expected}"
 
 
@@ -37,6 +39,13 @@ class QueueView:
     queued: tuple[QueuedJobs, ...] = ()
     problems: tuple[str, ...] = ()
     unreachable: str | None = None
+
+    def seconds_to_first_start(self) -> float | None:
+        """In how many seconds the scheduler expects the first of the jobs to start; None if it does not say."""
+        now = datetime.now()
+        moments = [parse_scheduler_time(one.starts, now) for one in self.queued if one.starts]
+        seconds = [(moment - now).total_seconds() for moment in moments if moment is not None]
+        return max(0.0, min(seconds)) if seconds else None
 
     def lines(self) -> list[str]:
         """The whole view as lines of text."""
@@ -58,7 +67,7 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
         return QueueView(unreachable=str(error))
     ledger.refresh()
     groups = _JobsByReason()
-    for submission in ledger.live_submissions:
+    for submission in (one for one in ledger.live_submissions if one.token not in result.on_hold):
         groups.add_submission(submission, result.task_states.get(submission.token) or {})
     return QueueView(groups.queued_jobs(), (*result.problems, *result.refusals))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
-from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.launch_plan import PlannedJob
 
 
@@ -20,11 +20,12 @@ def rerun(
     selection: Selection | None = None,
     only_stale: bool = False,
     folder: Path | None = None,
+    tell: TellSelected | None = None,
 ) -> LaunchResult:
     """Start the done jobs of a selection again, from their beginning, and the jobs that are computed from them.
 
-    ``only_stale`` leaves out what would come out the same today. ``overrides`` and ``folder`` are as for `resume`,
-    which says what is raised. A job keeps its result until the new one is complete.
+    ``only_stale`` leaves out what would come out the same today. ``overrides``, ``folder`` and ``tell`` are as for
+    `resume`, which says what is raised. A job keeps its result until the new one is complete.
     """
     chosen_from = selection or Selection()
 
@@ -38,4 +39,4 @@ def rerun(
                 starting[one.job.id] = one
         return list(starting.values())
 
-    return resume(root, name, overrides, selection=selection, folder=folder, choose=choose)
+    return resume(root, name, overrides, selection=selection, folder=folder, choose=choose, tell=tell)

@@ -40,7 +40,7 @@ def make_curves(study: KeptStudy, where: Sequence[str], metric: str | None, limi
         "curves": [
             _curve(view, label, curves[chosen])
             for (view, curves), label in zip(found, labels, strict=True)
-            if chosen in curves
+            if chosen is not None and chosen in curves
         ],
     }
 

@@ -10,9 +10,10 @@ from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.results.evaluation.axes import axis_names, group_runs, last_component, select_runs
 from seedfold.results.evaluation.out_of_fold import VALIDATION, choose_split
 from seedfold.results.evaluation.query import split_files
-from seedfold.results.report.figures import PooledCurves, make_labels
+from seedfold.results.report.figures import make_labels
 from seedfold.results.report.out_of_fold_section import pool_folds
 from seedfold.results.report.plots import MAX_SERIES
+from seedfold.results.report.pooled_curves import PooledCurves
 from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.predictions import read_heads
 from seedfold.results.tables.result_tables import averaged_axes

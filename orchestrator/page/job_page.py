@@ -109,15 +109,17 @@ def _differing_keys(found: Sequence[tuple[KeptStudy, JobView]]) -> list[dict[str
     identity = _identity(study)
     differences = [{one.key: one for one in find_differences(first.job, view.job, identity)} for _, view in others]
     keys = {key: one for each in differences for key, one in each.items()}
-    rows = [
+    return [
         {
             "key": key,
-            "values": [one.left, *(each[key].right if key in each else one.left for each in differences)],
+            "values": [
+                None if value == ABSENT else value
+                for value in (one.left, *(each[key].right if key in each else one.left for each in differences))
+            ],
             "counts": any(each[key].counts for each in differences if key in each),
         }
         for key, one in keys.items()
     ]
-    return [{**row, "values": [None if value is ABSENT else value for value in row["values"]]} for row in rows]
 
 
 def _metrics_side_by_side(found: Sequence[tuple[KeptStudy, JobView]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from sys import intern
+from typing import Any
 
 from seedfold.orchestrator.state.overview import JobView
 from seedfold.results.store.published import RETURNED, DamagedError, MetricRecord, Result, load_result
@@ -79,5 +80,5 @@ def _without_large_parts(result: Result) -> Result:
         )
         for each in result.metrics
     )
-    small = {name: {} for name in ("axes", "config", "parents", "files", "resolved", "provenance")}
-    return replace(result, metrics=metrics, reads=None, code=None, **small)  # type: ignore[arg-type]
+    small: dict[str, Any] = {name: {} for name in ("axes", "config", "parents", "files", "resolved", "provenance")}
+    return replace(result, metrics=metrics, reads=None, code=None, **small)

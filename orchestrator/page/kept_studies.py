@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,9 @@ _JUDGE_EVERY_S = 10.0
 """How often it is asked anew whether running jobs are alive and what other studies have done, without any event."""
 _MOST_STUDIES = 16
 _MOST_CURVES = 1000
+_MOST_PREDICTIONS = 4
+_READ_ANEW_EVERY_S = 6 * 3600.0
+"""After how long a study is read from its beginning: until then each result counts as young that was when it began."""
 _ENDED_STATES = frozenset({"done", "failed", "cancelled"})
 
 
@@ -50,12 +54,14 @@ class KeptStudy:
         self.results = KeptResults()
         self.answers = AnswerCache()
         self.curves = AnswerCache(_MOST_CURVES)
+        self.predictions = AnswerCache(_MOST_PREDICTIONS)
         self.headline: LateValue[object] = LateValue(lambda: when_changed(name))
         self.queue: LateValue[list[str]] = LateValue(lambda: when_changed(name))
         self._overview: Overview | None = None
         self._snapshot: Snapshot | None = None
         self._next_look_at = 0.0
         self._judged_at = 0.0
+        self._read_at = -inf
 
     @property
     def overview(self) -> Overview:
@@ -78,8 +84,11 @@ class KeptStudy:
             return self._snapshot
 
     def _look(self, before: Snapshot | None, now: float) -> Snapshot:
+        if now - self._read_at > _READ_ANEW_EVERY_S:
+            self._overview, self._read_at = None, now
+        is_read = self._overview is not None
         overview = self.overview
-        if before is not None:
+        if before is not None and is_read:
             is_new = overview.ledger.refresh()
             is_due = now - self._judged_at > _JUDGE_EVERY_S and any(
                 view.state not in _ENDED_STATES for view in before.views

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.page.kept_studies import KeptStudy
@@ -20,7 +24,42 @@ _COLUMNS = (
     ("probability_of_target", "number"),
     ("error", "number"),
 )
-Row = tuple[Any, ...]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _RankedPredictions:
+    """The heads of a split, the errors of their rows, and all rows in the order of their errors: (head, row)."""
+
+    heads: Sequence[HeadPredictions]
+    errors: Sequence[Floats]
+    order: npt.NDArray[np.int64]
+
+    @classmethod
+    def read(cls, file: Path) -> _RankedPredictions:
+        heads = list(read_heads(file))
+        errors = [_errors(head) for head in heads]
+        places = [
+            np.stack([np.full(len(own), number), np.arange(len(own))], axis=1) for number, own in enumerate(errors)
+        ]
+        # Samples whose target is not known, whose error is NaN, come last.
+        order = np.argsort(-np.concatenate(errors), kind="stable") if errors else np.empty(0, dtype=np.int64)
+        return cls(heads, errors, np.concatenate(places)[order] if places else np.empty((0, 2), dtype=np.int64))
+
+    def row(self, number: int, row: int) -> list[Any]:
+        """One row of the table."""
+        head, error = self.heads[number], float(self.errors[number][row])
+        predicted = head.logits[row, 0] if head.is_regression else _log_p(head, slice(row, row + 1))[0].argmax()
+        target = head.targets[row].item() if head.known[row] else None
+        probability = None if head.is_regression or target is None else float(np.exp(-error))
+        return [
+            head.ids[row].as_py(),
+            head.head,
+            target,
+            predicted.item(),
+            probability,
+            None if np.isnan(error) else error,
+        ]
 
 
 def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: int, size: int) -> dict[str, Any]:
@@ -28,7 +67,7 @@ def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: i
 
     The error of a class is the log loss of the sample, that of a number its distance to the target.
     """
-    files = {}
+    files: dict[str, Path] = {}
     if view.state == "done":
         folder = view.job_state.holding_study.result_folder(view.job.id, view.job_state.attempt)
         files = find_predictions(folder)
@@ -36,17 +75,18 @@ def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: i
         listed = ", ".join(files) or "none"
         raise UsageError(f"split={split[:80]}: the job has no such split{did_you_mean(split, files)}; splits: {listed}")
     chosen = split or next((name for name in ("test", "val", *files) if name in files), None)
-    rows: list[Row] = []
+    rows, total = [], 0
     if chosen is not None:
-        key = "predictions", view.job.id, view.job_state.attempt, chosen
-        rows = study.answers.get(key, lambda: [row for head in read_heads(files[chosen]) for row in _rows(head)])
-        rows = study.answers.get(("worst", *key), lambda: sorted(rows, key=_badness))
+        key = view.job.id, view.job_state.attempt, chosen
+        ranked = study.predictions.get(key, lambda: _RankedPredictions.read(files[chosen]))
+        rows = [ranked.row(*place) for place in ranked.order[(page - 1) * size : page * size].tolist()]
+        total = len(ranked.order)
     return {
         "splits": list(files),
         "split": chosen,
         "columns": [{"key": key, "name": key.replace("_", " "), "kind": kind} for key, kind in _COLUMNS],
-        "rows": rows[(page - 1) * size : page * size],
-        "total": len(rows),
+        "rows": rows,
+        "total": total,
         "page": page,
         "size": size,
         # Results name their samples; where the image of a sample is, only the program that has read it knows.
@@ -54,29 +94,14 @@ def make_predictions(study: KeptStudy, view: JobView, split: str | None, page: i
     }
 
 
-def _badness(row: Row) -> float:
-    """Sorts the largest error first, and samples whose target is not known last."""
-    return np.inf if row[-1] is None else -row[-1]
-
-
-def _rows(head: HeadPredictions) -> list[Row]:
-    known, ids = head.known.tolist(), head.ids.to_pylist()
-    names = [head.head] * len(ids)
+def _errors(head: HeadPredictions) -> Floats:
     if head.is_regression:
-        predicted = head.logits[:, 0].astype(float)
-        errors = np.abs(predicted - np.where(head.known, head.targets, np.nan))
-        found = zip(
-            ids, names, head.targets.tolist(), predicted.tolist(), [None] * len(ids), errors.tolist(), strict=True
-        )
+        errors = np.abs(head.logits[:, 0].astype(np.float64) - head.targets)
     else:
-        log_p = log_probabilities(head.logits)
         targets = np.where(head.known, head.targets, 0).astype(np.int64)
-        of_target = log_p[np.arange(len(ids)), targets]
-        guessed = log_p.argmax(axis=1).tolist()
-        found = zip(
-            ids, names, targets.tolist(), guessed, np.exp(of_target).tolist(), (-of_target).tolist(), strict=True
-        )
-    return [
-        row if is_known else (row[0], row[1], None, row[3], None, None)
-        for row, is_known in zip(found, known, strict=True)
-    ]
+        errors = -_log_p(head, slice(None))[np.arange(len(targets)), targets]
+    return np.where(head.known, errors, np.nan)
+
+
+def _log_p(head: HeadPredictions, rows: slice) -> Floats:
+    return np.asarray(log_probabilities(head.logits[rows]), dtype=np.float64)

@@ -17,7 +17,8 @@ from seedfold.orchestrator.state.overview import JobView
 from seedfold.orchestrator.state.study_list import size_on_disk, summarise_study
 
 _WAIT_S = 0.2
-_SIZES_EVERY_S = 60
+_SIZES_EVERY_S = 60.0
+_REST_PER_LOOK = 20.0
 
 
 class StudyList:
@@ -27,6 +28,8 @@ class StudyList:
         self._studies = studies
         self._when_changed = when_changed
         self._sizes: dict[Path, LateValue[int]] = {}
+        self._costs: dict[Path, float] = {}
+        """How many seconds it took to add up the sizes of each study."""
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the studies by name; ``bytes`` is None as long as the size of one is not known."""
@@ -44,5 +47,12 @@ class StudyList:
     def _size(self, path: Path) -> int | None:
         if path not in self._sizes:
             self._sizes[path] = LateValue(lambda: self._when_changed(path.name))
-        size, _ = self._sizes[path].get(int(time.time() / _SIZES_EVERY_S), lambda: size_on_disk(path), _WAIT_S)
+        every = max(_SIZES_EVERY_S, _REST_PER_LOOK * self._costs.get(path, 0.0))
+        size, _ = self._sizes[path].get(int(time.time() / every), lambda: self._read_size(path), _WAIT_S)
+        return size
+
+    def _read_size(self, path: Path) -> int:
+        began = time.monotonic()
+        size = size_on_disk(path)
+        self._costs[path] = time.monotonic() - began
         return size

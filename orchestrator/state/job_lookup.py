@@ -91,8 +91,8 @@ def _find_by_address(plans: Sequence[Plans], words: Sequence[str]) -> list[Found
                 f"{stage}: neither the id of a job nor a stage{did_you_mean(stage, known)}; stages: {listed}"
             )
     in_stage = [found for found in jobs if all(found.job.stage == stage for stage in stages)]
-    where.check({axis for found in in_stage for axis in found.job.axes})
-    return [found for found in in_stage if where.matches(found.job.axes)]
+    where.check_for_jobs(found.job for found in in_stage)
+    return [found for found in in_stage if where.matches_job(found.job)]
 
 
 def _require_single(matches: Sequence[FoundJob], words: Sequence[str], if_none: str) -> FoundJob:

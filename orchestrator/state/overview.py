@@ -25,6 +25,7 @@ from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
+from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
@@ -32,6 +33,7 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
+_ENDED_STATES = frozenset({"done", "failed", "blocked", "cancelled"})
 
 _STOPS = ("timeout", "preempted", "node")
 """Why the cluster stops jobs that then continue."""
@@ -91,16 +93,24 @@ class FailureGroup:
 class Overview:
     """The jobs of a study that exists, as it was last launched. Raises UsageError if it does not exist.
 
-    ``with_removed`` adds the jobs of points that the study no longer has.
+    ``with_removed`` adds the jobs of points that the study no longer has; ``only`` leaves out all but some jobs.
     """
 
     def __init__(
-        self, root: Root, study_name: str, result_check: ResultCheck = "files", *, with_removed: bool = False
+        self,
+        root: Root,
+        study_name: str,
+        result_check: ResultCheck = "files",
+        *,
+        with_removed: bool = False,
+        only: Selection | None = None,
     ) -> None:
         self.root = root
         self.with_removed = with_removed
+        self.only = only or Selection()
         self.folder: StudyFolder = root.existing_study(study_name)
         self.ledger = Ledger(self.folder)
+        self.only.check_names(self.ledger.plans.jobs.values())
         header = self.ledger.plans.header
         self.settings: Mapping[str, Any] = header.settings if header else {}
         self.states = JobStates(
@@ -129,7 +139,8 @@ class Overview:
 
     def jobs_at_addresses(self) -> Mapping[Address, JobDescription]:
         """The job at each place of the study, in the order in which places were planned."""
-        return self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        jobs = self.ledger.plans.held_jobs() if self.with_removed else self.ledger.plans.current_jobs
+        return jobs if self.only == Selection() else dict(self.only.apply(jobs.items(), lambda item: item[1]))
 
     def job_views(self, selection: Selection | None = None) -> list[JobView]:
         """The view of the job of each address of the study, in the order in which the addresses were planned."""
@@ -174,6 +185,7 @@ def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
         "stages": {stage: count_states(states) for stage, states in stages.items()},
         "failures": [view.failure_json() for view in unique_views if view.state == "failed"],
         "stale": count_stale_by_kind(unique_views),
+        "held": sum(view.job_state.is_held for view in unique_views),
     }
 
 
@@ -216,6 +228,8 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_wait(overview, unique_views),
         _note_continued(overview, unique_views),
         *dead_worker_lines(overview, unique_views),
+        *held_lines(overview.states, overview.folder.name, [view.job.id for view in unique_views]),
+        _note_throttle(overview, unique_views),
         _note_idle(overview, unique_views),
         *_notes_on_imports(unique_views),
     ]
@@ -305,8 +319,16 @@ def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]
     return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
 
 
-def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
-    idle = sum(view.state in _IDLE_STATES for view in views if not is_import(view.job))
+def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
+    limit = overview.ledger.throttle.limit
+    if limit is None or all(view.state in _ENDED_STATES for view in views):
+        return None
+    return f"at most {count_noun(limit, 'job')} at a time; to lift it: seedfold throttle {overview.folder.name} off"
+
+
+def _note_idle(overview: Overview, views: Sequence[JobView]) -> str | None:
+    held = kept_back(overview.states, (view.job for view in views))
+    idle = sum(view.state in _IDLE_STATES and view.job.id not in held for view in views if not is_import(view.job))
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return None
     return (

@@ -22,7 +22,8 @@ class RunningJob:
     """A running job. ``epoch`` of ``epochs`` are finished; both are None if the job does not tell how far it is.
 
     ``metric`` is the one that the configuration watches, ``value`` its last value and ``previous`` the one before.
-    ``elapsed_s`` and ``left_s`` are seconds; ``left_s`` is None as long as it is not known.
+    ``elapsed_s`` and ``left_s`` are seconds; ``left_s`` is None as long as it is not known. ``gpus`` are their numbers
+    on the host.
     """
 
     job: JobDescription
@@ -34,6 +35,13 @@ class RunningJob:
     value: float | None = None
     previous: float | None = None
     left_s: float | None = None
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The host, without its domain, and the numbers of the GPUs: ``node12 GPU 1``."""
+        gpus = f"GPU {','.join(self.gpus)}" if self.gpus else ""
+        return " ".join(filter(None, (self.host.split(".")[0], gpus)))
 
     def to_json(self) -> dict[str, Any]:
         """The shape that ``status --json`` prints."""
@@ -66,6 +74,7 @@ def _look(view: JobView, now: float) -> RunningJob:
         value=values[-1] if values else None,
         previous=values[-2] if len(values) > 1 else None,
         left_s=progress.seconds_left(now) if progress else None,
+        gpus=tuple(event.get("gpus") or ()),
     )
 
 

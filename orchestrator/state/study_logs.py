@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
-from seedfold.orchestrator.state.job_states import ACTIVE_STATES
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, StateName
 from seedfold.orchestrator.state.overview import JobView, Overview, axes_text, unique_by_id
 
 END_LINES = 20
@@ -26,25 +26,24 @@ class PlacedLine:
 
 
 class StudyLogs:
-    """The logs of the current jobs of a study."""
+    """The logs of the current jobs of a study; those of the first ``limit`` jobs, except where logs are followed."""
 
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Overview, limit: int | None = None) -> None:
         self._overview = overview
-        self._axes = _varying_axes(list(overview.jobs_at_addresses().values()))
+        self._limit = limit
+        self._axes = varying_axes(overview.jobs_at_addresses().values())
 
     def ends_of_running(self) -> Iterator[PlacedLine]:
         """Yield the last lines of the logs of running jobs."""
-        for view in self._views():
-            if view.state == "running":
-                yield from self._placed(view, read_end(_log_file(view))[0])
+        for view in self._first_in("running"):
+            yield from self._placed(view, read_end(_log_file(view))[0])
 
     def ends_of_failed(self) -> Iterator[PlacedLine]:
         """Yield the last lines of the logs of failed jobs; the reason instead where nothing was printed."""
-        for view in self._views():
-            if view.state == "failed":
-                log = view.failure_json()["log"]
-                lines = Path(log).read_bytes().splitlines()[-END_LINES:] if log else []
-                yield from self._placed(view, lines or [view.job_state.reason.encode()])
+        for view in self._first_in("failed"):
+            log = view.failure_json()["log"]
+            lines = Path(log).read_bytes().splitlines()[-END_LINES:] if log else []
+            yield from self._placed(view, lines or [view.job_state.reason.encode()])
 
     def follow(self) -> Iterator[PlacedLine]:
         """Yield what jobs print, beginning with the last lines of those that run, until no job is active."""
@@ -71,6 +70,9 @@ class StudyLogs:
         is_copy = read_copy_origin(self._overview.folder) is not None
         return not is_copy and any(view.state in ACTIVE_STATES for view in views)
 
+    def _first_in(self, state: StateName) -> list[JobView]:
+        return [view for view in self._views() if view.state == state][: self._limit]
+
     def _views(self) -> list[JobView]:
         return unique_by_id(self._overview.job_views())
 
@@ -80,8 +82,8 @@ class StudyLogs:
         return (PlacedLine(place, line) for line in lines)
 
 
-def _varying_axes(jobs: Sequence[JobDescription]) -> set[str]:
-    """The axes that have several values among jobs: the others tell nothing."""
+def varying_axes(jobs: Iterable[JobDescription]) -> set[str]:
+    """Return the axes that have several values among jobs: the others tell nothing."""
     values: dict[str, set[str]] = {}
     for job in jobs:
         for name, value in job.axes.items():

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def write_study_report(overview: Overview, out: Path | None = None, across_code: bool = False) -> Path:
     """Write the report, by default to ``outputs/report.html`` in the study's folder; return its path.
 
+    A report of some of the jobs does not replace it: that is ``outputs/report_selected.html``.
+
     Results of several versions of the code are told apart, unless ``across_code``.
     """
     from seedfold.results.report.comparison_figures import comparison_figures
@@ -28,7 +30,8 @@ def write_study_report(overview: Overview, out: Path | None = None, across_code:
     runs, planned = finished.jobs, list(overview.jobs_by_address().values())
     planned_by_code = finished.with_code(planned)
     summary = status_to_json(overview.folder.name, views)
-    path = out or overview.folder.report_file
+    report_file = overview.folder.report_file
+    path = out or (report_file.with_stem(f"{report_file.stem}_selected") if overview.only.text else report_file)
     if out is None:
         copy_reused_outputs(overview.folder, overview.states, list(overview.jobs_at_addresses().values()))
     write_report(
@@ -75,6 +78,7 @@ def _report_summary(overview: Overview, overview_counts: dict[str, Any], notes_t
     }
     return {
         "jobs": overview_counts["jobs"],
+        **({"selected by": overview.only.text} if overview.only.text else {}),
         **plan_info,
         **({"notes": "; ".join(notes_text)} if notes_text else {}),
         "stages": stages,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from seedfold.jobs.conditions import Where, find_axis
+from seedfold.jobs.conditions import ID_KEYS, Where, find_axis
 from seedfold.jobs.errors import UsageError
 from seedfold.results.evaluation.axes import (
     Selection,
@@ -105,7 +105,7 @@ def find_comparisons(
 def select_places(places: Sequence[Addressed], where: Selection) -> list[Addressed] | None:
     """Return the places that meet conditions on axes and stage; None if there are conditions on ids of jobs."""
     terms = parse_where(where).terms
-    if any(term.key == "job" for term in terms):
+    if any(term.key in ID_KEYS for term in terms):
         return None
     known = axis_names(places)
     on_axes = Where(tuple(term for term in terms if find_axis(term.key, known) is not None))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seedfold.jobs.canonical_json import canonical_json
-from seedfold.jobs.conditions import Term, Where, are_equal, find_axis
+from seedfold.jobs.conditions import ID_KEYS, STAGE_KEY, Term, Where, are_equal, find_axis
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.results.store.finished_job import Addressed, FinishedJob, Job
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 AnyAddressed = TypeVar("AnyAddressed", bound=Addressed)
 AnyJob = TypeVar("AnyJob", bound=Job)
 Selection = str | Where | None
-_RUN_COLUMNS = ("stage", "job")
+_RUN_COLUMNS = (STAGE_KEY, *ID_KEYS)
 CODE_AXES = ("code", "code_version", "version_of_the_code")
 """Names for the axis that separates versions of the code; the first one that no axis of the study has is used."""
 
@@ -164,10 +164,7 @@ def select_runs(
 
 
 def _run_term_holds(term: Term, run: Job) -> bool:
-    if term.key == "stage":
-        return term.holds(run.stage)
-    found = any(run.id.startswith(str(value)) for value in term.values)
-    return found == (term.operator == "=")
+    return term.holds(run.stage) if term.key == STAGE_KEY else term.holds_for_id(run.id)
 
 
 def select_rows(frame: pd.DataFrame, terms: Iterable[Term]) -> pd.DataFrame:

@@ -1,0 +1,39 @@
+"""The table of results on the terminal: for `results`, and as the last words of a launch that somebody waited for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seedfold.orchestrator.cli.table_output import TableOutput
+from seedfold.orchestrator.state.finished_jobs import FinishedJobs, find_by_code
+from seedfold.orchestrator.state.overview import Overview, note_removed
+from seedfold.orchestrator.views.tables import TableRequest, make_result_table
+from seedfold.results.evaluation.axes import axis_names
+from seedfold.results.evaluation.problem_axes import is_repetition, problem_axes
+
+
+def write_result_table(
+    overview: Overview, finished: FinishedJobs, name: str, output: TableOutput, **options: Any
+) -> None:
+    """Write a table of the finished jobs; ``options`` are those of `TableRequest`, which says what is raised."""
+    from seedfold.results.tables.metric_means import NOTES
+
+    request = TableRequest.of_study(overview, finished, **options)
+    frame = make_result_table(name, request, summarized=not output.is_for_programs)
+    axes = axis_names(finished.jobs)
+    # The better of two versions of the code is no better method: the best is marked within each.
+    apart = [axis for axis in axes if is_repetition(axis) or axis == finished.code_axis.name]
+    problem = [*problem_axes(axes, request.compare), *apart]
+    removed = note_removed(overview)
+    notes = [*frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(overview.folder.name)]
+    output.write(frame, axes, problem, notes)
+
+
+def print_headline(overview: Overview) -> None:
+    """Print what `seedfold results STUDY` prints; nothing if no job has a metric."""
+    from seedfold.results.store.published import load_result
+
+    finished = find_by_code(overview)
+    if any(load_result(run.folder).metrics for run in finished.jobs):
+        output = TableOutput.from_options({"format": None, "out": None, "decimals": None, "wide": False})
+        write_result_table(overview, finished, "metrics", output)

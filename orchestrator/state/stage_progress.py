@@ -1,0 +1,84 @@
+"""How far each stage of a study is: its jobs by state, since when it runs, and when it will end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from seedfold.orchestrator.state.expected_end import seconds_to_end
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, count_states
+from seedfold.orchestrator.state.overview import JobView
+from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
+
+_PAUSE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """A stage. ``elapsed_s`` is as `elapsed_seconds` says, and ``left_s`` is None if nothing is known of the end."""
+
+    stage: str
+    counts: Mapping[str, int]
+    elapsed_s: float | None
+    left_s: float | None
+
+    @property
+    def jobs(self) -> int:
+        """The number of its jobs."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class StudyProgress:
+    """The stages of a study, its running jobs, and in how many seconds it will have ended; None if that is unknown."""
+
+    stages: Sequence[StageProgress]
+    running: Sequence[RunningJob]
+    left_s: float | None
+
+    @classmethod
+    def find(cls, views: Sequence[JobView], first_start_s: float | None = None) -> StudyProgress:
+        """Look at the jobs. ``first_start_s`` is in how many seconds a scheduler expects the first to start.
+
+        It counts if none runs yet.
+        """
+        running = find_running(views)
+        left = seconds_to_end(views, running)
+        if left is not None and not running:
+            left += first_start_s or 0.0
+        return cls(find_stage_progress(views, running), running, left)
+
+
+def find_stage_progress(views: Sequence[JobView], running: Sequence[RunningJob]) -> list[StageProgress]:
+    """Return the progress of each stage, in the order of the study."""
+    stages: dict[str, list[JobView]] = {}
+    for view in views:
+        stages.setdefault(view.job.stage, []).append(view)
+    return [_find_one(stage, found, running) for stage, found in stages.items()]
+
+
+def _find_one(stage: str, views: Sequence[JobView], running: Sequence[RunningJob]) -> StageProgress:
+    of_stage = [job for job in running if job.job.stage == stage]
+    # A stage whose jobs wait for others says nothing of its own end.
+    left = seconds_to_end(views, of_stage) if of_stage else None
+    return StageProgress(stage, count_states(view.job_state for view in views), elapsed_seconds(views), left)
+
+
+def elapsed_seconds(views: Sequence[JobView]) -> float | None:
+    """Return for how many seconds jobs have run, without what was before a pause of an hour; None if none has begun."""
+    spans = []
+    for view in views:
+        event = view.job_state.event or {}
+        if "t" in event:
+            ended = time.time() if view.state == "running" else float(event["t"])
+            spans.append((float(event["t"]) - float(event.get("seconds", 0.0)), ended))
+    if not spans:
+        return None
+    last = max(ended for _, ended in spans)
+    began = last
+    for start, ended in sorted(spans, key=lambda span: span[1], reverse=True):
+        if ended >= began - _PAUSE_S:
+            began = min(began, start)
+    until = time.time() if any(view.state in ACTIVE_STATES for view in views) else last
+    return until - began
