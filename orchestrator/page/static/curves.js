@@ -2,7 +2,9 @@
 
 import {html, useRef} from "./vendor/preact-htm.js";
 import {Chart, Key, axis, seriesLine, tooltip} from "./chart.js";
-import {number} from "./format.js";
+import {metric as metricText, number} from "./format.js";
+
+const TOLD = 12;
 
 /** A colour for each curve, which it keeps while others come and go. */
 function usePlaces(curves) {
@@ -36,11 +38,17 @@ function option(palette, metric, curves, places) {
     xAxis: axis(palette, "epoch or step", {minInterval: 1, min: "dataMin", max: "dataMax", splitLine: {show: false}}),
     yAxis: axis(palette, ""),
     tooltip: {
-      trigger: "axis", order: "valueDesc",
-      formatter: (items) => tooltip(`${metric}, ${items[0].axisValue}`, items.slice(0, 12).map((item) => `${number(item.value[1])}  ${item.seriesName}`)),
+      trigger: "axis",
+      formatter: (items) => tooltip(`${metric}, ${number(items[0].axisValue)}`, tooltipLines(items)),
     },
     series,
   };
+}
+
+/** The values at one step, the largest first, as many as are easily read. */
+function tooltipLines(items) {
+  const lines = [...items].sort((one, two) => two.value[1] - one.value[1]).map((item) => `${metricText(item.value[1])}  ${item.seriesName}`);
+  return lines.length > TOLD ? [...lines.slice(0, TOLD), `and ${lines.length - TOLD} more`] : lines;
 }
 
 function table(curves) {
