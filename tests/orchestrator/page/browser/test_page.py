@@ -327,6 +327,7 @@ def lose_the_server(toy: Toy, window: Window, process: subprocess.Popen[str], po
     expect(status).to_contain_text("does not answer")
     expect(page.get_by_role("link", name="curves", exact=True)).to_be_visible()
     process.wait(WAIT_S)
+    assert process.stderr.read() == ""  # type: ignore[union-attr]
     with served(toy, port):
         expect(status).to_contain_text("updates by itself")
         page.context.clear_cookies()
