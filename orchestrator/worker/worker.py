@@ -17,7 +17,7 @@ from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed, new
 from seedfold.orchestrator.ledger.claims import latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.slot_waits import record_wait
+from seedfold.orchestrator.ledger.slot_waits import must_start_now, record_wait
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy, failure_from_exit
@@ -179,6 +179,8 @@ class Worker:
         """Start jobs while there are free slots; return whether any job may still become ready."""
         if self.storage.holds_jobs():
             return any(True for _ in self.queue)
+        if self.machine.shortage is not None and not self.machine.runs_beside:
+            self.machine.runs_beside = must_start_now(self.submission.folder)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
@@ -191,7 +193,7 @@ class Worker:
     def _record_wait(self, waits: bool) -> None:
         """Record who holds the slots, as long as this worker holds none."""
         shortage = self.machine.shortage if waits else None
-        text = shortage.to_text(self.root.path) if shortage else ""
+        text = shortage.to_text(self.root.path) + shortage.way_on(self.study.name) if shortage else ""
         if text != self.recorded_wait:
             self.recorded_wait = text
             record_wait(self.submission.folder, text)

@@ -183,6 +183,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
     toy.launch("--detach", "cluster.slots=2", experiment="light")
     wait_until(lambda: toy.states("light").get("running") == 2, pause_s=0.3)
     yield toy
+    toy.release_jobs()
     toy.kill_workers()
 
 
