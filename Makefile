@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Long tests wait for timers and schedulers much of their time: three times as many at a time as there are processors.
 WAITING = $(shell $(PYTHON) -c "import os; print(3 * min(4, os.cpu_count() or 1))")
-.PHONY: demo test test-slow test-all test-faults bench lint cluster cluster-down clean
+.PHONY: demo test test-slow test-all test-again test-faults bench lint cluster cluster-down clean
 
 demo: $(READY)  ## run the digits study here and leave its tables and its report under runs/
 	$(BIN)/seedfold launch --root $(ROOT) --wait experiment=digits
@@ -22,6 +22,9 @@ test-slow: $(READY)  ## the tests that take longer
 
 test-all: $(READY)  ## all tests in one go: the fast ones run while the long ones wait
 	$(BIN)/python -m pytest -m "not quiet" -n $(WAITING) --maxschedchunk 1 --junitxml build/tests.xml
+
+test-again: $(READY)  ## those that failed last, one at a time
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1
 
 test-faults: $(READY)  ## what holds after faults; it says how soon something must be seen, so let nothing else run
 	$(BIN)/python -m pytest -m quiet

@@ -18,7 +18,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_][\w.]*)\}")
 _FOLDERS = {"folder": "$SEEDFOLD_FOLDER", "checkpoints": "$SEEDFOLD_CHECKPOINTS"}
 """What stands for the folders of a job, in place of values."""
-_SETTINGS = ("cluster", "failures", "identity", "paths", "report", "resources")
+_SETTINGS = ("cluster", "failures", "identity", "notify", "paths", "report", "resources")
 _GENERAL_KEYS = ("seed", "fold")
 
 

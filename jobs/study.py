@@ -22,6 +22,7 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.expansion import Expansion, StudyContext, fill_in_study
 from seedfold.jobs.group_template import Template
 from seedfold.jobs.identity import Identity, job_digest
+from seedfold.jobs.job_order import JobOrder
 from seedfold.jobs.key_patterns import Patterns
 from seedfold.jobs.matrix import Matrix, Point, build_matrix
 from seedfold.jobs.predicates import with_predicates
@@ -45,7 +46,7 @@ class Stage:
     count: int
 
 
-SETTINGS_KEYS = ("cluster", "failures", "identity", "paths", "report")
+SETTINGS_KEYS = ("cluster", "failures", "identity", "notify", "paths", "report")
 """Top-level keys that apply to a whole study."""
 
 
@@ -64,8 +65,8 @@ class Study:
     """A study with its settings and its jobs.
 
     ``stages`` are in an order in which parents come first. ``settings`` holds what is configured for the whole study
-    under ``cluster``, ``failures``, ``identity``, ``paths`` and ``report``, resolved without the axes. ``tables`` are
-    the files that its axes were read from.
+    under ``cluster``, ``failures``, ``identity``, ``notify``, ``paths`` and ``report``, resolved without the axes.
+    ``tables`` are the files that its axes were read from.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Study:
     _context: StudyContext = field(repr=False)
     _specs: tuple[StageSpec, ...] = field(repr=False)
     _matrices: Mapping[str, Matrix] = field(repr=False)
+    _order: JobOrder = field(default=JobOrder(), repr=False)
 
     @property
     def count(self) -> int:
@@ -87,7 +89,7 @@ class Study:
         return self._context.identity
 
     def jobs(self) -> Iterator[JobDescription]:
-        """Yield every job, parents first, in matrix order inside a stage.
+        """Yield every job, parents first, inside a stage in the order of the study or, without one, of the matrix.
 
         Raises UsageError for a point that cannot be composed, derived or joined with its parents.
         """
@@ -95,10 +97,17 @@ class Study:
         wanted = {parent for spec in self._specs for parent in spec.after}
         for spec in self._specs:
             id_by_point: list[tuple[Point, str]] = []
-            for point, job in self._stage_jobs(spec, ids):
-                if spec.name in wanted:
-                    id_by_point.append((point, job.id))
-                yield job
+            jobs = self._stage_jobs(spec, ids)
+            if self._order.entries:
+                # The parents of a job are in the order of the matrix all the same.
+                stage_jobs = list(jobs)
+                id_by_point = [(point, job.id) for point, job in stage_jobs]
+                yield from self._order.sort([job for _, job in stage_jobs], lambda job: job.axes)
+            else:
+                for point, job in jobs:
+                    if spec.name in wanted:
+                        id_by_point.append((point, job.id))
+                    yield job
             ids[spec.name] = id_by_point
 
     def _stage_jobs(
@@ -171,7 +180,15 @@ def load_study(
         for parent in spec.after:
             read_edge(spec, matrices[spec.name], parent, matrices[parent])
     stage_list = tuple(make_stage(spec, matrices[spec.name]) for spec in ordered)
-    return Study(name, stage_list, settings, tuple(tables), base, tuple(ordered), matrices)
+    order = _read_order(config, stage_list)
+    return Study(name, stage_list, settings, tuple(tables), base, tuple(ordered), matrices, order)
+
+
+def _read_order(config: DictConfig, stages: Sequence[Stage]) -> JobOrder:
+    with one_line_errors():
+        value = config.get("order")
+        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return JobOrder.parse(plain, dict.fromkeys(axis for stage in stages for axis in stage.axes))
 
 
 def _refuse_no_experiment(config: DictConfig) -> None:

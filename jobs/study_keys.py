@@ -29,7 +29,10 @@ class Conventions:
 
 STUDY_CONVENTIONS = Conventions(
     study_keys=frozenset(
-        {*TOP_LEVEL_STAGE_KEYS, "study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report"}
+        {
+            *TOP_LEVEL_STAGE_KEYS,
+            *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order", "notify"),
+        }
     ),
     evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),
     resources_key="resources",

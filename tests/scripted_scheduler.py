@@ -62,6 +62,7 @@ class ScriptedScheduler:
     answers: bool = True
     arrays: dict[str, Array] = field(default_factory=dict)
     keepers: dict[str, Keeper] = field(default_factory=dict)
+    throttles: list[tuple[str | None, int | None]] = field(default_factory=list)
 
     # What a test says.
 
@@ -135,6 +136,10 @@ class ScriptedScheduler:
             if number is not None:
                 self.arrays[number].tasks.pop(index, None)
 
+    def throttle(self, submission: Submission, tasks: int | None) -> None:
+        self._answer()
+        self.throttles.append((submission.scheduler_id(), tasks))
+
     def queue_state(self, job_number: str) -> tuple[str, str]:
         self._answer()
         return self.keepers[job_number].state, ""
@@ -204,9 +209,11 @@ def run_task(
     environment: ScriptedEnvironment,
     stop_when: Callable[[], object] | None = None,
     act: Callable[[], object] = lambda: os.kill(os.getpid(), signal.SIGUSR2),
+    submission_number: int = -1,
 ) -> ScriptedEnvironment:
-    """Run the worker of a task of the last submission in this process; ``act``, a stop, when the condition holds."""
-    submission = submissions(toy)[-1]
+    """Run the worker of a task of a submission, by default the last one, in this process; ``act``, a stop, when the
+    condition holds."""
+    submission = submissions(toy)[submission_number]
     environment = replace(environment, array=submission.array)
     assert submission.tasks.record_start(environment.index, environment.restart)
     study = toy.study("light")

@@ -1,7 +1,7 @@
 """The `seedfold` command: one module for each command.
 
 It may import from `jobs`, `results` and the rooms `settings`, `ledger`, `code`, `state`, `worker`, `schedulers`,
-`login`, `dispatch`, `copies`, `views` of `orchestrator`. Read `group` first.
+`login`, `dispatch`, `copies`, `views`, `page` of `orchestrator`. Read `group` first.
 """
 
 from __future__ import annotations

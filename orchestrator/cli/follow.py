@@ -33,8 +33,9 @@ from seedfold.orchestrator.dispatch.wait import JobWatcher, Progress, stop_worke
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES
-from seedfold.orchestrator.state.overview import Overview, dead_worker_lines, nothing_to_do_lines
+from seedfold.orchestrator.state.overview import Overview, dead_worker_lines, nothing_to_do_lines, unique_by_id
 
 _INTERRUPTED_EXIT_CODE = 130
 _LOOK_EVERY_S = 1.0
@@ -126,16 +127,19 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     print_text(f"{study}: {counts_text(progress.counts, STATES)}{duration}", style="bold")
     print_lines([*failure_lines(views), *make_lines(*dead_worker_lines(overview, views), style="yellow")])
     print_lines(make_lines(*nothing_to_do_lines(views)))
+    print_lines(make_lines(*held_lines(overview.states, study, job_ids), style="yellow"))
     settled = sum(view.job_state.has_nothing_to_do for view in views)
+    held = kept_back(overview.states, (view.job for view in views))
     unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
-    if unfinished:
+    unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
+    if unfinished > 0:
         print_lines(
             make_lines(
                 f"{count_noun(unfinished, 'job is', 'jobs are')} not done; to continue: seedfold resume {study}",
                 style="yellow",
             )
         )
-    else:
+    elif not held:
         print_text(f"seedfold results {study}  ·  seedfold report {study}")
     if sys.stdout.isatty():
         print_headline(overview)

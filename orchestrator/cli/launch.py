@@ -32,6 +32,7 @@ from seedfold.orchestrator.settings.selection import Selection
     metavar="stale|COND",
     help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@options.pilot
 @options.accept_code
 @options.many
 @options.selection
@@ -45,6 +46,8 @@ def command(
     now: bool,
     replace: bool,
     rerun: str | None,
+    pilot: int | None,
+    pilot_auto: bool,
     accept_code: bool,
     many: bool,
     where: Sequence[str],
@@ -69,6 +72,7 @@ def command(
         rerun=rerun,
         accept=accept_code,
         many=many,
+        pilot=options.pilot_request(pilot, pilot_auto),
         tell=say_selected(selection, "start"),
     )
     print_started(launched, "launch")
@@ -84,10 +88,14 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         print_text(f"{study}: {jobs}, nothing to start")
     elif launched.advance_result is not None:
         result = launched.advance_result
-        count = len(launched.started) - result.refused_jobs
+        count = len(launched.started) - launched.held_count - result.refused_jobs
         print_text(f"{study}: {jobs}, submitted {max(count, 0)}: {result.summary() or 'nothing was accepted'}")
     else:
-        print_text(f"{study}: {jobs}, started {len(launched.started)}; worker log {launched.submissions[0].log_file}")
+        count = len(launched.started) - launched.held_count
+        print_text(f"{study}: {jobs}, started {count}; worker log {launched.submissions[0].log_file}")
+    if launched.held_count:
+        held = count_noun(launched.held_count, "job is", "jobs are")
+        print_text(f"{held} held; seedfold status {study} says for what; to let them go on: seedfold release {study}")
     for other, count in launched.reused.items():
         print_text(f"{count_noun(count, 'job was', 'jobs were')} done by study {other}, so not started again here")
     for name in left_out_packages(launched.study, (one.snapshot for one in launched.submissions)):

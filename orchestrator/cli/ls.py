@@ -20,6 +20,7 @@ from seedfold.orchestrator.cli.console import (
     print_lines,
     size_text,
 )
+from seedfold.orchestrator.ledger.deleted_studies import interrupted_lines
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.study_list import StudySummary, list_studies
@@ -44,8 +45,9 @@ def print_studies(root: Root, as_json: bool) -> None:
 
 def study_lines(root: Root, studies: Sequence[StudySummary]) -> list[StyledLine]:
     """A table with a row for each study; if it is too wide for the terminal, one line for each in words."""
+    half_deleted = make_lines(*interrupted_lines(root), style="yellow")
     if not studies:
-        return make_lines(f"no study under {root.path}; name another root with --root")
+        return [*make_lines(f"no study under {root.path}; name another root with --root"), *half_deleted]
     header = ("study", "jobs", "states", "last activity", "owner", "size")
     rows = [header, *(_cells(study) for study in studies)]
     texts = align_rows(rows, right=(1, 5))
@@ -54,13 +56,13 @@ def study_lines(root: Root, studies: Sequence[StudySummary]) -> list[StyledLine]
     lines = [*make_lines(*filter(None, texts[:1]), style="dim"), *make_lines(*texts[1:])]
     problems = [f"{study.study} cannot be read: {study.problem}" for study in studies if study.problem]
     reports = [f"report  {study.report}" for study in studies if study.report]
-    return [*lines, *make_lines(*problems, style="yellow"), *make_lines(*reports)]
+    return [*lines, *make_lines(*problems, style="yellow"), *half_deleted, *make_lines(*reports)]
 
 
 def _cells(study: StudySummary) -> tuple[str, ...]:
     states = "cannot be read" if study.states is None else counts_text(study.states, STATES)
     jobs = "" if study.jobs is None else str(study.jobs)
-    return study.study, jobs, states, _ago(study.last_activity), study.owner, size_text(study.bytes)
+    return study.study, jobs, states, _ago(study.last_activity), study.owner, size_text(study.bytes or 0)
 
 
 def _words(study: StudySummary) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -14,6 +14,9 @@ from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.orchestrator.cli import completion_values
 from seedfold.orchestrator.cli.call import store_root_option
 from seedfold.orchestrator.ledger.layout import Root, find_root
+
+if TYPE_CHECKING:
+    from seedfold.orchestrator.dispatch.pilot import PilotRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -188,6 +191,31 @@ def wait(function: F) -> F:
 
 
 job = click.argument("job", nargs=-1, metavar="JOB", shell_complete=completion_values.job_words)
+
+
+def pilot(function: F) -> F:
+    """``--pilot`` and ``--pilot-auto``: a few jobs first, the others held."""
+    size = click.option(
+        "--pilot",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Start N jobs of each stage and task, and hold the others until you run seedfold release.",
+    )
+    auto = click.option(
+        "--pilot-auto", is_flag=True, help="With --pilot: release the others when all jobs of the pilot are done."
+    )
+    return size(auto(function))
+
+
+def pilot_request(size: int | None, is_auto: bool) -> PilotRequest | None:
+    """Return what the two options ask for. Raises UsageError for ``--pilot-auto`` alone."""
+    from seedfold.orchestrator.dispatch.pilot import PilotRequest
+
+    if size is None and is_auto:
+        raise UsageError("--pilot-auto: add --pilot N, the number of jobs of each stage that run first")
+    return None if size is None else PilotRequest(size, is_auto)
+
+
 many = click.option("--yes", "many", is_flag=True, help="Accept a study of more than a million points.")
 within_study = click.option(
     "--study", metavar="STUDY", shell_complete=completion_values.studies, help="Look for the job in this study only."

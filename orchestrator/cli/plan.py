@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from seedfold.jobs.description import JobDescription
-from seedfold.jobs.errors import count_noun
+from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import (
@@ -25,9 +25,12 @@ from seedfold.orchestrator.cli.console import (
     size_text,
 )
 from seedfold.orchestrator.dispatch.launch import make_plan
+from seedfold.orchestrator.dispatch.pilot import Pilot, choose_pilot, pilot_lines
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.plans import study_request
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.selection import Selection
+from seedfold.orchestrator.state.held_lines import held_lines
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.launch_plan import (
     Plan,
@@ -37,9 +40,9 @@ from seedfold.orchestrator.state.launch_plan import (
     count_random_starts,
     estimate_hours,
     group_into_arrays,
-    mean_seconds_by_stage,
     replaced_keys,
 )
+from seedfold.orchestrator.state.learned_resources import FIELDS, unused_requests
 from seedfold.orchestrator.state.stale_lines import OPTIONS, package_lines, stale_lines
 from seedfold.results.store.named_output import open_output, refuse_folder
 
@@ -53,6 +56,7 @@ from seedfold.results.store.named_output import open_output, refuse_folder
 @click.option(
     "--check", type=options.Choice(["code"]), help="No longer needed: the code is always checked.", hidden=True
 )
+@options.pilot
 @options.many
 @options.selection
 @options.as_json
@@ -62,6 +66,8 @@ def command(
     config_dirs: Sequence[Path],
     file: str | None,
     check: str | None,
+    pilot: int | None,
+    pilot_auto: bool,
     many: bool,
     where: Sequence[str],
     stages: Sequence[str],
@@ -71,30 +77,57 @@ def command(
 ) -> None:
     """Show which jobs a launch with these overrides would start and why, in which arrays, and at what cost. Nothing is
     started and nothing is written."""
+    if file is not None and "=" in Path(file).name:
+        raise UsageError(f"--jobs: needs the name of a file, or - for standard output, before {file!r}")
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
     plan = make_plan(root, overrides, config_dirs, many)
     selection.check_names(plan.descriptions)
     jobs = selection.apply(plan.jobs, lambda planned: planned.job)
-    starting = selection.apply(plan.startable_jobs(), lambda planned: planned.job)
+    request = options.pilot_request(pilot, pilot_auto)
+    chosen = None if request is None else choose_pilot(plan, request, selection)
+    startable = plan.startable_jobs() if chosen is None else chosen.choose_startable(plan)
+    starting = selection.apply(startable, lambda planned: planned.job)
     if file is not None:
         _write_jobs(jobs, file)
     if as_json:
-        print_json(plan_to_json(plan, jobs, starting))
+        print_json(plan_to_json(plan, jobs, starting) | _held_json(jobs, chosen))
     elif file != "-":
         _print_plan(plan, jobs, starting)
+        _print_held(plan, jobs, chosen)
         _print_removed(plan.jobs_to_remove(study_request(overrides)))
 
 
 def plan_to_json(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> dict[str, Any]:
     """The JSON form that ``plan --json`` prints."""
+    seconds = plan.seconds_by_stage()
     return {
         "study": plan.study.name,
         "jobs": len({planned.job.id for planned in jobs}),
         "stages": count_by_stage(jobs),
         "arrays": group_into_arrays(starting),
-        "gpu_hours": estimate_hours(starting, mean_seconds_by_stage(plan.jobs), "gpus"),
+        "gpu_hours": estimate_hours(starting, seconds, "gpus"),
+        "job_hours": estimate_hours(starting, seconds, "jobs"),
+        "unused_requests": [
+            {"stage": stage, "resource": FIELDS[key], "request": asked, "enough": enough}
+            for stage, key, asked, enough in unused_requests(plan.history, (one.job for one in starting))
+        ],
     }
+
+
+def _held_json(jobs: Sequence[PlannedJob], pilot: Pilot | None) -> dict[str, Any]:
+    """The keys ``held``, the number of jobs that are held already, and ``pilot``, what ``--pilot`` would do."""
+    held = {"held": len({one.job.id for one in jobs if one.job_state.is_held})}
+    return held if pilot is None else held | {"pilot": {"jobs": list(pilot.jobs), "held": list(pilot.held)}}
+
+
+def _print_held(plan: Plan, jobs: Sequence[PlannedJob], pilot: Pilot | None) -> None:
+    if pilot is not None:
+        then = "released when these are done" if pilot.is_auto else f"held until seedfold release {plan.study.name}"
+        print_text(f"pilot: {count_noun(len(pilot.jobs), 'job')} first; the other {len(pilot.held)} are {then}")
+        print_text(*pilot_lines(plan, pilot))
+    names = dict.fromkeys(one.job.id for one in jobs)
+    print_text(*held_lines(plan.states, plan.study.name, names), style="yellow")
 
 
 def _write_jobs(jobs: Iterable[PlannedJob], file: str) -> None:
@@ -121,6 +154,7 @@ def _print_plan(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[Plann
         print_text(f"  {stage}: {_random_start_text(count)}")
     if starting:
         print_text(_cost_text(plan, starting))
+        print_text(*_unused_lines(plan, starting), style="yellow")
     _print_not_started(plan, jobs, starting)
 
 
@@ -172,12 +206,24 @@ def _random_start_text(count: int) -> str:
 
 
 def _cost_text(plan: Plan, starting: Sequence[PlannedJob]) -> str:
-    seconds = mean_seconds_by_stage(plan.jobs)
-    costs = [(unit, estimate_hours(starting, seconds, unit)) for unit in ("gpus", "cpus")]
+    seconds = plan.seconds_by_stage()
+    costs = [(unit, estimate_hours(starting, seconds, unit)) for unit in ("gpus", "cpus", "jobs")]
     if any(cost is None for _, cost in costs):
         return "cost: unknown until one job of each stage is done"
-    listed = [f"{cost:.2g} {unit[:3].upper()} hours" for unit, cost in costs if cost]
+    listed = [f"{cost:.2g} {unit[:3].upper() if unit != 'jobs' else 'job'} hours" for unit, cost in costs if cost]
     return f"cost, estimated from finished jobs: {', '.join(listed) or 'almost nothing'}"
+
+
+def _unused_lines(plan: Plan, starting: Sequence[PlannedJob]) -> Iterator[str]:
+    """Requests that are ten times what is used: they make jobs wait in a queue. On this machine they do no harm."""
+    if ClusterSettings.parse(plan.study.settings["cluster"]).scheduler is None:
+        return
+    for stage, key, asked, enough in unused_requests(plan.history, (one.job for one in starting)):
+        to_text = duration_text if key == "time" else size_text
+        yield (
+            f"{stage} asks for {to_text(asked)} of {key}, which is ten times what like jobs used or more;"
+            f" {to_text(enough)} would do: resources.{key}=auto"
+        )
 
 
 def _print_not_started(plan: Plan, jobs: Sequence[PlannedJob], starting: Sequence[PlannedJob]) -> None:

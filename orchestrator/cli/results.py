@@ -16,6 +16,7 @@ from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.overview import Overview
+from seedfold.orchestrator.state.usage import study_usage
 from seedfold.orchestrator.views.tables import TABLES
 
 _DEPLOYMENT_OPTIONS = ("by", "split", "ratios", "zeros", "base-seed")
@@ -28,6 +29,8 @@ ANALYSES = {
     "decisions": _DEPLOYMENT_OPTIONS,
 }
 """The tables of prevalence shift, and the options of each."""
+USAGE = "usage"
+"""The table of what jobs used of what they asked for."""
 _OPTIONS_OF_TABLES = {
     "by": "by",
     "over": "over",
@@ -62,7 +65,7 @@ class GivenOptions(OutputOptions):
 
 @click.command()
 @options.study
-@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES)), default="metrics")
+@click.argument("name", metavar="[TABLE]", type=options.Choice((*TABLES, *ANALYSES, USAGE)), default="metrics")
 @output_options
 @click.option(
     "--by",
@@ -117,6 +120,8 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
 
     The table top has ensembles of the best heads of all models of each fold, for every number of members.
 
+    The table usage has the time, memory and GPU that the done jobs of each stage used, beside what they asked for.
+
     The tables of prevalence shift are quantification, quantification_error, calibration, performance and decisions.
     They are computed for each of --ratios, the size of the largest class divided by that of the smallest.
 
@@ -128,6 +133,12 @@ def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOpti
     _refuse_unused_options(name, given_options)
     overview = Overview(root, study, with_removed=given_options["with_removed"])
     Selection.parse(stages=given_options["stages"]).check_names(overview.ledger.plans.jobs.values())
+    if name == USAGE:
+        from seedfold.orchestrator.cli.usage_table import write_usage
+
+        selection = Selection.parse(given_options["where"], given_options["stages"], None)
+        write_usage(study_usage(overview, selection), output)
+        return
     show = _show_analysis if name in ANALYSES else _show_table
     show(overview, name, given_options, output)
 
@@ -180,7 +191,7 @@ def _show_table(overview: Overview, name: str, given_options: GivenOptions, outp
 
 def _refuse_unused_options(name: str, given_options: GivenOptions) -> None:
     """Raise UsageError for an option that the table does not have."""
-    used = ANALYSES.get(name, _OPTIONS_OF_TABLES)
+    used = () if name == USAGE else ANALYSES.get(name, _OPTIONS_OF_TABLES)
     for option, key in {**_OPTIONS_OF_TABLES, **_OPTIONS_OF_ANALYSES}.items():
         value = given_options[key]  # type: ignore[literal-required]
         if value not in (None, (), False) and option not in used:

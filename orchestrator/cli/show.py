@@ -39,7 +39,7 @@ def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) ->
     result = details.latest_result()
     if result is not None:
         _print_result(result, str(details.holding_study.result_folder(result.id, result.attempt)))
-    _print_config(details.config())
+    print_text("", "# the resolved configuration", details.config_text())
 
 
 def _print_description(details: JobDetails) -> None:
@@ -99,10 +99,3 @@ def _print_result(result: Result, folder: str) -> None:
         value = "-" if metric["value"] is None else f"{metric['value']:.4f}"
         table.add_text_row(metric["metric"], metric["split"], metric["head"], value)
     make_console().print(table)
-
-
-def _print_config(config: Mapping[str, Any]) -> None:
-    import yaml
-
-    print_text("", "# the resolved configuration")
-    print_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True).rstrip("\n"))

@@ -22,6 +22,7 @@ from seedfold.orchestrator.cli.console import (
     output_width,
     print_json,
     print_lines,
+    print_note,
     print_text,
     wrap_lines,
 )
@@ -50,6 +51,7 @@ from seedfold.orchestrator.state.overview import (
 from seedfold.orchestrator.state.running_jobs import RunningJob
 from seedfold.orchestrator.state.stage_progress import StudyProgress
 from seedfold.orchestrator.state.study_logs import varying_axes
+from seedfold.orchestrator.worker.notification import notify_of_end
 
 _RUNNING_SHOWN = 8
 
@@ -94,12 +96,14 @@ def command(
     selection = Selection.parse(where, stages, limit)
     queue_view = advance_and_view_queue(root, overview.ledger)
     overview.refresh()
+    if note := notify_of_end(overview.states):
+        print_note(note)
     views = overview.superseded_views(selection) if superseded else overview.job_views(selection)
     if as_json:
         print_json(
             status_to_json(study, views)
             | _progress_json(views, queue_view)
-            | {"removed": len(removed_ids(overview))}
+            | {"removed": len(removed_ids(overview)), "throttle": overview.ledger.throttle.limit}
             | _dead_workers_json(overview, views)
             | _queue_json(queue_view)
             | _copy_json(overview)

@@ -17,6 +17,7 @@ from seedfold.orchestrator.code.command_files import refuse_missing_commands
 from seedfold.orchestrator.code.lightning_check import refuse_misused_modules
 from seedfold.orchestrator.code.target_check import refuse_missing_targets
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
+from seedfold.orchestrator.dispatch.pilot import Pilot, PilotRequest, choose_pilot
 from seedfold.orchestrator.dispatch.resume import record_resumed
 from seedfold.orchestrator.dispatch.submit import (
     LaunchResult,
@@ -67,29 +68,37 @@ def launch(
     rerun: str | None = None,
     accept: bool = False,
     many: bool = False,
+    pilot: PilotRequest | None = None,
     tell: TellSelected | None = None,
 ) -> LaunchResult:
     """Plan a study and start the jobs that are new, waiting, lost, stale by parent or to be retried.
 
     ``rerun`` adds done jobs: ``stale`` adds those whose data or code has changed, any other text is a where expression.
-    ``accept`` first records that the code of today computes the same as that of done jobs. ``tell`` is told the jobs
-    before they are started. Raises UsageError, and writes nothing, if jobs would be replaced and ``replace`` is not
-    set, or if there are more than a million points and ``many`` is not set.
+    ``pilot`` has a few jobs run first, and holds the others. ``accept`` first records that the code of today computes
+    the same as that of done jobs. ``tell`` is told the jobs before they are started. Raises UsageError, and writes
+    nothing, if jobs would be replaced and ``replace`` is not set, or if there are more than a million points and
+    ``many`` is not set.
     """
     plan = make_plan(root, overrides, config_dirs, many)
     refuse_copy(plan.folder)
+    if pilot is not None and rerun is not None:
+        raise UsageError("--pilot: holds jobs that have not begun; launch with --rerun in a second command")
     if selection is not None:
         selection.check_names(plan.descriptions)
     if not replace:
         refuse_replacing(plan)
     if accept:
         plan = accept_and_plan_again(plan, selection)
-    starting = plan.startable_jobs(rerun_condition(rerun, plan.descriptions))
+    chosen = None if pilot is None else choose_pilot(plan, pilot, selection or Selection())
+    if chosen is None:
+        starting = plan.startable_jobs(rerun_condition(rerun, plan.descriptions))
+    else:
+        starting = chosen.choose_startable(plan)
     if selection is not None:
         starting = selection.apply(starting, lambda planned: planned.job)
     if tell is not None:
         tell([planned.job for planned in starting])
-    return start_plan(plan, starting, overrides, config_dirs)
+    return start_plan(plan, starting, overrides, config_dirs, pilot=chosen)
 
 
 def accept_and_plan_again(plan: Plan, selection: Selection | None = None) -> Plan:
@@ -107,11 +116,13 @@ def start_plan(
     *,
     only_adds: bool = False,
     ways: WaysOn = OPTIONS,
+    pilot: Pilot | None = None,
 ) -> LaunchResult:
     """Carry out a plan: write it, make a snapshot of the code, submit the jobs. ``overrides`` are those of the command.
 
     Points that an earlier plan with the same overrides had and this one does not are removed, unless ``only_adds``.
-    Jobs whose parents were computed by several versions of the code are left out; ``ways`` say how to go on then.
+    Jobs whose parents were computed by several versions of the code are left out; ``ways`` say how to go on then. With
+    a ``pilot`` the other jobs are held before anything is written that has them begin.
     """
     root = plan.root
     request = None if only_adds else study_request(overrides)
@@ -119,6 +130,9 @@ def start_plan(
     starting, mixed = split_mixed(plan.code, plan.states, plan.jobs, starting)
     refuse_absent_data(Path.cwd(), plan.study.settings)
     check_with_scheduler(plan.folder, starting, plan.study.settings)
+    if pilot is not None:
+        root.mark_as_root()
+        pilot.record(plan)
     if starting or removed or plan.has_new_addresses() or plan.changes_report():
         root.mark_as_root()
         header = PlanHeader.create(overrides, config_dirs, plan.study.settings, Path.cwd(), request)
@@ -133,6 +147,7 @@ def start_plan(
         study=plan.folder,
         jobs=tuple(dict.fromkeys(job.id for job in plan.descriptions)),
         started=submitted_jobs(starting, submissions),
+        held_count=plan.states.count_held(job.id for job in submitted_jobs(starting, submissions)),
         submissions=submissions,
         taken_count=count_taken(starting, submissions),
         advance_result=advanced,

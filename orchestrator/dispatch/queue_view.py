@@ -1,6 +1,6 @@
 """The queue view: which jobs of a study wait in a cluster's queue, and why.
 
-Reading it advances the study, as every command does.
+Commands advance the study when they read it, as `advance_and_view_queue` does; what only shows it does not.
 """
 
 from __future__ import annotations
@@ -67,9 +67,29 @@ def advance_and_view_queue(root: Root, ledger: Ledger) -> QueueView:
         return QueueView(unreachable=str(error))
     ledger.refresh()
     groups = _JobsByReason()
-    for submission in ledger.live_submissions:
+    for submission in (one for one in ledger.live_submissions if one.token not in result.on_hold):
         groups.add_submission(submission, result.task_states.get(submission.token) or {})
     return QueueView(groups.queued_jobs(), (*result.problems, *result.refusals))
+
+
+def view_queue(root: Root, ledger: Ledger) -> QueueView:
+    """Return the same, but advance nothing: nothing is written, and no job is submitted.
+
+    Asks the scheduler, which may take seconds.
+    """
+    if read_copy_origin(ledger.study) is not None or not any(one.array for one in ledger.live_submissions):
+        return QueueView()
+    from seedfold.orchestrator.schedulers.advance_round import AdvanceRound
+
+    this_round = AdvanceRound(root, ledger.study, ledger)
+    try:
+        this_round.query_schedulers()
+    except UnreachableError as error:
+        return QueueView(unreachable=str(error))
+    groups = _JobsByReason()
+    for submission in ledger.live_submissions:
+        groups.add_submission(submission, this_round.result.task_states.get(submission.token) or {})
+    return QueueView(groups.queued_jobs())
 
 
 def _reason_without_number(submission: Submission) -> str:

@@ -32,6 +32,7 @@ from seedfold.orchestrator.settings.volatile_overrides import apply_volatile_ove
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
+from seedfold.orchestrator.state.learned_resources import UsageHistory
 from seedfold.orchestrator.state.reused_outputs import copy_reused_outputs
 from seedfold.orchestrator.state.stale_lines import OPTIONS, WaysOn
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
@@ -73,7 +74,7 @@ def resume(
     study = root.existing_study(name)
     refuse_copy(study)
     ledger = Ledger(study)
-    _advance_study(root, ledger)
+    advance_study(root, ledger)
     header = ledger.plans.header
     assert header is not None
     code_folder = folder or Path(header.folder)
@@ -81,6 +82,7 @@ def resume(
     refuse_secrets(jobs, settings, overrides, os.environ)
     ClusterSettings.parse(settings["cluster"])
     states = JobStates(root, ledger, RetryPolicies.parse(settings["failures"]))
+    planned_jobs, jobs = jobs, UsageHistory(states).with_learned_resources(jobs)
     known_jobs = unique_by_id(jobs)
     if selection is not None:
         selection.check_names(jobs)
@@ -89,7 +91,7 @@ def resume(
         accept_code(study, comparison, judged if selection is None else selection.apply(judged, lambda one: one.job))
         comparison, judged = _compare_with_today(ledger, known_jobs, states, code_folder)
     planned = [one for one in judged if not is_import(one.job)]
-    starting = _jobs_to_resume(planned, kinds) if choose is None else choose(planned)
+    starting = _jobs_to_resume(planned, kinds, states.is_left_on_hold) if choose is None else choose(planned)
     if selection is not None and choose is None:
         starting = selection.apply(starting, lambda one: one.job)
     starting, mixed = split_mixed(comparison, states, judged, starting)
@@ -99,7 +101,7 @@ def resume(
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
-        if overrides or code_folder != Path(header.folder):
+        if overrides or code_folder != Path(header.folder) or jobs != planned_jobs:
             write_plan(study, PlanHeader.create(overrides, (), settings, code_folder), jobs)
     copy_reused_outputs(study, states, jobs)
     submissions, advanced = submit_jobs(root, study, ledger, starting, settings, code_folder, code)
@@ -107,6 +109,7 @@ def resume(
         study=study,
         jobs=tuple(one.job.id for one in planned),
         started=submitted_jobs(starting, submissions),
+        held_count=states.count_held(job.id for job in submitted_jobs(starting, submissions)),
         submissions=submissions,
         taken_count=count_taken(starting, submissions),
         advance_result=advanced,
@@ -134,7 +137,7 @@ def unique_by_id(jobs: Iterable[JobDescription]) -> list[JobDescription]:
     return list({job.id: job for job in jobs}.values())
 
 
-def _advance_study(root: Root, ledger: Ledger) -> None:
+def advance_study(root: Root, ledger: Ledger) -> None:
     """Record which tasks have ended: tasks that were just cancelled in the scheduler would else count as queued."""
     if not any(submission.array for submission in ledger.live_submissions):
         return
@@ -144,8 +147,10 @@ def _advance_study(root: Root, ledger: Ledger) -> None:
     ledger.refresh()
 
 
-def _jobs_to_resume(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list[PlannedJob]:
-    """Jobs that are neither done nor active.
+def _jobs_to_resume(
+    planned: Sequence[PlannedJob], kinds: Sequence[str], is_left_on_hold: Callable[[str], bool]
+) -> list[PlannedJob]:
+    """Jobs that are neither done nor active nor held.
 
     A job with a parent that is neither and is not resumed itself is left out.
     """
@@ -153,6 +158,8 @@ def _jobs_to_resume(planned: Sequence[PlannedJob], kinds: Sequence[str]) -> list
     starting: dict[str, PlannedJob] = {}
     for one in planned:
         if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
+            continue
+        if is_left_on_hold(one.job.id):
             continue
         if all(parent in starting or states.get(parent) in {"done", *ACTIVE_STATES} for parent in one.job.parents):
             starting[one.job.id] = one

@@ -28,11 +28,11 @@ class LaunchResult:
     """What a launch or a resume did.
 
     ``jobs`` are the ids of the selected jobs, ``started`` those that were submitted in ``submissions``;
-    ``taken_count`` is the number of jobs that another command submitted at the same moment, and
-    ``exhausted_count`` is the number of failed jobs that only `resume` tries again; ``removed`` are the jobs whose
-    points the study no longer has; ``advance_result`` is what the scheduler accepted, None on this machine. ``notes``
-    are lines on what has changed since jobs were done. ``reused`` counts the jobs that are not run because another
-    study has done them, by its name.
+    ``held_count`` of these are held and do not begin yet. ``taken_count`` is the number of jobs that another command
+    submitted at the same moment, and ``exhausted_count`` is the number of failed jobs that only `resume` tries again;
+    ``removed`` are the jobs whose points the study no longer has; ``advance_result`` is what the scheduler accepted,
+    None on this machine. ``notes`` are lines on what has changed since jobs were done. ``reused`` counts the jobs that
+    are not run because another study has done them, by its name.
     """
 
     study: StudyFolder
@@ -40,6 +40,7 @@ class LaunchResult:
     started: tuple[JobDescription, ...]
     submissions: tuple[Submission, ...]
     taken_count: int = 0
+    held_count: int = 0
     exhausted_count: int = 0
     removed: tuple[JobDescription, ...] = ()
     advance_result: AdvanceResult | None = None

@@ -25,7 +25,7 @@ from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.ledger.task_records import TaskRecords
 from seedfold.results.store.atomic_files import remove_temporary
 from seedfold.results.store.passing_errors import exists, try_again
-from seedfold.results.store.published import RESULT_FILE, DamagedError, load_result
+from seedfold.results.store.published import RESULT_FILE, find_damage
 
 _RECENT_S = 900.0
 
@@ -144,16 +144,13 @@ def has_later_claim(study: StudyFolder, job: str, attempt: int) -> bool:
 
 
 def _published_attempt(study: StudyFolder, job: str, after: int, before: int) -> int | None:
-    """The attempt between two numbers that has published a result which can be read; None if there is none."""
+    """The attempt between two numbers that has published a result which is whole; None if there is none."""
     if before - after > 1 and longest_cache_s(study.path):
         look_past_caches(study.result_folder(job, 1).parent)
     for number in range(before - 1, after, -1):
         folder = study.result_folder(job, number)
-        try:
-            if can_open(folder / RESULT_FILE) and load_result(folder):
-                return number
-        except DamagedError:
-            continue
+        if can_open(folder / RESULT_FILE) and find_damage(folder) is None:
+            return number
     return None
 
 

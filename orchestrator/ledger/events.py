@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from seedfold.orchestrator.ledger.atomic_files import JsonLinesAppender
+from seedfold.orchestrator.ledger.holds import is_hold
 from seedfold.orchestrator.ledger.past_caches import look_past_caches, read_past_caches
+from seedfold.orchestrator.ledger.throttle import is_throttle
 from seedfold.results.store.passing_errors import try_again
 
 Event = dict[str, Any]
-"""``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, cancelled, resumed."""
+"""``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, blocked, cancelled,
+resumed, held, released, throttled."""
 
 
 class EventWriter:
@@ -119,6 +122,9 @@ _DETAILS: Mapping[str, Mapping[str, type]] = {
     "blocked": {"reason": str},
     "cancelled": {},
     "resumed": {},
+    "held": {},
+    "released": {},
+    "throttled": {"jobs": dict},
 }
 """What each kind of event has besides its time, its job and the number of the attempt."""
 
@@ -143,6 +149,10 @@ def is_event(event: Any) -> bool:
     if not has_jobs or not all(type(event.get(name)) is expected for name, expected in details.items()):
         return False
     # Looked at without a loop of its own for each field: a study has many thousands of events.
+    if kind == "held":
+        return is_hold(event)
+    if kind == "throttled":
+        return is_throttle(event)
     if kind != "done":
         return True
     known = event.keys() >= _DONE_FIELDS and isinstance(event["seconds"], int | float)

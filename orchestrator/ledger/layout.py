@@ -144,11 +144,12 @@ class Root:
     def study_folders(self) -> Iterator[StudyFolder]:
         """All studies that have a plan and that this user may read, by name.
 
-        Links to studies of the same root are left out.
+        Links to studies of the same root are left out, and what is left of studies that are being deleted.
         """
         if try_again(self.path.is_dir, self.path):
             for folder in sorted(try_again(lambda: list(self.path.iterdir()), self.path)):
-                if _may_read(folder / "plans") and not self._is_link_to_study(folder):
+                hidden = folder.name.startswith(".")
+                if not hidden and _may_read(folder / "plans") and not self._is_link_to_study(folder):
                     yield StudyFolder(folder)
 
     def existing_study(self, name: str) -> StudyFolder:

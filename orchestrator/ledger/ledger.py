@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.orchestrator.ledger.events import Event, EventReader
+from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
+from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
 _EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
@@ -33,6 +35,8 @@ class JobRecord:
     cancel_reason: str = ""
     resumed_at: float = -inf
     resumed_after_attempt: int = -1
+    held_event: Event | None = None
+    released_at: float = -inf
 
     def add_event(self, event: Event) -> None:
         """Add one event to what is known."""
@@ -43,6 +47,11 @@ class JobRecord:
         elif kind == "resumed":
             self.resumed_at = max(self.resumed_at, event["t"])
             self.resumed_after_attempt = max(self.resumed_after_attempt, attempt)
+        elif kind == "held":
+            if self.held_event is None or event["t"] > self.held_event["t"]:
+                self.held_event = event
+        elif kind == "released":
+            self.released_at = max(self.released_at, event["t"])
         else:
             self._add_attempt_event(attempt, event)
 
@@ -98,6 +107,17 @@ class JobRecord:
         done = self.done_event
         return done is None or done["t"] <= self.cancelled_at
 
+    @property
+    def hold(self) -> Hold | None:
+        """The hold of a job that was held, and neither released nor cancelled since; None if there is none.
+
+        A job that had begun at that moment, and was done after it, is not held.
+        """
+        if self.held_event is None or self.held_event["t"] <= max(self.released_at, self.cancelled_at):
+            return None
+        done = self.done_event
+        return Hold.from_event(self.held_event) if done is None or done["t"] <= self.held_event["t"] else None
+
 
 class Ledger:
     """The plans, job records and live submissions of one study; each `refresh` reads what is new."""
@@ -111,6 +131,7 @@ class Ledger:
         self.rerun_attempts: dict[str, int] = {}
         self.cancelled_jobs: set[str] = set()
         """Jobs that a person cancelled and that nobody has resumed since."""
+        self.throttle = Throttle()
         self._records: defaultdict[str, JobRecord] = defaultdict(JobRecord)
         self._events = EventReader(study.events_folder)
         self._submissions = Submissions(study)
@@ -142,6 +163,9 @@ class Ledger:
             self._add_event(event)
 
     def _add_event(self, event: Event) -> None:
+        if event["e"] == "throttled":
+            self.throttle.add_event(event)
+            return
         if "jobs" not in event:
             self._add_job_event(event["job"], event)
             return
@@ -170,6 +194,12 @@ class Ledger:
         """The record of a job; an empty record if there is no event of it."""
         return self._records.get(job_id) or JobRecord()
 
+    def latest_events(self) -> Iterator[tuple[str, Event]]:
+        """Yield each job that was ever tried, with the event that decides the state of its latest attempt."""
+        for job, record in self._records.items():
+            if (event := record.latest_event) is not None:
+                yield job, event
+
     def done_events(self) -> Iterator[tuple[str, Event]]:
         """Yield each job whose latest attempt is done, with that event."""
         for job, record in self._records.items():
@@ -195,5 +225,6 @@ def done_event_details(job_id: str, attempt: int, result: Result, folder: Path) 
         "files": result.files,
         "result": result_record(folder),
         "host": result.provenance["host"],
+        "usage": result.provenance.get("usage", {}),
         **({"nan": names} if (names := nan_metrics(result.metrics)) else {}),
     }

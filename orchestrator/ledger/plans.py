@@ -21,7 +21,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ from seedfold.jobs.secret_values import without_secrets
 from seedfold.orchestrator.ledger.atomic_files import create_once, to_json_line, write_atomically
 from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.settings.notify import without_targets
 from seedfold.results.imports.run import IMPORT_RUN
 from seedfold.results.store.passing_errors import try_again
 
 _JOB = '["job",'
+_END = '["end"]'
 _OWN = '"seedfold.'
 _OWN_NAME = re.compile(r'(?<=")seedfold(\.\w+)+(?=")')
 
@@ -44,10 +46,25 @@ Address = tuple[str, str]
 """(stage, axis values as canonical text)."""
 Request = tuple[str, ...]
 _HOW_KEYS = frozenset(
-    {"cluster", "failures", "paths", "resources", "logger", "checkpoint", "identity", "report", "size", "hydra"}
+    {
+        "checkpoint",
+        "cluster",
+        "failures",
+        "hydra",
+        "identity",
+        "logger",
+        "notify",
+        "order",
+        "paths",
+        "report",
+        "resources",
+        "size",
+        "study",
+    }
 )
 """Overrides of these keys decide how jobs run or are shown, and not which jobs there are."""
 _SWEPT = "hydra.sweeper."
+_STUDY = "study="
 
 
 def study_request(overrides: Iterable[str]) -> Request:
@@ -81,6 +98,8 @@ class PlanHeader:
     config_dirs: tuple[str, ...]
     settings: Mapping[str, Any]
     request: Request | None = None
+    has_end: bool = False
+    """Whether a last line says that the file is whole; plans of earlier versions have none."""
 
     @classmethod
     def create(
@@ -96,9 +115,9 @@ class PlanHeader:
             time=time.time(),
             user=user_name(),
             host=os.uname().nodename,
-            command=tuple(without_secrets(word, os.environ) for word in sys.argv),
+            command=tuple(without_targets(without_secrets(word, os.environ)) for word in sys.argv),
             folder=str(folder),
-            overrides=tuple(overrides),
+            overrides=tuple(map(without_targets, overrides)),
             config_dirs=tuple(map(str, config_dirs)),
             settings=dict(settings),
             request=request,
@@ -142,7 +161,7 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
     lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
-    return chain([to_json_line(asdict(header))], lines)
+    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{_END}\n"])
 
 
 def _named(line: str, name: Callable[[str], str]) -> str:
@@ -170,7 +189,10 @@ def read_plan_header(path: Path) -> PlanHeader:
         _require_text(record["folder"])
         # Of an earlier version: resume and rendered scripts had no overrides that say which jobs there are.
         request = record.get("request", study_request(record["overrides"]) or None)
-        header = PlanHeader(**{**record, "request": None if request is None else tuple(map(_require_text, request))})
+        if request is not None:
+            # Earlier versions counted the name of the study, which may change.
+            request = tuple(one for one in map(_require_text, request) if not one.startswith(_STUDY))
+        header = PlanHeader(**{**record, "request": request})
         if not isinstance(header.settings, dict):
             raise TypeError(f"settings: {header.settings!r:.40}")
         return header
@@ -195,8 +217,18 @@ def read_plan_jobs(path: Path) -> Iterator[JobDescription]:
 
 def _decode_plan(path: Path) -> list[JobDescription]:
     with path.open(encoding="utf-8") as file:
-        file.readline()
-        return list(decode_jobs(_named(line, current_name) for line in file))
+        header = json.loads(file.readline())
+        lines = _lines_before_end(file) if header.get("has_end") else file
+        return list(decode_jobs(_named(line, current_name) for line in lines))
+
+
+def _lines_before_end(lines: Iterable[str]) -> Iterator[str]:
+    """All lines but the last. Raises ValueError if the last one does not say that it is the last."""
+    for line in lines:
+        if line.rstrip() == _END:
+            return
+        yield line
+    raise ValueError("its end is missing")
 
 
 class Plans:
@@ -237,7 +269,9 @@ class Plans:
         return bool(new)
 
     def _read(self, path: Path) -> None:
-        self.header, jobs = read_plan_header(path), list(read_plan_jobs(path))
+        self.header, name = read_plan_header(path), self.study.name
+        # A study that was renamed has its earlier name in its files.
+        jobs = [job if job.study == name else replace(job, study=name) for job in read_plan_jobs(path)]
         for job in jobs:
             self.jobs[job.id] = job
             self.current_jobs[job.address] = job

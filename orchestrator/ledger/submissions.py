@@ -134,7 +134,7 @@ class Submission:
             "code_folder": str(code_folder),
             "snapshot": snapshot,
             "launcher": ProcessIdentity.current().to_dict(),
-            "array": None if array is None else asdict(array),
+            "array": None if array is None else {**asdict(array), "resources": array.resources.to_dict()},
             "created": round(time.time(), 3),
         }
         if not create_once(folder / "intent.json", json.dumps(intent, indent=1)):

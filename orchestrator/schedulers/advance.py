@@ -2,12 +2,12 @@
 
 Takes seconds, may be repeated; every command and the keeper jobs call it.
 
-There are six steps: find the numbers of submissions whose reply was lost, take tasks with cancelled jobs out of the
+There are seven steps: find the numbers of submissions whose reply was lost, take tasks with cancelled jobs out of the
 queue, record the ends of tasks that ended without recording it, write intents for jobs that have to be tried again,
-submit the intents as far as limits allow, and queue a keeper job that calls `advance` later. Each step may be
-interrupted at any point and repeated by several processes at the same time. The scheduler is queried for its tasks
-once, before the ledger is read, so that everything that a task recorded before its end is known when its end is
-examined.
+tell the scheduler how many tasks may run at a time, submit the intents as far as limits allow, and queue a keeper job
+that calls `advance` later. Each step may be interrupted at any point and repeated by several processes at the same
+time. The scheduler is queried for its tasks once, before the ledger is read, so that everything that a task recorded
+before its end is known when its end is examined.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from seedfold.orchestrator.schedulers.cancelled_tasks import remove_cancelled_fr
 from seedfold.orchestrator.schedulers.ended_tasks import EndedTaskRecorder
 from seedfold.orchestrator.schedulers.keepers import Keepers, record_begun
 from seedfold.orchestrator.schedulers.retries import Retries
+from seedfold.orchestrator.schedulers.throttles import tell_throttles
+from seedfold.orchestrator.worker.notification import notify_of_end
 
 # How long a keeper stays, and how often it calls `advance`, while only a later call can know more.
 _KEEPER_LIFETIME_S = 1200.0
@@ -46,6 +48,9 @@ def advance(root: Root, study: StudyFolder) -> AdvanceResult:
         _run_steps(this_round)
     finally:
         this_round.events.close()
+    this_round.states.refresh()
+    if note := notify_of_end(this_round.states):
+        this_round.result.problems.append(note)
     return this_round.result
 
 
@@ -66,6 +71,7 @@ def _run_steps(this_round: AdvanceRound) -> None:
     this_round.states.refresh()
     Retries(this_round).make_intents_for_retries()
     this_round.states.refresh()
+    tell_throttles(this_round)
     held_back = submitter.submit_intents()
     Keepers(this_round, keep_going).queue_if_needed(held_back)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,8 @@ class AdvanceResult:
     """What one call of `advance` did: numbers of tasks, and problems with the scheduler.
 
     ``unanswered`` tasks were sent, and it is not known whether they were accepted; ``refused_jobs`` were refused, for
-    the reasons in ``refusals``. ``call_again`` means that another call, about a minute later, will know more.
+    the reasons in ``refusals``. ``call_again`` means that another call, about a minute later, will know more. The
+    submissions ``on_hold`` are not sent, because all their jobs are held.
     """
 
     submitted: int = 0
@@ -40,6 +41,7 @@ class AdvanceResult:
     problems: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     task_states: StatusReply = field(default_factory=dict)
+    on_hold: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
         return "; ".join(filter(None, [self.summary(), *self.refusals])) or "nothing to do"
@@ -70,6 +72,7 @@ class AdvanceRound:
         self.events = EventWriter(study.events_folder)
         self.result = AdvanceResult()
         self._backends: dict[str, Backend] = {}
+        self._shares: dict[str, int] = {}
 
     def query_schedulers(self) -> None:
         """Query each scheduler once for all arrays that have been sent to it."""
@@ -100,15 +103,60 @@ class AdvanceRound:
                 f" seedfold cancel {study} and seedfold resume {study}"
             )
 
+    def is_on_hold(self, submission: Submission) -> bool:
+        """Whether all jobs of a submission are held."""
+        return all(self.states.of(job).is_held for job in submission.jobs)
+
+    def share_throttle(self) -> None:
+        """Find out how many of the live arrays may run at the same time as each of them."""
+        limited = self.ledger.throttle.limit is not None
+        arrays = [one for one in self.live_arrays() if not self.is_on_hold(one)] if limited else []
+        before = {one.token: _tokens_before(one, {other.token: other for other in arrays}) for one in arrays}
+        self._shares = {
+            one: sum(one not in before[other] and other not in before[one] for other in before) for one in before
+        }
+
+    def throttle_of(self, submission: Submission) -> int | None:
+        """How many tasks of an array may run at a time; None for all."""
+        limit = self.ledger.throttle.limit
+        return tasks_at_a_time(submission, limit, self._shares.get(submission.token, 1))
+
     def backend_for(self, submission: Submission) -> Backend:
         """The backend with the settings of a submission, which may differ from those of other submissions."""
-        settings = submission.settings["cluster"]
+        settings = {**submission.settings["cluster"], "throttle": self.throttle_of(submission)}
         key = canonical_json(settings)
         if key not in self._backends:
             backend = get_backend(ClusterSettings.parse(settings))
             assert backend is not None
             self._backends[key] = backend
         return self._backends[key]
+
+
+def _tokens_before(submission: Submission, live: Mapping[str, Submission]) -> set[str]:
+    """The live arrays that have to end before this one starts, directly or not."""
+    found: set[str] = set()
+    to_visit = [submission]
+    while to_visit:
+        array = to_visit.pop().array
+        for token in array.after if array else ():
+            if token in live and token not in found:
+                found.add(token)
+                to_visit.append(live[token])
+    return found
+
+
+def tasks_at_a_time(submission: Submission, jobs: int | None, shares: int) -> int | None:
+    """How many tasks of an array may run at a time, if ``shares`` arrays share so many jobs; None for all.
+
+    At least one, and never more than ``cluster.throttle``.
+    """
+    assert submission.array is not None
+    scheduler = ClusterSettings.parse(submission.settings["cluster"]).scheduler
+    own = None if scheduler is None else scheduler.throttle
+    if jobs is None:
+        return own
+    tasks = max(1, jobs // shares // submission.array.side_by_side)
+    return tasks if own is None else min(own, tasks)
 
 
 def count_open_tasks(submission: Submission) -> int:

@@ -17,6 +17,7 @@ from seedfold.orchestrator.schedulers.submission_attempts import (
     record_refusal,
     record_unanswered,
 )
+from seedfold.orchestrator.schedulers.throttles import record_told
 from seedfold.orchestrator.settings.cluster import EXECUTOR_NAMES, ClusterSettings
 from seedfold.orchestrator.settings.failures import REFUSED, Failure
 
@@ -45,6 +46,9 @@ class Submitter:
         held_back = []
         queue_full = False
         for submission in [one for one in arrays if self._is_to_submit(one)]:
+            if self._round.is_on_hold(submission):
+                self._round.result.on_hold.add(submission.token)
+                continue
             limit = queue_limit(submission)
             queue_full = queue_full or (limit is not None and queued_tasks + submission.task_count + _KEEPER > limit)
             if not queue_full and self._submit_array(submission):
@@ -89,6 +93,8 @@ class Submitter:
             self._round.result.unanswered += submission.task_count
             self._round.result.call_again = True
             return False
+        if self._round.ledger.throttle.limit is not None:
+            record_told(submission, self._round.throttle_of(submission))
         record_array_id(submission, array_id)
         self._round.result.submitted += submission.task_count
         return True

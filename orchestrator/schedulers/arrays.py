@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seedfold.jobs.canonical_json import canonical_json
 from seedfold.jobs.description import JobDescription
@@ -43,7 +43,8 @@ def make_array(job: JobDescription, count: int, cluster: ClusterSettings) -> Tas
     assert cluster.scheduler is not None
     per_task = min(cluster.scheduler.jobs_per_task, count)
     side_by_side = cluster.slots or (cluster.jobs_per_gpu if job.resources.gpus else 1)
-    return TaskArray(job.stage, job.resources, per_task, min(side_by_side, per_task))
+    resources = replace(job.resources, auto=()) if job.resources.auto else job.resources
+    return TaskArray(job.stage, resources, per_task, min(side_by_side, per_task))
 
 
 def _group_by_stage_and_resources(jobs: Iterable[JobDescription]) -> Sequence[list[JobDescription]]:

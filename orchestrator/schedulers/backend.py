@@ -94,6 +94,9 @@ class Backend(Protocol):
     def cancel(self, submission: Submission, tasks: Iterable[int]) -> None:
         """Cancel tasks of an array, pending or running. Never those of another array that has its number now."""
 
+    def throttle(self, submission: Submission, tasks: int | None) -> None:
+        """Have at most so many tasks of an array that is in the queue run at a time, None for all."""
+
     def queue_state(self, job_number: str) -> tuple[str, str]:
         """The scheduler's word for the state of a job, empty when it has ended, and the reason if it waits."""
 

@@ -35,7 +35,7 @@ def make_intents(
     """Write the intents of jobs, cut into arrays; each array starts after those that have parents of its jobs.
 
     ``snapshots`` has the snapshot that each job runs; a job that is submitted again keeps its snapshot. Jobs that
-    another process has submitted since the ledger was read are left out.
+    another process has submitted since the ledger was read are left out. Held jobs are in arrays of their own.
     """
     cluster = ClusterSettings.parse(settings["cluster"])  # type: ignore[arg-type]
     backend = get_backend(cluster)
@@ -45,10 +45,9 @@ def make_intents(
     while True:
         turn = next_turn(study)
         left = without_submitted_since(ledger, jobs, known_tokens)
-        groups = _group_by_snapshot(left, snapshots or _last_snapshots(ledger, left))
         pieces = [
             (snapshot, piece)
-            for snapshot, group in groups.items()
+            for snapshot, group in _groups(ledger, left, snapshots or _last_snapshots(ledger, left))
             for piece in split_into_arrays(group, cluster, max_array_size)
         ]
         tokens = [
@@ -78,13 +77,14 @@ def _last_snapshots(ledger: Ledger, jobs: Sequence[JobDescription]) -> dict[str,
     return {job.id: ledger.last_submission_of[job.id].snapshot for job in jobs}
 
 
-def _group_by_snapshot(
-    jobs: Sequence[JobDescription], snapshots: Mapping[str, str | None]
-) -> dict[str | None, list[JobDescription]]:
-    groups: dict[str | None, list[JobDescription]] = {}
+def _groups(
+    ledger: Ledger, jobs: Sequence[JobDescription], snapshots: Mapping[str, str | None]
+) -> list[tuple[str | None, list[JobDescription]]]:
+    """Jobs with equal snapshots, those that are held apart from the others and after them; each with its snapshot."""
+    groups: dict[tuple[bool, str | None], list[JobDescription]] = {}
     for job in jobs:
-        groups.setdefault(snapshots[job.id], []).append(job)
-    return groups
+        groups.setdefault((ledger.record_of(job.id).hold is not None, snapshots[job.id]), []).append(job)
+    return [(snapshot, group) for (_, snapshot), group in sorted(groups.items(), key=lambda found: found[0][0])]
 
 
 def _resubmission_token(ledger: Ledger, jobs: Sequence[str]) -> str:

@@ -48,6 +48,8 @@ class Retries:
         if last_submission is None or last_submission.array is None:
             return False
         job_state = self._round.states.of(job.id)
+        if job_state.is_held:
+            return False
         if job_state.state == "failed":
             return not self._round.policies.retries_are_exhausted(self._round.ledger.record_of(job.id).failures())
         if job_state.state not in {"waiting", "lost"} or last_submission.is_unsubmittable():

@@ -1,4 +1,4 @@
-"""The site file ``~/.config/seedfold/site.yaml``: ``root``, ``paths`` and ``cluster`` of this machine."""
+"""The site file ``~/.config/seedfold/site.yaml``: ``root``, ``paths``, ``cluster`` and ``notify`` of this machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.settings.notify import Notify
 
 SITE_FILE = Path("~/.config/seedfold/site.yaml")
-_SECTIONS = ("root", "paths", "cluster")
+_SECTIONS = ("root", "paths", "cluster", "notify")
 
 
 def read_site_settings() -> dict[str, Any]:
@@ -38,13 +39,14 @@ def read_site_settings() -> dict[str, Any]:
 
 
 def _check_types(file: Path, settings: Mapping[str, Any]) -> None:
-    root, paths, cluster = (settings.get(section) for section in _SECTIONS)
+    root, paths, cluster, notify = (settings.get(section) for section in _SECTIONS)
     if not isinstance(root, str | None):
         raise UsageError(f"{file}: root: expected the path of a folder, and not {root!r}")
     if not isinstance(paths, Mapping | None):
         raise UsageError(f"{file}: paths: expected a mapping of its keys, and not {paths!r}")
     if not isinstance(cluster, str | Mapping | None):
         raise UsageError(f"{file}: cluster: expected a name, or a mapping of its keys, and not {cluster!r}")
+    Notify.parse(notify, f"{file}: notify")
 
 
 def site_overrides(overrides: Sequence[str] = ()) -> list[str]:

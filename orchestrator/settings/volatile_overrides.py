@@ -10,7 +10,7 @@ from typing import Any
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.identity import Identity
-from seedfold.jobs.resources import Resources, parse_memory, parse_time
+from seedfold.jobs.resources import Resources
 from seedfold.jobs.value_types import refuse_text
 
 _SETTINGS_GROUPS = ("cluster", "failures")
@@ -87,8 +87,9 @@ def _with_values(job: JobDescription, values: Mapping[str, Any]) -> JobDescripti
 def _merge_resources(resources: Resources, values: Mapping[str, Any]) -> Resources:
     checked = Resources.parse(values)
     fields: dict[str, Any] = {key: getattr(checked, key) for key in values if key in {"cpus", "gpus", "extra"}}
-    if "memory" in values:
-        fields["memory_bytes"] = parse_memory(values["memory"])
-    if "time" in values:
-        fields["time_s"] = parse_time(values["time"])
-    return replace(resources, **fields)
+    for key, name in (("memory", "memory_bytes"), ("time", "time_s")):
+        if key in values:
+            # A value that is to be learned begins with what the job has asked for so far.
+            fields[name] = getattr(checked, name) or getattr(resources, name)
+    kept = [key for key in resources.auto if key not in values]
+    return replace(resources, **fields, auto=(*kept, *(key for key in checked.auto if key in values)))

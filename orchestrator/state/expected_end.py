@@ -23,13 +23,17 @@ def seconds_to_end(views: Sequence[JobView], running: Sequence[RunningJob]) -> f
     if not any(view.state in ACTIVE_STATES for view in unique):
         return None
     durations = _durations(unique, running)
-    to_come = [durations.get(view.job.stage) for view in unique if view.state in _TO_COME]
+    to_come = [durations.get(view.job.stage) for view in unique if view.state in _TO_COME and not _stays_held(view)]
     left = [_seconds_left(job, durations) for job in running]
     known = [seconds for seconds in (*to_come, *left) if seconds is not None]
     if len(known) < len(to_come) + len(left):
         return None
     longest = max((seconds for seconds in left if seconds is not None), default=0.0)
     return max(longest, sum(known) / max(1, len(running)))
+
+
+def _stays_held(view: JobView) -> bool:
+    return view.job_state.is_held and view.state == "waiting"
 
 
 def _durations(views: Sequence[JobView], running: Sequence[RunningJob]) -> Mapping[str, float]:

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.code.snapshots import UNFINISHED_PREFIX
 from seedfold.orchestrator.ledger.claims import may_be_written
+from seedfold.orchestrator.ledger.copy_origin import is_copy
 from seedfold.orchestrator.ledger.file_system_clock import file_system_time
 from seedfold.orchestrator.ledger.layout import CLEARED_MARK, Root
 from seedfold.orchestrator.ledger.submissions import Submission
@@ -81,10 +82,13 @@ class NeededData:
 class DeletableFinder:
     """Finds what may be deleted in one study. It reads the study once; make a new finder to read it again."""
 
-    def __init__(self, root: Root, study: str) -> None:
+    def __init__(self, root: Root, study: str, needed: NeededData | None = None) -> None:
+        """``needed`` is what the studies of the root need, if that is known already."""
         self.overview = Overview(root, study, with_removed=True)
-        names = [folder.name for folder in root.study_folders() if folder.name != study]
-        self.needed = NeededData([self.overview, *(Overview(root, name, with_removed=True) for name in names)])
+        if needed is None:
+            names = [folder.name for folder in root.study_folders() if folder.name != study]
+            needed = NeededData([self.overview, *(Overview(root, name, with_removed=True) for name in names)])
+        self.needed = needed
         self.folder = self.overview.folder
 
     @cached_property
@@ -223,6 +227,14 @@ class DeletableFinder:
 
     def _job_id_of(self, path: Path) -> str:
         return path.parent.name if path.parent.parent.parent.name == "jobs" else path.name.split(".")[0]
+
+
+def find_in_root(root: Root) -> dict[str, list[DeletablePath]]:
+    """Return what may be deleted in each study of a root, by name, without those that are copies."""
+    names = [folder.name for folder in root.study_folders()]
+    needed = NeededData(Overview(root, name, with_removed=True) for name in names)
+    own = [name for name in names if not is_copy(root.study_folder(name))]
+    return {name: DeletableFinder(root, name, needed).deletable for name in own}
 
 
 def _sorted_entries(folder: Path) -> list[Path]:

@@ -22,16 +22,18 @@ from seedfold.results.store.published import Result, load_result
 class JobDetails:
     """One job, with its study and the study that holds its attempts."""
 
-    def __init__(self, root: Root, found_job: FoundJob) -> None:
+    def __init__(self, root: Root, found_job: FoundJob, overview: Overview | None = None) -> None:
+        """``overview`` is that of the job's study, where it has been read already."""
         self._root = root
         self.found_job = found_job
         self.job = found_job.job
-        overview = Overview(root, found_job.study.name)
+        overview = overview or Overview(root, found_job.study.name)
         self.view: JobView = overview.job_view(found_job.job)
         self.is_superseded = found_job.job.id in overview.ledger.plans.superseded
         self.is_removed = not self.is_superseded and found_job.job.id not in overview.ledger.plans.current_ids()
         self.holding_study = self.view.job_state.holding_study
-        ledger = Overview(root, self.holding_study.name).ledger
+        is_elsewhere = self.holding_study.path != overview.folder.path
+        ledger = Overview(root, self.holding_study.name).ledger if is_elsewhere else overview.ledger
         self.record: JobRecord = ledger.record_of(found_job.job.id)
         self._last_submission_of = ledger.last_submission_of
 
@@ -68,6 +70,13 @@ class JobDetails:
         result = self.latest_result()
         config: dict[str, Any] = replace_by_texts(self.job.to_dict()["config"], result.resolved if result else {})
         return config
+
+    def config_text(self) -> str:
+        """The configuration as YAML."""
+        import yaml
+
+        text: str = yaml.safe_dump(self.config(), sort_keys=False, allow_unicode=True)
+        return text.rstrip("\n")
 
     def checkpoints(self) -> dict[str, Path]:
         """The checkpoints that are there, by role: ``best``, ``last``, and ``best/HEAD`` for some heads."""

@@ -19,6 +19,7 @@ from seedfold.orchestrator.ledger.copy_origin import is_copy, process_liveness
 from seedfold.orchestrator.ledger.damaged_files import DamagedFileError
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.fresh_views import FreshViews
+from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import JobRecord, Ledger, done_event_details, process_of_event
 from seedfold.orchestrator.settings.failures import RetryPolicies
@@ -41,7 +42,8 @@ class JobState:
 
     ``attempt`` is the latest attempt, or for a job that is done the attempt whose result counts. ``holding_study`` is
     the study whose folder holds the attempt, and ``event`` is the last event of it. ``has_nothing_to_do`` means that
-    the job is blocked because a parent's result leaves it nothing to do, so that nobody has to act.
+    the job is blocked because a parent's result leaves it nothing to do, so that nobody has to act. ``is_held`` means
+    that no worker begins the job. It is ``submitted`` if it will be released without any command, else ``waiting``.
     """
 
     state: StateName
@@ -50,6 +52,7 @@ class JobState:
     reason: str = ""
     event: Event | None = None
     has_nothing_to_do: bool = False
+    is_held: bool = False
 
 
 class JobStates:
@@ -74,12 +77,15 @@ class JobStates:
         self._listed_before = time.time() - RECENT_S if result_check == "recent" else 0.0
         self._other_ledgers: dict[str, Ledger] = {}
         self._others_are_read = False
+        self._done_pilots: dict[int, bool] = {}
+        self._asked_pilots: set[str] = set()
         self.passed_over: dict[str, str] = {}
         """Other studies of the root that cannot be read, and why; what they have done does not count."""
 
     def refresh(self) -> bool:
         """Forget the states and read what is new; return whether this study's files had anything new."""
         self._state_of_job.clear()
+        self._done_pilots.clear()
         self._listing = StoreListing()
         self._others_are_read = False
         return self.ledger.refresh()
@@ -102,6 +108,10 @@ class JobStates:
         if job_state.has_nothing_to_do and self._is_outdated(job_state):
             reason = "its parent has a newer result"
             job_state = replace(job_state, state="waiting", reason=reason, has_nothing_to_do=False)
+        if job_state.state == "submitted" and job_id not in self.ledger.rerun_attempts:
+            # Two studies that were launched at the same moment both have it, and the other one was faster.
+            elsewhere = self.find_elsewhere(job_id)
+            return elsewhere if elsewhere is not None and elsewhere.state == "done" else job_state
         if job_state.state == "done" or job_state.state in ACTIVE_STATES:
             return job_state
         return self.find_elsewhere(job_id) or self._blocked_by_parent(job_id, job_state) or job_state
@@ -116,6 +126,10 @@ class JobStates:
             except DamagedFileError as error:
                 self.passed_over[other.study.name] = str(error)
         return None
+
+    def ledgers_of_root(self) -> list[Ledger]:
+        """The ledger of this study, and those of the other studies of the root that can be read."""
+        return [self.ledger, *self._read_other_studies()]
 
     def _read_other_studies(self) -> Iterable[Ledger]:
         if not self._others_are_read:
@@ -191,9 +205,65 @@ class JobStates:
             return replace(job_state, state="cancelled", reason=record.cancel_reason)
         if job_state.has_nothing_to_do:
             return job_state
-        if job_id in ledger.open_submission_of and not self._is_exhausted(record):
-            return replace(job_state, state="submitted")
-        return job_state
+        is_open = job_id in ledger.open_submission_of and not self._is_exhausted(record)
+        hold = self._hold_in(ledger, record)
+        if hold is None:
+            return replace(job_state, state="submitted") if is_open else job_state
+        if job_state.state == "failed" and not is_open:
+            return replace(job_state, is_held=True)
+        return self._state_on_hold(job_state, hold, is_open and ledger is self.ledger)
+
+    # --- holds --------------------------------------------------------------------------------------------------------
+
+    def hold_of(self, job_id: str) -> Hold | None:
+        """The hold under which a job is now; None if workers may begin it."""
+        return self._hold_in(self.ledger, self.ledger.record_of(job_id))
+
+    def count_held(self, jobs: Iterable[str]) -> int:
+        """How many of the jobs are held, as far as the ledger has been read."""
+        return sum(self.hold_of(job) is not None for job in jobs)
+
+    def is_left_on_hold(self, job_id: str) -> bool:
+        """Whether a job is held and need not be submitted: only a person can release it, or it is submitted already."""
+        hold = self.hold_of(job_id)
+        return hold is not None and (not hold.is_auto or job_id in self.ledger.open_submission_of)
+
+    def _hold_in(self, ledger: Ledger, record: JobRecord) -> Hold | None:
+        hold = record.hold
+        if hold is None or not hold.is_auto:
+            return hold
+        # The jobs of one event share the list of its pilot jobs.
+        key = id(hold.pilots)
+        if key not in self._done_pilots:
+            self._done_pilots[key] = all(self._is_pilot_done(ledger, pilot) for pilot in hold.pilots)
+        return None if self._done_pilots[key] else hold
+
+    def _is_pilot_done(self, ledger: Ledger, pilot: str) -> bool:
+        """Whether a pilot job has ever been done, or has nothing to do. What was done once stays so."""
+        record = ledger.record_of(pilot)
+        if record.done_event is not None or (record.latest_event is not None and record.latest_event["e"] == "blocked"):
+            return True
+        if ledger is not self.ledger:
+            return False
+        elsewhere = self.find_elsewhere(pilot)
+        return elsewhere is not None and elsewhere.state == "done"
+
+    def _state_on_hold(self, job_state: JobState, hold: Hold, is_open: bool) -> JobState:
+        comes_free = is_open and hold.is_auto and all(map(self._is_pilot_coming, hold.pilots))
+        reason = "held until the pilot jobs are done" if hold.pilots else "held by a person"
+        state: StateName = "submitted" if comes_free else "lost" if job_state.state == "lost" else "waiting"
+        return replace(job_state, state=state, reason=job_state.reason if state == "lost" else reason, is_held=True)
+
+    def _is_pilot_coming(self, pilot: str) -> bool:
+        """Whether a pilot job is done, or will be done without any command."""
+        if pilot in self._asked_pilots or self.ledger.record_of(pilot).hold is not None:
+            return False
+        self._asked_pilots.add(pilot)
+        try:
+            state = self.of(pilot)
+        finally:
+            self._asked_pilots.discard(pilot)
+        return state.state == "done" or state.state in ACTIVE_STATES or state.has_nothing_to_do
 
     def _is_exhausted(self, record: JobRecord) -> bool:
         failed = record.latest_event is not None and record.latest_event["e"] == "failed"

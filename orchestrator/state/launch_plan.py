@@ -6,7 +6,7 @@ A plan writes nothing and reads no data, except to see whether files that result
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import Request
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import REFUSED, RetryPolicies
+from seedfold.orchestrator.settings.notify import Notify
 from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, STATES, JobState, JobStates
+from seedfold.orchestrator.state.learned_resources import UsageHistory
 from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 
@@ -61,13 +63,16 @@ class Plan:
         self.ledger = Ledger(self.folder)
         ClusterSettings.parse(study.settings["cluster"])
         self.policies = RetryPolicies.parse(study.settings["failures"])
-        self.descriptions = list(study.jobs())
-        by_id = {job.id: job for job in self.descriptions}
-        self.report_settings = ReportSettings.parse(study.settings.get("report"))
-        self.report_settings.check_axes(axis for job in self.descriptions for axis in job.axes)
-        self.report_settings.check_stages(job.stage for job in self.descriptions)
+        planned = list(study.jobs())
+        by_id = {job.id: job for job in planned}
         self.states = JobStates(root, self.ledger, self.policies, by_id)
+        self.report_settings = ReportSettings.parse(study.settings.get("report"))
+        self.report_settings.check_axes(axis for job in planned for axis in job.axes)
+        Notify.parse(study.settings.get("notify"))
+        self.report_settings.check_stages(job.stage for job in planned)
         self.states.prefetch_results()
+        self.history = UsageHistory(self.states)
+        self.descriptions = self.history.with_learned_resources(planned)
         self.code = compare_code(self.ledger, self.descriptions, Path.cwd())
         staleness = StalenessChecker(self.states, self.code)
         self.jobs = [self._make_planned_job(job, staleness) for job in self.descriptions]
@@ -100,16 +105,29 @@ class Plan:
         """The current jobs that an earlier launch with this request named, and which the study no longer has."""
         return self.ledger.plans.jobs_to_remove(request, {job.address for job in self.descriptions})
 
-    def startable_jobs(self, rerun: Callable[[PlannedJob], bool] = lambda planned: False) -> list[PlannedJob]:
+    def seconds_by_stage(self) -> dict[str, float]:
+        """Mean run time in seconds of the finished jobs of each stage, or else of like jobs of other studies."""
+        found = mean_seconds_by_stage(self.jobs)
+        for stage, run in {planned.job.stage: planned.job.run for planned in self.jobs}.items():
+            seconds = [] if stage in found else self.history.amounts("time", stage, run)
+            if seconds:
+                found[stage] = sum(seconds) / len(seconds)
+        return found
+
+    def startable_jobs(
+        self, rerun: Callable[[PlannedJob], bool] = lambda planned: False, released: Collection[str] = ()
+    ) -> list[PlannedJob]:
         """The jobs that a launch would start: new, waiting, lost, stale by parent or to be retried, and their children.
 
         ``rerun`` adds done jobs. A job is left out if it has a parent that is not done, not running and would not be
-        started.
+        started, or if it is held and not among those that are to be ``released``.
         """
         starting: dict[str, PlannedJob] = {}
         for planned in self.jobs:
             job = planned.job
             if job.id in starting or planned.state in ACTIVE_STATES:
+                continue
+            if job.id not in released and self.states.is_left_on_hold(job.id):
                 continue
             follows = any(parent in starting for parent in job.parents)
             wanted = self._needs_start(planned) or rerun(planned) or (planned.state == "done" and follows)
@@ -189,13 +207,13 @@ def mean_seconds_by_stage(jobs: Iterable[PlannedJob]) -> dict[str, float]:
 
 
 def estimate_hours(jobs: Iterable[PlannedJob], seconds_by_stage: Mapping[str, float], unit: str) -> float | None:
-    """Hours of ``gpus`` or ``cpus`` that the jobs would take, from finished jobs.
+    """Hours of ``gpus`` or ``cpus`` that the jobs would take, or of ``jobs`` themselves, from finished jobs.
 
     None if a stage has no finished job.
     """
     total = 0.0
     for planned in jobs:
-        amount = getattr(planned.job.resources, unit)
+        amount = 1 if unit == "jobs" else getattr(planned.job.resources, unit)
         if amount and planned.job.stage not in seconds_by_stage:
             return None
         total += amount * seconds_by_stage.get(planned.job.stage, 0.0) / 3600

@@ -25,6 +25,7 @@ from seedfold.orchestrator.settings.report import ReportSettings
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.code_axis import find_code_axis
 from seedfold.orchestrator.state.code_versions import FinishedAttempt
+from seedfold.orchestrator.state.held_lines import held_lines, kept_back
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobState, JobStates, ResultCheck, count_states
 from seedfold.orchestrator.state.stale_lines import WaysOn, count_stale_by_kind, package_lines, stale_lines
@@ -32,6 +33,7 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
+_ENDED_STATES = frozenset({"done", "failed", "blocked", "cancelled"})
 
 _STOPS = ("timeout", "preempted", "node")
 """Why the cluster stops jobs that then continue."""
@@ -78,8 +80,14 @@ class FailureGroup:
     """Failures of one kind whose tracebacks differ only in numbers, addresses and paths; ``example`` is the first."""
 
     kind: str
-    job_count: int
+    jobs: tuple[str, ...]
+    """Their ids."""
     example: dict[str, Any]
+
+    @property
+    def job_count(self) -> int:
+        """How many jobs failed so."""
+        return len(self.jobs)
 
 
 class Overview:
@@ -177,6 +185,7 @@ def status_to_json(study_name: str, views: Sequence[JobView]) -> dict[str, Any]:
         "stages": {stage: count_states(states) for stage, states in stages.items()},
         "failures": [view.failure_json() for view in unique_views if view.state == "failed"],
         "stale": count_stale_by_kind(unique_views),
+        "held": sum(view.job_state.is_held for view in unique_views),
     }
 
 
@@ -188,7 +197,10 @@ def group_failures(views: Iterable[JobView]) -> list[FailureGroup]:
             event = view.job_state.event
             groups.setdefault((event["kind"], event["digest"]), []).append(view)
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return [FailureGroup(kind, len(members), members[0].failure_json()) for (kind, _), members in ordered]
+    return [
+        FailureGroup(kind, tuple(view.job.id for view in members), members[0].failure_json())
+        for (kind, _), members in ordered
+    ]
 
 
 def nothing_to_do_lines(views: Iterable[JobView]) -> Iterator[str]:
@@ -216,6 +228,8 @@ def status_notes(overview: Overview, views: Sequence[JobView]) -> list[str]:
         _note_wait(overview, unique_views),
         _note_continued(overview, unique_views),
         *dead_worker_lines(overview, unique_views),
+        *held_lines(overview.states, overview.folder.name, [view.job.id for view in unique_views]),
+        _note_throttle(overview, unique_views),
         _note_idle(overview, unique_views),
         *_notes_on_imports(unique_views),
     ]
@@ -305,8 +319,16 @@ def dead_worker_lines(overview: Overview, views: Iterable[JobView]) -> list[str]
     return [worker.to_text(overview.folder.name) for worker in dead_workers_of(overview, views)]
 
 
-def _note_idle(overview: Overview, views: Iterable[JobView]) -> str | None:
-    idle = sum(view.state in _IDLE_STATES for view in views if not is_import(view.job))
+def _note_throttle(overview: Overview, views: Iterable[JobView]) -> str | None:
+    limit = overview.ledger.throttle.limit
+    if limit is None or all(view.state in _ENDED_STATES for view in views):
+        return None
+    return f"at most {count_noun(limit, 'job')} at a time; to lift it: seedfold throttle {overview.folder.name} off"
+
+
+def _note_idle(overview: Overview, views: Sequence[JobView]) -> str | None:
+    held = kept_back(overview.states, (view.job for view in views))
+    idle = sum(view.state in _IDLE_STATES and view.job.id not in held for view in views if not is_import(view.job))
     if not idle or overview.ledger.live_submissions or read_copy_origin(overview.folder) is not None:
         return None
     return (

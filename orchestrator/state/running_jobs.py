@@ -58,7 +58,7 @@ def find_running(views: Iterable[JobView]) -> list[RunningJob]:
 def _look(view: JobView, now: float) -> RunningJob:
     event, state = view.job_state.event or {}, view.job_state
     attempt = Attempt(view.job, state.attempt, state.holding_study.job_folder(view.job.id))
-    progress, rows = read_progress(attempt), _read_rows(attempt)
+    progress, rows = read_progress(attempt), read_rows(attempt)
     steps = list(rows)
     if progress is None and steps:
         progress = _progress_of_steps(steps, view.job.config)
@@ -78,7 +78,7 @@ def _look(view: JobView, now: float) -> RunningJob:
     )
 
 
-def _read_rows(attempt: Attempt) -> Mapping[int, Row]:
+def read_rows(attempt: Attempt) -> Mapping[int, Row]:
     """The metrics by epoch, from our trainers or from the job's own program."""
     return read_metrics(attempt.records, "epochs").rows or read_metrics(attempt.records).rows
 

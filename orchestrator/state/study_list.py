@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
-from seedfold.orchestrator.state.job_states import ACTIVE_STATES
-from seedfold.orchestrator.state.overview import Overview, status_to_json
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES, count_states
+from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
 
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks``."""
@@ -22,7 +23,8 @@ _BLOCK_BYTES = 512
 class StudySummary:
     """A study. ``last_activity`` is in seconds since the epoch. ``report`` is None if none was written.
 
-    If the study cannot be read, ``problem`` says why, and ``jobs`` and ``states`` are None.
+    If the study cannot be read, ``problem`` says why, and ``jobs`` and ``states`` are None. ``bytes`` is None only
+    while the sizes of its files are still being added up.
     """
 
     study: str
@@ -30,7 +32,7 @@ class StudySummary:
     states: dict[str, int] | None
     owner: str
     last_activity: float
-    bytes: int
+    bytes: int | None
     report: str | None
     problem: str | None = None
 
@@ -47,15 +49,21 @@ class StudySummary:
 def list_studies(root: Root) -> Iterator[StudySummary]:
     """Yield the studies of a root by name. A study that cannot be read is listed with its problem."""
     for folder in root.study_folders():
-        yield _summarise(root, folder)
+        yield summarise_study(folder, partial(_read_views, root, folder), size_on_disk)
 
 
-def _summarise(root: Root, folder: StudyFolder) -> StudySummary:
+def _read_views(root: Root, folder: StudyFolder) -> list[JobView]:
+    return Overview(root, folder.name, result_check="recent").job_views()
+
+
+def summarise_study(
+    folder: StudyFolder, read_views: Callable[[], Sequence[JobView]], read_size: Callable[[Path], int | None]
+) -> StudySummary:
+    """Return what the list says of a study; ``read_views`` returns its jobs, ``read_size`` the size of its folder."""
     jobs, states, problem = None, None, None
     try:
-        overview = Overview(root, folder.name, result_check="recent")
-        counts = status_to_json(folder.name, overview.job_views())
-        jobs, states = counts["jobs"], counts["states"]
+        views = unique_by_id(read_views())
+        jobs, states = len(views), count_states(view.job_state for view in views)
     except (SeedfoldError, OSError) as error:
         problem = str(error)
     report = folder.report_file
@@ -65,7 +73,7 @@ def _summarise(root: Root, folder: StudyFolder) -> StudySummary:
         states=states,
         owner=_owner(folder.path),
         last_activity=_last_activity(folder),
-        bytes=_size_on_disk(folder.path),
+        bytes=read_size(folder.path),
         report=str(report) if report.exists() else None,
         problem=problem,
     )
@@ -89,7 +97,7 @@ def _last_activity(folder: StudyFolder) -> float:
         return folder.path.stat().st_mtime
 
 
-def _size_on_disk(path: Path) -> int:
+def size_on_disk(path: Path) -> int:
     """The bytes that the files below a folder take up; a file that is removed meanwhile counts nothing."""
     total = 0
     for folder, _, names in os.walk(path):

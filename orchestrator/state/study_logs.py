@@ -36,7 +36,7 @@ class StudyLogs:
     def ends_of_running(self) -> Iterator[PlacedLine]:
         """Yield the last lines of the logs of running jobs."""
         for view in self._first_in("running"):
-            yield from self._placed(view, _read_end(_log_file(view))[0])
+            yield from self._placed(view, read_end(_log_file(view))[0])
 
     def ends_of_failed(self) -> Iterator[PlacedLine]:
         """Yield the last lines of the logs of failed jobs; the reason instead where nothing was printed."""
@@ -52,7 +52,7 @@ class StudyLogs:
         ended = {_log_file(view) for view in views if view.state != "running"}
         for view in views:
             if view.state == "running":
-                lines, positions[_log_file(view)] = _read_end(_log_file(view))
+                lines, positions[_log_file(view)] = read_end(_log_file(view))
                 yield from self._placed(view, lines)
         while True:
             active = self._is_active(views)
@@ -95,7 +95,7 @@ def _log_file(view: JobView) -> Path:
     return view.job_state.holding_study.log_file(view.job.id, view.job_state.attempt)
 
 
-def _read_end(file: Path) -> tuple[list[bytes], int]:
+def read_end(file: Path) -> tuple[list[bytes], int]:
     """Return the last whole lines of a log, and the position after them; nothing if there is no log yet."""
     if not file.exists():
         return [], 0

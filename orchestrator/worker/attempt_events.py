@@ -14,7 +14,8 @@ from seedfold.orchestrator.state.job_states import JobState, unrecorded_done_eve
 from seedfold.orchestrator.worker.environment import Interruption
 from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter
-from seedfold.results.store.published import DamagedError
+from seedfold.orchestrator.worker.used_resources import merge_use
+from seedfold.results.store.published import DamagedError, find_damage
 
 
 class AttemptEvents(WaitingEventWriter):
@@ -36,12 +37,21 @@ class AttemptEvents(WaitingEventWriter):
         """Whether an attempt has published its result."""
         return self._storage.until_done(lambda: is_published(self._study, job, attempt))
 
-    def append_done(self, job: str, attempt: int) -> str | None:
-        """Record an attempt that has published its result; return what is wrong if the result cannot be read."""
+    def append_done(self, job: str, attempt: int, seen: Mapping[str, float] | None = None) -> str | None:
+        """Record an attempt that has published its result; return what is wrong if the result is not whole.
+
+        ``seen`` is what its worker saw of what it used.
+        """
         try:
             event = self._storage.until_done(lambda: unrecorded_done_event(self._study, job, attempt))
         except DamagedError as error:
             return str(error)
+        folder = self._study.result_folder_text(job, attempt)
+        damage = self._storage.until_done(lambda: find_damage(folder, event["files"], result=event.get("result")))
+        if damage:
+            return damage
+        if seen:
+            event["usage"] = merge_use(event.get("usage", {}), seen)
         self.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
         return None
 

@@ -45,6 +45,7 @@ from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import AttemptRequest, send_message
 from seedfold.orchestrator.worker.nan_metrics import refuse_nan_metrics
 from seedfold.orchestrator.worker.own_kill import report_own_kill
+from seedfold.orchestrator.worker.used_resources import measure_own_use
 from seedfold.results.recording.attempt_file import ATTEMPT_VARIABLE, Attempt
 from seedfold.results.recording.collect import collect_records, remove_records
 from seedfold.results.recording.progress import ProgressWriter
@@ -181,6 +182,7 @@ def _make_provenance(request: AttemptRequest) -> dict[str, Any]:
         "submission": request.submission,
         "gpu": request.environment.get("CUDA_VISIBLE_DEVICES") or None,
         "python": sys.version.split()[0],
+        "usage": measure_own_use(),
     }
 
 

@@ -33,11 +33,14 @@ def slot_size(job: JobDescription) -> SlotSize:
 class JobQueue:
     """Jobs in the order in which they should start; parents come before their children.
 
-    Without ``waits_for_others``, `may_have_more` is false once all jobs wait for jobs that other workers run.
+    ``submission`` is the token of the submission whose jobs they are. Without ``waits_for_others``, `may_have_more` is
+    false once all jobs wait for jobs that other workers run.
     """
 
-    def __init__(self, jobs: Iterable[JobDescription], states: JobStates, waits_for_others: bool = True) -> None:
-        self._states = states
+    def __init__(
+        self, jobs: Iterable[JobDescription], states: JobStates, submission: str, waits_for_others: bool = True
+    ) -> None:
+        self._states, self._submission = states, submission
         self._may_still_start = {"ready", "soon", "wait"} if waits_for_others else {"ready", "soon"}
         self._study = states.ledger.study
         self._jobs: dict[str, JobDescription] = {}
@@ -173,6 +176,10 @@ class JobQueue:
         state_elsewhere = self._states.find_elsewhere(job.id)
         if self._needs_no_run(job.id, state_elsewhere):
             return "over"
+        job_state = self._states.of(job.id)
+        if job_state.is_held:
+            # Once its pilot jobs are done it may begin.
+            return "wait" if job_state.state == "submitted" else "never"
         of_parents = self._readiness_of_parents(job)
         if of_parents != "ready":
             return of_parents
@@ -209,7 +216,12 @@ class JobQueue:
         readiness: Readiness = "ready"
         for parent in self._states.needed_parents(job):
             state = self._states.of(parent).state
-            if state not in ACTIVE_STATES and state != "done":
+            if (state not in ACTIVE_STATES and state != "done") or self._is_left(parent, state):
                 return "never"
             readiness = "wait" if state in ACTIVE_STATES else readiness
         return readiness
+
+    def _is_left(self, parent: str, state: str) -> bool:
+        """Whether a parent counts as submitted only because this worker had it: its result has been damaged since."""
+        submission = self._states.ledger.open_submission_of.get(parent) if state == "submitted" else None
+        return submission is not None and submission.token == self._submission

@@ -19,7 +19,11 @@ from seedfold.results.recording.attempt_file import Attempt
 
 @dataclass(slots=True)
 class RunningAttempt:
-    """One running attempt. ``step_before`` is the step of the checkpoint from which it goes on, if it says one."""
+    """One running attempt. ``step_before`` is the step of the checkpoint from which it goes on, if it says one.
+
+    ``peak_bytes`` is the most memory that its worker saw its processes have, ``gpu_percents`` how busy its GPUs were at
+    each look.
+    """
 
     job: JobDescription
     attempt: int
@@ -30,6 +34,8 @@ class RunningAttempt:
     pid: int | None = None
     last_message: Message | None = None
     kill_reason: str | None = None
+    peak_bytes: int = 0
+    gpu_percents: list[int] = field(default_factory=list)
 
     def send_signal(self, number: signal.Signals, study: StudyFolder) -> None:
         """Send a signal to the processes of the attempt, if they have been started."""

@@ -266,6 +266,10 @@ class Machine:
             return self._acquire_gpus(resources.gpus)
         return self._acquire_cpus(resources.cpus)
 
+    def lock_one(self, names: Sequence[str]) -> Release | None:
+        """Lock one of the names; None if all are taken."""
+        return next(filter(None, (self._locks.try_lock(name, self._holder) for name in names)), None)
+
     def _acquire_cpus(self, count: int) -> Slot | None:
         slots = max(self.cpus, self.max_jobs or 0)
         held = self._lock_slots([f"cpu-{index}" for index in range(slots)], min(count, slots))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.past_caches import longest_cache_s
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.worker.environment import WorkerEnvironment
 from seedfold.orchestrator.worker.log_lines import say
@@ -15,11 +17,39 @@ from seedfold.orchestrator.worker.worker import Worker
 
 def run_task(submission: Submission, environment: WorkerEnvironment) -> None:
     """Run the task of a worker environment, unless another worker has it."""
-    storage = StorageWait(submission.folder, beat=lambda: None, may_wait=lambda: True)
-    if not storage.until_done(lambda: submission.tasks.record_start(environment.index, environment.restart)):
+    if not _record_start(submission, environment):
         say("this task has a worker already, or has ended")
         return
     sys.path[:0] = submission.import_path()
     os.environ["PYTHONPATH"] = submission.python_path()
     study = StudyFolder(submission.folder.parents[1])
-    Worker(Root(study.path.parent), study, submission, environment).run()
+    worker = Worker(Root(study.path.parent), study, submission, environment)
+    worker.run()
+    while _were_jobs_released(worker):
+        # Whoever released the jobs may have seen this task alive, and left them to it.
+        environment = replace(environment, restart=environment.restart + 1)
+        if not _record_start(submission, environment):
+            return
+        worker = Worker(Root(study.path.parent), study, submission, environment)
+        worker.run()
+
+
+def _were_jobs_released(worker: Worker) -> bool:
+    """Whether held jobs were released while a worker ended.
+
+    A scheduler's jobs are submitted again. A worker of this machine has to look itself, after it has recorded its end:
+    whoever released them before saw it alive, and whoever does it later sees that it has ended.
+    """
+    states = worker.states
+    held = [job for job in worker.queue if states.of(job).is_held]
+    if worker.environment.is_scheduled or worker.kill_at is not None or worker.queue.has_closed_stages or not held:
+        return False
+    if longest_cache_s(states.ledger.study.path):
+        states.ledger.look_past_caches()
+    states.refresh()
+    return any(states.of(job).state == "waiting" and not states.of(job).is_held for job in held)
+
+
+def _record_start(submission: Submission, environment: WorkerEnvironment) -> bool:
+    storage = StorageWait(submission.folder, beat=lambda: None, may_wait=lambda: True)
+    return storage.until_done(lambda: submission.tasks.record_start(environment.index, environment.restart))

@@ -29,18 +29,21 @@ from seedfold.orchestrator.worker.heartbeat import TAKEN, Heartbeat
 from seedfold.orchestrator.worker.job_queue import JobQueue, SlotSize, slot_size
 from seedfold.orchestrator.worker.log_lines import say
 from seedfold.orchestrator.worker.messages import Message
+from seedfold.orchestrator.worker.notification import notify_of_end
 from seedfold.orchestrator.worker.oom_counters import count_oom_kills
 from seedfold.orchestrator.worker.other_task import needs_other_task
 from seedfold.orchestrator.worker.repeated_failures import RepeatedFailures
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.slots import Slot
 from seedfold.orchestrator.worker.storage_wait import StorageWait, blame_full_disk
+from seedfold.orchestrator.worker.study_limit import StudyLimit
 from seedfold.orchestrator.worker.template_client import (
     TemplateClient,
     callable_names,
     find_program_start,
     is_program,
 )
+from seedfold.orchestrator.worker.used_resources import UseSampler, seen_by_worker
 
 MESSAGE_WAIT_S = 0.5
 _CANCELLED = "cancelled"
@@ -60,6 +63,7 @@ class Worker:
         self.states = JobStates(root, Ledger(study), self.policies)
         cluster = ClusterSettings.parse(settings["cluster"])
         self.machine = environment.machine(cluster, study.path)
+        self.limit = StudyLimit(self.states, submission, self.machine)
         self.recorded_wait = ""
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
@@ -67,9 +71,10 @@ class Worker:
         self.grace_s = cluster.grace_s
         self.jobs = [self.states.ledger.plans.jobs[job] for job in submission.jobs_of_task(environment.index)]
         own_jobs = [job for job in self.jobs if not self._needs_other_task(job)]
-        self.queue = JobQueue(own_jobs, self.states, waits_for_others=not environment.is_scheduled)
+        self.queue = JobQueue(own_jobs, self.states, submission.token, waits_for_others=not environment.is_scheduled)
         self.running: dict[str, RunningAttempt] = {}
         self.repeated_failures = RepeatedFailures(self.policies.stop_after_identical)
+        self.use = UseSampler()
         self.requests = AttemptRequests(root, study, submission, environment, self.states, self.policies.nan)
         self.kill_at: float | None = None
         self.refreshed_at = -inf
@@ -117,6 +122,7 @@ class Worker:
             self._replace_template()
         self.storage.until_done(self._refresh)
         self._beat()
+        self.use.sample(self.running.values())
         if self.kill_at is not None:
             return self._kill_if_due(self.kill_at)
         may_have_more = self.storage.until_done(self._start_ready_jobs)
@@ -161,6 +167,9 @@ class Worker:
         self.submission.tasks.record_end(
             self.environment.index, self.environment.restart, by="worker", closed=self.queue.has_closed_stages
         )
+        self.states.refresh()
+        if note := notify_of_end(self.states):
+            say(note)
 
     def _is_unfinished(self, job: JobDescription) -> bool:
         job_state = self.states.of(job.id)
@@ -194,6 +203,8 @@ class Worker:
         """Record who holds the slots, as long as this worker holds none."""
         shortage = self.machine.shortage if waits else None
         text = shortage.to_text(self.root.path) + shortage.way_on(self.study.name) if shortage else ""
+        if waits and self.limit.is_reached(self.running):
+            text = self.limit.to_text()
         if text != self.recorded_wait:
             self.recorded_wait = text
             record_wait(self.submission.folder, text)
@@ -203,8 +214,13 @@ class Worker:
         if reason:
             self._record_impossible(job, reason)
             return True
+        if self.limit.is_reached(self.running):
+            return False
         slot = self.machine.acquire_slot(job.resources, len(self.running))
         if slot is None:
+            return False
+        if not self.limit.join(slot):
+            slot.release()
             return False
         try:
             self._start_in_slot(job, slot)
@@ -290,7 +306,7 @@ class Worker:
             self._record_exit(running, exit_message)
 
     def _record_result(self, running: RunningAttempt, peak: int) -> None:
-        damage = self.events.append_done(running.job.id, running.attempt)
+        damage = self.events.append_done(running.job.id, running.attempt, seen_by_worker(running, peak))
         if damage:
             self._record_failed(running, Failure("node", f"its result was published, but {damage}", "damaged"), peak)
         else:
@@ -316,7 +332,7 @@ class Worker:
         self._record_failed(running, Failure(kind, f"{why} before the job had written a checkpoint", kind), peak)
 
     def _record_exit(self, running: RunningAttempt, exit_message: Message) -> None:
-        code, peak = exit_message["code"], exit_message["peak"]
+        code, peak = exit_message["code"], max(exit_message["peak"], running.peak_bytes)
         if -code in _SIGNALS_OF_A_TASKS_END and self.environment.is_scheduled:
             time.sleep(_TASK_KILL_S)
         failure = failure_from_exit(code, peak, count_oom_kills() > running.oom_kills_before)

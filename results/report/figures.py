@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from seedfold.results.evaluation.axes import (
     Group,
     address_key,
@@ -25,16 +23,15 @@ from seedfold.results.evaluation.axes import (
     without_axes,
 )
 from seedfold.results.evaluation.common_set import MeanLine, count_note, mean_line
-from seedfold.results.evaluation.curves import Array, Curve, head_curves, mean_curve
 from seedfold.results.evaluation.learning_curves import learning_curve, read_histories
 from seedfold.results.evaluation.missing_values import is_defined
 from seedfold.results.evaluation.out_of_fold import VALIDATION
 from seedfold.results.report import plots
 from seedfold.results.report.headline import format_number, group_anchor, shown_metrics
 from seedfold.results.report.plots import MAX_SERIES, Line
+from seedfold.results.report.pooled_curves import PooledCurves
 from seedfold.results.report.shown_axes import choose_axes
 from seedfold.results.store.finished_job import Addressed, FinishedJob
-from seedfold.results.store.predictions import HeadPredictions
 from seedfold.results.store.published import HISTORY_FILE, RETURNED, MetricRecord, Result
 from seedfold.results.tables.best_values import lower_is_better
 
@@ -46,7 +43,6 @@ _SPLITS = ("train", "val", "test")
 _USUAL_STAGES = ("train", "sweep")
 _WIDE_PX = 560
 _PREDICT_AXES = "predict."
-_MAX_POINTS = 300
 _PREFERRED_METRICS = ("balanced_accuracy", "rmse", "accuracy")
 
 
@@ -335,31 +331,6 @@ _CURVE_KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PooledCurves:
-    """The pooled curves of one head by kind: one curve for each value of the axes averaged over."""
-
-    group: Group
-    head: str
-    curves: dict[str, list[Curve]] = field(default_factory=dict)
-    split: str = VALIDATION
-
-    def add(self, rows: HeadPredictions) -> None:
-        """Add the curves of class 1, or, for more classes, their mean, which is the last curve."""
-        for kind, curve in {each["curve"]: each for each in head_curves(rows)}.items():
-            self.curves.setdefault(kind, []).append(curve)
-
-    def mean_line(self, series: int, kind: str) -> Line:
-        """Return the one curve, or the mean of several."""
-        found = self.curves[kind]
-        curve = found[0] if len(found) == 1 else mean_curve(found)
-        return Line(series, *thin_curve(curve["x"], curve["y"]))
-
-    def mean_area_text(self, kind: str) -> str:
-        """Return the mean of the areas."""
-        return format_number(float(np.mean([curve["area"] for curve in self.curves[kind]])))
-
-
 def _curve_figure(
     pooled_curves: Sequence[PooledCurves], curve: str, title: str, axes: tuple[str, str], total: int
 ) -> Figure:
@@ -378,14 +349,7 @@ def _curve_figure(
         title + (f", head {pooled_curves[0].head}" if pooled_curves[0].head != "main" else ""),
         plots.draw_curves(figure_id(title, pooled_curves[0].head), lines, *axes, diagonal=curve == "roc"),
         notes + cut_note(len(groups), total),
-        make_legend("group", groups, make_labels(groups), [each.mean_area_text(curve) for each in pooled_curves]),
+        make_legend(
+            "group", groups, make_labels(groups), [format_number(each.mean_area(curve)) for each in pooled_curves]
+        ),
     )
-
-
-def thin_curve(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return at most 300 points of a curve, at equal distances along the curve, with both ends."""
-    if len(x) <= _MAX_POINTS:
-        return x, y
-    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], _MAX_POINTS)))
-    return x[kept], y[kept]

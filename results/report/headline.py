@@ -93,6 +93,13 @@ class ReportTable:
         """Return the axes of the methods."""
         return [axis for axis in self.axes if axis not in self.problem]
 
+    def legend(self, averaged: Sequence[str]) -> str:
+        """Return what the numbers are, and what the signs beside them mean, for means over the axes ``averaged``."""
+        over = f" over {', '.join(averaged)}" if averaged else ""
+        within = f", within each value of {', '.join(self.problem)}" if self.problem else ""
+        best = f"★ best over {', '.join(self.compared)}{within}; " if self.compared else ""
+        return f"Mean ± standard deviation{over}. {best}{UNDEFINED} undefined; (5 of 6): of fewer values than planned."
+
 
 def format_number(value: float | None) -> str:
     """Return a metric as text: three decimals, four digits if it is large, a dash if it is undefined."""

@@ -12,9 +12,9 @@ from seedfold.results.evaluation.axes import Group, address_key, axis_names, gro
 from seedfold.results.evaluation.folds import with_axes
 from seedfold.results.evaluation.out_of_fold import VALIDATION, OutOfFold, choose_split
 from seedfold.results.evaluation.query import split_files
-from seedfold.results.report.figures import PooledCurves
 from seedfold.results.report.headline import PooledMetrics, ReportTable, make_pooled_table
 from seedfold.results.report.plots import MAX_SERIES
+from seedfold.results.report.pooled_curves import PooledCurves
 from seedfold.results.store.finished_job import FinishedJob, Job
 from seedfold.results.store.metrics import head_metrics
 from seedfold.results.store.predictions import HeadPredictions

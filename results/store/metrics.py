@@ -90,9 +90,14 @@ def _class_free_metrics(truth: Array, log_p: Array) -> Scores:
     }
 
 
+def confusion_counts(truth: Array, predicted: Array, classes: int) -> Array:
+    """Return the counts (k, k) of true class (row) and predicted class (column)."""
+    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
 def _confusion_metrics(truth: Array, predicted: Array, classes: int) -> Scores:
     """Compare classes by their confusion matrix; MCC for k classes is Gorodkin's (2004) R_K, 0 for a constant guess."""
-    confusion = np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    confusion = confusion_counts(truth, predicted, classes)
     right, actual_counts, predicted_counts = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     counted = actual_counts + predicted_counts > 0
     n = float(truth.size)

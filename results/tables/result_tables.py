@@ -74,11 +74,12 @@ def _metric_columns(results: Sequence[Result]) -> pd.DataFrame:
     import pandas as pd
 
     heads = {each["head"] for result in results for each in result.metrics}
-    rows = [{_metric_column(each, len(heads) > 1): each["value"] for each in result.metrics} for result in results]
+    rows = [{metric_column(each, len(heads) > 1): each["value"] for each in result.metrics} for result in results]
     return pd.DataFrame(rows, index=range(len(rows))).astype("float64")
 
 
-def _metric_column(each: Any, several_heads: bool) -> str:
+def metric_column(each: Any, several_heads: bool) -> str:
+    """Return the name of a metric's column: its split, its head where there are several, and the metric."""
     head = f"{each['head']}." if several_heads else ""
     return f"{each['split']}.{head}{each['metric']}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -111,11 +111,15 @@ class Check:
             yield "the table of metrics is not that of the undisturbed run"
 
     def _counting_results(self) -> StoredResults:
-        """The results that `done` events name last, where a job has several."""
-        counts: dict[str, int] = {}
+        """The results that `done` events name last, where a job has several; the newest where its event was cut off."""
+        recorded, published = Counter[str](), Counter[str]()
         for event in self.events:
             if event["e"] == "done":
-                counts[event["job"]] = max(counts.get(event["job"], 0), event["n"])
+                recorded[event["job"]] = max(recorded[event["job"]], event["n"])
+        for folder in self.study.path.glob("store/*/*"):
+            job, _, number = folder.name.partition(".")
+            published[job] = max(published[job], int(number))
+        counts = {**published, **recorded}
         found: StoredResults = {}
         for job, number in counts.items():
             found |= _read_one(self.study, job, number)

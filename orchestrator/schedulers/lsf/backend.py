@@ -207,6 +207,14 @@ class Lsf:
         if process.returncode and not _HARMLESS_ERRORS.search(message):
             raise UnreachableError(f"bkill failed: {message or process.returncode}")
 
+    def throttle(self, submission: Submission, tasks: int | None) -> None:
+        """See `Backend.throttle`."""
+        limit = f"%{submission.task_count if tasks is None else tasks}"
+        process = queries.run(["bmod", "-J", limit, str(submission.scheduler_id())], self._timeout_s)
+        message = queries.join_words(process.stderr, process.stdout)
+        if process.returncode and not _HARMLESS_ERRORS.search(message):
+            raise UnreachableError(f"bmod failed: {message or process.returncode}")
+
     def queue_state(self, job_number: str) -> tuple[str, str]:
         """See `Backend.queue_state`."""
         rows = [

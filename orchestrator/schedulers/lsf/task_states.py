@@ -24,7 +24,7 @@ _PENDING_REASONS = {
     "job dependency condition not satisfied": "waits for jobs before it",
     "dependency condition invalid": "can never run: LSF does not know a job that it depends on",
     "dependency condition invalid or never satisfied": "can never run: a job that it depends on failed",
-    "job array has reached its running element limit": "waits because of cluster.throttle",
+    "job array has reached its running element limit": "waits because of cluster.throttle or seedfold throttle",
     "queue has reached its job slot limit": "the queue runs no more jobs",
     "user has reached his/her job slot limit": "you have reached your limit of running jobs",
     "user has reached his/her job slot limit of the queue": "you have reached the queue's limit of running jobs",

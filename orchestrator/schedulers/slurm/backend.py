@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _KEEPER_LIMIT_MIN = 30
 _KEEPER_DELAY_S = 120
 _MAX_NAMES = 200
+_ENDED = re.compile(r"already finished|invalid job id", re.IGNORECASE)
+"""What SLURM says of an array that has ended meanwhile."""
 
 
 class Slurm:
@@ -203,6 +206,14 @@ class Slurm:
         task_ids = [f"{array_id}_{index}" for index in tasks]
         if array_id is not None and task_ids:
             queries.output_of(["scancel", f"--name={array_name(submission)}", *task_ids], self._timeout_s)
+
+    def throttle(self, submission: Submission, tasks: int | None) -> None:
+        """See `Backend.throttle`."""
+        change = ["scontrol", "update", f"JobId={submission.scheduler_id()}", f"ArrayTaskThrottle={tasks or 0}"]
+        process = queries.run(change, self._timeout_s)
+        message = " ".join((process.stderr + process.stdout).split())
+        if process.returncode and not _ENDED.search(message):
+            raise UnreachableError(f"scontrol failed: {message or process.returncode}")
 
     def queue_state(self, job_number: str) -> tuple[str, str]:
         """See `Backend.queue_state`."""

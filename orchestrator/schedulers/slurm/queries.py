@@ -33,7 +33,7 @@ _PENDING_REASONS = {
     "Resources": "waits for free resources",
     "Dependency": "waits for jobs before it",
     "DependencyNeverSatisfied": "can never run: a job that it depends on failed",
-    "JobArrayTaskLimit": "waits because of cluster.throttle",
+    "JobArrayTaskLimit": "waits because of cluster.throttle or seedfold throttle",
     "BeginTime": "requeued, and starts again in a moment",
     "QOSMaxJobsPerUserLimit": "the QOS allows no more running jobs of yours",
     "QOSMaxSubmitJobPerUserLimit": "the QOS allows no more queued jobs of yours",

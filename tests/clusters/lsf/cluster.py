@@ -1,6 +1,6 @@
 """A fake LSF on this machine, for tests and for playing.
 
-Its commands, ``bsub bjobs bkill brequeue bhist bpeek bstop bresume bqueues bhosts lsid lshosts bparams``, lie in a
+Its commands, ``bsub bjobs bkill brequeue bhist bpeek bstop bresume bmod bqueues bhosts lsid lshosts bparams``, lie in a
 folder that comes first on ``PATH``. Jobs really run, as processes of this machine; hosts are claims. It speaks the
 language of LSF 10.1 or, in the dialect ``classic``, of an older or compatible server, and misbehaves as told: see
 `clusters.lsf.oddities`. Several can stand side by side, each in a folder of its own.
@@ -34,7 +34,7 @@ from clusters.lsf.settings import Settings
 
 HERE = Path(__file__).parent
 DEFAULT_FOLDER = HERE.parents[2] / "build" / "lsf"
-JOB_COMMANDS = ("bsub", "bjobs", "bkill", "brequeue", "bhist", "bpeek", "bstop", "bresume")
+JOB_COMMANDS = ("bsub", "bjobs", "bkill", "brequeue", "bhist", "bpeek", "bstop", "bresume", "bmod")
 COMMANDS = (*JOB_COMMANDS, "bqueues", "bhosts", "lsid", "lshosts", "bparams")
 OURS = ("LSF_", "LSB_", "LS_", "BSUB_", "FAKE_LSF_")
 EXECUTABLE = """\

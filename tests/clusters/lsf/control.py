@@ -1,9 +1,10 @@
-"""bkill, bstop, bresume, brequeue and bpeek."""
+"""bkill, bstop, bresume, brequeue, bmod and bpeek."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clusters.lsf.dependencies import matching
@@ -51,6 +52,31 @@ def control(command: str, system: System, arguments: Sequence[str], user: str) -
     }
     words, deed = deeds[command]
     return carry_out(named(system, specs, values, user), words, deed, user, nothing(Listed()))
+
+
+def modify(system: System, arguments: Sequence[str], user: str) -> Reply:
+    """What bmod prints: it changes how many elements of an array run at a time, and nothing else."""
+    try:
+        _, values, specs = getopt(arguments, "hV", "J")
+        if not specs or not values.get("J", "").startswith("%") or not values["J"][1:].isdigit():
+            raise BadOption("the fake knows -J %limit jobId only")
+    except BadOption as fault:
+        return refuse_usage("bmod", fault, 'usage: bmod [-h] [-V] [-J "%job_limit"] jobId\n')
+    groups = named(system, specs, {}, user)
+    reply = carry_out(groups, "", lambda jobs: limit(system, jobs, int(values["J"][1:])), user, NO_JOB)
+    return reply if reply.code else Reply(f"Parameters of job <{specs[0]}> are being changed\n")
+
+
+def limit(system: System, jobs: Sequence[Job], count: int) -> str | None:
+    if all(job.finished for job in jobs):
+        return FINISHED_ALREADY
+    request = jobs[0].request
+    assert request.array is not None
+    changed = replace(request, array=replace(request.array, limit=count))
+    for job in jobs:
+        job.request = changed
+    system.schedule()
+    return None
 
 
 def signal_number(text: str | None) -> int | None:

@@ -149,6 +149,8 @@ class Server:
         if call.command == "bjobs" and self.system.oddities.strikes("unread"):
             return Reply(err="Failed in an LSF library call: Communication time out\n", code=255)
         self.system.reap()
+        if call.command == "bmod":
+            return control.modify(self.system, call.arguments, call.user)
         if call.command in CONTROLS:
             return control.control(call.command, self.system, call.arguments, call.user)
         queries = {"bjobs": listing.bjobs, "bhist": history.bhist}

@@ -52,6 +52,7 @@ COMMANDS = [
     command("missing argument", "cancel", says=("STUDY", "seedfold cancel --help")),
     command("one argument too many", "status", "toy", "more", says=("more",)),
     command("option without its value", "plan", "--root", says=("--root",)),
+    command("option that takes an override for its value", "plan", "--jobs", "seed=1", says=("--jobs", "'seed=1'")),
     command("limit that is no number", "status", "toy", "--limit", "many", says=("--limit", "many")),
     command("limit of nothing", "status", "toy", "--limit", "0", says=("--limit", "0")),
     command("unknown study", "status", "tyo", says=("tyo", "did you mean 'toy'")),

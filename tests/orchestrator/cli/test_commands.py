@@ -22,7 +22,7 @@ STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cance
 
 def test_a_study_from_plan_to_tables(toy: Toy) -> None:
     planned = toy.plan()
-    assert set(planned) == {"study", "jobs", "stages", "arrays", "gpu_hours"}
+    assert set(planned) == {"study", "jobs", "stages", "arrays", "gpu_hours", "job_hours", "unused_requests"}
     assert (planned["study"], planned["jobs"]) == ("toy", 6)
     assert planned["stages"]["train"]["new"] == planned["stages"]["train"]["jobs"] == 6
     assert set(planned["stages"]["train"]) == {"jobs", "new", "stale", *STATES}

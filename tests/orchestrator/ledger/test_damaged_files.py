@@ -207,6 +207,20 @@ def test_a_plan_with_other_lines_is_read_or_named(
         assert message.startswith(f"{file}: is damaged (")
 
 
+def test_a_plan_that_was_cut_anywhere_lacks_no_job_without_being_named(written: Toy, tmp_path: Path) -> None:
+    content = only(written.study("light").path, "plans/*.jsonl").read_bytes()
+    study = StudyFolder(tmp_path)
+    study.plans_folder.mkdir()
+    file = study.plans_folder / "1-a.jsonl"
+    line_ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]
+    for length in sorted({*line_ends[:-1], *(end - 5 for end in line_ends[:-1]), 0, 1}):
+        file.write_bytes(content[:length])
+        with pytest.raises(DamagedFileError, match=file.name):
+            Plans(study)
+    file.write_bytes(content)
+    assert Plans(study).jobs
+
+
 @given(st.dictionaries(st.sampled_from(["process", "submission", "task", "x"]), json_values) | json_values)
 def test_a_claim_that_says_something_else_may_be_held(tmp_path_factory: pytest.TempPathFactory, record: Any) -> None:
     claim = tmp_path_factory.mktemp("claims") / "claims" / "ab" / "abc.1"

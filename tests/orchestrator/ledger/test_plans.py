@@ -44,7 +44,7 @@ def test_code_of_any_version_finds_what_a_plan_names(tmp_path: Path) -> None:
     study = Root(tmp_path).study_folder("s")
     job = JobDescription("a" * 64, "s", "train", axes, config, (), Resources(), run, "a" * 64)
     plan = write_plan(study, PlanHeader.create([], [], {}, study.path), [job])
-    [on_disk] = decode_jobs(plan.read_text().splitlines()[1:])
+    [on_disk] = decode_jobs(plan.read_text().splitlines()[1:-1])
     assert on_disk.run == "seedfold.trainers.fit_predict.run"
     assert on_disk.config == {"loss": {"_target_": old}, "others": [old, "mine.Loss"]}
     [read] = Plans(study).jobs.values()

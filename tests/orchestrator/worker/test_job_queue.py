@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -44,13 +45,15 @@ class States:
         self.ledger = self
         self.rerun_attempts: dict[str, int] = {}
         self.others: dict[str, str] = {}
+        self.held: set[str] = set()
         self.last_submission_of: dict[str, object] = {}
+        self.open_submission_of: dict[str, Any] = {}
         self.plans = self
         self.jobs: dict[str, JobDescription] = {}
 
     def of(self, name: str) -> JobState:
         self.asked += 1
-        return JobState(cast("Any", self.states.get(name, "waiting")), self.study)
+        return JobState(cast("Any", self.states.get(name, "waiting")), self.study, is_held=name in self.held)
 
     def needed_parents(self, job: JobDescription) -> list[str]:
         return list(job.parents)
@@ -61,7 +64,7 @@ class States:
 
 
 def queue_of(jobs: list[JobDescription], states: States) -> JobQueue:
-    return JobQueue(jobs, cast("JobStates", states))
+    return JobQueue(jobs, cast("JobStates", states), "mine")
 
 
 def start(queue: JobQueue, running: Running, slots: int) -> list[str]:
@@ -116,6 +119,18 @@ def test_a_child_waits_for_a_parent_that_is_tried_again(states: States) -> None:
     assert numbers(start(queue, running, 2)) == [0]
     states.states[running.popitem()[0]] = "done"
     assert numbers(start(queue, running, 2)) == [1]
+
+
+@pytest.mark.parametrize(("holder", "waits"), [("mine", False), ("another", True)])
+def test_a_child_waits_for_a_result_that_was_damaged_only_if_another_submission_has_its_job(
+    states: States, holder: str, waits: bool
+) -> None:
+    queue, running = queue_of([job(0), job(1, 0)], states), Running()
+    start(queue, running, 1)
+    name, _ = running.popitem()
+    states.states[name], states.open_submission_of[name] = "submitted", SimpleNamespace(token=holder)
+    assert start(queue, running, 1) == []
+    assert queue.may_have_more == waits
 
 
 def test_a_closed_stage_leaves_no_hope_to_what_comes_after(states: States) -> None:
@@ -210,3 +225,37 @@ def test_every_job_starts_once_after_its_parents_or_not_at_all(data: st.DataObje
     for name in queue:
         assert any(states.states.get(parent) != "done" for parent in jobs[int(name)].parents)
     assert len(started) + len(list(queue)) == len(jobs)
+
+
+@pytest.mark.parametrize(("state", "has_hope"), [("waiting", False), ("submitted", True)])
+def test_a_worker_stays_only_for_held_jobs_that_come_free_by_themselves(
+    states: States, state: str, has_hope: bool
+) -> None:
+    queue = queue_of([job(0), job(1, 0)], states)
+    states.held, states.states = {job(0).id}, {job(0).id: state}
+    assert start(queue, {}, 2) == []
+    assert queue.may_have_more == has_hope
+    states.held = set()
+    assert numbers(start(queue, {}, 2)) == [0]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(data=st.data())
+def test_held_jobs_never_start_and_released_ones_start_once(data: st.DataObject, tmp_path: Path) -> None:
+    states, jobs = States(tmp_path), []
+    for number in range(data.draw(st.integers(1, 12))):
+        parents = data.draw(st.lists(st.integers(0, number - 1), unique=True, max_size=2)) if number else []
+        jobs.append(job(number, *parents, fit=data.draw(st.integers(0, 20))))
+    names = [one.id for one in jobs]
+    queue, running, started = queue_of(jobs, states), Running(), list[str]()
+    for is_last in [*[False] * data.draw(st.integers(0, 12)), *[True] * (2 * len(jobs))]:
+        states.held = set() if is_last else data.draw(st.sets(st.sampled_from(names)))
+        new = start(queue, running, 2)
+        assert states.held.isdisjoint(new)
+        started += new
+        if running:
+            states.states[running.pop(min(running)).id] = "done"
+    assert sorted(started) == sorted(names)
+    assert not queue.may_have_more

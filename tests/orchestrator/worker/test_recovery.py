@@ -202,15 +202,17 @@ def _is_over(submission: Submission) -> bool:
 
 @pytest.mark.slow
 def test_two_studies_that_both_queued_a_job_do_not_wait_for_each_other(toy: Toy) -> None:
-    assert toy.launch("--limit", "1", "study=one", experiment="light").returncode == 0
+    assert toy.launch("--limit", "1", "study=one", experiment="chain").returncode == 0
     shutil.copytree(toy.study("one").plans_folder, toy.study("two").plans_folder)
-    names = list(Ledger(toy.study("one")).plans.jobs)
-    queued = [Submission.create(toy.study(name), names, SETTINGS, toy.folder) for name in ("one", "two")]
+    jobs = Ledger(toy.study("one")).plans.jobs
+    fits = [job.id for job in jobs.values() if not job.parents]
+    queued = [Submission.create(toy.study("one"), fits, SETTINGS, toy.folder)]
+    queued.append(Submission.create(toy.study("two"), list(jobs), SETTINGS, toy.folder))
     for submission in queued:
         start_worker(submission)
     for submission in queued:
         wait_until(functools.partial(_is_over, submission))
-    assert toy.states("one") == toy.states("two") == {"done": 6}
+    assert toy.states("two") == {"done": 6}
     assert set(toy.executions().values()) == {1}
 
 
@@ -236,6 +238,22 @@ def test_a_result_that_nobody_lived_to_tell_of_counts(toy: Toy) -> None:
     assert toy.states() == {"done": 6}
     assert "nothing to start" in toy.launch("--wait").stdout
     assert set(toy.executions().values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["result.json", "answer.txt"])
+def test_a_result_that_nobody_lived_to_tell_of_and_that_is_damaged_runs_again(toy: Toy, name: str) -> None:
+    assert toy.launch("--wait", experiment="chain").returncode == 0
+    (file,) = toy.study("chain").events_folder.iterdir()
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if '"e":"done"' not in line))
+    damaged = next((toy.study("chain").path / "store").glob(f"*/*/{name}"))
+    damaged.write_bytes(damaged.read_bytes()[:1])
+    assert toy.states("chain").get("lost") == 1
+    assert toy.launch("--wait", experiment="chain").returncode == 0
+    assert toy.states("chain") == {"done": 6}
+    again = {job for job, count in toy.executions().items() if count == 2}
+    assert again == {damaged.parent.name.split(".")[0]}
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ import pytest
 
 from seedfold.results.evaluation.axes import group_runs
 from seedfold.results.report import page as report
-from seedfold.results.report.figures import MAX_SERIES, make_labels, thin_curve
+from seedfold.results.report.figures import MAX_SERIES, make_labels
 from seedfold.results.report.page import write_report
+from seedfold.results.report.pooled_curves import thin_curve
 from seedfold.results.store.finished_job import FinishedJob
 from seedfold.results.store.published import DamagedError
 from seedfold.results.tables import result_tables as tables

@@ -91,7 +91,9 @@ def test_reasons_of_pending_jobs_are_put_in_words() -> None:
         ("105", 1): "waits for jobs before it"
     }
     known = {
-        " The job array has reached its running element limit;": "waits because of cluster.throttle",
+        " The job array has reached its running element limit;": (
+            "waits because of cluster.throttle or seedfold throttle"
+        ),
         " Job's requirements for resource reservation not satisfied (Resource: mem);": "waits for free resources",
         " Not enough job slot(s): 3 hosts;": "waits for free slots",
         " Dependency condition invalid or never satisfied;": "can never run: a job that it depends on failed",

@@ -43,7 +43,7 @@ def test_the_queue_is_read(fake: Fake) -> None:
     found = {row.index: row.state for row in queries.queued_tasks(["st.train.tok"], 10)}
     phases = {index: state.phase for index, state in found.items()}
     assert phases == {2: "pending", 3: "pending", 0: "running", 4: "ended", 5: "running", 6: "running"}
-    assert found[2].reason == "waits because of cluster.throttle"
+    assert found[2].reason == "waits because of cluster.throttle or seedfold throttle"
     assert (found[4].kind, found[4].reason) == ("timeout", "its task reached the time limit")
     assert {state.array_id for state in found.values()} == {"104"}
     assert found[0].node == "n1"

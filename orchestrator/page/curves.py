@@ -1,0 +1,149 @@
+"""Learning curves, and the final metrics of many jobs as points for figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.page.job_rows import axis_cell, select_views
+from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
+from seedfold.orchestrator.state.job_curves import Points, has_curves, read_curves
+from seedfold.orchestrator.state.overview import JobView, unique_by_id
+from seedfold.results.evaluation.axes import axis_names, format_value, short_names
+from seedfold.results.recording.collect import find_monitor
+from seedfold.results.report.shown_axes import choose_axes
+
+MOST_CURVES = 200
+MOST_POINTS = 5000
+_MOST_STEPS = 500
+_LABELLED = 2000
+"""Among how many jobs the axes are looked for that tell them apart."""
+
+
+def make_curves(study: KeptStudy, where: Sequence[str], metric: str | None, limit: int) -> dict[str, Any]:
+    """Return the curves of one metric, of running jobs first, then of those that ended last."""
+    snapshot = study.snapshot()
+    having = study.once(snapshot.version, ("curves", tuple(where)), lambda: _with_curves(snapshot, where))
+    found = [(view, _curves_of(study, view)) for view in having[:limit]]
+    names = list(dict.fromkeys(name for _, curves in found for name in curves))
+    if metric is not None and found and metric not in names:
+        raise UsageError(
+            f"metric={metric[:80]}: no such curve{did_you_mean(metric, names)}; curves: {', '.join(names)}"
+        )
+    chosen = metric or _default_metric([view for view, _ in found], names)
+    labels = make_labels(snapshot, [view for view, _ in found])
+    return {
+        "metrics": names,
+        "metric": chosen,
+        "total": len(having),
+        "curves": [
+            _curve(view, label, curves[chosen])
+            for (view, curves), label in zip(found, labels, strict=True)
+            if chosen is not None and chosen in curves
+        ],
+    }
+
+
+def make_job_curves(study: KeptStudy, view: JobView) -> dict[str, Any]:
+    """Return all curves of one job; their labels are the names of the metrics."""
+    curves = _curves_of(study, view)
+    return {
+        "metrics": list(curves),
+        "metric": _default_metric([view], list(curves)),
+        "total": len(curves),
+        "curves": [_curve(view, name, points) | {"metric": name} for name, points in curves.items()],
+    }
+
+
+def make_points(study: KeptStudy, where: Sequence[str], stage: str | None) -> dict[str, Any]:
+    """Return axes and metrics of the done jobs of a stage, by default of the last one whose jobs have metrics."""
+    snapshot = study.snapshot()
+    views = [view for view in select_views(snapshot, where, [stage] if stage else []) if view.state == "done"]
+    if stage is None:
+        stage = _stage_with_metrics(study, views)
+        views = [view for view in views if view.job.stage == stage]
+    views = unique_by_id(views)
+    shown = thin(views, MOST_POINTS)
+    axes = axis_names([view.job for view in shown])
+    short = short_names(axes)
+    metrics = study.results.names(shown)
+    return {
+        "stage": stage,
+        "columns": [
+            {"key": "id", "name": "id", "kind": "id"},
+            *({"key": axis, "name": short[axis], "kind": "axis"} for axis in axes),
+            *({"key": name, "name": name, "kind": "metric"} for name in metrics),
+        ],
+        "rows": [_point(study, view, axes, metrics) for view in shown],
+        "total": len(views),
+        "shown": len(shown),
+    }
+
+
+def make_labels(snapshot: Snapshot, views: Sequence[JobView]) -> list[str]:
+    """Return a short text for each job: the axes that tell the jobs of the study apart."""
+    jobs = [view.job for view in [*thin(snapshot.unique, _LABELLED), *views]]
+    names = axis_names(jobs)
+    shown, short = choose_axes(jobs, names).names, short_names(names)
+    with_stage = len({job.stage for job in jobs}) > 1
+    return [_label(view, shown, short, with_stage) for view in views]
+
+
+def _label(view: JobView, shown: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
+    parts = [view.job.stage] if with_stage else []
+    parts += [f"{short[name]}={format_value(view.job.axes[name])}" for name in shown if name in view.job.axes]
+    return ", ".join(parts) or view.job.stage
+
+
+def thin(items: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many of the items, at equal distances, with the last one."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+
+
+def _with_curves(snapshot: Snapshot, where: Sequence[str]) -> list[JobView]:
+    having = [view for view in unique_by_id(select_views(snapshot, where)) if has_curves(view)]
+    return sorted(having, key=lambda view: (view.state != "running", -_last_time(view)))
+
+
+def _last_time(view: JobView) -> float:
+    return float((view.job_state.event or {}).get("t", 0.0)) if view.state != "running" else 0.0
+
+
+def _curves_of(study: KeptStudy, view: JobView) -> Mapping[str, Points]:
+    """The curves of a job; those of one that is done never change."""
+    if view.state != "done":
+        return read_curves(view)
+    return study.curves.get((view.job.id, view.job_state.attempt), lambda: read_curves(view))
+
+
+def _default_metric(views: Sequence[JobView], names: Sequence[str]) -> str | None:
+    """The metric that the configuration watches, else the first of validation, else the first."""
+    monitored = (find_monitor(view.job.config)[0] for view in views)
+    validation = (name for name in names if name.startswith("val"))
+    wanted = next((name for name in monitored if name in names), None)
+    return wanted or next(validation, None) or next(iter(names), None)
+
+
+def _curve(view: JobView, label: str, points: Points) -> dict[str, Any]:
+    return {
+        "id": view.job.id,
+        "label": label,
+        "state": view.state,
+        "running": view.state == "running",
+        "points": thin(points, _MOST_STEPS),
+    }
+
+
+def _stage_with_metrics(study: KeptStudy, views: Sequence[JobView]) -> str | None:
+    first_of = {view.job.stage: view for view in reversed(views)}
+    with_metrics = [stage for stage, view in first_of.items() if study.results.values_of(view)]
+    counts = {stage: sum(view.job.stage == stage for view in views) for stage in with_metrics}
+    return max(with_metrics, key=counts.__getitem__, default=None)
+
+
+def _point(study: KeptStudy, view: JobView, axes: Sequence[str], metrics: Sequence[str]) -> list[Any]:
+    values = study.results.values_of(view)
+    return [view.job.id, *(axis_cell(view, axis) for axis in axes), *(values.get(name) for name in metrics)]
