@@ -188,8 +188,7 @@ class Worker:
         """Start jobs while there are free slots; return whether any job may still become ready."""
         if self.storage.holds_jobs():
             return any(True for _ in self.queue)
-        if self.machine.shortage is not None and not self.machine.runs_beside:
-            self.machine.runs_beside = must_start_now(self.submission.folder)
+        self.machine.runs_beside |= self.machine.shortage is not None and must_start_now(self.submission.folder)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
@@ -275,9 +274,7 @@ class Worker:
             if running.kill_reason:
                 running.send_signal(signal.SIGKILL, self.study)
         elif message["m"] == "started":
-            self.events.append_started(
-                running.job.id, running.attempt, message["process"], running.step_before, running.slot.gpus
-            )
+            self.events.append_started(running, message["process"])
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 running.send_signal(signal.SIGTERM, self.study)
