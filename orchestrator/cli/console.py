@@ -67,6 +67,11 @@ def print_lines(lines: Iterable[StyledLine]) -> None:
         click.echo(to_ansi(part), color=plain)
 
 
+def print_raw(text: str) -> None:
+    """Print a text that has been made harmless already, with the codes of its styles."""
+    click.echo(text, nl=False, color=False if os.environ.get("NO_COLOR") else None)
+
+
 def to_ansi(line: StyledLine) -> str:
     """Return a line with the codes of its style, and no other codes."""
     if line.parts:

@@ -19,9 +19,11 @@ from seedfold.orchestrator.cli.console import (
     counts_text,
     duration_text,
     make_lines,
+    output_width,
     print_lines,
     print_note,
     print_text,
+    wrap_lines,
 )
 from seedfold.orchestrator.cli.headline import print_headline
 from seedfold.orchestrator.cli.live_terminal import LiveTerminal
@@ -199,7 +201,8 @@ class _LiveDisplay:
             self._overview.refresh()
         views = self._overview.job_views()
         waits = make_lines(*filter(None, [progress.waits_for]), style="yellow")
-        self._terminal.show([*progress_of_views(self._overview, views), *waits, *failure_lines(views)])
+        lines = [*progress_of_views(self._overview, views), *waits, *failure_lines(views)]
+        self._terminal.show(wrap_lines(lines, output_width()))
         now = time.monotonic()
         # A large study takes long to read.
         self._next_look_at = now + max(_LOOK_EVERY_S, now - began)

@@ -15,6 +15,7 @@ from seedfold.orchestrator.cli.follow import wait_if_asked
 from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.code.snapshots import left_out_packages
 from seedfold.orchestrator.dispatch.launch import launch
+from seedfold.orchestrator.dispatch.start_now import start_now
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -24,6 +25,7 @@ from seedfold.orchestrator.settings.selection import Selection
 @options.overrides
 @options.config_dirs
 @options.wait
+@options.now
 @click.option("--replace", is_flag=True, help="Replace earlier jobs that have the same address and other settings.")
 @click.option(
     "--rerun",
@@ -41,6 +43,7 @@ def command(
     overrides: Sequence[str],
     config_dirs: Sequence[Path],
     wait: bool | None,
+    now: bool,
     replace: bool,
     rerun: str | None,
     pilot: int | None,
@@ -73,6 +76,8 @@ def command(
         tell=say_selected(selection, "start"),
     )
     print_started(launched, "launch")
+    if now:
+        start_beside_others(launched)
     context.exit(wait_if_asked(root, launched, wait))
 
 
@@ -109,3 +114,14 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")
     print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")
+
+
+def start_beside_others(launched: LaunchResult) -> None:
+    """Tell the workers of this machine not to wait for others, and say so."""
+    workers = start_now(launched.study)
+    print_text(
+        f"{launched.study.name}: does not wait for slots that other studies hold"
+        if workers
+        else "--now: changes nothing, because no job of the study waits on this machine",
+        style="" if workers else "yellow",
+    )

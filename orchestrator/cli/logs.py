@@ -14,6 +14,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.jobs.terminal_text import terminal_log
 from seedfold.orchestrator.cli import completion_values, options
 from seedfold.orchestrator.cli.console import print_note, print_text
+from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 from seedfold.orchestrator.state.job_logs import AttemptLog, follow_log, read_log
@@ -30,6 +31,7 @@ from seedfold.orchestrator.state.study_logs import StudyLogs
 @click.option("--raw", is_flag=True, help="Print every byte as it is, also those that control the terminal.")
 @options.within_study
 @options.selection
+@with_pager
 @options.common
 def command(
     words: Sequence[str],

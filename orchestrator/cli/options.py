@@ -172,6 +172,13 @@ def refuse_without_study(context: click.Context) -> None:
             raise UsageError(f"{parameter.opts[0]}: name the STUDY that it is for")
 
 
+now = click.option(
+    "--now",
+    is_flag=True,
+    help="On this machine: do not wait for slots that other studies hold; run beside their jobs.",
+)
+
+
 def wait(function: F) -> F:
     """``--wait`` and ``--detach``: wait until the jobs have ended, or return when they are submitted."""
     return click.option(

@@ -10,6 +10,7 @@ import click
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.headline import write_result_table
+from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.cli.table_output import OutputOptions, TableOutput, output_options
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
@@ -112,6 +113,7 @@ class GivenOptions(OutputOptions):
 @options.with_removed
 @options.across
 @options.selection_of_rows
+@with_pager
 @options.common
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Print or write a TABLE of a study: runs, metrics (the default), predictions, oof, ensemble or top.

@@ -11,7 +11,7 @@ from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.follow import wait_if_asked
-from seedfold.orchestrator.cli.launch import print_started
+from seedfold.orchestrator.cli.launch import print_started, start_beside_others
 from seedfold.orchestrator.cli.selected import say_selected
 from seedfold.orchestrator.dispatch.resume import resume
 from seedfold.orchestrator.ledger.layout import Root
@@ -36,6 +36,7 @@ from seedfold.orchestrator.settings.selection import Selection
 )
 @click.option("--folder", metavar="DIR", help="Folder of the project, if it has moved since the last launch.")
 @options.wait
+@options.now
 @options.accept_code
 @options.selection
 @options.common
@@ -48,6 +49,7 @@ def command(
     code: str,
     folder: str | None,
     wait: bool | None,
+    now: bool,
     accept_code: bool,
     where: Sequence[str],
     stages: Sequence[str],
@@ -73,6 +75,8 @@ def command(
         tell=say_selected(selection, "start"),
     )
     print_started(launched, "resume")
+    if now:
+        start_beside_others(launched)
     context.exit(wait_if_asked(root, launched, wait))
 
 

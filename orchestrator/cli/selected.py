@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import count_noun
@@ -18,7 +19,7 @@ def say_selected(selection: Selection, action: str) -> TellSelected | None:
     if not selection.text:
         return None
 
-    def say(jobs: list[JobDescription]) -> None:
+    def say(jobs: Sequence[JobDescription]) -> None:
         selected = [job for job in jobs if selection.matches(job)]
         stages = dict.fromkeys(job.stage for job in selected)
         of_stages = f" of {', '.join(stages)}" if len(stages) > 1 else ""

@@ -11,6 +11,7 @@ import click
 from seedfold.jobs.description import SHORT_ID_LENGTH
 from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.console import duration_text, print_json, print_text, size_text
+from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job
@@ -22,6 +23,7 @@ from seedfold.results.store.published import Result
 @options.job
 @options.within_study
 @options.as_json
+@with_pager
 @options.common
 def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
     """Show the details of a JOB: its state, attempts, result, log files and configuration."""

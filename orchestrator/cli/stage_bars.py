@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from seedfold.jobs.terminal_text import terminal_text
 from seedfold.jobs.times_text import about_text
@@ -11,13 +12,22 @@ from seedfold.orchestrator.cli.console import Style, StyledLine, counts_text, du
 from seedfold.orchestrator.state.job_states import STATES
 from seedfold.orchestrator.state.stage_progress import StageProgress
 
-_KINDS: tuple[tuple[tuple[str, ...], Style, str, str], ...] = (
-    (("done",), "green", "█", "#"),
-    (("failed", "blocked", "lost", "cancelled"), "red", "▚", "!"),
-    (("running",), "cyan", "▒", "+"),
-    (("submitted", "waiting"), "dim", "░", "."),
+
+class _Kind(NamedTuple):
+    """A part of a bar. Its character, or the ASCII one where that cannot be shown, tells it without colours."""
+
+    states: tuple[str, ...]
+    style: Style
+    character: str
+    ascii_character: str
+
+
+_KINDS = (
+    _Kind(("done",), "green", "█", "#"),
+    _Kind(("failed", "blocked", "lost", "cancelled"), "red", "▚", "!"),
+    _Kind(("running",), "cyan", "▒", "+"),
+    _Kind(("submitted", "waiting"), "dim", "░", "."),
 )
-"""The parts of a bar, in their order: states, style, and a character that tells them apart without colours."""
 _BAR_WIDTHS = (24, 14)
 _LONGEST_NAME = 16
 
@@ -65,10 +75,13 @@ def _words(stage: StageProgress) -> str:
 
 def _bar(counts: Mapping[str, int], width: int) -> list[StyledLine]:
     """Divide a bar among the kinds of states. Each kind that has a job has a character at least."""
-    numbers = [sum(counts.get(state, 0) for state in states) for states, *_ in _KINDS]
-    shares = _divide(numbers, width)
-    column = 2 if _is_shown(_KINDS[0][2]) else 3
-    return [StyledLine(kind[column] * share, kind[1]) for kind, share in zip(_KINDS, shares, strict=True) if share]
+    shares = _divide([sum(counts.get(state, 0) for state in kind.states) for kind in _KINDS], width)
+    is_ascii = not _is_shown(_KINDS[0].character)
+    return [
+        StyledLine((kind.ascii_character if is_ascii else kind.character) * share, kind.style)
+        for kind, share in zip(_KINDS, shares, strict=True)
+        if share
+    ]
 
 
 def _divide(numbers: Sequence[int], width: int) -> list[int]:

@@ -27,6 +27,7 @@ from seedfold.orchestrator.cli.console import (
     wrap_lines,
 )
 from seedfold.orchestrator.cli.ls import print_studies
+from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.cli.running_rows import epoch_text, metric_text, running_rows
 from seedfold.orchestrator.cli.stage_bars import stage_lines
 from seedfold.orchestrator.dispatch.queue_view import QueueView, advance_and_view_queue
@@ -67,6 +68,7 @@ _RUNNING_SHOWN = 8
 @options.with_removed
 @options.selection
 @options.as_json
+@with_pager
 @options.common
 @click.pass_context
 def command(

@@ -14,6 +14,7 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 
 FULL_DISK = "waits for room: the disk of the root is full, or its quota is used up"
 _FILE_NAME = "waits"
+_NOW_MARK = "now"
 _FULL_MARK = "full"
 _FULL_MARK_VALID_S = 120.0
 
@@ -24,6 +25,16 @@ def record_wait(submission_folder: Path, text: str) -> None:
         write_atomically(submission_folder / _FILE_NAME, [text])
     else:
         (submission_folder / _FILE_NAME).unlink(missing_ok=True)
+
+
+def request_start_now(submission_folder: Path) -> None:
+    """Tell the worker of a submission not to wait for slots that the workers of other studies hold."""
+    (submission_folder / _NOW_MARK).touch()
+
+
+def must_start_now(submission_folder: Path) -> bool:
+    """Whether the worker of a submission was told so."""
+    return (submission_folder / _NOW_MARK).exists()
 
 
 def record_full_disk(submission_folder: Path, is_full: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seedfold.orchestrator.ledger.checkpoint_progress import Step
 from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import StudyFolder
@@ -14,6 +13,7 @@ from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed
 from seedfold.orchestrator.state.job_states import JobState, unrecorded_done_event
 from seedfold.orchestrator.worker.environment import Interruption
 from seedfold.orchestrator.worker.messages import Message
+from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter
 from seedfold.orchestrator.worker.used_resources import merge_use
 from seedfold.results.store.published import DamagedError, find_damage
@@ -26,13 +26,11 @@ class AttemptEvents(WaitingEventWriter):
         super().__init__(study.events_folder, storage)
         self._study, self._submission, self._node = study, submission.token, node
 
-    def append_started(
-        self, job: str, attempt: int, process: Message, step: Step | None, gpus: Sequence[str] = ()
-    ) -> None:
-        """Record that an attempt has begun, from a checkpoint of this step if there is one that says it."""
-        details = {} if step is None else {"step": step}
-        details |= {"gpus": list(gpus)} if gpus else {}
-        self.append("started", job=job, n=attempt, process=process, **details)
+    def append_started(self, running: RunningAttempt, process: Message) -> None:
+        """Record that an attempt has begun: on which GPUs, and from which step if a checkpoint says it."""
+        details: dict[str, Any] = {} if running.step_before is None else {"step": running.step_before}
+        details |= {"gpus": list(running.slot.gpus)} if running.slot.gpus else {}
+        self.append("started", job=running.job.id, n=running.attempt, process=process, **details)
 
     def has_published(self, job: str, attempt: int) -> bool:
         """Whether an attempt has published its result."""

@@ -2,7 +2,9 @@
 
 A slot is a lock file in the user's own folder under the machine's temporary folder, held with flock while a job runs;
 the kernel frees it when its holder dies. The text in the file names the holder, for workers that wait; it means nothing
-when the lock is free. A worker that shares its CPUs and GPUs with nobody counts its slots in memory.
+when the lock is free. A worker that shares its CPUs and GPUs with nobody counts its slots in memory, and so does one
+that was told not to wait for the slots of others: it still holds those that are free, and has no more jobs at a time
+than without the others.
 """
 
 from __future__ import annotations
@@ -123,6 +125,38 @@ class OwnLocks:
         return self._holders[name]
 
 
+class FreeFirst:
+    """Shared locks; with ``beside`` set, also those that others hold, which this process then only counts.
+
+    Either way this process has each name once at most.
+    """
+
+    def __init__(self, shared: SharedLocks) -> None:
+        self.beside = False
+        self._shared, self._own = shared, OwnLocks()
+
+    def try_lock(self, name: str, holder: str) -> Release | None:
+        """Take a lock that nobody has or, with ``beside``, that this process does not have."""
+        forget = self._own.try_lock(name, holder)
+        if forget is None:
+            return None
+        release = self._shared.try_lock(name, holder)
+        if release is None and not self.beside:
+            forget()
+            return None
+
+        def release_both() -> None:
+            if release is not None:
+                release()
+            forget()
+
+        return release_both
+
+    def holder(self, name: str) -> str:
+        """Read what the holder of the shared lock has written."""
+        return self._shared.holder(name)
+
+
 def _lock_all_or_none(
     locks: Locks, names: Sequence[str], count: int, holder: str
 ) -> tuple[list[tuple[str, Release]] | None, list[str]]:
@@ -146,11 +180,15 @@ def _lock_all_or_none(
 
 @dataclass(frozen=True, slots=True)
 class SlotShortage:
-    """Why a job got no slot: it needs ``needed`` of ``slots``, and each of ``holders``, folders of studies, has one."""
+    """Why a job got no slot: it needs ``needed`` of ``slots``, and each of ``holders``, folders of studies, has one.
+
+    ``of_cpus`` tells slots of the CPUs from those of GPUs.
+    """
 
     needed: int
     slots: int
     holders: tuple[str, ...]
+    of_cpus: bool = True
 
     def to_text(self, root: Path) -> str:
         """Return it as one line of text. Studies outside ``root`` are named with their folder."""
@@ -162,6 +200,13 @@ class SlotShortage:
         return f"waits for {wanted}: {self._taken_text()} taken" + (
             f" by {studies} {', '.join(names)}" if names else ""
         )
+
+    def way_on(self, study: str) -> str:
+        """Say how to run beside the others: at once, and for a later launch."""
+        if not self.holders:
+            return ""
+        setting = f"cluster.slots={2 * self.slots}" if self.of_cpus else "a larger cluster.jobs_per_gpu"
+        return f"; to run beside it: seedfold resume {study} --now; a launch with {setting} would not wait either"
 
     def _taken_text(self) -> str:
         if len(self.holders) < self.slots:
@@ -195,7 +240,9 @@ class Machine:
         """Why the last job that asked for a slot got none, if others hold the slots that it needs."""
         self._holder = str(holder)
         self.cpus = cpus or len(os.sched_getaffinity(0))
-        self._locks = locks or SharedLocks(slots_folder())
+        self._locks = locks or FreeFirst(SharedLocks(slots_folder()))
+        self.runs_beside = False
+        """Whether jobs take slots that other workers hold, where no other is free."""
         self.gpus = list(visible_gpus() if gpus is None else gpus)
         self.max_jobs = cluster.slots
         self._slots_per_gpu = cluster.jobs_per_gpu
@@ -244,8 +291,13 @@ class Machine:
 
     def _lock_slots(self, names: Sequence[str], count: int) -> list[tuple[str, Release]] | None:
         held, taken = _lock_all_or_none(self._locks, names, count, self._holder)
+        if held is None and self.runs_beside and isinstance(self._locks, FreeFirst):
+            self._locks.beside = True
+            held, _ = _lock_all_or_none(self._locks, names, count, self._holder)
+            self._locks.beside = False
         if held is None:
-            self.shortage = SlotShortage(count, len(names), tuple(map(self._locks.holder, taken)))
+            holders = tuple(map(self._locks.holder, taken))
+            self.shortage = SlotShortage(count, len(names), holders, of_cpus=names[:1] == ["cpu-0"])
         return held
 
     def _gpus_with_free_memory(self) -> list[Gpu]:

@@ -17,7 +17,7 @@ from seedfold.orchestrator.ledger.checkpoint_progress import has_progressed, new
 from seedfold.orchestrator.ledger.claims import latest_attempt_number
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
-from seedfold.orchestrator.ledger.slot_waits import record_wait
+from seedfold.orchestrator.ledger.slot_waits import must_start_now, record_wait
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import Failure, RetryPolicies, RetryPolicy, failure_from_exit
@@ -188,6 +188,7 @@ class Worker:
         """Start jobs while there are free slots; return whether any job may still become ready."""
         if self.storage.holds_jobs():
             return any(True for _ in self.queue)
+        self.machine.runs_beside |= self.machine.shortage is not None and must_start_now(self.submission.folder)
         fits, full_sizes = {running.job.fit for running in self.running.values()}, set[SlotSize]()
         for job in self.queue.ready_jobs(self.running, fits, full_sizes):
             if self._start_job(job):
@@ -200,7 +201,7 @@ class Worker:
     def _record_wait(self, waits: bool) -> None:
         """Record who holds the slots, as long as this worker holds none."""
         shortage = self.machine.shortage if waits else None
-        text = shortage.to_text(self.root.path) if shortage else ""
+        text = shortage.to_text(self.root.path) + shortage.way_on(self.study.name) if shortage else ""
         if waits and self.limit.is_reached(self.running):
             text = self.limit.to_text()
         if text != self.recorded_wait:
@@ -271,9 +272,7 @@ class Worker:
             if running.kill_reason:
                 running.send_signal(signal.SIGKILL, self.study)
         elif message["m"] == "started":
-            self.events.append_started(
-                running.job.id, running.attempt, message["process"], running.step_before, running.slot.gpus
-            )
+            self.events.append_started(running, message["process"])
             if self.kill_at is not None:
                 # From now on the process handles signals; signals that were sent before are lost.
                 running.send_signal(signal.SIGTERM, self.study)

@@ -141,11 +141,16 @@ def test_a_launch_that_has_to_wait_says_for_what(toy: Toy) -> None:
     wait_until(lambda: toy.states("one") == {"running": 1})
     second = toy.start(*launch, "study=two")
     wait_until(lambda: toy.states("two") and "waits for a slot: " in toy.output_of("status", "two"))
+    beside = toy.launch("seed=1", "fold=0", "study=three", "--now", experiment="light")
+    assert (beside.returncode, toy.states("three"), toy.states("one")) == (0, {"done": 1}, {"running": 1})
+    assert "three: does not wait for slots that other studies hold" in beside.stdout
     toy.output_of("cancel", "one")
     said, _ = second.communicate(timeout=WAIT_S)
     first.communicate(timeout=WAIT_S)
     assert second.returncode == 0
-    assert re.search(r"^two: waits for a slot: (all \d+ are|the only one is) taken by study one$", said, re.MULTILINE)
+    assert re.search(
+        r"^two: waits for a slot: (all \d+ are|the only one is) taken by study one; .* two --now;", said, re.MULTILINE
+    )
     assert said.count("waits for") == 1
     assert "waits for" not in toy.output_of("status", "two")
 

@@ -183,6 +183,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
     toy.launch("--detach", "cluster.slots=2", experiment="light")
     wait_until(lambda: toy.states("light").get("running") == 2, pause_s=0.3)
     yield toy
+    toy.release_jobs()
     toy.kill_workers()
 
 
@@ -207,7 +208,7 @@ def test_watch_is_stopped_goes_on_filters_and_cancels(held: Toy) -> None:
         terminal.wait_for("light: 3 jobs,")
         terminal.type("C")
         terminal.wait_for("cancel the 3 jobs that are not done (0 running)? y")
-        terminal.type("n/\r")
+        terminal.type("n/" + 6 * "\x7f" + "\r")
         terminal.wait_for("light: 6 jobs,")
         terminal.type("Cy")
         terminal.wait_for("ENDED")

@@ -123,6 +123,25 @@ def test_who_waits_learns_who_has_the_places() -> None:
     assert wait_text(lonely, Resources(gpus=1)) == "waits for a slot: the only one is taken by study /else/two"
 
 
+def test_who_does_not_wait_runs_beside_others_but_takes_free_places_first() -> None:
+    other, here = machine(gpus=2), machine(gpus=2, holder="/runs/two")
+    taken = [other.acquire_slot(Resources(gpus=1), 0) for _ in range(2)]
+    assert here.acquire_slot(Resources(gpus=1), 0) is None
+    assert here.shortage is not None
+    assert "seedfold resume two --now" in here.shortage.way_on("two")
+    here.runs_beside = True
+    slots = [here.acquire_slot(Resources(gpus=1), number) for number in range(3)]
+    assert [slot and slot.gpus for slot in slots] == [("0",), ("1",), None]
+    # Of the places that are free now, the one that it counts already is not given to it twice.
+    for slot in (*taken, slots[1]):
+        assert slot is not None
+        slot.release()
+    again = here.acquire_slot(Resources(gpus=1), 1)
+    assert again is not None
+    assert again.gpus == ("1",)
+    assert machine(gpus=2, holder="/runs/three").acquire_slot(Resources(gpus=2), 0) is None
+
+
 def test_a_job_that_gets_a_place_lacks_none() -> None:
     here = machine(gpus=1)
     slot = here.acquire_slot(Resources(gpus=1), 0)
