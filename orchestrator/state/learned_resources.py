@@ -99,7 +99,8 @@ class UsageHistory:
             field, amounts = FIELDS[key], self.amounts(key, job.stage, job.run)
             first = getattr(resources, field)
             if len(amounts) >= ENOUGH_JOBS or (amounts and not first):
-                resources = replace(resources, **{field: learned_amount(key, amounts)})
+                learned: dict[str, Any] = {field: learned_amount(key, amounts)}
+                resources = replace(resources, **learned)
         return resources
 
 
