@@ -213,13 +213,8 @@ class Worker:
         if reason:
             self._record_impossible(job, reason)
             return True
-        if self.limit.is_reached(self.running):
-            return False
-        slot = self.machine.acquire_slot(job.resources, len(self.running))
+        slot = self.limit.acquire_slot(job.resources, self.running)
         if slot is None:
-            return False
-        if not self.limit.join(slot):
-            slot.release()
             return False
         try:
             self._start_in_slot(job, slot)
