@@ -80,7 +80,9 @@ def _names_of(study: StudyFolder, with_checkpoints: bool) -> Iterator[str]:
             # Hidden ones are being written; a snapshot has none that are its own.
             folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
             names = [Path(place, name) for name in files if not name.startswith(".")]
-            yield from (path.relative_to(study.path).as_posix() for path in names if not path.is_symlink())
+            # Code that is a link would be missing; what a link in outputs leads to is somewhere else for a reason.
+            kept = (path for path in names if path.is_file() and not (folder == "outputs" and path.is_symlink()))
+            yield from (path.relative_to(study.path).as_posix() for path in kept)
 
 
 def _add_member(tar: tarfile.TarFile, name: str, source: Path | bytes) -> dict[str, Any]:
