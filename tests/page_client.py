@@ -8,7 +8,7 @@ from typing import Any
 
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.page.access import AccessRules
-from seedfold.orchestrator.page.application import make_application
+from seedfold.orchestrator.page.application import Page, make_application
 
 with warnings.catch_warnings():
     # Newer versions of Starlette would rather have another package than httpx.
@@ -21,7 +21,7 @@ ADDRESS = "http://127.0.0.1:8000"
 
 def open_page(root: Path, token: str | None = TOKEN) -> TestClient:
     """Return a client of the page; with no token it is that of a stranger."""
-    client = TestClient(make_application(Root(root), AccessRules(TOKEN)), base_url=ADDRESS)
+    client = TestClient(make_application(Page(Root(root)), AccessRules(TOKEN)), base_url=ADDRESS)
     if token is not None:
         client.headers["Authorization"] = f"Bearer {token}"
     return client

@@ -111,6 +111,8 @@ def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str
         check=True,
     ).stdout
     assert where.startswith(str(source) if kind == "editable" else str(installed.parent))
+    static = "orchestrator/page/static"
+    assert names_below(Path(where.strip()).parent / static) == names_below(source / static)
     (tmp_path / "home").mkdir()
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "SEEDFOLD_ROOT": str(tmp_path / "runs")}
     launched = subprocess.run(
@@ -135,6 +137,12 @@ def test_a_study_of_a_strangers_package(project: Path, tmp_path: Path, kind: str
     assert "program: 2 done" in swept
     asked = ("hydra/launcher=seedfold_slurm", "--cfg", "hydra", "--package", "hydra.launcher")
     assert "partition: null" in _run_program(installed, project, environment, *asked)
+
+
+def names_below(folder: Path) -> set[str]:
+    names = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert "index.html" in names
+    return names
 
 
 def _run_program(installed: Path, folder: Path, environment: dict[str, str], *args: str) -> str:

@@ -11,6 +11,7 @@ from seedfold.orchestrator.cli import options
 from seedfold.orchestrator.cli.call import add_folder_to_import_path
 from seedfold.orchestrator.cli.console import print_json, print_note, print_text
 from seedfold.orchestrator.dispatch.hold import release
+from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.settings.selection import Selection
 
@@ -42,6 +43,13 @@ def command(
         print_text(f"{study}: no held job to release")
     else:
         print_text(f"{study}: {count_noun(len(jobs), 'job')} released; to follow them: seedfold watch {study}")
+    _print_notes(launched, as_json)
+    context.exit(launched.exit_code)
+
+
+def _print_notes(launched: LaunchResult, as_json: bool) -> None:
+    """Print what has changed since jobs were done, and what the scheduler refused."""
+    if not as_json:
+        print_text(*(f"release: {note}" for note in launched.notes), style="yellow")
     for refusal in launched.advance_result.refusals if launched.advance_result else ():
         print_note(refusal)
-    context.exit(launched.exit_code)

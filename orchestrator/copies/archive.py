@@ -163,7 +163,7 @@ def _read_members(tar: tarfile.TarFile, into: Path | None) -> tuple[dict[str, tu
         if member.name == _MANIFEST:
             manifest = json.loads(content.read())
             continue
-        digested = _Digested(cast("IO[bytes]", content))
+        digested = _Digested(content)
         _copy(digested, None if into is None else into / member.name)
         found[member.name] = member.size, digested.digest.hexdigest()
     if manifest is None:

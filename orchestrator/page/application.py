@@ -141,9 +141,8 @@ class Page:
         return compare(self.studies, names)
 
 
-def make_application(root: Root, rules: AccessRules) -> ASGIApp:
-    """Return the server of a root's page, for those who keep the rules."""
-    page = Page(root)
+def make_application(page: Page, rules: AccessRules) -> ASGIApp:
+    """Return the server of a page, for those who keep the rules."""
     for suffix, media_type in _TYPES.items():
         mimetypes.add_type(media_type, suffix)
 

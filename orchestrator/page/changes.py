@@ -26,14 +26,14 @@ class Changes:
 
     def __init__(self, studies: KeptStudies) -> None:
         self._studies = studies
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: set[asyncio.Queue[str | None]] = set()
         self._signatures: dict[str, Signature] = {}
         self._watch: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def events(self) -> AsyncIterator[str]:
         """Yield the text of the events for one listener, until it goes away; a comment now and then keeps it open."""
-        queue: asyncio.Queue[str] = asyncio.Queue()
+        queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._listeners.add(queue)
         self._loop = asyncio.get_running_loop()
         if self._watch is None:
@@ -46,6 +46,8 @@ class Changes:
                 except TimeoutError:
                     yield ": still here\n\n"
                     continue
+                if study is None:
+                    return
                 yield f"event: changed\ndata: {json.dumps({'study': study})}\n\n"
         finally:
             self._listeners.discard(queue)
@@ -57,6 +59,11 @@ class Changes:
         """Tell all listeners, from any thread, that there is something new about a study."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._tell, study)
+
+    def close(self) -> None:
+        """End the streams of all listeners: a server that stops would wait for them."""
+        for queue in self._listeners:
+            queue.put_nowait(None)
 
     def _tell(self, study: str) -> None:
         for queue in self._listeners:

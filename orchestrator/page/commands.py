@@ -22,6 +22,8 @@ def study_commands(study: KeptStudy) -> list[dict[str, str]]:
             "follow it in a terminal": f"seedfold watch {name} {root}",
             "follow the logs of its running jobs": f"seedfold logs {name} -f {root}",
             "start those jobs again that are not done": f"seedfold resume {name} {root}",
+            "hold the jobs that have not begun": f"seedfold hold {name} {root}",
+            "let held jobs go on": f"seedfold release {name} {root}",
             "cancel the jobs that are not done": f"seedfold cancel {name} {root}",
             "write a report to send": f"seedfold report {name} {root}",
         }
@@ -43,6 +45,7 @@ def selection_commands(
         "count these jobs by state": status,
         "print their results": results,
         "start those again that are not done": f"seedfold resume {tail}",
+        "hold those that have not begun": f"seedfold hold {tail}",
         "cancel those that are not done": f"seedfold cancel {tail}",
         **({"run the done ones again": f"seedfold rerun {tail}"} if chosen else {}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -22,6 +22,7 @@ _MOST_READ = 5000
 """Of how many jobs the results are read for the means of groups."""
 _MOST_GROUPS = 500
 _MOST_TEXT = 500
+_PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 _KINDS = {
     "id": "id",
     "stage": "text",
@@ -122,6 +123,11 @@ def axis_cell(view: JobView, name: str) -> Any:
     return format_value(value) if isinstance(value, list | dict | tuple) or value is None else value
 
 
+def value_key(value: Any) -> Hashable:
+    """A key that is equal for equal values: that of a plain value costs little, and large studies have many."""
+    return (type(value), value) if type(value) in _PLAIN_TYPES else format_value(value)
+
+
 def _plain_column(key: str) -> _Column:
     return _Column(key, key, _KINDS[key], _PLAIN_VALUES[key])
 
@@ -186,25 +192,25 @@ def _rank(value: Any) -> tuple[int, Any]:
 
 
 def _groups(
-    study: KeptStudy, views: Sequence[JobView], columns: Mapping[str, _Column], key: str
+    study: KeptStudy, views: Sequence[JobView], columns: Mapping[str, _Column], name: str
 ) -> list[dict[str, Any]]:
-    column = _find_column(study, views, columns, key)
-    members: dict[str, list[JobView]] = {}
-    values: dict[str, Any] = {}
+    column = _find_column(study, views, columns, name)
+    members: dict[Hashable, list[JobView]] = {}
+    values: dict[Hashable, Any] = {}
     for view in views:
         value = column.value(view)
-        name = format_value(value)
-        values.setdefault(name, value)
-        members.setdefault(name, []).append(view)
+        key = value_key(value)
+        values.setdefault(key, value)
+        members.setdefault(key, []).append(view)
     with_means = len(views) <= _MOST_READ or study.results.are_read(views)
     return [
         {
-            "value": values[name],
+            "value": values[key],
             "jobs": len(own),
             "states": dict(Counter(view.state for view in own)),
             "means": _means(study, own) if with_means else {},
         }
-        for name, own in list(members.items())[:_MOST_GROUPS]
+        for key, own in list(members.items())[:_MOST_GROUPS]
     ]
 
 

@@ -14,7 +14,8 @@ import uvicorn
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.page.access import LOCAL_NAMES, AccessRules
-from seedfold.orchestrator.page.application import make_application
+from seedfold.orchestrator.page.application import Page, make_application
+from seedfold.orchestrator.page.changes import Changes
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 128
@@ -46,9 +47,10 @@ def open_socket(host: str, port: int) -> socket.socket:
 def serve(root: Root, opened: socket.socket, token: str, names: Collection[str]) -> None:
     """Answer until SIGINT or SIGTERM. ``names`` are those by which others than this machine may call it."""
     rules = AccessRules(token, LOCAL_NAMES | set(names), any_address=bool(names))
+    page = Page(root)
     # The log of requests would hold the token.
     config = uvicorn.Config(
-        make_application(root, rules),
+        make_application(page, rules),
         loop="asyncio",
         http="h11",
         ws="none",
@@ -62,7 +64,20 @@ def serve(root: Root, opened: socket.socket, token: str, names: Collection[str])
     threading.Thread(target=_import_what_takes_long, daemon=True).start()
     # Ctrl-C is the way to end it.
     with closing(opened), suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[opened])
+        _Server(config, page.changes).run(sockets=[opened])
+
+
+class _Server(uvicorn.Server):
+    """A server that first tells those who listen to changes that it stops, instead of breaking off their streams."""
+
+    def __init__(self, config: uvicorn.Config, changes: Changes) -> None:
+        super().__init__(config)
+        self._changes = changes
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and wait for what is being answered."""
+        self._changes.close()
+        await super().shutdown(sockets)
 
 
 def _import_what_takes_long() -> None:

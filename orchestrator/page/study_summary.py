@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from seedfold.jobs.work import DataFailure
 from seedfold.orchestrator.dispatch.queue_view import view_queue
 from seedfold.orchestrator.page.answers import one_line
 from seedfold.orchestrator.page.commands import study_commands
+from seedfold.orchestrator.page.job_rows import value_key
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.state.expected_end import seconds_to_end
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES
@@ -26,7 +27,7 @@ from seedfold.orchestrator.state.overview import (
 )
 from seedfold.orchestrator.state.running_jobs import RunningJob, find_running
 from seedfold.orchestrator.state.study_logs import read_end
-from seedfold.results.evaluation.axes import format_value, short_names
+from seedfold.results.evaluation.axes import short_names
 
 _MOST_VALUES = 200
 _MOST_IDS = 200
@@ -93,10 +94,10 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _axes(views: Sequence[JobView]) -> Iterator[dict[str, Any]]:
-    values: dict[str, dict[str, Any]] = {}
+    values: dict[str, dict[Hashable, Any]] = {}
     for view in views:
         for name, value in view.job.axes.items():
-            values.setdefault(name, {}).setdefault(format_value(value), value)
+            values.setdefault(name, {}).setdefault(value_key(value), value)
     short = short_names(list(values))
     for name, found in values.items():
         yield {"key": name, "name": short[name], "values": list(found.values())[:_MOST_VALUES], "total": len(found)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
@@ -89,7 +90,8 @@ class UsageHistory:
                 f"resources.{key}: auto: no job of stage {job.stage} is done from which it could be learned;"
                 f" name a first value: resources.{key}='auto {_FIRST_VALUES[key]}'"
             )
-        return replace(resources, **{FIELDS[key]: getattr(Resources(), FIELDS[key]) for key in unknown})
+        defaults: dict[str, Any] = {FIELDS[key]: getattr(Resources(), FIELDS[key]) for key in unknown}
+        return replace(resources, **defaults)
 
     def _learn(self, job: JobDescription) -> Resources:
         resources = job.resources
@@ -97,7 +99,8 @@ class UsageHistory:
             field, amounts = FIELDS[key], self.amounts(key, job.stage, job.run)
             first = getattr(resources, field)
             if len(amounts) >= ENOUGH_JOBS or (amounts and not first):
-                resources = replace(resources, **{field: learned_amount(key, amounts)})
+                learned: dict[str, Any] = {field: learned_amount(key, amounts)}
+                resources = replace(resources, **learned)
         return resources
 
 

@@ -62,7 +62,7 @@ def _seconds_before(record: JobRecord) -> float:
     """How long the attempts took that were interrupted, each of which the next one went on from."""
     ended = [(number, event) for number, event in record.last_events.items() if event["e"] == "interrupted"]
     starts = record.start_events
-    return sum(max(0.0, event["t"] - starts[number]["t"]) for number, event in ended if number in starts)
+    return sum(max(0.0, float(event["t"] - starts[number]["t"])) for number, event in ended if number in starts)
 
 
 def uses_in_ledger(ledger: Ledger) -> Iterator[JobUse]:

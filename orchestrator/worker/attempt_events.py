@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.orchestrator.ledger.claims import is_published
+from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed_everywhere
@@ -52,6 +53,11 @@ class AttemptEvents(WaitingEventWriter):
             event["usage"] = merge_use(event.get("usage", {}), seen)
         self.append("done", **{key: value for key, value in event.items() if key not in {"e", "t"}})
         return None
+
+    def append_unrecorded(self, job: str, attempt: int, known: Event | None) -> bool:
+        """Record an attempt whose last ``known`` event is not its end, if it has published a whole result."""
+        is_recorded = known is not None and known["e"] != "started"
+        return not is_recorded and self.has_published(job, attempt) and self.append_done(job, attempt) is None
 
     def append_interrupted(self, job: str, attempt: int, reason: str, why: Interruption | None) -> None:
         """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it."""

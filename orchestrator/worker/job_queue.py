@@ -56,6 +56,8 @@ class JobQueue:
         self._all_closed = False
         self.may_have_more = True
         """Whether the last search found a job that is ready, or that may become ready by itself."""
+        self.held: set[str] = set()
+        """The jobs that the last search found held."""
         for job in jobs:
             self.add(job)
 
@@ -143,6 +145,7 @@ class JobQueue:
         """
         self._restore_children(running)
         self.may_have_more = False
+        self.held.clear()
         for _, name in list(self._candidates):
             job = self._jobs.get(name)
             if job is None or slot_size(job) in full_sizes:
@@ -178,6 +181,7 @@ class JobQueue:
             return "over"
         job_state = self._states.of(job.id)
         if job_state.is_held:
+            self.held.add(job.id)
             # Once its pilot jobs are done it may begin.
             return "wait" if job_state.state == "submitted" else "never"
         of_parents = self._readiness_of_parents(job)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Collection
 
 from seedfold.jobs.errors import count_noun
+from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.state.job_states import JobStates
 from seedfold.orchestrator.worker.slots import Machine, Slot
@@ -42,15 +43,17 @@ class StudyLimit:
         begun = (job for job in others if (ledger.record_of(job).latest_event or {}).get("e") == "started")
         return sum(self._states.of(job).state == "running" for job in begun if job not in running)
 
-    def join(self, slot: Slot) -> bool:
-        """Have the job in a slot take a place of the study until the slot is released; False if there is none."""
-        if self._limit is None:
-            return True
+    def acquire_slot(self, resources: Resources, running: Collection[str]) -> Slot | None:
+        """Take a slot for a job next to the ``running`` ones, and a place of the study; None if one is missing."""
+        slot = None if self.is_reached(running) else self._machine.acquire_slot(resources, len(running))
+        if slot is None or self._limit is None:
+            return slot
         release = self._machine.lock_one([f"{self._name}.{number}" for number in range(self._limit)])
         if release is None:
-            return False
+            slot.release()
+            return None
         slot.locks.append(release)
-        return True
+        return slot
 
     def to_text(self) -> str:
         """What the worker waits for if the limit is reached, as one line of text."""

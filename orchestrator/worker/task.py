@@ -40,14 +40,13 @@ def _were_jobs_released(worker: Worker) -> bool:
     A scheduler's jobs are submitted again. A worker of this machine has to look itself, after it has recorded its end:
     whoever released them before saw it alive, and whoever does it later sees that it has ended.
     """
-    states = worker.states
-    held = [job for job in worker.queue if states.of(job).is_held]
-    if worker.environment.is_scheduled or worker.kill_at is not None or worker.queue.has_closed_stages or not held:
+    states, queue = worker.states, worker.queue
+    if worker.environment.is_scheduled or worker.kill_at is not None or queue.has_closed_stages or not queue.held:
         return False
     if longest_cache_s(states.ledger.study.path):
         states.ledger.look_past_caches()
     states.refresh()
-    return any(states.of(job).state == "waiting" and not states.of(job).is_held for job in held)
+    return any(states.of(job).state == "waiting" and not states.of(job).is_held for job in queue.held)
 
 
 def _record_start(submission: Submission, environment: WorkerEnvironment) -> bool:

@@ -213,13 +213,8 @@ class Worker:
         if reason:
             self._record_impossible(job, reason)
             return True
-        if self.limit.is_reached(self.running):
-            return False
-        slot = self.machine.acquire_slot(job.resources, len(self.running))
+        slot = self.limit.acquire_slot(job.resources, self.running)
         if slot is None:
-            return False
-        if not self.limit.join(slot):
-            slot.release()
             return False
         try:
             self._start_in_slot(job, slot)
@@ -243,12 +238,10 @@ class Worker:
 
     def _record_published_result(self, job: JobDescription, attempt: int) -> bool:
         """Record the result of an attempt that published it and was killed before it could record that."""
-        known_event = self.states.ledger.record_of(job.id).last_events.get(attempt)
         self.refreshed_at = -inf
-        is_recorded = known_event is not None and known_event["e"] != "started"
-        if is_recorded or not self.events.has_published(job.id, attempt):
-            return False
-        if self.events.append_done(job.id, attempt):
+        if not self.events.append_unrecorded(
+            job.id, attempt, self.states.ledger.record_of(job.id).last_events.get(attempt)
+        ):
             return False
         self.queue.remove(job.id)
         return True

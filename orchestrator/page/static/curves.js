@@ -1,12 +1,31 @@
 // Learning curves, which grow while jobs run.
 
-import {html} from "./vendor/preact-htm.js";
+import {html, useRef} from "./vendor/preact-htm.js";
 import {Chart, Key, axis, seriesLine, tooltip} from "./chart.js";
-import {number} from "./format.js";
+import {metric as metricText, number} from "./format.js";
 
-function option(palette, metric, curves) {
+const TOLD = 12;
+
+/** A colour for each curve, which it keeps while others come and go. */
+function usePlaces(curves) {
+  const kept = useRef(new Map());
+  const old = kept.current;
+  const stay = new Map(curves.filter(({id}) => old.has(id)).map(({id}) => [id, old.get(id)]));
+  const taken = new Set(stay.values());
+  let free = 0;
+  for (const {id} of curves) {
+    if (stay.has(id)) continue;
+    while (taken.has(free)) free += 1;
+    taken.add(free);
+    stay.set(id, free);
+  }
+  kept.current = stay;
+  return curves.map(({id}) => stay.get(id));
+}
+
+function option(palette, metric, curves, places) {
   const series = curves.map((curve, place) => {
-    const line = seriesLine(palette, place);
+    const line = seriesLine(palette, places[place]);
     const last = curve.points.length - 1;
     return {
       id: curve.id, name: curve.label, type: "line", showSymbol: curve.running || last === 0, lineStyle: {width: 2, ...line},
@@ -19,11 +38,17 @@ function option(palette, metric, curves) {
     xAxis: axis(palette, "epoch or step", {minInterval: 1, min: "dataMin", max: "dataMax", splitLine: {show: false}}),
     yAxis: axis(palette, ""),
     tooltip: {
-      trigger: "axis", order: "valueDesc",
-      formatter: (items) => tooltip(`${metric}, ${items[0].axisValue}`, items.slice(0, 12).map((item) => `${number(item.value[1])}  ${item.seriesName}`)),
+      trigger: "axis",
+      formatter: (items) => tooltip(`${metric}, ${number(items[0].axisValue)}`, tooltipLines(items)),
     },
     series,
   };
+}
+
+/** The values at one step, the largest first, as many as are easily read. */
+function tooltipLines(items) {
+  const lines = [...items].sort((one, two) => two.value[1] - one.value[1]).map((item) => `${metricText(item.value[1])}  ${item.seriesName}`);
+  return lines.length > TOLD ? [...lines.slice(0, TOLD), `and ${lines.length - TOLD} more`] : lines;
 }
 
 function table(curves) {
@@ -37,9 +62,10 @@ function table(curves) {
 
 /** One chart of one metric. `link(id)` is the address of a job, where the list of lines leads. */
 export function Curves({metric, curves, link, caption, height}) {
-  return html`<div class="curves"><${Chart} title=${metric} caption=${caption} height=${height} data=${[metric, curves]}
-    build=${(palette) => option(palette, metric, curves)} table=${() => table(curves)} />
-    ${link && html`<ul class="legend" aria-label="Lines">${curves.map((curve, place) => html`<li key=${curve.id}><${Key} place=${place} />
+  const places = usePlaces(curves);
+  return html`<div class="curves"><${Chart} title=${metric} caption=${caption} height=${height} data=${[metric, curves, places]}
+    build=${(palette) => option(palette, metric, curves, places)} table=${() => table(curves)} />
+    ${link && html`<ul class="legend" aria-label="Lines">${curves.map((curve, place) => html`<li key=${curve.id}><${Key} place=${places[place]} />
       <a href=${link(curve.id)}>${curve.label}</a> <b>${curve.points.length ? number(curve.points.at(-1)[1]) : ""}</b>
       ${curve.running && html` <span class="running" title="running"><span aria-hidden="true">▶</span> running</span>`}</li>`)}</ul>`}</div>`;
 }

@@ -26,15 +26,17 @@ export function SettingsTab({route, study, data}) {
   return html`<section aria-labelledby="settings"><h2 id="settings" class="hidden">Settings</h2>
     ${stages.length > 1 && html`<div class="choices"><${Choice} label="stage" value=${stage || answer.data?.stage || ""} options=${stages}
       onChoose=${(value) => choose(route, {stage: value})} /></div>`}
-    <${Answer} answer=${answer}>${(found) => html`<${Settings} route=${route} study=${study} found=${found} />`}<//></section>`;
+    <${Answer} answer=${answer}>${(found) => html`<${Settings} route=${route} study=${study} found=${found} headline=${data.headline} />`}<//></section>`;
 }
 
-function Settings({route, study, found}) {
+function Settings({route, study, found, headline}) {
   const known = readPoints(found);
   if (known.metrics.length === 0) return html`<${Empty}>No job has published a metric yet.<//>`;
   const {chosen} = route;
+  // Over seeds and folds the headline table takes means: what is left are the settings that one compares.
+  const compared = (headline?.columns || []).filter((column) => column.kind === "axis").map((column) => column.key);
   const metric = known.metrics.includes(chosen.metric) ? chosen.metric : known.metrics[0];
-  const axis = known.axes.includes(chosen.axis) ? chosen.axis : known.axes[0];
+  const axis = known.axes.includes(chosen.axis) ? chosen.axis : known.axes.find((key) => compared.includes(key)) || known.axes[0];
   const by = known.axes.includes(chosen.by) && chosen.by !== axis ? chosen.by : "";
   const other = known.metrics.includes(chosen.other) ? chosen.other : known.metrics.find((name) => name !== metric);
   const named = (keys) => keys.map((key) => [key, known.name(key)]);

@@ -59,7 +59,7 @@ export function AgainstAxis({known, metric, axis: key, by}) {
   const numeric = isNumeric(values);
   const place = (value) => (numeric ? value : text(value));
   const build = (palette) => ({
-    xAxis: axis(palette, known.name(key), numeric ? {type: scale(values)} : {type: "category", data: values.map(text), splitLine: {show: false}}),
+    xAxis: axis(palette, known.name(key), numeric ? {type: scale(values), ...(values.every(Number.isInteger) ? {minInterval: 1} : {})} : {type: "category", data: values.map(text), splitLine: {show: false}}),
     yAxis: axis(palette, ""),
     tooltip: {trigger: "item", formatter: (item) => tooltip(item.seriesName, [item.data.say || `${known.name(key)}=${text(item.data[0])}: ${number(item.data[1])}`])},
     series: [

@@ -33,7 +33,7 @@ function Tab({current, route, study, data}) {
   if (current === "curves") return html`<${CurvesTab} route=${route} study=${study} />`;
   if (current === "settings") return html`<${SettingsTab} route=${route} study=${study} data=${data} />`;
   if (current === "evaluation") return html`<${EvaluationTab} route=${route} study=${study} />`;
-  if (current === "failures") return html`<${Failures} study=${study} failures=${data.failures} />`;
+  if (current === "failures") return html`<${Failures} study=${study} data=${data} />`;
   if (current === "jobs") return html`<${JobsTab} route=${route} study=${study} data=${data} />`;
   return html`<${Overview} study=${study} data=${data} />`;
 }
@@ -51,7 +51,7 @@ function Overview({study, data}) {
     ${data.failures.length > 0 && html`<section aria-labelledby="failed"><h2 id="failed">Failures</h2><ul class="failures">
       ${data.failures.slice(0, 3).map((group) => html`<li key=${group.reason}><b>${plural(group.count, "job")}</b> ${group.reason}</li>`)}</ul>
       <p><a href=${address(["studies", study, "failures"])}>All failures with the ends of their logs</a></p></section>`}
-    <section aria-labelledby="commands"><h2 id="commands">In the terminal</h2><${Commands} study=${study} commands=${data.commands} /></section>`;
+    <section aria-labelledby="commands"><h2 id="commands">In the terminal</h2><${Commands} commands=${data.commands} /></section>`;
 }
 
 function endText(data) {
@@ -117,7 +117,8 @@ function MetricCell({cell}) {
   return cell.best ? html`<b class="best">${cell.text} <span title="best">★</span></b>` : cell.text;
 }
 
-function Failures({study, failures}) {
+function Failures({study, data: {failures, commands}}) {
+  const again = commands.find(({command}) => command.startsWith("seedfold resume "));
   if (failures.length === 0) return html`<${Empty}>No job has failed.<//>`;
   return html`<section class="failures"><h2 class="hidden">Failures</h2>${failures.map((group, place) => html`<details
     key=${group.reason} open=${place === 0}><summary><b>${plural(group.count, "job")}</b> ${group.reason}</summary>
@@ -126,16 +127,9 @@ function Failures({study, failures}) {
       ${group.jobs.length > SHOWN_IDS && html`<li class="soft">and ${count(group.count - SHOWN_IDS)} more</li>`}</ul>
     ${group.log_end ? html`<p class="small soft">The end of the log of the first of them:</p>
       <pre class="log" tabindex="0" aria-label="End of the log">${group.log_end}</pre>` : html`<${Empty}>It left no log.<//>`}</details>`)}
-    <p class="small soft">When the reason is mended, run them again:</p><${Command} command=${`seedfold resume ${study}`} /></section>`;
+    ${again && html`<p class="small soft">When the reason is mended, run them again:</p><${Command} command=${again.command} />`}</section>`;
 }
 
-function Commands({study, commands}) {
-  const shown = commands || [
-    {does: "The same in the terminal", command: `seedfold watch ${study}`},
-    {does: "Logs of all running jobs", command: `seedfold logs ${study} -f`},
-    {does: "Run what is missing", command: `seedfold resume ${study}`},
-    {does: "Stop what runs and waits", command: `seedfold cancel ${study}`},
-    {does: "One page to mail", command: `seedfold report ${study}`},
-  ];
-  return html`<div class="commands">${shown.map(({does, command}) => html`<${Command} key=${command} what=${does} command=${command} />`)}</div>`;
+function Commands({commands}) {
+  return html`<div class="commands">${commands.map(({does, command}) => html`<${Command} key=${command} what=${does} command=${command} />`)}</div>`;
 }

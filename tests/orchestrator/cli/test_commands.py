@@ -22,7 +22,7 @@ STATES = {"waiting", "submitted", "running", "done", "failed", "blocked", "cance
 
 def test_a_study_from_plan_to_tables(toy: Toy) -> None:
     planned = toy.plan()
-    assert set(planned) == {"study", "jobs", "stages", "arrays", "gpu_hours", "job_hours", "unused_requests"}
+    assert set(planned) == {"study", "jobs", "stages", "arrays", "gpu_hours", "held", "job_hours", "unused_requests"}
     assert (planned["study"], planned["jobs"]) == ("toy", 6)
     assert planned["stages"]["train"]["new"] == planned["stages"]["train"]["jobs"] == 6
     assert set(planned["stages"]["train"]) == {"jobs", "new", "stale", *STATES}
@@ -31,7 +31,9 @@ def test_a_study_from_plan_to_tables(toy: Toy) -> None:
 
     assert toy.run("launch", "-cd", "conf", "experiment=toy").returncode == 0
     status = toy.json_of("status", "toy")
-    assert set(status) == {"study", "jobs", "states", "stages", "failures", "stale", "removed", "eta_s", "running"}
+    assert set(status) == {
+        *("study", "jobs", "states", "stages", "failures", "stale", "held", "throttle", "removed", "eta_s", "running")
+    }
     assert set(status["states"]) == set(status["stages"]["train"]) == STATES
     assert status["states"]["done"] == status["jobs"] == 6
     assert status["failures"] == []

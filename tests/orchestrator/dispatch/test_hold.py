@@ -173,9 +173,3 @@ def test_of_a_hold_and_a_release_at_once_all_see_the_same_win(toy: Toy, monkeypa
     EventWriter(study.events_folder).append("released", t=4e9, jobs=jobs)
     toy.output_of("hold", "light")
     assert toy.json_of("status", "light")["held"] == 6
-
-
-def test_a_pilot_that_releases_by_itself_needs_a_size(toy: Toy) -> None:
-    refused = toy.launch("--pilot-auto", experiment="light")
-    assert refused.returncode == 2
-    assert "add --pilot N" in refused.stderr

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from statistics import fmean
 from typing import Any
 
+import click
 import pytest
 from page_client import ask, open_page
 from starlette.testclient import TestClient
 from toyproject import Toy, read_files
+
+from seedfold.orchestrator.cli.group import cli
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +206,19 @@ def test_looking_at_everything_writes_nothing(finished: Toy) -> None:
     ask(page, f"studies/toy/jobs/{job}/predictions")
     ask(page, "studies")
     assert read_files(finished.root) == before
+
+
+def test_the_command_lines_that_are_shown_are_ones_that_the_command_takes(page: TestClient) -> None:
+    job = job_ids(page)[0]
+    shown = [each["command"] for each in ask(page, "studies/toy")["commands"]]
+    chosen = ask(page, "studies/toy/jobs", where="seed=1 fold>=1", stage="train")
+    shown += [each["command"] for each in chosen["commands"]]
+    shown += ask(page, f"studies/toy/jobs/{job}")["repeat"]
+    assert {line.split()[1] for line in shown} >= {"watch", "cancel", "resume", "rerun", "results", "run", "show"}
+    for line in shown:
+        program, name, *words = shlex.split(line)
+        assert program == "seedfold"
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        # Raises a usage error for an option or argument that the command does not have.
+        command.make_context(name, words)

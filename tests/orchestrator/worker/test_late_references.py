@@ -87,9 +87,9 @@ def test_values_of_a_stage_reach_the_next_and_a_verdict_blocks_without_failing(t
     assert "ratio 4 leaves a class with too few samples" in toy.output_of("status", "late")
     assert "nothing to do" in toy.output_of("launch", "--config-dir", "conf", "experiment=late", "--wait")
 
-    wrong = toy.launch("--rerun", "stage=estimate", experiment="late")
+    wrong = toy.launch("--rerun", "ratoi=4", experiment="late")
     assert wrong.returncode == 2
-    assert "stage" in wrong.stderr
+    assert "ratoi" in wrong.stderr
     (toy.folder / "data" / "least.txt").write_text("4")
     toy.output_of("launch", "--config-dir", "conf", "experiment=late", "--wait", "--rerun", "ratio=4")
     assert toy.states("late") == {"done": 7}

@@ -26,6 +26,14 @@ pytestmark = [
 TOKEN = "only-those-who-know-this-see-it"
 HOSTILE = '<img src=x onerror="window.hostile = 1"><script>window.hostile = 1</script>'
 
+# Goes on when the page has begun to show the place.
+GO_TO = """place => new Promise((begun) => {
+    const before = location.hash;
+    addEventListener("hashchange", () => setTimeout(begun), {once: true});
+    location.hash = place;
+    if (location.hash === before) begun();
+})"""
+
 MODULE = f'''
 """Jobs that learn a little before they wait, and a little after; what they print and are called is hostile."""
 
@@ -85,7 +93,7 @@ class Window:
 
     def open(self, place: str) -> Any:
         """Go to a place behind the ``#``; return the page when it has loaded what it shows."""
-        self.page.evaluate("place => { location.hash = place }", place)
+        self.page.evaluate(GO_TO, place)
         expect(self.page.locator(".loading")).to_have_count(0)
         expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
         return self.page
@@ -142,7 +150,9 @@ def test_all_views_in_a_browser(toy: Toy, browser: Any) -> None:
     with served(toy) as (address, process):
         window = open_window(browser, address)
         watch_it_grow(toy, window)
-        ids = window.page.evaluate("fetch('/api/studies/curves/jobs?state=done').then((answer) => answer.json())")["rows"]
+        ids = window.page.evaluate("fetch('/api/studies/curves/jobs?state=done').then((answer) => answer.json())")[
+            "rows"
+        ]
         ids = [row[0] for row in ids]
         look_at_each_view(window, ids)
         use_the_keyboard(window)
@@ -179,7 +189,7 @@ def look_at_each_view(window: Window, ids: list[str]) -> None:
     expect(headline).to_contain_text(HOSTILE)
 
     window.open("/studies/curves/settings?metric=val.accuracy")
-    expect(page.get_by_role("img", name=re.compile("against seed"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("against note"))).to_be_visible()
     brush(page)
 
     window.open("/studies/curves/evaluation?split=val")
@@ -317,6 +327,7 @@ def lose_the_server(toy: Toy, window: Window, process: subprocess.Popen[str], po
     expect(status).to_contain_text("does not answer")
     expect(page.get_by_role("link", name="curves", exact=True)).to_be_visible()
     process.wait(WAIT_S)
+    assert process.stderr.read() == ""  # type: ignore[union-attr]
     with served(toy, port):
         expect(status).to_contain_text("updates by itself")
         page.context.clear_cookies()
