@@ -31,8 +31,8 @@ from seedfold.orchestrator.state.study_logs import StudyLogs
 @click.option("--raw", is_flag=True, help="Print every byte as it is, also those that control the terminal.")
 @options.within_study
 @options.selection
-@with_pager
 @options.common
+@with_pager
 def command(
     words: Sequence[str],
     following: bool,

@@ -113,8 +113,8 @@ class GivenOptions(OutputOptions):
 @options.with_removed
 @options.across
 @options.selection_of_rows
-@with_pager
 @options.common
+@with_pager
 def command(study: str, name: str, root: Root, **given_options: Unpack[GivenOptions]) -> None:
     """Print or write a TABLE of a study: runs, metrics (the default), predictions, oof, ensemble or top.
 

@@ -23,8 +23,8 @@ from seedfold.results.store.published import Result
 @options.job
 @options.within_study
 @options.as_json
-@with_pager
 @options.common
+@with_pager
 def command(job: Sequence[str], study: str | None, as_json: bool, root: Root) -> None:
     """Show the details of a JOB: its state, attempts, result, log files and configuration."""
     details = JobDetails(root, find_job(root, job, study))

@@ -68,8 +68,8 @@ _RUNNING_SHOWN = 8
 @options.with_removed
 @options.selection
 @options.as_json
-@with_pager
 @options.common
+@with_pager
 @click.pass_context
 def command(
     context: click.Context,

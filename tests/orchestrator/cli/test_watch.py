@@ -12,6 +12,7 @@ import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from toyproject import SEEDFOLD, WAIT_S, Toy, make_toy, wait_until
@@ -215,3 +216,17 @@ def test_watch_is_stopped_goes_on_filters_and_cancels(held: Toy) -> None:
         assert terminal.edits_lines()
         assert program.wait(WAIT_S) == 0
     wait_until(lambda: held.states("light") == {"cancelled": 6}, pause_s=0.3)
+
+
+@pytest.mark.slow
+def test_a_launch_on_a_terminal_shows_bars_and_ends_in_the_table(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path)
+    environment = {key: value for key, value in toy.environment.items() if key not in ("COLUMNS", "LINES")}
+    words = [str(SEEDFOLD), "launch", "-cd", "conf", "experiment=toy", "seed=0,1", "fold=0", "sleep_s=1.5"]
+    with open_terminal() as terminal:
+        program = start_on(terminal, words, cwd=toy.folder, env={**environment, "TERM": "xterm", "LANG": "C.UTF-8"})
+        terminal.wait_for("train ▒")
+        terminal.wait_for("toy: 2 done; ")
+        terminal.wait_for("accuracy")
+        terminal.wait_for("val")
+        assert program.wait(WAIT_S) == 0
