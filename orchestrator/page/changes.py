@@ -74,10 +74,17 @@ class Changes:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             found = await to_thread.run_sync(self._read_signatures)
+            rests = {study.name: study.rest_s() for study in self._studies.kept()}
             for study in found.keys() | self._signatures.keys():
                 if found.get(study) != self._signatures.get(study):
                     self._tell(study)
+                    self._tell_again(study, rests.get(study, 0.0))
             self._signatures = found
+
+    def _tell_again(self, study: str, rest_s: float) -> None:
+        """Tell once more when the study is looked at anew: who asks before gets what was seen before the change."""
+        if rest_s > 0 and self._loop is not None:
+            self._loop.call_later(rest_s, self._tell, study)
 
     def _read_signatures(self) -> dict[str, Signature]:
         """What is seen of each study without reading a file; as before where the file system does not answer."""

@@ -83,6 +83,10 @@ class KeptStudy:
                 self._next_look_at = now + max(_LOOK_EVERY_S, _REST_PER_LOOK * (now - began))
             return self._snapshot
 
+    def rest_s(self) -> float:
+        """Return for how many seconds `snapshot` will still answer without looking."""
+        return max(0.0, self._next_look_at - time.monotonic())
+
     def _look(self, before: Snapshot | None, now: float) -> Snapshot:
         if now - self._read_at > _READ_ANEW_EVERY_S:
             self._overview, self._read_at = None, now
