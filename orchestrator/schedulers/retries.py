@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
+from seedfold.jobs.resources import Resources
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.schedulers.advance_round import AdvanceRound
 from seedfold.orchestrator.schedulers.backend import RefusedError
@@ -76,7 +77,16 @@ class Retries:
             policy = self._round.policies.policy_for(failure["kind"])
             memory, time_limit = memory * policy.memory, time_limit * policy.time
         time_limit *= 1 if is_modest else self._time_factor(job)
-        return replace(job, resources=replace(job.resources, memory_bytes=round(memory), time_s=round(time_limit)))
+        resources = replace(job.resources, memory_bytes=round(memory), time_s=round(time_limit))
+        return replace(job, resources=self._with_larger_gpu(job, resources))
+
+    def _with_larger_gpu(self, job: JobDescription, resources: Resources) -> Resources:
+        """The resources with the memory of a larger type of GPU, for a job whose failures ask for one."""
+        failures = self._round.ledger.record_of(job.id).failures()
+        steps = sum(self._round.policies.policy_for(failure["kind"]).larger_gpu for failure in failures)
+        batch = ClusterSettings.parse(self._round.settings["cluster"]).scheduler if steps else None
+        size = batch.for_resources(resources).larger_gpu_memory(steps) if batch is not None else None
+        return resources if size is None else replace(resources, extra={**resources.extra, "gpu_memory": f"{size}B"})
 
     def _time_factor(self, job: JobDescription) -> float:
         """How many times as much time a job gets because it has continued so often at its time limit."""

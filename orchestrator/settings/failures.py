@@ -160,7 +160,7 @@ class RetryPolicy:
     """What is done after a failure of one kind. ``wait_s`` is in seconds.
 
     The next attempt asks for ``memory`` times as much memory and ``time`` times as much time; with ``other_node`` it
-    runs on another node.
+    runs on another node, and with ``larger_gpu`` on the next larger type of GPU.
     """
 
     retries: int
@@ -168,11 +168,12 @@ class RetryPolicy:
     memory: float = 1.0
     time: float = 1.0
     other_node: bool = False
+    larger_gpu: bool = False
 
     @property
     def needs_resubmission(self) -> bool:
         """Whether the next attempt has to be submitted again, because it needs other resources or another node."""
-        return self.memory != 1 or self.time != 1 or self.other_node
+        return self.memory != 1 or self.time != 1 or self.other_node or self.larger_gpu
 
 
 _POLICY_KEYS = dict.fromkeys(field.name for field in fields(RetryPolicy)).keys()

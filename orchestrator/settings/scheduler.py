@@ -95,6 +95,19 @@ class SchedulerSettings:
             raise UsageError(f"cluster.gpu_memory: no GPU has {wanted / 1024**3:g}GB; cluster.gpu_types: {known}")
         return min(enough, key=lambda name: self.gpu_types[name])
 
+    def larger_gpu_memory(self, steps: int) -> int | None:
+        """The memory in bytes of the type of GPU that is so many sizes larger than the type asked for.
+
+        The memory of the largest type if there are fewer, or if no memory is asked for, because the job may have had
+        any type then. None if no types are named.
+        """
+        if not self.gpu_types:
+            return None
+        largest = max(self.gpu_types.values())
+        asked = largest if self.gpu_memory is None else self.gpu_memory
+        large_enough = sorted(size for size in set(self.gpu_types.values()) if size >= asked)
+        return [*large_enough, largest][min(steps, len(large_enough))]
+
 
 def _parse_text(settings: Mapping[str, Any], key: str) -> str | None:
     value = settings.get(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import closing
 
 import pytest
 from scripted_scheduler import ScriptedScheduler, events, submissions
@@ -13,6 +14,7 @@ from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
 from seedfold.orchestrator.schedulers.backend import RefusedError
+from seedfold.orchestrator.settings.cluster import ClusterSettings
 
 LAUNCH = ("cluster=slurm", "cluster.settle_s=1", "failures.kinds.node.wait_s=0", "fold=0")
 
@@ -159,6 +161,29 @@ def test_a_queue_that_allows_no_more_time_is_asked_for_no_more(
     monkeypatch.setattr(scheduler, "check_submission", check)
     toy.output_of("advance", "light")
     assert [one.array.resources.time_s for one in submissions(toy) if one.array] == [300, 300]
+
+
+@pytest.mark.parametrize(
+    ("asked", "then"), [("11GB", "middle"), ("20GB", "large"), ("80GB", "large"), ("null", "large")]
+)
+def test_a_job_that_needs_a_larger_gpu_goes_to_the_next_type(
+    toy: Toy, scheduler: ScriptedScheduler, asked: str, then: str
+) -> None:
+    types = "cluster.gpu_types={small:11GB,middle:40GB,large:80GB}"
+    launch(toy, "seed=0", "resources.gpus=1", types, f"cluster.gpu_memory={asked}", "failures.kinds.oom_gpu.wait_s=0")
+    begin(toy, 0)
+    [first] = submissions(toy)
+    [job] = first.jobs
+    with closing(EventWriter(toy.study("light").events_folder)) as writer:
+        writer.append("failed", job=job, n=1, kind="oom_gpu", reason="CUDA out of memory", submission=first.token)
+    first.tasks.record_end(0, 0, by="worker")
+    scheduler.set_state("ended", "COMPLETED")
+    toy.output_of("advance", "light")
+    _, again = submissions(toy)
+    batch = ClusterSettings.parse(again.settings["cluster"]).scheduler
+    assert batch is not None
+    assert again.array is not None
+    assert batch.for_resources(again.array.resources).choose_gpu_type() == then
 
 
 def test_a_study_has_one_keeper_which_waits_for_all_of_its_arrays(toy: Toy, scheduler: ScriptedScheduler) -> None:
