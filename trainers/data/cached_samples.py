@@ -9,14 +9,15 @@ import numpy as np
 
 from seedfold.jobs.work import DataFailure
 from seedfold.trainers.data.image_cache import IMAGES, INDEX, CachedImages
+from seedfold.trainers.data.node_copies import copy_to_node
 from seedfold.trainers.data.samples import Samples
 from seedfold.trainers.data.split_table import SPLIT_FILE, SPLITS, SplitTable, read_split
 from seedfold.trainers.data.tasks import Task, task_name
 from seedfold.trainers.data.upstream_files import find_upstream_file
 
 
-def read_cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Samples]:
-    """Return the samples of each split, in the order of the cache.
+def read_cached_splits(task: Task, parents: Mapping[str, Path], scratch: str | None = None) -> dict[str, Samples]:
+    """Return the samples of each split, in the order of the cache; ``scratch`` is a folder for copies on this machine.
 
     Raises DataFailure if cache and split table do not have the same samples, or if the number of samples of a class for
     development (train and dev_cal) is not that of ``task.class_counts``.
@@ -26,13 +27,13 @@ def read_cached_splits(task: Task, parents: Mapping[str, Path]) -> dict[str, Sam
         find_upstream_file(parents, SPLIT_FILE, f"{task_name(task)}/{SPLIT_FILE}"),
     )
     table = read_split(table_file)
-    samples = _read_samples(images)
+    samples = _read_samples(images, scratch)
     splits = _match_splits(samples, table, table_file, images)
     _check_class_counts(task, table, table_file)
     return {split: samples.take(np.flatnonzero(splits == split)) for split in SPLITS}
 
 
-def _read_samples(images: Path) -> Samples:
+def _read_samples(images: Path, scratch: str | None) -> Samples:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -41,7 +42,7 @@ def _read_samples(images: Path) -> Samples:
         rows = pq.read_table(index, columns=["sample_id", "target"], page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataFailure(f"{index}: cannot be read: {error}") from error
-    inputs = CachedImages(images)
+    inputs = CachedImages(copy_to_node(images, scratch))
     if len(inputs) != rows.num_rows:
         raise DataFailure(f"{images}: has {len(inputs)} images, but its index lists {rows.num_rows}")
     targets = np.asarray(rows.column("target").to_numpy(), dtype=np.int64)

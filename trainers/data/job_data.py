@@ -92,7 +92,7 @@ def _load_cached(config: Mapping[str, Any], parents: Mapping[str, Path]) -> JobD
     task, classes = config["task"], int(config["task"]["classes"])
     if task.get("standardize", "none") != "none":
         raise ConfigFailure("task.standardize: cached images are already scaled to 0 … 1; use none")
-    splits = read_cached_splits(task, parents)
+    splits = read_cached_splits(task, parents, (config.get("paths") or {}).get("scratch"))
     train = splits.pop("train")
     kept = _resample_rows(np.arange(len(train)), train.targets, classes, config.get("sampling") or {})
     return JobData(train.take(kept), splits, classes, validation_split="dev_cal")

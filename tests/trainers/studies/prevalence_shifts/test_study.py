@@ -18,7 +18,7 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-STUDY = ("experiment=prevalence_shifts", "size=tiny", "paths.data=data")
+STUDY = ("experiment=prevalence_shifts", "size=tiny", "paths.data=data", "paths.scratch=scratch")
 PAGE = HERE / "docs" / "studies" / "prevalence.md"
 WHOLE = {"done": 38, "blocked": 2}
 
@@ -89,6 +89,7 @@ def test_small_study_runs_from_end_to_end_and_only_what_went_missing_runs_again(
     assert place.states() == WHOLE
     again = {stage: count for (stage, attempt), count in place.attempts().items() if attempt == 2}
     assert again == {"reproduce": 1, "estimate": 2, "retrain_estimated": 2, "analyse": 1}
+    assert len(list(tmp_path.glob("scratch/seedfold-*/*.npy"))) == 1, "the images of one task were read by three jobs"
 
 
 def _check_tables(place: Place) -> None:
