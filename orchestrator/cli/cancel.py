@@ -44,7 +44,8 @@ def command(
     cancelled = cancel(root, study, selection=selection, pending_only=pending, tell=tell)
     if as_json:
         running = [job.id for job in cancelled.running]
-        print_json({"study": study, "cancelled": [job.id for job in cancelled.jobs], "running": running})
+        found = {"study": study, "cancelled": [job.id for job in cancelled.jobs], "running": running}
+        print_json({**found, "of_others": cancelled.of_others})
     else:
         _print_cancelled(study, cancelled)
     note = cancelled.note(study)
@@ -62,6 +63,8 @@ def _print_cancelled(study: str, cancelled: CancelResult) -> None:
     print_text(*(f"  {job_label(job)}" for job in jobs[:_MAX_LISTED]))
     if len(jobs) > _MAX_LISTED:
         print_text(f"  … and {len(jobs) - _MAX_LISTED} more")
+    for user, count in sorted(cancelled.of_others.items()):
+        print_text(f"{user} had submitted {count} of them")
     if cancelled.running:
         still_running = count_noun(len(cancelled.running), "of them still runs", "of them still run")
         print_text(f"{still_running} and will be stopped; a job that is done before that stays done")

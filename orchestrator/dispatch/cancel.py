@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
@@ -12,6 +13,7 @@ from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.ledger.owners import count_by_other_users
 from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.imported_predictions import is_import
@@ -25,11 +27,13 @@ class CancelResult:
     """The jobs that were cancelled, without those that were done in the meantime.
 
     ``running`` are those that their workers have not stopped yet: a job that is done before that stays done.
+    ``of_others`` says how many of them other users had submitted, by user.
     ``unreachable`` is the error if the scheduler did not reply: cancelled jobs may still be in its queue.
     """
 
     jobs: tuple[JobDescription, ...] = ()
     running: tuple[JobDescription, ...] = ()
+    of_others: Mapping[str, int] = field(default_factory=dict)
     unreachable: str | None = None
 
     def note(self, study: str) -> str | None:
@@ -67,6 +71,7 @@ def cancel(
         jobs = selection.apply(jobs, lambda job: job)
     if tell is not None:
         tell(jobs)
+    of_others = count_by_other_users(ledger, (job.id for job in jobs))
     if jobs:
         writer = EventWriter(folder.events_folder)
         now = max(time.time(), *(ledger.record_of(job.id).resumed_at + _EVENT_GAP_S for job in jobs))
@@ -80,6 +85,7 @@ def cancel(
     return CancelResult(
         jobs=tuple(job for job in jobs if state_names[job.id] != "done"),
         running=tuple(job for job in jobs if state_names[job.id] == "running"),
+        of_others=of_others,
         unreachable=unreachable,
     )
 

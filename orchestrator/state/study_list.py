@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 
 from seedfold.jobs.errors import SeedfoldError
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.owners import owner_name
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, count_states
 from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
 
@@ -71,21 +71,12 @@ def summarise_study(
         study=folder.name,
         jobs=jobs,
         states=states,
-        owner=_owner(folder.path),
+        owner=owner_name(folder.path),
         last_activity=_last_activity(folder),
         bytes=read_size(folder.path),
         report=str(report) if report.exists() else None,
         problem=problem,
     )
-
-
-def _owner(path: Path) -> str:
-    """The name of the user who owns a folder; the number for a user whom this machine does not know."""
-    uid = path.stat().st_uid
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _last_activity(folder: StudyFolder) -> float:

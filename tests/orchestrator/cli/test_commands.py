@@ -294,7 +294,7 @@ def test_cancelled_jobs_come_back_with_resume(toy: Toy) -> None:
     wait_until(lambda: "running" in toy.states("light"))
     assert "cancelled 3 jobs" in toy.output_of("cancel", "light")
     wait_until(lambda: toy.states("light") == {"cancelled": 3})
-    assert toy.json_of("cancel", "light") == {"study": "light", "cancelled": [], "running": []}
+    assert toy.json_of("cancel", "light") == {"study": "light", "cancelled": [], "running": [], "of_others": {}}
     toy.output_of("resume", "light", "--detach", "--limit", "1")
     wait_until(lambda: toy.states("light").get("running") == 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -11,6 +12,7 @@ from seedfold.orchestrator.dispatch import cancel as module
 from seedfold.orchestrator.ledger.events import EventWriter
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.ledger.owners import owner_name
 
 
 def test_what_was_done_in_the_meantime_is_not_called_cancelled(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,14 +33,18 @@ def test_what_was_done_in_the_meantime_is_not_called_cancelled(toy: Toy, monkeyp
     assert toy.states("light") == {"done": 1}
 
 
-def test_what_still_runs_is_told_apart(toy: Toy) -> None:
+def test_what_still_runs_is_told_apart_and_so_is_whose_it_was(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     toy.hold_jobs()
     assert toy.launch("--detach", "seed=0", "cluster.slots=1", experiment="light").returncode == 0
     wait_until(lambda: toy.states("light").get("running") == 1)
     worker = Ledger(toy.study("light")).live_submissions[0].worker_process()
     assert worker is not None
     worker.send_signal(signal.SIGSTOP)
-    said = toy.output_of("cancel", "light")
+    me = os.getuid()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: me + 1)
+        said = toy.output_of("cancel", "light")
+    assert f"{owner_name(toy.folder)} had submitted 3 of them" in said
     assert "cancelled 3 jobs" in said
     assert "1 of them still runs and will be stopped; a job that is done before that stays done" in said
     worker.send_signal(signal.SIGCONT)
