@@ -9,25 +9,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.orchestrator.page.kept_studies import KeptStudy
+from seedfold.orchestrator.state.job_states import ACTIVE_STATES
 from seedfold.orchestrator.state.overview import JobView
 
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
-def study_commands(study: KeptStudy) -> list[dict[str, str]]:
-    """Return what one does with a whole study."""
+def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what one can do with a whole study; ``counts`` is what `status_to_json` says of it."""
     name, root = _words(study)
-    return _listed(
-        {
-            "follow it in a terminal": f"seedfold watch {name} {root}",
-            "follow the logs of its running jobs": f"seedfold logs {name} -f {root}",
-            "start those jobs again that are not done": f"seedfold resume {name} {root}",
-            "hold the jobs that have not begun": f"seedfold hold {name} {root}",
-            "let held jobs go on": f"seedfold release {name} {root}",
-            "cancel the jobs that are not done": f"seedfold cancel {name} {root}",
-            "write a report to send": f"seedfold report {name} {root}",
-        }
+    states = {state for state, count in counts["states"].items() if count}
+    kinds = (
+        (states & ACTIVE_STATES, "follow it in a terminal", f"seedfold watch {name} {root}"),
+        (states & {"running"}, "follow the logs of its running jobs", f"seedfold logs {name} -f {root}"),
+        (
+            states - {"done", *ACTIVE_STATES},
+            "start those jobs again that are not done",
+            f"seedfold resume {name} {root}",
+        ),
+        (states & {"waiting", "submitted"}, "hold the jobs that have not begun", f"seedfold hold {name} {root}"),
+        (counts["held"], "let held jobs go on", f"seedfold release {name} {root}"),
+        (states - {"done", "cancelled"}, "cancel the jobs that are not done", f"seedfold cancel {name} {root}"),
+        (True, "write a report to send", f"seedfold report {name} {root}"),
     )
+    return _listed({does: command for applies, does, command in kinds if applies})
 
 
 def selection_commands(

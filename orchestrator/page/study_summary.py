@@ -89,7 +89,7 @@ def _lasting_part(study: KeptStudy, snapshot: Snapshot) -> dict[str, Any]:
         "metrics": study.results.names(done[:: max(1, len(done) // _SAMPLED)]),
         "failures": [_failure(group) for group in group_failures(snapshot.unique)],
         "notes": notes,
-        "commands": study_commands(study),
+        "commands": study_commands(study, counts),
     }
 
 
