@@ -196,7 +196,7 @@ def test_a_terminal_there_is_the_terminal_here(laptop: Laptop) -> None:
     assert b"\x1b[" in watching.seen
     assert laptop.states() == {"running": 1}
     waiting = Screen(laptop, "launch", *asked)
-    waiting.wait_for(b"train seed=0 fold=0")
+    waiting.wait_for(b"1 running")
     waiting.press(b"\x03")
     assert waiting.end() == 130
     assert b"stopping: running jobs write a checkpoint" in waiting.seen
