@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator
@@ -52,6 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     lines = (line.split(maxsplit=1) for line in DURATIONS.read_text().splitlines() if not line.startswith("#"))
     seconds = {name: float(number) for number, name in lines}
     items.sort(key=lambda item: -seconds.get(item.nodeid, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def restored_patience() -> Iterator[None]:
+    """Leave the next test the whole minute that a process waits for storage that fails."""
+    yield
+    if "seedfold.results.store.passing_errors" in sys.modules:
+        sys.modules["seedfold.results.store.passing_errors"].restore_patience()
 
 
 @pytest.fixture(scope="session")
