@@ -66,8 +66,7 @@ class UseSampler:
         if not gpus or (nvml := self._load_nvml()) is None:
             return []
         try:
-            handles = [nvml.nvmlDeviceGetHandleByIndex(int(gpu)) for gpu in gpus]
-            return [int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu) for handle in handles]
+            return [int(nvml.nvmlDeviceGetUtilizationRates(_nvml_handle(nvml, gpu)).gpu) for gpu in gpus]
         except nvml.NVMLError:
             return []
 
@@ -80,6 +79,11 @@ class UseSampler:
                     nvml.nvmlInit()
                     self._nvml = nvml
         return self._nvml
+
+
+def _nvml_handle(nvml: Any, gpu: str) -> Any:
+    """NVML's handle of a GPU, which is a number or, where the site sets them so, a UUID such as ``GPU-8f2d…``."""
+    return nvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdecimal() else nvml.nvmlDeviceGetHandleByUUID(gpu)
 
 
 def tree_memory(pid: int) -> int:

@@ -8,13 +8,15 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from toyproject import Toy, wait_until
 
 from seedfold.orchestrator.ledger.ledger import JobRecord
 from seedfold.orchestrator.state.usage import percentile, use_of_event
-from seedfold.orchestrator.worker.used_resources import merge_use, tree_memory
+from seedfold.orchestrator.worker.used_resources import UseSampler, merge_use, tree_memory
 
 MB = 1024**2
 
@@ -98,3 +100,19 @@ def test_the_memory_of_a_job_is_that_of_all_its_processes() -> None:
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1), (0.5, 10), (0.95, 19), (0.951, 20), (1.0, 20)])
 def test_a_percentile_is_one_of_the_values(share: float, value: int) -> None:
     assert percentile([*range(20, 0, -1)], share) == value
+
+
+def test_a_gpu_is_asked_for_by_its_number_or_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda number: number,
+        nvmlDeviceGetHandleByUUID=len,
+        nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=handle),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    slot = SimpleNamespace(gpus=("7", "GPU-8f2d"))
+    running: Any = SimpleNamespace(pid=os.getpid(), peak_bytes=0, gpu_percents=[], slot=slot)
+    UseSampler().sample([running])
+    assert running.gpu_percents == [7, 8]
+    assert running.peak_bytes > 0
