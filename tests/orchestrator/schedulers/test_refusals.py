@@ -123,7 +123,9 @@ def test_two_launches_at_once_send_each_job_once(
     first = toy.launch(*where, "--detach", experiment="light")
     assert "6 jobs were submitted by another command at the same moment" in first.stdout
     assert sorted(len(one.jobs) for one in submissions(toy)) == [9]
-    toy.kill_workers()
+    toy.release_jobs()
+    if not scheduler.arrays:
+        toy.wait_for_workers()
 
 
 def test_who_died_in_its_turn_holds_nobody_up(toy: Toy, scheduler: ScriptedScheduler) -> None:
