@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +9,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UnreachableError
 from seedfold.orchestrator.dispatch.resume import unique_by_id
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
-from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.owners import count_by_other_users
@@ -18,8 +17,6 @@ from seedfold.orchestrator.settings.failures import RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
 from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import JobStates
-
-_EVENT_GAP_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +71,8 @@ def cancel(
     of_others = count_by_other_users(ledger, (job.id for job in jobs))
     if jobs:
         writer = EventWriter(folder.events_folder)
-        now = max(time.time(), *(ledger.record_of(job.id).resumed_at + _EVENT_GAP_S for job in jobs))
-        writer.append(
-            "cancelled", t=round(now, 3), jobs={job.id: ledger.record_of(job.id).latest_attempt for job in jobs}
-        )
+        now = time_after(ledger.record_of(job.id).resumed_at for job in jobs)
+        writer.append("cancelled", t=now, jobs={job.id: ledger.record_of(job.id).latest_attempt for job in jobs})
         writer.close()
     unreachable = _remove_cancelled_from_queue(ledger)
     states.refresh()

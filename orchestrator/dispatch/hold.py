@@ -9,7 +9,6 @@ nothing is left halfway: the jobs are held or not.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.dispatch.resume import resume, unique_by_id
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
-from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.past_caches import longest_cache_s, look_past_caches
@@ -27,7 +26,6 @@ from seedfold.orchestrator.state.imported_predictions import is_import
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 from seedfold.orchestrator.state.launch_plan import PlannedJob
 
-_EVENT_GAP_S = 0.001
 _NOT_BEGUN = frozenset({"new", "waiting", "submitted", "lost", "blocked"})
 _IDLE = frozenset({"waiting", "lost"})
 
@@ -107,7 +105,6 @@ def record_held(
     if not jobs:
         return
     records = [ledger.record_of(job) for job in jobs]
-    # Later than what it ends, even if the clocks of the hosts differ.
     earlier = max(max(record.released_at, record.cancelled_at) for record in records)
     details = {"pilots": list(pilots), "auto": is_auto} if pilots else {}
     _record(study, "held", ledger, jobs, earlier, **details)
@@ -124,8 +121,9 @@ def _record(
     study: StudyFolder, kind: str, ledger: Ledger, jobs: Collection[str], earlier: float, **details: object
 ) -> None:
     writer = EventWriter(study.events_folder)
-    now = round(max(time.time(), earlier + _EVENT_GAP_S), 3)
-    writer.append(kind, t=now, jobs={job: ledger.record_of(job).latest_attempt for job in jobs}, **details)
+    writer.append(
+        kind, t=time_after([earlier]), jobs={job: ledger.record_of(job).latest_attempt for job in jobs}, **details
+    )
     writer.close()
 
 

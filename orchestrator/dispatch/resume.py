@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from seedfold.orchestrator.dispatch.submit import (
     submitted_jobs,
 )
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
-from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
@@ -39,9 +38,6 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 STOPPED_STATES = frozenset({"failed", "cancelled"})
 """States that only a person can change."""
-
-
-_EVENT_GAP_S = 0.001
 
 
 def resume(
@@ -175,9 +171,6 @@ def record_resumed(study: StudyFolder, ledger: Ledger, stopped_jobs: Sequence[st
     """Record that failed or cancelled jobs are resumed, so that they have all their retries again."""
     if stopped_jobs:
         writer = EventWriter(study.events_folder)
-        # Later than the cancellations that it ends, even if the clocks of the hosts differ.
-        now = max(time.time(), *(ledger.record_of(job).cancelled_at + _EVENT_GAP_S for job in stopped_jobs))
-        writer.append(
-            "resumed", t=round(now, 3), jobs={job: ledger.record_of(job).latest_attempt for job in stopped_jobs}
-        )
+        now = time_after(ledger.record_of(job).cancelled_at for job in stopped_jobs)
+        writer.append("resumed", t=now, jobs={job: ledger.record_of(job).latest_attempt for job in stopped_jobs})
         writer.close()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 from seedfold.jobs.errors import UsageError
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
-from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
-
-_EVENT_GAP_S = 0.001
 
 
 def throttle(root: Root, name: str, limit: int | None) -> tuple[str, ...]:
@@ -25,8 +21,7 @@ def throttle(root: Root, name: str, limit: int | None) -> tuple[str, ...]:
     refuse_copy(study)
     ledger = Ledger(study)
     writer = EventWriter(study.events_folder)
-    now = round(max(time.time(), ledger.throttle.time + _EVENT_GAP_S), 3)
-    writer.append("throttled", t=now, jobs={}, limit=limit)
+    writer.append("throttled", t=time_after([ledger.throttle.time]), jobs={}, limit=limit)
     writer.close()
     if not any(submission.array for submission in ledger.live_submissions):
         return ()

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from math import isfinite
 from operator import itemgetter
@@ -27,6 +27,13 @@ from seedfold.results.store.passing_errors import try_again
 Event = dict[str, Any]
 """``{"e": kind, "t": seconds since the epoch, …}``. Kinds: started, done, failed, interrupted, blocked, cancelled,
 resumed, held, released, throttled."""
+
+_GAP_S = 0.001
+
+
+def time_after(earlier: Iterable[float]) -> float:
+    """Return the time for an event that ends others: now, but later than they are, even if clocks of hosts differ."""
+    return round(max([time.time(), *(one + _GAP_S for one in earlier)]), 3)
 
 
 class EventWriter:
