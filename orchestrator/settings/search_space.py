@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, log, sqrt
 from typing import Any, Literal
 
 from seedfold.jobs.canonical_json import canonical_json
@@ -77,6 +77,27 @@ class Dimension:
         if self.kind == "choice":
             return self.choices
         return tuple(map(self.stepped, range(self.count))) if self.is_listed else None
+
+    def place(self, value: Any) -> float | None:
+        """Return where a value lies, from 0 (the lowest, or the first choice) to 1; None for one outside."""
+        if not self.contains(value):
+            return None
+        if self.kind == "choice":
+            number = [canonical_json(choice) for choice in self.choices].index(canonical_json(value))
+            return number / max(len(self.choices) - 1, 1)
+        return self._fraction(value)
+
+    def _fraction(self, value: float) -> float:
+        low, high, at = (log(one) if self.log else one for one in (self.low, self.high, value))
+        return (at - low) / (high - low) if high > low else 0.0
+
+    def ticks(self) -> dict[str, float]:
+        """Return the places of the choices, or of the bounds and the middle between them, by their texts."""
+        if self.kind == "choice":
+            return {str(choice): number / max(len(self.choices) - 1, 1) for number, choice in enumerate(self.choices)}
+        middle = sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        values = (self.low, round(middle) if self.kind == "int" else middle, self.high)
+        return {f"{value:.3g}": self._fraction(value) for value in values}
 
     def stepped(self, number: int) -> float:
         """The value so many steps above ``low``, written as short as the step: 0.15, not 0.15000000000000002."""
