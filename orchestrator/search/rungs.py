@@ -47,7 +47,7 @@ def bracket_of(settings: SearchSettings, number: int) -> int:
 def _share(halving: Halving, bracket: int) -> int:
     """The share of a bracket, so that each has about the same budget (Optuna: ``HyperbandPruner``)."""
     remaining = halving.brackets - 1 - bracket
-    return ceil(halving.brackets * halving.eta**remaining / (remaining + 1))
+    return ceil(halving.brackets * int(halving.eta**remaining) / (remaining + 1))
 
 
 class Bracket:

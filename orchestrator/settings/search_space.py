@@ -179,7 +179,7 @@ def _from_mapping(place: str, key: str, entry: Mapping[str, Any]) -> Dimension:
     if isinstance(bounds, str) or not isinstance(bounds, Sequence) or len(bounds) not in (2, 3):
         raise UsageError(f"{place}.{name}: {bounds!r} is not a pair; write {name}: [LOW, HIGH] or [LOW, HIGH, STEP]")
     step = bounds[2] if len(bounds) == 3 else entry.get("step")
-    return _numbers(f"{place}.{name}", Dimension(key, kind, bounds[0], bounds[1], step, log))
+    return _numbers(f"{place}.{name}", key, kind, bounds[0], bounds[1], step, log)
 
 
 def _from_optuna(place: str, key: str, entry: Mapping[str, Any]) -> Dimension:
@@ -194,15 +194,8 @@ def _from_optuna(place: str, key: str, entry: Mapping[str, Any]) -> Dimension:
         raise UsageError(f"{place}.type: {entry['type']}: no such type{near}; known: {', '.join(_OPTUNA_TYPES)}")
     if kind == "choice":
         return _from_choices(f"{place}.choices", key, entry.get("choices"))
-    numbers = Dimension(
-        key,
-        kind,
-        entry.get("low"),
-        entry.get("high"),
-        entry.get("step"),
-        bool(entry.get("log")),  # type: ignore[arg-type]
-    )
-    return _numbers(place, numbers)
+    low, high, step = (entry.get(name) for name in ("low", "high", "step"))
+    return _numbers(place, key, kind, low, high, step, bool(entry.get("log")))
 
 
 def _from_sweep(place: str, key: str, text: str) -> Dimension:
@@ -221,27 +214,28 @@ def _from_sweep(place: str, key: str, text: str) -> Dimension:
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
         kind: Kind = "int" if type(sweep.start) is int and type(sweep.end) is int else "float"
-        return _numbers(place, Dimension(key, kind, sweep.start, sweep.end, None, "log" in sweep.tags))  # type: ignore[arg-type]
+        return _numbers(place, key, kind, sweep.start, sweep.end, None, "log" in sweep.tags)
     if isinstance(sweep, RangeSweep) and not sweep.shuffle and (sweep.step or 0) > 0:
         values = override_values(override)
         if not values:
             raise UsageError(f"{place}: {text} has no values; {_EXAMPLE}")
         kind = "int" if all(type(value) is int for value in values) else "float"
-        return _numbers(place, Dimension(key, kind, values[0], values[-1], sweep.step, "log" in sweep.tags))
+        return _numbers(place, key, kind, values[0], values[-1], sweep.step, "log" in sweep.tags)
     if isinstance(sweep, ChoiceSweep | RangeSweep):
         return _from_choices(place, key, override_values(override))
     raise UsageError(f"{place}: {text!r} is one value, which cannot be searched; {_EXAMPLE}")
 
 
-def _numbers(place: str, given: Dimension) -> Dimension:
-    """Check a dimension of numbers. ``high`` becomes the last number that is reached by steps."""
-    for name, value in (("the lower bound", given.low), ("the upper bound", given.high), ("step", given.step)):
+def _numbers(place: str, key: str, kind: Kind, low: Any, high: Any, step: Any, log: bool) -> Dimension:
+    """Check a dimension of numbers. Its upper bound becomes the last number that is reached by steps."""
+    for name, value in (("the lower bound", low), ("the upper bound", high), ("step", step)):
         if value is None and name == "step":
             continue
-        allowed = int if given.kind == "int" else int | float
+        allowed = int if kind == "int" else int | float
         if isinstance(value, bool) or not isinstance(value, allowed) or not isfinite(value):
-            what = "a whole number" if given.kind == "int" else "a number"
+            what = "a whole number" if kind == "int" else "a number"
             raise UsageError(f"{place}: {name} {value!r} is not {what}; {_EXAMPLE}")
+    given = Dimension(key, kind, low, high, step, log)
     if given.low > given.high:
         raise UsageError(f"{place}: {given.low} is larger than {given.high}; write the lower bound first")
     if given.log and given.low <= 0:

@@ -19,7 +19,7 @@ from seedfold.orchestrator.search.analysis import (
 )
 from seedfold.orchestrator.search.history import Trial, warm_trials
 from seedfold.orchestrator.search.importance import importance
-from seedfold.orchestrator.search.trials_table import COLUMNS, trials_table
+from seedfold.orchestrator.search.trials_table import COLUMNS, trials_frame, trials_table
 from seedfold.orchestrator.settings.search import SearchSettings
 
 SPACE = {"lr": {"log_uniform": [1e-4, 1.0]}, "width": [16, 32], "drop": {"uniform": [0, 1], "only": "width=32"}}
@@ -137,8 +137,9 @@ def test_the_table_has_a_column_for_each_searched_key() -> None:
         },
         {"trial": 1, "state": "done", "value": 0.7, "rung": None, "epochs": 9, "lr": 0.01, "width": 16, "drop": None},
     ]
+    assert trials_frame(settings_of(), []).columns.tolist() == list(columns)
     several = settings_of(metric=["accuracy", "time"])
-    assert trials_table(several, [done(0, 0.7, 3.0)])[0][2:4] == ("accuracy", "time")
+    assert trials_table(several, [done(0, 0.7, 3.0)])[0][2:4] == ("value_accuracy", "value_time")
 
 
 def test_finished_jobs_are_trials_that_were_not_asked_for() -> None:
