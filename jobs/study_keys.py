@@ -32,9 +32,10 @@ STUDY_CONVENTIONS = Conventions(
         {
             *TOP_LEVEL_STAGE_KEYS,
             *("study", "stages", "run", "resources", "identity", "hydra", "size", "let", "report", "order", "notify"),
+            "search",
         }
     ),
-    evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after"}),
+    evaluated_once=frozenset({"hydra", "stages", "matrix", "zip", "table", "exclude", "only", "after", "search"}),
     resources_key="resources",
     chosen_once=frozenset({"experiment"}),
 )

@@ -1,0 +1,51 @@
+"""What a search has tried until now, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Literal
+
+TrialState = Literal["running", "paused", "done", "pruned", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One point of the space of a search, and the values of its metrics.
+
+    A trial whose jobs wait for a slot is ``running``. ``rung`` is the number of the last rung that it was sent to,
+    counted from 0. ``values`` has one value of each metric, the mean over the axes of ``over``, for each number of
+    epochs at which it is known: at the end of each rung, at the end of the training and, for ``prune``, at each epoch
+    that all of its jobs have reached. A training without epochs has the key 0.
+
+    ``known`` says how many results had been told when the trial was started, and ``told`` which number its newest
+    result has among all that were told, counted from 0 (None before its first). ``retries`` says how often it has been
+    tried again after it had failed. A trial with a negative number was not asked for by this search: it is a finished
+    job of another study from which the search has learned.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    state: TrialState = "running"
+    rung: int = 0
+    values: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    told: int | None = None
+    known: int = 0
+    retries: int = 0
+
+    @property
+    def epochs(self) -> int:
+        """The largest number of epochs at which a value is known; 0 if there is none."""
+        return max(self.values, default=0)
+
+    @property
+    def value(self) -> tuple[float, ...] | None:
+        """The newest value of each metric; None before the first."""
+        return self.values[self.epochs] if self.values else None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it has failed, or a value of one of its metrics is not a finite number."""
+        newest = self.value or ()
+        return self.state == "failed" or not all(map(isfinite, newest))
