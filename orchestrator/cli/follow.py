@@ -130,7 +130,7 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     print_lines(make_lines(*held_lines(overview.states, study, job_ids), style="yellow"))
     settled = sum(view.job_state.has_nothing_to_do for view in views)
     held = kept_back(overview.states, (view.job for view in views))
-    unfinished = sum(progress.counts[state] for state in STATES if state != "done") - settled
+    unfinished = sum(progress.counts[state] for state in STATES if state not in {"done", "paused"}) - settled
     unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
     if unfinished > 0:
         print_lines(

@@ -146,14 +146,14 @@ def advance_study(root: Root, ledger: Ledger) -> None:
 def _jobs_to_resume(
     planned: Sequence[PlannedJob], kinds: Sequence[str], is_left_on_hold: Callable[[str], bool]
 ) -> list[PlannedJob]:
-    """Jobs that are neither done nor active nor held.
+    """Jobs that are neither done nor active nor held nor paused.
 
     A job with a parent that is neither and is not resumed itself is left out.
     """
     states = {one.job.id: one.state for one in planned}
     starting: dict[str, PlannedJob] = {}
     for one in planned:
-        if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
+        if one.state in {"done", "paused", *ACTIVE_STATES} or (kinds and not _has_failed_as_kind(one, kinds)):
             continue
         if is_left_on_hold(one.job.id):
             continue

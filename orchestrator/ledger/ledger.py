@@ -1,7 +1,7 @@
 """What the files of a study say of every job: plans, attempts, submissions.
 
 Only the files count, and nothing here writes. The state of an attempt never goes backwards: in whatever order events
-are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``interrupted`` and ``started``.
+are read, ``done`` wins over ``failed``, and so on down to ``blocked``, ``paused``, ``interrupted`` and ``started``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seedfold.orchestrator.ledger.submissions import Submission, Submissions
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
 
-_EVENT_RANK = {"started": 0, "interrupted": 1, "blocked": 2, "failed": 3, "done": 4}
+_EVENT_RANK = {"started": 0, "interrupted": 1, "paused": 2, "blocked": 3, "failed": 4, "done": 5}
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class JobRecord:
     cancel_reason: str = ""
     resumed_at: float = -inf
     resumed_after_attempt: int = -1
+    promoted_after_attempt: int = -1
     held_event: Event | None = None
     released_at: float = -inf
 
@@ -47,6 +48,8 @@ class JobRecord:
         elif kind == "resumed":
             self.resumed_at = max(self.resumed_at, event["t"])
             self.resumed_after_attempt = max(self.resumed_after_attempt, attempt)
+        elif kind == "promoted":
+            self.promoted_after_attempt = max(self.promoted_after_attempt, attempt)
         elif kind == "held":
             if self.held_event is None or event["t"] > self.held_event["t"]:
                 self.held_event = event
@@ -106,6 +109,12 @@ class JobRecord:
             return False
         done = self.done_event
         return done is None or done["t"] <= self.cancelled_at
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the latest attempt was paused by a search, and the search has not sent the job on since."""
+        latest = self.latest_event
+        return latest is not None and latest["e"] == "paused" and self.latest_attempt > self.promoted_after_attempt
 
     @property
     def hold(self) -> Hold | None:

@@ -19,8 +19,8 @@ from seedfold.orchestrator.ledger.layout import StudyFolder
 
 SEARCH_JOB = "search"
 """The name of a whole search where the ledger names jobs: in the submissions of its workers, and when it is cancelled."""
-DecisionKind = Literal["start", "promote", "prune"]
-_KINDS = ("start", "promote", "prune")
+DecisionKind = Literal["start", "promote", "prune", "retry"]
+_KINDS = ("start", "promote", "prune", "retry")
 _REMEDY = "restore it from a backup; without it nobody can tell what the search has decided"
 
 
@@ -28,12 +28,13 @@ _REMEDY = "restore it from a backup; without it nobody can tell what the search 
 class Told:
     """A result that became known: of a trial that is ``done``, ``paused`` or ``failed``.
 
-    ``epochs`` is None for a result at the end of a training, and ``values`` has a number for each metric.
+    ``epochs`` is how many epochs it was trained, 0 for a training without epochs. ``values`` has a number for each
+    metric, and none for a trial that failed.
     """
 
     trial: int
     state: str
-    epochs: int | None = None
+    epochs: int = 0
     values: tuple[float, ...] = ()
 
 

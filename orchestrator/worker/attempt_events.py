@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from seedfold.orchestrator.worker.messages import Message
 from seedfold.orchestrator.worker.running_attempt import RunningAttempt
 from seedfold.orchestrator.worker.storage_wait import StorageWait, WaitingEventWriter
 from seedfold.orchestrator.worker.used_resources import merge_use
+from seedfold.results.recording.attempt_file import Attempt
 from seedfold.results.store.published import DamagedError, find_damage
 
 
@@ -63,6 +65,14 @@ class AttemptEvents(WaitingEventWriter):
         """Record an attempt that was stopped; ``why`` is what the scheduler did, None if a person stopped it."""
         details = {} if why is None else {"why": why, "submission": self._submission}
         self.append("interrupted", job=job, n=attempt, reason=reason, **details)
+
+    def append_paused(self, running: RunningAttempt) -> None:
+        """Record an attempt that has trained for as long as its search wants for now, with its metrics."""
+        assert running.last_message is not None
+        file = Attempt(running.job, running.attempt, self._study.job_folder(running.job.id)).paused_file
+        metrics = json.loads(self._storage.until_done(file.read_text))
+        epochs = running.last_message["epochs"]
+        self.append("paused", job=running.job.id, n=running.attempt, epochs=epochs, metrics=metrics)
 
     def append_requeued(self, states: Mapping[str, JobState]) -> None:
         """Record the end of attempts that the task ran before its requeue, if they could not record it themselves."""

@@ -177,7 +177,7 @@ class Worker:
             return False
         if job_state.state == "failed":
             return not self.policies.retries_are_exhausted(self.states.ledger.record_of(job.id).failures())
-        return job_state.state not in {"done", "cancelled"} and not job_state.has_nothing_to_do
+        return job_state.state not in {"done", "paused", "cancelled"} and not job_state.has_nothing_to_do
 
     def _needs_other_task(self, job: JobDescription) -> bool:
         return needs_other_task(self.states.ledger.record_of(job.id), self.submission, self.policies)
@@ -289,6 +289,8 @@ class Worker:
             self._record_result(running, exit_message["peak"])
         elif last_kind == "blocked":
             self._record_blocked(running)
+        elif last_kind == "paused":
+            self.events.append_paused(running)
         elif last_kind == "interrupted" or running.kill_reason:
             reason = running.kill_reason or (running.last_message or {}).get("reason", "")
             self._record_interrupted(running, reason, exit_message["peak"])

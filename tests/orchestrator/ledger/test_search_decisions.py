@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def _decision(trial: int, **more: object) -> RecordedDecision:
 
 
 def test_a_decision_is_read_as_it_was_written(tmp_path: Path) -> None:
-    told = (Told(0, "paused", 3, (0.5, 0.25)), Told(1, "failed"), Told(2, "done", None, (0.75,)))
+    told = (Told(0, "paused", 3, (0.5, 0.25)), Told(1, "failed"), Told(2, "done", 27, (0.75,)))
     decision = _decision(3, rung=1, epochs=9, told=told, jobs=("a", "b"), reason="none")
     assert SearchDecisions(StudyFolder(tmp_path)).append(decision)
     assert SearchDecisions(StudyFolder(tmp_path)).records == [decision]
@@ -71,4 +70,4 @@ def test_a_damaged_decision_is_named(tmp_path: Path) -> None:
 
 def test_a_study_without_a_search_has_no_folder_of_it(tmp_path: Path) -> None:
     assert SearchDecisions(StudyFolder(tmp_path)).records == []
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
