@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal
 
+from seedfold.orchestrator.settings.search import SearchSettings
+
 TrialState = Literal["running", "paused", "done", "pruned", "failed"]
+
+_MOST_RETRIES = 1
+"""How often a trial that failed is tried again with ``failed: retry``, after the retries of its jobs are used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +54,12 @@ class Trial:
         """Whether it has failed, or a value of one of its metrics is not a finite number."""
         newest = self.value or ()
         return self.state == "failed" or not all(map(isfinite, newest))
+
+    def may_be_retried(self, settings: SearchSettings) -> bool:
+        """Whether it has failed and is tried again."""
+        return (
+            settings.failed == "retry"
+            and self.is_broken
+            and self.state in ("failed", "done")
+            and self.retries < _MOST_RETRIES
+        )
