@@ -47,7 +47,8 @@ def next_params(settings: SearchSettings, history: Sequence[Trial]) -> dict[str,
     tried = {canonical_json(trial.params) for trial in asked}
     if settings.sampler == "grid":
         return _untried(settings, _given(settings, number), tried)
-    study = _replayed(settings, trials) if _remembers(settings) else _told(settings, trials)
+    learned = () if settings.sampler == "random" else trials
+    study = _replayed(settings, trials) if _remembers(settings) else _told(settings, learned)
     study.sampler = make_sampler(settings, number)
     return _new_point(study, settings, number, tried)[1]
 
