@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import inf
 from types import FrameType
 
@@ -104,7 +105,7 @@ def _runs_locally(study: StudyFolder) -> bool:
 def wait_and_print_outcome(root: Root, launched: LaunchResult) -> int:
     """Wait for the jobs of a launch; return the exit code: 0, 1 if one failed or was lost, 130 after Ctrl-C."""
     started_at = time.monotonic()
-    watcher = JobWatcher(root, launched.study, launched.jobs)
+    watcher = JobWatcher(root, launched.study, None if launched.is_search else launched.jobs)
     interrupts = InterruptHandler(launched.study)
     with interrupts.catch(), _progress_display(root, launched) as display:
 
@@ -113,6 +114,8 @@ def wait_and_print_outcome(root: Root, launched: LaunchResult) -> int:
             display(progress)
 
         final_progress = watcher.wait(look)
+    if launched.is_search:
+        launched = replace(launched, jobs=tuple(watcher.jobs))
     return print_outcome(
         root, launched, final_progress, time.monotonic() - started_at, interrupted=interrupts.count > 0
     )
@@ -187,7 +190,7 @@ class _LiveDisplay:
 
     def __init__(self, root: Root, launched: LaunchResult, terminal: LiveTerminal) -> None:
         self._root, self._study, self._terminal = root, launched.study.name, terminal
-        self._only = Selection(ids=frozenset(launched.jobs))
+        self._only = None if launched.is_search else Selection(ids=frozenset(launched.jobs))
         self._overview: Overview | None = None
         self._next_look_at = -inf
 

@@ -18,6 +18,7 @@ from seedfold.orchestrator.ledger.holds import Hold
 from seedfold.orchestrator.ledger.layout import StudyFolder
 from seedfold.orchestrator.ledger.plans import Plans
 from seedfold.orchestrator.ledger.process_identity import ProcessIdentity
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission, Submissions
 from seedfold.orchestrator.ledger.throttle import Throttle
 from seedfold.results.store.published import Result, nan_metrics, result_record
@@ -159,9 +160,16 @@ class Ledger:
             job: attempt for submission in self.live_submissions for job, attempt in submission.rerun_attempts.items()
         }
         planned = self.plans.refresh()
+        self._add_jobs_of_search()
         events = self._events.read_new()
         self._add_events(events)
         return planned or bool(events)
+
+    def _add_jobs_of_search(self) -> None:
+        """Count the jobs of a search as submitted while workers of the search are alive: each of them may run each."""
+        search = self.open_submission_of.get(SEARCH_JOB)
+        if search is not None:
+            self.open_submission_of = {**dict.fromkeys(self.plans.trial_jobs, search), **self.open_submission_of}
 
     def look_past_caches(self) -> None:
         """Read events that other machines have recorded and that caches of this machine still hide."""

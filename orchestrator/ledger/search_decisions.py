@@ -18,7 +18,9 @@ from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read
 from seedfold.orchestrator.ledger.layout import StudyFolder
 
 SEARCH_JOB = "search"
-"""The name of a whole search where the ledger names jobs: in the submissions of its workers, and when it is cancelled."""
+"""The name of a whole search where the ledger names jobs: in submissions of its workers, and when it is cancelled."""
+PRUNED = "its search has given up the trial"
+"""Why the jobs of a trial are cancelled that is pruned while they run or wait."""
 DecisionKind = Literal["start", "promote", "prune", "retry"]
 _KINDS = ("start", "promote", "prune", "retry")
 _REMEDY = "restore it from a backup; without it nobody can tell what the search has decided"

@@ -1,4 +1,4 @@
-"""Calls the function that a study's ``run`` names, and finds out whether it came to its end, stopped early or paused."""
+"""Calls the function that a study's ``run`` names; finds out whether it came to its end, stopped early or paused."""
 
 from __future__ import annotations
 
