@@ -134,6 +134,9 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     settled = sum(view.job_state.has_nothing_to_do for view in views)
     held = kept_back(overview.states, (view.job for view in views))
     unfinished = sum(progress.counts[state] for state in STATES if state not in {"done", "paused"}) - settled
+    if launched.is_search:
+        # A trial that failed is a result for the search.
+        unfinished -= progress.counts["failed"]
     unfinished -= sum(view.state == "waiting" and view.job.id in held for view in unique_by_id(views))
     if unfinished > 0:
         print_lines(
@@ -149,7 +152,8 @@ def print_outcome(root: Root, launched: LaunchResult, progress: Progress, second
     if interrupted:
         return _INTERRUPTED_EXIT_CODE
     stopped = sum(progress.counts[state] for state in ("failed", "blocked", "lost")) - settled
-    return 1 if stopped else 0
+    has_results = launched.is_search and progress.counts["done"] > 0 and unfinished <= 0
+    return 1 if stopped and not has_results else 0
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def cancel(
     ledger = Ledger(folder)
     assert ledger.plans.header is not None
     states = JobStates(root, ledger, RetryPolicies.parse(ledger.plans.header.settings["failures"]))
-    states_to_cancel = {"waiting", "submitted", "paused", "blocked", "lost"} | (set() if pending_only else {"running"})
+    states_to_cancel = {"waiting", "submitted", "blocked", "lost"} | (set() if pending_only else {"running"})
     own_jobs = [job for job in unique_by_id(ledger.plans.held_jobs().values()) if not is_import(job)]
     jobs = [job for job in own_jobs if states.of(job.id).state in states_to_cancel]
     if selection is not None:

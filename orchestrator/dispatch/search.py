@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.snapshots import take_snapshot
+from seedfold.orchestrator.dispatch.resume import record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, check_with_scheduler
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
@@ -30,6 +32,9 @@ from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.settings.site import site_overrides
 from seedfold.orchestrator.state.launch_plan import Plan
 
+if TYPE_CHECKING:
+    from seedfold.orchestrator.schedulers.advance_round import AdvanceResult
+
 
 def search_settings(plan: Plan) -> SearchSettings:
     """The settings of the search of a plan. Raises UsageError for what does not fit the study."""
@@ -43,8 +48,6 @@ def search_settings(plan: Plan) -> SearchSettings:
 def launch_search(plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Path]) -> LaunchResult:
     """Start the search of a study, or let it go on with the settings that it has now. Raises UsageError."""
     search_settings(plan)
-    if ClusterSettings.parse(plan.study.settings["cluster"]).scheduler is not None:
-        raise UsageError("search: runs on this machine only for now; write cluster=local")
     root, folder = plan.root, plan.folder
     check_with_scheduler(folder, plan.jobs, plan.study.settings)
     root.mark_as_root()
@@ -62,6 +65,10 @@ def launch_search(plan: Plan, overrides: Sequence[str], config_dirs: Sequence[Pa
     before = plan.ledger.plans.header
     if before is None or before.settings != header.settings:
         write_plan(folder, header, ())
+    ledger = Ledger(folder)
+    if ledger.record_of(SEARCH_JOB).failures():
+        # The scheduler may take it with other settings.
+        record_resumed(folder, ledger, [SEARCH_JOB])
     return go_on(root, folder)
 
 
@@ -82,19 +89,35 @@ def go_on(root: Root, study: StudyFolder) -> LaunchResult:
     assert header is not None
     search = StudySearch(JobStates(root, ledger, RetryPolicies.parse(header.settings["failures"])))
     search.step(most_open=1)
-    submission = None if search.is_over() else start_pool(ledger)
+    submissions, advanced = _start_workers(root, ledger) if not search.is_over() else ((), None)
     return LaunchResult(
         study=study,
         jobs=tuple(ledger.plans.trial_jobs),
         started=(),
-        submissions=() if submission is None else (submission,),
+        submissions=submissions,
+        advance_result=advanced,
         notes=tuple(search.states.passed_over_lines()),
         is_search=True,
     )
 
 
-def start_pool(ledger: Ledger) -> Submission | None:
-    """Start the workers of a search; None if some are alive."""
+def _start_workers(root: Root, ledger: Ledger) -> tuple[tuple[Submission, ...], AdvanceResult | None]:
+    """Start what works on a search, and return what was submitted for it now."""
+    header = ledger.plans.header
+    assert header is not None
+    if ClusterSettings.parse(header.settings["cluster"]).scheduler is None:
+        submission = _start_worker(ledger)
+        return (() if submission is None else (submission,)), None
+    from seedfold.orchestrator.schedulers.advance import advance
+
+    before = {one.token for one in ledger.live_submissions}
+    advanced = advance(root, ledger.study)
+    ledger.refresh()
+    return tuple(one for one in ledger.live_submissions if one.token not in before), advanced
+
+
+def _start_worker(ledger: Ledger) -> Submission | None:
+    """Start a worker on this machine; None if one is alive."""
     study, header = ledger.study, ledger.plans.header
     assert header is not None
     while True:

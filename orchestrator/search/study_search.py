@@ -23,6 +23,9 @@ from seedfold.orchestrator.search.trial_results import OpenTrial, ended_trials, 
 from seedfold.orchestrator.settings.search import SearchSettings
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, JobStates
 
+_PLANNING_S = 5.0
+"""So long after a decision its own process is believed to be writing the plan of its jobs."""
+
 
 class StudySearch:
     """The search of one study; ``states`` are those of its jobs, and are refreshed by the caller."""
@@ -167,15 +170,19 @@ class StudySearch:
     def carry_out(self, composed: Mapping[int, Sequence[JobDescription]] | None = None) -> None:
         """Do what decisions ask for, as far as it has not been done; ``composed`` has jobs that are known already."""
         records = self.decisions.records
-        for decision in records[self._carried_out :]:
+        told = self._told.after(records)
+        # Those of trials that run are looked at again: what they ask for may have been hidden from this process.
+        running = [told.last_decisions[trial.number] for trial in told.open_trials() if trial.state == "running"]
+        for decision in {id(one): one for one in (*records[self._carried_out :], *running)}.values():
             self._carry_out(decision, composed or {})
         self._carried_out = len(records)
 
     def _carry_out(self, decision: RecordedDecision, composed: Mapping[int, Sequence[JobDescription]]) -> None:
         jobs = self._told.after(self.decisions.records).jobs_of[decision.trial]
         if decision.kind == "start":
-            if not self.ledger.plans.jobs.keys() >= set(jobs):
-                known = composed.get(decision.trial, ())
+            known = composed.get(decision.trial, ())
+            is_left = known or abs(time.time() - decision.time) > _PLANNING_S
+            if not self.ledger.plans.jobs.keys() >= set(jobs) and is_left:
                 self._plan(decision, known if {job.id for job in known} == set(jobs) else ())
         elif decision.kind == "promote":
             self._record("promoted", [job for job in jobs if self._is_before(job, decision)])
@@ -244,8 +251,10 @@ class _ToldTrials:
         else:
             trial = self._trials[number]
             retries = trial.retries + (decision.kind == "retry")
-            state = "running" if self.jobs_of[number] else "failed"
-            self._trials[number] = replace(trial, state=state, rung=decision.rung, retries=retries)
+            has_jobs = bool(self.jobs_of[number])
+            self._trials[number] = replace(
+                trial, state="running" if has_jobs else "failed", rung=decision.rung, retries=retries
+            )
         self.last_decisions[number] = decision
 
     def open_trials(self) -> list[OpenTrial]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from seedfold.jobs.errors import count_noun
-from seedfold.orchestrator.search.history import Trial
+from seedfold.orchestrator.search.history import Trial, TrialState
 from seedfold.orchestrator.search.study_search import StudySearch
 from seedfold.orchestrator.settings.search import SearchSettings
 
-_STATES = ("running", "done", "paused", "pruned", "failed")
+_STATES: tuple[TrialState, ...] = ("running", "done", "paused", "pruned", "failed")
 
 
 def best_trials(settings: SearchSettings, history: Sequence[Trial]) -> list[Trial]:
@@ -28,7 +28,7 @@ def search_to_json(search: StudySearch) -> dict[str, Any]:
     best = next(iter(best_trials(search.settings, history)), None)
     return {
         "trials": sum(counts.values()),
-        **{state: counts[state] for state in ("done", "paused", "pruned", "failed")},
+        **{str(state): counts[state] for state in _STATES[1:]},
         "best": None if best is None else _best_to_json(best),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 from seedfold.orchestrator.ledger.claims import is_published
 from seedfold.orchestrator.ledger.events import Event
 from seedfold.orchestrator.ledger.layout import StudyFolder
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
 from seedfold.orchestrator.ledger.submissions import Submission
 from seedfold.orchestrator.settings.failures import Failure, blame_job_if_killed_everywhere
 from seedfold.orchestrator.state.job_states import JobState, unrecorded_done_event
@@ -24,14 +25,19 @@ from seedfold.results.store.published import DamagedError, find_damage
 class AttemptEvents(WaitingEventWriter):
     """Records the events of a worker in the task of a ``submission`` on a ``node``."""
 
-    def __init__(self, study: StudyFolder, submission: Submission, node: str, storage: StorageWait) -> None:
+    def __init__(
+        self, study: StudyFolder, submission: Submission, node: str, storage: StorageWait, index: int = 0
+    ) -> None:
         super().__init__(study.events_folder, storage)
         self._study, self._submission, self._node = study, submission.token, node
+        self._place = [submission.token, index] if SEARCH_JOB in submission.jobs else None
 
     def append_started(self, running: RunningAttempt, process: Message) -> None:
         """Record that an attempt has begun: on which GPUs, and from which step if a checkpoint says it."""
         details: dict[str, Any] = {} if running.step_before is None else {"step": running.step_before}
         details |= {"gpus": list(running.slot.gpus)} if running.slot.gpus else {}
+        # Any task of a search may run any of its jobs: it is found here which one did.
+        details |= {"task": self._place} if self._place else {}
         self.append("started", job=running.job.id, n=running.attempt, process=process, **details)
 
     def has_published(self, job: str, attempt: int) -> bool:

@@ -68,7 +68,7 @@ class Worker:
         self.recorded_wait = ""
         self.heartbeat = Heartbeat(study, submission, environment.index, environment.restart)
         self.storage = StorageWait(submission.folder, self._beat, self._may_wait)
-        self.events = AttemptEvents(study, submission, environment.node, self.storage)
+        self.events = AttemptEvents(study, submission, environment.node, self.storage, environment.index)
         self.grace_s = cluster.grace_s
         self.pool = SearchPool.of_task(submission, environment.index, self.states)
         self.jobs = jobs_of_task(submission, environment.index, self.states.ledger.plans)
@@ -331,7 +331,9 @@ class Worker:
         """Record an interruption: a failure without progress, unless a person stopped it. Stopped alone, it goes on."""
         job, goes_on = running.job, self.kill_at is None and not running.kill_reason
         kind = "preempted" if goes_on else self.interruption
-        if kind is None or has_progressed(self.study, job.fit, running.started_at, running.step_before):
+        # A task of a search has its time for many jobs, one after the other: the last one may have had little of it.
+        excused = self.pool is not None and time.time() - running.started_at < job.resources.time_s
+        if kind is None or excused or has_progressed(self.study, job.fit, running.started_at, running.step_before):
             self.events.append_interrupted(job.id, running.attempt, reason, self.interruption)
             return self.queue.add(job) if goes_on else None
         why = "the time limit was reached" if kind == "timeout" else "it was preempted"
