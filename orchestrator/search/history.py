@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
+from statistics import fmean
 from typing import Any, Literal
 
+from seedfold.jobs.canonical_json import canonical_json
 from seedfold.orchestrator.settings.search import SearchSettings
 
 TrialState = Literal["running", "paused", "done", "pruned", "failed"]
@@ -63,3 +65,31 @@ class Trial:
             and self.state in ("failed", "done")
             and self.retries < _MOST_RETRIES
         )
+
+
+def warm_trials(
+    settings: SearchSettings, finished: Iterable[tuple[Mapping[str, Any], tuple[float, ...]]]
+) -> list[Trial]:
+    """Return what finished jobs of other studies say about points of this space, as trials with negative numbers.
+
+    ``finished`` are the axes of each job and its values of the metrics. Jobs with the same point are one trial, with
+    the mean of their values. Jobs outside the space, or without one of its keys, are left out.
+    """
+    by_point: dict[str, tuple[dict[str, Any], list[tuple[float, ...]]]] = {}
+    for axes, values in finished:
+        point = point_in_space(settings, axes)
+        if point is not None:
+            by_point.setdefault(canonical_json(point), (point, []))[1].append(values)
+    means = [(point, tuple(map(fmean, zip(*rows, strict=True)))) for point, rows in by_point.values()]
+    return [Trial(-number, point, "done", values={0: mean}) for number, (point, mean) in enumerate(means, 1)]
+
+
+def point_in_space(settings: SearchSettings, axes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the part of a job's axes that is a point of the space; None if the space has no such point."""
+    point: dict[str, Any] = {}
+    for key, dimension in settings.space.items():
+        if dimension.is_active(point):
+            if key not in axes or not dimension.contains(axes[key]):
+                return None
+            point[key] = axes[key]
+    return point if settings.allows(point) else None

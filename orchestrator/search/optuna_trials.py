@@ -6,7 +6,8 @@ Optuna knows a choice by its number: its suggestions do not depend on what the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -18,13 +19,28 @@ from seedfold.orchestrator.settings.search_space import Dimension
 
 
 def load_optuna() -> Any:
-    """Import Optuna, which does not report each trial then. Raises UsageError if it is not installed."""
+    """Import Optuna. Raises UsageError if it is not installed."""
     try:
         optuna: Any = import_module("optuna")
     except ImportError as error:
         raise UsageError(f"search: needs Optuna ({error}); install it with pip install 'seedfold[search]'") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep Optuna from reporting each trial, and from warning of functions that older versions called experimental."""
+    import warnings
+
+    optuna = load_optuna()
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 def new_study(settings: SearchSettings, sampler: Any = None) -> Any:

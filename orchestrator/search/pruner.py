@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from seedfold.orchestrator.search.history import Trial
 from seedfold.orchestrator.search.optuna_trials import (
@@ -11,31 +11,30 @@ from seedfold.orchestrator.search.optuna_trials import (
     in_optuna,
     load_optuna,
     new_study,
+    quiet_optuna,
     worst_values,
 )
 from seedfold.orchestrator.search.sampler import make_object
 from seedfold.orchestrator.settings.search import SearchSettings
 
 
-def stopped_by_pruner(settings: SearchSettings, history: Sequence[Trial]) -> Iterator[Trial]:
-    """Yield the running trials that Optuna's pruner stops, the median pruner unless the settings name another.
+def stopped_by_pruner(settings: SearchSettings, history: Sequence[Trial]) -> list[Trial]:
+    """Return the running trials that Optuna's pruner stops, the median pruner unless the settings name another.
 
     Raises UsageError for a pruner that cannot be made.
     """
-    running = [trial for trial in history if trial.state == "running" and trial.values and trial.number >= 0]
+    trials = sorted(history, key=lambda one: one.number)
+    running = [trial for trial in trials if trial.state == "running" and trial.values and trial.number >= 0]
     if settings.prune is None or not running:
-        return
-    optuna = load_optuna()
-    given = settings.prune
-    pruner = make_object("search.prune", given, settings.seed) if isinstance(given, Mapping) else None
-    pruner = pruner or optuna.pruners.MedianPruner()
-    study, worst = new_study(settings), worst_values(settings, history)
-    for trial in sorted(history, key=lambda one: one.number):
-        if trial.state != "running":
-            study.add_trial(frozen_trial(settings, trial, worst))
-    for trial in sorted(running, key=lambda one: one.number):
-        if pruner.prune(study, _running_trial(settings, trial)):
-            yield trial
+        return []
+    with quiet_optuna():
+        given, study, worst = settings.prune, new_study(settings), worst_values(settings, trials)
+        median = {"_target_": "optuna.pruners.MedianPruner"}
+        pruner = make_object("search.prune", given if isinstance(given, Mapping) else median, settings.seed)
+        for trial in trials:
+            if trial.state != "running":
+                study.add_trial(frozen_trial(settings, trial, worst))
+        return [trial for trial in running if pruner.prune(study, _running_trial(settings, trial))]
 
 
 def _running_trial(settings: SearchSettings, trial: Trial) -> object:

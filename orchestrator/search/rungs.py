@@ -47,7 +47,7 @@ def bracket_of(settings: SearchSettings, number: int) -> int:
 def _share(halving: Halving, bracket: int) -> int:
     """The share of a bracket, so that each has about the same budget (Optuna: ``HyperbandPruner``)."""
     remaining = halving.brackets - 1 - bracket
-    return ceil(halving.brackets * halving.eta**remaining / (remaining + 1))
+    return ceil(halving.brackets * int(halving.eta**remaining) / (remaining + 1))
 
 
 class Bracket:
@@ -59,7 +59,7 @@ class Bracket:
         self._settings, self._eta = settings, settings.halving.eta
         self.epochs = rung_epochs(settings.halving, bracket)
         asked = [trial for trial in history if trial.number >= 0]
-        self._trials = [trial for trial in asked if bracket_of(settings, trial.number) == bracket]
+        self.trials = [trial for trial in asked if bracket_of(settings, trial.number) == bracket]
         self._standings = [self._standing(rung) for rung in range(len(self.epochs))]
         coming = range(len(asked), settings.trials)
         self._most = self._find_most(sum(bracket_of(settings, number) == bracket for number in coming))
@@ -81,10 +81,10 @@ class Bracket:
             most = self._most[rung]
             rest = self._standings[rung][self._places(most, most) :]
             yield from (trial for trial in rest if _waits(trial, rung))
-        yield from (trial for trial in self._trials if trial.state == "paused" and trial.is_broken)
+        yield from (trial for trial in self.trials if trial.state == "paused" and trial.is_broken)
 
     def _standing(self, rung: int) -> list[Trial]:
-        keyed = [(key, trial.number, trial) for trial in self._trials if (key := self._key(trial, rung)) is not None]
+        keyed = [(key, trial.number, trial) for trial in self.trials if (key := self._key(trial, rung)) is not None]
         return [trial for _, _, trial in sorted(keyed, key=lambda one: one[:2])]
 
     def _find_most(self, coming: int) -> list[int]:
@@ -94,7 +94,7 @@ class Bracket:
         """
         most: list[int] = []
         for rung, standing in enumerate(self._standings):
-            coming += sum(trial.rung == rung and self._may_still_come(trial) for trial in self._trials)
+            coming += sum(trial.rung == rung and self._may_still_come(trial) for trial in self.trials)
             most.append(len(standing) + coming)
             best = standing[: self._places(most[rung], most[rung])]
             coming += sum(_waits(trial, rung) for trial in best)

@@ -23,6 +23,7 @@ from seedfold.orchestrator.search.optuna_trials import (
     in_optuna,
     load_optuna,
     new_study,
+    quiet_optuna,
     suggest_point,
     worst_values,
 )
@@ -48,9 +49,10 @@ def next_params(settings: SearchSettings, history: Sequence[Trial]) -> dict[str,
     if settings.sampler == "grid":
         return _untried(settings, _given(settings, number), tried)
     learned = () if settings.sampler == "random" else trials
-    study = _replayed(settings, trials) if _remembers(settings) else _told(settings, learned)
-    study.sampler = make_sampler(settings, number)
-    return _new_point(study, settings, number, tried)[1]
+    with quiet_optuna():
+        study = _replayed(settings, trials) if _remembers(settings) else _told(settings, learned)
+        study.sampler = make_sampler(settings, number)
+        return _new_point(study, settings, number, tried)[1]
 
 
 def trial_seed(settings: SearchSettings, number: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, log, sqrt
 from typing import Any, Literal
 
 from seedfold.jobs.canonical_json import canonical_json
@@ -77,6 +77,27 @@ class Dimension:
         if self.kind == "choice":
             return self.choices
         return tuple(map(self.stepped, range(self.count))) if self.is_listed else None
+
+    def place(self, value: Any) -> float | None:
+        """Return where a value lies, from 0 (the lowest, or the first choice) to 1; None for one outside."""
+        if not self.contains(value):
+            return None
+        if self.kind == "choice":
+            number = [canonical_json(choice) for choice in self.choices].index(canonical_json(value))
+            return number / max(len(self.choices) - 1, 1)
+        return self._fraction(value)
+
+    def _fraction(self, value: float) -> float:
+        low, high, at = (log(one) if self.log else one for one in (self.low, self.high, value))
+        return (at - low) / (high - low) if high > low else 0.0
+
+    def ticks(self) -> dict[str, float]:
+        """Return the places of the choices, or of the bounds and the middle between them, by their texts."""
+        if self.kind == "choice":
+            return {str(choice): number / max(len(self.choices) - 1, 1) for number, choice in enumerate(self.choices)}
+        middle = sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        values = (self.low, round(middle) if self.kind == "int" else middle, self.high)
+        return {f"{value:.3g}": self._fraction(value) for value in values}
 
     def stepped(self, number: int) -> float:
         """The value so many steps above ``low``, written as short as the step: 0.15, not 0.15000000000000002."""
@@ -158,7 +179,7 @@ def _from_mapping(place: str, key: str, entry: Mapping[str, Any]) -> Dimension:
     if isinstance(bounds, str) or not isinstance(bounds, Sequence) or len(bounds) not in (2, 3):
         raise UsageError(f"{place}.{name}: {bounds!r} is not a pair; write {name}: [LOW, HIGH] or [LOW, HIGH, STEP]")
     step = bounds[2] if len(bounds) == 3 else entry.get("step")
-    return _numbers(f"{place}.{name}", Dimension(key, kind, bounds[0], bounds[1], step, log))
+    return _numbers(f"{place}.{name}", key, kind, bounds[0], bounds[1], step, log)
 
 
 def _from_optuna(place: str, key: str, entry: Mapping[str, Any]) -> Dimension:
@@ -173,15 +194,8 @@ def _from_optuna(place: str, key: str, entry: Mapping[str, Any]) -> Dimension:
         raise UsageError(f"{place}.type: {entry['type']}: no such type{near}; known: {', '.join(_OPTUNA_TYPES)}")
     if kind == "choice":
         return _from_choices(f"{place}.choices", key, entry.get("choices"))
-    numbers = Dimension(
-        key,
-        kind,
-        entry.get("low"),
-        entry.get("high"),
-        entry.get("step"),
-        bool(entry.get("log")),  # type: ignore[arg-type]
-    )
-    return _numbers(place, numbers)
+    low, high, step = (entry.get(name) for name in ("low", "high", "step"))
+    return _numbers(place, key, kind, low, high, step, bool(entry.get("log")))
 
 
 def _from_sweep(place: str, key: str, text: str) -> Dimension:
@@ -200,27 +214,28 @@ def _from_sweep(place: str, key: str, text: str) -> Dimension:
     sweep = override.value()
     if isinstance(sweep, IntervalSweep):
         kind: Kind = "int" if type(sweep.start) is int and type(sweep.end) is int else "float"
-        return _numbers(place, Dimension(key, kind, sweep.start, sweep.end, None, "log" in sweep.tags))  # type: ignore[arg-type]
+        return _numbers(place, key, kind, sweep.start, sweep.end, None, "log" in sweep.tags)
     if isinstance(sweep, RangeSweep) and not sweep.shuffle and (sweep.step or 0) > 0:
         values = override_values(override)
         if not values:
             raise UsageError(f"{place}: {text} has no values; {_EXAMPLE}")
         kind = "int" if all(type(value) is int for value in values) else "float"
-        return _numbers(place, Dimension(key, kind, values[0], values[-1], sweep.step, "log" in sweep.tags))
+        return _numbers(place, key, kind, values[0], values[-1], sweep.step, "log" in sweep.tags)
     if isinstance(sweep, ChoiceSweep | RangeSweep):
         return _from_choices(place, key, override_values(override))
     raise UsageError(f"{place}: {text!r} is one value, which cannot be searched; {_EXAMPLE}")
 
 
-def _numbers(place: str, given: Dimension) -> Dimension:
-    """Check a dimension of numbers. ``high`` becomes the last number that is reached by steps."""
-    for name, value in (("the lower bound", given.low), ("the upper bound", given.high), ("step", given.step)):
+def _numbers(place: str, key: str, kind: Kind, low: Any, high: Any, step: Any, log: bool) -> Dimension:
+    """Check a dimension of numbers. Its upper bound becomes the last number that is reached by steps."""
+    for name, value in (("the lower bound", low), ("the upper bound", high), ("step", step)):
         if value is None and name == "step":
             continue
-        allowed = int if given.kind == "int" else int | float
+        allowed = int if kind == "int" else int | float
         if isinstance(value, bool) or not isinstance(value, allowed) or not isfinite(value):
-            what = "a whole number" if given.kind == "int" else "a number"
+            what = "a whole number" if kind == "int" else "a number"
             raise UsageError(f"{place}: {name} {value!r} is not {what}; {_EXAMPLE}")
+    given = Dimension(key, kind, low, high, step, log)
     if given.low > given.high:
         raise UsageError(f"{place}: {given.low} is larger than {given.high}; write the lower bound first")
     if given.log and given.low <= 0:
