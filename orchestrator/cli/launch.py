@@ -84,7 +84,9 @@ def command(
 def print_started(launched: LaunchResult, command_name: str) -> None:
     """Print which jobs were started or not. Lines on what has changed begin with ``command_name``."""
     study, jobs = launched.study.name, count_noun(len(launched.jobs), "job")
-    if not launched.started:
+    if launched.is_search:
+        _print_search(launched)
+    elif not launched.started:
         print_text(f"{study}: {jobs}, nothing to start")
     elif launched.advance_result is not None:
         result = launched.advance_result
@@ -114,6 +116,16 @@ def print_started(launched: LaunchResult, command_name: str) -> None:
         failed = count_noun(launched.exhausted_count, "failed job is", "failed jobs are")
         print_text(f"{failed} not tried again; to try again: seedfold resume {study}", style="yellow")
     print_text(*(f"{command_name}: {note}" for note in launched.notes), style="yellow")
+
+
+def _print_search(launched: LaunchResult) -> None:
+    study = launched.study.name
+    if not launched.submissions:
+        print_text(f"{study}: the search is at work, or has nothing left to do; see seedfold status {study}")
+    elif launched.advance_result is not None:
+        print_text(f"{study}: search started: {launched.advance_result.summary() or 'nothing was accepted'}")
+    else:
+        print_text(f"{study}: search started; worker log {launched.submissions[0].log_file}")
 
 
 def start_beside_others(launched: LaunchResult) -> None:

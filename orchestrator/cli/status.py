@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from seedfold.jobs.errors import UnreachableError, count_noun
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.jobs.times_text import about_text, clock_text
 from seedfold.orchestrator.cli import completion_values, options
 from seedfold.orchestrator.cli.console import (
@@ -105,6 +106,7 @@ def command(
             | _progress_json(views, queue_view)
             | {"removed": len(removed_ids(overview)), "throttle": overview.ledger.throttle.limit}
             | _dead_workers_json(overview, views)
+            | _search_json(overview)
             | _queue_json(queue_view)
             | _copy_json(overview)
         )
@@ -120,6 +122,31 @@ def _progress_json(views: Sequence[JobView], queue_view: QueueView) -> dict[str,
     """The keys ``eta_s``, in how many seconds the study will have ended (or None), and ``running``."""
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
     return {"eta_s": progress.left_s, "running": [job.to_json() for job in progress.running]}
+
+
+def _search_json(overview: Overview) -> dict[str, Any]:
+    """The key ``search``, if the study searches."""
+    if not searches(overview):
+        return {}
+    from seedfold.orchestrator.search.study_search import StudySearch
+    from seedfold.orchestrator.search.summary import search_to_json
+
+    return {"search": search_to_json(StudySearch(overview.states))}
+
+
+def searches(overview: Overview) -> bool:
+    """Whether a study searches: nothing of a search is imported or read for other studies."""
+    return SEARCH in overview.settings
+
+
+def _search_lines(overview: Overview) -> list[StyledLine]:
+    """What the search of a study has found so far; nothing for a study without one."""
+    if not searches(overview):
+        return []
+    from seedfold.orchestrator.search.study_search import StudySearch
+    from seedfold.orchestrator.search.summary import search_lines
+
+    return make_lines(*search_lines(StudySearch(overview.states)))
 
 
 def _queue_json(queue_view: QueueView) -> dict[str, Any]:
@@ -148,7 +175,7 @@ def status_lines(
         lines = progress_of_views(overview, views, queue_view)
     else:
         counts = status_to_json(overview.folder.name, views)
-        lines = [title_line(counts), *_stage_table(counts)]
+        lines = [title_line(counts), *_stage_table(counts), *_search_lines(overview)]
     nothing_left = make_lines(*nothing_to_do_lines(views))
     notes = make_lines(*status_notes(overview, views), *queue_view.lines(), style="yellow")
     lines += [*failure_lines(views), *nothing_left, *notes]
@@ -162,7 +189,7 @@ def progress_of_views(
     counts = status_to_json(overview.folder.name, views)
     progress = StudyProgress.find(views, queue_view.seconds_to_first_start() if queue_view else None)
     axes = varying_axes(overview.jobs_at_addresses().values())
-    return [title_line(counts), *progress_lines(counts, progress, axes)]
+    return [title_line(counts), *_search_lines(overview), *progress_lines(counts, progress, axes)]
 
 
 def title_line(counts: Mapping[str, Any]) -> StyledLine:

@@ -9,6 +9,7 @@ from pathlib import Path
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError
 from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
 from seedfold.orchestrator.dispatch.submit import (
@@ -24,6 +25,7 @@ from seedfold.orchestrator.ledger.events import EventWriter, time_after
 from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
+from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import FAILURE_KINDS, RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
@@ -94,6 +96,8 @@ def resume(
     if tell is not None:
         tell([one.job for one in starting])
     check_with_scheduler(study, starting, settings)
+    if SEARCH in settings:
+        return _resume_search(root, ledger, starting, PlanHeader.create(overrides, (), settings, code_folder))
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
         record_resumed(study, ledger, [one.job.id for one in starting if one.state in STOPPED_STATES])
@@ -116,6 +120,20 @@ def resume(
             *states.passed_over_lines(),
         ),
     )
+
+
+def _resume_search(root: Root, ledger: Ledger, starting: Sequence[PlannedJob], header: PlanHeader) -> LaunchResult:
+    """Let a search go on, with those of its jobs that failed or were cancelled."""
+    from seedfold.orchestrator.dispatch.search import go_on
+
+    stopped = [one.job.id for one in starting if one.state in STOPPED_STATES]
+    if ledger.record_of(SEARCH_JOB).is_cancelled or ledger.record_of(SEARCH_JOB).failures():
+        stopped.append(SEARCH_JOB)
+    record_resumed(ledger.study, ledger, stopped)
+    assert ledger.plans.header is not None
+    if header.settings != ledger.plans.header.settings:
+        write_plan(ledger.study, header, ())
+    return go_on(root, ledger.study)
 
 
 def _compare_with_today(
@@ -146,14 +164,16 @@ def advance_study(root: Root, ledger: Ledger) -> None:
 def _jobs_to_resume(
     planned: Sequence[PlannedJob], kinds: Sequence[str], is_left_on_hold: Callable[[str], bool]
 ) -> list[PlannedJob]:
-    """Jobs that are neither done nor active nor held.
+    """Jobs that are neither done nor active nor held nor paused.
 
     A job with a parent that is neither and is not resumed itself is left out.
     """
     states = {one.job.id: one.state for one in planned}
     starting: dict[str, PlannedJob] = {}
     for one in planned:
-        if one.state == "done" or one.state in ACTIVE_STATES or (kinds and not _has_failed_as_kind(one, kinds)):
+        if one.state in {"done", "paused", *ACTIVE_STATES} or (kinds and not _has_failed_as_kind(one, kinds)):
+            continue
+        if one.job_state.reason == PRUNED:
             continue
         if is_left_on_hold(one.job.id):
             continue

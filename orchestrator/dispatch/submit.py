@@ -32,7 +32,8 @@ class LaunchResult:
     submitted at the same moment, and ``exhausted_count`` is the number of failed jobs that only `resume` tries again;
     ``removed`` are the jobs whose points the study no longer has; ``advance_result`` is what the scheduler accepted,
     None on this machine. ``notes`` are lines on what has changed since jobs were done. ``reused`` counts the jobs that
-    are not run because another study has done them, by its name.
+    are not run because another study has done them, by its name. A search (``is_search``) goes on to start
+    jobs that nobody knows yet.
     """
 
     study: StudyFolder
@@ -46,6 +47,7 @@ class LaunchResult:
     advance_result: AdvanceResult | None = None
     notes: tuple[str, ...] = ()
     reused: Mapping[str, int] = field(default_factory=dict)
+    is_search: bool = False
 
     @property
     def exit_code(self) -> int:

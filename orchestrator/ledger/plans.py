@@ -100,6 +100,8 @@ class PlanHeader:
     request: Request | None = None
     has_end: bool = False
     """Whether a last line says that the file is whole; plans of earlier versions have none."""
+    trial: int | None = None
+    """The trial of the study's search whose jobs these are."""
 
     @classmethod
     def create(
@@ -161,7 +163,11 @@ def write_plan_once(study: StudyFolder, header: PlanHeader, jobs: Iterable[JobDe
 
 def _plan_lines(header: PlanHeader, jobs: Iterable[JobDescription]) -> Iterator[str]:
     lines = (_named(line, oldest_name).rstrip("\n") + "\n" for line in encode_jobs(jobs))
-    return chain([to_json_line(asdict(replace(header, has_end=True)))], lines, [f"{_END}\n"])
+    record = asdict(replace(header, has_end=True))
+    if header.trial is None:
+        # Versions without searches can read it then.
+        del record["trial"]
+    return chain([to_json_line(record)], lines, [f"{_END}\n"])
 
 
 def _named(line: str, name: Callable[[str], str]) -> str:
@@ -237,7 +243,7 @@ class Plans:
     ``jobs`` has every job that was ever planned, by id; ``current_jobs`` has the job of each address that the study had
     at its last launch (equal points of two stages are one job with two addresses); ``removed_jobs`` has the jobs of
     addresses that the study no longer has; ``superseded`` has the ids of the jobs that have no address any more;
-    ``header`` is that of the last plan.
+    ``header`` is that of the last plan. ``trial_jobs`` has the jobs of the study's search.
     """
 
     def __init__(self, study: StudyFolder) -> None:
@@ -248,6 +254,7 @@ class Plans:
         self._named_by_request: dict[Request, set[Address]] = {}
         self.header: PlanHeader | None = None
         self.superseded: frozenset[str] = frozenset()
+        self.trial_jobs: dict[str, JobDescription] = {}
         self._files_read: set[Path] = set()
         self.refresh()
 
@@ -276,6 +283,8 @@ class Plans:
             self.jobs[job.id] = job
             self.current_jobs[job.address] = job
             self.removed_jobs.pop(job.address, None)
+        if self.header.trial is not None:
+            self.trial_jobs.update({job.id: job for job in jobs})
         if self.header.request is not None and any(job.run != IMPORT_RUN for job in jobs):
             named = {job.address for job in jobs}
             for job in self.jobs_to_remove(self.header.request, named):

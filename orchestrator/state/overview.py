@@ -33,7 +33,7 @@ from seedfold.orchestrator.state.staleness import StalenessChecker, compare_code
 
 _IDLE_STATES = frozenset({"waiting", "lost"})
 """States of jobs that have not begun, and that may need a command to begin."""
-_ENDED_STATES = frozenset({"done", "failed", "blocked", "cancelled"})
+_ENDED_STATES = frozenset({"done", "paused", "failed", "blocked", "cancelled"})
 
 _STOPS = ("timeout", "preempted", "node")
 """Why the cluster stops jobs that then continue."""

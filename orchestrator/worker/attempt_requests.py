@@ -25,7 +25,9 @@ class AttemptRequests:
     states: JobStates
     nan: NanPolicy
 
-    def make(self, job: JobDescription, attempt: int, slot: Slot, fit_needed: bool) -> AttemptRequest:
+    def make(
+        self, job: JobDescription, attempt: int, slot: Slot, fit_needed: bool, pause_after: int | None = None
+    ) -> AttemptRequest:
         """Make one; ``fit_needed`` means that another job will predict from the same fit."""
         parents = {parent: self.states.of(parent) for parent in self.states.needed_parents(job)}
         return AttemptRequest(
@@ -44,6 +46,7 @@ class AttemptRequests:
             nan=self.nan,
             launch_folder=self.submission.code_folder,
             done_before=self._last_done(job.id),
+            pause_after=pause_after,
         )
 
     def _last_done(self, job_id: str) -> int:

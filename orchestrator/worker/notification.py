@@ -29,7 +29,7 @@ from seedfold.orchestrator.state.job_states import JobState, JobStates, count_st
 _NEWS_S = 24 * 3600.0
 """An end that is older is no news: the setting is younger than the end, or nobody has looked for a day."""
 _WEBHOOK_S, _COMMAND_S = 10.0, 50.0
-_ENDED = frozenset({"done", "blocked", "cancelled"})
+_ENDED = frozenset({"done", "paused", "blocked", "cancelled"})
 
 
 def notify_of_end(states: JobStates) -> str | None:
@@ -85,7 +85,7 @@ def _find_outcome(states: JobStates, found: Mapping[str, JobState]) -> Outcome |
         return None
     if any(one.state == "failed" for one in found.values()):
         return "failed"
-    return "done" if all(one.state == "done" or one.has_nothing_to_do for one in found.values()) else None
+    return "done" if all(one.state in {"done", "paused"} or one.has_nothing_to_do for one in found.values()) else None
 
 
 def _has_ended(states: JobStates, job: str, job_state: JobState) -> bool:

@@ -36,6 +36,7 @@ class CurrentRun:
         self._attempt = attempt
         self._parts: PredictionParts | None = None
         self._predicted: dict[tuple[str, str], set[str]] = {}
+        self._steps: set[int] | None = None
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics: numbers, or arrays and tensors of one element, by their names.
@@ -49,6 +50,19 @@ class CurrentRun:
 
         if process_rank() == 0:
             append_metrics(self._attempt.records, self._attempt.number, step, metrics)
+            if step is not None and self._attempt.pause_after is not None:
+                self._pause_if_due(int(step), self._attempt.pause_after)
+
+    def _pause_if_due(self, step: int, pause_after: int) -> None:
+        """Ask the program to stop once metrics of so many epochs were logged, those of earlier attempts included."""
+        if self._steps is None:
+            from seedfold.results.recording.metric_log import read_metrics
+
+            self._steps = set(read_metrics(self._attempt.records).rows)
+        self._steps.add(step)
+        if len(self._steps) >= pause_after:
+            self._attempt.pause_file.touch()
+            self._attempt.request_stop()
 
     def predictions(
         self,
@@ -132,7 +146,7 @@ class CurrentRun:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the job has to stop, for example because its time limit is near.
+        """Whether the job has to stop, for example because its time limit is near, or because its search pauses it.
 
         Write a checkpoint then, and call `stop`. A program that has asked this once is not interrupted otherwise.
         """

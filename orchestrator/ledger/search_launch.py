@@ -1,0 +1,44 @@
+"""How the last launch of a search composed its study: whoever plans a trial composes it in the same way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from seedfold.orchestrator.ledger.atomic_files import write_atomically
+from seedfold.orchestrator.ledger.damaged_files import naming_damaged_file, read_record
+from seedfold.orchestrator.ledger.layout import StudyFolder
+
+_REMEDY = "launch the search again"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLaunch:
+    """The overrides and configuration folders of a launch, the folder in which it was made, and its snapshot of code.
+
+    ``digest`` is that of the study without any trial: it shows whether the study's files have changed since.
+    """
+
+    overrides: tuple[str, ...]
+    config_dirs: tuple[str, ...]
+    folder: str
+    digest: str
+    snapshot: str | None = None
+
+    def write(self, study: StudyFolder) -> None:
+        """Write it in place of that of the launch before."""
+        write_atomically(_file(study), [json.dumps(asdict(self), indent=1)])
+
+    @classmethod
+    def read(cls, study: StudyFolder) -> SearchLaunch:
+        """Read it. Raises DamagedFileError, and FileNotFoundError for a study without a search."""
+        file = _file(study)
+        with naming_damaged_file(file, _REMEDY):
+            record = read_record(file, _REMEDY)
+            texts = {key: tuple(map(str, record[key])) for key in ("overrides", "config_dirs")}
+            return cls(**{**record, **texts})
+
+
+def _file(study: StudyFolder) -> Path:
+    return study.decisions_folder.parent / "launch.json"

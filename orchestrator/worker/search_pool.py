@@ -1,0 +1,103 @@
+"""What a worker of a search does beyond others: it takes any open job of the search, and decides what is tried next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from seedfold.jobs.description import JobDescription
+from seedfold.jobs.errors import UsageError
+from seedfold.orchestrator.ledger.plans import Plans
+from seedfold.orchestrator.ledger.search_decisions import SEARCH_JOB
+from seedfold.orchestrator.ledger.submissions import Submission
+from seedfold.orchestrator.state.job_states import JobStates
+from seedfold.orchestrator.worker.job_queue import JobQueue
+from seedfold.orchestrator.worker.log_lines import say
+
+if TYPE_CHECKING:
+    from seedfold.orchestrator.search.study_search import StudySearch
+
+
+class SearchPool:
+    """The search of which a task is one worker of several."""
+
+    def __init__(self, search: StudySearch) -> None:
+        self._search = search
+        self._over: set[str] = set()
+        self._trouble = ""
+        self.may_have_more = True
+        """Whether a later look may find something to do."""
+
+    @classmethod
+    def of_task(cls, submission: Submission, index: int, states: JobStates) -> SearchPool | None:
+        """The search of a task; None for a task with jobs of its own."""
+        if SEARCH_JOB not in submission.jobs_of_task(index):
+            return None
+        # Only searches need this, and what it imports.
+        from seedfold.orchestrator.search.study_search import StudySearch
+
+        return cls(StudySearch(states))
+
+    def pause_after(self, job: str) -> int | None:
+        """The epochs after which a job is to be paused; None if it trains to its end."""
+        return self._search.pause_after(job)
+
+    def fill(self, queue: JobQueue, running: Collection[str]) -> None:
+        """Add the open jobs to the queue that are not in it, those that others have planned included."""
+        self._search.refresh()
+        self._search.carry_out()
+        for job in self._open_jobs():
+            if job.id not in queue and job.id not in running:
+                queue.add(job)
+
+    def _open_jobs(self) -> Iterator[JobDescription]:
+        states = self._search.states
+        for job, description in self._search.ledger.plans.trial_jobs.items():
+            if job in self._over:
+                continue
+            state = states.of(job).state
+            if state == "done":
+                self._over.add(job)
+            elif state == "submitted":
+                yield description
+
+    def decide(self, queue: JobQueue, running: Collection[str]) -> bool:
+        """Make the next decision, and add its jobs to the queue; False if nothing is to be decided now.
+
+        Nothing is while there is a job that this worker may start.
+        """
+        states = self._search.states
+        if any(job not in running and states.of(job).state == "submitted" for job in queue):
+            return False
+        try:
+            decided = self._search.step()
+            self.may_have_more = decided or not self._search.is_over()
+            self._tell("")
+        except UsageError as error:
+            self._tell(str(error))
+            decided, self.may_have_more = False, bool(self._search.open_jobs())
+        if decided:
+            self.fill(queue, running)
+        return decided
+
+    def _tell(self, trouble: str) -> None:
+        """Say once why the search does not go on."""
+        if trouble and trouble != self._trouble:
+            say(f"the search does not go on: {trouble}")
+        self._trouble = trouble
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to do for anybody; also if nobody can say what comes next."""
+        return bool(self._trouble) or self._search.is_over()
+
+    def has_more(self) -> bool:
+        """Whether somebody has to go on with the search, after all that is new was read."""
+        self._search.states.refresh()
+        self._search.refresh()
+        return not self.is_over()
+
+
+def jobs_of_task(submission: Submission, index: int, plans: Plans) -> list[JobDescription]:
+    """The jobs of a task; for a worker of a search all its jobs that are planned."""
+    own = submission.jobs_of_task(index)
+    return list(plans.trial_jobs.values()) if SEARCH_JOB in own else [plans.jobs[job] for job in own]

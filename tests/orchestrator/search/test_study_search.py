@@ -1,0 +1,193 @@
+"""A search on this machine: its decisions, its trials, and what becomes of them when a process dies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from searchtoy import add_hunt, decision_files, search_of, trained_epochs
+from toyproject import Toy, make_toy, wait_until
+
+from seedfold.orchestrator.ledger.events import EventWriter
+from seedfold.orchestrator.ledger.layout import Root
+from seedfold.orchestrator.ledger.ledger import Ledger
+from seedfold.orchestrator.search.study_search import StudySearch
+from seedfold.orchestrator.settings.failures import RetryPolicies
+from seedfold.orchestrator.state.job_states import JobStates
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The project with a search, whose workers are not started: the test does what they would do."""
+    monkeypatch.setattr("seedfold.orchestrator.dispatch.search.start_worker", lambda submission: None)
+    toy = make_toy(tmp_path / "project")
+    add_hunt(toy)
+    return toy
+
+
+def open_search(toy: Toy) -> StudySearch:
+    """The search as another process sees it."""
+    ledger = Ledger(toy.study("hunt"))
+    assert ledger.plans.header is not None
+    policies = RetryPolicies.parse(ledger.plans.header.settings["failures"])
+    return StudySearch(JobStates(Root(toy.root), ledger, policies))
+
+
+def end_jobs(toy: Toy, kind: str, number: int, score: float = 0.0, epochs: int = 1) -> None:
+    """Record how the jobs of a trial ended."""
+    search = open_search(toy)
+    jobs = next(one.jobs for one in search.decisions.records if one.trial == number)
+    writer = EventWriter(toy.study("hunt").events_folder)
+    for job in jobs:
+        attempt = search.ledger.record_of(job).latest_attempt + 1
+        details: dict[str, Any] = {"epochs": epochs, "metrics": {"val/score": score}}
+        if kind == "failed":
+            details = {"kind": "config", "reason": "none", "digest": "d"}
+        writer.append(kind, job=job, n=attempt, **details)
+    writer.close()
+
+
+def steps(search: StudySearch) -> int:
+    """Let a search decide as much as it can; return how many decisions that were."""
+    search.states.refresh()
+    count = 0
+    while search.step():
+        count += 1
+        search.states.refresh()
+    return count
+
+
+def launch(toy: Toy, *args: str) -> str:
+    ended = toy.launch(*args, "--detach", experiment="hunt")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_promoted_trials_go_on_and_the_others_stay_paused(toy: Toy) -> None:
+    assert "search started" in launch(toy)
+    search = open_search(toy)
+    assert steps(search) == 1, "as many jobs as may run at a time"
+    assert toy.states("hunt") == {"submitted": 2} or toy.states("hunt") == {"waiting": 2}
+    for number, score in ((0, 0.2), (1, 0.9)):
+        end_jobs(toy, "paused", number, score)
+    steps(search)
+    end_jobs(toy, "paused", 2, 0.1)
+    steps(search)
+    kinds = [(one.kind, one.trial, one.epochs) for one in search.decisions.records]
+    assert ("promote", 1, 3) in kinds
+    promoted = next(one for one in search.decisions.records if one.kind == "promote")
+    assert [told.trial for one in search.decisions.records for told in one.told] == [0, 1, 2]
+    [job] = next(one.jobs for one in search.decisions.records if one.trial == promoted.trial)
+    assert search.pause_after(job) == 3
+    assert search.states.of(job).state != "paused"
+    best = search_of(toy)["best"]
+    assert (best["trial"], best["value"]) == (1, 0.9)
+    assert toy.states("hunt")["paused"] == 2
+
+
+def test_of_two_who_decide_at_once_one_decides(toy: Toy) -> None:
+    launch(toy)
+    first, second = open_search(toy), open_search(toy)
+    assert steps(first) == 1
+    assert not second.step(), "it reads what the first one has decided, and there is nothing left to decide"
+    assert len(second.decisions.records) == 2
+    assert [one.trial for one in second.history()] == [0, 1]
+
+
+def test_a_decision_of_a_killed_process_is_carried_out_by_the_next(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(toy)
+    dying = open_search(toy)
+    with monkeypatch.context() as patch:
+        patch.setattr(dying, "carry_out", lambda composed=None: None)
+        assert dying.step()
+    assert len(decision_files(toy)) == 2
+    assert len(dying.ledger.plans.trial_jobs) == 1
+    file = decision_files(toy)[1]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "time": 1.0}))
+    heir = open_search(toy)
+    heir.carry_out()
+    assert len(heir.ledger.plans.trial_jobs) == 2
+    assert set(heir.ledger.plans.trial_jobs) == {job for one in heir.decisions.records for job in one.jobs}
+
+
+def test_a_failed_trial_is_told_and_blocks_nothing(toy: Toy) -> None:
+    launch(toy)
+    end_jobs(toy, "failed", 0)
+    search = open_search(toy)
+    assert steps(search) == 2
+    assert [trial.state for trial in search.history()] == ["failed", "running", "running"]
+    assert search_of(toy)["failed"] == 1
+
+
+def test_a_search_whose_files_have_changed_does_not_go_on(toy: Toy) -> None:
+    launch(toy)
+    add_hunt(toy, epochs="epochs: 27")
+    with pytest.raises(Exception, match="its files have changed since it was launched"):
+        open_search(toy).step()
+    launch(toy)
+    assert open_search(toy).step()
+
+
+def test_cancel_ends_a_search_and_resume_goes_on(toy: Toy) -> None:
+    launch(toy)
+    steps(open_search(toy))
+    toy.output_of("cancel", "hunt")
+    search = open_search(toy)
+    assert search.is_over()
+    assert not search.step()
+    toy.output_of("resume", "hunt", "--detach")
+    again = open_search(toy)
+    assert not again.is_over()
+    assert [trial.state for trial in again.history()] == ["running", "running"]
+    assert toy.states("hunt").keys() <= {"submitted", "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("search.metric=null", "search.metric: is missing"),
+        ("search.space={z: [1, 2]}", "z"),
+        ("search.over=[fold]", "search.over: fold: no such axis"),
+        ("--pilot=1", "--pilot: a search chooses its jobs itself"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_in_one_line(toy: Toy, override: str, words: str) -> None:
+    ended = toy.launch(override, experiment="hunt")
+    assert ended.returncode == 2
+    assert words in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not toy.study("hunt").decisions_folder.exists()
+
+
+def test_a_study_without_a_search_imports_and_reads_nothing_of_one(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seedfold.orchestrator.search.study_search.StudySearch.__init__", None)
+    assert toy.launch("--wait", experiment="light").returncode == 0
+    assert "search" not in toy.json_of("status", "light")
+    assert not (toy.study("light").path / "search").exists()
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_a_search_trains_each_epoch_once(tmp_path: Path) -> None:
+    toy = make_toy(tmp_path / "project")
+    add_hunt(toy, sleep_s="sleep_s: 0.05", trials="  trials: 8")
+    launch(toy)
+    for kill_after in (4, 9, 14):
+        wait_until(lambda least=kill_after: len(trained_epochs(toy)) >= least)
+        toy.kill_workers()
+        toy.wait_for_workers()
+        toy.output_of("resume", "hunt", "--detach")
+    wait_until(lambda: open_search(toy).is_over())
+    toy.wait_for_workers()
+    search = search_of(toy)
+    assert search["trials"] == 8
+    assert search["paused"] == 0
+    assert search["done"] >= 1
+    assert sum(search[state] for state in ("done", "pruned", "failed")) == 8
+    counts = Counter(trained_epochs(toy))
+    # An epoch may have been trained and not been saved when a kill came; three kills, two jobs each.
+    assert sum(count - 1 for count in counts.values()) <= 6
+    starts = [one.trial for one in open_search(toy).decisions.records if one.kind == "start"]
+    assert starts == list(range(8))
