@@ -32,6 +32,12 @@ from seedfold.orchestrator.settings.selection import Selection
     metavar="stale|COND",
     help="Run done jobs again: all stale ones, or those with these axis values, e.g. 'seed=1', or 'job=1a2b3c'.",
 )
+@click.option(
+    "--best",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Launch the N best trials of a search: seedfold launch STUDY --best 3 'seed=range(0,10)'.",
+)
 @options.pilot
 @options.accept_code
 @options.many
@@ -46,6 +52,7 @@ def command(
     now: bool,
     replace: bool,
     rerun: str | None,
+    best: int | None,
     pilot: int | None,
     pilot_auto: bool,
     accept_code: bool,
@@ -63,6 +70,12 @@ def command(
     """
     add_folder_to_import_path()
     selection = Selection.parse(where, stages, limit)
+    if best is not None:
+        from seedfold.orchestrator.dispatch.best_trials import launch_best
+
+        launched = launch_best(root, overrides, best)
+        print_started(launched, "launch")
+        context.exit(wait_if_asked(root, launched, wait))
     launched = launch(
         root,
         overrides,

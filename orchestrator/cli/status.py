@@ -128,10 +128,11 @@ def _search_json(overview: Overview) -> dict[str, Any]:
     """The key ``search``, if the study searches."""
     if not searches(overview):
         return {}
+    from seedfold.orchestrator.search.analysis import search_summary
     from seedfold.orchestrator.search.study_search import StudySearch
-    from seedfold.orchestrator.search.summary import search_to_json
 
-    return {"search": search_to_json(StudySearch(overview.states))}
+    search = StudySearch(overview.states)
+    return {"search": search_summary(search.settings, search.history())}
 
 
 def searches(overview: Overview) -> bool:

@@ -30,10 +30,11 @@ _PLANNING_S = 5.0
 class StudySearch:
     """The search of one study; ``states`` are those of its jobs, and are refreshed by the caller."""
 
-    def __init__(self, states: JobStates) -> None:
+    def __init__(self, states: JobStates, jobs: TrialJobs | None = None) -> None:
+        """``jobs`` composes the jobs of trials, by default as the study was launched."""
         self.states, self.ledger = states, states.ledger
         self.decisions = SearchDecisions(self.ledger.study)
-        self._jobs = TrialJobs(self.ledger.study)
+        self._jobs = jobs or TrialJobs(self.ledger.study)
         self._raw: Mapping[str, Any] | None = None
         self._settings: SearchSettings
         self._carried_out = 0
@@ -46,7 +47,8 @@ class StudySearch:
         assert header is not None
         raw = header.settings[SEARCH_JOB]
         if raw is not self._raw:
-            self._raw, self._settings = raw, SearchSettings.parse(raw)
+            # The launch has asked for a metric where one is needed.
+            self._raw, self._settings = raw, SearchSettings.parse(raw, needs_metric=False)
         return self._settings
 
     # --- what is known --------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class StudySearch:
         if decision.kind != "start":
             return (), ""
         try:
-            return self._jobs.compose(decision.params), ""
+            return self._jobs.compose(decision.params, decision.trial), ""
         except ChangedStudyError:
             raise
         except UsageError as error:
@@ -195,7 +197,7 @@ class StudySearch:
     def _plan(self, decision: RecordedDecision, jobs: Sequence[JobDescription]) -> None:
         header = self.ledger.plans.header
         assert header is not None
-        self._jobs.plan(header, decision, jobs or self._jobs.compose(decision.params))
+        self._jobs.plan(header, decision, jobs or self._jobs.compose(decision.params, decision.trial))
         self.ledger.refresh()
 
     def _is_before(self, job: str, decision: RecordedDecision) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from seedfold.jobs.errors import SeedfoldError, UsageError
 from seedfold.jobs.secret_values import refuse_secrets
+from seedfold.jobs.study_keys import SEARCH
 from seedfold.jobs.terminal_text import terminal_text
 from seedfold.orchestrator.cli.follow import wait_and_print_outcome
 from seedfold.orchestrator.cli.launch import print_started
@@ -51,6 +52,11 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
             request.check_flags()
         if request.is_seedfold_study:
             return _launch_seedfold_study(request, arguments)
+        if has_search(request):
+            from seedfold.orchestrator.sweeps.program_search import run_program_search
+
+            run_program_search(request, arguments)
+            return []
         from seedfold.jobs.hydra_program import load_sweep
 
         study = load_sweep(request.make_sweep(), arguments)
@@ -63,6 +69,11 @@ def run_sweep(request: SweepRequest, arguments: Sequence[str]) -> Sequence[JobRe
         if not request.get_flag("wait"):
             return []
         return list(read_job_returns(plan.root, launched.study, plan.descriptions, with_config=False))
+
+
+def has_search(request: SweepRequest) -> bool:
+    """Whether the sweeper is told to search a space in place of running all points."""
+    return request.config.hydra.sweeper.get(SEARCH) is not None
 
 
 def _launch_and_wait(

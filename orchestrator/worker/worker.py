@@ -245,7 +245,7 @@ class Worker:
             return
         self.queue.remove(job.id)
         step = newest_step(self.study, job.fit) if self.environment.is_scheduled else None
-        pause_after = self.pool.pause_after(job.id) if self.pool else None
+        pause_after = self.pool.pause_after(job.id) if self.pool else self.submission.pause_after.get(job.id)
         request = self.requests.make(job, attempt, slot, self.queue.needs_fit_of(job), pause_after)
         self.running[job.id] = RunningAttempt(job, attempt, slot, step)
         self.template.start_attempt(request)
