@@ -26,6 +26,7 @@ from seedfold.orchestrator.ledger.layout import Root, StudyFolder
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB
+from seedfold.orchestrator.ledger.search_launch import SearchLaunch
 from seedfold.orchestrator.settings.cluster import ClusterSettings
 from seedfold.orchestrator.settings.failures import FAILURE_KINDS, RetryPolicies
 from seedfold.orchestrator.settings.selection import Selection, TellSelected
@@ -97,6 +98,8 @@ def resume(
         tell([one.job for one in starting])
     check_with_scheduler(study, starting, settings)
     if SEARCH in settings:
+        if choose is not None:
+            raise UsageError(f"study {name} searches: its jobs are not run again; launch a study with other settings")
         return _resume_search(root, ledger, starting, PlanHeader.create(overrides, (), settings, code_folder))
     code = choose_snapshots(study, ledger, starting, settings, code_folder, original_code)
     if starting:
@@ -126,6 +129,7 @@ def _resume_search(root: Root, ledger: Ledger, starting: Sequence[PlannedJob], h
     """Let a search go on, with those of its jobs that failed or were cancelled."""
     from seedfold.orchestrator.dispatch.search import go_on
 
+    SearchLaunch.read(ledger.study)
     stopped = [one.job.id for one in starting if one.state in STOPPED_STATES]
     if ledger.record_of(SEARCH_JOB).is_cancelled or ledger.record_of(SEARCH_JOB).failures():
         stopped.append(SEARCH_JOB)

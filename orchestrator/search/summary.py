@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from seedfold.jobs.errors import count_noun
+from seedfold.orchestrator.ledger.search_launch import has_launch
 from seedfold.orchestrator.search.analysis import asked_trials, best_trial
 from seedfold.orchestrator.search.history import TrialState
 from seedfold.orchestrator.search.study_search import StudySearch
@@ -26,6 +27,11 @@ def search_lines(search: StudySearch) -> list[str]:
         params = " ".join(f"{key}={_short(value)}" for key, value in best.params.items())
         after = f" after {count_noun(best.epochs, 'epoch')}" if best.epochs and best.state != "done" else ""
         lines.append(f"  best: trial {best.number}, {values}{after}: {params}")
+    is_unfinished = counts["running"] or counts["paused"] or len(asked) < settings.trials
+    if is_unfinished and not search.ledger.live_submissions and not search.is_budget_used():
+        study = search.ledger.study
+        command = f"seedfold resume {study.name}" if has_launch(study) else "the same command again"
+        lines.append(f"  nothing works on it; to go on: {command}")
     return lines
 
 
