@@ -11,7 +11,7 @@ from seedfold.jobs.errors import UsageError, count_noun
 from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.dispatch.launch import start_plan
-from seedfold.orchestrator.dispatch.resume import record_resumed
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.events import EventWriter

@@ -12,6 +12,7 @@ from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.code.comparison import CodeComparison
 from seedfold.orchestrator.dispatch.code_changes import accept_code, code_notes, split_mixed
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import (
     LaunchResult,
     check_with_scheduler,
@@ -21,8 +22,7 @@ from seedfold.orchestrator.dispatch.submit import (
     submitted_jobs,
 )
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
-from seedfold.orchestrator.ledger.events import EventWriter, time_after
-from seedfold.orchestrator.ledger.layout import Root, StudyFolder
+from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.ledger.ledger import Ledger
 from seedfold.orchestrator.ledger.plans import PlanHeader, write_plan
 from seedfold.orchestrator.ledger.search_decisions import PRUNED, SEARCH_JOB
@@ -189,12 +189,3 @@ def _jobs_to_resume(
 def _has_failed_as_kind(planned: PlannedJob, kinds: Sequence[str]) -> bool:
     event = planned.job_state.event
     return planned.state == "failed" and event is not None and event["kind"] in kinds
-
-
-def record_resumed(study: StudyFolder, ledger: Ledger, stopped_jobs: Sequence[str]) -> None:
-    """Record that failed or cancelled jobs are resumed, so that they have all their retries again."""
-    if stopped_jobs:
-        writer = EventWriter(study.events_folder)
-        now = time_after(ledger.record_of(job).cancelled_at for job in stopped_jobs)
-        writer.append("resumed", t=now, jobs={job: ledger.record_of(job).latest_attempt for job in stopped_jobs})
-        writer.close()

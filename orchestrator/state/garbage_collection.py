@@ -212,7 +212,7 @@ class DeletableFinder:
                 yield _make_deletable("superseded", folder, job_id, "folder of a job that was replaced")
 
     def _find_failed_checkpoints(self) -> Iterator[DeletablePath]:
-        """Checkpoints of failed jobs and of trials that a search has given up; without them, jobs start from the beginning.
+        """Checkpoints of failed jobs and of trials that a search has given up; without them, jobs begin anew.
 
         Their logs are kept.
         """

@@ -21,7 +21,8 @@ from seedfold.jobs.secret_values import refuse_secrets
 from seedfold.jobs.study_keys import SEARCH
 from seedfold.orchestrator.cli.console import print_text
 from seedfold.orchestrator.cli.follow import InterruptHandler, print_outcome
-from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
+from seedfold.orchestrator.dispatch.resume import STOPPED_STATES
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult, choose_snapshots, submit_jobs
 from seedfold.orchestrator.dispatch.wait import JobWatcher
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy

@@ -21,7 +21,8 @@ from seedfold.orchestrator.dispatch.launch import (
     start_plan,
 )
 from seedfold.orchestrator.dispatch.launch import launch as launch_study
-from seedfold.orchestrator.dispatch.resume import STOPPED_STATES, record_resumed
+from seedfold.orchestrator.dispatch.resume import STOPPED_STATES
+from seedfold.orchestrator.dispatch.resumed_jobs import record_resumed
 from seedfold.orchestrator.dispatch.submit import LaunchResult
 from seedfold.orchestrator.ledger.copy_origin import refuse_copy
 from seedfold.orchestrator.ledger.layout import Root
