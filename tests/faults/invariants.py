@@ -229,7 +229,7 @@ ALLOWED_FAILURES: dict[str, set[str]] = {"full": {"disk"}, "errors": {"disk"}}
 ALLOWED_FILES = (
     r"(keepers|submissions)/.*",
     # What was being written when its writer was killed. `gc` removes it, or the program that wrote it.
-    r"(claims|code|plans|submissions)/.*\.[^/]*\.#",
+    r"((claims|code|plans|submissions)/.*)?\.[^/]*\.#",
     r"jobs/.*/(records|staging\.#)/.*",
     r"jobs/.*/run/checkpoints/\.[^/]*",
     # The name of the host stands in the names of these files.
