@@ -82,7 +82,7 @@ class Scheduler:
             self._lsf.start(settings, owner=os.getpid())
         elif self.seed is not None:
             first_port = _FIRST_PORT + 4 * PORTS * (self.seed % _PLACES)
-            self._slurm.up(SlurmSettings(nodes=len(NODES), cpus=2, gpus=2, port=first_port))
+            self._slurm.up(SlurmSettings(nodes=len(NODES), port=first_port))
         for command in COMMANDS[self.name]:
             real = shutil.which(command, path=self._path)
             away, code = _AWAY[self.name]
