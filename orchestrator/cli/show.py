@@ -15,7 +15,7 @@ from seedfold.orchestrator.cli.pager import with_pager
 from seedfold.orchestrator.ledger.layout import Root
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_lookup import find_job
-from seedfold.orchestrator.state.overview import axes_text
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.results.store.published import Result
 
 

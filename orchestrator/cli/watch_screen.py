@@ -92,7 +92,9 @@ class StudyScreen:
         self._progress = StudyProgress.find(views, queue_view.seconds_to_first_start())
         self._counts = status_to_json(self._overview.folder.name, views)
         failures = [
-            f"{group.job_count} failed, {group.kind}: {group.example['reason']}" for group in group_failures(views)
+            f"{group.job_count} failed, {group.kind}: {group.example['reason']}"
+            + (f"; all with {group.place}" if group.place else "")
+            for group in group_failures(views)
         ]
         notes = [*status_notes(self._overview, views), *queue_view.lines()]
         self._notes = [*make_lines(*failures, style="red"), *make_lines(*notes, style="yellow")]

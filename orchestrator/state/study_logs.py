@@ -9,8 +9,9 @@ from pathlib import Path
 
 from seedfold.jobs.description import JobDescription
 from seedfold.orchestrator.ledger.copy_origin import read_copy_origin
+from seedfold.orchestrator.state.common_place import axes_text
 from seedfold.orchestrator.state.job_states import ACTIVE_STATES, StateName
-from seedfold.orchestrator.state.overview import JobView, Overview, axes_text, unique_by_id
+from seedfold.orchestrator.state.overview import JobView, Overview, unique_by_id
 
 END_LINES = 20
 _END_BYTES = 1 << 15

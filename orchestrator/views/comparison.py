@@ -135,7 +135,7 @@ def _check_splits(runs: Sequence[FinishedJob], splits: Sequence[str]) -> None:
     for split in splits:
         if split not in known:
             raise UsageError(
-                f"--split {split}: no run has this split{did_you_mean(split, known)}; splits: {', '.join(known)}"
+                f"--split {split}: no run has this split{did_you_mean(split, known)}; splits: {', '.join(known) or 'none'}"
             )
 
 

@@ -26,7 +26,8 @@ from seedfold.orchestrator.state.finished_jobs import find_by_code
 from seedfold.orchestrator.state.job_details import JobDetails
 from seedfold.orchestrator.state.job_logs import AttemptLog, read_log
 from seedfold.orchestrator.state.job_lookup import find_job
-from seedfold.orchestrator.state.overview import Overview, axes_text
+from seedfold.orchestrator.state.common_place import axes_text
+from seedfold.orchestrator.state.overview import Overview
 from seedfold.orchestrator.views.tables import TableRequest, make_result_table
 from seedfold.orchestrator.views.weights import export_weights, find_checkpoint, load_model
 from seedfold.results.store.published import Result
