@@ -266,7 +266,8 @@ def _parse_values(text: str, position: int) -> tuple[list[Any], list[str], int]:
 
 
 def _numbers_of_range(found: re.Match[str]) -> range:
-    numbers = range(int(found[1]), int(found[2]), int(found[3] or 1) or 1)
+    step = int(found[3] or 1)
+    numbers = range(int(found[1]), int(found[2]), step) if step else range(0)
     if not 0 < len(numbers) <= _MOST_OF_A_RANGE:
         raise UsageError(f"{found[0]}: has {len(numbers)} values; a range has at least 1 and at most 100000")
     return numbers

@@ -42,6 +42,10 @@ class DataFailure(Exception):
     """Data is missing, damaged or of the wrong shape. The message names the file and the row if it can."""
 
 
+class ProgramFailure(Exception):
+    """A program that a job ran has failed. The message says how, and the program's own output why."""
+
+
 class NonFiniteFailure(Exception):
     """A loss or a prediction became infinite or not a number."""
 

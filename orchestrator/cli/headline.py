@@ -35,7 +35,8 @@ def write_result_table(
     problem = [*problem_axes(axes, request.compare), *apart]
     removed = note_removed(overview)
     lead = lead_line(frame, finished.jobs, sort, request.over) if sort and name == "metrics" else None
-    notes = [*([lead] if lead else []), *frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(overview.folder.name)]
+    empty = [] if len(frame) else ["no finished job meets the conditions"]
+    notes = [*empty, *([lead] if lead else []), *frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(overview.folder.name)]
     output.write(frame, axes, problem, notes, sort)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from seedfold.jobs.errors import UsageError, did_you_mean
 from seedfold.jobs.secret_values import without_secrets
-from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure
+from seedfold.jobs.work import ConfigFailure, DataFailure, NonFiniteFailure, ProgramFailure
 from seedfold.results.store.passing_errors import FULL_DISK_ERRNOS, PASSING_ERRNOS
 
 FailureKind = Literal["error", "config", "data", "disk", "nan", "oom_host", "oom_gpu", "timeout", "preempted", "node"]
@@ -45,6 +45,10 @@ class Failure:
         return {"kind": self.kind, "reason": self.reason, "digest": self.digest}
 
 
+_PROGRAMS_MEMORY_ERROR = re.compile(r": (?:\w+\.)*_?(?:Array)?MemoryError\b")
+"""The last line that a Python program prints if there was too little memory."""
+
+
 def _cause_chain(error: BaseException) -> list[BaseException]:
     """The error and its causes, the outermost error first."""
     chain: list[BaseException] = []
@@ -69,6 +73,8 @@ def _kind_of(error: BaseException) -> FailureKind | None:
         return "node"
     if any(text in str(error) for text in _FULL_DISK_TEXTS):
         return "disk"
+    if isinstance(error, ProgramFailure) and _PROGRAMS_MEMORY_ERROR.search(str(error)):
+        return "oom_host"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return "oom_host"
     return "oom_gpu" if name == "OutOfMemoryError" or "CUDA out of memory" in str(error) else None
@@ -91,7 +97,7 @@ def _reason_of(error: BaseException) -> str:
 
     name, message = type(error).__name__, without_secrets(str(error), os.environ).strip().splitlines()
     if message:
-        return f"{name}: {message[0]}"
+        return message[0] if isinstance(error, ProgramFailure) else f"{name}: {message[0]}"
     frames = traceback.extract_tb(error.__traceback__)
     return f"{name} in {frames[-1].name}, {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else name
 

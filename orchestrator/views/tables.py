@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from seedfold.jobs.conditions import split_conditions
+from seedfold.jobs.conditions import Where, find_axis, split_conditions
 from seedfold.jobs.description import JobDescription
 from seedfold.jobs.errors import UsageError, count_noun, did_you_mean
 from seedfold.orchestrator.state.finished_jobs import FinishedJobs, reasons_without_result
@@ -92,6 +92,7 @@ def make_result_table(name: str, request: TableRequest, summarized: bool = False
         "top": _top_table,
     }
     _check_splits(name, request)
+    _check_values(request)
     try:
         return functions[name](_select_code(request), summarized)
     except UsageError as error:
@@ -120,6 +121,14 @@ def _check_splits(name: str, request: TableRequest) -> None:
                 f"--split {split}: no run has this split{did_you_mean(split, known_splits)};"
                 f" splits: {', '.join(known_splits) or 'none'}"
             )
+
+
+def _check_values(request: TableRequest) -> None:
+    """Raise UsageError for a condition on an axis that no job of the study meets, done or not."""
+    planned = request.planned or ()
+    axes = axis_names(planned)
+    terms = Where.parse(request.where).terms if request.where else ()
+    Where(tuple(term for term in terms if find_axis(term.key, axes) is not None)).check_values(planned)
 
 
 def _splits(request: TableRequest) -> set[str]:
