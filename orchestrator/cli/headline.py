@@ -24,7 +24,7 @@ def write_result_table(
 
     With ``sort``, a note on a table of means says how far the best row is before the next one.
     """
-    from seedfold.orchestrator.views.lead import lead_line
+    from seedfold.results.comparison.lead import lead_line
     from seedfold.results.tables.metric_means import NOTES
 
     request = TableRequest.of_study(overview, finished, **options)

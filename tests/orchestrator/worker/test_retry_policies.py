@@ -93,6 +93,14 @@ def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
     )
     assert ended.returncode == 1
     assert toy.states() == {"failed": 5, "waiting": 7}
+    why = "7 jobs wait: the worker began no more after 5 equal failures in a row"
+    assert why in ended.stdout
+    shown = toy.output_of("status", "toy")
+    assert why in shown
+    assert "all with seed=0,1,2,3,4\n" in shown
+    assert "no worker is running" not in shown
+    logs = toy.output_of("logs", "toy", "--failed")
+    assert logs.count("Traceback") == 5, "they differ in the number of the seed"
 
 
 @pytest.mark.slow
