@@ -2,8 +2,8 @@
 
 Terms are separated by blanks and must all hold. A value is quoted as in a shell; an unquoted one is a number, true,
 false or null where it looks like one, as in Hydra's overrides. Several values, separated by commas, mean any of them
-(with ``!=``: none of them); ``seed=range(0,5)`` means 0 to 4, as in Hydra's sweeps. A key may be its last component alone, if only one axis ends in that. A condition on an
-axis that a job does not have is false for that job.
+(with ``!=``: none of them); ``seed=range(0,5)`` means 0 to 4, as in Hydra's sweeps. A key may be its last component
+alone, if only one axis ends in that. A condition on an axis that a job does not have is false for that job.
 
 For a job, ``job=1a2b3c`` (or ``id=1a2b3c``) names it by the beginning of its id and ``stage=fit`` by its stage, unless
 an axis has that name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from seedfold.jobs.errors import count_noun
 from seedfold.jobs.terminal_text import terminal_text
@@ -42,10 +43,7 @@ def draw_curve(values: Sequence[float | None], width: int) -> str:
     """
     columns = min(len(values), width, _WIDEST)
     bounds = [round(place * len(values) / columns) for place in range(columns + 1)] if columns else [0]
-    parts = [
-        [value for value in values[first:last] if value is not None]
-        for first, last in zip(bounds, bounds[1:], strict=False)
-    ]
+    parts = [[value for value in values[first:last] if value is not None] for first, last in pairwise(bounds)]
     means = [sum(part) / len(part) if part else None for part in parts]
     finite = [mean for mean in means if mean is not None]
     low, high = min(finite, default=0.0), max(finite, default=0.0)

@@ -35,8 +35,11 @@ def write_result_table(
     problem = [*problem_axes(axes, request.compare), *apart]
     removed = note_removed(overview)
     lead = lead_line(frame, finished.jobs, sort, request.over) if sort and name == "metrics" else None
-    empty = [] if len(frame) else ["no finished job meets the conditions"]
-    notes = [*empty, *([lead] if lead else []), *frame.attrs.get(NOTES, ()), *([removed] if removed else []), *finished.notes(overview.folder.name)]
+    notes = [] if len(frame) else ["no finished job meets the conditions"]
+    notes += [lead] if lead else []
+    notes += frame.attrs.get(NOTES, ())
+    notes += [removed] if removed else []
+    notes += finished.notes(overview.folder.name)
     output.write(frame, axes, problem, notes, sort)
 
 

@@ -178,7 +178,6 @@ class WatchedStudy:
         jobs = self._selection.apply(self._overview.jobs_at_addresses().values(), lambda job: job)
         return not any(self._overview.states.of(job.id).state in ACTIVE_STATES for job in jobs)
 
-
     def stays(self) -> bool:
         """Whether jobs have failed or wait, so that a person may want to look at them and to resume them."""
         return self._screen.waits_for_a_person and read_copy_origin(self._overview.folder) is None

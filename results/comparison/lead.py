@@ -32,7 +32,9 @@ def lead_line(frame: pd.DataFrame, runs: Sequence[FinishedJob], metric: str, ove
         return None
     rows = rows.sort_values("mean", ascending=bool(lower_is_better(metric)), kind="stable")
     first = rows.iloc[0]
-    peers = rows[(rows["stage"] == first["stage"]) & (rows["split"] == first["split"]) & (rows["head"] == first["head"])]
+    peers = rows[
+        (rows["stage"] == first["stage"]) & (rows["split"] == first["split"]) & (rows["head"] == first["head"])
+    ]
     if len(peers) < 2:
         return None
     averaged = find_axes(runs, over) if over else [name for name in axis_names(runs) if is_repetition(name)]
@@ -54,7 +56,9 @@ def _compare(
     chosen = []
     for number, setting in enumerate(settings):
         for run in runs:
-            if run.stage == row["stage"] and all(_is_same(run.axes.get(name), value) for name, value in setting.items()):
+            if run.stage == row["stage"] and all(
+                _is_same(run.axes.get(name), value) for name, value in setting.items()
+            ):
                 axes = {name: value for name, value in run.axes.items() if name in averaged}
                 chosen.append(replace(run, axes={_SETTING: number, **axes}))
     where = f"split={row['split']!r} head={row['head']!r}"
@@ -68,7 +72,7 @@ def _compare(
 
 def _is_same(value: Any, cell: Any) -> bool:
     """Whether a cell of the table is a job's value of an axis; an axis that a job lacks is an empty cell."""
-    return bool(cell != cell or cell is None) if value is None else are_equal(value, cell)  # noqa: PLR0124
+    return bool(cell != cell or cell is None) if value is None else are_equal(value, cell)
 
 
 def _certainty(found: PairedMetric) -> str:
