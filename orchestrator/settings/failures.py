@@ -166,7 +166,8 @@ class RetryPolicy:
     """What is done after a failure of one kind. ``wait_s`` is in seconds.
 
     The next attempt asks for ``memory`` times as much memory and ``time`` times as much time; with ``other_node`` it
-    runs on another node, and with ``larger_gpu`` on the next larger type of GPU.
+    runs on another node, and with ``larger_gpu`` on the next larger type of GPU. With ``halve_micro_batch`` it computes
+    half as many samples at once, and each step is still of the whole batch.
     """
 
     retries: int
@@ -175,6 +176,7 @@ class RetryPolicy:
     time: float = 1.0
     other_node: bool = False
     larger_gpu: bool = False
+    halve_micro_batch: bool = False
 
     @property
     def needs_resubmission(self) -> bool:
@@ -231,6 +233,10 @@ class RetryPolicies:
     def policy_for(self, kind: str) -> RetryPolicy:
         """The policy of a kind; one that is not configured is never retried."""
         return self.by_kind.get(kind, RetryPolicy(retries=0, wait_s=0))
+
+    def micro_batch_halvings(self, failures: Sequence[Mapping[str, Any]]) -> int:
+        """How often the next attempt after these failures halves the samples that it computes at once."""
+        return sum(self.policy_for(failure["kind"]).halve_micro_batch for failure in failures)
 
     def next_retry(self, failures: Sequence[Mapping[str, Any]]) -> RetryPolicy | None:
         """The policy under which the last of these failures is tried again; None if its retries are used up."""

@@ -10,6 +10,7 @@ import pytest
 from toyproject import Toy
 
 TROUBLE = """
+import os
 import resource
 
 import numpy as np
@@ -27,6 +28,16 @@ def memory(work):
         return
     resource.setrlimit(resource.RLIMIT_AS, (2 * 1024**3, 2 * 1024**3))
     np.zeros((1024, 1024, 1024, 4))
+
+
+class OutOfMemoryError(RuntimeError):
+    pass
+
+
+def gpu(work):
+    halvings = os.environ.get("SEEDFOLD_MICRO_BATCH_HALVINGS", "0")
+    if int(halvings) < 2:
+        raise OutOfMemoryError(f"CUDA out of memory with {halvings}")
 
 
 def name(work):
@@ -85,6 +96,16 @@ def test_out_of_memory_is_tried_again(toy: Toy) -> None:
     status = trouble(toy, "memory", "failures.kinds.oom_host.wait_s=0", "study=again", attempts=9)
     (failure,) = toy.json_of("status", "again")["failures"]
     assert (failure["kind"], failure["attempts"]) == ("oom_host", 2)
+
+
+def test_the_micro_batch_is_halved_after_each_failure_where_the_study_allows_it(toy: Toy) -> None:
+    allowed = "failures.kinds.oom_gpu={retries: 2, wait_s: 0, halve_micro_batch: true}"
+    assert trouble(toy, "gpu", allowed)["states"]["done"] == 1
+    [job] = toy.study("trouble").path.glob("store/*/*.3")
+    assert "HALVINGS" not in (job / "result.json").read_text().partition('"provenance"')[0], "it is not part of the job"
+    trouble(toy, "gpu", "failures.kinds.oom_gpu={retries: 2, wait_s: 0}", "study=again", attempts=1)
+    [failure] = toy.json_of("status", "again")["failures"]
+    assert (failure["attempts"], failure["reason"]) == (3, "OutOfMemoryError: CUDA out of memory with 0")
 
 
 def test_identical_tracebacks_stop_the_stage(toy: Toy) -> None:
