@@ -109,6 +109,7 @@ def _failure(group: FailureGroup) -> dict[str, Any]:
         "kind": group.kind,
         "reason": group.example["reason"],
         "count": group.job_count,
+        "place": group.place,
         "jobs": list(group.jobs[:_MOST_IDS]),
         "log_end": _end_of_log(Path(log)) if log else "",
     }

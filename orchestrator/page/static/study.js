@@ -49,7 +49,7 @@ function Overview({study, data}) {
       <${Running} study=${study} running=${data.running} /></section>`}
     <section aria-labelledby="results"><h2 id="results">Results</h2><${Headline} headline=${data.headline} isPending=${data.headline_pending} /></section>
     ${data.failures.length > 0 && html`<section aria-labelledby="failed"><h2 id="failed">Failures</h2><ul class="failures">
-      ${data.failures.slice(0, 3).map((group) => html`<li key=${group.reason}><b>${plural(group.count, "job")}</b> ${group.reason}</li>`)}</ul>
+      ${data.failures.slice(0, 3).map((group) => html`<li key=${group.reason}><b>${plural(group.count, "job")}</b> ${group.reason}${group.place && html`<br /><span class="soft">all with ${group.place}</span>`}</li>`)}</ul>
       <p><a href=${address(["studies", study, "failures"])}>All failures with the ends of their logs</a></p></section>`}
     <section aria-labelledby="commands"><h2 id="commands">In the terminal</h2><${Commands} commands=${data.commands} /></section>`;
 }
@@ -122,6 +122,7 @@ function Failures({study, data: {failures, commands}}) {
   if (failures.length === 0) return html`<${Empty}>No job has failed.<//>`;
   return html`<section class="failures"><h2 class="hidden">Failures</h2>${failures.map((group, place) => html`<details
     key=${group.reason} open=${place === 0}><summary><b>${plural(group.count, "job")}</b> ${group.reason}</summary>
+    ${group.place && html`<p>All with <code>${group.place}</code></p>`}
     <ul class="list">${group.jobs.slice(0, SHOWN_IDS).map((id) => html`<li key=${id}><a
       href=${address(["studies", study, "jobs", id])}><code>${shortId(id)}</code></a></li>`)}
       ${group.jobs.length > SHOWN_IDS && html`<li class="soft">and ${count(group.count - SHOWN_IDS)} more</li>`}</ul>
