@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedfold.jobs.errors import UsageError, did_you_mean
+from seedfold.orchestrator.page.conditions import whole_number
 from seedfold.orchestrator.page.job_rows import axis_cell, select_views
 from seedfold.orchestrator.page.kept_studies import KeptStudy, Snapshot
 from seedfold.orchestrator.state.job_curves import Points, has_curves, read_curves
@@ -92,7 +93,7 @@ def make_labels(snapshot: Snapshot, views: Sequence[JobView]) -> list[str]:
 
 def _label(view: JobView, shown: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
     parts = [view.job.stage] if with_stage else []
-    parts += [f"{short[name]}={format_value(view.job.axes[name])}" for name in shown if name in view.job.axes]
+    parts += [f"{short[name]}={format_value(whole_number(view.job.axes[name]))}" for name in shown if name in view.job.axes]
     return ", ".join(parts) or view.job.stage
 
 

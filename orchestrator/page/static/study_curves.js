@@ -15,7 +15,7 @@ export function CurvesTab({route, study}) {
   const metrics = answer.data?.metrics || [];
   return html`<section aria-labelledby="curves"><h2 id="curves" class="hidden">Learning curves</h2>
     <div class="choices">
-      <${Choice} label="metric" value=${metric || answer.data?.metric || ""} options=${metrics} onChoose=${(value) => choose(route, {metric: value})} />
+      ${metrics.length > 0 && html`<${Choice} label="metric" value=${metric || answer.data?.metric || ""} options=${metrics} onChoose=${(value) => choose(route, {metric: value})} />`}
       <${TextField} label="only jobs where" value=${where} placeholder="lr=0.1 seed<3" onChoose=${(value) => choose(route, {where: value})} />
       <${Choice} label="at most" value=${limit} options=${LIMITS} onChoose=${(value) => choose(route, {limit: value})} />
     </div>
