@@ -37,7 +37,11 @@ def study_commands(study: KeptStudy, counts: Mapping[str, Any]) -> list[dict[str
         ),
         (states & {"waiting", "submitted"}, "hold the jobs that have not begun", f"seedfold hold {name} {root}"),
         (counts["held"], "let held jobs go on", f"seedfold release {name} {root}"),
-        (states - {"done", "cancelled"}, f"cancel the jobs that are not done ({to_cancel})", f"seedfold cancel {name} {root}"),
+        (
+            states - {"done", "cancelled"},
+            f"cancel the jobs that are not done ({to_cancel})",
+            f"seedfold cancel {name} {root}",
+        ),
         (True, "write a report to send", f"seedfold report {name} {root}"),
     )
     return _listed({does: command for applies, does, command in kinds if applies})

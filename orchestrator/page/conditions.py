@@ -24,7 +24,7 @@ _STAGE = ""
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What jobs must have: one of the values of each axis, and be one of the ``stages`` and ``jobs`` if there are any."""
+    """What jobs must have: one of the values of each axis, and one of the ``stages`` and ids if there are any."""
 
     axes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     stages: Sequence[str] = ()

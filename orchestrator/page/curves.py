@@ -93,7 +93,9 @@ def make_labels(snapshot: Snapshot, views: Sequence[JobView]) -> list[str]:
 
 def _label(view: JobView, shown: Sequence[str], short: Mapping[str, str], with_stage: bool) -> str:
     parts = [view.job.stage] if with_stage else []
-    parts += [f"{short[name]}={format_value(whole_number(view.job.axes[name]))}" for name in shown if name in view.job.axes]
+    parts += [
+        f"{short[name]}={format_value(whole_number(view.job.axes[name]))}" for name in shown if name in view.job.axes
+    ]
     return ", ".join(parts) or view.job.stage
 
 

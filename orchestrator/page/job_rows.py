@@ -100,9 +100,7 @@ def make_rows(study: KeptStudy, asked: RowQuestion) -> dict[str, Any]:
     }
 
 
-def _commands(
-    study: KeptStudy, snapshot: Snapshot, asked: RowQuestion, found: Sequence[JobView]
-) -> dict[str, Any]:
+def _commands(study: KeptStudy, snapshot: Snapshot, asked: RowQuestion, found: Sequence[JobView]) -> dict[str, Any]:
     selected = select_views(snapshot, asked.where, asked.stages) if asked.states else found
     return selection_commands(study, asked.where, asked.stages, selected, found)
 
